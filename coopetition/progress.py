@@ -1,0 +1,91 @@
+"""Progress with rate and ETA: a bar on a terminal, plain lines elsewhere, always on stderr."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+LINE_EVERY_S = 10.0  # between two plain lines
+REFRESH_S = 0.2  # between two updates of the bar, so that it costs nothing
+
+
+class ProgressReport:
+    """Counts work done.  Use as a context manager and call `advance` as work is done."""
+
+    def __init__(self, label: str, total: int, unit: str, *, done: int = 0) -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, done
+        self._first = done
+        self._note = ""
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        self._start = self._last = time.monotonic()
+        console = Console(file=sys.stderr)
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task(
+                self.label, total=self.total, completed=self.done, rate="", note=""
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._show()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, amount: int = 1, note: str | None = None) -> None:
+        """Count `amount` more units as done; `note` is shown beside the count from now on."""
+        self.done += amount
+        if note is not None:
+            self._note = note
+        interval = LINE_EVERY_S if self._bar is None else REFRESH_S
+        if time.monotonic() - self._last >= interval:
+            self._show()
+
+    def _show(self) -> None:
+        self._last = time.monotonic()
+        rate = (self.done - self._first) / max(self._last - self._start, 1e-9)
+        rate_text = f"{rate:.3g} {self.unit}/s"
+        if self._bar is not None:
+            self._bar.update(
+                self._task, completed=self.done, rate=rate_text, note=self._note
+            )
+            return
+        if self.done >= self.total:
+            time_text = f"took {_clock(self._last - self._start)}"
+        elif rate > 0:
+            time_text = f"ETA {_clock((self.total - self.done) / rate)}"
+        else:
+            time_text = "ETA unknown"
+        line = f"{self.label}: {self.done}/{self.total} {self.unit}, {rate_text}, {time_text}"
+        print(f"{line}  {self._note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

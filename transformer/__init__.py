@@ -1,0 +1,1 @@
+"""Tiny transformers that learn one strategy and then swap it for another."""

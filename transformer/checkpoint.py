@@ -1,0 +1,74 @@
+"""Checkpoints as safetensors: written whole or not at all, checked when read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from coopetition.errors import UserError
+from coopetition.files import write_bytes
+
+PATTERN = "step_*.safetensors"
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that is not as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run's state after `step` steps."""
+
+    step: int
+    run_id: str
+    exemplars: str
+    """Fingerprint of the exemplars that it was trained on."""
+    tensors: dict[str, torch.Tensor]
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write `folder/step_NNNNNNNNN.safetensors` by temporary file and rename."""
+    path = folder / f"step_{checkpoint.step:09d}.safetensors"
+    metadata = {
+        "step": str(checkpoint.step),
+        "run_id": checkpoint.run_id,
+        "exemplars": checkpoint.exemplars,
+        "digest": _digest(checkpoint.tensors),
+    }
+    write_bytes(path, save(checkpoint.tensors, metadata))
+    return path
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; a truncated or altered one raises `DamagedCheckpoint`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        checkpoint = Checkpoint(
+            int(metadata["step"]), metadata["run_id"], metadata["exemplars"], tensors
+        )
+        expected = metadata["digest"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
+    if _digest(tensors) != expected:
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")
+    return checkpoint
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint files in the order of their steps."""
+    return sorted(folder.glob(PATTERN))
+
+

@@ -1,0 +1,102 @@
+"""Omniglot drawings (Lake et al. 2015) from the user's copy.
+
+Two layouts are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105, 1 = ink),
+and the folders that torchvision unpacks (`images_background` and `images_evaluation`, then
+alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.errors import UsageError
+from transformer.config import OmniglotConfig
+from transformer.exemplars.images import SIDE, blur, quantise
+
+N_CHARACTERS = 1600  # of 1,623, as both papers split them
+N_DRAWINGS = 20
+RAW_SIDE = 105
+PARTS = ("images_background", "images_evaluation")
+
+
+def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
+    """Drawings uint8 (n_classes, n_exemplars, 28 * 28): average-pooled, blurred once.
+
+    Class `orientation * 1600 + character`: the orientations are the four quarter turns, then the
+    four of the mirror image.  A path that is missing or holds something else raises `UsageError`.
+    """
+    path = Path(config.path)
+    if not config.path or not path.exists():
+        raise UsageError(
+            f"Omniglot path {config.path!r} does not exist; give an omniglot.npz or the folder "
+            "that holds images_background and images_evaluation (--data.exemplars.path)"
+        )
+    n_orientations = -(-config.n_classes // N_CHARACTERS)
+    n_characters = min(config.n_classes, N_CHARACTERS)
+    raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
+    small = blur(_pool(raw[:, : config.n_exemplars]))
+    classes = np.concatenate([_orient(small, k) for k in range(n_orientations)])
+    return quantise(classes[: config.n_classes].reshape(config.n_classes, config.n_exemplars, -1))
+
+
+def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
+    try:
+        with np.load(path) as archive:
+            packed = archive["images"][:n_characters]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{path} is not an Omniglot archive ({error}); expected an .npz with the array 'images'"
+        ) from error
+    n_bytes = -(-RAW_SIDE * RAW_SIDE // 8)
+    expected = (n_characters, N_DRAWINGS, n_bytes)
+    if packed.shape != expected or packed.dtype != np.uint8:
+        raise UsageError(
+            f"'images' in {path} is {packed.dtype} {packed.shape}; expected uint8 {expected}"
+        )
+    bits = np.unpackbits(packed, axis=-1)[..., : RAW_SIDE * RAW_SIDE]
+    return bits.reshape(*packed.shape[:2], RAW_SIDE, RAW_SIDE)
+
+
+def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    characters = [
+        folder for part in PARTS for folder in sorted((path / part).glob("*/character*"))
+    ]
+    if len(characters) < n_characters:
+        raise UsageError(
+            f"{path} holds {len(characters)} character folders under {PARTS[0]} and {PARTS[1]}; "
+            f"expected at least {n_characters}"
+        )
+    drawings = np.empty((n_characters, N_DRAWINGS, RAW_SIDE, RAW_SIDE), np.uint8)
+    for row, folder in zip(drawings, characters, strict=False):
+        files = sorted(folder.glob("*.png"))
+        if len(files) != N_DRAWINGS:
+            raise UsageError(f"{folder} holds {len(files)} drawings; expected {N_DRAWINGS}")
+        for drawing, file in zip(row, files, strict=True):
+            with Image.open(file) as image:
+                pixels = np.asarray(image.convert("1"))
+            if pixels.shape != drawing.shape:
+                raise UsageError(f"{file} is {pixels.shape} pixels; expected {drawing.shape}")
+            drawing[:] = ~pixels  # ink is black in the files
+    return drawings
+
+
+def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Average over the areas of a 28 x 28 grid laid on the 105 x 105 pixels."""
+    edges = np.linspace(0, RAW_SIDE, SIDE + 1)
+    left, right = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(RAW_SIDE)
+    overlap = np.clip(np.minimum(right, pixel + 1) - np.maximum(left, pixel), 0, None)
+    weights = (overlap / overlap.sum(1, keepdims=True)).astype(np.float32)
+    pooled = np.empty((*images.shape[:2], SIDE, SIDE), np.float32)
+    for character, target in zip(images, pooled, strict=True):
+        target[:] = weights @ character.astype(np.float32) @ weights.T
+    return pooled
+
+
+def _orient(images: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    turned = np.rot90(images, orientation % 4, axes=(-2, -1))
+    return turned if orientation < 4 else turned[..., ::-1]

@@ -1,0 +1,204 @@
+"""The run folder: manifest, metrics, checkpoints, status.
+
+    DIR/manifest.json      what was run, with which versions, on what
+    DIR/metrics.jsonl      one line an evaluation, appended as it comes
+    DIR/checkpoints/       step_NNNNNNNNN.safetensors
+    DIR/status.json        how the last session on it ended
+    DIR/.lock              held while a process trains it
+
+A metrics line is a flat JSON object: `step`, `sequences`, `batch_loss` (mean since the line before)
+and `<evaluator>/<metric>`; a number that is undefined is null.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from coopetition.errors import UsageError, UserError
+from coopetition.files import write_bytes, write_json
+from transformer.checkpoint import (
+    Checkpoint,
+    DamagedCheckpoint,
+    list_checkpoints,
+    read_checkpoint,
+)
+from transformer.config import RunConfig, to_dict
+
+FORMAT = 1  # of the folder; a change that old code cannot read raises it
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+    config: RunConfig
+    device: str
+    threads: int
+
+    @property
+    def metrics_path(self) -> Path:
+        """File of the metric lines."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Metric lines so far; a line that was cut short by a crash is left out."""
+        return [row for row, _ in _complete_lines(self.metrics_path)]
+
+    def cut_metrics(self, step: int) -> None:
+        """Forget metric lines after `step`: a resumed run writes them again."""
+        kept = [text for row, text in _complete_lines(self.metrics_path) if row["step"] <= step]
+        write_bytes(self.metrics_path, b"".join(kept))
+
+    def latest_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest sound checkpoint, and a sentence about each newer one that is damaged."""
+        damaged = []
+        for path in reversed(list_checkpoints(self.checkpoints_path)):
+            try:
+                return read_checkpoint(path), damaged
+            except DamagedCheckpoint as error:
+                damaged.append(str(error))
+        return None, damaged
+
+    def status(self) -> dict[str, Any]:
+        """`status`, `message` and `step`s of the run as it stands, for people and programs."""
+        checkpoints = list_checkpoints(self.checkpoints_path)
+        latest = checkpoints[-1] if checkpoints else None
+        try:
+            saved = json.loads((self.path / "status.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            saved = {"status": "created", "message": "not started"}
+        if saved["status"] == "running" and not self._locked():
+            saved = {"status": "killed", "message": "stopped without notice; resume it"}
+        return saved | {
+            "step": int(latest.stem.removeprefix("step_")) if latest else 0,
+            "n_steps": self.config.n_steps,
+            "latest_checkpoint": str(latest) if latest else None,
+            "run_id": self.config.run_id(),
+        }
+
+    def set_status(self, status: str, message: str) -> None:
+        """Record how the run stands: running, finished, interrupted or failed."""
+        write_json(self.path / "status.json", {"status": status, "message": message})
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder, so that no second process trains it; the system frees it on a kill."""
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"{self.path} is being trained by another process; wait for it or stop it"
+                ) from error
+            yield
+
+    def _locked(self) -> bool:
+        try:
+            with self.lock():
+                return False
+        except UserError:
+            return True
+
+
+def create_run(path: Path, config: RunConfig, device: str, threads: int) -> RunFolder:
+    """Make a run folder; a path that holds anything already raises `UsageError`."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = "resume it" if (path / "manifest.json").exists() else "name a new folder"
+        raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+    manifest = {
+        "format": FORMAT,
+        "run_id": config.run_id(),
+        "config": to_dict(config),
+        "device": device,
+        "threads": threads,
+        "versions": {
+            name: version(name) for name in ("coopetition", "torch", "numpy", "safetensors")
+        }
+        | {"python": platform.python_version()},
+        "git": git_revision(),
+    }
+    write_json(path / "manifest.json", manifest)
+    return RunFolder(path, config, device, threads)
+
+
+def open_run(path: Path) -> RunFolder:
+    """Open a run folder; one that is missing, foreign or of another version raises `UserError`."""
+    manifest_path = path / "manifest.json"
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        found = manifest["format"]
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is not a run folder: it has no manifest.json") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{manifest_path} is damaged or not a run's ({error!r}); start the run anew"
+        ) from error
+    if found != FORMAT:
+        raise UserError(
+            f"{path} has run format {found!r}; this version reads format {FORMAT}: "
+            f"use the coopetition version that wrote it ({manifest.get('versions')})"
+        )
+    try:
+        config = RunConfig.from_dict(manifest["config"])
+        return RunFolder(path, config, str(manifest["device"]), int(manifest["threads"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{manifest_path} is damaged: {error}") from error
+
+
+def git_revision() -> str | None:
+    """Commit of the source tree, with `+` if it has uncommitted changes; None outside git."""
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(source), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _complete_lines(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each whole metric line, parsed and as it stands; ends at the first that is not whole."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for text in file:
+            try:
+                row = json.loads(text)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                return
+            if not text.endswith(b"\n") or not isinstance(row, dict) or "step" not in row:
+                return
+            yield row, text
+
+
+class MetricsFile:
+    """Appends metric lines, each on disk before training goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one line."""
+        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,238 @@
+"""Training one run from a config to its last step, with exact resume."""
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coopetition.errors import UsageError, UserError
+from coopetition.progress import ProgressReport
+from transformer.checkpoint import Checkpoint, write_checkpoint
+from transformer.config import RunConfig
+from transformer.evaluators import draw_evaluators
+from transformer.exemplars import Exemplars, load_exemplars
+from transformer.learner import Learner
+from transformer.measure import evaluate
+from transformer.runs import MetricsFile, RunFolder, create_run, open_run
+from transformer.sequences import BLOCK_STEPS, Sequences, training_block
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named, or the best there is for `auto`: cuda, then mps, then cpu."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available.get(name.split(":")[0], False):
+        there = [kind for kind, is_there in available.items() if is_there]
+        raise UsageError(f"device {name!r} is not available here; choose auto or one of {there}")
+    return torch.device(name)
+
+
+def train(
+    config: RunConfig, out: Path, *, device: str = "auto", threads: int | None = None
+) -> RunFolder:
+    """Train a new run into the folder `out`.
+
+    SIGINT and SIGTERM end it after a checkpoint; `resume` goes on from there, bit for bit as if it
+    had not stopped (on a CPU with the same number of threads).
+    """
+    chosen = choose_device(device)
+    n_threads = threads or torch.get_num_threads()
+    run = create_run(out, config, str(chosen), n_threads)
+    _continue(run)
+    return run
+
+
+def resume(path: Path) -> RunFolder:
+    """Go on with a run from its newest sound checkpoint, or from the start if it has none."""
+    run = open_run(path)
+    _continue(run)
+    return run
+
+
+def _continue(run: RunFolder) -> None:
+    with run.lock():
+        run.set_status("running", "")
+        try:
+            finished_step = _train_loop(run)
+        except BaseException as error:
+            run.set_status("failed", str(error) or type(error).__name__)
+            raise
+        if finished_step == run.config.n_steps:
+            run.set_status("finished", f"all {finished_step} steps done")
+        else:
+            run.set_status("interrupted", f"stopped on request at step {finished_step}; resume it")
+
+
+def _train_loop(run: RunFolder) -> int:
+    """Train until the last step or a stop signal; returns the step reached."""
+    trainer = Trainer(run)
+    config = run.config
+    with (
+        stop_signals() as stop,
+        closing(MetricsFile(run.metrics_path)) as metrics,
+        ProgressReport("train", config.n_steps, "steps", done=trainer.step) as progress,
+    ):
+        if trainer.step == 0:
+            metrics.append(trainer.measure())
+        while trainer.step < config.n_steps and not stop:
+            trainer.advance()
+            last = trainer.step == config.n_steps
+            note = None
+            if last or trainer.step % config.evaluation.every == 0:
+                row = trainer.measure()
+                metrics.append(row)
+                note = describe(row)
+            if last or trainer.step % config.checkpoint_every == 0:
+                trainer.save()
+            progress.advance(note=note)
+        if stop and trainer.step % config.checkpoint_every:
+            trainer.save()
+    return trainer.step
+
+
+def describe(row: dict[str, Any]) -> str:
+    """A metrics line in a few words: batch loss and in-context accuracies."""
+    names = ("icl", "flip", "ciwl")
+    accuracies = "  ".join(f"{name} {row[f'{name}/in_context_accuracy']:.2f}" for name in names)
+    return f"loss {row['batch_loss'] or math.nan:.3f}  {accuracies}"
+
+
+class Trainer:
+    """The state of one run in memory."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.config = run, run.config
+        self.device = choose_device(run.device)
+        torch.set_num_threads(run.threads)
+        self.exemplars = load_exemplars(self.config.data.exemplars).to(self.device)
+        self.fingerprint = self.exemplars.fingerprint()
+        self.evaluators = {
+            name: sequences.to(self.device)
+            for name, sequences in draw_evaluators(self.config).items()
+        }
+        self.learner = new_learner(self.config, self.exemplars, self.device)
+        self.step = 0
+        self.loss_sum = torch.zeros(1, device=self.device)  # since the last evaluation
+        self._block: Sequences | None = None
+        self._restore()
+
+    def _restore(self) -> None:
+        checkpoint, damaged = self.run.latest_checkpoint()
+        for sentence in damaged:
+            print(f"warning: {sentence}; using the one before it", flush=True)
+        if checkpoint is not None:
+            load_checkpoint(self.learner, self.run, checkpoint, self.exemplars)
+            self.step = checkpoint.step
+            self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
+        self.run.cut_metrics(self.step if checkpoint else -1)
+
+    def advance(self) -> None:
+        """One training step."""
+        block, offset = divmod(self.step, BLOCK_STEPS)
+        if self._block is None or offset == 0:
+            self._block = training_block(self.config.data, self.config.data_seed, block).to(
+                self.device
+            )
+        batch = self._block[offset]
+        self.loss_sum += self.learner.step(
+            self.exemplars.features(batch.exemplars).unsqueeze(0),
+            batch.labels.unsqueeze(0),
+            batch.target.unsqueeze(0),
+        )
+        self.step += 1
+
+    def measure(self) -> dict[str, Any]:
+        """A metrics line for this step; a loss that is not finite raises `UserError`."""
+        every = self.config.evaluation.every
+        row: dict[str, Any] = {
+            "step": self.step,
+            "sequences": self.step * self.config.sequences_per_step,
+            "batch_loss": None,
+        }
+        if self.step:
+            row["batch_loss"] = self._finite_loss() / (self.step - (self.step - 1) // every * every)
+            self.loss_sum.zero_()
+        for name, values in self.evaluate().items():
+            row |= {f"{name}/{metric}": value for metric, value in values.items()}
+        return row
+
+    def evaluate(self) -> dict[str, dict[str, float | None]]:
+        """Mean of each metric by evaluator; None where it is undefined."""
+        return {
+            name: {
+                metric: None if math.isnan(mean := float(values.mean())) else mean
+                for metric, values in evaluate(
+                    self.learner.parameters, self.config.model, self.exemplars, sequences
+                ).items()
+            }
+            for name, sequences in self.evaluators.items()
+        }
+
+    def _finite_loss(self) -> float:
+        loss = float(self.loss_sum)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss} by step {self.step}; the checkpoints before are kept: "
+                f"lower learning_rate={self.config.optim.learning_rate}"
+            )
+        return loss
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        self._finite_loss()
+        tensors = self.learner.state(0) | {"loss_sum": self.loss_sum.cpu().clone()}
+        checkpoint = Checkpoint(self.step, self.config.run_id(), self.fingerprint, tensors)
+        return write_checkpoint(self.run.checkpoints_path, checkpoint)
+
+
+def new_learner(config: RunConfig, exemplars: Exemplars, device: torch.device) -> Learner:
+    """A learner of one run at its initial parameters."""
+    return Learner(
+        config.model,
+        config.optim,
+        context=config.data.context,
+        d_features=exemplars.d_features,
+        n_labels=exemplars.n_classes,
+        init_seeds=[config.init_seed],
+        device=device,
+    )
+
+
+def load_checkpoint(
+    learner: Learner, run: RunFolder, checkpoint: Checkpoint, exemplars: Exemplars
+) -> None:
+    """Put a checkpoint into a learner, after checking that it belongs to the run and its data."""
+    if checkpoint.run_id != run.config.run_id():
+        raise UserError(
+            f"a checkpoint in {run.path} is of run {checkpoint.run_id}, not "
+            f"{run.config.run_id()}; move it away"
+        )
+    if checkpoint.exemplars != exemplars.fingerprint():
+        raise UserError(
+            f"the exemplars are not those that {run.path} was trained on "
+            f"(fingerprint {exemplars.fingerprint()}, expected {checkpoint.exemplars}); "
+            "restore the data set"
+        )
+    learner.load_state(0, checkpoint.tensors)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM comes, so that a loop can end in good order."""
+    received: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds}
+    try:
+        yield received
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,27 @@
+"""Theory of strategy coopetition: how in-context learning emerges, fades, and why.
+
+    model        factors, mechanisms, costs; the published two-strategy model
+    draws        targets and initial values: random, or the published ones from a file
+    dynamics     solve(): gradient descent or flow -> Trajectory
+    reduced      the exact reduction that solve() uses;  vectors: the definition, its oracle
+    compare      loss curves of real runs, and the model fitted to them
+"""
+
+from coopetition.draws import Draw, random_draw, read_draw
+from coopetition.dynamics import solve
+from coopetition.model import Cost, Mechanism, Model, two_strategies
+from coopetition.trajectory import Events, Status, Trajectory
+
+__all__ = [
+    "Cost",
+    "Draw",
+    "Events",
+    "Mechanism",
+    "Model",
+    "Status",
+    "Trajectory",
+    "random_draw",
+    "read_draw",
+    "solve",
+    "two_strategies",
+]

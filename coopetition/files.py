@@ -1,9 +1,13 @@
 """Writing files so that a reader never sees half of one."""
 
+import io
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -31,3 +35,10 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """`write_bytes` for JSON; a number that is not finite is an error, not `NaN`."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
+    """`write_bytes` for a compressed `.npz` of named arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())

@@ -11,9 +11,6 @@ from safetensors.torch import save
 from coopetition.errors import UserError
 from coopetition.files import write_bytes
 
-PATTERN = "step_*.safetensors"
-
-
 class DamagedCheckpoint(UserError):
     """A checkpoint that is not as it was written."""
 
@@ -37,9 +34,8 @@ def _digest(tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write `folder/step_NNNNNNNNN.safetensors` by temporary file and rename."""
-    path = folder / f"step_{checkpoint.step:09d}.safetensors"
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint by temporary file and rename."""
     metadata = {
         "step": str(checkpoint.step),
         "run_id": checkpoint.run_id,
@@ -47,7 +43,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "digest": _digest(checkpoint.tensors),
     }
     write_bytes(path, save(checkpoint.tensors, metadata))
-    return path
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -65,10 +60,3 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if _digest(tensors) != expected:
         raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")
     return checkpoint
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoint files in the order of their steps."""
-    return sorted(folder.glob(PATTERN))
-
-

@@ -30,7 +30,8 @@ from transformer.config import ModelConfig
 Parameters = dict[str, Tensor]
 Tap = Callable[[str, Tensor], Tensor]
 
-EMBEDDING_STD = 0.02  # exemplar and label embeddings and positions (the paper's)
+LABEL_STD = 0.02  # of the label embedding, as in the paper
+N_SLOTS = 32  # the paper's positions are a linear map of 32 slots: standard deviation 1/sqrt(32)
 NOT_TRUNK = ("W_L", "W_U", "b_U")  # the parameters whose gradients the head knows in closed form
 
 
@@ -58,22 +59,20 @@ def parameter_shapes(
 def initialise(parameters: Parameters, run: int, seed: int) -> None:
     """Draw one run's parameters in place: truncated normals, zero biases, unit scales.
 
-    Embeddings and positions have standard deviation 0.02; attention and unembedding 1/sqrt(d)
-    ("lecun normal").  The draw does not depend on the device.
+    The standard deviation is 1/sqrt(inputs) ("lecun normal"), but 0.02 for the label embedding; the
+    positions count as a map of 32 inputs.  The draw does not depend on the device.
     """
     generator = torch.Generator().manual_seed(seed)
+    d_features, d_model = parameters["W_E"].shape[1:]
+    special = {"W_E": d_features**-0.5, "W_pos": N_SLOTS**-0.5, "W_L": LABEL_STD}
     for name, stacked in parameters.items():
         kind = name.rsplit(".", 1)[-1]
         value = torch.empty(stacked.shape[1:])
-        if kind.startswith("ln") and kind.endswith("w"):
-            value.fill_(1)
-        elif kind.startswith("W"):
-            embedding = kind in ("W_E", "W_L", "W_pos")
-            # W_QKV, W_O and W_U all read d_model numbers
-            std = EMBEDDING_STD if embedding else 1 / math.sqrt(parameters["W_L"].shape[-1])
+        if kind.startswith("W"):  # W_QKV, W_O and W_U all read the residual stream
+            std = special.get(kind, d_model**-0.5)
             torch.nn.init.trunc_normal_(value, 0, std, -2 * std, 2 * std, generator=generator)
         else:
-            value.zero_()
+            value.fill_(1 if kind in ("ln_w", "ln_final_w") else 0)
         stacked[run] = value
 
 

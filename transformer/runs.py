@@ -24,12 +24,7 @@ from typing import Any
 
 from coopetition.errors import UsageError, UserError
 from coopetition.files import write_bytes, write_json
-from transformer.checkpoint import (
-    Checkpoint,
-    DamagedCheckpoint,
-    list_checkpoints,
-    read_checkpoint,
-)
+from transformer.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
 from transformer.config import RunConfig, to_dict
 
 FORMAT = 1  # of the folder; a change that old code cannot read raises it
@@ -49,10 +44,14 @@ class RunFolder:
         """File of the metric lines."""
         return self.path / "metrics.jsonl"
 
-    @property
-    def checkpoints_path(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.path / "checkpoints"
+    def checkpoint_path(self, step: int) -> Path:
+        """File of the checkpoint of a step."""
+        return self.path / "checkpoints" / f"step_{step:09d}.safetensors"
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, rising."""
+        files = (self.path / "checkpoints").glob("step_*.safetensors")
+        return sorted(int(file.stem.removeprefix("step_")) for file in files)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Metric lines so far; a line that was cut short by a crash is left out."""
@@ -66,17 +65,16 @@ class RunFolder:
     def latest_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
         """The newest sound checkpoint, and a sentence about each newer one that is damaged."""
         damaged = []
-        for path in reversed(list_checkpoints(self.checkpoints_path)):
+        for step in reversed(self.steps()):
             try:
-                return read_checkpoint(path), damaged
+                return read_checkpoint(self.checkpoint_path(step)), damaged
             except DamagedCheckpoint as error:
                 damaged.append(str(error))
         return None, damaged
 
     def status(self) -> dict[str, Any]:
         """`status`, `message` and `step`s of the run as it stands, for people and programs."""
-        checkpoints = list_checkpoints(self.checkpoints_path)
-        latest = checkpoints[-1] if checkpoints else None
+        steps = self.steps()
         try:
             saved = json.loads((self.path / "status.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):
@@ -84,9 +82,9 @@ class RunFolder:
         if saved["status"] == "running" and not self._locked():
             saved = {"status": "killed", "message": "stopped without notice; resume it"}
         return saved | {
-            "step": int(latest.stem.removeprefix("step_")) if latest else 0,
+            "step": steps[-1] if steps else 0,
             "n_steps": self.config.n_steps,
-            "latest_checkpoint": str(latest) if latest else None,
+            "latest_checkpoint": str(self.checkpoint_path(steps[-1])) if steps else None,
             "run_id": self.config.run_id(),
         }
 

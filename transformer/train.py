@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from coopetition.errors import UsageError, UserError
 from coopetition.progress import ProgressReport
-from transformer.checkpoint import Checkpoint, write_checkpoint
+from transformer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from transformer.config import RunConfig
 from transformer.evaluators import draw_evaluators
 from transformer.exemplars import Exemplars, load_exemplars
@@ -74,8 +75,11 @@ def _continue(run: RunFolder) -> None:
 
 def _train_loop(run: RunFolder) -> int:
     """Train until the last step or a stop signal; returns the step reached."""
-    trainer = Trainer(run)
-    config = run.config
+    trainer, config = Trainer(run), run.config
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    run.cut_metrics(trainer.step if checkpoint else -1)
     with (
         stop_signals() as stop,
         closing(MetricsFile(run.metrics_path)) as metrics,
@@ -106,6 +110,14 @@ def describe(row: dict[str, Any]) -> str:
     return f"loss {row['batch_loss'] or math.nan:.3f}  {accuracies}"
 
 
+def newest_checkpoint(run: RunFolder) -> Checkpoint | None:
+    """The newest sound checkpoint, with a warning about each newer one that is damaged."""
+    checkpoint, damaged = run.latest_checkpoint()
+    for sentence in damaged:
+        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
+    return checkpoint
+
+
 class Trainer:
     """The state of one run in memory."""
 
@@ -123,17 +135,23 @@ class Trainer:
         self.step = 0
         self.loss_sum = torch.zeros(1, device=self.device)  # since the last evaluation
         self._block: Sequences | None = None
-        self._restore()
 
-    def _restore(self) -> None:
-        checkpoint, damaged = self.run.latest_checkpoint()
-        for sentence in damaged:
-            print(f"warning: {sentence}; using the one before it", flush=True)
-        if checkpoint is not None:
-            load_checkpoint(self.learner, self.run, checkpoint, self.exemplars)
-            self.step = checkpoint.step
-            self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
-        self.run.cut_metrics(self.step if checkpoint else -1)
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint's state, after checking that it belongs to the run and its data."""
+        run, run_id = self.run, self.config.run_id()
+        if checkpoint.run_id != run_id:
+            raise UserError(
+                f"a checkpoint in {run.path} is of run {checkpoint.run_id}, not {run_id}; "
+                "move it away"
+            )
+        if checkpoint.exemplars != self.fingerprint:
+            raise UserError(
+                f"the exemplars are not those that {run.path} was trained on (fingerprint "
+                f"{self.fingerprint}, expected {checkpoint.exemplars}); restore the data set"
+            )
+        self.learner.load_state(0, checkpoint.tensors)
+        self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
+        self.step = checkpoint.step
 
     def advance(self) -> None:
         """One training step."""
@@ -191,7 +209,9 @@ class Trainer:
         self._finite_loss()
         tensors = self.learner.state(0) | {"loss_sum": self.loss_sum.cpu().clone()}
         checkpoint = Checkpoint(self.step, self.config.run_id(), self.fingerprint, tensors)
-        return write_checkpoint(self.run.checkpoints_path, checkpoint)
+        path = self.run.checkpoint_path(self.step)
+        write_checkpoint(path, checkpoint)
+        return path
 
 
 def new_learner(config: RunConfig, exemplars: Exemplars, device: torch.device) -> Learner:
@@ -207,22 +227,22 @@ def new_learner(config: RunConfig, exemplars: Exemplars, device: torch.device) -
     )
 
 
-def load_checkpoint(
-    learner: Learner, run: RunFolder, checkpoint: Checkpoint, exemplars: Exemplars
-) -> None:
-    """Put a checkpoint into a learner, after checking that it belongs to the run and its data."""
-    if checkpoint.run_id != run.config.run_id():
-        raise UserError(
-            f"a checkpoint in {run.path} is of run {checkpoint.run_id}, not "
-            f"{run.config.run_id()}; move it away"
-        )
-    if checkpoint.exemplars != exemplars.fingerprint():
-        raise UserError(
-            f"the exemplars are not those that {run.path} was trained on "
-            f"(fingerprint {exemplars.fingerprint()}, expected {checkpoint.exemplars}); "
-            "restore the data set"
-        )
-    learner.load_state(0, checkpoint.tensors)
+def evaluate_checkpoint(
+    run: RunFolder, step: int | None = None
+) -> tuple[int, dict[str, dict[str, float | None]]]:
+    """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
+    if step is None:
+        checkpoint = newest_checkpoint(run)
+        if checkpoint is None:
+            raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
+    else:
+        path = run.checkpoint_path(step)
+        if not path.exists():
+            raise UsageError(f"{run.path} has no checkpoint of step {step}; it has {run.steps()}")
+        checkpoint = read_checkpoint(path)
+    trainer = Trainer(run)
+    trainer.restore(checkpoint)
+    return checkpoint.step, trainer.evaluate()
 
 
 @contextmanager

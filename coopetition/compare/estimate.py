@@ -1,0 +1,216 @@
+"""Fitting the minimal model to measured curves."""
+
+import json
+import math
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from coopetition.compare.curves import Curves
+from coopetition.compare.least_squares import minimise
+from coopetition.compare.observe import BOUNDS, OBSERVED, ToyCurves
+from coopetition.errors import UsageError
+from coopetition.files import write_json
+from coopetition.progress import ProgressReport
+
+Array = NDArray[np.float64]
+
+N_SCREENED = 2048  # parameter sets tried before any is refined
+N_REFINED = 32  # the best of them, refined by least squares
+MAX_ITERATIONS = 60
+MIN_SAMPLES = 20  # a curve with fewer says little about eight parameters
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFit:
+    """How well one curve is met: observed = floor + gain x toy's loss."""
+
+    floor: float
+    gain: float
+    r2: float
+    """Coefficient of determination."""
+    rmse: float
+    """Root mean square residual, in the curve's unit."""
+    n: int
+    """Samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The minimal model fitted to curves.
+
+    parameters : value by name, see `coopetition.compare.observe`; at_bound : those that ended at
+    a bound of their search, so that their value is not an estimate
+    starts : cost (mean squared residual in units of each curve's variance) of every refined start,
+    best first: many equal ones say that the best is no accident
+    """
+
+    parameters: dict[str, float]
+    at_bound: tuple[str, ...]
+    curves: dict[str, CurveFit]
+    starts: tuple[float, ...]
+    sequences: Array
+    observed: dict[str, Array]
+    predicted: dict[str, Array]
+    provenance: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the curves' samples."""
+        return {
+            "parameters": self.parameters,
+            "at_bound": list(self.at_bound),
+            "curves": {
+                name: {
+                    "r2": fit.r2,
+                    "rmse": fit.rmse,
+                    "floor": fit.floor,
+                    "gain": fit.gain,
+                    "n": fit.n,
+                }
+                for name, fit in self.curves.items()
+            },
+            "starts": list(self.starts),
+            "provenance": self.provenance,
+        }
+
+    def summary(self) -> str:
+        """A report of one page of text."""
+        lines = ["curve        R2      RMSE     floor      gain     n"]
+        for name, fit in self.curves.items():
+            lines.append(
+                f"{name:8} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} {fit.n:5}"
+            )
+        lines += ["", "parameter          value"]
+        for name, value in self.parameters.items():
+            remark = "   at the bound of its search" if name in self.at_bound else ""
+            lines.append(f"{name:14} {value:9.4g}{remark}")
+        same = sum(cost < 1.1 * self.starts[0] for cost in self.starts)
+        lines += ["", f"{same} of {len(self.starts)} starts ended within 10 % of the best cost"]
+        return "\n".join(lines)
+
+    def save(self, path: Path) -> None:
+        """Write the fit, with its curves, as JSON."""
+
+        def plain(curves: dict[str, Array]) -> dict[str, list[float | None]]:
+            return {
+                name: [None if math.isnan(v) else float(v) for v in values]
+                for name, values in curves.items()
+            }
+
+        samples = {"sequences": self.sequences.tolist()}
+        curves = {"observed": plain(self.observed), "predicted": plain(self.predicted)}
+        write_json(path, self.to_dict() | samples | curves)
+
+
+def fit(curves: Curves, *, seed: int = 0) -> Fit:
+    """Fit the minimal model to train, ICL and CIWL curves (those of them that there are).
+
+    Screens `N_SCREENED` parameter sets of a Latin hypercube over the logarithms of `BOUNDS`, and
+    refines the best by bounded nonlinear least squares; floor and gain of each curve are solved for
+    exactly at every step (variable projection).  Each curve counts with its variance as unit.
+
+    Raises
+    ------
+    UsageError : none of the curves is there, or one has too few samples or does not vary
+
+    Notes
+    -----
+    The parameters describe the curves; they are not all identifiable one by one (see `starts`).
+    """
+    used = {name: curves.values[name] for name in OBSERVED if name in curves.values}
+    if not used:
+        raise UsageError(
+            f"there are the curves {', '.join(curves.values)}; expected some of {', '.join(OBSERVED)}"
+        )
+    for name, values in used.items():
+        n = int(np.isfinite(values).sum())
+        if n < MIN_SAMPLES or np.nanstd(values) == 0:
+            raise UsageError(
+                f"curve {name} has {n} samples here; expected at least {MIN_SAMPLES} that vary: "
+                "fit a longer part or measure more often"
+            )
+    problem = _Problem(curves.sequences, used)
+    lower, upper = problem.bounds
+    sampler = qmc.LatinHypercube(len(BOUNDS), rng=np.random.default_rng(seed))
+    screened = lower + (upper - lower) * sampler.random(N_SCREENED)
+    cost = np.mean(problem.residuals(screened) ** 2, axis=1)
+    best = screened[np.argsort(cost)[:N_REFINED]]
+    with ProgressReport("fit", MAX_ITERATIONS, "iterations") as report:
+        minima = minimise(
+            problem.residuals,
+            best,
+            lower,
+            upper,
+            max_iterations=MAX_ITERATIONS,
+            on_iteration=lambda cost: report.advance(note=f"best cost {cost:.4g}"),
+        )
+    return problem.report(minima.points[0], tuple(minima.costs.tolist()), seed)
+
+
+class _Problem:
+    """Residuals of the curves as a function of the logarithms of the parameters."""
+
+    def __init__(self, sequences: Array, observed: dict[str, Array]) -> None:
+        self.sequences, self.observed = sequences, observed
+        self.toy = ToyCurves((sequences - sequences[0]) / (sequences[-1] - sequences[0]))
+        limits = np.log(list(BOUNDS.values()))
+        self.bounds = limits[:, 0], limits[:, 1]
+
+    def _named(self, logarithms: Array) -> dict[str, Array]:
+        return dict(zip(BOUNDS, np.exp(logarithms).T, strict=True))
+
+    def residuals(self, logarithms: Array) -> Array:
+        """Residuals (n_sets, n_samples of all curves) in units of each curve's deviation."""
+        toy = self.toy(self._named(logarithms))
+        parts = []
+        for name, values in self.observed.items():
+            known = np.isfinite(values)
+            y, f = values[known], toy[name][:, known]
+            floor, gain = _affine(y, f)
+            parts.append((floor[:, None] + gain[:, None] * f - y) / np.std(y))
+        # a set that the integrator could not follow fits worse than a constant
+        return np.nan_to_num(np.concatenate(parts, axis=1), nan=3.0)
+
+    def report(self, x: Array, starts: tuple[float, ...], seed: int) -> Fit:
+        """The fit at the logarithms `x`."""
+        toy = self.toy(self._named(x[None]))
+        curves, predicted = {}, {}
+        for name, values in self.observed.items():
+            known = np.isfinite(values)
+            y, f = values[known], toy[name][:, known]
+            floor, gain = (float(part[0]) for part in _affine(y, f))
+            predicted[name] = floor + gain * toy[name][0]
+            residual = predicted[name][known] - y
+            r2 = 1 - float(residual @ residual) / float(np.sum((y - y.mean()) ** 2))
+            rmse = float(np.sqrt(np.mean(residual**2)))
+            curves[name] = CurveFit(floor, gain, r2, rmse, len(y))
+        lower, upper = self.bounds
+        margin = 1e-3 * (upper - lower)
+        at_bound = (x < lower + margin) | (x > upper - margin)
+        return Fit(
+            {name: float(value[0]) for name, value in self._named(x[None]).items()},
+            tuple(name for name, there in zip(BOUNDS, at_bound, strict=True) if there),
+            curves,
+            starts,
+            self.sequences,
+            self.observed,
+            predicted,
+            {
+                "seed": seed,
+                "trajectories_solved": self.toy.n_solved,
+                "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
+            },
+        )
+
+
+def _affine(y: Array, f: Array) -> tuple[Array, Array]:
+    """Floor and gain (n_sets,), gain >= 0, that bring f (n_sets, n) closest to y (n,)."""
+    centred = f - f.mean(1, keepdims=True)
+    variance = np.sum(centred**2, axis=1)
+    gain = np.maximum(centred @ (y - y.mean()), 0) / np.where(variance > 0, variance, 1)
+    return y.mean() - gain * f.mean(1), gain

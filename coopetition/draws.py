@@ -1,0 +1,80 @@
+"""Draws: the targets and initial values of every factor."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.errors import UsageError
+from coopetition.model import PUBLISHED_DIMS
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Initial and target vectors by factor name, float64, of equal length for each factor."""
+
+    initial: dict[str, Vector]
+    target: dict[str, Vector]
+
+    def __post_init__(self) -> None:
+        for name, target in self.target.items():
+            initial = self.initial.get(name)
+            if initial is None or initial.shape != target.shape or target.ndim != 1:
+                shape = None if initial is None else initial.shape
+                raise UsageError(
+                    f"factor {name} has an initial value of shape {shape} and a target of shape "
+                    f"{target.shape}; expected two vectors of equal length"
+                )
+            if not (np.isfinite(initial).all() and np.isfinite(target).all()):
+                raise UsageError(f"factor {name} of the draw has entries that are not finite")
+            if not target.any():
+                raise UsageError(f"the target of factor {name} is zero; it has no direction")
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Length of each factor."""
+        return {name: len(target) for name, target in self.target.items()}
+
+
+def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: float = 1.0) -> Draw:
+    """Standard normal targets and initial values (times `initial_scale`), by numpy's generator.
+
+    These are not the published draws, which come from another generator: see `read_draw`.
+    """
+    dims = PUBLISHED_DIMS if dims is None else dims
+    for name, length in dims.items():
+        if length < 1:
+            raise UsageError(f"the dimension of factor {name} is {length}; choose at least 1")
+    if seed < 0:
+        raise UsageError(f"seed={seed}; choose a whole number of at least 0")
+    rng = np.random.default_rng(seed)
+    target = {name: rng.standard_normal(length) for name, length in dims.items()}
+    initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}
+    return Draw(initial, target)
+
+
+def read_draw(path: Path, seed: int) -> Draw:
+    """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
+    if not path.exists():
+        raise UsageError(f"--draws {path} does not exist; give an .npz file of draws")
+    try:
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"--draws {path} is not a readable .npz file ({error})") from error
+    parts: dict[str, dict[str, Vector]] = {}
+    for kind in ("initial", "target"):
+        prefix = f"seed{seed}/{kind}/"
+        parts[kind] = {
+            name.removeprefix(prefix): np.asarray(value, np.float64)
+            for name, value in arrays.items()
+            if name.startswith(prefix)
+        }
+    if not parts["target"]:
+        seeds = sorted({name.split("/")[0] for name in arrays if name.startswith("seed")})
+        raise UsageError(f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}")
+    return Draw(parts["initial"], parts["target"])

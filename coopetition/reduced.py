@@ -1,0 +1,151 @@
+"""The exact reduction: two numbers a factor instead of a vector.
+
+For a factor x with target x*, n = |x*|, the overlap u = x.x*/n and the orthogonal part w = |x -
+u x*/n| carry the whole dynamics, for every finite descent step and for the flow: the gradient of x
+lies in the plane of x and x*, so the orthogonal part keeps its direction (a step may make w
+negative: a reflection).  With P = prod u, S = prod n, R = prod (u^2 + w^2) over a mechanism's
+factors and N its number of tensor entries,
+
+    L_m = [(S - P)^2 + (R - P^2)] / 2N,           K = R_x R_y / 2N_xy
+    dL/du_x = sum_m C_m [(R' - P'^2) u_x + (P - S) P'] / N + sum alpha R_y u_x / N_xy
+    dL/dw_x = [sum_m C_m R' / N + sum alpha R_y / N_xy] w_x
+
+where a prime leaves x out and C_m = prod_{k != m} (L_k + mu_k).  R - P^2 is summed as products of
+squares, so that small losses keep all their digits.
+
+The functions are plain arithmetic on lists with one entry a factor: floats for one trajectory,
+arrays for many at once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coopetition.draws import Draw
+from coopetition.errors import UsageError
+from coopetition.model import Model
+
+Number = Any  # a float, or an array over trajectories
+Numbers = list[Number]
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A mechanism or cost with its factors as positions."""
+
+    name: str
+    factors: tuple[int, ...]
+    weight: Number  # mu or alpha
+    target: float  # S; 0 for a cost
+    size: float  # N
+
+
+class Reduced:
+    """A model with the lengths and target norms of its factors: loss and gradient in (u, w).
+
+    Parameters
+    ----------
+    model : the declaration
+    dims, norms : each factor's length and |x*|, by name
+    weights : values to use instead of the model's offsets and strengths, by the name of the
+        mechanism or cost; arrays for many problems at once
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        dims: dict[str, int],
+        norms: dict[str, float],
+        weights: dict[str, Number] | None = None,
+    ) -> None:
+        unknown = set(model.factors) ^ set(dims)
+        if unknown:
+            raise UsageError(
+                f"the draw and the model disagree on the factors {sorted(unknown)}; "
+                f"the model has {model.factors}"
+            )
+        self.model = model
+        position = {name: k for k, name in enumerate(model.factors)}
+
+        def term(name: str, factors: tuple[str, ...], weight: float) -> _Term:
+            return _Term(
+                name,
+                tuple(position[f] for f in factors),
+                (weights or {}).get(name, weight),
+                math.prod(norms[f] for f in factors),
+                math.prod(dims[f] for f in factors),
+            )
+
+        self._mechanisms = [term(m.name, m.factors, m.offset) for m in model.mechanisms]
+        self._costs = [term(c.name, c.factors, c.strength) for c in model.costs]
+
+    def unlearnt(self) -> dict[str, float]:
+        """Each mechanism's loss when it has learnt nothing, S^2 / 2N: the plateau's height."""
+        return {m.name: m.target**2 / (2 * m.size) for m in self._mechanisms}
+
+    def losses(self, u: Numbers, w: Numbers) -> dict[str, Number]:
+        """Each mechanism's loss and each cost by name, and their combination `total`."""
+        squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
+        named = {m.name: _mechanism_loss(m, u, w, squares) for m in self._mechanisms}
+        total = math.prod(named[m.name] + m.weight for m in self._mechanisms)
+        for cost in self._costs:
+            x, y = cost.factors
+            named[cost.name] = squares[x] * squares[y] / (2 * cost.size)
+            total = total + cost.weight * named[cost.name]
+        return named | {"total": total}
+
+    def gradient(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
+        """Gradient of the total loss for every u and w; the flow is its negative."""
+        squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
+        offset_losses = [_mechanism_loss(m, u, w, squares) + m.weight for m in self._mechanisms]
+        pull: Numbers = [0.0] * len(u)  # towards the target
+        shrink: Numbers = [0.0] * len(u)  # towards zero, for u
+        shrink_w: Numbers = [0.0] * len(u)
+        for k, m in enumerate(self._mechanisms):
+            others = offset_losses[:k] + offset_losses[k + 1 :]
+            coupling = math.prod(others) / m.size
+            error = coupling * (math.prod([u[f] for f in m.factors]) - m.target)
+            for x in m.factors:
+                rest = [f for f in m.factors if f != x]
+                pull[x] = pull[x] + error * math.prod([u[f] for f in rest])
+                shrink[x] = shrink[x] + coupling * _excess(rest, u, w, squares)
+                shrink_w[x] = shrink_w[x] + coupling * math.prod([squares[f] for f in rest])
+        for cost in self._costs:
+            for x, y in (cost.factors, cost.factors[::-1]):
+                push = (cost.weight / cost.size) * squares[y]
+                shrink[x] = shrink[x] + push
+                shrink_w[x] = shrink_w[x] + push
+        return (
+            [p + s * x for p, s, x in zip(pull, shrink, u, strict=True)],
+            [s * x for s, x in zip(shrink_w, w, strict=True)],
+        )
+
+
+def _mechanism_loss(m: _Term, u: Numbers, w: Numbers, squares: Numbers) -> Number:
+    miss = m.target - math.prod([u[f] for f in m.factors])
+    return (miss * miss + _excess(m.factors, u, w, squares)) / (2 * m.size)
+
+
+def _excess(factors: Any, u: Numbers, w: Numbers, squares: Numbers) -> Number:
+    """prod (u^2 + w^2) - prod u^2 over `factors`, as a sum without cancellation."""
+    total: Number = 0.0
+    aligned: Number = 1.0  # prod u^2 over the factors so far
+    for f in factors:
+        total = total * squares[f] + aligned * (w[f] * w[f])
+        aligned = aligned * (u[f] * u[f])
+    return total
+
+
+def project(model: Model, draw: Draw) -> tuple[Reduced, list[float], list[float]]:
+    """A draw's reduced problem and its initial overlaps and orthogonal norms, in factor order."""
+    norms = {name: float(np.linalg.norm(target)) for name, target in draw.target.items()}
+    reduced = Reduced(model, draw.dims, norms)
+    overlaps, orthogonal = [], []
+    for name in model.factors:
+        direction = draw.target[name] / norms[name]
+        overlap = float(draw.initial[name] @ direction)
+        overlaps.append(overlap)
+        orthogonal.append(float(np.linalg.norm(draw.initial[name] - overlap * direction)))
+    return reduced, overlaps, orthogonal

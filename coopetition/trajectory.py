@@ -1,0 +1,174 @@
+"""The result of solving the minimal model: a trajectory that can be read, kept and drawn."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.errors import UserError
+from coopetition.events import crossing_time
+from coopetition.files import write_npz
+from coopetition.model import CIWL, ICL, Model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+
+class Status(Enum):
+    """How a solution ended; the value is the sentence for the reader."""
+
+    STOPPED = "the loss fell below the threshold"
+    LIMIT = "the time limit was reached; raise max_steps (or t_max) to go further"
+    DIVERGED = "the loss grew without bound; lower the step size"
+    FAILED = "the integrator failed; loosen the tolerances or use descent"
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Times (in units of flow time: steps x step size) of what happens to ICL; None if it does not.
+
+    The level is half of a mechanism's unlearnt loss k.
+    """
+
+    emergence: float | None
+    """ICL's loss first falls through k1/2."""
+    peak: float | None
+    """ICL's loss is lowest, after emergence."""
+    crossing: float | None
+    """CIWL becomes the better learnt of the two (L2/k2 < L1/k1), after emergence."""
+    fade: float | None
+    """ICL's loss rises through k1/2 again, after its peak."""
+    takeover: float | None
+    """CIWL's loss first falls through k2/2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A solution of the minimal model.
+
+    times : (n,) flow time; for descent, steps x step size
+    overlap, orthogonal : (n_factors, n) u and w of each factor, in the model's order
+    losses : name -> (n,) each mechanism's loss, each cost, and `total`
+    unlearnt : each mechanism's loss when nothing is learnt
+    stopped_at : the step (descent) or time (flow) at which the loss fell below the threshold
+    provenance : method, parameters and versions
+    """
+
+    model: Model
+    times: Array
+    overlap: Array
+    orthogonal: Array
+    losses: dict[str, Array]
+    unlearnt: dict[str, float]
+    status: Status
+    stopped_at: float | None
+    provenance: dict[str, Any]
+
+    def events(self) -> Events:
+        """Emergence, peak, crossing and fade of ICL, and takeover by CIWL."""
+        k1, k2 = self.unlearnt[ICL], self.unlearnt[CIWL]
+        icl, ciwl = self.losses[ICL] / k1, self.losses[CIWL] / k2
+        t = self.times
+        emergence = crossing_time(t, icl, 0.5, rising=False)
+        takeover = crossing_time(t, ciwl, 0.5, rising=False)
+        if emergence is None:
+            return Events(None, None, None, None, takeover)
+        later = np.flatnonzero(t >= emergence)
+        crossing = crossing_time(t, icl - ciwl, 0.0, rising=True, after=emergence)
+        # the lowest point before CIWL takes over: at a persistent end the loss creeps down for ever
+        peak = float(t[later[np.argmin(icl[later])]])
+        fade = crossing_time(t, icl, 0.5, rising=True, after=peak)
+        return Events(emergence, peak, crossing, fade, takeover)
+
+    def final_losses(self) -> dict[str, float]:
+        """Losses at the last time, by name."""
+        return {name: float(values[-1]) for name, values in self.losses.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `coopetition solve --json` prints: the outcome without the curves."""
+        stopped = self.stopped_at
+        if stopped is not None and self.provenance["method"] == "descent":
+            stopped = int(stopped)
+        return {
+            "stopped_at": stopped,
+            "status": self.status.name.lower(),
+            "message": self.status.value,
+            "time": float(self.times[-1]),
+            "losses": self.final_losses(),
+            "events": asdict(self.events()),
+            "model": self.model.to_dict(),
+            "provenance": self.provenance,
+        }
+
+    def summary(self) -> str:
+        """The outcome in a few lines of text."""
+        losses = "  ".join(f"{name} {value:.6g}" for name, value in self.final_losses().items())
+        found = "  ".join(
+            f"{name} {'never' if time is None else f'{time:.6g}'}"
+            for name, time in asdict(self.events()).items()
+        )
+        return "\n".join(
+            [
+                f"status   {self.status.value} (time {self.times[-1]:.6g})",
+                f"losses   {losses}",
+                f"events   {found}",
+            ]
+        )
+
+    def save(self, path: Path) -> None:
+        """Write everything to an `.npz` file."""
+        header = {
+            "model": self.model.to_dict(),
+            "unlearnt": self.unlearnt,
+            "status": self.status.name,
+            "stopped_at": self.stopped_at,
+            "provenance": self.provenance,
+            "losses": list(self.losses),
+        }
+        write_npz(
+            path,
+            header=np.array(json.dumps(header)),
+            times=self.times,
+            overlap=self.overlap,
+            orthogonal=self.orthogonal,
+            losses=np.stack(list(self.losses.values())),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; another file raises `UserError`."""
+        try:
+            with np.load(path) as archive:
+                header = json.loads(str(archive["header"]))
+                return cls(
+                    Model.from_dict(header["model"]),
+                    archive["times"],
+                    archive["overlap"],
+                    archive["orthogonal"],
+                    dict(zip(header["losses"], archive["losses"], strict=True)),
+                    header["unlearnt"],
+                    Status[header["status"]],
+                    header["stopped_at"],
+                    header["provenance"],
+                )
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is not a saved trajectory ({error})") from error
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Losses of the mechanisms and the total against time; see `coopetition.plot`."""
+        from coopetition.plot import plot_losses
+
+        return plot_losses(self, ax=ax)
+
+    def plot_state(self, ax: "Axes | None" = None) -> "Axes":
+        """Overlaps and orthogonal parts of the factors against time; see `coopetition.plot`."""
+        from coopetition.plot import plot_state
+
+        return plot_state(self, ax=ax)

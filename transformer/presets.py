@@ -1,0 +1,38 @@
+"""Named runs."""
+
+from collections.abc import Callable
+
+from transformer.config import (
+    DataConfig,
+    EvaluationConfig,
+    GlyphConfig,
+    OmniglotConfig,
+    RunConfig,
+)
+
+
+def smoke() -> RunConfig:
+    """300 steps on 256 glyph classes: does everything work? Some seconds."""
+    return RunConfig(
+        data=DataConfig(exemplars=GlyphConfig(n_classes=256)),
+        evaluation=EvaluationConfig(every=50, n_sequences=500, n_classes=256),
+        n_steps=300,
+        checkpoint_every=50,
+    )
+
+
+def glyphs() -> RunConfig:
+    """12,800 glyph classes, 48,000 steps: the rise and fall of ICL on data that needs no file."""
+    return RunConfig(n_steps=48000)
+
+
+def omniglot() -> RunConfig:
+    """The coopetition paper's main run on Omniglot pixels, 60,000 steps; give the data's path."""
+    return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))
+
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    "smoke": smoke,
+    "glyphs": glyphs,
+    "omniglot": omniglot,
+}

@@ -1,0 +1,65 @@
+"""When ICL emerges, peaks and gives way in a training run."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from coopetition.events import crossing_time
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The paper's time points, in sequences seen; None where they did not happen."""
+
+    emergence: float | None
+    """Flip accuracy first rises through one half: ICL is preferred to CIWL."""
+    flip_peak: float | None
+    """Highest Flip accuracy."""
+    flip_peak_at: float | None
+    fade: float | None
+    """Flip accuracy falls through one half after its peak."""
+    ciwl_75: float | None
+    """CIWL accuracy first rises through 0.75."""
+    icl_peak: float | None
+    """Highest ICL accuracy."""
+    icl_peak_at: float | None
+    icl_final: float | None
+    flip_final: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
+
+
+def timeline(metrics: list[dict[str, Any]]) -> Timeline:
+    """Time points of a run's metric lines, from in-context accuracies."""
+    if not metrics:
+        return Timeline(*[None] * 9)
+    sequences = np.array([row["sequences"] for row in metrics], float)
+    flip, icl, ciwl = (
+        np.array([row[f"{name}/in_context_accuracy"] for row in metrics])
+        for name in ("flip", "icl", "ciwl")
+    )
+    top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
+    emergence = fade = None
+    if flip[top] >= RISEN:
+        # the last rise before the peak: earlier ones are noise about one half
+        below = np.flatnonzero(flip[: top + 1] < 0.5)
+        start = sequences[below[-1]] if len(below) else sequences[0]
+        emergence = crossing_time(sequences, flip, 0.5, rising=True, after=float(start))
+        fade = crossing_time(sequences, flip, 0.5, rising=False, after=float(sequences[top]))
+    return Timeline(
+        emergence,
+        float(flip[top]),
+        float(sequences[top]),
+        fade,
+        crossing_time(sequences, ciwl, 0.75, rising=True),
+        float(icl[top_icl]),
+        float(sequences[top_icl]),
+        float(icl[-1]),
+        float(flip[-1]),
+    )

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 
 from coopetition.commands import parse, print_json, run_command
@@ -77,7 +80,74 @@ def solve_command(arguments: list[str]) -> None:
         print(trajectory.summary())
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"solve": solve_command}
+@dataclass(frozen=True, kw_only=True)
+class FitFlags:
+    """Fit the minimal model to a run's train, ICL and CIWL loss curves."""
+
+    curves: tyro.conf.Positional[Path]
+    """A run folder, or a CSV with the columns sequences, train, icl, ciwl."""
+    from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
+    """Leave out what came before so many sequences (the toy knows no earlier phase)."""
+    metric: str = "loss"
+    """Which metric of a run folder: loss (nats) or in_context_loss."""
+    seed: int = 0
+    """Of the random starts."""
+    starts: int = 32
+    """Starts that are refined."""
+    out: Path | None = None
+    """Save the fit, with its curves, here (`.json`)."""
+    plot: Path | None = None
+    """Save a plot here (`.png` or `.pdf`)."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def fit_command(arguments: list[str]) -> None:
+    """Fit the minimal model to the loss curves of a run."""
+    flags = parse(FitFlags, arguments, prog="coopetition fit")
+    from coopetition.compare.curves import read_curves
+    from coopetition.compare.estimate import fit
+    from coopetition.plot import plot_fit, save_axes
+
+    if flags.starts < 1:
+        raise UsageError(f"--starts {flags.starts}; choose at least 1")
+    curves = read_curves(flags.curves, flags.metric).since(flags.from_)
+    result = fit(curves, seed=flags.seed, n_starts=flags.starts)
+    if flags.out is not None:
+        result.save(flags.out)
+    if flags.plot is not None:
+        save_axes(plot_fit(result), flags.plot)
+    if flags.json:
+        print_json(result.to_dict())
+    else:
+        print(result.summary())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoFlags:
+    """Train a transformer, solve the toy, fit one to the other, draw both."""
+
+    out: Path = Path("demo")
+    """Folder for the figure, the report and the run."""
+    quick: bool = False
+    """A minute's version that is too short to show the phenomenon."""
+    threads: int | None = None
+    """CPU threads (all cores without)."""
+
+
+def demo_command(arguments: list[str]) -> None:
+    """See ICL rise and fall in a transformer, beside the theory (some minutes)."""
+    flags = parse(DemoFlags, arguments, prog="coopetition demo")
+    from paper_figures.demo import run_demo  # the one import against the usual direction
+
+    run_demo(flags.out, quick=flags.quick, threads=flags.threads)
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "solve": solve_command,
+    "fit": fit_command,
+    "demo": demo_command,
+}
 
 
 def main() -> None:

@@ -57,6 +57,29 @@ def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: fl
     return Draw(initial, target)
 
 
+def canonical_draw(
+    dims: dict[str, int],
+    norms: dict[str, float],
+    overlaps: dict[str, float],
+    orthogonal: dict[str, float],
+) -> Draw:
+    """A draw with these target norms, overlaps and orthogonal norms of its initial values.
+
+    By the model's rotation symmetry every draw with the same numbers has the same dynamics, so
+    twelve numbers say all there is to know of a draw of the two-strategy model.  A factor with an
+    orthogonal part needs a dimension of at least 2.
+    """
+    initial, target = {}, {}
+    for name, length in dims.items():
+        if length < 2 and orthogonal[name] != 0:
+            raise UsageError(f"factor {name} of dimension {length} has no room for {orthogonal[name]}")
+        target[name] = np.zeros(length)
+        target[name][0] = norms[name]
+        initial[name] = np.zeros(length)
+        initial[name][:2] = (overlaps[name], orthogonal[name])[:length]
+    return Draw(initial, target)
+
+
 def read_draw(path: Path, seed: int) -> Draw:
     """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
     if not path.exists():

@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coopetition.errors import UsageError
 from coopetition.files import write_bytes
@@ -10,7 +10,10 @@ from coopetition.model import CIWL, ICL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+    from coopetition.compare.curves import Curves
+    from coopetition.compare.estimate import Fit
     from coopetition.trajectory import Trajectory
 
 # Okabe-Ito, safe for colour-blind readers; the same strategy has the same colour everywhere
@@ -66,12 +69,45 @@ def plot_state(trajectory: "Trajectory", *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
+def plot_curves(
+    curves: "Curves", *, ax: "Axes | None" = None, label: bool = True, **style: Any
+) -> "Axes":
+    """Measured curves against sequences seen, in millions."""
+    ax = new_axes(ax)
+    for name, values in curves.values.items():
+        text = LABELS.get(name, name) if label else None
+        ax.plot(curves.sequences / 1e6, values, color=COLOURS.get(name), label=text, **style)
+    ax.set(xlabel="sequences seen (millions)")
+    return ax
+
+
+def plot_fit(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
+    """Measured curves (points) and the fitted model (lines), in millions of sequences."""
+    ax = new_axes(ax)
+    x = fit.sequences / 1e6
+    for name, values in fit.observed.items():
+        colour = COLOURS.get(name)
+        ax.plot(x, values, ".", ms=3, alpha=0.5, color=colour)
+        label = f"{LABELS.get(name, name)}: $R^2$ = {fit.curves[name].r2:.3f}"
+        ax.plot(x, fit.predicted[name], color=colour, label=label)
+    ax.set(xlabel="sequences seen (millions)", ylabel="loss")
+    ax.legend(frameon=False)
+    return ax
+
+
+def figure_bytes(figure: "Figure", kind: str) -> bytes:
+    """A figure as a file of the given format; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    metadata = {"CreationDate": None} if kind == "pdf" else None
+    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    return buffer.getvalue()
+
+
 def save_axes(ax: "Axes", path: Path) -> None:
     """Save the figure of `ax` whole or not at all, in the format of the file's name."""
     kind = path.suffix.removeprefix(".")
     if kind not in ("png", "pdf", "svg"):
         raise UsageError(f"{path} names no picture format; end it in .png, .pdf or .svg")
-    buffer = io.BytesIO()
-    metadata = {"CreationDate": None} if kind == "pdf" else None  # the same plot, the same bytes
-    ax.get_figure(root=True).savefig(buffer, format=kind, dpi=150, metadata=metadata)
-    write_bytes(path, buffer.getvalue())
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # only axes that were removed from theirs have none
+    write_bytes(path, figure_bytes(figure, kind))

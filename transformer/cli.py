@@ -2,16 +2,18 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from coopetition.commands import parse, print_json, run_command
+from coopetition.compare.curves import read_curves
 from coopetition.errors import UsageError
 from transformer.config import RunConfig
 from transformer.presets import PRESETS
+from transformer.timeline import timeline
 
 PROG = "python -m transformer"
 
@@ -76,18 +78,37 @@ def show_command(arguments: list[str]) -> None:
 
 def _print_end(path: Path, *, as_json: bool = False) -> None:
     from transformer.runs import open_run
-    from transformer.timeline import timeline
 
     run = open_run(path)
-    status = run.status() | {"events": timeline(run.metrics()).to_dict()}
+    status = run.status()
+    events = timeline(read_curves(path, "in_context_accuracy")) if len(run.metrics()) > 1 else None
     if as_json:
-        print_json(status)
+        print_json(status | {"events": events and asdict(events)})
         return
     for name, value in status.items():
-        if name != "events":
-            print(f"{name:18} {value}")
-    for name, value in status["events"].items():
+        print(f"{name:18} {value}")
+    for name, value in (asdict(events) if events else {}).items():
         print(f"{name:18} {'-' if value is None else f'{value:.4g}'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFlags:
+    """Write a run's curves as CSV, and what they are curves of as JSON beside it."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    out: Path
+    """The CSV file; the JSON has the same name."""
+
+
+def export_command(arguments: list[str]) -> None:
+    """Write a run's curves to a small CSV file."""
+    flags = parse(ExportFlags, arguments, prog=f"{PROG} export")
+    from transformer.export import export
+    from transformer.runs import open_run
+
+    export(open_run(flags.run), flags.out)
+    print(f"wrote {flags.out} and {flags.out.with_suffix('.json')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +184,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "resume": resume_command,
     "evaluate": evaluate_command,
     "show": show_command,
+    "export": export_command,
     "bench": bench_command,
 }
 

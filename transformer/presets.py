@@ -26,6 +26,15 @@ def glyphs() -> RunConfig:
     return RunConfig(n_steps=48000)
 
 
+def quick() -> RunConfig:
+    """1,500 steps on 1,600 glyph classes: the demo's short version, before anything is learnt."""
+    return RunConfig(
+        data=DataConfig(exemplars=GlyphConfig(n_classes=1600)),
+        evaluation=EvaluationConfig(every=50, n_sequences=500),
+        n_steps=1500,
+    )
+
+
 def omniglot() -> RunConfig:
     """The coopetition paper's main run on Omniglot pixels, 60,000 steps; give the data's path."""
     return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))
@@ -33,6 +42,7 @@ def omniglot() -> RunConfig:
 
 PRESETS: dict[str, Callable[[], RunConfig]] = {
     "smoke": smoke,
+    "quick": quick,
     "glyphs": glyphs,
     "omniglot": omniglot,
 }

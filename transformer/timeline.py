@@ -1,10 +1,10 @@
 """When ICL emerges, peaks and gives way in a training run."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from coopetition.compare.curves import Curves
 from coopetition.events import crossing_time
 
 
@@ -27,23 +27,15 @@ class Timeline:
     icl_final: float | None
     flip_final: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
 
 
-def timeline(metrics: list[dict[str, Any]]) -> Timeline:
-    """Time points of a run's metric lines, from in-context accuracies."""
-    if not metrics:
-        return Timeline(*[None] * 9)
-    sequences = np.array([row["sequences"] for row in metrics], float)
-    flip, icl, ciwl = (
-        np.array([row[f"{name}/in_context_accuracy"] for row in metrics])
-        for name in ("flip", "icl", "ciwl")
-    )
+def timeline(accuracies: Curves) -> Timeline:
+    """Time points of a run's curves of in-context accuracy: flip, icl and ciwl."""
+    sequences = accuracies.sequences
+    named = accuracies.select(("flip", "icl", "ciwl")).values
+    flip, icl, ciwl = named["flip"], named["icl"], named["ciwl"]
     top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
     emergence = fade = None
     if flip[top] >= RISEN:

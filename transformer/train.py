@@ -59,6 +59,26 @@ def resume(path: Path) -> RunFolder:
     return run
 
 
+def train_or_resume(config: RunConfig, out: Path, *, threads: int | None = None) -> RunFolder:
+    """The finished run of `config` in the folder `out`: trained, gone on with, or there already.
+
+    Raises `UserError` if it was stopped before its last step, and `UsageError` if the folder holds
+    another run.
+    """
+    if (out / "manifest.json").exists():
+        run = open_run(out)
+        if run.config.run_id() != config.run_id():
+            raise UsageError(f"{out} holds another run ({run.config.run_id()}); remove it")
+        if run.status()["status"] != "finished":
+            run = resume(out)
+    else:
+        run = train(config, out, threads=threads)
+    status = run.status()
+    if status["status"] != "finished":
+        raise UserError(f"{out}: {status['message']}; give the same command again to go on")
+    return run
+
+
 def _continue(run: RunFolder) -> None:
     with run.lock():
         run.set_status("running", "")

@@ -48,38 +48,57 @@ class Curves:
 
 
 def read_curves(path: Path, metric: str = "loss") -> Curves:
-    """Curves of one metric from a run folder, or all columns of a CSV file.
+    """Curves of one metric from a run folder or a CSV file.
 
-    A CSV has a column `sequences` and one for each curve; blank cells are not measured.
+    A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; with names of
+    the second kind only those of `metric` are read.  Blank cells are not measured.
     """
     if metric not in METRICS:
         raise UsageError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
-    if path.is_dir():
-        return _read_run(path / "metrics.jsonl", metric)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a run folder or a CSV file")
-    return _read_csv(path)
+    columns = _read_run(path) if path.is_dir() else _read_csv(path)
+    sequences = columns.pop("sequences")
+    suffix = f"/{metric}"
+    if any("/" in name for name in columns):
+        columns = {
+            name.removesuffix(suffix): values
+            for name, values in columns.items()
+            if name.endswith(suffix)
+        }
+    if len(sequences) < 2 or not columns:
+        raise UsageError(
+            f"{path} holds no curves of {metric}; expected at least two rows of measurements"
+        )
+    if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
+        raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
+    if any(np.isinf(values).any() for values in columns.values()):
+        raise UsageError(f"{path} holds infinite values; leave cells that are unknown blank")
+    return Curves(sequences, columns)
 
 
-def _read_run(path: Path, metric: str) -> Curves:
+def _read_run(folder: Path) -> dict[str, Array]:
+    path = folder / "metrics.jsonl"
     if not path.exists():
-        raise UsageError(f"{path.parent} is not a run folder: it has no {path.name}")
+        raise UsageError(f"{folder} is not a run folder: it has no {path.name}")
     rows = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             break  # a line that a crash cut short is the last
-    suffix = f"/{metric}"
-    names = [key.removesuffix(suffix) for key in (rows[0] if rows else {}) if key.endswith(suffix)]
-    return _checked(
-        path,
-        np.array([row["sequences"] for row in rows], float),
-        {name: np.array([row[name + suffix] for row in rows], float) for name in names},
-    )
+    if not rows:
+        raise UsageError(f"{path} is empty; train the run first")
+    try:
+        return {
+            name: np.array([row[name] for row in rows], float)
+            for name in ("sequences", *(key for key in rows[0] if "/" in key))
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is not a run's metrics ({error!r})") from error
 
 
-def _read_csv(path: Path) -> Curves:
+def _read_csv(path: Path) -> dict[str, Array]:
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
@@ -89,8 +108,7 @@ def _read_csv(path: Path) -> Curves:
         raise UsageError(f"{path} is not a CSV file ({error})") from error
     if "sequences" not in names:
         raise UsageError(f"{path} has the columns {', '.join(names)}; expected `sequences`")
-    columns = {name: np.array([_number(path, row, name) for row in rows]) for name in names}
-    return _checked(path, columns.pop("sequences"), columns)
+    return {name: np.array([_number(path, row, name) for row in rows]) for name in names}
 
 
 def _number(path: Path, row: dict[str, str | None], name: str) -> float:
@@ -101,11 +119,3 @@ def _number(path: Path, row: dict[str, str | None], name: str) -> float:
         return float(text)
     except ValueError as error:
         raise UsageError(f"{path}: {text!r} in column {name} is not a number") from error
-
-
-def _checked(path: Path, sequences: Array, values: dict[str, Array]) -> Curves:
-    if len(sequences) < 2 or not values:
-        raise UsageError(f"{path} holds no curves; expected at least two rows of measurements")
-    if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
-        raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
-    return Curves(sequences, values)

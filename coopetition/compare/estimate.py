@@ -13,16 +13,13 @@ from scipy.stats import qmc
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.least_squares import minimise
-from coopetition.compare.observe import BOUNDS, OBSERVED, ToyCurves
+from coopetition.compare.observe import BOUNDS, N_GRID, OBSERVED, ToyCurves
 from coopetition.errors import UsageError
 from coopetition.files import write_json
 from coopetition.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
-N_SCREENED = 2048  # parameter sets tried before any is refined
-N_REFINED = 32  # the best of them, refined by least squares
-MAX_ITERATIONS = 60
 MIN_SAMPLES = 20  # a curve with fewer says little about eight parameters
 
 
@@ -107,12 +104,20 @@ class Fit:
         write_json(path, self.to_dict() | samples | curves)
 
 
-def fit(curves: Curves, *, seed: int = 0) -> Fit:
+def fit(
+    curves: Curves,
+    *,
+    seed: int = 0,
+    n_screened: int = 2048,
+    n_starts: int = 32,
+    max_iterations: int = 60,
+) -> Fit:
     """Fit the minimal model to train, ICL and CIWL curves (those of them that there are).
 
-    Screens `N_SCREENED` parameter sets of a Latin hypercube over the logarithms of `BOUNDS`, and
-    refines the best by bounded nonlinear least squares; floor and gain of each curve are solved for
-    exactly at every step (variable projection).  Each curve counts with its variance as unit.
+    Screens `n_screened` parameter sets of a Latin hypercube over the logarithms of `BOUNDS`, and
+    refines the best `n_starts` by bounded nonlinear least squares; floor and gain of each curve are
+    solved for exactly at every step (variable projection).  Each curve counts with its variance as
+    unit.
 
     Raises
     ------
@@ -125,7 +130,8 @@ def fit(curves: Curves, *, seed: int = 0) -> Fit:
     used = {name: curves.values[name] for name in OBSERVED if name in curves.values}
     if not used:
         raise UsageError(
-            f"there are the curves {', '.join(curves.values)}; expected some of {', '.join(OBSERVED)}"
+            f"there are the curves {', '.join(curves.values) or 'none'}; "
+            f"expected some of {', '.join(OBSERVED)}"
         )
     for name, values in used.items():
         n = int(np.isfinite(values).sum())
@@ -137,16 +143,16 @@ def fit(curves: Curves, *, seed: int = 0) -> Fit:
     problem = _Problem(curves.sequences, used)
     lower, upper = problem.bounds
     sampler = qmc.LatinHypercube(len(BOUNDS), rng=np.random.default_rng(seed))
-    screened = lower + (upper - lower) * sampler.random(N_SCREENED)
+    screened = lower + (upper - lower) * sampler.random(n_screened)
     cost = np.mean(problem.residuals(screened) ** 2, axis=1)
-    best = screened[np.argsort(cost)[:N_REFINED]]
-    with ProgressReport("fit", MAX_ITERATIONS, "iterations") as report:
+    best = screened[np.argsort(cost)[:n_starts]]
+    with ProgressReport("fit", max_iterations, "iterations") as report:
         minima = minimise(
             problem.residuals,
             best,
             lower,
             upper,
-            max_iterations=MAX_ITERATIONS,
+            max_iterations=max_iterations,
             on_iteration=lambda cost: report.advance(note=f"best cost {cost:.4g}"),
         )
     return problem.report(minima.points[0], tuple(minima.costs.tolist()), seed)
@@ -157,7 +163,8 @@ class _Problem:
 
     def __init__(self, sequences: Array, observed: dict[str, Array]) -> None:
         self.sequences, self.observed = sequences, observed
-        self.toy = ToyCurves((sequences - sequences[0]) / (sequences[-1] - sequences[0]))
+        self.position = (sequences - sequences[0]) / (sequences[-1] - sequences[0])
+        self.toy = ToyCurves(self.position)
         limits = np.log(list(BOUNDS.values()))
         self.bounds = limits[:, 0], limits[:, 1]
 
@@ -179,6 +186,8 @@ class _Problem:
     def report(self, x: Array, starts: tuple[float, ...], seed: int) -> Fit:
         """The fit at the logarithms `x`."""
         toy = self.toy(self._named(x[None]))
+        finer = ToyCurves(self.position, 2 * N_GRID)(self._named(x[None]))
+        error = max(float(np.ptp(finer[c] - toy[c]) / np.ptp(finer[c])) for c in self.observed)
         curves, predicted = {}, {}
         for name, values in self.observed.items():
             known = np.isfinite(values)
@@ -203,6 +212,7 @@ class _Problem:
             {
                 "seed": seed,
                 "trajectories_solved": self.toy.n_solved,
+                "integration_error": error,  # relative to a curve's range
                 "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
             },
         )

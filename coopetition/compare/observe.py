@@ -33,19 +33,20 @@ BOUNDS = {
     "d_orthogonal": (1e-2, 13.0),  # sqrt(160) = 12.6: a standard normal draw
     "duration": (30.0, 8000.0),  # flow time between the first and the last sample
 }
-N_GRID = 250  # steps of the integrator; at most 32 units of time each, well inside its stability
+N_GRID = 250  # steps of the integrator: at most 32 units of time each, well inside its stability
 
 
 class ToyCurves:
     """The toy's curves for any number of parameter sets at once.
 
     Fixed-step Runge-Kutta of order 4 on the reduced flow, all sets in one array: a fit needs
-    thousands of short, smooth solutions, and its final answer is checked by `coopetition.dynamics`.
+    thousands of short, smooth solutions; its final answer is checked against half the step.
     """
 
-    def __init__(self, position: Array) -> None:
+    def __init__(self, position: Array, n_grid: int = N_GRID) -> None:
         """`position` (n,) is where each sample lies between the first (0) and the last (1)."""
-        self._sample = position * N_GRID
+        self._n_grid = n_grid
+        self._sample = position * n_grid
         self.n_solved = 0
 
     def __call__(self, parameters: dict[str, Array]) -> dict[str, Array]:
@@ -53,15 +54,15 @@ class ToyCurves:
         reduced, u, w = start(parameters)
         self.n_solved += len(parameters["duration"])
         grid: dict[str, list[Array]] = {name: [] for name in OBSERVED.values()}
-        h = parameters["duration"] / N_GRID
+        h = parameters["duration"] / self._n_grid
         with np.errstate(over="ignore", invalid="ignore"):  # an unstable set gives NaN, a bad fit
-            for k in range(N_GRID + 1):
+            for k in range(self._n_grid + 1):
                 losses = reduced.losses(u, w)
                 for name, values in grid.items():
                     values.append(losses[name])
-                if k < N_GRID:
+                if k < self._n_grid:
                     u, w = _runge_kutta_step(reduced, u, w, h)
-        left = np.clip(self._sample.astype(int), 0, N_GRID - 1)
+        left = np.clip(self._sample.astype(int), 0, self._n_grid - 1)
         part = self._sample - left
         result = {}
         for curve, name in OBSERVED.items():

@@ -8,6 +8,7 @@ raises the error floor of in-context learning and hastens its fade.
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.progress import ProgressReport
 from transformer.config import GlyphConfig
 from transformer.exemplars.images import SIDE, blur, quantise
 
@@ -24,12 +25,14 @@ def draw_glyphs(config: GlyphConfig) -> NDArray[np.uint8]:
     Class k is the same whatever `n_classes` is.  About 5 s for 12,800 x 20 on one core.
     """
     drawings = np.empty((config.n_classes, config.n_exemplars, SIDE * SIDE), np.uint8)
-    for start in range(0, config.n_classes, CHUNK):
-        rng = np.random.default_rng([config.seed, start // CHUNK])
-        points, weights = _ink(rng, config)
-        chunk = quantise(blur(np.minimum(_splat(points, weights), 1)))
-        rows = drawings[start : start + CHUNK]
-        rows[:] = chunk.reshape(CHUNK, config.n_exemplars, -1)[: len(rows)]
+    with ProgressReport("draw glyphs", config.n_classes, "classes") as progress:
+        for start in range(0, config.n_classes, CHUNK):
+            rng = np.random.default_rng([config.seed, start // CHUNK])
+            points, weights = _ink(rng, config)
+            chunk = quantise(blur(np.minimum(_splat(points, weights), 1)))
+            rows = drawings[start : start + CHUNK]
+            rows[:] = chunk.reshape(CHUNK, config.n_exemplars, -1)[: len(rows)]
+            progress.advance(len(rows))
     return drawings
 
 

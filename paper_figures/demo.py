@@ -1,0 +1,110 @@
+"""`coopetition demo`: the phenomenon and its explanation, side by side, from nothing."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from coopetition.compare.estimate import Fit
+from coopetition.files import write_text
+from paper_figures.coopetition.figure_5 import draw_run, fit_run, solve_published
+from paper_figures.sources import FigureRun, finished_run, kept_runs
+from transformer.presets import PRESETS
+
+QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
+
+
+def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
+    """Train, solve, fit; write `demo.png` (and .pdf, .csv, .json) and `report.md` into `out`.
+
+    Run again after an interruption, it goes on where it was.
+    """
+    start = time.monotonic()
+    preset = "quick" if quick else "glyphs"
+    _say("about a minute in all" if quick else "about six minutes in all, most of it training")
+    _say("1/3 train a transformer on procedural glyphs")
+    run = finished_run(PRESETS[preset](), out / f"run_{preset}", threads=threads)
+    _say("2/3 fit the minimal model to its losses")
+    fitted = fit_run(run, **(QUICK_FIT if quick else {}))
+    _say("3/3 solve the minimal model, draw, report")
+    paths = draw_run(run, fitted).write(out, "demo")
+    report = _report(run, fitted, quick, time.monotonic() - start)
+    write_text(out / "report.md", report)
+    print(report)
+    for path in [*paths, out / "report.md"]:
+        print(f"wrote {path}")
+
+
+def _say(text: str) -> None:
+    print(f"demo: {text}", file=sys.stderr, flush=True)
+
+
+def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
+    events = "\n".join(f"| {name} | {_number(v)} |" for name, v in asdict(run.timeline()).items())
+    return f"""# Strategy coopetition: a demonstration
+
+![the minimal model, a transformer, and one fitted to the other](demo.png)
+
+## A transformer
+{_config_sentence(run)} {_verdict(run, quick)}
+
+| event (sequences seen; accuracies) | value |
+|---|---|
+{events}
+
+{_seeds_sentence()}
+
+## The minimal model
+Published draw of seed 7, gradient descent with step 1:
+```
+{solve_published().summary()}
+```
+
+## The minimal model fitted to the transformer
+From {fitted.sequences[0]:.4g} sequences on; observed loss = floor + gain x the toy's loss:
+```
+{fitted.summary()}
+```
+Run {run.provenance["run_id"]}, {seconds:.0f} s in all.
+"""
+
+
+def _number(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.4g}"
+
+
+def _config_sentence(run: FigureRun) -> str:
+    config = run.provenance["config"]
+    data, model = config["data"], config["model"]
+    n_sequences = config["n_steps"] * data["batch_size"]
+    return (
+        f"{model['n_layers']} layers, attention only, d_model {model['d_model']}; "
+        f"{data['exemplars']['n_classes']:,} classes of procedural glyphs; "
+        f"{n_sequences:,} sequences."
+    )
+
+
+def _verdict(run: FigureRun, quick: bool) -> str:
+    if quick:
+        return "This quick run ends before any strategy is learnt; leave out --quick to see them."
+    rose, faded = rise_and_fade(run)
+    if not rose:
+        return "In-context learning did not emerge in this run."
+    return "In-context learning emerged" + (" and then faded." if faded else "; it has not faded.")
+
+
+def rise_and_fade(run: FigureRun) -> tuple[bool, bool]:
+    """Did Flip accuracy rise above one half, and fall through it again?"""
+    timeline = run.timeline()
+    return timeline.emergence is not None, timeline.fade is not None
+
+
+def _seeds_sentence() -> str:
+    runs = kept_runs("glyphs")
+    outcomes = [rise_and_fade(run) for run in runs]
+    rose, faded = (sum(outcome[k] for outcome in outcomes) for k in (0, 1))
+    seeds = ", ".join(str(run.init_seed) for run in runs)
+    return (
+        f"Of {len(runs)} finished runs of this experiment (initial seeds {seeds}), ICL emerged in "
+        f"{rose} (Flip accuracy above 0.5) and faded within the run in {faded} (below it again)."
+    )

@@ -1,0 +1,53 @@
+"""What a figure's file returns, and how it is written."""
+
+import csv
+import io
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from coopetition.files import write_bytes, write_json, write_text
+from coopetition.plot import figure_bytes
+
+VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class FigureResult:
+    """A figure, its numbers and where they come from.
+
+    numbers : rows (panel, curve, x, y), every point that is drawn
+    """
+
+    figure: Figure
+    numbers: list[tuple[str, str, float, float]]
+    provenance: dict[str, Any]
+
+    def write(self, out: Path, stem: str) -> list[Path]:
+        """Write `stem`.png, .pdf, .csv and .json into `out`."""
+        paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
+        for kind in ("png", "pdf"):
+            write_bytes(paths[kind], figure_bytes(self.figure, kind))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["panel", "curve", "x", "y"])
+        writer.writerows(
+            (panel, curve, f"{x:.8g}", f"{y:.6g}") for panel, curve, x, y in self.numbers
+        )
+        write_text(paths["csv"], text.getvalue())
+        versions = {name: version(name) for name in VERSIONS}
+        write_json(paths["json"], self.provenance | {"versions": versions})
+        return list(paths.values())
+
+
+def points(
+    panel: str, curve: str, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> list[tuple[str, str, float, float]]:
+    """Rows of a curve for `FigureResult.numbers`, without samples that were not measured."""
+    known = np.isfinite(y)
+    return [(panel, curve, float(a), float(b)) for a, b in zip(x[known], y[known], strict=True)]

@@ -1,0 +1,46 @@
+"""A run's curves as a small file to keep, share and draw."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from coopetition.errors import UserError
+from coopetition.files import write_json, write_text
+from transformer.config import to_dict
+from transformer.evaluators import EVALUATORS
+from transformer.runs import RunFolder
+
+METRICS = ("loss", "in_context_loss", "in_context_accuracy")
+DIGITS = 5  # significant; the evaluation sets' noise is far above
+
+
+def export(run: RunFolder, path: Path) -> None:
+    """Write `path` (CSV: sequences, `<evaluator>/<metric>`) and its `.json` (config, versions).
+
+    The evaluators' loss, in-context loss and in-context accuracy, to five digits; nothing of the
+    machine that the run was made on but its device.
+    """
+    rows = run.metrics()
+    if not rows:
+        raise UserError(f"{run.path} has no metrics yet; train it first")
+    columns = [f"{name}/{metric}" for metric in METRICS for name in EVALUATORS]
+    columns = [name for name in columns if any(row[name] is not None for row in rows)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sequences", *columns])
+    for row in rows:
+        values = (row[name] for name in columns)
+        writer.writerow(
+            [row["sequences"], *("" if v is None else f"{v:.{DIGITS}g}" for v in values)]
+        )
+    write_text(path, text.getvalue())
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    kept = {name: manifest[name] for name in ("run_id", "versions", "git", "device", "threads")}
+    status = run.status()
+    write_json(
+        path.with_suffix(".json"),
+        kept
+        | {"config": to_dict(run.config, identity_only=True)}
+        | {name: status[name] for name in ("status", "step")},
+    )

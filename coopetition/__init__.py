@@ -1,10 +1,10 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-    model        factors, mechanisms, costs; the published two-strategy model
-    draws        targets and initial values: random, or the published ones from a file
-    dynamics     solve(): gradient descent or flow -> Trajectory
-    reduced      the exact reduction that solve() uses;  vectors: the definition, its oracle
-    compare      loss curves of real runs, and the model fitted to them
+model        factors, mechanisms, costs; the published two-strategy model
+draws        targets and initial values: random, or the published ones from a file
+dynamics     solve(): gradient descent or flow -> Trajectory
+reduced      the exact reduction that solve() uses;  vectors: the definition, its oracle
+compare      loss curves of real runs, and the model fitted to them
 """
 
 from coopetition.draws import Draw, random_draw, read_draw

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import tyro
 
-
 from coopetition.commands import parse, print_json, run_command
 from coopetition.draws import random_draw, read_draw
 from coopetition.dynamics import Method, solve

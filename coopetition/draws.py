@@ -72,7 +72,9 @@ def canonical_draw(
     initial, target = {}, {}
     for name, length in dims.items():
         if length < 2 and orthogonal[name] != 0:
-            raise UsageError(f"factor {name} of dimension {length} has no room for {orthogonal[name]}")
+            raise UsageError(
+                f"factor {name} of dimension {length} has no room for {orthogonal[name]}"
+            )
         target[name] = np.zeros(length)
         target[name][0] = norms[name]
         initial[name] = np.zeros(length)
@@ -99,5 +101,7 @@ def read_draw(path: Path, seed: int) -> Draw:
         }
     if not parts["target"]:
         seeds = sorted({name.split("/")[0] for name in arrays if name.startswith("seed")})
-        raise UsageError(f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}")
+        raise UsageError(
+            f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}"
+        )
     return Draw(parts["initial"], parts["target"])

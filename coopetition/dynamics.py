@@ -1,7 +1,7 @@
 """Solving the minimal model: gradient descent or gradient flow on the exact reduction.
 
 The published runs are descent with step 1.  The flow is its limit of small steps; in the published
-regime the two differ by up to 2e-2 in ICL's loss around its emergence, so say which one a number is.
+regime the two differ by up to 2e-2 in ICL's loss around its emergence: say which one a number is.
 """
 
 import math
@@ -80,9 +80,7 @@ def solve(
         )
         stopped_at = float(times[-1])
     u, w = states[: len(overlap)], states[len(overlap) :]
-    losses = {
-        name: np.asarray(values) for name, values in reduced.losses(list(u), list(w)).items()
-    }
+    losses = {name: np.asarray(values) for name, values in reduced.losses(list(u), list(w)).items()}
     settings: dict[str, Any] = {"step": step, "threshold": threshold, "max_steps": max_steps}
     if method == "flow":
         settings |= {"rtol": rtol, "atol": atol}

@@ -40,5 +40,5 @@ def write_json(path: Path, content: Any) -> None:
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     """`write_bytes` for a compressed `.npz` of named arrays."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())

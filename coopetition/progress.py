@@ -71,9 +71,7 @@ class ProgressReport:
         rate = (self.done - self._first) / max(self._last - self._start, 1e-9)
         rate_text = f"{rate:.3g} {self.unit}/s"
         if self._bar is not None:
-            self._bar.update(
-                self._task, completed=self.done, rate=rate_text, note=self._note
-            )
+            self._bar.update(self._task, completed=self.done, rate=rate_text, note=self._note)
             return
         if self.done >= self.total:
             time_text = f"took {_clock(self._last - self._start)}"

@@ -129,7 +129,7 @@ def _mechanism_loss(m: _Term, u: Numbers, w: Numbers, squares: Numbers) -> Numbe
 
 
 def _excess(factors: Any, u: Numbers, w: Numbers, squares: Numbers) -> Number:
-    """prod (u^2 + w^2) - prod u^2 over `factors`, as a sum without cancellation."""
+    """Prod (u^2 + w^2) - prod u^2 over `factors`, as a sum without cancellation."""
     total: Number = 0.0
     aligned: Number = 1.0  # prod u^2 over the factors so far
     for f in factors:

@@ -1,6 +1,7 @@
 """The result of solving the minimal model: a trajectory that can be read, kept and drawn."""
 
 import json
+import math
 import zipfile
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -92,7 +93,7 @@ class Trajectory:
         return {name: float(values[-1]) for name, values in self.losses.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """What `coopetition solve --json` prints: the outcome without the curves."""
+        """The outcome without the curves; losses that are not finite are None."""
         stopped = self.stopped_at
         if stopped is not None and self.provenance["method"] == "descent":
             stopped = int(stopped)
@@ -101,7 +102,10 @@ class Trajectory:
             "status": self.status.name.lower(),
             "message": self.status.value,
             "time": float(self.times[-1]),
-            "losses": self.final_losses(),
+            "losses": {
+                name: value if math.isfinite(value) else None
+                for name, value in self.final_losses().items()
+            },
             "events": asdict(self.events()),
             "model": self.model.to_dict(),
             "provenance": self.provenance,

@@ -44,9 +44,7 @@ def coopetition_command(arguments: list[str]) -> None:
         raise UsageError(f"there is no figure {flags.number}; choose one of {[*COOPETITION]}")
     if flags.retrain:
         runs = [
-            trained_run(
-                flags.preset, flags.out, omniglot=flags.omniglot, init_seed=flags.init_seed
-            )
+            trained_run(flags.preset, flags.out, omniglot=flags.omniglot, init_seed=flags.init_seed)
         ]
     else:
         runs = kept_runs(flags.preset)

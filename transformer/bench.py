@@ -60,7 +60,10 @@ def bench(
     labels = torch.randint(n_classes, (n_runs, CONTEXT, batch_size), generator=generator)
     batch = (features.to(place), labels.to(place), labels[:, 0].contiguous().to(place))
     step_ms, floor_ms = alternate(
-        [lambda: learner.step(*batch), floor(model, n_classes, n_runs, d_features, batch_size, place)],
+        [
+            lambda: learner.step(*batch),
+            floor(model, n_classes, n_runs, d_features, batch_size, place),
+        ],
         repeats,
         place,
     )

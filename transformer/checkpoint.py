@@ -11,6 +11,7 @@ from safetensors.torch import save
 from coopetition.errors import UserError
 from coopetition.files import write_bytes
 
+
 class DamagedCheckpoint(UserError):
     """A checkpoint that is not as it was written."""
 

@@ -75,7 +75,7 @@ class OmniglotConfig:
     path: str = field(default="", metadata={"identity": False})
     """An `omniglot.npz` or the folder that holds `images_background` and `images_evaluation`."""
     n_classes: int = 12800
-    """The first 1,600 classes are the upright characters, each further 1,600 another orientation."""
+    """The first 1,600 are the upright characters, each further 1,600 another orientation."""
     n_exemplars: int = 20
 
     def __post_init__(self) -> None:

@@ -1,12 +1,12 @@
 """The five evaluators of the coopetition paper: which strategy solves a sequence?
 
-| name  | context                     | labels                                  | target            |
-|-------|-----------------------------|-----------------------------------------|-------------------|
-| train | as in training              | true                                    | query's label     |
-| icl   | query's class and another   | 0 and 1 in random order                 | query class's     |
-| flip  | query's class and another   | the two true labels swapped             | the swapped label |
-| ciwl  | distinct other classes      | one overwritten by the query's label    | query's label     |
-| iwl   | distinct other classes      | true; the query's is absent             | query's label     |
+| name  | context                   | labels                               | target            |
+|-------|---------------------------|--------------------------------------|-------------------|
+| train | as in training            | true                                 | query's label     |
+| icl   | query's class and another | 0 and 1 in random order              | query class's     |
+| flip  | query's class and another | the two true labels swapped          | the swapped label |
+| ciwl  | distinct other classes    | one overwritten by the query's label | query's label     |
+| iwl   | distinct other classes    | true; the query's is absent          | query's label     |
 
 `flip` is 1 for in-context learning and 0 for either in-weights strategy; chance is 0.5 for the
 in-context accuracy of icl, flip and ciwl (context of 2).

@@ -92,9 +92,7 @@ class Learner:
     def _views(self, flat: Tensor) -> Parameters:
         return {
             name: flat[start:end].view(shape)
-            for (name, shape), (start, end) in zip(
-                self._shapes.items(), self._spans, strict=True
-            )
+            for (name, shape), (start, end) in zip(self._shapes.items(), self._spans, strict=True)
         }
 
     def step(self, features: Tensor, labels: Tensor, target: Tensor) -> Tensor:
@@ -132,7 +130,7 @@ class Learner:
                 saved = state[prefix + name]
                 if saved.shape != view[run].shape:
                     raise ValueError(
-                        f"{prefix + name} is {tuple(saved.shape)}; expected {tuple(view[run].shape)}"
+                        f"{prefix + name} is {list(saved.shape)}; expected {list(view[run].shape)}"
                     )
                 view[run] = saved
         self._step_count.copy_(state["adam.step"])

@@ -120,9 +120,7 @@ def trunk(
             resid = resid[:, -batch:]
         resid = torch.baddbmm(resid, z.flatten(1, 2).flatten(2).mT, parameters[block + "W_O"])
         resid = tap(block + "resid_post", resid)
-    return tap(
-        "ln_final", layer_norm(resid, parameters["ln_final_w"], parameters["ln_final_b"])
-    )
+    return tap("ln_final", layer_norm(resid, parameters["ln_final_w"], parameters["ln_final_b"]))
 
 
 def _attention(

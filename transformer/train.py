@@ -157,7 +157,7 @@ class Trainer:
         self._block: Sequences | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take over a checkpoint's state, after checking that it belongs to the run and its data."""
+        """Take over a checkpoint's state, if it belongs to the run and its data."""
         run, run_id = self.run, self.config.run_id()
         if checkpoint.run_id != run_id:
             raise UserError(
@@ -270,7 +270,9 @@ def stop_signals() -> Iterator[list[int]]:
     """A list that fills when SIGINT or SIGTERM comes, so that a loop can end in good order."""
     received: list[int] = []
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds}
+    before = {
+        kind: signal.signal(kind, lambda number, _: received.append(number)) for kind in kinds
+    }
     try:
         yield received
     finally:

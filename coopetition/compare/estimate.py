@@ -1,6 +1,5 @@
 """Fitting the minimal model to measured curves."""
 
-import json
 import math
 from dataclasses import dataclass
 from importlib.metadata import version

@@ -51,7 +51,7 @@ def minimise(
     stays at the bound for that step.
     """
     points = np.clip(starts, lower, upper)
-    n_starts, n_parameters = points.shape
+    n_starts = len(points)
     damping = np.full(n_starts, DAMPING)
     converged = np.zeros(n_starts, bool)
     value, slope = _linearise(residuals, points, lower, upper)

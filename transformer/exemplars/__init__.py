@@ -46,7 +46,7 @@ class Exemplars:
     def fingerprint(self) -> str:
         """A digest of every pixel; a run that is resumed checks it."""
         pixels = self.pixels.cpu().numpy()
-        return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=8).hexdigest()
+        return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).hexdigest()
 
 
 def load_exemplars(config: ExemplarConfig) -> Exemplars:

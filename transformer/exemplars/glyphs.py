@@ -39,7 +39,7 @@ def draw_glyphs(config: GlyphConfig) -> NDArray[np.uint8]:
 def _ink(
     rng: np.random.Generator, config: GlyphConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points (n_images, points, 2) of one chunk's drawings on the unit square, and their weights."""
+    """Points (n_images, points, 2) of one chunk on the unit square, and their weights."""
     control = _stroke_programs(rng)[:, None]
     control = control + config.jitter * rng.standard_normal(
         (CHUNK, config.n_exemplars, N_STROKES, 4, 2), dtype=np.float32

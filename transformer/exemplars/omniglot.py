@@ -62,9 +62,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
 def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    characters = [
-        folder for part in PARTS for folder in sorted((path / part).glob("*/character*"))
-    ]
+    characters = [folder for part in PARTS for folder in sorted((path / part).glob("*/character*"))]
     if len(characters) < n_characters:
         raise UsageError(
             f"{path} holds {len(characters)} character folders under {PARTS[0]} and {PARTS[1]}; "

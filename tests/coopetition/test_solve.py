@@ -1,0 +1,133 @@
+"""Solving: statuses, events, results that last, bad input."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from coopetition import Status, Trajectory, random_draw, read_draw, solve, two_strategies
+from coopetition.draws import Draw
+from coopetition.errors import UsageError, UserError
+from coopetition.events import crossing_time
+from coopetition.files import write_npz
+
+SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
+
+
+@pytest.mark.parametrize("method", ["descent", "flow"])
+def test_every_ending_has_its_status(method):
+    model, draw = two_strategies(), random_draw(1, SMALL)
+    limited = solve(model, draw, method=method, max_steps=3)
+    assert (limited.status, limited.stopped_at) == (Status.LIMIT, None)
+    at_once = solve(model, draw, method=method, threshold=1e9)
+    assert (at_once.status, at_once.stopped_at) == (Status.STOPPED, 0)
+
+
+def test_too_large_a_step_is_reported_and_has_no_undefined_numbers_in_json():
+    trajectory = solve(two_strategies(), random_draw(0), step=1e4)
+    assert trajectory.status is Status.DIVERGED
+    plain = trajectory.to_dict()
+    assert all(v is None or math.isfinite(v) for v in plain["losses"].values())
+
+
+def test_stops_at_the_first_step_below_the_threshold():
+    trajectory = solve(two_strategies(), random_draw(3, SMALL), threshold=1e-3, max_steps=100000)
+    total = trajectory.losses["total"]
+    assert trajectory.status is Status.STOPPED
+    assert total[-1] < 1e-3 <= total[:-1].min()
+
+
+def test_flow_stops_at_the_threshold_exactly():
+    trajectory = solve(two_strategies(), random_draw(3, SMALL), method="flow", threshold=1e-3)
+    assert trajectory.final_losses()["total"] == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_saved_trajectory_is_the_same_when_loaded(tmp_path):
+    before = solve(two_strategies(alpha=0.2), random_draw(2, SMALL), max_steps=50)
+    before.save(tmp_path / "t.npz")
+    after = Trajectory.load(tmp_path / "t.npz")
+    for field in dataclasses.fields(Trajectory):
+        a, b = getattr(before, field.name), getattr(after, field.name)
+        np.testing.assert_equal(b, a, err_msg=field.name)
+    assert after.summary() == before.summary()
+
+
+def test_foreign_files_are_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("not an archive")
+    write_npz(tmp_path / "other.npz", x=np.zeros(3))
+    for name in ("text.npz", "other.npz"):
+        with pytest.raises(UserError, match="not a saved trajectory"):
+            Trajectory.load(tmp_path / name)
+    with pytest.raises(UsageError, match=r"not a readable \.npz"):
+        read_draw(tmp_path / "text.npz", 0)
+    with pytest.raises(UsageError, match="holds none"):
+        read_draw(tmp_path / "other.npz", 0)
+
+
+def test_draws_are_read_as_they_were_written(tmp_path):
+    draw = random_draw(5, SMALL)
+    arrays = {f"seed4/initial/{k}": v for k, v in draw.initial.items()}
+    arrays |= {f"seed4/target/{k}": v for k, v in draw.target.items()}
+    write_npz(tmp_path / "draws.npz", **arrays)
+    again = read_draw(tmp_path / "draws.npz", 4)
+    np.testing.assert_equal(again.target, draw.target)
+    np.testing.assert_equal(again.initial, draw.initial)
+    with pytest.raises(UsageError, match="--seed 3 is not in .*seed4"):
+        read_draw(tmp_path / "draws.npz", 3)
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["alpha", "mu1", "mu2"])
+def test_model_parameters_must_be_finite_and_not_negative(name, value):
+    with pytest.raises(UsageError, match=f"{name} is {value}"):
+        two_strategies(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": 0.0}, "step is 0.0"),
+        ({"step": math.nan}, "step is nan"),
+        ({"threshold": -1.0}, "threshold is -1.0"),
+        ({"max_steps": 0}, "max_steps is 0"),
+        ({"rtol": 0.0}, "rtol is 0.0"),
+    ],
+)
+def test_solver_settings_are_checked(settings, message):
+    with pytest.raises(UsageError, match=message):
+        solve(two_strategies(), random_draw(0, SMALL), **settings)
+
+
+def test_draws_are_checked():
+    good = random_draw(0, SMALL)
+    with pytest.raises(UsageError, match="dimension of factor b is 0"):
+        random_draw(0, SMALL | {"b": 0})
+    with pytest.raises(UsageError, match="factor a .* not finite"):
+        Draw(good.initial | {"a": np.full(3, np.nan)}, good.target)
+    with pytest.raises(UsageError, match=r"factor a .*shape \(2,\)"):
+        Draw(good.initial | {"a": np.ones(2)}, good.target)
+    with pytest.raises(UsageError, match="target of factor c is zero"):
+        Draw(good.initial, good.target | {"c": np.zeros(4)})
+    with pytest.raises(UsageError, match="disagree on the factors"):
+        three = {name: good.target[name] for name in "abc"}
+        solve(two_strategies(), Draw(three, three))
+
+
+def test_crossings():
+    t = np.arange(6.0)
+    values = np.array([0.0, 1.0, np.nan, 3.0, 1.0, 4.0])
+    assert crossing_time(t, values, 0.5, rising=True) == 0.5
+    assert crossing_time(t, values, 2.0, rising=True) == 2.0  # linear over the gap
+    assert crossing_time(t, values, 2.0, rising=False) == 3.5
+    assert crossing_time(t, values, 2.0, rising=True, after=3.2) == pytest.approx(4 + 1 / 3)
+    assert crossing_time(t, values, 9.0, rising=True) is None
+    assert crossing_time(t, values, -1.0, rising=True) is None  # above it all along
+
+
+def test_plots_draw_the_trajectory():
+    trajectory = solve(two_strategies(), random_draw(0, SMALL), max_steps=20)
+    lines = trajectory.plot().get_lines()
+    drawn = {line.get_label(): line.get_ydata() for line in lines}
+    np.testing.assert_array_equal(drawn["ICL"], trajectory.losses["icl"])
+    assert len(trajectory.plot_state().get_lines()) == 8

@@ -1,0 +1,116 @@
+"""The reduction is exact: it is what the definition says, for random problems."""
+
+import numpy as np
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from coopetition import solve, two_strategies, vectors
+from coopetition.draws import Draw, canonical_draw, random_draw
+from coopetition.reduced import project
+
+parameter = st.floats(0, 2)
+models = st.builds(two_strategies, alpha=parameter, mu1=parameter, mu2=parameter)
+dims = st.fixed_dictionaries({name: st.integers(1, 6) for name in "abcd"})
+draws = st.builds(
+    random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5)
+)
+
+
+def reduce_vectors(draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.ndarray]:
+    overlaps, orthogonal = [], []
+    for name in "abcd":
+        target = draw.target[name]
+        direction = target / np.linalg.norm(target)
+        overlaps.append(state[name] @ direction)
+        orthogonal.append(np.linalg.norm(state[name] - overlaps[-1] * direction))
+    return np.array(overlaps), np.array(orthogonal)
+
+
+@given(models, draws, st.floats(0.01, 0.3), st.integers(1, 40))
+def test_descent_on_the_reduction_is_descent_on_the_vectors(model, draw, step, n_steps):
+    trajectory = solve(model, draw, step=step, threshold=0.0, max_steps=n_steps)
+    assume(trajectory.losses["total"].max() < 1e3)  # where descent diverges, so do rounding errors
+    states = vectors.descend(model, draw, step=step, n_steps=n_steps)
+    for k, state in enumerate(states):
+        overlaps, orthogonal = reduce_vectors(draw, state)
+        scale = max(1.0, np.abs(overlaps).max(), orthogonal.max())
+        assert np.abs(trajectory.overlap[:, k] - overlaps).max() <= 1e-12 * scale
+        assert np.abs(np.abs(trajectory.orthogonal[:, k]) - orthogonal).max() <= 1e-12 * scale
+        for name, value in vectors.losses(model, draw, state).items():
+            reduced = trajectory.losses[name][k]
+            assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
+
+
+@given(models, draws)
+def test_vector_gradient_is_the_slope_of_the_loss(model, draw):
+    rng = np.random.default_rng(0)
+    slope = vectors.gradient(model, draw, draw.initial)
+    along = {name: rng.standard_normal(x.shape) for name, x in draw.initial.items()}
+    h = 1e-5
+    ahead, behind = (
+        vectors.losses(model, draw, {n: x + s * along[n] for n, x in draw.initial.items()})["total"]
+        for s in (h, -h)
+    )
+    expected = sum(slope[n] @ along[n] for n in slope)
+    size = max(1.0, abs(expected), ahead / h * 1e-10)
+    assert abs((ahead - behind) / (2 * h) - expected) <= 1e-5 * size
+
+
+@given(models, draws)
+def test_reduced_gradient_is_the_slope_of_the_reduced_loss(model, draw):
+    reduced, u, w = project(model, draw)
+    slope_u, slope_w = reduced.gradient(u, w)
+    h = 1e-5
+    for k in range(len(u)):
+        for values, slope in ((u, slope_u), (w, slope_w)):
+            kept = values[k]
+            values[k] = kept + h
+            ahead = reduced.losses(u, w)["total"]
+            values[k] = kept - h
+            behind = reduced.losses(u, w)["total"]
+            values[k] = kept
+            size = max(1.0, abs(slope[k]), ahead / h * 1e-10)
+            assert abs((ahead - behind) / (2 * h) - slope[k]) <= 1e-5 * size
+
+
+@given(models, draws)
+def test_many_problems_at_once_are_the_single_ones(model, draw):
+    reduced, u, w = project(model, draw)
+    scales = np.array([0.5, 1.0, 2.0])
+    batch_u, batch_w = ([x * scales for x in part] for part in (u, w))
+    together = reduced.losses(batch_u, batch_w)
+    slopes = reduced.gradient(batch_u, batch_w)
+    for k, scale in enumerate(scales):
+        one_u, one_w = ([x * scale for x in part] for part in (u, w))
+        for name, value in reduced.losses(one_u, one_w).items():
+            np.testing.assert_allclose(together[name][k], value, rtol=1e-13)
+        alone = reduced.gradient(one_u, one_w)
+        for batch_part, part in zip(slopes, alone, strict=True):
+            np.testing.assert_allclose([x[k] for x in batch_part], part, rtol=1e-12, atol=1e-13)
+
+
+@given(models, draws)
+def test_a_draw_and_its_canonical_form_move_alike(model, draw):
+    assume(min(draw.dims.values()) >= 2)
+    _, u, w = project(model, draw)
+    names = model.factors
+    norms = {name: float(np.linalg.norm(draw.target[name])) for name in names}
+    canonical = canonical_draw(
+        draw.dims, norms, dict(zip(names, u, strict=True)), dict(zip(names, w, strict=True))
+    )
+    settings = {"step": 0.1, "threshold": 0.0, "max_steps": 20}
+    a, b = (solve(model, d, **settings).losses["total"] for d in (draw, canonical))
+    np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@given(models, draws)
+def test_loss_never_rises_along_the_flow(model, draw):
+    trajectory = solve(model, draw, method="flow", threshold=0.0, max_steps=20)
+    total = trajectory.losses["total"]
+    assert np.diff(total).max(initial=0) <= 1e-7 * total[0]
+
+
+@given(models, draws)
+def test_orthogonal_parts_never_grow_along_the_flow(model, draw):
+    trajectory = solve(model, draw, method="flow", threshold=0.0, max_steps=20)
+    assert np.diff(trajectory.orthogonal, axis=1).max(initial=0) <= 1e-8

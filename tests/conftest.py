@@ -12,7 +12,9 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=50)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, max_examples=50)
 settings.register_profile("nightly", deadline=None, print_blob=True, max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REFERENCE = Path(__file__).parent / "reference"

@@ -11,7 +11,7 @@ import torch
 from coopetition.errors import UsageError
 from transformer.config import ModelConfig, OptimConfig
 from transformer.learner import Learner
-from transformer.train import choose_device
+from transformer.train import choose_device, set_threads
 
 REPEAT_S = 0.5  # length of one timed repeat
 CONTEXT = 2  # exemplar-label pairs, as in the paper
@@ -43,8 +43,7 @@ def bench(
         if value < 1:
             raise UsageError(f"{name}={value}; choose at least 1")
     place = choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     model = ModelConfig(n_layers=n_layers)
     learner = Learner(
         model,

@@ -244,8 +244,9 @@ def _from_dict(cls: Any, data: Any, where: str) -> Any:
     for name, value in data.items():
         expected = types[name]
         if isinstance(expected, UnionType):
-            value = dict(value)
-            kind = value.pop("kind", None)
+            _require(isinstance(value, dict), f"{where}.{name}={value!r}; expected a table")
+            kind = value.get("kind")
+            value = {key: item for key, item in value.items() if key != "kind"}
             options = {option.__name__: option for option in get_args(expected)}
             _require(
                 kind in options, f"{where}.{name}.kind={kind!r}; choose one of {sorted(options)}"

@@ -15,7 +15,7 @@ from coopetition.progress import ProgressReport
 from transformer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from transformer.config import RunConfig
 from transformer.evaluators import draw_evaluators
-from transformer.exemplars import Exemplars, load_exemplars
+from transformer.exemplars import Exemplars, check_exemplars, load_exemplars
 from transformer.learner import Learner
 from transformer.measure import evaluate
 from transformer.runs import MetricsFile, RunFolder, create_run, open_run
@@ -37,6 +37,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads, or leave torch its default."""
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"threads={threads}; choose at least 1")
+        torch.set_num_threads(threads)
+
+
 def train(
     config: RunConfig, out: Path, *, device: str = "auto", threads: int | None = None
 ) -> RunFolder:
@@ -46,8 +54,9 @@ def train(
     had not stopped (on a CPU with the same number of threads).
     """
     chosen = choose_device(device)
-    n_threads = threads or torch.get_num_threads()
-    run = create_run(out, config, str(chosen), n_threads)
+    set_threads(threads)
+    check_exemplars(config.data.exemplars)
+    run = create_run(out, config, str(chosen), torch.get_num_threads())
     _continue(run)
     return run
 

@@ -11,9 +11,7 @@ from coopetition.reduced import project
 parameter = st.floats(0, 2)
 models = st.builds(two_strategies, alpha=parameter, mu1=parameter, mu2=parameter)
 dims = st.fixed_dictionaries({name: st.integers(1, 6) for name in "abcd"})
-draws = st.builds(
-    random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5)
-)
+draws = st.builds(random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5))
 
 
 def reduce_vectors(draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,127 @@
+"""Configs: what is refused, and that they last."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition.errors import UsageError, UserError
+from transformer.config import (
+    DataConfig,
+    EvaluationConfig,
+    GlyphConfig,
+    ModelConfig,
+    OmniglotConfig,
+    OptimConfig,
+    RunConfig,
+    to_dict,
+)
+from transformer.presets import PRESETS
+from transformer.runs import create_run, open_run
+
+exemplars = st.one_of(
+    st.builds(GlyphConfig, seed=st.integers(0, 99), jitter=st.floats(0, 1)),
+    st.builds(OmniglotConfig, path=st.text(max_size=5), n_exemplars=st.integers(5, 20)),
+)
+configs = st.builds(
+    RunConfig,
+    model=st.builds(ModelConfig, n_layers=st.integers(1, 12)),
+    data=st.builds(DataConfig, exemplars=exemplars, context=st.sampled_from([2, 4, 8])),
+    optim=st.builds(OptimConfig, learning_rate=st.floats(0, 1)),
+    n_steps=st.integers(1, 10**8),
+    init_seed=st.integers(0, 2**31),
+)
+
+
+@given(configs)
+def test_configs_survive_json(config):
+    again = RunConfig.from_dict(json.loads(json.dumps(to_dict(config))))
+    assert again == config
+    assert again.run_id() == config.run_id()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json_and_have_ids_of_their_own(name):
+    config = PRESETS[name]()
+    assert RunConfig.from_dict(to_dict(config)) == config
+    assert [PRESETS[other]().run_id() for other in PRESETS].count(config.run_id()) == 1
+
+
+def test_the_run_id_depends_on_numbers_not_on_paths():
+    base = PRESETS["omniglot"]()
+
+    def at(path):
+        return replace(base, data=replace(base.data, exemplars=OmniglotConfig(path=path)))
+
+    assert at("here").run_id() == at("there").run_id()
+    assert replace(base, init_seed=6).run_id() != base.run_id()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ModelConfig(n_heads=7), "n_heads=7 does not divide d_model=64"),
+        (lambda: ModelConfig(n_layers=0), "n_layers=0"),
+        (lambda: DataConfig(context=4, burstiness=3), "context=4 is too short for burstiness=3"),
+        (lambda: DataConfig(exemplars=GlyphConfig(n_classes=1)), "exemplars.n_classes=1 is fewer"),
+        (lambda: GlyphConfig(jitter=float("nan")), "jitter=nan"),
+        (lambda: OmniglotConfig(n_classes=12801), "n_classes=12801 is more"),
+        (lambda: OmniglotConfig(n_exemplars=21), "n_exemplars=21 is more"),
+        (lambda: OptimConfig(learning_rate=float("inf")), "learning_rate=inf"),
+        (lambda: OptimConfig(beta2=1.0), "beta2=1.0"),
+        (lambda: OptimConfig(epsilon=0.0), "epsilon=0.0"),
+        (lambda: EvaluationConfig(every=0), "every=0"),
+        (lambda: RunConfig(n_steps=0), "n_steps=0"),
+        (lambda: RunConfig(data=DataConfig(context=3)), "context=3 is odd"),
+        (
+            lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_classes=100))),
+            "evaluation.n_classes=1600 is more than data.exemplars.n_classes=100",
+        ),
+        (
+            lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_exemplars=2))),
+            "evaluation.n_exemplars=5 is more",
+        ),
+        (
+            lambda: RunConfig(data=DataConfig(context=8), evaluation=EvaluationConfig(n_classes=8)),
+            "evaluation.n_classes=8 is fewer classes than a sequence needs",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(make, message):
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda m: m.update(format=99), "has run format 99"),
+        (lambda m: m["config"].pop("model"), "this version expects"),
+        (lambda m: m["config"].update(surprise=1), "this version expects"),
+        (lambda m: m["config"].update(n_steps="many"), "config.n_steps='many'"),
+        (lambda m: m["config"]["model"].update(n_heads=7), "n_heads=7"),
+        (lambda m: m["config"]["data"].update(exemplars=3), "exemplars"),
+        (lambda m: m["config"]["data"]["exemplars"].update(kind="X"), "kind='X'"),
+        (lambda m: m.pop("threads"), "threads"),
+        (lambda m: m.pop("format"), "damaged or not a run's"),
+    ],
+)
+def test_spoilt_manifests_are_refused(tmp_path, tiny, spoil, message):
+    path = create_run(tmp_path / "run", tiny, "cpu", 1).path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    spoil(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=message):
+        open_run(path.parent)
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"no manifest\.json"):
+        open_run(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="damaged"):
+        open_run(tmp_path)

@@ -61,12 +61,20 @@ class RunFlags:
     """Print one JSON object."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResumeFlags(RunFlags):
+    """Go on with a run from its newest sound checkpoint."""
+
+    n_steps: int | None = None
+    """Move the run's end, for example to train a finished run further."""
+
+
 def resume_command(arguments: list[str]) -> None:
-    """Go on with an interrupted run, bit for bit as if it had not stopped."""
-    flags = parse(RunFlags, arguments, prog=f"{PROG} resume")
+    """Go on with a stopped run, bit for bit as if it had not stopped, or train a run further."""
+    flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
     from transformer.train import resume
 
-    resume(flags.run)
+    resume(flags.run, flags.n_steps)
     _print_end(flags.run, as_json=flags.json)
 
 

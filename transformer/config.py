@@ -163,14 +163,15 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """All that defines the numbers of a run; its hash is the run's id."""
+    """All that defines a run.  Its id is a hash of what its numbers depend on."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    n_steps: int = 60000
-    checkpoint_every: int = 5000
+    n_steps: int = field(default=60000, metadata={"identity": False})
+    """Where the run ends; `resume --n-steps` moves it."""
+    checkpoint_every: int = field(default=5000, metadata={"identity": False})
     """Steps between two checkpoints."""
     init_seed: int = 5
     data_seed: int = 2
@@ -219,7 +220,7 @@ class RunConfig:
 def to_dict(config: Any, *, identity_only: bool = False) -> dict[str, Any]:
     """Plain values; a dataclass from a union also carries its class name as `kind`.
 
-    With `identity_only`, fields that do not change a run's numbers (paths) are left out.
+    With `identity_only`, fields that change no number of a run (paths, its length) are left out.
     """
     result: dict[str, Any] = {}
     for item in fields(config):

@@ -17,7 +17,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,18 @@ class RunFolder:
         """Steps of which there is a checkpoint, rising."""
         files = (self.path / "checkpoints").glob("step_*.safetensors")
         return sorted(int(file.stem.removeprefix("step_")) for file in files)
+
+    def with_length(self, n_steps: int) -> "RunFolder":
+        """The same run with another last step, on disk too; not before its newest checkpoint."""
+        done = max(self.steps(), default=0)
+        if n_steps < done:
+            raise UsageError(
+                f"n_steps={n_steps} is before the checkpoint of step {done}; go further"
+            )
+        path = self.path / "manifest.json"
+        config = replace(self.config, n_steps=n_steps)
+        write_json(path, json.loads(path.read_text()) | {"config": to_dict(config)})
+        return replace(self, config=config)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Metric lines so far; a line that was cut short by a crash is left out."""

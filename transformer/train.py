@@ -61,9 +61,14 @@ def train(
     return run
 
 
-def resume(path: Path) -> RunFolder:
-    """Go on with a run from its newest sound checkpoint, or from the start if it has none."""
+def resume(path: Path, n_steps: int | None = None) -> RunFolder:
+    """Go on with a run from its newest sound checkpoint, or from the start if it has none.
+
+    `n_steps` moves the run's end, so that a finished run can be trained further.
+    """
     run = open_run(path)
+    if n_steps is not None:
+        run = run.with_length(n_steps)
     _continue(run)
     return run
 
@@ -163,6 +168,7 @@ class Trainer:
         self.learner = new_learner(self.config, self.exemplars, self.device)
         self.step = 0
         self.loss_sum = torch.zeros(1, device=self.device)  # since the last evaluation
+        self.step_count = 0  # steps since then
         self._block: Sequences | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -180,6 +186,7 @@ class Trainer:
             )
         self.learner.load_state(0, checkpoint.tensors)
         self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
+        self.step_count = int(checkpoint.tensors["step_count"])
         self.step = checkpoint.step
 
     def advance(self) -> None:
@@ -196,18 +203,19 @@ class Trainer:
             batch.target.unsqueeze(0),
         )
         self.step += 1
+        self.step_count += 1
 
     def measure(self) -> dict[str, Any]:
         """A metrics line for this step; a loss that is not finite raises `UserError`."""
-        every = self.config.evaluation.every
         row: dict[str, Any] = {
             "step": self.step,
             "sequences": self.step * self.config.sequences_per_step,
             "batch_loss": None,
         }
         if self.step:
-            row["batch_loss"] = self._finite_loss() / (self.step - (self.step - 1) // every * every)
+            row["batch_loss"] = self._finite_loss() / self.step_count
             self.loss_sum.zero_()
+            self.step_count = 0
         for name, values in self.evaluate().items():
             row |= {f"{name}/{metric}": value for metric, value in values.items()}
         return row
@@ -236,7 +244,10 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint."""
         self._finite_loss()
-        tensors = self.learner.state(0) | {"loss_sum": self.loss_sum.cpu().clone()}
+        tensors = self.learner.state(0) | {
+            "loss_sum": self.loss_sum.cpu().clone(),
+            "step_count": torch.tensor(self.step_count),
+        }
         checkpoint = Checkpoint(self.step, self.config.run_id(), self.fingerprint, tensors)
         path = self.run.checkpoint_path(self.step)
         write_checkpoint(path, checkpoint)

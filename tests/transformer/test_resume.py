@@ -200,6 +200,21 @@ def test_finished_runs_are_left_as_they_are(whole, tiny):
         train(tiny, whole.path)
 
 
+def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
+    short = train(replace(whole.config, n_steps=20), tmp_path / "run", device="cpu")
+    assert short.config.run_id() == whole.config.run_id()
+    longer = resume(short.path, n_steps=whole.config.n_steps)
+    rows = {row["step"]: row for row in longer.metrics()}
+    for row in whole.metrics():
+        if row["step"] != 21:  # the mean loss before it begins at 20, where the short run ended
+            assert rows[row["step"]] == row
+    for name, value in read_checkpoint(longer.checkpoint_path(40)).tensors.items():
+        if name not in ("loss_sum", "step_count"):
+            assert torch.equal(value, read_checkpoint(whole.checkpoint_path(40)).tensors[name])
+    with pytest.raises(UsageError, match="before the checkpoint of step 40"):
+        resume(short.path, n_steps=30)
+
+
 def test_chance_levels_at_initialisation(tmp_path, tiny):
     evaluation = replace(tiny.evaluation, n_sequences=4000)
     run = create_run(tmp_path / "run", replace(tiny, evaluation=evaluation), "cpu", 1)

@@ -83,7 +83,6 @@ class Trajectory:
             return Events(None, None, None, None, takeover)
         later = np.flatnonzero(t >= emergence)
         crossing = crossing_time(t, icl - ciwl, 0.0, rising=True, after=emergence)
-        # the lowest point before CIWL takes over: at a persistent end the loss creeps down for ever
         peak = float(t[later[np.argmin(icl[later])]])
         fade = crossing_time(t, icl, 0.5, rising=True, after=peak)
         return Events(emergence, peak, crossing, fade, takeover)

@@ -51,7 +51,8 @@ class RunFolder:
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, rising."""
         files = (self.path / "checkpoints").glob("step_*.safetensors")
-        return sorted(int(file.stem.removeprefix("step_")) for file in files)
+        numbers = (file.stem.removeprefix("step_") for file in files)
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def with_length(self, n_steps: int) -> "RunFolder":
         """The same run with another last step, on disk too; not before its newest checkpoint."""
@@ -88,9 +89,12 @@ class RunFolder:
         """`status`, `message` and `step`s of the run as it stands, for people and programs."""
         steps = self.steps()
         try:
-            saved = json.loads((self.path / "status.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            saved = {"status": "created", "message": "not started"}
+            content = json.loads((self.path / "status.json").read_text())
+            saved = {name: str(content[name]) for name in ("status", "message")}
+        except FileNotFoundError:
+            saved = {"status": "created", "message": "not started; resume it"}
+        except (ValueError, KeyError, TypeError):
+            saved = {"status": "unknown", "message": "status.json is damaged; resume the run"}
         if saved["status"] == "running" and not self._locked():
             saved = {"status": "killed", "message": "stopped without notice; resume it"}
         return saved | {

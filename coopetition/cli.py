@@ -1,9 +1,10 @@
 """The console command `coopetition`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,6 +13,7 @@ from coopetition.draws import random_draw, read_draw
 from coopetition.dynamics import Method, solve
 from coopetition.errors import UsageError
 from coopetition.model import PUBLISHED_DIMS, two_strategies
+from coopetition.plot import check_picture, save_axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class SolveFlags:
 def solve_command(arguments: list[str]) -> None:
     """Solve the minimal model: when does ICL emerge, peak and fade?"""
     flags = parse(SolveFlags, arguments, prog="coopetition solve")
+    check_picture(flags.plot)
     if flags.draws is not None:
         if flags.dims is not None or flags.initial_scale != 1.0:
             raise UsageError("--dims and --initial-scale are for random draws; leave out --draws")
@@ -70,8 +73,6 @@ def solve_command(arguments: list[str]) -> None:
     if flags.out is not None:
         trajectory.save(flags.out)
     if flags.plot is not None:
-        from coopetition.plot import save_axes
-
         save_axes(trajectory.plot(), flags.plot)
     if flags.json:
         print_json(trajectory.to_dict())
@@ -87,8 +88,8 @@ class FitFlags:
     """A run folder, or a CSV with the columns sequences, train, icl, ciwl."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
     """Leave out what came before so many sequences (the toy knows no earlier phase)."""
-    metric: str = "loss"
-    """Which metric of a run folder: loss (nats) or in_context_loss."""
+    metric: Literal["loss", "in_context_loss"] = "loss"
+    """Which loss of a run folder, in nats: over all labels, or over those in context."""
     seed: int = 0
     """Of the random starts."""
     starts: int = 32
@@ -106,11 +107,15 @@ def fit_command(arguments: list[str]) -> None:
     flags = parse(FitFlags, arguments, prog="coopetition fit")
     from coopetition.compare.curves import read_curves
     from coopetition.compare.estimate import fit
-    from coopetition.plot import plot_fit, save_axes
+    from coopetition.compare.observe import OBSERVED
+    from coopetition.plot import plot_fit
 
     if flags.starts < 1:
         raise UsageError(f"--starts {flags.starts}; choose at least 1")
-    curves = read_curves(flags.curves, flags.metric).since(flags.from_)
+    if not math.isfinite(flags.from_):
+        raise UsageError(f"--from {flags.from_}; give a number of sequences")
+    check_picture(flags.plot)
+    curves = read_curves(flags.curves, flags.metric).select(tuple(OBSERVED)).between(flags.from_)
     result = fit(curves, seed=flags.seed, n_starts=flags.starts)
     if flags.out is not None:
         result.save(flags.out)

@@ -15,10 +15,14 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Initial and target vectors by factor name, float64, of equal length for each factor."""
+    """Initial and target vectors by factor name, float64, of equal length for each factor.
+
+    source : where it comes from, in words, for the record
+    """
 
     initial: dict[str, Vector]
     target: dict[str, Vector]
+    source: str = "given"
 
     def __post_init__(self) -> None:
         for name, target in self.target.items():
@@ -51,10 +55,12 @@ def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: fl
             raise UsageError(f"the dimension of factor {name} is {length}; choose at least 1")
     if seed < 0:
         raise UsageError(f"seed={seed}; choose a whole number of at least 0")
+    if not (np.isfinite(initial_scale) and initial_scale >= 0):
+        raise UsageError(f"initial_scale is {initial_scale}; choose a finite number of at least 0")
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}
     initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}
-    return Draw(initial, target)
+    return Draw(initial, target, f"random, seed {seed}, initial scale {initial_scale}")
 
 
 def canonical_draw(
@@ -88,20 +94,20 @@ def read_draw(path: Path, seed: int) -> Draw:
         raise UsageError(f"--draws {path} does not exist; give an .npz file of draws")
     try:
         with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"--draws {path} is not a readable .npz file ({error})") from error
-    parts: dict[str, dict[str, Vector]] = {}
-    for kind in ("initial", "target"):
-        prefix = f"seed{seed}/{kind}/"
-        parts[kind] = {
-            name.removeprefix(prefix): np.asarray(value, np.float64)
-            for name, value in arrays.items()
-            if name.startswith(prefix)
-        }
+            names = archive.files
+            parts = {
+                kind: {
+                    name.rsplit("/", 1)[1]: np.asarray(archive[name], np.float64)
+                    for name in names
+                    if name.startswith(f"seed{seed}/{kind}/")
+                }
+                for kind in ("initial", "target")
+            }
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"--draws {path} is not a readable .npz of numbers ({error})") from error
     if not parts["target"]:
-        seeds = sorted({name.split("/")[0] for name in arrays if name.startswith("seed")})
+        seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})
         raise UsageError(
             f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}"
         )
-    return Draw(parts["initial"], parts["target"])
+    return Draw(parts["initial"], parts["target"], f"{path.name}, seed {seed}")

@@ -6,10 +6,9 @@ regime the two differ by up to 2e-2 in ICL's loss around its emergence: say whic
 
 import math
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from coopetition.draws import Draw
 from coopetition.errors import UsageError
@@ -50,6 +49,10 @@ def solve(
     ------
     UsageError : a parameter that is not finite, or out of range
     """
+    if method not in get_args(Method):
+        raise UsageError(
+            f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}"
+        )
     for name, value, positive in (
         ("step", step, True),
         ("threshold", threshold, False),
@@ -87,6 +90,7 @@ def solve(
     provenance = {
         "method": method,
         **settings,
+        "draw": draw.source,
         "dims": draw.dims,
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }
@@ -145,6 +149,8 @@ def flow(
 ) -> tuple[Array, Array, Status]:
     """Times (n,) and states (2 * n_factors, n) of gradient flow, and how it ended."""
     n = len(overlap)
+
+    from scipy.integrate import solve_ivp  # slow to import, and only the flow needs it
 
     def velocity(_: float, state: Array) -> list[float]:
         values = state.tolist()

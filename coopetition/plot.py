@@ -103,11 +103,15 @@ def figure_bytes(figure: "Figure", kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def check_picture(path: Path | None) -> None:
+    """Raise `UsageError` if a file's name does not end as a picture's."""
+    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"{path} names no picture format; end it in .png, .pdf or .svg")
+
+
 def save_axes(ax: "Axes", path: Path) -> None:
     """Save the figure of `ax` whole or not at all, in the format of the file's name."""
-    kind = path.suffix.removeprefix(".")
-    if kind not in ("png", "pdf", "svg"):
-        raise UsageError(f"{path} names no picture format; end it in .png, .pdf or .svg")
+    check_picture(path)
     figure = ax.get_figure(root=True)
     assert figure is not None  # only axes that were removed from theirs have none
-    write_bytes(path, figure_bytes(figure, kind))
+    write_bytes(path, figure_bytes(figure, path.suffix.removeprefix(".")))

@@ -26,9 +26,9 @@ class Status(Enum):
     """How a solution ended; the value is the sentence for the reader."""
 
     STOPPED = "the loss fell below the threshold"
-    LIMIT = "the time limit was reached; raise max_steps (or t_max) to go further"
+    LIMIT = "the step limit was reached; raise max_steps to go further"
     DIVERGED = "the loss grew without bound; lower the step size"
-    FAILED = "the integrator failed; loosen the tolerances or use descent"
+    FAILED = "the integrator failed; use descent, or loosen rtol and atol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Events:
     emergence: float | None
     """ICL's loss first falls through k1/2."""
     peak: float | None
-    """ICL's loss is lowest, after emergence."""
+    """ICL's loss is lowest, after emergence; None if it falls to the end."""
     crossing: float | None
     """CIWL becomes the better learnt of the two (L2/k2 < L1/k1), after emergence."""
     fade: float | None
@@ -74,16 +74,21 @@ class Trajectory:
 
     def events(self) -> Events:
         """Emergence, peak, crossing and fade of ICL, and takeover by CIWL."""
-        k1, k2 = self.unlearnt[ICL], self.unlearnt[CIWL]
-        icl, ciwl = self.losses[ICL] / k1, self.losses[CIWL] / k2
         t = self.times
-        emergence = crossing_time(t, icl, 0.5, rising=False)
+        # relative to what they are unlearnt; a model without the mechanism never learns it
+        icl, ciwl = (
+            self.losses[name] / self.unlearnt[name] if name in self.losses else np.ones(len(t))
+            for name in (ICL, CIWL)
+        )
         takeover = crossing_time(t, ciwl, 0.5, rising=False)
+        emergence = crossing_time(t, icl, 0.5, rising=False)
         if emergence is None:
             return Events(None, None, None, None, takeover)
-        later = np.flatnonzero(t >= emergence)
         crossing = crossing_time(t, icl - ciwl, 0.0, rising=True, after=emergence)
-        peak = float(t[later[np.argmin(icl[later])]])
+        lowest = np.argmin(np.where(t >= emergence, icl, np.inf))
+        if lowest == len(t) - 1:
+            return Events(emergence, None, crossing, None, takeover)
+        peak = float(t[lowest])
         fade = crossing_time(t, icl, 0.5, rising=True, after=peak)
         return Events(emergence, peak, crossing, fade, takeover)
 
@@ -161,7 +166,7 @@ class Trajectory:
                     header["stopped_at"],
                     header["provenance"],
                 )
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is not a saved trajectory ({error})") from error
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -13,6 +13,7 @@ from coopetition.errors import UsageError
 from paper_figures.coopetition import figure_1, figure_5
 from paper_figures.sources import kept_runs, trained_run
 
+DEFAULT_SEED = 5  # of initial parameters: the paper's
 PROG = "python -m paper_figures"
 
 COOPETITION: dict[int, ModuleType] = {1: figure_1, 5: figure_5}
@@ -32,8 +33,8 @@ class FigureFlags:
     """Train the run now instead (a quarter of an hour on two cores)."""
     omniglot: str | None = None
     """Path of the Omniglot data, for --retrain."""
-    init_seed: int = 5
-    """Of the run that --retrain trains."""
+    init_seed: int | None = None
+    """The run to draw first, or to train (the lowest that is kept without)."""
 
 
 def coopetition_command(arguments: list[str]) -> None:
@@ -44,10 +45,15 @@ def coopetition_command(arguments: list[str]) -> None:
         raise UsageError(f"there is no figure {flags.number}; choose one of {[*COOPETITION]}")
     if flags.retrain:
         runs = [
-            trained_run(flags.preset, flags.out, omniglot=flags.omniglot, init_seed=flags.init_seed)
+            trained_run(
+                flags.preset,
+                flags.out,
+                omniglot=flags.omniglot,
+                init_seed=DEFAULT_SEED if flags.init_seed is None else flags.init_seed,
+            )
         ]
     else:
-        runs = kept_runs(flags.preset)
+        runs = kept_runs(flags.preset, first=flags.init_seed)
     for path in module.draw(runs).write(flags.out, f"coopetition_{flags.number}"):
         print(f"wrote {path}")
     for run in runs:

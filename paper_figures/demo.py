@@ -10,6 +10,7 @@ from coopetition.files import write_text
 from paper_figures.coopetition.figure_5 import draw_run, fit_run, solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
 from transformer.presets import PRESETS
+from transformer.timeline import Timeline
 
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
 
@@ -76,35 +77,36 @@ def _number(value: float | None) -> str:
 def _config_sentence(run: FigureRun) -> str:
     config = run.provenance["config"]
     data, model = config["data"], config["model"]
-    n_sequences = config["n_steps"] * data["batch_size"]
     return (
         f"{model['n_layers']} layers, attention only, d_model {model['d_model']}; "
         f"{data['exemplars']['n_classes']:,} classes of procedural glyphs; "
-        f"{n_sequences:,} sequences."
+        f"{run.n_sequences:,.0f} sequences."
     )
 
 
 def _verdict(run: FigureRun, quick: bool) -> str:
     if quick:
         return "This quick run ends before any strategy is learnt; leave out --quick to see them."
-    rose, faded = rise_and_fade(run)
+    rose, faded = rise_and_fade(run.timeline())
     if not rose:
         return "In-context learning did not emerge in this run."
     return "In-context learning emerged" + (" and then faded." if faded else "; it has not faded.")
 
 
-def rise_and_fade(run: FigureRun) -> tuple[bool, bool]:
+def rise_and_fade(timeline: Timeline) -> tuple[bool, bool]:
     """Did Flip accuracy rise above one half, and fall through it again?"""
-    timeline = run.timeline()
     return timeline.emergence is not None, timeline.fade is not None
 
 
 def _seeds_sentence() -> str:
+    config = PRESETS["glyphs"]()
+    n_sequences = config.n_steps * config.data.batch_size
     runs = kept_runs("glyphs")
-    outcomes = [rise_and_fade(run) for run in runs]
+    outcomes = [rise_and_fade(run.timeline(n_sequences)) for run in runs]
     rose, faded = (sum(outcome[k] for outcome in outcomes) for k in (0, 1))
     seeds = ", ".join(str(run.init_seed) for run in runs)
     return (
-        f"Of {len(runs)} finished runs of this experiment (initial seeds {seeds}), ICL emerged in "
-        f"{rose} (Flip accuracy above 0.5) and faded within the run in {faded} (below it again)."
+        f"Of {len(runs)} runs of {n_sequences:,} sequences on 12,800 glyph classes (initial seeds "
+        f"{seeds}), ICL emerged in {rose} (Flip accuracy above 0.5) and faded within the run in "
+        f"{faded} (below it again)."
     )

@@ -1,6 +1,7 @@
 """Where figures get their runs: kept curves of finished runs, or runs trained now."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -30,9 +31,14 @@ class FigureRun:
         """The seed of the run's initial parameters."""
         return self.provenance["config"]["init_seed"]
 
-    def timeline(self) -> Timeline:
-        """When ICL emerged, peaked and faded."""
-        return timeline(self.curves["in_context_accuracy"])
+    @property
+    def n_sequences(self) -> float:
+        """Sequences seen in all."""
+        return float(self.curves["loss"].sequences[-1])
+
+    def timeline(self, until: float = math.inf) -> Timeline:
+        """When ICL emerged, peaked and faded, within the first `until` sequences."""
+        return timeline(self.curves["in_context_accuracy"].between(last=until))
 
 
 def _read(path: Path) -> FigureRun:
@@ -44,13 +50,19 @@ def _read(path: Path) -> FigureRun:
     )
 
 
-def kept_runs(preset: str) -> list[FigureRun]:
-    """The finished runs of a preset whose curves are kept in the package, by seed."""
+def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
+    """The finished runs of a preset whose curves are kept in the package, by seed.
+
+    The one of seed `first` leads, if given.
+    """
     with as_file(DATA) as folder:
         runs = [_read(path) for path in sorted(folder.glob(f"{preset}_*.csv"))]
     if not runs:
         raise UsageError(f"no finished run of preset {preset!r} is kept; train it with --retrain")
-    return sorted(runs, key=lambda run: run.init_seed)
+    seeds = sorted(run.init_seed for run in runs)
+    if first is not None and first not in seeds:
+        raise UsageError(f"no run of seed {first} is kept; choose one of {seeds}, or --retrain")
+    return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 
 def trained_run(preset: str, out: Path, *, omniglot: str | None, init_seed: int) -> FigureRun:

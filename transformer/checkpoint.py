@@ -27,11 +27,12 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
 
 
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
+def _digest(checkpoint: Checkpoint) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
+    digest.update(f"{checkpoint.step} {checkpoint.run_id} {checkpoint.exemplars}".encode())
+    for name, tensor in sorted(checkpoint.tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -41,7 +42,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "step": str(checkpoint.step),
         "run_id": checkpoint.run_id,
         "exemplars": checkpoint.exemplars,
-        "digest": _digest(checkpoint.tensors),
+        "digest": _digest(checkpoint),
     }
     write_bytes(path, save(checkpoint.tensors, metadata))
 
@@ -58,6 +59,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         expected = metadata["digest"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
-    if _digest(tensors) != expected:
+    if _digest(checkpoint) != expected or path.stem != f"step_{checkpoint.step:09d}":
         raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")
     return checkpoint

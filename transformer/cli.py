@@ -36,7 +36,7 @@ class TrainFlags:
 def train_command(arguments: list[str]) -> None:
     """Train a run into a new folder."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--preset", default="glyphs")
+    first.add_argument("--preset", nargs="?", default="glyphs")
     preset = first.parse_known_args(arguments)[0].preset
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
@@ -62,7 +62,17 @@ class RunFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeFlags(RunFlags):
+class MovedRunFlags(RunFlags):
+    """A run folder that may have moved to another machine."""
+
+    device: str | None = None
+    """Another device than the recorded one: auto, cpu, cuda or mps."""
+    data_path: str | None = None
+    """Where the Omniglot data are now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeFlags(MovedRunFlags):
     """Go on with a run from its newest sound checkpoint."""
 
     n_steps: int | None = None
@@ -74,7 +84,7 @@ def resume_command(arguments: list[str]) -> None:
     flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
     from transformer.train import resume
 
-    resume(flags.run, flags.n_steps)
+    resume(flags.run, n_steps=flags.n_steps, device=flags.device, data_path=flags.data_path)
     _print_end(flags.run, as_json=flags.json)
 
 
@@ -120,7 +130,7 @@ def export_command(arguments: list[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateFlags(RunFlags):
+class EvaluateFlags(MovedRunFlags):
     """Evaluate a checkpoint of a run on all evaluators."""
 
     step: int | None = None
@@ -133,7 +143,7 @@ def evaluate_command(arguments: list[str]) -> None:
     from transformer.runs import open_run
     from transformer.train import evaluate_checkpoint
 
-    run = open_run(flags.run)
+    run = open_run(flags.run, device=flags.device, data_path=flags.data_path)
     step, table = evaluate_checkpoint(run, flags.step)
     if flags.json:
         print_json({"step": step, "run_id": run.config.run_id(), "evaluators": table})

@@ -7,11 +7,13 @@ the machine and are recorded in the run's manifest.
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, Self, get_args
 
 from coopetition.errors import UsageError
+
+MAX_SEED = 2**63  # what every generator takes
 
 
 def _require(condition: bool, message: str) -> None:
@@ -72,7 +74,7 @@ class GlyphConfig:
 class OmniglotConfig:
     """Omniglot drawings, 28 x 28, of 1,600 characters in up to 8 orientations each."""
 
-    path: str = field(default="", metadata={"identity": False})
+    path: str = field(default="", metadata={"no identity": True, "machine": True})
     """An `omniglot.npz` or the folder that holds `images_background` and `images_evaluation`."""
     n_classes: int = 12800
     """The first 1,600 are the upright characters, each further 1,600 another orientation."""
@@ -169,9 +171,9 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    n_steps: int = field(default=60000, metadata={"identity": False})
+    n_steps: int = field(default=60000, metadata={"no identity": True})
     """Where the run ends; `resume --n-steps` moves it."""
-    checkpoint_every: int = field(default=5000, metadata={"identity": False})
+    checkpoint_every: int = field(default=5000, metadata={"no identity": True})
     """Steps between two checkpoints."""
     init_seed: int = 5
     data_seed: int = 2
@@ -179,7 +181,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _require_at_least(self, 1, "n_steps", "checkpoint_every")
-        _require_at_least(self, 0, "init_seed", "data_seed", "eval_seed")
+        seeds = (self.init_seed, self.data_seed, self.eval_seed)
+        _require(
+            len({*seeds}) == 3 and min(seeds) >= 0 and max(seeds) < MAX_SEED,
+            f"init_seed, data_seed, eval_seed = {seeds}; choose three different whole numbers "
+            f"from 0 to {MAX_SEED - 1}",
+        )
         exemplars, evaluation = self.data.exemplars, self.evaluation
         _require(
             evaluation.n_classes <= exemplars.n_classes,
@@ -208,8 +215,15 @@ class RunConfig:
 
     def run_id(self) -> str:
         """Twelve hexadecimal digits that two runs share only if their numbers agree."""
-        canonical = json.dumps(to_dict(self, identity_only=True), sort_keys=True)
+        canonical = json.dumps(to_dict(self, leave_out="no identity"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def at_data(self, path: str) -> Self:
+        """The same run with its data at another path; glyphs have none and stay as they are."""
+        exemplars = self.data.exemplars
+        if isinstance(exemplars, GlyphConfig):
+            return self
+        return replace(self, data=replace(self.data, exemplars=replace(exemplars, path=path)))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -217,19 +231,20 @@ class RunConfig:
         return _from_dict(cls, data, "config")
 
 
-def to_dict(config: Any, *, identity_only: bool = False) -> dict[str, Any]:
+def to_dict(config: Any, *, leave_out: str | None = None) -> dict[str, Any]:
     """Plain values; a dataclass from a union also carries its class name as `kind`.
 
-    With `identity_only`, fields that change no number of a run (paths, its length) are left out.
+    Fields marked with `leave_out` are left out: "no identity" marks those that change no number of
+    a run (paths, its length), "machine" those that say something of the machine (paths).
     """
     result: dict[str, Any] = {}
     for item in fields(config):
-        if identity_only and not item.metadata.get("identity", True):
+        if leave_out is not None and item.metadata.get(leave_out):
             continue
         value = getattr(config, item.name)
         if is_dataclass(value):
             kind = {"kind": type(value).__name__} if isinstance(item.type, UnionType) else {}
-            value = kind | to_dict(value, identity_only=identity_only)
+            value = kind | to_dict(value, leave_out=leave_out)
         result[item.name] = value
     return result
 

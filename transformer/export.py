@@ -5,7 +5,7 @@ import io
 import json
 from pathlib import Path
 
-from coopetition.errors import UserError
+from coopetition.errors import UsageError, UserError
 from coopetition.files import write_json, write_text
 from transformer.config import to_dict
 from transformer.evaluators import EVALUATORS
@@ -21,6 +21,8 @@ def export(run: RunFolder, path: Path) -> None:
     The evaluators' loss, in-context loss and in-context accuracy, to five digits; nothing of the
     machine that the run was made on but its device.
     """
+    if path.suffix != ".csv":
+        raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
     rows = run.metrics()
     if not rows:
         raise UserError(f"{run.path} has no metrics yet; train it first")
@@ -37,10 +39,9 @@ def export(run: RunFolder, path: Path) -> None:
     write_text(path, text.getvalue())
     manifest = json.loads((run.path / "manifest.json").read_text())
     kept = {name: manifest[name] for name in ("run_id", "versions", "git", "device", "threads")}
-    status = run.status()
     write_json(
         path.with_suffix(".json"),
         kept
-        | {"config": to_dict(run.config, identity_only=True)}
-        | {name: status[name] for name in ("status", "step")},
+        | {"config": to_dict(run.config, leave_out="machine")}
+        | {"status": run.recorded_status(), "step": rows[-1]["step"]},
     )

@@ -18,7 +18,7 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
 
     - `loss` -log softmax(z)_y in nats, `accuracy` [argmax z = y], `probability` softmax(z)_y
     - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
-    - `out_context_*`: the same over all labels but C's
+    - `out_context_*`: accuracy and probability over all labels but C's
     - `context_probability`: the sum of softmax(z) over C
 
     Parameters
@@ -42,7 +42,7 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
         "probability": (z_y - log_total).exp(),
         "in_context_loss": in_context_loss,
         "in_context_accuracy": (best_in_context == y).squeeze(1).float(),
-        "in_context_probability": in_context_loss.neg().exp().nan_to_num(0.0),
+        "in_context_probability": torch.where(in_context, (z_y - log_context).exp(), 0.0),
         "out_context_accuracy": ((rest.argmax(1) == target) & ~in_context).float(),
         "out_context_probability": (rest_y - log_rest).exp(),
         "context_probability": (log_context - log_total).exp(),

@@ -31,7 +31,7 @@ Parameters = dict[str, Tensor]
 Tap = Callable[[str, Tensor], Tensor]
 
 LABEL_STD = 0.02  # of the label embedding, as in the paper
-N_SLOTS = 32  # the paper's positions are a linear map of 32 slots: standard deviation 1/sqrt(32)
+N_SLOTS = 32  # the paper's positions are a linear map of 32 slots
 NOT_TRUNK = ("W_L", "W_U", "b_U")  # the parameters whose gradients the head knows in closed form
 
 
@@ -59,8 +59,10 @@ def parameter_shapes(
 def initialise(parameters: Parameters, run: int, seed: int) -> None:
     """Draw one run's parameters in place: truncated normals, zero biases, unit scales.
 
-    The standard deviation is 1/sqrt(inputs) ("lecun normal"), but 0.02 for the label embedding; the
-    positions count as a map of 32 inputs.  The draw does not depend on the device.
+    Normals of standard deviation 1/sqrt(inputs), but 0.02 for the label embedding, cut at two
+    deviations (which leaves 0.88 of them); the positions count as a map of 32 inputs.  The paper's
+    code divides by that 0.88, but for the label embedding, and draws positions uniformly from
+    +-1/sqrt(32).  The draw does not depend on the device.
     """
     generator = torch.Generator().manual_seed(seed)
     d_features, d_model = parameters["W_E"].shape[1:]

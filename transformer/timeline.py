@@ -13,19 +13,19 @@ class Timeline:
     """The paper's time points, in sequences seen; None where they did not happen."""
 
     emergence: float | None
-    """Flip accuracy first rises through one half: ICL is preferred to CIWL."""
-    flip_peak: float | None
+    """Flip accuracy rises through one half for the last time before its peak: ICL is preferred."""
+    flip_peak: float
     """Highest Flip accuracy."""
-    flip_peak_at: float | None
+    flip_peak_at: float
     fade: float | None
     """Flip accuracy falls through one half after its peak."""
     ciwl_75: float | None
     """CIWL accuracy first rises through 0.75."""
-    icl_peak: float | None
+    icl_peak: float
     """Highest ICL accuracy."""
-    icl_peak_at: float | None
-    icl_final: float | None
-    flip_final: float | None
+    icl_peak_at: float
+    icl_final: float
+    flip_final: float
 
 
 RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
@@ -39,10 +39,12 @@ def timeline(accuracies: Curves) -> Timeline:
     top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
     emergence = fade = None
     if flip[top] >= RISEN:
-        # the last rise before the peak: earlier ones are noise about one half
-        below = np.flatnonzero(flip[: top + 1] < 0.5)
-        start = sequences[below[-1]] if len(below) else sequences[0]
-        emergence = crossing_time(sequences, flip, 0.5, rising=True, after=float(start))
+        # earlier rises are noise about one half
+        below = np.flatnonzero(flip[:top] < 0.5)
+        before = slice(below[-1] if len(below) else 0, top + 1)
+        emergence = crossing_time(sequences[before], flip[before], 0.5, rising=True)
+        if emergence is None:  # above one half from the first sample on
+            emergence = float(sequences[0])
         fade = crossing_time(sequences, flip, 0.5, rising=False, after=float(sequences[top]))
     return Timeline(
         emergence,

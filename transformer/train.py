@@ -13,36 +13,14 @@ import torch
 from coopetition.errors import UsageError, UserError
 from coopetition.progress import ProgressReport
 from transformer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from transformer.config import RunConfig
+from transformer.config import OmniglotConfig, RunConfig
+from transformer.devices import choose_device, set_threads
 from transformer.evaluators import draw_evaluators
 from transformer.exemplars import Exemplars, check_exemplars, load_exemplars
 from transformer.learner import Learner
 from transformer.measure import evaluate
 from transformer.runs import MetricsFile, RunFolder, create_run, open_run
 from transformer.sequences import BLOCK_STEPS, Sequences, training_block
-
-
-def choose_device(name: str) -> torch.device:
-    """The device named, or the best there is for `auto`: cuda, then mps, then cpu."""
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
-    if not available.get(name.split(":")[0], False):
-        there = [kind for kind, is_there in available.items() if is_there]
-        raise UsageError(f"device {name!r} is not available here; choose auto or one of {there}")
-    return torch.device(name)
-
-
-def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads, or leave torch its default."""
-    if threads is not None:
-        if threads < 1:
-            raise UsageError(f"threads={threads}; choose at least 1")
-        torch.set_num_threads(threads)
 
 
 def train(
@@ -56,35 +34,38 @@ def train(
     chosen = choose_device(device)
     set_threads(threads)
     check_exemplars(config.data.exemplars)
+    if isinstance(config.data.exemplars, OmniglotConfig):
+        config = config.at_data(str(Path(config.data.exemplars.path).resolve()))
     run = create_run(out, config, str(chosen), torch.get_num_threads())
-    _continue(run)
-    return run
+    return _continue(run)
 
 
-def resume(path: Path, n_steps: int | None = None) -> RunFolder:
+def resume(
+    path: Path,
+    *,
+    n_steps: int | None = None,
+    device: str | None = None,
+    data_path: str | None = None,
+) -> RunFolder:
     """Go on with a run from its newest sound checkpoint, or from the start if it has none.
 
-    `n_steps` moves the run's end, so that a finished run can be trained further.
+    `n_steps` moves the run's end, so that a finished run can be trained further; `device` and
+    `data_path` replace the recorded ones.
     """
-    run = open_run(path)
-    if n_steps is not None:
-        run = run.with_length(n_steps)
-    _continue(run)
-    return run
+    return _continue(open_run(path, device=device, data_path=data_path), n_steps)
 
 
 def train_or_resume(config: RunConfig, out: Path, *, threads: int | None = None) -> RunFolder:
     """The finished run of `config` in the folder `out`: trained, gone on with, or there already.
 
     Raises `UserError` if it was stopped before its last step, and `UsageError` if the folder holds
-    another run.
+    another run, or a longer one.
     """
     if (out / "manifest.json").exists():
-        run = open_run(out)
-        if run.config.run_id() != config.run_id():
-            raise UsageError(f"{out} holds another run ({run.config.run_id()}); remove it")
-        if run.status()["status"] != "finished":
-            run = resume(out)
+        found = open_run(out).config
+        if found.run_id() != config.run_id() or found.n_steps > config.n_steps:
+            raise UsageError(f"{out} holds another run ({found.run_id()}); remove it")
+        run = resume(out, n_steps=config.n_steps)
     else:
         run = train(config, out, threads=threads)
     status = run.status()
@@ -93,11 +74,15 @@ def train_or_resume(config: RunConfig, out: Path, *, threads: int | None = None)
     return run
 
 
-def _continue(run: RunFolder) -> None:
-    with run.lock():
+def _continue(run: RunFolder, n_steps: int | None = None) -> RunFolder:
+    with run.lock(), stop_signals() as stop:
+        if n_steps is not None:
+            run = run.with_length(n_steps)
+        if run.checkpoint_path(run.config.n_steps).exists() and run.recorded_status() == "finished":
+            return run
         run.set_status("running", "")
         try:
-            finished_step = _train_loop(run)
+            finished_step = _train_loop(run, stop)
         except BaseException as error:
             run.set_status("failed", str(error) or type(error).__name__)
             raise
@@ -105,9 +90,10 @@ def _continue(run: RunFolder) -> None:
             run.set_status("finished", f"all {finished_step} steps done")
         else:
             run.set_status("interrupted", f"stopped on request at step {finished_step}; resume it")
+    return run
 
 
-def _train_loop(run: RunFolder) -> int:
+def _train_loop(run: RunFolder, stop: list[int]) -> int:
     """Train until the last step or a stop signal; returns the step reached."""
     trainer, config = Trainer(run), run.config
     checkpoint = newest_checkpoint(run)
@@ -115,7 +101,6 @@ def _train_loop(run: RunFolder) -> int:
         trainer.restore(checkpoint)
     run.cut_metrics(trainer.step if checkpoint else -1)
     with (
-        stop_signals() as stop,
         closing(MetricsFile(run.metrics_path)) as metrics,
         ProgressReport("train", config.n_steps, "steps", done=trainer.step) as progress,
     ):
@@ -147,6 +132,10 @@ def describe(row: dict[str, Any]) -> str:
 def newest_checkpoint(run: RunFolder) -> Checkpoint | None:
     """The newest sound checkpoint, with a warning about each newer one that is damaged."""
     checkpoint, damaged = run.latest_checkpoint()
+    if damaged and checkpoint is None:
+        raise UserError(
+            f"{damaged[-1]}, and so are all others; remove them to start {run.path} anew"
+        )
     for sentence in damaged:
         print(f"warning: {sentence}; using the one before it", file=sys.stderr)
     return checkpoint
@@ -213,7 +202,7 @@ class Trainer:
             "batch_loss": None,
         }
         if self.step:
-            row["batch_loss"] = self._finite_loss() / self.step_count
+            row["batch_loss"] = self._check_finite(float(self.loss_sum)) / self.step_count
             self.loss_sum.zero_()
             self.step_count = 0
         for name, values in self.evaluate().items():
@@ -222,18 +211,19 @@ class Trainer:
 
     def evaluate(self) -> dict[str, dict[str, float | None]]:
         """Mean of each metric by evaluator; None where it is undefined."""
-        return {
-            name: {
-                metric: None if math.isnan(mean := float(values.mean())) else mean
-                for metric, values in evaluate(
-                    self.learner.parameters, self.config.model, self.exemplars, sequences
-                ).items()
+        table: dict[str, dict[str, float | None]] = {}
+        for name, sequences in self.evaluators.items():
+            metrics = evaluate(
+                self.learner.parameters, self.config.model, self.exemplars, sequences
+            )
+            means = {metric: float(values.mean()) for metric, values in metrics.items()}
+            self._check_finite(means["loss"])
+            table[name] = {
+                metric: mean if math.isfinite(mean) else None for metric, mean in means.items()
             }
-            for name, sequences in self.evaluators.items()
-        }
+        return table
 
-    def _finite_loss(self) -> float:
-        loss = float(self.loss_sum)
+    def _check_finite(self, loss: float) -> float:
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss became {loss} by step {self.step}; the checkpoints before are kept: "
@@ -243,7 +233,7 @@ class Trainer:
 
     def save(self) -> Path:
         """Write a checkpoint."""
-        self._finite_loss()
+        self._check_finite(float(self.loss_sum))
         tensors = self.learner.state(0) | {
             "loss_sum": self.loss_sum.cpu().clone(),
             "step_count": torch.tensor(self.step_count),

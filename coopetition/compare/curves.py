@@ -19,8 +19,11 @@ METRICS = (
     "in_context_loss",
     "in_context_accuracy",
     "in_context_probability",
+    "out_context_accuracy",
+    "out_context_probability",
     "context_probability",
 )
+RUN_FORMAT = 2  # of the trainer's run folders; a change that old code cannot read raises it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,25 @@ class Curves:
 
     sequences : (n,) sequences seen, rising
     values : name -> (n,); NaN where a curve was not measured
+    source : where they come from, in words, for the record
     """
 
     sequences: Array
     values: dict[str, Array]
+    source: str = "given"
 
-    def since(self, sequences: float) -> "Curves":
-        """The part from so many sequences on."""
-        kept = self.sequences >= sequences
-        return Curves(self.sequences[kept], {n: v[kept] for n, v in self.values.items()})
+    def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
+        """The part from `first` to `last` sequences."""
+        kept = (self.sequences >= first) & (self.sequences <= last)
+        values = {name: curve[kept] for name, curve in self.values.items()}
+        return Curves(self.sequences[kept], values, self.source)
 
     def select(self, names: tuple[str, ...]) -> "Curves":
         """Only these curves; a missing one raises `UsageError`."""
         missing = [name for name in names if name not in self.values]
         if missing:
             raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
-        return Curves(self.sequences, {name: self.values[name] for name in names})
+        return Curves(self.sequences, {name: self.values[name] for name in names}, self.source)
 
 
 def read_curves(path: Path, metric: str = "loss") -> Curves:
@@ -60,7 +66,10 @@ def read_curves(path: Path, metric: str = "loss") -> Curves:
     columns = _read_run(path) if path.is_dir() else _read_csv(path)
     sequences = columns.pop("sequences")
     suffix = f"/{metric}"
-    if any("/" in name for name in columns):
+    if not any("/" in name for name in columns):
+        if metric != "loss":
+            raise UsageError(f"{path} has plain columns: leave out the metric {metric}")
+    else:
         columns = {
             name.removesuffix(suffix): values
             for name, values in columns.items()
@@ -74,13 +83,22 @@ def read_curves(path: Path, metric: str = "loss") -> Curves:
         raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
     if any(np.isinf(values).any() for values in columns.values()):
         raise UsageError(f"{path} holds infinite values; leave cells that are unknown blank")
-    return Curves(sequences, columns)
+    return Curves(sequences, columns, f"{path.name}, {metric}")
 
 
 def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         raise UsageError(f"{folder} is not a run folder: it has no {path.name}")
+    try:
+        found = json.loads((folder / "manifest.json").read_text())["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder} is not a run folder ({error!r})") from error
+    if found != RUN_FORMAT:
+        raise UsageError(
+            f"{folder} has run format {found!r}; this version reads format {RUN_FORMAT}: use the "
+            "version that wrote it"
+        )
     rows = []
     for line in path.read_text(errors="replace").splitlines():
         try:
@@ -100,7 +118,7 @@ def _read_run(folder: Path) -> dict[str, Array]:
 
 def _read_csv(path: Path) -> dict[str, Array]:
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
             names = list(reader.fieldnames or [])

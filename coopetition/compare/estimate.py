@@ -1,7 +1,7 @@
 """Fitting the minimal model to measured curves."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.least_squares import minimise
-from coopetition.compare.observe import BOUNDS, N_GRID, OBSERVED, ToyCurves
+from coopetition.compare.least_squares import Minima, minimise
+from coopetition.compare.observe import N_GRID, OBSERVED, SEARCH, ToyCurves
 from coopetition.errors import UsageError
 from coopetition.files import write_json
 from coopetition.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
-MIN_SAMPLES = 20  # a curve with fewer says little about eight parameters
+MIN_SAMPLES = 20  # a curve with fewer says little about seven parameters
+AT_BOUND = 1e-3  # of the width of a search: nearer to its end is at it
+TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,16 @@ class Fit:
     a bound of their search, so that their value is not an estimate
     starts : cost (mean squared residual in units of each curve's variance) of every refined start,
     best first: many equal ones say that the best is no accident
+    converged : whether the best start did
+    integration_error : of the toy's curves at the answer, relative to a curve's range
     """
 
     parameters: dict[str, float]
     at_bound: tuple[str, ...]
     curves: dict[str, CurveFit]
     starts: tuple[float, ...]
+    converged: bool
+    integration_error: float
     sequences: Array
     observed: dict[str, Array]
     predicted: dict[str, Array]
@@ -71,6 +77,8 @@ class Fit:
                 for name, fit in self.curves.items()
             },
             "starts": list(self.starts),
+            "converged": self.converged,
+            "integration_error": self.integration_error,
             "provenance": self.provenance,
         }
 
@@ -87,6 +95,10 @@ class Fit:
             lines.append(f"{name:14} {value:9.4g}{remark}")
         same = sum(cost < 1.1 * self.starts[0] for cost in self.starts)
         lines += ["", f"{same} of {len(self.starts)} starts ended within 10 % of the best cost"]
+        if not self.converged:
+            lines.append("the best start has not converged: allow more iterations")
+        if self.integration_error > TOLERATED_ERROR:
+            lines.append(f"the toy's curves are off by {self.integration_error:.1%} of their range")
         return "\n".join(lines)
 
     def save(self, path: Path) -> None:
@@ -109,14 +121,13 @@ def fit(
     seed: int = 0,
     n_screened: int = 2048,
     n_starts: int = 32,
-    max_iterations: int = 60,
+    max_iterations: int = 150,
 ) -> Fit:
     """Fit the minimal model to train, ICL and CIWL curves (those of them that there are).
 
-    Screens `n_screened` parameter sets of a Latin hypercube over the logarithms of `BOUNDS`, and
-    refines the best `n_starts` by bounded nonlinear least squares; floor and gain of each curve are
-    solved for exactly at every step (variable projection).  Each curve counts with its variance as
-    unit.
+    Screens `n_screened` parameter sets of a Latin hypercube over `SEARCH`, and refines the best
+    `n_starts` by bounded nonlinear least squares; floor and gain of each curve are solved for
+    exactly at every step (variable projection).  Each curve counts with its variance as unit.
 
     Raises
     ------
@@ -140,39 +151,46 @@ def fit(
                 "fit a longer part or measure more often"
             )
     problem = _Problem(curves.sequences, used)
-    lower, upper = problem.bounds
-    sampler = qmc.LatinHypercube(len(BOUNDS), rng=np.random.default_rng(seed))
-    screened = lower + (upper - lower) * sampler.random(n_screened)
+    sampler = qmc.LatinHypercube(len(SEARCH), rng=np.random.default_rng(seed))
+    screened = sampler.random(n_screened)
     cost = np.mean(problem.residuals(screened) ** 2, axis=1)
     best = screened[np.argsort(cost)[:n_starts]]
     with ProgressReport("fit", max_iterations, "iterations") as report:
         minima = minimise(
             problem.residuals,
             best,
-            lower,
-            upper,
+            np.zeros(len(SEARCH)),
+            np.ones(len(SEARCH)),
             max_iterations=max_iterations,
             on_iteration=lambda cost: report.advance(note=f"best cost {cost:.4g}"),
         )
-    return problem.report(minima.points[0], tuple(minima.costs.tolist()), seed)
+        report.total = report.done  # most often all starts converge before
+    settings = {
+        "seed": seed,
+        "n_screened": n_screened,
+        "n_starts": n_starts,
+        "max_iterations": max_iterations,
+        "search": {name: asdict(search) for name, search in SEARCH.items()},
+        "source": curves.source,
+    }
+    return problem.report(minima, settings)
 
 
 class _Problem:
-    """Residuals of the curves as a function of the logarithms of the parameters."""
+    """Residuals of the curves as a function of the parameters' places in their search."""
 
     def __init__(self, sequences: Array, observed: dict[str, Array]) -> None:
         self.sequences, self.observed = sequences, observed
         self.position = (sequences - sequences[0]) / (sequences[-1] - sequences[0])
         self.toy = ToyCurves(self.position)
-        limits = np.log(list(BOUNDS.values()))
-        self.bounds = limits[:, 0], limits[:, 1]
 
-    def _named(self, logarithms: Array) -> dict[str, Array]:
-        return dict(zip(BOUNDS, np.exp(logarithms).T, strict=True))
+    def _named(self, places: Array) -> dict[str, Array]:
+        columns = zip(SEARCH.items(), places.T, strict=True)
+        return {name: search.from_unit(column) for (name, search), column in columns}
 
-    def residuals(self, logarithms: Array) -> Array:
+    def residuals(self, places: Array) -> Array:
         """Residuals (n_sets, n_samples of all curves) in units of each curve's deviation."""
-        toy = self.toy(self._named(logarithms))
+        toy = self.toy(self._named(places))
         parts = []
         for name, values in self.observed.items():
             known = np.isfinite(values)
@@ -182,8 +200,9 @@ class _Problem:
         # a set that the integrator could not follow fits worse than a constant
         return np.nan_to_num(np.concatenate(parts, axis=1), nan=3.0)
 
-    def report(self, x: Array, starts: tuple[float, ...], seed: int) -> Fit:
-        """The fit at the logarithms `x`."""
+    def report(self, minima: Minima, settings: dict[str, Any]) -> Fit:
+        """The fit at the best minimum."""
+        x = minima.points[0]
         toy = self.toy(self._named(x[None]))
         finer = ToyCurves(self.position, 2 * N_GRID)(self._named(x[None]))
         error = max(float(np.ptp(finer[c] - toy[c]) / np.ptp(finer[c])) for c in self.observed)
@@ -197,21 +216,20 @@ class _Problem:
             r2 = 1 - float(residual @ residual) / float(np.sum((y - y.mean()) ** 2))
             rmse = float(np.sqrt(np.mean(residual**2)))
             curves[name] = CurveFit(floor, gain, r2, rmse, len(y))
-        lower, upper = self.bounds
-        margin = 1e-3 * (upper - lower)
-        at_bound = (x < lower + margin) | (x > upper - margin)
+        at_bound = (x < AT_BOUND) | (x > 1 - AT_BOUND)
         return Fit(
             {name: float(value[0]) for name, value in self._named(x[None]).items()},
-            tuple(name for name, there in zip(BOUNDS, at_bound, strict=True) if there),
+            tuple(name for name, there in zip(SEARCH, at_bound, strict=True) if there),
             curves,
-            starts,
+            tuple(minima.costs.tolist()),
+            bool(minima.converged[0]),
+            error,
             self.sequences,
             self.observed,
             predicted,
             {
-                "seed": seed,
+                **settings,
                 "trajectories_solved": self.toy.n_solved,
-                "integration_error": error,  # relative to a curve's range
                 "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
             },
         )

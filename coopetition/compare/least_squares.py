@@ -56,6 +56,7 @@ def minimise(
     converged = np.zeros(n_starts, bool)
     value, slope = _linearise(residuals, points, lower, upper)
     cost = np.mean(value**2, axis=1)
+    on_iteration(float(cost.min()))
     for _ in range(max_iterations):
         active = np.flatnonzero(~converged)
         if not len(active):

@@ -30,9 +30,12 @@ def solve_published() -> Trajectory:
 
 
 def fit_run(run: FigureRun, **settings: int) -> Fit:
-    """The minimal model fitted to a run's losses from shortly before ICL emerges."""
-    emergence = run.timeline().emergence
-    return fit(run.curves["loss"].select(CURVES).since(LEAD * (emergence or 0.0)), **settings)
+    """The minimal model fitted to a run's losses from shortly before ICL emerges.
+
+    If ICL never emerges, there is nothing to wait for: it is fitted to the whole run.
+    """
+    first = LEAD * (run.timeline().emergence or 0.0)
+    return fit(run.curves["loss"].select(CURVES).between(first), **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
@@ -55,7 +58,9 @@ def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     for name, values in losses.values.items():
         numbers += points("b transformer", name, losses.sequences, values)
     for name, values in fitted.predicted.items():
-        numbers += points("c fit", name, fitted.sequences, values)
+        numbers += points("c fitted", name, fitted.sequences, values)
+    for name, values in fitted.observed.items():
+        numbers += points("c observed", name, fitted.sequences, values)
     return FigureResult(
         figure,
         numbers,
@@ -76,7 +81,7 @@ def draw_toy(ax: Axes, trajectory: Trajectory) -> list[tuple[str, str, float, fl
             continue
         shown = values + trajectory.model.mechanisms[0].offset if name == ICL else values
         ax.plot(trajectory.times, shown, color=COLOURS[name], label=LABELS[name])
-        numbers += points("a toy", name, trajectory.times[::20], shown[::20])
+        numbers += points("a toy", name, trajectory.times, shown)
     ax.set(
         xlabel="steps of gradient descent",
         ylabel="loss (ICL: + mu1)",

@@ -8,7 +8,7 @@ import pytest
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.least_squares import minimise
-from coopetition.compare.observe import BOUNDS, OBSERVED, ToyCurves, start
+from coopetition.compare.observe import OBSERVED, SEARCH, ToyCurves, start
 from coopetition.dynamics import flow
 from coopetition.errors import UsageError
 from tests.conftest import REFERENCE
@@ -31,7 +31,7 @@ def test_the_papers_curves_are_met():
     fitted = fit(curves)
     for name, quality in fitted.curves.items():
         assert quality.r2 >= 0.98, name
-    assert fitted.provenance["integration_error"] < 1e-2
+    assert fitted.integration_error < 1e-2 and fitted.converged
 
 
 def test_batched_toy_curves_are_the_solvers():
@@ -70,7 +70,7 @@ def test_fit_is_saved_whole(tmp_path):
     saved = json.loads((tmp_path / "fit.json").read_text())
     assert saved["parameters"] == fitted.parameters
     np.testing.assert_allclose(saved["predicted"]["icl"], fitted.predicted["icl"])
-    assert all(name in fitted.summary() for name in BOUNDS)
+    assert all(name in fitted.summary() for name in SEARCH)
 
 
 def test_minimise_reaches_known_minima_within_bounds():
@@ -118,7 +118,7 @@ def test_blank_cells_are_gaps(tmp_path):
     assert list(curves.values) == ["flip"]
     curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip\n1,,2\n2,3,4\n"))
     np.testing.assert_array_equal(curves.values["icl"], [np.nan, 3])
-    assert list(curves.since(2).sequences) == [2]
+    assert list(curves.between(2).sequences) == [2]
 
 
 def test_unusable_paths_metrics_and_curves_are_refused(tmp_path):

@@ -52,7 +52,9 @@ def test_icl_persists_without_irreducible_error():
     draws = json.loads((REFERENCE / "minimal_model_draws.json").read_text())
     draw = canonical_draw(PUBLISHED_DIMS, **draws["7"])
     trajectory = solve(two_strategies(mu1=0.0), draw, threshold=1e-4, max_steps=40000)
-    assert trajectory.events().fade is None
+    events = trajectory.events()
+    assert events.emergence is not None
+    assert events.peak is None and events.fade is None, "the loss falls to the end"
     assert trajectory.final_losses()[ICL] < 1e-3
 
 

@@ -1,12 +1,22 @@
 """Solving: statuses, events, results that last, bad input."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 
-from coopetition import Status, Trajectory, random_draw, read_draw, solve, two_strategies
+from coopetition import (
+    Mechanism,
+    Model,
+    Status,
+    Trajectory,
+    random_draw,
+    read_draw,
+    solve,
+    two_strategies,
+)
 from coopetition.draws import Draw
 from coopetition.errors import UsageError, UserError
 from coopetition.events import crossing_time
@@ -92,6 +102,7 @@ def test_model_parameters_must_be_finite_and_not_negative(name, value):
         ({"threshold": -1.0}, "threshold is -1.0"),
         ({"max_steps": 0}, "max_steps is 0"),
         ({"rtol": 0.0}, "rtol is 0.0"),
+        ({"method": "desent"}, "method 'desent' is unknown"),
     ],
 )
 def test_solver_settings_are_checked(settings, message):
@@ -112,6 +123,26 @@ def test_draws_are_checked():
     with pytest.raises(UsageError, match="disagree on the factors"):
         three = {name: good.target[name] for name in "abc"}
         solve(two_strategies(), Draw(three, three))
+
+
+def test_a_model_of_one_mechanism_is_solved():
+    model = Model(("a", "b"), (Mechanism("icl", ("a", "b"), 0.0),), ())
+    draw = random_draw(0, {"a": 3, "b": 4})
+    trajectory = solve(model, draw, step=0.5, threshold=1e-8)
+    assert trajectory.status is Status.STOPPED
+    assert trajectory.events().takeover is None
+    assert "emergence" in trajectory.summary()
+
+
+@pytest.mark.parametrize("factors", [(), ("a", "a"), ("a", "z")])
+def test_mechanisms_are_made_of_known_different_factors(factors):
+    with pytest.raises(UsageError, match="choose different ones"):
+        Model(("a", "b"), (Mechanism("icl", factors, 0.0),), ())
+
+
+def test_models_survive_json():
+    model = two_strategies(alpha=0.3)
+    assert Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model
 
 
 def test_crossings():

@@ -39,6 +39,18 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(model, draw, step, n
             assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
 
 
+def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
+    """Dimensions 20, 20, 20, 160 and step 1, through the collapse of the first 200 steps."""
+    model, draw = two_strategies(), random_draw(11)
+    trajectory = solve(model, draw, threshold=0.0, max_steps=200)
+    last = vectors.descend(model, draw, step=1.0, n_steps=200)[-1]
+    overlaps, orthogonal = reduce_vectors(draw, last)
+    np.testing.assert_allclose(trajectory.overlap[:, -1], overlaps, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        np.abs(trajectory.orthogonal[:, -1]), orthogonal, rtol=1e-12, atol=1e-12
+    )
+
+
 @given(models, draws)
 def test_vector_gradient_is_the_slope_of_the_loss(model, draw):
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ configs = st.builds(
     data=st.builds(DataConfig, exemplars=exemplars, context=st.sampled_from([2, 4, 8])),
     optim=st.builds(OptimConfig, learning_rate=st.floats(0, 1)),
     n_steps=st.integers(1, 10**8),
-    init_seed=st.integers(0, 2**31),
+    init_seed=st.integers(3, 2**31),
 )
 
 
@@ -56,6 +56,7 @@ def test_the_run_id_depends_on_numbers_not_on_paths():
         return replace(base, data=replace(base.data, exemplars=OmniglotConfig(path=path)))
 
     assert at("here").run_id() == at("there").run_id()
+    assert replace(base, n_steps=7).run_id() == base.run_id(), "nor on its length"
     assert replace(base, init_seed=6).run_id() != base.run_id()
 
 
@@ -74,6 +75,8 @@ def test_the_run_id_depends_on_numbers_not_on_paths():
         (lambda: OptimConfig(epsilon=0.0), "epsilon=0.0"),
         (lambda: EvaluationConfig(every=0), "every=0"),
         (lambda: RunConfig(n_steps=0), "n_steps=0"),
+        (lambda: RunConfig(init_seed=2), "choose three different whole numbers"),
+        (lambda: RunConfig(data_seed=10**30), "choose three different whole numbers"),
         (lambda: RunConfig(data=DataConfig(context=3)), "context=3 is odd"),
         (
             lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_classes=100))),

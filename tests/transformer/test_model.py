@@ -118,7 +118,7 @@ def test_attention_is_causal():
             assert not torch.equal(after[:, token + 1 :], before[:, token + 1 :])
     pattern = seen["blocks.0.pattern"]
     torch.testing.assert_close(pattern.sum(3), torch.ones(pattern.sum(3).shape))
-    assert (pattern.triu(1) if pattern.ndim == 2 else pattern.movedim(-1, 0).triu(1)).sum() == 0
+    assert pattern.movedim(-1, 0).triu(1).sum() == 0
 
 
 def test_the_step_is_adam_on_the_gradient_of_the_cross_entropy():

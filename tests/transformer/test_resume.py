@@ -131,6 +131,43 @@ def test_sigint_checkpoints_and_exits_cleanly(whole_smoke, tmp_path):
     assert_same_run(whole_smoke, run)
 
 
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(whole, tmp_path):
+    """The process dies with the temporary file complete but not yet in its place."""
+    run = create_run(tmp_path / "run", whole.config, "cpu", whole.threads)
+    code = f"""
+import os, pathlib
+from transformer.train import resume
+replace, count = os.replace, 0
+def dying(source, target):
+    if str(target).endswith("step_000000020.safetensors"):
+        os._exit(9)
+    replace(source, target)
+os.replace = dying
+resume(pathlib.Path({str(run.path)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 9, done.stderr
+    assert run.steps() == [10]
+    assert list(run.path.rglob(".*.tmp"))
+    assert_same_run(whole, resume(run.path))
+    assert not list(run.path.rglob(".*.tmp"))
+
+
+def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
+    run = create_run(tmp_path / "run", whole.config, "cpu", whole.threads)
+    stop_at(run, 25)
+    lines = run.metrics_path.read_bytes().splitlines(keepends=True)
+    run.metrics_path.write_bytes(b"".join(lines[:1]))
+    with pytest.raises(UserError, match="lacks step 7"):
+        resume(run.path)
+    for step in run.steps():
+        run.checkpoint_path(step).write_bytes(b"spoilt")
+    run.metrics_path.write_bytes(b"".join(lines))
+    with pytest.raises(UserError, match="and so are all others"):
+        resume(run.path)
+    assert run.metrics_path.read_bytes() == b"".join(lines)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(whole, tmp_path, capsys, damage):
     run = create_run(tmp_path / "run", whole.config, "cpu", whole.threads)
@@ -167,10 +204,17 @@ def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypa
 
 
 def test_a_diverging_run_fails_and_keeps_its_checkpoints(tiny, tmp_path):
-    config = replace(tiny, optim=OptimConfig(learning_rate=1e30))
+    config = replace(tiny, optim=OptimConfig(learning_rate=1e30), checkpoint_every=1)
     with pytest.raises(UserError, match=r"the loss became .* lower learning_rate"):
         train(config, tmp_path / "run", device="cpu")
-    assert open_run(tmp_path / "run").status()["status"] == "failed"
+    run = open_run(tmp_path / "run")
+    assert run.status()["status"] == "failed"
+    for step in run.steps():
+        assert read_checkpoint(run.checkpoint_path(step)).tensors["loss_sum"].isfinite()
+    one_step = replace(config, n_steps=1)  # the first loss is sound, what it leads to is not
+    with pytest.raises(UserError, match="the loss became"):
+        train(one_step, tmp_path / "one", device="cpu")
+    assert open_run(tmp_path / "one").steps() == []
 
 
 def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_path):
@@ -194,8 +238,9 @@ def test_finished_runs_are_left_as_they_are(whole, tiny):
     assert train_or_resume(whole.config, whole.path).path == whole.path
     resume(whole.path)
     assert whole.metrics_path.read_bytes() == before
-    with pytest.raises(UsageError, match="holds another run"):
-        train_or_resume(replace(tiny, init_seed=99), whole.path)
+    for other in (replace(tiny, init_seed=99), replace(tiny, n_steps=20)):
+        with pytest.raises(UsageError, match="holds another run"):
+            train_or_resume(other, whole.path)
     with pytest.raises(UsageError, match="exists already"):
         train(tiny, whole.path)
 
@@ -203,7 +248,7 @@ def test_finished_runs_are_left_as_they_are(whole, tiny):
 def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
     short = train(replace(whole.config, n_steps=20), tmp_path / "run", device="cpu")
     assert short.config.run_id() == whole.config.run_id()
-    longer = resume(short.path, n_steps=whole.config.n_steps)
+    longer = train_or_resume(whole.config, short.path)
     rows = {row["step"]: row for row in longer.metrics()}
     for row in whole.metrics():
         if row["step"] != 21:  # the mean loss before it begins at 20, where the short run ended

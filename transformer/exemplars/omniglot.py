@@ -42,7 +42,8 @@ def omniglot_path(config: OmniglotConfig) -> Path:
     if not config.path or not path.exists():
         raise UsageError(
             f"Omniglot path {config.path!r} does not exist; give an omniglot.npz or the folder "
-            "that holds images_background and images_evaluation (--data.exemplars.path)"
+            "that holds images_background and images_evaluation (--data.exemplars.path, or "
+            "--data-path for a run that is there)"
         )
     return path
 
@@ -51,7 +52,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
     try:
         with np.load(path) as archive:
             packed = archive["images"][:n_characters]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path} is not an Omniglot archive ({error}); expected an .npz with the array 'images'"
         ) from error

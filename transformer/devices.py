@@ -1,0 +1,33 @@
+"""Where a run computes."""
+
+import torch
+
+from coopetition.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named, or the best there is for `auto`: cuda, then mps, then cpu."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    there = [kind for kind, is_there in available.items() if is_there]
+    try:
+        device = torch.device(name)
+        usable = device.type in there and (device.index or 0) < max(torch.cuda.device_count(), 1)
+    except RuntimeError:
+        usable = False
+    if not usable:
+        raise UsageError(f"device {name!r} is not available here; choose auto or one of {there}")
+    return torch.device(name)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads, or leave torch its default."""
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"threads={threads}; choose at least 1")
+        torch.set_num_threads(threads)

@@ -110,8 +110,6 @@ def fit_command(arguments: list[str]) -> None:
     from coopetition.compare.observe import OBSERVED
     from coopetition.plot import plot_fit
 
-    if flags.starts < 1:
-        raise UsageError(f"--starts {flags.starts}; choose at least 1")
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
     check_picture(flags.plot)

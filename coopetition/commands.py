@@ -6,19 +6,21 @@ Exit codes: 0 done, 1 failed, 2 the command was called wrongly.
 import contextlib
 import errno
 import io
-import json
 import re
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import tyro
 
 from coopetition.errors import UsageError, UserError
+from coopetition.files import to_json
 
 T = TypeVar("T")
 
-BOX = re.compile(r"[╭╮╰╯│─]+")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a terminal
+BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
 
 
 def parse(kind: Callable[..., T], arguments: list[str], *, prog: str, default: Any = None) -> T:
@@ -42,7 +44,7 @@ def parse(kind: Callable[..., T], arguments: list[str], *, prog: str, default: A
 
 def _first_sentence(boxed: str) -> str:
     """The message of tyro's boxed error: the text between its title and its first rule."""
-    lines = [BOX.sub("", line).strip() for line in boxed.splitlines()]
+    lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
     blocks = "\n".join(lines[1:]).strip().split("\n\n")
     return " ".join(blocks[0].split()) or "the flags could not be read"
 
@@ -69,6 +71,9 @@ def _exit_code(
             print(f"\n{prog} COMMAND --help shows a command's flags.")
             return 0 if arguments else 2
         name = arguments[0]
+        if name == "--version":
+            print(version("coopetition"))
+            return 0
         if name not in commands:
             raise UsageError(f"unknown command {name!r}; choose one of {', '.join(commands)}")
         commands[name](arguments[1:])
@@ -76,6 +81,11 @@ def _exit_code(
     except UserError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return error.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(f"{prog}: error: not enough memory for this; choose smaller sizes", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, say) has gone; there is no one left to tell
         return 1
@@ -89,5 +99,5 @@ def _exit_code(
 
 
 def print_json(content: Any) -> None:
-    """Print one JSON object; undefined numbers must be None already."""
-    print(json.dumps(content, indent=2, allow_nan=False))
+    """Print one JSON object."""
+    print(to_json(content), end="")

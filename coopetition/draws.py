@@ -1,6 +1,5 @@
 """Draws: the targets and initial values of every factor."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.errors import UsageError
+from coopetition.files import NOT_AN_ARCHIVE
 from coopetition.model import PUBLISHED_DIMS
 
 Vector = NDArray[np.float64]
@@ -88,8 +88,9 @@ def canonical_draw(
     return Draw(initial, target)
 
 
-def read_draw(path: Path, seed: int) -> Draw:
+def read_draw(path: Path | str, seed: int) -> Draw:
     """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
+    path = Path(path)
     if not path.exists():
         raise UsageError(f"--draws {path} does not exist; give an .npz file of draws")
     try:
@@ -103,7 +104,7 @@ def read_draw(path: Path, seed: int) -> Draw:
                 }
                 for kind in ("initial", "target")
             }
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, *NOT_AN_ARCHIVE) as error:
         raise UsageError(f"--draws {path} is not a readable .npz of numbers ({error})") from error
     if not parts["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})

@@ -18,6 +18,8 @@ from coopetition.trajectory import Array, Status, Trajectory
 
 Method = Literal["descent", "flow"]
 DIVERGED = 1e12  # a loss above this will not come back
+MAX_STEPS = 10**7  # every state is kept: 64 bytes each for the published model
+MAX_EVALUATIONS = 400_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
 
 
 def solve(
@@ -64,6 +66,8 @@ def solve(
             raise UsageError(f"{name} is {value}; choose a finite number {bound}")
     if max_steps < 1:
         raise UsageError(f"max_steps is {max_steps}; choose at least 1")
+    if max_steps > MAX_STEPS or not math.isfinite(step * max_steps):
+        raise UsageError(f"max_steps is {max_steps}; choose at most {MAX_STEPS}, or a smaller step")
     reduced, overlap, orthogonal = project(model, draw)
     if method == "descent":
         states, status = descend(
@@ -83,7 +87,8 @@ def solve(
         )
         stopped_at = float(times[-1])
     u, w = states[: len(overlap)], states[len(overlap) :]
-    losses = {name: np.asarray(values) for name, values in reduced.losses(list(u), list(w)).items()}
+    with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
+        losses = reduced.losses(list(u), list(w))
     settings: dict[str, Any] = {"step": step, "threshold": threshold, "max_steps": max_steps}
     if method == "flow":
         settings |= {"rtol": rtol, "atol": atol}
@@ -152,7 +157,11 @@ def flow(
 
     from scipy.integrate import solve_ivp  # slow to import, and only the flow needs it
 
+    n_evaluations = 0
+
     def velocity(_: float, state: Array) -> list[float]:
+        nonlocal n_evaluations
+        n_evaluations += 1
         values = state.tolist()
         slope_u, slope_w = reduced.gradient(values[:n], values[n:])
         return [-g for g in slope_u + slope_w]
@@ -161,12 +170,24 @@ def flow(
         values = state.tolist()
         return reduced.losses(values[:n], values[n:])["total"] - threshold
 
-    above_threshold.terminal = True  # type: ignore[attr-defined]
+    def within_budget(_: float, state: Array) -> float:
+        return float(MAX_EVALUATIONS - n_evaluations)
+
+    above_threshold.terminal = within_budget.terminal = True  # type: ignore[attr-defined]
     start = np.array(overlap + orthogonal)
     if above_threshold(0.0, start) < 0:
         return np.zeros(1), start[:, None], Status.STOPPED
     solution = solve_ivp(
-        velocity, (0.0, t_max), start, "LSODA", events=above_threshold, rtol=rtol, atol=atol
+        velocity,
+        (0.0, t_max),
+        start,
+        "LSODA",
+        events=(above_threshold, within_budget),
+        rtol=rtol,
+        atol=atol,
     )
-    status = {0: Status.LIMIT, 1: Status.STOPPED}.get(solution.status, Status.FAILED)
+    if solution.status == 0:
+        status = Status.LIMIT
+    else:
+        status = Status.STOPPED if len(solution.t_events[0]) else Status.FAILED
     return solution.t, solution.y, status

@@ -2,12 +2,20 @@
 
 import io
 import json
+import math
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from coopetition.errors import UsageError
+
+# what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
+NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -15,6 +23,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     On failure (a full disk, say) the temporary file is removed and the error is raised.
     """
+    if not path.name or (path.exists() and not path.is_file()):
+        raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -23,6 +33,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # writing knows no name, but a reader wants it
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -32,9 +45,24 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def to_json(content: Any) -> str:
+    """JSON text, in which a number that is not finite is null."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
 def write_json(path: Path, content: Any) -> None:
-    """`write_bytes` for JSON; a number that is not finite is an error, not `NaN`."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """`write_text` of `to_json`."""
+    write_text(path, to_json(content))
 
 
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:

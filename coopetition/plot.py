@@ -105,7 +105,7 @@ def figure_bytes(figure: "Figure", kind: str) -> bytes:
 
 def check_picture(path: Path | None) -> None:
     """Raise `UsageError` if a file's name does not end as a picture's."""
-    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+    if path is not None and path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UsageError(f"{path} names no picture format; end it in .png, .pdf or .svg")
 
 

@@ -1,5 +1,6 @@
 """Progress with rate and ETA: a bar on a terminal, plain lines elsewhere, always on stderr."""
 
+import contextlib
 import sys
 import time
 from types import TracebackType
@@ -67,6 +68,11 @@ class ProgressReport:
             self._show()
 
     def _show(self) -> None:
+        # a reader of standard error that has gone must not end the work
+        with contextlib.suppress(BrokenPipeError):
+            self._write()
+
+    def _write(self) -> None:
         self._last = time.monotonic()
         rate = (self.done - self._first) / max(self._last - self._start, 1e-9)
         rate_text = f"{rate:.3g} {self.unit}/s"

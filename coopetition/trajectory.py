@@ -2,7 +2,6 @@
 
 import json
 import math
-import zipfile
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from coopetition.errors import UserError
 from coopetition.events import crossing_time
-from coopetition.files import write_npz
+from coopetition.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.model import CIWL, ICL, Model
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Status(Enum):
     STOPPED = "the loss fell below the threshold"
     LIMIT = "the step limit was reached; raise max_steps to go further"
     DIVERGED = "the loss grew without bound; lower the step size"
-    FAILED = "the integrator failed; use descent, or loosen rtol and atol"
+    FAILED = "the integrator gave up; use descent, loosen rtol and atol, or shorten the time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class Trajectory:
             ]
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write everything to an `.npz` file."""
         header = {
             "model": self.model.to_dict(),
@@ -141,7 +140,7 @@ class Trajectory:
             "losses": list(self.losses),
         }
         write_npz(
-            path,
+            Path(path),
             header=np.array(json.dumps(header)),
             times=self.times,
             overlap=self.overlap,
@@ -150,7 +149,7 @@ class Trajectory:
         )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read what `save` wrote; another file raises `UserError`."""
         try:
             with np.load(path) as archive:
@@ -166,7 +165,7 @@ class Trajectory:
                     header["stopped_at"],
                     header["provenance"],
                 )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, *NOT_AN_ARCHIVE) as error:
             raise UserError(f"{path} is not a saved trajectory ({error})") from error
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -53,8 +53,11 @@ def coopetition_command(arguments: list[str]) -> None:
             )
         ]
     else:
+        if flags.omniglot is not None:
+            raise UsageError("--omniglot is for --retrain; add that, or leave it out")
         runs = kept_runs(flags.preset, first=flags.init_seed)
-    for path in module.draw(runs).write(flags.out, f"coopetition_{flags.number}"):
+    stem = f"coopetition_{flags.number}" + ("" if flags.preset == "omniglot" else "_glyphs")
+    for path in module.draw(runs).write(flags.out, stem):
         print(f"wrote {path}")
     for run in runs:
         events = (

@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             int(metadata["step"]), metadata["run_id"], metadata["exemplars"], tensors
         )
         expected = metadata["digest"]
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
     if _digest(checkpoint) != expected or path.stem != f"step_{checkpoint.step:09d}":
         raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")

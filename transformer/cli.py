@@ -26,7 +26,7 @@ class TrainFlags:
     out: Path
     """Folder for the run; it must not exist or be empty."""
     preset: str = "glyphs"
-    """Where the config starts from."""
+    """Where the config starts from: smoke, quick, glyphs or omniglot (each has its own flags)."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None

@@ -4,6 +4,8 @@ import torch
 
 from coopetition.errors import UsageError
 
+MAX_THREADS = 1024
+
 
 def choose_device(name: str) -> torch.device:
     """The device named, or the best there is for `auto`: cuda, then mps, then cpu."""
@@ -28,6 +30,6 @@ def choose_device(name: str) -> torch.device:
 def set_threads(threads: int | None) -> None:
     """Use so many CPU threads, or leave torch its default."""
     if threads is not None:
-        if threads < 1:
-            raise UsageError(f"threads={threads}; choose at least 1")
+        if not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"threads={threads}; choose from 1 to {MAX_THREADS}")
         torch.set_num_threads(threads)

@@ -23,22 +23,24 @@ def export(run: RunFolder, path: Path) -> None:
     """
     if path.suffix != ".csv":
         raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
+    if path.resolve().parent == run.path.resolve():
+        raise UsageError(f"--out {path} is in the run's own folder; name another place")
     rows = run.metrics()
     if not rows:
         raise UserError(f"{run.path} has no metrics yet; train it first")
     columns = [f"{name}/{metric}" for metric in METRICS for name in EVALUATORS]
-    columns = [name for name in columns if any(row[name] is not None for row in rows)]
+    columns = [name for name in columns if any(row.get(name) is not None for row in rows)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["sequences", *columns])
     for row in rows:
-        values = (row[name] for name in columns)
+        values = (row.get(name) for name in columns)
         writer.writerow(
             [row["sequences"], *("" if v is None else f"{v:.{DIGITS}g}" for v in values)]
         )
     write_text(path, text.getvalue())
     manifest = json.loads((run.path / "manifest.json").read_text())
-    kept = {name: manifest[name] for name in ("run_id", "versions", "git", "device", "threads")}
+    kept = {name: manifest.get(name) for name in ("run_id", "versions", "git", "device", "threads")}
     write_json(
         path.with_suffix(".json"),
         kept

@@ -150,7 +150,9 @@ class RunFolder:
             yield
 
     def _locked(self) -> bool:
-        with open(self.path / ".lock", "a") as file:
+        if not (self.path / ".lock").exists():
+            return False
+        with open(self.path / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return False
@@ -160,16 +162,22 @@ class RunFolder:
 
 def create_run(path: Path, config: RunConfig, device: str, threads: int) -> RunFolder:
     """Make a run folder; a path that holds anything already raises `UsageError`."""
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path} is a file; name a folder")
+    check_new_folder(path)
     path.mkdir(parents=True, exist_ok=True)
     run = RunFolder(path, config, device, threads)
     with run.lock():
-        if any(not file.name.startswith(".") for file in path.iterdir()):
-            hint = "resume it" if (path / "manifest.json").exists() else "name a new folder"
-            raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+        check_new_folder(path)  # again, now that no other process can be making it
         write_json(path / "manifest.json", _manifest(run))
     return run
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise `UsageError` if a path is not free for a new run."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {path} is a file; name a folder")
+    if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
+        hint = "resume it" if (path / "manifest.json").exists() else "name a new folder"
+        raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:
@@ -201,7 +209,8 @@ def open_run(path: Path, *, device: str | None = None, data_path: str | None = N
         raise UsageError(f"{path} is not a run folder: it has no manifest.json") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(
-            f"{manifest_path} is damaged or not a run's ({error!r}); start the run anew"
+            f"{manifest_path} is damaged or not a run's ({type(error).__name__}: {error}); "
+            "start the run anew"
         ) from error
     if found != RUN_FORMAT:
         raise UserError(
@@ -244,9 +253,14 @@ def _complete_lines(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
                 row = json.loads(text)
             except (json.JSONDecodeError, UnicodeDecodeError):
                 return
-            if not text.endswith(b"\n") or not isinstance(row, dict) or "step" not in row:
+            if not (text.endswith(b"\n") and isinstance(row, dict) and _is_metrics(row)):
                 return
             yield row, text
+
+
+def _is_metrics(row: dict[str, Any]) -> bool:
+    numbers = all(value is None or isinstance(value, int | float) for value in row.values())
+    return numbers and isinstance(row.get("step"), int) and "sequences" in row
 
 
 class MetricsFile:

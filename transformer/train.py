@@ -16,10 +16,10 @@ from transformer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from transformer.config import OmniglotConfig, RunConfig
 from transformer.devices import choose_device, set_threads
 from transformer.evaluators import draw_evaluators
-from transformer.exemplars import Exemplars, check_exemplars, load_exemplars
+from transformer.exemplars import Exemplars, load_exemplars
 from transformer.learner import Learner
 from transformer.measure import evaluate
-from transformer.runs import MetricsFile, RunFolder, create_run, open_run
+from transformer.runs import MetricsFile, RunFolder, check_new_folder, create_run, open_run
 from transformer.sequences import BLOCK_STEPS, Sequences, training_block
 
 
@@ -33,11 +33,12 @@ def train(
     """
     chosen = choose_device(device)
     set_threads(threads)
-    check_exemplars(config.data.exemplars)
     if isinstance(config.data.exemplars, OmniglotConfig):
         config = config.at_data(str(Path(config.data.exemplars.path).resolve()))
+    check_new_folder(out)
+    exemplars = load_exemplars(config.data.exemplars)  # first: a bad data set leaves no folder
     run = create_run(out, config, str(chosen), torch.get_num_threads())
-    return _continue(run)
+    return _continue(run, exemplars=exemplars)
 
 
 def resume(
@@ -74,7 +75,9 @@ def train_or_resume(config: RunConfig, out: Path, *, threads: int | None = None)
     return run
 
 
-def _continue(run: RunFolder, n_steps: int | None = None) -> RunFolder:
+def _continue(
+    run: RunFolder, n_steps: int | None = None, exemplars: Exemplars | None = None
+) -> RunFolder:
     with run.lock(), stop_signals() as stop:
         if n_steps is not None:
             run = run.with_length(n_steps)
@@ -82,7 +85,7 @@ def _continue(run: RunFolder, n_steps: int | None = None) -> RunFolder:
             return run
         run.set_status("running", "")
         try:
-            finished_step = _train_loop(run, stop)
+            finished_step = _train_loop(run, exemplars, stop)
         except BaseException as error:
             run.set_status("failed", str(error) or type(error).__name__)
             raise
@@ -93,9 +96,9 @@ def _continue(run: RunFolder, n_steps: int | None = None) -> RunFolder:
     return run
 
 
-def _train_loop(run: RunFolder, stop: list[int]) -> int:
+def _train_loop(run: RunFolder, exemplars: Exemplars | None, stop: list[int]) -> int:
     """Train until the last step or a stop signal; returns the step reached."""
-    trainer, config = Trainer(run), run.config
+    trainer, config = Trainer(run, exemplars), run.config
     checkpoint = newest_checkpoint(run)
     if checkpoint is not None:
         trainer.restore(checkpoint)
@@ -144,11 +147,12 @@ def newest_checkpoint(run: RunFolder) -> Checkpoint | None:
 class Trainer:
     """The state of one run in memory."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, exemplars: Exemplars | None = None) -> None:
         self.run, self.config = run, run.config
         self.device = choose_device(run.device)
-        torch.set_num_threads(run.threads)
-        self.exemplars = load_exemplars(self.config.data.exemplars).to(self.device)
+        set_threads(run.threads)
+        drawn = load_exemplars(self.config.data.exemplars) if exemplars is None else exemplars
+        self.exemplars = drawn.to(self.device)
         self.fingerprint = self.exemplars.fingerprint()
         self.evaluators = {
             name: sequences.to(self.device)
@@ -173,9 +177,15 @@ class Trainer:
                 f"the exemplars are not those that {run.path} was trained on (fingerprint "
                 f"{self.fingerprint}, expected {checkpoint.exemplars}); restore the data set"
             )
-        self.learner.load_state(0, checkpoint.tensors)
-        self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
-        self.step_count = int(checkpoint.tensors["step_count"])
+        try:
+            self.learner.load_state(0, checkpoint.tensors)
+            self.loss_sum.copy_(checkpoint.tensors["loss_sum"])
+            self.step_count = int(checkpoint.tensors["step_count"])
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"the checkpoint of step {checkpoint.step} in {run.path} is not a run's ({error}); "
+                "move it away"
+            ) from error
         self.step = checkpoint.step
 
     def advance(self) -> None:

@@ -53,7 +53,7 @@ class Curves:
         return Curves(self.sequences, {name: self.values[name] for name in names}, self.source)
 
 
-def read_curves(path: Path, metric: str = "loss") -> Curves:
+def read_curves(path: Path | str, metric: str = "loss") -> Curves:
     """Curves of one metric from a run folder or a CSV file.
 
     A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; with names of
@@ -61,7 +61,8 @@ def read_curves(path: Path, metric: str = "loss") -> Curves:
     """
     if metric not in METRICS:
         raise UsageError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
-    if not path.exists():
+    path = Path(path)
+    if not (path.is_dir() or path.is_file()):
         raise UsageError(f"{path} does not exist; give a run folder or a CSV file")
     columns = _read_run(path) if path.is_dir() else _read_csv(path)
     sequences = columns.pop("sequences")
@@ -119,14 +120,16 @@ def _read_run(folder: Path) -> dict[str, Array]:
 def _read_csv(path: Path) -> dict[str, Array]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            names = list(reader.fieldnames or [])
+            header = [name.strip() for name in next(csv.reader(file), [])]
+            rows = list(csv.DictReader(file, fieldnames=header))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file ({error})") from error
-    if "sequences" not in names:
-        raise UsageError(f"{path} has the columns {', '.join(names)}; expected `sequences`")
-    return {name: np.array([_number(path, row, name) for row in rows]) for name in names}
+    if "sequences" not in header or len(set(header)) != len(header):
+        raise UsageError(
+            f"{path} has the columns {', '.join(header)}; expected different ones, among them "
+            "`sequences`, with commas between"
+        )
+    return {name: np.array([_number(path, row, name) for row in rows]) for name in header}
 
 
 def _number(path: Path, row: dict[str, str | None], name: str) -> float:

@@ -20,6 +20,7 @@ from coopetition.progress import ProgressReport
 Array = NDArray[np.float64]
 
 MIN_SAMPLES = 20  # a curve with fewer says little about seven parameters
+LARGEST = 1e6  # of a loss
 AT_BOUND = 1e-3  # of the width of a search: nearer to its end is at it
 TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
 
@@ -137,6 +138,11 @@ def fit(
     -----
     The parameters describe the curves; they are not all identifiable one by one (see `starts`).
     """
+    if seed < 0 or n_starts < 1 or n_screened < n_starts:
+        raise UsageError(
+            f"seed={seed}, n_starts={n_starts}, n_screened={n_screened}; choose a seed of at least "
+            "0, and at least 1 start out of no fewer screened"
+        )
     used = {name: curves.values[name] for name in OBSERVED if name in curves.values}
     if not used:
         raise UsageError(
@@ -145,11 +151,13 @@ def fit(
         )
     for name, values in used.items():
         n = int(np.isfinite(values).sum())
-        if n < MIN_SAMPLES or np.nanstd(values) == 0:
+        if n < MIN_SAMPLES:
             raise UsageError(
-                f"curve {name} has {n} samples here; expected at least {MIN_SAMPLES} that vary: "
-                "fit a longer part or measure more often"
+                f"curve {name} has {n} samples here; expected at least {MIN_SAMPLES}: fit a longer "
+                "part (--from) or measure more often"
             )
+        if not 0 < np.nanmax(np.abs(values - np.nanmean(values))) < LARGEST:
+            raise UsageError(f"curve {name} is constant, or too large to be a loss; leave it out")
     problem = _Problem(curves.sequences, used)
     sampler = qmc.LatinHypercube(len(SEARCH), rng=np.random.default_rng(seed))
     screened = sampler.random(n_screened)

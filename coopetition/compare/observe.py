@@ -6,6 +6,7 @@ observed curve is an affine function of one of the toy's losses:
 
     train  ~  total loss,      icl  ~  L1,      ciwl  ~  L2.
 
+The affine map is a change of scale, not a law: a floor may be negative if a curve never flattens.
 The targets have the published dimensions and their typical norms, sqrt(dimension): other values
 are equivalent up to a change of scales.
 """

@@ -14,7 +14,7 @@ EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 def draw(runs: list[FigureRun]) -> FigureResult:
     """The first run drawn strong, further seeds faint."""
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     ax = figure.subplots()
     numbers = []
     for run in runs:
@@ -26,9 +26,11 @@ def draw(runs: list[FigureRun]) -> FigureResult:
             numbers += points(f"init_seed {run.init_seed}", name, curves.sequences, values)
     ax.axhline(0.5, color="grey", lw=0.8, ls=":")
     ax.set(ylabel="in-context accuracy", ylim=(0, 1))
-    ax.legend(
+    figure.legend(
         frameon=False,
-        title=f"seed {runs[0].init_seed} strong, {len(runs) - 1} more seeds faint",
+        loc="outside right upper",
+        title=f"seed {runs[0].init_seed}"
+        + (f"\n(faint: {len(runs) - 1} more)" if runs[1:] else ""),
         fontsize="small",
         title_fontsize="small",
     )

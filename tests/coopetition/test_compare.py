@@ -131,7 +131,7 @@ def test_unusable_paths_metrics_and_curves_are_refused(tmp_path):
     x = np.linspace(0, 1, 30)
     with pytest.raises(UsageError, match="expected some of"):
         fit(Curves(x, {"other": x}))
-    with pytest.raises(UsageError, match="curve icl has 30 samples"):
+    with pytest.raises(UsageError, match="curve icl is constant"):
         fit(Curves(x, {"icl": np.ones(30)}))
     with pytest.raises(UsageError, match="curve icl has 5 samples"):
         fit(Curves(x[:5], {"icl": x[:5]}))

@@ -49,14 +49,6 @@ class Exemplars:
         return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).hexdigest()
 
 
-def check_exemplars(config: ExemplarConfig) -> None:
-    """Raise `UsageError` if the config names files that are not there."""
-    if not isinstance(config, GlyphConfig):
-        from transformer.exemplars.omniglot import omniglot_path
-
-        omniglot_path(config)
-
-
 def load_exemplars(config: ExemplarConfig) -> Exemplars:
     """Exemplars of a config: drawn (glyphs) or read from the user's files (Omniglot)."""
     if isinstance(config, GlyphConfig):
@@ -68,4 +60,4 @@ def load_exemplars(config: ExemplarConfig) -> Exemplars:
     return Exemplars(torch.from_numpy(read_omniglot(config)))
 
 
-__all__ = ["Exemplars", "check_exemplars", "load_exemplars"]
+__all__ = ["Exemplars", "load_exemplars"]

@@ -5,13 +5,13 @@ and the folders that torchvision unpacks (`images_background` and `images_evalua
 alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.errors import UsageError
+from coopetition.files import NOT_AN_ARCHIVE
 from transformer.config import OmniglotConfig
 from transformer.exemplars.images import SIDE, blur, quantise
 
@@ -51,8 +51,8 @@ def omniglot_path(config: OmniglotConfig) -> Path:
 def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
     try:
         with np.load(path) as archive:
-            packed = archive["images"][:n_characters]
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            packed = np.atleast_1d(archive["images"])[:n_characters]
+    except NOT_AN_ARCHIVE as error:
         raise UsageError(
             f"{path} is not an Omniglot archive ({error}); expected an .npz with the array 'images'"
         ) from error
@@ -81,8 +81,11 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
         if len(files) != N_DRAWINGS:
             raise UsageError(f"{folder} holds {len(files)} drawings; expected {N_DRAWINGS}")
         for drawing, file in zip(row, files, strict=True):
-            with Image.open(file) as image:
-                pixels = np.asarray(image.convert("1"))
+            try:
+                with Image.open(file) as image:
+                    pixels = np.asarray(image.convert("1"))
+            except (OSError, SyntaxError) as error:  # what Pillow raises on a damaged picture
+                raise UsageError(f"{file} cannot be read as a drawing ({error})") from error
             if pixels.shape != drawing.shape:
                 raise UsageError(f"{file} is {pixels.shape} pixels; expected {drawing.shape}")
             drawing[:] = ~pixels  # ink is black in the files

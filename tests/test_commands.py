@@ -60,6 +60,8 @@ def test_solve_prints_the_contract(tmp_path):
         (["--method", "magic"], "magic"),
         (["--nonsense", "3"], "--nonsense"),
         (["--plot", "x.foo"], "x.foo"),
+        (["--out", "."], "'.' is not the name of a file"),
+        (["--max-steps", str(10**9)], "max_steps is 1000000000"),
         (["--initial-scale", "nan"], "initial_scale is nan"),
     ],
 )
@@ -104,6 +106,9 @@ def test_a_run_is_trained_shown_evaluated_and_exported(run, tmp_path):
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["icl/loss"]) == pytest.approx(last["icl/loss"], rel=1e-4)
     assert str(run) not in (tmp_path / "curves.json").read_text()
+    assert "own folder" in call(
+        "transformer", "export", run, "--out", run / "manifest.csv", expect=2
+    )
     assert "must end in .csv" in call(
         "transformer", "export", run, "--out", tmp_path / "c.json", expect=2
     )

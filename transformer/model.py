@@ -20,6 +20,7 @@ The last layer and the unembedding are computed for the query alone, since only 
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -141,13 +142,16 @@ def _attention(
     q, k, v = (tap(block + name, part) for name, part in zip("qkv", qkv.unbind(1), strict=True))
     if only_query:
         q = q[..., -1:, :]
-    scores = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(2) * (1 / math.sqrt(d_head))
-    if not only_query:  # the query, being last, sees all
-        scores = scores + _causal_mask(scores.shape[3], x.device)
+    products, scale = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(2), 1 / math.sqrt(d_head)
+    if only_query:  # the query, being last, sees all
+        scores = products * scale
+    else:
+        scores = torch.add(_causal_mask(products.shape[3], x.device), products, alpha=scale)
     pattern = tap(block + "pattern", torch.softmax(tap(block + "attn_scores", scores), -2))
     return tap(block + "z", (pattern.unsqueeze(2) * v.unsqueeze(-3)).sum(-2))
 
 
+@cache
 def _causal_mask(n_tokens: int, device: torch.device) -> Tensor:
     """0 where a token may look and -inf where it may not, (query, key, 1)."""
     return torch.full((n_tokens, n_tokens), -math.inf, device=device).triu(1).unsqueeze(-1)

@@ -22,8 +22,8 @@ def smoke() -> RunConfig:
 
 
 def glyphs() -> RunConfig:
-    """12,800 glyph classes, 48,000 steps: the rise and fall of ICL on data that needs no file."""
-    return RunConfig(n_steps=48000)
+    """12,800 glyph classes, 44,000 steps: the rise and fall of ICL on data that needs no file."""
+    return RunConfig(n_steps=44000)
 
 
 def quick() -> RunConfig:

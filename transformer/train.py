@@ -33,10 +33,10 @@ def train(
     """
     chosen = choose_device(device)
     set_threads(threads)
-    if isinstance(config.data.exemplars, OmniglotConfig):
-        config = config.at_data(str(Path(config.data.exemplars.path).resolve()))
     check_new_folder(out)
     exemplars = load_exemplars(config.data.exemplars)  # first: a bad data set leaves no folder
+    if isinstance(config.data.exemplars, OmniglotConfig):
+        config = config.at_data(str(Path(config.data.exemplars.path).resolve()))
     run = create_run(out, config, str(chosen), torch.get_num_threads())
     return _continue(run, exemplars=exemplars)
 

@@ -98,14 +98,15 @@ def write(path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "expected `sequences`"),
+        ("a,b\n1,2\n", "among them `sequences`"),
         ("sequences,icl\n1,x\n", "'x' in column icl is not a number"),
         ("sequences,icl\n1,2\n", "at least two rows"),
         ("sequences\n1\n2\n", "at least two rows"),
         ("sequences,icl\n2,1\n1,1\n", "rise from row to row"),
         ("sequences,icl\n1,1\n,1\n", "rise from row to row"),
         ("sequences,icl\n1,1\n2,inf\n", "infinite"),
-        ("", "expected `sequences`"),
+        ("sequences,icl,icl\n1,1,1\n2,1,1\n", "expected different ones"),
+        ("", "among them `sequences`"),
     ],
 )
 def test_unusable_csv_files_are_refused(tmp_path, text, message):

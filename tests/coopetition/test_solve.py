@@ -41,6 +41,11 @@ def test_too_large_a_step_is_reported_and_has_no_undefined_numbers_in_json():
     assert all(v is None or math.isfinite(v) for v in plain["losses"].values())
 
 
+def test_a_flow_that_is_too_stiff_gives_up():
+    trajectory = solve(two_strategies(alpha=1e308), random_draw(0), method="flow")
+    assert trajectory.status is Status.FAILED
+
+
 def test_stops_at_the_first_step_below_the_threshold():
     trajectory = solve(two_strategies(), random_draw(3, SMALL), threshold=1e-3, max_steps=100000)
     total = trajectory.losses["total"]

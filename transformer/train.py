@@ -81,8 +81,9 @@ def _continue(
     with run.lock(), stop_signals() as stop:
         if n_steps is not None:
             run = run.with_length(n_steps)
-        if run.checkpoint_path(run.config.n_steps).exists() and run.recorded_status() == "finished":
-            return run
+        newest, _ = run.latest_checkpoint()
+        if newest and newest.step == run.config.n_steps and run.recorded_status() == "finished":
+            return run  # nothing to do, not even to look for its data
         run.set_status("running", "")
         try:
             finished_step = _train_loop(run, exemplars, stop)

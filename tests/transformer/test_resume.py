@@ -189,6 +189,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(whole, tmp_pat
     assert_same_run(whole, resume(run.path))
 
 
+def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole, tmp_path, capsys):
+    run = train(whole.config, tmp_path / "run", device="cpu")
+    last = run.checkpoint_path(40)
+    last.write_bytes(last.read_bytes()[:100])
+    assert run.status()["step"] == 30
+    assert_same_run(whole, resume(run.path))
+    assert last.name in capsys.readouterr().err
+
+
 def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", whole.config, "cpu", whole.threads)
     trainer = Trainer(run)

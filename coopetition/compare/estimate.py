@@ -244,8 +244,11 @@ class _Problem:
 
 
 def _affine(y: Array, f: Array) -> tuple[Array, Array]:
-    """Floor and gain (n_sets,), gain >= 0, that bring f (n_sets, n) closest to y (n,)."""
+    """Floor and gain (n_sets,), neither negative, that bring f (n_sets, n) closest to y (n,)."""
     centred = f - f.mean(1, keepdims=True)
     variance = np.sum(centred**2, axis=1)
     gain = np.maximum(centred @ (y - y.mean()), 0) / np.where(variance > 0, variance, 1)
-    return y.mean() - gain * f.mean(1), gain
+    floor = y.mean() - gain * f.mean(1)
+    power = np.sum(f**2, axis=1)
+    through_zero = np.maximum(f @ y, 0) / np.where(power > 0, power, 1)
+    return np.maximum(floor, 0), np.where(floor < 0, through_zero, gain)

@@ -4,9 +4,9 @@ The toy starts where the run's data start: collapsed (no orthogonal parts but CI
 a, b = c, d.  Its flow time is `duration` times the part of the run that has passed, and each
 observed curve is an affine function of one of the toy's losses:
 
-    train  ~  total loss,      icl  ~  L1,      ciwl  ~  L2.
+    train  ~  total loss,      icl  ~  L1,      ciwl  ~  L2,
 
-The affine map is a change of scale, not a law: a floor may be negative if a curve never flattens.
+with neither a negative floor (a loss has none) nor a negative gain.
 The targets have the published dimensions and their typical norms, sqrt(dimension): other values
 are equivalent up to a change of scales.
 """

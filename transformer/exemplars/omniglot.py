@@ -27,17 +27,6 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
     Class `orientation * 1600 + character`: the orientations are the four quarter turns, then the
     four of the mirror image.  A path that is missing or holds something else raises `UsageError`.
     """
-    path = omniglot_path(config)
-    n_orientations = -(-config.n_classes // N_CHARACTERS)
-    n_characters = min(config.n_classes, N_CHARACTERS)
-    raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
-    small = blur(_pool(raw[:, : config.n_exemplars]))
-    classes = np.concatenate([_orient(small, k) for k in range(n_orientations)])
-    return quantise(classes[: config.n_classes].reshape(config.n_classes, config.n_exemplars, -1))
-
-
-def omniglot_path(config: OmniglotConfig) -> Path:
-    """The config's path, if there is something at it."""
     path = Path(config.path)
     if not config.path or not path.exists():
         raise UsageError(
@@ -45,7 +34,12 @@ def omniglot_path(config: OmniglotConfig) -> Path:
             "that holds images_background and images_evaluation (--data.exemplars.path, or "
             "--data-path for a run that is there)"
         )
-    return path
+    n_orientations = -(-config.n_classes // N_CHARACTERS)
+    n_characters = min(config.n_classes, N_CHARACTERS)
+    raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
+    small = blur(_pool(raw[:, : config.n_exemplars]))
+    classes = np.concatenate([_orient(small, k) for k in range(n_orientations)])
+    return quantise(classes[: config.n_classes].reshape(config.n_classes, config.n_exemplars, -1))
 
 
 def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:

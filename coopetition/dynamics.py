@@ -37,7 +37,7 @@ def solve(
 
     Parameters
     ----------
-    method : "descent" takes the steps; "flow" integrates d(state)/dt = -gradient over the same
+    method : "descent" takes the steps; "flow" integrates d(state)/dt = -rate * gradient over the same
         time, `step * max_steps`, with scipy's LSODA.
     step : step size of descent; one step is `step` units of flow time
     threshold : stop at the first step (or time) whose total loss is below this
@@ -135,9 +135,9 @@ def descend(
             status = Status.DIVERGED
             break
         if done < max_steps:
-            slope_u, slope_w = reduced.gradient(u, w)
-            u = [x - step * g for x, g in zip(u, slope_u, strict=True)]
-            w = [x - step * g for x, g in zip(w, slope_w, strict=True)]
+            speed_u, speed_w = reduced.velocity(u, w)
+            u = [x + step * v for x, v in zip(u, speed_u, strict=True)]
+            w = [x + step * v for x, v in zip(w, speed_w, strict=True)]
             states.append(u + w)
     return np.array(states).T, status
 
@@ -163,8 +163,8 @@ def flow(
         nonlocal n_evaluations
         n_evaluations += 1
         values = state.tolist()
-        slope_u, slope_w = reduced.gradient(values[:n], values[n:])
-        return [-g for g in slope_u + slope_w]
+        speed_u, speed_w = reduced.velocity(values[:n], values[n:])
+        return speed_u + speed_w
 
     def above_threshold(_: float, state: Array) -> float:
         values = state.tolist()

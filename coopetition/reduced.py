@@ -4,7 +4,7 @@ For a factor x with target x*, n = |x*|, the overlap u = x.x*/n and the orthogon
 u x*/n| carry the whole dynamics, for every finite descent step and for the flow: the gradient of x
 lies in the plane of x and x*, so the orthogonal part keeps its direction (a step may make w
 negative: a reflection).  With P = prod u, S = prod n, R = prod (u^2 + w^2) over a mechanism's
-factors and N its number of tensor entries,
+factors and N its number of tensor entries (1 if losses are sums over them),
 
     L_m = [(S - P)^2 + (R - P^2)] / 2N,           K = R_x R_y / 2N_xy
     dL/du_x = sum_m C_m [(R' - P'^2) u_x + (P - S) P'] / N + sum alpha R_y u_x / N_xy
@@ -18,6 +18,7 @@ arrays for many at once.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,8 @@ class _Term:
     name: str
     factors: tuple[int, ...]
     weight: Number  # mu or alpha
-    target: float  # S; 0 for a cost
-    size: float  # N
+    target: Number  # S
+    size: Number  # N
 
 
 class Reduced:
@@ -48,7 +49,7 @@ class Reduced:
     Parameters
     ----------
     model : the declaration
-    dims, norms : each factor's length and |x*|, by name
+    dims, norms : each factor's length and |x*|, by name; arrays for many problems at once
     weights : values to use instead of the model's offsets and strengths, by the name of the
         mechanism or cost; arrays for many problems at once
     """
@@ -56,9 +57,9 @@ class Reduced:
     def __init__(
         self,
         model: Model,
-        dims: dict[str, int],
-        norms: dict[str, float],
-        weights: dict[str, Number] | None = None,
+        dims: Mapping[str, Number],
+        norms: Mapping[str, Number],
+        weights: Mapping[str, Number] | None = None,
     ) -> None:
         unknown = set(model.factors) ^ set(dims)
         if unknown:
@@ -75,7 +76,7 @@ class Reduced:
                 tuple(position[f] for f in factors),
                 (weights or {}).get(name, weight),
                 math.prod(norms[f] for f in factors),
-                math.prod(dims[f] for f in factors),
+                math.prod(dims[f] for f in factors) if model.convention == "mean" else 1,
             )
 
         self._mechanisms = [term(m.name, m.factors, m.offset) for m in model.mechanisms]
@@ -97,7 +98,7 @@ class Reduced:
         return named | {"total": total}
 
     def gradient(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
-        """Gradient of the total loss for every u and w; the flow is its negative."""
+        """Gradient of the total loss for every u and w."""
         squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
         offset_losses = [_mechanism_loss(m, u, w, squares) + m.weight for m in self._mechanisms]
         pull: Numbers = [0.0] * len(u)  # towards the target
@@ -120,6 +121,13 @@ class Reduced:
         return (
             [p + s * x for p, s, x in zip(pull, shrink, u, strict=True)],
             [s * x for s, x in zip(shrink_w, w, strict=True)],
+        )
+
+    def velocity(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
+        """Minus the gradient, each factor at its rate: the flow, and a descent step of size 1."""
+        return tuple(  # type: ignore[return-value]
+            [-rate * g for rate, g in zip(self.model.rates, slope, strict=True)]
+            for slope in self.gradient(u, w)
         )
 
 

@@ -37,8 +37,8 @@ def solve(
 
     Parameters
     ----------
-    method : "descent" takes the steps; "flow" integrates d(state)/dt = -rate * gradient over the same
-        time, `step * max_steps`, with scipy's LSODA.
+    method : "descent" takes the steps; "flow" integrates d(state)/dt = -rate * gradient over the
+        same time, `step * max_steps`, with scipy's LSODA.
     step : step size of descent; one step is `step` units of flow time
     threshold : stop at the first step (or time) whose total loss is below this
     rtol, atol : tolerances of the flow
@@ -96,7 +96,6 @@ def solve(
         "method": method,
         **settings,
         "draw": draw.source,
-        "dims": draw.dims,
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     return Trajectory(
@@ -105,7 +104,8 @@ def solve(
         u,
         w,
         losses,
-        reduced.unlearnt(),
+        draw.dims,
+        dict(reduced.norms),
         status,
         stopped_at if status is Status.STOPPED else None,
         provenance,

@@ -49,8 +49,8 @@ class Model:
 
     Raises
     ------
-    UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named twice;
-        an offset, strength or rate that is negative or not finite
+    UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named
+        twice; an offset, strength or rate that is negative or not finite
     """
 
     factors: tuple[str, ...]
@@ -82,7 +82,9 @@ class Model:
         if not self.rates:
             object.__setattr__(self, "rates", (1.0,) * len(self.factors))
         if len(self.rates) != len(self.factors):
-            raise UsageError(f"{len(self.rates)} rates for the factors {self.factors}; give one each")
+            raise UsageError(
+                f"{len(self.rates)} rates for the factors {self.factors}; give one each"
+            )
         for name, rate in zip(self.factors, self.rates, strict=True):
             _check_parameter(f"rate of factor {name}", rate)
 
@@ -136,7 +138,9 @@ def _check_parameter(name: str, value: float) -> None:
 def _check_different(kind: str, names: list[str] | tuple[str, ...]) -> None:
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise UsageError(f"more than one {kind} is named {', '.join(twice)}; give each its own name")
+        raise UsageError(
+            f"more than one {kind} is named {', '.join(twice)}; give each its own name"
+        )
 
 
 def _check_factors(name: str, used: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -180,7 +184,7 @@ def no_sharing(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) -> Mod
 
 
 def induction_head(*, mu1: float = 0.0) -> Model:
-    """ICL alone, a(x)b(x)c: the three-factor model of the induction-head paper (Singh et al. 2024)."""
+    """ICL alone, a(x)b(x)c: the three-factor model of the induction-head paper (2024)."""
     _check_named(mu1=mu1)
     return Model(("a", "b", "c"), (Mechanism(ICL, ("a", "b", "c"), mu1),))
 

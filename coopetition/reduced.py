@@ -67,7 +67,7 @@ class Reduced:
                 f"the draw and the model disagree on the factors {sorted(unknown)}; "
                 f"the model has {model.factors}"
             )
-        self.model = model
+        self.model, self.dims, self.norms = model, dims, norms
         position = {name: k for k, name in enumerate(model.factors)}
 
         def term(name: str, factors: tuple[str, ...], weight: float) -> _Term:
@@ -81,6 +81,11 @@ class Reduced:
 
         self._mechanisms = [term(m.name, m.factors, m.offset) for m in model.mechanisms]
         self._costs = [term(c.name, c.factors, c.strength) for c in model.costs]
+
+    @property
+    def strengths(self) -> dict[str, Number]:
+        """Each cost's weight, by name."""
+        return {cost.name: cost.weight for cost in self._costs}
 
     def unlearnt(self) -> dict[str, float]:
         """Each mechanism's loss when it has learnt nothing, S^2 / 2N: the plateau's height."""
@@ -99,6 +104,22 @@ class Reduced:
 
     def gradient(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
         """Gradient of the total loss for every u and w."""
+        pull, shrink, shrink_w = self._forces(u, w)
+        return (
+            [p + s * x for p, s, x in zip(pull, shrink, u, strict=True)],
+            [s * x for s, x in zip(shrink_w, w, strict=True)],
+        )
+
+    def transverse_curvature(self, u: Numbers, w: Numbers) -> Numbers:
+        """Second derivative of the loss along x, at right angles to both x and its target.
+
+        There are (length - 2) such directions for a factor with an orthogonal part, and as many
+        more as it has none; all have the same curvature, (dL/dw) / w.
+        """
+        return self._forces(u, w)[2]
+
+    def _forces(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """What pulls u to its target, and what shrinks u and w, per unit of each."""
         squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
         offset_losses = [_mechanism_loss(m, u, w, squares) + m.weight for m in self._mechanisms]
         pull: Numbers = [0.0] * len(u)  # towards the target
@@ -118,10 +139,7 @@ class Reduced:
                 push = (cost.weight / cost.size) * squares[y]
                 shrink[x] = shrink[x] + push
                 shrink_w[x] = shrink_w[x] + push
-        return (
-            [p + s * x for p, s, x in zip(pull, shrink, u, strict=True)],
-            [s * x for s, x in zip(shrink_w, w, strict=True)],
-        )
+        return pull, shrink, shrink_w
 
     def velocity(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
         """Minus the gradient, each factor at its rate: the flow, and a descent step of size 1."""

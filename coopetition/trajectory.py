@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from coopetition.errors import UserError
 from coopetition.events import crossing_time
 from coopetition.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.laws import LawCheck, check_laws, norm_laws
 from coopetition.model import CIWL, ICL, Model
+from coopetition.reduced import Reduced
+from coopetition.stability import spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +59,7 @@ class Trajectory:
     times : (n,) flow time; for descent, steps x step size
     overlap, orthogonal : (n_factors, n) u and w of each factor, in the model's order
     losses : name -> (n,) each mechanism's loss, each cost, and `total`
-    unlearnt : each mechanism's loss when nothing is learnt
+    dims, norms : each factor's length and the norm of its target
     stopped_at : the step (descent) or time (flow) at which the loss fell below the threshold
     provenance : method, parameters and versions
     """
@@ -66,17 +69,23 @@ class Trajectory:
     overlap: Array
     orthogonal: Array
     losses: dict[str, Array]
-    unlearnt: dict[str, float]
+    dims: dict[str, int]
+    norms: dict[str, float]
     status: Status
     stopped_at: float | None
     provenance: dict[str, Any]
 
+    @property
+    def reduced(self) -> Reduced:
+        """The problem that was solved."""
+        return Reduced(self.model, self.dims, self.norms)
+
     def events(self) -> Events:
         """Emergence, peak, crossing and fade of ICL, and takeover by CIWL."""
-        t = self.times
+        t, unlearnt = self.times, self.reduced.unlearnt()
         # relative to what they are unlearnt; a model without the mechanism never learns it
         icl, ciwl = (
-            self.losses[name] / self.unlearnt[name] if name in self.losses else np.ones(len(t))
+            self.losses[name] / unlearnt[name] if name in self.losses else np.ones(len(t))
             for name in (ICL, CIWL)
         )
         takeover = crossing_time(t, ciwl, 0.5, rising=False)
@@ -91,6 +100,23 @@ class Trajectory:
         fade = crossing_time(t, icl, 0.5, rising=True, after=peak)
         return Events(emergence, peak, crossing, fade, takeover)
 
+    def laws(self) -> list[LawCheck]:
+        """How well the solution keeps its norm laws (`coopetition.laws`): its error bar."""
+        return check_laws(self, list(norm_laws(self.model)))
+
+    def largest_stable_step(self) -> float:
+        """What the Hessian allows descent (2 / largest eigenvalue), where the loss was lowest."""
+        lowest = int(np.nanargmin(self.losses["total"]))
+        u, w = (part[:, lowest].tolist() for part in (self.overlap, self.orthogonal))
+        return spectrum(self.reduced, u, w).largest_stable_step
+
+    @property
+    def message(self) -> str:
+        """How it ended, in a sentence."""
+        if self.status is not Status.DIVERGED:
+            return self.status.value
+        return f"{self.status.value} (the largest that is stable: {self.largest_stable_step():.3g})"
+
     def final_losses(self) -> dict[str, float]:
         """Losses at the last time, by name."""
         return {name: float(values[-1]) for name, values in self.losses.items()}
@@ -103,13 +129,14 @@ class Trajectory:
         return {
             "stopped_at": stopped,
             "status": self.status.name.lower(),
-            "message": self.status.value,
+            "message": self.message,
             "time": float(self.times[-1]),
             "losses": {
                 name: value if math.isfinite(value) else None
                 for name, value in self.final_losses().items()
             },
             "events": asdict(self.events()),
+            "laws": {check.law.name: check.drift for check in self.laws()},
             "model": self.model.to_dict(),
             "provenance": self.provenance,
         }
@@ -121,11 +148,13 @@ class Trajectory:
             f"{name} {'never' if time is None else f'{time:.6g}'}"
             for name, time in asdict(self.events()).items()
         )
+        kept = ", ".join(f"{check.law.name} to {check.drift:.1e}" for check in self.laws())
         return "\n".join(
             [
-                f"status   {self.status.value} (time {self.times[-1]:.6g})",
+                f"status   {self.message} (time {self.times[-1]:.6g})",
                 f"losses   {losses}",
                 f"events   {found}",
+                f"laws     {kept or 'none'}",
             ]
         )
 
@@ -133,7 +162,8 @@ class Trajectory:
         """Write everything to an `.npz` file."""
         header = {
             "model": self.model.to_dict(),
-            "unlearnt": self.unlearnt,
+            "dims": self.dims,
+            "norms": self.norms,
             "status": self.status.name,
             "stopped_at": self.stopped_at,
             "provenance": self.provenance,
@@ -160,7 +190,8 @@ class Trajectory:
                     archive["overlap"],
                     archive["orthogonal"],
                     dict(zip(header["losses"], archive["losses"], strict=True)),
-                    header["unlearnt"],
+                    header["dims"],
+                    header["norms"],
                     Status[header["status"]],
                     header["stopped_at"],
                     header["provenance"],

@@ -7,16 +7,12 @@ from hypothesis import strategies as st
 from coopetition import solve, two_strategies, vectors
 from coopetition.draws import Draw, canonical_draw, random_draw
 from coopetition.reduced import project
-
-parameter = st.floats(0, 2)
-models = st.builds(two_strategies, alpha=parameter, mu1=parameter, mu2=parameter)
-dims = st.fixed_dictionaries({name: st.integers(1, 6) for name in "abcd"})
-draws = st.builds(random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5))
+from tests.properties.problems import problems
 
 
-def reduce_vectors(draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.ndarray]:
+def reduce_vectors(factors, draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.ndarray]:
     overlaps, orthogonal = [], []
-    for name in "abcd":
+    for name in factors:
         target = draw.target[name]
         direction = target / np.linalg.norm(target)
         overlaps.append(state[name] @ direction)
@@ -24,13 +20,16 @@ def reduce_vectors(draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.n
     return np.array(overlaps), np.array(orthogonal)
 
 
-@given(models, draws, st.floats(0.01, 0.3), st.integers(1, 40))
-def test_descent_on_the_reduction_is_descent_on_the_vectors(model, draw, step, n_steps):
+@given(problems(), st.floats(0.001, 0.3), st.integers(1, 40))
+def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, step, n_steps):
+    """For random sharing graphs, costs, conventions, rates and clamps."""
+    model, draw = problem
     trajectory = solve(model, draw, step=step, threshold=0.0, max_steps=n_steps)
-    assume(trajectory.losses["total"].max() < 1e3)  # where descent diverges, so do rounding errors
+    total = trajectory.losses["total"]
+    assume(total.max() <= max(1.0, total[0]))  # where descent diverges, so do rounding errors
     states = vectors.descend(model, draw, step=step, n_steps=n_steps)
     for k, state in enumerate(states):
-        overlaps, orthogonal = reduce_vectors(draw, state)
+        overlaps, orthogonal = reduce_vectors(model.factors, draw, state)
         scale = max(1.0, np.abs(overlaps).max(), orthogonal.max())
         assert np.abs(trajectory.overlap[:, k] - overlaps).max() <= 1e-12 * scale
         assert np.abs(np.abs(trajectory.orthogonal[:, k]) - orthogonal).max() <= 1e-12 * scale
@@ -44,15 +43,16 @@ def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
     model, draw = two_strategies(), random_draw(11)
     trajectory = solve(model, draw, threshold=0.0, max_steps=200)
     last = vectors.descend(model, draw, step=1.0, n_steps=200)[-1]
-    overlaps, orthogonal = reduce_vectors(draw, last)
+    overlaps, orthogonal = reduce_vectors(model.factors, draw, last)
     np.testing.assert_allclose(trajectory.overlap[:, -1], overlaps, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
         np.abs(trajectory.orthogonal[:, -1]), orthogonal, rtol=1e-12, atol=1e-12
     )
 
 
-@given(models, draws)
-def test_vector_gradient_is_the_slope_of_the_loss(model, draw):
+@given(problems())
+def test_vector_gradient_is_the_slope_of_the_loss(problem):
+    model, draw = problem
     rng = np.random.default_rng(0)
     slope = vectors.gradient(model, draw, draw.initial)
     along = {name: rng.standard_normal(x.shape) for name, x in draw.initial.items()}
@@ -66,8 +66,9 @@ def test_vector_gradient_is_the_slope_of_the_loss(model, draw):
     assert abs((ahead - behind) / (2 * h) - expected) <= 1e-5 * size
 
 
-@given(models, draws)
-def test_reduced_gradient_is_the_slope_of_the_reduced_loss(model, draw):
+@given(problems())
+def test_reduced_gradient_is_the_slope_of_the_reduced_loss(problem):
+    model, draw = problem
     reduced, u, w = project(model, draw)
     slope_u, slope_w = reduced.gradient(u, w)
     h = 1e-5
@@ -83,8 +84,9 @@ def test_reduced_gradient_is_the_slope_of_the_reduced_loss(model, draw):
             assert abs((ahead - behind) / (2 * h) - slope[k]) <= 1e-5 * size
 
 
-@given(models, draws)
-def test_many_problems_at_once_are_the_single_ones(model, draw):
+@given(problems())
+def test_many_problems_at_once_are_the_single_ones(problem):
+    model, draw = problem
     reduced, u, w = project(model, draw)
     scales = np.array([0.5, 1.0, 2.0])
     batch_u, batch_w = ([x * scales for x in part] for part in (u, w))
@@ -99,8 +101,9 @@ def test_many_problems_at_once_are_the_single_ones(model, draw):
             np.testing.assert_allclose([x[k] for x in batch_part], part, rtol=1e-12, atol=1e-13)
 
 
-@given(models, draws)
-def test_a_draw_and_its_canonical_form_move_alike(model, draw):
+@given(problems())
+def test_a_draw_and_its_canonical_form_move_alike(problem):
+    model, draw = problem
     assume(min(draw.dims.values()) >= 2)
     _, u, w = project(model, draw)
     names = model.factors
@@ -111,16 +114,3 @@ def test_a_draw_and_its_canonical_form_move_alike(model, draw):
     settings = {"step": 0.1, "threshold": 0.0, "max_steps": 20}
     a, b = (solve(model, d, **settings).losses["total"] for d in (draw, canonical))
     np.testing.assert_allclose(a, b, rtol=1e-9)
-
-
-@given(models, draws)
-def test_loss_never_rises_along_the_flow(model, draw):
-    trajectory = solve(model, draw, method="flow", threshold=0.0, max_steps=20)
-    total = trajectory.losses["total"]
-    assert np.diff(total).max(initial=0) <= 1e-7 * total[0]
-
-
-@given(models, draws)
-def test_orthogonal_parts_never_grow_along_the_flow(model, draw):
-    trajectory = solve(model, draw, method="flow", threshold=0.0, max_steps=20)
-    assert np.diff(trajectory.orthogonal, axis=1).max(initial=0) <= 1e-8

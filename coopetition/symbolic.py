@@ -1,0 +1,139 @@
+"""The model in sympy: its definition, its reduction, its gradient, and the proof that they agree.
+
+The reduction is not written a second time: `Reduced` is plain arithmetic, and here it runs on
+symbols.  What it must be equal to is written out entry by entry (`Symbolic.definition`) from the
+tensors of the declaration.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from coopetition.model import Model
+from coopetition.reduced import Reduced
+
+Expression = Any  # of sympy, whose annotations do not know what its operators return
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An equation with an id, and a sentence that says what it is."""
+
+    id: str
+    says: str
+    left: Expression
+    right: Expression
+
+    def latex(self) -> str:
+        """The equation for a page that renders mathematics."""
+        return f"{sp.latex(self.left)} = {sp.latex(self.right)}"
+
+    def text(self) -> str:
+        """The equation for a terminal."""
+        return f"{sp.sstr(self.left)} = {sp.sstr(self.right)}"
+
+
+class Symbolic:
+    """A model with a symbol for each of its numbers.
+
+    For a factor x: u_x and w_x (overlap and orthogonal part), n_x (norm of its target), N_x (its
+    length), r_x (its rate; 0 if clamped).  mu_m and alpha_k are the offsets and strengths.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        names = model.factors
+        self.u = {f: sp.Symbol(f"u_{f}", real=True) for f in names}
+        self.w = {f: sp.Symbol(f"w_{f}", real=True) for f in names}
+        self.norm = {f: sp.Symbol(f"n_{f}", positive=True) for f in names}
+        self.length = {f: sp.Symbol(f"N_{f}", positive=True) for f in names}
+        self.rate = {
+            f: sp.Symbol(f"r_{f}", positive=True) if rate else sp.Integer(0)
+            for f, rate in zip(names, model.rates, strict=True)
+        }
+        self.offset = {
+            m.name: sp.Symbol(f"mu_{m.name}", nonnegative=True) for m in model.mechanisms
+        }
+        self.strength = {
+            c.name: sp.Symbol(f"alpha_{c.name}", nonnegative=True) for c in model.costs
+        }
+        self.reduced = Reduced(model, self.length, self.norm, self.offset | self.strength)
+        u, w = list(self.u.values()), list(self.w.values())
+        self.losses: dict[str, Expression] = self.reduced.losses(u, w)
+        slope_u, slope_w = self.reduced.gradient(u, w)
+        self.gradient: dict[sp.Symbol, Expression] = dict(
+            zip(u + w, slope_u + slope_w, strict=True)
+        )
+
+    @property
+    def state(self) -> list[sp.Symbol]:
+        """Every u, then every w."""
+        return list(self.gradient)
+
+    @property
+    def velocity(self) -> dict[sp.Symbol, Expression]:
+        """The flow: what each entry of the state moves with."""
+        rates = [*self.rate.values(), *self.rate.values()]
+        return {
+            symbol: -rate * slope
+            for rate, (symbol, slope) in zip(rates, self.gradient.items(), strict=True)
+        }
+
+    def square(self, factor: str) -> Expression:
+        """|x|^2 of a factor."""
+        return self.u[factor] ** 2 + self.w[factor] ** 2
+
+    def rate_of_change(self, quantity: Expression) -> Expression:
+        """d/dt of a function of the state along the flow."""
+        return sum(
+            (sp.diff(quantity, symbol) * speed for symbol, speed in self.velocity.items()),
+            sp.Integer(0),
+        )
+
+    def definition(self) -> dict[str, Expression]:
+        """The losses by the definition: sums over the entries of explicit tensors.
+
+        Each factor is a 2-vector, (u, w), and its target (n, 0): by rotation, that is the plane of
+        any x and x* of any length.  The other entries are zero, so only N counts them.
+        """
+        vector = {f: (self.u[f], self.w[f]) for f in self.model.factors}
+        target = {f: (self.norm[f], sp.Integer(0)) for f in self.model.factors}
+
+        def half_square(name_factors: tuple[str, ...], targets: bool) -> Expression:
+            total = sp.Integer(0)
+            for entry in itertools.product((0, 1), repeat=len(name_factors)):
+                value = math.prod(vector[f][k] for f, k in zip(name_factors, entry, strict=True))
+                if targets:
+                    pairs = zip(name_factors, entry, strict=True)
+                    value -= math.prod(target[f][k] for f, k in pairs)
+                total += value**2
+            mean = self.model.convention == "mean"
+            n_entries = math.prod(self.length[f] for f in name_factors) if mean else 1
+            return total / (2 * n_entries)
+
+        named = {m.name: half_square(m.factors, True) for m in self.model.mechanisms}
+        total = math.prod(named[name] + mu for name, mu in self.offset.items())
+        for cost in self.model.costs:
+            named[cost.name] = half_square(cost.factors, False)
+            total += self.strength[cost.name] * named[cost.name]
+        return named | {"total": total}
+
+
+def vanishes(expression: Expression) -> bool:
+    """Is a rational function of the symbols identically zero?  A proof, not a sample."""
+    numerator, _ = sp.fraction(sp.together(expression))
+    return sp.expand(numerator) == 0
+
+
+def prove_reduction(symbolic: Symbolic) -> bool:
+    """The reduced losses are the definition's, and the reduced gradient is their derivative."""
+    definition = symbolic.definition()
+    return all(
+        vanishes(symbolic.losses[name] - value) for name, value in definition.items()
+    ) and all(
+        vanishes(slope - sp.diff(definition["total"], symbol))
+        for symbol, slope in symbolic.gradient.items()
+    )

@@ -1,0 +1,40 @@
+"""Random members of the family and random draws for them."""
+
+from hypothesis import strategies as st
+
+from coopetition import Cost, Draw, Mechanism, Model
+from coopetition.draws import random_draw
+
+parameter = st.floats(0, 2)
+
+
+@st.composite
+def models(draw, clamps=True):
+    """Any sharing graph of up to five factors and three mechanisms, with costs and rates."""
+    factors = tuple("abcde"[: draw(st.integers(1, 5))])
+    subset = st.lists(st.sampled_from(factors), min_size=1, unique=True).map(tuple)
+    parts = draw(st.lists(subset, min_size=1, max_size=3))
+    idle = tuple(set(factors).difference(*parts))
+    parts[0] = tuple(sorted({*parts[0], *idle}))
+    mechanisms = tuple(Mechanism(f"m{k}", part, draw(parameter)) for k, part in enumerate(parts))
+    costs = ()
+    if len(factors) > 1:
+        pair = st.lists(st.sampled_from(factors), min_size=2, max_size=2, unique=True).map(tuple)
+        pairs = draw(st.lists(pair, max_size=3))
+        costs = tuple(Cost(f"k{k}", two, draw(parameter)) for k, two in enumerate(pairs))
+    rate = st.sampled_from([0.0, 0.5, 1.0, 2.0] if clamps else [0.5, 1.0, 2.0])
+    rates = tuple(draw(rate) for _ in factors)
+    return Model(factors, mechanisms, costs, draw(st.sampled_from(["mean", "sum"])), rates)
+
+
+def draws(model: Model, shortest: int = 1) -> st.SearchStrategy[Draw]:
+    """Random draws for a model, of dimensions between `shortest` and 4."""
+    dims = st.fixed_dictionaries({name: st.integers(shortest, 4) for name in model.factors})
+    return st.builds(random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5))
+
+
+@st.composite
+def problems(draw, clamps=True, shortest=1):
+    """A model and a draw for it."""
+    model = draw(models(clamps))
+    return model, draw(draws(model, shortest))

@@ -51,6 +51,22 @@ class Ensemble:
         )
         return Reduced(self.model, lengths, norms, self.weights)
 
+    @classmethod
+    def joined(cls, parts: "list[Ensemble]") -> Self:
+        """The problems of several ensembles of one model, in order."""
+        first = parts[0]
+        return cls(
+            first.model,
+            np.concatenate([part.lengths for part in parts], axis=1),
+            np.concatenate([part.norms for part in parts], axis=1),
+            np.concatenate([part.overlap for part in parts], axis=1),
+            np.concatenate([part.orthogonal for part in parts], axis=1),
+            {
+                name: np.concatenate([part.weights[name] for part in parts])
+                for name in first.weights
+            },
+        )
+
     def __getitem__(self, which: "slice | NDArray[np.bool_]") -> Self:
         """Some of the problems."""
         return type(self)(
@@ -72,15 +88,16 @@ def random_ensemble(
     initial_scale: ArrayLike = 1.0,
     weights: Mapping[str, ArrayLike] | None = None,
 ) -> Ensemble:
-    """`n` random problems; dimensions, initial scale and weights may be one number or n.
+    """`n` random problems; dimensions and weights may be one number or n.
 
-    Their distribution is that of `random_draw`, not their numbers.
+    Their distribution is that of `random_draw`, not their numbers.  `initial_scale` is one number,
+    or any array that spreads to (n_factors, n).
     """
     unknown = set(model.factors) ^ set(dims)
     if unknown:
         raise UsageError(f"the dimensions and the model disagree on the factors {sorted(unknown)}")
     lengths = np.stack([_spread(dims[f], n) for f in model.factors])
-    scale = _spread(initial_scale, n)
+    scale = np.broadcast_to(np.asarray(initial_scale, float), lengths.shape)
     if not (lengths >= 1).all():
         raise UsageError(f"a dimension is {lengths.min():g}; choose at least 1")
     if not (np.isfinite(scale) & (scale >= 0)).all():
@@ -114,29 +131,30 @@ class EnsembleRun:
 
 
 def descend_ensemble(
-    ensemble: Ensemble, *, n_steps: int, every: int, step: float = 1.0
+    ensemble: Ensemble, samples_at: ArrayLike, *, step: float = 1.0
 ) -> EnsembleRun:
-    """Gradient descent of every problem, with losses kept after each `every` steps.
+    """Gradient descent of every problem, with losses kept after the steps `samples_at` (ascending).
 
     The same numbers as `solve` up to rounding: 1e-9 over the published 16,000 steps.  A problem
     that diverges has losses that are not finite from there on.  Memory: 8 bytes for each problem,
     loss and sample, twice.
     """
-    if not (1 <= every <= n_steps):
-        raise UsageError(f"every={every} of n_steps={n_steps}; choose between 1 and n_steps")
+    steps = np.asarray(samples_at)
+    waits = np.diff(steps, prepend=0)
+    if not (len(steps) and steps.dtype.kind == "i" and (waits >= 0).all()):
+        raise UsageError("samples_at must be ascending whole numbers of at least 0")
     if not (np.isfinite(step) and step > 0):
         raise UsageError(f"step is {step}; choose a finite number above 0")
     model, n = ensemble.model, ensemble.n
     kernel = descent_kernel(_structure(model))
     state = in_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
     parameters = in_blocks(np.stack(_parameters(ensemble)))
-    n_samples = n_steps // every + 1
-    samples = np.empty((len(state), n_samples, len(kernel.losses), state.shape[-1]))
-    kernel.run(state, parameters, samples, every, step)
+    samples = np.empty((len(state), len(steps), len(kernel.losses), state.shape[-1]))
+    kernel.run(state, parameters, samples, waits, step)
     values = from_blocks(samples, n)
     end = from_blocks(state, n)
     return EnsembleRun(
-        step * every * np.arange(n_samples, dtype=float),
+        step * steps,
         {name: values[:, k] for k, name in enumerate(kernel.losses)},
         end[: len(model.factors)],
         end[len(model.factors) :],

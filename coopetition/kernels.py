@@ -28,14 +28,13 @@ class Kernel:
     """Compiled descent for one sharing graph.
 
     parameters : names of the rows of `parameters`, and losses : those of the samples
-    run : (state, parameters, samples, every, step); changes `state` (blocks, entries, LANES) in
-        place and fills `samples` (blocks, n, losses, LANES) before the first step and after every
-        `every` steps
+    run : (state, parameters, samples, waits, step); changes `state` (blocks, entries, LANES) in
+        place and fills `samples` (blocks, n, losses, LANES), each after `waits` (n,) more steps
     """
 
     parameters: tuple[str, ...]
     losses: tuple[str, ...]
-    run: Callable[[Array, Array, Array, int, float], None]
+    run: Callable[[Array, Array, Array, NDArray[np.int64], float], None]
 
 
 @lru_cache(maxsize=32)
@@ -96,14 +95,14 @@ def _source(
         *(f"{p} = {p}_[lane]" for p in parameters),
         *(f"{name} = {name}_[lane] = {sp.pycode(value)}" for name, value in hoisted),
     ]
-    lines = ["def run(state, parameters, samples, every, step):"]
+    lines = ["def run(state, parameters, samples, waits, step):"]
     lines += _indent(1, ["for block in prange(state.shape[0]):"])
     lines += _indent(2, [f"{x}_ = state[block, {i}].copy()" for i, x in enumerate(state)])
     lines += _indent(2, [f"{p}_ = parameters[block, {i}].copy()" for i, p in enumerate(parameters)])
     lines += _indent(2, [f"{name}_ = empty(LANES)" for name, _ in hoisted])
     lines += _indent(2, ["for lane in range(LANES):"]) + _indent(3, prologue)
     lines += _indent(2, ["for k in range(samples.shape[1]):"])
-    lines += _indent(3, ["for _ in range(every if k > 0 else 0):"])
+    lines += _indent(3, ["for _ in range(waits[k]):"])
     lines += _indent(4, ["for lane in range(LANES):"]) + _indent(5, update)
     lines += _indent(3, ["for lane in range(LANES):"]) + _indent(4, measure)
     lines += _indent(2, [f"state[block, {i}] = {x}_" for i, x in enumerate(state)])

@@ -1,0 +1,298 @@
+"""Fates: what becomes of ICL and CIWL, from curves and from theory, and where in parameter space.
+
+A strategy counts as learnt where its loss is below half of what it is unlearnt.
+"""
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.critical_points import CriticalSet, Kind, Place, critical_sets, theorem_holds
+from coopetition.ensemble import Ensemble, descend_ensemble, random_ensemble
+from coopetition.errors import UsageError, UserError
+from coopetition.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.model import CIWL, ICL, Model, named_dims
+from coopetition.progress import ProgressReport
+from coopetition.reduced import Reduced
+from coopetition.trajectory import Trajectory
+
+Array = NDArray[np.float64]
+N_SAMPLES = 500  # of a trajectory, by which its fate is told
+CHUNK = 2048  # problems whose curves are in memory at once
+
+
+class Fate(Enum):
+    """What becomes of the two strategies; the value is the sentence for the reader."""
+
+    NEVER = "neither was learnt in the given time"
+    ICL_PERSISTENT = "ICL was learnt and stays"
+    ICL_TRANSIENT = "ICL was learnt and faded"
+    CIWL_ONLY = "CIWL was learnt, ICL never"
+    COEXISTENCE = "both are learnt in the end"
+    DIVERGED = "descent diverged; lower the step size"
+
+
+FATES = list(Fate)
+
+
+def tell_fates(losses: dict[str, Array], unlearnt: dict[str, Any]) -> NDArray[np.int8]:
+    """Index in `FATES` for curves (n_samples, n) of many trajectories.
+
+    unlearnt : each mechanism's loss when nothing is learnt, one number or (n,)
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        icl, ciwl = (
+            losses[name] < unlearnt[name] / 2
+            if name in losses
+            else np.zeros(losses["total"].shape, bool)
+            for name in (ICL, CIWL)
+        )
+    told = [
+        (~np.isfinite(losses["total"][-1]), Fate.DIVERGED),
+        (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
+        (icl[-1], Fate.ICL_PERSISTENT),
+        (icl.any(0), Fate.ICL_TRANSIENT),
+        (ciwl.any(0), Fate.CIWL_ONLY),
+    ]
+    return np.select(
+        [where for where, _ in told],
+        [FATES.index(fate) for _, fate in told],
+        FATES.index(Fate.NEVER),
+    ).astype(np.int8)
+
+
+def fate(trajectory: Trajectory) -> Fate:
+    """The fate of one trajectory, from every one of its samples."""
+    curves = {name: values[:, None] for name, values in trajectory.losses.items()}
+    return FATES[tell_fates(curves, trajectory.reduced.unlearnt())[0]]
+
+
+def possible_fates(model: Model) -> frozenset[Fate]:
+    """What theory allows for long times, from almost every draw (`critical_points`).
+
+    The flow ends on a minimum; without one, it runs to infinity with every mechanism learnt.
+    Which of several minima, and whether ICL came first where it is not to stay, is the draw's.
+    Raises `UsageError` where the theorem's conditions do not hold.
+    """
+    if not theorem_holds(model):
+        raise UsageError("the critical points of this model are not known; simulate its fates")
+    reduced = Reduced(model, dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0))
+    minima = [each for each in critical_sets(reduced) if each.kind is Kind.MINIMUM]
+    names = [m.name for m in model.mechanisms]
+    fates: set[Fate] = set()
+    for icl, ciwl in [(True, CIWL in names)] if not minima else _ends(model, minima):
+        if icl:
+            fates.add(Fate.COEXISTENCE if ciwl else Fate.ICL_PERSISTENT)
+        else:
+            fates |= {Fate.ICL_TRANSIENT} | ({Fate.CIWL_ONLY} if CIWL in names else set())
+            fates |= set() if ciwl else {Fate.NEVER}
+    return frozenset(fates)
+
+
+def _ends(model: Model, minima: list[CriticalSet]) -> Iterator[tuple[bool, bool]]:
+    """Whether ICL and CIWL are learnt at the end, in every way that the minima leave open."""
+    for each in minima:
+        yield from itertools.product(_learnt(model, each, ICL), _learnt(model, each, CIWL))
+
+
+def _learnt(model: Model, minimum: CriticalSet, name: str) -> tuple[bool, ...]:
+    factors = next((m.factors for m in model.mechanisms if m.name == name), None)
+    if factors is None:
+        return (False,)
+    if name in minimum.learnt:
+        return (True,)
+    shut = any(minimum.places[f] in (Place.ZERO, Place.ORTHOGONAL) for f in factors)
+    return (False,) if shut else (False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A parameter and the values that a diagram takes it through.
+
+    parameter : alpha (of every cost), mu1, mu2, ... (of the first, second, ... mechanism), dim_X or
+        scale_X (length and initial scale of factor X) or initial_scale (of all factors)
+    """
+
+    parameter: str
+    values: Array
+
+    @classmethod
+    def between(cls, parameter: str, first: float, last: float, n: int) -> Self:
+        """`n` values: by equal ratios where the ends are positive and at least 10 apart."""
+        if not (np.isfinite([first, last]).all() and 0 <= first < last):
+            raise UsageError(
+                f"{parameter} from {first} to {last}; give two numbers of at least 0, ascending"
+            )
+        far = first > 0 and last >= 10 * first
+        values = np.geomspace(first, last, n) if far else np.linspace(first, last, n)
+        if parameter.startswith("dim_"):
+            if first < 1:
+                raise UsageError(f"{parameter} from {first}; a dimension is at least 1")
+            values = np.round(values)
+        return cls(parameter, values)
+
+
+PARAMETER = re.compile(r"alpha|mu([1-9])|(dim|scale)_(.+)|initial_scale")
+
+
+def ensemble_at(
+    model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
+) -> Ensemble:
+    """Random problems at one point of parameter space; the same draws for the same lengths."""
+    weights: dict[str, float] = {}
+    lengths = dict(dims)
+    scales = dict.fromkeys(model.factors, 1.0)
+    for parameter, value in point.items():
+        found = PARAMETER.fullmatch(parameter)
+        if found is None or not _fits(model, found):
+            raise UsageError(
+                f"unknown parameter {parameter!r}; choose alpha, mu1, ..., initial_scale, or dim_X "
+                f"or scale_X for a factor X of {', '.join(model.factors)}"
+            )
+        position, kind, factor = found.groups()
+        if parameter == "alpha":
+            weights |= {cost.name: value for cost in model.costs}
+        elif position:
+            weights[model.mechanisms[int(position) - 1].name] = value
+        elif kind == "dim":
+            lengths[factor] = int(value)
+        else:
+            scales |= dict.fromkeys([factor] if kind else model.factors, value)
+    rng = np.random.default_rng(seed)
+    scale = np.array([[scales[f]] for f in model.factors])
+    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, weights=weights)
+
+
+def _fits(model: Model, parameter: re.Match[str]) -> bool:
+    position, _, factor = parameter.groups()
+    return (position is None or int(position) <= len(model.mechanisms)) and (
+        factor is None or factor in model.factors
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseDiagram:
+    """Fates over two parameters.
+
+    x, y : the axes
+    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same problem in every cell
+    """
+
+    model: Model
+    x: Axis
+    y: Axis
+    fates: NDArray[np.int8]
+    provenance: dict[str, Any]
+
+    def counts(self) -> dict[str, int]:
+        """How many trajectories met each fate, by its name in lower case."""
+        found = Counter(self.fates.ravel().tolist())
+        return {each.name.lower(): found.get(k, 0) for k, each in enumerate(FATES)}
+
+    def probability(self, fate: Fate) -> Array:
+        """(ny, nx) share of the draws that meet a fate."""
+        return (self.fates == FATES.index(fate)).mean(-1)
+
+    def summary(self) -> str:
+        """The counts in a few lines."""
+        n = self.fates.size
+        lines = [f"{n} trajectories over {self.x.parameter} and {self.y.parameter}"]
+        for each, count in zip(Fate, self.counts().values(), strict=True):
+            lines.append(f"{count:8d}  {count / n:6.1%}  {each.value}")
+        return "\n".join(lines)
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to an `.npz` file."""
+        header = {
+            "model": self.model.to_dict(),
+            "axes": [self.x.parameter, self.y.parameter],
+            "fates": [each.name for each in FATES],
+            "provenance": self.provenance,
+        }
+        write_npz(
+            Path(path),
+            header=np.array(json.dumps(header)),
+            x=self.x.values,
+            y=self.y.values,
+            fates=self.fates,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; another file raises `UserError`."""
+        try:
+            with np.load(path) as archive:
+                header = json.loads(str(archive["header"]))
+                x, y = header["axes"]
+                order = [Fate[name] for name in header["fates"]]
+                place = np.array([FATES.index(each) for each in order], np.int8)
+                return cls(
+                    Model.from_dict(header["model"]),
+                    Axis(x, archive["x"]),
+                    Axis(y, archive["y"]),
+                    place[archive["fates"]],
+                    header["provenance"],
+                )
+        except (OSError, *NOT_AN_ARCHIVE) as error:
+            raise UserError(f"{path} is not a saved phase diagram ({error})") from error
+
+
+def phase_diagram(
+    model: Model,
+    x: Axis,
+    y: Axis,
+    *,
+    n_draws: int,
+    n_steps: int = 16000,
+    step: float = 1.0,
+    dims: dict[str, int] | None = None,
+    seed: int = 0,
+) -> PhaseDiagram:
+    """Fates of `n_draws` random draws at every pair of values, by gradient descent.
+
+    Each trajectory is looked at `N_SAMPLES` times: an ICL that is learnt for less than
+    n_steps / N_SAMPLES steps can be missed.
+    """
+    if n_draws < 1 or n_steps < 1:
+        raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
+    if x.parameter == y.parameter:
+        raise UsageError(f"both axes are {x.parameter}; choose two parameters")
+    lengths = named_dims(model) if dims is None else dims
+    points = [(yk, xk) for yk in y.values for xk in x.values]
+    at = np.unique(np.linspace(0, n_steps, min(n_steps, N_SAMPLES) + 1).astype(int))
+    n_points = max(1, CHUNK // n_draws)
+    fates = []
+    with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
+        for first in range(0, len(points), n_points):
+            problems = Ensemble.joined(
+                [
+                    ensemble_at(model, lengths, n_draws, seed, {x.parameter: xk, y.parameter: yk})
+                    for yk, xk in points[first : first + n_points]
+                ]
+            )
+            run = descend_ensemble(problems, at, step=step)
+            fates.append(tell_fates(run.losses, problems.reduced.unlearnt()))
+            progress.advance(problems.n)
+    shape = (len(y.values), len(x.values), n_draws)
+    provenance = {"n_steps": n_steps, "step": step, "dims": lengths, "seed": seed}
+    return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)
+
+
+def grid_of(n_points: int) -> tuple[int, int]:
+    """Sides (nx, ny) of a grid of at least `n_points`, as few as make it near to square."""
+    if n_points < 1:
+        raise UsageError(f"{n_points} points make no diagram; choose more cells, or fewer draws")
+    while True:
+        nx = next(k for k in range(int(n_points**0.5), 0, -1) if n_points % k == 0)
+        if nx * 2 >= n_points // nx:
+            return n_points // nx, nx
+        n_points += 1

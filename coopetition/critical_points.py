@@ -8,16 +8,15 @@ x . dL/dx vanishes for every factor, so
 If some law of the norms (`coopetition.laws`) has a positive weight on every cost, then every K is
 zero; if, besides, the mechanisms' rows in the incidence are independent, every T is zero; and then
 each mechanism is learnt to the end (L = 0) or contributes nothing (P = 0).  `theorem_holds` checks
-the two conditions.  What is left is a finite list: which mechanisms are learnt, and for every factor
-outside them whether it is zero, at right angles to its target, or free.  `critical_sets` tries them
-all.
+the two conditions.  What is left is a finite list: which mechanisms are learnt, and for every
+factor outside them whether it is zero, at right angles to its target, or free.  `critical_sets`
+tries them all.
 
 Caveat: pulls of two mechanisms on one factor can cancel each other where there is no competition
 (alpha = 0); such unlearnt saddles are not listed.
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -25,7 +24,7 @@ from enum import Enum
 import numpy as np
 
 from coopetition.laws import norm_laws
-from coopetition.model import Model
+from coopetition.model import CIWL, COMPETITION, ICL, Model
 from coopetition.reduced import Numbers, Reduced
 from coopetition.stability import Spectrum, spectrum
 
@@ -220,7 +219,6 @@ class Toleration:
 
 def toleration(reduced: Reduced) -> Toleration:
     """The late flow of `two_strategies` with alpha, mu1 and mu2 above 0."""
-    icl, ciwl = (math.prod(reduced.norms[f] for f in part) for part in ("abc", "dbc"))
-    (alpha,) = reduced.strengths.values()
-    size = reduced.dims["a"] * reduced.dims["d"] if reduced.model.convention == "mean" else 1
+    icl, ciwl = reduced.targets[ICL], reduced.targets[CIWL]
+    alpha, size = reduced.strengths[COMPETITION], reduced.sizes[COMPETITION]
     return Toleration(20 * alpha * (icl * ciwl) ** 2 / size, icl, ciwl, size)

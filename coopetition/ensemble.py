@@ -167,13 +167,18 @@ def _structure(model: Model) -> Model:
         model,
         mechanisms=tuple(replace(m, offset=1.0) for m in model.mechanisms),
         costs=tuple(replace(c, strength=1.0) for c in model.costs),
+        rates=(),
     )
 
 
 def _parameters(ensemble: Ensemble) -> list[Array]:
     """Rows in the order of the kernel's parameters."""
-    model = ensemble.model
-    weights = {m.name: m.offset for m in model.mechanisms}
-    weights |= {c.name: c.strength for c in model.costs}
-    spread = [_spread(value, ensemble.n) for value in (weights | dict(ensemble.weights)).values()]
-    return [*(1 / ensemble.lengths), *ensemble.norms, *spread]
+    reduced = ensemble.reduced
+    numbers = [
+        *(1 / size for size in reduced.sizes.values()),
+        *reduced.targets.values(),
+        *reduced.offsets.values(),
+        *reduced.strengths.values(),
+        *ensemble.model.rates,
+    ]
+    return [_spread(number, ensemble.n) for number in numbers]

@@ -39,24 +39,24 @@ class Kernel:
 
 @lru_cache(maxsize=32)
 def descent_kernel(model: Model) -> Kernel:
-    """The kernel of a model's factors, mechanisms, costs, convention and rates.
+    """The kernel of a model's factors, mechanisms, costs and convention.
 
-    Its offsets and strengths are parameters, whatever the model's are.  Compiling takes some ten
+    Rates, offsets and strengths are parameters, whatever the model's are.  Compiling takes some ten
     seconds, once for each structure.
     """
     symbolic = Symbolic(model)
-    # a division a step would cost more than the rest: lengths enter by their inverses
-    inverse = {f: sp.Symbol(f"inverse_{f}", positive=True) for f in model.factors}
-    numbers = {symbol: 1 / inverse[f] for f, symbol in symbolic.length.items()}
-    rates = zip(symbolic.rate.values(), model.rates, strict=True)
-    numbers |= {symbol: sp.Float(rate) if rate != 1 else sp.Integer(1) for symbol, rate in rates}
+    # a division a step would cost more than the rest: sizes enter by their inverses
+    reduced = symbolic.reduced
+    inverse = {name: sp.Symbol(f"inverse_N_{name}", positive=True) for name in reduced.sizes}
+    numbers = {size: 1 / inverse[name] for name, size in reduced.sizes.items()}
     velocity = [speed.xreplace(numbers) for speed in symbolic.velocity.values()]
     losses = {name: value.xreplace(numbers) for name, value in symbolic.losses.items()}
     parameters = [
         *inverse.values(),
-        *symbolic.norm.values(),
-        *symbolic.offset.values(),
-        *symbolic.strength.values(),
+        *reduced.targets.values(),
+        *reduced.offsets.values(),
+        *reduced.strengths.values(),
+        *symbolic.rate.values(),
     ]
     source = _source(symbolic.state, velocity, list(losses.values()), parameters)
     scope = {"prange": numba.prange, "LANES": LANES, "empty": np.empty}
@@ -73,8 +73,7 @@ def _source(
     parameters: list[sp.Symbol],
 ) -> str:
     """Python source of the function `run` (see `Kernel`)."""
-    moving = [(x, speed) for x, speed in zip(state, velocity, strict=True) if speed != 0]
-    hoisted, steps, speeds = _eliminate([speed for _, speed in moving], parameters, "s")
+    hoisted, steps, speeds = _eliminate(velocity, parameters, "s")
     _, sums, values = _eliminate(losses, [], "l")
     known = [*parameters, *(name for name, _ in hoisted)]
     reads = [f"{x} = {x}_[lane]" for x in [*state, *known]]
@@ -83,7 +82,7 @@ def _source(
         *(f"{name} = {sp.pycode(value)}" for name, value in steps),
         *(
             f"{x}_[lane] = {x} + step * ({sp.pycode(v)})"
-            for (x, _), v in zip(moving, speeds, strict=True)
+            for x, v in zip(state, speeds, strict=True)
         ),
     ]
     measure = [

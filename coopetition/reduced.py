@@ -75,12 +75,33 @@ class Reduced:
                 name,
                 tuple(position[f] for f in factors),
                 (weights or {}).get(name, weight),
-                math.prod(norms[f] for f in factors),
-                math.prod(dims[f] for f in factors) if model.convention == "mean" else 1,
+                self._target(name, factors),
+                self._size(name, factors),
             )
 
         self._mechanisms = [term(m.name, m.factors, m.offset) for m in model.mechanisms]
         self._costs = [term(c.name, c.factors, c.strength) for c in model.costs]
+
+    def _target(self, _name: str, factors: tuple[str, ...]) -> Number:
+        return math.prod(self.norms[f] for f in factors)
+
+    def _size(self, _name: str, factors: tuple[str, ...]) -> Number:
+        return math.prod(self.dims[f] for f in factors) if self.model.convention == "mean" else 1
+
+    @property
+    def targets(self) -> dict[str, Number]:
+        """Each mechanism's S, the size of its target tensor, by name."""
+        return {m.name: m.target for m in self._mechanisms}
+
+    @property
+    def sizes(self) -> dict[str, Number]:
+        """Each mechanism's and cost's N, by name."""
+        return {term.name: term.size for term in (*self._mechanisms, *self._costs)}
+
+    @property
+    def offsets(self) -> dict[str, Number]:
+        """Each mechanism's weight, by name."""
+        return {m.name: m.weight for m in self._mechanisms}
 
     @property
     def strengths(self) -> dict[str, Number]:
@@ -122,9 +143,9 @@ class Reduced:
         """What pulls u to its target, and what shrinks u and w, per unit of each."""
         squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
         offset_losses = [_mechanism_loss(m, u, w, squares) + m.weight for m in self._mechanisms]
-        pull: Numbers = [0.0] * len(u)  # towards the target
-        shrink: Numbers = [0.0] * len(u)  # towards zero, for u
-        shrink_w: Numbers = [0.0] * len(u)
+        pull: Numbers = [0] * len(u)  # towards the target
+        shrink: Numbers = [0] * len(u)  # towards zero, for u
+        shrink_w: Numbers = [0] * len(u)
         for k, m in enumerate(self._mechanisms):
             others = offset_losses[:k] + offset_losses[k + 1 :]
             coupling = math.prod(others) / m.size
@@ -156,8 +177,8 @@ def _mechanism_loss(m: _Term, u: Numbers, w: Numbers, squares: Numbers) -> Numbe
 
 def _excess(factors: Any, u: Numbers, w: Numbers, squares: Numbers) -> Number:
     """Prod (u^2 + w^2) - prod u^2 over `factors`, as a sum without cancellation."""
-    total: Number = 0.0
-    aligned: Number = 1.0  # prod u^2 over the factors so far
+    total: Number = 0
+    aligned: Number = 1  # prod u^2 over the factors so far
     for f in factors:
         total = total * squares[f] + aligned * (w[f] * w[f])
         aligned = aligned * (u[f] * u[f])

@@ -36,11 +36,22 @@ class Formula:
         return f"{sp.sstr(self.left)} = {sp.sstr(self.right)}"
 
 
+class _NamedProducts(Reduced):
+    """The reduction with one symbol for each S and N: the products themselves are constants."""
+
+    def _target(self, name: str, _factors: tuple[str, ...]) -> Expression:
+        return sp.Symbol(f"S_{name}", positive=True)
+
+    def _size(self, name: str, _factors: tuple[str, ...]) -> Expression:
+        return sp.Symbol(f"N_{name}", positive=True)
+
+
 class Symbolic:
     """A model with a symbol for each of its numbers.
 
     For a factor x: u_x and w_x (overlap and orthogonal part), n_x (norm of its target), N_x (its
-    length), r_x (its rate; 0 if clamped).  mu_m and alpha_k are the offsets and strengths.
+    length), r_x (its rate; 0 if clamped).  For a mechanism or cost: S (product of norms), N
+    (product of lengths, or 1), mu (offset), alpha (strength).
     """
 
     def __init__(self, model: Model) -> None:
@@ -60,7 +71,8 @@ class Symbolic:
         self.strength = {
             c.name: sp.Symbol(f"alpha_{c.name}", nonnegative=True) for c in model.costs
         }
-        self.reduced = Reduced(model, self.length, self.norm, self.offset | self.strength)
+        weights = self.offset | self.strength
+        self.reduced = _NamedProducts(model, self.length, self.norm, weights)
         u, w = list(self.u.values()), list(self.w.values())
         self.losses: dict[str, Expression] = self.reduced.losses(u, w)
         slope_u, slope_w = self.reduced.gradient(u, w)
@@ -80,6 +92,19 @@ class Symbolic:
         return {
             symbol: -rate * slope
             for rate, (symbol, slope) in zip(rates, self.gradient.items(), strict=True)
+        }
+
+    @property
+    def products(self) -> dict[sp.Symbol, Expression]:
+        """What every S and N stands for."""
+        spelt = Reduced(self.model, self.length, self.norm)
+        return {
+            symbol: values[name]
+            for symbols, values in (
+                (self.reduced.targets, spelt.targets),
+                (self.reduced.sizes, spelt.sizes),
+            )
+            for name, symbol in symbols.items()
         }
 
     def square(self, factor: str) -> Expression:
@@ -130,10 +155,10 @@ def vanishes(expression: Expression) -> bool:
 
 def prove_reduction(symbolic: Symbolic) -> bool:
     """The reduced losses are the definition's, and the reduced gradient is their derivative."""
-    definition = symbolic.definition()
+    definition, products = symbolic.definition(), symbolic.products
     return all(
-        vanishes(symbolic.losses[name] - value) for name, value in definition.items()
+        vanishes(symbolic.losses[name].subs(products) - value) for name, value in definition.items()
     ) and all(
-        vanishes(slope - sp.diff(definition["total"], symbol))
+        vanishes(slope.subs(products) - sp.diff(definition["total"], symbol))
         for symbol, slope in symbolic.gradient.items()
     )

@@ -1,0 +1,193 @@
+"""The papers' interventions in the toy: what CIWL does to ICL, as numbers.
+
+Each intervention turns an ensemble of `two_strategies` into another one, and each effect is the
+time (or height) of something in the one against the other, draw by draw:
+
+    cooperation  = ln [ T(ICL alone) / T(with CIWL) ],      T: the time at which ICL emerges
+    competition  = ln [ learnt(ICL alone) / learnt(with CIWL) ],
+
+with `learnt` the time during which ICL is learnt before the horizon.  Above 0, CIWL helps ICL to
+emerge, and takes from its life.  The effect of the circuit that CIWL has built is the same
+logarithm with ICL trained on shared factors clamped at a state of a CIWL-only run.
+
+A draw in which ICL does not emerge before the horizon counts with the horizon: such effects are
+bounds, and `Effect.censored` counts them.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.ensemble import Ensemble, EnsembleRun, descend_ensemble
+from coopetition.errors import UsageError
+from coopetition.model import CIWL, ICL, no_sharing, two_strategies
+
+Array = NDArray[np.float64]
+N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizon
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an intervention changes, draw by draw.
+
+    name : what is compared with what
+    values : (n,) logarithms of ratios, 0 for no effect
+    censored : (n,) True where one of the two times lies beyond the horizon
+    """
+
+    name: str
+    values: Array
+    censored: NDArray[np.bool_]
+
+    @property
+    def size(self) -> float:
+        """The median over the draws."""
+        return float(np.median(self.values))
+
+    @property
+    def positive(self) -> float:
+        """The share of the draws with a positive effect, of those with any."""
+        some = self.values != 0
+        return float((self.values[some] > 0).mean()) if some.any() else np.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.name,
+            "median": self.size,
+            "positive": self.positive,
+            "censored": int(self.censored.sum()),
+            "values": self.values.tolist(),
+        }
+
+
+def icl_alone(ensemble: Ensemble) -> Ensemble:
+    """Without CIWL: d is 0 and stays there."""
+    return _absent(ensemble, "d")
+
+
+def ciwl_alone(ensemble: Ensemble) -> Ensemble:
+    """Without ICL: a is 0 and stays there."""
+    return _absent(ensemble, "a")
+
+
+def without_competition(ensemble: Ensemble) -> Ensemble:
+    """The same problems with alpha = 0."""
+    none = {cost.name: np.zeros(ensemble.n) for cost in ensemble.model.costs}
+    return replace(ensemble, weights=dict(ensemble.weights) | none)
+
+
+def without_sharing(ensemble: Ensemble) -> Ensemble:
+    """The same problems with b and c split in two, both halves with the same draw."""
+    model = ensemble.model
+    offsets = {m.name: m.offset for m in model.mechanisms}
+    (alpha,) = (cost.strength for cost in model.costs)
+    split = no_sharing(alpha=alpha, mu1=offsets[ICL], mu2=offsets[CIWL])
+    twice = [0, 1, 2, 3, 1, 2]  # a, b, c, d, and f, g like b, c
+    return Ensemble(
+        split,
+        ensemble.lengths[twice],
+        ensemble.norms[twice],
+        ensemble.overlap[twice],
+        ensemble.orthogonal[twice],
+        ensemble.weights,
+    )
+
+
+def with_circuit(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+    """ICL alone on shared factors b and c that are clamped at given states (4, n)."""
+    alone = icl_alone(ensemble)
+    return replace(
+        _with_shared(alone, overlap, orthogonal), model=alone.model.clamped("b", "c", "d")
+    )
+
+
+def after_ciwl(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+    """Both, with b, c and d from given states (4, n) of a CIWL-only run, and a from the draw."""
+    shared = _with_shared(ensemble, overlap, orthogonal)
+    u, w = shared.overlap.copy(), shared.orthogonal.copy()
+    u[3], w[3] = overlap[3], orthogonal[3]
+    return replace(shared, overlap=u, orthogonal=w)
+
+
+def _absent(ensemble: Ensemble, factor: str) -> Ensemble:
+    _check(ensemble)
+    k = ensemble.model.factors.index(factor)
+    u, w = ensemble.overlap.copy(), ensemble.orthogonal.copy()
+    u[k] = w[k] = 0.0
+    return replace(ensemble, model=ensemble.model.clamped(factor), overlap=u, orthogonal=w)
+
+
+def _with_shared(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+    u, w = ensemble.overlap.copy(), ensemble.orthogonal.copy()
+    u[1:3], w[1:3] = overlap[1:3], orthogonal[1:3]
+    return replace(ensemble, overlap=u, orthogonal=w)
+
+
+def _check(ensemble: Ensemble) -> None:
+    if ensemble.model.factors != two_strategies().factors:
+        raise UsageError("interventions are those of two_strategies")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """ICL in many runs, up to a horizon.
+
+    emergence : (n,) when ICL's loss falls through half; infinite if it does not
+    learnt : (n,) for how long it is below half
+    lowest : (n,) its lowest loss, relative to what it is unlearnt
+    """
+
+    horizon: float
+    emergence: Array
+    learnt: Array
+    lowest: Array
+
+
+def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome:
+    """Follow ICL by gradient descent until the horizon (flow time)."""
+    n_steps = round(horizon / step)
+    at = np.unique(np.linspace(0, n_steps, min(n_steps, N_SAMPLES) + 1).astype(int))
+    return read_outcome(descend_ensemble(ensemble, at, step=step), ensemble)
+
+
+def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
+    """ICL in the curves of a run; times between samples by straight lines."""
+    excess = 2 * run.losses[ICL] / ensemble.reduced.unlearnt()[ICL] - 1
+    inside = np.clip(excess[:-1] / (excess[:-1] - excess[1:] + 1e-300), 0, 1)
+    below = excess < 0
+    dt = np.diff(run.times)[:, None]
+    # of each interval, the part in which ICL is learnt
+    part = np.where(below[:-1] & below[1:], 1.0, 0.0)
+    part = np.where(below[:-1] & ~below[1:], inside, part)
+    part = np.where(~below[:-1] & below[1:], 1 - inside, part)
+    falls = ~below[:-1] & below[1:]
+    first = falls.argmax(0)
+    columns = np.arange(excess.shape[1])
+    emergence = run.times[first] + inside[first, columns] * dt[first, 0]
+    emergence = np.where(falls.any(0), emergence, np.inf)
+    emergence = np.where(below[0], 0.0, emergence)
+    return Outcome(float(run.times[-1]), emergence, (part * dt).sum(0), (excess.min(0) + 1) / 2)
+
+
+def compare(name: str, without: Array, with_: Array, horizon: float) -> Effect:
+    """ln(without / with_) of two times, draw by draw, each at most the horizon."""
+    ends = [np.clip(times, 1e-12 * horizon, horizon) for times in (without, with_)]
+    censored = np.isinf(without) | np.isinf(with_)
+    return Effect(name, np.log(ends[0] / ends[1]), censored)
+
+
+def cooperation(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Effect:
+    """Does CIWL's presence make ICL emerge earlier?  ln [T(ICL alone) / T(both)]."""
+    alone = outcome(icl_alone(ensemble), horizon, step=step)
+    both = outcome(ensemble, horizon, step=step)
+    return compare("emergence, ICL alone / with CIWL", alone.emergence, both.emergence, horizon)
+
+
+def competition(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Effect:
+    """Does CIWL's presence shorten ICL's life?  ln [learnt(ICL alone) / learnt(both)]."""
+    alone = outcome(icl_alone(ensemble), horizon, step=step)
+    both = outcome(ensemble, horizon, step=step)
+    return compare("time learnt, ICL alone / with CIWL", alone.learnt, both.learnt, horizon)

@@ -1,6 +1,7 @@
 """The console command `coopetition`."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +13,35 @@ from coopetition.commands import parse, print_json, run_command
 from coopetition.draws import random_draw, read_draw
 from coopetition.dynamics import Method, solve
 from coopetition.errors import UsageError
-from coopetition.model import PUBLISHED_DIMS, two_strategies
+from coopetition.model import Model, named_dims, named_model
 from coopetition.plot import check_picture, save_axes
 
 
 @dataclass(frozen=True, kw_only=True)
 class SolveFlags:
-    """Solve the two-strategy minimal model from one draw of targets and initial values."""
+    """Solve a model of the family from one draw of targets and initial values."""
+
+    model: Literal[
+        "two_strategies", "no_competition", "no_sharing", "induction_head", "three_strategies"
+    ] = "two_strategies"
+    """Which model: the published one, or a relative of it."""
 
     draws: Path | None = None
     """`.npz` with the arrays seedN/initial/FACTOR and seedN/target/FACTOR; random draws without."""
     seed: int = 0
     """Which draw."""
-    dims: tuple[int, int, int, int] | None = None
-    """Lengths of a, b, c, d for random draws (the published 20 20 20 160 without)."""
+    dims: tuple[int, ...] | None = None
+    """Lengths of the factors for random draws (a b c d: the published 20 20 20 160 without)."""
     initial_scale: float = 1.0
     """Standard deviation of a random draw's initial entries."""
-    alpha: float = 0.1
-    """Strength of competition."""
-    mu1: float = 0.1
-    """ICL's irreducible error: above 0 ICL is transient, at 0 it persists."""
-    mu2: float = 0.0
-    """CIWL's irreducible error."""
+    alpha: float | None = None
+    """Strength of competition (the model's own, 0.1, without)."""
+    mu1: float | None = None
+    """ICL's irreducible error: above 0 ICL is transient, at 0 it persists (0.1 without)."""
+    mu2: float | None = None
+    """CIWL's irreducible error (0 without)."""
+    mu3: float | None = None
+    """IWL's irreducible error, in a model of three strategies."""
     method: Method = "descent"
     """Gradient descent, or its limit of small steps, gradient flow."""
     step: float = 1.0
@@ -51,19 +59,21 @@ class SolveFlags:
 
 
 def solve_command(arguments: list[str]) -> None:
-    """Solve the minimal model: when does ICL emerge, peak and fade?"""
+    """Solve a model: when does ICL emerge, peak and fade?"""
     flags = parse(SolveFlags, arguments, prog="coopetition solve")
     check_picture(flags.plot)
+    given = {name: getattr(flags, name) for name in ("alpha", "mu1", "mu2", "mu3")}
+    numbers = {name: value for name, value in given.items() if value is not None}
+    model = named_model(flags.model, **numbers)
     if flags.draws is not None:
         if flags.dims is not None or flags.initial_scale != 1.0:
             raise UsageError("--dims and --initial-scale are for random draws; leave out --draws")
         draw = read_draw(flags.draws, flags.seed)
     else:
-        lengths = flags.dims or tuple(PUBLISHED_DIMS.values())
-        dims = dict(zip(PUBLISHED_DIMS, lengths, strict=True))
+        dims = _dims(model, flags.dims)
         draw = random_draw(flags.seed, dims, flags.initial_scale)
     trajectory = solve(
-        two_strategies(alpha=flags.alpha, mu1=flags.mu1, mu2=flags.mu2),
+        model,
         draw,
         method=flags.method,
         step=flags.step,
@@ -78,6 +88,101 @@ def solve_command(arguments: list[str]) -> None:
         print_json(trajectory.to_dict())
     else:
         print(trajectory.summary())
+
+
+def _dims(model: Model, lengths: tuple[int, ...] | None) -> dict[str, int]:
+    if lengths is None:
+        return named_dims(model)
+    if len(lengths) != len(model.factors):
+        raise UsageError(
+            f"--dims has {len(lengths)} numbers; give one for each of the factors "
+            f"{' '.join(model.factors)}"
+        )
+    return dict(zip(model.factors, lengths, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeriveFlags:
+    """Derive a model's losses, slopes, laws and critical points; each statement is proved."""
+
+    model: tyro.conf.Positional[str]
+    """two_strategies, no_competition, no_sharing, induction_head or three_strategies."""
+    latex: bool = False
+    """Print the whole document, in Markdown with LaTeX (docs/theory.md is that of two_strategies)."""
+
+
+def derive_command(arguments: list[str]) -> None:
+    """Derive a model's theory symbolically and prove it (half a minute)."""
+    flags = parse(DeriveFlags, arguments, prog="coopetition derive")
+    model = named_model(flags.model)
+    from coopetition.derivation import Derivation
+
+    derivation = Derivation(flags.model, model)
+    print(derivation.markdown() if flags.latex else derivation.text(), end="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasesFlags:
+    """Fates of many trajectories over two parameters: a phase diagram.
+
+    A parameter is alpha, mu1, mu2, ..., initial_scale, dim_X or scale_X for a factor X.  Its values
+    go by equal ratios where the ends are positive and at least 10 apart, else by equal differences.
+    """
+
+    model: str = "two_strategies"
+    """Which model of the family."""
+    x: tuple[str, float, float] = ("alpha", 0.001, 1.0)
+    """Horizontal axis: a parameter and its ends."""
+    y: tuple[str, float, float] = ("mu1", 0.0, 0.2)
+    """Vertical axis: a parameter and its ends."""
+    cells: int = 10000
+    """Trajectories in all (raised to the next number that makes a grid)."""
+    draws: int = 10
+    """Random draws at every point of the grid; each is the same everywhere."""
+    steps: int = 16000
+    """Steps of gradient descent."""
+    step: float = 1.0
+    """Step size."""
+    seed: int = 0
+    """Of the draws."""
+    out: Path | None = None
+    """Save the fates here (`.npz`)."""
+    plot: Path | None = None
+    """Save a plot here (`.png`, `.pdf` or `.svg`)."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def phases_command(arguments: list[str]) -> None:
+    """Draw a phase diagram: what becomes of ICL over two parameters."""
+    flags = parse(PhasesFlags, arguments, prog="coopetition phases")
+    check_picture(flags.plot)
+    model = named_model(flags.model)
+    from coopetition.phases import Axis, grid_of, phase_diagram
+    from coopetition.plot import plot_phases
+
+    if flags.draws < 1:
+        raise UsageError(f"--draws is {flags.draws}; choose at least 1")
+    nx, ny = grid_of(-(-flags.cells // flags.draws))
+    start = time.perf_counter()
+    diagram = phase_diagram(
+        model,
+        Axis.between(*flags.x, nx),
+        Axis.between(*flags.y, ny),
+        n_draws=flags.draws,
+        n_steps=flags.steps,
+        step=flags.step,
+        seed=flags.seed,
+    )
+    seconds = time.perf_counter() - start
+    if flags.out is not None:
+        diagram.save(flags.out)
+    if flags.plot is not None:
+        save_axes(plot_phases(diagram), flags.plot)
+    if flags.json:
+        print_json({"seconds": seconds, **diagram.to_dict()})
+    else:
+        print(f"{diagram.summary()}\n{seconds:.1f} s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +252,8 @@ def demo_command(arguments: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "solve": solve_command,
+    "derive": derive_command,
+    "phases": phases_command,
     "fit": fit_command,
     "demo": demo_command,
 }

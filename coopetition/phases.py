@@ -125,6 +125,11 @@ class Axis:
     parameter: str
     values: Array
 
+    @property
+    def by_ratios(self) -> bool:
+        """Is a logarithmic scale the one on which the values are even?"""
+        return bool(self.values[0] > 0 and self.values[-1] >= 10 * self.values[0])
+
     @classmethod
     def between(cls, parameter: str, first: float, last: float, n: int) -> Self:
         """`n` values: by equal ratios where the ends are positive and at least 10 apart."""
@@ -201,6 +206,20 @@ class PhaseDiagram:
     def probability(self, fate: Fate) -> Array:
         """(ny, nx) share of the draws that meet a fate."""
         return (self.fates == FATES.index(fate)).mean(-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and the axes, without the single fates."""
+        axes = {
+            name: {
+                "parameter": axis.parameter,
+                "first": float(axis.values[0]),
+                "last": float(axis.values[-1]),
+                "n": len(axis.values),
+            }
+            for name, axis in (("x", self.x), ("y", self.y))
+        }
+        counts = {"cells": self.fates.size, "fates": self.counts()}
+        return counts | axes | {"model": self.model.to_dict(), "provenance": self.provenance}
 
     def summary(self) -> str:
         """The counts in a few lines."""

@@ -4,9 +4,12 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from coopetition.errors import UsageError
 from coopetition.files import write_bytes
 from coopetition.model import CIWL, ICL
+from coopetition.phases import Fate, PhaseDiagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,6 +95,51 @@ def plot_fit(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
         ax.plot(x, fit.predicted[name], color=colour, label=label)
     ax.set(xlabel="sequences seen (millions)", ylabel="loss")
     ax.legend(frameon=False)
+    return ax
+
+
+FATE_COLOURS = {
+    "NEVER": "#DDDDDD",
+    "ICL_PERSISTENT": "#0072B2",
+    "ICL_TRANSIENT": "#56B4E9",
+    "CIWL_ONLY": "#D55E00",
+    "COEXISTENCE": "#009E73",
+    "DIVERGED": "#000000",
+}
+
+
+def plot_phases(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
+    """The most frequent fate at each point: its colour, the stronger the larger its share."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    ax = new_axes(ax)
+    share = np.stack([diagram.probability(fate) for fate in Fate])
+    first = share.argmax(0)
+    colours = np.array([to_rgb(FATE_COLOURS[fate.name]) for fate in Fate])
+    strength = share.max(0)[..., None]
+    ax.pcolormesh(
+        diagram.x.values,
+        diagram.y.values,
+        colours[first] * strength + (1 - strength),
+        shading="nearest",
+        rasterized=True,
+    )
+    for axis, set_label, set_scale in (
+        (diagram.x, ax.set_xlabel, ax.set_xscale),
+        (diagram.y, ax.set_ylabel, ax.set_yscale),
+    ):
+        set_label(axis.parameter)
+        if axis.by_ratios:
+            set_scale("log")
+    met = [fate for k, fate in enumerate(Fate) if (first == k).any()]
+    ax.legend(
+        handles=[Patch(color=FATE_COLOURS[fate.name], label=fate.value) for fate in met],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.15),
+        frameon=False,
+        fontsize="small",
+    )
     return ax
 
 

@@ -19,13 +19,22 @@ Expression = Any  # of sympy, whose annotations do not know what its operators r
 
 
 @dataclass(frozen=True, slots=True)
-class Formula:
-    """An equation with an id, and a sentence that says what it is."""
+class Statement:
+    """An equation with an id, a sentence that says what it is, and its proof.
+
+    residual : an expression in the model's symbols that vanishes if the equation is true
+    """
 
     id: str
     says: str
     left: Expression
     right: Expression
+    residual: Expression
+
+    @property
+    def proved(self) -> bool:
+        """Is the residual zero for all values of the symbols?"""
+        return vanishes(self.residual)
 
     def latex(self) -> str:
         """The equation for a page that renders mathematics."""

@@ -108,7 +108,7 @@ class DeriveFlags:
     model: tyro.conf.Positional[str]
     """two_strategies, no_competition, no_sharing, induction_head or three_strategies."""
     latex: bool = False
-    """Print the whole document, in Markdown with LaTeX (docs/theory.md is that of two_strategies)."""
+    """Print the whole document, in Markdown with LaTeX."""
 
 
 def derive_command(arguments: list[str]) -> None:

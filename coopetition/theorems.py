@@ -217,9 +217,7 @@ def _minimum(s: Symbolic, own: str, rival: str, factor: str, absent: str) -> Ite
         misses = hessian * vector - value * vector
         yield Statement(
             f"minimum_{own}_{name}",
-            f"an eigenvalue that occurs ${sp.latex(count)}$ times"
-            if count != 1
-            else "an eigenvalue",
+            f"an eigenvalue that occurs {count} times" if count != 1 else "an eigenvalue",
             sp.Symbol("lambda"),
             value,
             sum((miss**2 for miss in misses), sp.Integer(0)),

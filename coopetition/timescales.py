@@ -38,10 +38,14 @@ A, B, C, D = range(4)  # places of the factors
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Flow times at which ICL's, and CIWL's, loss falls through half; None if it does not."""
+    """Flow times at which losses cross half of what they are unlearnt; None if they do not.
+
+    emergence : ICL's falls;  takeover : CIWL's falls;  fade : ICL's rises again
+    """
 
     emergence: float | None
     takeover: float | None
+    fade: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +181,9 @@ def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
     def above_half(name: str) -> Any:
         return lambda _, slow: reduced.losses(*unfold(slow))[name] - half[name]
 
-    emergence, takeover = above_half(ICL), above_half(CIWL)
+    emergence, takeover, fade = above_half(ICL), above_half(CIWL), above_half(ICL)
     emergence.direction = takeover.direction = -1
+    fade.direction = 1
     cosine = state.overlap[larger] / state.lengths[larger]
     start = np.array(
         [
@@ -191,6 +196,6 @@ def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
     )
     span = (state.time, t_max)
     found = solve_ivp(
-        velocity, span, start, "LSODA", events=(emergence, takeover), rtol=1e-7, atol=1e-10
+        velocity, span, start, "LSODA", events=(emergence, takeover, fade), rtol=1e-7, atol=1e-10
     )
     return Times(*(float(times[0]) if len(times) else None for times in found.t_events))

@@ -1,9 +1,15 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-model        factors, mechanisms, costs; the published two-strategy model
+model        factors, mechanisms, costs; the models with a name
 draws        targets and initial values: random, or the published ones from a file
 dynamics     solve(): gradient descent or flow -> Trajectory
 reduced      the exact reduction that solve() uses;  vectors: the definition, its oracle
+symbolic     the same in sympy;  derivation, theorems: the theory as a document with proofs
+laws         what is conserved, or changes in a known way
+stability    Hessian, spectrum, largest stable step;  critical_points: where the flow can rest
+ensemble     many problems at once, compiled (kernels)
+phases       fates, phase diagrams;  timescales: collapse, plateau, takeover
+interventions  what CIWL does to ICL, as numbers
 compare      loss curves of real runs, and the model fitted to them
 """
 

@@ -161,8 +161,9 @@ def phases_command(arguments: list[str]) -> None:
     from coopetition.phases import Axis, grid_of, phase_diagram
     from coopetition.plot import plot_phases
 
-    if flags.draws < 1:
-        raise UsageError(f"--draws is {flags.draws}; choose at least 1")
+    for name in ("draws", "cells"):
+        if getattr(flags, name) < 1:
+            raise UsageError(f"--{name} is {getattr(flags, name)}; choose at least 1")
     nx, ny = grid_of(-(-flags.cells // flags.draws))
     start = time.perf_counter()
     diagram = phase_diagram(

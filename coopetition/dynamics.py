@@ -18,8 +18,8 @@ from coopetition.trajectory import Array, Status, Trajectory
 
 Method = Literal["descent", "flow"]
 DIVERGED = 1e12  # a loss above this will not come back
-MAX_STEPS = 10**7  # every state is kept: 64 bytes each for the published model
-MAX_EVALUATIONS = 400_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
+MAX_STEPS = 10**6  # some half a minute; every state is kept
+MAX_EVALUATIONS = 250_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
 
 
 def solve(

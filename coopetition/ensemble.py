@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coopetition.draws import Draw, canonical_draw
 from coopetition.errors import UsageError
 from coopetition.kernels import descent_kernel, from_blocks, in_blocks
 from coopetition.model import Model
@@ -66,6 +67,25 @@ class Ensemble:
                 for name in first.weights
             },
         )
+
+    def single(self, k: int) -> tuple[Model, Draw]:
+        """Problem `k` as `solve` takes it."""
+        model = self.model
+        offsets, strengths = (
+            {name: float(np.broadcast_to(values, self.n)[k]) for name, values in weights.items()}
+            for weights in (self.reduced.offsets, self.reduced.strengths)
+        )
+        alone = replace(
+            model,
+            mechanisms=tuple(replace(m, offset=offsets[m.name]) for m in model.mechanisms),
+            costs=tuple(replace(c, strength=strengths[c.name]) for c in model.costs),
+        )
+        lengths = {f: int(n) for f, n in zip(model.factors, self.lengths[:, k], strict=True)}
+        norms, overlap, orthogonal = (
+            dict(zip(model.factors, rows[:, k].tolist(), strict=True))
+            for rows in (self.norms, self.overlap, self.orthogonal)
+        )
+        return alone, canonical_draw(lengths, norms, overlap, orthogonal)
 
     def __getitem__(self, which: "slice | NDArray[np.bool_]") -> Self:
         """Some of the problems."""
@@ -159,6 +179,11 @@ def descend_ensemble(
         end[: len(model.factors)],
         end[len(model.factors) :],
     )
+
+
+def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:
+    """Steps from 0 to `n_steps`, evenly spread: `n_samples` + 1 of them, or all there are."""
+    return np.unique(np.linspace(0, n_steps, min(n_steps, n_samples) + 1).astype(np.int64))
 
 
 def _structure(model: Model) -> Model:

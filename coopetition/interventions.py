@@ -11,18 +11,21 @@ emerge, and takes from its life.  The effect of the circuit that CIWL has built 
 logarithm with ICL trained on shared factors clamped at a state of a CIWL-only run.
 
 A draw in which ICL does not emerge before the horizon counts with the horizon: such effects are
-bounds, and `Effect.censored` counts them.
+bounds, and `Effect.censored` marks them.  All by gradient descent with step 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.ensemble import Ensemble, EnsembleRun, descend_ensemble
+from coopetition.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
 from coopetition.errors import UsageError
-from coopetition.model import CIWL, ICL, no_sharing, two_strategies
+from coopetition.model import CIWL, ICL, Model, named_dims, no_sharing, two_strategies
+from coopetition.phases import Axis, ensemble_at
+from coopetition.progress import ProgressReport
 
 Array = NDArray[np.float64]
 N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizon
@@ -148,9 +151,8 @@ class Outcome:
 
 def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome:
     """Follow ICL by gradient descent until the horizon (flow time)."""
-    n_steps = round(horizon / step)
-    at = np.unique(np.linspace(0, n_steps, min(n_steps, N_SAMPLES) + 1).astype(int))
-    return read_outcome(descend_ensemble(ensemble, at, step=step), ensemble)
+    run = descend_ensemble(ensemble, sample_steps(round(horizon / step), N_SAMPLES), step=step)
+    return read_outcome(run, ensemble)
 
 
 def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
@@ -172,22 +174,77 @@ def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
     return Outcome(float(run.times[-1]), emergence, (part * dt).sum(0), (excess.min(0) + 1) / 2)
 
 
-def compare(name: str, without: Array, with_: Array, horizon: float) -> Effect:
-    """ln(without / with_) of two times, draw by draw, each at most the horizon."""
-    ends = [np.clip(times, 1e-12 * horizon, horizon) for times in (without, with_)]
-    censored = np.isinf(without) | np.isinf(with_)
-    return Effect(name, np.log(ends[0] / ends[1]), censored)
+def compare(name: str, first: Array, second: Array, horizon: float) -> Effect:
+    """ln(first / second) of two times, draw by draw, each between one sample and the horizon."""
+    ends = [np.clip(times, horizon / N_SAMPLES, horizon) for times in (first, second)]
+    return Effect(name, np.log(ends[0] / ends[1]), np.isinf(first) | np.isinf(second))
 
 
-def cooperation(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Effect:
+def cooperation(ensemble: Ensemble, horizon: float) -> Effect:
     """Does CIWL's presence make ICL emerge earlier?  ln [T(ICL alone) / T(both)]."""
-    alone = outcome(icl_alone(ensemble), horizon, step=step)
-    both = outcome(ensemble, horizon, step=step)
-    return compare("emergence, ICL alone / with CIWL", alone.emergence, both.emergence, horizon)
+    alone, both = (outcome(each, horizon).emergence for each in (icl_alone(ensemble), ensemble))
+    return compare("cooperation", alone, both, horizon)
 
 
-def competition(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Effect:
+def competition(ensemble: Ensemble, horizon: float) -> Effect:
     """Does CIWL's presence shorten ICL's life?  ln [learnt(ICL alone) / learnt(both)]."""
-    alone = outcome(icl_alone(ensemble), horizon, step=step)
-    both = outcome(ensemble, horizon, step=step)
-    return compare("time learnt, ICL alone / with CIWL", alone.learnt, both.learnt, horizon)
+    alone, both = (outcome(each, horizon).learnt for each in (icl_alone(ensemble), ensemble))
+    return compare("competition", alone, both, horizon)
+
+
+def sharing(ensemble: Ensemble, horizon: float) -> Effect:
+    """Does sharing b and c make ICL emerge earlier?  ln [T(split in two) / T(shared)]."""
+    split, both = (outcome(e, horizon).emergence for e in (without_sharing(ensemble), ensemble))
+    return compare("sharing", split, both, horizon)
+
+
+def rivalry(ensemble: Ensemble, horizon: float) -> Effect:
+    """Does the cost shorten ICL's life?  ln [learnt(alpha = 0) / learnt(both)]."""
+    free, both = (outcome(e, horizon).learnt for e in (without_competition(ensemble), ensemble))
+    return compare("rivalry", free, both, horizon)
+
+
+def circuit(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
+    """Does the circuit of a CIWL-only run help ICL?  ln [T(ICL alone) / T(ICL on it, clamped)].
+
+    at_step : of the CIWL-only run at which b and c are taken
+    """
+    alone = outcome(icl_alone(ensemble), horizon).emergence
+    on_it = outcome(with_circuit(ensemble, *_ciwl_state(ensemble, at_step)), horizon).emergence
+    return compare(f"circuit of step {at_step}", alone, on_it, horizon)
+
+
+def late_start(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
+    """Does ICL come late if CIWL had a start?  ln [learnt(after it) / learnt(from the start)].
+
+    at_step : of the CIWL-only run at which both go on together
+    """
+    late = outcome(after_ciwl(ensemble, *_ciwl_state(ensemble, at_step)), horizon).learnt
+    both = outcome(ensemble, horizon).learnt
+    return compare(f"start after step {at_step}", late, both, horizon)
+
+
+def _ciwl_state(ensemble: Ensemble, at_step: int) -> tuple[Array, Array]:
+    run = descend_ensemble(ciwl_alone(ensemble), [at_step])
+    return run.overlap, run.orthogonal
+
+
+def effect_map(
+    effect: Callable[[Ensemble, float], Effect],
+    model: Model,
+    x: Axis,
+    y: Axis,
+    *,
+    n_draws: int,
+    horizon: float,
+    seed: int = 0,
+) -> tuple[Array, Array]:
+    """Median and share above 0 of an effect, each (ny, nx), over two parameters."""
+    size, positive = (np.empty((len(y.values), len(x.values))) for _ in range(2))
+    with ProgressReport(effect.__name__, size.size, "points") as progress:
+        for (row, column), _ in np.ndenumerate(size):
+            point = {x.parameter: float(x.values[column]), y.parameter: float(y.values[row])}
+            found = effect(ensemble_at(model, named_dims(model), n_draws, seed, point), horizon)
+            size[row, column], positive[row, column] = found.size, found.positive
+            progress.advance()
+    return size, positive

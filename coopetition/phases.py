@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.critical_points import CriticalSet, Kind, Place, critical_sets, theorem_holds
-from coopetition.ensemble import Ensemble, descend_ensemble, random_ensemble
+from coopetition.dynamics import solve
+from coopetition.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
 from coopetition.errors import UsageError, UserError
 from coopetition.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.model import CIWL, ICL, Model, named_dims
 from coopetition.progress import ProgressReport
 from coopetition.reduced import Reduced
+from coopetition.timescales import Times, after_collapse, slow_times
 from coopetition.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -287,7 +289,7 @@ def phase_diagram(
         raise UsageError(f"both axes are {x.parameter}; choose two parameters")
     lengths = named_dims(model) if dims is None else dims
     points = [(yk, xk) for yk in y.values for xk in x.values]
-    at = np.unique(np.linspace(0, n_steps, min(n_steps, N_SAMPLES) + 1).astype(int))
+    at = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
     with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
@@ -315,3 +317,32 @@ def grid_of(n_points: int) -> tuple[int, int]:
         if nx * 2 >= n_points // nx:
             return n_points // nx, nx
         n_points += 1
+
+
+def predicted_diagram(
+    model: Model, x: Axis, y: Axis, *, n_steps: int = 16000, seed: int = 0
+) -> PhaseDiagram:
+    """Fates of one random draw by the slow system, from the state after the collapse.
+
+    The flow is followed through the collapse alone; the rest is `timescales.slow_times`.
+    """
+    lengths = named_dims(model)
+    fates = []
+    with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
+        for yk, xk in itertools.product(y.values, x.values):
+            problem = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
+            trajectory = solve(*problem.single(0), method="flow", max_steps=n_steps)
+            times = slow_times(trajectory.reduced, after_collapse(trajectory), t_max=n_steps)
+            fates.append(FATES.index(_fate_of(times)))
+            progress.advance()
+    shape = (len(y.values), len(x.values), 1)
+    provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}
+    return PhaseDiagram(model, x, y, np.array(fates, np.int8).reshape(shape), provenance)
+
+
+def _fate_of(times: Times) -> Fate:
+    if times.emergence is None:
+        return Fate.NEVER if times.takeover is None else Fate.CIWL_ONLY
+    if times.fade is not None:
+        return Fate.ICL_TRANSIENT
+    return Fate.ICL_PERSISTENT if times.takeover is None else Fate.COEXISTENCE

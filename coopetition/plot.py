@@ -143,6 +143,16 @@ def plot_phases(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
+def plot_boundaries(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
+    """Lines between the most frequent fates, to lay over another diagram of the same axes."""
+    ax = new_axes(ax)
+    first = np.stack([diagram.probability(fate) for fate in Fate]).argmax(0)
+    for k in np.unique(first):
+        inside = (first == k).astype(float)
+        ax.contour(diagram.x.values, diagram.y.values, inside, [0.5], colors="black", linewidths=1)
+    return ax
+
+
 def figure_bytes(figure: "Figure", kind: str) -> bytes:
     """A figure as a file of the given format; the same figure gives the same bytes."""
     buffer = io.BytesIO()

@@ -10,13 +10,19 @@ import tyro
 
 from coopetition.commands import parse, run_command
 from coopetition.errors import UsageError
-from paper_figures.coopetition import figure_1, figure_5
+from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
+from paper_figures.result import FigureResult
 from paper_figures.sources import kept_runs, trained_run
+from paper_figures.theory import coopetition, critical_sets, laws, order_parameters, phases, times
 
 DEFAULT_SEED = 5  # of initial parameters: the paper's
 PROG = "python -m paper_figures"
 
-COOPETITION: dict[int, ModuleType] = {1: figure_1, 5: figure_5}
+FROM_RUNS: dict[int, ModuleType] = {1: figure_1, 5: figure_5}
+OF_THE_TOY: dict[int, ModuleType] = {16: figure_16, 17: figure_17}
+THEORY: dict[int, ModuleType] = dict(
+    enumerate((order_parameters, laws, critical_sets, phases, times, coopetition), 1)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +46,16 @@ class FigureFlags:
 def coopetition_command(arguments: list[str]) -> None:
     """Draw a figure of the coopetition paper."""
     flags = parse(FigureFlags, arguments, prog=f"{PROG} coopetition")
-    module = COOPETITION.get(flags.number)
+    if flags.number in OF_THE_TOY:
+        if flags != FigureFlags(number=flags.number, out=flags.out):
+            raise UsageError(f"figure {flags.number} is of the minimal model; it takes only --out")
+        _write(OF_THE_TOY[flags.number].draw(), flags.out, f"coopetition_{flags.number}")
+        return
+    module = FROM_RUNS.get(flags.number)
     if module is None:
-        raise UsageError(f"there is no figure {flags.number}; choose one of {[*COOPETITION]}")
+        raise UsageError(
+            f"there is no figure {flags.number}; choose one of {[*FROM_RUNS, *OF_THE_TOY]}"
+        )
     if flags.retrain:
         runs = [
             trained_run(
@@ -57,8 +70,7 @@ def coopetition_command(arguments: list[str]) -> None:
             raise UsageError("--omniglot is for --retrain; add that, or leave it out")
         runs = kept_runs(flags.preset, first=flags.init_seed)
     stem = f"coopetition_{flags.number}" + ("" if flags.preset == "omniglot" else "_glyphs")
-    for path in module.draw(runs).write(flags.out, stem):
-        print(f"wrote {path}")
+    _write(module.draw(runs), flags.out, stem)
     for run in runs:
         events = (
             f"{name} {'-' if value is None else f'{value:.3g}'}"
@@ -67,16 +79,44 @@ def coopetition_command(arguments: list[str]) -> None:
         print(f"{run.name}: {', '.join(events)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TheoryFlags:
+    """Draw a figure of the theory (docs/tour.md), computed now."""
+
+    number: tyro.conf.Positional[int]
+    """Number of the figure: see --list."""
+    out: Path = Path("figures")
+    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance)."""
+
+
+def theory_command(arguments: list[str]) -> None:
+    """Draw a figure of the theory (seconds to two minutes)."""
+    flags = parse(TheoryFlags, arguments, prog=f"{PROG} theory")
+    if flags.number not in THEORY:
+        raise UsageError(f"there is no figure {flags.number}; choose one of {[*THEORY]}")
+    _write(THEORY[flags.number].draw(), flags.out, f"theory_{flags.number}")
+
+
+def _write(result: FigureResult, out: Path, stem: str) -> None:
+    for path in result.write(out, stem):
+        print(f"wrote {path}")
+    for line in result.findings:
+        print(line)
+
+
 def list_command(arguments: list[str]) -> None:
     """List the figures that can be drawn."""
     if arguments:
         raise UsageError(f"--list takes no arguments; got {' '.join(arguments)}")
-    for number, module in COOPETITION.items():
-        print(f"coopetition {number}   {module.TITLE}")
+    for number, module in (FROM_RUNS | OF_THE_TOY).items():
+        print(f"coopetition {number:2}   {module.TITLE}")
+    for number, module in THEORY.items():
+        print(f"theory {number:2}        {number}: {module.TITLE}")
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "coopetition": coopetition_command,
+    "theory": theory_command,
     "--list": list_command,
 }
 

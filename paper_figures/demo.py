@@ -7,7 +7,8 @@ from pathlib import Path
 
 from coopetition.compare.estimate import Fit
 from coopetition.files import write_text
-from paper_figures.coopetition.figure_5 import draw_run, fit_run, solve_published
+from paper_figures.coopetition.figure_5 import draw_run, fit_run
+from paper_figures.published import solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
 from transformer.presets import PRESETS
 from transformer.timeline import Timeline

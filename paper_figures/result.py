@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ class FigureResult:
     """A figure, its numbers and where they come from.
 
     numbers : rows (panel, curve, x, y), every point that is drawn
+    findings : what it shows, in lines to print
     """
 
     figure: Figure
     numbers: list[tuple[str, str, float, float]]
     provenance: dict[str, Any]
+    findings: list[str] = field(default_factory=list)
 
     def write(self, out: Path, stem: str) -> list[Path]:
         """Write `stem`.png, .pdf, .csv and .json into `out`."""
@@ -41,7 +43,9 @@ class FigureResult:
         )
         write_text(paths["csv"], text.getvalue())
         versions = {name: version(name) for name in VERSIONS}
-        write_json(paths["json"], self.provenance | {"versions": versions})
+        write_json(
+            paths["json"], self.provenance | {"findings": self.findings, "versions": versions}
+        )
         return list(paths.values())
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from coopetition.draws import random_draw
 from coopetition.files import write_npz
+from coopetition.phases import PhaseDiagram
+from paper_figures.published import SEEDS, published_draw
 from tests.conftest import REFERENCE
 
 
@@ -68,6 +70,72 @@ def test_solve_prints_the_contract(tmp_path):
 def test_solve_refuses_in_one_line(flags, names):
     error = call("coopetition", "solve", *flags, expect=2)
     assert names in error and error.count("\n") == 1
+
+
+def test_solve_takes_any_named_model():
+    for name, dims in (("no_sharing", 6), ("induction_head", 3), ("three_strategies", 5)):
+        flags = ["--model", name, "--max-steps", 20, "--json", "--dims", *[3] * dims]
+        assert json.loads(call("coopetition", "solve", *flags))["model"]["factors"]
+    flags = ["--model", "induction_head", "--alpha", "0.1"]
+    assert "induction_head has no alpha" in call("coopetition", "solve", *flags, expect=2)
+    error = call("coopetition", "solve", "--dims", 3, 3, expect=2)
+    assert "--dims has 2 numbers" in error and error.count("\n") == 1
+
+
+def test_published_draws_of_both_kinds_are_solved(tmp_path):
+    """The two commands for all 12 seeds, on a file of the form that the draws are given in."""
+    arrays = {}
+    for seed in SEEDS:
+        draw = published_draw(seed)
+        arrays |= {f"seed{seed}/initial/{k}": v for k, v in draw.initial.items()}
+        arrays |= {f"seed{seed}/target/{k}": v for k, v in draw.target.items()}
+    write_npz(tmp_path / "draws.npz", **arrays)
+    stopped = {"0": {}, "0.1": {}}
+    for mu1, threshold in (("0", "1e-3"), ("0.1", "1e-6")):
+        for seed in SEEDS:
+            flags = ["--seed", seed, "--mu1", mu1, "--threshold", threshold, "--method", "descent"]
+            text = call("coopetition", "solve", "--draws", tmp_path / "draws.npz", *flags, "--json")
+            stopped[mu1][seed] = json.loads(text)["stopped_at"]
+    published = {0: 8834, 1: 14482, 2: None, 3: 6138, 4: 9306, 5: 5104, 7: 9620}
+    assert {seed: stopped["0.1"][seed] for seed in published} == published
+    assert [seed for seed in SEEDS if stopped["0"][seed] is None] == [2, 9]
+
+
+def test_phases_prints_the_contract(tmp_path):
+    flags = ["--cells", 40, "--draws", 4, "--steps", 300, "--json"]
+    flags += ["--out", tmp_path / "d.npz", "--plot", tmp_path / "d.png"]
+    result = json.loads(call("coopetition", "phases", *flags))
+    assert result["cells"] == 48 == sum(result["fates"].values())  # 10 points make no grid; 12 do
+    assert result["seconds"] > 0
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert PhaseDiagram.load(tmp_path / "d.npz").fates.size == 48
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--x", "beta", "0", "1"], "unknown parameter 'beta'"),
+        (["--x", "alpha", "1", "0"], "alpha from 1.0 to 0.0"),
+        (["--x", "mu1", "0", "1"], "both axes are mu1"),
+        (["--y", "dim_d", "0", "9"], "dim_d from 0.0"),
+        (["--cells", "0"], "--cells is 0"),
+        (["--draws", "0"], "--draws is 0"),
+        (["--steps", "0"], "n_steps=0"),
+        (["--step", "nan"], "step is nan"),
+        (["--model", "four"], "model 'four' is unknown"),
+        (["--plot", "x.foo"], "x.foo"),
+    ],
+)
+def test_phases_refuses_in_one_line(flags, names):
+    error = call("coopetition", "phases", *flags, expect=2)
+    assert names in error and error.count("\n") == 1
+
+
+def test_derive_prints_proved_statements():
+    text = call("coopetition", "derive", "induction_head")
+    assert "[proved]" in text and "NOT PROVED" not in text and "slope_u_a" in text
+    assert "$$" in call("coopetition", "derive", "induction_head", "--latex")
+    assert "model 'nothing' is unknown" in call("coopetition", "derive", "nothing", expect=2)
 
 
 def test_fit_prints_the_contract(tmp_path):

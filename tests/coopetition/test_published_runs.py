@@ -1,21 +1,18 @@
 """The published toy runs, reproduced."""
 
-import json
-
 import numpy as np
 import pytest
 
 from coopetition import Status, Trajectory, solve, two_strategies
-from coopetition.draws import canonical_draw
-from coopetition.model import CIWL, COMPETITION, ICL, PUBLISHED_DIMS
+from coopetition.model import CIWL, COMPETITION, ICL
+from paper_figures.published import published_draw
 from tests.conftest import REFERENCE
 
 STOPPED_AT = {0: 8834, 1: 14482, 2: None, 3: 6138, 4: 9306, 5: 5104, 7: 9620}
 
 
 def solve_seed(seed: int, **settings) -> Trajectory:
-    draws = json.loads((REFERENCE / "minimal_model_draws.json").read_text())
-    return solve(two_strategies(), canonical_draw(PUBLISHED_DIMS, **draws[str(seed)]), **settings)
+    return solve(two_strategies(), published_draw(seed), **settings)
 
 
 @pytest.mark.parametrize("seed", STOPPED_AT)
@@ -49,9 +46,8 @@ def test_icl_of_seed_7_is_transient_and_ciwl_takes_over():
 
 def test_icl_persists_without_irreducible_error():
     """mu1 = 0: L1 = 0 with d = 0 is a minimum (DESIGN 2.3, case 3)."""
-    draws = json.loads((REFERENCE / "minimal_model_draws.json").read_text())
-    draw = canonical_draw(PUBLISHED_DIMS, **draws["7"])
-    trajectory = solve(two_strategies(mu1=0.0), draw, threshold=1e-4, max_steps=40000)
+    model = two_strategies(mu1=0.0)
+    trajectory = solve(model, published_draw(7), threshold=1e-4, max_steps=40000)
     events = trajectory.events()
     assert events.emergence is not None
     assert events.peak is None and events.fade is None, "the loss falls to the end"

@@ -1,7 +1,6 @@
 """Solving: statuses, events, results that last, bad input."""
 
 import dataclasses
-import json
 import math
 
 import numpy as np
@@ -17,7 +16,7 @@ from coopetition import (
     solve,
     two_strategies,
 )
-from coopetition.draws import Draw
+from coopetition.draws import Draw, canonical_draw
 from coopetition.errors import UsageError, UserError
 from coopetition.events import crossing_time
 from coopetition.files import write_npz
@@ -39,6 +38,21 @@ def test_too_large_a_step_is_reported_and_has_no_undefined_numbers_in_json():
     assert trajectory.status is Status.DIVERGED
     plain = trajectory.to_dict()
     assert all(v is None or math.isfinite(v) for v in plain["losses"].values())
+    limit = trajectory.largest_stable_step()
+    assert f"{limit:.3g}" in plain["message"]
+
+
+def test_the_largest_stable_step_is_stable_and_a_larger_one_is_not():
+    """Near a minimum, a step below 2 / (largest eigenvalue) stays there, and one above leaves."""
+    model, draw = two_strategies(), random_draw(3, SMALL)
+    end = solve(model, draw, threshold=1e-10, step=0.5, max_steps=100000)
+    limit = end.largest_stable_step()
+    u, w = (dict(zip("abcd", x[:, -1], strict=True)) for x in (end.overlap, end.orthogonal))
+    near = canonical_draw(SMALL, end.norms, u, w)
+    start = end.final_losses()["total"]
+    for factor, stays in ((0.9, True), (1.1, False)):
+        on = solve(model, near, step=factor * limit, threshold=0.0, max_steps=3000)
+        assert (on.losses["total"].max() <= 2 * start) == stays
 
 
 def test_a_flow_that_is_too_stiff_gives_up():
@@ -143,11 +157,6 @@ def test_a_model_of_one_mechanism_is_solved():
 def test_mechanisms_are_made_of_known_different_factors(factors):
     with pytest.raises(UsageError, match="choose different ones"):
         Model(("a", "b"), (Mechanism("icl", factors, 0.0),), ())
-
-
-def test_models_survive_json():
-    model = two_strategies(alpha=0.3)
-    assert Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model
 
 
 def test_crossings():

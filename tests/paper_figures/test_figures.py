@@ -5,10 +5,15 @@ import csv
 import numpy as np
 import pytest
 
+from coopetition import read_draw, two_strategies
 from coopetition.errors import UsageError
-from paper_figures.coopetition import figure_1, figure_5
+from coopetition.reduced import project
+from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.demo import _report
+from paper_figures.published import SEEDS, published_draw
 from paper_figures.sources import kept_runs
+from paper_figures.theory import coopetition, critical_sets, laws, order_parameters, phases, times
+from tests.conftest import SHARED
 from transformer.config import RunConfig
 from transformer.presets import PRESETS
 
@@ -69,14 +74,42 @@ def test_figure_5_has_toy_transformer_and_fit(tmp_path):
     assert result.provenance["toy"]["stopped_at"] == 9620
 
 
-def test_the_published_draw_is_the_reference():
-    from tests.conftest import REFERENCE
+def test_figures_16_and_17_show_what_was_published():
+    """10 of 12 draws show transience with mu1 = 0.1, none without."""
+    assert figure_16.draw().provenance["fates"] == {"icl_transient": 10, "never": 2}
+    persistent = figure_17.draw()
+    assert persistent.provenance["fates"] == {"icl_persistent": 10, "never": 2}
+    assert len(persistent.figure.axes) == 12
 
-    published = np.genfromtxt(REFERENCE / "minimal_model_seed7.csv", delimiter=",", names=True)
-    losses = figure_5.solve_published().losses["icl"]
-    np.testing.assert_allclose(
-        losses[published["step"].astype(int)], published["mechanism_1_loss"], atol=1e-6
-    )
+
+def test_published_draws_are_the_ones_given_out():
+    path = SHARED / "reference" / "minimal_model_draws.npz"
+    if not path.exists():
+        pytest.skip(f"no published draws at {path}")
+    for seed in SEEDS:
+        _, u, w = project(two_strategies(), read_draw(path, seed))
+        _, expected_u, expected_w = project(two_strategies(), published_draw(seed))
+        np.testing.assert_allclose(u, expected_u, rtol=1e-12)
+        np.testing.assert_allclose(w, expected_w, rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "sizes"),
+    [
+        (order_parameters, {}),
+        (laws, {}),
+        (critical_sets, {}),
+        (phases, {"n": 6, "n_draws": 2, "n_predicted": 3}),
+        (times, {"n_draws": 4}),
+        (coopetition, {"n_draws": 8, "n_map": 3}),
+    ],
+)
+def test_theory_figures_are_drawn_with_their_numbers(module, sizes, tmp_path):
+    result = module.draw(**sizes)
+    assert result.numbers and result.findings
+    assert all(ax.has_data() for ax in result.figure.axes)
+    assert len(result.write(tmp_path, "f")) == 4
 
 
 def test_the_report_tells_runs_fit_and_seeds():

@@ -1,0 +1,11 @@
+"""Figure 17: the minimal model from twelve draws, ICL without an irreducible error."""
+
+from paper_figures.coopetition.toy_seeds import draw_seeds
+from paper_figures.result import FigureResult
+
+TITLE = "17: the minimal model from twelve draws, mu1 = 0"
+
+
+def draw() -> FigureResult:
+    """One panel a draw, until the loss is below 1e-3: ICL stays."""
+    return draw_seeds(TITLE, mu1=0.0, threshold=1e-3)

@@ -1,0 +1,44 @@
+"""The minimal model from the twelve published draws, a panel each."""
+
+from collections import Counter
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from coopetition import Trajectory
+from coopetition.model import COMPETITION, ICL
+from coopetition.phases import fate
+from coopetition.plot import COLOURS, LABELS
+from paper_figures.published import SEEDS, solve_published
+from paper_figures.result import FigureResult, points
+
+
+def draw_seeds(title: str, *, mu1: float, threshold: float) -> FigureResult:
+    """Twelve panels: total, ICL (+ mu1) and CIWL against steps of descent."""
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    numbers, solutions = [], {}
+    for seed, ax in zip(SEEDS, figure.subplots(3, 4).flat, strict=True):
+        trajectory = solve_published(seed, mu1=mu1, threshold=threshold)
+        solutions[seed] = trajectory.to_dict()
+        numbers += draw_toy(ax, trajectory, f"seed {seed}")
+        told = fate(trajectory)
+        ax.set_title(f"seed {seed}: {told.value}", fontsize="small")
+        solutions[seed]["fate"] = told.name.lower()
+    counts = Counter(solution["fate"] for solution in solutions.values())
+    provenance = {"title": title, "fates": dict(counts), "solutions": solutions}
+    return FigureResult(figure, numbers, provenance)
+
+
+def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> list[tuple[str, str, float, float]]:
+    """Losses as published: ICL's with its irreducible part mu1."""
+    numbers = []
+    for name, values in trajectory.losses.items():
+        if name == COMPETITION:
+            continue
+        shown = values + trajectory.model.mechanism(ICL).offset if name == ICL else values
+        ax.plot(trajectory.times, shown, color=COLOURS[name], label=LABELS[name])
+        kept = slice(None, None, max(1, len(shown) // 500))  # of some thousand steps
+        numbers += points(panel, name, trajectory.times[kept], shown[kept])
+    ax.set(xlabel="steps of gradient descent", ylabel="loss (ICL: + mu1)", ylim=(0, None))
+    ax.legend(frameon=False, fontsize="small")
+    return numbers

@@ -1,0 +1,1 @@
+"""Figures of the tour through the theory (docs/tour.md)."""

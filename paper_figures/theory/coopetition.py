@@ -1,0 +1,103 @@
+"""Cooperation and competition: the papers' interventions in the toy."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coopetition.interventions import (
+    circuit,
+    competition,
+    cooperation,
+    effect_map,
+    late_start,
+    rivalry,
+    sharing,
+)
+from coopetition.model import PUBLISHED_DIMS, two_strategies
+from coopetition.phases import Axis, ensemble_at
+from paper_figures.published import published_ensemble
+from paper_figures.result import FigureResult, points
+
+TITLE = "what CIWL does to ICL: cooperation, competition, and the circuit"
+HORIZON = 30000.0
+STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)
+
+
+def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
+    """Cooperation over d's initial size; the effect of a CIWL circuit; signs over parameters."""
+    figure = Figure(figsize=(16, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    model = two_strategies()
+    numbers, findings = [], []
+    published = cooperation(published_ensemble(), HORIZON)
+    findings.append(
+        f"published draws: cooperation positive in {(published.values > 0).sum()} of 12, median "
+        f"{published.size:+.2f}"
+    )
+
+    def random(**point: float):
+        return ensemble_at(model, PUBLISHED_DIMS, n_draws, 0, point)
+
+    for effect in (cooperation, competition, sharing, rivalry):
+        for scale in (1.0, 0.1):
+            found = effect(random(scale_d=scale), HORIZON)
+            findings.append(
+                f"{effect.__name__}, d drawn at {scale:g}: median {found.size:+.2f}, positive in "
+                f"{found.positive:.0%}, censored {found.censored.mean():.0%}"
+            )
+    scales = np.geomspace(0.02, 2, 13)
+    found = [cooperation(random(scale_d=float(scale)), HORIZON) for scale in scales]
+    shares = {
+        "positive in (share of draws)": [e.positive for e in found],
+        "median": [e.size for e in found],
+    }
+    for name, values in shares.items():
+        axes[0, 0].semilogx(scales, values, "o-", label=name)
+        numbers += points("cooperation over scale_d", name, scales, np.array(values))
+    axes[0, 0].axhline(0.5, color="grey", lw=0.8, ls=":")
+    axes[0, 0].set(
+        xlabel="initial scale of d", ylim=(-1.5, 1), title="cooperation: ln T(ICL alone) / T(both)"
+    )
+    axes[0, 0].legend(frameon=False)
+    for ax, effect, title in (
+        (axes[0, 1], circuit, "circuit: ln T(ICL alone) / T(ICL on it)"),
+        (axes[0, 2], late_start, "late start: ln learnt(late) / learnt(both)"),
+    ):
+        for scale in (1.0, 0.1):
+            effects = [effect(random(scale_d=scale), start, HORIZON) for start in STARTS]
+            sizes = np.array([e.size for e in effects])
+            ax.semilogx(STARTS, sizes, "o-", label=f"d drawn at {scale:g}")
+            numbers += points(effect.__name__, f"scale_d {scale:g}", np.array(STARTS, float), sizes)
+            findings += [
+                f"{e.name}, d drawn at {scale:g}: {e.size:+.2f}, positive in {e.positive:.0%}"
+                for e in effects
+            ]
+        ax.axhline(0, color="grey", lw=0.8, ls=":")
+        ax.set(xlabel="step of the CIWL-only run", title=title)
+        ax.legend(frameon=False)
+    maps = (
+        (Axis.between("alpha", 0.01, 1, n_map), Axis.between("scale_d", 0.05, 2, n_map)),
+        (Axis.between("mu1", 0, 0.4, n_map), Axis.between("initial_scale", 0.05, 1, n_map)),
+        (Axis.between("dim_d", 5, 320, n_map), Axis.between("scale_d", 0.05, 2, n_map)),
+    )
+    for ax, (x, y) in zip(axes[1], maps, strict=True):
+        _, positive = effect_map(cooperation, model, x, y, n_draws=n_draws // 2, horizon=HORIZON)
+        mesh = ax.pcolormesh(
+            x.values, y.values, positive, cmap="RdBu", vmin=0, vmax=1, shading="nearest"
+        )
+        ax.contour(x.values, y.values, positive, [0.5], colors="black", linewidths=1)
+        ax.set(
+            xlabel=x.parameter,
+            ylabel=y.parameter,
+            yscale="log",
+            xscale="log" if x.by_ratios else "linear",
+            title="cooperation positive in",
+        )
+        for row, value in enumerate(y.values):
+            numbers += [
+                ("map " + x.parameter, f"{y.parameter} {value:.4g}", float(a), float(b))
+                for a, b in zip(x.values, positive[row], strict=True)
+            ]
+        figure.colorbar(mesh, ax=ax, label="share of draws")
+    return FigureResult(
+        figure, numbers, {"title": TITLE, "n_draws": n_draws, "horizon": HORIZON}, findings
+    )

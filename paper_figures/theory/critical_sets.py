@@ -1,0 +1,82 @@
+"""Where the flow rests, what it leaves, and where it goes if it cannot rest."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coopetition import Draw, solve, two_strategies
+from coopetition.critical_points import CriticalSet, Kind, critical_sets, toleration
+from coopetition.draws import canonical_draw
+from coopetition.model import COMPETITION
+from coopetition.reduced import Reduced, project
+from paper_figures.published import published_draw
+from paper_figures.result import FigureResult, points
+
+TITLE = "critical sets: perturbed simulations, and the flight to infinity"
+SIZE = 1e-3  # of the perturbation, relative to the targets
+DIMS = {"a": 20, "b": 20, "c": 20, "d": 160}
+
+
+def perturbed(reduced: Reduced, each: CriticalSet, rng: np.random.Generator) -> Draw:
+    """A draw near a critical set."""
+    names = reduced.model.factors
+    u, w = (
+        {
+            f: x + SIZE * reduced.norms[f] * rng.standard_normal()
+            for f, x in zip(names, part, strict=True)
+        }
+        for part in (each.overlap, each.orthogonal)
+    )
+    return canonical_draw(DIMS, dict(reduced.norms), u, {f: abs(x) for f, x in w.items()})
+
+
+def draw() -> FigureResult:
+    """Loss above that of the set it started near, and the norms of mutual toleration."""
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    near_axes, far_axes = figure.subplots(1, 2)
+    numbers, findings = [], []
+    rng = np.random.default_rng(0)
+    model = two_strategies(mu1=0.0)
+    reduced, *_ = project(model, published_draw(7))
+    for each in critical_sets(reduced):
+        minimum = each.kind is Kind.MINIMUM
+        flow = solve(
+            model, perturbed(reduced, each, rng), method="flow", threshold=0.0, max_steps=10**5
+        )
+        rest = reduced.losses(each.overlap, each.orthogonal)["total"]
+        distance = np.abs(flow.losses["total"] - rest)
+        style = {"color": "#0072B2"} if minimum else {"color": "#D55E00", "lw": 0.8}
+        near_axes.loglog(flow.times + 1, distance + 1e-18, **style)
+        numbers += points("near", each.describe(), flow.times, distance)
+        findings.append(
+            f"{each.kind.name.lower()}: {each.describe()}: distance of the loss "
+            f"{distance[0]:.1e} -> {distance[-1]:.1e}"
+        )
+    near_axes.set(
+        xlabel="time + 1",
+        ylabel="|loss - loss on the set|",
+        ylim=(1e-12, None),
+        title="started near a minimum (blue), a saddle (red)",
+    )
+    model = two_strategies(mu2=0.05)
+    small = {name: 3 for name in DIMS}
+    norms, zero = dict.fromkeys(DIMS, 1.7), dict.fromkeys(DIMS, 0.0)
+    start = canonical_draw(small, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
+    flow = solve(model, start, method="flow", threshold=0.0, step=1e3, max_steps=10**6, rtol=1e-8)
+    late = toleration(flow.reduced)
+    t = np.geomspace(10, flow.times[-1], 60)
+    curves = {
+        "|b|": (np.abs(flow.overlap[1]), [late.shared(x) for x in t], 1 / 10),
+        "|a|": (np.abs(flow.overlap[0]), [late.own(x)[0] for x in t], -1 / 5),
+        "K": (flow.losses[COMPETITION], [late.competition(x) for x in t], -4 / 5),
+    }
+    for name, (values, predicted, exponent) in curves.items():
+        (line,) = far_axes.loglog(flow.times[1:], values[1:], label=f"{name} ~ t^{exponent:g}")
+        far_axes.loglog(t, predicted, "--", color=line.get_color())
+        numbers += points("toleration", name, flow.times[1:], values[1:])
+        numbers += points("toleration, predicted", name, t, np.array(predicted))
+        last = flow.times > flow.times[-1] / 100
+        slope = np.polyfit(np.log(flow.times[last]), np.log(values[last]), 1)[0]
+        findings.append(f"toleration: {name} ~ t^{slope:.4f}, predicted {exponent:g}")
+    far_axes.set(xlabel="time", title="mutual toleration (dashed: predicted)")
+    far_axes.legend(frameon=False)
+    return FigureResult(figure, numbers, {"title": TITLE}, findings)

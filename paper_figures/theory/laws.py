@@ -1,0 +1,48 @@
+"""What is kept: the balance, the budget, and how finite steps break them."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coopetition import solve, two_strategies
+from coopetition.laws import norm_laws
+from paper_figures.published import published_draw
+from paper_figures.result import FigureResult, points
+
+TITLE = "laws of the norms along the flow, and their drift under descent"
+STEPS = (1.0, 0.5, 0.25, 0.125)
+TIME = 2000.0
+TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
+
+
+def draw() -> FigureResult:
+    """Each law's quantity against what its rate makes of it; drift of descent by step size."""
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    flow_axes, step_axes = figure.subplots(1, 2)
+    model, start = two_strategies(), published_draw(7)
+    flow = solve(model, start, max_steps=16000, **TIGHT)  # type: ignore[arg-type]
+    numbers, findings = [], []
+    for check in flow.laws():
+        (line,) = flow_axes.plot(flow.times, check.values, label=check.law.name)
+        flow_axes.plot(flow.times[::15], check.expected[::15], ".", color=line.get_color())
+        numbers += points("flow", check.law.name, flow.times, check.values)
+        numbers += points("flow, by its law", check.law.name, flow.times, check.expected)
+        findings.append(f"{check.law.name}: kept by the flow to {check.drift:.1e}")
+    flow_axes.set(xlabel="time", ylabel="value (dots: by its law)", xscale="symlog", xlim=(0, None))
+    flow_axes.legend(frameon=False)
+    for law in norm_laws(model):
+        drifts = []
+        for step in STEPS:
+            descent = solve(model, start, step=step, max_steps=round(TIME / step))
+            u, w = list(descent.overlap), list(descent.orthogonal)
+            reduced = descent.reduced
+            value = law.value(reduced, u, w)
+            # the flow's law, summed over the steps: what is left is the term of second order
+            passed = step * (law.rate(reduced, u, w) * np.ones(len(value)))[:-1].sum()
+            drifts.append(abs(value[-1] - value[0] - passed))
+        order = np.polyfit(np.log(STEPS), np.log(drifts), 1)[0]
+        step_axes.loglog(STEPS, drifts, "o-", label=f"{law.name}: order {order:.3f}")
+        numbers += points("drift by step", law.name, np.array(STEPS), np.array(drifts))
+        findings.append(f"{law.name}: drift of descent by time {TIME:g} is of order {order:.3f}")
+    step_axes.set(xlabel="step size", ylabel=f"distance from the flow's law at time {TIME:g}")
+    step_axes.legend(frameon=False)
+    return FigureResult(figure, numbers, {"title": TITLE}, findings)

@@ -1,0 +1,35 @@
+"""What moves: two numbers a factor."""
+
+from matplotlib.figure import Figure
+
+from coopetition.plot import plot_losses, plot_state
+from coopetition.timescales import after_collapse
+from paper_figures.published import solve_published
+from paper_figures.result import FigureResult, points
+
+TITLE = "order parameters of the published draw of seed 7"
+
+
+def draw() -> FigureResult:
+    """Losses and state against time on a logarithmic axis, with the end of the collapse marked."""
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    loss_axes, state_axes = figure.subplots(1, 2)
+    trajectory = solve_published()
+    plot_losses(trajectory, ax=loss_axes)
+    plot_state(trajectory, ax=state_axes)
+    collapse = after_collapse(trajectory).time
+    for ax in (loss_axes, state_axes):
+        ax.axvline(collapse, color="grey", lw=0.8, ls=":")
+        ax.set(xscale="symlog", xlim=(0, None))
+    loss_axes.set(yscale="log", ylim=(1e-3, None))
+    state_axes.legend(frameon=False, ncols=2, fontsize="x-small", loc="center left")
+    kept = slice(None, None, 20)
+    t = trajectory.times[kept]
+    numbers = []
+    for name, values in trajectory.losses.items():
+        numbers += points("losses", name, t, values[kept])
+    for k, name in enumerate(trajectory.model.factors):
+        numbers += points("state", f"u_{name}", t, trajectory.overlap[k, kept])
+        numbers += points("state", f"w_{name}", t, trajectory.orthogonal[k, kept])
+    findings = [*trajectory.summary().splitlines(), f"collapse ends at {collapse:.0f}"]
+    return FigureResult(figure, numbers, {"title": TITLE} | trajectory.to_dict(), findings)

@@ -1,0 +1,62 @@
+"""Fates over parameters: simulated, and by the slow system."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coopetition.model import two_strategies
+from coopetition.phases import Axis, Fate, PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.plot import plot_boundaries, plot_phases
+from paper_figures.result import FigureResult
+
+TITLE = "phase diagrams over alpha, mu1 and the initial size of d"
+SEED = 1
+
+
+def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult:
+    """Random draws over two pairs of parameters, and one draw with predicted boundaries."""
+    figure = Figure(figsize=(15, 5.5), layout="constrained")
+    model = two_strategies()
+
+    def axis(parameter: str, size: int) -> Axis:
+        ends = {"alpha": (1e-3, 1.0), "mu1": (0.0, 0.2), "scale_d": (0.1, 2.0)}
+        return Axis.between(parameter, *ends[parameter], size)
+
+    alpha, mu1, scale = (axis(name, n) for name in ("alpha", "mu1", "scale_d"))
+    many = phase_diagram(model, alpha, mu1, n_draws=n_draws)
+    sizes = phase_diagram(model, alpha, scale, n_draws=n_draws)
+    one = phase_diagram(model, alpha, mu1, n_draws=1, seed=SEED)
+    few = [axis(name, n_predicted) for name in ("alpha", "mu1")]
+    predicted = predicted_diagram(model, *few, seed=SEED)
+    coarse = phase_diagram(model, *few, n_draws=1, seed=SEED)
+    agree = float((predicted.fates == coarse.fates).mean())
+    axes = figure.subplots(1, 3)
+    titles = (f"{n_draws} random draws", f"{n_draws} random draws", "one draw; lines: predicted")
+    for ax, diagram, title in zip(axes, (many, sizes, one), titles, strict=True):
+        plot_phases(diagram, ax=ax)
+        ax.set_title(title)
+    plot_boundaries(predicted, ax=axes[2])
+    numbers = [
+        row
+        for panel, diagram in (
+            ("draws", many),
+            ("sizes", sizes),
+            ("one", one),
+            ("predicted", predicted),
+        )
+        for row in _rows(panel, diagram)
+    ]
+    findings = [
+        *many.summary().splitlines(),
+        f"one draw: the slow system tells the fate at {agree:.1%} of {coarse.fates.size} points",
+    ]
+    return FigureResult(figure, numbers, {"title": TITLE, "many": many.to_dict()}, findings)
+
+
+def _rows(panel: str, diagram: PhaseDiagram) -> list[tuple[str, str, float, float]]:
+    """Each point's most frequent fate, under its name."""
+    share = np.stack([diagram.probability(fate) for fate in Fate]).argmax(0)
+    return [
+        (panel, list(Fate)[share[row, column]].name.lower(), float(x), float(y))
+        for row, y in enumerate(diagram.y.values)
+        for column, x in enumerate(diagram.x.values)
+    ]

@@ -1,0 +1,76 @@
+"""Times of emergence and takeover: predicted from the state after the collapse, and simulated."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from coopetition import random_draw, solve, two_strategies
+from coopetition.progress import ProgressReport
+from coopetition.timescales import after_collapse, escape_time, slow_times
+from paper_figures.result import FigureResult, points
+
+TITLE = "times predicted from the state after the collapse, against simulation"
+HORIZON = 10**6
+
+
+def measure(n_draws: int) -> dict[str, np.ndarray]:
+    """Times counted from the end of the collapse, (n_draws,); NaN where nothing happens."""
+    rows = []
+    with ProgressReport("times", n_draws, "draws") as progress:
+        for seed in range(n_draws):
+            flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=HORIZON)
+            state, events = after_collapse(flow), flow.events()
+            slow = slow_times(flow.reduced, state)
+            rows.append(
+                [
+                    events.emergence,
+                    events.takeover,
+                    slow.emergence,
+                    slow.takeover,
+                    state.time + escape_time(flow.reduced, state),
+                ]
+            )
+            rows[-1] = [(np.nan if t is None else t) - state.time for t in rows[-1]]
+            progress.advance()
+    names = ("emergence", "takeover", "slow emergence", "slow takeover", "escape")
+    return dict(zip(names, np.array(rows).T, strict=True))
+
+
+def compare(name: str, measured: np.ndarray, predicted: np.ndarray) -> str:
+    """Median and 90th percentile of the relative error, and the rank correlation."""
+    known = np.isfinite(measured) & np.isfinite(predicted) & (measured > 0)
+    error = np.abs(predicted[known] / measured[known] - 1)
+    rank, _ = spearmanr(measured[known], predicted[known])
+    missed = int((np.isfinite(measured) != np.isfinite(predicted)).sum())
+    return (
+        f"{name}: n {known.sum()}, relative error median {np.median(error):.2%}, 90 % "
+        f"{np.percentile(error, 90):.1%}, rank correlation {rank:.4f}; {missed} happen in one alone"
+    )
+
+
+def draw(n_draws: int = 500) -> FigureResult:
+    """Scatter of predicted against measured, for three predictions."""
+    times = measure(n_draws)
+    came = np.isfinite(times["emergence"]) & (times["takeover"] > times["emergence"])
+    after = {key: np.where(came, times[key], np.nan) for key in ("takeover", "slow takeover")}
+    panels: list[tuple[str, np.ndarray, np.ndarray]] = [
+        ("emergence: slow system", times["emergence"], times["slow emergence"]),
+        ("takeover after emergence: slow system", after["takeover"], after["slow takeover"]),
+        (
+            "from emergence to takeover: slow system",
+            after["takeover"] - times["emergence"],
+            after["slow takeover"] - times["slow emergence"],
+        ),
+        ("emergence: closed form", times["emergence"], times["escape"]),
+    ]
+    figure = Figure(figsize=(16, 4.2), layout="constrained")
+    numbers, findings = [], []
+    for ax, (name, measured, predicted) in zip(figure.subplots(1, 4), panels, strict=True):
+        ax.loglog(measured, predicted, ".", ms=3)
+        ends = [np.nanmin(measured), np.nanmax(measured)]
+        ax.loglog(ends, ends, color="grey", lw=0.8)
+        ax.set(xlabel="simulated, from the collapse's end", ylabel="predicted")
+        ax.set_title(name, fontsize="medium")
+        numbers += points(name, "draws", measured, predicted)
+        findings.append(compare(name, measured, predicted))
+    return FigureResult(figure, numbers, {"title": TITLE, "n_draws": n_draws}, findings)

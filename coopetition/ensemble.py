@@ -163,8 +163,7 @@ def descend_ensemble(
     waits = np.diff(steps, prepend=0)
     if not (len(steps) and steps.dtype.kind == "i" and (waits >= 0).all()):
         raise UsageError("samples_at must be ascending whole numbers of at least 0")
-    if not (np.isfinite(step) and step > 0):
-        raise UsageError(f"step is {step}; choose a finite number above 0")
+    check_step(step)
     model, n = ensemble.model, ensemble.n
     kernel = descent_kernel(_structure(model))
     state = in_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
@@ -179,6 +178,12 @@ def descend_ensemble(
         end[: len(model.factors)],
         end[len(model.factors) :],
     )
+
+
+def check_step(step: float) -> None:
+    """Raise `UsageError` if descent cannot take steps of this size."""
+    if not (np.isfinite(step) and step > 0):
+        raise UsageError(f"step is {step}; choose a finite number above 0")
 
 
 def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:

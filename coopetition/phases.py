@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from coopetition.critical_points import CriticalSet, Kind, Place, critical_sets, theorem_holds
 from coopetition.dynamics import solve
-from coopetition.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
+from coopetition.ensemble import (
+    Ensemble,
+    check_step,
+    descend_ensemble,
+    random_ensemble,
+    sample_steps,
+)
 from coopetition.errors import UsageError, UserError
 from coopetition.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.model import CIWL, ICL, Model, named_dims
@@ -285,10 +291,12 @@ def phase_diagram(
     """
     if n_draws < 1 or n_steps < 1:
         raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
+    check_step(step)
     if x.parameter == y.parameter:
         raise UsageError(f"both axes are {x.parameter}; choose two parameters")
     lengths = named_dims(model) if dims is None else dims
-    points = [(yk, xk) for yk in y.values for xk in x.values]
+    points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
+    ensemble_at(model, lengths, 1, seed, points[0])  # a mistake shows before the work begins
     at = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
@@ -296,8 +304,8 @@ def phase_diagram(
         for first in range(0, len(points), n_points):
             problems = Ensemble.joined(
                 [
-                    ensemble_at(model, lengths, n_draws, seed, {x.parameter: xk, y.parameter: yk})
-                    for yk, xk in points[first : first + n_points]
+                    ensemble_at(model, lengths, n_draws, seed, point)
+                    for point in points[first : first + n_points]
                 ]
             )
             run = descend_ensemble(problems, at, step=step)

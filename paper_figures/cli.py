@@ -109,9 +109,9 @@ def list_command(arguments: list[str]) -> None:
     if arguments:
         raise UsageError(f"--list takes no arguments; got {' '.join(arguments)}")
     for number, module in (FROM_RUNS | OF_THE_TOY).items():
-        print(f"coopetition {number:2}   {module.TITLE}")
+        print(f"coopetition {module.TITLE}")
     for number, module in THEORY.items():
-        print(f"theory {number:2}        {number}: {module.TITLE}")
+        print(f"theory {number}: {module.TITLE}")
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {

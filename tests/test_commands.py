@@ -82,6 +82,7 @@ def test_solve_takes_any_named_model():
     assert "--dims has 2 numbers" in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_published_draws_of_both_kinds_are_solved(tmp_path):
     """The two commands for all 12 seeds, on a file of the form that the draws are given in."""
     arrays = {}

@@ -108,7 +108,7 @@ def list_command(arguments: list[str]) -> None:
     """List the figures that can be drawn."""
     if arguments:
         raise UsageError(f"--list takes no arguments; got {' '.join(arguments)}")
-    for number, module in (FROM_RUNS | OF_THE_TOY).items():
+    for module in (FROM_RUNS | OF_THE_TOY).values():
         print(f"coopetition {module.TITLE}")
     for number, module in THEORY.items():
         print(f"theory {number}: {module.TITLE}")

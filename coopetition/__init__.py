@@ -8,7 +8,8 @@ symbolic     the same in sympy;  derivation, theorems: the theory as a document 
 laws         what is conserved, or changes in a known way
 stability    Hessian, spectrum, largest stable step;  critical_points: where the flow can rest
 ensemble     many problems at once, compiled (kernels)
-phases       fates, phase diagrams;  timescales: collapse, plateau, takeover
+fates        what becomes of ICL and CIWL;  phases: diagrams over two parameters
+timescales   collapse, plateau, takeover
 interventions  what CIWL does to ICL, as numbers
 compare      loss curves of real runs, and the model fitted to them
 """

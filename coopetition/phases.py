@@ -1,22 +1,16 @@
-"""Fates: what becomes of ICL and CIWL, from curves and from theory, and where in parameter space.
-
-A strategy counts as learnt where its loss is below half of what it is unlearnt.
-"""
+"""Phase diagrams: fates of many trajectories over two parameters, simulated and predicted."""
 
 import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.critical_points import CriticalSet, Kind, Place, critical_sets, theorem_holds
 from coopetition.dynamics import solve
 from coopetition.ensemble import (
     Ensemble,
@@ -26,100 +20,15 @@ from coopetition.ensemble import (
     sample_steps,
 )
 from coopetition.errors import UsageError, UserError
+from coopetition.fates import FATES, Fate, tell_fates
 from coopetition.files import NOT_AN_ARCHIVE, write_npz
-from coopetition.model import CIWL, ICL, Model, named_dims
+from coopetition.model import Model, named_dims
 from coopetition.progress import ProgressReport
-from coopetition.reduced import Reduced
 from coopetition.timescales import Times, after_collapse, slow_times
-from coopetition.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 N_SAMPLES = 500  # of a trajectory, by which its fate is told
 CHUNK = 2048  # problems whose curves are in memory at once
-
-
-class Fate(Enum):
-    """What becomes of the two strategies; the value is the sentence for the reader."""
-
-    NEVER = "neither was learnt in the given time"
-    ICL_PERSISTENT = "ICL was learnt and stays"
-    ICL_TRANSIENT = "ICL was learnt and faded"
-    CIWL_ONLY = "CIWL was learnt, ICL never"
-    COEXISTENCE = "both are learnt in the end"
-    DIVERGED = "descent diverged; lower the step size"
-
-
-FATES = list(Fate)
-
-
-def tell_fates(losses: dict[str, Array], unlearnt: dict[str, Any]) -> NDArray[np.int8]:
-    """Index in `FATES` for curves (n_samples, n) of many trajectories.
-
-    unlearnt : each mechanism's loss when nothing is learnt, one number or (n,)
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        icl, ciwl = (
-            losses[name] < unlearnt[name] / 2
-            if name in losses
-            else np.zeros(losses["total"].shape, bool)
-            for name in (ICL, CIWL)
-        )
-    told = [
-        (~np.isfinite(losses["total"][-1]), Fate.DIVERGED),
-        (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
-        (icl[-1], Fate.ICL_PERSISTENT),
-        (icl.any(0), Fate.ICL_TRANSIENT),
-        (ciwl.any(0), Fate.CIWL_ONLY),
-    ]
-    return np.select(
-        [where for where, _ in told],
-        [FATES.index(fate) for _, fate in told],
-        FATES.index(Fate.NEVER),
-    ).astype(np.int8)
-
-
-def fate(trajectory: Trajectory) -> Fate:
-    """The fate of one trajectory, from every one of its samples."""
-    curves = {name: values[:, None] for name, values in trajectory.losses.items()}
-    return FATES[tell_fates(curves, trajectory.reduced.unlearnt())[0]]
-
-
-def possible_fates(model: Model) -> frozenset[Fate]:
-    """What theory allows for long times, from almost every draw (`critical_points`).
-
-    The flow ends on a minimum; without one, it runs to infinity with every mechanism learnt.
-    Which of several minima, and whether ICL came first where it is not to stay, is the draw's.
-    Raises `UsageError` where the theorem's conditions do not hold.
-    """
-    if not theorem_holds(model):
-        raise UsageError("the critical points of this model are not known; simulate its fates")
-    reduced = Reduced(model, dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0))
-    minima = [each for each in critical_sets(reduced) if each.kind is Kind.MINIMUM]
-    names = [m.name for m in model.mechanisms]
-    fates: set[Fate] = set()
-    for icl, ciwl in [(True, CIWL in names)] if not minima else _ends(model, minima):
-        if icl:
-            fates.add(Fate.COEXISTENCE if ciwl else Fate.ICL_PERSISTENT)
-        else:
-            fates |= {Fate.ICL_TRANSIENT} | ({Fate.CIWL_ONLY} if CIWL in names else set())
-            fates |= set() if ciwl else {Fate.NEVER}
-    return frozenset(fates)
-
-
-def _ends(model: Model, minima: list[CriticalSet]) -> Iterator[tuple[bool, bool]]:
-    """Whether ICL and CIWL are learnt at the end, in every way that the minima leave open."""
-    for each in minima:
-        yield from itertools.product(_learnt(model, each, ICL), _learnt(model, each, CIWL))
-
-
-def _learnt(model: Model, minimum: CriticalSet, name: str) -> tuple[bool, ...]:
-    factors = next((m.factors for m in model.mechanisms if m.name == name), None)
-    if factors is None:
-        return (False,)
-    if name in minimum.learnt:
-        return (True,)
-    shut = any(minimum.places[f] in (Place.ZERO, Place.ORTHOGONAL) for f in factors)
-    return (False,) if shut else (False, True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coopetition.errors import UsageError
+from coopetition.fates import Fate
 from coopetition.files import write_bytes
 from coopetition.model import CIWL, ICL
-from coopetition.phases import Fate, PhaseDiagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from coopetition.compare.curves import Curves
     from coopetition.compare.estimate import Fit
+    from coopetition.phases import PhaseDiagram
     from coopetition.trajectory import Trajectory
 
 # Okabe-Ito, safe for colour-blind readers; the same strategy has the same colour everywhere
@@ -108,7 +109,7 @@ FATE_COLOURS = {
 }
 
 
-def plot_phases(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
+def plot_phases(diagram: "PhaseDiagram", *, ax: "Axes | None" = None) -> "Axes":
     """The most frequent fate at each point: its colour, the stronger the larger its share."""
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
@@ -143,7 +144,7 @@ def plot_phases(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def plot_boundaries(diagram: PhaseDiagram, *, ax: "Axes | None" = None) -> "Axes":
+def plot_boundaries(diagram: "PhaseDiagram", *, ax: "Axes | None" = None) -> "Axes":
     """Lines between the most frequent fates, to lay over another diagram of the same axes."""
     ax = new_axes(ax)
     first = np.stack([diagram.probability(fate) for fate in Fate]).argmax(0)

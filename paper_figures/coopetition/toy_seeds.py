@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coopetition import Trajectory
+from coopetition.fates import fate
 from coopetition.model import COMPETITION, ICL
-from coopetition.phases import fate
 from coopetition.plot import COLOURS, LABELS
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, points

@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from coopetition.fates import Fate
 from coopetition.model import two_strategies
-from coopetition.phases import Axis, Fate, PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.phases import Axis, PhaseDiagram, phase_diagram, predicted_diagram
 from coopetition.plot import plot_boundaries, plot_phases
 from paper_figures.result import FigureResult
 

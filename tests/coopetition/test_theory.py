@@ -13,6 +13,7 @@ from coopetition.derivation import Derivation
 from coopetition.draws import canonical_draw
 from coopetition.ensemble import descend_ensemble, random_ensemble, sample_steps
 from coopetition.errors import UsageError, UserError
+from coopetition.fates import FATES, Fate, fate, possible_fates, tell_fates
 from coopetition.files import write_npz
 from coopetition.interventions import (
     circuit,
@@ -32,17 +33,12 @@ from coopetition.model import (
     three_strategies,
 )
 from coopetition.phases import (
-    FATES,
     Axis,
-    Fate,
     PhaseDiagram,
     ensemble_at,
-    fate,
     grid_of,
     phase_diagram,
-    possible_fates,
     predicted_diagram,
-    tell_fates,
 )
 from coopetition.reduced import project
 from coopetition.stability import hessian, spectrum

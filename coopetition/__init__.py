@@ -7,7 +7,8 @@ reduced      the exact reduction that solve() uses;  vectors: the definition, it
 symbolic     the same in sympy;  derivation, theorems: the theory as a document with proofs
 laws         what is conserved, or changes in a known way
 stability    Hessian, spectrum, largest stable step;  critical_points: where the flow can rest
-ensemble     many problems at once, compiled (kernels)
+toleration   where it goes if it cannot
+ensemble     many problems at once, compiled (kernels);  parameters: axes and points by name
 fates        what becomes of ICL and CIWL;  phases: diagrams over two parameters
 timescales   collapse, plateau, takeover
 interventions  what CIWL does to ICL, as numbers

@@ -13,6 +13,7 @@ from coopetition.commands import parse, print_json, run_command
 from coopetition.draws import random_draw, read_draw
 from coopetition.dynamics import Method, solve
 from coopetition.errors import UsageError
+from coopetition.files import check_file
 from coopetition.model import Model, named_dims, named_model
 from coopetition.plot import check_picture, save_axes
 
@@ -62,6 +63,7 @@ def solve_command(arguments: list[str]) -> None:
     """Solve a model: when does ICL emerge, peak and fade?"""
     flags = parse(SolveFlags, arguments, prog="coopetition solve")
     check_picture(flags.plot)
+    check_file(flags.out)
     given = {name: getattr(flags, name) for name in ("alpha", "mu1", "mu2", "mu3")}
     numbers = {name: value for name, value in given.items() if value is not None}
     model = named_model(flags.model, **numbers)
@@ -157,8 +159,10 @@ def phases_command(arguments: list[str]) -> None:
     """Draw a phase diagram: what becomes of ICL over two parameters."""
     flags = parse(PhasesFlags, arguments, prog="coopetition phases")
     check_picture(flags.plot)
+    check_file(flags.out)
     model = named_model(flags.model)
-    from coopetition.phases import Axis, grid_of, phase_diagram
+    from coopetition.parameters import Axis
+    from coopetition.phases import grid_of, phase_diagram
     from coopetition.plot import plot_phases
 
     for name in ("draws", "cells"):
@@ -219,6 +223,7 @@ def fit_command(arguments: list[str]) -> None:
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
     check_picture(flags.plot)
+    check_file(flags.out)
     curves = read_curves(flags.curves, flags.metric).select(tuple(OBSERVED)).between(flags.from_)
     result = fit(curves, seed=flags.seed, n_starts=flags.starts)
     if flags.out is not None:

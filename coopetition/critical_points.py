@@ -12,8 +12,10 @@ the two conditions.  What is left is a finite list: which mechanisms are learnt,
 factor outside them whether it is zero, at right angles to its target, or free.  `critical_sets`
 tries them all.
 
-Caveat: pulls of two mechanisms on one factor can cancel each other where there is no competition
-(alpha = 0); such unlearnt saddles are not listed.
+Caveats: pulls of two mechanisms on one factor can cancel each other unless the two compete; such
+unlearnt points are not listed (`list_is_complete`).  Kind and spectrum are those of a point of a
+set in general position; a wide set holds narrower ones at which the Hessian has more zeros (the
+origin, in the end).
 """
 
 import itertools
@@ -23,8 +25,9 @@ from enum import Enum
 
 import numpy as np
 
+from coopetition.errors import UsageError
 from coopetition.laws import norm_laws
-from coopetition.model import CIWL, COMPETITION, ICL, Model
+from coopetition.model import Cost, Mechanism, Model
 from coopetition.reduced import Numbers, Reduced
 from coopetition.stability import Spectrum, spectrum
 
@@ -87,16 +90,19 @@ class CriticalSet:
 
 
 def critical_sets(reduced: Reduced) -> list[CriticalSet]:
-    """Every critical set of a problem, minima first; each is listed at its widest.
+    """Every critical set of one problem, minima first; each is listed at its widest.
 
-    Candidates are kept if the gradient vanishes at a point of general position on them.
+    Candidates are kept if the gradient is exactly zero at a point of general position on them.
+    Raises `UsageError` for a model with clamped factors: those rest anywhere.
     """
     model = reduced.model
+    if 0 in model.rates:
+        raise UsageError("the model has clamped factors, which rest anywhere; free them")
     found: list[CriticalSet] = []
     # from wide to narrow, so that a set which lies in a wider one is left out
     for learnt in _closed_subsets(model):
         used = {f for m in model.mechanisms if m.name in learnt for f in m.factors}
-        for places in _assignments(model, used):
+        for places in _assignments(reduced, used):
             if any(_lies_in(places, wider.places) for wider in found):
                 continue
             u, w = _point(reduced, places)
@@ -116,13 +122,19 @@ def _closed_subsets(model: Model) -> Iterator[frozenset[str]]:
                 yield names
 
 
-def _assignments(model: Model, learnt: set[str]) -> Iterator[dict[str, Place]]:
-    outside = [f for f in model.factors if f not in learnt]
-    wide_to_narrow = (Place.FREE, Place.ORTHOGONAL, Place.ZERO)
-    choices = itertools.product(wide_to_narrow, repeat=len(outside))
+def _assignments(reduced: Reduced, learnt: set[str]) -> Iterator[dict[str, Place]]:
+    """Places of all factors, those outside `learnt` in every way, from wide to narrow."""
+    outside = [f for f in reduced.model.factors if f not in learnt]
+    options = [
+        (Place.FREE, Place.ORTHOGONAL, Place.ZERO)
+        if reduced.dims[f] > 1
+        else (Place.FREE, Place.ZERO)
+        for f in outside
+    ]
+    choices = itertools.product(*options)
     for chosen in sorted(choices, key=lambda places: -sum(place.value for place in places)):
         places = dict(zip(outside, chosen, strict=True))
-        yield {f: places.get(f, Place.LEARNT) for f in model.factors}
+        yield {f: places.get(f, Place.LEARNT) for f in reduced.model.factors}
 
 
 def _lies_in(places: dict[str, Place], wider: dict[str, Place]) -> bool:
@@ -146,10 +158,8 @@ def _point(reduced: Reduced, places: dict[str, Place]) -> tuple[Numbers, Numbers
 
 
 def _rests(reduced: Reduced, u: Numbers, w: Numbers) -> bool:
-    """Does the gradient vanish, to rounding of the terms that it is a sum of?"""
-    slope_u, slope_w = reduced.gradient(u, w)
-    size = max(1.0, reduced.losses(u, w)["total"], *reduced.norms.values())
-    return float(np.abs(slope_u + slope_w).max()) <= 1e-13 * size
+    """Does the gradient vanish?  Exactly: its terms are products with a zero, or P - S = 0."""
+    return not np.any(reduced.gradient(u, w))
 
 
 def _dimension(reduced: Reduced, learnt: frozenset[str], places: dict[str, Place]) -> int:
@@ -163,18 +173,19 @@ def _dimension(reduced: Reduced, learnt: frozenset[str], places: dict[str, Place
 
 
 def theorem_holds(model: Model) -> bool:
-    """Are the critical points of the model those of `critical_sets`, by the argument above?
+    """Is each mechanism learnt to the end, or not at all, at a critical point?
 
     It needs a law of the norms with a positive weight on every cost (of those whose strength is not
-    0), and mechanisms whose rows in the incidence are independent.
+    0), mechanisms whose rows in the incidence are independent, none within another, and no clamps.
     """
     from scipy.optimize import linprog
 
-    moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]
-    rows = np.array([[f in m.factors for f in moving] for m in model.mechanisms], float)
-    if np.linalg.matrix_rank(rows) < len(rows):
+    parts = [set(m.factors) for m in model.mechanisms]
+    nested = any(a < b for a, b in itertools.permutations(parts, 2))
+    rows = np.array([[f in part for f in model.factors] for part in parts], float)
+    if 0 in model.rates or nested or np.linalg.matrix_rank(rows) < len(rows):
         return False
-    costs = [cost.name for cost in model.costs if cost.strength > 0]
+    costs = [cost.name for cost in _active_costs(model)]
     laws = norm_laws(model)
     if not costs or not laws:
         return not costs
@@ -184,41 +195,24 @@ def theorem_holds(model: Model) -> bool:
     return found.status == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Toleration:
-    """Where the flow goes when both mechanisms have an irreducible error and compete.
+def list_is_complete(model: Model) -> bool:
+    """Does `critical_sets` list them all?  If so, no pulls of unlearnt mechanisms can cancel.
 
-    Then nothing but the unlearnt saddles is critical, and the flow runs to infinity with both
-    learnt: with q = |b|^2 = |c|^2 large, a = S1/q and d = S2/q, and the budget law becomes
-
-        dq/dt = 8 alpha K = 4 alpha S1^2 S2^2 / (N12 q^4).
-
-    Hence q^5 = 20 alpha S1^2 S2^2 t / N12: |b| grows as t^(1/10), |a| and |d| shrink as t^(-1/5),
-    K as t^(-4/5).  For `two_strategies` with its published rates.
+    Besides `theorem_holds` it needs a positive cost between any two mechanisms that share a factor.
     """
-
-    q5_per_time: float
-    target1: float
-    target2: float
-    size: float
-
-    def shared(self, t: float) -> float:
-        """|b| = |c| at a late time."""
-        return (self.q5_per_time * t) ** 0.1
-
-    def own(self, t: float) -> tuple[float, float]:
-        """|a| and |d| at a late time."""
-        q = self.shared(t) ** 2
-        return self.target1 / q, self.target2 / q
-
-    def competition(self, t: float) -> float:
-        """K at a late time."""
-        a, d = self.own(t)
-        return (a * d) ** 2 / (2 * self.size)
+    return theorem_holds(model) and all(
+        any(_joins(cost, a, b) for cost in _active_costs(model))
+        for a, b in itertools.combinations(model.mechanisms, 2)
+        if set(a.factors) & set(b.factors)
+    )
 
 
-def toleration(reduced: Reduced) -> Toleration:
-    """The late flow of `two_strategies` with alpha, mu1 and mu2 above 0."""
-    icl, ciwl = reduced.targets[ICL], reduced.targets[CIWL]
-    alpha, size = reduced.strengths[COMPETITION], reduced.sizes[COMPETITION]
-    return Toleration(20 * alpha * (icl * ciwl) ** 2 / size, icl, ciwl, size)
+def _active_costs(model: Model) -> list[Cost]:
+    return [cost for cost in model.costs if cost.strength > 0]
+
+
+def _joins(cost: Cost, a: Mechanism, b: Mechanism) -> bool:
+    """Is one end of the cost in `a` and the other in `b`, neither in both?"""
+    own_a, own_b = set(a.factors) - set(b.factors), set(b.factors) - set(a.factors)
+    x, y = cost.factors
+    return (x in own_a and y in own_b) or (y in own_a and x in own_b)

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import sympy as sp
 
-from coopetition.critical_points import critical_sets, theorem_holds
+from coopetition.critical_points import critical_sets, list_is_complete, theorem_holds
 from coopetition.laws import NormLaw, norm_laws
-from coopetition.model import Model, two_strategies
+from coopetition.model import Model, is_two_strategies
 from coopetition.reduced import Reduced
 from coopetition.spelling import TIME, Spelling
 from coopetition.symbolic import Expression, Statement, Symbolic
@@ -20,17 +20,17 @@ from coopetition.theorems import TWO_STRATEGIES
 HEADING = """\
 # The theory of the minimal model
 
-Written by `coopetition derive {name} --latex`. Every equation is a sympy object that is proved when
-this page is written: its two sides are expanded and subtracted.
+Written by `coopetition derive {name} --latex`. Every equation with a name is a sympy object that is
+proved when this page is written: its two sides are expanded and subtracted.
 """
 
 MODEL = r"""
-With targets $x^*$, a mechanism's loss $L_m$ is half the mean squared error of its tensor, and a
-cost $K$ half the mean square of $x \otimes y$ over all entries. $\mu_m$ is a mechanism's
-irreducible error, $\alpha$ the strength of a cost. For a factor $x$ of length $N_x$ let
-$n_x = |x^*|$, $u_x = x \cdot x^* / n_x$ (its overlap), $w_x = |x - u_x x^* / n_x|$ (its orthogonal
-part) and $R_x = u_x^2 + w_x^2$. For a mechanism or cost, $S$ is the product of its factors' $n_x$,
-and $N$ that of their lengths.
+With targets $x^*$, a mechanism's loss $L_m$ is half the {convention} of the squared errors of its
+tensor, and a cost $K$ half the {convention} of the squares of $x \otimes y$, over all entries.
+$\mu_m$ is a mechanism's irreducible error, $\alpha$ the strength of a cost. For a factor $x$ of
+length $N_x$ let $n_x = |x^*|$, $u_x = x \cdot x^* / n_x$ (its overlap), $w_x = |x - u_x x^* / n_x|$
+(its orthogonal part) and $R_x = u_x^2 + w_x^2$. For a mechanism or cost, $S$ is the product of its
+factors' $n_x$, and $N$ {size}.
 """
 
 REDUCTION = r"""
@@ -38,32 +38,33 @@ The gradient of a factor lies in the plane of the factor and its target, so the 
 keeps its direction, and $(u_x, w_x)$ are all that moves: two numbers a factor, for every finite
 step of descent as for the flow. (A step may make $w_x$ negative: a reflection.) The slopes below
 are those that the code computes with, and are proved to be the derivatives of the losses above,
-which in turn are proved to be the definition, written out entry by entry.
+which in turn are proved to be the definition, written out entry by entry for vectors of two
+entries: by rotation that is the plane of any $x$ and $x^*$.
 """
 
 FLOW = r"""
-Gradient flow is $\dot x = -r_x\, \partial L / \partial x$ with a rate $r_x$ for each factor (1
-unless it is given; 0 clamps the factor). Descent with step $h$ moves by $h$ times the same
-velocity. Two quantities are monotone along the flow.
+Gradient flow is $\dot x = -r_x \partial L / \partial x$ with a rate $r_x$ for each factor (1 unless
+it is given; 0 clamps the factor). Descent with step $h$ moves by $h$ times the same velocity. Two
+quantities are monotone along the flow.
 """
 
 LAWS = r"""
 Moving a factor along itself rescales a mechanism, and it does so whichever factor of the mechanism
 it is. So $x \cdot \partial L/\partial x$ has the same part from a mechanism for all of its factors,
-and weights $c_x$ that add up to zero over every mechanism leave the costs alone: with
-$Q = \sum_x c_x R_x / r_x$,
+and weights $c_x$ that add up to zero over every mechanism leave the costs alone. Summing over the
+factors that move (clamped ones carry no weight), with $Q = \sum_x c_x R_x / r_x$,
 
 $$
 \dot Q = -4 \sum_k \alpha_k K_k \sum_{x \in k} c_x .
 $$
 
-All laws of this kind form the null space of the mechanism-factor incidence; a basis of it follows.
-Descent obeys the same law with one more term of second order in the step and none beyond it, so its
-drift from the flow's law is of first order in $h$ over a given time.
+All laws of this kind (there may be others) form the null space of the mechanism-factor incidence; a
+basis of it follows. Descent obeys the same law with one more term of second order in the step and
+none beyond it, so its drift from the flow's law is of first order in $h$ over a given time.
 """
 
 CRITICAL = r"""
-Let $T_m = \prod_{k \ne m} (L_k + \mu_k)\, (R_m - S_m P_m) / N_m$ with $P_m = \prod u_x$ and
+Let $T_m = \prod_{k \ne m} (L_k + \mu_k) (R_m - S_m P_m) / N_m$ with $P_m = \prod u_x$ and
 $R_m = \prod R_x$. At a critical point $x \cdot \partial L / \partial x = 0$ for each $x$, that is
 
 $$
@@ -81,8 +82,9 @@ the mechanism is zero, $R_m = P_m^2$ and $P_m$ is $0$ or $S_m$. If one is not, i
 $\partial L / \partial w_x$ is a sum of terms of one sign times $w_x$, so the product of the other
 $R$ is zero, and $P_m = 0$. $\square$
 
-What is left is finite: which mechanisms are learnt, and whether each factor outside them is zero,
-at right angles to its target, or free.
+What is left is which mechanisms are learnt, and where the factors outside them are: zero, at right
+angles to their targets, or free. That list is complete if a positive cost joins any two mechanisms
+that share a factor; else their pulls on it can cancel, at further unlearnt points.
 """
 
 
@@ -113,7 +115,7 @@ class Derivation:
             Section("Laws", LAWS, self._laws()),
             Section("Critical points", CRITICAL + self._critical_sets(), []),
         ]
-        if _parts(self.model) == _parts(two_strategies()):
+        if is_two_strategies(self.model):
             sections += [
                 Section(title, prose, list(statements(self._symbolic)))
                 for title, prose, statements in TWO_STRATEGIES
@@ -153,9 +155,13 @@ class Derivation:
         )
         pairs = ", ".join(f"${_outer(c.factors)}$ (*{c.name}*)" for c in model.costs)
         costs = f" Costs of being active together: {pairs}." if model.costs else ""
-        return f"Factors ${', '.join(model.factors)}$ are vectors; {mechanisms}.{costs}\n{MODEL}"
+        size = "that of their lengths" if model.convention == "mean" else "is 1"
+        prose = MODEL.replace("{convention}", model.convention).replace("{size}", size)
+        return f"Factors ${', '.join(model.factors)}$ are vectors; {mechanisms}.{costs}\n{prose}"
 
-    def _state(self, id: str, says: str, left: Expression, right: Expression, true: Expression):
+    def _state(
+        self, id: str, says: str, left: Expression, right: Expression, true: Expression
+    ) -> Statement:
         """A statement that `right`, as it is spelt, is `true`, in the model's own symbols."""
         residual = self._spelling.written_out(right - true)
         return Statement(id, says, left, right, residual)
@@ -263,9 +269,11 @@ class Derivation:
         names = self.model.factors
         reduced = Reduced(self.model, dict.fromkeys(names, 3), dict.fromkeys(names, 1.0))
         holds = "hold" if theorem_holds(self.model) else "do **not** hold"
+        complete = "complete" if list_is_complete(self.model) else "**not** complete"
         lines = [
-            f"The conditions {holds} for this model. With its own parameters, and three entries",
-            "a factor, these are its critical sets, with the signs of the Hessian's eigenvalues:",
+            f"The conditions of the theorem {holds} for this model, and this list of its critical",
+            f"sets is {complete}. It is for the model's own parameters and three entries a factor,",
+            "with the signs of the Hessian's eigenvalues at a point in general position:",
             "",
             "| set | dimension | negative, zero, positive | kind |",
             "|---|---|---|---|",
@@ -275,11 +283,6 @@ class Derivation:
             kind = each.kind.name.lower()
             lines.append(f"| {each.describe()} | {each.dimension} | {counts} | {kind} |")
         return "\n" + "\n".join(lines)
-
-
-def _parts(model: Model) -> list[tuple[str, tuple[str, ...]]]:
-    """A model without its numbers."""
-    return [(part.name, part.factors) for part in (*model.mechanisms, *model.costs)]
 
 
 def _outer(factors: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ from coopetition.trajectory import Array, Status, Trajectory
 Method = Literal["descent", "flow"]
 DIVERGED = 1e12  # a loss above this will not come back
 MAX_STEPS = 10**6  # some half a minute; every state is kept
+MIN_RTOL = 1e-13  # what the integrator can keep
 MAX_EVALUATIONS = 250_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
 
 
@@ -67,8 +68,14 @@ def solve(
     if max_steps < 1:
         raise UsageError(f"max_steps is {max_steps}; choose at least 1")
     if max_steps > MAX_STEPS or not math.isfinite(step * max_steps):
-        raise UsageError(f"max_steps is {max_steps}; choose at most {MAX_STEPS}, or a smaller step")
+        raise UsageError(f"max_steps is {max_steps}; choose at most {MAX_STEPS}, and a finite time")
+    if method == "flow" and rtol < MIN_RTOL:
+        raise UsageError(f"rtol is {rtol}; choose at least {MIN_RTOL}")
     reduced, overlap, orthogonal = project(model, draw)
+    if not math.isfinite(reduced.losses(overlap, orthogonal)["total"]):
+        raise UsageError(
+            "the loss of this draw is too large for floating point; choose a smaller one"
+        )
     if method == "descent":
         states, status = descend(
             reduced, overlap, orthogonal, step=step, threshold=threshold, max_steps=max_steps
@@ -86,6 +93,8 @@ def solve(
             atol=atol,
         )
         stopped_at = float(times[-1])
+    if status is Status.LIMIT and not np.any(reduced.velocity(overlap, orthogonal)):
+        status = Status.AT_REST
     u, w = states[: len(overlap)], states[len(overlap) :]
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         losses = reduced.losses(list(u), list(w))

@@ -87,17 +87,6 @@ class Ensemble:
         )
         return alone, canonical_draw(lengths, norms, overlap, orthogonal)
 
-    def __getitem__(self, which: "slice | NDArray[np.bool_]") -> Self:
-        """Some of the problems."""
-        return type(self)(
-            self.model,
-            self.lengths[:, which],
-            self.norms[:, which],
-            self.overlap[:, which],
-            self.orthogonal[:, which],
-            {name: values[which] for name, values in self.weights.items()},
-        )
-
 
 def random_ensemble(
     model: Model,
@@ -118,8 +107,10 @@ def random_ensemble(
         raise UsageError(f"the dimensions and the model disagree on the factors {sorted(unknown)}")
     lengths = np.stack([_spread(dims[f], n) for f in model.factors])
     scale = np.broadcast_to(np.asarray(initial_scale, float), lengths.shape)
-    if not (lengths >= 1).all():
-        raise UsageError(f"a dimension is {lengths.min():g}; choose at least 1")
+    if not (np.isfinite(lengths) & (lengths >= 1) & (lengths == np.round(lengths))).all():
+        raise UsageError(f"dimensions are {lengths.min():g} and more; choose whole numbers above 0")
+    if n < 1:
+        raise UsageError(f"n={n} problems; choose at least 1")
     if not (np.isfinite(scale) & (scale >= 0)).all():
         raise UsageError("an initial scale is negative or not finite; choose numbers of at least 0")
     norms = np.sqrt(rng.chisquare(lengths))
@@ -128,6 +119,12 @@ def random_ensemble(
     freedom = np.where(lengths > 1, lengths - 1, 1)
     orthogonal = np.where(lengths > 1, scale * np.sqrt(rng.chisquare(freedom)), 0.0)
     spread = {name: _spread(values, n) for name, values in (weights or {}).items()}
+    parts = [part.name for part in (*model.mechanisms, *model.costs)]
+    for name, values in spread.items():
+        if name not in parts:
+            raise UsageError(f"the model has no {name!r} to weigh; it has {', '.join(parts)}")
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise UsageError(f"a weight of {name} is negative or not finite; choose at least 0")
     return Ensemble(model, lengths, norms, overlap, orthogonal, spread)
 
 

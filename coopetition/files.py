@@ -18,13 +18,18 @@ from coopetition.errors import UsageError
 NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
+def check_file(path: Path | None) -> None:
+    """Raise `UsageError` if a file of this name cannot be written; before the work, not after."""
+    if path is not None and (not path.name or (path.exists() and not path.is_file())):
+        raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write by temporary file and rename: `path` holds the old content or all of the new.
 
     On failure (a full disk, say) the temporary file is removed and the error is raised.
     """
-    if not path.name or (path.exists() and not path.is_file()):
-        raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
+    check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

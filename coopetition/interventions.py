@@ -10,10 +10,12 @@ with `learnt` the time during which ICL is learnt before the horizon.  Above 0, 
 emerge, and takes from its life.  The effect of the circuit that CIWL has built is the same
 logarithm with ICL trained on shared factors clamped at a state of a CIWL-only run.
 
-A draw in which ICL does not emerge before the horizon counts with the horizon: such effects are
-bounds, and `Effect.censored` marks them.  All by gradient descent with step 1.
+Times end at the horizon: ICL that does not emerge before it counts with the horizon, and so does
+ICL alone, which never fades.  Such effects depend on the horizon, as bounds; `Effect.censored`
+marks them.  All by gradient descent with step 1.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,10 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics import DIVERGED
 from coopetition.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
 from coopetition.errors import UsageError
-from coopetition.model import CIWL, ICL, Model, named_dims, no_sharing, two_strategies
-from coopetition.phases import Axis, ensemble_at
+from coopetition.model import CIWL, ICL, Model, is_two_strategies, named_dims, no_sharing
+from coopetition.parameters import Axis, ensemble_at
 from coopetition.progress import ProgressReport
 
 Array = NDArray[np.float64]
@@ -37,7 +40,7 @@ class Effect:
 
     name : what is compared with what
     values : (n,) logarithms of ratios, 0 for no effect
-    censored : (n,) True where one of the two times lies beyond the horizon
+    censored : (n,) True where one of the two times is cut off by the horizon, or is 0
     """
 
     name: str
@@ -51,7 +54,7 @@ class Effect:
 
     @property
     def positive(self) -> float:
-        """The share of the draws with a positive effect, of those with any."""
+        """The share of the draws with a positive effect, of those with any; NaN if none has."""
         some = self.values != 0
         return float((self.values[some] > 0).mean()) if some.any() else np.nan
 
@@ -78,17 +81,26 @@ def ciwl_alone(ensemble: Ensemble) -> Ensemble:
 
 def without_competition(ensemble: Ensemble) -> Ensemble:
     """The same problems with alpha = 0."""
+    _check(ensemble)
     none = {cost.name: np.zeros(ensemble.n) for cost in ensemble.model.costs}
     return replace(ensemble, weights=dict(ensemble.weights) | none)
 
 
 def without_sharing(ensemble: Ensemble) -> Ensemble:
-    """The same problems with b and c split in two, both halves with the same draw."""
+    """The same problems with b and c split in two, both halves with the same draw and rates."""
+    _check(ensemble)
     model = ensemble.model
-    offsets = {m.name: m.offset for m in model.mechanisms}
-    (alpha,) = (cost.strength for cost in model.costs)
-    split = no_sharing(alpha=alpha, mu1=offsets[ICL], mu2=offsets[CIWL])
     twice = [0, 1, 2, 3, 1, 2]  # a, b, c, d, and f, g like b, c
+    split = replace(
+        no_sharing(),
+        mechanisms=(
+            model.mechanism(ICL),
+            replace(model.mechanism(CIWL), factors=no_sharing().mechanism(CIWL).factors),
+        ),
+        costs=model.costs,
+        convention=model.convention,
+        rates=tuple(model.rates[k] for k in twice),
+    )
     return Ensemble(
         split,
         ensemble.lengths[twice],
@@ -100,7 +112,7 @@ def without_sharing(ensemble: Ensemble) -> Ensemble:
 
 
 def with_circuit(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
-    """ICL alone on shared factors b and c that are clamped at given states (4, n)."""
+    """ICL alone on shared factors b and c that are clamped at given reduced states (4, n)."""
     alone = icl_alone(ensemble)
     return replace(
         _with_shared(alone, overlap, orthogonal), model=alone.model.clamped("b", "c", "d")
@@ -108,7 +120,7 @@ def with_circuit(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensem
 
 
 def after_ciwl(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
-    """Both, with b, c and d from given states (4, n) of a CIWL-only run, and a from the draw."""
+    """Both, with b, c, d from reduced states (4, n) of a CIWL-only run, and a from the draw."""
     shared = _with_shared(ensemble, overlap, orthogonal)
     u, w = shared.overlap.copy(), shared.orthogonal.copy()
     u[3], w[3] = overlap[3], orthogonal[3]
@@ -130,8 +142,8 @@ def _with_shared(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensem
 
 
 def _check(ensemble: Ensemble) -> None:
-    if ensemble.model.factors != two_strategies().factors:
-        raise UsageError("interventions are those of two_strategies")
+    if not is_two_strategies(ensemble.model):
+        raise UsageError(f"interventions are those of two_strategies; got {ensemble.model}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,68 +152,93 @@ class Outcome:
 
     emergence : (n,) when ICL's loss falls through half; infinite if it does not
     learnt : (n,) for how long it is below half
-    lowest : (n,) its lowest loss, relative to what it is unlearnt
+    ongoing : (n,) is it still below half at the horizon?
     """
 
     horizon: float
     emergence: Array
     learnt: Array
-    lowest: Array
+    ongoing: NDArray[np.bool_]
 
 
 def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome:
-    """Follow ICL by gradient descent until the horizon (flow time)."""
+    """Follow ICL by gradient descent until the horizon (flow time, at least one step).
+
+    Raises `UsageError` if descent diverges for any of the problems.
+    """
+    if not step <= horizon < math.inf:
+        raise UsageError(f"horizon is {horizon}; choose a finite time of at least one step, {step}")
     run = descend_ensemble(ensemble, sample_steps(round(horizon / step), N_SAMPLES), step=step)
     return read_outcome(run, ensemble)
 
 
 def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
     """ICL in the curves of a run; times between samples by straight lines."""
+    n_diverged = int((~(run.losses["total"][-1] < DIVERGED)).sum())
+    if n_diverged:
+        raise UsageError(
+            f"descent diverged in {n_diverged} of {ensemble.n} problems; lower the step"
+        )
     excess = 2 * run.losses[ICL] / ensemble.reduced.unlearnt()[ICL] - 1
-    inside = np.clip(excess[:-1] / (excess[:-1] - excess[1:] + 1e-300), 0, 1)
     below = excess < 0
+    crosses = below[:-1] != below[1:]
+    # where in each interval the curve crosses the level
+    inside = excess[:-1] / np.where(crosses, excess[:-1] - excess[1:], 1.0)
     dt = np.diff(run.times)[:, None]
     # of each interval, the part in which ICL is learnt
-    part = np.where(below[:-1] & below[1:], 1.0, 0.0)
-    part = np.where(below[:-1] & ~below[1:], inside, part)
-    part = np.where(~below[:-1] & below[1:], 1 - inside, part)
+    part = (below[:-1] & below[1:]).astype(float)
+    part[crosses] = np.where(below[:-1], inside, 1 - inside)[crosses]
     falls = ~below[:-1] & below[1:]
     first = falls.argmax(0)
     columns = np.arange(excess.shape[1])
     emergence = run.times[first] + inside[first, columns] * dt[first, 0]
     emergence = np.where(falls.any(0), emergence, np.inf)
     emergence = np.where(below[0], 0.0, emergence)
-    return Outcome(float(run.times[-1]), emergence, (part * dt).sum(0), (excess.min(0) + 1) / 2)
+    return Outcome(float(run.times[-1]), emergence, (part * dt).sum(0), below[-1])
 
 
-def compare(name: str, first: Array, second: Array, horizon: float) -> Effect:
-    """ln(first / second) of two times, draw by draw, each between one sample and the horizon."""
+def compare_emergence(name: str, first: Outcome, second: Outcome) -> Effect:
+    """ln(T first / T second) of the times of emergence, each at most the horizon."""
+    censored = np.isinf(first.emergence) | np.isinf(second.emergence)
+    return Effect(name, _log_ratio(first.emergence, second.emergence, first.horizon), censored)
+
+
+def compare_learnt(name: str, first: Outcome, second: Outcome) -> Effect:
+    """ln(learnt first / learnt second), each at least one sample's part of the horizon."""
+    censored = np.any(
+        [each.ongoing | (each.learnt < each.horizon / N_SAMPLES) for each in (first, second)],
+        axis=0,
+    )
+    return Effect(name, _log_ratio(first.learnt, second.learnt, first.horizon), censored)
+
+
+def _log_ratio(first: Array, second: Array, horizon: float) -> Array:
     ends = [np.clip(times, horizon / N_SAMPLES, horizon) for times in (first, second)]
-    return Effect(name, np.log(ends[0] / ends[1]), np.isinf(first) | np.isinf(second))
+    return np.log(ends[0] / ends[1])
 
 
 def cooperation(ensemble: Ensemble, horizon: float) -> Effect:
     """Does CIWL's presence make ICL emerge earlier?  ln [T(ICL alone) / T(both)]."""
-    alone, both = (outcome(each, horizon).emergence for each in (icl_alone(ensemble), ensemble))
-    return compare("cooperation", alone, both, horizon)
+    alone, both = outcome(icl_alone(ensemble), horizon), outcome(ensemble, horizon)
+    return compare_emergence("cooperation", alone, both)
 
 
 def competition(ensemble: Ensemble, horizon: float) -> Effect:
     """Does CIWL's presence shorten ICL's life?  ln [learnt(ICL alone) / learnt(both)]."""
-    alone, both = (outcome(each, horizon).learnt for each in (icl_alone(ensemble), ensemble))
-    return compare("competition", alone, both, horizon)
+    alone, both = outcome(icl_alone(ensemble), horizon), outcome(ensemble, horizon)
+    return compare_learnt("competition", alone, both)
 
 
 def sharing(ensemble: Ensemble, horizon: float) -> Effect:
     """Does sharing b and c make ICL emerge earlier?  ln [T(split in two) / T(shared)]."""
-    split, both = (outcome(e, horizon).emergence for e in (without_sharing(ensemble), ensemble))
-    return compare("sharing", split, both, horizon)
+    split, both = outcome(without_sharing(ensemble), horizon), outcome(ensemble, horizon)
+    return compare_emergence("sharing", split, both)
 
 
 def rivalry(ensemble: Ensemble, horizon: float) -> Effect:
     """Does the cost shorten ICL's life?  ln [learnt(alpha = 0) / learnt(both)]."""
-    free, both = (outcome(e, horizon).learnt for e in (without_competition(ensemble), ensemble))
-    return compare("rivalry", free, both, horizon)
+    free, both = outcome(without_competition(ensemble), horizon), outcome(ensemble, horizon)
+    return compare_learnt("rivalry", free, both)
 
 
 def circuit(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
@@ -209,19 +246,19 @@ def circuit(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
 
     at_step : of the CIWL-only run at which b and c are taken
     """
-    alone = outcome(icl_alone(ensemble), horizon).emergence
-    on_it = outcome(with_circuit(ensemble, *_ciwl_state(ensemble, at_step)), horizon).emergence
-    return compare(f"circuit of step {at_step}", alone, on_it, horizon)
+    alone = outcome(icl_alone(ensemble), horizon)
+    on_it = outcome(with_circuit(ensemble, *_ciwl_state(ensemble, at_step)), horizon)
+    return compare_emergence(f"circuit of step {at_step}", alone, on_it)
 
 
 def late_start(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
-    """Does ICL come late if CIWL had a start?  ln [learnt(after it) / learnt(from the start)].
+    """Does ICL come late if CIWL had a start?  ln [T(both) / T(both, after the start)].
 
-    at_step : of the CIWL-only run at which both go on together
+    at_step : of the CIWL-only run at which both go on together; time is counted from there
     """
-    late = outcome(after_ciwl(ensemble, *_ciwl_state(ensemble, at_step)), horizon).learnt
-    both = outcome(ensemble, horizon).learnt
-    return compare(f"start after step {at_step}", late, both, horizon)
+    both = outcome(ensemble, horizon)
+    late = outcome(after_ciwl(ensemble, *_ciwl_state(ensemble, at_step)), horizon)
+    return compare_emergence(f"start after step {at_step}", both, late)
 
 
 def _ciwl_state(ensemble: Ensemble, at_step: int) -> tuple[Array, Array]:
@@ -239,7 +276,15 @@ def effect_map(
     horizon: float,
     seed: int = 0,
 ) -> tuple[Array, Array]:
-    """Median and share above 0 of an effect, each (ny, nx), over two parameters."""
+    """Median and share above 0 of an effect, each (ny, nx), over two parameters.
+
+    Draws without any effect are left out of the share.
+    """
+    if x.parameter == y.parameter or n_draws < 1:
+        raise UsageError(
+            f"axes {x.parameter} and {y.parameter}, n_draws={n_draws}; choose two parameters and "
+            "at least one draw"
+        )
     size, positive = (np.empty((len(y.values), len(x.values))) for _ in range(2))
     with ProgressReport(effect.__name__, size.size, "points") as progress:
         for (row, column), _ in np.ndenumerate(size):

@@ -76,7 +76,7 @@ class NormLaw:
         """What one descent step of size `step` adds to Q, exactly."""
         slopes = self._entries(reduced.model, *reduced.gradient(u, w))
         second = sum(c * r * (x * x + y * y) for c, r, x, y in slopes)
-        return step * self.rate(reduced, u, w) + step**2 * second
+        return step * (self.rate(reduced, u, w) + step * second)
 
     def _entries(
         self, model: Model, u: Numbers, w: Numbers

@@ -12,6 +12,7 @@ coopetition (Singh et al. 2025, section 6) is `two_strategies`.
 
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
@@ -19,6 +20,7 @@ from typing import Any, Literal, Self, get_args
 from coopetition.errors import UsageError
 
 Convention = Literal["mean", "sum"]
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")  # names become symbols, and variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Model:
     Raises
     ------
     UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named
-        twice; an offset, strength or rate that is negative or not finite
+        twice; a name that is not of letters, digits and single underscores; an offset, strength or
+        rate that is negative or not finite
     """
 
     factors: tuple[str, ...]
@@ -71,6 +74,8 @@ class Model:
         for cost in self.costs:
             _check_parameter(f"strength of cost {cost.name}", cost.strength)
             _check_factors(cost.name, cost.factors, self.factors)
+            if len(cost.factors) != 2:
+                raise UsageError(f"{cost.name} uses the factors {cost.factors}; choose two")
         idle = set(self.factors).difference(*(m.factors for m in self.mechanisms))
         if idle:
             raise UsageError(f"no mechanism uses the factors {sorted(idle)}; leave them out")
@@ -136,6 +141,12 @@ def _check_parameter(name: str, value: float) -> None:
 
 
 def _check_different(kind: str, names: list[str] | tuple[str, ...]) -> None:
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"a {kind} is named {name!r}; choose letters, digits and single underscores, "
+                "a letter first"
+            )
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise UsageError(
@@ -163,6 +174,16 @@ def two_strategies(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) ->
         mechanisms=(Mechanism(ICL, ("a", "b", "c"), mu1), Mechanism(CIWL, ("d", "b", "c"), mu2)),
         costs=(Cost(COMPETITION, ("a", "d"), alpha),),
     )
+
+
+def is_two_strategies(model: Model) -> bool:
+    """Has the model the factors, mechanisms and costs of `two_strategies`, whatever its numbers?"""
+    published = two_strategies()
+    return model.factors == published.factors and _parts(model) == _parts(published)
+
+
+def _parts(model: Model) -> list[tuple[str, tuple[str, ...]]]:
+    return [(part.name, part.factors) for part in (*model.mechanisms, *model.costs)]
 
 
 def no_competition(*, mu1: float = 0.1, mu2: float = 0.0) -> Model:
@@ -241,4 +262,7 @@ def named_model(name: str, **parameters: float) -> Model:
 
 def named_dims(model: Model) -> dict[str, int]:
     """Lengths of a named model's factors: the published ones, and like ones for what it adds."""
+    unknown = [factor for factor in model.factors if factor not in DIMS]
+    if unknown:
+        raise UsageError(f"the lengths of the factors {unknown} are not known; give all dims")
     return {factor: DIMS[factor] for factor in model.factors}

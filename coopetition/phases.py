@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,89 +15,20 @@ from coopetition.ensemble import (
     Ensemble,
     check_step,
     descend_ensemble,
-    random_ensemble,
     sample_steps,
 )
 from coopetition.errors import UsageError, UserError
 from coopetition.fates import FATES, Fate, tell_fates
 from coopetition.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.model import Model, named_dims
+from coopetition.parameters import Axis, ensemble_at
 from coopetition.progress import ProgressReport
-from coopetition.timescales import Times, after_collapse, slow_times
+from coopetition.timescales import after_collapse, slow_flow
 
 Array = NDArray[np.float64]
 N_SAMPLES = 500  # of a trajectory, by which its fate is told
+MAX_POINTS = 10**6
 CHUNK = 2048  # problems whose curves are in memory at once
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A parameter and the values that a diagram takes it through.
-
-    parameter : alpha (of every cost), mu1, mu2, ... (of the first, second, ... mechanism), dim_X or
-        scale_X (length and initial scale of factor X) or initial_scale (of all factors)
-    """
-
-    parameter: str
-    values: Array
-
-    @property
-    def by_ratios(self) -> bool:
-        """Is a logarithmic scale the one on which the values are even?"""
-        return bool(self.values[0] > 0 and self.values[-1] >= 10 * self.values[0])
-
-    @classmethod
-    def between(cls, parameter: str, first: float, last: float, n: int) -> Self:
-        """`n` values: by equal ratios where the ends are positive and at least 10 apart."""
-        if not (np.isfinite([first, last]).all() and 0 <= first < last):
-            raise UsageError(
-                f"{parameter} from {first} to {last}; give two numbers of at least 0, ascending"
-            )
-        far = first > 0 and last >= 10 * first
-        values = np.geomspace(first, last, n) if far else np.linspace(first, last, n)
-        if parameter.startswith("dim_"):
-            if first < 1:
-                raise UsageError(f"{parameter} from {first}; a dimension is at least 1")
-            values = np.round(values)
-        return cls(parameter, values)
-
-
-PARAMETER = re.compile(r"alpha|mu([1-9])|(dim|scale)_(.+)|initial_scale")
-
-
-def ensemble_at(
-    model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
-) -> Ensemble:
-    """Random problems at one point of parameter space; the same draws for the same lengths."""
-    weights: dict[str, float] = {}
-    lengths = dict(dims)
-    scales = dict.fromkeys(model.factors, 1.0)
-    for parameter, value in point.items():
-        found = PARAMETER.fullmatch(parameter)
-        if found is None or not _fits(model, found):
-            raise UsageError(
-                f"unknown parameter {parameter!r}; choose alpha, mu1, ..., initial_scale, or dim_X "
-                f"or scale_X for a factor X of {', '.join(model.factors)}"
-            )
-        position, kind, factor = found.groups()
-        if parameter == "alpha":
-            weights |= {cost.name: value for cost in model.costs}
-        elif position:
-            weights[model.mechanisms[int(position) - 1].name] = value
-        elif kind == "dim":
-            lengths[factor] = int(value)
-        else:
-            scales |= dict.fromkeys([factor] if kind else model.factors, value)
-    rng = np.random.default_rng(seed)
-    scale = np.array([[scales[f]] for f in model.factors])
-    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, weights=weights)
-
-
-def _fits(model: Model, parameter: re.Match[str]) -> bool:
-    position, _, factor = parameter.groups()
-    return (position is None or int(position) <= len(model.mechanisms)) and (
-        factor is None or factor in model.factors
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +36,7 @@ class PhaseDiagram:
     """Fates over two parameters.
 
     x, y : the axes
-    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same problem in every cell
+    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same in every cell of the same lengths
     """
 
     model: Model
@@ -227,6 +157,10 @@ def phase_diagram(
 
 def grid_of(n_points: int) -> tuple[int, int]:
     """Sides (nx, ny) of a grid of at least `n_points`, as few as make it near to square."""
+    if n_points > MAX_POINTS:
+        raise UsageError(
+            f"{n_points} points are too many for a diagram; choose at most {MAX_POINTS}"
+        )
     if n_points < 1:
         raise UsageError(f"{n_points} points make no diagram; choose more cells, or fewer draws")
     while True:
@@ -241,7 +175,7 @@ def predicted_diagram(
 ) -> PhaseDiagram:
     """Fates of one random draw by the slow system, from the state after the collapse.
 
-    The flow is followed through the collapse alone; the rest is `timescales.slow_times`.
+    That state is found in a flow that is solved to the end; the slow system knows no more of it.
     """
     lengths = named_dims(model)
     fates = []
@@ -249,17 +183,11 @@ def predicted_diagram(
         for yk, xk in itertools.product(y.values, x.values):
             problem = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
             trajectory = solve(*problem.single(0), method="flow", max_steps=n_steps)
-            times = slow_times(trajectory.reduced, after_collapse(trajectory), t_max=n_steps)
-            fates.append(FATES.index(_fate_of(times)))
+            state = after_collapse(trajectory)
+            slow = slow_flow(trajectory.reduced, state, t_max=float(n_steps))
+            curves = {name: values[:, None] for name, values in slow.losses.items()}
+            fates.append(tell_fates(curves, trajectory.reduced.unlearnt()))
             progress.advance()
     shape = (len(y.values), len(x.values), 1)
     provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}
-    return PhaseDiagram(model, x, y, np.array(fates, np.int8).reshape(shape), provenance)
-
-
-def _fate_of(times: Times) -> Fate:
-    if times.emergence is None:
-        return Fate.NEVER if times.takeover is None else Fate.CIWL_ONLY
-    if times.fade is not None:
-        return Fate.ICL_TRANSIENT
-    return Fate.ICL_PERSISTENT if times.takeover is None else Fate.COEXISTENCE
+    return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)

@@ -110,7 +110,10 @@ FATE_COLOURS = {
 
 
 def plot_phases(diagram: "PhaseDiagram", *, ax: "Axes | None" = None) -> "Axes":
-    """The most frequent fate at each point: its colour, the stronger the larger its share."""
+    """The most frequent fate at each point: its colour, the stronger the larger its share.
+
+    Fates that are nowhere the most frequent are not in the legend.
+    """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 

@@ -187,6 +187,11 @@ def _excess(factors: Any, u: Numbers, w: Numbers, squares: Numbers) -> Number:
 
 def project(model: Model, draw: Draw) -> tuple[Reduced, list[float], list[float]]:
     """A draw's reduced problem and its initial overlaps and orthogonal norms, in factor order."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a draw of enormous numbers
+        return _project(model, draw)
+
+
+def _project(model: Model, draw: Draw) -> tuple[Reduced, list[float], list[float]]:
     norms = {name: float(np.linalg.norm(target)) for name, target in draw.target.items()}
     reduced = Reduced(model, draw.dims, norms)
     overlaps, orthogonal = [], []

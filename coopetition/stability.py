@@ -5,6 +5,7 @@ right angles to both the loss is the same in every direction, so the rest of the
 number a factor, as often as there are such directions.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """Eigenvalues of the full Hessian, ascending, each with how often it occurs.
+    """Eigenvalues of the full Hessian (k,), ascending, each with how often it occurs (k,).
 
     With rates other than 1 they are those of the linearised flow (with the sign turned): of
     sqrt(rate) H sqrt(rate).  Clamped factors are left out.
@@ -27,7 +28,10 @@ class Spectrum:
     multiplicity: NDArray[np.int64]
 
     def count(self, sign: int, tolerance: float = 1e-9) -> int:
-        """Directions whose eigenvalue has this sign (-1, 0, 1), to a tolerance of the largest."""
+        """Directions whose eigenvalue has this sign (-1, 0, 1), to a tolerance of the largest.
+
+        A model with targets of very different sizes may need a smaller tolerance.
+        """
         zero = tolerance * np.abs(self.values).max(initial=0.0)
         signs = np.where(np.abs(self.values) <= zero, 0, np.sign(self.values))
         return int(self.multiplicity[signs == sign].sum())
@@ -35,8 +39,8 @@ class Spectrum:
     @property
     def largest_stable_step(self) -> float:
         """Gradient descent near this state is stable below 2 / (largest eigenvalue)."""
-        largest = self.values.max(initial=0.0)
-        return float(2 / largest) if largest > 0 else np.inf
+        largest = float(self.values.max(initial=0.0))
+        return math.inf if largest == 0 else 2 / largest
 
 
 def hessian(reduced: Reduced, u: Numbers, w: Numbers) -> Array:
@@ -56,14 +60,21 @@ def hessian(reduced: Reduced, u: Numbers, w: Numbers) -> Array:
 
 
 def spectrum(reduced: Reduced, u: Numbers, w: Numbers) -> Spectrum:
-    """The Hessian's eigenvalues at a state of the full model, whatever its dimensions."""
+    """The Hessian's eigenvalues at a state of the full model, whatever its dimensions.
+
+    One NaN where the Hessian is too large for floating point.
+    """
     names = reduced.model.factors
     lengths = np.array([reduced.dims[f] for f in names])
     rates = np.array(reduced.model.rates)
     # a factor of length 1 has an overlap and nothing else
     kept = np.concatenate([rates > 0, (rates > 0) & (lengths > 1)])
     root = np.sqrt(np.concatenate([rates, rates]))[kept]
-    plane = np.linalg.eigvalsh(root[:, None] * hessian(reduced, u, w)[np.ix_(kept, kept)] * root)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = root[:, None] * hessian(reduced, u, w)[np.ix_(kept, kept)] * root
+    if not np.isfinite(scaled).all():
+        return Spectrum(np.full(1, np.nan), np.ones(1, int))
+    plane = np.linalg.eigvalsh(scaled)
     beyond = (rates > 0) & (lengths > 2)
     across = (rates * np.array(reduced.transverse_curvature(u, w), float))[beyond]
     values = np.concatenate([plane, across], dtype=np.float64)

@@ -7,6 +7,7 @@ tensors of the declaration.
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,17 @@ class Statement:
 
     def latex(self) -> str:
         """The equation for a page that renders mathematics."""
-        return f"{sp.latex(self.left)} = {sp.latex(self.right)}"
+        return _derivatives(f"{sp.latex(self.left)} = {sp.latex(self.right)}")
 
     def text(self) -> str:
         """The equation for a terminal."""
         return f"{sp.sstr(self.left)} = {sp.sstr(self.right)}"
+
+
+def _derivatives(latex: str) -> str:
+    """Slopes with a curly d and rates with a straight one: sympy goes by the number of symbols."""
+    curly = re.sub(r"\\frac{d}{d ([uw]_\{\w+\})} L", r"\\frac{\\partial L}{\\partial \1}", latex)
+    return curly.replace(r"\frac{\partial}{\partial t}", r"\frac{d}{d t}")
 
 
 class _NamedProducts(Reduced):

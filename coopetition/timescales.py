@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.errors import UsageError
-from coopetition.model import CIWL, ICL
+from coopetition.errors import UsageError, UserError
+from coopetition.model import CIWL, ICL, is_two_strategies
 from coopetition.reduced import Numbers, Reduced
 from coopetition.trajectory import Trajectory
 
@@ -77,8 +77,8 @@ def after_collapse(trajectory: Trajectory) -> State:
 
 
 def _check(reduced: Reduced) -> None:
-    if reduced.model.factors != tuple("abcd") or set(reduced.model.rates) != {1.0}:
-        raise UsageError("times are known for two_strategies with equal rates alone")
+    if not is_two_strategies(reduced.model) or set(reduced.model.rates) != {1.0}:
+        raise UsageError("times are known for two_strategies with rates of 1 alone")
 
 
 def collapse_time(reduced: Reduced, start: State) -> float:
@@ -86,15 +86,23 @@ def collapse_time(reduced: Reduced, start: State) -> float:
 
     |c|^2 = r falls as dr/dt = -2 l r (r + delta) with l = (k1 + mu1) |d|^2 / N2, until it meets
     what c follows on the plateau.  Takes L1 = k1 throughout and ignores a; |d| is that after the
-    fall.
+    fall.  Raises `UsageError` where |d| is not larger than the smaller shared factor, or that is as
+    large as the other: then the story is another one.  Infinite without an overlap of d or b.
     """
     _check(reduced)
     larger, smaller = _shared(start)
     squares = [x * x for x in start.lengths]
     delta = squares[larger] - squares[smaller]
     d2 = squares[D] - squares[smaller]
+    if min(delta, d2) <= 0:
+        raise UsageError(
+            f"the lengths of b, c, d are {start.lengths[1:]}; this collapse needs |b| and |c| to "
+            "differ and |d| to be above the smaller of them"
+        )
     rate = (reduced.unlearnt()[ICL] + reduced.offsets[ICL]) * d2 / reduced.sizes[CIWL]
     aligned = start.overlap[D] ** 2 / squares[D] * start.overlap[larger] ** 2 / squares[larger]
+    if aligned == 0:
+        return math.inf
     followed = reduced.targets[CIWL] ** 2 * aligned / (d2 * delta)
     passed = math.log1p(delta / followed) - math.log1p(delta / squares[smaller])
     return max(0.0, passed / (2 * rate * delta))
@@ -112,13 +120,15 @@ def escape_time(reduced: Reduced, state: State) -> float:
         |d|^2 |b|^2 ln(u_b^2 / u_d^2) / [4 k2 (k1 + mu1) (u_b^2 - u_d^2)]
 
     with b the larger of the two shared factors.  Assumes small cosines, c at its followed value,
-    and that a turns nothing.
+    and that a turns nothing.  Infinite without an overlap of d or b.
     """
     _check(reduced)
     larger, _ = _shared(state)
     lengths, unlearnt = state.lengths, reduced.unlearnt()
     coupling = 4 * unlearnt[CIWL] * (unlearnt[ICL] + reduced.offsets[ICL])
     b2, d2 = state.overlap[larger] ** 2, state.overlap[D] ** 2
+    if b2 * d2 == 0:
+        return math.inf
     ratio = b2 / d2
     # ln(r) / (r - 1) is 1 at r = 1, where the formula itself is 0 / 0
     slope = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
@@ -127,6 +137,8 @@ def escape_time(reduced: Reduced, state: State) -> float:
 
 def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
     """How long the plateau lasts near the origin, without orthogonal parts: R_F(v^2, b^2, c^2) / g.
+
+    What is learnt after it, ICL or CIWL alone, is not said.
 
     There dv/dt = g b c and its permutations, with v = (g1 a + g2 d) / g, g = hypot(g1, g2),
     g1 = (k2 + mu2) S1 / N1 and g2 = (k1 + mu1) S2 / N2.  Exact as the initial values shrink, for
@@ -148,27 +160,47 @@ def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
     return float(elliprf(v * v, overlap[B] ** 2, overlap[C] ** 2)) / g
 
 
+@dataclass(frozen=True, slots=True)
+class SlowFlow:
+    """The slow system from a state on.
+
+    losses : name -> (n,) at the integrator's own steps;  events : their times
+    """
+
+    events: Times
+    losses: dict[str, Array]
+
+
 def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
-    """Emergence and takeover from a state after the collapse, by the slow system.
+    """Emergence, takeover and fade from a state after the collapse, by the slow system."""
+    return slow_flow(reduced, state, t_max=t_max).events
+
+
+def slow_flow(reduced: Reduced, state: State, *, t_max: float) -> SlowFlow:
+    """The flow from a state after the collapse until the time `t_max`, by the slow system.
 
     Five numbers: u_a, u of the smaller shared factor (c, say), the cosine of b, u_d and w_d.
     Assumes that a and c are along their targets (w = 0) and that |b|^2 - |c|^2 keeps its value.
-    Times are counted from the trajectory's start.
+    Times are counted from the trajectory's start.  Raises `UserError` if the integrator fails.
     """
     from scipy.integrate import solve_ivp
 
     _check(reduced)
     larger, smaller = _shared(state)
+    if not state.time <= t_max < math.inf:
+        raise UsageError(f"t_max is {t_max}; choose a finite time from {state.time:g} on")
+    if state.lengths[larger] == 0:
+        raise UsageError("b and c are zero at this state, which nothing leaves")
     delta = state.lengths[larger] ** 2 - state.lengths[smaller] ** 2
     half = {name: value / 2 for name, value in reduced.unlearnt().items()}
 
     def unfold(slow: Array) -> tuple[Numbers, Numbers]:
-        """The eight numbers from the five."""
-        a, c, cosine, u_d, w_d = slow.tolist()
-        length = math.sqrt(delta + c * c)
+        """The eight numbers from the five, each one number or an array."""
+        a, c, cosine, u_d, w_d = slow
+        length = np.sqrt(delta + c * c)
         u, w = [a, 0.0, 0.0, u_d], [0.0, 0.0, 0.0, w_d]
         u[smaller], u[larger] = c, length * cosine
-        w[larger] = length * math.sqrt(max(0.0, 1 - cosine * cosine))
+        w[larger] = length * np.sqrt(np.maximum(0.0, 1 - cosine * cosine))
         return u, w
 
     def velocity(_: float, slow: Array) -> list[float]:
@@ -184,18 +216,25 @@ def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
     emergence, takeover, fade = above_half(ICL), above_half(CIWL), above_half(ICL)
     emergence.direction = takeover.direction = -1
     fade.direction = 1
-    cosine = state.overlap[larger] / state.lengths[larger]
     start = np.array(
         [
             state.overlap[A],
             state.overlap[smaller],
-            cosine,
+            state.overlap[larger] / state.lengths[larger],
             state.overlap[D],
             state.orthogonal[D],
         ]
     )
-    span = (state.time, t_max)
     found = solve_ivp(
-        velocity, span, start, "LSODA", events=(emergence, takeover, fade), rtol=1e-7, atol=1e-10
+        velocity,
+        (state.time, t_max),
+        start,
+        "LSODA",
+        events=(emergence, takeover, fade),
+        rtol=1e-7,
+        atol=1e-10,
     )
-    return Times(*(float(times[0]) if len(times) else None for times in found.t_events))
+    if not found.success:
+        raise UserError(f"the slow system could not be followed: {found.message}")
+    events = Times(*(float(times[0]) if len(times) else None for times in found.t_events))
+    return SlowFlow(events, reduced.losses(*unfold(found.y)))

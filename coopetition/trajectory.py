@@ -29,6 +29,7 @@ class Status(Enum):
 
     STOPPED = "the loss fell below the threshold"
     LIMIT = "the step limit was reached; raise max_steps to go further"
+    AT_REST = "nothing moves: the start is a critical point, or all is clamped"
     DIVERGED = "the loss grew without bound; lower the step size"
     FAILED = "the integrator gave up; use descent, loosen rtol and atol, or shorten the time"
 
@@ -105,8 +106,12 @@ class Trajectory:
         return check_laws(self, list(norm_laws(self.model)))
 
     def largest_stable_step(self) -> float:
-        """What the Hessian allows descent (2 / largest eigenvalue), where the loss was lowest."""
-        lowest = int(np.nanargmin(self.losses["total"]))
+        """What the Hessian allows descent where the loss was lowest: 2 / its largest eigenvalue.
+
+        Elsewhere it may allow less.  NaN where the Hessian is too large for floating point.
+        """
+        total = self.losses["total"]
+        lowest = int(np.argmin(np.where(np.isfinite(total), total, np.inf)))
         u, w = (part[:, lowest].tolist() for part in (self.overlap, self.orthogonal))
         return spectrum(self.reduced, u, w).largest_stable_step
 
@@ -115,7 +120,8 @@ class Trajectory:
         """How it ended, in a sentence."""
         if self.status is not Status.DIVERGED:
             return self.status.value
-        return f"{self.status.value} (the largest that is stable: {self.largest_stable_step():.3g})"
+        limit = self.largest_stable_step()
+        return f"{self.status.value} (where the loss was lowest, up to {limit:.3g} is stable)"
 
     def final_losses(self) -> dict[str, float]:
         """Losses at the last time, by name."""

@@ -13,7 +13,14 @@ from coopetition.errors import UsageError
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.result import FigureResult
 from paper_figures.sources import kept_runs, trained_run
-from paper_figures.theory import coopetition, critical_sets, laws, order_parameters, phases, times
+from paper_figures.theory import (
+    critical_sets,
+    interventions,
+    laws,
+    order_parameters,
+    phases,
+    times,
+)
 
 DEFAULT_SEED = 5  # of initial parameters: the paper's
 PROG = "python -m paper_figures"
@@ -21,7 +28,7 @@ PROG = "python -m paper_figures"
 FROM_RUNS: dict[int, ModuleType] = {1: figure_1, 5: figure_5}
 OF_THE_TOY: dict[int, ModuleType] = {16: figure_16, 17: figure_17}
 THEORY: dict[int, ModuleType] = dict(
-    enumerate((order_parameters, laws, critical_sets, phases, times, coopetition), 1)
+    enumerate((order_parameters, laws, critical_sets, phases, times, interventions), 1)
 )
 
 
@@ -46,6 +53,7 @@ class FigureFlags:
 def coopetition_command(arguments: list[str]) -> None:
     """Draw a figure of the coopetition paper."""
     flags = parse(FigureFlags, arguments, prog=f"{PROG} coopetition")
+    _check_folder(flags.out)
     if flags.number in OF_THE_TOY:
         if flags != FigureFlags(number=flags.number, out=flags.out):
             raise UsageError(f"figure {flags.number} is of the minimal model; it takes only --out")
@@ -92,12 +100,19 @@ class TheoryFlags:
 def theory_command(arguments: list[str]) -> None:
     """Draw a figure of the theory (seconds to two minutes)."""
     flags = parse(TheoryFlags, arguments, prog=f"{PROG} theory")
+    _check_folder(flags.out)
     if flags.number not in THEORY:
         raise UsageError(f"there is no figure {flags.number}; choose one of {[*THEORY]}")
     _write(THEORY[flags.number].draw(), flags.out, f"theory_{flags.number}")
 
 
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; give a folder")
+
+
 def _write(result: FigureResult, out: Path, stem: str) -> None:
+    """Write a figure's files and print where they are and what it shows."""
     for path in result.write(out, stem):
         print(f"wrote {path}")
     for line in result.findings:

@@ -115,11 +115,14 @@ def test_phases_prints_the_contract(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "names"),
     [
-        (["--x", "beta", "0", "1"], "unknown parameter 'beta'"),
+        (["--x", "beta", "0", "1"], "no parameter 'beta'"),
         (["--x", "alpha", "1", "0"], "alpha from 1.0 to 0.0"),
         (["--x", "mu1", "0", "1"], "both axes are mu1"),
         (["--y", "dim_d", "0", "9"], "dim_d from 0.0"),
         (["--cells", "0"], "--cells is 0"),
+        (["--cells", str(10**12)], "too many"),
+        (["--seed", "-1"], "seed=-1"),
+        (["--model", "no_competition"], "no parameter 'alpha'"),
         (["--draws", "0"], "--draws is 0"),
         (["--steps", "0"], "n_steps=0"),
         (["--step", "nan"], "step is nan"),

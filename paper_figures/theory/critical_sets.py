@@ -4,16 +4,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coopetition import Draw, solve, two_strategies
-from coopetition.critical_points import CriticalSet, Kind, critical_sets, toleration
+from coopetition.critical_points import CriticalSet, Kind, critical_sets
 from coopetition.draws import canonical_draw
-from coopetition.model import COMPETITION
+from coopetition.model import COMPETITION, PUBLISHED_DIMS
 from coopetition.reduced import Reduced, project
+from coopetition.toleration import toleration
 from paper_figures.published import published_draw
 from paper_figures.result import FigureResult, points
 
 TITLE = "critical sets: perturbed simulations, and the flight to infinity"
 SIZE = 1e-3  # of the perturbation, relative to the targets
-DIMS = {"a": 20, "b": 20, "c": 20, "d": 160}
 
 
 def perturbed(reduced: Reduced, each: CriticalSet, rng: np.random.Generator) -> Draw:
@@ -26,7 +26,7 @@ def perturbed(reduced: Reduced, each: CriticalSet, rng: np.random.Generator) -> 
         }
         for part in (each.overlap, each.orthogonal)
     )
-    return canonical_draw(DIMS, dict(reduced.norms), u, {f: abs(x) for f, x in w.items()})
+    return canonical_draw(PUBLISHED_DIMS, dict(reduced.norms), u, {f: abs(x) for f, x in w.items()})
 
 
 def draw() -> FigureResult:
@@ -58,14 +58,15 @@ def draw() -> FigureResult:
         title="started near a minimum (blue), a saddle (red)",
     )
     model = two_strategies(mu2=0.05)
-    small = {name: 3 for name in DIMS}
-    norms, zero = dict.fromkeys(DIMS, 1.7), dict.fromkeys(DIMS, 0.0)
+    small = {name: 3 for name in PUBLISHED_DIMS}
+    norms, zero = dict.fromkeys(PUBLISHED_DIMS, 1.7), dict.fromkeys(PUBLISHED_DIMS, 0.0)
     start = canonical_draw(small, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
     flow = solve(model, start, method="flow", threshold=0.0, step=1e3, max_steps=10**6, rtol=1e-8)
     late = toleration(flow.reduced)
     t = np.geomspace(10, flow.times[-1], 60)
+    shared = np.sqrt(np.abs(flow.overlap[1] * flow.overlap[2]))
     curves = {
-        "|b|": (np.abs(flow.overlap[1]), [late.shared(x) for x in t], 1 / 10),
+        "sqrt |b||c|": (shared, [late.shared(x) for x in t], 1 / 10),
         "|a|": (np.abs(flow.overlap[0]), [late.own(x)[0] for x in t], -1 / 5),
         "K": (flow.losses[COMPETITION], [late.competition(x) for x in t], -4 / 5),
     }

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 
 from coopetition.fates import Fate
 from coopetition.model import two_strategies
-from coopetition.phases import Axis, PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.parameters import Axis
+from coopetition.phases import PhaseDiagram, phase_diagram, predicted_diagram
 from coopetition.plot import plot_boundaries, plot_phases
 from paper_figures.result import FigureResult
 

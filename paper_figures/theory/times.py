@@ -6,7 +6,13 @@ from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
 from coopetition.progress import ProgressReport
-from coopetition.timescales import after_collapse, escape_time, slow_times
+from coopetition.timescales import (
+    State,
+    after_collapse,
+    collapse_time,
+    escape_time,
+    slow_times,
+)
 from paper_figures.result import FigureResult, points
 
 TITLE = "times predicted from the state after the collapse, against simulation"
@@ -21,6 +27,7 @@ def measure(n_draws: int) -> dict[str, np.ndarray]:
             flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=HORIZON)
             state, events = after_collapse(flow), flow.events()
             slow = slow_times(flow.reduced, state)
+            start = State(0.0, flow.overlap[:, 0].tolist(), flow.orthogonal[:, 0].tolist())
             rows.append(
                 [
                     events.emergence,
@@ -28,11 +35,21 @@ def measure(n_draws: int) -> dict[str, np.ndarray]:
                     slow.emergence,
                     slow.takeover,
                     state.time + escape_time(flow.reduced, state),
+                    2 * state.time,
+                    state.time + collapse_time(flow.reduced, start),
                 ]
             )
             rows[-1] = [(np.nan if t is None else t) - state.time for t in rows[-1]]
             progress.advance()
-    names = ("emergence", "takeover", "slow emergence", "slow takeover", "escape")
+    names = (
+        "emergence",
+        "takeover",
+        "slow emergence",
+        "slow takeover",
+        "escape",
+        "collapse",
+        "predicted collapse",
+    )
     return dict(zip(names, np.array(rows).T, strict=True))
 
 
@@ -73,4 +90,5 @@ def draw(n_draws: int = 500) -> FigureResult:
         ax.set_title(name, fontsize="medium")
         numbers += points(name, "draws", measured, predicted)
         findings.append(compare(name, measured, predicted))
+    findings.append(compare("collapse", times["collapse"], times["predicted collapse"]))
     return FigureResult(figure, numbers, {"title": TITLE, "n_draws": n_draws}, findings)

@@ -21,6 +21,8 @@ AB = Mechanism("m", ("a", "b"), 0.0)
         ((("a", "b"), (Mechanism("m", ("a", "b"), -1.0),)), "offset of mechanism m is -1.0"),
         ((("a", "b"), (AB,), (Cost("k", ("a", "b"), -2.0),)), "strength of cost k is -2.0"),
         ((("a", "b"), (AB,), (Cost("k", ("a", "q"), 1.0),)), "k uses the factors"),
+        ((("a", "b"), (AB,), (Cost("k", ("a",), 1.0),)), "choose two"),
+        ((("a", "b"), (Mechanism("m-1", ("a", "b"), 0.0),)), "named 'm-1'; choose letters"),
         ((("a", "b"), (AB,), (), "median"), "convention 'median' is unknown"),
         ((("a", "b"), (AB,), (), "mean", (1.0,)), "1 rates for the factors"),
         ((("a", "b"), (AB,), (), "mean", (1.0, np.nan)), "rate of factor b is nan"),

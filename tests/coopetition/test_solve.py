@@ -19,6 +19,7 @@ from coopetition import (
 from coopetition.draws import Draw, canonical_draw
 from coopetition.errors import UsageError, UserError
 from coopetition.events import crossing_time
+from coopetition.fates import Fate, fate
 from coopetition.files import write_npz
 
 SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
@@ -53,6 +54,26 @@ def test_the_largest_stable_step_is_stable_and_a_larger_one_is_not():
     for factor, stays in ((0.9, True), (1.1, False)):
         on = solve(model, near, step=factor * limit, threshold=0.0, max_steps=3000)
         assert (on.losses["total"].max() <= 2 * start) == stays
+
+
+def test_a_solution_that_diverged_has_that_fate():
+    assert fate(solve(two_strategies(), random_draw(0), step=50.0)) is Fate.DIVERGED
+
+
+@pytest.mark.parametrize("method", ["descent", "flow"])
+def test_a_start_at_rest_is_recognised(method):
+    still = solve(two_strategies(), random_draw(0, SMALL, 0.0), method=method, max_steps=5)
+    clamped = two_strategies().clamped(*"abcd")
+    held = solve(clamped, random_draw(0, SMALL), method=method, max_steps=5)
+    assert still.status is held.status is Status.AT_REST
+
+
+def test_draws_beyond_floating_point_are_refused():
+    with pytest.raises(UsageError, match="too large for floating point"):
+        solve(two_strategies(), random_draw(0, initial_scale=1e200))
+    at_once = solve(two_strategies(), random_draw(0, initial_scale=1e20))
+    assert at_once.status is Status.DIVERGED and "status" in at_once.summary()
+    assert solve(two_strategies(), random_draw(0), step=1e300).status is Status.DIVERGED
 
 
 def test_a_flow_that_is_too_stiff_gives_up():

@@ -31,10 +31,24 @@ def test_monotone_quantities_never_rise_along_the_flow(problem):
 
 
 @given(problems())
-def test_rates_of_monotone_laws_are_never_positive(problem):
+def test_rates_of_laws_are_slopes_along_the_velocity(problem):
+    """The exact rate against a finite difference; that of a monotone law is not positive."""
     reduced, u, w = project(*problem)
-    for law in monotone_laws(problem[0]):
-        assert law.rate(reduced, u, w) <= 0
+    speed_u, speed_w = reduced.velocity(u, w)
+    h = 1e-6 / max(1.0, np.abs([speed_u, speed_w]).max())
+    for law in [*monotone_laws(problem[0]), *norm_laws(problem[0])]:
+        ahead, behind = (
+            law.value(
+                reduced,
+                [x + s * v for x, v in zip(u, speed_u, strict=True)],
+                [x + s * v for x, v in zip(w, speed_w, strict=True)],
+            )
+            for s in (h, -h)
+        )
+        rate = law.rate(reduced, u, w)
+        size = max(abs(rate), abs(ahead) / h * 1e-9, 1e-9)
+        assert abs((ahead - behind) / (2 * h) - rate) <= 1e-4 * size + abs(ahead) / h * 1e-12
+        assert isinstance(law, NormLaw) or rate <= 0
 
 
 @given(problems())

@@ -1,5 +1,7 @@
 """Cooperation and competition: the papers' interventions in the toy."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,9 +13,10 @@ from coopetition.interventions import (
     late_start,
     rivalry,
     sharing,
+    without_competition,
 )
 from coopetition.model import PUBLISHED_DIMS, two_strategies
-from coopetition.phases import Axis, ensemble_at
+from coopetition.parameters import Axis, ensemble_at
 from paper_figures.published import published_ensemble
 from paper_figures.result import FigureResult, points
 
@@ -37,12 +40,25 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     def random(**point: float):
         return ensemble_at(model, PUBLISHED_DIMS, n_draws, 0, point)
 
+    drawn = random()
+    aligned, one_sign = drawn.orthogonal.copy(), np.zeros_like(drawn.orthogonal)
+    aligned[3] = 0.0
+    for what, ensemble in (
+        ("no orthogonal part of d", replace(drawn, orthogonal=aligned)),
+        ("no competition", without_competition(drawn)),
+        (
+            "no orthogonal parts, overlaps of one sign",
+            replace(drawn, orthogonal=one_sign, overlap=np.abs(drawn.overlap)),
+        ),
+    ):
+        found = cooperation(ensemble, HORIZON)
+        findings.append(f"{what}: cooperation positive in {found.positive:.0%}")
     for effect in (cooperation, competition, sharing, rivalry):
         for scale in (1.0, 0.1):
             found = effect(random(scale_d=scale), HORIZON)
             findings.append(
                 f"{effect.__name__}, d drawn at {scale:g}: median {found.size:+.2f}, positive in "
-                f"{found.positive:.0%}, censored {found.censored.mean():.0%}"
+                f"{found.positive:.0%}, cut off in {found.censored.mean():.0%}"
             )
     scales = np.geomspace(0.02, 2, 13)
     found = [cooperation(random(scale_d=float(scale)), HORIZON) for scale in scales]
@@ -60,7 +76,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     axes[0, 0].legend(frameon=False)
     for ax, effect, title in (
         (axes[0, 1], circuit, "circuit: ln T(ICL alone) / T(ICL on it)"),
-        (axes[0, 2], late_start, "late start: ln learnt(late) / learnt(both)"),
+        (axes[0, 2], late_start, "late start: ln T(both) / T(after the start)"),
     ):
         for scale in (1.0, 0.1):
             effects = [effect(random(scale_d=scale), start, HORIZON) for start in STARTS]
@@ -68,7 +84,8 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             ax.semilogx(STARTS, sizes, "o-", label=f"d drawn at {scale:g}")
             numbers += points(effect.__name__, f"scale_d {scale:g}", np.array(STARTS, float), sizes)
             findings += [
-                f"{e.name}, d drawn at {scale:g}: {e.size:+.2f}, positive in {e.positive:.0%}"
+                f"{e.name}, d drawn at {scale:g}: {e.size:+.2f}, positive in {e.positive:.0%}, "
+                f"cut off in {e.censored.mean():.0%}"
                 for e in effects
             ]
         ax.axhline(0, color="grey", lw=0.8, ls=":")

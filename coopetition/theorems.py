@@ -44,7 +44,7 @@ theorem 1, $a = 0$ or $d = 0$, by the two slopes $u_b u_c = 0$, and then the lem
 flow cannot rest, and goes to infinity with both mechanisms learnt (section 8).
 
 A saddle with a negative direction is left again from almost every draw, and the few points without
-one (the origin, say) are left by the lemma's path. That the flow then ends on a minimum, or at
+one (the origin, say) are no minima either. That the flow then ends on a minimum, or at
 infinity, is not proved here but tested: of 1,000 random problems followed to $t = 10^8$, 999 end as
 the table says, and one has not yet learnt anything.
 

@@ -94,7 +94,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     maps = (
         (Axis.between("alpha", 0.01, 1, n_map), Axis.between("scale_d", 0.05, 2, n_map)),
         (Axis.between("mu1", 0, 0.4, n_map), Axis.between("initial_scale", 0.05, 1, n_map)),
-        (Axis.between("dim_d", 5, 320, n_map), Axis.between("scale_d", 0.05, 2, n_map)),
+        (Axis.between("dim_d", 5, 320, n_map), Axis.between("scale_d", 0.05, 1, n_map)),
     )
     for ax, (x, y) in zip(axes[1], maps, strict=True):
         _, positive = effect_map(cooperation, model, x, y, n_draws=n_draws // 2, horizon=HORIZON)

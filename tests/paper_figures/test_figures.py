@@ -12,7 +12,14 @@ from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.demo import _report
 from paper_figures.published import SEEDS, published_draw
 from paper_figures.sources import kept_runs
-from paper_figures.theory import coopetition, critical_sets, laws, order_parameters, phases, times
+from paper_figures.theory import (
+    critical_sets,
+    interventions,
+    laws,
+    order_parameters,
+    phases,
+    times,
+)
 from tests.conftest import SHARED
 from transformer.config import RunConfig
 from transformer.presets import PRESETS
@@ -102,7 +109,7 @@ def test_published_draws_are_the_ones_given_out():
         (critical_sets, {}),
         (phases, {"n": 6, "n_draws": 2, "n_predicted": 3}),
         (times, {"n_draws": 4}),
-        (coopetition, {"n_draws": 8, "n_map": 3}),
+        (interventions, {"n_draws": 8, "n_map": 3}),
     ],
 )
 def test_theory_figures_are_drawn_with_their_numbers(module, sizes, tmp_path):

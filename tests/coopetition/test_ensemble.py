@@ -1,0 +1,75 @@
+"""Compiled ensembles are the single solver, many times over."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from coopetition import random_draw, solve, two_strategies
+from coopetition.ensemble import descend_ensemble, random_ensemble, sample_steps
+from coopetition.errors import UsageError
+from coopetition.model import (
+    MODELS,
+    named_dims,
+    named_model,
+)
+from coopetition.reduced import project
+from paper_figures.published import published_ensemble
+
+SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
+
+
+def test_ensembles_agree_with_the_single_solver_over_the_published_time():
+    ensemble = replace(published_ensemble(), weights={"icl": np.linspace(0, 0.2, 12)})
+    run = descend_ensemble(ensemble, sample_steps(16000, 100))
+    for k in (0, 5, 7, 11):
+        single = solve(*ensemble.single(k), threshold=0.0)
+        np.testing.assert_allclose(single.overlap[:, -1], run.overlap[:, k], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(single.orthogonal[:, -1], run.orthogonal[:, k], atol=1e-9)
+        for name, values in run.losses.items():
+            np.testing.assert_allclose(single.losses[name][::160], values[:, k], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ensembles_of_every_model_clamped_too(name):
+    model = named_model(name)
+    model = model.at_rates(**{model.factors[0]: 0.5}).clamped(model.factors[-1])
+    ensemble = random_ensemble(model, named_dims(model), 5, np.random.default_rng(0))
+    run = descend_ensemble(ensemble, [0, 7, 50], step=0.5)
+    single = solve(*ensemble.single(3), step=0.5, threshold=0.0, max_steps=50)
+    np.testing.assert_allclose(single.overlap[:, -1], run.overlap[:, 3], atol=1e-11)
+    np.testing.assert_allclose(single.losses["total"][[0, 7, 50]], run.losses["total"][:, 3])
+
+
+def test_random_ensembles_have_the_distribution_of_random_draws():
+    """Kolmogorov-Smirnov on 12 statistics of 600 draws each; false alarms: 12 x 1e-5 in all."""
+    from scipy.stats import ks_2samp
+
+    model, n = two_strategies(), 600
+    ensemble = random_ensemble(model, SMALL, n, np.random.default_rng(0), initial_scale=0.7)
+    for k, factor in enumerate(model.factors):
+        draws = [project(model, random_draw(seed, SMALL, 0.7)) for seed in range(n)]
+        for mine, theirs in (
+            (ensemble.norms[k], [reduced.norms[factor] for reduced, _, _ in draws]),
+            (ensemble.overlap[k], [u[k] for _, u, _ in draws]),
+            (ensemble.orthogonal[k], [w[k] for _, _, w in draws]),
+        ):
+            assert ks_2samp(mine, theirs).pvalue > 1e-5
+
+
+def test_ensembles_refuse_what_makes_no_sense():
+    rng = np.random.default_rng(0)
+    with pytest.raises(UsageError, match="disagree on the factors"):
+        random_ensemble(two_strategies(), {"a": 3}, 2, rng)
+    with pytest.raises(UsageError, match="dimensions are 0"):
+        random_ensemble(two_strategies(), SMALL | {"a": 0}, 2, rng)
+    for weights, message in (({"alpha": 1.0}, "no 'alpha'"), ({"icl": -1.0}, "weight of icl")):
+        with pytest.raises(UsageError, match=message):
+            random_ensemble(two_strategies(), SMALL, 2, rng, weights=weights)
+    with pytest.raises(UsageError, match="initial scale"):
+        random_ensemble(two_strategies(), SMALL, 2, rng, initial_scale=-1.0)
+    ensemble = random_ensemble(two_strategies(), SMALL, 2, rng)
+    with pytest.raises(UsageError, match="samples_at"):
+        descend_ensemble(ensemble, [5, 3])
+    with pytest.raises(UsageError, match="step is 0"):
+        descend_ensemble(ensemble, [0, 3], step=0.0)

@@ -1,0 +1,162 @@
+"""Fates, told from curves, by theory, and over parameters."""
+
+import numpy as np
+import pytest
+
+from coopetition import random_draw, solve, two_strategies
+from coopetition.errors import UsageError, UserError
+from coopetition.fates import FATES, Fate, fate, possible_fates, tell_fates
+from coopetition.files import write_npz
+from coopetition.model import (
+    PUBLISHED_DIMS,
+    named_model,
+    no_competition,
+    three_strategies,
+)
+from coopetition.parameters import Axis, ensemble_at
+from coopetition.phases import (
+    PhaseDiagram,
+    grid_of,
+    phase_diagram,
+    predicted_diagram,
+)
+
+
+def test_fates_are_told_from_curves():
+    high, low = 1.0, 0.1
+    cases = {
+        Fate.NEVER: ([high, high, high], [high, high, high]),
+        Fate.ICL_PERSISTENT: ([high, low, low], [high, low, high]),
+        Fate.ICL_TRANSIENT: ([high, low, high], [high, high, low]),
+        Fate.CIWL_ONLY: ([high, high, high], [high, low, high]),
+        Fate.COEXISTENCE: ([high, low, low], [high, high, low]),
+        Fate.DIVERGED: ([high, low, np.nan], [high, high, low]),
+    }
+    icl, ciwl = (np.array([case[k] for case in cases.values()]).T for k in (0, 1))
+    losses = {"icl": icl, "ciwl": ciwl, "total": icl * ciwl}
+    told = tell_fates(losses, {"icl": 1.0, "ciwl": 1.0})
+    assert [FATES[k] for k in told] == list(cases)
+
+
+@pytest.mark.parametrize(
+    ("model", "fates"),
+    [
+        (two_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY}),
+        (two_strategies(mu1=0.0, mu2=0.1), {Fate.ICL_PERSISTENT}),
+        (two_strategies(mu2=0.1), {Fate.COEXISTENCE}),
+        (no_competition(mu2=0.1), {Fate.COEXISTENCE}),
+        (named_model("induction_head"), {Fate.ICL_PERSISTENT}),
+        (three_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY, Fate.NEVER}),
+    ],
+)
+def test_possible_fates(model, fates):
+    assert possible_fates(model) == fates
+
+
+def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
+    model, seed = two_strategies(), 3
+    x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("scale_d", 0.1, 1.0, 2)
+    diagram = phase_diagram(model, x, y, n_draws=3, n_steps=6000, seed=seed)
+    assert diagram.fates.shape == (2, 3, 3)
+    told = set()
+    for row, scale in enumerate(y.values):
+        for column, alpha in enumerate(x.values):
+            problems = ensemble_at(
+                model, PUBLISHED_DIMS, 3, seed, {"alpha": alpha, "scale_d": scale}
+            )
+            single = solve(*problems.single(1), threshold=0.0, max_steps=6000)
+            assert FATES[diagram.fates[row, column, 1]] is fate(single)
+            told.add(fate(single))
+    assert len(told) >= 2
+    diagram.save(tmp_path / "d.npz")
+    again = PhaseDiagram.load(tmp_path / "d.npz")
+    np.testing.assert_array_equal(again.fates, diagram.fates)
+    assert again.summary() == diagram.summary() and again.to_dict() == diagram.to_dict()
+    write_npz(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(UserError, match="not a saved phase diagram"):
+        PhaseDiagram.load(tmp_path / "other.npz")
+
+
+def test_predicted_fates_are_the_simulated_ones():
+    model = two_strategies()
+    x, y = Axis.between("alpha", 0.001, 1.0, 4), Axis.between("mu1", 0.0, 0.2, 3)
+    predicted = predicted_diagram(model, x, y, seed=1)
+    simulated = phase_diagram(model, x, y, n_draws=1, seed=1)
+    np.testing.assert_array_equal(predicted.fates, simulated.fates)
+    assert len(np.unique(simulated.fates)) >= 3
+
+
+def test_grids_have_the_cells_asked_for_and_are_near_to_square():
+    assert grid_of(10000) == (100, 100)
+    for n in range(1, 300):
+        nx, ny = grid_of(n)
+        assert n <= nx * ny <= n + 10 and ny <= nx <= 2 * ny
+    with pytest.raises(UsageError, match="0 points"):
+        grid_of(0)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("beta", "no parameter 'beta'"),
+        ("mu3", "'mu3'"),
+        ("dim_z", "'dim_z'"),
+        ("mu0", "'mu0'"),
+    ],
+)
+def test_unknown_parameters_are_refused(parameter, message):
+    with pytest.raises(UsageError, match=message):
+        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, 0, {parameter: 1.0})
+
+
+def test_parameters_without_effect_are_refused():
+    with pytest.raises(UsageError, match="no parameter 'alpha'; choose mu1"):
+        ensemble_at(no_competition(), PUBLISHED_DIMS, 2, 0, {"alpha": 1.0})
+    with pytest.raises(UsageError, match="seed=-1"):
+        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, -1, {})
+
+
+def test_scales_of_all_and_of_one_factor_multiply():
+    point = {"scale_d": 0.5, "initial_scale": 0.1}
+    both, none = (ensemble_at(two_strategies(), PUBLISHED_DIMS, 3, 0, p) for p in (point, {}))
+    ratio = both.orthogonal / none.orthogonal
+    np.testing.assert_allclose(ratio, [[0.1] * 3] * 3 + [[0.05] * 3])
+
+
+@pytest.mark.parametrize("ends", [(1.0, 0.5), (-1.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])
+def test_axes_ascend(ends):
+    with pytest.raises(UsageError, match="alpha from"):
+        Axis.between("alpha", *ends, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(4))
+def test_fates_in_theory_are_those_of_long_simulations(part):
+    """1,000 random problems (4 x 250): dims 2 to 20, scales, alpha > 0, mu1 and mu2 with zeros.
+
+    The exceptions are listed in `EXCEPTIONS`, not filtered.
+    """
+    exceptions = {}
+    for seed in range(250 * part, 250 * (part + 1)):
+        model, trajectory = random_long_flow(seed)
+        told = fate(trajectory)
+        if told not in possible_fates(model):
+            exceptions[seed] = told
+    assert exceptions == {seed: told for seed, told in EXCEPTIONS.items() if seed // 250 == part}
+
+
+# The targets of 5 are so small (unlearnt losses 3e-4) that ICL emerges at 1.3e8, after the horizon.
+EXCEPTIONS = {5: Fate.NEVER}
+
+
+def random_long_flow(seed: int) -> tuple:
+    rng = np.random.default_rng(seed)
+    dims = {f: int(rng.integers(2, 21)) for f in "abcd"}
+    numbers = {"alpha": 10 ** rng.uniform(-2, 0)}
+    for mu in ("mu1", "mu2"):
+        numbers[mu] = 0.0 if rng.random() < 0.4 else 10 ** rng.uniform(-2, 0)
+    model = two_strategies(**numbers)
+    draw = random_draw(seed, dims, rng.uniform(0.3, 1))
+    flow = {"method": "flow", "step": 1e4, "max_steps": 10**4, "threshold": 1e-10, "rtol": 1e-8}
+    return model, solve(model, draw, **flow)

@@ -8,10 +8,7 @@ from coopetition.critical_points import Kind, critical_sets, list_is_complete, t
 from coopetition.draws import canonical_draw
 from coopetition.errors import UsageError
 from coopetition.fates import possible_fates
-from coopetition.model import (
-    named_model,
-    no_competition,
-)
+from coopetition.model import named_model, no_competition
 from coopetition.reduced import Reduced, project
 from coopetition.stability import spectrum
 from coopetition.toleration import toleration

@@ -8,11 +8,7 @@ import pytest
 from coopetition import random_draw, solve, two_strategies
 from coopetition.ensemble import descend_ensemble, random_ensemble, sample_steps
 from coopetition.errors import UsageError
-from coopetition.model import (
-    MODELS,
-    named_dims,
-    named_model,
-)
+from coopetition.model import MODELS, named_dims, named_model
 from coopetition.reduced import project
 from paper_figures.published import published_ensemble
 

@@ -20,17 +20,15 @@ from coopetition.interventions import (
     sharing,
     without_sharing,
 )
-from coopetition.model import (
-    PUBLISHED_DIMS,
-    no_competition,
-)
+from coopetition.model import PUBLISHED_DIMS, no_competition
 from coopetition.parameters import Axis, ensemble_at
 from paper_figures.published import published_ensemble
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 
 
-# Worked out independently when the project was designed: time until ICL's loss is at half, flow; with CIWL / with d absent
+# Time until ICL's loss is at half of the plateau, flow, with CIWL and with d absent: worked out
+# independently when the project was designed
 WITH_CIWL = [3544, 9597, 28485, 2154, 4584, 138, 3278, 4658, 300, 20454, 2939, 474]
 ALONE = [3186, 773, 7163, 634, 1073, 103, 6583, 1204, 187, 988, 1184, 192]
 

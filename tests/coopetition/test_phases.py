@@ -7,19 +7,9 @@ from coopetition import random_draw, solve, two_strategies
 from coopetition.errors import UsageError, UserError
 from coopetition.fates import FATES, Fate, fate, possible_fates, tell_fates
 from coopetition.files import write_npz
-from coopetition.model import (
-    PUBLISHED_DIMS,
-    named_model,
-    no_competition,
-    three_strategies,
-)
+from coopetition.model import PUBLISHED_DIMS, named_model, no_competition, three_strategies
 from coopetition.parameters import Axis, ensemble_at
-from coopetition.phases import (
-    PhaseDiagram,
-    grid_of,
-    phase_diagram,
-    predicted_diagram,
-)
+from coopetition.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
 
 
 def test_fates_are_told_from_curves():
@@ -97,12 +87,7 @@ def test_grids_have_the_cells_asked_for_and_are_near_to_square():
 
 @pytest.mark.parametrize(
     ("parameter", "message"),
-    [
-        ("beta", "no parameter 'beta'"),
-        ("mu3", "'mu3'"),
-        ("dim_z", "'dim_z'"),
-        ("mu0", "'mu0'"),
-    ],
+    [("beta", "no parameter 'beta'"), ("mu3", "'mu3'"), ("dim_z", "'dim_z'"), ("mu0", "'mu0'")],
 )
 def test_unknown_parameters_are_refused(parameter, message):
     with pytest.raises(UsageError, match=message):

@@ -8,10 +8,7 @@ import sympy as sp
 
 from coopetition import random_draw, two_strategies
 from coopetition.derivation import Derivation
-from coopetition.model import (
-    MODELS,
-    named_model,
-)
+from coopetition.model import MODELS, named_model
 from coopetition.reduced import project
 from coopetition.stability import hessian
 from coopetition.symbolic import Statement, Symbolic, prove_reduction, vanishes

@@ -6,11 +6,7 @@ import pytest
 from coopetition import Trajectory, random_draw, solve, two_strategies
 from coopetition.draws import canonical_draw
 from coopetition.errors import UsageError
-from coopetition.model import (
-    PUBLISHED_DIMS,
-    named_dims,
-    named_model,
-)
+from coopetition.model import PUBLISHED_DIMS, named_dims, named_model
 from coopetition.reduced import project
 from coopetition.timescales import (
     State,

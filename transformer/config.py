@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import UnionType
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args, get_origin
 
 from coopetition.errors import UsageError
 
@@ -96,9 +96,12 @@ class OmniglotConfig:
 ExemplarConfig = GlyphConfig | OmniglotConfig
 
 
+Mode = Literal["bursty", "icl_only", "ciwl_only", "matched"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Bursty training sequences: `context` exemplar-label pairs, then a query exemplar."""
+    """Training sequences: `context` exemplar-label pairs, then a query exemplar."""
 
     exemplars: ExemplarConfig = field(default_factory=GlyphConfig)
     context: int = 2
@@ -106,8 +109,16 @@ class DataConfig:
     burstiness: int = 1
     """How often the query's class stands in context; one distractor class stands as often."""
     batch_size: int = 32
+    mode: Mode = field(default="bursty", metadata={"added": True})
+    """What a strategy can use: `bursty` all, `icl_only` the context alone (labels are random),
+    `ciwl_only` the weights (the query's class is not in context, its label is), `matched` also the
+    very drawing of the query, which stands in context."""
 
     def __post_init__(self) -> None:
+        _require(
+            self.mode in get_args(Mode),
+            f"mode={self.mode!r} is unknown; choose one of {', '.join(get_args(Mode))}",
+        )
         _require_at_least(self, 1, "context", "burstiness", "batch_size")
         _require(
             2 * self.burstiness <= self.context,
@@ -115,7 +126,13 @@ class DataConfig:
             f"class and a distractor, {self.burstiness} each); "
             f"choose context >= {2 * self.burstiness}",
         )
-        _require_distinct_classes(self.exemplars.n_classes, 2, "exemplars.n_classes")
+        _require(
+            self.mode != "icl_only" or self.context == 2 * self.burstiness,
+            f"context={self.context} with burstiness={self.burstiness} leaves items without a "
+            f"random label in mode icl_only; choose context={2 * self.burstiness}",
+        )
+        needed = self.context + 1 if self.mode == "ciwl_only" else 2
+        _require_distinct_classes(self.exemplars.n_classes, needed, "exemplars.n_classes")
 
 
 def _require_distinct_classes(n_classes: int, needed: int, name: str) -> None:
@@ -235,13 +252,17 @@ def to_dict(config: Any, *, leave_out: str | None = None) -> dict[str, Any]:
     """Plain values; a dataclass from a union also carries its class name as `kind`.
 
     Fields marked with `leave_out` are left out: "no identity" marks those that change no number of
-    a run (paths, its length), "machine" those that say something of the machine (paths).
+    a run (paths, its length), "machine" those that say something of the machine (paths).  A field
+    that is marked "added" came later; at its default it is no part of an identity, so that older
+    runs keep theirs.
     """
     result: dict[str, Any] = {}
     for item in fields(config):
         if leave_out is not None and item.metadata.get(leave_out):
             continue
         value = getattr(config, item.name)
+        if leave_out == "no identity" and item.metadata.get("added") and value == item.default:
+            continue
         if is_dataclass(value):
             kind = {"kind": type(value).__name__} if isinstance(item.type, UnionType) else {}
             value = kind | to_dict(value, leave_out=leave_out)
@@ -252,8 +273,9 @@ def to_dict(config: Any, *, leave_out: str | None = None) -> dict[str, Any]:
 def _from_dict(cls: Any, data: Any, where: str) -> Any:
     _require(isinstance(data, dict), f"{where} is {data!r}; expected a table of its fields")
     types: dict[str, Any] = {item.name: item.type for item in fields(cls)}
+    missing = [f.name for f in fields(cls) if f.name not in data and not f.metadata.get("added")]
     _require(
-        set(data) == set(types),
+        not missing and set(data) <= set(types),
         f"{where} has the fields {sorted(data)}; this version expects {sorted(types)}",
     )
     values = {}
@@ -268,7 +290,12 @@ def _from_dict(cls: Any, data: Any, where: str) -> Any:
                 kind in options, f"{where}.{name}.kind={kind!r}; choose one of {sorted(options)}"
             )
             expected = options[kind]
-        if is_dataclass(expected):
+        if get_origin(expected) is Literal:
+            _require(
+                value in get_args(expected),
+                f"{where}.{name}={value!r}; choose one of {', '.join(get_args(expected))}",
+            )
+        elif is_dataclass(expected):
             value = _from_dict(expected, value, f"{where}.{name}")
         else:
             _require(

@@ -2,7 +2,7 @@
 
 | name  | context                   | labels                               | target            |
 |-------|---------------------------|--------------------------------------|-------------------|
-| train | as in training            | true                                 | query's label     |
+| train | bursty, in every mode     | true                                 | query's label     |
 | icl   | query's class and another | 0 and 1 in random order              | query class's     |
 | flip  | query's class and another | the two true labels swapped          | the swapped label |
 | ciwl  | distinct other classes    | one overwritten by the query's label | query's label     |
@@ -23,8 +23,10 @@ from transformer.sequences import (
     Sequences,
     arrange,
     bursty,
+    ciwl_only,
     distinct_classes,
     from_numpy,
+    query_absent,
 )
 
 
@@ -58,16 +60,6 @@ def _query_in_context(
     return query, other, *arrange(rng, pool, context, query)
 
 
-def _query_not_in_context(
-    rng: np.random.Generator, config: RunConfig
-) -> tuple[Index, Index, Index]:
-    """Distinct classes, none the query's: query, shuffled classes, exemplars."""
-    pool = _pool(config)
-    n_distinct = config.data.context + 1
-    query, *others = distinct_classes(rng, pool, n_distinct, config.evaluation.n_sequences)
-    return query, *arrange(rng, pool, np.stack(others), query)
-
-
 def _icl(rng: np.random.Generator, config: RunConfig) -> Sequences:
     query, _, classes, exemplars = _query_in_context(rng, config)
     target = rng.integers(0, 2, query.shape)
@@ -75,9 +67,7 @@ def _icl(rng: np.random.Generator, config: RunConfig) -> Sequences:
 
 
 def _ciwl(rng: np.random.Generator, config: RunConfig) -> Sequences:
-    query, labels, exemplars = _query_not_in_context(rng, config)
-    labels[rng.integers(0, len(labels), query.shape), np.arange(len(query))] = query
-    return from_numpy(exemplars, labels, query)
+    return ciwl_only(rng, _pool(config), config.data, config.evaluation.n_sequences)
 
 
 def _flip(rng: np.random.Generator, config: RunConfig) -> Sequences:
@@ -86,7 +76,8 @@ def _flip(rng: np.random.Generator, config: RunConfig) -> Sequences:
 
 
 def _iwl(rng: np.random.Generator, config: RunConfig) -> Sequences:
-    query, classes, exemplars = _query_not_in_context(rng, config)
+    n = config.evaluation.n_sequences
+    query, classes, exemplars = query_absent(rng, _pool(config), config.data.context, n)
     return from_numpy(exemplars, classes, query)
 
 

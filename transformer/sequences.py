@@ -4,6 +4,7 @@ The batch of step s is a function of (data_seed, s) alone, so a resumed run sees
 seen, with no generator state to save.  Sequences are drawn in blocks of steps to be cheap.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,12 +98,65 @@ def bursty(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> 
     return from_numpy(exemplars, classes, query)
 
 
+def icl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Sequences:
+    """`bursty` with random labels: an unordered pair out of all, in random order, each sequence.
+
+    Only the context tells which label the query's class has.
+    """
+    plain = bursty(rng, pool, config, n)
+    label, other = distinct_classes(rng, pool, 2, n)
+    target = plain.target.numpy()
+    of_query = plain.labels.numpy() == target
+    return from_numpy(plain.exemplars.numpy(), np.where(of_query, label, other), label)
+
+
+def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Sequences:
+    """Other classes in context, with the query's label in place of one of theirs, at random.
+
+    No drawing in context helps, but the label is there to be copied.
+    """
+    query, labels, exemplars = query_absent(rng, pool, config.context, n)
+    labels[rng.integers(0, len(labels), query.shape), np.arange(n)] = query
+    return from_numpy(exemplars, labels, query)
+
+
+def query_absent(
+    rng: np.random.Generator, pool: Pool, context: int, n: int
+) -> tuple[Index, Index, Index]:
+    """Distinct classes in context, none the query's: query, shuffled classes, exemplars."""
+    query, *others = distinct_classes(rng, pool, context + 1, n)
+    return query, *arrange(rng, pool, np.stack(others), query)
+
+
+def matched(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Sequences:
+    """`bursty`, but the query's drawing is the one of its class in context.
+
+    If classes stand in context more than once, all items of the query's class are one drawing, and
+    so are all items of any other class.
+    """
+    plain = bursty(rng, pool, config, n)
+    labels, target = plain.labels.numpy(), plain.target.numpy()
+    classes = np.concatenate([labels, target[None]])
+    # each item takes the drawing of the first item of its class
+    first = (classes[:, None] == classes[None]).argmax(1)
+    exemplars = np.take_along_axis(plain.exemplars.numpy(), first, axis=0)
+    return from_numpy(exemplars, labels, target)
+
+
+SAMPLERS: dict[str, Callable[[np.random.Generator, Pool, DataConfig, int], Sequences]] = {
+    "bursty": bursty,
+    "icl_only": icl_only,
+    "ciwl_only": ciwl_only,
+    "matched": matched,
+}
+
+
 def training_block(config: DataConfig, data_seed: int, block: int) -> Sequences:
     """Batches of the steps `block * BLOCK_STEPS` and on: every array has the step axis first."""
     source = config.exemplars
     pool = Pool(source.n_classes, source.n_exemplars, source.n_exemplars)
     rng = np.random.default_rng([data_seed, block])
-    flat = bursty(rng, pool, config, BLOCK_STEPS * config.batch_size)
+    flat = SAMPLERS[config.mode](rng, pool, config, BLOCK_STEPS * config.batch_size)
 
     def by_step(array: torch.Tensor) -> torch.Tensor:
         split = array.view(*array.shape[:-1], BLOCK_STEPS, config.batch_size)

@@ -60,11 +60,28 @@ def test_the_run_id_depends_on_numbers_not_on_paths():
     assert replace(base, init_seed=6).run_id() != base.run_id()
 
 
+def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
+    base = PRESETS["glyphs"]()
+    older = to_dict(base)
+    del older["data"]["mode"]
+    assert RunConfig.from_dict(older) == base
+    assert base.run_id() == "03b1fdf2c880", "the id of the kept runs' config"
+    other = replace(base, data=replace(base.data, mode="icl_only"))
+    assert other.run_id() != base.run_id()
+    assert RunConfig.from_dict(to_dict(other)) == other
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: ModelConfig(n_heads=7), "n_heads=7 does not divide d_model=64"),
         (lambda: ModelConfig(n_layers=0), "n_layers=0"),
+        (lambda: DataConfig(mode="all"), "mode='all' is unknown; choose one of bursty"),
+        (lambda: DataConfig(context=4, mode="icl_only"), "choose context=2"),
+        (
+            lambda: DataConfig(exemplars=GlyphConfig(n_classes=2), mode="ciwl_only"),
+            "exemplars.n_classes=2 is fewer",
+        ),
         (lambda: DataConfig(context=4, burstiness=3), "context=4 is too short for burstiness=3"),
         (lambda: DataConfig(exemplars=GlyphConfig(n_classes=1)), "exemplars.n_classes=1 is fewer"),
         (lambda: GlyphConfig(jitter=float("nan")), "jitter=nan"),
@@ -108,6 +125,7 @@ def test_what_cannot_be_is_refused_in_one_line(make, message):
         (lambda m: m["config"].update(n_steps="many"), "config.n_steps='many'"),
         (lambda m: m["config"]["model"].update(n_heads=7), "n_heads=7"),
         (lambda m: m["config"]["data"].update(exemplars=3), "exemplars"),
+        (lambda m: m["config"]["data"].update(mode="all"), "mode='all'"),
         (lambda m: m["config"]["data"]["exemplars"].update(kind="X"), "kind='X'"),
         (lambda m: m.pop("threads"), "threads"),
         (lambda m: m.pop("format"), "damaged or not a run's"),

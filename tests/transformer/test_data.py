@@ -1,6 +1,7 @@
 """Sequences, evaluators and exemplars against their definitions."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import chisquare
+from scipy.stats import chi2_contingency, chisquare
 
 from coopetition.errors import UsageError
 from coopetition.files import write_npz
@@ -16,13 +17,21 @@ from transformer.config import (
     DataConfig,
     EvaluationConfig,
     GlyphConfig,
+    Mode,
     OmniglotConfig,
     RunConfig,
 )
 from transformer.evaluators import draw_evaluators
 from transformer.exemplars import load_exemplars
 from transformer.exemplars.omniglot import _pool
-from transformer.sequences import BLOCK_STEPS, Pool, bursty, distinct_classes, training_block
+from transformer.sequences import (
+    BLOCK_STEPS,
+    SAMPLERS,
+    Pool,
+    bursty,
+    distinct_classes,
+    training_block,
+)
 
 FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
 
@@ -74,6 +83,64 @@ def test_bursty_sequences(context, burstiness):
     places = (s.labels == s.target).sum(1).numpy()
     expected = places.sum() / context
     assert abs(places - expected).max() < 5 * np.sqrt(expected)
+
+
+def draw_mode(mode, context=2, burstiness=1, n=20000, n_classes=12, n_exemplars=5):
+    data = replace(run_config(context, burstiness, n_classes, n_exemplars).data, mode=mode)
+    pool = Pool(n_classes, n_exemplars, n_exemplars)
+    sequences = SAMPLERS[mode](np.random.default_rng(1), pool, data, n)
+    exemplars = sequences.exemplars.numpy()
+    return exemplars, exemplars // n_exemplars, sequences.labels.numpy(), sequences.target.numpy()
+
+
+@pytest.mark.parametrize(("context", "burstiness"), [(2, 1), (4, 2)])
+def test_icl_only_labels_are_random_pairs(context, burstiness):
+    """The label of the query's class is the target; all ordered pairs are equally likely."""
+    _, classes, labels, target = draw_mode("icl_only", context, burstiness)
+    of_query = classes[:-1] == classes[-1]
+    assert (of_query.sum(0) == burstiness).all()
+    assert (labels[of_query] == np.broadcast_to(target, labels.shape)[of_query]).all()
+    other = np.where(of_query, -1, labels).max(0)
+    assert (np.where(of_query, other, labels) == other).all() and (other != target).all()
+    counts = np.unique(target * 12 + other, return_counts=True)[1]
+    assert len(counts) == 12 * 11 and chisquare(counts).pvalue > FALSE_ALARM
+    # and they say nothing of the class
+    table = np.zeros((12, 12))
+    np.add.at(table, (classes[-1], target), 1)
+    assert chi2_contingency(table).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize("context", [2, 4])
+def test_ciwl_only_pastes_the_querys_label_on_another_class(context):
+    _, classes, labels, target = draw_mode("ciwl_only", context)
+    assert (target == classes[-1]).all()
+    assert (classes[:-1] != classes[-1]).all()
+    assert all(len(set(column)) == context for column in classes[:-1].T)
+    pasted = labels == target
+    assert (pasted.sum(0) == 1).all()
+    assert (labels[~pasted] == classes[:-1][~pasted]).all()
+    assert chisquare(pasted.sum(1)).pvalue > FALSE_ALARM
+    assert chisquare(np.bincount(target)).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize(("context", "burstiness"), [(2, 1), (8, 3)])
+def test_matched_sequences_hold_the_querys_own_drawing(context, burstiness):
+    exemplars, classes, labels, target = draw_mode("matched", context, burstiness)
+    assert (labels == classes[:-1]).all() and (target == classes[-1]).all()
+    same_class = classes[:, None] == classes[None]
+    same_drawing = exemplars[:, None] == exemplars[None]
+    assert (same_class == same_drawing).all()
+    assert chisquare(np.bincount(exemplars[-1])).pvalue > FALSE_ALARM
+
+
+def test_every_mode_has_a_sampler_and_a_stream():
+    assert set(SAMPLERS) == set(get_args(Mode))
+    data = run_config().data
+    batches = [training_block(replace(data, mode=mode), 3, 0) for mode in SAMPLERS]
+    for batch in batches:
+        assert batch.target.shape == (BLOCK_STEPS, data.batch_size)
+    again = training_block(replace(data, mode="matched"), 3, 0)
+    assert torch.equal(batches[-1].exemplars, again.exemplars)
 
 
 def test_training_batches_depend_on_seed_and_step_alone():

@@ -242,7 +242,7 @@ class Trainer:
             )
         return loss
 
-    def save(self) -> Path:
+    def save(self) -> None:
         """Write a checkpoint."""
         self._check_finite(float(self.loss_sum))
         tensors = self.learner.state(0) | {
@@ -250,9 +250,7 @@ class Trainer:
             "step_count": torch.tensor(self.step_count),
         }
         checkpoint = Checkpoint(self.step, self.config.run_id(), self.fingerprint, tensors)
-        path = self.run.checkpoint_path(self.step)
-        write_checkpoint(path, checkpoint)
-        return path
+        write_checkpoint(self.run.checkpoint_path(self.step), checkpoint)
 
 
 def new_learner(config: RunConfig, exemplars: Exemplars, device: torch.device) -> Learner:

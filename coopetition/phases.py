@@ -28,6 +28,7 @@ from coopetition.timescales import after_collapse, slow_flow
 Array = NDArray[np.float64]
 N_SAMPLES = 500  # of a trajectory, by which its fate is told
 MAX_POINTS = 10**6
+MAX_DRAWS = 20_000  # at a point, whose curves are in memory at once: 32 KB each
 CHUNK = 2048  # problems whose curves are in memory at once
 
 
@@ -130,6 +131,8 @@ def phase_diagram(
     """
     if n_draws < 1 or n_steps < 1:
         raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
+    if n_draws > MAX_DRAWS:
+        raise UsageError(f"n_draws={n_draws} do not fit in memory; choose at most {MAX_DRAWS}")
     check_step(step)
     if x.parameter == y.parameter:
         raise UsageError(f"both axes are {x.parameter}; choose two parameters")

@@ -124,6 +124,7 @@ def test_phases_prints_the_contract(tmp_path):
         (["--seed", "-1"], "seed=-1"),
         (["--model", "no_competition"], "no parameter 'alpha'"),
         (["--draws", "0"], "--draws is 0"),
+        (["--draws", "100000", "--cells", "100000"], "n_draws=100000 do not fit"),
         (["--steps", "0"], "n_steps=0"),
         (["--step", "nan"], "step is nan"),
         (["--model", "four"], "model 'four' is unknown"),

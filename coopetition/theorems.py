@@ -104,7 +104,7 @@ $$
 
 The closed form is right to 21 % (median; rank correlation 0.95). Five of the eight numbers
 (`timescales.slow_times`: $w_a = w_c = 0$, and the balance ties $|b|$ to $|c|$) carry plateau and
-takeover to less than 0.1 % (median) and 3 % (nine in ten).
+takeover to less than 0.1 % (median) and 4 % (nine in ten).
 
 Without orthogonal parts and near the origin the story is another one. There
 $v = (g_1 u_a + g_2 u_d) / g$ with $g_1 = (k_2 + \mu_2) S_1 / N_1$, $g_2 = (k_1 + \mu_1) S_2 / N_2$

@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from coopetition import Cost, Draw, Mechanism, Model
 from coopetition.draws import random_draw
+from coopetition.reduced import project
+from coopetition.stability import spectrum
 
 parameter = st.floats(0, 2)
 
@@ -38,3 +40,11 @@ def problems(draw, clamps=True, shortest=1):
     """A model and a draw for it."""
     model = draw(models(clamps))
     return model, draw(draws(model, shortest))
+
+
+def stable_step(model: Model, draw: Draw, part: float = 0.25) -> float:
+    """A part of the largest step that the Hessian at the start allows, at most 0.3.
+
+    With larger ones descent is unstable, and rounding errors grow without bound.
+    """
+    return min(0.3, part * spectrum(*project(model, draw)).largest_stable_step)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from coopetition import Draw, Model, Status, solve, vectors
 from coopetition.laws import NormLaw, check_laws, monotone_laws, norm_laws
 from coopetition.reduced import project
-from tests.properties.problems import models, problems
+from tests.properties.problems import models, problems, stable_step
 
 FLOW = {"method": "flow", "threshold": 0.0, "rtol": 1e-10, "atol": 1e-13}
 
@@ -102,7 +102,8 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
     )
     for name, value in vectors.losses(model, draw, draw.initial).items():
         assert vectors.losses(model, turned, turned.initial)[name] == pytest.approx(value, rel=1e-9)
-    a, b = (solve(model, d, step=0.01, max_steps=20, threshold=0.0) for d in (draw, turned))
+    step = stable_step(model, draw)
+    a, b = (solve(model, d, step=step, max_steps=20, threshold=0.0) for d in (draw, turned))
     np.testing.assert_allclose(a.overlap, b.overlap, rtol=1e-8, atol=1e-10)
 
 
@@ -154,8 +155,9 @@ def test_swapping_factors_with_their_places_changes_nothing(model, seed):
         {renamed[f]: x for f, x in draw.initial.items()},
         {renamed[f]: x for f, x in draw.target.items()},
     )
-    a = solve(model, draw, step=0.01, max_steps=20, threshold=0.0)
-    b = solve(other, swapped, step=0.01, max_steps=20, threshold=0.0)
+    step = stable_step(model, draw)
+    a = solve(model, draw, step=step, max_steps=20, threshold=0.0)
+    b = solve(other, swapped, step=step, max_steps=20, threshold=0.0)
     np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-10)
 
 

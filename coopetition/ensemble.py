@@ -70,22 +70,17 @@ class Ensemble:
 
     def single(self, k: int) -> tuple[Model, Draw]:
         """Problem `k` as `solve` takes it."""
-        model = self.model
-        offsets, strengths = (
-            {name: float(np.broadcast_to(values, self.n)[k]) for name, values in weights.items()}
-            for weights in (self.reduced.offsets, self.reduced.strengths)
-        )
-        alone = replace(
-            model,
-            mechanisms=tuple(replace(m, offset=offsets[m.name]) for m in model.mechanisms),
-            costs=tuple(replace(c, strength=strengths[c.name]) for c in model.costs),
-        )
+        model, reduced = self.model, self.reduced
+        weights = {
+            name: float(np.broadcast_to(values, self.n)[k])
+            for name, values in (reduced.offsets | reduced.strengths).items()
+        }
         lengths = {f: int(n) for f, n in zip(model.factors, self.lengths[:, k], strict=True)}
         norms, overlap, orthogonal = (
             dict(zip(model.factors, rows[:, k].tolist(), strict=True))
             for rows in (self.norms, self.overlap, self.orthogonal)
         )
-        return alone, canonical_draw(lengths, norms, overlap, orthogonal)
+        return model.weighted(weights), canonical_draw(lengths, norms, overlap, orthogonal)
 
 
 def random_ensemble(
@@ -119,7 +114,7 @@ def random_ensemble(
     freedom = np.where(lengths > 1, lengths - 1, 1)
     orthogonal = np.where(lengths > 1, scale * np.sqrt(rng.chisquare(freedom)), 0.0)
     spread = {name: _spread(values, n) for name, values in (weights or {}).items()}
-    parts = [part.name for part in (*model.mechanisms, *model.costs)]
+    parts = [part.name for part in model.parts]
     for name, values in spread.items():
         if name not in parts:
             raise UsageError(f"the model has no {name!r} to weigh; it has {', '.join(parts)}")
@@ -190,12 +185,7 @@ def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:
 
 def _structure(model: Model) -> Model:
     """The model without its numbers, so that one kernel serves all of them."""
-    return replace(
-        model,
-        mechanisms=tuple(replace(m, offset=1.0) for m in model.mechanisms),
-        costs=tuple(replace(c, strength=1.0) for c in model.costs),
-        rates=(),
-    )
+    return replace(model.weighted({part.name: 1.0 for part in model.parts}), rates=())
 
 
 def _parameters(ensemble: Ensemble) -> list[Array]:

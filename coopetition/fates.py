@@ -36,9 +36,9 @@ FATES = list(Fate)
 
 
 def tell_fates(losses: dict[str, Array], unlearnt: dict[str, Any]) -> NDArray[np.int8]:
-    """Index in `FATES` for curves (n_samples, n) of many trajectories.
+    """Index in `FATES` for curves (n_samples, ...) of one trajectory or of many.
 
-    unlearnt : each mechanism's loss when nothing is learnt, one number or (n,)
+    unlearnt : each mechanism's loss when nothing is learnt, one number or (...)
     """
     with np.errstate(invalid="ignore", over="ignore"):
         icl, ciwl = (
@@ -63,8 +63,7 @@ def tell_fates(losses: dict[str, Array], unlearnt: dict[str, Any]) -> NDArray[np
 
 def fate(trajectory: Trajectory) -> Fate:
     """The fate of one trajectory, from every one of its samples."""
-    curves = {name: values[:, None] for name, values in trajectory.losses.items()}
-    return FATES[tell_fates(curves, trajectory.reduced.unlearnt())[0]]
+    return FATES[int(tell_fates(trajectory.losses, trajectory.reduced.unlearnt()))]
 
 
 def possible_fates(model: Model) -> frozenset[Fate]:

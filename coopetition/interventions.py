@@ -1,7 +1,7 @@
 """The papers' interventions in the toy: what CIWL does to ICL, as numbers.
 
-Each intervention turns an ensemble of `two_strategies` into another one, and each effect is the
-time (or height) of something in the one against the other, draw by draw:
+Each intervention turns an ensemble of `two_strategies` into another one, and each effect is a time
+in the one against that in the other, draw by draw:
 
     cooperation  = ln [ T(ICL alone) / T(with CIWL) ],      T: the time at which ICL emerges
     competition  = ln [ learnt(ICL alone) / learnt(with CIWL) ],

@@ -13,7 +13,7 @@ coopetition (Singh et al. 2025, section 6) is `two_strategies`.
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -66,8 +66,8 @@ class Model:
         if not self.mechanisms:
             raise UsageError("the model has no mechanism; give at least one")
         _check_different("factor", self.factors)
-        parts = [part.name for part in (*self.mechanisms, *self.costs)]
-        _check_different("mechanism or cost", [*parts, "total"])
+        names = [part.name for part in self.parts]
+        _check_different("mechanism or cost", [*names, "total"])
         for mechanism in self.mechanisms:
             _check_parameter(f"offset of mechanism {mechanism.name}", mechanism.offset)
             _check_factors(mechanism.name, mechanism.factors, self.factors)
@@ -92,6 +92,19 @@ class Model:
             )
         for name, rate in zip(self.factors, self.rates, strict=True):
             _check_parameter(f"rate of factor {name}", rate)
+
+    @property
+    def parts(self) -> tuple[Mechanism | Cost, ...]:
+        """Mechanisms and costs."""
+        return (*self.mechanisms, *self.costs)
+
+    def weighted(self, weights: Mapping[str, float]) -> Self:
+        """The same model with these offsets and strengths, by mechanism and cost: all of them."""
+        return replace(
+            self,
+            mechanisms=tuple(replace(m, offset=weights[m.name]) for m in self.mechanisms),
+            costs=tuple(replace(c, strength=weights[c.name]) for c in self.costs),
+        )
 
     def mechanism(self, name: str) -> Mechanism:
         """The mechanism of this name; another name raises `UsageError`."""
@@ -179,11 +192,8 @@ def two_strategies(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) ->
 def is_two_strategies(model: Model) -> bool:
     """Has the model the factors, mechanisms and costs of `two_strategies`, whatever its numbers?"""
     published = two_strategies()
-    return model.factors == published.factors and _parts(model) == _parts(published)
-
-
-def _parts(model: Model) -> list[tuple[str, tuple[str, ...]]]:
-    return [(part.name, part.factors) for part in (*model.mechanisms, *model.costs)]
+    mine, theirs = ([(p.name, p.factors) for p in each.parts] for each in (model, published))
+    return model.factors == published.factors and mine == theirs
 
 
 def no_competition(*, mu1: float = 0.1, mu2: float = 0.0) -> Model:

@@ -188,9 +188,8 @@ def predicted_diagram(
             trajectory = solve(*problem.single(0), method="flow", max_steps=n_steps)
             state = after_collapse(trajectory)
             slow = slow_flow(trajectory.reduced, state, t_max=float(n_steps))
-            curves = {name: values[:, None] for name, values in slow.losses.items()}
-            fates.append(tell_fates(curves, trajectory.reduced.unlearnt()))
+            fates.append(tell_fates(slow.losses, trajectory.reduced.unlearnt()))
             progress.advance()
     shape = (len(y.values), len(x.values), 1)
     provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}
-    return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)
+    return PhaseDiagram(model, x, y, np.array(fates).reshape(shape), provenance)

@@ -69,6 +69,11 @@ def after_collapse(trajectory: Trajectory) -> State:
     emergence = trajectory.events().emergence
     before = trajectory.times <= (math.inf if emergence is None else emergence)
     k = int(np.argmin((squares[B] * squares[C])[before]))
+    return state_at(trajectory, k)
+
+
+def state_at(trajectory: Trajectory, k: int) -> State:
+    """A trajectory's sample `k`."""
     return State(
         float(trajectory.times[k]),
         trajectory.overlap[:, k].tolist(),

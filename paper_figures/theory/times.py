@@ -7,11 +7,11 @@ from scipy.stats import spearmanr
 from coopetition import random_draw, solve, two_strategies
 from coopetition.progress import ProgressReport
 from coopetition.timescales import (
-    State,
     after_collapse,
     collapse_time,
     escape_time,
     slow_times,
+    state_at,
 )
 from paper_figures.result import FigureResult, points
 
@@ -27,7 +27,6 @@ def measure(n_draws: int) -> dict[str, np.ndarray]:
             flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=HORIZON)
             state, events = after_collapse(flow), flow.events()
             slow = slow_times(flow.reduced, state)
-            start = State(0.0, flow.overlap[:, 0].tolist(), flow.orthogonal[:, 0].tolist())
             rows.append(
                 [
                     events.emergence,
@@ -36,7 +35,7 @@ def measure(n_draws: int) -> dict[str, np.ndarray]:
                     slow.takeover,
                     state.time + escape_time(flow.reduced, state),
                     2 * state.time,
-                    state.time + collapse_time(flow.reduced, start),
+                    state.time + collapse_time(flow.reduced, state_at(flow, 0)),
                 ]
             )
             rows[-1] = [(np.nan if t is None else t) - state.time for t in rows[-1]]

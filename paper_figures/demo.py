@@ -25,7 +25,7 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     preset = "quick" if quick else "glyphs"
     _say("about a minute in all" if quick else "about six minutes in all, most of it training")
     _say("1/3 train a transformer on procedural glyphs")
-    run = finished_run(PRESETS[preset](), out / f"run_{preset}", threads=threads)
+    run = finished_run(PRESETS[preset].make("cpu"), out / f"run_{preset}", threads=threads)
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
     _say("3/3 solve the minimal model, draw, report")
@@ -100,7 +100,7 @@ def rise_and_fade(timeline: Timeline) -> tuple[bool, bool]:
 
 
 def _seeds_sentence() -> str:
-    config = PRESETS["glyphs"]()
+    config = PRESETS["glyphs"].make("cpu")
     n_sequences = config.n_steps * config.data.batch_size
     runs = kept_runs("glyphs")
     outcomes = [rise_and_fade(run.timeline(n_sequences)) for run in runs]

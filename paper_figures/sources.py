@@ -10,6 +10,7 @@ from typing import Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.errors import UsageError
 from transformer.config import OmniglotConfig, RunConfig
+from transformer.devices import Machine
 from transformer.export import export
 from transformer.presets import PRESETS
 from transformer.timeline import Timeline, timeline
@@ -67,7 +68,7 @@ def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
 
 def trained_run(preset: str, out: Path, *, omniglot: str | None, init_seed: int) -> FigureRun:
     """Train a preset now, into `out/runs`, and keep its curves beside the run."""
-    config = replace(PRESETS[preset](), init_seed=init_seed)
+    config = replace(PRESETS[preset].make("cpu"), init_seed=init_seed)
     exemplars = config.data.exemplars
     if isinstance(exemplars, OmniglotConfig):
         data = replace(config.data, exemplars=replace(exemplars, path=omniglot or ""))
@@ -79,5 +80,6 @@ def trained_run(preset: str, out: Path, *, omniglot: str | None, init_seed: int)
 def finished_run(config: RunConfig, folder: Path, *, threads: int | None = None) -> FigureRun:
     """Train a run (or go on with it) and keep its curves beside its folder."""
     path = folder.with_suffix(".csv")
-    export(train_or_resume(config, folder, threads=threads), path)
+    machine = Machine.choose(threads=threads, n_steps=config.n_steps)
+    export(train_or_resume(config, folder, machine), path)
     return _read(path)

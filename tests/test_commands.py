@@ -221,6 +221,7 @@ def test_what_is_no_run_is_refused(tmp_path, run):
 
 def test_bench_prints_the_contract():
     flags = ["--n-classes", 64, "--runs", 2, "--repeats", 1, "--threads", 1, "--json"]
+    flags += ["--execution", "eager"]
     result = json.loads(call("transformer", "bench", *flags))
     assert result["milliseconds_per_step"] > result["floor_milliseconds"] > 0
     assert "n_classes=0" in call("transformer", "bench", "--n-classes", 0, expect=2)

@@ -1,54 +1,142 @@
 """The commands of `python -m transformer`."""
 
 import argparse
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
 
 from coopetition.commands import parse, print_json, run_command
-from coopetition.compare.curves import read_curves
 from coopetition.errors import UsageError
-from transformer.config import RunConfig
+from transformer.config import (
+    ExemplarConfig,
+    FeatureConfig,
+    GaussianConfig,
+    GlyphConfig,
+    OmniglotConfig,
+    OneHotConfig,
+    RunConfig,
+    TokenConfig,
+)
+from transformer.experiments.preset import Scale
 from transformer.presets import PRESETS
 from transformer.timeline import timeline
+
+if TYPE_CHECKING:
+    from transformer.runs import RunFolder
 
 PROG = "python -m transformer"
 
 
+EXEMPLARS: dict[str, type[ExemplarConfig]] = {
+    "glyphs": GlyphConfig,
+    "omniglot": OmniglotConfig,
+    "gaussian": GaussianConfig,
+    "one_hot": OneHotConfig,
+    "features": FeatureConfig,
+    "tokens": TokenConfig,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainFlags:
-    """Train a run; every flag under `config` changes the preset."""
+    """Train a run, or many as one; every flag under `config` changes the preset."""
 
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     out: Path
     """Folder for the run; it must not exist or be empty."""
     preset: str = "glyphs"
-    """Where the config starts from: smoke, quick, glyphs or omniglot (each has its own flags)."""
+    """Where the config starts from; `presets` lists them (each has its own flags)."""
+    scale: Scale = "cpu"
+    """Of the papers' presets: `paper`, or what two CPU cores can do."""
+    exemplars: str | None = None
+    """Other exemplars than the preset's: glyphs, omniglot, gaussian, one_hot, features, tokens."""
+    vary: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """A field and its values, `--vary init_seed 5 6 7`: one run at each combination of all that
+    are varied, trained as one, each in a folder of its own in `out`."""
+    dry_run: bool = False
+    """Print steps, parameters, memory and predicted time; train nothing."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None
     """CPU threads (all cores without)."""
+    execution: str = "auto"
+    """eager, compiled (some five times as fast after half a minute), graph (CUDA) or auto."""
+    json: bool = False
+    """Print one JSON object (one for each run if they are several)."""
 
 
 def train_command(arguments: list[str]) -> None:
-    """Train a run into a new folder."""
+    """Train a run, or many as one, into a new folder."""
+    flags = parse(TrainFlags, arguments, prog=f"{PROG} train", default=_train_defaults(arguments))
+    axes = {}
+    for field, *values in filter(None, flags.vary):
+        if field in axes or not values:
+            raise UsageError(f"--vary {field}: give each field once, with its values")
+        axes[field] = values
+    from transformer.devices import Machine
+    from transformer.ensemble import vary
+
+    n_steps = 0 if flags.dry_run else flags.config.n_steps  # compiling would take too long
+    machine = Machine.choose(flags.device, flags.threads, flags.execution, n_steps=n_steps)
+    configs = vary(flags.config, axes) if axes else {"": flags.config}
+    if flags.dry_run:
+        from transformer.forecast import forecast
+
+        _print_table(forecast(configs, machine), as_json=flags.json)
+        return
+    from transformer.train import train, train_together
+
+    if axes:
+        runs = train_together(configs, flags.out, machine)
+    else:
+        runs = [train(flags.config, flags.out, machine)]
+    _print_ends(runs, as_json=flags.json)
+
+
+def _train_defaults(arguments: list[str]) -> TrainFlags:
+    """What the flags start from: the preset and the kind of exemplars, read before the others."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--preset", nargs="?", default="glyphs")
-    preset = first.parse_known_args(arguments)[0].preset
-    if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
-    flags = parse(
-        TrainFlags,
-        arguments,
-        prog=f"{PROG} train",
-        default=TrainFlags(config=PRESETS[preset](), out=tyro.MISSING, preset=preset),
-    )
-    from transformer.train import train
+    first.add_argument("--scale", nargs="?", default="cpu")
+    first.add_argument("--exemplars", nargs="?")
+    known = first.parse_known_args(arguments)[0]
+    if known.preset not in PRESETS:
+        raise UsageError(f"preset {known.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    if known.scale not in get_args(Scale):
+        raise UsageError(f"scale {known.scale!r} is unknown; choose paper or cpu")
+    config = PRESETS[known.preset].make(known.scale)
+    if known.exemplars is not None:
+        if known.exemplars not in EXEMPLARS:
+            raise UsageError(
+                f"exemplars {known.exemplars!r} are unknown; choose one of {', '.join(EXEMPLARS)}"
+            )
+        config = config.with_kind(EXEMPLARS[known.exemplars])
+    return TrainFlags(config=config, out=tyro.MISSING, preset=known.preset, scale=known.scale)
 
-    _print_end(train(flags.config, flags.out, device=flags.device, threads=flags.threads).path)
+
+@dataclass(frozen=True, kw_only=True)
+class PresetsFlags:
+    """List the named runs."""
+
+    scale: Scale = "cpu"
+    json: bool = False
+    """Print one JSON object a preset."""
+
+
+def presets_command(arguments: list[str]) -> None:
+    """List the named runs: steps, what they are, whose checkpoint they start from."""
+    flags = parse(PresetsFlags, arguments, prog=f"{PROG} presets")
+    rows = []
+    for name, preset in PRESETS.items():
+        config = preset.make(flags.scale)
+        start = f"{preset.after} at step {config.start.step}" if preset.after else None
+        rows.append(
+            {"preset": name, "steps": config.n_steps, "what": preset.what, "starts_from": start}
+        )
+    _print_rows(rows, as_json=flags.json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +144,7 @@ class RunFlags:
     """A run folder."""
 
     run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """The folder of a run, or of runs that are trained together."""
     json: bool = False
     """Print one JSON object."""
 
@@ -68,7 +156,7 @@ class MovedRunFlags(RunFlags):
     device: str | None = None
     """Another device than the recorded one: auto, cpu, cuda or mps."""
     data_path: str | None = None
-    """Where the Omniglot data are now."""
+    """Where the exemplars' file is now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,29 +172,84 @@ def resume_command(arguments: list[str]) -> None:
     flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
     from transformer.train import resume
 
-    resume(flags.run, n_steps=flags.n_steps, device=flags.device, data_path=flags.data_path)
-    _print_end(flags.run, as_json=flags.json)
+    runs = resume(flags.run, n_steps=flags.n_steps, device=flags.device, data_path=flags.data_path)
+    _print_ends(runs, as_json=flags.json)
 
 
 def show_command(arguments: list[str]) -> None:
-    """Show how a run stands."""
+    """Show how a run, or each of an ensemble, stands."""
     flags = parse(RunFlags, arguments, prog=f"{PROG} show")
-    _print_end(flags.run, as_json=flags.json)
+    from transformer.ensemble import load_runs
+
+    _print_ends(load_runs(flags.run), as_json=flags.json)
 
 
-def _print_end(path: Path, *, as_json: bool = False) -> None:
-    from transformer.runs import open_run
+def _print_ends(runs: list["RunFolder"], *, as_json: bool) -> None:
+    """How runs stand, with the timeline of each; several as a table."""
+    from transformer.listing import row_of
 
-    run = open_run(path)
-    status = run.status()
-    events = timeline(read_curves(path, "in_context_accuracy")) if len(run.metrics()) > 1 else None
-    if as_json:
-        print_json(status | {"events": events and asdict(events)})
+    if len(runs) > 1 and not as_json:
+        _print_rows([row_of(run.path) for run in runs], as_json=False)
         return
-    for name, value in status.items():
-        print(f"{name:18} {value}")
-    for name, value in (asdict(events) if events else {}).items():
-        print(f"{name:18} {'-' if value is None else f'{value:.4g}'}")
+    for run in runs:
+        status = run.status()
+        events = timeline(run.curves()) if len(run.metrics()) > 1 else None
+        if as_json:
+            print_json(status | {"path": str(run.path), "events": events and asdict(events)})
+        else:
+            _print_table(status | (asdict(events) if events else {}), as_json=False)
+
+
+def _print_table(table: dict[str, Any], *, as_json: bool) -> None:
+    """Names and values, one a line."""
+    if as_json:
+        print_json(table)
+        return
+    for name, value in table.items():
+        shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else value
+        print(f"{name:24} {shown}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFlags:
+    """List the runs in a folder and the folders in it."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    json: bool = False
+    """Print one JSON object a run."""
+
+
+def list_command(arguments: list[str]) -> None:
+    """List the runs in a folder: id, status, steps, where ICL and CIWL stand."""
+    flags = parse(ListFlags, arguments, prog=f"{PROG} ls")
+    from transformer.listing import list_runs
+
+    rows = list_runs(flags.folder)
+    if rows or flags.json:
+        _print_rows(rows, as_json=flags.json)
+    else:
+        print(f"no runs in {flags.folder}")
+
+
+def _print_rows(
+    rows: Iterable[dict[str, Any]], *, as_json: bool, shown: tuple[str, ...] = ()
+) -> None:
+    """A table of rows with the same names, or of those `shown`; JSON objects as they come."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    rows = list(rows)
+    names = shown or tuple(rows[0])
+    cells = [names, *(tuple(_cell(row[name]) for name in names) for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(names))]
+    for row in cells:
+        padded = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +266,30 @@ def export_command(arguments: list[str]) -> None:
     """Write a run's curves to a small CSV file."""
     flags = parse(ExportFlags, arguments, prog=f"{PROG} export")
     from transformer.export import export
-    from transformer.runs import open_run
+    from transformer.runs import load_run
 
-    export(open_run(flags.run), flags.out)
+    export(load_run(flags.run), flags.out)
     print(f"wrote {flags.out} and {flags.out.with_suffix('.json')}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorBoardFlags:
+    """Write a run's curves as TensorBoard events."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    out: Path
+    """A new folder for the events."""
+
+
+def tensorboard_command(arguments: list[str]) -> None:
+    """Write a run's curves as TensorBoard events."""
+    flags = parse(TensorBoardFlags, arguments, prog=f"{PROG} tensorboard")
+    from transformer.runs import load_run
+    from transformer.tensorboard import write_tensorboard
+
+    write_tensorboard(load_run(flags.run), flags.out)
+    print(f"wrote {flags.out}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +303,10 @@ class EvaluateFlags(MovedRunFlags):
 def evaluate_command(arguments: list[str]) -> None:
     """Evaluate a checkpoint on the five evaluators."""
     flags = parse(EvaluateFlags, arguments, prog=f"{PROG} evaluate")
-    from transformer.runs import open_run
-    from transformer.train import evaluate_checkpoint
+    from transformer.runs import load_run
+    from transformer.train import evaluate_checkpoint, moved
 
-    run = open_run(flags.run, device=flags.device, data_path=flags.data_path)
+    run = moved(load_run(flags.run), device=flags.device, data_path=flags.data_path)
     step, table = evaluate_checkpoint(run, flags.step)
     if flags.json:
         print_json({"step": step, "run_id": run.config.run_id(), "evaluators": table})
@@ -158,21 +321,35 @@ def evaluate_command(arguments: list[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchFlags:
-    """Time the training step against the floor of its own matrix products and optimiser."""
+    """Time the training step against the floor of its own matrix products and optimiser.
 
-    n_classes: int = 1600
-    runs: int = 1
+    Flags with several values make a row for every combination.
+    """
+
+    n_classes: tuple[int, ...] = (1600,)
+    runs: tuple[int, ...] = (1,)
     """Runs trained at once."""
+    n_layers: tuple[int, ...] = (2,)
+    execution: tuple[str, ...] = ("auto",)
+    """eager, compiled, graph (CUDA); auto: compiled if it can be."""
+    mlp_ratio: int = 0
+    context: int = 2
     d_features: int = 512
     batch_size: int = 32
-    n_layers: int = 2
     repeats: int = 7
     """Timed repeats; the median counts."""
     device: str = "auto"
     threads: int | None = None
     """CPU threads (all cores without)."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object a row."""
+
+
+def embed_command(arguments: list[str]) -> None:
+    """Embed drawings by a frozen ResNet-18: features for `--exemplars features`."""
+    from transformer.exemplars.embed import embed_command as embed
+
+    embed(arguments)
 
 
 def bench_command(arguments: list[str]) -> None:
@@ -180,29 +357,34 @@ def bench_command(arguments: list[str]) -> None:
     flags = parse(BenchFlags, arguments, prog=f"{PROG} bench")
     from transformer.bench import bench
 
-    result = bench(
-        n_classes=flags.n_classes,
-        n_runs=flags.runs,
-        d_features=flags.d_features,
-        batch_size=flags.batch_size,
-        n_layers=flags.n_layers,
-        repeats=flags.repeats,
-        device=flags.device,
-        threads=flags.threads,
-    )
-    if flags.json:
-        print_json(result)
-    else:
-        for name, value in result.items():
-            print(f"{name:24} {value}")
+    settings = {field.name: getattr(flags, field.name) for field in fields(flags)}
+    as_json = settings.pop("json")
+    _print_rows(bench(**settings), as_json=as_json, shown=BENCH_COLUMNS)
+
+
+BENCH_COLUMNS = (
+    "n_layers",
+    "n_classes",
+    "runs",
+    "execution",
+    "milliseconds_per_step",
+    "milliseconds_per_step_and_run",
+    "floor_milliseconds",
+    "ratio_to_floor",
+    "first_step_s",
+)
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train_command,
+    "presets": presets_command,
     "resume": resume_command,
     "evaluate": evaluate_command,
+    "ls": list_command,
     "show": show_command,
     "export": export_command,
+    "tensorboard": tensorboard_command,
+    "embed": embed_command,
     "bench": bench_command,
 }
 

@@ -1,10 +1,81 @@
-"""Where a run computes."""
+"""Where and how a run computes: part of its record, not of what defines it."""
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
 
 import torch
 
 from coopetition.errors import UsageError
 
 MAX_THREADS = 1024
+WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms a step
+
+Execution = Literal["eager", "compiled", "graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Device, CPU threads, and whether the step is compiled or replayed as a CUDA graph."""
+
+    device: str
+    threads: int
+    execution: Execution
+
+    @classmethod
+    def choose(
+        cls,
+        device: str = "auto",
+        threads: int | None = None,
+        execution: str = "auto",
+        *,
+        n_steps: int = 0,
+    ) -> Self:
+        """A machine as named, or what suits a run of `n_steps` where it says `auto`.
+
+        Raises `UsageError` for what is not there.
+        """
+        place = choose_device(device)
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"threads={threads}; choose from 1 to {MAX_THREADS}")
+        return cls(
+            str(place), threads or torch.get_num_threads(), _choose(execution, place, n_steps)
+        )
+
+    def use(self) -> torch.device:
+        """Set the number of threads; returns the device, after checking that it is there."""
+        torch.set_num_threads(self.threads)
+        return choose_device(self.device)
+
+
+def _choose(execution: str, device: torch.device, n_steps: int) -> Execution:
+    if execution == "auto":
+        worth_it = n_steps >= WORTH_COMPILING and can_compile(device)
+        return "compiled" if worth_it else "eager"
+    if execution == "graph":
+        if device.type != "cuda":
+            raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")
+        return "graph"
+    if execution == "compiled":
+        if not can_compile(device):
+            raise UsageError(
+                f"execution 'compiled' on {device} needs a C++ compiler (or Triton); choose eager"
+            )
+        return "compiled"
+    if execution != "eager":
+        options = ", ".join(("auto", *get_args(Execution)))
+        raise UsageError(f"execution {execution!r} is unknown; choose one of {options}")
+    return "eager"
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` finds what it needs: a C++ compiler for the CPU, Triton for CUDA."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    return device.type == "cpu" and any(map(shutil.which, compilers))
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,11 +96,3 @@ def choose_device(name: str) -> torch.device:
     if not usable:
         raise UsageError(f"device {name!r} is not available here; choose auto or one of {there}")
     return torch.device(name)
-
-
-def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads, or leave torch its default."""
-    if threads is not None:
-        if not 1 <= threads <= MAX_THREADS:
-            raise UsageError(f"threads={threads}; choose from 1 to {MAX_THREADS}")
-        torch.set_num_threads(threads)

@@ -40,10 +40,13 @@ def export(run: RunFolder, path: Path) -> None:
         )
     write_text(path, text.getvalue())
     manifest = json.loads((run.path / "manifest.json").read_text())
-    kept = {name: manifest.get(name) for name in ("run_id", "versions", "git", "device", "threads")}
+    kept = {
+        name: manifest.get(name)
+        for name in ("run_id", "versions", "git", "device", "threads", "execution")
+    }
     write_json(
         path.with_suffix(".json"),
         kept
         | {"config": to_dict(run.config, leave_out="machine")}
-        | {"status": run.recorded_status(), "step": rows[-1]["step"]},
+        | {"status": run.recorded()["status"], "step": rows[-1]["step"]},
     )

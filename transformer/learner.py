@@ -1,143 +1,262 @@
-"""The training step: parameters, their gradients and Adam for any number of runs at once."""
+"""The training step: gradient and optimiser, for any number of runs at once."""
 
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import FunctionType, MethodType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from transformer.config import ModelConfig, OptimConfig
+from transformer.config.run import Precision
+from transformer.devices import Execution
 from transformer.model import (
-    NOT_TRUNK,
     Parameters,
+    Shapes,
+    cross_entropy,
+    encode,
     initialise,
-    look_up_labels,
+    logits_of_items,
     parameter_shapes,
-    trunk,
-    unembed_loss,
+    running_shapes,
 )
+from transformer.optimisers import RULES, Moments, clip_scale, moment_names, over_run, penalty_slope
+from transformer.parts import in_part
+from transformer.resnet import DECAY
 
-ALIGNMENT = 16  # floats; each parameter starts on a cache line
+_DEFAULT = OptimConfig()
+# settings that may differ by run within one step, at a value that makes them comparable
+FREE_OPTIM: dict[str, Any] = {
+    name: getattr(_DEFAULT, name)
+    for name in ("learning_rate", "schedule", "warmup_steps", "decay_steps", "clip_norm", "l2")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What one run of an ensemble brings: how it starts and what is done to its parameters."""
+
+    init_seed: int
+    optim: OptimConfig
+    frozen: tuple[str, ...] = ()
+    """Parts that are not trained."""
 
 
 class Learner:
-    """Runs that are trained together: same shapes, each with its own parameters and batches.
+    """Runs that are trained together: same shapes, each with its own parameters and settings.
 
-    All parameters lie in one flat vector, and so do gradients and Adam's moments: the optimiser is
-    one kernel, and a step allocates next to nothing.  The trunk is differentiated by autograd; the
-    unembedding and the label embedding, nine tenths of the parameters, by closed forms.
+    A step is one function of tensors that changes the state in place and reads nothing back, so
+    that it can be compiled (`torch.compile`, on a CPU some five times as fast; needs a C++
+    compiler) or captured as a graph (CUDA).  Runs do not touch each other: a run that diverges
+    leaves its neighbours as they are.
 
     Attributes
     ----------
-    parameters : name -> (run, ...) views of the flat vector, see `transformer.model`
+    parameters : name -> (R, ...), see `transformer.model`; running statistics among them
+    loss_sum : (R,) sum of the losses since it was last set to 0
+    failed_at : (R,) int64, the first step whose loss was not finite, 0 if there was none
     """
 
     def __init__(
         self,
         model: ModelConfig,
-        optim: OptimConfig,
+        members: list[Member],
         *,
         context: int,
         d_features: int,
         n_labels: int,
-        init_seeds: list[int],
+        precision: Precision = "float32",
         device: torch.device,
+        execution: Execution = "eager",
     ) -> None:
-        self.config = model
-        self._shapes = {
-            name: (len(init_seeds), *shape)
-            for name, shape in parameter_shapes(
-                model, context=context, d_features=d_features, n_labels=n_labels
-            ).items()
-        }
-        lengths = [torch.Size(shape).numel() for shape in self._shapes.values()]
-        starts = [0]
-        for length in lengths:
-            starts.append(starts[-1] + -(-length // ALIGNMENT) * ALIGNMENT)
-        self._spans = [
-            (start, start + length)
-            for (start, _), length in zip(pairwise(starts), lengths, strict=True)
-        ]
-        flat = torch.nn.Parameter(torch.zeros(starts[-1], device=device))
-        flat.grad = torch.zeros_like(flat)
-        self._adam = torch.optim.Adam(
-            [flat],
-            lr=optim.learning_rate,
-            betas=(optim.beta1, optim.beta2),
-            eps=optim.epsilon,
-            fused=True,
+        self.model, self.device, self.precision = model, device, precision
+        self.optim = _common_optim(members)
+        self.dtype = torch.float64 if precision == "float64" else torch.float32
+        shapes = parameter_shapes(model, context=context, d_features=d_features, n_labels=n_labels)
+        self._running = running_shapes(model)
+        self.parameters = _stack(
+            [initialise(model, shapes | self._running, m.init_seed) for m in members],
+            device,
+            self.dtype,
         )
-        # Adam makes this state at its first step; making it here gives views that stay valid
-        state = {
-            "step": torch.zeros((), device=device),
-            "exp_avg": torch.zeros_like(flat.detach()),
-            "exp_avg_sq": torch.zeros_like(flat.detach()),
+        self.moments: dict[str, Moments] = {
+            name: {
+                moment: torch.zeros_like(self.parameters[name])
+                for moment in moment_names(self.optim)
+            }
+            for name in shapes
         }
-        self._adam.state[flat] = state
-        self._step_count = state["step"]
-        self.parameters = self._views(flat.detach())
-        self._gradients = self._views(flat.grad)
-        self._means = self._views(state["exp_avg"])
-        self._squares = self._views(state["exp_avg_sq"])
-        for run, seed in enumerate(init_seeds):
-            initialise(self.parameters, run, seed)
-        # autograd adds the trunk's gradients into the flat vector
-        self._trunk: Parameters = {}
-        for name, value in self.parameters.items():
-            if name not in NOT_TRUNK:
-                leaf = value.detach().requires_grad_()
-                leaf.grad = self._gradients[name]
-                self._trunk[name] = leaf
-        self._trunk_gradient = flat.grad[: starts[len(self._trunk)]]
+        self.loss_sum = torch.zeros(len(members), device=device, dtype=self.dtype)
+        self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
+        self._t = torch.zeros((), device=device, dtype=torch.int64)
+        self._settings(members, shapes)
+        self._run_step = _executed(self._step, execution)
 
-    def _views(self, flat: Tensor) -> Parameters:
-        return {
-            name: flat[start:end].view(shape)
-            for (name, shape), (start, end) in zip(self._shapes.items(), self._spans, strict=True)
-        }
+    def _settings(self, members: list[Member], shapes: Shapes) -> None:
+        """What differs by run, as tensors (R,); nothing for what no run has."""
 
-    def step(self, features: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-        """One step of Adam; returns each run's mean loss (R,) before it, on the device.
+        def of_runs(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=self.device, dtype=self.dtype)
+
+        self._trained: dict[str, Tensor] = {}
+        self._l2: dict[str, Tensor] = {}
+        for name in shapes:
+            frozen = [any(in_part(name, part) for part in m.frozen) for m in members]
+            self._trained[name] = of_runs([float(not each) for each in frozen])
+            l2 = [sum(c for part, c in m.optim.l2 if in_part(name, part)) for m in members]
+            if any(l2):
+                self._l2[name] = of_runs(l2)
+        limits = [m.optim.clip_norm or torch.inf for m in members]
+        self._clip = of_runs(limits) if min(limits) < torch.inf else None
+
+    def step(self, features: Tensor, labels: Tensor, target: Tensor, rate: Tensor) -> None:
+        """One step of every run.
 
         Parameters
         ----------
         features : (R, C + 1, B, D);  labels : (R, C, B);  target : (R, B)
+        rate : (R,) learning rates of this step
         """
-        self._trunk_gradient.zero_()
-        rows, index = look_up_labels(self.parameters["W_L"], labels)
-        rows.requires_grad_()
-        resid = trunk(self._trunk, self.config, features, rows)
-        loss, d_resid = unembed_loss(self.parameters, self._gradients, resid.detach(), target)
-        resid.backward(d_resid)
-        assert rows.grad is not None  # rows is a leaf of the graph just run
-        d_embedding = self._gradients["W_L"].view(-1, self.config.d_model)
-        d_embedding.index_add_(0, index, rows.grad.view(len(index), -1))
-        self._adam.step()
-        d_embedding.index_fill_(0, index, 0)  # cheaper than clearing every row
-        return loss
+        with torch.no_grad():
+            self._run_step(features, labels, target, rate)
+
+    def _step(self, features: Tensor, labels: Tensor, target: Tensor, rate: Tensor) -> None:
+        self._t.add_(1)
+        gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
+            {name: self.parameters[name] for name in self.moments}, features, labels, target
+        )
+        for name, l2 in self._l2.items():
+            value = self.parameters[name]
+            slope = penalty_slope(value, self.optim.penalty == "squared")
+            gradients[name] = gradients[name] + over_run(l2, value) * slope
+        if self._clip is not None:
+            trained = [g * over_run(self._trained[name], g) for name, g in gradients.items()]
+            scale = clip_scale(trained, self._clip)
+            gradients = {name: g * over_run(scale, g) for name, g in gradients.items()}
+        rule = RULES[self.optim.algorithm]
+        for name, gradient in gradients.items():
+            value = self.parameters[name]
+            own_rate = over_run(rate * self._trained[name], value)
+            rule(self.optim, value, gradient, self.moments[name], own_rate, self._t)
+        for name, seen in statistics.items():
+            self.parameters[name].lerp_(seen.to(self.dtype), 1 - DECAY)
+        self.loss_sum.add_(loss)
+        fails = (self.failed_at == 0) & ~torch.isfinite(loss)
+        self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))
+
+    def _loss(
+        self, parameters: Parameters, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Parameters]]:
+        """Sum of the runs' losses, whose gradient is each run's own; the losses (R,) beside it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            items, statistics = encode(parameters, self.model, features, training=True)
+            z = logits_of_items(parameters, self.model, items, labels)
+        losses = cross_entropy(z.to(self.dtype), target)
+        return losses.sum(), (losses, statistics)
+
+    def of_run(self, run: int) -> Parameters:
+        """One run's parameters, with a run axis of length 1; views."""
+        return {name: value[run : run + 1] for name, value in self.parameters.items()}
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copies of everything that one run's further steps depend on, by name."""
-        tensors = {"adam.step": self._step_count}
-        for prefix, views in self._groups():
-            tensors |= {prefix + name: view[run] for name, view in views.items()}
+        tensors = {name: view[run] for name, view in self._state_views().items()}
+        tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
-    @torch.no_grad()
     def load_state(self, run: int, state: dict[str, Tensor]) -> None:
         """Inverse of `state`; names or shapes that disagree raise `KeyError` or `ValueError`."""
-        for prefix, views in self._groups():
-            for name, view in views.items():
-                saved = state[prefix + name]
-                if saved.shape != view[run].shape:
-                    raise ValueError(
-                        f"{prefix + name} is {list(saved.shape)}; expected {list(view[run].shape)}"
-                    )
-                view[run] = saved
-        self._step_count.copy_(state["adam.step"])
+        views = self._state_views()
+        if unknown := set(state) - set(views) - {"optimiser.step"}:
+            raise KeyError(f"no such state: {', '.join(sorted(unknown))}")
+        for name, view in views.items():
+            _fill(view[run], state[name], name)
+        _fill(self._t, state["optimiser.step"], "optimiser.step")
 
-    def _groups(self) -> list[tuple[str, Parameters]]:
-        return [
-            ("", self.parameters),
-            ("adam.mean.", self._means),
-            ("adam.square.", self._squares),
-        ]
+    def load_parameters(self, run: int, parameters: Parameters, parts: tuple[str, ...]) -> None:
+        """Take over the parameters of some parts; raises what `load_state` does."""
+        for name, value in self.parameters.items():
+            if any(in_part(name, part) for part in parts):
+                _fill(value[run], parameters[name], name)
+
+    def _state_views(self) -> dict[str, Tensor]:
+        views = self.parameters | {"loss_sum": self.loss_sum}
+        for name, moments in self.moments.items():
+            views |= {f"optimiser.{moment}.{name}": value for moment, value in moments.items()}
+        return views
+
+
+def _common_optim(members: list[Member]) -> OptimConfig:
+    """The members' optimiser but for what is free to differ."""
+    optims = {replace(member.optim, **FREE_OPTIM) for member in members}
+    if len(optims) > 1:
+        raise ValueError("runs that are trained together need the same algorithm and constants")
+    return optims.pop()
+
+
+def _stack(each: list[Parameters], device: torch.device, dtype: torch.dtype) -> Parameters:
+    return {
+        name: torch.stack([parameters[name] for parameters in each]).to(device, dtype)
+        for name in each[0]
+    }
+
+
+def _fill(place: Tensor, value: Tensor, name: str) -> None:
+    if value.shape != place.shape:
+        raise ValueError(f"{name} is {list(value.shape)}; expected {list(place.shape)}")
+    place.copy_(value)
+
+
+def _executed(step: Callable[..., None], execution: Execution) -> Callable[..., None]:
+    if execution == "compiled":
+        return torch.compile(_with_own_code(step), fullgraph=True, dynamic=False)
+    if execution == "graph":
+        return GraphReplay(step)
+    return step
+
+
+def _with_own_code(method: Any) -> Callable[..., None]:
+    """The method with a code object of its own, for which torch counts recompilations (8 at most).
+
+    So that one process can compile for any number of learners.
+    """
+    function = method.__func__
+    copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    return MethodType(copy, method.__self__)
+
+
+class GraphReplay:
+    """A function of tensors that changes others in place, captured once and replayed (CUDA).
+
+    The first calls run as they are, on a side stream, so that libraries can set themselves up.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.calls = 0
+        self.inputs: tuple[Tensor, ...] = ()
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """Run the function on inputs whose shapes never change."""
+        self.calls += 1
+        if self.calls <= self.WARM_UP:
+            self._call_aside(inputs)
+            return
+        if not self.inputs:
+            self.inputs = tuple(each.clone() for each in inputs)
+            with torch.cuda.graph(self.graph):  # records, does not run
+                self.function(*self.inputs)
+        for place, value in zip(self.inputs, inputs, strict=True):
+            place.copy_(value)
+        self.graph.replay()
+
+    def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)

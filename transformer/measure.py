@@ -1,5 +1,7 @@
 """Metrics of a set of sequences, per sequence and as means."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -60,14 +62,20 @@ def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
 def evaluate(
     parameters: Parameters, config: ModelConfig, exemplars: Exemplars, sequences: Sequences
 ) -> dict[str, Tensor]:
-    """Metrics of each sequence (n,) for the first run of `parameters`."""
-    one_run = {name: value[:1] for name, value in parameters.items()}
+    """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
+    dtype = parameters["W_U"].dtype
     n = sequences.target.shape[-1]
     chunks = []
     for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
-        features = exemplars.features(sequences.exemplars[:, part])
+        features = exemplars.features(sequences.exemplars[:, part], dtype)
         labels = sequences.labels[:, part]
-        z = logits(one_run, config, features.unsqueeze(0), labels.unsqueeze(0))[0]
+        z = logits(parameters, config, features.unsqueeze(0), labels.unsqueeze(0))[0]
         chunks.append(sequence_metrics(z, labels, sequences.target[part]))
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
+    """Mean of each metric; None where it is not finite, such as a loss that is undefined."""
+    values = {metric: float(each.mean()) for metric, each in metrics.items()}
+    return {metric: mean if math.isfinite(mean) else None for metric, mean in values.items()}

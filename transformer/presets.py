@@ -1,4 +1,4 @@
-"""Named runs."""
+"""Named runs: small ones to begin with, then those of the papers."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,8 @@ from transformer.config import (
     OmniglotConfig,
     RunConfig,
 )
+from transformer.experiments import coopetition, transience
+from transformer.experiments.preset import Preset
 
 
 def smoke() -> RunConfig:
@@ -40,9 +42,12 @@ def omniglot() -> RunConfig:
     return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))
 
 
-PRESETS: dict[str, Callable[[], RunConfig]] = {
-    "smoke": smoke,
-    "quick": quick,
-    "glyphs": glyphs,
-    "omniglot": omniglot,
+def _small(make: Callable[[], RunConfig]) -> Preset:
+    return Preset(lambda scale: make(), (make.__doc__ or "").splitlines()[0])
+
+
+PRESETS: dict[str, Preset] = {
+    make.__name__: _small(make) for make in (smoke, quick, glyphs, omniglot)
 }
+for paper, presets in (("coopetition", coopetition.PRESETS), ("transience", transience.PRESETS)):
+    PRESETS |= {f"{paper}/{name}": preset for name, preset in presets.items()}

@@ -23,7 +23,7 @@ METRICS = (
     "out_context_probability",
     "context_probability",
 )
-RUN_FORMAT = 2  # of the trainer's run folders; a change that old code cannot read raises it
+RUN_FORMAT = 3  # of the trainer's run folders; a change that old code cannot read raises it
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ SHORT = {"n_screened": 64, "n_starts": 2, "max_iterations": 3}
 
 @pytest.mark.parametrize("preset", ["omniglot", "glyphs"])
 def test_kept_runs_are_of_their_preset(preset):
-    expected = PRESETS[preset]()
+    expected = PRESETS[preset].make("cpu")
     runs = kept_runs(preset)
     assert len(runs) >= 3
     for run in runs:

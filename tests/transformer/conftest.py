@@ -2,6 +2,10 @@ import pytest
 import torch
 
 from transformer.config import DataConfig, EvaluationConfig, GlyphConfig, ModelConfig, RunConfig
+from transformer.learner import Learner
+
+CONTEXT, BATCH, N_LABELS = 3, 4, 11
+N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,3 +27,38 @@ def tiny_config() -> RunConfig:
         n_steps=40,
         checkpoint_every=10,
     )
+
+
+def make_learner(model, members, *, precision="float64", device="cpu", execution="eager"):
+    return Learner(
+        model,
+        members,
+        context=CONTEXT,
+        d_features=N_FEATURES[model.encoder],
+        n_labels=N_LABELS,
+        precision=precision,
+        device=torch.device(device),
+        execution=execution,
+    )
+
+
+def randomise(learner, seed=0):
+    """Move every parameter by a random amount, those that start at 0 or 1 too."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in learner.parameters.items():
+        noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        value.add_(noise, alpha=0.15)
+        if name.endswith("_var"):
+            value.abs_().add_(0.1)
+    return learner
+
+
+def draw_batch(learner, seed=0):
+    """Features, labels and target of one step; every run has its own."""
+    generator = torch.Generator().manual_seed(seed)
+    n_runs, d = len(learner.loss_sum), N_FEATURES[learner.model.encoder]
+    features = torch.randn(n_runs, CONTEXT + 1, BATCH, d, generator=generator)
+    labels = torch.randint(N_LABELS, (n_runs, CONTEXT, BATCH), generator=generator)
+    target = torch.randint(N_LABELS, (n_runs, BATCH), generator=generator)
+    features = features.to(learner.dtype)
+    return tuple(each.to(learner.device) for each in (features, labels, target))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -18,8 +19,10 @@ from transformer.config import (
     RunConfig,
     to_dict,
 )
+from transformer.devices import Machine
+from transformer.experiments.preset import Scale
 from transformer.presets import PRESETS
-from transformer.runs import create_run, open_run
+from transformer.runs import create_run, load_run
 
 exemplars = st.one_of(
     st.builds(GlyphConfig, seed=st.integers(0, 99), jitter=st.floats(0, 1)),
@@ -42,15 +45,43 @@ def test_configs_survive_json(config):
     assert again.run_id() == config.run_id()
 
 
+@pytest.mark.parametrize("scale", get_args(Scale))
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_survive_json_and_have_ids_of_their_own(name):
-    config = PRESETS[name]()
-    assert RunConfig.from_dict(to_dict(config)) == config
-    assert [PRESETS[other]().run_id() for other in PRESETS].count(config.run_id()) == 1
+def test_presets_survive_json(name, scale):
+    config = PRESETS[name].make(scale)
+    assert RunConfig.from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_presets_that_start_from_others_find_their_checkpoint(scale):
+    for preset in PRESETS.values():
+        config = preset.make(scale)
+        if not preset.after:
+            assert not config.start.step and config.start.parts == ("all",)
+            continue
+        source = PRESETS[preset.after].make(scale)
+        assert source.is_checkpoint(config.start.step) and config.start.step <= source.n_steps
+        assert source.model == config.model
+
+
+def test_the_published_steps_of_checkpoints():
+    """Names of the paper's checkpoints, in sequences: multiples of 32 (spec, section 1)."""
+    at = {
+        name: 32 * PRESETS[f"coopetition/{name}"].make("paper").start.step
+        for name in ("grafted_9.75M", "resumed_12M", "icl_only_clamped")
+    }
+    assert at == {
+        "grafted_9.75M": 9_750_016,
+        "resumed_12M": 12_000_000,  # the published script loads 10M's
+        "icl_only_clamped": 20_000_000,
+    }
+    assert {4_250_016, 7_750_016} <= {
+        32 * step for step in PRESETS["coopetition/main"].make("paper").checkpoint_at
+    }
 
 
 def test_the_run_id_depends_on_numbers_not_on_paths():
-    base = PRESETS["omniglot"]()
+    base = PRESETS["omniglot"].make("cpu")
 
     def at(path):
         return replace(base, data=replace(base.data, exemplars=OmniglotConfig(path=path)))
@@ -61,7 +92,7 @@ def test_the_run_id_depends_on_numbers_not_on_paths():
 
 
 def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
-    base = PRESETS["glyphs"]()
+    base = PRESETS["glyphs"].make("cpu")
     older = to_dict(base)
     del older["data"]["mode"]
     assert RunConfig.from_dict(older) == base
@@ -132,17 +163,17 @@ def test_what_cannot_be_is_refused_in_one_line(make, message):
     ],
 )
 def test_spoilt_manifests_are_refused(tmp_path, tiny, spoil, message):
-    path = create_run(tmp_path / "run", tiny, "cpu", 1).path / "manifest.json"
+    path = create_run(tmp_path / "run", tiny, Machine("cpu", 1, "eager")).path / "manifest.json"
     manifest = json.loads(path.read_text())
     spoil(manifest)
     path.write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=message):
-        open_run(path.parent)
+        load_run(path.parent)
 
 
 def test_what_is_no_run_folder_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"no manifest\.json"):
-        open_run(tmp_path)
+        load_run(tmp_path)
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="damaged"):
-        open_run(tmp_path)
+        load_run(tmp_path)

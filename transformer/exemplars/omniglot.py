@@ -1,8 +1,8 @@
 """Omniglot drawings (Lake et al. 2015) from the user's copy.
 
-Two layouts are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105, 1 = ink),
-and the folders that torchvision unpacks (`images_background` and `images_evaluation`, then
-alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
+Two kinds of copy are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105,
+1 = ink), and the folders that torchvision unpacks (`images_background` and `images_evaluation`,
+then alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
 """
 
 from pathlib import Path
@@ -17,29 +17,47 @@ from transformer.exemplars.images import SIDE, blur, quantise
 
 N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
+N_ORIENTATIONS = 8
 RAW_SIDE = 105
 PARTS = ("images_background", "images_evaluation")
 
 
 def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
-    """Drawings uint8 (n_classes, n_exemplars, 28 * 28): average-pooled, blurred once.
+    """Drawings uint8 (n_classes, n_exemplars, side * side), ink 255.
 
-    Class `orientation * 1600 + character`: the orientations are the four quarter turns, then the
-    four of the mirror image.  A path that is missing or holds something else raises `UsageError`.
+    With a side of 28 they are average-pooled and blurred once, with 105 as drawn (2.8 GB for all
+    12,800 x 20).
+
+    The eight orientations are, in this order, quarter turns by 0, 90, 180 and 270 degrees (counter-
+    clockwise), then the left-right mirror images of these four.
+
+    - `described`: class `orientation * 1600 + character`, exemplars its 20 drawings.
+    - `released`: exemplar i of class k is number ``n = 20 k + i`` of the drawings, numbered
+      ``20 * character + drawing``, in eight orientations each: drawing ``n // 8`` in orientation
+      ``n % 8``.  So 1,600 classes are of 200 characters.
+
+    That the released code took the orientations in this order is not known.  A path that is
+    missing or holds something else raises `UsageError`.
     """
     path = Path(config.path)
     if not config.path or not path.exists():
         raise UsageError(
             f"Omniglot path {config.path!r} does not exist; give an omniglot.npz or the folder "
-            "that holds images_background and images_evaluation (--data.exemplars.path, or "
-            "--data-path for a run that is there)"
+            "that holds images_background and images_evaluation (--data.exemplars.path of "
+            "train, --data-path of resume, --data.path of embed)"
         )
-    n_orientations = -(-config.n_classes // N_CHARACTERS)
-    n_characters = min(config.n_classes, N_CHARACTERS)
+    released = config.layout == "released"
+    if released:
+        n_characters, n_orientations = -(-config.n_classes // N_ORIENTATIONS), N_ORIENTATIONS
+    else:
+        n_characters = min(config.n_classes, N_CHARACTERS)
+        n_orientations = -(-config.n_classes // N_CHARACTERS)
     raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
-    small = blur(_pool(raw[:, : config.n_exemplars]))
-    classes = np.concatenate([_orient(small, k) for k in range(n_orientations)])
-    return quantise(classes[: config.n_classes].reshape(config.n_classes, config.n_exemplars, -1))
+    upright = raw * np.uint8(255) if config.side == RAW_SIDE else quantise(blur(_pool(raw)))
+    # (orientation, character, drawing), or in the released order (character, drawing, orientation)
+    turned = np.stack([_orient(upright, k) for k in range(n_orientations)], 2 if released else 0)
+    classes = turned.reshape(-1, N_DRAWINGS, config.side**2)
+    return classes[: config.n_classes, : config.n_exemplars].copy()
 
 
 def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
@@ -99,6 +117,6 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pooled
 
 
-def _orient(images: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+def _orient(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     turned = np.rot90(images, orientation % 4, axes=(-2, -1))
     return turned if orientation < 4 else turned[..., ::-1]

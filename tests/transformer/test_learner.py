@@ -1,0 +1,449 @@
+"""The training step against plain training, and its runs against each other."""
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.transformer.conftest import draw_batch, make_learner
+from transformer.config import ModelConfig, OptimConfig
+from transformer.devices import can_compile
+from transformer.learner import Member
+from transformer.model import encode, logits_of_items
+from transformer.optimisers import penalty_slope
+from transformer.parts import in_part
+
+SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
+MODELS = {
+    "mlp": ModelConfig(**SMALL, mlp_ratio=4),
+    "rotary": ModelConfig(**SMALL, positions="rotary", bias=False, initialiser="paper"),
+    "resnet": ModelConfig(**SMALL, encoder="resnet", positions="sinusoidal"),
+}
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+TORCH = {
+    "adam": lambda p, o: torch.optim.Adam(p, betas=(o.beta1, o.beta2), eps=o.epsilon),
+    "adamw": lambda p, o: torch.optim.AdamW(
+        p, betas=(o.beta1, o.beta2), eps=o.epsilon, weight_decay=o.weight_decay
+    ),
+    "sgd": lambda p, o: torch.optim.SGD(p, momentum=o.momentum),
+}
+
+
+def rates(members, learner, step):
+    values = [m.optim.rate(step) for m in members]
+    return torch.tensor(values, dtype=learner.dtype, device=learner.device)
+
+
+def train(learner, members, steps, runs=slice(None), batches=None):
+    """Train on the batches of `steps` (of the runs given, where there are more)."""
+    for step in steps:
+        batch = draw_batch(batches or learner, step)
+        learner.step(*(each[runs] for each in batch), rates(members, learner, step))
+    return learner
+
+
+def plain_training(learner, run, member, steps):
+    """Parameters and sum of losses of one run, by autograd and torch.optim from where it stands."""
+    model, optim = learner.model, member.optim
+    p = {name: value.clone() for name, value in learner.of_run(run).items()}
+    trained = {
+        name: p[name].requires_grad_()
+        for name in learner.moments
+        if not any(in_part(name, part) for part in member.frozen)
+    }
+    optimiser, loss_sum = TORCH[optim.algorithm](trained.values(), optim), 0.0
+    for step in steps:
+        features, labels, target = (each[run : run + 1] for each in draw_batch(learner, step))
+        items, seen = encode(p, model, features, training=True)
+        loss = F.cross_entropy(logits_of_items(p, model, items, labels)[0], target[0])
+        loss_sum += loss.item()
+        for part, coefficient in optim.l2:
+            for value in (value for name, value in trained.items() if in_part(name, part)):
+                squared = optim.penalty == "squared"
+                size = (value**2).sum() / 2 if squared else torch.linalg.vector_norm(value)
+                loss = loss + coefficient * size
+        optimiser.zero_grad()
+        loss.backward()
+        if optim.clip_norm:
+            norm = torch.nn.utils.clip_grad_norm_(trained.values(), math.inf)
+            # torch divides by norm + 1e-6, which is taken back here
+            torch.nn.utils.clip_grad_norm_(trained.values(), optim.clip_norm * (1 + 1e-6 / norm))
+        for group in optimiser.param_groups:
+            group["lr"] = optim.rate(step)
+        optimiser.step()
+        p |= {name: 0.9 * p[name] + 0.1 * value.detach() for name, value in seen.items()}
+    return {name: value.detach()[0] for name, value in p.items()}, loss_sum
+
+
+FAST = {"learning_rate": 0.03}
+SGD = {"learning_rate": 0.3, "algorithm": "sgd"}
+DECAY = {"algorithm": "adamw", "weight_decay": 0.3}
+PENALTIES = (("mlp", 0.1), ("embeddings", 0.02), ("all", 0.03))
+STEPS = {
+    "adam": Member(0, OptimConfig(**FAST)),
+    "no beta1": Member(0, OptimConfig(**FAST, beta1=0.0, beta2=0.9, epsilon=1e-3)),
+    "no beta2": Member(0, OptimConfig(**FAST, beta1=0.5, beta2=0.0, epsilon=0.1)),
+    "long betas": Member(0, OptimConfig(**FAST, beta1=0.99, beta2=0.999999)),
+    "adamw": Member(0, OptimConfig(**FAST, **DECAY)),
+    "sgd": Member(0, OptimConfig(**SGD)),
+    "momentum": Member(0, OptimConfig(**SGD, momentum=0.9)),
+    "warm-up": Member(0, OptimConfig(**FAST, schedule="inverse_sqrt", warmup_steps=3)),
+    "cosine": Member(0, OptimConfig(**FAST, schedule="cosine", warmup_steps=1, decay_steps=5)),
+    "squared": Member(0, OptimConfig(**FAST, l2=PENALTIES)),
+    "norm": Member(0, OptimConfig(**SGD, l2=PENALTIES, penalty="norm")),
+    "clip": Member(0, OptimConfig(**SGD, clip_norm=0.5)),
+    "clip rarely": Member(0, OptimConfig(**SGD, momentum=0.9, clip_norm=1.2)),
+    "clip penalised": Member(0, OptimConfig(**FAST, l2=PENALTIES, clip_norm=0.1)),
+    "frozen": Member(0, OptimConfig(**FAST), frozen=("labels", "blocks.0")),
+    "frozen momentum": Member(0, OptimConfig(**SGD, momentum=0.9), frozen=("output.0",)),
+    "frozen clip": Member(
+        0, OptimConfig(**FAST, **DECAY, l2=PENALTIES, clip_norm=0.1), frozen=("encoder", "mlp")
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "model"),
+    [
+        *((case, "mlp") for case in STEPS),
+        *((case, "rotary") for case in ("adamw", "momentum", "norm", "frozen clip")),
+        # not Adam at its small epsilon: see test_a_resnet_does_not_depend_on_its_neighbours
+        *((case, "resnet") for case in ("no beta1", "momentum", "norm", "frozen clip")),
+    ],
+)
+def test_steps_are_those_of_plain_training(case, model):
+    member, steps = STEPS[case], range(1, 7)
+    members = [member, replace(member, init_seed=1)]
+    learner = make_learner(MODELS[model], members)
+    start = {name: value.clone() for name, value in learner.parameters.items()}
+    expected = [plain_training(learner, run, m, steps) for run, m in enumerate(members)]
+    train(learner, members, steps)
+    for run, (parameters, loss_sum) in enumerate(expected):
+        assert learner.loss_sum[run].item() == pytest.approx(loss_sum, rel=1e-10)
+        for name, value in parameters.items():
+            moved = learner.parameters[name][run]
+            torch.testing.assert_close(moved, value, **EXACT, msg=lambda m, n=name: f"{n}: {m}")
+            if name in learner.moments:
+                frozen = any(in_part(name, part) for part in member.frozen)
+                assert torch.equal(moved, start[name][run]) == frozen, name
+
+
+def test_rates_without_a_schedule_are_constant():
+    optim = OptimConfig(learning_rate=0.2)
+    assert [optim.rate(step) for step in (1, 2, 10**6)] == [0.2] * 3
+
+
+@pytest.mark.parametrize("after", [{}, {"schedule": "inverse_sqrt"}, {"schedule": "cosine"}])
+def test_warm_up_is_linear_and_meets_what_follows(after):
+    decay = {"decay_steps": 10**6} if after.get("schedule") == "cosine" else {}
+    optim = OptimConfig(learning_rate=0.2, warmup_steps=1000, **after, **decay)
+    for step in range(1, 1001):
+        assert optim.rate(step) == pytest.approx(0.2 * step / 1000, rel=1e-12)
+    assert optim.rate(1001) == pytest.approx(0.2, rel=1e-3) and optim.rate(1001) <= 0.2
+
+
+def test_inverse_square_root_falls_by_half_in_four_times_the_steps():
+    optim = OptimConfig(learning_rate=0.2, schedule="inverse_sqrt", warmup_steps=50)
+    for step, rate in ((50, 0.2), (200, 0.1), (800, 0.05), (450, 0.2 / 3)):
+        assert optim.rate(step) == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize("warmup", [0, 40])
+def test_cosine_falls_to_zero_and_stays(warmup):
+    optim = OptimConfig(learning_rate=0.2, schedule="cosine", warmup_steps=warmup, decay_steps=90)
+    for done, rate in ((30, 0.15), (45, 0.1), (60, 0.05), (90, 0), (91, 0), (10**6, 0)):
+        assert optim.rate(warmup + done) == pytest.approx(rate, rel=1e-12, abs=1e-15)
+    values = [optim.rate(step) for step in range(warmup + 1, warmup + 91)]
+    assert values == sorted(values, reverse=True) and max(values) < 0.2
+
+
+def test_a_norms_slope_at_zero_is_zero():
+    value = torch.tensor([[[0.0, 0.0]], [[3.0, -4.0]]])
+    expected = torch.tensor([[[0.0, 0.0]], [[0.6, -0.8]]])
+    torch.testing.assert_close(penalty_slope(value, squared=False), expected)
+    assert torch.equal(penalty_slope(value, squared=True), value)
+
+
+def test_a_norms_slope_is_at_most_one_where_the_squares_underflow():
+    value = 10.0 ** -torch.arange(15.0, 45.0).view(-1, 1, 1).expand(-1, 1, 2)
+    assert (penalty_slope(value, squared=False).norm(dim=2) <= 1 + 1e-6).all()
+
+
+# runs beside each other
+
+DIFFERENT = [
+    Member(0, OptimConfig(learning_rate=3e-3)),
+    Member(1, OptimConfig(learning_rate=1e-3, l2=(("attention", 0.1), ("all", 1e-3)))),
+    Member(
+        2,
+        OptimConfig(learning_rate=3e-3, warmup_steps=12, clip_norm=0.3),
+        frozen=("labels", "blocks.0"),
+    ),
+    Member(0, OptimConfig(learning_rate=3e-3, schedule="inverse_sqrt", warmup_steps=20)),
+]
+
+
+def with_optim(members, **changes):
+    return [replace(m, optim=replace(m.optim, **changes)) for m in members]
+
+
+def largest_difference(learner, run, other, other_run):
+    return max(
+        (value[run] - other.parameters[name][other_run]).abs().max().item()
+        for name, value in learner.parameters.items()
+    )
+
+
+def check_alone(model, members, n_steps, tolerance, **how):
+    """Each run of an ensemble against the same run alone."""
+    together = make_learner(MODELS[model], members, **how)
+    train(together, members, range(1, n_steps + 1))
+    for run, member in enumerate(members):
+        single = make_learner(MODELS[model], [member], **how)
+        train(single, [member], range(1, n_steps + 1), slice(run, run + 1), together)
+        assert largest_difference(together, run, single, 0) < tolerance, run
+
+
+@pytest.mark.parametrize("model", ["mlp", pytest.param("rotary", marks=pytest.mark.slow)])
+def test_a_run_does_not_depend_on_its_neighbours(model):
+    check_alone(model, DIFFERENT, 200, 1e-6, precision="float32")
+
+
+@pytest.mark.parametrize("algorithm", ["adam", "sgd"])
+@pytest.mark.parametrize("model", ["mlp", "rotary"])
+def test_a_run_does_not_depend_on_its_neighbours_exactly(model, algorithm):
+    check_alone(model, with_optim(DIFFERENT, algorithm=algorithm), 30, 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_steps"),
+    [
+        pytest.param({"algorithm": "sgd"}, 5, id="sgd"),
+        pytest.param({"epsilon": 1e-3}, 5, id="adam"),
+        pytest.param({"algorithm": "sgd"}, 200, id="sgd, long", marks=pytest.mark.slow),
+        pytest.param({"epsilon": 1e-3}, 200, id="adam, long", marks=pytest.mark.slow),
+    ],
+)
+def test_a_resnet_does_not_depend_on_its_neighbours(changes, n_steps):
+    """In float64: a batch norm after every filter makes much of a rounding error.
+
+    And with a larger epsilon in Adam, which else divides gradients that are mere rounding by
+    their own size: a change of one unit in the last place at the start moves parameters in one step
+    at a rate of 3e-3 by 5e-3 in float32 and by 3e-11 in float64.
+    """
+    check_alone("resnet", with_optim(DIFFERENT, **changes), n_steps, 1e-10)
+
+
+@pytest.mark.parametrize("algorithm", ["adam", "sgd"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_that_diverges_leaves_its_neighbours_as_they_are(model, algorithm):
+    members = with_optim([Member(seed, OptimConfig()) for seed in range(3)], algorithm=algorithm)
+    steps, first_bad = range(1, 11), 4
+
+    def losses(rate, runs=slice(None)):
+        learner = make_learner(MODELS[model], members[runs], precision="float32")
+        each = []
+        for step in steps:
+            now = torch.tensor([1e-3, rate if step >= first_bad else 1e-3, 1e-3])
+            learner.loss_sum.zero_()
+            learner.step(*(x[runs] for x in draw_batch(sound, step)), now[runs])
+            each.append(learner.loss_sum.clone())
+        return learner, torch.stack(each)
+
+    sound = make_learner(MODELS[model], members, precision="float32")
+    sound, sound_losses = losses(1e-3)
+    beside, its_losses = losses(1e30)
+    _, alone = losses(1e30, slice(1, 2))
+    assert torch.equal(its_losses[:, ::2], sound_losses[:, ::2])
+    for name, value in beside.parameters.items():
+        assert torch.equal(value[::2], sound.parameters[name][::2]), name
+    failures = [step for step, loss in zip(steps, alone[:, 0], strict=True) if not loss.isfinite()]
+    assert failures and failures[0] > first_bad
+    assert beside.failed_at.tolist() == [0, failures[0], 0]
+    assert sound.failed_at.tolist() == [0, 0, 0]
+
+
+def test_a_neighbour_with_clipping_does_not_touch_a_gradient_whose_squares_overflow():
+    members = with_optim([DIFFERENT[0], DIFFERENT[2]], algorithm="sgd")
+
+    def train_on_large_features(members):
+        learner = make_learner(MODELS["rotary"], members, precision="float32")
+        learner.parameters["W_U"].mul_(1e30)
+        rate = torch.full((len(members),), 1e-30)
+        learner.step(*(x[: len(members)] for x in batch), rate)
+        return learner
+
+    batch = draw_batch(make_learner(MODELS["rotary"], members, precision="float32"))
+    together, single = train_on_large_features(members), train_on_large_features(members[:1])
+    for name, value in single.parameters.items():
+        assert value.isfinite().all()
+        torch.testing.assert_close(together.parameters[name][:1], value)
+
+
+# taking over
+
+OPTIMISERS = {
+    "adam": OptimConfig(**FAST),
+    "adamw": OptimConfig(**FAST, **DECAY),
+    "sgd": OptimConfig(**SGD),
+    "momentum": OptimConfig(**SGD, momentum=0.9, l2=PENALTIES),
+}
+
+
+@pytest.mark.parametrize("n_runs", [1, 3])
+@pytest.mark.parametrize(
+    ("optimiser", "model"), [*((name, "mlp") for name in OPTIMISERS), ("momentum", "resnet")]
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_state_continues_bit_for_bit(optimiser, model, n_runs, precision):
+    members = [Member(seed, OPTIMISERS[optimiser]) for seed in range(n_runs)]
+    others = [replace(member, init_seed=50) for member in members]
+    first = train(make_learner(MODELS[model], members, precision=precision), members, range(1, 4))
+    second = make_learner(MODELS[model], others, precision=precision)
+    states = [first.state(run) for run in range(n_runs)]
+    train(first, members, range(4, 7))
+    for run, state in enumerate(states):  # copies: the steps since have not changed them
+        second.load_state(run, state)
+    train(second, members, range(4, 7))
+    for run in range(n_runs):
+        expected, state = first.state(run), second.state(run)
+        assert state["optimiser.step"] == 6 and set(state) == set(expected)
+        for name, value in expected.items():
+            assert torch.equal(state[name], value), name
+
+
+@pytest.mark.parametrize("name", ["W_E", "blocks.1.W_in", "optimiser.mean.W_E", "optimiser.step"])
+def test_a_state_with_a_name_too_few_or_another_shape_is_refused(name):
+    learner = make_learner(MODELS["mlp"], DIFFERENT)
+    state = learner.state(1)
+    with pytest.raises(ValueError, match=name):
+        learner.load_state(1, state | {name: state[name].unsqueeze(0)})
+    del state[name]
+    with pytest.raises(KeyError, match=name):
+        learner.load_state(1, state)
+
+
+def test_a_state_with_a_name_too_many_is_refused():
+    adam = make_learner(MODELS["mlp"], DIFFERENT)
+    sgd = make_learner(MODELS["mlp"], with_optim(DIFFERENT, algorithm="sgd"))
+    with pytest.raises(KeyError, match="optimiser.mean"):
+        sgd.load_state(0, adam.state(0))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("parts", [("all",), ("labels", "blocks.0"), ("encoder",), ("output.0",)])
+def test_parameters_are_taken_over_part_by_part(parts, model):
+    source = train(make_learner(MODELS[model], DIFFERENT), DIFFERENT, range(1, 3))
+    learner = make_learner(MODELS[model], DIFFERENT)
+    before = [learner.state(run) for run in range(4)]
+    given = {
+        name: value[3]
+        for name, value in source.parameters.items()
+        if any(in_part(name, part) for part in parts)
+    }
+    learner.load_parameters(1, given, parts)
+    expected = [before[0], before[1] | given, *before[2:]]
+    for run in range(4):
+        for name, value in learner.state(run).items():
+            assert torch.equal(value, expected[run][name]), name
+    name, value = given.popitem()
+    with pytest.raises(KeyError, match=name):
+        learner.load_parameters(1, given, parts)
+    with pytest.raises(ValueError, match=name):
+        learner.load_parameters(1, given | {name: value.unsqueeze(0)}, parts)
+
+
+# precision and execution
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("float32", torch.float32),
+        ("tf32", torch.float32),
+        ("bfloat16", torch.float32),
+        ("float64", torch.float64),
+    ],
+)
+def test_parameters_and_moments_keep_their_precision(precision, dtype):
+    learner = make_learner(MODELS["resnet"], DIFFERENT, precision=precision)
+    train(learner, DIFFERENT, range(1, 3))
+    state = learner.state(0)
+    assert {state.pop("optimiser.step").dtype} == {torch.int64}
+    assert {value.dtype for value in state.values()} == {dtype}
+    assert learner.loss_sum.isfinite().all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_learns_about_as_float32_does(model):
+    """Losses of 20 steps within 2 %, and not the same: bfloat16 has 8 bits."""
+    members = [Member(0, OptimConfig(learning_rate=1e-2))]
+    whole, half = (
+        train(make_learner(MODELS[model], members, precision=each), members, range(1, 21)).loss_sum
+        for each in ("float32", "bfloat16")
+    )
+    torch.testing.assert_close(half, whole, rtol=0.02, atol=0)
+    assert half != whole
+
+
+MODELS["mlp, rotary"] = replace(MODELS["mlp"], positions="rotary")
+TWO = DIFFERENT[1:3]  # with penalties, clipping and frozen parts
+
+HAS_COMPILER = can_compile(torch.device("cpu"))
+# what torch warns of in its own code while it compiles
+OF_TORCH = "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+
+
+def check_execution(model, precision, tolerance, n_steps, **how):
+    """Parameters against those of eager execution, relative to each one's size."""
+    eager = make_learner(MODELS[model], TWO, precision=precision, device=how["device"])
+    other = make_learner(MODELS[model], TWO, precision=precision, **how)
+    train(eager, TWO, range(1, n_steps + 1))
+    train(other, TWO, range(1, n_steps + 1))
+    torch.testing.assert_close(other.loss_sum, eager.loss_sum, rtol=tolerance, atol=0)
+    for name, value in eager.parameters.items():
+        error = (other.parameters[name] - value).norm() / value.norm()
+        assert error < tolerance, name
+    assert other.state(0)["optimiser.step"] == n_steps
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(OF_TORCH)
+@pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
+@pytest.mark.parametrize("model", ["mlp", "mlp, rotary"])
+def test_a_compiled_step_equals_the_eager_one(model, precision, tolerance):
+    check_execution(model, precision, tolerance, 50, device="cpu", execution="compiled")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(OF_TORCH)
+@pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with")
+def test_a_compiled_run_does_not_depend_on_its_neighbours():
+    check_alone("mlp, rotary", TWO, 200, 1e-6, precision="float32", execution="compiled")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_process_can_compile_for_any_number_of_learners(monkeypatch):
+    """Traced alone, without the C++ compiler."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    for n_heads in (1, 2, 4):
+        for n_layers in (1, 2, 3, 4):
+            model = ModelConfig(n_layers=n_layers, n_heads=n_heads, d_model=8)
+            train(make_learner(model, TWO[:1], execution="compiled"), TWO[:1], [1])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
+@pytest.mark.parametrize("model", ["mlp", "mlp, rotary"])
+def test_a_replayed_graph_equals_the_eager_step(model, precision, tolerance):
+    """Under rates that change at every step, before and after the graph is captured."""
+    assert len({TWO[1].optim.rate(step) for step in (1, 5, 9)}) == 3
+    check_execution(model, precision, tolerance, 10, device="cuda", execution="graph")

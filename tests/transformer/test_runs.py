@@ -1,0 +1,208 @@
+"""The run store: what a run keeps, how it is read, listed and handed on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from coopetition.errors import UsageError, UserError
+from tests.transformer.conftest import tiny_config
+from transformer.checkpoint import DamagedCheckpoint
+from transformer.devices import Machine
+from transformer.ensemble import check_together, load_runs, vary
+from transformer.evaluators import EVALUATORS, draw_evaluators
+from transformer.listing import list_runs
+from transformer.metrics_file import read_metrics
+from transformer.runs import create_run, load_run
+from transformer.tensorboard import write_tensorboard
+from transformer.train import train, train_together
+
+HERE = Machine("cpu", 1, "eager")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A folder with a run that keeps all it can, and an ensemble of two."""
+    folder = tmp_path_factory.mktemp("store")
+    config = tiny_config()
+    evaluation = replace(config.evaluation, per_sequence=True)
+    schedule = {"checkpoint_every": 0, "checkpoint_at": (7, 33), "checkpoints_per_decade": 2}
+    train(replace(config, evaluation=evaluation, **schedule), folder / "single", HERE)
+    train_together(vary(config, {"init_seed": ["5", "6"]}), folder / "pair", HERE)
+    return folder
+
+
+@pytest.fixture
+def run(store):
+    return load_run(store / "single")
+
+
+def test_checkpoints_are_kept_on_any_schedule(run):
+    """Listed steps, two a decade (1, 3, 10, 32), and the last."""
+    assert run.steps() == [1, 3, 7, 10, 32, 33, 40]
+    assert run.checkpoint(7).tensors["W_E"].shape == (784, 16)
+    with pytest.raises(UsageError, match=r"no checkpoint of step 8; it has \[1, 3, 7"):
+        run.checkpoint(8)
+
+
+@pytest.mark.parametrize(
+    ("every", "at", "per_decade", "kept"),
+    [
+        (20, (), 0, {20, 40, 60, 80, 90}),
+        (0, (), 0, {90}),
+        (0, (5, 50, 500), 0, {5, 50, 90}),
+        (0, (), 1, {1, 10, 90}),
+        (0, (), 3, {1, 2, 5, 10, 22, 46, 90}),
+    ],
+)
+def test_checkpoint_schedules(tiny, every, at, per_decade, kept):
+    config = replace(
+        tiny,
+        n_steps=90,
+        checkpoint_every=every,
+        checkpoint_at=at,
+        checkpoints_per_decade=per_decade,
+    )
+    assert {step for step in range(1, 91) if config.is_checkpoint(step)} == kept
+    assert config.run_id() == tiny.run_id(), "what is kept changes no number"
+
+
+def test_a_run_is_read_as_curves(run):
+    curves = run.curves("loss")
+    assert set(curves.values) == set(EVALUATORS)
+    assert curves.sequences.tolist() == [8 * step for step in (0, 7, 14, 21, 28, 35, 40)]
+    table = pd.read_json(run.metrics_path, lines=True)
+    assert table["step"].tolist() == [0, 7, 14, 21, 28, 35, 40]
+    np.testing.assert_allclose(table["icl/loss"], curves.values["icl"], rtol=1e-14)
+    assert table["iwl/in_context_loss"].isna().all(), "undefined"
+
+
+def test_per_sequence_metrics_average_to_the_curves(run):
+    for row in run.metrics():
+        with np.load(run.path / "sequences" / f"step_{row['step']:09d}.npz") as arrays:
+            assert len(arrays) == 5 * 9
+            for name, values in arrays.items():
+                assert values.shape == (50,)
+                if row[name] is not None:
+                    assert values.mean() == pytest.approx(row[name], rel=1e-5)
+
+
+def test_evaluation_sets_are_kept_once_and_shared(store, run):
+    assert len(list((store / "single" / "evaluators").iterdir())) == 1
+    assert len(list((store / "pair" / "evaluators").iterdir())) == 1
+    assert not list(store.glob("pair/*/evaluators"))
+    drawn = draw_evaluators(run.config)
+    for member in (run, *load_runs(store / "pair")):
+        for name, kept in member.evaluators().items():
+            assert torch.equal(kept.exemplars, drawn[name].exemplars)
+
+
+def test_runs_are_listed(store):
+    rows = {row["run"]: row for row in list_runs(store)}
+    assert set(rows) == {"single", "pair/init_seed=5", "pair/init_seed=6"}
+    for row in rows.values():
+        assert row["status"] == "finished" and row["step"] == 40
+    assert rows["single"]["run_id"] == rows["pair/init_seed=5"]["run_id"]
+    with pytest.raises(UsageError, match="not a folder"):
+        list_runs(store / "nothing")
+
+
+def test_a_run_that_cannot_be_read_is_listed_with_the_reason(tiny, tmp_path):
+    run = create_run(tmp_path / "spoilt", tiny, HERE)
+    (run.path / "manifest.json").write_text("{")
+    (row,) = list_runs(tmp_path)
+    assert row["status"] == "unreadable" and "damaged" in row["message"]
+
+
+def test_tensorboard_gets_every_metric(run, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write_tensorboard(run, tmp_path / "events")
+    events = EventAccumulator(str(tmp_path / "events"), size_guidance={"scalars": 0})
+    events.Reload()
+    rows = run.metrics()
+    for name in ("icl/loss", "flip/in_context_accuracy", "batch_loss"):
+        seen = {event.step: event.value for event in events.Scalars(name)}
+        expected = {row["step"]: row[name] for row in rows if row[name] is not None}
+        assert seen == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(UsageError, match="exists already"):
+        write_tensorboard(run, tmp_path / "events")
+
+
+def test_runs_are_varied_over_all_combinations(tiny):
+    runs = vary(tiny, {"init_seed": ["5", "6"], "data.mode": ["bursty", "icl_only"]})
+    assert list(runs) == [
+        "init_seed=5,data.mode=bursty",
+        "init_seed=5,data.mode=icl_only",
+        "init_seed=6,data.mode=bursty",
+        "init_seed=6,data.mode=icl_only",
+    ]
+    last = runs["init_seed=6,data.mode=icl_only"]
+    assert last.init_seed == 6 and last.data.mode == "icl_only"
+    assert replace(last, init_seed=5, data=tiny.data) == tiny
+    (mixed,) = vary(tiny, {"optim.l2": ['[["mlp", 1e-4]]']}).values()
+    assert mixed.optim.l2 == (("mlp", 1e-4),)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"seed": ["1"]}, "there is no such field"),
+        ({"data": ["1"]}, "there is no such field"),
+        ({"init_seed.x": ["1"]}, "there is no such field"),
+        ({"init_seed": ["5", "5"]}, "makes the run init_seed=5 twice"),
+        ({"init_seed": ["five"]}, "init_seed='five'; expected int"),
+        ({"data.mode": ["all"]}, "mode='all'"),
+        ({"data.exemplars.n_classes": ["2"]}, "evaluation.n_classes=20 is more"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused(tiny, axes, message):
+    with pytest.raises(UsageError) as caught:
+        vary(tiny, axes)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("model.d_model", ["16", "32"]),
+        ("data.batch_size", ["8", "16"]),
+        ("optim.algorithm", ["adam", "sgd"]),
+        ("optim.beta1", ["0.9", "0.5"]),
+        ("precision", ["float32", "float64"]),
+        ("n_steps", ["40", "50"]),
+        ("evaluation.every", ["7", "8"]),
+    ],
+)
+def test_runs_that_cannot_be_one_step_are_told_apart(tiny, field, values):
+    with pytest.raises(UsageError, match=f"{field} is .* train them apart"):
+        check_together(vary(tiny, {field: values}))
+
+
+def test_damaged_ensembles_are_named(store, tmp_path):
+    (tmp_path / "ensemble.json").write_text(json.dumps({"runs": []}))
+    with pytest.raises(UserError, match=r"ensemble\.json is damaged"):
+        load_runs(tmp_path)
+    (tmp_path / "ensemble.json").write_text(json.dumps({"runs": ["gone"]}))
+    with pytest.raises(UsageError, match="gone is not a run folder"):
+        load_runs(tmp_path)
+
+
+def test_lines_after_a_spoilt_one_do_not_count(tmp_path):
+    good = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'
+    for spoilt in (b'{"step": 1', b"[]\n", b'{"step": "1", "sequences": 0}\n', b"\xff\n"):
+        path = tmp_path / "metrics.jsonl"
+        path.write_bytes(good + spoilt + good)
+        assert len(read_metrics(path)) == 1
+
+
+def test_damage_is_an_error_of_the_checkpoint(store, tmp_path, tiny):
+    run = create_run(tmp_path / "run", tiny, HERE)
+    path = run.checkpoint_path(3)
+    path.parent.mkdir()
+    path.write_bytes(b"nothing")
+    with pytest.raises(DamagedCheckpoint, match="damaged"):
+        run.checkpoint(3)

@@ -1,0 +1,81 @@
+"""The transformer's architecture."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformer.config.plain import (
+    ADDED,
+    require,
+    require_at_least,
+    require_choice,
+)
+
+Positions = Literal["learned", "sinusoidal", "rotary"]
+Encoder = Literal["linear", "resnet"]
+Initialiser = Literal["truncated", "paper"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """A causal pre-norm transformer (by default the coopetition paper's, without MLP)."""
+
+    n_layers: int = 2
+    n_heads: int = 8
+    d_model: int = 64
+    mlp_ratio: int = field(default=0, metadata=ADDED)
+    """Width of the MLP's hidden layer in units of d_model (the papers': 4); 0 for no MLP."""
+    positions: Positions = field(default="learned", metadata=ADDED)
+    """`learned` and `sinusoidal` are added to the tokens, `rotary` turns queries and keys."""
+    max_time: float = field(default=30.0, metadata=ADDED)
+    """Time constant of sinusoidal and rotary positions (the papers': 30)."""
+    norm: bool = field(default=True, metadata=ADDED)
+    """Layer norm before attention, MLP and unembedding."""
+    attention_bias: bool = field(default=False, metadata=ADDED)
+    """Biases of queries, keys, values and attention's output (Chan et al. 2022 have them)."""
+    bias: bool = field(default=True, metadata=ADDED)
+    """Biases of exemplar embedding, MLP and unembedding."""
+    encoder: Encoder = field(default="linear", metadata=ADDED)
+    """How exemplars become tokens: a linear map of their features, or the small ResNet of the
+    transience paper, trained jointly on square images."""
+    initialiser: Initialiser = field(default="truncated", metadata=ADDED)
+    """`paper` widens truncated normals to the standard deviation they are named by and draws
+    learned positions uniformly, as the papers' code does; `truncated` does not."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_layers", "n_heads", "d_model")
+        require_at_least(self, 0, "mlp_ratio")
+        for name, options in (
+            ("positions", Positions),
+            ("encoder", Encoder),
+            ("initialiser", Initialiser),
+        ):
+            require_choice(self, options, name)
+        require(
+            self.d_model % self.n_heads == 0,
+            f"n_heads={self.n_heads} does not divide d_model={self.d_model}; "
+            "choose a divisor of d_model",
+        )
+        require(
+            self.positions != "sinusoidal" or self.d_model % 2 == 0,
+            f"d_model={self.d_model} is odd, but sinusoidal positions come in pairs; "
+            "choose an even number",
+        )
+        require(
+            self.positions != "rotary" or self.d_head % 2 == 0,
+            f"d_model={self.d_model} with n_heads={self.n_heads} gives odd heads of "
+            f"{self.d_head}, but rotary positions turn pairs; choose an even number a head",
+        )
+        require(
+            1 < self.max_time < float("inf"),
+            f"max_time={self.max_time} is out of range; choose a finite value above 1",
+        )
+
+    @property
+    def d_head(self) -> int:
+        """Width of one head."""
+        return self.d_model // self.n_heads
+
+    @property
+    def d_mlp(self) -> int:
+        """Width of the MLP's hidden layer; 0 without one."""
+        return self.mlp_ratio * self.d_model

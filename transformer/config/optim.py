@@ -1,0 +1,104 @@
+"""How parameters follow the gradient."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformer.config.plain import (
+    ADDED,
+    require,
+    require_at_least,
+    require_choice,
+)
+
+Algorithm = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "inverse_sqrt", "cosine"]
+Penalty = Literal["squared", "norm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """Optimiser, learning-rate schedule and penalties (by default Adam at a constant rate)."""
+
+    learning_rate: float = 1e-4
+    """Its highest value, if it is not constant."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    algorithm: Algorithm = field(default="adam", metadata=ADDED)
+    momentum: float = field(default=0.0, metadata=ADDED)
+    """Of sgd: velocity = momentum x velocity + gradient."""
+    weight_decay: float = field(default=0.0, metadata=ADDED)
+    """Of adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
+    schedule: Schedule = field(default="constant", metadata=ADDED)
+    """After warm-up: `constant`; `inverse_sqrt`, the rate falls as sqrt(warmup_steps / step);
+    `cosine`, it falls to 0 in `decay_steps`."""
+    warmup_steps: int = field(default=0, metadata=ADDED)
+    """Steps in which the rate rises linearly from 0."""
+    decay_steps: int = field(default=0, metadata=ADDED)
+    """Steps of the cosine, counted from the end of the warm-up."""
+    clip_norm: float = field(default=0.0, metadata=ADDED)
+    """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none."""
+    l2: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
+    """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
+    `transformer.parts`; coefficients of parts that overlap add up."""
+    penalty: Penalty = field(default="squared", metadata=ADDED)
+    """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
+    `norm`, c x the sum over tensors of their norms (as the papers' released code does)."""
+
+    def __post_init__(self) -> None:
+        require_at_least(
+            self, 0, "learning_rate", "beta1", "beta2", "momentum", "weight_decay", "clip_norm"
+        )
+        require_at_least(self, 0, "warmup_steps", "decay_steps")
+        for name, options in (
+            ("algorithm", Algorithm),
+            ("schedule", Schedule),
+            ("penalty", Penalty),
+        ):
+            require_choice(self, options, name)
+        require(
+            max(self.beta1, self.beta2, self.momentum) < 1,
+            f"beta1={self.beta1}, beta2={self.beta2}, momentum={self.momentum}: "
+            "choose each below 1",
+        )
+        require(
+            math.isfinite(self.epsilon) and self.epsilon > 0,
+            f"epsilon={self.epsilon} is out of range; choose a small positive number",
+        )
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        require(
+            self.momentum == 0 or self.algorithm == "sgd",
+            f"momentum={self.momentum} is sgd's; {self.algorithm} has beta1",
+        )
+        require(
+            self.weight_decay == 0 or self.algorithm == "adamw",
+            f"weight_decay={self.weight_decay} is adamw's; with {self.algorithm} use l2",
+        )
+        require(
+            self.schedule != "inverse_sqrt" or self.warmup_steps >= 1,
+            "schedule inverse_sqrt falls from its warm-up; choose warmup_steps of at least 1",
+        )
+        require(
+            (self.schedule == "cosine") == (self.decay_steps > 0),
+            f"decay_steps={self.decay_steps} with schedule {self.schedule}; "
+            "give decay_steps of at least 1 with cosine, and only with it",
+        )
+        for part, coefficient in self.l2:
+            require(
+                math.isfinite(coefficient) and coefficient >= 0,
+                f"l2 of {part} is {coefficient}; choose a finite coefficient of at least 0",
+            )
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step (the first is 1)."""
+        if step < self.warmup_steps:
+            return self.learning_rate * step / self.warmup_steps
+        if self.schedule == "inverse_sqrt":
+            return self.learning_rate * math.sqrt(self.warmup_steps / step)
+        if self.schedule == "cosine":
+            done = min(1.0, (step - self.warmup_steps) / self.decay_steps)
+            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        return self.learning_rate

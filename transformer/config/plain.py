@@ -1,0 +1,121 @@
+"""Configs as plain values and back, and what of them is a run's identity."""
+
+import math
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from coopetition.errors import UsageError
+
+MAX_SEED = 2**63  # what every generator takes
+
+
+# what a field's metadata says of it
+ADDED = {"added": True}  # came later: at its default no part of an identity, and may be missing
+UNIDENTIFYING = ADDED | {"no identity": True}  # changes no number: lengths, what is kept on disk
+LOCATION = UNIDENTIFYING | {"machine": True}  # a path
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UsageError` with the message unless the condition holds."""
+    if not condition:
+        raise UsageError(message)
+
+
+def require_at_least(settings: object, minimum: float, *names: str) -> None:
+    """Raise `UsageError` for a field that is below the minimum or not finite."""
+    for name in names:
+        value = getattr(settings, name)
+        require(
+            math.isfinite(value) and value >= minimum,
+            f"{name}={value} is out of range; choose a finite value of at least {minimum}",
+        )
+
+
+def require_choice(settings: object, options: Any, name: str) -> None:
+    """Raise `UsageError` for a field that is none of a `Literal`'s options."""
+    value = getattr(settings, name)
+    require(
+        value in get_args(options),
+        f"{name}={value!r} is unknown; choose one of {', '.join(get_args(options))}",
+    )
+
+
+def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
+    """Plain values; a dataclass from a union also carries its class name as `kind`.
+
+    Fields marked with `leave_out` are left out: "no identity" marks those that change no number of
+    a run, "machine" those that say something of the machine.
+    """
+    result: dict[str, Any] = {}
+    for item in fields(settings):
+        if leave_out is not None and item.metadata.get(leave_out):
+            continue
+        value = getattr(settings, item.name)
+        if leave_out == "no identity" and item.metadata.get("added") and value == _default(item):
+            continue
+        if is_dataclass(value):
+            kind = {"kind": type(value).__name__} if isinstance(item.type, UnionType) else {}
+            value = kind | to_dict(value, leave_out=leave_out)
+        result[item.name] = value
+    return result
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+def from_dict(cls: Any, data: Any, where: str) -> Any:
+    """Inverse of `to_dict`; an unknown or missing name, or a wrong type, raises `UsageError`."""
+    require(isinstance(data, dict), f"{where} is {data!r}; expected a table of its fields")
+    types: dict[str, Any] = {item.name: item.type for item in fields(cls)}
+    missing = [f.name for f in fields(cls) if f.name not in data and not f.metadata.get("added")]
+    require(
+        not missing and set(data) <= set(types),
+        f"{where} has the fields {sorted(data)}; this version expects {sorted(types)}",
+    )
+    return cls(**{name: _value(types[name], data[name], f"{where}.{name}") for name in data})
+
+
+def _value(expected: Any, value: Any, where: str) -> Any:
+    if isinstance(expected, UnionType):
+        require(isinstance(value, dict), f"{where}={value!r}; expected a table")
+        options = {option.__name__: option for option in get_args(expected)}
+        kind = value.get("kind")
+        require(
+            isinstance(kind, str) and kind in options,
+            f"{where}.kind={kind!r}; choose one of {sorted(options)}",
+        )
+        rest = {name: item for name, item in value.items() if name != "kind"}
+        return from_dict(options[kind], rest, where)
+    if get_origin(expected) is Literal:
+        options = get_args(expected)
+        require(
+            isinstance(value, str) and value in options,
+            f"{where}={value!r}; choose one of {', '.join(options)}",
+        )
+        return value
+    if get_origin(expected) is tuple:
+        return _tuple(expected, value, where)
+    if is_dataclass(expected):
+        return from_dict(expected, value, where)
+    allowed = (int, float) if expected is float else expected
+    is_flag = isinstance(value, bool) and expected is not bool  # True is an int to Python
+    require(
+        isinstance(value, allowed) and not is_flag,
+        f"{where}={value!r}; expected {expected.__name__}",
+    )
+    return value
+
+
+def _tuple(expected: Any, value: Any, where: str) -> tuple[Any, ...]:
+    """A tuple of any length (`tuple[X, ...]`) or of a fixed one."""
+    require(isinstance(value, list | tuple), f"{where}={value!r}; expected a list")
+    types = get_args(expected)
+    if types[-1] is ...:
+        types = types[:1] * len(value)
+    require(len(value) == len(types), f"{where}={value!r}; expected {len(types)} entries")
+    return tuple(
+        _value(each, item, f"{where}[{k}]")
+        for k, (each, item) in enumerate(zip(types, value, strict=True))
+    )

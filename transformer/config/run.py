@@ -1,0 +1,182 @@
+"""All that defines a run."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from coopetition.errors import UsageError
+from transformer.config.data import DataConfig, require_distinct_classes
+from transformer.config.model import ModelConfig
+from transformer.config.optim import OptimConfig
+from transformer.config.plain import (
+    ADDED,
+    LOCATION,
+    MAX_SEED,
+    UNIDENTIFYING,
+    from_dict,
+    require,
+    require_at_least,
+    require_choice,
+    to_dict,
+)
+from transformer.parts import check_parts
+
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """Fixed evaluation sets, drawn once from `eval_seed`."""
+
+    every: int = 500
+    """Steps between two evaluations."""
+    n_sequences: int = 1000
+    """Sequences of each evaluator (the paper: 5,000)."""
+    n_classes: int = 1600
+    """Evaluators use the first so many classes (the paper: the 1,600 that are not rotated)."""
+    n_exemplars: int = 5
+    """Evaluators use the first so many exemplars of a class (the paper: 5)."""
+    per_sequence: bool = field(default=False, metadata=UNIDENTIFYING)
+    """Whether to keep the metrics of every sequence (`sequences/step_*.npz`), not only means."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "every", "n_sequences", "n_classes", "n_exemplars")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConfig:
+    """Parameters to take over from a checkpoint of another run (weights alone, no moments)."""
+
+    path: str = field(default="", metadata=LOCATION)
+    """That run's folder."""
+    run_id: str = ""
+    """Its id; filled in when it is read, and checked if given."""
+    step: int = 0
+    """Which checkpoint."""
+    parts: tuple[str, ...] = ("all",)
+    """What is taken over, see `transformer.parts`."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "step")
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a run to start from."""
+        return bool(self.path or self.run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """All that defines a run.  Its id is a hash of what its numbers depend on."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    start: StartConfig = field(default_factory=StartConfig, metadata=ADDED)
+    frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """Parts that are not trained, see `transformer.parts`."""
+    precision: Precision = field(default="float32", metadata=ADDED)
+    """Parameters and arithmetic.  Parameters are float32 with `tf32` too, in which a GPU's matrix
+    products round, and with `bfloat16`, in which the forward pass computes (torch's autocast)."""
+    n_steps: int = field(default=60000, metadata={"no identity": True})
+    """Where the run ends; `resume --n-steps` moves it."""
+    checkpoint_every: int = field(default=5000, metadata={"no identity": True})
+    """Steps between two checkpoints; 0: only the others, and the last."""
+    checkpoint_at: tuple[int, ...] = field(default=(), metadata=UNIDENTIFYING)
+    """Further steps to keep a checkpoint of."""
+    checkpoints_per_decade: int = field(default=0, metadata=UNIDENTIFYING)
+    """Checkpoints at evenly spaced logarithms of the step, so many from each power of ten on."""
+    init_seed: int = 5
+    data_seed: int = 2
+    eval_seed: int = 1
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_steps")
+        require_at_least(self, 0, "checkpoint_every", "checkpoints_per_decade")
+        require_choice(self, Precision, "precision")
+        seeds = (self.init_seed, self.data_seed, self.eval_seed)
+        require(
+            len({*seeds}) == 3 and min(seeds) >= 0 and max(seeds) < MAX_SEED,
+            f"init_seed, data_seed, eval_seed = {seeds}; choose three different whole numbers "
+            f"from 0 to {MAX_SEED - 1}",
+        )
+        self._check_evaluation()
+        for name, parts in (
+            ("frozen", self.frozen),
+            ("start.parts", self.start.parts),
+            ("optim.l2", tuple(part for part, _ in self.optim.l2)),
+        ):
+            check_parts(name, parts, self.model.n_layers)
+
+    def _check_evaluation(self) -> None:
+        exemplars, evaluation = self.data.exemplars, self.evaluation
+        for name in ("n_classes", "n_exemplars"):
+            there = getattr(exemplars, name)
+            require(
+                getattr(evaluation, name) <= there,
+                f"evaluation.{name}={getattr(evaluation, name)} is more than "
+                f"data.exemplars.{name}={there}; choose at most that",
+            )
+        # the CIWL and IWL evaluators need `context` classes beside the query's
+        require_distinct_classes(
+            evaluation.n_classes, self.data.context + 1, "evaluation.n_classes"
+        )
+        # the train evaluator is bursty in every mode
+        try:
+            replace(self.data, mode="bursty", mixture=(), repeats=True)
+        except UsageError as error:
+            raise UsageError(f"the train evaluator cannot be drawn: {error}") from error
+        require(
+            self.data.context % 2 == 0,
+            f"context={self.data.context} is odd, but the ICL and Flip evaluators fill it with "
+            "two classes equally; choose an even number",
+        )
+
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether a checkpoint of this step is to be kept."""
+        if step == self.n_steps or step in self.checkpoint_at:
+            return True
+        if self.checkpoint_every and step % self.checkpoint_every == 0:
+            return True
+        per_decade = self.checkpoints_per_decade
+        if not (per_decade and step):
+            return False
+        # the nearest of the wanted steps 10 ** (k / per_decade), rounded
+        nearest = round(per_decade * math.log10(step))
+        return step == round(10 ** (nearest / per_decade))
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences that one step sees."""
+        return self.data.batch_size
+
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits that two runs share only if their numbers agree."""
+        canonical = json.dumps(to_dict(self, leave_out="no identity"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def with_exemplars(self, **changes: Any) -> Self:
+        """The same run with fields of `data.exemplars` changed; those that it lacks are ignored."""
+        exemplars = self.data.exemplars
+        known = {name: value for name, value in changes.items() if hasattr(exemplars, name)}
+        return replace(self, data=replace(self.data, exemplars=replace(exemplars, **known)))
+
+    def with_kind(self, kind: Any) -> Self:
+        """The same run with exemplars of another kind, of as many classes.
+
+        Evaluators keep to the exemplars that there are.
+        """
+        exemplars = kind(n_classes=self.data.exemplars.n_classes)
+        evaluation = replace(
+            self.evaluation,
+            n_exemplars=min(self.evaluation.n_exemplars, exemplars.n_exemplars),
+        )
+        return replace(self, data=replace(self.data, exemplars=exemplars), evaluation=evaluation)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; an unknown or missing name raises `UsageError`."""
+        return from_dict(cls, data, "config")

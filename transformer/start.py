@@ -1,0 +1,44 @@
+"""Parameters that a run takes over from elsewhere instead of drawing them."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from coopetition.errors import UsageError
+from transformer.config import StartConfig
+from transformer.model import Parameters
+from transformer.runs import load_run
+
+
+def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:
+    """The parameters that `start` names, and `start` with the identity of where they come from.
+
+    From a checkpoint of a run folder, or a .safetensors file with the names and shapes of
+    `transformer.model`.  What is missing, or not what `run_id` says, raises `UsageError`.
+    """
+    path = Path(start.path)
+    if not start.path or not path.exists():
+        raise UsageError(
+            f"start.path {start.path!r} does not exist; give a run's folder"
+            + (f" (of run {start.run_id})" if start.run_id else "")
+            + ", or a .safetensors file of parameters"
+        )
+    if path.is_file():
+        content = path.read_bytes()
+        try:
+            tensors = load(content)
+        except SafetensorError as error:
+            raise UsageError(f"start.path {path} is no .safetensors file ({error})") from error
+        found = hashlib.sha256(content).hexdigest()[:12]
+    else:
+        run = load_run(path)
+        tensors, found = run.checkpoint(start.step).tensors, run.config.run_id()
+    if start.run_id not in ("", found):
+        raise UsageError(
+            f"start.path {path} holds {found}, but start.run_id={start.run_id}; "
+            "give the path of that run"
+        )
+    return replace(start, path=str(path.resolve()), run_id=found), tensors

@@ -15,6 +15,7 @@ from coopetition.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
 from transformer.devices import WORTH_COMPILING, Execution, Machine
 from transformer.learner import Learner, Member
+from transformer.optimisers import step_numbers
 
 REPEAT_S = 0.5  # length of one timed repeat
 
@@ -50,10 +51,10 @@ class Workload:
         labels = torch.randint(
             self.n_classes, (self.n_runs, self.context, self.batch_size), generator=generator
         )
-        rates = torch.full((self.n_runs,), OptimConfig().learning_rate)
+        numbers = torch.tensor([step_numbers(OptimConfig(), 1)] * self.n_runs).mT.contiguous()
         batch = [
             tensor.to(learner.device)
-            for tensor in (features, labels, labels[:, 0].contiguous(), rates)
+            for tensor in (features, labels, labels[:, 0].contiguous(), numbers)
         ]
         return lambda: learner.step(*batch)
 

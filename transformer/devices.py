@@ -1,5 +1,6 @@
 """Where and how a run computes: part of its record, not of what defines it."""
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -12,6 +13,8 @@ from coopetition.errors import UsageError
 
 MAX_THREADS = 1024
 WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms a step
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Execution = Literal["eager", "compiled", "graph"]
 
@@ -45,9 +48,23 @@ class Machine:
         )
 
     def use(self) -> torch.device:
-        """Set the number of threads; returns the device, after checking that it is there."""
+        """Set threads and memory up; returns the device, after checking that it is there."""
         torch.set_num_threads(self.threads)
+        _keep_freed_memory()
         return choose_device(self.device)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep memory that is freed, where it is the allocator.
+
+    By default it gives large blocks back to the system at once: the buffers of every step are then
+    new pages, and their faults took up to half of a step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, size in ((M_MMAP_THRESHOLD, 2**25), (M_MMAP_THRESHOLD, 2**30)):
+            mallopt(option, size)  # refuses, in some versions, more than the first
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _choose(execution: str, device: torch.device, n_steps: int) -> Execution:

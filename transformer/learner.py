@@ -110,18 +110,18 @@ class Learner:
         limits = [m.optim.clip_norm or torch.inf for m in members]
         self._clip = of_runs(limits) if min(limits) < torch.inf else None
 
-    def step(self, features: Tensor, labels: Tensor, target: Tensor, rate: Tensor) -> None:
+    def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         """One step of every run.
 
         Parameters
         ----------
         features : (R, C + 1, B, D);  labels : (R, C, B);  target : (R, B)
-        rate : (R,) learning rates of this step
+        numbers : (3, R), `transformer.optimisers.step_numbers` of each run
         """
         with torch.no_grad():
-            self._run_step(features, labels, target, rate)
+            self._run_step(features, labels, target, numbers)
 
-    def _step(self, features: Tensor, labels: Tensor, target: Tensor, rate: Tensor) -> None:
+    def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         self._t.add_(1)
         gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
             {name: self.parameters[name] for name in self.moments}, features, labels, target
@@ -136,9 +136,8 @@ class Learner:
             gradients = {name: g * over_run(scale, g) for name, g in gradients.items()}
         rule = RULES[self.optim.algorithm]
         for name, gradient in gradients.items():
-            value = self.parameters[name]
-            own_rate = over_run(rate * self._trained[name], value)
-            rule(self.optim, value, gradient, self.moments[name], own_rate, self._t)
+            own = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
+            rule(self.optim, self.parameters[name], gradient, self.moments[name], own)
         for name, seen in statistics.items():
             self.parameters[name].lerp_(seen.to(self.dtype), 1 - DECAY)
         self.loss_sum.add_(loss)
@@ -210,7 +209,9 @@ def _fill(place: Tensor, value: Tensor, name: str) -> None:
 
 def _executed(step: Callable[..., None], execution: Execution) -> Callable[..., None]:
     if execution == "compiled":
-        return torch.compile(_with_own_code(step), fullgraph=True, dynamic=False)
+        # a learner's tensors stay what they are, so checking them before each step is for nothing
+        unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+        return torch.compile(_with_own_code(step), fullgraph=True, dynamic=False, options=unguarded)
     if execution == "graph":
         return GraphReplay(step)
     return step

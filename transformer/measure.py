@@ -7,10 +7,11 @@ from torch import Tensor
 
 from transformer.config import ModelConfig
 from transformer.exemplars import Exemplars
-from transformer.model import Parameters, logits
+from transformer.model import Parameters, encode, final_residual, unembed
 from transformer.sequences import Sequences
 
-CHUNK = 1000  # sequences evaluated at once: 50 MB of logits at 12,800 labels
+CHUNK = 1000  # sequences that go through the model at once
+CACHED = 2**20  # logits measured at once: they stay in a core's cache
 
 
 def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -18,7 +19,7 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
 
     With y the target and C the set of labels in context:
 
-    - `loss` -log softmax(z)_y in nats, `accuracy` [argmax z = y], `probability` softmax(z)_y
+    - `loss` -log softmax(z)_y in nats, `accuracy` [z_y = max z], `probability` softmax(z)_y
     - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
     - `out_context_*`: accuracy and probability over all labels but C's
     - `context_probability`: the sum of softmax(z) over C
@@ -31,21 +32,25 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
     context = _without_repeats(z.gather(1, labels.T), labels.T)
     in_context = (labels == target).any(0)
     z_y = z.gather(1, y).squeeze(1)
-    log_total = z.logsumexp(1)
     log_context = context.logsumexp(1)
     in_context_loss = torch.where(in_context, log_context - z_y, torch.nan)
     best_in_context = labels.T.gather(1, context.argmax(1, keepdim=True))
+    # few passes over all labels, and those in place: they are what an evaluation costs
     rest = z.scatter(1, labels.T, -torch.inf)
-    log_rest = rest.logsumexp(1)
     rest_y = rest.gather(1, y).squeeze(1)  # -inf where y is in context
+    highest_of_rest = rest.amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).min)
+    log_rest = rest.sub_(highest_of_rest).exp_().sum(1, keepdim=True).log() + highest_of_rest
+    highest_of_rest, log_rest = highest_of_rest.squeeze(1), log_rest.squeeze(1)
+    highest = torch.maximum(context.amax(1), highest_of_rest)
+    log_total = torch.logaddexp(log_context, log_rest)
     return {
         "loss": log_total - z_y,
-        "accuracy": (z.argmax(1) == target).float(),
+        "accuracy": (z_y >= highest).float(),
         "probability": (z_y - log_total).exp(),
         "in_context_loss": in_context_loss,
         "in_context_accuracy": (best_in_context == y).squeeze(1).float(),
         "in_context_probability": torch.where(in_context, (z_y - log_context).exp(), 0.0),
-        "out_context_accuracy": ((rest.argmax(1) == target) & ~in_context).float(),
+        "out_context_accuracy": (rest_y >= highest_of_rest).float(),
         "out_context_probability": (rest_y - log_rest).exp(),
         "context_probability": (log_context - log_total).exp(),
     }
@@ -68,10 +73,15 @@ def evaluate(
     chunks = []
     for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
-        features = exemplars.features(sequences.exemplars[:, part], dtype)
-        labels = sequences.labels[:, part]
-        z = logits(parameters, config, features.unsqueeze(0), labels.unsqueeze(0))[0]
-        chunks.append(sequence_metrics(z, labels, sequences.target[part]))
+        features = exemplars.features(sequences.exemplars[:, part], dtype).unsqueeze(0)
+        labels, target = sequences.labels[:, part], sequences.target[part]
+        items, _ = encode(parameters, config, features, training=False)
+        final = final_residual(parameters, config, items, labels.unsqueeze(0))
+        rows = max(1, CACHED // parameters["W_U"].shape[-1])
+        for each in range(0, len(target), rows):
+            own = slice(each, each + rows)
+            z = unembed(parameters, final[:, own])[0]
+            chunks.append(sequence_metrics(z, labels[:, own], target[own]))
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 

@@ -164,7 +164,23 @@ def logits_of_items(
     labels: Tensor,
     tap: Tap = unchanged,
 ) -> Tensor:
-    """The query's logits (R, B, N) for encoded exemplars (R, C + 1, B, d), the query's last.
+    """The query's logits (R, B, N) for encoded exemplars (R, C + 1, B, d), the query's last."""
+    return unembed(parameters, final_residual(parameters, config, items, labels, tap))
+
+
+def unembed(parameters: Parameters, final: Tensor) -> Tensor:
+    """Logits (R, B, N) of the query's final residual (R, B, d)."""
+    return _linear(parameters, "W_U", "b_U", final)
+
+
+def final_residual(
+    parameters: Parameters,
+    config: ModelConfig,
+    items: Tensor,
+    labels: Tensor,
+    tap: Tap = unchanged,
+) -> Tensor:
+    """The query's final residual (R, B, d), normalised: all of the model but the unembedding.
 
     Parameters
     ----------
@@ -197,8 +213,7 @@ def logits_of_items(
         if config.d_mlp:
             resid = resid + _mlp(parameters, block, resid, tap)
         resid = tap(block + "resid_post", resid)
-    final = tap("ln_final", layer_norm(parameters, "ln_final_", resid))
-    return _linear(parameters, "W_U", "b_U", final)
+    return tap("ln_final", layer_norm(parameters, "ln_final_", resid))
 
 
 def _linear(parameters: Parameters, weight: str, bias: str, x: Tensor) -> Tensor:
@@ -254,5 +269,5 @@ def _mlp(parameters: Parameters, block: str, resid: Tensor, tap: Tap) -> Tensor:
 
 def cross_entropy(z: Tensor, target: Tensor) -> Tensor:
     """Mean loss of each run (R,) in nats, from logits (R, B, N) and targets (R, B)."""
-    correct = z.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-    return (z.logsumexp(-1) - correct).mean(-1)
+    losses = F.cross_entropy(z.flatten(0, 1), target.flatten(), reduction="none")
+    return losses.view(target.shape).mean(-1)

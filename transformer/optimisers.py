@@ -4,8 +4,6 @@ Each is plain arithmetic in place on tensors with a leading run axis, so that th
 step can be compiled into a few loops, or captured as a GPU graph.
 """
 
-import math
-import sys
 from collections.abc import Callable
 
 import torch
@@ -13,41 +11,42 @@ from torch import Tensor
 
 from transformer.config import OptimConfig
 
-SMALLEST = sys.float_info.min  # stands for a beta of 0, which has no logarithm
-
 Moments = dict[str, Tensor]
-Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Tensor, Tensor], None]
+Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Tensor], None]
+
+
+def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
+    """What of a step (the first is 1) its number decides: the rate, and Adam's two corrections.
+
+    A moment that decays by beta lacks beta ** step of its mean; a correction divides by the rest.
+    """
+    return optim.rate(step), 1 / (1 - optim.beta1**step), 1 / (1 - optim.beta2**step)
 
 
 def adam(
-    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, rate: Tensor, t: Tensor
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
 ) -> None:
     """Adam (Kingma and Ba 2015), with decoupled decay if there is any (Loshchilov and Hutter 2019).
 
-    `value`, `gradient` and the moments `mean` and `square` are (R, ...), the rate broadcasts to
-    them, `t` counts steps from 1.
+    `value`, `gradient` and the moments `mean` and `square` are (R, ...), `numbers` are (3, R), the
+    `step_numbers` of each run.
     """
+    rate, of_mean, of_square = (over_run(each, value) for each in numbers)
     mean, square = moments["mean"], moments["square"]
     if optim.weight_decay:
         value.mul_(1 - rate * optim.weight_decay)
     mean.lerp_(gradient, 1 - optim.beta1)
     square.mul_(optim.beta2).addcmul_(gradient, gradient, value=1 - optim.beta2)
-    scale = (square / _correction(optim.beta2, t.to(value.dtype))).sqrt_().add_(optim.epsilon)
-    value.sub_(rate / _correction(optim.beta1, t.to(value.dtype)) * mean / scale)
-
-
-def _correction(beta: float, t: Tensor) -> Tensor:
-    """1 - beta ** t, exact also where beta is near 1 and t small."""
-    return -torch.expm1(t * math.log(max(beta, SMALLEST)))
+    value.sub_(rate * of_mean * mean / ((square * of_square).sqrt() + optim.epsilon))
 
 
 def sgd(
-    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, rate: Tensor, t: Tensor
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
 ) -> None:
     """Gradient descent, with momentum if there is any: the moment `velocity` sums gradients."""
     if optim.momentum:
         gradient = moments["velocity"].mul_(optim.momentum).add_(gradient)
-    value.sub_(rate * gradient)
+    value.sub_(over_run(numbers[0], value) * gradient)
 
 
 def moment_names(optim: OptimConfig) -> tuple[str, ...]:

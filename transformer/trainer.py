@@ -12,6 +12,7 @@ from transformer.exemplars import Exemplars
 from transformer.learner import Learner, Member
 from transformer.measure import evaluate, means
 from transformer.metrics_file import Row
+from transformer.optimisers import step_numbers
 from transformer.runs import RunFolder
 from transformer.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.start import read_start
@@ -88,7 +89,7 @@ class Trainer:
             self._block = _Block(self.runs, block, self.device)
         batch = self._block.sequences[offset]
         self.learner.step(
-            self._features(batch.exemplars), batch.labels, batch.target, self._block.rates[offset]
+            self._features(batch.exemplars), batch.labels, batch.target, self._block.numbers[offset]
         )
         self.step += 1
         self.steps_since += 1
@@ -183,7 +184,7 @@ class Trainer:
 
 
 class _Block:
-    """The batches and learning rates of the next steps, of all runs, with the step axis first."""
+    """The batches and step numbers of the next steps, of all runs, with the step axis first."""
 
     def __init__(self, runs: list[RunFolder], block: int, device: torch.device) -> None:
         each = [training_block(run.config.data, run.config.data_seed, block) for run in runs]
@@ -193,13 +194,15 @@ class _Block:
             torch.stack([own.target for own in each], 1),
         ).to(device)
         first = block * BLOCK_STEPS + 1
-        self.rates = torch.tensor(
-            [
-                [run.config.optim.rate(step) for run in runs]
-                for step in range(first, first + BLOCK_STEPS)
-            ],
-            dtype=torch.float64 if runs[0].config.precision == "float64" else torch.float32,
-            device=device,
+        numbers = [
+            [step_numbers(run.config.optim, step) for run in runs]
+            for step in range(first, first + BLOCK_STEPS)
+        ]
+        double = runs[0].config.precision == "float64"
+        self.numbers = (
+            torch.tensor(numbers, dtype=torch.float64 if double else torch.float32)
+            .mT.contiguous()  # (step, 3, run)
+            .to(device)
         )
 
 

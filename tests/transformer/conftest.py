@@ -3,6 +3,7 @@ import torch
 
 from transformer.config import DataConfig, EvaluationConfig, GlyphConfig, ModelConfig, RunConfig
 from transformer.learner import Learner
+from transformer.optimisers import step_numbers
 
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet
@@ -51,6 +52,12 @@ def randomise(learner, seed=0):
         if name.endswith("_var"):
             value.abs_().add_(0.1)
     return learner
+
+
+def numbers_at(learner, rates, step=1):
+    """The step numbers of runs at these rates, as a learner takes them."""
+    values = [(rate, *step_numbers(learner.optim, step)[1:]) for rate in rates]
+    return torch.tensor(values, dtype=learner.dtype, device=learner.device).T.contiguous()
 
 
 def draw_batch(learner, seed=0):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.transformer.conftest import draw_batch, make_learner
+from tests.transformer.conftest import draw_batch, make_learner, numbers_at
 from transformer.config import ModelConfig, OptimConfig
 from transformer.devices import can_compile
 from transformer.learner import Member
@@ -32,16 +32,14 @@ TORCH = {
 }
 
 
-def rates(members, learner, step):
-    values = [m.optim.rate(step) for m in members]
-    return torch.tensor(values, dtype=learner.dtype, device=learner.device)
-
-
 def train(learner, members, steps, runs=slice(None), batches=None):
     """Train on the batches of `steps` (of the runs given, where there are more)."""
     for step in steps:
         batch = draw_batch(batches or learner, step)
-        learner.step(*(each[runs] for each in batch), rates(members, learner, step))
+        learner.step(
+            *(each[runs] for each in batch),
+            numbers_at(learner, [m.optim.rate(step) for m in members], step),
+        )
     return learner
 
 
@@ -247,9 +245,11 @@ def test_a_run_that_diverges_leaves_its_neighbours_as_they_are(model, algorithm)
         learner = make_learner(MODELS[model], members[runs], precision="float32")
         each = []
         for step in steps:
-            now = torch.tensor([1e-3, rate if step >= first_bad else 1e-3, 1e-3])
+            now = [1e-3, rate if step >= first_bad else 1e-3, 1e-3][runs]
             learner.loss_sum.zero_()
-            learner.step(*(x[runs] for x in draw_batch(sound, step)), now[runs])
+            learner.step(
+                *(x[runs] for x in draw_batch(sound, step)), numbers_at(learner, now, step)
+            )
             each.append(learner.loss_sum.clone())
         return learner, torch.stack(each)
 
@@ -272,8 +272,8 @@ def test_a_neighbour_with_clipping_does_not_touch_a_gradient_whose_squares_overf
     def train_on_large_features(members):
         learner = make_learner(MODELS["rotary"], members, precision="float32")
         learner.parameters["W_U"].mul_(1e30)
-        rate = torch.full((len(members),), 1e-30)
-        learner.step(*(x[: len(members)] for x in batch), rate)
+        numbers = numbers_at(learner, [1e-30] * len(members))
+        learner.step(*(x[: len(members)] for x in batch), numbers)
         return learner
 
     batch = draw_batch(make_learner(MODELS["rotary"], members, precision="float32"))

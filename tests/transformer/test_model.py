@@ -13,6 +13,7 @@ from tests.transformer.conftest import (
     N_LABELS,
     draw_batch,
     make_learner,
+    numbers_at,
     randomise,
 )
 from transformer.config import ModelConfig, OptimConfig
@@ -221,7 +222,6 @@ def test_the_resnet_is_the_textbooks(training, side):
 def test_running_statistics_follow_the_batches_and_serve_evaluation():
     model = make_model(encoder="resnet")
     learner = make(model, learning_rate=0.1)
-    rate = torch.full((2,), 0.1, dtype=torch.float64)
     expected = [of_run(learner, run) for run in range(2)]
     for step in range(3):
         features, labels, target = draw_batch(learner, step)
@@ -231,7 +231,7 @@ def test_running_statistics_follow_the_batches_and_serve_evaluation():
             assert set(seen) == set(running_shapes(model))
             for name, value in seen.items():
                 running[name] = 0.9 * running[name] + 0.1 * value
-        learner.step(features, labels, target, rate)
+        learner.step(features, labels, target, numbers_at(learner, [0.1, 0.1], step + 1))
     for name in running_shapes(model):
         expected_value = torch.stack([running[name] for running in expected])
         torch.testing.assert_close(learner.parameters[name], expected_value, **EXACT)
@@ -271,7 +271,7 @@ def test_the_learners_gradient_is_that_of_the_slow_loss(case):
     learner = make(model, algorithm="sgd")
     features, labels, target = draw_batch(learner)
     before = [of_run(learner, run) for run in range(2)]
-    learner.step(features, labels, target, torch.ones(2, dtype=torch.float64))
+    learner.step(features, labels, target, numbers_at(learner, [1.0, 1.0]))
     for run, p in enumerate(before):
         trained = {n: value.requires_grad_() for n, value in p.items() if n in learner.moments}
         z = slow_batch(p, model, features[run], labels[run], training=True)

@@ -1,6 +1,7 @@
 """The commands of `python -m transformer`."""
 
 import argparse
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -65,19 +66,19 @@ class TrainFlags:
     execution: str = "auto"
     """eager, compiled (some five times as fast after half a minute), graph (CUDA) or auto."""
     json: bool = False
-    """Print one JSON object (one for each run if they are several)."""
+    """Print one JSON object (a line for each run if they are several)."""
 
 
 def train_command(arguments: list[str]) -> None:
     """Train a run, or many as one, into a new folder."""
     flags = parse(TrainFlags, arguments, prog=f"{PROG} train", default=_train_defaults(arguments))
     axes = {}
-    for field, *values in filter(None, flags.vary):
+    for field, *values in (each or ("",) for each in flags.vary):
         if field in axes or not values:
             raise UsageError(f"--vary {field}: give each field once, with its values")
         axes[field] = values
     from transformer.devices import Machine
-    from transformer.ensemble import vary
+    from transformer.ensemble import check_together, vary
 
     n_steps = 0 if flags.dry_run else flags.config.n_steps  # compiling would take too long
     machine = Machine.choose(flags.device, flags.threads, flags.execution, n_steps=n_steps)
@@ -85,6 +86,7 @@ def train_command(arguments: list[str]) -> None:
     if flags.dry_run:
         from transformer.forecast import forecast
 
+        check_together(configs)
         _print_table(forecast(configs, machine), as_json=flags.json)
         return
     from transformer.train import train, train_together
@@ -103,8 +105,8 @@ def _train_defaults(arguments: list[str]) -> TrainFlags:
     first.add_argument("--scale", nargs="?", default="cpu")
     first.add_argument("--exemplars", nargs="?")
     known = first.parse_known_args(arguments)[0]
-    if known.preset not in PRESETS:
-        raise UsageError(f"preset {known.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    if known.preset is None or known.preset not in PRESETS:
+        raise UsageError(f"preset {known.preset!r} is unknown; `{PROG} presets` lists them all")
     if known.scale not in get_args(Scale):
         raise UsageError(f"scale {known.scale!r} is unknown; choose paper or cpu")
     config = PRESETS[known.preset].make(known.scale)
@@ -155,8 +157,17 @@ class MovedRunFlags(RunFlags):
 
     device: str | None = None
     """Another device than the recorded one: auto, cpu, cuda or mps."""
+    threads: int | None = None
+    """Other CPU threads than those recorded."""
+    execution: str | None = None
+    """Another execution than that recorded: eager, compiled or graph."""
     data_path: str | None = None
     """Where the exemplars' file is now."""
+
+    def place(self) -> dict[str, Any]:
+        """Where and how to compute instead of as recorded."""
+        names = ("device", "threads", "execution", "data_path")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +183,7 @@ def resume_command(arguments: list[str]) -> None:
     flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
     from transformer.train import resume
 
-    runs = resume(flags.run, n_steps=flags.n_steps, device=flags.device, data_path=flags.data_path)
+    runs = resume(flags.run, n_steps=flags.n_steps, **flags.place())
     _print_ends(runs, as_json=flags.json)
 
 
@@ -195,7 +206,8 @@ def _print_ends(runs: list["RunFolder"], *, as_json: bool) -> None:
         status = run.status()
         events = timeline(run.curves()) if len(run.metrics()) > 1 else None
         if as_json:
-            print_json(status | {"path": str(run.path), "events": events and asdict(events)})
+            report = status | {"path": str(run.path), "events": events and asdict(events)}
+            print(json.dumps(report)) if len(runs) > 1 else print_json(report)
         else:
             _print_table(status | (asdict(events) if events else {}), as_json=False)
 
@@ -237,7 +249,7 @@ def _print_rows(
     """A table of rows with the same names, or of those `shown`; JSON objects as they come."""
     if as_json:
         for row in rows:
-            print_json(row)
+            print(json.dumps(row))
         return
     rows = list(rows)
     names = shown or tuple(rows[0])
@@ -306,7 +318,7 @@ def evaluate_command(arguments: list[str]) -> None:
     from transformer.runs import load_run
     from transformer.train import evaluate_checkpoint, moved
 
-    run = moved(load_run(flags.run), device=flags.device, data_path=flags.data_path)
+    run = moved(load_run(flags.run), **flags.place())
     step, table = evaluate_checkpoint(run, flags.step)
     if flags.json:
         print_json({"step": step, "run_id": run.config.run_id(), "evaluators": table})

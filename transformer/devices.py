@@ -58,12 +58,12 @@ def _keep_freed_memory() -> None:
     """Have glibc keep memory that is freed, where it is the allocator.
 
     By default it gives large blocks back to the system at once: the buffers of every step are then
-    new pages, and their faults took up to half of a step.
+    new pages, and their faults took up to half of a step.  Holds for the whole process.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        for option, size in ((M_MMAP_THRESHOLD, 2**25), (M_MMAP_THRESHOLD, 2**30)):
-            mallopt(option, size)  # refuses, in some versions, more than the first
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older versions take
+        mallopt(M_MMAP_THRESHOLD, 2**30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 

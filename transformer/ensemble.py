@@ -47,7 +47,7 @@ def _put(data: dict[str, Any], field: str, text: str) -> None:
         )
     try:
         table[last] = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         table[last] = text
 
 
@@ -108,6 +108,10 @@ def load_runs(path: Path) -> list[RunFolder]:
         raise UserError(
             f"{index} is damaged ({error}); resume its runs one by one, or start anew"
         ) from error
-    runs = [load_run(path / name) for name in names]
-    check_together({run.path.name: run.config for run in runs})
-    return runs
+    missing = [name for name in names if not (path / name).is_dir()]
+    if missing:
+        raise UserError(
+            f"{path} lacks the run {missing[0]}, which {ENSEMBLE} lists; put it back, or give the "
+            "folders of the others one by one"
+        )
+    return [load_run(path / name) for name in names]

@@ -1,6 +1,7 @@
 """What a run will take, before it is started."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -55,6 +56,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     n_parameters = sum(map(prod, shapes.values()))
     learner = workload.learner(machine.use(), machine.execution)
     step = workload.step(learner)
+    print("timing some steps and evaluations", file=sys.stderr, flush=True)
     step()  # compiles
     step_s = _median_time(step)
     evaluation_s = _median_time(lambda: _evaluate_chunk(learner, workload))
@@ -63,7 +65,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     seconds = config.n_steps * step_s + n_evaluations * n_chunks * evaluation_s
     held = sum(value.nbytes for value in learner.parameters.values())
     held += sum(each.nbytes for moments in learner.moments.values() for each in moments.values())
-    held += n_parameters * len(configs) * 4  # gradients
+    held += n_parameters * len(configs) * learner.loss_sum.element_size()  # gradients
     held += exemplar_bytes(config.data.exemplars, d_features)
     return {
         "runs": len(configs),

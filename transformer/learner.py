@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coopetition.errors import UserError
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.run import Precision
 from transformer.devices import Execution
@@ -24,6 +25,8 @@ from transformer.model import (
 from transformer.optimisers import RULES, Moments, clip_scale, moment_names, over_run, penalty_slope
 from transformer.parts import in_part
 from transformer.resnet import DECAY
+
+MOST_ERROR = 0.05  # of a compiled gradient; bfloat16 rounds to 0.004
 
 _DEFAULT = OptimConfig()
 # settings that may differ by run within one step, at a value that makes them comparable
@@ -92,6 +95,7 @@ class Learner:
         self._t = torch.zeros((), device=device, dtype=torch.int64)
         self._settings(members, shapes)
         self._run_step = _executed(self._step, execution)
+        self._unchecked = execution == "compiled"
 
     def _settings(self, members: list[Member], shapes: Shapes) -> None:
         """What differs by run, as tensors (R,); nothing for what no run has."""
@@ -101,11 +105,11 @@ class Learner:
 
         self._trained: dict[str, Tensor] = {}
         self._l2: dict[str, Tensor] = {}
-        for name in shapes:
+        for name in shapes | self._running:
             frozen = [any(in_part(name, part) for part in m.frozen) for m in members]
             self._trained[name] = of_runs([float(not each) for each in frozen])
             l2 = [sum(c for part, c in m.optim.l2 if in_part(name, part)) for m in members]
-            if any(l2):
+            if any(l2) and name in shapes:
                 self._l2[name] = of_runs(l2)
         limits = [m.optim.clip_norm or torch.inf for m in members]
         self._clip = of_runs(limits) if min(limits) < torch.inf else None
@@ -119,6 +123,8 @@ class Learner:
         numbers : (3, R), `transformer.optimisers.step_numbers` of each run
         """
         with torch.no_grad():
+            if self._unchecked:
+                self._check(features, labels, target, numbers)
             self._run_step(features, labels, target, numbers)
 
     def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
@@ -139,10 +145,49 @@ class Learner:
             own = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
             rule(self.optim, self.parameters[name], gradient, self.moments[name], own)
         for name, seen in statistics.items():
-            self.parameters[name].lerp_(seen.to(self.dtype), 1 - DECAY)
+            statistic = self.parameters[name]
+            share = over_run((1 - DECAY) * self._trained[name], statistic)
+            statistic.lerp_(seen.to(self.dtype), share)
         self.loss_sum.add_(loss)
         fails = (self.failed_at == 0) & ~torch.isfinite(loss)
         self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))
+
+    def _check(self, *batch: Tensor) -> None:
+        """Raise `UserError` if a compiled step is not the plain one; leaves the state as it was.
+
+        Compilers have faults, and one that is not noticed would spoil all that follows.
+        """
+        before = self._snapshot()
+        after = []
+        for step in (self._step, self._run_step):
+            step(*batch)
+            after.append(self._snapshot())
+            for place, value in zip(self._state_tensors(), before, strict=True):
+                place.copy_(value)
+        self._unchecked = False
+        plain, compiled = ([x - y for x, y in zip(each, before, strict=True)] for each in after)
+        # what follows the gradient linearly: the first moment, or the parameters themselves
+        names = list(self.moments) if moment_names(self.optim) else list(self.parameters)
+        pairs = list(zip(names, plain, compiled, strict=False))
+        largest = max(float(each.norm()) for _, each, _ in pairs)
+        for name, expected, found in pairs:
+            error = float((found - expected).norm())
+            if error > MOST_ERROR * (float(expected.norm()) + 0.01 * largest):
+                raise UserError(
+                    f"the compiled step differs from the plain one in {name} by {error:.2g} (a "
+                    "fault of torch.compile); use --execution eager"
+                )
+
+    def _state_tensors(self) -> list[Tensor]:
+        """All that a step changes, first what follows the gradient linearly."""
+        first = moment_names(self.optim)[:1]
+        linear = [moments[name] for moments in self.moments.values() for name in first]
+        rest = [moments[n] for moments in self.moments.values() for n in moments if n not in first]
+        counters = [self.loss_sum, self.failed_at, self._t]
+        return [*linear, *self.parameters.values(), *rest, *counters]
+
+    def _snapshot(self) -> list[Tensor]:
+        return [tensor.clone() for tensor in self._state_tensors()]
 
     def _loss(
         self, parameters: Parameters, features: Tensor, labels: Tensor, target: Tensor
@@ -211,7 +256,8 @@ def _executed(step: Callable[..., None], execution: Execution) -> Callable[..., 
     if execution == "compiled":
         # a learner's tensors stay what they are, so checking them before each step is for nothing
         unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-        return torch.compile(_with_own_code(step), fullgraph=True, dynamic=False, options=unguarded)
+        own = _with_own_code(step)
+        return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
     if execution == "graph":
         return GraphReplay(step)
     return step

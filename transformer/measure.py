@@ -15,11 +15,12 @@ CACHED = 2**20  # logits measured at once: they stay in a core's cache
 
 
 def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Each metric of each sequence (n,), float32, from the query's logits.
+    """Each metric of each sequence (n,) from the query's logits.
 
     With y the target and C the set of labels in context:
 
-    - `loss` -log softmax(z)_y in nats, `accuracy` [z_y = max z], `probability` softmax(z)_y
+    - `loss` -log softmax(z)_y in nats, `probability` softmax(z)_y, `accuracy` whether z_y is above
+      all others: a tie, or what is not a number, is wrong
     - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
     - `out_context_*`: accuracy and probability over all labels but C's
     - `context_probability`: the sum of softmax(z) over C
@@ -29,29 +30,28 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
     z : (n, N) logits;  labels : (context, n) int64;  target : (n,) int64
     """
     y = target.unsqueeze(1)
+    z_y = z.gather(1, y).squeeze(1)
     context = _without_repeats(z.gather(1, labels.T), labels.T)
     in_context = (labels == target).any(0)
-    z_y = z.gather(1, y).squeeze(1)
+    highest_beside = context.masked_fill(y == labels.T, -torch.inf).amax(1)
     log_context = context.logsumexp(1)
-    in_context_loss = torch.where(in_context, log_context - z_y, torch.nan)
-    best_in_context = labels.T.gather(1, context.argmax(1, keepdim=True))
     # few passes over all labels, and those in place: they are what an evaluation costs
-    rest = z.scatter(1, labels.T, -torch.inf)
-    rest_y = rest.gather(1, y).squeeze(1)  # -inf where y is in context
-    highest_of_rest = rest.amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).min)
-    log_rest = rest.sub_(highest_of_rest).exp_().sum(1, keepdim=True).log() + highest_of_rest
-    highest_of_rest, log_rest = highest_of_rest.squeeze(1), log_rest.squeeze(1)
-    highest = torch.maximum(context.amax(1), highest_of_rest)
+    others = z.scatter(1, torch.cat([labels.T, y], 1), -torch.inf)
+    highest = others.amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).min)
+    log_others = others.sub_(highest).exp_().sum(1).log() + highest.squeeze(1)
+    highest = highest.squeeze(1)
+    log_rest = torch.where(in_context, log_others, torch.logaddexp(log_others, z_y))
     log_total = torch.logaddexp(log_context, log_rest)
+    nowhere = torch.zeros_like(z_y)
     return {
         "loss": log_total - z_y,
-        "accuracy": (z_y >= highest).float(),
+        "accuracy": (z_y > torch.maximum(highest, highest_beside)).float(),
         "probability": (z_y - log_total).exp(),
-        "in_context_loss": in_context_loss,
-        "in_context_accuracy": (best_in_context == y).squeeze(1).float(),
-        "in_context_probability": torch.where(in_context, (z_y - log_context).exp(), 0.0),
-        "out_context_accuracy": (rest_y >= highest_of_rest).float(),
-        "out_context_probability": (rest_y - log_rest).exp(),
+        "in_context_loss": torch.where(in_context, log_context - z_y, torch.nan),
+        "in_context_accuracy": (in_context & (z_y > highest_beside)).float(),
+        "in_context_probability": torch.where(in_context, (z_y - log_context).exp(), nowhere),
+        "out_context_accuracy": (~in_context & (z_y > highest)).float(),
+        "out_context_probability": torch.where(in_context, nowhere, (z_y - log_rest).exp()),
         "context_probability": (log_context - log_total).exp(),
     }
 

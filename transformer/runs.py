@@ -62,16 +62,20 @@ class RunFolder:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
     def with_length(self, n_steps: int) -> "RunFolder":
-        """The same run with another last step, on disk too; call it with the lock held."""
+        """The same run with another last step, not before what is done."""
         done = max(self.steps(), default=0)
         if n_steps < done:
             raise UsageError(
                 f"n_steps={n_steps} is before the checkpoint of step {done}; go further"
             )
+        return replace(self, config=replace(self.config, n_steps=n_steps))
+
+    def record_length(self) -> None:
+        """Write the last step into the manifest, if it is another; with the lock held."""
         path = self.path / NAME
-        config = replace(self.config, n_steps=n_steps)
-        write_json(path, json.loads(path.read_text()) | {"config": to_dict(config)})
-        return replace(self, config=config)
+        manifest = json.loads(path.read_text())
+        if manifest["config"]["n_steps"] != self.config.n_steps:
+            write_json(path, manifest | {"config": to_dict(self.config)})
 
     def metrics(self) -> list[Row]:
         """Metric lines so far, see `transformer.metrics_file`."""
@@ -181,7 +185,10 @@ class RunFolder:
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     """Make a run folder; a path that holds anything already raises `UsageError`."""
     check_new_folder(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
     run = RunFolder(path, config, machine)
     with run.lock():
         check_new_folder(path)  # again, now that no other process can be making it
@@ -191,8 +198,8 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
 
 def check_new_folder(path: Path) -> None:
     """Raise `UsageError` if a path is not free for a new run."""
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path} is a file; name a folder")
+    if (path.exists() and not path.is_dir()) or path == Path():
+        raise UsageError(f"--out {path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / NAME).exists() else "name a new folder"
         raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")

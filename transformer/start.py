@@ -9,8 +9,21 @@ from safetensors.torch import load
 
 from coopetition.errors import UsageError
 from transformer.config import StartConfig
-from transformer.model import Parameters
+from transformer.model import Parameters, Shapes
+from transformer.parts import in_part
 from transformer.runs import load_run
+
+
+def check_start(start: StartConfig, parameters: Parameters, shapes: Shapes) -> None:
+    """Raise `UsageError` unless the parameters to take over have the shapes of a model."""
+    for name, shape in shapes.items():
+        if any(in_part(name, part) for part in start.parts):
+            found = tuple(parameters[name].shape) if name in parameters else "not there"
+            if found != shape:
+                raise UsageError(
+                    f"start.path {start.path} does not fit the model: {name} is {found}, expected "
+                    f"{shape}; take over other start.parts than {', '.join(start.parts)}"
+                )
 
 
 def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:

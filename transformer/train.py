@@ -15,10 +15,11 @@ from transformer.config import RunConfig
 from transformer.devices import Machine
 from transformer.ensemble import check_together, create_ensemble, load_runs
 from transformer.exemplars import Exemplars, load_exemplars
+from transformer.measure import means
 from transformer.metrics_file import MetricsFile, Row, cut_metrics
 from transformer.runs import RunFolder, check_new_folder, create_run, load_run
-from transformer.start import read_start
-from transformer.trainer import Trainer, source_of
+from transformer.start import check_start, read_start
+from transformer.trainer import Trainer, shapes_of, source_of
 
 
 def train(config: RunConfig, out: Path, machine: Machine | None = None) -> RunFolder:
@@ -54,27 +55,43 @@ def resume(
     path: Path,
     *,
     n_steps: int | None = None,
-    device: str | None = None,
     data_path: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    execution: str | None = None,
 ) -> list[RunFolder]:
     """Go on with a run, or the runs of an ensemble, from the newest sound checkpoint, if any.
 
-    `n_steps` moves the end, so that a finished run can be trained further; `device` and
-    `data_path` replace the recorded ones.
+    `n_steps` moves the end, so that a finished run can be trained further (it keeps the line of
+    metrics at its old end, and the next mean loss begins there); the others replace what is
+    recorded.
     """
-    runs = [moved(run, device=device, data_path=data_path) for run in load_runs(path)]
-    return _continue(runs, n_steps=n_steps)
+    place = {"device": device, "threads": threads, "execution": execution}
+    runs = [moved(run, data_path=data_path, **place) for run in load_runs(path)]
+    if n_steps is not None:
+        runs = [run.with_length(n_steps) for run in runs]
+    check_together({run.path.name: run.config for run in runs})
+    return _continue(runs)
 
 
-def moved(run: RunFolder, *, device: str | None, data_path: str | None) -> RunFolder:
-    """The run with its data elsewhere or on another device, where that is given."""
+def moved(
+    run: RunFolder,
+    *,
+    data_path: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    execution: str | None = None,
+) -> RunFolder:
+    """The run with its data elsewhere or on another machine, where that is given."""
+    config, machine = run.config, run.machine
     if data_path is not None:
-        run = replace(run, config=run.config.with_exemplars(path=data_path))
-    if device is not None:
-        run = replace(
-            run, machine=Machine.choose(device, run.machine.threads, run.machine.execution)
-        )
-    return run
+        if not hasattr(config.data.exemplars, "path"):
+            raise UsageError(f"--data-path {data_path}: the exemplars of {run.path} are no file's")
+        config = config.with_exemplars(path=_absolute(data_path))
+    machine = Machine.choose(
+        device or machine.device, threads or machine.threads, execution or machine.execution
+    )
+    return replace(run, config=config, machine=machine)
 
 
 def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None) -> RunFolder:
@@ -85,8 +102,8 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     """
     if (out / "manifest.json").exists():
         found = load_run(out).config
-        if found.run_id() != config.run_id() or found.n_steps > config.n_steps:
-            raise UsageError(f"{out} holds another run ({found.run_id()}); remove it")
+        if found.run_id() != _as_found(config, found).run_id() or found.n_steps > config.n_steps:
+            raise UsageError(f"{out} holds another run ({found.run_id()}); give another folder")
         run = resume(out, n_steps=config.n_steps)[0]
     else:
         run = train(config, out, machine)
@@ -96,25 +113,58 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     return run
 
 
+def _as_found(config: RunConfig, found: RunConfig) -> RunConfig:
+    """A config with what training filled in taken from the one that is kept, unless it says so."""
+    fingerprint = getattr(config.data.exemplars, "fingerprint", "")
+    if not fingerprint:
+        kept = getattr(found.data.exemplars, "fingerprint", "")
+        config = config.with_exemplars(fingerprint=kept)
+    if config.start.given and not config.start.run_id:
+        config = replace(config, start=replace(config.start, run_id=found.start.run_id))
+    return config
+
+
 def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemplars]]:
     """The configs with what they refer to looked up, and their exemplars, each set once.
 
     Done before a folder is made, so that bad data leave none.
     """
-    sources = {source_of(config): config for config in configs}
-    loaded = {source: load_exemplars(config.data.exemplars) for source, config in sources.items()}
-    ready, exemplars = [], {}
-    for config in configs:
-        own = loaded[source_of(config)]
+    starts = [read_start(config.start) if config.start.given else None for config in configs]
+    ready, exemplars = [], _load_each(configs)
+    for config, start in zip(configs, starts, strict=True):
+        own = exemplars[source_of(config)]
+        _check_features(config, own)
         found = config.with_exemplars(
             path=_absolute(getattr(config.data.exemplars, "path", "")),
             fingerprint=own.fingerprint(),
         )
-        if found.start.given:
-            found = replace(found, start=read_start(found.start)[0])
+        if start is not None:
+            found = replace(found, start=start[0])
+            check_start(found.start, start[1], shapes_of(found, own))
         exemplars[source_of(found)] = own
         ready.append(found)
+    sizes = {exemplars[source_of(config)].d_features for config in ready}
+    if len(sizes) > 1:
+        raise UsageError(
+            f"the exemplars have {sorted(sizes)} features, but runs that are trained together have "
+            "as many; train them apart"
+        )
     return ready, exemplars
+
+
+def _load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
+    """The exemplars of configs, each set once, by `source_of`."""
+    sources = {source_of(config): config.data.exemplars for config in configs}
+    return {source: load_exemplars(each) for source, each in sources.items()}
+
+
+def _check_features(config: RunConfig, exemplars: Exemplars) -> None:
+    d = exemplars.d_features
+    if config.model.encoder == "resnet" and math.isqrt(d) ** 2 != d:
+        raise UsageError(
+            f"the ResNet encoder reads square images, but the exemplars have {d} features; "
+            "choose the linear encoder"
+        )
 
 
 def _absolute(path: str) -> str:
@@ -124,13 +174,15 @@ def _absolute(path: str) -> str:
 def _continue(
     runs: list[RunFolder],
     exemplars: dict[str, Exemplars] | None = None,
-    n_steps: int | None = None,
 ) -> list[RunFolder]:
+    """Train until the last step; an ensemble's runs that have diverged are only carried along.
+
+    They start anew then and their results are not looked at, but so the others' arithmetic is the
+    same as before.
+    """
     with ExitStack() as held, stop_signals() as stop:
         for run in runs:
             held.enter_context(run.lock())
-        if n_steps is not None:
-            runs = [run.with_length(n_steps) for run in runs]
         if all(run.is_finished() for run in runs):
             return runs  # nothing to do, not even to look for their data
         given_up = {
@@ -144,9 +196,7 @@ def _continue(
         for run in going_on:
             run.set_status("running", "")
         try:
-            if exemplars is None:
-                _, exemplars = _prepare([run.config for run in runs])
-            trainer = Trainer(runs, exemplars)
+            trainer = Trainer(runs, exemplars or _load_each([run.config for run in runs]))
             trainer.failures |= given_up
             _train_loop(trainer, stop)
         except BaseException as error:
@@ -163,10 +213,14 @@ def _train_loop(trainer: Trainer, stop: list[int]) -> None:
     """Train until the last step, a stop signal, or until no run is left."""
     config = trainer.runs[0].config  # its schedule is all runs'
     step, checkpoints = newest_checkpoints(trainer)
-    trainer.restore(checkpoints)
+    if checkpoints:
+        trainer.restore(checkpoints)
+    else:
+        trainer.begin()
     for number in trainer.live:
         run = trainer.runs[number]
         cut_metrics(run.metrics_path, step, run.config.evaluation.every)
+        run.record_length()
     with (
         ExitStack() as files,
         ProgressReport("train", config.n_steps, "steps", done=trainer.step) as progress,
@@ -247,8 +301,7 @@ def evaluate_checkpoint(
     run: RunFolder, step: int | None = None
 ) -> tuple[int, dict[str, dict[str, float | None]]]:
     """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
-    _, exemplars = _prepare([run.config])
-    trainer = Trainer([run], exemplars)
+    trainer = Trainer([run], _load_each([run.config]))
     if step is not None:
         checkpoints = {0: run.checkpoint(step)}
     else:
@@ -256,7 +309,8 @@ def evaluate_checkpoint(
         if not checkpoints:
             raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
     trainer.restore(checkpoints)
-    return trainer.step, trainer.evaluate()
+    each = trainer.evaluate_each()
+    return trainer.step, {name: means(metrics) for name, metrics in each.items()}
 
 
 @contextmanager

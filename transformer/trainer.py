@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coopetition.errors import UsageError, UserError
+from coopetition.errors import UserError
 from coopetition.files import write_npz
 from transformer.checkpoint import Checkpoint, write_checkpoint
 from transformer.config import RunConfig
@@ -12,6 +12,7 @@ from transformer.exemplars import Exemplars
 from transformer.learner import Learner, Member
 from transformer.measure import evaluate, means
 from transformer.metrics_file import Row
+from transformer.model import Shapes, parameter_shapes, running_shapes
 from transformer.optimisers import step_numbers
 from transformer.runs import RunFolder
 from transformer.sequences import BLOCK_STEPS, Sequences, training_block
@@ -34,18 +35,17 @@ class Trainer:
     def __init__(self, runs: list[RunFolder], exemplars: dict[str, Exemplars]) -> None:
         self.runs = runs
         self.device = runs[0].machine.use()
-        if runs[0].config.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
+        tf32 = runs[0].config.precision == "tf32"
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
         self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
-        self.fingerprints = [self.exemplars[source_of(run.config)].fingerprint() for run in runs]
+        of_source = {source: each.fingerprint() for source, each in exemplars.items()}
+        self.fingerprints = [of_source[source_of(run.config)] for run in runs]
         self.evaluators = [
             {name: sequences.to(self.device) for name, sequences in run.evaluators().items()}
             for run in runs
         ]
         self.learner = new_learner(runs, self.exemplars[source_of(runs[0].config)], self.device)
-        for number, run in enumerate(runs):
-            if run.config.start.given:
-                _take_over(self.learner, number, run.config)
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}
@@ -55,6 +55,13 @@ class Trainer:
     def live(self) -> list[int]:
         """Numbers of the runs that have not failed."""
         return [number for number in range(len(self.runs)) if number not in self.failures]
+
+    def begin(self) -> None:
+        """Take over what the runs' `start`s say; a run that goes on from a checkpoint has it."""
+        for number, run in enumerate(self.runs):
+            if run.config.start.given:
+                _, parameters = read_start(run.config.start)
+                self.learner.load_parameters(number, parameters, run.config.start.parts)
 
     def restore(self, checkpoints: dict[int, Checkpoint]) -> None:
         """Take over checkpoints of one step, by run, if they belong to the runs and their data."""
@@ -128,42 +135,50 @@ class Trainer:
                 "sequences": self.step * self.runs[number].config.sequences_per_step,
                 "batch_loss": losses[number] / self.steps_since if self.steps_since else None,
             }
-            for name, metrics in self.evaluate(number).items():
-                row |= {f"{name}/{metric}": value for metric, value in metrics.items()}
+            each = self.evaluate_each(number)
+            for name, metrics in each.items():
+                row |= {f"{name}/{metric}": value for metric, value in means(metrics).items()}
+            if row["train/loss"] is None:
+                self._give_up(number, f"the parameters give no finite loss after step {self.step}")
+                continue
+            if self.runs[number].config.evaluation.per_sequence:
+                self._write_each(number, each)
             rows[number] = row
         self.learner.loss_sum.zero_()
         self.steps_since = 0
         return rows
 
-    def evaluate(self, number: int = 0) -> dict[str, dict[str, float | None]]:
-        """Mean of each metric by evaluator, of one run; None where it is undefined."""
-        run = self.runs[number]
-        each = {
+    def evaluate_each(self, number: int = 0) -> dict[str, dict[str, Tensor]]:
+        """Metrics of each sequence by evaluator, of one run."""
+        config = self.runs[number].config
+        return {
             name: evaluate(
                 self.learner.of_run(number),
-                run.config.model,
-                self.exemplars[source_of(run.config)],
+                config.model,
+                self.exemplars[source_of(config)],
                 sequences,
             )
             for name, sequences in self.evaluators[number].items()
         }
-        if run.config.evaluation.per_sequence:
-            arrays = {
-                f"{name}/{metric}": values.cpu().numpy()
-                for name, metrics in each.items()
-                for metric, values in metrics.items()
-            }
-            write_npz(run.path / "sequences" / f"step_{self.step:09d}.npz", **arrays)
-        return {name: means(metrics) for name, metrics in each.items()}
+
+    def _write_each(self, number: int, each: dict[str, dict[str, Tensor]]) -> None:
+        arrays = {
+            f"{name}/{metric}": values.cpu().numpy()
+            for name, metrics in each.items()
+            for metric, values in metrics.items()
+        }
+        write_npz(self.runs[number].path / "sequences" / f"step_{self.step:09d}.npz", **arrays)
+
+    def _give_up(self, number: int, why: str) -> None:
+        rate = self.runs[number].config.optim.learning_rate
+        self.failures[number] = (
+            f"{why}; the checkpoints before are kept: lower learning_rate={rate}"
+        )
 
     def _give_up_diverged(self) -> None:
         for number, step in enumerate(self.learner.failed_at.tolist()):
             if step and number not in self.failures:
-                rate = self.runs[number].config.optim.learning_rate
-                self.failures[number] = (
-                    f"the loss of step {step} is not finite; the checkpoints before are kept: "
-                    f"lower learning_rate={rate}"
-                )
+                self._give_up(number, f"the loss of step {step} is not finite")
 
     def save(self) -> None:
         """Write a checkpoint of each run that has not failed, and whose parameters are finite."""
@@ -171,10 +186,7 @@ class Trainer:
         for number in self.live:
             run, state = self.runs[number], self.learner.state(number)
             if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
-                self.failures[number] = (
-                    f"the parameters are not finite after step {self.step}; the checkpoints before "
-                    f"are kept: lower learning_rate={run.config.optim.learning_rate}"
-                )
+                self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
             tensors = state | {"steps_since": torch.tensor(self.steps_since)}
             checkpoint = Checkpoint(
@@ -211,6 +223,17 @@ def source_of(config: RunConfig) -> str:
     return repr(config.data.exemplars)
 
 
+def shapes_of(config: RunConfig, exemplars: Exemplars) -> Shapes:
+    """Shapes of a run's parameters, running statistics among them."""
+    trained = parameter_shapes(
+        config.model,
+        context=config.data.context,
+        d_features=exemplars.d_features,
+        n_labels=exemplars.n_classes,
+    )
+    return trained | running_shapes(config.model)
+
+
 def new_learner(runs: list[RunFolder], exemplars: Exemplars, device: torch.device) -> Learner:
     """A learner of the runs at their initial parameters."""
     config = runs[0].config
@@ -224,15 +247,3 @@ def new_learner(runs: list[RunFolder], exemplars: Exemplars, device: torch.devic
         device=device,
         execution=runs[0].machine.execution,
     )
-
-
-def _take_over(learner: Learner, number: int, config: RunConfig) -> None:
-    """Put the parameters of a run's `start` in place of those drawn."""
-    _, parameters = read_start(config.start)
-    try:
-        learner.load_parameters(number, parameters, config.start.parts)
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"start.path {config.start.path} does not fit the model ({error}); take over other "
-            f"start.parts than {', '.join(config.start.parts)}"
-        ) from error

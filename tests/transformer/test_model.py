@@ -509,6 +509,25 @@ def blocks(first, end):
     return [f"blocks.{layer}" for layer in range(first, end)]
 
 
+def test_ties_and_what_is_no_number_are_wrong():
+    """A model that has collapsed, or diverged, must not look as if it knew anything."""
+    labels, target = torch.tensor([[0, 1, 5], [3, 2, 6]]), torch.tensor([0, 2, 4])
+    for value in (0.0, torch.nan, -torch.inf):
+        metrics = sequence_metrics(torch.full((3, N_LABELS), value), labels, target)
+        for name in ("accuracy", "in_context_accuracy", "out_context_accuracy"):
+            assert metrics[name].tolist() == [0, 0, 0], (name, value)
+        assert metrics["loss"].isfinite().all() == (value == 0)
+
+
+def test_context_labels_may_be_all_there_are():
+    z = torch.tensor([[1.0, 3.0]])
+    metrics = sequence_metrics(z, torch.tensor([[0], [1]]), torch.tensor([1]))
+    assert metrics["loss"].item() == pytest.approx(math.log1p(math.exp(-2)), rel=1e-6)
+    assert metrics["accuracy"].item() == metrics["in_context_accuracy"].item() == 1
+    assert metrics["context_probability"].item() == pytest.approx(1)
+    assert metrics["out_context_probability"].item() == 0
+
+
 def test_metrics_follow_their_definitions():
     torch.manual_seed(0)
     n, context = 40, 3

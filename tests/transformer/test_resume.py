@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -17,13 +19,16 @@ from safetensors.torch import save_file
 from coopetition.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.checkpoint import DamagedCheckpoint, read_checkpoint
-from transformer.config import OptimConfig, RunConfig, StartConfig
+from transformer.config import FeatureConfig, OptimConfig, RunConfig, StartConfig
 from transformer.devices import Machine
 from transformer.ensemble import create_ensemble, load_runs
 from transformer.exemplars import load_exemplars
+from transformer.measure import means
 from transformer.parts import in_part
+from transformer.presets import PRESETS
 from transformer.runs import RunFolder, create_run, load_run
 from transformer.train import (
+    evaluate_checkpoint,
     newest_checkpoints,
     resume,
     train,
@@ -253,10 +258,9 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
 
 
 def test_a_diverging_run_says_at_which_step(tiny, tmp_path):
-    """The rate jumps at step 8: the loss of step 9 or 10 is the first that is not finite."""
-    optim = OptimConfig(algorithm="sgd", learning_rate=1e38, warmup_steps=10**32)
-    assert optim.rate(1) == pytest.approx(1e6)
-    with pytest.raises(UserError, match=r"the loss of step [2-4] is not finite"):
+    """At such a rate the second or third step is beyond all numbers."""
+    optim = OptimConfig(algorithm="sgd", learning_rate=1e30)
+    with pytest.raises(UserError, match=r"the loss of step [23] is not finite"):
         train(replace(tiny, optim=optim), tmp_path / "run", HERE)
 
 
@@ -388,6 +392,53 @@ def test_a_run_can_start_from_another(whole, tiny, tmp_path):
         train(narrow, tmp_path / "narrow", HERE)
 
 
+@pytest.mark.parametrize("name", [name for name, each in PRESETS.items() if each.after])
+def test_presets_that_start_from_others_want_their_folder(name, tmp_path):
+    with pytest.raises(UsageError, match="start.path '' does not exist; give a run's folder"):
+        train(PRESETS[name].make("cpu"), tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_outlives_what_it_started_from(whole, tiny, tmp_path):
+    """Its checkpoints hold all that it took over."""
+    shutil.copytree(whole.path, tmp_path / "source")
+    start = StartConfig(path=str(tmp_path / "source"), step=20)
+    run = train(replace(tiny, start=start, n_steps=20), tmp_path / "run", HERE)
+    shutil.rmtree(tmp_path / "source")
+    resume(run.path, n_steps=40)
+    assert evaluate_checkpoint(load_run(run.path))[0] == 40
+
+
+def test_a_member_that_went_further_leaves_the_ensemble_readable(tiny, tmp_path):
+    folder = tmp_path / "pair"
+    train_together({"a": tiny, "b": replace(tiny, init_seed=9)}, folder, HERE)
+    resume(folder / "a", n_steps=50)
+    assert [run.config.n_steps for run in load_runs(folder)] == [50, 40]
+    with pytest.raises(UsageError, match="n_steps is 50 in a and 40 in b"):
+        resume(folder)
+    assert [run.steps()[-1] for run in resume(folder, n_steps=60)] == [60, 60]
+
+
+def test_a_run_resumes_on_another_machine(whole, tmp_path):
+    run = create_run(tmp_path / "run", whole.config, Machine("cpu", 4000, "graph"))
+    with pytest.raises(UsageError, match="threads=4000"):
+        resume(run.path)
+    with pytest.raises(UsageError, match="'graph' needs a CUDA device"):
+        resume(run.path, threads=1)
+    resume(run.path, threads=1, execution="eager")
+    assert_same_run(whole, run)
+
+
+def test_a_finished_run_of_a_file_is_known_again(tiny, tmp_path):
+    values = np.random.default_rng(0).normal(size=(20, 4, 5)).astype(np.float32)
+    np.save(tmp_path / "features.npy", values)
+    exemplars = FeatureConfig(path=str(tmp_path / "features.npy"), n_classes=20, n_exemplars=4)
+    config = replace(tiny, data=replace(tiny.data, exemplars=exemplars))
+    run = train_or_resume(config, tmp_path / "run", HERE)
+    assert run.config.run_id() != config.run_id(), "it knows the file's contents"
+    assert train_or_resume(config, tmp_path / "run", HERE).steps() == run.steps()
+
+
 def test_weights_from_elsewhere_are_taken_over(whole, tiny, tmp_path):
     path = tmp_path / "weights.safetensors"
     tensors = whole.checkpoint(40).tensors
@@ -447,7 +498,8 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
 def test_chance_levels_at_initialisation(tmp_path, tiny):
     evaluation = replace(tiny.evaluation, n_sequences=4000)
     run = create_run(tmp_path / "run", replace(tiny, evaluation=evaluation), HERE)
-    table = trainer_of(run).evaluate()
+    each = trainer_of(run).evaluate_each()
+    table = {name: means(metrics) for name, metrics in each.items()}
     for name in ("train", "icl", "flip", "ciwl"):
         # 4,000 sequences: s.d. 0.008; 20 classes leave a bias of a few per cent
         assert table[name]["in_context_accuracy"] == pytest.approx(0.5, abs=0.06)

@@ -143,8 +143,8 @@ def test_runs_are_varied_over_all_combinations(tiny):
     last = runs["init_seed=6,data.mode=icl_only"]
     assert last.init_seed == 6 and last.data.mode == "icl_only"
     assert replace(last, init_seed=5, data=tiny.data) == tiny
-    (mixed,) = vary(tiny, {"optim.l2": ['[["mlp", 1e-4]]']}).values()
-    assert mixed.optim.l2 == (("mlp", 1e-4),)
+    (mixed,) = vary(tiny, {"optim.l2": ['[["labels", 1e-4]]']}).values()
+    assert mixed.optim.l2 == (("labels", 1e-4),)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_damaged_ensembles_are_named(store, tmp_path):
     with pytest.raises(UserError, match=r"ensemble\.json is damaged"):
         load_runs(tmp_path)
     (tmp_path / "ensemble.json").write_text(json.dumps({"runs": ["gone"]}))
-    with pytest.raises(UsageError, match="gone is not a run folder"):
+    with pytest.raises(UserError, match="lacks the run gone"):
         load_runs(tmp_path)
 
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
+
 from transformer.config.exemplars import ExemplarConfig, GlyphConfig
 from transformer.config.plain import (
     ADDED,
@@ -16,6 +18,7 @@ Mode = Literal[
     "bursty", "icl_only", "flip", "zero_one", "matched", "ciwl_only", "no_support", "random"
 ]
 MAX_EXPONENT = 10  # beyond it one class is all there is
+LEAST_WEIGHT = 1e-12  # of what is left to draw from: below it, rounding
 ABSENT = ("ciwl_only", "no_support")  # modes whose query's class is not in context
 PAIRED = ("icl_only", "flip", "zero_one")  # modes that give labels to a pair of classes
 
@@ -117,6 +120,15 @@ class DataConfig:
             if self.distractor_may_match:
                 most = self.context + 1
         require_distinct_classes(n_classes, distinct, "exemplars.n_classes")
+        if self.zipf_exponent and distinct > 1:
+            ranks = np.arange(1, n_classes + 1, dtype=np.float64)
+            weights = ranks**-self.zipf_exponent
+            left = weights[distinct - 1 :].sum() / weights.sum()
+            require(
+                left > LEAST_WEIGHT,
+                f"zipf_exponent={self.zipf_exponent} leaves a share of {left:.1g} for the last of "
+                f"{distinct} distinct classes; choose a smaller exponent",
+            )
         require(
             self.repeats or self.exemplars.n_exemplars >= most,
             f"exemplars.n_exemplars={self.exemplars.n_exemplars} is too few for a sequence of mode "

@@ -56,6 +56,11 @@ class ModelConfig:
             "choose a divisor of d_model",
         )
         require(
+            self.encoder != "resnet" or self.d_model % 4 == 0,
+            f"d_model={self.d_model}: the ResNet's last blocks are a quarter as wide inside; "
+            "choose a multiple of 4",
+        )
+        require(
             self.positions != "sinusoidal" or self.d_model % 2 == 0,
             f"d_model={self.d_model} is odd, but sinusoidal positions come in pairs; "
             "choose an even number",

@@ -1,6 +1,5 @@
 """Configs as plain values and back, and what of them is a run's identity."""
 
-import math
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -8,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from coopetition.errors import UsageError
 
 MAX_SEED = 2**63  # what every generator takes
+LARGEST = 1e38  # of any number in a config: what float32 holds
 
 
 # what a field's metadata says of it
@@ -27,9 +27,17 @@ def require_at_least(settings: object, minimum: float, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         require(
-            math.isfinite(value) and value >= minimum,
-            f"{name}={value} is out of range; choose a finite value of at least {minimum}",
+            minimum <= value <= LARGEST,
+            f"{name}={_shown(value)} is out of range; choose a finite value of at least {minimum}",
         )
+
+
+def _shown(value: float) -> str:
+    """A number for a message, also one with more digits than Python writes."""
+    try:
+        return f"{value:.6g}" if isinstance(value, float) else f"{float(value):.12g}"
+    except OverflowError:
+        return "a huge number"
 
 
 def require_choice(settings: object, options: Any, name: str) -> None:
@@ -105,7 +113,15 @@ def _value(expected: Any, value: Any, where: str) -> Any:
         isinstance(value, allowed) and not is_flag,
         f"{where}={value!r}; expected {expected.__name__}",
     )
-    return value
+    return _float(value, where) if expected is float else value
+
+
+def _float(value: float, where: str) -> float:
+    """The same as a float, so that 1 and 1.0 are one identity."""
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise UsageError(f"{where} is out of range; choose a smaller number") from error
 
 
 def _tuple(expected: Any, value: Any, where: str) -> tuple[Any, ...]:

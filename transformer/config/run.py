@@ -63,8 +63,8 @@ class StartConfig:
 
     @property
     def given(self) -> bool:
-        """Whether there is a run to start from."""
-        return bool(self.path or self.run_id)
+        """Whether there is something to start from; half of it (a step, no path) is an error."""
+        return self != StartConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,20 @@ class RunConfig:
             ("optim.l2", tuple(part for part, _ in self.optim.l2)),
         ):
             check_parts(name, parts, self.model.n_layers)
+            self._check_filled(name, parts)
+
+    def _check_filled(self, name: str, parts: tuple[str, ...]) -> None:
+        """Refuse parts of which this model has no parameter."""
+        model = self.model
+        for part, there, change in (
+            ("mlp", model.mlp_ratio > 0, "model.mlp_ratio is 0"),
+            ("positions", model.positions == "learned", f"model.positions is {model.positions}"),
+            ("final", model.norm, "the model has no norm"),
+        ):
+            require(
+                there or part not in parts,
+                f"{name} names the part {part!r}, but {change}; leave it out",
+            )
 
     def _check_evaluation(self) -> None:
         exemplars, evaluation = self.data.exemplars, self.evaluation
@@ -136,7 +150,7 @@ class RunConfig:
         )
 
     def is_checkpoint(self, step: int) -> bool:
-        """Whether a checkpoint of this step is to be kept."""
+        """Whether a checkpoint of this step (1 or later) is to be kept."""
         if step == self.n_steps or step in self.checkpoint_at:
             return True
         if self.checkpoint_every and step % self.checkpoint_every == 0:
@@ -174,7 +188,9 @@ class RunConfig:
             self.evaluation,
             n_exemplars=min(self.evaluation.n_exemplars, exemplars.n_exemplars),
         )
-        return replace(self, data=replace(self.data, exemplars=exemplars), evaluation=evaluation)
+        repeats = self.data.repeats or exemplars.n_exemplars <= self.data.context
+        data = replace(self.data, exemplars=exemplars, repeats=repeats)
+        return replace(self, data=data, evaluation=evaluation)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

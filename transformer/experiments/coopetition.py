@@ -74,7 +74,10 @@ def _with_model(config: RunConfig, **changes: Any) -> RunConfig:
 
 
 def main(scale: Scale) -> RunConfig:
-    """The main run; at scale paper with a checkpoint every 100,000 sequences."""
+    """The main run; at scale paper with a checkpoint every 100,000 sequences.
+
+    The paper's 50,000 are not a whole number of batches.
+    """
     config = base(scale, kept_at=KEPT_AT)
     return replace(config, checkpoint_every=steps(0.1 if scale == "paper" else 1.6, scale))
 

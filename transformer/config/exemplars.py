@@ -35,7 +35,7 @@ Layout = Literal["described", "released"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OmniglotConfig:
-    """Omniglot drawings of 1,600 characters in up to 8 orientations each."""
+    """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
 
     path: str = field(default="", metadata=LOCATION)
     """An `omniglot.npz` or the folder that holds `images_background` and `images_evaluation`."""

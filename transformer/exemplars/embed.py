@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from transformer.devices import choose_device
 from transformer.exemplars import Exemplars, load_exemplars
 from transformer.exemplars.arrays import convert
 from transformer.exemplars.images import SIDE
+from transformer.exemplars.omniglot import RAW_SIDE
 from transformer.exemplars.resnet18 import D_FEATURES, read_resnet18, resnet18_features
 
 INPUT_SIDE = 224  # what the network was trained on
@@ -30,16 +32,17 @@ BATCH = 64  # drawings at once
 def embed_drawings(
     drawings: Exemplars, weights: Path, device: torch.device | None = None
 ) -> NDArray[np.float16]:
-    """ResNet-18 features (n_classes, n_exemplars, 512) of drawings of 28 x 28 pixels.
+    """ResNet-18 features (n_classes, n_exemplars, 512) of square drawings.
 
     `weights` is a file of torchvision's resnet18 state dict (the paper's: IMAGENET1K_V1).  A bad
     one, or exemplars that are no drawings, raise `UsageError`.  Features depend in their last
     digits on the device and its number of threads.
     """
-    if drawings.d_features != SIDE**2:
+    side = math.isqrt(drawings.d_features)
+    if side not in (SIDE, RAW_SIDE):
         raise UsageError(
             f"exemplars of {drawings.d_features} features are no drawings; "
-            f"expected {SIDE} x {SIDE} pixels"
+            f"expected {SIDE} x {SIDE} or {RAW_SIDE} x {RAW_SIDE} pixels"
         )
     network = {name: value.to(device) for name, value in read_resnet18(weights).items()}
     n_drawings = drawings.n_classes * drawings.n_exemplars
@@ -49,7 +52,7 @@ def embed_drawings(
         ProgressReport("embed drawings", n_drawings, "drawings") as progress,
     ):
         for index in torch.arange(n_drawings).split(BATCH):
-            images = network_images(drawings.features(index).view(-1, 1, SIDE, SIDE).to(device))
+            images = network_images(drawings.features(index).view(-1, 1, side, side).to(device))
             batch = resnet18_features(network, images)
             features[index] = convert(batch, features.dtype, f"the network of {weights}").cpu()
             progress.advance(len(index))
@@ -83,7 +86,7 @@ class EmbedFlags:
 
 def embed_command(arguments: list[str]) -> None:
     """Write what a frozen ResNet-18 sees in drawings to a feature file."""
-    kinds = {"omniglot": OmniglotConfig, "glyphs": GlyphConfig}
+    kinds = {"omniglot": OmniglotConfig(side=RAW_SIDE), "glyphs": GlyphConfig()}
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--drawings", nargs="?", default="omniglot")
     drawings = first.parse_known_args(arguments)[0].drawings
@@ -94,7 +97,7 @@ def embed_command(arguments: list[str]) -> None:
         arguments,
         prog="python -m transformer embed",
         default=EmbedFlags(
-            data=kinds[drawings](), weights=tyro.MISSING, out=tyro.MISSING, drawings=drawings
+            data=kinds[drawings], weights=tyro.MISSING, out=tyro.MISSING, drawings=drawings
         ),
     )
     check_file(flags.out)

@@ -94,7 +94,7 @@ class Learner:
         self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
         self._t = torch.zeros((), device=device, dtype=torch.int64)
         self._settings(members, shapes)
-        self._run_step = _executed(self._step, execution)
+        self._run_step = self._executed(execution)
         self._unchecked = execution == "compiled"
 
     def _settings(self, members: list[Member], shapes: Shapes) -> None:
@@ -114,6 +114,17 @@ class Learner:
         limits = [m.optim.clip_norm or torch.inf for m in members]
         self._clip = of_runs(limits) if min(limits) < torch.inf else None
 
+    def _executed(self, execution: Execution) -> Callable[..., None]:
+        if execution == "graph":
+            return GraphReplay(self._step)
+        if execution == "eager":
+            return self._step
+        # apart: compiled as one by torch 2.13, some gradients read what is updated already
+        gradients, update = _compiled(self._gradients), _compiled(self._update)
+        return lambda features, labels, target, numbers: update(
+            *gradients(features, labels, target), numbers
+        )
+
     def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         """One step of every run.
 
@@ -128,10 +139,22 @@ class Learner:
             self._run_step(features, labels, target, numbers)
 
     def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
-        self._t.add_(1)
+        self._update(*self._gradients(features, labels, target), numbers)
+
+    def _gradients(
+        self, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Parameters, Tensor, Parameters]:
+        """Gradient of each parameter, the losses (R,), and the batch's statistics if any."""
         gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
             {name: self.parameters[name] for name in self.moments}, features, labels, target
         )
+        return gradients, loss, statistics
+
+    def _update(
+        self, gradients: Parameters, loss: Tensor, statistics: Parameters, numbers: Tensor
+    ) -> None:
+        """Change the state in place."""
+        self._t.add_(1)
         for name, l2 in self._l2.items():
             value = self.parameters[name]
             slope = penalty_slope(value, self.optim.penalty == "squared")
@@ -252,15 +275,11 @@ def _fill(place: Tensor, value: Tensor, name: str) -> None:
     place.copy_(value)
 
 
-def _executed(step: Callable[..., None], execution: Execution) -> Callable[..., None]:
-    if execution == "compiled":
-        # a learner's tensors stay what they are, so checking them before each step is for nothing
-        unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-        own = _with_own_code(step)
-        return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
-    if execution == "graph":
-        return GraphReplay(step)
-    return step
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # a learner's tensors stay what they are, so checking them before each step is for nothing
+    unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+    own = _with_own_code(function)
+    return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
 
 
 def _with_own_code(method: Any) -> Callable[..., None]:

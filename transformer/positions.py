@@ -33,5 +33,4 @@ def rotate(x: Tensor, max_time: float, first: int = 0) -> Tensor:
     half = x.shape[-3] // 2
     angle = angles(first + x.shape[-2], half, max_time, x)[first:].T.unsqueeze(-1)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    # by rolling, since torch 2.13 compiles the two halves apart, beside an MLP, to wrong gradients
     return x * torch.cat([cos, cos]) + x.roll(half, -3) * torch.cat([-sin, sin])

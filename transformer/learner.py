@@ -182,7 +182,7 @@ class Learner:
         """
         before = self._snapshot()
         after = []
-        for step in (self._step, self._run_step):
+        for step in (self._step, self._compile):
             step(*batch)
             after.append(self._snapshot())
             for place, value in zip(self._state_tensors(), before, strict=True):
@@ -200,6 +200,16 @@ class Learner:
                     f"the compiled step differs from the plain one in {name} by {error:.2g} (a "
                     "fault of torch.compile); use --execution eager"
                 )
+
+    def _compile(self, *batch: Tensor) -> None:
+        """The first compiled step."""
+        try:
+            self._run_step(*batch)
+        except RuntimeError as error:  # what all of torch's compilers raise
+            first_line = str(error).partition("\n")[0]
+            raise UserError(
+                f"the step could not be compiled ({first_line}); use --execution eager"
+            ) from error
 
     def _state_tensors(self) -> list[Tensor]:
         """All that a step changes, first what follows the gradient linearly."""

@@ -33,4 +33,5 @@ def rotate(x: Tensor, max_time: float, first: int = 0) -> Tensor:
     half = x.shape[-3] // 2
     angle = angles(first + x.shape[-2], half, max_time, x)[first:].T.unsqueeze(-1)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    return x * torch.cat([cos, cos]) + x.roll(half, -3) * torch.cat([-sin, sin])
+    a, b = x.unflatten(-3, (2, half)).unbind(-4)
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], -4).flatten(-4, -3)

@@ -99,23 +99,14 @@ class RunFolder:
         """The evaluation sets, drawn once and kept beside the run or its ensemble."""
         return load_evaluators(self.shared / "evaluators", self.config)
 
-    def latest_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest sound checkpoint, and a sentence about each newer one that is damaged."""
-        damaged = []
-        for step in reversed(self.steps()):
-            try:
-                return read_checkpoint(self.checkpoint_path(step)), damaged
-            except DamagedCheckpoint as error:
-                damaged.append(str(error))
-        return None, damaged
-
     def status(self) -> dict[str, Any]:
         """`status`, `message` and steps of the run as it stands, for people and programs."""
-        checkpoint, damaged = self.latest_checkpoint()
+        newest, damaged = newest_checkpoints([self])
+        step = newest[0].step if newest else 0
         return self.standing() | {
-            "step": checkpoint.step if checkpoint else 0,
+            "step": step,
             "n_steps": self.config.n_steps,
-            "latest_checkpoint": str(self.checkpoint_path(checkpoint.step)) if checkpoint else None,
+            "latest_checkpoint": str(self.checkpoint_path(step)) if newest else None,
             "damaged": damaged,
             "run_id": self.config.run_id(),
         }
@@ -203,6 +194,20 @@ def check_new_folder(path: Path) -> None:
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / NAME).exists() else "name a new folder"
         raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+
+
+def newest_checkpoints(runs: list[RunFolder]) -> tuple[list[Checkpoint], list[str]]:
+    """The checkpoints of the newest step of which every run has a sound one; none if there is none.
+
+    Beside them, a sentence about each that was found to be damaged on the way.
+    """
+    damaged = []
+    for step in sorted(set.intersection(*(set(run.steps()) for run in runs)), reverse=True):
+        try:
+            return [run.checkpoint(step) for run in runs], damaged
+        except DamagedCheckpoint as error:
+            damaged.append(str(error))
+    return [], damaged
 
 
 def load_run(path: Path | str) -> RunFolder:

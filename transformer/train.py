@@ -10,14 +10,19 @@ from pathlib import Path
 
 from coopetition.errors import UsageError, UserError
 from coopetition.progress import ProgressReport
-from transformer.checkpoint import Checkpoint, DamagedCheckpoint
 from transformer.config import RunConfig
 from transformer.devices import Machine
 from transformer.ensemble import check_together, create_ensemble, load_runs
 from transformer.exemplars import Exemplars, load_exemplars
 from transformer.measure import means
 from transformer.metrics_file import MetricsFile, Row, cut_metrics
-from transformer.runs import RunFolder, check_new_folder, create_run, load_run
+from transformer.runs import (
+    RunFolder,
+    check_new_folder,
+    create_run,
+    load_run,
+    newest_checkpoints,
+)
 from transformer.start import check_start, read_start
 from transformer.trainer import Trainer, shapes_of, source_of
 
@@ -212,14 +217,13 @@ def _continue(
 def _train_loop(trainer: Trainer, stop: list[int]) -> None:
     """Train until the last step, a stop signal, or until no run is left."""
     config = trainer.runs[0].config  # its schedule is all runs'
-    step, checkpoints = newest_checkpoints(trainer)
-    if checkpoints:
-        trainer.restore(checkpoints)
-    else:
+    restored = _restore_newest(trainer)
+    if not restored:
         trainer.begin()
     for number in trainer.live:
         run = trainer.runs[number]
-        cut_metrics(run.metrics_path, step, run.config.evaluation.every)
+        done = trainer.step if restored else -1
+        cut_metrics(run.metrics_path, done, run.config.evaluation.every)
         run.record_length()
     with (
         ExitStack() as files,
@@ -278,23 +282,19 @@ def _failed(trainer: Trainer) -> str:
     return f"{len(trainer.failures)} of {len(trainer.runs)} runs diverged, {path} first: {message}"
 
 
-def newest_checkpoints(trainer: Trainer) -> tuple[int, dict[int, Checkpoint]]:
-    """The newest step of which every live run has a sound checkpoint, and these; else -1 and none.
+def _restore_newest(trainer: Trainer) -> bool:
+    """Put the trainer where its live runs' newest sound checkpoints are; False if they have none.
 
     Warns about each that is damaged; if nothing else is left, raises `UserError`.
     """
-    live = {number: trainer.runs[number] for number in trainer.live}
-    common = set.intersection(*(set(run.steps()) for run in live.values()))
-    damaged = ""
-    for step in sorted(common, reverse=True):
-        try:
-            return step, {number: run.checkpoint(step) for number, run in live.items()}
-        except DamagedCheckpoint as error:
-            damaged = str(error)
-            print(f"warning: {damaged}; using the one before it", file=sys.stderr)
-    if damaged:
-        raise UserError(f"{damaged}, and so are all others; remove them to start anew")
-    return -1, {}
+    live = trainer.live
+    newest, damaged = newest_checkpoints([trainer.runs[number] for number in live])
+    if damaged and not newest:
+        raise UserError(f"{damaged[-1]}, and so are all others; remove them to start anew")
+    for sentence in damaged:
+        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
+    trainer.restore(dict(zip(live, newest, strict=False)))
+    return bool(newest)
 
 
 def evaluate_checkpoint(
@@ -303,12 +303,9 @@ def evaluate_checkpoint(
     """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
     trainer = Trainer([run], _load_each([run.config]))
     if step is not None:
-        checkpoints = {0: run.checkpoint(step)}
-    else:
-        _, checkpoints = newest_checkpoints(trainer)
-        if not checkpoints:
-            raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-    trainer.restore(checkpoints)
+        trainer.restore({0: run.checkpoint(step)})
+    elif not _restore_newest(trainer):
+        raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
     each = trainer.evaluate_each()
     return trainer.step, {name: means(metrics) for name, metrics in each.items()}
 

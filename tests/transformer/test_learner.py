@@ -453,6 +453,19 @@ def test_a_compiled_step_that_is_wrong_is_refused(monkeypatch):
     assert all(torch.equal(value, before[name]) for name, value in learner.state(0).items())
 
 
+def test_a_step_that_cannot_be_compiled_is_one_line(monkeypatch):
+    def failing(function, **options):
+        def run(*inputs):
+            raise RuntimeError("InductorError: KeyError\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", failing)
+    learner = make_learner(MODELS["mlp"], TWO, execution="compiled")
+    with pytest.raises(UserError, match=r"not be compiled \(.*KeyError\); use --execution eager$"):
+        train(learner, TWO, [1])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_one_process_can_compile_for_any_number_of_learners(monkeypatch):

@@ -26,10 +26,9 @@ from transformer.exemplars import load_exemplars
 from transformer.measure import means
 from transformer.parts import in_part
 from transformer.presets import PRESETS
-from transformer.runs import RunFolder, create_run, load_run
+from transformer.runs import RunFolder, create_run, load_run, newest_checkpoints
 from transformer.train import (
     evaluate_checkpoint,
-    newest_checkpoints,
     resume,
     train,
     train_or_resume,
@@ -213,11 +212,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(whole, tmp_pat
     path.write_bytes(spoilt[damage])
     with pytest.raises(DamagedCheckpoint, match=path.name):
         read_checkpoint(path)
-    step, checkpoints = newest_checkpoints(trainer_of(run))
-    assert step == checkpoints[0].step == 10
-    assert path.name in capsys.readouterr().err
+    (newest,), damaged = newest_checkpoints([run])
+    assert newest.step == 10 and path.name in damaged[0]
     resume(run.path)
     assert_same_run(whole, run)
+    assert path.name in capsys.readouterr().err
 
 
 def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole, tmp_path, capsys):

@@ -69,8 +69,10 @@ def penalty_slope(value: Tensor, squared: bool) -> Tensor:
 
 def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
     """Factor (R,) that brings each run's gradient to a norm of at most its limit (R,)."""
-    total = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)
-    norm = total.sqrt()
+    norm = torch.zeros_like(limit)
+    for gradient in gradients:
+        norm = norm + gradient.flatten(1).square().sum(1)
+    norm = norm.sqrt()
     return torch.where(norm > limit, limit / norm, 1)  # also where both are infinite
 
 

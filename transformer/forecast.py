@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from math import prod
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from transformer.devices import Machine
 from transformer.evaluators import EVALUATORS
 from transformer.learner import Learner
 from transformer.measure import CHUNK, sequence_metrics
-from transformer.model import logits, parameter_shapes
+from transformer.model import logits
 
 ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
 TIMED_S = 2.0
@@ -47,14 +46,8 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         d_features=d_features,
         batch_size=config.data.batch_size,
     )
-    shapes = parameter_shapes(
-        config.model,
-        context=workload.context,
-        d_features=d_features,
-        n_labels=workload.n_classes,
-    )
-    n_parameters = sum(map(prod, shapes.values()))
     learner = workload.learner(machine.use(), machine.execution)
+    n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
     step = workload.step(learner)
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
     step()  # compiles

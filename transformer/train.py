@@ -136,12 +136,13 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
     """
     starts = [read_start(config.start) if config.start.given else None for config in configs]
     ready, exemplars = [], _load_each(configs)
+    fingerprints = {source: each.fingerprint() for source, each in exemplars.items()}
     for config, start in zip(configs, starts, strict=True):
         own = exemplars[source_of(config)]
         _check_features(config, own)
         found = config.with_exemplars(
             path=_absolute(getattr(config.data.exemplars, "path", "")),
-            fingerprint=own.fingerprint(),
+            fingerprint=fingerprints[source_of(config)],
         )
         if start is not None:
             found = replace(found, start=start[0])

@@ -395,11 +395,23 @@ def test_bfloat16_learns_about_as_float32_does(model):
 
 
 MODELS["mlp, rotary"] = replace(MODELS["mlp"], positions="rotary")
+MODELS["deep"] = replace(MODELS["mlp"], n_layers=5)  # torch 2.13 miscompiles such, left whole
 TWO = DIFFERENT[1:3]  # with penalties, clipping and frozen parts
 
 HAS_COMPILER = can_compile(torch.device("cpu"))
-# what torch warns of in its own code while it compiles
-OF_TORCH = "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+
+
+def compiled(test):
+    """Mark a test that compiles; torch warns of its own code while it does."""
+    for mark in (
+        pytest.mark.slow,
+        pytest.mark.timeout(600),
+        pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated"),
+        pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+        pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with"),
+    ):
+        test = mark(test)
+    return test
 
 
 def check_execution(model, precision, tolerance, n_steps, **how):
@@ -415,20 +427,14 @@ def check_execution(model, precision, tolerance, n_steps, **how):
     assert other.state(0)["optimiser.step"] == n_steps
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings(OF_TORCH)
-@pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with")
+@compiled
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
-@pytest.mark.parametrize("model", ["mlp, rotary"])
+@pytest.mark.parametrize("model", ["mlp, rotary", "deep"])
 def test_a_compiled_step_equals_the_eager_one(model, precision, tolerance):
     check_execution(model, precision, tolerance, 50, device="cpu", execution="compiled")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings(OF_TORCH)
-@pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with")
+@compiled
 def test_a_compiled_run_does_not_depend_on_its_neighbours():
     check_alone("mlp, rotary", TWO, 200, 1e-6, precision="float32", execution="compiled")
 

@@ -1,0 +1,36 @@
+"""An identity that a compiler cannot look through, to keep the parts of a model apart."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_NAME = "coopetition::apart"
+torch.library.define(_NAME, "(Tensor x) -> Tensor")
+torch.library.impl(_NAME, "CompositeExplicitAutograd", lambda x: x.clone())
+torch.library.register_fake(_NAME, torch.empty_like)
+
+
+class _Apart(torch.autograd.Function):
+    """The identity, forwards and backwards, each as an operation unknown to the compiler."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.ops.coopetition.apart(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing is kept for the backward pass."""
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:  # pyright: ignore
+        return torch.ops.coopetition.apart(slope)
+
+
+def apart(x: Tensor) -> Tensor:
+    """A copy of x; what is computed before it and after it is compiled separately.
+
+    torch 2.13 gives wrong gradients for five layers and more where it fuses operations of all of
+    them (on a CPU, with vector instructions), and takes minutes over it.
+    """
+    return _Apart.apply(x)  # pyright: ignore

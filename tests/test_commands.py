@@ -11,6 +11,7 @@ import pytest
 from coopetition.draws import random_draw
 from coopetition.files import write_npz
 from coopetition.phases import PhaseDiagram
+from coopetition.progress import ProgressReport
 from paper_figures.published import SEEDS, published_draw
 from tests.conftest import REFERENCE
 
@@ -262,3 +263,21 @@ print(seconds)
     command = [sys.executable, "-c", code]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(5)]
     assert np.min([float(run.stdout) for run in runs]) < 0.5
+
+
+def test_progress_is_timed_from_the_first_step_on(monkeypatch, capsys):
+    """That of a program which compiles for a minute, then does a step a second."""
+    clock = iter([0.0, 60.0, *[61.0] * 9])
+    monkeypatch.setattr("coopetition.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("coopetition.progress.LINE_EVERY_S", 0.0)
+    with ProgressReport("train", 101, "steps") as progress:
+        progress.advance()
+        progress.advance()
+    assert "2/101 steps, 1 steps/s, ETA 1:39" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_a_run_takes_and_starts_nothing(tmp_path):
+    flags = ["--preset", "smoke", "--out", tmp_path / "run", "--dry-run", "--threads", 1]
+    report = json.loads(call("transformer", "train", *flags, "--json"))
+    assert {"steps", "parameters", "memory_mib", "predicted_time"} <= set(report)
+    assert not (tmp_path / "run").exists()

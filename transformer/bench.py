@@ -13,6 +13,7 @@ import torch
 from coopetition.errors import UsageError
 from coopetition.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
+from transformer.config.run import Precision
 from transformer.devices import WORTH_COMPILING, Execution, Machine
 from transformer.learner import Learner, Member
 from transformer.optimisers import step_numbers
@@ -25,20 +26,27 @@ class Workload:
     """What is timed: training steps of these shapes."""
 
     n_classes: int
-    n_runs: int
+    members: tuple[Member, ...]
     model: ModelConfig
     context: int
     d_features: int
     batch_size: int
+    precision: Precision = "float32"
+
+    @property
+    def n_runs(self) -> int:
+        """How many are trained together."""
+        return len(self.members)
 
     def learner(self, device: torch.device, execution: Execution) -> Learner:
         """Runs at their initial parameters."""
         return Learner(
             self.model,
-            [Member(seed, OptimConfig()) for seed in range(self.n_runs)],
+            list(self.members),
             context=self.context,
             d_features=self.d_features,
             n_labels=self.n_classes,
+            precision=self.precision,
             device=device,
             execution=execution,
         )
@@ -51,10 +59,11 @@ class Workload:
         labels = torch.randint(
             self.n_classes, (self.n_runs, self.context, self.batch_size), generator=generator
         )
-        numbers = torch.tensor([step_numbers(OptimConfig(), 1)] * self.n_runs).mT.contiguous()
+        of_runs = torch.tensor([step_numbers(member.optim, 1) for member in self.members])
+        numbers = of_runs.mT.contiguous().to(learner.dtype)
         batch = [
             tensor.to(learner.device)
-            for tensor in (features, labels, labels[:, 0].contiguous(), numbers)
+            for tensor in (features.to(learner.dtype), labels, labels[:, 0].contiguous(), numbers)
         ]
         return lambda: learner.step(*batch)
 
@@ -97,7 +106,7 @@ def bench(
     workloads = [
         Workload(
             classes,
-            n_runs,
+            tuple(Member(seed, OptimConfig()) for seed in range(n_runs)),
             ModelConfig(n_layers=layers, mlp_ratio=mlp_ratio),
             context,
             d_features,

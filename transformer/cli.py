@@ -80,8 +80,9 @@ def train_command(arguments: list[str]) -> None:
     from transformer.devices import Machine
     from transformer.ensemble import check_together, vary
 
-    n_steps = 0 if flags.dry_run else flags.config.n_steps  # compiling would take too long
-    machine = Machine.choose(flags.device, flags.threads, flags.execution, n_steps=n_steps)
+    machine = Machine.choose(
+        flags.device, flags.threads, flags.execution, n_steps=flags.config.n_steps
+    )
     configs = vary(flags.config, axes) if axes else {"": flags.config}
     if flags.dry_run:
         from transformer.forecast import forecast

@@ -21,7 +21,7 @@ from transformer.config import (
 )
 from transformer.devices import Machine
 from transformer.evaluators import EVALUATORS
-from transformer.learner import Learner
+from transformer.learner import Learner, Member
 from transformer.measure import CHUNK, sequence_metrics
 from transformer.model import logits
 
@@ -40,17 +40,20 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     d_features, assumed = feature_count(config.data.exemplars)
     workload = Workload(
         n_classes=config.data.exemplars.n_classes,
-        n_runs=len(configs),
         model=config.model,
         context=config.data.context,
         d_features=d_features,
         batch_size=config.data.batch_size,
+        members=tuple(Member(each.init_seed, each.optim, each.frozen) for each in configs.values()),
+        precision=config.precision,
     )
     learner = workload.learner(machine.use(), machine.execution)
     n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
     step = workload.step(learner)
+    if machine.execution == "compiled":
+        print("compiling the step; --execution eager is timed at once", file=sys.stderr, flush=True)
+    step()
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
-    step()  # compiles
     step_s = _median_time(step)
     evaluation_s = _median_time(lambda: _evaluate_chunk(learner, workload))
     n_chunks = len(EVALUATORS) * config.evaluation.n_sequences / CHUNK * len(configs)

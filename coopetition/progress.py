@@ -22,12 +22,12 @@ REFRESH_S = 0.2  # between two updates of the bar, so that it costs nothing
 class ProgressReport:
     """Counts work done.  Use as a context manager and call `advance` as work is done.
 
-    The rate is that since the first call, before which a program may compile or load.
+    The rate is that since the first `advance`, before which a program may compile or load.
     """
 
     def __init__(self, label: str, total: int, unit: str, *, done: int = 0) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, done
-        self._since: tuple[int, float] | None = None  # done then, and when
+        self._first: tuple[int, float] | None = None  # what was done at the first advance, and when
         self._note = ""
         self._bar: Progress | None = None
 
@@ -64,8 +64,8 @@ class ProgressReport:
     def advance(self, amount: int = 1, note: str | None = None) -> None:
         """Count `amount` more units as done; `note` is shown beside the count from now on."""
         self.done += amount
-        if self._since is None:
-            self._since = self.done, time.monotonic()
+        if self._first is None:
+            self._first = self.done, time.monotonic()
         if note is not None:
             self._note = note
         interval = LINE_EVERY_S if self._bar is None else REFRESH_S
@@ -79,9 +79,9 @@ class ProgressReport:
 
     def _write(self) -> None:
         self._last = time.monotonic()
-        done, start = self._since or (self.done, self._last)
-        rate = (self.done - done) / max(self._last - start, 1e-9)
-        rate_text = f"{rate:.3g} {self.unit}/s" if rate else "rate unknown"
+        first_done, first_at = self._first or (self.done, self._last)
+        rate = (self.done - first_done) / max(self._last - first_at, 1e-9)
+        rate_text = f"{rate:.3g} {self.unit}/s" if rate else ""
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, rate=rate_text, note=self._note)
             return
@@ -91,7 +91,8 @@ class ProgressReport:
             time_text = f"ETA {_clock((self.total - self.done) / rate)}"
         else:
             time_text = "ETA unknown"
-        line = f"{self.label}: {self.done}/{self.total} {self.unit}, {rate_text}, {time_text}"
+        counted = f"{self.label}: {self.done}/{self.total} {self.unit}"
+        line = ", ".join(filter(None, (counted, rate_text, time_text)))
         print(f"{line}  {self._note}".rstrip(), file=sys.stderr, flush=True)
 
 

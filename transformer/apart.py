@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# `torch.library.custom_op` with `register_autograd` cannot be used under `torch.func.grad`
 _NAME = "coopetition::apart"
 torch.library.define(_NAME, "(Tensor x) -> Tensor")
 torch.library.impl(_NAME, "CompositeExplicitAutograd", lambda x: x.clone())
@@ -30,7 +31,7 @@ class _Apart(torch.autograd.Function):
 def apart(x: Tensor) -> Tensor:
     """A copy of x; what is computed before it and after it is compiled separately.
 
-    torch 2.13 gives wrong gradients for five layers and more where it fuses operations of all of
-    them (on a CPU, with vector instructions), and takes minutes over it.
+    Where torch 2.13 fuses operations of many layers (from three with MLPs or five without, on a
+    CPU, with vector instructions), it gives wrong gradients for the first ones.
     """
     return _Apart.apply(x)  # pyright: ignore

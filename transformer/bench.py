@@ -13,7 +13,6 @@ import torch
 from coopetition.errors import UsageError
 from coopetition.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
-from transformer.config.run import Precision
 from transformer.devices import WORTH_COMPILING, Execution, Machine
 from transformer.learner import Learner, Member
 from transformer.optimisers import step_numbers
@@ -26,46 +25,50 @@ class Workload:
     """What is timed: training steps of these shapes."""
 
     n_classes: int
-    members: tuple[Member, ...]
+    n_runs: int
     model: ModelConfig
     context: int
     d_features: int
     batch_size: int
-    precision: Precision = "float32"
-
-    @property
-    def n_runs(self) -> int:
-        """How many are trained together."""
-        return len(self.members)
 
     def learner(self, device: torch.device, execution: Execution) -> Learner:
         """Runs at their initial parameters."""
         return Learner(
             self.model,
-            list(self.members),
+            [Member(seed, OptimConfig()) for seed in range(self.n_runs)],
             context=self.context,
             d_features=self.d_features,
             n_labels=self.n_classes,
-            precision=self.precision,
             device=device,
             execution=execution,
         )
 
-    def step(self, learner: Learner) -> Callable[[], object]:
-        """One call is one step of all runs on the same random batch."""
-        generator = torch.Generator().manual_seed(0)
-        shape = (self.n_runs, self.context + 1, self.batch_size, self.d_features)
-        features = torch.randn(shape, generator=generator)
-        labels = torch.randint(
-            self.n_classes, (self.n_runs, self.context, self.batch_size), generator=generator
+    def step(self, execution: Execution, device: torch.device) -> Callable[[], object]:
+        """One call is one step of all runs."""
+        return repeated_step(
+            self.learner(device, execution),
+            context=self.context,
+            d_features=self.d_features,
+            n_labels=self.n_classes,
+            batch_size=self.batch_size,
         )
-        of_runs = torch.tensor([step_numbers(member.optim, 1) for member in self.members])
-        numbers = of_runs.mT.contiguous().to(learner.dtype)
-        batch = [
-            tensor.to(learner.device)
-            for tensor in (features.to(learner.dtype), labels, labels[:, 0].contiguous(), numbers)
-        ]
-        return lambda: learner.step(*batch)
+
+
+def repeated_step(
+    learner: Learner, *, context: int, d_features: int, n_labels: int, batch_size: int
+) -> Callable[[], object]:
+    """One call is one step of all runs of a learner, always on the same random batch."""
+    generator = torch.Generator().manual_seed(0)
+    n_runs = len(learner.loss_sum)
+    shape = (n_runs, context + 1, batch_size, d_features)
+    features = torch.randn(shape, generator=generator, dtype=learner.dtype)
+    labels = torch.randint(n_labels, (n_runs, context, batch_size), generator=generator)
+    numbers = torch.tensor([step_numbers(learner.optim, 1)] * n_runs, dtype=learner.dtype).mT
+    batch = [
+        tensor.to(learner.device)
+        for tensor in (features, labels, labels[:, 0].contiguous(), numbers.contiguous())
+    ]
+    return lambda: learner.step(*batch)
 
 
 def bench(
@@ -106,7 +109,7 @@ def bench(
     workloads = [
         Workload(
             classes,
-            tuple(Member(seed, OptimConfig()) for seed in range(n_runs)),
+            n_runs,
             ModelConfig(n_layers=layers, mlp_ratio=mlp_ratio),
             context,
             d_features,
@@ -124,7 +127,7 @@ def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dic
     device = machines[0].use()
     steps, first_s = [], []
     for machine in machines:
-        step = workload.step(workload.learner(device, machine.execution))
+        step = workload.step(machine.execution, device)
         first_s.append(_time(step, 1, device) / 1e3)
         steps.append(step)
     *timings, floor_ms = alternate([*steps, floor(workload, device)], repeats, device)
@@ -212,15 +215,16 @@ def alternate(
 
 
 def _time(function: Callable[[], object], count: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(count):
         function()
-    _wait(device)
+    wait(device)
     return (time.perf_counter() - start) / count * 1e3
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until all work on a device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

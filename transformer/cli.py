@@ -64,7 +64,7 @@ class TrainFlags:
     threads: int | None = None
     """CPU threads (all cores without)."""
     execution: str = "auto"
-    """eager, compiled (some five times as fast after half a minute), graph (CUDA) or auto."""
+    """eager, compiled (three to five times as fast after half a minute), graph (CUDA) or auto."""
     json: bool = False
     """Print one JSON object (a line for each run if they are several)."""
 

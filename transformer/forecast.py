@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from transformer.bench import Workload
+from transformer.bench import repeated_step, wait
 from transformer.config import (
     ExemplarConfig,
     FeatureConfig,
@@ -21,9 +21,13 @@ from transformer.config import (
 )
 from transformer.devices import Machine
 from transformer.evaluators import EVALUATORS
-from transformer.learner import Learner, Member
-from transformer.measure import CHUNK, sequence_metrics
-from transformer.model import logits
+from transformer.exemplars import Exemplars
+from transformer.learner import Learner
+from transformer.measure import CHUNK, evaluate
+from transformer.sequences import Sequences
+from transformer.start import read_start
+from transformer.train import check_encoder
+from transformer.trainer import new_learner, source_of
 
 ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
 TIMED_S = 2.0
@@ -32,51 +36,62 @@ TIMED_S = 2.0
 def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     """Steps, parameters, memory and time of runs that are trained together, by name.
 
-    The time is that of a few steps and evaluations on random data, here and now, executed as the
+    The time is that of a few steps and evaluations on made-up data, here and now, executed as the
     machine says; sampling and checkpoints, some per cent, are not in it.  Memory is what the
     learner and the exemplars hold, without activations.
     """
-    config = next(iter(configs.values()))
+    each = list(configs.values())
+    config = each[0]
     d_features, assumed = feature_count(config.data.exemplars)
-    workload = Workload(
-        n_classes=config.data.exemplars.n_classes,
-        model=config.model,
+    check_encoder(config, d_features)
+    for own in each:
+        if own.start.given:
+            read_start(own.start)  # or say why not
+    learner = new_learner(each, d_features, machine)
+    step = repeated_step(
+        learner,
         context=config.data.context,
         d_features=d_features,
+        n_labels=config.data.exemplars.n_classes,
         batch_size=config.data.batch_size,
-        members=tuple(Member(each.init_seed, each.optim, each.frozen) for each in configs.values()),
-        precision=config.precision,
     )
-    learner = workload.learner(machine.use(), machine.execution)
-    n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
-    step = workload.step(learner)
     if machine.execution == "compiled":
-        print("compiling the step; --execution eager is timed at once", file=sys.stderr, flush=True)
+        print(
+            "compiling the step, some 20 s to minutes (--execution eager needs not, and is slower)",
+            file=sys.stderr,
+            flush=True,
+        )
     step()
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
-    step_s = _median_time(step)
-    evaluation_s = _median_time(lambda: _evaluate_chunk(learner, workload))
-    n_chunks = len(EVALUATORS) * config.evaluation.n_sequences / CHUNK * len(configs)
-    n_evaluations = config.n_steps // config.evaluation.every + 1
-    seconds = config.n_steps * step_s + n_evaluations * n_chunks * evaluation_s
-    held = sum(value.nbytes for value in learner.parameters.values())
-    held += sum(each.nbytes for moments in learner.moments.values() for each in moments.values())
-    held += n_parameters * len(configs) * learner.loss_sum.element_size()  # gradients
-    held += exemplar_bytes(config.data.exemplars, d_features)
+    step_s = _median_time(step, learner.device)
+    chunk_s = _median_time(_evaluation(learner, config, d_features), learner.device)
+    n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
+    n_sequences = sum(own.evaluation.n_sequences for own in each) * len(EVALUATORS)
+    seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
+    n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
     return {
-        "runs": len(configs),
+        "runs": len(each),
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
         "parameters": n_parameters,
         "features": f"{d_features} (assumed: the file is not there)" if assumed else d_features,
-        "memory_mib": round(held / 2**20),
+        "memory_mib": round((learner_bytes(learner) + exemplar_bytes(each, d_features)) / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
+        "predicted_s": round(seconds, 1),
         "predicted_time": str(timedelta(seconds=round(seconds))),
         "execution": machine.execution,
         "device": machine.device,
         "threads": machine.threads,
-        "run_id": ", ".join(each.run_id() for each in configs.values()),
+        "run_id": ", ".join(own.run_id() for own in each),
     }
+
+
+def learner_bytes(learner: Learner) -> int:
+    """What parameters, their gradients and the optimiser's moments take."""
+    parameters = learner.parameters
+    moments = [value for each in learner.moments.values() for value in each.values()]
+    gradients = [parameters[name] for name in learner.moments]
+    return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
 
 
 def feature_count(exemplars: ExemplarConfig) -> tuple[int, bool]:
@@ -102,28 +117,31 @@ def feature_count(exemplars: ExemplarConfig) -> tuple[int, bool]:
     return SIDE**2, False
 
 
-def exemplar_bytes(exemplars: ExemplarConfig, d_features: int) -> int:
-    """What exemplars take: a byte a pixel, half precision for all else."""
-    width = 2 if isinstance(exemplars, GaussianConfig | FeatureConfig | TokenConfig) else 1
-    return exemplars.n_classes * exemplars.n_exemplars * d_features * width
+def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """What the sets of exemplars take: a byte a pixel, half precision for all else."""
+    sets = {source_of(config): config.data.exemplars for config in configs}
+    half = (GaussianConfig, FeatureConfig, TokenConfig)
+    return sum(
+        own.n_classes * own.n_exemplars * d_features * (2 if isinstance(own, half) else 1)
+        for own in sets.values()
+    )
 
 
-@torch.no_grad()
-def _evaluate_chunk(learner: Learner, workload: Workload) -> None:
-    shape = (1, workload.context + 1, CHUNK, workload.d_features)
-    features = torch.zeros(shape, device=learner.device, dtype=learner.dtype)
-    labels = torch.zeros(shape[:3], device=learner.device, dtype=torch.int64)
-    z = logits(learner.of_run(0), workload.model, features, labels[:, :-1])[0]
-    sequence_metrics(z, labels[0, :-1], labels[0, -1])
+def _evaluation(learner: Learner, config: RunConfig, d_features: int) -> Callable[[], object]:
+    """One call evaluates a chunk of sequences, of zeros, for the first run."""
+    context = config.data.context
+    exemplars = Exemplars(torch.zeros(1, 1, d_features, device=learner.device), 1.0)
+    zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=learner.device)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
+    return lambda: evaluate(learner.of_run(0), config.model, exemplars, sequences)
 
 
-def _median_time(function: Callable[[], object]) -> float:
+def _median_time(function: Callable[[], object], device: torch.device) -> float:
     """Median seconds of a call, over some time."""
     times: list[float] = []
     while sum(times) < TIMED_S:
         start = time.perf_counter()
         function()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait(device)
         times.append(time.perf_counter() - start)
     return statistics.median(times)

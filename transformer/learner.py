@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from coopetition.errors import UserError
 from transformer.apart import apart
+from transformer.compiled import CompiledStep
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.run import Precision
 from transformer.devices import Execution
@@ -26,14 +25,6 @@ from transformer.model import (
 from transformer.optimisers import RULES, Moments, clip_scale, moment_names, over_run, penalty_slope
 from transformer.parts import in_part
 from transformer.resnet import DECAY
-
-# of a compiled gradient, relative
-MOST_ERROR: dict[str, float] = {
-    "float32": 1e-3,
-    "float64": 1e-3,
-    "tf32": 0.05,
-    "bfloat16": 0.05,
-}
 
 _DEFAULT = OptimConfig()
 # settings that may differ by run within one step, at a value that makes them comparable
@@ -56,8 +47,8 @@ class Member:
 class Learner:
     """Runs that are trained together: same shapes, each with its own parameters and settings.
 
-    A step is one function of tensors that changes the state in place and reads nothing back, so
-    that it can be compiled (`torch.compile`, on a CPU some five times as fast; needs a C++
+    A step is made of functions of tensors that change the state in place and read nothing back,
+    so that they can be compiled (`torch.compile`, on a CPU three to five times as fast; needs a C++
     compiler) or captured as a graph (CUDA).  Runs do not touch each other: a run that diverges
     leaves its neighbours as they are.
 
@@ -80,7 +71,8 @@ class Learner:
         device: torch.device,
         execution: Execution = "eager",
     ) -> None:
-        self.model, self.device, self.precision = model, device, precision
+        self.model, self.device = model, device
+        self.precision: Precision = precision
         self.optim = _common_optim(members)
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         shapes = parameter_shapes(model, context=context, d_features=d_features, n_labels=n_labels)
@@ -105,7 +97,6 @@ class Learner:
         n_cuts = model.n_layers - 2 if execution == "compiled" else 0
         self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
         self._run_step = self._executed(execution)
-        self._unchecked = execution == "compiled"
 
     def _settings(self, members: list[Member], shapes: Shapes) -> None:
         """What differs by run, as tensors (R,); nothing for what no run has."""
@@ -129,11 +120,8 @@ class Learner:
             return GraphReplay(self._step)
         if execution == "eager":
             return self._step
-        # apart: compiled as one by torch 2.13, some gradients read what is updated already
-        gradients, update = _compiled(self._gradients), _compiled(self._update)
-        return lambda features, labels, target, numbers: update(
-            *gradients(features, labels, target), numbers
-        )
+        state = self._state_views() | {"failed_at": self.failed_at, "step": self._t}
+        return CompiledStep(self._gradients, self._update, state, self.precision)
 
     def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         """One step of every run.
@@ -144,8 +132,6 @@ class Learner:
         numbers : (3, R), `transformer.optimisers.step_numbers` of each run
         """
         with torch.no_grad():
-            if self._unchecked:
-                self._check(features, labels, target, numbers)
             self._run_step(features, labels, target, numbers)
 
     def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
@@ -184,53 +170,6 @@ class Learner:
         self.loss_sum.add_(loss)
         fails = (self.failed_at == 0) & ~torch.isfinite(loss)
         self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))
-
-    def _check(self, *batch: Tensor) -> None:
-        """Raise `UserError` if a compiled step is not the plain one; leaves the state as it was.
-
-        Compilers have faults, and one that is not noticed would spoil all that follows.
-        """
-        before = self._snapshot()
-        after = []
-        for step in (self._step, self._compile):
-            step(*batch)
-            after.append(self._snapshot())
-            for place, value in zip(self._state_tensors(), before, strict=True):
-                place.copy_(value)
-        self._unchecked = False
-        plain, compiled = ([x - y for x, y in zip(each, before, strict=True)] for each in after)
-        # what follows the gradient linearly: the first moment, or the parameters themselves
-        names = list(self.moments) if moment_names(self.optim) else list(self.parameters)
-        pairs = list(zip(names, plain, compiled, strict=False))
-        largest = max(float(each.norm()) for _, each, _ in pairs)
-        for name, expected, found in pairs:
-            error = float((found - expected).norm())
-            if error > MOST_ERROR[self.precision] * (float(expected.norm()) + 0.01 * largest):
-                raise UserError(
-                    f"the compiled step differs from the plain one in {name} by {error:.2g} (a "
-                    "fault of torch.compile); use --execution eager"
-                )
-
-    def _compile(self, *batch: Tensor) -> None:
-        """The first compiled step."""
-        try:
-            self._run_step(*batch)
-        except RuntimeError as error:  # what all of torch's compilers raise
-            first_line = str(error).partition("\n")[0]
-            raise UserError(
-                f"the step could not be compiled ({first_line}); use --execution eager"
-            ) from error
-
-    def _state_tensors(self) -> list[Tensor]:
-        """All that a step changes, first what follows the gradient linearly."""
-        first = moment_names(self.optim)[:1]
-        linear = [moments[name] for moments in self.moments.values() for name in first]
-        rest = [moments[n] for moments in self.moments.values() for n in moments if n not in first]
-        counters = [self.loss_sum, self.failed_at, self._t]
-        return [*linear, *self.parameters.values(), *rest, *counters]
-
-    def _snapshot(self) -> list[Tensor]:
-        return [tensor.clone() for tensor in self._state_tensors()]
 
     def _loss(
         self, parameters: Parameters, features: Tensor, labels: Tensor, target: Tensor
@@ -297,23 +236,6 @@ def _fill(place: Tensor, value: Tensor, name: str) -> None:
     if value.shape != place.shape:
         raise ValueError(f"{name} is {list(value.shape)}; expected {list(place.shape)}")
     place.copy_(value)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # a learner's tensors stay what they are, so checking them before each step is for nothing
-    unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-    own = _with_own_code(function)
-    return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
-
-
-def _with_own_code(method: Any) -> Callable[..., None]:
-    """The method with a code object of its own, for which torch counts recompilations (8 at most).
-
-    So that one process can compile for any number of learners.
-    """
-    function = method.__func__
-    copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    return MethodType(copy, method.__self__)
 
 
 class GraphReplay:

@@ -94,7 +94,9 @@ def moved(
             raise UsageError(f"--data-path {data_path}: the exemplars of {run.path} are no file's")
         config = config.with_exemplars(path=_absolute(data_path))
     machine = Machine.choose(
-        device or machine.device, threads or machine.threads, execution or machine.execution
+        machine.device if device is None else device,
+        machine.threads if threads is None else threads,
+        machine.execution if execution is None else execution,
     )
     return replace(run, config=config, machine=machine)
 
@@ -139,7 +141,7 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
     fingerprints = {source: each.fingerprint() for source, each in exemplars.items()}
     for config, start in zip(configs, starts, strict=True):
         own = exemplars[source_of(config)]
-        _check_features(config, own)
+        check_encoder(config, own.d_features)
         found = config.with_exemplars(
             path=_absolute(getattr(config.data.exemplars, "path", "")),
             fingerprint=fingerprints[source_of(config)],
@@ -164,12 +166,12 @@ def _load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
     return {source: load_exemplars(each) for source, each in sources.items()}
 
 
-def _check_features(config: RunConfig, exemplars: Exemplars) -> None:
-    d = exemplars.d_features
-    if config.model.encoder == "resnet" and math.isqrt(d) ** 2 != d:
+def check_encoder(config: RunConfig, d_features: int) -> None:
+    """Raise `UsageError` if the encoder cannot read so many features."""
+    if config.model.encoder == "resnet" and math.isqrt(d_features) ** 2 != d_features:
         raise UsageError(
-            f"the ResNet encoder reads square images, but the exemplars have {d} features; "
-            "choose the linear encoder"
+            f"the ResNet encoder reads square images, but the exemplars have {d_features} "
+            "features; choose the linear encoder"
         )
 
 

@@ -8,6 +8,7 @@ from coopetition.errors import UserError
 from coopetition.files import write_npz
 from transformer.checkpoint import Checkpoint, write_checkpoint
 from transformer.config import RunConfig
+from transformer.devices import Machine
 from transformer.exemplars import Exemplars
 from transformer.learner import Learner, Member
 from transformer.measure import evaluate, means
@@ -35,9 +36,6 @@ class Trainer:
     def __init__(self, runs: list[RunFolder], exemplars: dict[str, Exemplars]) -> None:
         self.runs = runs
         self.device = runs[0].machine.use()
-        tf32 = runs[0].config.precision == "tf32"
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        torch.backends.cudnn.allow_tf32 = tf32
         self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
         of_source = {source: each.fingerprint() for source, each in exemplars.items()}
         self.fingerprints = [of_source[source_of(run.config)] for run in runs]
@@ -45,7 +43,11 @@ class Trainer:
             {name: sequences.to(self.device) for name, sequences in run.evaluators().items()}
             for run in runs
         ]
-        self.learner = new_learner(runs, self.exemplars[source_of(runs[0].config)], self.device)
+        self.learner = new_learner(
+            [run.config for run in runs],
+            self.exemplars[source_of(runs[0].config)].d_features,
+            runs[0].machine,
+        )
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}
@@ -234,16 +236,19 @@ def shapes_of(config: RunConfig, exemplars: Exemplars) -> Shapes:
     return trained | running_shapes(config.model)
 
 
-def new_learner(runs: list[RunFolder], exemplars: Exemplars, device: torch.device) -> Learner:
-    """A learner of the runs at their initial parameters."""
-    config = runs[0].config
+def new_learner(configs: list[RunConfig], d_features: int, machine: Machine) -> Learner:
+    """A learner of runs at their initial parameters; sets how torch multiplies matrices."""
+    config = configs[0]
+    tf32 = config.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
     return Learner(
         config.model,
-        [Member(run.config.init_seed, run.config.optim, run.config.frozen) for run in runs],
+        [Member(each.init_seed, each.optim, each.frozen) for each in configs],
         context=config.data.context,
-        d_features=exemplars.d_features,
-        n_labels=exemplars.n_classes,
+        d_features=d_features,
+        n_labels=config.data.exemplars.n_classes,
         precision=config.precision,
-        device=device,
-        execution=runs[0].machine.execution,
+        device=machine.use(),
+        execution=machine.execution,
     )

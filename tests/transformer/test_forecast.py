@@ -1,13 +1,21 @@
 """What `--dry-run` says of a run, against the run itself."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from transformer.config import DataConfig, GlyphConfig, ModelConfig, OptimConfig
+from coopetition.errors import UserError
+from transformer.config import (
+    DataConfig,
+    GaussianConfig,
+    GlyphConfig,
+    ModelConfig,
+    OptimConfig,
+    StartConfig,
+)
 from transformer.devices import Machine
 from transformer.ensemble import vary
+from transformer.evaluators import EVALUATORS
 from transformer.forecast import forecast
 from transformer.train import train
 
@@ -56,18 +64,36 @@ def test_memory_is_that_of_parameters_optimiser_and_exemplars(
     assert report["memory_mib"] == pytest.approx(expected / 2**20, abs=0.6)
 
 
-def test_an_ensemble_takes_the_evaluations_of_all_its_runs(tiny):
-    report = forecast(vary(tiny, {"init_seed": ["5", "6", "7"]}), HERE)
-    assert report["runs"] == 3
-    assert len(report["run_id"].split(", ")) == 3
+@pytest.mark.parametrize("n_sequences", [(50,), (50, 200, 1000), (1000, 200, 50)])
+def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, n_sequences):
+    """With steps of half a second and 1,000 sequences measured in two."""
+    seconds = iter([0.5, 2.0])
+    monkeypatch.setattr("transformer.forecast._median_time", lambda *_: next(seconds))
+    axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
+    report = forecast(vary(tiny, axes), HERE)
+    n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())
+    evaluated = n_evaluations * len(EVALUATORS) * sum(n_sequences)
+    assert report["predicted_s"] == pytest.approx(40 * 0.5 + evaluated * 0.002, abs=0.1)
+    assert report["runs"] == len(n_sequences)
 
 
-def test_a_longer_run_takes_longer(tiny):
-    """A thousand times the steps and evaluations, so at least ten times as long on any machine."""
+def test_every_set_of_exemplars_counts_once(tiny):
+    exemplars = {"n_classes": 1600, "n_exemplars": 20}
+    config = replace(tiny, data=DataConfig(exemplars=GlyphConfig(**exemplars)))
+    seeds = vary(config, {"init_seed": ["11", "12"], "data.exemplars.seed": ["1", "2", "3"]})
+    drawn = 3 * 1600 * 20 * 28 * 28
+    learnt = 6 * 4 * 4 * forecast({"": config}, HERE)["parameters"]
+    assert forecast(seeds, HERE)["memory_mib"] == pytest.approx((drawn + learnt) / 2**20, abs=0.6)
 
-    def seconds(n_steps):
-        text = forecast({"": replace(tiny, n_steps=n_steps)}, HERE)["predicted_time"]
-        hours, minutes, seconds = map(int, text.split(":"))
-        return timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds()
 
-    assert seconds(200_000) > 10 * seconds(200)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ModelConfig(encoder="resnet")}, "square images, but the exemplars have 50"),
+        ({"start": StartConfig(path="/nowhere")}, "/nowhere"),
+    ],
+)
+def test_what_cannot_run_is_refused(tiny, changes, message):
+    data = DataConfig(exemplars=GaussianConfig(n_classes=20, d_features=50))
+    with pytest.raises(UserError, match=message):
+        forecast({"": replace(tiny, data=data, **changes)}, HERE)

@@ -12,7 +12,6 @@ three heads ablated).
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from transformer.config import (
     DataConfig,
@@ -24,7 +23,7 @@ from transformer.config import (
     RunConfig,
     StartConfig,
 )
-from transformer.experiments.preset import Preset, Scale
+from transformer.experiments.preset import Preset, Scale, with_data, with_model, with_optim
 
 BATCH = 32
 FASTER = 10  # at scale cpu
@@ -65,14 +64,6 @@ def _at(millions: tuple[float, ...], scale: Scale) -> tuple[int, ...]:
     return tuple(steps(each, scale) for each in millions)
 
 
-def _with_data(config: RunConfig, **changes: Any) -> RunConfig:
-    return replace(config, data=replace(config.data, **changes))
-
-
-def _with_model(config: RunConfig, **changes: Any) -> RunConfig:
-    return replace(config, model=replace(config.model, **changes))
-
-
 def main(scale: Scale) -> RunConfig:
     """The main run; at scale paper with a checkpoint every 100,000 sequences.
 
@@ -85,12 +76,12 @@ def main(scale: Scale) -> RunConfig:
 def ciwl_only(scale: Scale) -> RunConfig:
     """CIWL-only data, with the checkpoints that grafts and resumed runs start from."""
     kept = tuple(sorted({*GRAFTED_AT, *RESUMED_AT}))
-    return _with_data(base(scale, kept_at=kept), mode="ciwl_only")
+    return with_data(base(scale, kept_at=kept), mode="ciwl_only")
 
 
 def icl_only(scale: Scale) -> RunConfig:
     """ICL-only data."""
-    return _with_data(base(scale), mode="icl_only")
+    return with_data(base(scale), mode="icl_only")
 
 
 def grafted(millions: float) -> Callable[[Scale], RunConfig]:
@@ -114,7 +105,7 @@ def resumed(millions: float) -> Callable[[Scale], RunConfig]:
 
 def matched(scale: Scale) -> RunConfig:
     """Query and context show the same drawing."""
-    return _with_data(base(scale, 20), mode="matched")
+    return with_data(base(scale, 20), mode="matched")
 
 
 def deep(scale: Scale) -> RunConfig:
@@ -128,10 +119,10 @@ def deep(scale: Scale) -> RunConfig:
     if scale == "cpu":
         exemplars, n_steps = replace(exemplars, n_classes=1600), 60000
         evaluation = EvaluationConfig(n_exemplars=20)
-    config = _with_data(config, exemplars=exemplars, context=8, burstiness=3)
+    config = with_data(config, exemplars=exemplars, context=8, burstiness=3)
+    config = with_model(config, n_layers=12, mlp_ratio=4, positions="sinusoidal")
     return replace(
-        _with_model(config, n_layers=12, mlp_ratio=4, positions="sinusoidal"),
-        optim=replace(config.optim, learning_rate=3e-4),
+        with_optim(config, learning_rate=3e-4),
         evaluation=evaluation,
         n_steps=n_steps,
         checkpoint_every=n_steps // 10,
@@ -140,7 +131,7 @@ def deep(scale: Scale) -> RunConfig:
 
 def deep_matched(scale: Scale) -> RunConfig:
     """`deep` on matched data."""
-    return _with_data(deep(scale), mode="matched")
+    return with_data(deep(scale), mode="matched")
 
 
 def seeded(init_seed: int, data_seed: int) -> Callable[[Scale], RunConfig]:
@@ -150,7 +141,7 @@ def seeded(init_seed: int, data_seed: int) -> Callable[[Scale], RunConfig]:
 
 def positioned(positions: str) -> Callable[[Scale], RunConfig]:
     """The main run's settings with positions that are not learned."""
-    return lambda scale: _with_model(base(scale), positions=positions)
+    return lambda scale: with_model(base(scale), positions=positions)
 
 
 def sized(
@@ -161,14 +152,14 @@ def sized(
     def make(scale: Scale) -> RunConfig:
         config = base(scale, millions)
         exemplars = replace(config.data.exemplars, n_classes=n_classes, n_exemplars=n_exemplars)
-        return _with_model(_with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
+        return with_model(with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
 
     return make
 
 
 def shallow(scale: Scale) -> RunConfig:
     """One layer."""
-    return _with_model(base(scale, 20), n_layers=1)
+    return with_model(base(scale, 20), n_layers=1)
 
 
 def _presets() -> dict[str, Preset]:

@@ -22,7 +22,7 @@ from transformer.config import (
     RunConfig,
     TokenConfig,
 )
-from transformer.experiments.preset import Preset, Scale
+from transformer.experiments.preset import Preset, Scale, with_data, with_model, with_optim
 
 P_BURSTY = (0.0, 0.5, 0.9, 1.0)  # chosen here
 DEPTHS = (4, 8, 12, 24)  # chosen here
@@ -69,27 +69,45 @@ def changed(change: Change) -> Callable[[Scale], RunConfig]:
 
 
 def _data(**changes: Any) -> Change:
-    return lambda config: replace(config, data=replace(config.data, **changes))
+    return lambda config: with_data(config, **changes)
 
 
 def _model(**changes: Any) -> Change:
-    return lambda config: replace(config, model=replace(config.model, **changes))
+    return lambda config: with_model(config, **changes)
 
 
 def _optim(**changes: Any) -> Change:
-    return lambda config: replace(config, optim=replace(config.optim, **changes))
+    return lambda config: with_optim(config, **changes)
+
+
+def _kept(**sizes: int) -> Change:
+    """So many classes or exemplars of the default's."""
+    return lambda config: _exemplars(replace(config.data.exemplars, **sizes))(config)
 
 
 def _exemplars(exemplars: ExemplarConfig) -> Change:
     def change(config: RunConfig) -> RunConfig:
+        # too few for a sequence without repeats
+        repeats = config.data.repeats or exemplars.n_exemplars <= config.data.context
         evaluation = replace(
             config.evaluation,
             n_classes=exemplars.n_classes,
             n_exemplars=exemplars.n_exemplars,
         )
-        # too few exemplars for a sequence without repeats
-        data = replace(config.data, exemplars=exemplars, repeats=exemplars.n_exemplars < 9)
+        data = replace(config.data, exemplars=exemplars, repeats=repeats)
         return replace(config, data=data, evaluation=evaluation)
+
+    return change
+
+
+def _frozen(exemplars: ExemplarConfig) -> Change:
+    """Exemplars that a frozen network encodes, a constant rate, the other paper's sampler."""
+
+    def change(config: RunConfig) -> RunConfig:
+        config = _exemplars(exemplars)(config)
+        config = with_model(config, encoder="linear", attention_bias=False)
+        config = with_data(config, distractor_may_match=False, repeats=True)
+        return with_optim(config, schedule="constant", warmup_steps=0)
 
     return change
 
@@ -107,28 +125,12 @@ def p_bursty(share: float) -> Callable[[Scale], RunConfig]:
     return make
 
 
-def frozen_features(n_classes: int) -> Callable[[Scale], RunConfig]:
-    """Features of a frozen network and a constant rate, with the other paper's sampler."""
-
-    def make(scale: Scale) -> RunConfig:
-        config = _exemplars(FeatureConfig(n_classes=n_classes))(default(scale))
-        config = _model(encoder="linear", attention_bias=False)(config)
-        config = _data(distractor_may_match=False, repeats=True)(config)
-        return _optim(schedule="constant", warmup_steps=0)(config)
-
-    return make
-
-
 def tokens(n_classes: int, n_exemplars: int, seed: int) -> Callable[[Scale], RunConfig]:
-    """Figure 7: clustered token embeddings, a constant rate, 2 million steps."""
+    """Figure 7: clustered token embeddings, 2 million steps."""
 
     def make(scale: Scale) -> RunConfig:
-        config = _exemplars(TokenConfig(n_classes=n_classes, n_exemplars=n_exemplars, seed=seed))(
-            default(scale)
-        )
-        config = _model(encoder="linear", attention_bias=False)(config)
-        config = _data(distractor_may_match=False, repeats=True)(config)
-        config = _optim(schedule="constant", warmup_steps=0)(config)
+        exemplars = TokenConfig(n_classes=n_classes, n_exemplars=n_exemplars, seed=seed)
+        config = _frozen(exemplars)(default(scale))
         if scale == "cpu":
             return config
         evaluation = replace(config.evaluation, every=3125)
@@ -148,10 +150,9 @@ def _presets() -> dict[str, Preset]:
     for depth in DEPTHS:
         add(f"depth_{depth}", _model(n_layers=depth), "figure 4: depth")
     for n in EXEMPLARS:
-        exemplars = _exemplars_kept(n)
-        add(f"exemplars_{n}", exemplars, "figure 5: exemplars of a class")
+        add(f"exemplars_{n}", _kept(n_exemplars=n), "figure 5: exemplars of a class")
     for n in CLASSES:
-        add(f"classes_{n}", _classes(n), "figure 6: classes")
+        add(f"classes_{n}", _kept(n_classes=n), "figure 6: classes")
     for n_classes, n_exemplars in ((1600, 10), (3200, 5)):
         for seed in (4, 5):
             presets[f"tokens_{n_classes}x{n_exemplars}_{seed}"] = Preset(
@@ -170,20 +171,11 @@ def _presets() -> dict[str, Preset]:
         for mode in ("icl_only", "no_support"):
             add(f"width_{width}_{mode}", _width_control(width, mode), "figure 10: its controls")
     for n_classes in (1600, 12800):
-        presets[f"features_{n_classes}"] = Preset(
-            frozen_features(n_classes), "figure 12: features of a frozen network"
-        )
+        features = _frozen(FeatureConfig(n_classes=n_classes))
+        add(f"features_{n_classes}", features, "figure 12: features of a frozen network")
     for part in ("mlp", "encoder", "attention"):
         add(f"l2_{part}", _optim(l2=((part, MODULE_L2),)), "figure 16: L2 on one module")
     return presets
-
-
-def _exemplars_kept(n: int) -> Change:
-    return lambda config: _exemplars(replace(config.data.exemplars, n_exemplars=n))(config)
-
-
-def _classes(n: int) -> Change:
-    return lambda config: _exemplars(replace(config.data.exemplars, n_classes=n))(config)
 
 
 def _width_control(width: int, mode: str) -> Change:

@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # writing knows no name, but a reader wants it
+        error.filename = str(path)  # not that of the temporary file, or none
         raise
     finally:
         temporary.unlink(missing_ok=True)

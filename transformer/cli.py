@@ -43,7 +43,10 @@ EXEMPLARS: dict[str, type[ExemplarConfig]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainFlags:
-    """Train a run, or many as one; every flag under `config` changes the preset."""
+    """Train a run, or many as one.
+
+    Beside the options come the settings of the preset; `--preset NAME --help` shows its values.
+    """
 
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     out: Path
@@ -74,9 +77,11 @@ def train_command(arguments: list[str]) -> None:
     flags = parse(TrainFlags, arguments, prog=f"{PROG} train", default=_train_defaults(arguments))
     axes = {}
     for field, *values in (each or ("",) for each in flags.vary):
-        if field in axes or not values:
-            raise UsageError(f"--vary {field}: give each field once, with its values")
-        axes[field] = values
+        if not values:
+            raise UsageError(f"--vary {field}: no values; give some, as in --vary init_seed 5 6")
+        if field.replace("-", "_") in axes:
+            raise UsageError(f"--vary {field} comes twice; give all its values at once")
+        axes[field.replace("-", "_")] = values
     from transformer.devices import Machine
     from transformer.ensemble import check_together, vary
 
@@ -93,10 +98,9 @@ def train_command(arguments: list[str]) -> None:
     from transformer.train import train, train_together
 
     if axes:
-        runs = train_together(configs, flags.out, machine)
+        _print_ends(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
     else:
-        runs = [train(flags.config, flags.out, machine)]
-    _print_ends(runs, as_json=flags.json)
+        _print_ends(lambda: [train(flags.config, flags.out, machine)], as_json=flags.json)
 
 
 def _train_defaults(arguments: list[str]) -> TrainFlags:
@@ -184,8 +188,9 @@ def resume_command(arguments: list[str]) -> None:
     flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
     from transformer.train import resume
 
-    runs = resume(flags.run, n_steps=flags.n_steps, **flags.place())
-    _print_ends(runs, as_json=flags.json)
+    _print_ends(
+        lambda: resume(flags.run, n_steps=flags.n_steps, **flags.place()), as_json=flags.json
+    )
 
 
 def show_command(arguments: list[str]) -> None:
@@ -193,10 +198,22 @@ def show_command(arguments: list[str]) -> None:
     flags = parse(RunFlags, arguments, prog=f"{PROG} show")
     from transformer.ensemble import load_runs
 
-    _print_ends(load_runs(flags.run), as_json=flags.json)
+    _print_standing(load_runs(flags.run), as_json=flags.json)
 
 
-def _print_ends(runs: list["RunFolder"], *, as_json: bool) -> None:
+def _print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
+    """Train, and print how the runs ended, those that diverged too."""
+    from transformer.train import Diverged
+
+    try:
+        runs = train()
+    except Diverged as error:
+        _print_standing(error.runs, as_json=as_json)
+        raise
+    _print_standing(runs, as_json=as_json)
+
+
+def _print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
     """How runs stand, with the timeline of each; several as a table."""
     from transformer.listing import row_of
 
@@ -210,7 +227,9 @@ def _print_ends(runs: list["RunFolder"], *, as_json: bool) -> None:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
         else:
-            _print_table(status | (asdict(events) if events else {}), as_json=False)
+            damaged = [sentence.partition(":")[0] for sentence in status.pop("damaged")]
+            shown = status | ({"damaged": ", ".join(damaged)} if damaged else {})
+            _print_table(shown | (events.describe() if events else {}), as_json=False)
 
 
 def _print_table(table: dict[str, Any], *, as_json: bool) -> None:
@@ -272,7 +291,7 @@ class ExportFlags:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     out: Path
-    """The CSV file; the JSON has the same name."""
+    """The CSV file, and the JSON beside it with the same name; both are written over."""
 
 
 def export_command(arguments: list[str]) -> None:
@@ -309,6 +328,8 @@ def tensorboard_command(arguments: list[str]) -> None:
 class EvaluateFlags(MovedRunFlags):
     """Evaluate a checkpoint of a run on all evaluators."""
 
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
     step: int | None = None
     """Which checkpoint (the newest sound one without)."""
 

@@ -4,6 +4,7 @@ Compilers have faults, and one that is not noticed would spoil all that follows.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
@@ -65,6 +66,7 @@ class CompiledStep:
         self._update(*self._gradients(features, labels, target), numbers)
 
     def _check(self, batch: tuple[Tensor, ...], numbers: Tensor) -> None:
+        print("compiling the step: half a minute, deep models longer", file=sys.stderr, flush=True)
         plain_gradients, plain_update = self._plain
         expected = plain_gradients(*batch)
         found = _first_call(self._gradients, *batch)

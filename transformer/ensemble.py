@@ -25,13 +25,17 @@ def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
         data = to_dict(base)
         for field, text in zip(axes, values, strict=True):
             _put(data, field, text)
-        name = ",".join(f"{field}={text}" for field, text in zip(axes, values, strict=True))
+        parts = (f"{field}={text}" for field, text in zip(axes, values, strict=True))
+        name = ",".join(parts).replace("/", "_")
         if name in configs:
             raise UsageError(f"--vary makes the run {name} twice; give each value once")
         configs[name] = RunConfig.from_dict(data)
     for name in configs:
-        if "/" in name or len(name) > 200:
-            raise UsageError(f"--vary makes the folder name {name!r}; vary fewer or other fields")
+        if len(name) > 200:
+            raise UsageError(
+                f"--vary makes a folder name of {len(name)} characters, {name[:40]}...; vary fewer "
+                "fields, or by shorter values"
+            )
     return configs
 
 

@@ -42,10 +42,10 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     """
     each = list(configs.values())
     config = each[0]
-    d_features, assumed = feature_count(config.data.exemplars)
+    d_features = feature_count(config.data.exemplars)
     check_encoder(config, d_features)
     for own in each:
-        if own.start.given:
+        if own.start.path:
             read_start(own.start)  # or say why not
     learner = new_learner(each, d_features, machine)
     step = repeated_step(
@@ -55,13 +55,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         n_labels=config.data.exemplars.n_classes,
         batch_size=config.data.batch_size,
     )
-    if machine.execution == "compiled":
-        print(
-            "compiling the step, some 20 s to minutes (--execution eager needs not, and is slower)",
-            file=sys.stderr,
-            flush=True,
-        )
-    step()
+    step()  # compiles if it has to
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
     step_s = _median_time(step, learner.device)
     chunk_s = _median_time(_evaluation(learner, config, d_features), learner.device)
@@ -74,7 +68,8 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
         "parameters": n_parameters,
-        "features": f"{d_features} (assumed: the file is not there)" if assumed else d_features,
+        "features": d_features,
+        "still_needed": ", ".join(_still_needed(config)) or None,
         "memory_mib": round((learner_bytes(learner) + exemplar_bytes(each, d_features)) / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
@@ -94,27 +89,37 @@ def learner_bytes(learner: Learner) -> int:
     return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
 
 
-def feature_count(exemplars: ExemplarConfig) -> tuple[int, bool]:
-    """Length of a feature vector, and whether it had to be assumed."""
+def feature_count(exemplars: ExemplarConfig) -> int:
+    """Length of a feature vector; assumed for a file that is not given yet."""
     match exemplars:
         case GaussianConfig():
-            return exemplars.d_features, False
+            return exemplars.d_features
         case OneHotConfig():
-            return exemplars.n_classes, False
+            return exemplars.n_classes
         case OmniglotConfig():
-            return exemplars.side**2, False
+            return exemplars.side**2
         case FeatureConfig() | TokenConfig():
             if not exemplars.path:
-                return ASSUMED_FEATURES, True
+                return ASSUMED_FEATURES
             from transformer.exemplars.arrays import open_array
 
             axes = ("classes", "exemplars", "features")
             if isinstance(exemplars, TokenConfig):
                 axes = ("tokens", "features")
-            return open_array(exemplars.path, exemplars.key, axes).shape[-1], False
+            return open_array(exemplars.path, exemplars.key, axes).shape[-1]
     from transformer.exemplars.images import SIDE
 
-    return SIDE**2, False
+    return SIDE**2
+
+
+def _still_needed(config: RunConfig) -> list[str]:
+    """Flags without which the run cannot start."""
+    needed = []
+    if getattr(config.data.exemplars, "path", None) == "":
+        needed.append("--data.exemplars.path")
+    if config.start.given and not config.start.path:
+        needed.append("--start.path")
+    return needed
 
 
 def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:

@@ -27,10 +27,11 @@ def row_of(path: Path) -> dict[str, Any]:
     row["run"] = path.name
     try:
         run = load_run(path)
-    except UserError as error:
+        row |= run.standing() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
+        metrics = run.metrics()
+    except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
-    row |= run.standing() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
-    if metrics := run.metrics():
+    if metrics:
         last = metrics[-1]
         row["step"] = last["step"]
         row |= {name: last.get(f"{name}/in_context_accuracy") for name in ("icl", "flip", "ciwl")}

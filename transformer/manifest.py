@@ -42,7 +42,7 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
         found = manifest["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{folder} is not a run folder: it has no {NAME}") from error
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged or not a run's ({type(error).__name__}: {error}); "
             "start the run anew"

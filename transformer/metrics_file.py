@@ -1,4 +1,4 @@
-"""A run's metrics: lines of JSON, appended as they come, sound up to the first cut or spoilt one.
+"""A run's metrics: lines of JSON, appended as they come; the last may be cut short by a crash.
 
 A line is a flat object: `step`, `sequences`, `batch_loss` (mean since the line before) and
 `<evaluator>/<metric>`; a number that is undefined is null.  `pandas.read_json(path, lines=True)`
@@ -35,8 +35,18 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The lines so far; one that was cut short by a crash, and what follows it, is left out."""
-    return [row for row, _ in _complete_lines(path)]
+    """The lines so far, but for a last one that was cut short by a crash.
+
+    If one is damaged before the last, raises `UserError`.
+    """
+    lines = list(_complete_lines(path))
+    if path.exists():
+        rest = path.read_bytes()[sum(len(text) for _, text in lines) :]
+        if b"\n" in rest[:-1]:
+            raise UserError(
+                f"line {len(lines) + 1} of {path} is damaged, and it is not the last; restore it"
+            )
+    return [row for row, _ in lines]
 
 
 def cut_metrics(path: Path, step: int, every: int) -> None:

@@ -215,4 +215,7 @@ def load_run(path: Path | str) -> RunFolder:
 
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
-    return RunFolder(Path(path), *read_manifest(Path(path)))
+    path = Path(path)
+    if (path / ENSEMBLE).exists():
+        raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
+    return RunFolder(path, *read_manifest(path))

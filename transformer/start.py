@@ -34,8 +34,9 @@ def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:
     """
     path = Path(start.path)
     if not start.path or not path.exists():
+        what = f"start.path {path} does not exist" if start.path else "start.path is missing"
         raise UsageError(
-            f"start.path {start.path!r} does not exist; give a run's folder"
+            f"{what}; give a run's folder"
             + (f" (of run {start.run_id})" if start.run_id else "")
             + ", or a .safetensors file of parameters"
         )
@@ -48,6 +49,10 @@ def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:
         found = hashlib.sha256(content).hexdigest()[:12]
     else:
         run = load_run(path)
+        if start.step not in run.steps():
+            raise UsageError(
+                f"start.step={start.step}: {path} has no such checkpoint; it has {run.steps()}"
+            )
         tensors, found = run.checkpoint(start.step).tensors, run.config.run_id()
     if start.run_id not in ("", found):
         raise UsageError(

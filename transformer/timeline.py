@@ -1,11 +1,13 @@
 """When ICL emerges, peaks and gives way in a training run."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from coopetition.compare.curves import Curves
 from coopetition.events import crossing_time
+
+TIMES = ("emergence", "flip_peak_at", "fade", "ciwl_75", "icl_peak_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ class Timeline:
     icl_peak_at: float
     icl_final: float
     flip_final: float
+
+    def describe(self) -> dict[str, str]:
+        """Each field as text, with its unit."""
+        texts = {}
+        for name, value in asdict(self).items():
+            if value is None:
+                texts[name] = "not in this run"
+            elif name in TIMES:
+                texts[name] = f"{value:,.0f} sequences"
+            else:
+                texts[name] = f"{value:.3f}"
+        return texts
 
 
 RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)

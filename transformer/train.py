@@ -27,6 +27,14 @@ from transformer.start import check_start, read_start
 from transformer.trainer import Trainer, shapes_of, source_of
 
 
+class Diverged(UserError):
+    """Some runs' losses became non-finite; `runs` are all that were trained together."""
+
+    def __init__(self, message: str, runs: list[RunFolder]) -> None:
+        super().__init__(message)
+        self.runs = runs
+
+
 def train(config: RunConfig, out: Path, machine: Machine | None = None) -> RunFolder:
     """Train a new run into the folder `out`.
 
@@ -201,11 +209,12 @@ def _continue(
         if len(given_up) == len(runs):
             raise UserError(f"{runs[0].path}: {given_up[0]}; start anew")
         going_on = [run for number, run in enumerate(runs) if number not in given_up]
+        trainer = Trainer(runs, exemplars or _load_each([run.config for run in runs]))
+        trainer.failures |= given_up
+        _begin(trainer)
         for run in going_on:
             run.set_status("running", "")
         try:
-            trainer = Trainer(runs, exemplars or _load_each([run.config for run in runs]))
-            trainer.failures |= given_up
             _train_loop(trainer, stop)
         except BaseException as error:
             for run in going_on:
@@ -213,13 +222,12 @@ def _continue(
             raise
         _record_end(trainer)
     if trainer.failures:
-        raise UserError(_failed(trainer))
+        raise Diverged(_failed(trainer), runs)
     return runs
 
 
-def _train_loop(trainer: Trainer, stop: list[int]) -> None:
-    """Train until the last step, a stop signal, or until no run is left."""
-    config = trainer.runs[0].config  # its schedule is all runs'
+def _begin(trainer: Trainer) -> None:
+    """Put the trainer where its runs start or go on, and their files too."""
     restored = _restore_newest(trainer)
     if not restored:
         trainer.begin()
@@ -228,6 +236,11 @@ def _train_loop(trainer: Trainer, stop: list[int]) -> None:
         done = trainer.step if restored else -1
         cut_metrics(run.metrics_path, done, run.config.evaluation.every)
         run.record_length()
+
+
+def _train_loop(trainer: Trainer, stop: list[int]) -> None:
+    """Train until the last step, a stop signal, or until no run is left."""
+    config = trainer.runs[0].config  # its schedule is all runs'
     with (
         ExitStack() as files,
         ProgressReport("train", config.n_steps, "steps", done=trainer.step) as progress,

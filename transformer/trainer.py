@@ -172,9 +172,10 @@ class Trainer:
         write_npz(self.runs[number].path / "sequences" / f"step_{self.step:09d}.npz", **arrays)
 
     def _give_up(self, number: int, why: str) -> None:
-        rate = self.runs[number].config.optim.learning_rate
+        run = self.runs[number]
+        kept = f" (checkpoints up to step {run.steps()[-1]} are kept)" if run.steps() else ""
         self.failures[number] = (
-            f"{why}; the checkpoints before are kept: lower learning_rate={rate}"
+            f"{why}{kept}; lower learning_rate={run.config.optim.learning_rate} in a new folder"
         )
 
     def _give_up_diverged(self) -> None:

@@ -101,11 +101,15 @@ def _read_run(folder: Path) -> dict[str, Array]:
             "version that wrote it"
         )
     rows = []
-    for line in path.read_text(errors="replace").splitlines():
+    lines = path.read_text(errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # a line that a crash cut short is the last
+        except json.JSONDecodeError as error:
+            if number < len(lines):  # a line that a crash cut short is the last
+                raise UsageError(
+                    f"line {number} of {path} is damaged, and it is not the last; restore it"
+                ) from error
     if not rows:
         raise UsageError(f"{path} is empty; train the run first")
     try:

@@ -1,6 +1,7 @@
 """The run store: what a run keeps, how it is read, listed and handed on."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from transformer.listing import list_runs
 from transformer.metrics_file import read_metrics
 from transformer.runs import create_run, load_run
 from transformer.tensorboard import write_tensorboard
-from transformer.train import train, train_together
+from transformer.train import resume, train, train_together
 
 HERE = Machine("cpu", 1, "eager")
 
@@ -191,12 +192,48 @@ def test_damaged_ensembles_are_named(store, tmp_path):
         load_runs(tmp_path)
 
 
-def test_lines_after_a_spoilt_one_do_not_count(tmp_path):
-    good = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'
-    for spoilt in (b'{"step": 1', b"[]\n", b'{"step": "1", "sequences": 0}\n', b"\xff\n"):
-        path = tmp_path / "metrics.jsonl"
-        path.write_bytes(good + spoilt + good)
+GOOD = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'
+
+
+@pytest.mark.parametrize(
+    "spoilt", [b'{"step": 1', b"[]", b'{"step": "1", "sequences": 0}', b"\xff"]
+)
+def test_a_spoilt_last_line_does_not_count_and_one_before_it_is_named(tmp_path, spoilt):
+    path = tmp_path / "metrics.jsonl"
+    for end in (b"", b"\n"):
+        path.write_bytes(GOOD + spoilt + end)
         assert len(read_metrics(path)) == 1
+    path.write_bytes(GOOD + spoilt + b"\n" + GOOD)
+    with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl is damaged"):
+        read_metrics(path)
+
+
+def test_a_damaged_run_is_listed_with_what_is_wrong(store, tmp_path):
+    shutil.copytree(store / "single", tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b"spoilt\n", *lines[3:]]))
+    (row,) = list_runs(tmp_path)
+    assert row["status"] == "unreadable"
+    assert "line 3" in row["message"]
+    with pytest.raises(UserError, match="line 3"):
+        load_run(tmp_path / "run").curves()
+
+
+def test_an_ensemble_is_not_taken_for_a_run(store):
+    with pytest.raises(UsageError, match="trained together; name the folder of one"):
+        load_run(store / "pair")
+
+
+def test_a_resume_that_is_refused_leaves_a_run_as_it_was(store, tmp_path):
+    shutil.copytree(store / "single", tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    for step in run.steps():
+        run.checkpoint_path(step).write_bytes(b"spoilt")
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="damaged"):
+        resume(run.path, n_steps=60)
+    assert before == {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
 
 
 def test_damage_is_an_error_of_the_checkpoint(store, tmp_path, tiny):

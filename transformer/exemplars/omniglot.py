@@ -41,8 +41,9 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
     """
     path = Path(config.path)
     if not config.path or not path.exists():
+        what = f"Omniglot path {path} does not exist" if config.path else "no path to Omniglot"
         raise UsageError(
-            f"Omniglot path {config.path!r} does not exist; give an omniglot.npz or the folder "
+            f"{what}; give an omniglot.npz or the folder "
             "that holds images_background and images_evaluation (--data.exemplars.path of "
             "train, --data-path of resume, --data.path of embed)"
         )
@@ -66,7 +67,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
             packed = np.atleast_1d(archive["images"])[:n_characters]
     except NOT_AN_ARCHIVE as error:
         raise UsageError(
-            f"{path} is not an Omniglot archive ({error}); expected an .npz with the array 'images'"
+            f"{path} is not an Omniglot archive; expected an .npz with the array 'images'"
         ) from error
     n_bytes = -(-RAW_SIDE * RAW_SIDE // 8)
     expected = (n_characters, N_DRAWINGS, n_bytes)

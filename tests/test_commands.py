@@ -202,7 +202,7 @@ def test_a_run_is_trained_shown_evaluated_and_exported(run, tmp_path):
         (["--preset"], "preset None"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
         (["--preset", "smoke", "--init-seed", str(10**30)], "three different"),
-        (["--preset", "omniglot"], "Omniglot path ''"),
+        (["--preset", "omniglot"], "Omniglot path is missing"),
         (["--preset", "omniglot", "--data.exemplars.path", "nowhere"], "'nowhere'"),
     ],
 )
@@ -281,3 +281,15 @@ def test_a_dry_run_says_what_a_run_takes_and_starts_nothing(tmp_path):
     report = json.loads(call("transformer", "train", *flags, "--json"))
     assert {"steps", "parameters", "memory_mib", "predicted_time"} <= set(report)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_ensemble_tells_of_all_its_runs_when_one_diverges(tmp_path):
+    flags = ["--preset", "smoke", "--out", tmp_path / "runs", "--threads", 1, "--n-steps", 50]
+    flags += ["--vary", "optim.learning-rate", "1e-3", "1e9"]
+    command = [sys.executable, "-m", "transformer", "train", *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 1
+    assert "1e-3" in done.stdout
+    assert "finished" in done.stdout
+    assert "diverged" in done.stdout
+    assert "the loss of step 2 is not finite" in done.stderr.splitlines()[-1]

@@ -227,9 +227,10 @@ def _print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
         else:
-            damaged = [sentence.partition(":")[0] for sentence in status.pop("damaged")]
-            shown = status | ({"damaged": ", ".join(damaged)} if damaged else {})
-            _print_table(shown | (events.describe() if events else {}), as_json=False)
+            if damaged := status.pop("damaged"):
+                more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+                status["damaged"] = damaged[0] + more
+            _print_table(status | (events.describe() if events else {}), as_json=False)
 
 
 def _print_table(table: dict[str, Any], *, as_json: bool) -> None:

@@ -26,11 +26,12 @@ from transformer.learner import Learner
 from transformer.measure import CHUNK, evaluate
 from transformer.sequences import Sequences
 from transformer.start import read_start
-from transformer.train import check_encoder
+from transformer.train import check_encoder, check_sizes
 from transformer.trainer import new_learner, source_of
 
 ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
 TIMED_S = 2.0
+LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
 
 
 def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
@@ -43,8 +44,9 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     each = list(configs.values())
     config = each[0]
     d_features = feature_count(config.data.exemplars)
-    check_encoder(config, d_features)
+    check_sizes({feature_count(own.data.exemplars) for own in each})
     for own in each:
+        check_encoder(own, d_features)
         if own.start.path:
             read_start(own.start)  # or say why not
     learner = new_learner(each, d_features, machine)
@@ -73,7 +75,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "memory_mib": round((learner_bytes(learner) + exemplar_bytes(each, d_features)) / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
-        "predicted_time": str(timedelta(seconds=round(seconds))),
+        "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),
         "execution": machine.execution,
         "device": machine.device,
         "threads": machine.threads,
@@ -123,7 +125,10 @@ def _still_needed(config: RunConfig) -> list[str]:
 
 
 def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
-    """What the sets of exemplars take: a byte a pixel, half precision for all else."""
+    """What the sets of exemplars take: a byte a pixel, half precision for all else.
+
+    A file of features that are bytes takes half of what it is counted as.
+    """
     sets = {source_of(config): config.data.exemplars for config in configs}
     half = (GaussianConfig, FeatureConfig, TokenConfig)
     return sum(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
+from coopetition.compare.metric_lines import Row, read_metrics
 from coopetition.errors import UsageError, UserError
 from coopetition.files import write_json
 from transformer.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
@@ -26,7 +27,6 @@ from transformer.config import RunConfig, to_dict
 from transformer.devices import Machine
 from transformer.evaluation_sets import load_evaluators
 from transformer.manifest import NAME, make_manifest, read_manifest
-from transformer.metrics_file import Row, read_metrics
 from transformer.sequences import Sequences
 
 ENSEMBLE = "ensemble.json"  # in a folder of runs that are trained together: their names
@@ -78,7 +78,7 @@ class RunFolder:
             write_json(path, manifest | {"config": to_dict(self.config)})
 
     def metrics(self) -> list[Row]:
-        """Metric lines so far, see `transformer.metrics_file`."""
+        """Metric lines so far, see `coopetition.compare.metric_lines`."""
         return read_metrics(self.metrics_path)
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:

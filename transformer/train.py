@@ -8,14 +8,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from coopetition.compare.metric_lines import Row
 from coopetition.errors import UsageError, UserError
+from coopetition.files import write_bytes
 from coopetition.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.devices import Machine
 from transformer.ensemble import check_together, create_ensemble, load_runs
 from transformer.exemplars import Exemplars, load_exemplars
 from transformer.measure import means
-from transformer.metrics_file import MetricsFile, Row, cut_metrics
+from transformer.metrics_file import MetricsFile, metrics_until
 from transformer.runs import (
     RunFolder,
     check_new_folder,
@@ -81,8 +83,9 @@ def resume(
     """
     place = {"device": device, "threads": threads, "execution": execution}
     runs = [moved(run, data_path=data_path, **place) for run in load_runs(path)]
-    if n_steps is not None:
-        runs = [run.with_length(n_steps) for run in runs]
+    if n_steps is None:  # one may have gone further alone
+        n_steps = max(run.config.n_steps for run in runs)
+    runs = [run.with_length(n_steps) for run in runs]
     check_together({run.path.name: run.config for run in runs})
     return _continue(runs)
 
@@ -159,12 +162,7 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
             check_start(found.start, start[1], shapes_of(found, own))
         exemplars[source_of(found)] = own
         ready.append(found)
-    sizes = {exemplars[source_of(config)].d_features for config in ready}
-    if len(sizes) > 1:
-        raise UsageError(
-            f"the exemplars have {sorted(sizes)} features, but runs that are trained together have "
-            "as many; train them apart"
-        )
+    check_sizes({exemplars[source_of(config)].d_features for config in ready})
     return ready, exemplars
 
 
@@ -172,6 +170,15 @@ def _load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
     """The exemplars of configs, each set once, by `source_of`."""
     sources = {source_of(config): config.data.exemplars for config in configs}
     return {source: load_exemplars(each) for source, each in sources.items()}
+
+
+def check_sizes(d_features: set[int]) -> None:
+    """Raise `UsageError` unless the exemplars of runs that are trained together are as long."""
+    if len(d_features) > 1:
+        raise UsageError(
+            f"the exemplars have {sorted(d_features)} features, but runs that are trained together "
+            "have as many; train them apart"
+        )
 
 
 def check_encoder(config: RunConfig, d_features: int) -> None:
@@ -211,10 +218,14 @@ def _continue(
         going_on = [run for number, run in enumerate(runs) if number not in given_up]
         trainer = Trainer(runs, exemplars or _load_each([run.config for run in runs]))
         trainer.failures |= given_up
-        _begin(trainer)
+        metrics = _begin(trainer)
         for run in going_on:
             run.set_status("running", "")
         try:
+            for path, content in metrics.items():
+                write_bytes(path, content)
+            for run in runs:
+                run.record_length()
             _train_loop(trainer, stop)
         except BaseException as error:
             for run in going_on:
@@ -226,16 +237,15 @@ def _continue(
     return runs
 
 
-def _begin(trainer: Trainer) -> None:
-    """Put the trainer where its runs start or go on, and their files too."""
+def _begin(trainer: Trainer) -> dict[Path, bytes]:
+    """Put the trainer where its runs start or go on; their metrics until then, by file."""
     restored = _restore_newest(trainer)
     if not restored:
         trainer.begin()
-    for number in trainer.live:
-        run = trainer.runs[number]
-        done = trainer.step if restored else -1
-        cut_metrics(run.metrics_path, done, run.config.evaluation.every)
-        run.record_length()
+    done = trainer.step if restored else -1
+    paths = [trainer.runs[number].metrics_path for number in trainer.live]
+    every = trainer.runs[0].config.evaluation.every
+    return {path: metrics_until(path, done, every) for path in paths}
 
 
 def _train_loop(trainer: Trainer, stop: list[int]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coopetition.compare.metric_lines import Row
 from coopetition.errors import UserError
 from coopetition.files import write_npz
 from transformer.checkpoint import Checkpoint, write_checkpoint
@@ -12,7 +13,6 @@ from transformer.devices import Machine
 from transformer.exemplars import Exemplars
 from transformer.learner import Learner, Member
 from transformer.measure import evaluate, means
-from transformer.metrics_file import Row
 from transformer.model import Shapes, parameter_shapes, running_shapes
 from transformer.optimisers import step_numbers
 from transformer.runs import RunFolder
@@ -35,7 +35,9 @@ class Trainer:
 
     def __init__(self, runs: list[RunFolder], exemplars: dict[str, Exemplars]) -> None:
         self.runs = runs
-        self.device = runs[0].machine.use()
+        d_features = exemplars[source_of(runs[0].config)].d_features
+        self.learner = new_learner([run.config for run in runs], d_features, runs[0].machine)
+        self.device = self.learner.device
         self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
         of_source = {source: each.fingerprint() for source, each in exemplars.items()}
         self.fingerprints = [of_source[source_of(run.config)] for run in runs]
@@ -43,11 +45,6 @@ class Trainer:
             {name: sequences.to(self.device) for name, sequences in run.evaluators().items()}
             for run in runs
         ]
-        self.learner = new_learner(
-            [run.config for run in runs],
-            self.exemplars[source_of(runs[0].config)].d_features,
-            runs[0].machine,
-        )
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.compare.metric_lines import read_metrics
 from coopetition.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -100,16 +101,7 @@ def _read_run(folder: Path) -> dict[str, Array]:
             f"{folder} has run format {found!r}; this version reads format {RUN_FORMAT}: use the "
             "version that wrote it"
         )
-    rows = []
-    lines = path.read_text(errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):  # a line that a crash cut short is the last
-                raise UsageError(
-                    f"line {number} of {path} is damaged, and it is not the last; restore it"
-                ) from error
+    rows = read_metrics(path)
     if not rows:
         raise UsageError(f"{path} is empty; train the run first")
     try:

@@ -655,5 +655,5 @@ def test_what_cannot_be_embedded_is_refused(tmp_path):
         embed_command(["--drawings", "cats"])
     with pytest.raises(UsageError, match=r"is no \.npy file"):
         embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.txt")])
-    with pytest.raises(UsageError, match="Omniglot path '' does not exist"):
+    with pytest.raises(UsageError, match="Omniglot path is missing"):
         embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.npy")])

@@ -444,6 +444,14 @@ def lose_a_tenth(learner, result):
     result[0]["W_E"].mul_(0.9)
 
 
+def lose_a_small_gradient(learner, result):
+    result[0]["blocks.0.ln_b"].mul_(0.9)
+
+
+def lose_a_tenth_of_one_run(learner, result):
+    result[0]["W_E"][1].mul_(0.9)
+
+
 def lose_numbers(learner, result):
     result[0]["W_E"][..., 0] = torch.nan
 
@@ -464,6 +472,8 @@ def count_twice(learner, result):
     ("function", "fault", "name"),
     [
         ("_gradients", lose_a_tenth, "W_E"),
+        ("_gradients", lose_a_small_gradient, "blocks.0.ln_b"),
+        ("_gradients", lose_a_tenth_of_one_run, "W_E"),
         ("_gradients", lose_numbers, "W_E"),
         ("_update", shift_a_parameter, "W_E"),
         ("_update", forget_a_moment, "optimiser.square.W_E"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from coopetition.compare.metric_lines import read_metrics
 from coopetition.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.checkpoint import DamagedCheckpoint
@@ -16,7 +17,6 @@ from transformer.devices import Machine
 from transformer.ensemble import check_together, load_runs, vary
 from transformer.evaluators import EVALUATORS, draw_evaluators
 from transformer.listing import list_runs
-from transformer.metrics_file import read_metrics
 from transformer.runs import create_run, load_run
 from transformer.tensorboard import write_tensorboard
 from transformer.train import resume, train, train_together
@@ -206,6 +206,17 @@ def test_a_spoilt_last_line_does_not_count_and_one_before_it_is_named(tmp_path, 
     path.write_bytes(GOOD + spoilt + b"\n" + GOOD)
     with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl is damaged"):
         read_metrics(path)
+
+
+def test_an_ensemble_whose_resume_is_refused_stays_as_it_was(store, tmp_path):
+    """One run's metrics are damaged: the other's are not touched either."""
+    shutil.copytree(store / "pair", tmp_path / "pair")
+    path = tmp_path / "pair" / "init_seed=6" / "metrics.jsonl"
+    path.write_bytes(b"spoilt\n" + path.read_bytes())
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="lacks step 0"):
+        resume(tmp_path / "pair", n_steps=60)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
 
 def test_a_damaged_run_is_listed_with_what_is_wrong(store, tmp_path):

@@ -41,9 +41,9 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
     """
     path = Path(config.path)
     if not config.path or not path.exists():
-        what = f"Omniglot path {path} does not exist" if config.path else "no path to Omniglot"
+        given = f"{config.path!r} does not exist" if config.path else "is missing"
         raise UsageError(
-            f"{what}; give an omniglot.npz or the folder "
+            f"the Omniglot path {given}; give an omniglot.npz or the folder "
             "that holds images_background and images_evaluation (--data.exemplars.path of "
             "train, --data-path of resume, --data.path of embed)"
         )

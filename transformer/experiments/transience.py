@@ -4,7 +4,7 @@ Scale *paper*: 12 layers with MLPs, 8 pairs in context, 1,600 Omniglot character
 trained ResNet, warm-up and inverse square root to 3e-4, 50 million steps.  Values that the paper
 does not state are this project's choice and marked so.  Scale *cpu*: 28 x 28 pixels through a
 linear map, 2 layers unless the preset says otherwise, a constant rate of 3e-4, 100,000 steps, and
-12,800 classes: with 1,600 such a model learns CIWL at once and no ICL.
+12,800 classes: with 1,600, four layers learn CIWL at once and no ICL.
 At both, no drawing stands twice in a sequence (Chan et al. draw the two extra items apart), where
 there are enough of a class and it is not the sampler of the other paper.
 """

@@ -402,17 +402,21 @@ TWO = DIFFERENT[1:3]  # with penalties, clipping and frozen parts
 HAS_COMPILER = can_compile(torch.device("cpu"))
 
 
-def compiled(test):
-    """Mark a test that compiles; torch warns of its own code while it does."""
+def traced(test):
+    """Mark a test that lets torch trace a step; torch warns of its own code while it does."""
     for mark in (
         pytest.mark.slow,
         pytest.mark.timeout(600),
         pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated"),
         pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-        pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler to compile with"),
     ):
         test = mark(test)
     return test
+
+
+def compiled(test):
+    """Mark a test that compiles too."""
+    return pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")(traced(test))
 
 
 def check_execution(model, precision, tolerance, n_steps, **how):
@@ -543,8 +547,7 @@ def test_a_step_that_cannot_be_compiled_is_one_line(monkeypatch):
         train(learner, TWO, [1])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@traced
 def test_one_process_can_compile_for_any_number_of_learners(monkeypatch):
     """Traced alone, without the C++ compiler."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

@@ -15,10 +15,11 @@ interventions  what CIWL does to ICL, as numbers
 compare      loss curves of real runs, and the model fitted to them
 """
 
-from coopetition.draws import Draw, random_draw, read_draw
-from coopetition.dynamics import solve
-from coopetition.model import Cost, Mechanism, Model, two_strategies
-from coopetition.trajectory import Events, Status, Trajectory
+from coopetition.model.declaration import Cost, Mechanism, Model
+from coopetition.model.draws import Draw, random_draw, read_draw
+from coopetition.model.presets import two_strategies
+from coopetition.solve.dynamics import solve
+from coopetition.solve.trajectory import Events, Status, Trajectory
 
 __all__ = [
     "Cost",

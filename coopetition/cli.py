@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from coopetition.commands import parse, print_json, run_command
-from coopetition.draws import random_draw, read_draw
-from coopetition.dynamics import Method, solve
-from coopetition.errors import UsageError
-from coopetition.files import check_file
-from coopetition.model import Model, named_dims, named_model
+from coopetition.model.declaration import Model
+from coopetition.model.draws import random_draw, read_draw
+from coopetition.model.presets import named_dims, named_model
 from coopetition.plot import check_picture, save_axes
+from coopetition.solve.dynamics import Method, solve
+from coopetition.tools.command_line import parse, print_json, run_command
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def derive_command(arguments: list[str]) -> None:
     """Derive a model's theory symbolically and prove it (half a minute)."""
     flags = parse(DeriveFlags, arguments, prog="coopetition derive")
     model = named_model(flags.model)
-    from coopetition.derivation import Derivation
+    from coopetition.theory.document import Derivation
 
     derivation = Derivation(flags.model, model)
     print(derivation.markdown() if flags.latex else derivation.text(), end="")
@@ -161,9 +162,9 @@ def phases_command(arguments: list[str]) -> None:
     check_picture(flags.plot)
     check_file(flags.out)
     model = named_model(flags.model)
-    from coopetition.parameters import Axis
-    from coopetition.phases import grid_of, phase_diagram
     from coopetition.plot import plot_phases
+    from coopetition.studies.axes import Axis
+    from coopetition.studies.phases import grid_of, phase_diagram
 
     for name in ("draws", "cells"):
         if getattr(flags, name) < 1:
@@ -217,7 +218,7 @@ def fit_command(arguments: list[str]) -> None:
     flags = parse(FitFlags, arguments, prog="coopetition fit")
     from coopetition.compare.curves import read_curves
     from coopetition.compare.estimate import fit
-    from coopetition.compare.observe import OBSERVED
+    from coopetition.compare.observation import OBSERVED
     from coopetition.plot import plot_fit
 
     if not math.isfinite(flags.from_):

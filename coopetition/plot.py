@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.errors import UsageError
-from coopetition.fates import Fate
-from coopetition.files import write_bytes
-from coopetition.model import CIWL, ICL
+from coopetition.model.presets import CIWL, ICL
+from coopetition.theory.fates import Fate
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from coopetition.compare.curves import Curves
     from coopetition.compare.estimate import Fit
-    from coopetition.phases import PhaseDiagram
-    from coopetition.trajectory import Trajectory
+    from coopetition.solve.trajectory import Trajectory
+    from coopetition.studies.phases import PhaseDiagram
 
 # Okabe-Ito, safe for colour-blind readers; the same strategy has the same colour everywhere
 COLOURS = {

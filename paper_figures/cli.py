@@ -8,8 +8,8 @@ from typing import Literal
 
 import tyro
 
-from coopetition.commands import parse, run_command
-from coopetition.errors import UsageError
+from coopetition.tools.command_line import parse, run_command
+from coopetition.tools.errors import UsageError
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.result import FigureResult
 from paper_figures.sources import kept_runs, trained_run

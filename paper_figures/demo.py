@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from coopetition.compare.estimate import Fit
-from coopetition.files import write_text
+from coopetition.tools.files import write_text
 from paper_figures.coopetition.figure_5 import draw_run, fit_run
 from paper_figures.published import solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
-from transformer.presets import PRESETS
-from transformer.timeline import Timeline
+from transformer.experiments.presets import PRESETS
+from transformer.measures.timeline import Timeline
 
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
 

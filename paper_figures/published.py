@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from coopetition import Draw, Trajectory, solve, two_strategies
-from coopetition.draws import canonical_draw
-from coopetition.ensemble import Ensemble
-from coopetition.model import PUBLISHED_DIMS
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import PUBLISHED_DIMS
+from coopetition.solve.ensemble import Ensemble
 from paper_figures.sources import DATA
 
 SEEDS = range(12)

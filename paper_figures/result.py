@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from coopetition.files import write_bytes, write_json, write_text
 from coopetition.plot import figure_bytes
+from coopetition.tools.files import write_bytes, write_json, write_text
 
 VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")
 

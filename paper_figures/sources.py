@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.errors import UsageError
+from coopetition.tools.errors import UsageError
 from transformer.config import OmniglotConfig, RunConfig
-from transformer.devices import Machine
-from transformer.export import export
-from transformer.presets import PRESETS
-from transformer.timeline import Timeline, timeline
-from transformer.train import train_or_resume
+from transformer.experiments.presets import PRESETS
+from transformer.measures.timeline import Timeline, timeline
+from transformer.runs.export import export
+from transformer.runs.machine import Machine
+from transformer.training.loop import train_or_resume
 
 DATA = files("paper_figures") / "data"
 

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from coopetition.draws import random_draw
-from coopetition.files import write_npz
-from coopetition.phases import PhaseDiagram
-from coopetition.progress import ProgressReport
+from coopetition.model.draws import random_draw
+from coopetition.studies.phases import PhaseDiagram
+from coopetition.tools.files import write_npz
+from coopetition.tools.progress import ProgressReport
 from paper_figures.published import SEEDS, published_draw
 from tests.conftest import REFERENCE
 
@@ -268,8 +268,8 @@ print(seconds)
 def test_progress_is_timed_from_the_first_step_on(monkeypatch, capsys):
     """That of a program which compiles for a minute, then does a step a second."""
     clock = iter([0.0, 60.0, *[61.0] * 9])
-    monkeypatch.setattr("coopetition.progress.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("coopetition.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("coopetition.tools.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("coopetition.tools.progress.LINE_EVERY_S", 0.0)
     with ProgressReport("train", 101, "steps") as progress:
         progress.advance()
         progress.advance()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
 
-from coopetition.commands import parse, print_json, run_command
-from coopetition.errors import UsageError
+from coopetition.tools.command_line import parse, print_json, run_command
+from coopetition.tools.errors import UsageError
 from transformer.config import (
     ExemplarConfig,
     FeatureConfig,
@@ -22,11 +22,11 @@ from transformer.config import (
     TokenConfig,
 )
 from transformer.experiments.preset import Scale
-from transformer.presets import PRESETS
-from transformer.timeline import timeline
+from transformer.experiments.presets import PRESETS
+from transformer.measures.timeline import timeline
 
 if TYPE_CHECKING:
-    from transformer.runs import RunFolder
+    from transformer.runs.folder import RunFolder
 
 PROG = "python -m transformer"
 
@@ -82,20 +82,20 @@ def train_command(arguments: list[str]) -> None:
         if field.replace("-", "_") in axes:
             raise UsageError(f"--vary {field} comes twice; give all its values at once")
         axes[field.replace("-", "_")] = values
-    from transformer.devices import Machine
-    from transformer.ensemble import check_together, vary
+    from transformer.runs.ensemble import check_together, vary
+    from transformer.runs.machine import Machine
 
     machine = Machine.choose(
         flags.device, flags.threads, flags.execution, n_steps=flags.config.n_steps
     )
     configs = vary(flags.config, axes) if axes else {"": flags.config}
     if flags.dry_run:
-        from transformer.forecast import forecast
+        from transformer.training.forecast import forecast
 
         check_together(configs)
         _print_table(forecast(configs, machine), as_json=flags.json)
         return
-    from transformer.train import train, train_together
+    from transformer.training.loop import train, train_together
 
     if axes:
         _print_ends(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
@@ -186,7 +186,7 @@ class ResumeFlags(MovedRunFlags):
 def resume_command(arguments: list[str]) -> None:
     """Go on with a stopped run, bit for bit as if it had not stopped, or train a run further."""
     flags = parse(ResumeFlags, arguments, prog=f"{PROG} resume")
-    from transformer.train import resume
+    from transformer.training.loop import resume
 
     _print_ends(
         lambda: resume(flags.run, n_steps=flags.n_steps, **flags.place()), as_json=flags.json
@@ -196,14 +196,14 @@ def resume_command(arguments: list[str]) -> None:
 def show_command(arguments: list[str]) -> None:
     """Show how a run, or each of an ensemble, stands."""
     flags = parse(RunFlags, arguments, prog=f"{PROG} show")
-    from transformer.ensemble import load_runs
+    from transformer.runs.ensemble import load_runs
 
     _print_standing(load_runs(flags.run), as_json=flags.json)
 
 
 def _print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
     """Train, and print how the runs ended, those that diverged too."""
-    from transformer.train import Diverged
+    from transformer.training.loop import Diverged
 
     try:
         runs = train()
@@ -215,7 +215,7 @@ def _print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> Non
 
 def _print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
     """How runs stand, with the timeline of each; several as a table."""
-    from transformer.listing import row_of
+    from transformer.runs.table import row_of
 
     if len(runs) > 1 and not as_json:
         _print_rows([row_of(run.path) for run in runs], as_json=False)
@@ -255,7 +255,7 @@ class ListFlags:
 def list_command(arguments: list[str]) -> None:
     """List the runs in a folder: id, status, steps, where ICL and CIWL stand."""
     flags = parse(ListFlags, arguments, prog=f"{PROG} ls")
-    from transformer.listing import list_runs
+    from transformer.runs.table import list_runs
 
     rows = list_runs(flags.folder)
     if rows or flags.json:
@@ -298,8 +298,8 @@ class ExportFlags:
 def export_command(arguments: list[str]) -> None:
     """Write a run's curves to a small CSV file."""
     flags = parse(ExportFlags, arguments, prog=f"{PROG} export")
-    from transformer.export import export
-    from transformer.runs import load_run
+    from transformer.runs.export import export
+    from transformer.runs.folder import load_run
 
     export(load_run(flags.run), flags.out)
     print(f"wrote {flags.out} and {flags.out.with_suffix('.json')}")
@@ -318,8 +318,8 @@ class TensorBoardFlags:
 def tensorboard_command(arguments: list[str]) -> None:
     """Write a run's curves as TensorBoard events."""
     flags = parse(TensorBoardFlags, arguments, prog=f"{PROG} tensorboard")
-    from transformer.runs import load_run
-    from transformer.tensorboard import write_tensorboard
+    from transformer.runs.folder import load_run
+    from transformer.runs.tensorboard import write_tensorboard
 
     write_tensorboard(load_run(flags.run), flags.out)
     print(f"wrote {flags.out}")
@@ -338,8 +338,8 @@ class EvaluateFlags(MovedRunFlags):
 def evaluate_command(arguments: list[str]) -> None:
     """Evaluate a checkpoint on the five evaluators."""
     flags = parse(EvaluateFlags, arguments, prog=f"{PROG} evaluate")
-    from transformer.runs import load_run
-    from transformer.train import evaluate_checkpoint, moved
+    from transformer.runs.folder import load_run
+    from transformer.training.loop import evaluate_checkpoint, moved
 
     run = moved(load_run(flags.run), **flags.place())
     step, table = evaluate_checkpoint(run, flags.step)
@@ -382,7 +382,7 @@ class BenchFlags:
 
 def embed_command(arguments: list[str]) -> None:
     """Embed drawings by a frozen ResNet-18: features for `--exemplars features`."""
-    from transformer.exemplars.embed import embed_command as embed
+    from transformer.data.exemplars.embed import embed_command as embed
 
     embed(arguments)
 
@@ -390,7 +390,7 @@ def embed_command(arguments: list[str]) -> None:
 def bench_command(arguments: list[str]) -> None:
     """Time the training step beside its floor."""
     flags = parse(BenchFlags, arguments, prog=f"{PROG} bench")
-    from transformer.bench import bench
+    from transformer.training.bench import bench
 
     settings = {field.name: getattr(flags, field.name) for field in fields(flags)}
     as_json = settings.pop("json")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.metric_lines import read_metrics
-from coopetition.errors import UsageError
+from coopetition.tools.errors import UsageError
+from coopetition.tools.metrics_file import read_metrics
 
 Array = NDArray[np.float64]
 METRICS = (

@@ -12,10 +12,10 @@ from scipy.stats import qmc
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.least_squares import Minima, minimise
-from coopetition.compare.observe import N_GRID, OBSERVED, SEARCH, ToyCurves
-from coopetition.errors import UsageError
-from coopetition.files import write_json
-from coopetition.progress import ProgressReport
+from coopetition.compare.observation import N_GRID, OBSERVED, SEARCH, ToyCurves
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import write_json
+from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
@@ -43,8 +43,8 @@ class CurveFit:
 class Fit:
     """The minimal model fitted to curves.
 
-    parameters : value by name, see `coopetition.compare.observe`; at_bound : those that ended at
-    a bound of their search, so that their value is not an estimate
+    parameters : value by name, see `coopetition.compare.observation`
+    at_bound : those that ended at a bound of their search, so that their value is no estimate
     starts : cost (mean squared residual in units of each curve's variance) of every refined start,
     best first: many equal ones say that the best is no accident
     converged : whether the best start did

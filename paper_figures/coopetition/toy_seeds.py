@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coopetition import Trajectory
-from coopetition.fates import fate
-from coopetition.model import COMPETITION, ICL
+from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot import COLOURS, LABELS
+from coopetition.theory.fates import fate
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, points
 

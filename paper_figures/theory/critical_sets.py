@@ -4,11 +4,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coopetition import Draw, solve, two_strategies
-from coopetition.critical_points import CriticalSet, Kind, critical_sets
-from coopetition.draws import canonical_draw
-from coopetition.model import COMPETITION, PUBLISHED_DIMS
-from coopetition.reduced import Reduced, project
-from coopetition.toleration import toleration
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
+from coopetition.model.problem import Reduced, project
+from coopetition.theory.critical_points import CriticalSet, Kind, critical_sets
+from coopetition.theory.toleration import toleration
 from paper_figures.published import published_draw
 from paper_figures.result import FigureResult, points
 

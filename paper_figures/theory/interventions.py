@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from coopetition.interventions import (
+from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
+from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.studies.interventions import (
     circuit,
     competition,
     cooperation,
@@ -15,8 +17,6 @@ from coopetition.interventions import (
     sharing,
     without_competition,
 )
-from coopetition.model import PUBLISHED_DIMS, two_strategies
-from coopetition.parameters import Axis, ensemble_at
 from paper_figures.published import published_ensemble
 from paper_figures.result import FigureResult, points
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coopetition import solve, two_strategies
-from coopetition.laws import norm_laws
+from coopetition.theory.laws import norm_laws
 from paper_figures.published import published_draw
 from paper_figures.result import FigureResult, points
 

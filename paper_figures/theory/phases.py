@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from coopetition.fates import Fate
-from coopetition.model import two_strategies
-from coopetition.parameters import Axis
-from coopetition.phases import PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.model.presets import two_strategies
 from coopetition.plot import plot_boundaries, plot_phases
+from coopetition.studies.axes import Axis
+from coopetition.studies.phases import PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.theory.fates import Fate
 from paper_figures.result import FigureResult
 
 TITLE = "phase diagrams over alpha, mu1 and the initial size of d"

@@ -5,14 +5,14 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
-from coopetition.progress import ProgressReport
-from coopetition.timescales import (
+from coopetition.theory.timescales import (
     after_collapse,
     collapse_time,
     escape_time,
     slow_times,
     state_at,
 )
+from coopetition.tools.progress import ProgressReport
 from paper_figures.result import FigureResult, points
 
 TITLE = "times predicted from the state after the collapse, against simulation"

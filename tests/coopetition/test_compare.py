@@ -8,9 +8,9 @@ import pytest
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.least_squares import minimise
-from coopetition.compare.observe import OBSERVED, SEARCH, ToyCurves, start
-from coopetition.dynamics import flow
-from coopetition.errors import UsageError
+from coopetition.compare.observation import OBSERVED, SEARCH, ToyCurves, start
+from coopetition.solve.dynamics import flow
+from coopetition.tools.errors import UsageError
 from tests.conftest import REFERENCE
 
 TRUTH = {

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from coopetition import Cost, Mechanism, Model, random_draw, solve, two_strategies
-from coopetition.critical_points import Kind, critical_sets, list_is_complete, theorem_holds
-from coopetition.draws import canonical_draw
-from coopetition.errors import UsageError
-from coopetition.fates import possible_fates
-from coopetition.model import named_model, no_competition
-from coopetition.reduced import Reduced, project
-from coopetition.stability import spectrum
-from coopetition.toleration import toleration
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import named_model, no_competition
+from coopetition.model.problem import Reduced, project
+from coopetition.theory.critical_points import Kind, critical_sets, list_is_complete, theorem_holds
+from coopetition.theory.fates import possible_fates
+from coopetition.theory.stability import spectrum
+from coopetition.theory.toleration import toleration
+from coopetition.tools.errors import UsageError
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 
@@ -121,7 +121,7 @@ def test_the_sign_of_the_hessian_is_what_perturbed_flows_do(name):
 
 
 def test_the_spectrum_is_that_of_the_full_hessian():
-    from coopetition import vectors
+    from coopetition.model import definition
 
     model = two_strategies(mu2=0.2).at_rates(c=2.0).clamped("b")
     draw = random_draw(4, SMALL)
@@ -130,7 +130,8 @@ def test_the_spectrum_is_that_of_the_full_hessian():
 
     def slope(flat: np.ndarray) -> np.ndarray:
         cuts = np.split(flat, np.cumsum([SMALL[f] for f in moving])[:-1])
-        found = vectors.gradient(model, draw, draw.initial | dict(zip(moving, cuts, strict=True)))
+        state = draw.initial | dict(zip(moving, cuts, strict=True))
+        found = definition.gradient(model, draw, state)
         return np.concatenate([found[f] for f in moving])
 
     start = np.concatenate([draw.initial[f] for f in moving])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from coopetition import random_draw, solve, two_strategies
-from coopetition.ensemble import descend_ensemble, random_ensemble, sample_steps
-from coopetition.errors import UsageError
-from coopetition.model import MODELS, named_dims, named_model
-from coopetition.reduced import project
+from coopetition.model.presets import MODELS, named_dims, named_model
+from coopetition.model.problem import project
+from coopetition.solve.ensemble import descend_ensemble, random_ensemble, sample_steps
+from coopetition.tools.errors import UsageError
 from paper_figures.published import published_ensemble
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from coopetition import Cost, Mechanism, Model, random_draw, solve, vectors
-from coopetition.errors import UsageError
-from coopetition.model import MODELS, named_dims, named_model, no_sharing, two_strategies
+from coopetition import Cost, Mechanism, Model, random_draw, solve
+from coopetition.model import definition
+from coopetition.model.presets import MODELS, named_dims, named_model, no_sharing, two_strategies
+from coopetition.tools.errors import UsageError
 
 AB = Mechanism("m", ("a", "b"), 0.0)
 
@@ -63,9 +64,9 @@ def test_clamped_factors_stay_and_others_move():
 def test_a_model_without_sharing_is_two_models():
     """Without competition, a mechanism's factors feel the other's error and nothing else of it."""
     draw = random_draw(0, dict.fromkeys("abcdfg", 3))
-    slope = vectors.gradient(no_sharing(alpha=0.0), draw, draw.initial)
+    slope = definition.gradient(no_sharing(alpha=0.0), draw, draw.initial)
     moved = dict(draw.initial) | {"d": 2 * draw.initial["d"]}
-    other = vectors.gradient(no_sharing(alpha=0.0), draw, moved)
+    other = definition.gradient(no_sharing(alpha=0.0), draw, moved)
     for name in "abc":  # the direction is the same, the size is scaled by L2 + mu2
         cosine = (
             slope[name] @ other[name] / np.linalg.norm(slope[name]) / np.linalg.norm(other[name])
@@ -77,5 +78,5 @@ def test_sum_and_mean_differ_by_the_number_of_entries():
     mean = Model(("a", "b"), (AB,))
     total = Model(("a", "b"), (AB,), convention="sum")
     draw = random_draw(0, {"a": 3, "b": 5})
-    a, b = (vectors.losses(model, draw, draw.initial)["m"] for model in (mean, total))
+    a, b = (definition.losses(model, draw, draw.initial)["m"] for model in (mean, total))
     assert b == pytest.approx(15 * a)

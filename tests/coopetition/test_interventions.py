@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from coopetition import two_strategies
-from coopetition.ensemble import random_ensemble
-from coopetition.errors import UsageError
-from coopetition.interventions import (
+from coopetition.model.presets import PUBLISHED_DIMS, no_competition
+from coopetition.solve.ensemble import random_ensemble
+from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.studies.interventions import (
     circuit,
     competition,
     cooperation,
@@ -20,8 +21,7 @@ from coopetition.interventions import (
     sharing,
     without_sharing,
 )
-from coopetition.model import PUBLISHED_DIMS, no_competition
-from coopetition.parameters import Axis, ensemble_at
+from coopetition.tools.errors import UsageError
 from paper_figures.published import published_ensemble
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}

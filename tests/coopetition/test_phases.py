@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from coopetition import random_draw, solve, two_strategies
-from coopetition.errors import UsageError, UserError
-from coopetition.fates import FATES, Fate, fate, possible_fates, tell_fates
-from coopetition.files import write_npz
-from coopetition.model import PUBLISHED_DIMS, named_model, no_competition, three_strategies
-from coopetition.parameters import Axis, ensemble_at
-from coopetition.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
+from coopetition.model.presets import PUBLISHED_DIMS, named_model, no_competition, three_strategies
+from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
+from coopetition.theory.fates import FATES, Fate, fate, possible_fates, tell_fates
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_npz
 
 
 def test_fates_are_told_from_curves():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition import Status, Trajectory, solve, two_strategies
-from coopetition.model import CIWL, COMPETITION, ICL
+from coopetition.model.presets import CIWL, COMPETITION, ICL
 from paper_figures.published import published_draw
 from tests.conftest import REFERENCE
 

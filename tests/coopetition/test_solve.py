@@ -16,11 +16,11 @@ from coopetition import (
     solve,
     two_strategies,
 )
-from coopetition.draws import Draw, canonical_draw
-from coopetition.errors import UsageError, UserError
-from coopetition.events import crossing_time
-from coopetition.fates import Fate, fate
-from coopetition.files import write_npz
+from coopetition.model.draws import Draw, canonical_draw
+from coopetition.solve.outcomes import crossing_time
+from coopetition.theory.fates import Fate, fate
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_npz
 
 SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
 

@@ -7,11 +7,11 @@ import pytest
 import sympy as sp
 
 from coopetition import random_draw, two_strategies
-from coopetition.derivation import Derivation
-from coopetition.model import MODELS, named_model
-from coopetition.reduced import project
-from coopetition.stability import hessian
-from coopetition.symbolic import Statement, Symbolic, prove_reduction, vanishes
+from coopetition.model.presets import MODELS, named_model
+from coopetition.model.problem import project
+from coopetition.model.symbolic import Statement, Symbolic, prove_reduction, vanishes
+from coopetition.theory.document import Derivation
+from coopetition.theory.stability import hessian
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 ROOT = Path(__file__).resolve().parents[2]

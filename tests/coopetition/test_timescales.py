@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from coopetition import Trajectory, random_draw, solve, two_strategies
-from coopetition.draws import canonical_draw
-from coopetition.errors import UsageError
-from coopetition.model import PUBLISHED_DIMS, named_dims, named_model
-from coopetition.reduced import project
-from coopetition.timescales import (
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
+from coopetition.model.problem import project
+from coopetition.theory.timescales import (
     State,
     after_collapse,
     collapse_time,
@@ -16,7 +15,8 @@ from coopetition.timescales import (
     escape_time,
     slow_times,
 )
-from coopetition.toleration import toleration
+from coopetition.theory.toleration import toleration
+from coopetition.tools.errors import UsageError
 
 
 def published_flow(seed: int) -> Trajectory:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coopetition import read_draw, two_strategies
-from coopetition.errors import UsageError
-from coopetition.reduced import project
+from coopetition.model.problem import project
+from coopetition.tools.errors import UsageError
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.demo import _report
 from paper_figures.published import SEEDS, published_draw
@@ -22,7 +22,7 @@ from paper_figures.theory import (
 )
 from tests.conftest import SHARED
 from transformer.config import RunConfig
-from transformer.presets import PRESETS
+from transformer.experiments.presets import PRESETS
 
 SHORT = {"n_screened": 64, "n_starts": 2, "max_iterations": 3}
 

@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 
 from coopetition import Cost, Draw, Mechanism, Model
-from coopetition.draws import random_draw
-from coopetition.reduced import project
-from coopetition.stability import spectrum
+from coopetition.model.draws import random_draw
+from coopetition.model.problem import project
+from coopetition.theory.stability import spectrum
 
 parameter = st.floats(0, 2)
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.errors import UserError
+from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig, to_dict
-from transformer.devices import Machine
-from transformer.presets import PRESETS
-from transformer.runs import load_run
-from transformer.train import resume, train
+from transformer.experiments.presets import PRESETS
+from transformer.runs.folder import load_run
+from transformer.runs.machine import Machine
+from transformer.training.loop import resume, train
 
 N_EXAMPLES = 1000
 LEFT_ALONE = (".lock", "status.json")  # what a session writes to say how it went

@@ -4,13 +4,14 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import solve, two_strategies, vectors
-from coopetition.draws import Draw, canonical_draw, random_draw
-from coopetition.reduced import project
+from coopetition import solve, two_strategies
+from coopetition.model import definition
+from coopetition.model.draws import Draw, canonical_draw, random_draw
+from coopetition.model.problem import project
 from tests.properties.problems import problems, stable_step
 
 
-def reduce_vectors(factors, draw: Draw, state: vectors.Vectors) -> tuple[np.ndarray, np.ndarray]:
+def reduce_vectors(factors, draw: Draw, state: definition.Vectors) -> tuple[np.ndarray, np.ndarray]:
     overlaps, orthogonal = [], []
     for name in factors:
         target = draw.target[name]
@@ -28,13 +29,13 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_ste
     trajectory = solve(model, draw, step=step, threshold=0.0, max_steps=n_steps)
     total = trajectory.losses["total"]
     assume(total.max() <= max(1.0, total[0]))  # where descent diverges, so do rounding errors
-    states = vectors.descend(model, draw, step=step, n_steps=n_steps)
+    states = definition.descend(model, draw, step=step, n_steps=n_steps)
     for k, state in enumerate(states):
         overlaps, orthogonal = reduce_vectors(model.factors, draw, state)
         scale = max(1.0, np.abs(overlaps).max(), orthogonal.max())
         assert np.abs(trajectory.overlap[:, k] - overlaps).max() <= 1e-12 * scale
         assert np.abs(np.abs(trajectory.orthogonal[:, k]) - orthogonal).max() <= 1e-12 * scale
-        for name, value in vectors.losses(model, draw, state).items():
+        for name, value in definition.losses(model, draw, state).items():
             reduced = trajectory.losses[name][k]
             assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
 
@@ -43,7 +44,7 @@ def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
     """Dimensions 20, 20, 20, 160 and step 1, through the collapse of the first 200 steps."""
     model, draw = two_strategies(), random_draw(11)
     trajectory = solve(model, draw, threshold=0.0, max_steps=200)
-    last = vectors.descend(model, draw, step=1.0, n_steps=200)[-1]
+    last = definition.descend(model, draw, step=1.0, n_steps=200)[-1]
     overlaps, orthogonal = reduce_vectors(model.factors, draw, last)
     np.testing.assert_allclose(trajectory.overlap[:, -1], overlaps, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
@@ -55,11 +56,13 @@ def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
 def test_vector_gradient_is_the_slope_of_the_loss(problem):
     model, draw = problem
     rng = np.random.default_rng(0)
-    slope = vectors.gradient(model, draw, draw.initial)
+    slope = definition.gradient(model, draw, draw.initial)
     along = {name: rng.standard_normal(x.shape) for name, x in draw.initial.items()}
     h = 1e-5
     ahead, behind = (
-        vectors.losses(model, draw, {n: x + s * along[n] for n, x in draw.initial.items()})["total"]
+        definition.losses(model, draw, {f: x + s * along[f] for f, x in draw.initial.items()})[
+            "total"
+        ]
         for s in (h, -h)
     )
     expected = sum(slope[n] @ along[n] for n in slope)

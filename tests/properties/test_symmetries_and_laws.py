@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import Draw, Model, Status, solve, vectors
-from coopetition.laws import NormLaw, check_laws, monotone_laws, norm_laws
-from coopetition.reduced import project
+from coopetition import Draw, Model, Status, solve
+from coopetition.model import definition
+from coopetition.model.problem import project
+from coopetition.theory.laws import NormLaw, check_laws, monotone_laws, norm_laws
 from tests.properties.problems import models, problems, stable_step
 
 FLOW = {"method": "flow", "threshold": 0.0, "rtol": 1e-10, "atol": 1e-13}
@@ -100,8 +101,9 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
         {f: rotations[f] @ x for f, x in draw.initial.items()},
         {f: rotations[f] @ x for f, x in draw.target.items()},
     )
-    for name, value in vectors.losses(model, draw, draw.initial).items():
-        assert vectors.losses(model, turned, turned.initial)[name] == pytest.approx(value, rel=1e-9)
+    for name, value in definition.losses(model, draw, draw.initial).items():
+        after = definition.losses(model, turned, turned.initial)[name]
+        assert after == pytest.approx(value, rel=1e-9)
     step = stable_step(model, draw)
     a, b = (solve(model, d, step=step, max_steps=20, threshold=0.0) for d in (draw, turned))
     np.testing.assert_allclose(a.overlap, b.overlap, rtol=1e-8, atol=1e-10)
@@ -137,7 +139,7 @@ def test_flipping_two_factors_that_are_always_together_changes_no_loss(problem):
 @given(models(), st.integers(0, 10**6))
 def test_swapping_factors_with_their_places_changes_nothing(model, seed):
     """Equations depend on where a factor stands, not on its name."""
-    from coopetition.draws import random_draw
+    from coopetition.model.draws import random_draw
 
     draw = random_draw(seed, dict.fromkeys(model.factors, 3))
     renamed = dict(zip(model.factors, reversed(model.factors), strict=True))

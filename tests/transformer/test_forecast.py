@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from coopetition.errors import UserError
+from coopetition.tools.errors import UserError
 from transformer.config import (
     DataConfig,
     GaussianConfig,
@@ -13,18 +13,18 @@ from transformer.config import (
     OptimConfig,
     StartConfig,
 )
-from transformer.devices import Machine
-from transformer.ensemble import vary
-from transformer.evaluators import EVALUATORS
-from transformer.forecast import forecast
-from transformer.train import train
+from transformer.data.evaluators import EVALUATORS
+from transformer.runs.ensemble import vary
+from transformer.runs.machine import Machine
+from transformer.training.forecast import forecast
+from transformer.training.loop import train
 
 HERE = Machine("cpu", 1, "eager")
 
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
-    monkeypatch.setattr("transformer.forecast.TIMED_S", 0.02)
+    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
 
 
 def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
@@ -68,7 +68,7 @@ def test_memory_is_that_of_parameters_optimiser_and_exemplars(
 def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, n_sequences):
     """With steps of half a second and 1,000 sequences measured in two."""
     seconds = iter([0.5, 2.0])
-    monkeypatch.setattr("transformer.forecast._median_time", lambda *_: next(seconds))
+    monkeypatch.setattr("transformer.training.forecast._median_time", lambda *_: next(seconds))
     axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
     report = forecast(vary(tiny, axes), HERE)
     n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())

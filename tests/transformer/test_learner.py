@@ -8,15 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from coopetition.errors import UserError
+from coopetition.tools.errors import UserError
 from tests.transformer.conftest import draw_batch, make_learner, numbers_at
-from transformer.apart import apart
 from transformer.config import ModelConfig, OptimConfig
-from transformer.devices import can_compile
-from transformer.learner import Member
-from transformer.model import encode, logits_of_items
-from transformer.optimisers import penalty_slope
-from transformer.parts import in_part
+from transformer.config.parts import in_part
+from transformer.model.forward import encode, logits_of_items
+from transformer.runs.machine import can_compile
+from transformer.training.apart import apart
+from transformer.training.optimisers import penalty_slope
+from transformer.training.step import Member
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 MODELS = {

@@ -17,9 +17,9 @@ from tests.transformer.conftest import (
     randomise,
 )
 from transformer.config import ModelConfig, OptimConfig
-from transformer.learner import Member
-from transformer.measure import sequence_metrics
-from transformer.model import (
+from transformer.config.parts import in_part
+from transformer.measures.metrics import sequence_metrics
+from transformer.model.forward import (
     cross_entropy,
     encode,
     initialise,
@@ -29,8 +29,8 @@ from transformer.model import (
     running_shapes,
     unchanged,
 )
-from transformer.parts import in_part
-from transformer.resnet import resnet
+from transformer.model.resnet import resnet
+from transformer.training.step import Member
 
 N_TOKENS = 2 * CONTEXT + 1
 POSITIONS = ["learned", "sinusoidal", "rotary"]

@@ -16,25 +16,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from coopetition.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
-from transformer.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.config import FeatureConfig, OptimConfig, RunConfig, StartConfig
-from transformer.devices import Machine
-from transformer.ensemble import create_ensemble, load_runs
-from transformer.exemplars import load_exemplars
-from transformer.measure import means
-from transformer.parts import in_part
-from transformer.presets import PRESETS
-from transformer.runs import RunFolder, create_run, load_run, newest_checkpoints
-from transformer.train import (
+from transformer.config.parts import in_part
+from transformer.data.exemplars import load_exemplars
+from transformer.experiments.presets import PRESETS
+from transformer.measures.metrics import means
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
+from transformer.runs.ensemble import create_ensemble, load_runs
+from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoints
+from transformer.runs.machine import Machine
+from transformer.training.loop import (
     evaluate_checkpoint,
     resume,
     train,
     train_or_resume,
     train_together,
 )
-from transformer.trainer import Trainer, source_of
+from transformer.training.trainer import Trainer, source_of
 
 HERE = Machine("cpu", 1, "eager")
 
@@ -164,7 +164,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(whole, tmp_p
     run = create_run(tmp_path / "run", whole.config, HERE)
     code = f"""
 import os, pathlib
-from transformer.train import resume
+from transformer.training.loop import resume
 replace, count = os.replace, 0
 def dying(source, target):
     if str(target).endswith("step_000000020.safetensors"):

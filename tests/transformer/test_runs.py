@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from coopetition.compare.metric_lines import read_metrics
-from coopetition.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.metrics_file import read_metrics
 from tests.transformer.conftest import tiny_config
-from transformer.checkpoint import DamagedCheckpoint
-from transformer.devices import Machine
-from transformer.ensemble import check_together, load_runs, vary
-from transformer.evaluators import EVALUATORS, draw_evaluators
-from transformer.listing import list_runs
-from transformer.runs import create_run, load_run
-from transformer.tensorboard import write_tensorboard
-from transformer.train import resume, train, train_together
+from transformer.data.evaluators import EVALUATORS, draw_evaluators
+from transformer.runs.checkpoint import DamagedCheckpoint
+from transformer.runs.ensemble import check_together, load_runs, vary
+from transformer.runs.folder import create_run, load_run
+from transformer.runs.machine import Machine
+from transformer.runs.table import list_runs
+from transformer.runs.tensorboard import write_tensorboard
+from transformer.training.loop import resume, train, train_together
 
 HERE = Machine("cpu", 1, "eager")
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save, save_file
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest, chi2_contingency, chisquare, norm
 
-from coopetition.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError
 from transformer.config import (
     DataConfig,
     EvaluationConfig,
@@ -24,9 +24,9 @@ from transformer.config import (
     Mode,
     RunConfig,
 )
-from transformer.evaluation_sets import load_evaluators
-from transformer.evaluators import EVALUATORS, draw_evaluators
-from transformer.sequences import (
+from transformer.data.evaluation_sets import load_evaluators
+from transformer.data.evaluators import EVALUATORS, draw_evaluators
+from transformer.data.sequences import (
     BLOCK_STEPS,
     SAMPLERS,
     Pool,
@@ -836,7 +836,7 @@ def kept(tmp_path):
 def test_sets_are_drawn_once_and_kept(kept, monkeypatch):
     folder, config, path = kept
     before = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr("transformer.evaluation_sets.draw_evaluators", None)
+    monkeypatch.setattr("transformer.data.evaluation_sets.draw_evaluators", None)
     sets = load_evaluators(folder, replace(config, n_steps=7, init_seed=9, data_seed=8))
     assert tuple(sets) == EVALUATORS
     drawn = draw_evaluators(config)

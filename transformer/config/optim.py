@@ -41,7 +41,7 @@ class OptimConfig:
     """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none."""
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
     """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
-    `transformer.parts`; coefficients of parts that overlap add up."""
+    `transformer.config.parts`; coefficients of parts that overlap add up."""
     penalty: Penalty = field(default="squared", metadata=ADDED)
     """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
     `norm`, c x the sum over tensors of their norms (as the papers' released code does)."""

@@ -4,7 +4,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from coopetition.errors import UsageError
+from coopetition.tools.errors import UsageError
 
 MAX_SEED = 2**63  # what every generator takes
 LARGEST = 1e38  # of any number in a config: what float32 holds

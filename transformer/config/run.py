@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from coopetition.errors import UsageError
+from coopetition.tools.errors import UsageError
 from transformer.config.data import DataConfig, require_distinct_classes
 from transformer.config.model import ModelConfig
 from transformer.config.optim import OptimConfig
+from transformer.config.parts import check_parts
 from transformer.config.plain import (
     ADDED,
     LOCATION,
@@ -21,7 +22,6 @@ from transformer.config.plain import (
     require_choice,
     to_dict,
 )
-from transformer.parts import check_parts
 
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
@@ -56,7 +56,7 @@ class StartConfig:
     step: int = 0
     """Which checkpoint."""
     parts: tuple[str, ...] = ("all",)
-    """What is taken over, see `transformer.parts`."""
+    """What is taken over, see `transformer.config.parts`."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "step")
@@ -77,7 +77,7 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     start: StartConfig = field(default_factory=StartConfig, metadata=ADDED)
     frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
-    """Parts that are not trained, see `transformer.parts`."""
+    """Parts that are not trained, see `transformer.config.parts`."""
     precision: Precision = field(default="float32", metadata=ADDED)
     """Parameters and arithmetic.  Parameters are float32 with `tf32` too, in which a GPU's matrix
     products round, and with `bfloat16`, in which the forward pass computes (torch's autocast)."""

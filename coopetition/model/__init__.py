@@ -1,0 +1,1 @@
+"""The minimal model: declaration, presets, draws, exact reduction, symbols, definition."""

@@ -1,0 +1,114 @@
+"""Draws: the targets and initial values of every factor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.model.presets import PUBLISHED_DIMS
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import NOT_AN_ARCHIVE
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Initial and target vectors by factor name, float64, of equal length for each factor.
+
+    source : where it comes from, in words, for the record
+    """
+
+    initial: dict[str, Vector]
+    target: dict[str, Vector]
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        for name, target in self.target.items():
+            initial = self.initial.get(name)
+            if initial is None or initial.shape != target.shape or target.ndim != 1:
+                shape = None if initial is None else initial.shape
+                raise UsageError(
+                    f"factor {name} has an initial value of shape {shape} and a target of shape "
+                    f"{target.shape}; expected two vectors of equal length"
+                )
+            if not (np.isfinite(initial).all() and np.isfinite(target).all()):
+                raise UsageError(f"factor {name} of the draw has entries that are not finite")
+            if not target.any():
+                raise UsageError(f"the target of factor {name} is zero; it has no direction")
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Length of each factor."""
+        return {name: len(target) for name, target in self.target.items()}
+
+
+def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: float = 1.0) -> Draw:
+    """Standard normal targets and initial values (times `initial_scale`), by numpy's generator.
+
+    These are not the published draws, which come from another generator: see `read_draw`.
+    """
+    dims = PUBLISHED_DIMS if dims is None else dims
+    for name, length in dims.items():
+        if length < 1:
+            raise UsageError(f"the dimension of factor {name} is {length}; choose at least 1")
+    if seed < 0:
+        raise UsageError(f"seed={seed}; choose a whole number of at least 0")
+    if not (np.isfinite(initial_scale) and initial_scale >= 0):
+        raise UsageError(f"initial_scale is {initial_scale}; choose a finite number of at least 0")
+    rng = np.random.default_rng(seed)
+    target = {name: rng.standard_normal(length) for name, length in dims.items()}
+    initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}
+    return Draw(initial, target, f"random, seed {seed}, initial scale {initial_scale}")
+
+
+def canonical_draw(
+    dims: dict[str, int],
+    norms: dict[str, float],
+    overlaps: dict[str, float],
+    orthogonal: dict[str, float],
+) -> Draw:
+    """A draw with these target norms, overlaps and orthogonal norms of its initial values.
+
+    By the model's rotation symmetry every draw with the same numbers has the same dynamics, so
+    twelve numbers say all there is to know of a draw of the two-strategy model.  A factor with an
+    orthogonal part needs a dimension of at least 2.
+    """
+    initial, target = {}, {}
+    for name, length in dims.items():
+        if length < 2 and orthogonal[name] != 0:
+            raise UsageError(
+                f"factor {name} of dimension {length} has no room for {orthogonal[name]}"
+            )
+        target[name] = np.zeros(length)
+        target[name][0] = norms[name]
+        initial[name] = np.zeros(length)
+        initial[name][:2] = (overlaps[name], orthogonal[name])[:length]
+    return Draw(initial, target)
+
+
+def read_draw(path: Path | str, seed: int) -> Draw:
+    """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"--draws {path} does not exist; give an .npz file of draws")
+    try:
+        with np.load(path) as archive:
+            names = archive.files
+            parts = {
+                kind: {
+                    name.rsplit("/", 1)[1]: np.asarray(archive[name], np.float64)
+                    for name in names
+                    if name.startswith(f"seed{seed}/{kind}/")
+                }
+                for kind in ("initial", "target")
+            }
+    except (OSError, *NOT_AN_ARCHIVE) as error:
+        raise UsageError(f"--draws {path} is not a readable .npz of numbers ({error})") from error
+    if not parts["target"]:
+        seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})
+        raise UsageError(
+            f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}"
+        )
+    return Draw(parts["initial"], parts["target"], f"{path.name}, seed {seed}")

@@ -1,0 +1,1 @@
+"""Descent and flow of one problem or of many, and the results."""

@@ -1,0 +1,201 @@
+"""Many problems of one model at once: different draws, offsets, strengths, lengths.
+
+A random problem needs no vectors.  For standard normal targets and initial values (times a scale),
+an overlap is normal, an orthogonal part is chi distributed with one degree of freedom less than the
+factor's length, and a target's norm chi distributed with the length itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coopetition.model.declaration import Model
+from coopetition.model.draws import Draw, canonical_draw
+from coopetition.model.problem import Reduced
+from coopetition.solve.kernels import descent_kernel, from_blocks, in_blocks
+from coopetition.tools.errors import UsageError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Problems of a model: one entry an array for each.
+
+    model : the declaration that they share
+    lengths, norms, overlap, orthogonal : (n_factors, n) each factor's dimension, norm of its
+        target, and initial state, in the model's order
+    weights : (n,) offsets and strengths that differ from the model's, by mechanism or cost
+    """
+
+    model: Model
+    lengths: Array
+    norms: Array
+    overlap: Array
+    orthogonal: Array
+    weights: Mapping[str, Array]
+
+    @property
+    def n(self) -> int:
+        """How many problems."""
+        return self.overlap.shape[1]
+
+    @property
+    def reduced(self) -> Reduced:
+        """All problems as one, with arrays in place of numbers."""
+        names = self.model.factors
+        lengths, norms = (
+            dict(zip(names, rows, strict=True)) for rows in (self.lengths, self.norms)
+        )
+        return Reduced(self.model, lengths, norms, self.weights)
+
+    @classmethod
+    def joined(cls, parts: "list[Ensemble]") -> Self:
+        """The problems of several ensembles of one model, in order."""
+        first = parts[0]
+        return cls(
+            first.model,
+            np.concatenate([part.lengths for part in parts], axis=1),
+            np.concatenate([part.norms for part in parts], axis=1),
+            np.concatenate([part.overlap for part in parts], axis=1),
+            np.concatenate([part.orthogonal for part in parts], axis=1),
+            {
+                name: np.concatenate([part.weights[name] for part in parts])
+                for name in first.weights
+            },
+        )
+
+    def single(self, k: int) -> tuple[Model, Draw]:
+        """Problem `k` as `solve` takes it."""
+        model, reduced = self.model, self.reduced
+        weights = {
+            name: float(np.broadcast_to(values, self.n)[k])
+            for name, values in (reduced.offsets | reduced.strengths).items()
+        }
+        lengths = {f: int(n) for f, n in zip(model.factors, self.lengths[:, k], strict=True)}
+        norms, overlap, orthogonal = (
+            dict(zip(model.factors, rows[:, k].tolist(), strict=True))
+            for rows in (self.norms, self.overlap, self.orthogonal)
+        )
+        return model.weighted(weights), canonical_draw(lengths, norms, overlap, orthogonal)
+
+
+def random_ensemble(
+    model: Model,
+    dims: Mapping[str, ArrayLike],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    initial_scale: ArrayLike = 1.0,
+    weights: Mapping[str, ArrayLike] | None = None,
+) -> Ensemble:
+    """`n` random problems; dimensions and weights may be one number or n.
+
+    Their distribution is that of `random_draw`, not their numbers.  `initial_scale` is one number,
+    or any array that spreads to (n_factors, n).
+    """
+    unknown = set(model.factors) ^ set(dims)
+    if unknown:
+        raise UsageError(f"the dimensions and the model disagree on the factors {sorted(unknown)}")
+    lengths = np.stack([_spread(dims[f], n) for f in model.factors])
+    scale = np.broadcast_to(np.asarray(initial_scale, float), lengths.shape)
+    if not (np.isfinite(lengths) & (lengths >= 1) & (lengths == np.round(lengths))).all():
+        raise UsageError(f"dimensions are {lengths.min():g} and more; choose whole numbers above 0")
+    if n < 1:
+        raise UsageError(f"n={n} problems; choose at least 1")
+    if not (np.isfinite(scale) & (scale >= 0)).all():
+        raise UsageError("an initial scale is negative or not finite; choose numbers of at least 0")
+    norms = np.sqrt(rng.chisquare(lengths))
+    overlap = scale * rng.standard_normal(lengths.shape)
+    # a factor of length 1 has no orthogonal part; numpy wants a positive number of degrees
+    freedom = np.where(lengths > 1, lengths - 1, 1)
+    orthogonal = np.where(lengths > 1, scale * np.sqrt(rng.chisquare(freedom)), 0.0)
+    spread = {name: _spread(values, n) for name, values in (weights or {}).items()}
+    parts = [part.name for part in model.parts]
+    for name, values in spread.items():
+        if name not in parts:
+            raise UsageError(f"the model has no {name!r} to weigh; it has {', '.join(parts)}")
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise UsageError(f"a weight of {name} is negative or not finite; choose at least 0")
+    return Ensemble(model, lengths, norms, overlap, orthogonal, spread)
+
+
+def _spread(values: ArrayLike, n: int) -> Array:
+    return np.broadcast_to(np.asarray(values, float), (n,)).copy()
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleRun:
+    """Solutions of an ensemble.
+
+    times : (n_samples,) flow time: steps x step size
+    losses : name -> (n_samples, n) each mechanism's loss, each cost, and `total`
+    overlap, orthogonal : (n_factors, n) the last state
+    """
+
+    times: Array
+    losses: dict[str, Array]
+    overlap: Array
+    orthogonal: Array
+
+
+def descend_ensemble(
+    ensemble: Ensemble, samples_at: ArrayLike, *, step: float = 1.0
+) -> EnsembleRun:
+    """Gradient descent of every problem, with losses kept after the steps `samples_at` (ascending).
+
+    The same numbers as `solve` up to rounding: 1e-9 over the published 16,000 steps.  A problem
+    that diverges has losses that are not finite from there on.  Memory: 8 bytes for each problem,
+    loss and sample, twice.
+    """
+    steps = np.asarray(samples_at)
+    waits = np.diff(steps, prepend=0)
+    if not (len(steps) and steps.dtype.kind == "i" and (waits >= 0).all()):
+        raise UsageError("samples_at must be ascending whole numbers of at least 0")
+    check_step(step)
+    model, n = ensemble.model, ensemble.n
+    kernel = descent_kernel(_structure(model))
+    state = in_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
+    parameters = in_blocks(np.stack(_parameters(ensemble)))
+    samples = np.empty((len(state), len(steps), len(kernel.losses), state.shape[-1]))
+    kernel.run(state, parameters, samples, waits, step)
+    values = from_blocks(samples, n)
+    end = from_blocks(state, n)
+    return EnsembleRun(
+        step * steps,
+        {name: values[:, k] for k, name in enumerate(kernel.losses)},
+        end[: len(model.factors)],
+        end[len(model.factors) :],
+    )
+
+
+def check_step(step: float) -> None:
+    """Raise `UsageError` if descent cannot take steps of this size."""
+    if not (np.isfinite(step) and step > 0):
+        raise UsageError(f"step is {step}; choose a finite number above 0")
+
+
+def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:
+    """Steps from 0 to `n_steps`, evenly spread: `n_samples` + 1 of them, or all there are."""
+    return np.unique(np.linspace(0, n_steps, min(n_steps, n_samples) + 1).astype(np.int64))
+
+
+def _structure(model: Model) -> Model:
+    """The model without its numbers, so that one kernel serves all of them."""
+    return replace(model.weighted({part.name: 1.0 for part in model.parts}), rates=())
+
+
+def _parameters(ensemble: Ensemble) -> list[Array]:
+    """Rows in the order of the kernel's parameters."""
+    reduced = ensemble.reduced
+    numbers = [
+        *(1 / size for size in reduced.sizes.values()),
+        *reduced.targets.values(),
+        *reduced.offsets.values(),
+        *reduced.strengths.values(),
+        *ensemble.model.rates,
+    ]
+    return [_spread(number, ensemble.n) for number in numbers]

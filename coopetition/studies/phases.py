@@ -1,0 +1,196 @@
+"""Phase diagrams: fates of many trajectories over two parameters, simulated and predicted."""
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.model.declaration import Model
+from coopetition.model.presets import named_dims
+from coopetition.solve.dynamics import solve
+from coopetition.solve.ensemble import (
+    Ensemble,
+    check_step,
+    descend_ensemble,
+    sample_steps,
+)
+from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.theory.fates import FATES, Fate, tell_fates
+from coopetition.theory.timescales import after_collapse, slow_flow
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.tools.progress import ProgressReport
+
+Array = NDArray[np.float64]
+N_SAMPLES = 500  # of a trajectory, by which its fate is told
+MAX_POINTS = 10**6
+MAX_DRAWS = 20_000  # at a point, whose curves are in memory at once: 32 KB each
+CHUNK = 2048  # problems whose curves are in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseDiagram:
+    """Fates over two parameters.
+
+    x, y : the axes
+    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same in every cell of the same lengths
+    """
+
+    model: Model
+    x: Axis
+    y: Axis
+    fates: NDArray[np.int8]
+    provenance: dict[str, Any]
+
+    def counts(self) -> dict[str, int]:
+        """How many trajectories met each fate, by its name in lower case."""
+        found = Counter(self.fates.ravel().tolist())
+        return {each.name.lower(): found.get(k, 0) for k, each in enumerate(FATES)}
+
+    def probability(self, fate: Fate) -> Array:
+        """(ny, nx) share of the draws that meet a fate."""
+        return (self.fates == FATES.index(fate)).mean(-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and the axes, without the single fates."""
+        axes = {
+            name: {
+                "parameter": axis.parameter,
+                "first": float(axis.values[0]),
+                "last": float(axis.values[-1]),
+                "n": len(axis.values),
+            }
+            for name, axis in (("x", self.x), ("y", self.y))
+        }
+        counts = {"cells": self.fates.size, "fates": self.counts()}
+        return counts | axes | {"model": self.model.to_dict(), "provenance": self.provenance}
+
+    def summary(self) -> str:
+        """The counts in a few lines."""
+        n = self.fates.size
+        lines = [f"{n} trajectories over {self.x.parameter} and {self.y.parameter}"]
+        for each, count in zip(Fate, self.counts().values(), strict=True):
+            lines.append(f"{count:8d}  {count / n:6.1%}  {each.value}")
+        return "\n".join(lines)
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to an `.npz` file."""
+        header = {
+            "model": self.model.to_dict(),
+            "axes": [self.x.parameter, self.y.parameter],
+            "fates": [each.name for each in FATES],
+            "provenance": self.provenance,
+        }
+        write_npz(
+            Path(path),
+            header=np.array(json.dumps(header)),
+            x=self.x.values,
+            y=self.y.values,
+            fates=self.fates,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; another file raises `UserError`."""
+        try:
+            with np.load(path) as archive:
+                header = json.loads(str(archive["header"]))
+                x, y = header["axes"]
+                order = [Fate[name] for name in header["fates"]]
+                place = np.array([FATES.index(each) for each in order], np.int8)
+                return cls(
+                    Model.from_dict(header["model"]),
+                    Axis(x, archive["x"]),
+                    Axis(y, archive["y"]),
+                    place[archive["fates"]],
+                    header["provenance"],
+                )
+        except (OSError, *NOT_AN_ARCHIVE) as error:
+            raise UserError(f"{path} is not a saved phase diagram ({error})") from error
+
+
+def phase_diagram(
+    model: Model,
+    x: Axis,
+    y: Axis,
+    *,
+    n_draws: int,
+    n_steps: int = 16000,
+    step: float = 1.0,
+    dims: dict[str, int] | None = None,
+    seed: int = 0,
+) -> PhaseDiagram:
+    """Fates of `n_draws` random draws at every pair of values, by gradient descent.
+
+    Each trajectory is looked at `N_SAMPLES` times: an ICL that is learnt for less than
+    n_steps / N_SAMPLES steps can be missed.
+    """
+    if n_draws < 1 or n_steps < 1:
+        raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
+    if n_draws > MAX_DRAWS:
+        raise UsageError(f"n_draws={n_draws} do not fit in memory; choose at most {MAX_DRAWS}")
+    check_step(step)
+    if x.parameter == y.parameter:
+        raise UsageError(f"both axes are {x.parameter}; choose two parameters")
+    lengths = named_dims(model) if dims is None else dims
+    points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
+    ensemble_at(model, lengths, 1, seed, points[0])  # a mistake shows before the work begins
+    at = sample_steps(n_steps, N_SAMPLES)
+    n_points = max(1, CHUNK // n_draws)
+    fates = []
+    with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
+        for first in range(0, len(points), n_points):
+            problems = Ensemble.joined(
+                [
+                    ensemble_at(model, lengths, n_draws, seed, point)
+                    for point in points[first : first + n_points]
+                ]
+            )
+            run = descend_ensemble(problems, at, step=step)
+            fates.append(tell_fates(run.losses, problems.reduced.unlearnt()))
+            progress.advance(problems.n)
+    shape = (len(y.values), len(x.values), n_draws)
+    provenance = {"n_steps": n_steps, "step": step, "dims": lengths, "seed": seed}
+    return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)
+
+
+def grid_of(n_points: int) -> tuple[int, int]:
+    """Sides (nx, ny) of a grid of at least `n_points`, as few as make it near to square."""
+    if n_points > MAX_POINTS:
+        raise UsageError(
+            f"{n_points} points are too many for a diagram; choose at most {MAX_POINTS}"
+        )
+    if n_points < 1:
+        raise UsageError(f"{n_points} points make no diagram; choose more cells, or fewer draws")
+    while True:
+        nx = next(k for k in range(int(n_points**0.5), 0, -1) if n_points % k == 0)
+        if nx * 2 >= n_points // nx:
+            return n_points // nx, nx
+        n_points += 1
+
+
+def predicted_diagram(
+    model: Model, x: Axis, y: Axis, *, n_steps: int = 16000, seed: int = 0
+) -> PhaseDiagram:
+    """Fates of one random draw by the slow system, from the state after the collapse.
+
+    That state is found in a flow that is solved to the end; the slow system knows no more of it.
+    """
+    lengths = named_dims(model)
+    fates = []
+    with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
+        for yk, xk in itertools.product(y.values, x.values):
+            problem = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
+            trajectory = solve(*problem.single(0), method="flow", max_steps=n_steps)
+            state = after_collapse(trajectory)
+            slow = slow_flow(trajectory.reduced, state, t_max=float(n_steps))
+            fates.append(tell_fates(slow.losses, trajectory.reduced.unlearnt()))
+            progress.advance()
+    shape = (len(y.values), len(x.values), 1)
+    provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}
+    return PhaseDiagram(model, x, y, np.array(fates).reshape(shape), provenance)

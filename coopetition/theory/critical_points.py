@@ -1,0 +1,218 @@
+"""Where the flow can rest: all critical sets of a model, their Hessians, and what they attract.
+
+Let T_m = (prod of the other mechanisms' L + mu) (R_m - S_m P_m) / N_m.  At a critical point
+x . dL/dx vanishes for every factor, so
+
+    sum_{m with x} T_m + sum_{k with x} 2 alpha_k K_k = 0      for each x.
+
+If some law of the norms (`coopetition.theory.laws`) has a positive weight on every cost, then every
+K is zero; if, besides, the mechanisms' rows in the incidence are independent, every T is zero; and
+then each mechanism is learnt to the end (L = 0) or contributes nothing (P = 0). `theorem_holds`
+checks the two conditions. What is left is a finite list: which mechanisms are learnt, and for every
+factor outside them whether it is zero, at right angles to its target, or free. `critical_sets`
+tries them all.
+
+Caveats: pulls of two mechanisms on one factor can cancel each other unless the two compete; such
+unlearnt points are not listed (`list_is_complete`).  Kind and spectrum are those of a point of a
+set in general position; a wide set holds narrower ones at which the Hessian has more zeros (the
+origin, in the end).
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from coopetition.model.declaration import Cost, Mechanism, Model
+from coopetition.model.problem import Numbers, Reduced
+from coopetition.theory.laws import norm_laws
+from coopetition.theory.stability import Spectrum, spectrum
+from coopetition.tools.errors import UsageError
+
+
+class Place(Enum):
+    """Where a factor is in a critical set, from the narrowest to the widest."""
+
+    ZERO = 0
+    ORTHOGONAL = 1
+    """At right angles to its target, of any length."""
+    FREE = 2
+    """Anywhere."""
+    LEARNT = 3
+    """Along its target; only products over whole mechanisms are fixed."""
+
+
+class Kind(Enum):
+    """What a critical set is for the flow."""
+
+    MINIMUM = "a minimum: it attracts, and only its own directions are flat"
+    SADDLE = "a saddle: some directions lead down"
+    DEGENERATE = "degenerate: flat beyond its own directions, so the Hessian does not decide"
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalSet:
+    """A set of critical points, with the spectrum at a point of it.
+
+    learnt : names of the mechanisms whose loss is zero on it
+    places : where each factor is
+    overlap, orthogonal : a point of the set, at which its free lengths are those of the targets
+    dimension : of the set, in the full model
+    """
+
+    learnt: frozenset[str]
+    places: dict[str, Place]
+    overlap: list[float]
+    orthogonal: list[float]
+    dimension: int
+    spectrum: Spectrum
+
+    @property
+    def kind(self) -> Kind:
+        """Minimum, saddle or degenerate, by the Hessian."""
+        if self.spectrum.count(-1):
+            return Kind.SADDLE
+        flat = self.spectrum.count(0)
+        return Kind.MINIMUM if flat == self.dimension else Kind.DEGENERATE
+
+    def describe(self) -> str:
+        """The set in one line."""
+        words = {
+            Place.ZERO: "{} = 0",
+            Place.ORTHOGONAL: "{} at right angles to its target",
+            Place.FREE: "{} free",
+        }
+        learnt = [f"{name} learnt" for name in sorted(self.learnt)]
+        rest = [words[place].format(f) for f, place in self.places.items() if place in words]
+        return ", ".join([*learnt, *rest])
+
+
+def critical_sets(reduced: Reduced) -> list[CriticalSet]:
+    """Every critical set of one problem, minima first; each is listed at its widest.
+
+    Candidates are kept if the gradient is exactly zero at a point of general position on them.
+    Raises `UsageError` for a model with clamped factors: those rest anywhere.
+    """
+    model = reduced.model
+    if 0 in model.rates:
+        raise UsageError("the model has clamped factors, which rest anywhere; free them")
+    found: list[CriticalSet] = []
+    # from wide to narrow, so that a set which lies in a wider one is left out
+    for learnt in _closed_subsets(model):
+        used = {f for m in model.mechanisms if m.name in learnt for f in m.factors}
+        for places in _assignments(reduced, used):
+            if any(_lies_in(places, wider.places) for wider in found):
+                continue
+            u, w = _point(reduced, places)
+            if _rests(reduced, u, w):
+                dimension = _dimension(reduced, learnt, places)
+                found.append(CriticalSet(learnt, places, u, w, dimension, spectrum(reduced, u, w)))
+    return sorted(found, key=lambda each: list(Kind).index(each.kind))
+
+
+def _closed_subsets(model: Model) -> Iterator[frozenset[str]]:
+    """Sets of mechanisms that can be learnt without learning another one."""
+    for size in range(len(model.mechanisms) + 1):
+        for chosen in itertools.combinations(model.mechanisms, size):
+            used = {f for m in chosen for f in m.factors}
+            names = frozenset(m.name for m in chosen)
+            if names == {m.name for m in model.mechanisms if set(m.factors) <= used}:
+                yield names
+
+
+def _assignments(reduced: Reduced, learnt: set[str]) -> Iterator[dict[str, Place]]:
+    """Places of all factors, those outside `learnt` in every way, from wide to narrow."""
+    outside = [f for f in reduced.model.factors if f not in learnt]
+    options = [
+        (Place.FREE, Place.ORTHOGONAL, Place.ZERO)
+        if reduced.dims[f] > 1
+        else (Place.FREE, Place.ZERO)
+        for f in outside
+    ]
+    choices = itertools.product(*options)
+    for chosen in sorted(choices, key=lambda places: -sum(place.value for place in places)):
+        places = dict(zip(outside, chosen, strict=True))
+        yield {f: places.get(f, Place.LEARNT) for f in reduced.model.factors}
+
+
+def _lies_in(places: dict[str, Place], wider: dict[str, Place]) -> bool:
+    unlearnt = (Place.ZERO, Place.ORTHOGONAL, Place.FREE)
+    return all(
+        wide in (Place.FREE, places[f])
+        or (wide in unlearnt and places[f] in unlearnt and places[f].value <= wide.value)
+        for f, wide in wider.items()
+    )
+
+
+def _point(reduced: Reduced, places: dict[str, Place]) -> tuple[Numbers, Numbers]:
+    """A point of a set: free factors in general position, of their targets' length."""
+    along = {Place.ZERO: 0.0, Place.ORTHOGONAL: 0.0, Place.FREE: 0.6, Place.LEARNT: 1.0}
+    across = {Place.ZERO: 0.0, Place.ORTHOGONAL: 1.0, Place.FREE: 0.8, Place.LEARNT: 0.0}
+    has_room = {f: float(reduced.dims[f] > 1) for f in places}
+    return (
+        [along[place] * reduced.norms[f] for f, place in places.items()],
+        [across[place] * reduced.norms[f] * has_room[f] for f, place in places.items()],
+    )
+
+
+def _rests(reduced: Reduced, u: Numbers, w: Numbers) -> bool:
+    """Does the gradient vanish?  Exactly: its terms are products with a zero, or P - S = 0."""
+    return not np.any(reduced.gradient(u, w))
+
+
+def _dimension(reduced: Reduced, learnt: frozenset[str], places: dict[str, Place]) -> int:
+    mechanisms = [m.factors for m in reduced.model.mechanisms if m.name in learnt]
+    scaled = [f for f, place in places.items() if place is Place.LEARNT]
+    incidence = np.array([[f in part for f in scaled] for part in mechanisms], float)
+    rank = int(np.linalg.matrix_rank(incidence)) if incidence.size else 0
+    rest = {Place.FREE: 0, Place.ORTHOGONAL: 1}
+    wide = sum(reduced.dims[f] - rest[place] for f, place in places.items() if place in rest)
+    return len(scaled) - rank + int(wide)
+
+
+def theorem_holds(model: Model) -> bool:
+    """Is each mechanism learnt to the end, or not at all, at a critical point?
+
+    It needs a law of the norms with a positive weight on every cost (of those whose strength is not
+    0), mechanisms whose rows in the incidence are independent, none within another, and no clamps.
+    """
+    from scipy.optimize import linprog
+
+    parts = [set(m.factors) for m in model.mechanisms]
+    nested = any(a < b for a, b in itertools.permutations(parts, 2))
+    rows = np.array([[f in part for f in model.factors] for part in parts], float)
+    if 0 in model.rates or nested or np.linalg.matrix_rank(rows) < len(rows):
+        return False
+    costs = [cost.name for cost in _active_costs(model)]
+    laws = norm_laws(model)
+    if not costs or not laws:
+        return not costs
+    weights = np.array([[law.costs.get(name, 0) for law in laws] for name in costs], float)
+    anywhere = [(None, None)] * len(laws)
+    found = linprog(np.zeros(len(laws)), A_ub=-weights, b_ub=-np.ones(len(costs)), bounds=anywhere)
+    return found.status == 0
+
+
+def list_is_complete(model: Model) -> bool:
+    """Does `critical_sets` list them all?  If so, no pulls of unlearnt mechanisms can cancel.
+
+    Besides `theorem_holds` it needs a positive cost between any two mechanisms that share a factor.
+    """
+    return theorem_holds(model) and all(
+        any(_joins(cost, a, b) for cost in _active_costs(model))
+        for a, b in itertools.combinations(model.mechanisms, 2)
+        if set(a.factors) & set(b.factors)
+    )
+
+
+def _active_costs(model: Model) -> list[Cost]:
+    return [cost for cost in model.costs if cost.strength > 0]
+
+
+def _joins(cost: Cost, a: Mechanism, b: Mechanism) -> bool:
+    """Is one end of the cost in `a` and the other in `b`, neither in both?"""
+    own_a, own_b = set(a.factors) - set(b.factors), set(b.factors) - set(a.factors)
+    x, y = cost.factors
+    return (x in own_a and y in own_b) or (y in own_a and x in own_b)

@@ -1,0 +1,229 @@
+"""What is conserved, or changes in a known way, along a solution: for any sharing graph.
+
+Moving a factor along itself only rescales a mechanism, so x . dL/dx is the same for all factors of
+one mechanism.  Weights c_x that sum to zero over every mechanism therefore cancel all of them, and
+only the costs remain:
+
+    Q = sum_x c_x |x|^2 / r_x          dQ/dt = -4 sum_k alpha_k K_k (sum_{x in k} c_x)
+
+with r_x the rate of factor x; the sum runs over the factors that move, so a mechanism's clamped
+factors carry no weight.  The laws of a model are thus a null space, that of its mechanism-factor
+incidence.  For `two_strategies` it is spanned by the balance |b|^2 - |c|^2 (conserved) and the
+budget |a|^2 + |d|^2 - |b|^2, which changes at the rate -8 alpha K.
+
+A descent step of size h changes Q by exactly h dQ/dt + h^2 sum_x c_x r_x |dL/dx|^2: no expansion,
+and no term of higher order.  So along descent a law's drift is of order h in a given time.
+
+Two more laws are monotone: along the flow the total loss never rises, dL/dt = -sum r_x |dL/dx|^2,
+and neither does any orthogonal part, d(w^2)/dt = -2 r w dL/dw.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.model.declaration import Model
+from coopetition.model.problem import Number, Numbers, Reduced
+from coopetition.tools.errors import UsageError
+
+if TYPE_CHECKING:
+    from coopetition.solve.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class NormLaw:
+    """A weighted sum of squared norms, Q, whose rate is a weighted sum of costs.
+
+    coefficients : c_x by factor, those that are not zero
+    costs : sum of c_x over the two factors of each cost; empty if Q is conserved
+    """
+
+    coefficients: dict[str, int]
+    costs: dict[str, int]
+
+    @property
+    def conserved(self) -> bool:
+        """Does Q keep its value along the flow?"""
+        return not self.costs
+
+    @property
+    def name(self) -> str:
+        """Q in words, as |b|^2 - |c|^2."""
+        terms = (
+            f"{'-' if c < 0 else '+'} {'' if abs(c) == 1 else f'{abs(c)} '}|{f}|^2"
+            for f, c in self.coefficients.items()
+        )
+        return " ".join(terms).removeprefix("+ ")
+
+    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """Q at a state."""
+        return sum(c / r * (x * x + y * y) for c, r, x, y in self._entries(reduced.model, u, w))
+
+    def size(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """Sum of the absolute values of Q's terms, to hold errors against."""
+        return sum(
+            abs(c) / r * (x * x + y * y) for c, r, x, y in self._entries(reduced.model, u, w)
+        )
+
+    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """dQ/dt along the flow at a state."""
+        losses = reduced.losses(u, w)
+        return sum(-4 * c * reduced.strengths[k] * losses[k] for k, c in self.costs.items())
+
+    def step_change(self, reduced: Reduced, u: Numbers, w: Numbers, step: float) -> Number:
+        """What one descent step of size `step` adds to Q, exactly."""
+        slopes = self._entries(reduced.model, *reduced.gradient(u, w))
+        second = sum(c * r * (x * x + y * y) for c, r, x, y in slopes)
+        return step * (self.rate(reduced, u, w) + step * second)
+
+    def _entries(
+        self, model: Model, u: Numbers, w: Numbers
+    ) -> list[tuple[int, float, Number, Number]]:
+        position = {f: k for k, f in enumerate(model.factors)}
+        return [
+            (c, model.rates[position[f]], u[position[f]], w[position[f]])
+            for f, c in self.coefficients.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LossLaw:
+    """The total loss, which never rises along the flow."""
+
+    name: str = "total loss"
+
+    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """L at a state."""
+        return reduced.losses(u, w)["total"]
+
+    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """dL/dt along the flow at a state: never positive."""
+        slopes = zip(reduced.model.rates, *reduced.gradient(u, w), strict=True)
+        return -sum(r * (x * x + y * y) for r, x, y in slopes)
+
+
+@dataclass(frozen=True, slots=True)
+class OrthogonalLaw:
+    """A factor's squared orthogonal part, which never grows along the flow."""
+
+    factor: str
+
+    @property
+    def name(self) -> str:
+        """The quantity in words."""
+        return f"w_{self.factor}^2"
+
+    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """w^2 at a state."""
+        return w[reduced.model.factors.index(self.factor)] ** 2
+
+    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+        """d(w^2)/dt along the flow at a state: never positive."""
+        k = reduced.model.factors.index(self.factor)
+        return 2 * w[k] * reduced.velocity(u, w)[1][k]
+
+
+Law = NormLaw | LossLaw | OrthogonalLaw
+
+
+def monotone_laws(model: Model) -> list[LossLaw | OrthogonalLaw]:
+    """The quantities of a model that never rise along the flow."""
+    return [LossLaw(), *map(OrthogonalLaw, model.factors)]
+
+
+def norm_laws(model: Model) -> list[NormLaw]:
+    """A basis of all laws of a model: those that are conserved first, then those with a rate."""
+    import sympy as sp  # slow to import, and a solution needs it only for its laws
+
+    moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]
+    mechanisms = _incidence([m.factors for m in model.mechanisms], moving)
+    costs = _incidence([c.factors for c in model.costs], moving)
+    conserved = mechanisms.col_join(costs).nullspace()
+    basis = list(conserved)
+    for vector in mechanisms.nullspace():
+        if sp.Matrix.hstack(*basis, vector).rank() > len(basis):
+            basis.append(vector)
+    return [_law(model, moving, vector) for vector in basis]
+
+
+def _incidence(parts: list[tuple[str, ...]], factors: list[str]) -> Any:
+    import sympy as sp
+
+    rows = [[int(f in part) for f in factors] for part in parts]
+    return sp.Matrix(len(parts), len(factors), [entry for row in rows for entry in row])
+
+
+def _law(model: Model, factors: list[str], vector: Any) -> NormLaw:
+    """With whole numbers as coefficients, the first of them positive."""
+    import sympy as sp
+
+    scale = sp.ilcm(*(entry.q for entry in vector))
+    leading = next(entry for entry in vector if entry != 0)
+    whole = [int(scale * entry * sp.sign(leading)) for entry in vector]
+    coefficients = {f: c for f, c in zip(factors, whole, strict=True) if c}
+    sums = {c.name: sum(coefficients.get(f, 0) for f in c.factors) for c in model.costs}
+    return NormLaw(coefficients, {name: total for name, total in sums.items() if total})
+
+
+@dataclass(frozen=True, slots=True)
+class LawCheck:
+    """How well a trajectory keeps a law.
+
+    values, expected : (n,) Q at each time, and what its law makes of Q at the start
+    scale : the size of Q, to hold its drift against: the largest |Q|, or, for norms, `NormLaw.size`
+    """
+
+    law: Law
+    values: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    scale: float
+
+    @property
+    def drift(self) -> float:
+        """Largest distance from the law, relative to the scale: an error bar of the solution."""
+        return float(np.abs(self.values - self.expected).max() / self.scale)
+
+
+def check_laws(trajectory: "Trajectory", laws: list[Law]) -> list[LawCheck]:
+    """Hold a trajectory against laws.
+
+    The flow is held against Q(0) plus the integral of the rate, by the trapezoid rule with its end
+    correction, of fourth order in the integrator's own steps.  Descent is held against the
+    sum of its exact steps, which is known for norms alone: `UsageError` for another law.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
+        return [_check(trajectory, law) for law in laws]
+
+
+def _check(trajectory: "Trajectory", law: Law) -> LawCheck:
+    reduced = trajectory.reduced
+    u, w = list(trajectory.overlap), list(trajectory.orthogonal)
+    values = law.value(reduced, u, w)
+    if trajectory.provenance["method"] == "flow":
+        changes = _integrate_rate(trajectory.times, reduced, u, w, law)
+    elif isinstance(law, NormLaw):
+        step = trajectory.provenance["step"]
+        changes = law.step_change(reduced, [x[:-1] for x in u], [x[:-1] for x in w], step)
+    else:
+        raise UsageError(f"{law.name} has no law for descent; solve by the flow")
+    expected = values[0] + np.concatenate([[0.0], np.cumsum(changes)])
+    size = law.size(reduced, u, w) if isinstance(law, NormLaw) else np.abs(values)
+    return LawCheck(law, values, expected, float(np.max(size)) or 1.0)
+
+
+def _integrate_rate(
+    times: NDArray[np.float64], reduced: Reduced, u: Numbers, w: Numbers, law: Law
+) -> NDArray[np.float64]:
+    """Integral of a law's rate over each interval between two times."""
+    rate = law.rate(reduced, u, w) * np.ones(len(times))
+    velocity = reduced.velocity(u, w)
+    h = 1e-30  # complex step: the rate is a polynomial, so its derivative is exact
+    ahead = [
+        [x + 1j * h * v for x, v in zip(part, speed, strict=True)]
+        for part, speed in zip((u, w), velocity, strict=True)
+    ]
+    slope = np.imag(law.rate(reduced, *ahead) * np.ones(len(times))) / h
+    dt = np.diff(times)
+    return dt / 2 * (rate[:-1] + rate[1:]) + dt**2 / 12 * (slope[:-1] - slope[1:])

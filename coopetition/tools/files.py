@@ -1,0 +1,77 @@
+"""Writing files so that a reader never sees half of one."""
+
+import io
+import json
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.tools.errors import UsageError
+
+# what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
+NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def check_file(path: Path | None) -> None:
+    """Raise `UsageError` if a file of this name cannot be written; before the work, not after."""
+    if path is not None and (not path.name or (path.exists() and not path.is_file())):
+        raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write by temporary file and rename: `path` holds the old content or all of the new.
+
+    On failure (a full disk, say) the temporary file is removed and the error is raised.
+    """
+    check_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        error.filename = str(path)  # not that of the temporary file, or none
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` for text."""
+    write_bytes(path, content.encode())
+
+
+def to_json(content: Any) -> str:
+    """JSON text, in which a number that is not finite is null."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_text` of `to_json`."""
+    write_text(path, to_json(content))
+
+
+def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
+    """`write_bytes` for a compressed `.npz` of named arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(path, buffer.getvalue())

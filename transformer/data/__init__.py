@@ -1,0 +1,1 @@
+"""Exemplars, sequences and evaluators."""

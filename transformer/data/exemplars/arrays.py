@@ -1,0 +1,133 @@
+"""Arrays in the user's files, `.npy` or `.safetensors`: read part by part, never unpickled."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+
+import numpy as np
+import torch
+
+from coopetition.tools.errors import UsageError
+from coopetition.tools.progress import ProgressReport
+
+CHUNK = 2**20  # numbers converted at once, so that memory stays near that of the result
+SAFETENSORS_TYPES = {
+    "U8": torch.uint8,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+NUMPY_TYPES = {str(kind).removeprefix("torch."): kind for kind in SAFETENSORS_TYPES.values()}
+
+# what numpy raises on a file that is no sound `.npy`, whose header it parses as Python
+BAD_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFile:
+    """An array that stays in its file until it is read."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    """uint8 or a floating-point type."""
+    part: Callable[[tuple[slice, ...]], torch.Tensor]
+    """What stands at one slice per axis."""
+
+    def read(self, lengths: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """The first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
+
+        Values that are not finite, or not in `dtype`, raise `UsageError`.
+        """
+        result = torch.empty(lengths, dtype=dtype)
+        rows = max(1, CHUNK // math.prod(lengths[1:]))
+        with ProgressReport(f"read {self.path.name}", lengths[0], "rows") as progress:
+            for start in range(0, lengths[0], rows):
+                target = result[start : start + rows]
+                rest = (slice(length) for length in lengths[1:])
+                chunk = self.part((slice(start, start + len(target)), *rest))
+                target.copy_(convert(chunk, dtype, str(self.path)))
+                progress.advance(len(target))
+        return result
+
+
+def convert(values: torch.Tensor, dtype: torch.dtype, source: str) -> torch.Tensor:
+    """`values` as `dtype`; `UsageError` for one that is not finite before or after."""
+    converted = values.to(dtype)
+    if not torch.isfinite(converted).all():
+        if not torch.isfinite(values).all():
+            raise UsageError(f"{source} holds values that are not finite; expected numbers only")
+        raise UsageError(
+            f"{source} holds values up to {values.abs().max().item():.3g}, beyond the "
+            f"{torch.finfo(dtype).max:g} of {str(dtype).removeprefix('torch.')}; scale them down"
+        )
+    return converted
+
+
+def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
+    """The array in a file, by `key` if a `.safetensors` file holds several.
+
+    One that is missing or damaged, or has not one axis for each name in `axes`, raises
+    `UsageError`.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(
+            f"feature file {path!r} does not exist; give an .npy or .safetensors file "
+            "(--data.exemplars.path, or --data-path for a run that is there)"
+        )
+    if file.suffix == ".npy":
+        array = _open_npy(file, key)
+    elif file.suffix == ".safetensors":
+        array = _open_safetensors(file, key)
+    else:
+        raise UsageError(f"{path} ends in {file.suffix!r}; expected .npy or .safetensors")
+    if len(array.shape) != len(axes) or 0 in array.shape:
+        raise UsageError(f"{path} holds an array of shape {array.shape}; expected {axes}")
+    return array
+
+
+def _open_npy(path: Path, key: str) -> ArrayFile:
+    if key:
+        raise UsageError(f"key={key!r} is for .safetensors files; leave it empty for {path}")
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except BAD_HEADER as error:
+        raise UsageError(f"{path} is not a sound .npy array ({_line(error)})") from error
+    dtype = _known_type(NUMPY_TYPES, array.dtype.name, path)
+
+    def part(where: tuple[slice, ...]) -> torch.Tensor:
+        return torch.from_numpy(np.array(array[where], array.dtype.newbyteorder("=")))
+
+    return ArrayFile(path, array.shape, dtype, part)
+
+
+def _open_safetensors(path: Path, key: str) -> ArrayFile:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = safe_open(path, "pt")
+    except SafetensorError as error:
+        raise UsageError(f"{path} is not a sound .safetensors file ({_line(error)})") from error
+    names = sorted(file.keys())
+    if not key and len(names) == 1:
+        key = names[0]
+    if key not in names:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise UsageError(f"key={key!r} is no array of {path}; it holds {len(names)}: {some}")
+    array = file.get_slice(key)
+    dtype = _known_type(SAFETENSORS_TYPES, array.get_dtype(), path)
+    return ArrayFile(path, tuple(array.get_shape()), dtype, array.__getitem__)
+
+
+def _known_type(types: dict[str, torch.dtype], name: str, path: Path) -> torch.dtype:
+    if name not in types:
+        raise UsageError(f"{path} holds {name} values; expected one of {', '.join(types)}")
+    return types[name]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

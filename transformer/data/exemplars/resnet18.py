@@ -1,0 +1,86 @@
+"""ResNet-18 (He et al. 2016) as a fixed function of images, from a torchvision state dict.
+
+Its forward pass is written out here, and torchvision serves the tests alone, because torchvision
+can only be imported beside the one build of torch that it was compiled for.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coopetition.tools.errors import UsageError
+
+D_FEATURES = 512
+CHANNELS = (64, 128, 256, 512)  # of the four layers, each of two blocks
+BLOCKS = [(layer, block) for layer in range(4) for block in range(2)]
+
+
+def resnet18_features(weights: dict[str, Tensor], images: Tensor) -> Tensor:
+    """What the classifier would see (n, 512) of images (n, 3, height, width), normalised."""
+    x = F.conv2d(images, weights["conv1.weight"], stride=2, padding=3)
+    x = F.max_pool2d(F.relu(_norm(weights, "bn1", x)), 3, stride=2, padding=1)
+    for layer, block in BLOCKS:
+        name = f"layer{layer + 1}.{block}."
+        stride = 2 if layer > 0 and block == 0 else 1
+        y = F.conv2d(x, weights[name + "conv1.weight"], stride=stride, padding=1)
+        y = F.relu(_norm(weights, name + "bn1", y))
+        y = _norm(weights, name + "bn2", F.conv2d(y, weights[name + "conv2.weight"], padding=1))
+        if stride == 2:
+            x = F.conv2d(x, weights[name + "downsample.0.weight"], stride=2)
+            x = _norm(weights, name + "downsample.1", x)
+        x = F.relu(x + y)
+    return x.mean((2, 3))
+
+
+def _norm(weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    mean, var = weights[name + ".running_mean"], weights[name + ".running_var"]
+    return F.batch_norm(x, mean, var, weights[name + ".weight"], weights[name + ".bias"])
+
+
+def read_resnet18(path: Path) -> dict[str, Tensor]:
+    """Weights of a torchvision ResNet-18 from the file of its state dict, without the classifier.
+
+    Nothing but tensors is unpickled.  A file that is missing or holds something else raises
+    `UsageError`.
+    """
+    expected = "expected the state dict of torchvision's resnet18"
+    if not path.is_file():
+        raise UsageError(f"weights file {str(path)!r} does not exist; {expected}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a foreign file makes the unpickler raise nearly anything
+        kind = type(error).__name__
+        raise UsageError(f"{path} cannot be read as weights ({kind}); {expected}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds a {type(found).__name__}; {expected}")
+    weights: dict[str, Tensor] = {}
+    for name, shape in _shapes().items():
+        value = found.get(name)
+        if not isinstance(value, Tensor) or value.shape != shape:
+            what = tuple(value.shape) if isinstance(value, Tensor) else "missing"
+            raise UsageError(f"{name} in {path} is {what}, not {shape}; {expected}")
+        weights[name] = value.float()
+    return weights
+
+
+def _shapes() -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights but the classifier's."""
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)} | _norm_shapes("bn1", 64)
+    inputs = 64
+    for layer, block in BLOCKS:
+        name, outputs = f"layer{layer + 1}.{block}.", CHANNELS[layer]
+        shapes[name + "conv1.weight"] = (outputs, inputs, 3, 3)
+        shapes[name + "conv2.weight"] = (outputs, outputs, 3, 3)
+        shapes |= _norm_shapes(name + "bn1", outputs) | _norm_shapes(name + "bn2", outputs)
+        if inputs != outputs:
+            shapes[name + "downsample.0.weight"] = (outputs, inputs, 1, 1)
+            shapes |= _norm_shapes(name + "downsample.1", outputs)
+        inputs = outputs
+    return shapes
+
+
+def _norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    return {f"{name}.{kind}": (channels,) for kind in kinds}

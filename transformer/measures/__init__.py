@@ -1,0 +1,1 @@
+"""What is measured of a model: metrics of sequences, and when they cross levels."""

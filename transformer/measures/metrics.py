@@ -1,0 +1,91 @@
+"""Metrics of a set of sequences, per sequence and as means."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from transformer.config import ModelConfig
+from transformer.data.exemplars import Exemplars
+from transformer.data.sequences import Sequences
+from transformer.model.forward import Parameters, encode, final_residual, unembed
+
+CHUNK = 1000  # sequences that go through the model at once
+CACHED = 2**20  # logits measured at once: they stay in a core's cache
+
+
+def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Each metric of each sequence (n,) from the query's logits.
+
+    With y the target and C the set of labels in context:
+
+    - `loss` -log softmax(z)_y in nats, `probability` softmax(z)_y, `accuracy` whether z_y is above
+      all others: a tie, or what is not a number, is wrong
+    - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
+    - `out_context_*`: accuracy and probability over all labels but C's
+    - `context_probability`: the sum of softmax(z) over C
+
+    Parameters
+    ----------
+    z : (n, N) logits;  labels : (context, n) int64;  target : (n,) int64
+    """
+    y = target.unsqueeze(1)
+    z_y = z.gather(1, y).squeeze(1)
+    context = _without_repeats(z.gather(1, labels.T), labels.T)
+    in_context = (labels == target).any(0)
+    highest_beside = context.masked_fill(y == labels.T, -torch.inf).amax(1)
+    log_context = context.logsumexp(1)
+    # few passes over all labels, and those in place: they are what an evaluation costs
+    others = z.scatter(1, torch.cat([labels.T, y], 1), -torch.inf)
+    highest = others.amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).min)
+    log_others = others.sub_(highest).exp_().sum(1).log() + highest.squeeze(1)
+    highest = highest.squeeze(1)
+    log_rest = torch.where(in_context, log_others, torch.logaddexp(log_others, z_y))
+    log_total = torch.logaddexp(log_context, log_rest)
+    nowhere = torch.zeros_like(z_y)
+    return {
+        "loss": log_total - z_y,
+        "accuracy": (z_y > torch.maximum(highest, highest_beside)).float(),
+        "probability": (z_y - log_total).exp(),
+        "in_context_loss": torch.where(in_context, log_context - z_y, torch.nan),
+        "in_context_accuracy": (in_context & (z_y > highest_beside)).float(),
+        "in_context_probability": torch.where(in_context, (z_y - log_context).exp(), nowhere),
+        "out_context_accuracy": (~in_context & (z_y > highest)).float(),
+        "out_context_probability": torch.where(in_context, nowhere, (z_y - log_rest).exp()),
+        "context_probability": (log_context - log_total).exp(),
+    }
+
+
+def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
+    """Values (n, context) with -inf where the label stands earlier in the row."""
+    same = labels.unsqueeze(2) == labels.unsqueeze(1)
+    repeated = same.tril(-1).any(2)
+    return values.masked_fill(repeated, -torch.inf)
+
+
+@torch.no_grad()
+def evaluate(
+    parameters: Parameters, config: ModelConfig, exemplars: Exemplars, sequences: Sequences
+) -> dict[str, Tensor]:
+    """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
+    dtype = parameters["W_U"].dtype
+    n = sequences.target.shape[-1]
+    chunks = []
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        features = exemplars.features(sequences.exemplars[:, part], dtype).unsqueeze(0)
+        labels, target = sequences.labels[:, part], sequences.target[part]
+        items, _ = encode(parameters, config, features, training=False)
+        final = final_residual(parameters, config, items, labels.unsqueeze(0))
+        rows = max(1, CACHED // parameters["W_U"].shape[-1])
+        for each in range(0, len(target), rows):
+            own = slice(each, each + rows)
+            z = unembed(parameters, final[:, own])[0]
+            chunks.append(sequence_metrics(z, labels[:, own], target[own]))
+    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
+    """Mean of each metric; None where it is not finite, such as a loss that is undefined."""
+    values = {metric: float(each.mean()) for metric, each in metrics.items()}
+    return {metric: mean if math.isfinite(mean) else None for metric, mean in values.items()}

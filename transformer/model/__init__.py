@@ -1,0 +1,1 @@
+"""The transformer as functions of named parameters."""

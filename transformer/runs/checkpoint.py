@@ -1,0 +1,64 @@
+"""Checkpoints as safetensors: written whole or not at all, checked when read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from coopetition.tools.errors import UserError
+from coopetition.tools.files import write_bytes
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that is not as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run's state after `step` steps."""
+
+    step: int
+    run_id: str
+    exemplars: str
+    """Fingerprint of the exemplars that it was trained on."""
+    tensors: dict[str, torch.Tensor]
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{checkpoint.step} {checkpoint.run_id} {checkpoint.exemplars}".encode())
+    for name, tensor in sorted(checkpoint.tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint by temporary file and rename."""
+    metadata = {
+        "step": str(checkpoint.step),
+        "run_id": checkpoint.run_id,
+        "exemplars": checkpoint.exemplars,
+        "digest": _digest(checkpoint),
+    }
+    write_bytes(path, save(checkpoint.tensors, metadata))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; a truncated or altered one raises `DamagedCheckpoint`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        checkpoint = Checkpoint(
+            int(metadata["step"]), metadata["run_id"], metadata["exemplars"], tensors
+        )
+        expected = metadata["digest"]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
+    if _digest(checkpoint) != expected or path.stem != f"step_{checkpoint.step:09d}":
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")
+    return checkpoint

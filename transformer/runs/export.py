@@ -1,0 +1,52 @@
+"""A run's curves as a small file to keep, share and draw."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_json, write_text
+from transformer.config import to_dict
+from transformer.data.evaluators import EVALUATORS
+from transformer.runs.folder import RunFolder
+
+METRICS = ("loss", "in_context_loss", "in_context_accuracy")
+DIGITS = 5  # significant; the evaluation sets' noise is far above
+
+
+def export(run: RunFolder, path: Path) -> None:
+    """Write `path` (CSV: sequences, `<evaluator>/<metric>`) and its `.json` (config, versions).
+
+    The evaluators' loss, in-context loss and in-context accuracy, to five digits; nothing of the
+    machine that the run was made on but its device.
+    """
+    if path.suffix != ".csv":
+        raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
+    if path.resolve().parent == run.path.resolve():
+        raise UsageError(f"--out {path} is in the run's own folder; name another place")
+    rows = run.metrics()
+    if not rows:
+        raise UserError(f"{run.path} has no metrics yet; train it first")
+    columns = [f"{name}/{metric}" for metric in METRICS for name in EVALUATORS]
+    columns = [name for name in columns if any(row.get(name) is not None for row in rows)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sequences", *columns])
+    for row in rows:
+        values = (row.get(name) for name in columns)
+        writer.writerow(
+            [row["sequences"], *("" if v is None else f"{v:.{DIGITS}g}" for v in values)]
+        )
+    write_text(path, text.getvalue())
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    kept = {
+        name: manifest.get(name)
+        for name in ("run_id", "versions", "git", "device", "threads", "execution")
+    }
+    write_json(
+        path.with_suffix(".json"),
+        kept
+        | {"config": to_dict(run.config, leave_out="machine")}
+        | {"status": run.recorded()["status"], "step": rows[-1]["step"]},
+    )

@@ -1,0 +1,221 @@
+"""The run folder: manifest, metrics, checkpoints, status.
+
+DIR/manifest.json      what was run, with which versions, on what
+DIR/metrics.jsonl      one line an evaluation, appended as it comes
+DIR/checkpoints/       step_NNNNNNNNN.safetensors
+DIR/evaluators/        the evaluation sets
+DIR/sequences/         step_NNNNNNNNN.npz: metrics of every sequence, if asked for
+DIR/status.json        how the last session on it ended
+DIR/.lock              held while a process trains it
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coopetition.compare.curves import Curves, read_curves
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_json
+from coopetition.tools.metrics_file import Row, read_metrics
+from transformer.config import RunConfig, to_dict
+from transformer.data.evaluation_sets import load_evaluators
+from transformer.data.sequences import Sequences
+from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
+from transformer.runs.machine import Machine
+from transformer.runs.manifest import NAME, make_manifest, read_manifest
+
+ENSEMBLE = "ensemble.json"  # in a folder of runs that are trained together: their names
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+    config: RunConfig
+    machine: Machine
+
+    @property
+    def shared(self) -> Path:
+        """Where it keeps what runs of one ensemble share: the ensemble's folder, or its own."""
+        together = (self.path.parent / ENSEMBLE).exists()
+        return self.path.parent if together else self.path
+
+    @property
+    def metrics_path(self) -> Path:
+        """File of the metric lines."""
+        return self.path / "metrics.jsonl"
+
+    def checkpoint_path(self, step: int) -> Path:
+        """File of the checkpoint of a step."""
+        return self.path / "checkpoints" / f"step_{step:09d}.safetensors"
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, rising."""
+        files = (self.path / "checkpoints").glob("step_*.safetensors")
+        numbers = (file.stem.removeprefix("step_") for file in files)
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def with_length(self, n_steps: int) -> "RunFolder":
+        """The same run with another last step, not before what is done."""
+        done = max(self.steps(), default=0)
+        if n_steps < done:
+            raise UsageError(
+                f"n_steps={n_steps} is before the checkpoint of step {done}; go further"
+            )
+        return replace(self, config=replace(self.config, n_steps=n_steps))
+
+    def record_length(self) -> None:
+        """Write the last step into the manifest, if it is another; with the lock held."""
+        path = self.path / NAME
+        manifest = json.loads(path.read_text())
+        if manifest["config"]["n_steps"] != self.config.n_steps:
+            write_json(path, manifest | {"config": to_dict(self.config)})
+
+    def metrics(self) -> list[Row]:
+        """Metric lines so far, see `coopetition.tools.metrics_file`."""
+        return read_metrics(self.metrics_path)
+
+    def curves(self, metric: str = "in_context_accuracy") -> Curves:
+        """One metric of every evaluator against sequences seen."""
+        return read_curves(self.path, metric)
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """The checkpoint of a step, with the parameters by name; see `steps` for which there are.
+
+        One that is missing raises `UsageError`, one that is damaged `DamagedCheckpoint`.
+        """
+        path = self.checkpoint_path(step)
+        if not path.exists():
+            raise UsageError(f"{self.path} has no checkpoint of step {step}; it has {self.steps()}")
+        return read_checkpoint(path)
+
+    def evaluators(self) -> dict[str, Sequences]:
+        """The evaluation sets, drawn once and kept beside the run or its ensemble."""
+        return load_evaluators(self.shared / "evaluators", self.config)
+
+    def status(self) -> dict[str, Any]:
+        """`status`, `message` and steps of the run as it stands, for people and programs."""
+        newest, damaged = newest_checkpoints([self])
+        step = newest[0].step if newest else 0
+        return self.standing() | {
+            "step": step,
+            "n_steps": self.config.n_steps,
+            "latest_checkpoint": str(self.checkpoint_path(step)) if newest else None,
+            "damaged": damaged,
+            "run_id": self.config.run_id(),
+        }
+
+    def standing(self) -> dict[str, str]:
+        """`status` and `message` as recorded, but for a process that died without notice."""
+        saved = self.recorded()
+        if saved["status"] == "running" and not self._locked():
+            return {"status": "killed", "message": "stopped without notice; resume it"}
+        return saved
+
+    def is_finished(self) -> bool:
+        """Whether all its steps are done, and the checkpoint of the last is sound."""
+        last = self.config.n_steps
+        if self.recorded()["status"] != "finished" or self.steps()[-1:] != [last]:
+            return False
+        try:
+            self.checkpoint(last)
+        except DamagedCheckpoint:
+            return False
+        return True
+
+    def set_status(self, status: str, message: str) -> None:
+        """Record how the run stands: running, finished, interrupted, failed, diverged."""
+        write_json(self.path / "status.json", {"status": status, "message": message})
+
+    def recorded(self) -> dict[str, str]:
+        """`status` and `message` as `set_status` last recorded them."""
+        try:
+            content = json.loads((self.path / "status.json").read_text())
+            return {name: str(content[name]) for name in ("status", "message")}
+        except FileNotFoundError:
+            return {"status": "created", "message": "not started; resume it"}
+        except (ValueError, KeyError, TypeError):
+            return {"status": "unknown", "message": "status.json is damaged; resume the run"}
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder, so that no second process trains it; the system frees it on a kill."""
+        with open(self.path / ".lock", "w") as file:
+            for wait in (0.1, 0.2, 0.4, None):  # another process may just be asking for the status
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if wait is None:
+                        raise UserError(
+                            f"{self.path} is being trained by another process; "
+                            "wait for it or stop it"
+                        ) from error
+                    time.sleep(wait)
+            for left in self.path.rglob(".*.tmp"):  # of a process that was killed while writing
+                left.unlink()
+            yield
+
+    def _locked(self) -> bool:
+        if not (self.path / ".lock").exists():
+            return False
+        with open(self.path / ".lock") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            except BlockingIOError:
+                return True
+
+
+def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
+    """Make a run folder; a path that holds anything already raises `UsageError`."""
+    check_new_folder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
+    run = RunFolder(path, config, machine)
+    with run.lock():
+        check_new_folder(path)  # again, now that no other process can be making it
+        write_json(path / NAME, make_manifest(config, machine))
+    return run
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise `UsageError` if a path is not free for a new run."""
+    if (path.exists() and not path.is_dir()) or path == Path():
+        raise UsageError(f"--out {path} is not a new folder; name one")
+    if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
+        hint = "resume it" if (path / NAME).exists() else "name a new folder"
+        raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+
+
+def newest_checkpoints(runs: list[RunFolder]) -> tuple[list[Checkpoint], list[str]]:
+    """The checkpoints of the newest step of which every run has a sound one; none if there is none.
+
+    Beside them, a sentence about each that was found to be damaged on the way.
+    """
+    damaged = []
+    for step in sorted(set.intersection(*(set(run.steps()) for run in runs)), reverse=True):
+        try:
+            return [run.checkpoint(step) for run in runs], damaged
+        except DamagedCheckpoint as error:
+            damaged.append(str(error))
+    return [], damaged
+
+
+def load_run(path: Path | str) -> RunFolder:
+    """Open a run folder: its config, curves, checkpoints and evaluation sets.
+
+    One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
+    """
+    path = Path(path)
+    if (path / ENSEMBLE).exists():
+        raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
+    return RunFolder(path, *read_manifest(path))

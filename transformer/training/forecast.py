@@ -1,0 +1,157 @@
+"""What a run will take, before it is started."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from transformer.config import (
+    ExemplarConfig,
+    FeatureConfig,
+    GaussianConfig,
+    OmniglotConfig,
+    OneHotConfig,
+    RunConfig,
+    TokenConfig,
+)
+from transformer.data.evaluators import EVALUATORS
+from transformer.data.exemplars import Exemplars
+from transformer.data.sequences import Sequences
+from transformer.measures.metrics import CHUNK, evaluate
+from transformer.runs.machine import Machine
+from transformer.runs.start import read_start
+from transformer.training.bench import repeated_step, wait
+from transformer.training.loop import check_encoder, check_sizes
+from transformer.training.step import Learner
+from transformer.training.trainer import new_learner, source_of
+
+ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
+TIMED_S = 2.0
+LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
+
+
+def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
+    """Steps, parameters, memory and time of runs that are trained together, by name.
+
+    The time is that of a few steps and evaluations on made-up data, here and now, executed as the
+    machine says; sampling and checkpoints, some per cent, are not in it.  Memory is what the
+    learner and the exemplars hold, without activations.
+    """
+    each = list(configs.values())
+    config = each[0]
+    d_features = feature_count(config.data.exemplars)
+    check_sizes({feature_count(own.data.exemplars) for own in each})
+    for own in each:
+        check_encoder(own, d_features)
+        if own.start.path:
+            read_start(own.start)  # or say why not
+    learner = new_learner(each, d_features, machine)
+    step = repeated_step(
+        learner,
+        context=config.data.context,
+        d_features=d_features,
+        n_labels=config.data.exemplars.n_classes,
+        batch_size=config.data.batch_size,
+    )
+    step()  # compiles if it has to
+    print("timing some steps and evaluations", file=sys.stderr, flush=True)
+    step_s = _median_time(step, learner.device)
+    chunk_s = _median_time(_evaluation(learner, config, d_features), learner.device)
+    n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
+    n_sequences = sum(own.evaluation.n_sequences for own in each) * len(EVALUATORS)
+    seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
+    n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
+    return {
+        "runs": len(each),
+        "steps": config.n_steps,
+        "sequences": config.n_steps * config.sequences_per_step,
+        "parameters": n_parameters,
+        "features": d_features,
+        "still_needed": ", ".join(_still_needed(config)) or None,
+        "memory_mib": round((learner_bytes(learner) + exemplar_bytes(each, d_features)) / 2**20),
+        "ms_per_step": round(step_s * 1e3, 2),
+        "predicted_s": round(seconds, 1),
+        "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),
+        "execution": machine.execution,
+        "device": machine.device,
+        "threads": machine.threads,
+        "run_id": ", ".join(own.run_id() for own in each),
+    }
+
+
+def learner_bytes(learner: Learner) -> int:
+    """What parameters, their gradients and the optimiser's moments take."""
+    parameters = learner.parameters
+    moments = [value for each in learner.moments.values() for value in each.values()]
+    gradients = [parameters[name] for name in learner.moments]
+    return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
+
+
+def feature_count(exemplars: ExemplarConfig) -> int:
+    """Length of a feature vector; assumed for a file that is not given yet."""
+    match exemplars:
+        case GaussianConfig():
+            return exemplars.d_features
+        case OneHotConfig():
+            return exemplars.n_classes
+        case OmniglotConfig():
+            return exemplars.side**2
+        case FeatureConfig() | TokenConfig():
+            if not exemplars.path:
+                return ASSUMED_FEATURES
+            from transformer.data.exemplars.arrays import open_array
+
+            axes = ("classes", "exemplars", "features")
+            if isinstance(exemplars, TokenConfig):
+                axes = ("tokens", "features")
+            return open_array(exemplars.path, exemplars.key, axes).shape[-1]
+    from transformer.data.exemplars.images import SIDE
+
+    return SIDE**2
+
+
+def _still_needed(config: RunConfig) -> list[str]:
+    """Flags without which the run cannot start."""
+    needed = []
+    if getattr(config.data.exemplars, "path", None) == "":
+        needed.append("--data.exemplars.path")
+    if config.start.given and not config.start.path:
+        needed.append("--start.path")
+    return needed
+
+
+def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """What the sets of exemplars take: a byte a pixel, half precision for all else.
+
+    A file of features that are bytes takes half of what it is counted as.
+    """
+    sets = {source_of(config): config.data.exemplars for config in configs}
+    half = (GaussianConfig, FeatureConfig, TokenConfig)
+    return sum(
+        own.n_classes * own.n_exemplars * d_features * (2 if isinstance(own, half) else 1)
+        for own in sets.values()
+    )
+
+
+def _evaluation(learner: Learner, config: RunConfig, d_features: int) -> Callable[[], object]:
+    """One call evaluates a chunk of sequences, of zeros, for the first run."""
+    context = config.data.context
+    exemplars = Exemplars(torch.zeros(1, 1, d_features, device=learner.device), 1.0)
+    zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=learner.device)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
+    return lambda: evaluate(learner.of_run(0), config.model, exemplars, sequences)
+
+
+def _median_time(function: Callable[[], object], device: torch.device) -> float:
+    """Median seconds of a call, over some time."""
+    times: list[float] = []
+    while sum(times) < TIMED_S:
+        start = time.perf_counter()
+        function()
+        wait(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

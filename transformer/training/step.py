@@ -1,0 +1,281 @@
+"""The training step: gradient and optimiser, for any number of runs at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer.config import ModelConfig, OptimConfig
+from transformer.config.parts import in_part
+from transformer.config.run import Precision
+from transformer.model.forward import (
+    Parameters,
+    Shapes,
+    cross_entropy,
+    encode,
+    initialise,
+    logits_of_items,
+    parameter_shapes,
+    running_shapes,
+)
+from transformer.model.resnet import DECAY
+from transformer.runs.machine import Execution
+from transformer.training.apart import apart
+from transformer.training.compiled import CompiledStep
+from transformer.training.optimisers import (
+    RULES,
+    Moments,
+    clip_scale,
+    moment_names,
+    over_run,
+    penalty_slope,
+)
+
+_DEFAULT = OptimConfig()
+# settings that may differ by run within one step, at a value that makes them comparable
+FREE_OPTIM: dict[str, Any] = {
+    name: getattr(_DEFAULT, name)
+    for name in ("learning_rate", "schedule", "warmup_steps", "decay_steps", "clip_norm", "l2")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What one run of an ensemble brings: how it starts and what is done to its parameters."""
+
+    init_seed: int
+    optim: OptimConfig
+    frozen: tuple[str, ...] = ()
+    """Parts that are not trained."""
+
+
+class Learner:
+    """Runs that are trained together: same shapes, each with its own parameters and settings.
+
+    A step is made of functions of tensors that change the state in place and read nothing back,
+    so that they can be compiled (`torch.compile`, on a CPU three to five times as fast; needs a C++
+    compiler) or captured as a graph (CUDA).  Runs do not touch each other: a run that diverges
+    leaves its neighbours as they are.
+
+    Attributes
+    ----------
+    parameters : name -> (R, ...), see `transformer.model.forward`; running statistics among them
+    loss_sum : (R,) sum of the losses since it was last set to 0
+    failed_at : (R,) int64, the first step whose loss was not finite, 0 if there was none
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        members: list[Member],
+        *,
+        context: int,
+        d_features: int,
+        n_labels: int,
+        precision: Precision = "float32",
+        device: torch.device,
+        execution: Execution = "eager",
+    ) -> None:
+        self.model, self.device = model, device
+        self.precision: Precision = precision
+        self.optim = _common_optim(members)
+        self.dtype = torch.float64 if precision == "float64" else torch.float32
+        shapes = parameter_shapes(model, context=context, d_features=d_features, n_labels=n_labels)
+        self._running = running_shapes(model)
+        self.parameters = _stack(
+            [initialise(model, shapes | self._running, m.init_seed) for m in members],
+            device,
+            self.dtype,
+        )
+        self.moments: dict[str, Moments] = {
+            name: {
+                moment: torch.zeros_like(self.parameters[name])
+                for moment in moment_names(self.optim)
+            }
+            for name in shapes
+        }
+        self.loss_sum = torch.zeros(len(members), device=device, dtype=self.dtype)
+        self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
+        self._t = torch.zeros((), device=device, dtype=torch.int64)
+        self._settings(members, shapes)
+        # the last two layers may be fused: they are fast so, and the very last is the query's alone
+        n_cuts = model.n_layers - 2 if execution == "compiled" else 0
+        self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
+        self._run_step = self._executed(execution)
+
+    def _settings(self, members: list[Member], shapes: Shapes) -> None:
+        """What differs by run, as tensors (R,); nothing for what no run has."""
+
+        def of_runs(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=self.device, dtype=self.dtype)
+
+        self._trained: dict[str, Tensor] = {}
+        self._l2: dict[str, Tensor] = {}
+        for name in shapes | self._running:
+            frozen = [any(in_part(name, part) for part in m.frozen) for m in members]
+            self._trained[name] = of_runs([float(not each) for each in frozen])
+            l2 = [sum(c for part, c in m.optim.l2 if in_part(name, part)) for m in members]
+            if any(l2) and name in shapes:
+                self._l2[name] = of_runs(l2)
+        limits = [m.optim.clip_norm or torch.inf for m in members]
+        self._clip = of_runs(limits) if min(limits) < torch.inf else None
+
+    def _executed(self, execution: Execution) -> Callable[..., None]:
+        if execution == "graph":
+            return GraphReplay(self._step)
+        if execution == "eager":
+            return self._step
+        state = self._state_views() | {"failed_at": self.failed_at, "step": self._t}
+        return CompiledStep(self._gradients, self._update, state, self.precision)
+
+    def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
+        """One step of every run.
+
+        Parameters
+        ----------
+        features : (R, C + 1, B, D);  labels : (R, C, B);  target : (R, B)
+        numbers : (3, R), `transformer.training.optimisers.step_numbers` of each run
+        """
+        with torch.no_grad():
+            self._run_step(features, labels, target, numbers)
+
+    def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
+        self._update(*self._gradients(features, labels, target), numbers)
+
+    def _gradients(
+        self, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Parameters, Tensor, Parameters]:
+        """Gradient of each parameter, the losses (R,), and the batch's statistics if any."""
+        gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
+            {name: self.parameters[name] for name in self.moments}, features, labels, target
+        )
+        return gradients, loss, statistics
+
+    def _update(
+        self, gradients: Parameters, loss: Tensor, statistics: Parameters, numbers: Tensor
+    ) -> None:
+        """Change the state in place."""
+        self._t.add_(1)
+        for name, l2 in self._l2.items():
+            value = self.parameters[name]
+            slope = penalty_slope(value, self.optim.penalty == "squared")
+            gradients[name] = gradients[name] + over_run(l2, value) * slope
+        if self._clip is not None:
+            trained = [g * over_run(self._trained[name], g) for name, g in gradients.items()]
+            scale = clip_scale(trained, self._clip)
+            gradients = {name: g * over_run(scale, g) for name, g in gradients.items()}
+        rule = RULES[self.optim.algorithm]
+        for name, gradient in gradients.items():
+            own = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
+            rule(self.optim, self.parameters[name], gradient, self.moments[name], own)
+        for name, seen in statistics.items():
+            statistic = self.parameters[name]
+            share = over_run((1 - DECAY) * self._trained[name], statistic)
+            statistic.lerp_(seen.to(self.dtype), share)
+        self.loss_sum.add_(loss)
+        fails = (self.failed_at == 0) & ~torch.isfinite(loss)
+        self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))
+
+    def _loss(
+        self, parameters: Parameters, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Parameters]]:
+        """Sum of the runs' losses, whose gradient is each run's own; the losses (R,) beside it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            items, statistics = encode(parameters, self.model, features, training=True)
+            z = logits_of_items(parameters, self.model, items, labels, self._cut)
+        losses = cross_entropy(z.to(self.dtype), target)
+        return losses.sum(), (losses, statistics)
+
+    def _cut(self, name: str, value: Tensor) -> Tensor:
+        """A tap that parts what shall not be fused."""
+        return apart(value) if name in self._cuts else value
+
+    def of_run(self, run: int) -> Parameters:
+        """One run's parameters, with a run axis of length 1; views."""
+        return {name: value[run : run + 1] for name, value in self.parameters.items()}
+
+    def state(self, run: int) -> dict[str, Tensor]:
+        """Copies of everything that one run's further steps depend on, by name."""
+        tensors = {name: view[run] for name, view in self._state_views().items()}
+        tensors["optimiser.step"] = self._t
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def load_state(self, run: int, state: dict[str, Tensor]) -> None:
+        """Inverse of `state`; names or shapes that disagree raise `KeyError` or `ValueError`."""
+        views = self._state_views()
+        if unknown := set(state) - set(views) - {"optimiser.step"}:
+            raise KeyError(f"no such state: {', '.join(sorted(unknown))}")
+        for name, view in views.items():
+            _fill(view[run], state[name], name)
+        _fill(self._t, state["optimiser.step"], "optimiser.step")
+
+    def load_parameters(self, run: int, parameters: Parameters, parts: tuple[str, ...]) -> None:
+        """Take over the parameters of some parts; raises what `load_state` does."""
+        for name, value in self.parameters.items():
+            if any(in_part(name, part) for part in parts):
+                _fill(value[run], parameters[name], name)
+
+    def _state_views(self) -> dict[str, Tensor]:
+        views = self.parameters | {"loss_sum": self.loss_sum}
+        for name, moments in self.moments.items():
+            views |= {f"optimiser.{moment}.{name}": value for moment, value in moments.items()}
+        return views
+
+
+def _common_optim(members: list[Member]) -> OptimConfig:
+    """The members' optimiser but for what is free to differ."""
+    optims = {replace(member.optim, **FREE_OPTIM) for member in members}
+    if len(optims) > 1:
+        raise ValueError("runs that are trained together need the same algorithm and constants")
+    return optims.pop()
+
+
+def _stack(each: list[Parameters], device: torch.device, dtype: torch.dtype) -> Parameters:
+    return {
+        name: torch.stack([parameters[name] for parameters in each]).to(device, dtype)
+        for name in each[0]
+    }
+
+
+def _fill(place: Tensor, value: Tensor, name: str) -> None:
+    if value.shape != place.shape:
+        raise ValueError(f"{name} is {list(value.shape)}; expected {list(place.shape)}")
+    place.copy_(value)
+
+
+class GraphReplay:
+    """A function of tensors that changes others in place, captured once and replayed (CUDA).
+
+    The first calls run as they are, on a side stream, so that libraries can set themselves up.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.calls = 0
+        self.inputs: tuple[Tensor, ...] = ()
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """Run the function on inputs whose shapes never change."""
+        self.calls += 1
+        if self.calls <= self.WARM_UP:
+            self._call_aside(inputs)
+            return
+        if not self.inputs:
+            self.inputs = tuple(each.clone() for each in inputs)
+            with torch.cuda.graph(self.graph):  # records, does not run
+                self.function(*self.inputs)
+        for place, value in zip(self.inputs, inputs, strict=True):
+            place.copy_(value)
+        self.graph.replay()
+
+    def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)

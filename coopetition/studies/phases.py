@@ -21,7 +21,8 @@ from coopetition.solve.ensemble import (
 )
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.theory.fates import FATES, Fate, tell_fates
-from coopetition.theory.timescales import after_collapse, slow_flow
+from coopetition.theory.slow_flow import slow_flow
+from coopetition.theory.timescales import after_collapse
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.tools.progress import ProgressReport

@@ -16,36 +16,20 @@ entries), and so the story is not that of small initial values (`elliptic_escape
 3. *Takeover.*  On the ICL manifold d grows along d* under mu1 and under what the competition leaves
    of L1, until ICL is pushed out.
 
-Both 2 and 3 are carried by five of the eight numbers (`slow_times`): after the collapse a and c are
-along their targets, and the balance ties |b| to |c|.
+Five of the eight numbers carry both 2 and 3 (`coopetition.theory.slow_flow`).
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL, is_two_strategies
 from coopetition.model.problem import Numbers, Reduced
 from coopetition.solve.trajectory import Trajectory
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError
 
-Array = NDArray[np.float64]
 A, B, C, D = range(4)  # places of the factors
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Flow times at which losses cross half of what they are unlearnt; None if they do not.
-
-    emergence : ICL's falls;  takeover : CIWL's falls;  fade : ICL's rises again
-    """
-
-    emergence: float | None
-    takeover: float | None
-    fade: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +48,7 @@ class State:
 
 def after_collapse(trajectory: Trajectory) -> State:
     """Where the shared circuit |b| |c| is smallest, before ICL has emerged: the collapse's end."""
-    _check(trajectory.reduced)
+    check_known(trajectory.reduced)
     squares = trajectory.overlap**2 + trajectory.orthogonal**2
     emergence = trajectory.events().emergence
     before = trajectory.times <= (math.inf if emergence is None else emergence)
@@ -81,7 +65,8 @@ def state_at(trajectory: Trajectory, k: int) -> State:
     )
 
 
-def _check(reduced: Reduced) -> None:
+def check_known(reduced: Reduced) -> None:
+    """Raise `UsageError` unless the model is one whose times are known."""
     if not is_two_strategies(reduced.model) or set(reduced.model.rates) != {1.0}:
         raise UsageError("times are known for two_strategies with rates of 1 alone")
 
@@ -94,8 +79,8 @@ def collapse_time(reduced: Reduced, start: State) -> float:
     fall.  Raises `UsageError` where |d| is not larger than the smaller shared factor, or that is as
     large as the other: then the story is another one.  Infinite without an overlap of d or b.
     """
-    _check(reduced)
-    larger, smaller = _shared(start)
+    check_known(reduced)
+    larger, smaller = larger_and_smaller(start)
     squares = [x * x for x in start.lengths]
     delta = squares[larger] - squares[smaller]
     d2 = squares[D] - squares[smaller]
@@ -113,7 +98,7 @@ def collapse_time(reduced: Reduced, start: State) -> float:
     return max(0.0, passed / (2 * rate * delta))
 
 
-def _shared(state: State) -> tuple[int, int]:
+def larger_and_smaller(state: State) -> tuple[int, int]:
     """Places of the larger and the smaller of b and c."""
     lengths = state.lengths
     return (B, C) if lengths[B] >= lengths[C] else (C, B)
@@ -127,8 +112,8 @@ def escape_time(reduced: Reduced, state: State) -> float:
     with b the larger of the two shared factors.  Assumes small cosines, c at its followed value,
     and that a turns nothing.  Infinite without an overlap of d or b.
     """
-    _check(reduced)
-    larger, _ = _shared(state)
+    check_known(reduced)
+    larger, _ = larger_and_smaller(state)
     lengths, unlearnt = state.lengths, reduced.unlearnt()
     coupling = 4 * unlearnt[CIWL] * (unlearnt[ICL] + reduced.offsets[ICL])
     b2, d2 = state.overlap[larger] ** 2, state.overlap[D] ** 2
@@ -151,7 +136,7 @@ def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
     """
     from scipy.special import elliprf
 
-    _check(reduced)
+    check_known(reduced)
     unlearnt, offset = reduced.unlearnt(), reduced.offsets
     target, size = reduced.targets, reduced.sizes
     g1 = (unlearnt[CIWL] + offset[CIWL]) * target[ICL] / size[ICL]
@@ -163,83 +148,3 @@ def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
             "v b c is not positive at this start; the plateau does not end by it alone"
         )
     return float(elliprf(v * v, overlap[B] ** 2, overlap[C] ** 2)) / g
-
-
-@dataclass(frozen=True, slots=True)
-class SlowFlow:
-    """The slow system from a state on.
-
-    losses : name -> (n,) at the integrator's own steps;  events : their times
-    """
-
-    events: Times
-    losses: dict[str, Array]
-
-
-def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
-    """Emergence, takeover and fade from a state after the collapse, by the slow system."""
-    return slow_flow(reduced, state, t_max=t_max).events
-
-
-def slow_flow(reduced: Reduced, state: State, *, t_max: float) -> SlowFlow:
-    """The flow from a state after the collapse until the time `t_max`, by the slow system.
-
-    Five numbers: u_a, u of the smaller shared factor (c, say), the cosine of b, u_d and w_d.
-    Assumes that a and c are along their targets (w = 0) and that |b|^2 - |c|^2 keeps its value.
-    Times are counted from the trajectory's start.  Raises `UserError` if the integrator fails.
-    """
-    from scipy.integrate import solve_ivp
-
-    _check(reduced)
-    larger, smaller = _shared(state)
-    if not state.time <= t_max < math.inf:
-        raise UsageError(f"t_max is {t_max}; choose a finite time from {state.time:g} on")
-    if state.lengths[larger] == 0:
-        raise UsageError("b and c are zero at this state, which nothing leaves")
-    delta = state.lengths[larger] ** 2 - state.lengths[smaller] ** 2
-    half = {name: value / 2 for name, value in reduced.unlearnt().items()}
-
-    def unfold(slow: Array) -> tuple[Numbers, Numbers]:
-        """The eight numbers from the five, each one number or an array."""
-        a, c, cosine, u_d, w_d = slow
-        length = np.sqrt(delta + c * c)
-        u, w = [a, 0.0, 0.0, u_d], [0.0, 0.0, 0.0, w_d]
-        u[smaller], u[larger] = c, length * cosine
-        w[larger] = length * np.sqrt(np.maximum(0.0, 1 - cosine * cosine))
-        return u, w
-
-    def velocity(_: float, slow: Array) -> list[float]:
-        u, w = unfold(slow)
-        speed_u, speed_w = reduced.velocity(u, w)
-        b, w_b = u[larger], w[larger]
-        turning = (w_b * speed_u[larger] - b * speed_w[larger]) * w_b / math.hypot(b, w_b) ** 3
-        return [speed_u[A], speed_u[smaller], turning, speed_u[D], speed_w[D]]
-
-    def above_half(name: str) -> Any:
-        return lambda _, slow: reduced.losses(*unfold(slow))[name] - half[name]
-
-    emergence, takeover, fade = above_half(ICL), above_half(CIWL), above_half(ICL)
-    emergence.direction = takeover.direction = -1
-    fade.direction = 1
-    start = np.array(
-        [
-            state.overlap[A],
-            state.overlap[smaller],
-            state.overlap[larger] / state.lengths[larger],
-            state.overlap[D],
-            state.orthogonal[D],
-        ]
-    )
-    found = solve_ivp(
-        velocity,
-        (state.time, t_max),
-        start,
-        "LSODA",
-        events=(emergence, takeover, fade),
-        rtol=1e-7,
-        atol=1e-10,
-    )
-    if not found.success:
-        raise UserError(f"the slow system could not be followed: {found.message}")
-    events = Times(*(float(times[0]) if len(times) else None for times in found.t_events))
-    return SlowFlow(events, reduced.losses(*unfold(found.y)))

@@ -5,11 +5,11 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
+from coopetition.theory.slow_flow import slow_times
 from coopetition.theory.timescales import (
     after_collapse,
     collapse_time,
     escape_time,
-    slow_times,
     state_at,
 )
 from coopetition.tools.progress import ProgressReport

@@ -7,13 +7,13 @@ from coopetition import Trajectory, random_draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
 from coopetition.model.problem import project
+from coopetition.theory.slow_flow import slow_times
 from coopetition.theory.timescales import (
     State,
     after_collapse,
     collapse_time,
     elliptic_escape,
     escape_time,
-    slow_times,
 )
 from coopetition.theory.toleration import toleration
 from coopetition.tools.errors import UsageError

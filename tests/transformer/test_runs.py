@@ -12,6 +12,7 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.metrics_file import read_metrics
 from tests.transformer.conftest import tiny_config
+from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.evaluators import EVALUATORS, draw_evaluators
 from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.ensemble import check_together, load_runs, vary
@@ -97,7 +98,7 @@ def test_evaluation_sets_are_kept_once_and_shared(store, run):
     assert not list(store.glob("pair/*/evaluators"))
     drawn = draw_evaluators(run.config)
     for member in (run, *load_runs(store / "pair")):
-        for name, kept in member.evaluators().items():
+        for name, kept in evaluation_sets(member).items():
             assert torch.equal(kept.exemplars, drawn[name].exemplars)
 
 

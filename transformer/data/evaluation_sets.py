@@ -13,8 +13,14 @@ from coopetition.tools.files import write_bytes
 from transformer.config import RunConfig, to_dict
 from transformer.data.evaluators import EVALUATORS, draw_evaluators, evaluator_data
 from transformer.data.sequences import Sequences
+from transformer.runs.folder import RunFolder
 
 PARTS = ("exemplars", "labels", "target")  # of `Sequences`
+
+
+def evaluation_sets(run: RunFolder) -> dict[str, Sequences]:
+    """The evaluation sets of a run, drawn once and kept beside it or its ensemble."""
+    return load_evaluators(run.shared / "evaluators", run.config)
 
 
 def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from transformer.config import to_dict
-from transformer.data.evaluators import EVALUATORS
 from transformer.runs.folder import RunFolder
 
 METRICS = ("loss", "in_context_loss", "in_context_accuracy")
@@ -28,8 +27,10 @@ def export(run: RunFolder, path: Path) -> None:
     rows = run.metrics()
     if not rows:
         raise UserError(f"{run.path} has no metrics yet; train it first")
-    columns = [f"{name}/{metric}" for metric in METRICS for name in EVALUATORS]
-    columns = [name for name in columns if any(row.get(name) is not None for row in rows)]
+    measured = {name for row in rows for name, value in row.items() if value is not None}
+    evaluators = dict.fromkeys(name.split("/")[0] for name in rows[0] if "/" in name)
+    columns = [f"{name}/{metric}" for metric in METRICS for name in evaluators]
+    columns = [name for name in columns if name in measured]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["sequences", *columns])

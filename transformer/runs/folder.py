@@ -23,8 +23,6 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from coopetition.tools.metrics_file import Row, read_metrics
 from transformer.config import RunConfig, to_dict
-from transformer.data.evaluation_sets import load_evaluators
-from transformer.data.sequences import Sequences
 from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME, make_manifest, read_manifest
@@ -94,10 +92,6 @@ class RunFolder:
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint of step {step}; it has {self.steps()}")
         return read_checkpoint(path)
-
-    def evaluators(self) -> dict[str, Sequences]:
-        """The evaluation sets, drawn once and kept beside the run or its ensemble."""
-        return load_evaluators(self.shared / "evaluators", self.config)
 
     def status(self) -> dict[str, Any]:
         """`status`, `message` and steps of the run as it stands, for people and programs."""
@@ -211,7 +205,7 @@ def newest_checkpoints(runs: list[RunFolder]) -> tuple[list[Checkpoint], list[st
 
 
 def load_run(path: Path | str) -> RunFolder:
-    """Open a run folder: its config, curves, checkpoints and evaluation sets.
+    """Open a run folder: its config, curves and checkpoints.
 
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """

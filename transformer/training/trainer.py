@@ -8,6 +8,7 @@ from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_npz
 from coopetition.tools.metrics_file import Row
 from transformer.config import RunConfig
+from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
@@ -42,7 +43,7 @@ class Trainer:
         of_source = {source: each.fingerprint() for source, each in exemplars.items()}
         self.fingerprints = [of_source[source_of(run.config)] for run in runs]
         self.evaluators = [
-            {name: sequences.to(self.device) for name, sequences in run.evaluators().items()}
+            {name: sequences.to(self.device) for name, sequences in evaluation_sets(run).items()}
             for run in runs
         ]
         self.step = 0

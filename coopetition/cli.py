@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ import tyro
 from coopetition.model.declaration import Model
 from coopetition.model.draws import random_draw, read_draw
 from coopetition.model.presets import named_dims, named_model
-from coopetition.plot import check_picture, save_axes
+from coopetition.plot.style import check_picture, save_plot
 from coopetition.solve.dynamics import Method, solve
 from coopetition.tools.command_line import parse, print_json, run_command
 from coopetition.tools.errors import UsageError
@@ -86,7 +87,7 @@ def solve_command(arguments: list[str]) -> None:
     if flags.out is not None:
         trajectory.save(flags.out)
     if flags.plot is not None:
-        save_axes(trajectory.plot(), flags.plot)
+        save_plot(trajectory.plot, flags.plot)
     if flags.json:
         print_json(trajectory.to_dict())
     else:
@@ -162,7 +163,7 @@ def phases_command(arguments: list[str]) -> None:
     check_picture(flags.plot)
     check_file(flags.out)
     model = named_model(flags.model)
-    from coopetition.plot import plot_phases
+    from coopetition.plot.phases import plot_phases
     from coopetition.studies.axes import Axis
     from coopetition.studies.phases import grid_of, phase_diagram
 
@@ -184,7 +185,7 @@ def phases_command(arguments: list[str]) -> None:
     if flags.out is not None:
         diagram.save(flags.out)
     if flags.plot is not None:
-        save_axes(plot_phases(diagram), flags.plot)
+        save_plot(partial(plot_phases, diagram), flags.plot)
     if flags.json:
         print_json({"seconds": seconds, **diagram.to_dict()})
     else:
@@ -219,7 +220,7 @@ def fit_command(arguments: list[str]) -> None:
     from coopetition.compare.curves import read_curves
     from coopetition.compare.estimate import fit
     from coopetition.compare.observation import OBSERVED
-    from coopetition.plot import plot_fit
+    from coopetition.plot.fits import plot_fit
 
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
@@ -230,7 +231,7 @@ def fit_command(arguments: list[str]) -> None:
     if flags.out is not None:
         result.save(flags.out)
     if flags.plot is not None:
-        save_axes(plot_fit(result), flags.plot)
+        save_plot(partial(plot_fit, result), flags.plot)
     if flags.json:
         print_json(result.to_dict())
     else:

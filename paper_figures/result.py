@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from coopetition.plot import figure_bytes
+from coopetition.plot.style import figure_bytes
 from coopetition.tools.files import write_bytes, write_json, write_text
 
 VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")

@@ -208,12 +208,12 @@ class Trajectory:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Losses of the mechanisms and the total against time; see `coopetition.plot`."""
-        from coopetition.plot import plot_losses
+        from coopetition.plot.trajectories import plot_losses
 
         return plot_losses(self, ax=ax)
 
     def plot_state(self, ax: "Axes | None" = None) -> "Axes":
         """Overlaps and orthogonal parts of the factors against time; see `coopetition.plot`."""
-        from coopetition.plot import plot_state
+        from coopetition.plot.trajectories import plot_state
 
         return plot_state(self, ax=ax)

@@ -57,6 +57,10 @@ class PhaseDiagram:
         """(ny, nx) share of the draws that meet a fate."""
         return (self.fates == FATES.index(fate)).mean(-1)
 
+    def shares(self) -> dict[Fate, Array]:
+        """`probability` of every fate."""
+        return {each: self.probability(each) for each in FATES}
+
     def to_dict(self) -> dict[str, Any]:
         """The counts and the axes, without the single fates."""
         axes = {

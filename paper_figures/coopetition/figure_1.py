@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from matplotlib.figure import Figure
 
-from coopetition.plot import plot_curves
+from coopetition.plot.fits import plot_curves
 from paper_figures.result import FigureResult, points
 from paper_figures.sources import FigureRun
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from matplotlib.figure import Figure
 
 from coopetition.compare.estimate import Fit, fit
-from coopetition.plot import plot_curves, plot_fit
+from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.coopetition.toy_seeds import draw_toy
 from paper_figures.published import solve_published
 from paper_figures.result import FigureResult, points

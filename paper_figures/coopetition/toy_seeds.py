@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from coopetition import Trajectory
 from coopetition.model.presets import COMPETITION, ICL
-from coopetition.plot import COLOURS, LABELS
+from coopetition.plot.style import COLOURS, LABELS
 from coopetition.theory.fates import fate
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, points

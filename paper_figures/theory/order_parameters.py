@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from coopetition.plot import plot_losses, plot_state
+from coopetition.plot.trajectories import plot_losses, plot_state
 from coopetition.theory.timescales import after_collapse
 from paper_figures.published import solve_published
 from paper_figures.result import FigureResult, points

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coopetition.model.presets import two_strategies
-from coopetition.plot import plot_boundaries, plot_phases
+from coopetition.plot.phases import plot_boundaries, plot_phases
 from coopetition.studies.axes import Axis
 from coopetition.studies.phases import PhaseDiagram, phase_diagram, predicted_diagram
 from coopetition.theory.fates import Fate

@@ -189,11 +189,3 @@ def test_crossings():
     assert crossing_time(t, values, 2.0, rising=True, after=3.2) == pytest.approx(4 + 1 / 3)
     assert crossing_time(t, values, 9.0, rising=True) is None
     assert crossing_time(t, values, -1.0, rising=True) is None  # above it all along
-
-
-def test_plots_draw_the_trajectory():
-    trajectory = solve(two_strategies(), random_draw(0, SMALL), max_steps=20)
-    lines = trajectory.plot().get_lines()
-    drawn = {line.get_label(): line.get_ydata() for line in lines}
-    np.testing.assert_array_equal(drawn["ICL"], trajectory.losses["icl"])
-    assert len(trajectory.plot_state().get_lines()) == 8

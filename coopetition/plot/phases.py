@@ -1,0 +1,77 @@
+"""Plots of phase diagrams."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coopetition.model.presets import CIWL, ICL
+from coopetition.plot.style import COLOURS, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# far apart in hue: each is also drawn paler, down to white
+FATE_COLOURS = {
+    "NEVER": "#BBBBBB",
+    "ICL_PERSISTENT": COLOURS[ICL],
+    "ICL_TRANSIENT": "#F0E442",
+    "CIWL_ONLY": COLOURS[CIWL],
+    "COEXISTENCE": "#009E73",
+    "DIVERGED": "#000000",
+}
+SHADING = "most frequent fate\n(paler: in fewer of the draws)"
+
+
+def plot_phases(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """The most frequent fate at each point: its colour, the paler the fewer draws meet it.
+
+    Fates that are nowhere the most frequent are not in the legend.
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    ax = new_axes(ax)
+    fates, share = _shares(diagram)
+    first, strength = share.argmax(0), share.max(0)[..., None]
+    colours = np.array([to_rgb(FATE_COLOURS[fate.name]) for fate in fates])
+    ax.pcolormesh(
+        diagram.x.values,
+        diagram.y.values,
+        colours[first] * strength + (1 - strength),
+        shading="nearest",
+        rasterized=True,
+    )
+    for axis, set_label, set_scale in (
+        (diagram.x, ax.set_xlabel, ax.set_xscale),
+        (diagram.y, ax.set_ylabel, ax.set_yscale),
+    ):
+        set_label(axis.parameter)
+        if axis.by_ratios:
+            set_scale("log")
+    met = [fate for k, fate in enumerate(fates) if (first == k).any()]
+    ax.legend(
+        handles=[Patch(color=FATE_COLOURS[fate.name], label=fate.value) for fate in met],
+        title=SHADING if share.max(0).min() < 1 else None,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.15),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+    )
+    return ax
+
+
+def plot_boundaries(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Lines between the most frequent fates, to lay over another diagram of the same axes."""
+    ax = new_axes(ax)
+    first = _shares(diagram)[1].argmax(0)
+    for k in np.unique(first):
+        inside = (first == k).astype(float)
+        ax.contour(diagram.x.values, diagram.y.values, inside, [0.5], colors="black", linewidths=1)
+    return ax
+
+
+def _shares(diagram: Any) -> tuple[list[Any], Any]:
+    """The fates, and the share (n_fates, ny, nx) of the draws that meet each."""
+    shares = diagram.shares()
+    return list(shares), np.stack(list(shares.values()))

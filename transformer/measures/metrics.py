@@ -8,7 +8,8 @@ from torch import Tensor
 from transformer.config import ModelConfig
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.model.forward import Parameters, encode, final_residual, unembed
+from transformer.model.forward import encode, final_residual, unembed
+from transformer.model.parameters import Parameters
 
 CHUNK = 1000  # sequences that go through the model at once
 CACHED = 2**20  # logits measured at once: they stay in a core's cache

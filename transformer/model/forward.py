@@ -1,27 +1,24 @@
 """The transformer as functions of named parameters, every one with a leading `run` axis.
 
-Shapes of one run (N labels, D features, d = d_model, H heads, h = d_head, m = d_mlp, C pairs in
-context; T = 2 C + 1 tokens).  A model has those that its config asks for, in this order.  Weights
-from elsewhere, in a .safetensors file under these names, are taken over by `--start.path FILE`.
-
-| name                      | shape   | what                                                  |
-|---------------------------|---------|-------------------------------------------------------|
-| W_E, b_E                  | D d, 1 d| exemplar embedding: `x W + b`                         |
-| encoder.*                 |         | or a ResNet, see `model.resnet`                       |
-| W_pos                     | T 1 d   | learned positions                                     |
-| blocks.l.ln_w, ln_b       | 1 d     | layer norm before attention                           |
-| blocks.l.W_QKV, b_QKV     | 3 H h d, 3 H h 1 | queries, keys, values: `W x + b`             |
-| blocks.l.W_O, b_O         | (H h) d, 1 d | attention's output: `z W + b`, added to the residual |
-| blocks.l.ln_mlp_w, ln_mlp_b | 1 d   | layer norm before the MLP                             |
-| blocks.l.W_in, b_in       | d m, 1 m| MLP: `gelu(x W_in + b_in) W_out + b_out` (tanh form),  |
-| blocks.l.W_out, b_out     | m d, 1 d| added to the residual                                 |
-| ln_final_w, ln_final_b    | 1 d     | layer norm before unembedding                         |
-| W_L                       | N d     | label embedding                                       |
-| W_U, b_U                  | d N, 1 N| unembedding                                           |
-
 Inside, tokens come first and the batch last, so that attention over a handful of tokens is
 elementwise arithmetic on long contiguous vectors: several times faster than tiny matrix products.
 The last layer and the unembedding are computed for the query alone, since only it has a loss.
+
+A *tap* is called with the name and value of each activation, and what it returns is used instead.
+With R runs, T = 2 C + 1 tokens, Q queries (T, but 1 in the last layer), B sequences, and H, h, d, m
+as in `model.parameters`:
+
+| name                            | shape       | what                                             |
+|---------------------------------|-------------|--------------------------------------------------|
+| embed                           | R T B d     | tokens, without positions                        |
+| blocks.l.resid_pre              | R (T B) d   | what the layer reads                             |
+| blocks.l.q, .k, .v              | R H h T B   | before a rotary position turns q and k           |
+| blocks.l.attn_scores, .pattern  | R H Q T B   | before and after the softmax over keys (axis T)  |
+| blocks.l.z                      | R H h Q B   | values, mixed by the pattern                     |
+| blocks.l.attn_out               | R (Q B) d   | what attention adds                              |
+| blocks.l.mlp                    | R (Q B) m   | the MLP's hidden layer, after the GELU           |
+| blocks.l.resid_post             | R (Q B) d   | what the layer leaves                            |
+| ln_final                        | R B d       | the query's final residual, normalised           |
 """
 
 import math
@@ -32,100 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer.config import ModelConfig
+from transformer.model.parameters import Parameters
 from transformer.model.positions import rotate, sinusoids
-from transformer.model.resnet import resnet, resnet_shapes, statistics_shapes
+from transformer.model.resnet import resnet
 
-Parameters = dict[str, Tensor]
 Tap = Callable[[str, Tensor], Tensor]
-Shapes = dict[str, tuple[int, ...]]
-
-LABEL_STD = 0.02  # of the label embedding, as in the papers
-N_SLOTS = 32  # the papers' learned positions are a linear map of 32 slots
-TRUNCATION = 0.87962566103423978  # standard deviation of a unit normal that is cut at 2
-
-
-def parameter_shapes(
-    config: ModelConfig, *, context: int, d_features: int, n_labels: int
-) -> Shapes:
-    """Shape of each trained parameter of one run, in order."""
-    d, m, heads, d_head = config.d_model, config.d_mlp, config.n_heads, config.d_head
-    shapes: Shapes = {"W_E": (d_features, d), "b_E": (1, d)}
-    if config.encoder == "resnet":
-        shapes = resnet_shapes(d)
-    shapes["W_pos"] = (2 * context + 1, 1, d)
-    for layer in range(config.n_layers):
-        block: Shapes = {
-            "ln_w": (1, d),
-            "ln_b": (1, d),
-            "W_QKV": (3, heads, d_head, d),
-            "b_QKV": (3, heads, d_head, 1),
-            "W_O": (d, d),
-            "b_O": (1, d),
-        }
-        if m:
-            block |= {"ln_mlp_w": (1, d), "ln_mlp_b": (1, d)}
-            block |= {"W_in": (d, m), "b_in": (1, m), "W_out": (m, d), "b_out": (1, d)}
-        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
-    shapes |= {"ln_final_w": (1, d), "ln_final_b": (1, d)}
-    shapes |= {"W_L": (n_labels, d), "W_U": (d, n_labels), "b_U": (1, n_labels)}
-    return {name: shape for name, shape in shapes.items() if _is_used(config, name)}
-
-
-def _is_used(config: ModelConfig, name: str) -> bool:
-    kind = name.rsplit(".", 1)[-1]
-    if kind == "W_pos":
-        return config.positions == "learned"
-    if kind in ("b_QKV", "b_O"):
-        return config.attention_bias
-    if kind in ("b_E", "b_in", "b_out", "b_U"):
-        return config.bias
-    return config.norm or not kind.startswith("ln_")
-
-
-def running_shapes(config: ModelConfig) -> Shapes:
-    """Shape of each running statistic, which is state but not trained."""
-    return statistics_shapes(config.d_model) if config.encoder == "resnet" else {}
-
-
-def initialise(config: ModelConfig, shapes: Shapes, seed: int) -> Parameters:
-    """Draw one run's parameters: truncated normals, zero biases, unit scales; float32.
-
-    Normals of standard deviation 1/sqrt(inputs), but 0.02 for the label embedding, cut at two
-    deviations (which leaves 0.88 of them); learned positions count as a map of 32 inputs.  With
-    `initialiser="paper"` the normals are widened by that 0.88, but for the label embedding, and
-    positions are uniform in +-1/sqrt(32), as in the papers' code.  The draw does not depend on the
-    device or precision.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    widen = 1 / TRUNCATION if config.initialiser == "paper" else 1.0
-    parameters = {}
-    for name, shape in shapes.items():
-        value = torch.empty(shape)
-        kind = name.rsplit(".", 1)[-1]
-        if kind == "W_pos" and config.initialiser == "paper":
-            bound = N_SLOTS**-0.5
-            value.uniform_(-bound, bound, generator=generator)
-        elif kind.startswith("W"):
-            std = LABEL_STD if kind == "W_L" else widen * _n_inputs(kind, shape) ** -0.5
-            torch.nn.init.trunc_normal_(value, 0, std, -2 * std, 2 * std, generator=generator)
-        else:
-            value.fill_(1 if _starts_at_one(kind) else 0)
-        parameters[name] = value
-    return parameters
-
-
-def _n_inputs(kind: str, shape: tuple[int, ...]) -> int:
-    """How many numbers an output of a weight sums."""
-    if kind == "W_pos":
-        return N_SLOTS
-    if kind == "W_QKV":
-        return shape[-1]
-    return math.prod(shape[1:]) if len(shape) == 4 else shape[0]  # a convolution's filter
-
-
-def _starts_at_one(kind: str) -> bool:
-    is_scale = kind.startswith(("ln_", "norm")) and kind.endswith("_w")
-    return kind.endswith("_var") or (is_scale and kind != "norm_3_w")  # a block starts as identity
 
 
 def unchanged(name: str, value: Tensor) -> Tensor:
@@ -180,36 +88,30 @@ def final_residual(
     labels: Tensor,
     tap: Tap = unchanged,
 ) -> Tensor:
-    """The query's final residual (R, B, d), normalised: all of the model but the unembedding.
-
-    Parameters
-    ----------
-    tap : called with the name and value of each activation; what it returns is used instead.
-        Names: `embed`, `blocks.l.q`, `.k`, `.v` (R, H, h, T, B), `.attn_scores` and `.pattern`
-        (R, H, query, key, B), `.z` (R, H, h, query, B), `.mlp` (R, query x B, m), `.resid_post`,
-        `ln_final`.  In the last layer the query axis has length 1.
-    """
+    """The query's final residual (R, B, d), normalised: all of the model but the unembedding."""
     runs = torch.arange(len(items), device=items.device).view(-1, 1, 1)
     label_rows = parameters["W_L"][runs, labels]
     pairs = torch.stack([items[:, :-1], label_rows], 2).flatten(1, 2)
-    tokens = torch.cat([pairs, items[:, -1:]], 1)
+    tokens = tap("embed", torch.cat([pairs, items[:, -1:]], 1))
     n_tokens, batch = tokens.shape[1:3]
     if config.positions == "learned":
         tokens = tokens + parameters["W_pos"]
     elif config.positions == "sinusoidal":
         tokens = tokens + sinusoids(n_tokens, config.d_model, config.max_time, tokens)
-    resid = tap("embed", tokens.flatten(1, 2))
+    resid = tokens.flatten(1, 2)
     future = torch.ones(n_tokens, n_tokens, dtype=torch.bool, device=items.device).triu(1)
     for layer in range(config.n_layers):
         block = f"blocks.{layer}."
         only_query = layer == config.n_layers - 1
         hidden = None if only_query else future.unsqueeze(-1)  # the query, being last, sees all
+        resid = tap(block + "resid_pre", resid)
         x = layer_norm(parameters, block + "ln_", resid)
         z = _attention(parameters, config, block, x, batch, hidden, tap)
         if only_query:
             resid = resid[:, -batch:]
         z = z.flatten(1, 2).flatten(2).mT
-        resid = resid + _linear(parameters, block + "W_O", block + "b_O", z)
+        attn_out = _linear(parameters, block + "W_O", block + "b_O", z)
+        resid = resid + tap(block + "attn_out", attn_out)
         if config.d_mlp:
             resid = resid + _mlp(parameters, block, resid, tap)
         resid = tap(block + "resid_post", resid)

@@ -5,6 +5,9 @@ blocks (1 x 1, 3 x 3, 1 x 1, inner width a quarter) of 16, 32, 32 and 64 channel
 the mean over the image is the token.  Batch norm (decay 0.9, epsilon 1e-5); the last scale of a
 block starts at 0.  Padding is as in JAX's "SAME", which for strides of 2 pads the end first.
 
+Batch norm spans all images of a run's batch, 288 for 32 sequences of 9.  The published runs were
+spread over devices, each with statistics of its own (36 images, if there were eight).
+
 All runs of an ensemble are one grouped convolution.
 """
 

@@ -10,7 +10,7 @@ from safetensors.torch import load
 from coopetition.tools.errors import UsageError
 from transformer.config import StartConfig
 from transformer.config.parts import in_part
-from transformer.model.forward import Parameters, Shapes
+from transformer.model.parameters import Parameters, Shapes
 from transformer.runs.folder import load_run
 
 
@@ -30,7 +30,7 @@ def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:
     """The parameters that `start` names, and `start` with the identity of where they come from.
 
     From a checkpoint of a run folder, or a .safetensors file with the names and shapes of
-    `transformer.model.forward`.  What is missing, or not what `run_id` says, raises `UsageError`.
+    `transformer.model.parameters`.  What is missing, or not as `run_id` says, raises `UsageError`.
     """
     path = Path(start.path)
     if not start.path or not path.exists():

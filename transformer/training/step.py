@@ -10,13 +10,11 @@ from torch import Tensor
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.parts import in_part
 from transformer.config.run import Precision
-from transformer.model.forward import (
+from transformer.model.forward import cross_entropy, encode, logits_of_items
+from transformer.model.parameters import (
     Parameters,
     Shapes,
-    cross_entropy,
-    encode,
     initialise,
-    logits_of_items,
     parameter_shapes,
     running_shapes,
 )
@@ -61,7 +59,7 @@ class Learner:
 
     Attributes
     ----------
-    parameters : name -> (R, ...), see `transformer.model.forward`; running statistics among them
+    parameters : name -> (R, ...), see `transformer.model.parameters`; running statistics among them
     loss_sum : (R,) sum of the losses since it was last set to 0
     failed_at : (R,) int64, the first step whose loss was not finite, 0 if there was none
     """

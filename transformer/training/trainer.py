@@ -12,7 +12,7 @@ from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
-from transformer.model.forward import Shapes, parameter_shapes, running_shapes
+from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.runs.checkpoint import Checkpoint, write_checkpoint
 from transformer.runs.folder import RunFolder
 from transformer.runs.machine import Machine

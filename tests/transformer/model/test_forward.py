@@ -1,0 +1,161 @@
+"""The forward pass against the textbook's, its gradients and its taps."""
+
+import pytest
+import torch
+
+from tests.transformer.conftest import BATCH, CONTEXT, N_LABELS, draw_batch, numbers_at
+from tests.transformer.model.textbook import EXACT, make, make_model, of_run, slow_batch
+from transformer.model.forward import cross_entropy, encode, logits, logits_of_items, unchanged
+from transformer.model.parameters import running_shapes
+
+N_TOKENS = 2 * CONTEXT + 1
+POSITIONS = ["learned", "sinusoidal", "rotary"]
+VARIANTS = {
+    "plain": {},
+    "biases": {"attention_bias": True, "initialiser": "paper"},
+    "mlp": {"mlp_ratio": 4, "bias": False},
+    "mlp, biases": {"mlp_ratio": 4, "attention_bias": True},
+    "no norm": {"mlp_ratio": 4, "norm": False, "attention_bias": True},
+    "bare": {"norm": False, "bias": False},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_logits_are_the_textbooks(n_layers, positions, variant):
+    model = make_model(n_layers, positions=positions, **VARIANTS[variant])
+    learner = make(model)
+    features, labels, _ = draw_batch(learner)
+    fast = logits(learner.parameters, model, features, labels)
+    for run in range(2):
+        slow = slow_batch(of_run(learner, run), model, features[run, :, :2], labels[run, :, :2])
+        torch.testing.assert_close(fast[run, :2], slow, **EXACT)
+
+
+QUICK_GRADIENTS = {
+    **{positions: {"positions": positions} for positions in POSITIONS},
+    "mlp": {"mlp_ratio": 4, "attention_bias": True},
+    "no norm": {"norm": False},
+}
+GRADIENT_CASES = QUICK_GRADIENTS | {"resnet": {"encoder": "resnet"}}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow] if case == "resnet" else [])
+        for case in GRADIENT_CASES
+    ],
+)
+def test_gradients_are_those_of_finite_differences(case):
+    model = make_model(d_model=4, **GRADIENT_CASES[case])
+    learner = make(model, n_runs=1)
+    features, labels, target = draw_batch(learner)
+    running = {name: learner.parameters[name] for name in running_shapes(model)}
+    names = [name for name in learner.parameters if name not in running]
+
+    def loss(*values):
+        p = dict(zip(names, values, strict=True)) | running
+        items, _ = encode(p, model, features, training=True)
+        return cross_entropy(logits_of_items(p, model, items, labels), target)
+
+    values = [learner.parameters[name].clone().requires_grad_() for name in names]
+    assert torch.autograd.gradcheck(loss, values, fast_mode=True)
+
+
+@pytest.mark.parametrize("case", GRADIENT_CASES)
+def test_the_learners_gradient_is_that_of_the_slow_loss(case):
+    model = make_model(**GRADIENT_CASES[case])
+    learner = make(model, algorithm="sgd")
+    features, labels, target = draw_batch(learner)
+    before = [of_run(learner, run) for run in range(2)]
+    learner.step(features, labels, target, numbers_at(learner, [1.0, 1.0]))
+    for run, p in enumerate(before):
+        trained = {n: value.requires_grad_() for n, value in p.items() if n in learner.moments}
+        z = slow_batch(p, model, features[run], labels[run], training=True)
+        loss = -torch.log_softmax(z, 1)[torch.arange(BATCH), target[run]].mean()
+        torch.testing.assert_close(learner.loss_sum[run], loss.detach(), **EXACT)
+        slopes = torch.autograd.grad(loss, list(trained.values()))
+        for (name, value), slope in zip(trained.items(), slopes, strict=True):
+            moved = value.detach() - learner.parameters[name][run]
+            torch.testing.assert_close(moved, slope, **EXACT, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_attention_is_causal(positions):
+    """Changing a token leaves all earlier residuals as they are, and changes all others."""
+    model = make_model(positions=positions, mlp_ratio=4)
+    learner = make(model, n_runs=1)
+    features, labels, _ = draw_batch(learner)
+
+    def activations(features, labels):
+        seen = {}
+        logits(learner.parameters, model, features, labels, lambda n, v: seen.setdefault(n, v))
+        return seen["blocks.0.resid_post"].view(N_TOKENS, BATCH, -1), seen["blocks.0.pattern"]
+
+    before, pattern = activations(features, labels)
+    for token in range(N_TOKENS):
+        moved_features, moved_labels = features.clone(), labels.clone()
+        if token % 2:
+            moved_labels[:, token // 2] = (labels[:, token // 2] + 1) % N_LABELS
+        else:
+            moved_features[:, token // 2] += 1
+        after, _ = activations(moved_features, moved_labels)
+        assert torch.equal(after[:token], before[:token])
+        assert (after[token:] != before[token:]).any(-1).all()
+    torch.testing.assert_close(pattern.sum(3), torch.ones_like(pattern.sum(3)))
+    assert (pattern[0, 0].movedim(-1, 0).triu(1) == 0).all()
+
+
+def test_rotary_scores_depend_on_distance_alone():
+    """Equal tokens at equal distances attract each other equally, at every place."""
+    model = make_model(n_layers=2, positions="rotary", norm=False)
+    learner = make(model, n_runs=1)
+    item = torch.ones(1, CONTEXT + 1, 1, 8, dtype=torch.float64)
+    learner.parameters["W_L"].fill_(1)
+    seen = {}
+
+    def tap(name, value):
+        return seen.setdefault(name, value)
+
+    logits_of_items(
+        learner.parameters, model, item, torch.zeros(1, CONTEXT, 1, dtype=torch.int64), tap
+    )
+    scores = seen["blocks.0.attn_scores"][0, :, :, :, 0]
+    for distance in range(N_TOKENS):
+        diagonal = scores.diagonal(-distance, 1, 2)
+        torch.testing.assert_close(diagonal, diagonal[:, :1].expand_as(diagonal), **EXACT)
+    assert scores[0, -1].std() > 1e-3
+
+
+def test_taps_see_every_activation_and_can_replace_it():
+    model = make_model(mlp_ratio=4)
+    learner = make(model)
+    features, labels, _ = draw_batch(learner)
+    before = logits(learner.parameters, model, features, labels)
+    seen = {}
+
+    def record(name, value):
+        assert name not in seen
+        seen[name] = tuple(value.shape)
+        return unchanged(name, value)
+
+    assert torch.equal(logits(learner.parameters, model, features, labels, record), before)
+    expected = {"embed": (2, N_TOKENS, BATCH, 8), "ln_final": (2, BATCH, 8)}
+    for layer, n_queries in ((0, N_TOKENS), (1, 1)):
+        shapes = {name: (2, 2, 4, N_TOKENS, BATCH) for name in "qkv"}
+        shapes["attn_scores"] = shapes["pattern"] = (2, 2, n_queries, N_TOKENS, BATCH)
+        shapes["z"] = (2, 2, 4, n_queries, BATCH)
+        shapes["mlp"] = (2, n_queries * BATCH, 32)
+        shapes["resid_pre"] = (2, N_TOKENS * BATCH, 8)
+        shapes["attn_out"] = shapes["resid_post"] = (2, n_queries * BATCH, 8)
+        expected |= {f"blocks.{layer}.{name}": shape for name, shape in shapes.items()}
+    assert seen == expected
+    for replaced in seen:
+
+        def disturb(name, value, replaced=replaced):
+            return value + torch.randn_like(value) if name == replaced else value
+
+        after = logits(learner.parameters, model, features, labels, disturb)
+        assert (after != before).any(-1).all(), replaced

@@ -339,9 +339,9 @@ def evaluate_command(arguments: list[str]) -> None:
     """Evaluate a checkpoint on the five evaluators."""
     flags = parse(EvaluateFlags, arguments, prog=f"{PROG} evaluate")
     from transformer.runs.folder import load_run
-    from transformer.training.loop import evaluate_checkpoint, moved
+    from transformer.training.loop import evaluate_checkpoint, relocated
 
-    run = moved(load_run(flags.run), **flags.place())
+    run = relocated(load_run(flags.run), **flags.place())
     step, table = evaluate_checkpoint(run, flags.step)
     if flags.json:
         print_json({"step": step, "run_id": run.config.run_id(), "evaluators": table})

@@ -3,7 +3,7 @@ import torch
 
 from transformer.config import DataConfig, EvaluationConfig, GlyphConfig, ModelConfig, RunConfig
 from transformer.training.optimisers import step_numbers
-from transformer.training.step import Learner
+from transformer.training.step import TrainState
 
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet
@@ -30,8 +30,8 @@ def tiny_config() -> RunConfig:
     )
 
 
-def make_learner(model, members, *, precision="float64", device="cpu", execution="eager"):
-    return Learner(
+def make_state(model, members, *, precision="float64", device="cpu", execution="eager"):
+    return TrainState(
         model,
         members,
         context=CONTEXT,
@@ -43,29 +43,29 @@ def make_learner(model, members, *, precision="float64", device="cpu", execution
     )
 
 
-def randomise(learner, seed=0):
+def randomise(train_state, seed=0):
     """Move every parameter by a random amount, those that start at 0 or 1 too."""
     generator = torch.Generator().manual_seed(seed)
-    for name, value in learner.parameters.items():
+    for name, value in train_state.parameters.items():
         noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
         value.add_(noise, alpha=0.15)
         if name.endswith("_var"):
             value.abs_().add_(0.1)
-    return learner
+    return train_state
 
 
-def numbers_at(learner, rates, step=1):
-    """The step numbers of runs at these rates, as a learner takes them."""
-    values = [(rate, *step_numbers(learner.optim, step)[1:]) for rate in rates]
-    return torch.tensor(values, dtype=learner.dtype, device=learner.device).T.contiguous()
+def numbers_at(train_state, rates, step=1):
+    """The step numbers of runs at these rates, as a train state takes them."""
+    values = [(rate, *step_numbers(train_state.optim, step)[1:]) for rate in rates]
+    return torch.tensor(values, dtype=train_state.dtype, device=train_state.device).T.contiguous()
 
 
-def draw_batch(learner, seed=0):
+def draw_batch(train_state, seed=0):
     """Features, labels and target of one step; every run has its own."""
     generator = torch.Generator().manual_seed(seed)
-    n_runs, d = len(learner.loss_sum), N_FEATURES[learner.model.encoder]
+    n_runs, d = len(train_state.loss_sum), N_FEATURES[train_state.model.encoder]
     features = torch.randn(n_runs, CONTEXT + 1, BATCH, d, generator=generator)
     labels = torch.randint(N_LABELS, (n_runs, CONTEXT, BATCH), generator=generator)
     target = torch.randint(N_LABELS, (n_runs, BATCH), generator=generator)
-    features = features.to(learner.dtype)
-    return tuple(each.to(learner.device) for each in (features, labels, target))
+    features = features.to(train_state.dtype)
+    return tuple(each.to(train_state.device) for each in (features, labels, target))

@@ -8,10 +8,16 @@ from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
-from transformer.config import RunConfig, to_dict
+from transformer.config import OptimConfig, RunConfig, to_dict
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_new_folder, create_run, load_run
 from transformer.runs.machine import Machine
-from transformer.training.step import FREE_OPTIM
+
+_DEFAULT = OptimConfig()
+# settings that may differ by run within one step, at a value that makes them comparable
+FREE_OPTIM: dict[str, Any] = {
+    name: getattr(_DEFAULT, name)
+    for name in ("learning_rate", "schedule", "warmup_steps", "decay_steps", "clip_norm", "l2")
+}
 
 
 def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:

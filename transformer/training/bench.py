@@ -15,7 +15,7 @@ from coopetition.tools.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
 from transformer.runs.machine import WORTH_COMPILING, Execution, Machine
 from transformer.training.optimisers import step_numbers
-from transformer.training.step import Learner, Member
+from transformer.training.step import RunSettings, TrainState
 
 REPEAT_S = 0.5  # length of one timed repeat
 
@@ -31,11 +31,11 @@ class Workload:
     d_features: int
     batch_size: int
 
-    def learner(self, device: torch.device, execution: Execution) -> Learner:
+    def train_state(self, device: torch.device, execution: Execution) -> TrainState:
         """Runs at their initial parameters."""
-        return Learner(
+        return TrainState(
             self.model,
-            [Member(seed, OptimConfig()) for seed in range(self.n_runs)],
+            [RunSettings(seed, OptimConfig()) for seed in range(self.n_runs)],
             context=self.context,
             d_features=self.d_features,
             n_labels=self.n_classes,
@@ -46,7 +46,7 @@ class Workload:
     def step(self, execution: Execution, device: torch.device) -> Callable[[], object]:
         """One call is one step of all runs."""
         return repeated_step(
-            self.learner(device, execution),
+            self.train_state(device, execution),
             context=self.context,
             d_features=self.d_features,
             n_labels=self.n_classes,
@@ -55,20 +55,21 @@ class Workload:
 
 
 def repeated_step(
-    learner: Learner, *, context: int, d_features: int, n_labels: int, batch_size: int
+    train_state: TrainState, *, context: int, d_features: int, n_labels: int, batch_size: int
 ) -> Callable[[], object]:
-    """One call is one step of all runs of a learner, always on the same random batch."""
+    """One call is one step of all runs of a train state, always on the same random batch."""
     generator = torch.Generator().manual_seed(0)
-    n_runs = len(learner.loss_sum)
+    n_runs = len(train_state.loss_sum)
     shape = (n_runs, context + 1, batch_size, d_features)
-    features = torch.randn(shape, generator=generator, dtype=learner.dtype)
+    features = torch.randn(shape, generator=generator, dtype=train_state.dtype)
     labels = torch.randint(n_labels, (n_runs, context, batch_size), generator=generator)
-    numbers = torch.tensor([step_numbers(learner.optim, 1)] * n_runs, dtype=learner.dtype).mT
+    each = torch.tensor([step_numbers(train_state.optim, 1)] * n_runs, dtype=train_state.dtype)
+    numbers = each.mT.contiguous()
     batch = [
-        tensor.to(learner.device)
-        for tensor in (features, labels, labels[:, 0].contiguous(), numbers.contiguous())
+        tensor.to(train_state.device)
+        for tensor in (features, labels, labels[:, 0].contiguous(), numbers)
     ]
-    return lambda: learner.step(*batch)
+    return lambda: train_state.step(*batch)
 
 
 def bench(

@@ -150,7 +150,7 @@ def _copies(tensors: Named) -> Named:
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # a learner's tensors stay what they are, so checking them before each step is for nothing
+    # a train state's tensors stay what they are, so checking them before each step is for nothing
     unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     own = _with_own_code(function)
     return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
@@ -159,7 +159,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def _with_own_code(method: Any) -> Callable[..., Any]:
     """The method with a code object of its own, for which torch counts recompilations (8 at most).
 
-    So that one process can compile for any number of learners.
+    So that one process can compile for any number of train states.
     """
     function = method.__func__
     copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)

@@ -23,11 +23,11 @@ from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
 from transformer.runs.machine import Machine
-from transformer.runs.start import read_start
+from transformer.runs.warm_start import read_warm_start
 from transformer.training.bench import repeated_step, wait
+from transformer.training.ensemble import new_train_state, source_of
 from transformer.training.loop import check_encoder, check_sizes
-from transformer.training.step import Learner
-from transformer.training.trainer import new_learner, source_of
+from transformer.training.step import TrainState
 
 ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
 TIMED_S = 2.0
@@ -39,7 +39,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
 
     The time is that of a few steps and evaluations on made-up data, here and now, executed as the
     machine says; sampling and checkpoints, some per cent, are not in it.  Memory is what the
-    learner and the exemplars hold, without activations.
+    train state and the exemplars hold, without activations.
     """
     each = list(configs.values())
     config = each[0]
@@ -48,10 +48,10 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     for own in each:
         check_encoder(own, d_features)
         if own.start.path:
-            read_start(own.start)  # or say why not
-    learner = new_learner(each, d_features, machine)
+            read_warm_start(own.start)  # or say why not
+    train_state = new_train_state(each, d_features, machine)
     step = repeated_step(
-        learner,
+        train_state,
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,
@@ -59,12 +59,12 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     )
     step()  # compiles if it has to
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
-    step_s = _median_time(step, learner.device)
-    chunk_s = _median_time(_evaluation(learner, config, d_features), learner.device)
+    step_s = _median_time(step, train_state.device)
+    chunk_s = _median_time(_evaluation(train_state, config, d_features), train_state.device)
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
     n_sequences = sum(own.evaluation.n_sequences for own in each) * len(EVALUATORS)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
-    n_parameters = sum(learner.parameters[name][0].numel() for name in learner.moments)
+    n_parameters = sum(train_state.parameters[name][0].numel() for name in train_state.moments)
     return {
         "runs": len(each),
         "steps": config.n_steps,
@@ -72,7 +72,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "parameters": n_parameters,
         "features": d_features,
         "still_needed": ", ".join(_still_needed(config)) or None,
-        "memory_mib": round((learner_bytes(learner) + exemplar_bytes(each, d_features)) / 2**20),
+        "memory_mib": round((state_bytes(train_state) + exemplar_bytes(each, d_features)) / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
         "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),
@@ -83,11 +83,11 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     }
 
 
-def learner_bytes(learner: Learner) -> int:
+def state_bytes(train_state: TrainState) -> int:
     """What parameters, their gradients and the optimiser's moments take."""
-    parameters = learner.parameters
-    moments = [value for each in learner.moments.values() for value in each.values()]
-    gradients = [parameters[name] for name in learner.moments]
+    parameters = train_state.parameters
+    moments = [value for each in train_state.moments.values() for value in each.values()]
+    gradients = [parameters[name] for name in train_state.moments]
     return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
 
 
@@ -137,13 +137,13 @@ def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
     )
 
 
-def _evaluation(learner: Learner, config: RunConfig, d_features: int) -> Callable[[], object]:
+def _evaluation(state: TrainState, config: RunConfig, d_features: int) -> Callable[[], object]:
     """One call evaluates a chunk of sequences, of zeros, for the first run."""
     context = config.data.context
-    exemplars = Exemplars(torch.zeros(1, 1, d_features, device=learner.device), 1.0)
-    zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=learner.device)
+    exemplars = Exemplars(torch.zeros(1, 1, d_features, device=state.device), 1.0)
+    zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=state.device)
     sequences = Sequences(zeros, zeros[1:], zeros[0])
-    return lambda: evaluate(learner.of_run(0), config.model, exemplars, sequences)
+    return lambda: evaluate(state.of_run(0), config.model, exemplars, sequences)
 
 
 def _median_time(function: Callable[[], object], device: torch.device) -> float:

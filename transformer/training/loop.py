@@ -25,8 +25,8 @@ from transformer.runs.folder import (
 )
 from transformer.runs.machine import Machine
 from transformer.runs.metrics import MetricsFile, metrics_until
-from transformer.runs.start import check_start, read_start
-from transformer.training.trainer import Trainer, shapes_of, source_of
+from transformer.runs.warm_start import check_warm_start, read_warm_start
+from transformer.training.ensemble import Ensemble, shapes_of, source_of
 
 
 class Diverged(UserError):
@@ -82,7 +82,7 @@ def resume(
     recorded.
     """
     place = {"device": device, "threads": threads, "execution": execution}
-    runs = [moved(run, data_path=data_path, **place) for run in load_runs(path)]
+    runs = [relocated(run, data_path=data_path, **place) for run in load_runs(path)]
     if n_steps is None:  # one may have gone further alone
         n_steps = max(run.config.n_steps for run in runs)
     runs = [run.with_length(n_steps) for run in runs]
@@ -90,7 +90,7 @@ def resume(
     return _continue(runs)
 
 
-def moved(
+def relocated(
     run: RunFolder,
     *,
     data_path: str | None = None,
@@ -147,7 +147,7 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
 
     Done before a folder is made, so that bad data leave none.
     """
-    starts = [read_start(config.start) if config.start.given else None for config in configs]
+    starts = [read_warm_start(config.start) if config.start.given else None for config in configs]
     ready, exemplars = [], _load_each(configs)
     fingerprints = {source: each.fingerprint() for source, each in exemplars.items()}
     for config, start in zip(configs, starts, strict=True):
@@ -159,7 +159,7 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
         )
         if start is not None:
             found = replace(found, start=start[0])
-            check_start(found.start, start[1], shapes_of(found, own))
+            check_warm_start(found.start, start[1], shapes_of(found, own))
         exemplars[source_of(found)] = own
         ready.append(found)
     check_sizes({exemplars[source_of(config)].d_features for config in ready})
@@ -216,9 +216,9 @@ def _continue(
         if len(given_up) == len(runs):
             raise UserError(f"{runs[0].path}: {given_up[0]}; start anew")
         going_on = [run for number, run in enumerate(runs) if number not in given_up]
-        trainer = Trainer(runs, exemplars or _load_each([run.config for run in runs]))
-        trainer.failures |= given_up
-        metrics = _begin(trainer)
+        ensemble = Ensemble(runs, exemplars or _load_each([run.config for run in runs]))
+        ensemble.failures |= given_up
+        metrics = _begin(ensemble)
         for run in going_on:
             run.set_status("running", "")
         try:
@@ -226,55 +226,55 @@ def _continue(
                 write_bytes(path, content)
             for run in runs:
                 run.record_length()
-            _train_loop(trainer, stop)
+            _train_loop(ensemble, stop)
         except BaseException as error:
             for run in going_on:
                 run.set_status("failed", str(error) or type(error).__name__)
             raise
-        _record_end(trainer)
-    if trainer.failures:
-        raise Diverged(_failed(trainer), runs)
+        _record_end(ensemble)
+    if ensemble.failures:
+        raise Diverged(_failed(ensemble), runs)
     return runs
 
 
-def _begin(trainer: Trainer) -> dict[Path, bytes]:
-    """Put the trainer where its runs start or go on; their metrics until then, by file."""
-    restored = _restore_newest(trainer)
+def _begin(ensemble: Ensemble) -> dict[Path, bytes]:
+    """Put the ensemble where its runs start or go on; their metrics until then, by file."""
+    restored = _restore_newest(ensemble)
     if not restored:
-        trainer.begin()
-    done = trainer.step if restored else -1
-    paths = [trainer.runs[number].metrics_path for number in trainer.live]
-    every = trainer.runs[0].config.evaluation.every
+        ensemble.begin()
+    done = ensemble.step if restored else -1
+    paths = [ensemble.runs[number].metrics_path for number in ensemble.live]
+    every = ensemble.runs[0].config.evaluation.every
     return {path: metrics_until(path, done, every) for path in paths}
 
 
-def _train_loop(trainer: Trainer, stop: list[int]) -> None:
+def _train_loop(ensemble: Ensemble, stop: list[int]) -> None:
     """Train until the last step, a stop signal, or until no run is left."""
-    config = trainer.runs[0].config  # its schedule is all runs'
+    config = ensemble.runs[0].config  # its schedule is all runs'
     with (
         ExitStack() as files,
-        ProgressReport("train", config.n_steps, "steps", done=trainer.step) as progress,
+        ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress,
     ):
         metrics = {
-            number: MetricsFile(trainer.runs[number].metrics_path) for number in trainer.live
+            number: MetricsFile(ensemble.runs[number].metrics_path) for number in ensemble.live
         }
         for file in metrics.values():
             files.callback(file.close)
-        if trainer.step == 0:
-            _append(metrics, trainer.measure())
-        while trainer.step < config.n_steps and trainer.live and not stop:
-            trainer.advance()
-            last = trainer.step == config.n_steps
+        if ensemble.step == 0:
+            _append(metrics, ensemble.metric_rows())
+        while ensemble.step < config.n_steps and ensemble.live and not stop:
+            ensemble.advance()
+            last = ensemble.step == config.n_steps
             note = None
-            if last or trainer.step % config.evaluation.every == 0:
-                rows = trainer.measure()
+            if last or ensemble.step % config.evaluation.every == 0:
+                rows = ensemble.metric_rows()
                 _append(metrics, rows)
                 note = next(map(describe, rows.values()), None)
-            if config.is_checkpoint(trainer.step):
-                trainer.save()
+            if config.is_checkpoint(ensemble.step):
+                ensemble.save()
             progress.advance(note=note)
-        if stop and not config.is_checkpoint(trainer.step):
-            trainer.save()
+        if stop and not config.is_checkpoint(ensemble.step):
+            ensemble.save()
 
 
 def _append(metrics: dict[int, MetricsFile], rows: dict[int, Row]) -> None:
@@ -289,37 +289,39 @@ def describe(row: Row) -> str:
     return f"loss {row['batch_loss'] or math.nan:.3f}  {accuracies}"
 
 
-def _record_end(trainer: Trainer) -> None:
-    for number, run in enumerate(trainer.runs):
-        if number in trainer.failures:
-            run.set_status("diverged", trainer.failures[number])
-        elif trainer.step == run.config.n_steps:
-            run.set_status("finished", f"all {trainer.step} steps done")
+def _record_end(ensemble: Ensemble) -> None:
+    for number, run in enumerate(ensemble.runs):
+        if number in ensemble.failures:
+            run.set_status("diverged", ensemble.failures[number])
+        elif ensemble.step == run.config.n_steps:
+            run.set_status("finished", f"all {ensemble.step} steps done")
         else:
-            run.set_status("interrupted", f"stopped on request at step {trainer.step}; resume it")
+            run.set_status("interrupted", f"stopped on request at step {ensemble.step}; resume it")
 
 
-def _failed(trainer: Trainer) -> str:
+def _failed(ensemble: Ensemble) -> str:
     """One line on the runs that diverged."""
-    number, message = next(iter(trainer.failures.items()))
-    path = trainer.runs[number].path
-    if len(trainer.failures) == 1:
+    number, message = next(iter(ensemble.failures.items()))
+    path = ensemble.runs[number].path
+    if len(ensemble.failures) == 1:
         return f"{path}: {message}"
-    return f"{len(trainer.failures)} of {len(trainer.runs)} runs diverged, {path} first: {message}"
+    return (
+        f"{len(ensemble.failures)} of {len(ensemble.runs)} runs diverged, {path} first: {message}"
+    )
 
 
-def _restore_newest(trainer: Trainer) -> bool:
-    """Put the trainer where its live runs' newest sound checkpoints are; False if they have none.
+def _restore_newest(ensemble: Ensemble) -> bool:
+    """Put the ensemble where its live runs' newest sound checkpoints are; False if they have none.
 
     Warns about each that is damaged; if nothing else is left, raises `UserError`.
     """
-    live = trainer.live
-    newest, damaged = newest_checkpoints([trainer.runs[number] for number in live])
+    live = ensemble.live
+    newest, damaged = newest_checkpoints([ensemble.runs[number] for number in live])
     if damaged and not newest:
         raise UserError(f"{damaged[-1]}, and so are all others; remove them to start anew")
     for sentence in damaged:
         print(f"warning: {sentence}; using the one before it", file=sys.stderr)
-    trainer.restore(dict(zip(live, newest, strict=False)))
+    ensemble.restore(dict(zip(live, newest, strict=False)))
     return bool(newest)
 
 
@@ -327,13 +329,13 @@ def evaluate_checkpoint(
     run: RunFolder, step: int | None = None
 ) -> tuple[int, dict[str, dict[str, float | None]]]:
     """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
-    trainer = Trainer([run], _load_each([run.config]))
+    ensemble = Ensemble([run], _load_each([run.config]))
     if step is not None:
-        trainer.restore({0: run.checkpoint(step)})
-    elif not _restore_newest(trainer):
+        ensemble.restore({0: run.checkpoint(step)})
+    elif not _restore_newest(ensemble):
         raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-    each = trainer.evaluate_each()
-    return trainer.step, {name: means(metrics) for name, metrics in each.items()}
+    each = ensemble.evaluate_each()
+    return ensemble.step, {name: means(metrics) for name, metrics in each.items()}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +18,11 @@ from transformer.model.parameters import (
     running_shapes,
 )
 from transformer.model.resnet import DECAY
+from transformer.runs.ensemble import FREE_OPTIM
 from transformer.runs.machine import Execution
-from transformer.training.apart import apart
 from transformer.training.compiled import CompiledStep
+from transformer.training.fusion_barrier import fusion_barrier
+from transformer.training.graph import GraphReplay
 from transformer.training.optimisers import (
     RULES,
     Moments,
@@ -31,16 +32,9 @@ from transformer.training.optimisers import (
     penalty_slope,
 )
 
-_DEFAULT = OptimConfig()
-# settings that may differ by run within one step, at a value that makes them comparable
-FREE_OPTIM: dict[str, Any] = {
-    name: getattr(_DEFAULT, name)
-    for name in ("learning_rate", "schedule", "warmup_steps", "decay_steps", "clip_norm", "l2")
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RunSettings:
     """What one run of an ensemble brings: how it starts and what is done to its parameters."""
 
     init_seed: int
@@ -49,7 +43,7 @@ class Member:
     """Parts that are not trained."""
 
 
-class Learner:
+class TrainState:
     """Runs that are trained together: same shapes, each with its own parameters and settings.
 
     A step is made of functions of tensors that change the state in place and read nothing back,
@@ -67,7 +61,7 @@ class Learner:
     def __init__(
         self,
         model: ModelConfig,
-        members: list[Member],
+        members: list[RunSettings],
         *,
         context: int,
         d_features: int,
@@ -103,7 +97,7 @@ class Learner:
         self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
         self._run_step = self._executed(execution)
 
-    def _settings(self, members: list[Member], shapes: Shapes) -> None:
+    def _settings(self, members: list[RunSettings], shapes: Shapes) -> None:
         """What differs by run, as tensors (R,); nothing for what no run has."""
 
         def of_runs(values: list[float]) -> Tensor:
@@ -188,19 +182,19 @@ class Learner:
 
     def _cut(self, name: str, value: Tensor) -> Tensor:
         """A tap that parts what shall not be fused."""
-        return apart(value) if name in self._cuts else value
+        return fusion_barrier(value) if name in self._cuts else value
 
     def of_run(self, run: int) -> Parameters:
         """One run's parameters, with a run axis of length 1; views."""
         return {name: value[run : run + 1] for name, value in self.parameters.items()}
 
-    def state(self, run: int) -> dict[str, Tensor]:
+    def tensors(self, run: int) -> dict[str, Tensor]:
         """Copies of everything that one run's further steps depend on, by name."""
         tensors = {name: view[run] for name, view in self._state_views().items()}
         tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
-    def load_state(self, run: int, state: dict[str, Tensor]) -> None:
+    def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
         """Inverse of `state`; names or shapes that disagree raise `KeyError` or `ValueError`."""
         views = self._state_views()
         if unknown := set(state) - set(views) - {"optimiser.step"}:
@@ -222,7 +216,7 @@ class Learner:
         return views
 
 
-def _common_optim(members: list[Member]) -> OptimConfig:
+def _common_optim(members: list[RunSettings]) -> OptimConfig:
     """The members' optimiser but for what is free to differ."""
     optims = {replace(member.optim, **FREE_OPTIM) for member in members}
     if len(optims) > 1:
@@ -241,39 +235,3 @@ def _fill(place: Tensor, value: Tensor, name: str) -> None:
     if value.shape != place.shape:
         raise ValueError(f"{name} is {list(value.shape)}; expected {list(place.shape)}")
     place.copy_(value)
-
-
-class GraphReplay:
-    """A function of tensors that changes others in place, captured once and replayed (CUDA).
-
-    The first calls run as they are, on a side stream, so that libraries can set themselves up.
-    """
-
-    WARM_UP = 3
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.function = function
-        self.calls = 0
-        self.inputs: tuple[Tensor, ...] = ()
-        self.graph = torch.cuda.CUDAGraph()
-
-    def __call__(self, *inputs: Tensor) -> None:
-        """Run the function on inputs whose shapes never change."""
-        self.calls += 1
-        if self.calls <= self.WARM_UP:
-            self._call_aside(inputs)
-            return
-        if not self.inputs:
-            self.inputs = tuple(each.clone() for each in inputs)
-            with torch.cuda.graph(self.graph):  # records, does not run
-                self.function(*self.inputs)
-        for place, value in zip(self.inputs, inputs, strict=True):
-            place.copy_(value)
-        self.graph.replay()
-
-    def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self.function(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)

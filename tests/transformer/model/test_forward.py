@@ -25,11 +25,11 @@ VARIANTS = {
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_logits_are_the_textbooks(n_layers, positions, variant):
     model = make_model(n_layers, positions=positions, **VARIANTS[variant])
-    learner = make(model)
-    features, labels, _ = draw_batch(learner)
-    fast = logits(learner.parameters, model, features, labels)
+    train_state = make(model)
+    features, labels, _ = draw_batch(train_state)
+    fast = logits(train_state.parameters, model, features, labels)
     for run in range(2):
-        slow = slow_batch(of_run(learner, run), model, features[run, :, :2], labels[run, :, :2])
+        slow = slow_batch(of_run(train_state, run), model, features[run, :, :2], labels[run, :, :2])
         torch.testing.assert_close(fast[run, :2], slow, **EXACT)
 
 
@@ -50,35 +50,35 @@ GRADIENT_CASES = QUICK_GRADIENTS | {"resnet": {"encoder": "resnet"}}
 )
 def test_gradients_are_those_of_finite_differences(case):
     model = make_model(d_model=4, **GRADIENT_CASES[case])
-    learner = make(model, n_runs=1)
-    features, labels, target = draw_batch(learner)
-    running = {name: learner.parameters[name] for name in running_shapes(model)}
-    names = [name for name in learner.parameters if name not in running]
+    train_state = make(model, n_runs=1)
+    features, labels, target = draw_batch(train_state)
+    running = {name: train_state.parameters[name] for name in running_shapes(model)}
+    names = [name for name in train_state.parameters if name not in running]
 
     def loss(*values):
         p = dict(zip(names, values, strict=True)) | running
         items, _ = encode(p, model, features, training=True)
         return cross_entropy(logits_of_items(p, model, items, labels), target)
 
-    values = [learner.parameters[name].clone().requires_grad_() for name in names]
+    values = [train_state.parameters[name].clone().requires_grad_() for name in names]
     assert torch.autograd.gradcheck(loss, values, fast_mode=True)
 
 
 @pytest.mark.parametrize("case", GRADIENT_CASES)
 def test_the_learners_gradient_is_that_of_the_slow_loss(case):
     model = make_model(**GRADIENT_CASES[case])
-    learner = make(model, algorithm="sgd")
-    features, labels, target = draw_batch(learner)
-    before = [of_run(learner, run) for run in range(2)]
-    learner.step(features, labels, target, numbers_at(learner, [1.0, 1.0]))
+    train_state = make(model, algorithm="sgd")
+    features, labels, target = draw_batch(train_state)
+    before = [of_run(train_state, run) for run in range(2)]
+    train_state.step(features, labels, target, numbers_at(train_state, [1.0, 1.0]))
     for run, p in enumerate(before):
-        trained = {n: value.requires_grad_() for n, value in p.items() if n in learner.moments}
+        trained = {n: value.requires_grad_() for n, value in p.items() if n in train_state.moments}
         z = slow_batch(p, model, features[run], labels[run], training=True)
         loss = -torch.log_softmax(z, 1)[torch.arange(BATCH), target[run]].mean()
-        torch.testing.assert_close(learner.loss_sum[run], loss.detach(), **EXACT)
+        torch.testing.assert_close(train_state.loss_sum[run], loss.detach(), **EXACT)
         slopes = torch.autograd.grad(loss, list(trained.values()))
         for (name, value), slope in zip(trained.items(), slopes, strict=True):
-            moved = value.detach() - learner.parameters[name][run]
+            moved = value.detach() - train_state.parameters[name][run]
             torch.testing.assert_close(moved, slope, **EXACT, msg=lambda m, n=name: f"{n}: {m}")
 
 
@@ -86,12 +86,12 @@ def test_the_learners_gradient_is_that_of_the_slow_loss(case):
 def test_attention_is_causal(positions):
     """Changing a token leaves all earlier residuals as they are, and changes all others."""
     model = make_model(positions=positions, mlp_ratio=4)
-    learner = make(model, n_runs=1)
-    features, labels, _ = draw_batch(learner)
+    train_state = make(model, n_runs=1)
+    features, labels, _ = draw_batch(train_state)
 
     def activations(features, labels):
         seen = {}
-        logits(learner.parameters, model, features, labels, lambda n, v: seen.setdefault(n, v))
+        logits(train_state.parameters, model, features, labels, lambda n, v: seen.setdefault(n, v))
         return seen["blocks.0.resid_post"].view(N_TOKENS, BATCH, -1), seen["blocks.0.pattern"]
 
     before, pattern = activations(features, labels)
@@ -111,16 +111,16 @@ def test_attention_is_causal(positions):
 def test_rotary_scores_depend_on_distance_alone():
     """Equal tokens at equal distances attract each other equally, at every place."""
     model = make_model(n_layers=2, positions="rotary", norm=False)
-    learner = make(model, n_runs=1)
+    train_state = make(model, n_runs=1)
     item = torch.ones(1, CONTEXT + 1, 1, 8, dtype=torch.float64)
-    learner.parameters["W_L"].fill_(1)
+    train_state.parameters["W_L"].fill_(1)
     seen = {}
 
     def tap(name, value):
         return seen.setdefault(name, value)
 
     logits_of_items(
-        learner.parameters, model, item, torch.zeros(1, CONTEXT, 1, dtype=torch.int64), tap
+        train_state.parameters, model, item, torch.zeros(1, CONTEXT, 1, dtype=torch.int64), tap
     )
     scores = seen["blocks.0.attn_scores"][0, :, :, :, 0]
     for distance in range(N_TOKENS):
@@ -131,9 +131,9 @@ def test_rotary_scores_depend_on_distance_alone():
 
 def test_taps_see_every_activation_and_can_replace_it():
     model = make_model(mlp_ratio=4)
-    learner = make(model)
-    features, labels, _ = draw_batch(learner)
-    before = logits(learner.parameters, model, features, labels)
+    train_state = make(model)
+    features, labels, _ = draw_batch(train_state)
+    before = logits(train_state.parameters, model, features, labels)
     seen = {}
 
     def record(name, value):
@@ -141,7 +141,7 @@ def test_taps_see_every_activation_and_can_replace_it():
         seen[name] = tuple(value.shape)
         return unchanged(name, value)
 
-    assert torch.equal(logits(learner.parameters, model, features, labels, record), before)
+    assert torch.equal(logits(train_state.parameters, model, features, labels, record), before)
     expected = {"embed": (2, N_TOKENS, BATCH, 8), "ln_final": (2, BATCH, 8)}
     for layer, n_queries in ((0, N_TOKENS), (1, 1)):
         shapes = {name: (2, 2, 4, N_TOKENS, BATCH) for name in "qkv"}
@@ -157,5 +157,5 @@ def test_taps_see_every_activation_and_can_replace_it():
         def disturb(name, value, replaced=replaced):
             return value + torch.randn_like(value) if name == replaced else value
 
-        after = logits(learner.parameters, model, features, labels, disturb)
+        after = logits(train_state.parameters, model, features, labels, disturb)
         assert (after != before).any(-1).all(), replaced

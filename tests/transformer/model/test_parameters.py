@@ -6,12 +6,12 @@ import pytest
 import torch
 from scipy.stats import truncnorm
 
-from tests.transformer.conftest import make_learner
+from tests.transformer.conftest import make_state
 from tests.transformer.model.textbook import make_model
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.parts import in_part
 from transformer.model.parameters import initialise, parameter_shapes, running_shapes
-from transformer.training.step import Member
+from transformer.training.step import RunSettings
 
 
 def test_shapes_are_those_of_the_table():
@@ -117,9 +117,9 @@ def test_initial_values_of_the_resnet(initialiser):
 @pytest.mark.parametrize("changes", [{}, {"encoder": "resnet", "initialiser": "paper"}])
 def test_initial_values_depend_on_the_seed_alone(changes):
     model = make_model(**changes)
-    members = [Member(seed, OptimConfig()) for seed in (7, 0, 7, 1)]
-    single = make_learner(model, members[:1], precision="float32").parameters
-    for name, value in make_learner(model, members).parameters.items():
+    members = [RunSettings(seed, OptimConfig()) for seed in (7, 0, 7, 1)]
+    single = make_state(model, members[:1], precision="float32").parameters
+    for name, value in make_state(model, members).parameters.items():
         assert value.dtype == torch.float64
         assert torch.equal(value[0], value[2]) and torch.equal(value[0], single[name][0].double())
         drawn = name.split(".")[-1].startswith("W")

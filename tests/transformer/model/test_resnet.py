@@ -20,12 +20,12 @@ from transformer.model.resnet import resnet
 @pytest.mark.parametrize("side", [28, 13])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_resnet_is_the_textbooks(training, side):
-    learner = make(make_model(encoder="resnet"))
+    train_state = make(make_model(encoder="resnet"))
     images = torch.randn(2, 5, side * side, dtype=torch.float64)
-    tokens, seen = resnet(learner.parameters, images, 8, training=training)
+    tokens, seen = resnet(train_state.parameters, images, 8, training=training)
     for run in range(2):
         slow, slow_seen = slow_resnet(
-            of_run(learner, run), images[run].view(5, 1, side, side), 8, training=training
+            of_run(train_state, run), images[run].view(5, 1, side, side), 8, training=training
         )
         torch.testing.assert_close(tokens[run], slow, **EXACT)
         torch.testing.assert_close({name: v[run] for name, v in seen.items()}, slow_seen, **EXACT)
@@ -33,20 +33,20 @@ def test_the_resnet_is_the_textbooks(training, side):
 
 def test_running_statistics_follow_the_batches_and_serve_evaluation():
     model = make_model(encoder="resnet")
-    learner = make(model, learning_rate=0.1)
-    expected = [of_run(learner, run) for run in range(2)]
+    train_state = make(model, learning_rate=0.1)
+    expected = [of_run(train_state, run) for run in range(2)]
     for step in range(3):
-        features, labels, target = draw_batch(learner, step)
+        features, labels, target = draw_batch(train_state, step)
         for run, running in enumerate(expected):
             images = features[run].reshape(-1, 1, 7, 7)
-            _, seen = slow_resnet(of_run(learner, run), images, 8, training=True)
+            _, seen = slow_resnet(of_run(train_state, run), images, 8, training=True)
             assert set(seen) == set(running_shapes(model))
             for name, value in seen.items():
                 running[name] = 0.9 * running[name] + 0.1 * value
-        learner.step(features, labels, target, numbers_at(learner, [0.1, 0.1], step + 1))
+        train_state.step(features, labels, target, numbers_at(train_state, [0.1, 0.1], step + 1))
     for name in running_shapes(model):
         expected_value = torch.stack([running[name] for running in expected])
-        torch.testing.assert_close(learner.parameters[name], expected_value, **EXACT)
-    z = logits(learner.parameters, model, features, labels)
-    slow = slow_batch(of_run(learner, 0), model, features[0], labels[0], training=False)
+        torch.testing.assert_close(train_state.parameters[name], expected_value, **EXACT)
+    z = logits(train_state.parameters, model, features, labels)
+    slow = slow_batch(of_run(train_state, 0), model, features[0], labels[0], training=False)
     torch.testing.assert_close(z[0], slow, **EXACT)

@@ -5,9 +5,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from tests.transformer.conftest import make_learner, randomise
+from tests.transformer.conftest import make_state, randomise
 from transformer.config import ModelConfig, OptimConfig
-from transformer.training.step import Member
+from transformer.training.step import RunSettings
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -17,13 +17,13 @@ def make_model(n_layers=2, d_model=8, **changes):
 
 
 def make(model, n_runs=2, **optim):
-    """A learner whose parameters are all random."""
-    members = [Member(seed, OptimConfig(**optim)) for seed in range(n_runs)]
-    return randomise(make_learner(model, members))
+    """A train_state whose parameters are all random."""
+    members = [RunSettings(seed, OptimConfig(**optim)) for seed in range(n_runs)]
+    return randomise(make_state(model, members))
 
 
-def of_run(learner, run):
-    return {name: value[run].clone() for name, value in learner.parameters.items()}
+def of_run(train_state, run):
+    return {name: value[run].clone() for name, value in train_state.parameters.items()}
 
 
 def slow_logits(p, model, items, labels):

@@ -16,19 +16,19 @@ from transformer.model.parameters import Shapes, parameter_shapes, running_shape
 from transformer.runs.checkpoint import Checkpoint, write_checkpoint
 from transformer.runs.folder import RunFolder
 from transformer.runs.machine import Machine
-from transformer.runs.start import read_start
+from transformer.runs.warm_start import read_warm_start
 from transformer.training.optimisers import step_numbers
-from transformer.training.step import Learner, Member
+from transformer.training.step import RunSettings, TrainState
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
 
-class Trainer:
+class Ensemble:
     """Runs that are trained together; a single one is an ensemble of one.
 
     Attributes
     ----------
-    runs : their folders, in the order of the learner's run axis
+    runs : their folders, in the order of the train state's run axis
     exemplars : by `source_of` the runs' configs
     step : steps done, of all
     failures : run -> why it is given up; its neighbours go on
@@ -37,8 +37,10 @@ class Trainer:
     def __init__(self, runs: list[RunFolder], exemplars: dict[str, Exemplars]) -> None:
         self.runs = runs
         d_features = exemplars[source_of(runs[0].config)].d_features
-        self.learner = new_learner([run.config for run in runs], d_features, runs[0].machine)
-        self.device = self.learner.device
+        self.train_state = new_train_state(
+            [run.config for run in runs], d_features, runs[0].machine
+        )
+        self.device = self.train_state.device
         self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
         of_source = {source: each.fingerprint() for source, each in exemplars.items()}
         self.fingerprints = [of_source[source_of(run.config)] for run in runs]
@@ -60,8 +62,8 @@ class Trainer:
         """Take over what the runs' `start`s say; a run that goes on from a checkpoint has it."""
         for number, run in enumerate(self.runs):
             if run.config.start.given:
-                _, parameters = read_start(run.config.start)
-                self.learner.load_parameters(number, parameters, run.config.start.parts)
+                _, parameters = read_warm_start(run.config.start)
+                self.train_state.load_parameters(number, parameters, run.config.start.parts)
 
     def restore(self, checkpoints: dict[int, Checkpoint]) -> None:
         """Take over checkpoints of one step, by run, if they belong to the runs and their data."""
@@ -81,7 +83,7 @@ class Trainer:
             try:
                 state = dict(checkpoint.tensors)
                 self.steps_since = int(state.pop("steps_since"))
-                self.learner.load_state(number, state)
+                self.train_state.load_tensors(number, state)
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"the checkpoint of step {checkpoint.step} in {run.path} is not a run's "
@@ -95,7 +97,7 @@ class Trainer:
         if self._block is None or offset == 0:
             self._block = _Block(self.runs, block, self.device)
         batch = self._block.sequences[offset]
-        self.learner.step(
+        self.train_state.step(
             self._features(batch.exemplars), batch.labels, batch.target, self._block.numbers[offset]
         )
         self.step += 1
@@ -103,7 +105,7 @@ class Trainer:
 
     def _features(self, index: Tensor) -> Tensor:
         """Features (R, C + 1, B, D) of the exemplars at an index (R, C + 1, B)."""
-        dtype = self.learner.dtype
+        dtype = self.train_state.dtype
         if len(self.exemplars) == 1:
             features = next(iter(self.exemplars.values())).features(index, dtype)
         else:
@@ -124,10 +126,10 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         return torch.randn(like.shape, generator=generator).to(like)
 
-    def measure(self) -> dict[int, Row]:
+    def metric_rows(self) -> dict[int, Row]:
         """A metrics line for this step by run; those whose loss is not finite become failures."""
         self._give_up_diverged()
-        losses = self.learner.loss_sum.tolist()
+        losses = self.train_state.loss_sum.tolist()
         rows = {}
         for number in self.live:
             row: Row = {
@@ -144,7 +146,7 @@ class Trainer:
             if self.runs[number].config.evaluation.per_sequence:
                 self._write_each(number, each)
             rows[number] = row
-        self.learner.loss_sum.zero_()
+        self.train_state.loss_sum.zero_()
         self.steps_since = 0
         return rows
 
@@ -153,7 +155,7 @@ class Trainer:
         config = self.runs[number].config
         return {
             name: evaluate(
-                self.learner.of_run(number),
+                self.train_state.of_run(number),
                 config.model,
                 self.exemplars[source_of(config)],
                 sequences,
@@ -177,7 +179,7 @@ class Trainer:
         )
 
     def _give_up_diverged(self) -> None:
-        for number, step in enumerate(self.learner.failed_at.tolist()):
+        for number, step in enumerate(self.train_state.failed_at.tolist()):
             if step and number not in self.failures:
                 self._give_up(number, f"the loss of step {step} is not finite")
 
@@ -185,7 +187,7 @@ class Trainer:
         """Write a checkpoint of each run that has not failed, and whose parameters are finite."""
         self._give_up_diverged()
         for number in self.live:
-            run, state = self.runs[number], self.learner.state(number)
+            run, state = self.runs[number], self.train_state.tensors(number)
             if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
                 self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
@@ -235,15 +237,15 @@ def shapes_of(config: RunConfig, exemplars: Exemplars) -> Shapes:
     return trained | running_shapes(config.model)
 
 
-def new_learner(configs: list[RunConfig], d_features: int, machine: Machine) -> Learner:
-    """A learner of runs at their initial parameters; sets how torch multiplies matrices."""
+def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:
+    """A train state of runs at their initial parameters; sets how torch multiplies matrices."""
     config = configs[0]
     tf32 = config.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
-    return Learner(
+    return TrainState(
         config.model,
-        [Member(each.init_seed, each.optim, each.frozen) for each in configs],
+        [RunSettings(each.init_seed, each.optim, each.frozen) for each in configs],
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,

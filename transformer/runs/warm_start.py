@@ -1,20 +1,23 @@
 """Parameters that a run takes over from elsewhere instead of drawing them."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import StartConfig
 from transformer.config.parts import in_part
-from transformer.model.parameters import Parameters, Shapes
 from transformer.runs.folder import load_run
 
 
-def check_start(start: StartConfig, parameters: Parameters, shapes: Shapes) -> None:
+def check_warm_start(
+    start: StartConfig, parameters: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
     """Raise `UsageError` unless the parameters to take over have the shapes of a model."""
     for name, shape in shapes.items():
         if any(in_part(name, part) for part in start.parts):
@@ -26,7 +29,7 @@ def check_start(start: StartConfig, parameters: Parameters, shapes: Shapes) -> N
                 )
 
 
-def read_start(start: StartConfig) -> tuple[StartConfig, Parameters]:
+def read_warm_start(start: StartConfig) -> tuple[StartConfig, dict[str, Tensor]]:
     """The parameters that `start` names, and `start` with the identity of where they come from.
 
     From a checkpoint of a run folder, or a .safetensors file with the names and shapes of

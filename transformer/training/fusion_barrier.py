@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 # `torch.library.custom_op` with `register_autograd` cannot be used under `torch.func.grad`
-_NAME = "coopetition::apart"
-torch.library.define(_NAME, "(Tensor x) -> Tensor")
-torch.library.impl(_NAME, "CompositeExplicitAutograd", lambda x: x.clone())
-torch.library.register_fake(_NAME, torch.empty_like)
+_NAME = "coopetition::fusion_barrier"
+if not hasattr(torch.ops.coopetition, "fusion_barrier"):  # it stays when a module is reloaded
+    torch.library.define(_NAME, "(Tensor x) -> Tensor")
+    torch.library.impl(_NAME, "CompositeExplicitAutograd", lambda x: x.clone())
+    torch.library.register_fake(_NAME, torch.empty_like)
 
 
-class _Apart(torch.autograd.Function):
+class _FusionBarrier(torch.autograd.Function):
     """The identity, forwards and backwards, each as an operation unknown to the compiler."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        return torch.ops.coopetition.apart(x)
+        return torch.ops.coopetition.fusion_barrier(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -25,13 +26,13 @@ class _Apart(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:  # pyright: ignore
-        return torch.ops.coopetition.apart(slope)
+        return torch.ops.coopetition.fusion_barrier(slope)
 
 
-def apart(x: Tensor) -> Tensor:
+def fusion_barrier(x: Tensor) -> Tensor:
     """A copy of x; what is computed before it and after it is compiled separately.
 
     Where torch 2.13 fuses operations of many layers (from three with MLPs or five without, on a
     CPU, with vector instructions), it gives wrong gradients for the first ones.
     """
-    return _Apart.apply(x)  # pyright: ignore
+    return _FusionBarrier.apply(x)  # pyright: ignore

@@ -27,6 +27,7 @@ from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.runs.ensemble import create_ensemble, load_runs
 from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoints
 from transformer.runs.machine import Machine
+from transformer.training.ensemble import Ensemble, source_of
 from transformer.training.loop import (
     evaluate_checkpoint,
     resume,
@@ -34,14 +35,13 @@ from transformer.training.loop import (
     train_or_resume,
     train_together,
 )
-from transformer.training.trainer import Trainer, source_of
 
 HERE = Machine("cpu", 1, "eager")
 
 
-def trainer_of(*runs: RunFolder) -> Trainer:
+def ensemble_of(*runs: RunFolder) -> Ensemble:
     exemplars = {source_of(run.config): run.config.data.exemplars for run in runs}
-    return Trainer(list(runs), {key: load_exemplars(each) for key, each in exemplars.items()})
+    return Ensemble(list(runs), {key: load_exemplars(each) for key, each in exemplars.items()})
 
 
 def assert_same_run(a: RunFolder, b: RunFolder) -> None:
@@ -62,15 +62,15 @@ def whole(tmp_path_factory):
 
 def stop_at(runs: list[RunFolder], step: int) -> None:
     """Leave on disk what a kill right after `step` steps leaves."""
-    trainer = trainer_of(*runs)
-    rows = [trainer.measure()]
+    ensemble = ensemble_of(*runs)
+    rows = [ensemble.metric_rows()]
     config = runs[0].config
-    while trainer.step < step:
-        trainer.advance()
-        if trainer.step % config.evaluation.every == 0:
-            rows.append(trainer.measure())
-        if config.is_checkpoint(trainer.step):
-            trainer.save()
+    while ensemble.step < step:
+        ensemble.advance()
+        if ensemble.step % config.evaluation.every == 0:
+            rows.append(ensemble.metric_rows())
+        if config.is_checkpoint(ensemble.step):
+            ensemble.save()
     for number, run in enumerate(runs):
         lines = (json.dumps(row[number]) + "\n" for row in rows)
         run.metrics_path.write_text("".join(lines))
@@ -231,14 +231,14 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole
 
 def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", whole.config, HERE)
-    trainer = trainer_of(run)
+    ensemble = ensemble_of(run)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        trainer.save()
+        ensemble.save()
     assert run.steps() == []
     assert not list((run.path / "checkpoints").iterdir()) and not list(run.path.rglob(".*.tmp"))
 
@@ -454,9 +454,9 @@ def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_p
     other = create_run(tmp_path / "other", replace(tiny, data_seed=77), HERE)
     checkpoint = read_checkpoint(whole.checkpoint_path(40))
     with pytest.raises(UserError, match="is of run"):
-        trainer_of(other).restore({0: checkpoint})
+        ensemble_of(other).restore({0: checkpoint})
     with pytest.raises(UserError, match="exemplars are not those"):
-        trainer_of(whole).restore({0: replace(checkpoint, exemplars="0" * 16)})
+        ensemble_of(whole).restore({0: replace(checkpoint, exemplars="0" * 16)})
 
 
 def test_a_folder_is_trained_by_one_process_at_a_time(whole):
@@ -496,7 +496,7 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
 def test_chance_levels_at_initialisation(tmp_path, tiny):
     evaluation = replace(tiny.evaluation, n_sequences=4000)
     run = create_run(tmp_path / "run", replace(tiny, evaluation=evaluation), HERE)
-    each = trainer_of(run).evaluate_each()
+    each = ensemble_of(run).evaluate_each()
     table = {name: means(metrics) for name, metrics in each.items()}
     for name in ("train", "icl", "flip", "ciwl"):
         # 4,000 sequences: s.d. 0.008; 20 classes leave a bias of a few per cent

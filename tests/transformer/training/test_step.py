@@ -1,5 +1,6 @@
 """The training step against plain training, and its runs against each other."""
 
+import importlib
 import math
 from dataclasses import replace
 from functools import partial
@@ -8,15 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import transformer.training.fusion_barrier
 from coopetition.tools.errors import UserError
-from tests.transformer.conftest import draw_batch, make_learner, numbers_at
+from tests.transformer.conftest import draw_batch, make_state, numbers_at
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.parts import in_part
 from transformer.model.forward import encode, logits_of_items
 from transformer.runs.machine import can_compile
-from transformer.training.apart import apart
+from transformer.training.fusion_barrier import fusion_barrier
 from transformer.training.optimisers import penalty_slope
-from transformer.training.step import Member
+from transformer.training.step import RunSettings
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 MODELS = {
@@ -34,29 +36,29 @@ TORCH = {
 }
 
 
-def train(learner, members, steps, runs=slice(None), batches=None):
+def train(train_state, members, steps, runs=slice(None), batches=None):
     """Train on the batches of `steps` (of the runs given, where there are more)."""
     for step in steps:
-        batch = draw_batch(batches or learner, step)
-        learner.step(
+        batch = draw_batch(batches or train_state, step)
+        train_state.step(
             *(each[runs] for each in batch),
-            numbers_at(learner, [m.optim.rate(step) for m in members], step),
+            numbers_at(train_state, [m.optim.rate(step) for m in members], step),
         )
-    return learner
+    return train_state
 
 
-def plain_training(learner, run, member, steps):
+def plain_training(train_state, run, member, steps):
     """Parameters and sum of losses of one run, by autograd and torch.optim from where it stands."""
-    model, optim = learner.model, member.optim
-    p = {name: value.clone() for name, value in learner.of_run(run).items()}
+    model, optim = train_state.model, member.optim
+    p = {name: value.clone() for name, value in train_state.of_run(run).items()}
     trained = {
         name: p[name].requires_grad_()
-        for name in learner.moments
+        for name in train_state.moments
         if not any(in_part(name, part) for part in member.frozen)
     }
     optimiser, loss_sum = TORCH[optim.algorithm](trained.values(), optim), 0.0
     for step in steps:
-        features, labels, target = (each[run : run + 1] for each in draw_batch(learner, step))
+        features, labels, target = (each[run : run + 1] for each in draw_batch(train_state, step))
         items, seen = encode(p, model, features, training=True)
         loss = F.cross_entropy(logits_of_items(p, model, items, labels)[0], target[0])
         loss_sum += loss.item()
@@ -87,23 +89,23 @@ SGD = {"learning_rate": 0.3, "algorithm": "sgd"}
 DECAY = {"algorithm": "adamw", "weight_decay": 0.3}
 PENALTIES = (("mlp", 0.1), ("embeddings", 0.02), ("all", 0.03))
 STEPS = {
-    "adam": Member(0, OptimConfig(**FAST)),
-    "no beta1": Member(0, OptimConfig(**FAST, beta1=0.0, beta2=0.9, epsilon=1e-3)),
-    "no beta2": Member(0, OptimConfig(**FAST, beta1=0.5, beta2=0.0, epsilon=0.1)),
-    "long betas": Member(0, OptimConfig(**FAST, beta1=0.99, beta2=0.999999)),
-    "adamw": Member(0, OptimConfig(**FAST, **DECAY)),
-    "sgd": Member(0, OptimConfig(**SGD)),
-    "momentum": Member(0, OptimConfig(**SGD, momentum=0.9)),
-    "warm-up": Member(0, OptimConfig(**FAST, schedule="inverse_sqrt", warmup_steps=3)),
-    "cosine": Member(0, OptimConfig(**FAST, schedule="cosine", warmup_steps=1, decay_steps=5)),
-    "squared": Member(0, OptimConfig(**FAST, l2=PENALTIES)),
-    "norm": Member(0, OptimConfig(**SGD, l2=PENALTIES, penalty="norm")),
-    "clip": Member(0, OptimConfig(**SGD, clip_norm=0.5)),
-    "clip rarely": Member(0, OptimConfig(**SGD, momentum=0.9, clip_norm=1.2)),
-    "clip penalised": Member(0, OptimConfig(**FAST, l2=PENALTIES, clip_norm=0.1)),
-    "frozen": Member(0, OptimConfig(**FAST), frozen=("labels", "blocks.0")),
-    "frozen momentum": Member(0, OptimConfig(**SGD, momentum=0.9), frozen=("output.0",)),
-    "frozen clip": Member(
+    "adam": RunSettings(0, OptimConfig(**FAST)),
+    "no beta1": RunSettings(0, OptimConfig(**FAST, beta1=0.0, beta2=0.9, epsilon=1e-3)),
+    "no beta2": RunSettings(0, OptimConfig(**FAST, beta1=0.5, beta2=0.0, epsilon=0.1)),
+    "long betas": RunSettings(0, OptimConfig(**FAST, beta1=0.99, beta2=0.999999)),
+    "adamw": RunSettings(0, OptimConfig(**FAST, **DECAY)),
+    "sgd": RunSettings(0, OptimConfig(**SGD)),
+    "momentum": RunSettings(0, OptimConfig(**SGD, momentum=0.9)),
+    "warm-up": RunSettings(0, OptimConfig(**FAST, schedule="inverse_sqrt", warmup_steps=3)),
+    "cosine": RunSettings(0, OptimConfig(**FAST, schedule="cosine", warmup_steps=1, decay_steps=5)),
+    "squared": RunSettings(0, OptimConfig(**FAST, l2=PENALTIES)),
+    "norm": RunSettings(0, OptimConfig(**SGD, l2=PENALTIES, penalty="norm")),
+    "clip": RunSettings(0, OptimConfig(**SGD, clip_norm=0.5)),
+    "clip rarely": RunSettings(0, OptimConfig(**SGD, momentum=0.9, clip_norm=1.2)),
+    "clip penalised": RunSettings(0, OptimConfig(**FAST, l2=PENALTIES, clip_norm=0.1)),
+    "frozen": RunSettings(0, OptimConfig(**FAST), frozen=("labels", "blocks.0")),
+    "frozen momentum": RunSettings(0, OptimConfig(**SGD, momentum=0.9), frozen=("output.0",)),
+    "frozen clip": RunSettings(
         0, OptimConfig(**FAST, **DECAY, l2=PENALTIES, clip_norm=0.1), frozen=("encoder", "mlp")
     ),
 }
@@ -121,16 +123,16 @@ STEPS = {
 def test_steps_are_those_of_plain_training(case, model):
     member, steps = STEPS[case], range(1, 7)
     members = [member, replace(member, init_seed=1)]
-    learner = make_learner(MODELS[model], members)
-    start = {name: value.clone() for name, value in learner.parameters.items()}
-    expected = [plain_training(learner, run, m, steps) for run, m in enumerate(members)]
-    train(learner, members, steps)
+    train_state = make_state(MODELS[model], members)
+    start = {name: value.clone() for name, value in train_state.parameters.items()}
+    expected = [plain_training(train_state, run, m, steps) for run, m in enumerate(members)]
+    train(train_state, members, steps)
     for run, (parameters, loss_sum) in enumerate(expected):
-        assert learner.loss_sum[run].item() == pytest.approx(loss_sum, rel=1e-10)
+        assert train_state.loss_sum[run].item() == pytest.approx(loss_sum, rel=1e-10)
         for name, value in parameters.items():
-            moved = learner.parameters[name][run]
+            moved = train_state.parameters[name][run]
             torch.testing.assert_close(moved, value, **EXACT, msg=lambda m, n=name: f"{n}: {m}")
-            if name in learner.moments:
+            if name in train_state.moments:
                 frozen = any(in_part(name, part) for part in member.frozen)
                 assert torch.equal(moved, start[name][run]) == frozen, name
 
@@ -179,14 +181,14 @@ def test_a_norms_slope_is_at_most_one_where_the_squares_underflow():
 # runs beside each other
 
 DIFFERENT = [
-    Member(0, OptimConfig(learning_rate=3e-3)),
-    Member(1, OptimConfig(learning_rate=1e-3, l2=(("attention", 0.1), ("all", 1e-3)))),
-    Member(
+    RunSettings(0, OptimConfig(learning_rate=3e-3)),
+    RunSettings(1, OptimConfig(learning_rate=1e-3, l2=(("attention", 0.1), ("all", 1e-3)))),
+    RunSettings(
         2,
         OptimConfig(learning_rate=3e-3, warmup_steps=12, clip_norm=0.3),
         frozen=("labels", "blocks.0"),
     ),
-    Member(0, OptimConfig(learning_rate=3e-3, schedule="inverse_sqrt", warmup_steps=20)),
+    RunSettings(0, OptimConfig(learning_rate=3e-3, schedule="inverse_sqrt", warmup_steps=20)),
 ]
 
 
@@ -194,19 +196,19 @@ def with_optim(members, **changes):
     return [replace(m, optim=replace(m.optim, **changes)) for m in members]
 
 
-def largest_difference(learner, run, other, other_run):
+def largest_difference(train_state, run, other, other_run):
     return max(
         (value[run] - other.parameters[name][other_run]).abs().max().item()
-        for name, value in learner.parameters.items()
+        for name, value in train_state.parameters.items()
     )
 
 
 def check_alone(model, members, n_steps, tolerance, **how):
     """Each run of an ensemble against the same run alone."""
-    together = make_learner(MODELS[model], members, **how)
+    together = make_state(MODELS[model], members, **how)
     train(together, members, range(1, n_steps + 1))
     for run, member in enumerate(members):
-        single = make_learner(MODELS[model], [member], **how)
+        single = make_state(MODELS[model], [member], **how)
         train(single, [member], range(1, n_steps + 1), slice(run, run + 1), together)
         assert largest_difference(together, run, single, 0) < tolerance, run
 
@@ -244,22 +246,24 @@ def test_a_resnet_does_not_depend_on_its_neighbours(changes, n_steps):
 @pytest.mark.parametrize("algorithm", ["adam", "sgd"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_that_diverges_leaves_its_neighbours_as_they_are(model, algorithm):
-    members = with_optim([Member(seed, OptimConfig()) for seed in range(3)], algorithm=algorithm)
+    members = with_optim(
+        [RunSettings(seed, OptimConfig()) for seed in range(3)], algorithm=algorithm
+    )
     steps, first_bad = range(1, 11), 4
 
     def losses(rate, runs=slice(None)):
-        learner = make_learner(MODELS[model], members[runs], precision="float32")
+        train_state = make_state(MODELS[model], members[runs], precision="float32")
         each = []
         for step in steps:
             now = [1e-3, rate if step >= first_bad else 1e-3, 1e-3][runs]
-            learner.loss_sum.zero_()
-            learner.step(
-                *(x[runs] for x in draw_batch(sound, step)), numbers_at(learner, now, step)
+            train_state.loss_sum.zero_()
+            train_state.step(
+                *(x[runs] for x in draw_batch(sound, step)), numbers_at(train_state, now, step)
             )
-            each.append(learner.loss_sum.clone())
-        return learner, torch.stack(each)
+            each.append(train_state.loss_sum.clone())
+        return train_state, torch.stack(each)
 
-    sound = make_learner(MODELS[model], members, precision="float32")
+    sound = make_state(MODELS[model], members, precision="float32")
     sound, sound_losses = losses(1e-3)
     beside, its_losses = losses(1e30)
     _, alone = losses(1e30, slice(1, 2))
@@ -276,13 +280,13 @@ def test_a_neighbour_with_clipping_does_not_touch_a_gradient_whose_squares_overf
     members = with_optim([DIFFERENT[0], DIFFERENT[2]], algorithm="sgd")
 
     def train_on_large_features(members):
-        learner = make_learner(MODELS["rotary"], members, precision="float32")
-        learner.parameters["W_U"].mul_(1e30)
-        numbers = numbers_at(learner, [1e-30] * len(members))
-        learner.step(*(x[: len(members)] for x in batch), numbers)
-        return learner
+        train_state = make_state(MODELS["rotary"], members, precision="float32")
+        train_state.parameters["W_U"].mul_(1e30)
+        numbers = numbers_at(train_state, [1e-30] * len(members))
+        train_state.step(*(x[: len(members)] for x in batch), numbers)
+        return train_state
 
-    batch = draw_batch(make_learner(MODELS["rotary"], members, precision="float32"))
+    batch = draw_batch(make_state(MODELS["rotary"], members, precision="float32"))
     together, single = train_on_large_features(members), train_on_large_features(members[:1])
     for name, value in single.parameters.items():
         assert value.isfinite().all()
@@ -305,17 +309,17 @@ OPTIMISERS = {
 )
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_state_continues_bit_for_bit(optimiser, model, n_runs, precision):
-    members = [Member(seed, OPTIMISERS[optimiser]) for seed in range(n_runs)]
+    members = [RunSettings(seed, OPTIMISERS[optimiser]) for seed in range(n_runs)]
     others = [replace(member, init_seed=50) for member in members]
-    first = train(make_learner(MODELS[model], members, precision=precision), members, range(1, 4))
-    second = make_learner(MODELS[model], others, precision=precision)
-    states = [first.state(run) for run in range(n_runs)]
+    first = train(make_state(MODELS[model], members, precision=precision), members, range(1, 4))
+    second = make_state(MODELS[model], others, precision=precision)
+    states = [first.tensors(run) for run in range(n_runs)]
     train(first, members, range(4, 7))
     for run, state in enumerate(states):  # copies: the steps since have not changed them
-        second.load_state(run, state)
+        second.load_tensors(run, state)
     train(second, members, range(4, 7))
     for run in range(n_runs):
-        expected, state = first.state(run), second.state(run)
+        expected, state = first.tensors(run), second.tensors(run)
         assert state["optimiser.step"] == 6 and set(state) == set(expected)
         for name, value in expected.items():
             assert torch.equal(state[name], value), name
@@ -323,43 +327,43 @@ def test_a_state_continues_bit_for_bit(optimiser, model, n_runs, precision):
 
 @pytest.mark.parametrize("name", ["W_E", "blocks.1.W_in", "optimiser.mean.W_E", "optimiser.step"])
 def test_a_state_with_a_name_too_few_or_another_shape_is_refused(name):
-    learner = make_learner(MODELS["mlp"], DIFFERENT)
-    state = learner.state(1)
+    train_state = make_state(MODELS["mlp"], DIFFERENT)
+    state = train_state.tensors(1)
     with pytest.raises(ValueError, match=name):
-        learner.load_state(1, state | {name: state[name].unsqueeze(0)})
+        train_state.load_tensors(1, state | {name: state[name].unsqueeze(0)})
     del state[name]
     with pytest.raises(KeyError, match=name):
-        learner.load_state(1, state)
+        train_state.load_tensors(1, state)
 
 
 def test_a_state_with_a_name_too_many_is_refused():
-    adam = make_learner(MODELS["mlp"], DIFFERENT)
-    sgd = make_learner(MODELS["mlp"], with_optim(DIFFERENT, algorithm="sgd"))
+    adam = make_state(MODELS["mlp"], DIFFERENT)
+    sgd = make_state(MODELS["mlp"], with_optim(DIFFERENT, algorithm="sgd"))
     with pytest.raises(KeyError, match="optimiser.mean"):
-        sgd.load_state(0, adam.state(0))
+        sgd.load_tensors(0, adam.tensors(0))
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("parts", [("all",), ("labels", "blocks.0"), ("encoder",), ("output.0",)])
 def test_parameters_are_taken_over_part_by_part(parts, model):
-    source = train(make_learner(MODELS[model], DIFFERENT), DIFFERENT, range(1, 3))
-    learner = make_learner(MODELS[model], DIFFERENT)
-    before = [learner.state(run) for run in range(4)]
+    source = train(make_state(MODELS[model], DIFFERENT), DIFFERENT, range(1, 3))
+    train_state = make_state(MODELS[model], DIFFERENT)
+    before = [train_state.tensors(run) for run in range(4)]
     given = {
         name: value[3]
         for name, value in source.parameters.items()
         if any(in_part(name, part) for part in parts)
     }
-    learner.load_parameters(1, given, parts)
+    train_state.load_parameters(1, given, parts)
     expected = [before[0], before[1] | given, *before[2:]]
     for run in range(4):
-        for name, value in learner.state(run).items():
+        for name, value in train_state.tensors(run).items():
             assert torch.equal(value, expected[run][name]), name
     name, value = given.popitem()
     with pytest.raises(KeyError, match=name):
-        learner.load_parameters(1, given, parts)
+        train_state.load_parameters(1, given, parts)
     with pytest.raises(ValueError, match=name):
-        learner.load_parameters(1, given | {name: value.unsqueeze(0)}, parts)
+        train_state.load_parameters(1, given | {name: value.unsqueeze(0)}, parts)
 
 
 # precision and execution
@@ -375,20 +379,20 @@ def test_parameters_are_taken_over_part_by_part(parts, model):
     ],
 )
 def test_parameters_and_moments_keep_their_precision(precision, dtype):
-    learner = make_learner(MODELS["resnet"], DIFFERENT, precision=precision)
-    train(learner, DIFFERENT, range(1, 3))
-    state = learner.state(0)
+    train_state = make_state(MODELS["resnet"], DIFFERENT, precision=precision)
+    train(train_state, DIFFERENT, range(1, 3))
+    state = train_state.tensors(0)
     assert {state.pop("optimiser.step").dtype} == {torch.int64}
     assert {value.dtype for value in state.values()} == {dtype}
-    assert learner.loss_sum.isfinite().all()
+    assert train_state.loss_sum.isfinite().all()
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_bfloat16_learns_about_as_float32_does(model):
     """Losses of 20 steps within 2 %, and not the same: bfloat16 has 8 bits."""
-    members = [Member(0, OptimConfig(learning_rate=1e-2))]
+    members = [RunSettings(0, OptimConfig(learning_rate=1e-2))]
     whole, half = (
-        train(make_learner(MODELS[model], members, precision=each), members, range(1, 21)).loss_sum
+        train(make_state(MODELS[model], members, precision=each), members, range(1, 21)).loss_sum
         for each in ("float32", "bfloat16")
     )
     torch.testing.assert_close(half, whole, rtol=0.02, atol=0)
@@ -421,15 +425,15 @@ def compiled(test):
 
 def check_execution(model, precision, tolerance, n_steps, **how):
     """Parameters against those of eager execution, relative to each one's size."""
-    eager = make_learner(MODELS[model], TWO, precision=precision, device=how["device"])
-    other = make_learner(MODELS[model], TWO, precision=precision, **how)
+    eager = make_state(MODELS[model], TWO, precision=precision, device=how["device"])
+    other = make_state(MODELS[model], TWO, precision=precision, **how)
     train(eager, TWO, range(1, n_steps + 1))
     train(other, TWO, range(1, n_steps + 1))
     torch.testing.assert_close(other.loss_sum, eager.loss_sum, rtol=tolerance, atol=0)
     for name, value in eager.parameters.items():
         error = (other.parameters[name] - value).norm() / value.norm()
         assert error < tolerance, name
-    assert other.state(0)["optimiser.step"] == n_steps
+    assert other.tensors(0)["optimiser.step"] == n_steps
 
 
 @compiled
@@ -444,32 +448,32 @@ def test_a_compiled_run_does_not_depend_on_its_neighbours():
     check_alone("mlp, rotary", TWO, 200, 1e-6, precision="float32", execution="compiled")
 
 
-def lose_a_tenth(learner, result):
+def lose_a_tenth(train_state, result):
     result[0]["W_E"].mul_(0.9)
 
 
-def lose_a_small_gradient(learner, result):
+def lose_a_small_gradient(train_state, result):
     result[0]["blocks.0.ln_b"].mul_(0.9)
 
 
-def lose_a_tenth_of_one_run(learner, result):
+def lose_a_tenth_of_one_run(train_state, result):
     result[0]["W_E"][1].mul_(0.9)
 
 
-def lose_numbers(learner, result):
+def lose_numbers(train_state, result):
     result[0]["W_E"][..., 0] = torch.nan
 
 
-def shift_a_parameter(learner, result):
-    learner.parameters["W_E"].add_(1e-3)
+def shift_a_parameter(train_state, result):
+    train_state.parameters["W_E"].add_(1e-3)
 
 
-def forget_a_moment(learner, result):
-    learner.moments["W_E"]["square"].zero_()
+def forget_a_moment(train_state, result):
+    train_state.moments["W_E"]["square"].zero_()
 
 
-def count_twice(learner, result):
-    learner.loss_sum.mul_(2)
+def count_twice(train_state, result):
+    train_state.loss_sum.mul_(2)
 
 
 @pytest.mark.parametrize(
@@ -491,17 +495,17 @@ def test_a_compiled_step_that_is_wrong_is_refused(monkeypatch, function, fault, 
         def run(*inputs):
             result = method(*inputs)
             if method.__name__ == function:
-                fault(learner, result)
+                fault(train_state, result)
             return result
 
         return run
 
     monkeypatch.setattr(torch, "compile", faulty)
-    learner = make_learner(MODELS["mlp"], TWO, execution="compiled")
-    before = learner.state(0)
+    train_state = make_state(MODELS["mlp"], TWO, execution="compiled")
+    before = train_state.tensors(0)
     with pytest.raises(UserError, match=f"differs from the plain one in {name} .*execution eager"):
-        train(learner, TWO, [1])
-    assert all(torch.equal(value, before[each]) for each, value in learner.state(0).items())
+        train(train_state, TWO, [1])
+    assert all(torch.equal(value, before[each]) for each, value in train_state.tensors(0).items())
 
 
 @pytest.mark.parametrize("algorithm", ["adam", "adamw", "sgd"])
@@ -521,16 +525,16 @@ def test_a_compiler_may_round_as_it_likes(monkeypatch, algorithm, rate):
 
     monkeypatch.setattr(torch, "compile", rounding)
     members = with_optim(TWO, algorithm=algorithm, learning_rate=rate)
-    learner = make_learner(MODELS["mlp"], members, precision="float32", execution="compiled")
-    train(learner, members, [1])
+    train_state = make_state(MODELS["mlp"], members, precision="float32", execution="compiled")
+    train(train_state, members, [1])
 
 
 def test_apart_is_the_identity_with_its_gradient():
     x = torch.linspace(-1, 1, 6).view(2, 3)
-    value = apart(x)
+    value = fusion_barrier(x)
     assert torch.equal(value, x)
     assert value.data_ptr() != x.data_ptr()
-    slope = torch.func.grad(lambda x: apart(x.sin()).pow(3).sum())(x)
+    slope = torch.func.grad(lambda x: fusion_barrier(x.sin()).pow(3).sum())(x)
     torch.testing.assert_close(slope, 3 * x.sin() ** 2 * x.cos())
 
 
@@ -542,19 +546,19 @@ def test_a_step_that_cannot_be_compiled_is_one_line(monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", failing)
-    learner = make_learner(MODELS["mlp"], TWO, execution="compiled")
+    train_state = make_state(MODELS["mlp"], TWO, execution="compiled")
     with pytest.raises(UserError, match=r"not be compiled \(.*KeyError\); use --execution eager$"):
-        train(learner, TWO, [1])
+        train(train_state, TWO, [1])
 
 
 @traced
-def test_one_process_can_compile_for_any_number_of_learners(monkeypatch):
+def test_one_process_can_compile_for_any_number_of_states(monkeypatch):
     """Traced alone, without the C++ compiler."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     for n_heads in (1, 2, 4):
         for n_layers in (1, 2, 3, 4):
             model = ModelConfig(n_layers=n_layers, n_heads=n_heads, d_model=8)
-            train(make_learner(model, TWO[:1], execution="compiled"), TWO[:1], [1])
+            train(make_state(model, TWO[:1], execution="compiled"), TWO[:1], [1])
 
 
 @pytest.mark.gpu
@@ -565,3 +569,8 @@ def test_a_replayed_graph_equals_the_eager_step(model, precision, tolerance):
     """Under rates that change at every step, before and after the graph is captured."""
     assert len({TWO[1].optim.rate(step) for step in (1, 5, 9)}) == 3
     check_execution(model, precision, tolerance, 10, device="cuda", execution="graph")
+
+
+def test_the_barrier_can_be_loaded_again():
+    """As a notebook that reloads modules does."""
+    importlib.reload(transformer.training.fusion_barrier)

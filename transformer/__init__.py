@@ -1,14 +1,50 @@
 """Tiny transformers that learn one strategy and then swap it for another.
 
-config         what defines a run; its id is a hash of it
-presets        runs by name: small ones, and those of both papers (experiments)
-train          train, train_together, resume;  ensemble: many runs as one;  trainer: their state
-runs           load_run: config, curves, checkpoints, evaluation sets;  listing: what there is
-sequences      class sequences of every data mode;  evaluators: which strategy solves a sequence?
-exemplars      glyphs, Omniglot, Gaussian, one-hot, feature files, token embeddings
-model          the transformer as functions of named parameters;  positions, resnet, parts
-learner        the training step;  optimisers: update rules
-measure        metrics of sequences;  timeline: when ICL emerges, peaks and fades
-bench          a step's time beside its floor;  forecast: what a run will take
-export, tensorboard   curves for others
+In a notebook, each of these comes when it is asked for, so that `import transformer` stays light:
+
+train, train_together, resume   train runs into folders, and go on with them
+load_run                        a run's config, curves, checkpoints, evaluation sets
+load_model                      its transformer: logits and activations of any sequences
+runs_table                      the metrics of many runs, in long form
+
+The rooms, each of which imports only from those below it:
+
+cli           one file a command
+experiments   runs by name: small ones, and those of both papers
+training      the step, optimisers, execution; the loop from a config to its last step
+measures      metrics of sequences; when ICL emerges, peaks and fades
+model         parameters, forward pass with taps, positions, ResNet; trained models by themselves
+data          exemplars; sequences of every data mode; evaluators
+runs          what lies on disk: folders, manifests, checkpoints, metrics, tables of them
+config        what defines a run; its id is a hash of it
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformer.model.loaded import load_model as load_model
+    from transformer.runs.folder import load_run as load_run
+    from transformer.runs.table import runs_table as runs_table
+    from transformer.training.loop import resume as resume
+    from transformer.training.loop import train as train
+    from transformer.training.loop import train_together as train_together
+
+_HOMES = {
+    "load_model": "transformer.model.loaded",
+    "load_run": "transformer.runs.folder",
+    "resume": "transformer.training.loop",
+    "runs_table": "transformer.runs.table",
+    "train": "transformer.training.loop",
+    "train_together": "transformer.training.loop",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

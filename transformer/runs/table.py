@@ -1,22 +1,32 @@
-"""What runs there are."""
+"""What runs there are: a line each, and their metrics in long form."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from transformer.runs.folder import load_run
+from transformer.config import RunConfig, to_dict
+from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.manifest import NAME
 
+SEEDS = ("init_seed", "data_seed", "eval_seed")
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
+
+def find_runs(folder: Path | str) -> dict[str, Path]:
+    """The run folders in a folder or below it, by their path from there, sorted."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; name one that holds runs")
+    found = sorted(path.parent for path in folder.rglob(NAME))
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def list_runs(folder: Path | str) -> list[dict[str, Any]]:
     """A row for each run in a folder or below it, by path.
 
     `step` is that of the last evaluation.  Checkpoints are not read: `show` checks them.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; name one that holds runs")
-    found = sorted(path.parent for path in folder.rglob(NAME))
-    return [row_of(path) | {"run": str(path.relative_to(folder))} for path in found]
+    return [row_of(path) | {"run": name} for name, path in find_runs(folder).items()]
 
 
 def row_of(path: Path) -> dict[str, Any]:
@@ -36,3 +46,58 @@ def row_of(path: Path) -> dict[str, Any]:
         row["step"] = last["step"]
         row |= {name: last.get(f"{name}/in_context_accuracy") for name in ("icl", "flip", "ciwl")}
     return row
+
+
+def runs_table(folder: Path | str) -> list[dict[str, Any]]:
+    """The metrics of all runs in a folder or below it, a row for each run, step and metric.
+
+    Columns: `run` (its path from there), `run_id`, the three seeds, every other setting in which
+    the runs differ (`optim.learning_rate`), all that a line of metrics tells of training (`step`,
+    `sequences`, `batch_loss`, ...), `evaluator`, `metric` and `value` (None where it is undefined).
+    `pandas.DataFrame(runs_table(folder))` is the table as a data frame.  A run that cannot be read
+    is left out with a warning.
+    """
+    found: list[tuple[str, RunConfig, list[dict[str, Any]]]] = []
+    for name, path in find_runs(folder).items():
+        try:
+            run = load_run(path)
+            found.append((name, run.config, long_rows(run)))
+        except (UserError, OSError) as error:
+            warnings.warn(f"{name} is left out: {error}", stacklevel=2)
+    settings = _settings([config for _, config, _ in found])
+    return [
+        {"run": name, "run_id": config.run_id()} | own | row
+        for (name, config, rows), own in zip(found, settings, strict=True)
+        for row in rows
+    ]
+
+
+def long_rows(run: RunFolder) -> list[dict[str, Any]]:
+    """The metrics of one run, a row for each step, evaluator and metric."""
+    rows = []
+    for line in run.metrics():
+        of_training = {name: value for name, value in line.items() if "/" not in name}
+        for name, value in line.items():
+            evaluator, slash, metric = name.partition("/")
+            if slash:
+                where = {"evaluator": evaluator, "metric": metric}
+                rows.append(of_training | where | {"value": value})
+    return rows
+
+
+def _settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
+    """The seeds of each run, and the settings in which they differ; None where one has it not."""
+    flat = [_flat(to_dict(config)) for config in configs]
+    names = dict.fromkeys(name for each in flat for name in each)
+    differ = [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]
+    shown = [*SEEDS, *(name for name in differ if name not in SEEDS)]
+    return [{name: each.get(name) for name in shown} for each in flat]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat = {}
+    for name, value in settings.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat

@@ -1,0 +1,106 @@
+"""A trained model by itself: its logits are those that training measured."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import tiny_config
+from transformer import load_model, load_run, train
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.exemplars import load_exemplars
+from transformer.measures.metrics import means, sequence_metrics
+from transformer.runs.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    tiny = tiny_config()
+    evaluation = replace(tiny.evaluation, every=4)
+    config = replace(tiny, n_steps=8, checkpoint_every=4, evaluation=evaluation)
+    return train(config, tmp_path_factory.mktemp("loaded") / "run", Machine("cpu", 1, "eager"))
+
+
+def test_logits_give_the_metrics_that_training_recorded(run):
+    """To the rounding of float32: the batches differ in size."""
+    exemplars = load_exemplars(run.config.data.exemplars)
+    rows = {row["step"]: row for row in run.metrics()}
+    model = load_model(run)
+    assert (model.step, model.config) == (8, run.config.model)
+    for name, sequences in evaluation_sets(run).items():
+        z = model.logits(exemplars.features(sequences.exemplars.T), sequences.labels.T)
+        assert z.shape == (50, 20)
+        for metric, value in means(sequence_metrics(z, sequences.labels, sequences.target)).items():
+            recorded = rows[8][f"{name}/{metric}"]
+            assert (value is None) == (recorded is None)
+            if value is not None:
+                assert value == pytest.approx(recorded, rel=1e-5), (name, metric)
+
+
+def test_arrays_lists_and_tensors_are_alike_and_nothing_is_changed(run):
+    rng = np.random.default_rng(0)
+    exemplars, labels = rng.random((5, 3, 784)), rng.integers(20, size=(5, 2))
+    for array in (exemplars, labels):
+        array.flags.writeable = False
+    model = load_model(run.path, 4)
+    z = model.logits(exemplars, labels)
+    assert torch.equal(z, model.logits(torch.tensor(exemplars).float(), torch.tensor(labels).int()))
+    assert torch.equal(z, model.logits(exemplars.tolist(), labels.astype(np.uint16).tolist()))
+    torch.testing.assert_close(model.logits(exemplars[2:], labels[2:]), z[2:])
+    assert not torch.equal(z, load_model(run).logits(exemplars, labels))
+    assert model.parameters["W_L"].shape == (20, 16) and z.dtype == torch.float32
+    assert repr(model) == "<Model: 2 layers, 2 heads, d_model 16, 20 labels, step 4>"
+
+
+def test_a_tap_sees_patterns(run):
+    seen = {}
+    exemplars, labels = np.random.default_rng(0).random((4, 3, 784)), np.zeros((4, 2), int)
+
+    def tap(name, value):
+        return seen.setdefault(name, value)
+
+    load_model(run).logits(exemplars, labels, tap)
+    pattern = seen["blocks.1.pattern"][0]
+    assert pattern.shape == (2, 1, 5, 4)
+    torch.testing.assert_close(pattern.sum(2), torch.ones(2, 1, 4))
+
+
+FITS = np.zeros((2, 3, 784)), np.zeros((2, 2), int)
+
+
+@pytest.mark.parametrize(
+    ("exemplars", "labels", "message"),
+    [
+        (FITS[0][0], FITS[1][0], r"\(3, 784\) of float64 .* expected \(batch, context \+ 1"),
+        (FITS[0], FITS[1][:, :1], r"labels \(2, 1\) of int64; expected"),
+        (FITS[0].astype(np.uint8), FITS[1], "uint8 .* floating-point"),
+        (FITS[0], FITS[1] + 0.5, "labels .* float64; give labels as whole numbers"),
+        (FITS[0], FITS[1] > 0, "of bool; give labels as whole numbers"),
+        (FITS[0], FITS[1] - 1, "labels hold -1; choose from 0 to 19"),
+        (FITS[0], FITS[1] + 20, "labels hold 20; choose from 0 to 19"),
+        (FITS[0][:, :, :700], FITS[1], "reads 784 features"),
+        (np.zeros((2, 4, 784)), np.zeros((2, 3), int), "positions for a context of 2"),
+        (FITS[0], np.array([["a", "b"]] * 2), "labels are of type <U1; give numbers"),
+    ],
+)
+def test_what_the_model_cannot_read_is_refused_in_one_line(run, exemplars, labels, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load_model(run).logits(exemplars, labels)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_damaged_checkpoints(run, tmp_path):
+    with pytest.raises(UsageError, match="no checkpoint of step 33; it has"):
+        load_model(run, 33)
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = load_run(tmp_path / "run")
+    newest = copy.checkpoint_path(8)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="step_000000008.* using the one before it"):
+        assert load_model(copy).step == 4
+    shutil.rmtree(copy.path / "checkpoints")
+    with pytest.raises(UsageError, match="no sound checkpoint"):
+        load_model(copy)

@@ -1,0 +1,56 @@
+"""The metrics of many runs in long form."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from tests.transformer.conftest import tiny_config
+from transformer import runs_table
+from transformer.runs.folder import create_run
+from transformer.runs.machine import Machine
+from transformer.runs.metrics import MetricsFile
+
+
+def make_run(path, config, rows):
+    run = create_run(path, config, Machine("cpu", 1, "eager"))
+    file = MetricsFile(run.metrics_path)
+    for row in rows:
+        file.append(row)
+    file.close()
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    first = {"step": 0, "sequences": 0, "batch_loss": None, "icl/loss": 3.0, "flip/loss": 4.0}
+    then = {"step": 7, "sequences": 56, "batch_loss": 2.5, "icl/loss": None, "flip/loss": 1.5}
+    base = tiny_config()
+    other = replace(base, init_seed=6, optim=replace(base.optim, learning_rate=0.5))
+    make_run(tmp_path / "a", base, [first, then])
+    make_run(tmp_path / "deep" / "b", other, [first])
+    return tmp_path
+
+
+def test_a_row_for_each_run_step_evaluator_and_metric(folder):
+    table = pd.DataFrame(runs_table(folder))
+    assert list(table.run) == ["a"] * 4 + ["deep/b"] * 2
+    assert list(table.evaluator) == ["icl", "flip"] * 3 and set(table.metric) == {"loss"}
+    assert list(table.step) == [0, 0, 7, 7, 0, 0] and list(table.sequences[2:4]) == [56, 56]
+    assert table.value[:4].fillna(-1).tolist() == [3.0, 4.0, -1, 1.5]
+    assert table.batch_loss[2] == 2.5
+    assert table.run_id.nunique() == 2
+
+
+def test_seeds_and_the_settings_that_differ_are_columns(folder):
+    first, *_, last = runs_table(folder)
+    assert (first["init_seed"], last["init_seed"]) == (5, 6)
+    assert (first["data_seed"], first["eval_seed"]) == (2, 1)
+    assert last["optim.learning_rate"] == 0.5
+    assert {name for name in first if "." in name} == {"optim.learning_rate"}
+
+
+def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(folder):
+    (folder / "a" / "manifest.json").write_text("{")
+    with pytest.warns(UserWarning, match="a is left out: .* damaged"):
+        assert {row["run"] for row in runs_table(folder)} == {"deep/b"}

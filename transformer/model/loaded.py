@@ -1,0 +1,136 @@
+"""A trained model by itself, to be asked for its logits."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from coopetition.tools.errors import UsageError
+from transformer.config import ModelConfig
+from transformer.model.forward import Tap, logits, unchanged
+from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
+from transformer.runs.folder import RunFolder, load_run, newest_checkpoints
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Model:
+    """One transformer: its architecture and its weights, without a run axis.
+
+    Attributes
+    ----------
+    config : the architecture
+    parameters : by the names and in the shapes of `transformer.model.parameters`
+    step : after how many training steps; None where that is not known
+    """
+
+    config: ModelConfig
+    parameters: Parameters
+    step: int | None = None
+
+    def __repr__(self) -> str:
+        config = self.config
+        at = "" if self.step is None else f", step {self.step:,}"
+        return (
+            f"<Model: {config.n_layers} layers, {config.n_heads} heads, d_model {config.d_model}, "
+            f"{self.n_labels:,} labels{at}>"
+        )
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels, and of logits."""
+        return self.parameters["W_L"].shape[0]
+
+    @torch.no_grad()
+    def logits(
+        self, exemplars: ArrayLike | Tensor, labels: ArrayLike | Tensor, tap: Tap = unchanged
+    ) -> Tensor:
+        """The query's logits (batch, n_labels) for each sequence.
+
+        Parameters
+        ----------
+        exemplars : (batch, context + 1, features) floating-point numbers, the query's last
+        labels : (batch, context) whole numbers, of the exemplars in context
+        tap : sees, and may replace, every activation; see `transformer.model.forward`
+
+        Arrays or tensors; what does not fit raises `UsageError`.
+        """
+        x, y = _tensor(exemplars, "exemplars"), _tensor(labels, "labels")
+        self._check(x, y)
+        weight = self.parameters["W_L"]
+        features = x.to(weight).transpose(0, 1)[None]
+        own = {name: value[None] for name, value in self.parameters.items()}
+        return logits(own, self.config, features, y.to(weight.device, torch.int64).T[None], tap)[0]
+
+    def _check(self, x: Tensor, y: Tensor) -> None:
+        """Raise `UsageError` unless exemplars and labels are what the model reads."""
+        came = f"exemplars {_shown(x)} and labels {_shown(y)}"
+        if x.ndim != 3 or y.shape != (x.shape[0], x.shape[1] - 1):
+            raise UsageError(
+                f"{came}; expected (batch, context + 1, features) and (batch, context): "
+                "a label for each exemplar but the query"
+            )
+        if not x.is_floating_point():
+            raise UsageError(f"{came}; give exemplars as floating-point features (ink 1, paper 0)")
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise UsageError(f"{came}; give labels as whole numbers")
+        d_features = x.shape[2]
+        if self.config.encoder == "resnet":
+            if math.isqrt(d_features) ** 2 != d_features:
+                raise UsageError(f"{came}; the model reads square images")
+        elif d_features != (expected := self.parameters["W_E"].shape[0]):
+            raise UsageError(f"{came}; the model reads {expected} features")
+        if "W_pos" in self.parameters:
+            context = self.parameters["W_pos"].shape[0] // 2
+            if y.shape[1] != context:
+                raise UsageError(
+                    f"{came}; the model has learnt positions for a context of {context}"
+                )
+        y = y.to(torch.int64)
+        outside = y[(y < 0) | (y >= self.n_labels)]
+        if len(outside):
+            raise UsageError(f"labels hold {int(outside[0])}; choose from 0 to {self.n_labels - 1}")
+
+
+def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    array = np.array(values)  # a copy: torch wants one that may be written to
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise UsageError(f"{name} are of type {array.dtype}; give numbers") from error
+
+
+def _shown(values: Tensor) -> str:
+    """Shape and type, for a message."""
+    return f"{tuple(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
+
+
+def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
+    """The model of a run, or of the run in a folder, after a step: the newest unless given.
+
+    Its weights are float32 and on the CPU, whatever the run was trained in and on.  A step without
+    a checkpoint raises `UsageError`, a damaged one `UserError`; without `step`, damaged ones are
+    passed over with a warning.
+    """
+    if not isinstance(run, RunFolder):
+        run = load_run(run)
+    if step is None:
+        newest, damaged = newest_checkpoints([run])
+        if not newest:
+            why = f": {damaged[-1]}" if damaged else "; train it until it has one"
+            raise UsageError(f"{run.path} has no sound checkpoint{why}")
+        for sentence in damaged:
+            warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
+        checkpoint = newest[0]
+    else:
+        checkpoint = run.checkpoint(step)
+    config = run.config.model
+    names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
+    weights = {name: checkpoint.tensors[name].float() for name in names}
+    return Model(config, weights, checkpoint.step)

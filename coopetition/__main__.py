@@ -1,6 +1,8 @@
 """`python -m coopetition`: the same as the console command."""
 
+import sys
+
 from coopetition.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

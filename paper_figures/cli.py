@@ -1,6 +1,7 @@
-"""The commands of `python -m paper_figures`."""
+"""Draw the figures of the papers from runs of our own."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -8,7 +9,7 @@ from typing import Literal
 
 import tyro
 
-from coopetition.tools.command_line import parse, run_command
+from coopetition.tools.command_line import exit_code, parse
 from coopetition.tools.errors import UsageError
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
 from paper_figures.result import FigureResult
@@ -136,6 +137,20 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
-def main() -> None:
-    """Run the command line."""
-    run_command(COMMANDS, "Draw the figures of the papers from runs of our own.", PROG)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return exit_code(lambda: _dispatch(given), PROG)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {PROG} PAPER FIGURE [flags]\n\n{__doc__}\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:12} {command.__doc__}")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}; choose one of {', '.join(COMMANDS)}")
+    COMMANDS[name](rest)
+    return 0

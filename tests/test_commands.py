@@ -199,7 +199,7 @@ def test_a_run_is_trained_shown_evaluated_and_exported(run, tmp_path):
         (["--preset", "smoke", "--data.exemplars.n-classes", "1"], "n_classes=1"),
         (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
         (["--preset", "smoke", "--threads", "0"], "threads=0"),
-        (["--preset"], "preset None"),
+        (["--preset"], "'--preset'"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
         (["--preset", "smoke", "--init-seed", str(10**30)], "three different"),
         (["--preset", "omniglot"], "Omniglot path is missing"),

@@ -1,6 +1,8 @@
 """`python -m transformer`."""
 
+import sys
+
 from transformer.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,20 +1,33 @@
 """What every command shares: flags from dataclasses, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 failed, 2 the command was called wrongly.
+A command is a file of its program's folder `cli/`: a docstring, which is its help and whose first
+line stands in the program's, a dataclass `Flags`, and `run(flags)`.  Where some flags decide what
+the others are, `defaults(arguments)` gives the flags to start from.  Nothing heavy is imported
+before `run`, and files whose names start with an underscore are no commands.
+
+Exit codes: 0 done, 1 failed, 2 the command was called wrongly, 130 and 143 interrupted and
+terminated.
 """
 
+import ast
 import contextlib
 import errno
+import importlib
+import inspect
 import io
+import pkgutil
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import tyro
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import to_json
 
 T = TypeVar("T")
@@ -23,10 +36,48 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a termina
 BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
 
 
-def parse(kind: Callable[..., T], arguments: list[str], *, prog: str, default: Any = None) -> T:
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where the program was as SIGINT is."""
+
+
+def run_commands(package: str, prog: str, arguments: Sequence[str] | None = None) -> int:
+    """Run the command of `package` that the arguments (`sys.argv`'s) name; the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return exit_code(lambda: _dispatch(package, prog, given), prog)
+
+
+def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
+    module = importlib.import_module(package)
+    names = [m.name for m in pkgutil.iter_modules(module.__path__) if not m.name.startswith("_")]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {prog} COMMAND [flags]\n\n{inspect.getdoc(module)}\n")
+        for name in names:
+            source = Path(module.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+            summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+            print(f"  {name:{max(map(len, names))}}  {summary}")
+        print(f"\n{prog} COMMAND --help shows a command's flags.")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name == "--version":
+        print(version("coopetition"))
+        return 0
+    if name not in names:
+        raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
+    run_command(importlib.import_module(f"{package}.{name}"), rest, f"{prog} {name}")
+    return 0
+
+
+def run_command(command: Any, arguments: list[str], prog: str) -> None:
+    """Read the flags of the module `command`, and run it."""
+    keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
+    if hasattr(command, "defaults"):
+        keywords["default"] = command.defaults(arguments)
+    command.run(parse(command.Flags, arguments, prog=prog, **keywords))
+
+
+def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
     """Flags of the dataclass `kind`, by tyro; a mistake raises `UsageError` in one line."""
     captured = io.StringIO()
-    keywords = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(captured):
             return tyro.cli(
@@ -42,6 +93,12 @@ def parse(kind: Callable[..., T], arguments: list[str], *, prog: str, default: A
         raise UsageError(f"{_first_sentence(captured.getvalue())}; see {prog} --help") from end
 
 
+def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> T:
+    """`parse` of those arguments that are flags of `kind`, whatever the others are."""
+    known: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    return known[0]
+
+
 def _first_sentence(boxed: str) -> str:
     """The message of tyro's boxed error: the text between its title and its first rule."""
     lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
@@ -49,35 +106,14 @@ def _first_sentence(boxed: str) -> str:
     return " ".join(blocks[0].split()) or "the flags could not be read"
 
 
-def run_command(
-    commands: dict[str, Callable[[list[str]], None]], description: str, prog: str
-) -> None:
-    """Dispatch `sys.argv` to a command and end the process with its exit code."""
-    sys.exit(_exit_code(commands, description, prog, sys.argv[1:]))
-
-
-def _exit_code(
-    commands: dict[str, Callable[[list[str]], None]],
-    description: str,
-    prog: str,
-    arguments: list[str],
-) -> int:
+def exit_code(work: Callable[[], int], prog: str) -> int:
+    """Do `work`; its exit code, or that of what stopped it, after a line that says so."""
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            width = max(map(len, commands))
-            print(f"usage: {prog} COMMAND [flags]\n\n{description}\n")
-            for name, command in commands.items():
-                print(f"  {name:{width}}  {(command.__doc__ or '').splitlines()[0]}")
-            print(f"\n{prog} COMMAND --help shows a command's flags.")
-            return 0 if arguments else 2
-        name = arguments[0]
-        if name == "--version":
-            print(version("coopetition"))
-            return 0
-        if name not in commands:
-            raise UsageError(f"unknown command {name!r}; choose one of {', '.join(commands)}")
-        commands[name](arguments[1:])
-        return 0
+        return work()
+    except Interrupted as stop:
+        print(f"{prog}: {stop}", file=sys.stderr)
+        return stop.exit_code
     except UserError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -93,9 +129,16 @@ def _exit_code(
         full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""
         print(f"{prog}: error: {error}{full}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, Terminated)
+        print(f"{prog}: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def print_json(content: Any) -> None:

@@ -1,4 +1,4 @@
-"""The two kinds of mistakes that a command reports in one line."""
+"""The mistakes and stops that a command reports in one line."""
 
 
 class UserError(Exception):
@@ -15,3 +15,14 @@ class UsageError(UserError, ValueError):
     """A value that the caller gave cannot be used."""
 
     exit_code = 2
+
+
+class Interrupted(UserError):
+    """A signal stopped the work, and what was done so far is kept.
+
+    `exit_code` is the shells' for a process that the signal ended: 128 plus its number.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

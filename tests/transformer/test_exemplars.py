@@ -30,7 +30,7 @@ from transformer.config import (
 )
 from transformer.data.exemplars import Exemplars, load_exemplars, omniglot
 from transformer.data.exemplars.arrays import open_array
-from transformer.data.exemplars.embed import embed_command, embed_drawings, network_images
+from transformer.data.exemplars.embed import embed_drawings, network_images, write_features
 from transformer.data.exemplars.gaussian import coordinate_scales
 from transformer.data.exemplars.omniglot import _pool
 from transformer.data.exemplars.resnet18 import _shapes
@@ -603,13 +603,10 @@ def test_the_network_is_torchvisions(resnet18, tmp_path):
     assert np.ptp(features, axis=(0, 1)).max() > 0.01, "drawings differ"
 
 
-def test_embedding_drawings_writes_a_feature_file(resnet18, tmp_path, capsys):
+def test_embedding_drawings_writes_a_feature_file(resnet18, tmp_path):
     weights, out = tmp_path / "resnet18.pth", tmp_path / "features.npy"
     torch.save(resnet18.state_dict(), weights)
-    flags = ["--drawings", "glyphs", "--data.n-classes", "2", "--data.n-exemplars", "2"]
-    files = ["--weights", str(weights), "--out", str(out), "--device", "cpu"]
-    embed_command(flags + files)
-    assert f"wrote {out}: (2, 2, 512)" in capsys.readouterr().out
+    write_features(GlyphConfig(n_classes=2, n_exemplars=2), weights, out, "cpu")
     exemplars = load_exemplars(feature_config(out, n_classes=2, n_exemplars=2))
     expected = embed_drawings(load_exemplars(GlyphConfig(n_classes=2, n_exemplars=2)), weights)
     assert (exemplars.values.numpy() == expected).all()
@@ -651,9 +648,7 @@ def test_what_cannot_be_embedded_is_refused(tmp_path):
     torch.save(zero_weights(), weights)
     with pytest.raises(UsageError, match="64 features are no drawings; expected 28 x 28"):
         embed_drawings(load_exemplars(GaussianConfig(n_classes=1)), weights)
-    with pytest.raises(UsageError, match="drawings 'cats' is unknown; choose one of omniglot"):
-        embed_command(["--drawings", "cats"])
     with pytest.raises(UsageError, match=r"is no \.npy file"):
-        embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.txt")])
+        write_features(GlyphConfig(), weights, tmp_path / "features.txt")
     with pytest.raises(UsageError, match="Omniglot path is missing"):
-        embed_command(["--weights", str(weights), "--out", str(tmp_path / "features.npy")])
+        write_features(OmniglotConfig(side=105), weights, tmp_path / "features.npy")

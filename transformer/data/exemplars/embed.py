@@ -1,18 +1,14 @@
 """Drawings as a frozen ResNet-18 sees them: features for `FeatureConfig`."""
 
-import argparse
 import io
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from numpy.typing import NDArray
 
-from coopetition.tools.command_line import parse
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file, write_bytes
 from coopetition.tools.progress import ProgressReport
@@ -69,44 +65,17 @@ def network_images(ink: torch.Tensor) -> torch.Tensor:
     return (grey - mean) / std
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmbedFlags:
-    """Write ResNet-18 features of drawings to a file that `FeatureConfig` reads."""
-
-    data: GlyphConfig | OmniglotConfig
-    weights: Path
-    """The state dict of torchvision's resnet18, such as resnet18-f37072fd.pth."""
-    out: Path
-    """The .npy file."""
-    drawings: str = "omniglot"
-    """omniglot or glyphs (each has its own flags)."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-
-
-def embed_command(arguments: list[str]) -> None:
-    """Write what a frozen ResNet-18 sees in drawings to a feature file."""
-    kinds = {"omniglot": OmniglotConfig(side=RAW_SIDE), "glyphs": GlyphConfig()}
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--drawings", nargs="?", default="omniglot")
-    drawings = first.parse_known_args(arguments)[0].drawings
-    if drawings not in kinds:
-        raise UsageError(f"drawings {drawings!r} is unknown; choose one of {', '.join(kinds)}")
-    flags = parse(
-        EmbedFlags,
-        arguments,
-        prog="python -m transformer embed",
-        default=EmbedFlags(
-            data=kinds[drawings], weights=tyro.MISSING, out=tyro.MISSING, drawings=drawings
-        ),
-    )
-    check_file(flags.out)
-    if flags.out.suffix != ".npy":
-        raise UsageError(f"out={str(flags.out)!r} is no .npy file; choose a name that ends so")
-    device = choose_device(flags.device)
-    read_resnet18(flags.weights)  # first: reading the drawings takes longer
-    features = embed_drawings(load_exemplars(flags.data), flags.weights, device)
+def write_features(
+    data: GlyphConfig | OmniglotConfig, weights: Path, out: Path, device: str = "auto"
+) -> NDArray[np.float16]:
+    """Write the features of the drawings of `data` to the `.npy` file `out`, and return them."""
+    check_file(out)
+    if out.suffix != ".npy":
+        raise UsageError(f"out={str(out)!r} is no .npy file; choose a name that ends so")
+    place = choose_device(device)
+    read_resnet18(weights)  # first: reading the drawings takes longer
+    features = embed_drawings(load_exemplars(data), weights, place)
     buffer = io.BytesIO()
     np.save(buffer, features, allow_pickle=False)
-    write_bytes(flags.out, buffer.getvalue())
-    print(f"wrote {flags.out}: {features.shape}, float16")
+    write_bytes(out, buffer.getvalue())
+    return features

@@ -1,0 +1,23 @@
+"""See ICL rise and fall in a transformer, beside the theory (some minutes).
+
+Trains a transformer, solves the toy, fits one to the other and draws both.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    out: Path = Path("demo")
+    """Folder for the figure, the report and the run."""
+    quick: bool = False
+    """A minute's version that is too short to show the phenomenon."""
+    threads: int | None = None
+    """CPU threads (all cores without)."""
+
+
+def run(flags: Flags) -> None:
+    from paper_figures.demo import run_demo  # the one import against the usual direction
+
+    run_demo(flags.out, quick=flags.quick, threads=flags.threads)

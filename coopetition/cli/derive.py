@@ -1,0 +1,23 @@
+"""Derive a model's theory symbolically and prove it (half a minute)."""
+
+from dataclasses import dataclass
+
+import tyro
+
+from coopetition.model.presets import named_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    model: tyro.conf.Positional[str]
+    """two_strategies, no_competition, no_sharing, induction_head or three_strategies."""
+    latex: bool = False
+    """Print the whole document, in Markdown with LaTeX."""
+
+
+def run(flags: Flags) -> None:
+    model = named_model(flags.model)
+    from coopetition.theory.document import Derivation
+
+    derivation = Derivation(flags.model, model)
+    print(derivation.markdown() if flags.latex else derivation.text(), end="")

@@ -1,0 +1,56 @@
+"""Fit the minimal model to the train, ICL and CIWL loss curves of a run."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.command_line import print_json
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    curves: tyro.conf.Positional[Path]
+    """A run folder, or a CSV with the columns sequences, train, icl, ciwl."""
+    from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
+    """Leave out what came before so many sequences (the toy knows no earlier phase)."""
+    metric: Literal["loss", "in_context_loss"] = "loss"
+    """Which loss of a run folder, in nats: over all labels, or over those in context."""
+    seed: int = 0
+    """Of the random starts."""
+    starts: int = 32
+    """Starts that are refined."""
+    out: Path | None = None
+    """Save the fit, with its curves, here (`.json`)."""
+    plot: Path | None = None
+    """Save a plot here (`.png` or `.pdf`)."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(flags: Flags) -> None:
+    from coopetition.compare.curves import read_curves
+    from coopetition.compare.estimate import fit
+    from coopetition.compare.observation import OBSERVED
+    from coopetition.plot.fits import plot_fit
+
+    if not math.isfinite(flags.from_):
+        raise UsageError(f"--from {flags.from_}; give a number of sequences")
+    check_picture(flags.plot)
+    check_file(flags.out)
+    curves = read_curves(flags.curves, flags.metric).select(tuple(OBSERVED)).between(flags.from_)
+    result = fit(curves, seed=flags.seed, n_starts=flags.starts)
+    if flags.out is not None:
+        result.save(flags.out)
+    if flags.plot is not None:
+        save_plot(partial(plot_fit, result), flags.plot)
+    if flags.json:
+        print_json(result.to_dict())
+    else:
+        print(result.summary())

@@ -1,0 +1,26 @@
+"""List the named runs: steps, what they are, whose checkpoint they start from."""
+
+from dataclasses import dataclass
+
+from transformer.cli._tables import print_rows
+from transformer.experiments.preset import Scale
+from transformer.experiments.presets import PRESETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    scale: Scale = "cpu"
+    """`paper`, or what two CPU cores can do."""
+    json: bool = False
+    """Print one JSON object a preset."""
+
+
+def run(flags: Flags) -> None:
+    rows = []
+    for name, preset in PRESETS.items():
+        config = preset.make(flags.scale)
+        start = f"{preset.after} at step {config.start.step}" if preset.after else None
+        rows.append(
+            {"preset": name, "steps": config.n_steps, "what": preset.what, "starts_from": start}
+        )
+    print_rows(rows, as_json=flags.json)

@@ -1,0 +1,113 @@
+"""Train a run, or many as one, into a new folder.
+
+Beside the options come the settings of the preset; `--preset NAME --help` shows its values.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coopetition.tools.command_line import parse_some
+from coopetition.tools.errors import UsageError
+from transformer.cli._runs import print_ends
+from transformer.cli._tables import print_table
+from transformer.config import (
+    ExemplarConfig,
+    FeatureConfig,
+    GaussianConfig,
+    GlyphConfig,
+    OmniglotConfig,
+    OneHotConfig,
+    RunConfig,
+    TokenConfig,
+)
+from transformer.experiments.preset import Scale
+from transformer.experiments.presets import PRESETS
+
+EXEMPLARS: dict[str, type[ExemplarConfig]] = {
+    "glyphs": GlyphConfig,
+    "omniglot": OmniglotConfig,
+    "gaussian": GaussianConfig,
+    "one_hot": OneHotConfig,
+    "features": FeatureConfig,
+    "tokens": TokenConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What decides which other flags there are, and where they start from."""
+
+    preset: str = "glyphs"
+    """Where the config starts from; `presets` lists them (each has its own flags)."""
+    scale: Scale = "cpu"
+    """Of the papers' presets: `paper`, or what two CPU cores can do."""
+    exemplars: str | None = None
+    """Other exemplars than the preset's: glyphs, omniglot, gaussian, one_hot, features, tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Start):
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    out: Path
+    """Folder for the run; it must not exist or be empty."""
+    vary: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """A field and its values, `--vary init_seed 5 6 7`: one run at each combination of all that
+    are varied, trained as one, each in a folder of its own in `out`."""
+    dry_run: bool = False
+    """Print steps, parameters, memory and predicted time; train nothing."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    threads: int | None = None
+    """CPU threads (all cores without)."""
+    execution: str = "auto"
+    """eager, compiled (three to five times as fast after half a minute), graph (CUDA) or auto."""
+    json: bool = False
+    """Print one JSON object (a line for each run if they are several)."""
+
+
+def defaults(arguments: list[str]) -> Flags:
+    start = parse_some(Start, arguments, prog="python -m transformer train")
+    if start.preset not in PRESETS:
+        raise UsageError(
+            f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"
+        )
+    config = PRESETS[start.preset].make(start.scale)
+    if start.exemplars is not None:
+        if start.exemplars not in EXEMPLARS:
+            raise UsageError(
+                f"exemplars {start.exemplars!r} are unknown; choose one of {', '.join(EXEMPLARS)}"
+            )
+        config = config.with_kind(EXEMPLARS[start.exemplars])
+    return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)
+
+
+def run(flags: Flags) -> None:
+    axes = {}
+    for field, *values in (each or ("",) for each in flags.vary):
+        if not values:
+            raise UsageError(f"--vary {field}: no values; give some, as in --vary init_seed 5 6")
+        if field.replace("-", "_") in axes:
+            raise UsageError(f"--vary {field} comes twice; give all its values at once")
+        axes[field.replace("-", "_")] = values
+    from transformer.runs.ensemble import check_together, vary
+    from transformer.runs.machine import Machine
+
+    machine = Machine.choose(
+        flags.device, flags.threads, flags.execution, n_steps=flags.config.n_steps
+    )
+    configs = vary(flags.config, axes) if axes else {"": flags.config}
+    if flags.dry_run:
+        from transformer.training.forecast import forecast
+
+        check_together(configs)
+        print_table(forecast(configs, machine), as_json=flags.json)
+        return
+    from transformer.training.loop import train, train_together
+
+    if axes:
+        print_ends(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
+    else:
+        print_ends(lambda: [train(flags.config, flags.out, machine)], as_json=flags.json)

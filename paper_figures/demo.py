@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coopetition.compare.estimate import Fit
 from coopetition.tools.files import write_text
-from paper_figures.coopetition.figure_5 import draw_run, fit_run
+from paper_figures.coopetition.figure_5 import FIGURE, draw_run, fit_run
 from paper_figures.published import solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
 from transformer.experiments.presets import PRESETS
@@ -29,7 +29,7 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
     _say("3/3 solve the minimal model, draw, report")
-    paths = draw_run(run, fitted).write(out, "demo")
+    paths = draw_run(run, fitted).write(out, "demo", FIGURE.describe())
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
     print(report)

@@ -1,9 +1,13 @@
-"""Where figures get their runs: kept curves of finished runs, or runs trained now."""
+"""Where figures get their runs: curves that are kept, of runs made before, or runs trained now.
+
+Kept are `data/PAPER/RUN_ID.csv`, as `python -m transformer export` writes them, and for each an
+entry in `data/index.json`: paper, preset and scale, and what `export` writes beside the curves.
+"""
 
 import json
 import math
-from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from transformer.runs.export import export
 from transformer.runs.machine import Machine
 from transformer.training.loop import train_or_resume
 
-DATA = files("paper_figures") / "data"
+DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class FigureRun:
     """Curves of one training run, and what they are curves of."""
 
     name: str
-    curves: dict[str, Curves]
+    path: Path
     provenance: dict[str, Any]
 
     @property
@@ -35,46 +39,68 @@ class FigureRun:
     @property
     def n_sequences(self) -> float:
         """Sequences seen in all."""
-        return float(self.curves["loss"].sequences[-1])
+        return float(self.curves("loss").sequences[-1])
+
+    def curves(self, metric: str) -> Curves:
+        """One metric of every evaluator that has it."""
+        return read_curves(self.path, metric)
 
     def timeline(self, until: float = math.inf) -> Timeline:
         """When ICL emerged, peaked and faded, within the first `until` sequences."""
-        return timeline(self.curves["in_context_accuracy"].between(last=until))
+        return timeline(self.curves("in_context_accuracy").between(last=until))
+
+    def finding(self) -> str:
+        """Its events in a line."""
+        events = asdict(self.timeline()).items()
+        found = ", ".join(f"{name} {'-' if x is None else f'{x:.3g}'}" for name, x in events)
+        return f"{self.name}: {found}"
+
+    def record(self) -> dict[str, Any]:
+        """Its provenance and its events, for the record of a figure."""
+        return self.provenance | {"events": asdict(self.timeline())}
 
 
-def _read(path: Path) -> FigureRun:
-    metrics = ("loss", "in_context_loss", "in_context_accuracy")
-    return FigureRun(
-        path.stem,
-        {metric: read_curves(path, metric) for metric in metrics},
-        json.loads(path.with_suffix(".json").read_text()),
-    )
+def index() -> list[dict[str, Any]]:
+    """What is known of every kept run."""
+    return json.loads((DATA / "index.json").read_text())
+
+
+def _kept(preset: str) -> Iterator[FigureRun]:
+    for entry in index():
+        if entry["preset"] == preset:
+            path = DATA / entry["paper"] / f"{entry['run_id']}.csv"
+            yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path, entry)
 
 
 def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
-    """The finished runs of a preset whose curves are kept in the package, by seed.
+    """The runs of a preset, of its length or longer, whose curves are kept in the package, by seed.
 
     The one of seed `first` leads, if given.
     """
-    with as_file(DATA) as folder:
-        runs = [_read(path) for path in sorted(folder.glob(f"{preset}_*.csv"))]
+    runs = list(_kept(preset))
     if not runs:
-        raise UsageError(f"no finished run of preset {preset!r} is kept; train it with --retrain")
+        kept = ", ".join(sorted({entry["preset"] for entry in index()}))
+        raise UsageError(f"no run of preset {preset!r} is kept; choose one of {kept}, or --retrain")
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:
         raise UsageError(f"no run of seed {first} is kept; choose one of {seeds}, or --retrain")
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 
-def trained_run(preset: str, out: Path, *, omniglot: str | None, init_seed: int) -> FigureRun:
+def trained_run(
+    preset: str, out: Path, *, omniglot: str | None, init_seed: int | None
+) -> FigureRun:
     """Train a preset now, into `out/runs`, and keep its curves beside the run."""
-    config = replace(PRESETS[preset].make("cpu"), init_seed=init_seed)
+    if preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
+    config = PRESETS[preset].make("cpu")
+    config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
     exemplars = config.data.exemplars
     if isinstance(exemplars, OmniglotConfig):
-        data = replace(config.data, exemplars=replace(exemplars, path=omniglot or ""))
-        config = replace(config, data=data)
-    folder = out / "runs" / f"{preset}_{init_seed}"
-    return finished_run(config, folder)
+        config = config.with_exemplars(path=omniglot or "")
+    elif omniglot is not None:
+        raise UsageError(f"the exemplars of preset {preset} are no Omniglot; leave out --omniglot")
+    return finished_run(config, out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}")
 
 
 def finished_run(config: RunConfig, folder: Path, *, threads: int | None = None) -> FigureRun:
@@ -82,4 +108,4 @@ def finished_run(config: RunConfig, folder: Path, *, threads: int | None = None)
     path = folder.with_suffix(".csv")
     machine = Machine.choose(threads=threads, n_steps=config.n_steps)
     export(train_or_resume(config, folder, machine), path)
-    return _read(path)
+    return FigureRun(folder.name, path, json.loads(path.with_suffix(".json").read_text()))

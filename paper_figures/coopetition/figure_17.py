@@ -1,11 +1,13 @@
 """Figure 17: the minimal model from twelve draws, ICL without an irreducible error."""
 
 from paper_figures.coopetition.toy_seeds import draw_seeds
+from paper_figures.figure import Figure
 from paper_figures.result import FigureResult
-
-TITLE = "17: the minimal model from twelve draws, mu1 = 0"
 
 
 def draw() -> FigureResult:
     """One panel a draw, until the loss is below 1e-3: ICL stays."""
-    return draw_seeds(TITLE, mu1=0.0, threshold=1e-3)
+    return draw_seeds(mu1=0.0, threshold=1e-3)
+
+
+FIGURE = Figure("coopetition", "17", "17", "the minimal model from twelve draws, mu1 = 0", draw)

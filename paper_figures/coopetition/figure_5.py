@@ -1,17 +1,13 @@
 """Figure 5: the minimal model, the transformer's losses, and the model fitted to them."""
 
-from dataclasses import asdict
-
-from matplotlib.figure import Figure
-
 from coopetition.compare.estimate import Fit, fit
 from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.coopetition.toy_seeds import draw_toy
+from paper_figures.figure import Figure, Runs
 from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, points
+from paper_figures.result import FigureResult, blank, points
 from paper_figures.sources import FigureRun
 
-TITLE = "5: the minimal model beside a transformer, and fitted to it"
 CURVES = ("train", "icl", "ciwl")
 LEAD = 0.9  # the fit starts at this part of the time of emergence: the toy knows only what follows
 
@@ -22,7 +18,7 @@ def fit_run(run: FigureRun, **settings: int) -> Fit:
     If ICL never emerges, there is nothing to wait for: it is fitted to the whole run.
     """
     first = LEAD * (run.timeline().emergence or 0.0)
-    return fit(run.curves["loss"].select(CURVES).between(first), **settings)
+    return fit(run.curves("loss").select(CURVES).between(first), **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
@@ -32,12 +28,12 @@ def draw(runs: list[FigureRun]) -> FigureResult:
 
 def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     """The three panels for a run and its fit."""
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
-    toy_axes, run_axes, fit_axes = figure.subplots(1, 3)
+    drawing = blank(13, 3.8)
+    toy_axes, run_axes, fit_axes = drawing.subplots(1, 3)
     trajectory = solve_published()
     numbers = draw_toy(toy_axes, trajectory, "a toy")
     toy_axes.set(xlim=(0, 8000), ylim=(0, 0.4), title="a  minimal model")
-    losses = run.curves["loss"].select(CURVES)
+    losses = run.curves("loss").select(CURVES)
     plot_curves(losses, ax=run_axes)
     run_axes.set(ylabel="cross-entropy (nats)", title="b  transformer")
     run_axes.legend(frameon=False)
@@ -49,13 +45,15 @@ def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
         numbers += points("c fitted", name, fitted.sequences, values)
     for name, values in fitted.observed.items():
         numbers += points("c observed", name, fitted.sequences, values)
-    return FigureResult(
-        figure,
-        numbers,
-        {
-            "title": TITLE,
-            "toy": trajectory.to_dict(),
-            "run": run.provenance | {"events": asdict(run.timeline())},
-            "fit": fitted.to_dict(),
-        },
-    )
+    record = {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
+    return FigureResult(drawing, numbers, record, [run.finding()])
+
+
+FIGURE = Figure(
+    "coopetition",
+    "5",
+    "5",
+    "the minimal model beside a transformer, and fitted to it",
+    draw,
+    needs=(Runs("omniglot"),),
+)

@@ -3,21 +3,20 @@
 from collections import Counter
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from coopetition import Trajectory
 from coopetition.model.presets import COMPETITION, ICL
-from coopetition.plot.style import COLOURS, LABELS
+from coopetition.plot.style import label_of, line_styles
 from coopetition.theory.fates import fate
 from paper_figures.published import SEEDS, solve_published
-from paper_figures.result import FigureResult, points
+from paper_figures.result import FigureResult, Numbers, blank, points
 
 
-def draw_seeds(title: str, *, mu1: float, threshold: float) -> FigureResult:
+def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
     """Twelve panels: total, ICL (+ mu1) and CIWL against steps of descent."""
-    figure = Figure(figsize=(13, 8), layout="constrained")
+    drawing = blank(13, 8)
     numbers, solutions = [], {}
-    for seed, ax in zip(SEEDS, figure.subplots(3, 4).flat, strict=True):
+    for seed, ax in zip(SEEDS, drawing.subplots(3, 4).flat, strict=True):
         trajectory = solve_published(seed, mu1=mu1, threshold=threshold)
         solutions[seed] = trajectory.to_dict()
         numbers += draw_toy(ax, trajectory, f"seed {seed}")
@@ -25,18 +24,18 @@ def draw_seeds(title: str, *, mu1: float, threshold: float) -> FigureResult:
         ax.set_title(f"seed {seed}: {told.value}", fontsize="small")
         solutions[seed]["fate"] = told.name.lower()
     counts = Counter(solution["fate"] for solution in solutions.values())
-    provenance = {"title": title, "fates": dict(counts), "solutions": solutions}
-    return FigureResult(figure, numbers, provenance)
+    return FigureResult(drawing, numbers, {"fates": dict(counts), "solutions": solutions})
 
 
-def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> list[tuple[str, str, float, float]]:
+def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> Numbers:
     """Losses as published: ICL's with its irreducible part mu1."""
     numbers = []
+    styles = line_styles(trajectory.losses)
     for name, values in trajectory.losses.items():
         if name == COMPETITION:
             continue
         shown = values + trajectory.model.mechanism(ICL).offset if name == ICL else values
-        ax.plot(trajectory.times, shown, color=COLOURS[name], label=LABELS[name])
+        ax.plot(trajectory.times, shown, label=label_of(name), **styles[name])
         kept = slice(None, None, max(1, len(shown) // 500))  # of some thousand steps
         numbers += points(panel, name, trajectory.times[kept], shown[kept])
     ax.set(xlabel="steps of gradient descent", ylabel="loss (ICL: + mu1)", ylim=(0, None))

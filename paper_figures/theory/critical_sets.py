@@ -1,7 +1,6 @@
 """Where the flow rests, what it leaves, and where it goes if it cannot rest."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from coopetition import Draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
@@ -9,10 +8,10 @@ from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
 from coopetition.model.problem import Reduced, project
 from coopetition.theory.critical_points import CriticalSet, Kind, critical_sets
 from coopetition.theory.toleration import toleration
+from paper_figures.figure import Figure
 from paper_figures.published import published_draw
-from paper_figures.result import FigureResult, points
+from paper_figures.result import FigureResult, blank, points
 
-TITLE = "critical sets: perturbed simulations, and the flight to infinity"
 SIZE = 1e-3  # of the perturbation, relative to the targets
 
 
@@ -31,8 +30,8 @@ def perturbed(reduced: Reduced, each: CriticalSet, rng: np.random.Generator) -> 
 
 def draw() -> FigureResult:
     """Loss above that of the set it started near, and the norms of mutual toleration."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    near_axes, far_axes = figure.subplots(1, 2)
+    drawing = blank(12, 4.2)
+    near_axes, far_axes = drawing.subplots(1, 2)
     numbers, findings = [], []
     rng = np.random.default_rng(0)
     model = two_strategies(mu1=0.0)
@@ -80,4 +79,9 @@ def draw() -> FigureResult:
         findings.append(f"toleration: {name} ~ t^{slope:.4f}, predicted {exponent:g}")
     far_axes.set(xlabel="time", title="mutual toleration (dashed: predicted)")
     far_axes.legend(frameon=False)
-    return FigureResult(figure, numbers, {"title": TITLE}, findings)
+    return FigureResult(drawing, numbers, findings=findings)
+
+
+FIGURE = Figure(
+    "theory", "3", "3", "critical sets: perturbed simulations, and the flight to infinity", draw
+)

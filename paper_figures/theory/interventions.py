@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.studies.axes import Axis, ensemble_at
@@ -17,18 +16,18 @@ from coopetition.studies.interventions import (
     sharing,
     without_competition,
 )
+from paper_figures.figure import Figure
 from paper_figures.published import published_ensemble
-from paper_figures.result import FigureResult, points
+from paper_figures.result import FigureResult, blank, points
 
-TITLE = "what CIWL does to ICL: cooperation, competition, and the circuit"
 HORIZON = 30000.0
 STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)
 
 
 def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     """Cooperation over d's initial size; the effect of a CIWL circuit; signs over parameters."""
-    figure = Figure(figsize=(16, 8), layout="constrained")
-    axes = figure.subplots(2, 3)
+    drawing = blank(16, 8)
+    axes = drawing.subplots(2, 3)
     model = two_strategies()
     numbers, findings = [], []
     published = cooperation(published_ensemble(), HORIZON)
@@ -114,7 +113,10 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
                 ("map " + x.parameter, f"{y.parameter} {value:.4g}", float(a), float(b))
                 for a, b in zip(x.values, positive[row], strict=True)
             ]
-        figure.colorbar(mesh, ax=ax, label="share of draws")
-    return FigureResult(
-        figure, numbers, {"title": TITLE, "n_draws": n_draws, "horizon": HORIZON}, findings
-    )
+        drawing.colorbar(mesh, ax=ax, label="share of draws")
+    return FigureResult(drawing, numbers, {"n_draws": n_draws, "horizon": HORIZON}, findings)
+
+
+FIGURE = Figure(
+    "theory", "6", "6", "what CIWL does to ICL: cooperation, competition, and the circuit", draw
+)

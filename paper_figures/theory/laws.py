@@ -1,14 +1,13 @@
 """What is kept: the balance, the budget, and how finite steps break them."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from coopetition import solve, two_strategies
 from coopetition.theory.laws import norm_laws
+from paper_figures.figure import Figure
 from paper_figures.published import published_draw
-from paper_figures.result import FigureResult, points
+from paper_figures.result import FigureResult, blank, points
 
-TITLE = "laws of the norms along the flow, and their drift under descent"
 STEPS = (1.0, 0.5, 0.25, 0.125)
 TIME = 2000.0
 TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
@@ -16,8 +15,8 @@ TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
 
 def draw() -> FigureResult:
     """Each law's quantity against what its rate makes of it; drift of descent by step size."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    flow_axes, step_axes = figure.subplots(1, 2)
+    drawing = blank(12, 4.2)
+    flow_axes, step_axes = drawing.subplots(1, 2)
     model, start = two_strategies(), published_draw(7)
     flow = solve(model, start, max_steps=16000, **TIGHT)  # type: ignore[arg-type]
     numbers, findings = [], []
@@ -45,4 +44,9 @@ def draw() -> FigureResult:
         findings.append(f"{law.name}: drift of descent by time {TIME:g} is of order {order:.3f}")
     step_axes.set(xlabel="step size", ylabel=f"distance from the flow's law at time {TIME:g}")
     step_axes.legend(frameon=False)
-    return FigureResult(figure, numbers, {"title": TITLE}, findings)
+    return FigureResult(drawing, numbers, findings=findings)
+
+
+FIGURE = Figure(
+    "theory", "2", "2", "laws of the norms along the flow, and their drift under descent", draw
+)

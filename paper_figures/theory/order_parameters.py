@@ -1,19 +1,16 @@
 """What moves: two numbers a factor."""
 
-from matplotlib.figure import Figure
-
 from coopetition.plot.trajectories import plot_losses, plot_state
 from coopetition.theory.timescales import after_collapse
+from paper_figures.figure import Figure
 from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, points
-
-TITLE = "order parameters of the published draw of seed 7"
+from paper_figures.result import FigureResult, blank, points
 
 
 def draw() -> FigureResult:
     """Losses and state against time on a logarithmic axis, with the end of the collapse marked."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    loss_axes, state_axes = figure.subplots(1, 2)
+    drawing = blank(12, 4.2)
+    loss_axes, state_axes = drawing.subplots(1, 2)
     trajectory = solve_published()
     plot_losses(trajectory, ax=loss_axes)
     plot_state(trajectory, ax=state_axes)
@@ -32,4 +29,7 @@ def draw() -> FigureResult:
         numbers += points("state", f"u_{name}", t, trajectory.overlap[k, kept])
         numbers += points("state", f"w_{name}", t, trajectory.orthogonal[k, kept])
     findings = [*trajectory.summary().splitlines(), f"collapse ends at {collapse:.0f}"]
-    return FigureResult(figure, numbers, {"title": TITLE} | trajectory.to_dict(), findings)
+    return FigureResult(drawing, numbers, trajectory.to_dict(), findings)
+
+
+FIGURE = Figure("theory", "1", "1", "order parameters of the published draw of seed 7", draw)

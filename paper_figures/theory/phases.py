@@ -1,22 +1,20 @@
 """Fates over parameters: simulated, and by the slow system."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from coopetition.model.presets import two_strategies
 from coopetition.plot.phases import plot_boundaries, plot_phases
 from coopetition.studies.axes import Axis
 from coopetition.studies.phases import PhaseDiagram, phase_diagram, predicted_diagram
-from coopetition.theory.fates import Fate
-from paper_figures.result import FigureResult
+from paper_figures.figure import Figure
+from paper_figures.result import FigureResult, Numbers, blank
 
-TITLE = "phase diagrams over alpha, mu1 and the initial size of d"
 SEED = 1
 
 
 def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult:
     """Random draws over two pairs of parameters, and one draw with predicted boundaries."""
-    figure = Figure(figsize=(15, 5.5), layout="constrained")
+    drawing = blank(15, 5.5)
     model = two_strategies()
 
     def axis(parameter: str, size: int) -> Axis:
@@ -31,7 +29,7 @@ def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult
     predicted = predicted_diagram(model, *few, seed=SEED)
     coarse = phase_diagram(model, *few, n_draws=1, seed=SEED)
     agree = float((predicted.fates == coarse.fates).mean())
-    axes = figure.subplots(1, 3)
+    axes = drawing.subplots(1, 3)
     titles = (f"{n_draws} random draws", f"{n_draws} random draws", "one draw; lines: predicted")
     for ax, diagram, title in zip(axes, (many, sizes, one), titles, strict=True):
         plot_phases(diagram, ax=ax)
@@ -51,14 +49,20 @@ def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult
         *many.summary().splitlines(),
         f"one draw: the slow system tells the fate at {agree:.1%} of {coarse.fates.size} points",
     ]
-    return FigureResult(figure, numbers, {"title": TITLE, "many": many.to_dict()}, findings)
+    return FigureResult(drawing, numbers, {"many": many.to_dict()}, findings)
 
 
-def _rows(panel: str, diagram: PhaseDiagram) -> list[tuple[str, str, float, float]]:
+def _rows(panel: str, diagram: PhaseDiagram) -> Numbers:
     """Each point's most frequent fate, under its name."""
-    share = np.stack([diagram.probability(fate) for fate in Fate]).argmax(0)
+    shares = diagram.shares()
+    fates, first = list(shares), np.stack(list(shares.values())).argmax(0)
     return [
-        (panel, list(Fate)[share[row, column]].name.lower(), float(x), float(y))
+        (panel, fates[first[row, column]].name.lower(), float(x), float(y))
         for row, y in enumerate(diagram.y.values)
         for column, x in enumerate(diagram.x.values)
     ]
+
+
+FIGURE = Figure(
+    "theory", "4", "4", "phase diagrams over alpha, mu1 and the initial size of d", draw
+)

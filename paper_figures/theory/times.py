@@ -1,7 +1,6 @@
 """Times of emergence and takeover: predicted from the state after the collapse, and simulated."""
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
@@ -13,9 +12,9 @@ from coopetition.theory.timescales import (
     state_at,
 )
 from coopetition.tools.progress import ProgressReport
-from paper_figures.result import FigureResult, points
+from paper_figures.figure import Figure
+from paper_figures.result import FigureResult, blank, points
 
-TITLE = "times predicted from the state after the collapse, against simulation"
 HORIZON = 10**6
 
 
@@ -79,9 +78,9 @@ def draw(n_draws: int = 500) -> FigureResult:
         ),
         ("emergence: closed form", times["emergence"], times["escape"]),
     ]
-    figure = Figure(figsize=(16, 4.2), layout="constrained")
+    drawing = blank(16, 4.2)
     numbers, findings = [], []
-    for ax, (name, measured, predicted) in zip(figure.subplots(1, 4), panels, strict=True):
+    for ax, (name, measured, predicted) in zip(drawing.subplots(1, 4), panels, strict=True):
         ax.loglog(measured, predicted, ".", ms=3)
         ends = [np.nanmin(measured), np.nanmax(measured)]
         ax.loglog(ends, ends, color="grey", lw=0.8)
@@ -90,4 +89,13 @@ def draw(n_draws: int = 500) -> FigureResult:
         numbers += points(name, "draws", measured, predicted)
         findings.append(compare(name, measured, predicted))
     findings.append(compare("collapse", times["collapse"], times["predicted collapse"]))
-    return FigureResult(figure, numbers, {"title": TITLE, "n_draws": n_draws}, findings)
+    return FigureResult(drawing, numbers, {"n_draws": n_draws}, findings)
+
+
+FIGURE = Figure(
+    "theory",
+    "5",
+    "5",
+    "times predicted from the state after the collapse, against simulation",
+    draw,
+)

@@ -1,0 +1,78 @@
+"""What the figures draw, and the numbers that they write."""
+
+import csv
+
+import pytest
+
+from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
+from paper_figures.sources import kept_runs
+from paper_figures.theory import (
+    critical_sets,
+    interventions,
+    laws,
+    order_parameters,
+    phases,
+    times,
+)
+
+SHORT = {"n_screened": 16, "n_starts": 1, "max_iterations": 1}
+
+
+def rows_of(result, folder):
+    """The numbers as a reader of the CSV gets them."""
+    paths = result.write(folder, "f", {"title": "a figure"})
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".json"}
+    assert all(path.stat().st_size for path in paths)
+    with open(folder / "f.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_figure_1_draws_every_evaluator_of_every_run():
+    runs = kept_runs("omniglot")
+    result = figure_1.draw(runs)
+    (ax,) = result.drawing.axes
+    drawn = {line.get_label() for line in ax.get_lines()}
+    assert {"train", "ICL", "CIWL", "Flip (ICL over CIWL)"} <= drawn
+    assert len({row[:2] for row in result.numbers}) == 4 * len(runs)
+    assert (
+        len(result.findings) == len(runs) and "omniglot_5: emergence 3.02e+05" in result.findings[0]
+    )
+
+
+def test_figure_5_has_toy_transformer_and_fit(tmp_path):
+    run = kept_runs("glyphs")[0]
+    result = figure_5.draw_run(run, figure_5.fit_run(run, **SHORT))
+    rows = rows_of(result, tmp_path)
+    assert {row["panel"] for row in rows} == {"a toy", "b transformer", "c fitted", "c observed"}
+    observed = [float(r["y"]) for r in rows if (r["panel"], r["curve"]) == ("c observed", "icl")]
+    losses = run.curves("loss").values["icl"]
+    assert observed == pytest.approx(losses[-len(observed) :], rel=1e-4)
+    first = float(next(r["x"] for r in rows if r["panel"] == "c observed"))
+    assert first >= figure_5.LEAD * run.timeline().emergence
+    assert result.provenance["toy"]["stopped_at"] == 9620
+
+
+def test_figures_16_and_17_show_what_was_published():
+    """10 of 12 draws show transience with mu1 = 0.1, none without."""
+    assert figure_16.draw().provenance["fates"] == {"icl_transient": 10, "never": 2}
+    persistent = figure_17.draw()
+    assert persistent.provenance["fates"] == {"icl_persistent": 10, "never": 2}
+    assert len(persistent.drawing.axes) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "sizes"),
+    [
+        (order_parameters, {}),
+        (laws, {}),
+        (critical_sets, {}),
+        (phases, {"n": 6, "n_draws": 2, "n_predicted": 3}),
+        (times, {"n_draws": 4}),
+        (interventions, {"n_draws": 8, "n_map": 3}),
+    ],
+)
+def test_theory_figures_are_drawn_with_their_numbers(module, sizes, tmp_path):
+    result = module.FIGURE.draw(**sizes)
+    assert rows_of(result, tmp_path) and result.findings
+    assert all(ax.has_data() for ax in result.drawing.axes)

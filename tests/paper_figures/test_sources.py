@@ -1,0 +1,57 @@
+"""The runs that are kept are what their index says."""
+
+import pytest
+
+from coopetition.tools.errors import UsageError
+from paper_figures.sources import DATA, index, kept_runs, trained_run
+from transformer.config import RunConfig
+from transformer.experiments.presets import PRESETS
+
+
+def test_every_kept_file_is_in_the_index_once():
+    files = {str(path.relative_to(DATA)) for path in DATA.glob("*/*") if path.is_file()}
+    listed = [f"{entry['paper']}/{entry['run_id']}.csv" for entry in index()]
+    assert len(set(listed)) == len(listed) and set(listed) == files
+
+
+@pytest.mark.parametrize("preset", sorted({entry["preset"] for entry in index()}))
+def test_kept_runs_are_of_their_preset(preset):
+    runs = kept_runs(preset)
+    assert len(runs) >= 3
+    for run in runs:
+        kept = run.provenance["config"]
+        assert "path" not in kept["data"]["exemplars"]
+        config = RunConfig.from_dict(_with_path(kept))
+        assert run.provenance["run_id"] == config.run_id()
+        assert run.provenance["step"] * config.data.batch_size == run.n_sequences
+        expected = PRESETS[preset].make(run.provenance["scale"])
+        assert (config.model, config.optim) == (expected.model, expected.optim)
+        assert config.data == expected.data and config.evaluation == expected.evaluation
+        assert run.n_sequences >= expected.n_steps * expected.data.batch_size
+
+
+def _with_path(kept):
+    exemplars = kept["data"]["exemplars"]
+    if exemplars["kind"] == "OmniglotConfig":
+        exemplars = exemplars | {"path": ""}
+    return kept | {"data": kept["data"] | {"exemplars": exemplars}}
+
+
+def test_a_kept_run_can_lead():
+    seeds = [run.init_seed for run in kept_runs("omniglot", first=7)]
+    assert seeds[0] == 7 and len(set(seeds)) == len(seeds)
+    with pytest.raises(UsageError, match="no run of seed 99"):
+        kept_runs("omniglot", first=99)
+    with pytest.raises(UsageError, match="'smoke' is kept; choose one of glyphs, omniglot"):
+        kept_runs("smoke")
+
+
+def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path):
+    for preset, omniglot, message in (
+        ("nothing", None, "preset 'nothing' is unknown"),
+        ("smoke", "somewhere", "are no Omniglot"),
+        ("omniglot", None, "Omniglot path"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            trained_run(preset, tmp_path, omniglot=omniglot, init_seed=None)
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,8 @@ from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
-from transformer.config import OmniglotConfig, RunConfig
+from transformer.config import RunConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.timeline import Timeline, timeline
 from transformer.runs.export import export

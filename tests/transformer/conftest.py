@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from transformer.config import DataConfig, EvaluationConfig, GlyphConfig, ModelConfig, RunConfig
+from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.training.optimisers import step_numbers
 from transformer.training.step import TrainState
 

@@ -12,13 +12,13 @@ from coopetition.tools.errors import UsageError, UserError
 from transformer.config import (
     DataConfig,
     EvaluationConfig,
-    GlyphConfig,
     ModelConfig,
-    OmniglotConfig,
     OptimConfig,
     RunConfig,
     to_dict,
 )
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import Scale
 from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import create_run, load_run

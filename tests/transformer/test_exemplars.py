@@ -20,21 +20,16 @@ from scipy.stats import chi2, kstest, norm
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
-from transformer.config import (
-    FeatureConfig,
-    GaussianConfig,
-    GlyphConfig,
-    OmniglotConfig,
-    OneHotConfig,
-    TokenConfig,
-)
+from transformer.data.arrays import open_array
+from transformer.data.embed import embed_drawings, network_images, write_features
 from transformer.data.exemplars import Exemplars, load_exemplars, omniglot
-from transformer.data.exemplars.arrays import open_array
-from transformer.data.exemplars.embed import embed_drawings, network_images, write_features
-from transformer.data.exemplars.gaussian import coordinate_scales
-from transformer.data.exemplars.omniglot import _pool
-from transformer.data.exemplars.resnet18 import _shapes
-from transformer.data.exemplars.tokens import farthest_first, minilm_token_embeddings
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.gaussian import GaussianConfig, coordinate_scales
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig, _pool
+from transformer.data.exemplars.one_hot import OneHotConfig
+from transformer.data.exemplars.tokens import TokenConfig, farthest_first, minilm_token_embeddings
+from transformer.data.resnet18 import _shapes
 
 FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
 
@@ -417,7 +412,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from transformer.config import FeatureConfig
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars import load_exemplars
 
 load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1))  # what is allocated once

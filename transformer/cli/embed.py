@@ -7,7 +7,8 @@ from typing import Literal
 import tyro
 
 from coopetition.tools.command_line import parse_some
-from transformer.config import GlyphConfig, OmniglotConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +31,13 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    from transformer.data.exemplars.omniglot import RAW_SIDE
-
     drawings = parse_some(Start, arguments, prog="python -m transformer embed").drawings
     data = OmniglotConfig(side=RAW_SIDE) if drawings == "omniglot" else GlyphConfig()
     return Flags(data=data, weights=tyro.MISSING, out=tyro.MISSING, drawings=drawings)
 
 
 def run(flags: Flags) -> None:
-    from transformer.data.exemplars.embed import write_features
+    from transformer.data.embed import write_features
 
     features = write_features(flags.data, flags.weights, flags.out, flags.device)
     print(f"wrote {flags.out}: {features.shape}, float16")

@@ -13,27 +13,10 @@ from coopetition.tools.command_line import parse_some
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import print_ends
 from transformer.cli._tables import print_table
-from transformer.config import (
-    ExemplarConfig,
-    FeatureConfig,
-    GaussianConfig,
-    GlyphConfig,
-    OmniglotConfig,
-    OneHotConfig,
-    RunConfig,
-    TokenConfig,
-)
+from transformer.config import RunConfig
+from transformer.config.exemplars import KINDS
 from transformer.experiments.preset import Scale
 from transformer.experiments.presets import PRESETS
-
-EXEMPLARS: dict[str, type[ExemplarConfig]] = {
-    "glyphs": GlyphConfig,
-    "omniglot": OmniglotConfig,
-    "gaussian": GaussianConfig,
-    "one_hot": OneHotConfig,
-    "features": FeatureConfig,
-    "tokens": TokenConfig,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +59,7 @@ def defaults(arguments: list[str]) -> Flags:
         )
     config = PRESETS[start.preset].make(start.scale)
     if start.exemplars is not None:
-        if start.exemplars not in EXEMPLARS:
-            raise UsageError(
-                f"exemplars {start.exemplars!r} are unknown; choose one of {', '.join(EXEMPLARS)}"
-            )
-        config = config.with_kind(EXEMPLARS[start.exemplars])
+        config = config.with_kind(KINDS[start.exemplars])
     return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)
 
 

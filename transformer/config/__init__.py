@@ -1,19 +1,12 @@
 """What defines a run: frozen dataclasses, one per concern, plain values only.
 
 Everything that changes the numbers of a run is here; device, threads and compilation are not, they
-belong to the machine and are recorded in the run's manifest.
+belong to the machine and are recorded in the run's manifest.  Kinds of exemplars, data modes and
+evaluators are each a file in `transformer.data`, found by a registry.
 """
 
-from transformer.config.data import DataConfig, Mode
-from transformer.config.exemplars import (
-    ExemplarConfig,
-    FeatureConfig,
-    GaussianConfig,
-    GlyphConfig,
-    OmniglotConfig,
-    OneHotConfig,
-    TokenConfig,
-)
+from transformer.config.data import DataConfig
+from transformer.config.exemplars import ExemplarConfig
 from transformer.config.model import ModelConfig
 from transformer.config.optim import OptimConfig
 from transformer.config.plain import to_dict
@@ -23,16 +16,9 @@ __all__ = [
     "DataConfig",
     "EvaluationConfig",
     "ExemplarConfig",
-    "FeatureConfig",
-    "GaussianConfig",
-    "GlyphConfig",
-    "Mode",
     "ModelConfig",
-    "OmniglotConfig",
-    "OneHotConfig",
     "OptimConfig",
     "RunConfig",
     "StartConfig",
-    "TokenConfig",
     "to_dict",
 ]

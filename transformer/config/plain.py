@@ -1,10 +1,10 @@
 """Configs as plain values and back, and what of them is a run's identity."""
 
 from dataclasses import MISSING, Field, fields, is_dataclass
-from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from coopetition.tools.errors import UsageError
+from transformer.config.registry import Kind
 
 MAX_SEED = 2**63  # what every generator takes
 LARGEST = 1e38  # of any number in a config: what float32 holds
@@ -50,7 +50,7 @@ def require_choice(settings: object, options: Any, name: str) -> None:
 
 
 def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
-    """Plain values; a dataclass from a union also carries its class name as `kind`.
+    """Plain values; a dataclass of which there are kinds also carries its class name as `kind`.
 
     Fields marked with `leave_out` are left out: "no identity" marks those that change no number of
     a run, "machine" those that say something of the machine.
@@ -63,7 +63,7 @@ def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
         if leave_out == "no identity" and item.metadata.get("added") and value == _default(item):
             continue
         if is_dataclass(value):
-            kind = {"kind": type(value).__name__} if isinstance(item.type, UnionType) else {}
+            kind = {"kind": type(value).__name__} if isinstance(value, Kind) else {}
             value = kind | to_dict(value, leave_out=leave_out)
         result[item.name] = value
     return result
@@ -86,13 +86,14 @@ def from_dict(cls: Any, data: Any, where: str) -> Any:
 
 
 def _value(expected: Any, value: Any, where: str) -> Any:
-    if isinstance(expected, UnionType):
+    if isinstance(expected, type) and issubclass(expected, Kind):
         require(isinstance(value, dict), f"{where}={value!r}; expected a table")
-        options = {option.__name__: option for option in get_args(expected)}
+        options = {each.__name__: each for each in expected.kinds.items().values()}
         kind = value.get("kind")
         require(
             isinstance(kind, str) and kind in options,
-            f"{where}.kind={kind!r}; choose one of {sorted(options)}",
+            f"{where}.kind={kind!r}; choose one of {sorted(options)} (one that is not of this "
+            "package: load its file first, --plugin FILE)",
         )
         rest = {name: item for name, item in value.items() if name != "kind"}
         return from_dict(options[kind], rest, where)

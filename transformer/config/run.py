@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 
 from coopetition.tools.errors import UsageError
 from transformer.config.data import DataConfig, require_distinct_classes
+from transformer.config.evaluators import EVALUATORS
+from transformer.config.exemplars import ExemplarConfig
 from transformer.config.model import ModelConfig
 from transformer.config.optim import OptimConfig
 from transformer.config.parts import check_parts
@@ -24,6 +26,8 @@ from transformer.config.plain import (
 )
 
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+UNROTATED = 1600  # classes that the papers evaluate on: Omniglot's characters as they are drawn
+N_EVALUATED = 5  # exemplars of each that they evaluate on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +39,37 @@ class EvaluationConfig:
     n_sequences: int = 1000
     """Sequences of each evaluator (the paper: 5,000)."""
     n_classes: int = 1600
-    """Evaluators use the first so many classes (the paper: the 1,600 that are not rotated)."""
+    """Evaluators use the first so many classes (the paper: the 1,600 that are not rotated); 0 for
+    1,600, or as many as are trained on."""
     n_exemplars: int = 5
-    """Evaluators use the first so many exemplars of a class (the paper: 5)."""
+    """Evaluators use the first so many exemplars of a class (the paper: 5); 0 for 5, or as many as
+    there are."""
+    also: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """Evaluators beyond those that every run has, such as `icl_held_out`, `train_burst_2`
+    (`transformer.data.evaluators`)."""
     per_sequence: bool = field(default=False, metadata=UNIDENTIFYING)
     """Whether to keep the metrics of every sequence (`sequences/step_*.npz`), not only means."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "every", "n_sequences", "n_classes", "n_exemplars")
+        require_at_least(self, 1, "every", "n_sequences")
+        require_at_least(self, 0, "n_classes", "n_exemplars")
+        for name in self.also:
+            require(
+                name in EVALUATORS,
+                f"also={name!r} is an unknown evaluator; choose of {', '.join(EVALUATORS)}",
+            )
+            require(
+                not EVALUATORS[name].standing and self.also.count(name) == 1,
+                f"also={name!r} is there already; leave it out",
+            )
+
+    def resolved(self, data: DataConfig) -> Self:
+        """The same with its zeros filled in."""
+        return replace(
+            self,
+            n_classes=self.n_classes or min(UNROTATED, data.n_trained),
+            n_exemplars=self.n_exemplars or min(N_EVALUATED, data.exemplars.n_exemplars),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +124,19 @@ class RunConfig:
         require_at_least(self, 1, "n_steps")
         require_at_least(self, 0, "checkpoint_every", "checkpoints_per_decade")
         require_choice(self, Precision, "precision")
-        seeds = (self.init_seed, self.data_seed, self.eval_seed)
+        for name in ("init_seed", "data_seed", "eval_seed"):
+            require(
+                0 <= getattr(self, name) < MAX_SEED,
+                f"{name}={getattr(self, name)} is out of range; choose a whole number from 0 to "
+                f"{MAX_SEED - 1}",
+            )
         require(
-            len({*seeds}) == 3 and min(seeds) >= 0 and max(seeds) < MAX_SEED,
-            f"init_seed, data_seed, eval_seed = {seeds}; choose three different whole numbers "
-            f"from 0 to {MAX_SEED - 1}",
+            min(self.checkpoint_at, default=1) >= 1,
+            f"checkpoint_at={self.checkpoint_at} names a step before the first; choose from 1 on",
         )
-        self._check_evaluation()
+        if self.data.exemplars.n_classes:  # else not known before a file is given
+            object.__setattr__(self, "evaluation", self.evaluation.resolved(self.data))
+            self._check_evaluation()
         for name, parts in (
             ("frozen", self.frozen),
             ("start.parts", self.start.parts),
@@ -111,6 +144,11 @@ class RunConfig:
         ):
             check_parts(name, parts, self.model.n_layers)
             self._check_filled(name, parts)
+        require(
+            "all" not in self.frozen,
+            "frozen names the part 'all', so nothing would be trained; name fewer parts, or "
+            "evaluate a checkpoint instead",
+        )
 
     def _check_filled(self, name: str, parts: tuple[str, ...]) -> None:
         """Refuse parts of which this model has no parameter."""
@@ -126,28 +164,27 @@ class RunConfig:
             )
 
     def _check_evaluation(self) -> None:
-        exemplars, evaluation = self.data.exemplars, self.evaluation
-        for name in ("n_classes", "n_exemplars"):
-            there = getattr(exemplars, name)
+        data, evaluation = self.data, self.evaluation
+        held_out = f", {data.held_out} of them held out" if data.held_out else ""
+        for name, there, but in (
+            ("n_classes", data.n_trained, held_out),
+            ("n_exemplars", data.exemplars.n_exemplars, ""),
+        ):
             require(
                 getattr(evaluation, name) <= there,
                 f"evaluation.{name}={getattr(evaluation, name)} is more than "
-                f"data.exemplars.{name}={there}; choose at most that",
+                f"data.exemplars.{name}={getattr(data.exemplars, name)}{but}; "
+                f"choose at most {there}",
             )
         # the CIWL and IWL evaluators need `context` classes beside the query's
         require_distinct_classes(
             evaluation.n_classes, self.data.context + 1, "evaluation.n_classes"
         )
-        # the train evaluator is bursty in every mode
-        try:
-            replace(self.data, mode="bursty", mixture=(), repeats=True)
-        except UsageError as error:
-            raise UsageError(f"the train evaluator cannot be drawn: {error}") from error
-        require(
-            self.data.context % 2 == 0,
-            f"context={self.data.context} is odd, but the ICL and Flip evaluators fill it with "
-            "two classes equally; choose an even number",
-        )
+        for name in ("train", *evaluation.also):  # others are left out where they cannot be drawn
+            try:
+                EVALUATORS[name].data(data)
+            except UsageError as error:
+                raise UsageError(f"the evaluator {name} cannot be drawn: {error}") from error
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether a checkpoint of this step (1 or later) is to be kept."""
@@ -173,17 +210,22 @@ class RunConfig:
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def with_exemplars(self, **changes: Any) -> Self:
-        """The same run with fields of `data.exemplars` changed; those that it lacks are ignored."""
-        exemplars = self.data.exemplars
-        known = {name: value for name, value in changes.items() if hasattr(exemplars, name)}
-        return replace(self, data=replace(self.data, exemplars=replace(exemplars, **known)))
+        """The same run with fields of `data.exemplars` changed; `UsageError` for those it lacks."""
+        exemplars = self.data.exemplars.changed(**changes)
+        return replace(self, data=replace(self.data, exemplars=exemplars))
 
-    def with_kind(self, kind: Any) -> Self:
-        """The same run with exemplars of another kind, of as many classes.
+    def with_kind(self, kind: type[ExemplarConfig]) -> Self:
+        """The same run with exemplars of another kind, of as many classes, or as its file has.
 
         Evaluators keep to the exemplars that there are.
         """
-        exemplars = kind(n_classes=self.data.exemplars.n_classes)
+        exemplars = kind()
+        if exemplars.n_classes == 0:
+            evaluation = replace(self.evaluation, n_classes=0, n_exemplars=0)
+            return replace(
+                self, data=replace(self.data, exemplars=exemplars), evaluation=evaluation
+            )
+        exemplars = exemplars.changed(n_classes=self.data.exemplars.n_classes)
         evaluation = replace(
             self.evaluation,
             n_exemplars=min(self.evaluation.n_exemplars, exemplars.n_exemplars),

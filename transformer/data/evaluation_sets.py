@@ -10,8 +10,9 @@ from safetensors.torch import load, save
 
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes
-from transformer.config import RunConfig, to_dict
-from transformer.data.evaluators import EVALUATORS, draw_evaluators, evaluator_data
+from transformer.config.plain import to_dict
+from transformer.config.run import RunConfig
+from transformer.data.evaluation import draw_evaluators, evaluators_of, stream_key
 from transformer.data.sequences import Sequences
 from transformer.runs.folder import RunFolder
 
@@ -46,7 +47,8 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
     try:
         tensors = load(path.read_bytes())
         sets = {
-            name: Sequences(*(tensors[f"{name}.{part}"] for part in PARTS)) for name in EVALUATORS
+            name: Sequences(*(tensors[f"{name}.{part}"] for part in PARTS))
+            for name in evaluators_of(config).data
         }
         _check(sets, config)
     except (SafetensorError, KeyError, ValueError) as error:
@@ -58,15 +60,16 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
 
 def _identity(config: RunConfig) -> str:
     """Of the settings that evaluation sets depend on."""
-    used = {
-        "seed": config.eval_seed,
-        "evaluation": to_dict(config.evaluation) | {"every": 0, "per_sequence": False},
-        "stored": config.data.exemplars.n_exemplars,
-        "data": [
-            to_dict(data) | {"exemplars": None, "batch_size": 0}
-            for data in evaluator_data(config.data).values()
-        ],
-    }
+    evaluators, held_out = evaluators_of(config).data, config.data.held_out
+    evaluation = to_dict(config.evaluation) | {"every": 0, "per_sequence": False}
+    data = [to_dict(each) | {"exemplars": None, "batch_size": 0} for each in evaluators.values()]
+    for each in data:
+        del each["held_out"]  # below, where it says something: kept sets were named without
+    used = {"seed": config.eval_seed, "stored": config.data.exemplars.n_exemplars, "data": data}
+    if evaluation.pop("also") or held_out or config.eval_seed == config.data_seed:
+        used["streams"] = [stream_key(config, name) for name in evaluators]
+        used["classes"] = [config.data.n_trained, held_out]
+    used["evaluation"] = evaluation
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -4,14 +4,14 @@ The batch of step s is a function of (data_seed, s) alone, so a resumed run sees
 seen, with no generator state to save.  Sequences are drawn in blocks of steps to be cheap.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transformer.config import DataConfig
+from transformer.config.data import DataConfig
+from transformer.config.modes import MODES
 
 BLOCK_STEPS = 256  # steps drawn at once; part of the definition of the data stream
 
@@ -98,7 +98,7 @@ def class_weights(config: DataConfig) -> NDArray[np.float64] | None:
     """Zipf weights of the classes: rank r has r ** -exponent; None if all are alike."""
     if config.zipf_exponent == 0:
         return None
-    ranks = np.arange(1, config.exemplars.n_classes + 1, dtype=np.float64)
+    ranks = np.arange(1, config.n_trained + 1, dtype=np.float64)
     weights = ranks**-config.zipf_exponent
     return weights[::-1] if config.zipf_rarest_first else weights
 
@@ -128,122 +128,17 @@ class Sequences:
         return Sequences(self.exemplars[step], self.labels[step], self.target[step])
 
 
-def bursty(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """The query's class and a distractor `burstiness` times each, then what fills the context.
-
-    Labels are the classes' own, so that in-context and in-weights strategies both solve them.
-    """
-    n_named = 2 if config.distractor else 1
-    n_rest = config.context - n_named * config.burstiness
-    n_distinct = n_named + (n_rest if config.unique_rest else 0)
-    if config.distractor_may_match:
-        chosen = pool.classes(rng, (n_distinct, n))
-    else:
-        chosen = pool.distinct_classes(rng, n_distinct, n)
-    rest = chosen[n_named:] if config.unique_rest else pool.classes(rng, (n_rest, n))
-    repeated = np.repeat(chosen[:n_named], config.burstiness, axis=0)
-    query = chosen[0]
-    context, exemplars = arrange(rng, pool, np.concatenate([repeated, rest]), query)
-    return exemplars, context, query
-
-
-def arrange(
-    rng: np.random.Generator, pool: Pool, context: Index, query: Index
-) -> tuple[Index, Index]:
-    """Shuffle each column of context classes and give every item, query included, an exemplar.
-
-    Returns the shuffled classes (context, n) and exemplar indices (context + 1, n).
-    """
-    context = rng.permuted(context, axis=0)
-    return context, pool.exemplars(rng, np.concatenate([context, query[None]]))
-
-
-def relabelled(plain: Arrays, of_query: Index, of_others: Index) -> Arrays:
-    """The same sequences with these labels (n,) for the query's class and for any other."""
-    exemplars, context, query = plain
-    return exemplars, np.where(context == query, of_query, of_others), of_query
-
-
-def icl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with a random pair of labels, out of all and in random order, each sequence."""
-    plain = bursty(rng, pool, config, n)
-    return relabelled(plain, *distinct(rng, pool.n_classes, 2, n))
-
-
-def flip(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with the labels of the two classes swapped."""
-    plain = bursty(rng, pool, config, n)
-    _, context, query = plain
-    other = np.where(context == query, -1, context).max(0)
-    return relabelled(plain, other, query)
-
-
-def zero_one(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with the labels 0 and 1 for the two classes, in random order."""
-    plain = bursty(rng, pool, config, n)
-    target = rng.integers(0, 2, n)
-    return relabelled(plain, target, 1 - target)
-
-
-def matched(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty`, but the query's drawing is the one of its class in context.
-
-    If classes stand in context more than once, all items of the query's class are one drawing, and
-    so are all items of any other class.
-    """
-    exemplars, context, query = bursty(rng, pool, config, n)
-    classes = np.concatenate([context, query[None]])
-    # each item takes the drawing of the first item of its class
-    first = (classes[:, None] == classes[None]).argmax(1)
-    return np.take_along_axis(exemplars, first, axis=0), context, query
-
-
-def no_support(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """Distinct classes in context, none the query's; labels are their own."""
-    query, *others = pool.distinct_classes(rng, config.context + 1, n)
-    context, exemplars = arrange(rng, pool, np.stack(others), query)
-    return exemplars, context, query
-
-
-def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`no_support` with the query's label in place of one of those in context, at random.
-
-    No drawing in context helps, but the label is there to be copied.
-    """
-    exemplars, labels, query = no_support(rng, pool, config, n)
-    labels[rng.integers(0, len(labels), n), np.arange(n)] = query
-    return exemplars, labels, query
-
-
-def random(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """All items, query included, drawn independently; labels are their own."""
-    items = pool.classes(rng, (config.context + 1, n))
-    return pool.exemplars(rng, items), items[:-1], items[-1]
-
-
-SAMPLERS: dict[str, Callable[[np.random.Generator, Pool, DataConfig, int], Arrays]] = {
-    "bursty": bursty,
-    "icl_only": icl_only,
-    "flip": flip,
-    "zero_one": zero_one,
-    "matched": matched,
-    "ciwl_only": ciwl_only,
-    "no_support": no_support,
-    "random": random,
-}
-
-
 def draw_sequences(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Sequences:
     """Sequences of a mode, or of a mixture of modes, each sequence's mode drawn by the shares."""
     shares = config.shares()
     if len(shares) == 1:
-        return _from_numpy(*SAMPLERS[shares[0][0]](rng, pool, config, n))
+        return _from_numpy(*MODES[shares[0][0]].draw(rng, pool, config, n))
     which = rng.choice(len(shares), n, p=[share for _, share in shares])
     exemplars = np.empty((config.context + 1, n), np.int64)
     labels, target = np.empty((config.context, n), np.int64), np.empty(n, np.int64)
     for k, (mode, _) in enumerate(shares):
         own = which == k
-        parts = SAMPLERS[mode](rng, pool, config, int(own.sum()))
+        parts = MODES[mode].draw(rng, pool, config, int(own.sum()))
         exemplars[:, own], labels[:, own], target[own] = parts
     return _from_numpy(exemplars, labels, target)
 
@@ -256,11 +151,11 @@ def _from_numpy(exemplars: Index, labels: Index, target: Index) -> Sequences:
 
 def training_block(config: DataConfig, data_seed: int, block: int) -> Sequences:
     """Batches of the steps `block * BLOCK_STEPS` and on: every array has the step axis first."""
-    source = config.exemplars
+    n_exemplars = config.exemplars.n_exemplars
     pool = Pool(
-        source.n_classes,
-        source.n_exemplars,
-        source.n_exemplars,
+        config.n_trained,
+        n_exemplars,
+        n_exemplars,
         class_weights(config),
         config.repeats,
     )

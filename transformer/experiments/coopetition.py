@@ -16,13 +16,13 @@ from dataclasses import replace
 from transformer.config import (
     DataConfig,
     EvaluationConfig,
-    FeatureConfig,
     ModelConfig,
-    OmniglotConfig,
     OptimConfig,
     RunConfig,
     StartConfig,
 )
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import Preset, Scale, with_data, with_model, with_optim
 
 BATCH = 32
@@ -45,7 +45,7 @@ def base(scale: Scale, millions: float = 64, kept_at: tuple[float, ...] = ()) ->
     if scale == "paper":
         return RunConfig(
             model=ModelConfig(initialiser="paper"),
-            data=DataConfig(exemplars=FeatureConfig()),
+            data=DataConfig(exemplars=FeatureConfig(n_classes=12800, n_exemplars=20)),
             optim=OptimConfig(learning_rate=1e-5),
             evaluation=EvaluationConfig(every=steps(0.1, scale), n_sequences=5000),
             n_steps=steps(millions, scale),
@@ -149,7 +149,7 @@ def sized(
 
     def make(scale: Scale) -> RunConfig:
         config = base(scale, millions)
-        exemplars = replace(config.data.exemplars, n_classes=n_classes, n_exemplars=n_exemplars)
+        exemplars = config.data.exemplars.changed(n_classes=n_classes, n_exemplars=n_exemplars)
         return with_model(with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
 
     return make

@@ -2,13 +2,9 @@
 
 from collections.abc import Callable
 
-from transformer.config import (
-    DataConfig,
-    EvaluationConfig,
-    GlyphConfig,
-    OmniglotConfig,
-    RunConfig,
-)
+from transformer.config import DataConfig, EvaluationConfig, RunConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments import coopetition, transience
 from transformer.experiments.preset import Preset
 

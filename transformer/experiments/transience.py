@@ -17,13 +17,13 @@ from transformer.config import (
     DataConfig,
     EvaluationConfig,
     ExemplarConfig,
-    FeatureConfig,
     ModelConfig,
-    OmniglotConfig,
     OptimConfig,
     RunConfig,
-    TokenConfig,
 )
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
+from transformer.data.exemplars.tokens import TokenConfig
 from transformer.experiments.preset import Preset, Scale, with_data, with_model, with_optim
 
 P_BURSTY = (0.0, 0.5, 0.9, 1.0)  # chosen here
@@ -87,7 +87,7 @@ def _optim(**changes: Any) -> Change:
 
 def _kept(**sizes: int) -> Change:
     """So many classes or exemplars of the default's."""
-    return lambda config: _exemplars(replace(config.data.exemplars, **sizes))(config)
+    return lambda config: _exemplars(config.data.exemplars.changed(**sizes))(config)
 
 
 def _exemplars(exemplars: ExemplarConfig) -> Change:
@@ -176,7 +176,7 @@ def _presets() -> dict[str, Preset]:
         for mode in ("icl_only", "no_support"):
             add(f"width_{width}_{mode}", _width_control(width, mode), "figure 10: its controls")
     for n_classes in (1600, 12800):
-        features = _frozen(FeatureConfig(n_classes=n_classes))
+        features = _frozen(FeatureConfig(n_classes=n_classes, n_exemplars=20))
         add(f"features_{n_classes}", features, "figure 12: features of a frozen network")
     for part in ("mlp", "encoder", "attention"):
         add(f"l2_{part}", _optim(l2=((part, MODULE_L2),)), "figure 16: L2 on one module")

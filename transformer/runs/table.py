@@ -6,6 +6,7 @@ from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import RunConfig, to_dict
+from transformer.config.evaluators import brief_evaluators
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.manifest import NAME
 
@@ -31,8 +32,9 @@ def list_runs(folder: Path | str) -> list[dict[str, Any]]:
 
 def row_of(path: Path) -> dict[str, Any]:
     """How one run stands; one that cannot be read says why."""
+    brief = brief_evaluators()
     row: dict[str, Any] = dict.fromkeys(
-        ("run", "run_id", "status", "step", "n_steps", "icl", "flip", "ciwl", "message")
+        ("run", "run_id", "status", "step", "n_steps", *brief, "message")
     )
     row["run"] = path.name
     try:
@@ -44,7 +46,7 @@ def row_of(path: Path) -> dict[str, Any]:
     if metrics:
         last = metrics[-1]
         row["step"] = last["step"]
-        row |= {name: last.get(f"{name}/in_context_accuracy") for name in ("icl", "flip", "ciwl")}
+        row |= {name: last.get(f"{name}/in_context_accuracy") for name in brief}
     return row
 
 

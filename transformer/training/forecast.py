@@ -4,21 +4,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import torch
 
-from transformer.config import (
-    ExemplarConfig,
-    FeatureConfig,
-    GaussianConfig,
-    OmniglotConfig,
-    OneHotConfig,
-    RunConfig,
-    TokenConfig,
-)
-from transformer.data.evaluators import EVALUATORS
+from coopetition.tools.errors import UsageError
+from transformer.config import RunConfig
+from transformer.data.evaluation import evaluators_of
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
@@ -29,7 +23,6 @@ from transformer.training.ensemble import new_train_state, source_of
 from transformer.training.loop import check_encoder, check_sizes
 from transformer.training.step import TrainState
 
-ASSUMED_FEATURES = 512  # of a file that is not there yet: ResNet-18's
 TIMED_S = 2.0
 LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
 
@@ -43,12 +36,14 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     """
     each = list(configs.values())
     config = each[0]
-    d_features = feature_count(config.data.exemplars)
-    check_sizes({feature_count(own.data.exemplars) for own in each})
-    for own in each:
+    if config.data.exemplars.n_classes == 0:
+        raise UsageError("how many classes there are is in the file; give --data.exemplars.path")
+    d_features = config.data.exemplars.feature_count()
+    check_sizes({own.data.exemplars.feature_count() for own in each})
+    for number, own in enumerate(each):
         check_encoder(own, d_features)
         if own.start.path:
-            read_warm_start(own.start)  # or say why not
+            each[number] = replace(own, start=read_warm_start(own.start)[0])  # or say why not
     train_state = new_train_state(each, d_features, machine)
     step = repeated_step(
         train_state,
@@ -62,7 +57,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     step_s = _median_time(step, train_state.device)
     chunk_s = _median_time(_evaluation(train_state, config, d_features), train_state.device)
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
-    n_sequences = sum(own.evaluation.n_sequences for own in each) * len(EVALUATORS)
+    n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in each)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
     n_parameters = sum(train_state.parameters[name][0].numel() for name in train_state.moments)
     return {
@@ -79,7 +74,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "execution": machine.execution,
         "device": machine.device,
         "threads": machine.threads,
-        "run_id": ", ".join(own.run_id() for own in each),
+        "run_id": ", ".join(map(_final_id, each)),
     }
 
 
@@ -91,27 +86,11 @@ def state_bytes(train_state: TrainState) -> int:
     return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
 
 
-def feature_count(exemplars: ExemplarConfig) -> int:
-    """Length of a feature vector; assumed for a file that is not given yet."""
-    match exemplars:
-        case GaussianConfig():
-            return exemplars.d_features
-        case OneHotConfig():
-            return exemplars.n_classes
-        case OmniglotConfig():
-            return exemplars.side**2
-        case FeatureConfig() | TokenConfig():
-            if not exemplars.path:
-                return ASSUMED_FEATURES
-            from transformer.data.exemplars.arrays import open_array
-
-            axes = ("classes", "exemplars", "features")
-            if isinstance(exemplars, TokenConfig):
-                axes = ("tokens", "features")
-            return open_array(exemplars.path, exemplars.key, axes).shape[-1]
-    from transformer.data.exemplars.images import SIDE
-
-    return SIDE**2
+def _final_id(config: RunConfig) -> str:
+    """The run's id, if what it depends on has been read."""
+    unread = getattr(config.data.exemplars, "fingerprint", None) == ""
+    waiting = config.start.given and not config.start.run_id
+    return "known when the files are read" if unread or waiting else config.run_id()
 
 
 def _still_needed(config: RunConfig) -> list[str]:
@@ -130,9 +109,8 @@ def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
     A file of features that are bytes takes half of what it is counted as.
     """
     sets = {source_of(config): config.data.exemplars for config in configs}
-    half = (GaussianConfig, FeatureConfig, TokenConfig)
     return sum(
-        own.n_classes * own.n_exemplars * d_features * (2 if isinstance(own, half) else 1)
+        own.n_classes * own.n_exemplars * d_features * own.bytes_per_feature
         for own in sets.values()
     )
 

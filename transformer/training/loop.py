@@ -13,7 +13,8 @@ from coopetition.tools.files import write_bytes
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
-from transformer.data.exemplars import Exemplars, load_exemplars
+from transformer.config.evaluators import brief_evaluators
+from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.measures.metrics import means
 from transformer.runs.ensemble import check_together, create_ensemble, load_runs
 from transformer.runs.folder import (
@@ -133,9 +134,8 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
 
 def _as_found(config: RunConfig, found: RunConfig) -> RunConfig:
     """A config with what training filled in taken from the one that is kept, unless it says so."""
-    fingerprint = getattr(config.data.exemplars, "fingerprint", "")
-    if not fingerprint:
-        kept = getattr(found.data.exemplars, "fingerprint", "")
+    kept = getattr(found.data.exemplars, "fingerprint", "")
+    if kept and getattr(config.data.exemplars, "fingerprint", None) == "":
         config = config.with_exemplars(fingerprint=kept)
     if config.start.given and not config.start.run_id:
         config = replace(config, start=replace(config.start, run_id=found.start.run_id))
@@ -153,10 +153,8 @@ def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemp
     for config, start in zip(configs, starts, strict=True):
         own = exemplars[source_of(config)]
         check_encoder(config, own.d_features)
-        found = config.with_exemplars(
-            path=_absolute(getattr(config.data.exemplars, "path", "")),
-            fingerprint=fingerprints[source_of(config)],
-        )
+        read = as_read(config.data.exemplars, fingerprints[source_of(config)])
+        found = replace(config, data=replace(config.data, exemplars=read))
         if start is not None:
             found = replace(found, start=start[0])
             check_warm_start(found.start, start[1], shapes_of(found, own))
@@ -284,8 +282,10 @@ def _append(metrics: dict[int, MetricsFile], rows: dict[int, Row]) -> None:
 
 def describe(row: Row) -> str:
     """A metrics line in a few words: batch loss and in-context accuracies."""
-    names = ("icl", "flip", "ciwl")
-    accuracies = "  ".join(f"{name} {row[f'{name}/in_context_accuracy']:.2f}" for name in names)
+    shown = {name: row.get(f"{name}/in_context_accuracy") for name in brief_evaluators()}
+    accuracies = "  ".join(
+        f"{name} {value:.2f}" for name, value in shown.items() if value is not None
+    )
     return f"loss {row['batch_loss'] or math.nan:.3f}  {accuracies}"
 
 

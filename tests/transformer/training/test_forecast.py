@@ -5,15 +5,9 @@ from dataclasses import replace
 import pytest
 
 from coopetition.tools.errors import UserError
-from transformer.config import (
-    DataConfig,
-    GaussianConfig,
-    GlyphConfig,
-    ModelConfig,
-    OptimConfig,
-    StartConfig,
-)
-from transformer.data.evaluators import EVALUATORS
+from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
+from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.runs.ensemble import vary
 from transformer.runs.machine import Machine
 from transformer.training.forecast import forecast
@@ -72,7 +66,7 @@ def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, 
     axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
     report = forecast(vary(tiny, axes), HERE)
     n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())
-    evaluated = n_evaluations * len(EVALUATORS) * sum(n_sequences)
+    evaluated = n_evaluations * 5 * sum(n_sequences)
     assert report["predicted_s"] == pytest.approx(40 * 0.5 + evaluated * 0.002, abs=0.1)
     assert report["runs"] == len(n_sequences)
 

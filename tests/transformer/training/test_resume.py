@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 
 from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
-from transformer.config import FeatureConfig, OptimConfig, RunConfig, StartConfig
+from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.parts import in_part
 from transformer.data.exemplars import load_exemplars
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint

@@ -1,10 +1,55 @@
 """Feature vectors from the user's file."""
 
+from dataclasses import dataclass, field
+
 import torch
 
 from coopetition.tools.errors import UsageError
-from transformer.config import FeatureConfig
-from transformer.data.exemplars.arrays import open_array
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.plain import LOCATION, require_at_least
+from transformer.data.arrays import ArrayFile, open_array
+from transformer.data.exemplar_sets import GREY, Exemplars
+
+ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
+
+
+@KINDS.register("features")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureConfig(ExemplarConfig):
+    """Feature vectors from a file of the user, such as a frozen network's embeddings."""
+
+    bytes_per_feature = 2  # of a file of bytes it is 1
+    path: str = field(default="", metadata=LOCATION)
+    """An .npy or .safetensors array (classes, exemplars, features): numbers, kept in half
+    precision, or uint8, grey values 0 to 255 for 0 to 1."""
+    key: str = ""
+    """Name of the array in a .safetensors file that holds several."""
+    n_classes: int = 0
+    """The first so many; 0: all of the file's."""
+    n_exemplars: int = 0
+    """The first so many of each class; 0: all of the file's."""
+    fingerprint: str = ""
+    """Of the features used; filled in when they are read, and checked if given."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "n_classes", "n_exemplars")
+        if self.path and 0 in (self.n_classes, self.n_exemplars):
+            n_classes, n_exemplars, _ = self.array().shape
+            object.__setattr__(self, "n_classes", self.n_classes or n_classes)
+            object.__setattr__(self, "n_exemplars", self.n_exemplars or n_exemplars)
+
+    def array(self) -> ArrayFile:
+        """The array, not read yet."""
+        return open_array(self.path, self.key, ("classes", "exemplars", "features"))
+
+    def feature_count(self) -> int:
+        """The file's, or ResNet-18's while there is none."""
+        return self.array().shape[-1] if self.path else ASSUMED_FEATURES
+
+    def load(self) -> Exemplars:
+        """Read them."""
+        features = read_features(self)
+        return Exemplars(features, GREY if features.dtype == torch.uint8 else 1.0)
 
 
 def read_features(config: FeatureConfig) -> torch.Tensor:
@@ -14,7 +59,7 @@ def read_features(config: FeatureConfig) -> torch.Tensor:
     to 1, as drawings have them.  A file that cannot serve the config raises `UsageError`.  Half
     precision keeps 3 digits; centre features that vary by less than that about their mean.
     """
-    array = open_array(config.path, config.key, ("classes", "exemplars", "features"))
+    array = config.array()
     wanted = {"n_classes": config.n_classes, "n_exemplars": config.n_exemplars}
     for (name, number), there in zip(wanted.items(), array.shape, strict=False):
         if there < number:

@@ -1,14 +1,50 @@
 """Gaussian exemplars: vectors whose classes overlap as much as one likes, and nothing else."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.progress import ProgressReport
-from transformer.config import GaussianConfig
-from transformer.data.exemplars.arrays import convert
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.plain import require_at_least
+from transformer.data.arrays import convert
+from transformer.data.exemplar_sets import Exemplars
 
 CHUNK = 256  # classes drawn at once: enough for speed, and memory stays small
+
+
+@KINDS.register("gaussian")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianConfig(ExemplarConfig):
+    """Each class a normal vector, each exemplar that vector plus noise.
+
+    Coordinate k = 1, 2, ... has variance proportional to k ** -spectrum, with mean 1 over the
+    coordinates, in classes and in noise alike (there times noise ** 2).
+    """
+
+    bytes_per_feature = 2
+    n_classes: int = 1600
+    n_exemplars: int = 20
+    d_features: int = 64
+    seed: int = 0
+    noise: float = 0.5
+    """Standard deviation within a class, in units of that between classes."""
+    spectrum: float = 0.0
+    """0: all coordinates alike."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_classes", "n_exemplars", "d_features")
+        require_at_least(self, 0, "seed", "noise", "spectrum")
+
+    def feature_count(self) -> int:
+        """`d_features`."""
+        return self.d_features
+
+    def load(self) -> Exemplars:
+        """Draw them."""
+        return Exemplars(draw_gaussian(self), 1.0)
 
 
 def draw_gaussian(config: GaussianConfig) -> torch.Tensor:

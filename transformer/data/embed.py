@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file, write_bytes
 from coopetition.tools.progress import ProgressReport
-from transformer.config import GlyphConfig, OmniglotConfig
+from transformer.data.arrays import convert
 from transformer.data.exemplars import Exemplars, load_exemplars
-from transformer.data.exemplars.arrays import convert
-from transformer.data.exemplars.images import SIDE
-from transformer.data.exemplars.omniglot import RAW_SIDE
-from transformer.data.exemplars.resnet18 import D_FEATURES, read_resnet18, resnet18_features
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
+from transformer.data.images import SIDE
+from transformer.data.resnet18 import D_FEATURES, read_resnet18, resnet18_features
 from transformer.runs.machine import choose_device
 
 INPUT_SIDE = 224  # what the network was trained on

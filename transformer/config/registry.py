@@ -1,0 +1,108 @@
+"""Named things of one kind, each in a file of its own: whoever adds one touches no list.
+
+A registry finds the files of its folder by itself, when it is first asked.  A file from anywhere
+else adds to it by being imported: `load_plugin`.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from coopetition.tools.errors import UsageError
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Registry(Generic[T]):
+    """Entries by name.
+
+    Parameters
+    ----------
+    what : what an entry is, for messages
+    folder : the package of which every module adds its own
+    """
+
+    def __init__(self, what: str, folder: str) -> None:
+        self.what, self.folder = what, folder
+        self._entries: dict[str, T] = {}
+        self._scanned = False
+
+    def register(self, name: str) -> Callable[[S], S]:
+        """A decorator that adds what it is put on, and leaves it as it is."""
+
+        def add(entry: S) -> S:
+            if name in self._entries:
+                raise UsageError(f"the {self.what} {name!r} is there already; choose another name")
+            self._entries[name] = entry  # pyright: ignore[reportArgumentType]
+            return entry
+
+        return add
+
+    def items(self) -> dict[str, T]:
+        """All entries by name."""
+        if not self._scanned:
+            self._scanned = True  # first: the files may ask for one another
+            package = importlib.import_module(self.folder)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self.folder}.{module.name}")
+        return self._entries
+
+    def __getitem__(self, name: str) -> T:
+        entries = self.items()
+        if name not in entries:
+            raise UsageError(
+                f"{name!r} is unknown; choose one of {', '.join(entries)} (one that is not of this "
+                "package: load its file first, --plugin FILE)"
+            )
+        return entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.items()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items())
+
+    def __len__(self) -> int:
+        return len(self.items())
+
+    def described(self) -> dict[str, str]:
+        """The first line of each entry's docstring, by name."""
+        return {
+            name: (getattr(entry, "doc", entry.__doc__) or "").strip().split("\n")[0]
+            for name, entry in self.items().items()
+        }
+
+
+class Kind:
+    """Base of dataclasses of which a config's field takes any that is registered.
+
+    Written as plain values, such a field carries the name of its class as `kind`.
+    """
+
+    __slots__ = ()
+    kinds: ClassVar[Registry[type["Kind"]]]
+
+
+def load_plugin(path: Path | str) -> None:
+    """Import a file of the user, so that what it registers is there; once, however often called."""
+    file = Path(path).resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise UsageError(f"plugin {str(path)!r} is no Python file; give the path of one")
+    name = f"plugin_{file.stem}"
+    if name in sys.modules:
+        if sys.modules[name].__file__ != str(file):
+            raise UsageError(f"two plugins are called {file.stem}; rename {path}")
+        return
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

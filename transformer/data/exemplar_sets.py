@@ -1,0 +1,84 @@
+"""Exemplars: the vectors that stand for classes."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from coopetition.tools.errors import UsageError
+from transformer.config.exemplars import ExemplarConfig
+
+GREY = 1 / 255  # a pixel's scale
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplars:
+    """Features of every exemplar of every class.
+
+    `values` (n_classes, n_exemplars, d_features), contiguous, is what is kept: uint8, float16 or
+    float32.  Features are `values * scale`; `scale` is 1/255 for pixels, so that grey values are 0
+    to 1, and 1 for all else.  An exemplar's *index* is `class * n_exemplars + exemplar`.
+    """
+
+    values: torch.Tensor
+    scale: float
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, and of labels."""
+        return self.values.shape[0]
+
+    @property
+    def n_exemplars(self) -> int:
+        """Exemplars of each class."""
+        return self.values.shape[1]
+
+    @property
+    def d_features(self) -> int:
+        """Length of one exemplar's feature vector."""
+        return self.values.shape[2]
+
+    def features(self, index: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Feature vectors (*index.shape, d_features) of the exemplars at `index`, in `dtype`."""
+        rows = self.values.view(-1, self.d_features).index_select(0, index.reshape(-1)).to(dtype)
+        if self.scale != 1:
+            rows = rows.mul_(self.scale)
+        return rows.view(*index.shape, self.d_features)
+
+    def to(self, device: torch.device) -> "Exemplars":
+        """The same exemplars on another device."""
+        return Exemplars(self.values.to(device), self.scale)
+
+    def fingerprint(self) -> str:
+        """A digest of every value; a run that is resumed checks it."""
+        values = self.values.cpu().numpy()
+        return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
+
+
+def load_exemplars(config: ExemplarConfig) -> Exemplars:
+    """Exemplars of a config: drawn, or read from the user's files.
+
+    Files that cannot serve the config, or give another `fingerprint` than it names, raise
+    `UsageError`.
+    """
+    exemplars: Exemplars = config.load()
+    expected = getattr(config, "fingerprint", "")
+    if expected and (found := exemplars.fingerprint()) != expected:
+        raise UsageError(
+            f"exemplars from {getattr(config, 'path', 'elsewhere')} have the fingerprint {found}; "
+            f"expected {expected}: give the file that this one was taken from"
+        )
+    return exemplars
+
+
+def as_read(config: ExemplarConfig, fingerprint: str) -> ExemplarConfig:
+    """The config with what reading fills in, where its kind has it: absolute path, fingerprint."""
+    changes: dict[str, Any] = {}
+    if path := getattr(config, "path", ""):
+        changes["path"] = str(Path(path).resolve())
+    if hasattr(config, "fingerprint"):
+        changes["fingerprint"] = fingerprint
+    return config.changed(**changes)

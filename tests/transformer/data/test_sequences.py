@@ -129,28 +129,26 @@ def independently(p, count):
 
 
 def class_law(mode, config, p):
-    """Chances of (context before it is shuffled, query)."""
+    """Chances of (classes in context before it is shuffled, their roles, query)."""
     context, burst = config.context, config.burstiness
-    if mode == "random":
-        for chance, (query, *rest) in independently(p, context + 1):
-            yield chance, rest, query
-        return
-    if mode in ABSENT:
-        for chance, (query, *rest) in sequentially(p, context + 1):
-            yield chance, rest, query
+    if mode in ("random", *ABSENT):
+        drawn = independently if mode == "random" else sequentially
+        for chance, (query, *rest) in drawn(p, context + 1):
+            yield chance, rest, [2] * context, query
         return
     n_named = 1 + config.distractor
     n_rest = context - n_named * burst
+    roles = [role for role in range(n_named) for _ in range(burst)] + [2] * n_rest
     named = independently if config.distractor_may_match else sequentially
     for chance, chosen in named(p, n_named):
         pairs = [each for each in chosen for _ in range(burst)]
         rests = sequentially(p, n_rest, chosen) if config.unique_rest else independently(p, n_rest)
         for of_rest, rest in rests:
-            yield chance * of_rest, [*pairs, *rest], chosen[0]
+            yield chance * of_rest, [*pairs, *rest], roles, chosen[0]
 
 
-def label_law(mode, context, query, n_classes):
-    """Chances of (labels, target), given the classes in context."""
+def label_law(mode, context, roles, query, n_classes):
+    """Chances of (labels, target), given the classes in context and their roles."""
     if mode == "ciwl_only":
         for k in range(len(context)):
             yield 1 / len(context), (*context[:k], query, *context[k + 1 :]), query
@@ -158,15 +156,21 @@ def label_law(mode, context, query, n_classes):
     if mode not in PAIRED:
         yield 1.0, tuple(context), query
         return
-    (other,) = set(context) - {query}
     pairs = {
         "icl_only": list(itertools.permutations(range(n_classes), 2)),
-        "flip": [(other, query)],
+        "flip": [(context[roles.index(1)], query)],
         "zero_one": [(0, 1), (1, 0)],
     }[mode]
-    for target, rest in pairs:
-        labels = tuple(target if each == query else rest for each in context)
-        yield 1 / len(pairs), labels, target
+    for pair in pairs:  # what fills the context keeps its label, also if it is of these classes
+        labels = (*pair, None)
+        yield (
+            1 / len(pairs),
+            tuple(
+                own if labels[role] is None else labels[role]
+                for own, role in zip(context, roles, strict=True)
+            ),
+            pair[0],
+        )
 
 
 def law(config):
@@ -174,11 +178,14 @@ def law(config):
     p = zipf(config.exemplars.n_classes, config.zipf_exponent, config.zipf_rarest_first)
     chances = defaultdict(float)
     for mode, share in config.shares():
-        for chance, items, query in class_law(mode, config, p):
-            orders = Counter(itertools.permutations(items))
-            for context, count in orders.items():
+        for chance, items, roles, query in class_law(mode, config, p):
+            orders = Counter(itertools.permutations(zip(items, roles, strict=True)))
+            for order, count in orders.items():
+                context, placed_roles = zip(*order, strict=True)
                 placed = share * chance * count / orders.total()
-                for of_labels, labels, target in label_law(mode, context, query, len(p)):
+                for of_labels, labels, target in label_law(
+                    mode, context, placed_roles, query, len(p)
+                ):
                     chances[*context, query, *labels, target] += placed * of_labels
     return chances
 
@@ -194,6 +201,9 @@ LAWS = [
     dict(n_classes=3, context=4, burstiness=2, mode="flip", zipf_exponent=1.0),
     dict(n_classes=3, context=4, burstiness=2, mode="zero_one"),
     dict(n_classes=3, context=3, mode="matched"),
+    dict(n_classes=3, context=3, mode="icl_only"),
+    dict(n_classes=3, context=3, mode="flip", zipf_exponent=1.0),
+    dict(n_classes=3, context=3, mode="zero_one", unique_rest=True),
     dict(n_classes=3, context=3, zipf_exponent=0.5),
     dict(n_classes=3, context=3, distractor=False, zipf_exponent=1.0),
     dict(context=1, distractor=False),
@@ -339,7 +349,7 @@ def test_every_place_in_context_is_alike(mode):
     "case",
     [
         dict(mode="matched"),
-        dict(mode="matched", context=3),
+        dict(mode="matched", context=4, burstiness=2),
         *(
             settings | dict(repeats=repeats)
             for repeats in (True, False)
@@ -362,11 +372,12 @@ def test_exemplars_are_uniform_given_the_classes(case):
     for k, classes in enumerate(patterns.T):
         items = range(len(classes))
         same = [(i, j) for i, j in itertools.combinations(items, 2) if classes[i] == classes[j]]
+        matched = config.mode == "matched"
         allowed = [
             chosen
             for chosen in itertools.product(range(3), repeat=len(classes))
-            if (config.repeats and config.mode != "matched")
-            or all((chosen[i] == chosen[j]) == (config.mode == "matched") for i, j in same)
+            if (config.repeats and not matched)
+            or all((chosen[i] == chosen[j]) == matched for i, j in same)
         ]
         number = {chosen: n for n, chosen in enumerate(allowed)}
         found = drawn.exemplars[:, which.ravel() == k].T.tolist()
@@ -448,17 +459,9 @@ def follows(mode, config, drawn):
         )
     burst = config.burstiness
     n_rest = config.context - burst * (1 + config.distractor)
-    of_other = np.where(of_query, -1, labels).max(0)
     if mode in PAIRED:
-        paired = (labels == np.where(of_query, target, of_other)).all(0) & (target != of_other)
-        right = {
-            "icl_only": paired,
-            "flip": paired
-            & (of_other == query)
-            & (target == np.where(of_query, -1, context).max(0)),
-            "zero_one": paired & (target < 2) & (of_other < 2),
-        }[mode]
-        return right & (count == burst) & (n_distinct == 2)
+        columns = zip(context.T.tolist(), query.tolist(), labels.T.tolist(), target, strict=True)
+        return np.array([burst_labels_fit(mode, *column, burst) for column in columns])
     most = np.array([max(Counter(column).values()) for column in context.T])
     others = np.array(
         [
@@ -473,11 +476,29 @@ def follows(mode, config, drawn):
         right &= others >= burst
     if config.unique_rest:
         right &= (count == burst) & (n_distinct == 1 + config.distractor + n_rest)
-    if mode == "matched":
-        drawings = drawn.exemplars + classes * config.exemplars.n_exemplars
-        same = classes[:, None] == classes[None]
-        right &= (same == (drawings[:, None] == drawings[None])).all((0, 1))
+    if mode == "matched":  # what fills the context has drawings of its own
+        is_querys = of_query & (drawn.exemplars[:-1] == drawn.exemplars[-1])
+        right &= is_querys.sum(0) >= burst
     return right
+
+
+def burst_labels_fit(mode, context, query, labels, target, burst):
+    """Whether some choice of bursts and of what fills the context gives these labels."""
+    if mode == "zero_one" and target not in (0, 1):
+        return False
+    relabelled = [k for k in range(len(context)) if context[k] == query and labels[k] == target]
+    for of_query in itertools.combinations(relabelled, burst):
+        for other in {*context} - {query}:
+            given = {"zero_one": {1 - target}, "flip": {query}}.get(mode, {*labels} - {target})
+            if mode == "flip" and target != other:
+                continue
+            for label in given:
+                rest = [k for k in range(len(context)) if k not in of_query]
+                fits = [k for k in rest if context[k] == other and labels[k] == label]
+                for of_other in itertools.combinations(fits, burst):
+                    if all(labels[k] == context[k] for k in rest if k not in of_other):
+                        return True
+    return False
 
 
 def follows_one(config, drawn):
@@ -574,7 +595,7 @@ def test_the_least_that_is_enough_is_accepted_and_one_less_refused(settings, fie
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(mode="icl_only", context=4),
+        dict(mode="icl_only", distractor=False),
         dict(mode="flip", distractor=False, context=1),
         dict(mode="zero_one", distractor_may_match=True),
         dict(mode="matched", repeats=False),
@@ -586,7 +607,10 @@ def test_the_least_that_is_enough_is_accepted_and_one_less_refused(settings, fie
         dict(mixture=(("bursty", 1.5), ("random", -0.5))),
         dict(mixture=(("bursty", float("nan")), ("random", 1.0))),
         dict(mixture=(("random", 1.0),), mode="flip"),
-        dict(mixture=(("random", 0.5), ("icl_only", 0.5)), context=3),
+        dict(mixture=(("random", 0.5), ("icl_only", 0.5)), distractor_may_match=True),
+        dict(mixture=(("random", 0.5), ("random", 0.5))),
+        dict(held_out=12),
+        dict(held_out=-1),
     ],
     ids=str,
 )

@@ -108,7 +108,13 @@ def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
         (lambda: ModelConfig(n_heads=7), "n_heads=7 does not divide d_model=64"),
         (lambda: ModelConfig(n_layers=0), "n_layers=0"),
         (lambda: DataConfig(mode="all"), "mode='all' is unknown; choose one of bursty"),
-        (lambda: DataConfig(context=4, mode="icl_only"), "choose context=2"),
+        (lambda: DataConfig(mode="icl_only", distractor=False), "leave distractor on"),
+        (
+            lambda: DataConfig(mixture=(("bursty", 0.5), ("bursty", 0.5))),
+            "names a mode twice",
+        ),
+        (lambda: RunConfig(checkpoint_at=(-1, 5)), "checkpoint_at=(-1, 5) names a step before"),
+        (lambda: RunConfig(frozen=("all",)), "frozen names the part 'all'"),
         (
             lambda: DataConfig(exemplars=GlyphConfig(n_classes=2), mode="ciwl_only"),
             "exemplars.n_classes=2 is fewer",
@@ -123,9 +129,9 @@ def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
         (lambda: OptimConfig(epsilon=0.0), "epsilon=0.0"),
         (lambda: EvaluationConfig(every=0), "every=0"),
         (lambda: RunConfig(n_steps=0), "n_steps=0"),
-        (lambda: RunConfig(init_seed=2), "choose three different whole numbers"),
-        (lambda: RunConfig(data_seed=10**30), "choose three different whole numbers"),
-        (lambda: RunConfig(data=DataConfig(context=3)), "context=3 is odd"),
+        (lambda: RunConfig(init_seed=-1), "init_seed=-1 is out of range"),
+        (lambda: RunConfig(data_seed=10**30), "data_seed=1"),
+        (lambda: RunConfig().with_exemplars(side=28), "GlyphConfig has no field 'side'"),
         (
             lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_classes=100))),
             "evaluation.n_classes=1600 is more than data.exemplars.n_classes=100",

@@ -7,8 +7,6 @@ tensors of the declaration.
 
 import itertools
 import math
-import re
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -17,39 +15,6 @@ from coopetition.model.declaration import Model
 from coopetition.model.problem import Reduced
 
 Expression = Any  # of sympy, whose annotations do not know what its operators return
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """An equation with an id, a sentence that says what it is, and its proof.
-
-    residual : an expression in the model's symbols that vanishes if the equation is true
-    """
-
-    id: str
-    says: str
-    left: Expression
-    right: Expression
-    residual: Expression
-
-    @property
-    def proved(self) -> bool:
-        """Is the residual zero for all values of the symbols?"""
-        return vanishes(self.residual)
-
-    def latex(self) -> str:
-        """The equation for a page that renders mathematics."""
-        return _derivatives(f"{sp.latex(self.left)} = {sp.latex(self.right)}")
-
-    def text(self) -> str:
-        """The equation for a terminal."""
-        return f"{sp.sstr(self.left)} = {sp.sstr(self.right)}"
-
-
-def _derivatives(latex: str) -> str:
-    """Slopes with a curly d and rates with a straight one: sympy goes by the number of symbols."""
-    curly = re.sub(r"\\frac{d}{d ([uw]_\{\w+\})} L", r"\\frac{\\partial L}{\\partial \1}", latex)
-    return curly.replace(r"\frac{\partial}{\partial t}", r"\frac{d}{d t}")
 
 
 class _NamedProducts(Reduced):
@@ -123,17 +88,6 @@ class Symbolic:
             for name, symbol in symbols.items()
         }
 
-    def square(self, factor: str) -> Expression:
-        """|x|^2 of a factor."""
-        return self.u[factor] ** 2 + self.w[factor] ** 2
-
-    def rate_of_change(self, quantity: Expression) -> Expression:
-        """d/dt of a function of the state along the flow."""
-        return sum(
-            (sp.diff(quantity, symbol) * speed for symbol, speed in self.velocity.items()),
-            sp.Integer(0),
-        )
-
     def definition(self) -> dict[str, Expression]:
         """The losses by the definition: sums over the entries of explicit tensors.
 
@@ -161,20 +115,3 @@ class Symbolic:
             named[cost.name] = half_square(cost.factors, False)
             total += self.strength[cost.name] * named[cost.name]
         return named | {"total": total}
-
-
-def vanishes(expression: Expression) -> bool:
-    """Is a rational function of the symbols identically zero?  A proof, not a sample."""
-    numerator, _ = sp.fraction(sp.together(expression))
-    return sp.expand(numerator) == 0
-
-
-def prove_reduction(symbolic: Symbolic) -> bool:
-    """The reduced losses are the definition's, and the reduced gradient is their derivative."""
-    definition, products = symbolic.definition(), symbolic.products
-    return all(
-        vanishes(symbolic.losses[name].subs(products) - value) for name, value in definition.items()
-    ) and all(
-        vanishes(slope.subs(products) - sp.diff(definition["total"], symbol))
-        for symbol, slope in symbolic.gradient.items()
-    )

@@ -1,0 +1,83 @@
+"""Every statement is proved from what is printed: no printed sign can be changed."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import sympy as sp
+
+from coopetition import two_strategies
+from coopetition.model.presets import MODELS, named_model
+from coopetition.model.symbolic import Symbolic
+from coopetition.theory.language import Language
+from coopetition.theory.statements import Statement, family_statements, is_exact, vanishes
+from coopetition.theory.two_strategies import two_strategies_statements
+
+LANGUAGES = {name: Language(Symbolic(named_model(name))) for name in MODELS}
+PUBLISHED = LANGUAGES["two_strategies"]
+STATEMENTS = [*family_statements(PUBLISHED), *two_strategies_statements(PUBLISHED)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_statement_of_a_family_is_proved(name):
+    assert is_exact(LANGUAGES[name])
+    statements = list(family_statements(LANGUAGES[name]))
+    assert [each.id for each in statements if not each.proved] == []
+    assert len({each.id for each in statements}) == len(statements) >= 16
+
+
+def signs(side: sp.Expr) -> Iterator[sp.Expr]:
+    """The side with one sign changed: of each additive term at any depth, and of the whole."""
+    if not side.is_Add:
+        yield -side
+    yield from inner_signs(side)
+
+
+def inner_signs(node: sp.Expr) -> Iterator[sp.Expr]:
+    if isinstance(node, sp.Order):
+        return
+    for k, argument in enumerate(node.args):
+        others = [*node.args[:k], *node.args[k + 1 :]]
+        if node.is_Add:
+            yield sp.Add(-argument, *others)
+        if isinstance(argument, sp.Expr):
+            for changed in inner_signs(argument):
+                yield node.func(*node.args[:k], changed, *node.args[k + 1 :])
+
+
+def mutants(statement: Statement) -> Iterator[tuple[Statement, bool]]:
+    """Each statement with one sign changed, and whether it says the same as before.
+
+    It does if the difference of its printed sides is the one before, or minus it.
+    """
+    before = statement.left - statement.right
+    for name in ("left", "right"):
+        for side in signs(getattr(statement, name)):
+            changed = replace(statement, **{name: side})
+            after = changed.left - changed.right
+            same = any(sp.expand(after - sign * before).removeO() == 0 for sign in (1, -1))
+            yield changed, same
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda each: each.id)
+def test_no_sign_of_a_proved_statement_can_be_changed(statement):
+    assert statement.proved
+    told = list(mutants(statement))
+    wrong = [changed.text() for changed, same in told if changed.proved is not same]
+    assert wrong == []
+    assert sum(not same for _, same in told) >= (statement.id != "saddle_b")
+
+
+def test_what_is_wrong_does_not_vanish():
+    x, y, n = sp.symbols("x y n")
+    assert vanishes((x + y) ** 2 / y - x**2 / y - 2 * x - y)
+    assert not vanishes((x + y) ** 2 - x**2 - x * y - y**2)
+    assert vanishes((x + y) ** (n - 1) * (y + x) - (x + y) ** n)
+    assert not vanishes((x + y) ** (n - 1) * (y - x) - (x + y) ** n)
+
+
+def test_a_wrong_gradient_is_not_exact():
+    symbolic = Symbolic(two_strategies())
+    first = symbolic.state[0]
+    symbolic.gradient[first] = symbolic.gradient[first] * sp.Rational(1001, 1000)
+    assert not is_exact(Language(symbolic))

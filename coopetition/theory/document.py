@@ -38,6 +38,11 @@ class Derivation:
         more = two_strategies_statements(self._language) if published else ()
         return [*family_statements(self._language), *more]
 
+    @cached_property
+    def unproved(self) -> set[str]:
+        """Ids of the statements whose proof fails: none, or something is wrong."""
+        return {each.id for each in self.statements if not each.proved}
+
     @property
     def page(self) -> str:
         """The prose with places for words and statements."""
@@ -58,17 +63,26 @@ class Derivation:
             statements = [each for place in PLACE.findall(body) for each in self.at(place)]
             lines += ["", title, "-" * len(title)] if statements else []
             for each in statements:
-                mark = "proved" if each.proved else "NOT PROVED"
+                mark = "NOT PROVED" if each.id in self.unproved else "proved"
                 lines += [f"{each.id}: {each.says}  [{mark}]", f"    {each.text()}"]
                 lines += [f"    with {', '.join(each.where(sp.sstr))}"] if each.at else []
         return "\n".join(lines).lstrip() + "\n"
 
     def markdown(self) -> str:
         """The whole document, with mathematics that renders on the web."""
-        page = PLACE.sub(lambda place: "\n".join(map(_shown, self.at(place[1]))) + "\n", self.page)
+        page = PLACE.sub(lambda place: self._shown(place[1]), self.page)
         for word, value in self._words().items():
             page = page.replace(f"[[{word}]]", value)
         return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+
+    def _shown(self, pattern: str) -> str:
+        lines = ""
+        for each in self.at(pattern):
+            mark = " **(not proved)**" if each.id in self.unproved else ""
+            at = ", ".join(f"${part}$" for part in each.where(sp.latex))
+            says = f"{each.says}, with {at}" if at else each.says
+            lines += f"**`{each.id}`** {says}{mark}:\n\n$$\n{each.latex()}\n$$\n\n"
+        return lines
 
     def _words(self) -> dict[str, str]:
         mean = self.model.convention == "mean"
@@ -111,10 +125,3 @@ class Derivation:
 
 def _outer(factors: tuple[str, ...]) -> str:
     return r" \otimes ".join(factors)
-
-
-def _shown(statement: Statement) -> str:
-    mark = "" if statement.proved else " **(not proved)**"
-    at = ", ".join(f"${each}$" for each in statement.where(sp.latex))
-    says = f"{statement.says}, with {at}" if at else statement.says
-    return f"**`{statement.id}`** {says}{mark}:\n\n$$\n{statement.latex()}\n$$\n"

@@ -5,29 +5,24 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.metrics_file import read_metrics
+from coopetition.tools.tables import html_table, to_frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Array = NDArray[np.float64]
-METRICS = (
-    "loss",
-    "accuracy",
-    "probability",
-    "in_context_loss",
-    "in_context_accuracy",
-    "in_context_probability",
-    "out_context_accuracy",
-    "out_context_probability",
-    "context_probability",
-)
 RUN_FORMAT = 3  # of the trainer's run folders; a change that old code cannot read raises it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curves:
     """Curves over common samples.
 
@@ -39,6 +34,29 @@ class Curves:
     sequences: Array
     values: dict[str, Array]
     source: str = "given"
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.values) or "none"
+        span = _ends(self.sequences)
+        return f"<Curves {names}: {len(self.sequences)} samples, {span} sequences, {self.source}>"
+
+    def _repr_html_(self) -> str:
+        known = {name: np.isfinite(values) for name, values in self.values.items()}
+        lines = [
+            (name, f"{known[name].sum()} samples", _ends(values[known[name]]))
+            for name, values in self.values.items()
+        ]
+        return html_table([("curve", "measured", "first to last"), *lines])
+
+    def to_frame(self) -> "DataFrame":
+        """A row a sample: `sequences`, and every curve."""
+        return to_frame({"sequences": self.sequences, **self.values})
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """The curves against sequences seen; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_curves
+
+        return plot_curves(self, ax=ax)
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
         """The part from `first` to `last` sequences."""
@@ -54,32 +72,33 @@ class Curves:
         return Curves(self.sequences, {name: self.values[name] for name in names}, self.source)
 
 
+def _ends(values: Array) -> str:
+    return f"{values[0]:.4g} to {values[-1]:.4g}" if len(values) else "nothing"
+
+
 def read_curves(path: Path | str, metric: str = "loss") -> Curves:
     """Curves of one metric from a run folder or a CSV file.
 
     A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; with names of
-    the second kind only those of `metric` are read.  Blank cells are not measured.
+    the second kind only those of `metric` are read.  What is of no evaluator (`batch_loss`) is one
+    curve of its own name.  Blank cells are not measured.
     """
-    if metric not in METRICS:
-        raise UsageError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}")
     path = Path(path)
     if not (path.is_dir() or path.is_file()):
         raise UsageError(f"{path} does not exist; give a run folder or a CSV file")
     columns = _read_run(path) if path.is_dir() else _read_csv(path)
     sequences = columns.pop("sequences")
-    suffix = f"/{metric}"
-    if not any("/" in name for name in columns):
-        if metric != "loss":
-            raise UsageError(f"{path} has plain columns: leave out the metric {metric}")
-    else:
+    metrics = {name.split("/")[-1]: None for name in columns}
+    if metric != "loss" or any("/" in name for name in columns):  # else all are losses
         columns = {
-            name.removesuffix(suffix): values
+            name.removesuffix(f"/{metric}"): values
             for name, values in columns.items()
-            if name.endswith(suffix)
+            if name.split("/")[-1] == metric
         }
     if len(sequences) < 2 or not columns:
         raise UsageError(
-            f"{path} holds no curves of {metric}; expected at least two rows of measurements"
+            f"{path} holds no curves of {metric} (but of {', '.join(metrics) or 'nothing'}); "
+            "expected at least two rows of measurements"
         )
     if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
         raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
@@ -106,8 +125,7 @@ def _read_run(folder: Path) -> dict[str, Array]:
         raise UsageError(f"{path} is empty; train the run first")
     try:
         return {
-            name: np.array([row[name] for row in rows], float)
-            for name in ("sequences", *(key for key in rows[0] if "/" in key))
+            name: np.array([row[name] for row in rows], float) for name in rows[0] if name != "step"
         }
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a run's metrics ({error!r})") from error
@@ -117,7 +135,7 @@ def _read_csv(path: Path) -> dict[str, Array]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header = [name.strip() for name in next(csv.reader(file), [])]
-            rows = list(csv.DictReader(file, fieldnames=header))
+            rows = list(csv.DictReader(file, fieldnames=header))  # what is too much is at None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file ({error})") from error
     if "sequences" not in header or len(set(header)) != len(header):
@@ -125,6 +143,12 @@ def _read_csv(path: Path) -> dict[str, Array]:
             f"{path} has the columns {', '.join(header)}; expected different ones, among them "
             "`sequences`, with commas between"
         )
+    for number, row in enumerate(rows, 2):
+        if None in row:
+            raise UsageError(
+                f"{path}: line {number} has more cells than the {len(header)} columns; write "
+                "numbers with decimal points, and one cell a column"
+            )
     return {name: np.array([_number(path, row, name) for row in rows]) for name in header}
 
 

@@ -1,10 +1,10 @@
 """Fitting the minimal model to measured curves."""
 
-import math
+import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,14 @@ from scipy.stats import qmc
 from coopetition.compare.curves import Curves
 from coopetition.compare.least_squares import Minima, minimise
 from coopetition.compare.observation import N_GRID, OBSERVED, SEARCH, ToyCurves
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from coopetition.tools.progress import ProgressReport
+from coopetition.tools.tables import html_table, to_frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 
@@ -39,7 +44,7 @@ class CurveFit:
     """Samples."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fit:
     """The minimal model fitted to curves.
 
@@ -67,25 +72,31 @@ class Fit:
         return {
             "parameters": self.parameters,
             "at_bound": list(self.at_bound),
-            "curves": {
-                name: {
-                    "r2": fit.r2,
-                    "rmse": fit.rmse,
-                    "floor": fit.floor,
-                    "gain": fit.gain,
-                    "n": fit.n,
-                }
-                for name, fit in self.curves.items()
-            },
+            "curves": {name: asdict(fit) for name, fit in self.curves.items()},
             "starts": list(self.starts),
             "converged": self.converged,
             "integration_error": self.integration_error,
             "provenance": self.provenance,
         }
 
+    @property
+    def cautions(self) -> list[str]:
+        """Why it is to be read with care, in sentences; none if nothing is known to be amiss."""
+        found = []
+        if not self.converged:
+            found.append(
+                f"stopped after {self.provenance['max_iterations']} iterations, unfinished"
+            )
+        if self.at_bound:
+            found.append(f"at a bound of the search: {', '.join(self.at_bound)}")
+        if not self.integration_error <= TOLERATED_ERROR:  # it may be NaN
+            found.append(f"the toy's curves are off by {self.integration_error:.1%} of their range")
+        return found
+
     def summary(self) -> str:
         """A report of one page of text."""
-        lines = ["curve        R2      RMSE     floor      gain     n"]
+        lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
+        lines.append("curve        R2      RMSE     floor      gain     n")
         for name, fit in self.curves.items():
             lines.append(
                 f"{name:8} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} {fit.n:5}"
@@ -96,24 +107,66 @@ class Fit:
             lines.append(f"{name:14} {value:9.4g}{remark}")
         same = sum(cost < 1.1 * self.starts[0] for cost in self.starts)
         lines += ["", f"{same} of {len(self.starts)} starts ended within 10 % of the best cost"]
-        if not self.converged:
-            lines.append("the best start has not converged: allow more iterations")
-        if self.integration_error > TOLERATED_ERROR:
-            lines.append(f"the toy's curves are off by {self.integration_error:.1%} of their range")
         return "\n".join(lines)
 
-    def save(self, path: Path) -> None:
+    def __repr__(self) -> str:
+        quality = ", ".join(f"{name} R2 {fit.r2:.4f}" for name, fit in self.curves.items())
+        return f"<Fit of {quality}{''.join(f'; {each}' for each in self.cautions)}>"
+
+    def _repr_html_(self) -> str:
+        curves = [
+            (name, f"R2 {fit.r2:.4f}", f"RMSE {fit.rmse:.4g}", f"{fit.n} samples")
+            for name, fit in self.curves.items()
+        ]
+        parameters = [
+            (name, f"{value:.4g}", "at a bound" if name in self.at_bound else "")
+            for name, value in self.parameters.items()
+        ]
+        return html_table([*(("caution", each) for each in self.cautions), *curves, *parameters])
+
+    def to_frame(self) -> "DataFrame":
+        """A row a sample: `sequences`, then `NAME` and `NAME fitted` for every curve."""
+        columns = {"sequences": self.sequences}
+        for name, values in self.observed.items():
+            columns |= {name: values, f"{name} fitted": self.predicted[name]}
+        return to_frame(columns)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Measured curves and the fitted model; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_fit
+
+        return plot_fit(self, ax=ax)
+
+    def save(self, path: Path | str) -> None:
         """Write the fit, with its curves, as JSON."""
+        samples: dict[str, Any] = {"sequences": self.sequences.tolist()}
+        for kind, curves in (("observed", self.observed), ("predicted", self.predicted)):
+            samples[kind] = {name: values.tolist() for name, values in curves.items()}
+        write_json(Path(path), self.to_dict() | samples)
 
-        def plain(curves: dict[str, Array]) -> dict[str, list[float | None]]:
-            return {
-                name: [None if math.isnan(v) else float(v) for v in values]
-                for name, values in curves.items()
-            }
-
-        samples = {"sequences": self.sequences.tolist()}
-        curves = {"observed": plain(self.observed), "predicted": plain(self.predicted)}
-        write_json(path, self.to_dict() | samples | curves)
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; another file raises `UserError`."""
+        try:
+            saved = json.loads(Path(path).read_text())
+            observed, predicted = (
+                {name: np.array(values, float) for name, values in saved[kind].items()}
+                for kind in ("observed", "predicted")
+            )
+            return cls(
+                saved["parameters"],
+                tuple(saved["at_bound"]),
+                {name: CurveFit(**values) for name, values in saved["curves"].items()},
+                tuple(saved["starts"]),
+                saved["converged"],
+                float(np.array(saved["integration_error"], float)),  # null is NaN
+                np.array(saved["sequences"], float),
+                observed,
+                predicted,
+                saved["provenance"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is not a saved fit ({error!r})") from error
 
 
 def fit(

@@ -10,15 +10,14 @@ from coopetition.tools.files import write_json, write_text
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
 
-METRICS = ("loss", "in_context_loss", "in_context_accuracy")
 DIGITS = 5  # significant; the evaluation sets' noise is far above
 
 
 def export(run: RunFolder, path: Path) -> None:
-    """Write `path` (CSV: sequences, `<evaluator>/<metric>`) and its `.json` (config, versions).
+    """Write `path` (CSV: sequences, every metric) and its `.json` (config, versions).
 
-    The evaluators' loss, in-context loss and in-context accuracy, to five digits; nothing of the
-    machine that the run was made on but its device.
+    All that the run measured, to five digits, under the names of its metrics; nothing of the
+    machine that it was made on but its device.
     """
     if path.suffix != ".csv":
         raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
@@ -28,9 +27,7 @@ def export(run: RunFolder, path: Path) -> None:
     if not rows:
         raise UserError(f"{run.path} has no metrics yet; train it first")
     measured = {name for row in rows for name, value in row.items() if value is not None}
-    evaluators = dict.fromkeys(name.split("/")[0] for name in rows[0] if "/" in name)
-    columns = [f"{name}/{metric}" for metric in METRICS for name in evaluators]
-    columns = [name for name in columns if name in measured]
+    columns = [name for name in rows[0] if name in measured - {"step", "sequences"}]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["sequences", *columns])

@@ -1,0 +1,79 @@
+"""Reading curves from CSV files and run folders."""
+
+import json
+
+import numpy as np
+import pytest
+
+from coopetition.compare.curves import RUN_FORMAT, Curves, read_curves
+from coopetition.tools.errors import UsageError
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "among them `sequences`"),
+        ("sequences,icl\n1,x\n", "'x' in column icl is not a number"),
+        ("sequences,icl\n1,2\n", "at least two rows"),
+        ("sequences\n1\n2\n", "at least two rows"),
+        ("sequences,icl\n2,1\n1,1\n", "rise from row to row"),
+        ("sequences,icl\n1,1\n,1\n", "rise from row to row"),
+        ("sequences,icl\n1,1\n2,inf\n", "infinite"),
+        ("sequences,icl,icl\n1,1,1\n2,1,1\n", "expected different ones"),
+        ("", "among them `sequences`"),
+        ("sequences,icl\n1,2\n2,1,5\n", "line 3 has more cells than the 2 columns"),
+        ("sequences,icl\n1,2,5\n2,1,5\n", "decimal points"),
+    ],
+)
+def test_unusable_csv_files_are_refused(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        read_curves(write(tmp_path / "c.csv", text))
+
+
+def test_blank_cells_are_gaps(tmp_path):
+    curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip/loss\n1,,2\n2,3,4\n"))
+    assert list(curves.values) == ["flip"]
+    curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip\n1,,2\n2,3,4\n"))
+    np.testing.assert_array_equal(curves.values["icl"], [np.nan, 3])
+    assert list(curves.between(2).sequences) == [2]
+
+
+def test_unusable_paths_and_metrics_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        read_curves(tmp_path / "nowhere.csv")
+    with pytest.raises(UsageError, match="not a run folder"):
+        read_curves(tmp_path)
+    path = write(tmp_path / "c.csv", "sequences,icl/loss,iwl/accuracy\n1,2,3\n2,1,0\n")
+    with pytest.raises(UsageError, match=r"no curves of los \(but of loss, accuracy\)"):
+        read_curves(path, "los")
+
+
+def test_what_is_of_no_evaluator_is_a_curve_of_its_own_name(tmp_path):
+    """In a CSV and in a run folder, where what is undefined is null."""
+    text = "sequences,batch_loss,icl/loss\n1,,2\n2,5,1\n"
+    row = {"step": 1, "sequences": 1, "batch_loss": None, "icl/loss": 2.0}
+    rows = [row, row | {"step": 2, "sequences": 2, "batch_loss": 5.0, "icl/loss": 1.0}]
+    write(tmp_path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write(tmp_path / "manifest.json", json.dumps({"format": RUN_FORMAT}))
+    for source in (write(tmp_path / "c.csv", text), tmp_path):
+        (name, values), *others = read_curves(source, "batch_loss").values.items()
+        assert name == "batch_loss" and not others
+        np.testing.assert_array_equal(values, [np.nan, 5])
+        assert list(read_curves(source).values) == ["icl"]
+
+
+def test_curves_are_short_to_print_and_tables_to_work_with():
+    curves = Curves(np.linspace(0, 1e6, 500), {"icl": np.linspace(3, 1, 500)}, "somewhere")
+    assert repr(curves) == "<Curves icl: 500 samples, 0 to 1e+06 sequences, somewhere>"
+    assert "3 to 1" in curves._repr_html_()
+    assert (
+        repr(Curves(np.array([]), {})) and Curves(np.array([]), {"icl": np.array([])})._repr_html_()
+    )
+    frame = curves.to_frame()
+    assert list(frame.columns) == ["sequences", "icl"] and len(frame) == 500
+    assert curves == curves and curves != curves.between(5.0) and hash(curves)

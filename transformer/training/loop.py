@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import write_bytes
+from coopetition.tools.files import write_bytes, write_npz
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.config.evaluators import brief_evaluators
+from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.measures.metrics import means
+from transformer.runs.checkpoint import Checkpoint, write_checkpoint
 from transformer.runs.ensemble import check_together, create_ensemble, load_runs
 from transformer.runs.folder import (
     RunFolder,
@@ -27,7 +29,7 @@ from transformer.runs.folder import (
 from transformer.runs.machine import Machine
 from transformer.runs.metrics import MetricsFile, metrics_until
 from transformer.runs.warm_start import check_warm_start, read_warm_start
-from transformer.training.ensemble import Ensemble, shapes_of, source_of
+from transformer.training.ensemble import Ensemble, Metrics, shapes_of, source_of
 
 
 class Diverged(UserError):
@@ -214,9 +216,9 @@ def _continue(
         if len(given_up) == len(runs):
             raise UserError(f"{runs[0].path}: {given_up[0]}; start anew")
         going_on = [run for number, run in enumerate(runs) if number not in given_up]
-        ensemble = Ensemble(runs, exemplars or _load_each([run.config for run in runs]))
+        ensemble = _assemble(runs, exemplars or _load_each([run.config for run in runs]))
         ensemble.failures |= given_up
-        metrics = _begin(ensemble)
+        metrics = _begin(runs, ensemble)
         for run in going_on:
             run.set_status("running", "")
         try:
@@ -224,60 +226,86 @@ def _continue(
                 write_bytes(path, content)
             for run in runs:
                 run.record_length()
-            _train_loop(ensemble, stop)
+            _train_loop(runs, ensemble, stop)
         except BaseException as error:
             for run in going_on:
                 run.set_status("failed", str(error) or type(error).__name__)
             raise
-        _record_end(ensemble)
+        _record_end(runs, ensemble)
     if ensemble.failures:
-        raise Diverged(_failed(ensemble), runs)
+        raise Diverged(_failed(runs, ensemble), runs)
     return runs
 
 
-def _begin(ensemble: Ensemble) -> dict[Path, bytes]:
+def _assemble(runs: list[RunFolder], exemplars: dict[str, Exemplars]) -> Ensemble:
+    """The runs as an ensemble, at their initial parameters."""
+    evaluators = [evaluation_sets(run) for run in runs]
+    return Ensemble([run.config for run in runs], exemplars, evaluators, runs[0].machine)
+
+
+def _begin(runs: list[RunFolder], ensemble: Ensemble) -> dict[Path, bytes]:
     """Put the ensemble where its runs start or go on; their metrics until then, by file."""
-    restored = _restore_newest(ensemble)
+    restored = _restore_newest(runs, ensemble)
     if not restored:
         ensemble.begin()
     done = ensemble.step if restored else -1
-    paths = [ensemble.runs[number].metrics_path for number in ensemble.live]
-    every = ensemble.runs[0].config.evaluation.every
+    paths = [runs[number].metrics_path for number in ensemble.live]
+    every = runs[0].config.evaluation.every
     return {path: metrics_until(path, done, every) for path in paths}
 
 
-def _train_loop(ensemble: Ensemble, stop: list[int]) -> None:
+def _train_loop(runs: list[RunFolder], ensemble: Ensemble, stop: list[int]) -> None:
     """Train until the last step, a stop signal, or until no run is left."""
-    config = ensemble.runs[0].config  # its schedule is all runs'
+    config = runs[0].config  # its schedule is all runs'
     with (
         ExitStack() as files,
         ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress,
     ):
-        metrics = {
-            number: MetricsFile(ensemble.runs[number].metrics_path) for number in ensemble.live
-        }
+        metrics = {number: MetricsFile(runs[number].metrics_path) for number in ensemble.live}
         for file in metrics.values():
             files.callback(file.close)
         if ensemble.step == 0:
-            _append(metrics, ensemble.metric_rows())
+            _measure(runs, ensemble, metrics)
         while ensemble.step < config.n_steps and ensemble.live and not stop:
             ensemble.advance()
             last = ensemble.step == config.n_steps
             note = None
             if last or ensemble.step % config.evaluation.every == 0:
-                rows = ensemble.metric_rows()
-                _append(metrics, rows)
+                rows = _measure(runs, ensemble, metrics)
                 note = next(map(describe, rows.values()), None)
             if config.is_checkpoint(ensemble.step):
-                ensemble.save()
+                save(runs, ensemble)
             progress.advance(note=note)
         if stop and not config.is_checkpoint(ensemble.step):
-            ensemble.save()
+            save(runs, ensemble)
 
 
-def _append(metrics: dict[int, MetricsFile], rows: dict[int, Row]) -> None:
+def _measure(
+    runs: list[RunFolder], ensemble: Ensemble, metrics: dict[int, MetricsFile]
+) -> dict[int, Row]:
+    """Evaluate the runs and write down what is found."""
+    evaluated = ensemble.evaluate()
+    rows = ensemble.metric_rows(evaluated)
     for number, row in rows.items():
+        if runs[number].config.evaluation.per_sequence:
+            _write_each(runs[number], ensemble.step, evaluated[number])
         metrics[number].append(row)
+    return rows
+
+
+def _write_each(run: RunFolder, step: int, evaluated: Metrics) -> None:
+    arrays = {
+        f"{name}/{metric}": values.cpu().numpy()
+        for name, metrics in evaluated.items()
+        for metric, values in metrics.items()
+    }
+    write_npz(run.path / "sequences" / f"step_{step:09d}.npz", **arrays)
+
+
+def save(runs: list[RunFolder], ensemble: Ensemble) -> None:
+    """Write a checkpoint of each run that has not failed."""
+    for number, checkpoint in ensemble.checkpoints().items():
+        write_checkpoint(runs[number].checkpoint_path(checkpoint.step), checkpoint)
 
 
 def describe(row: Row) -> str:
@@ -289,8 +317,8 @@ def describe(row: Row) -> str:
     return f"loss {row['batch_loss'] or math.nan:.3f}  {accuracies}"
 
 
-def _record_end(ensemble: Ensemble) -> None:
-    for number, run in enumerate(ensemble.runs):
+def _record_end(runs: list[RunFolder], ensemble: Ensemble) -> None:
+    for number, run in enumerate(runs):
         if number in ensemble.failures:
             run.set_status("diverged", ensemble.failures[number])
         elif ensemble.step == run.config.n_steps:
@@ -299,42 +327,51 @@ def _record_end(ensemble: Ensemble) -> None:
             run.set_status("interrupted", f"stopped on request at step {ensemble.step}; resume it")
 
 
-def _failed(ensemble: Ensemble) -> str:
+def _failed(runs: list[RunFolder], ensemble: Ensemble) -> str:
     """One line on the runs that diverged."""
     number, message = next(iter(ensemble.failures.items()))
-    path = ensemble.runs[number].path
+    path, steps = runs[number].path, runs[number].steps()
+    if steps:
+        message += f" (checkpoints up to step {steps[-1]} are kept)"
     if len(ensemble.failures) == 1:
         return f"{path}: {message}"
-    return (
-        f"{len(ensemble.failures)} of {len(ensemble.runs)} runs diverged, {path} first: {message}"
-    )
+    return f"{len(ensemble.failures)} of {len(runs)} runs diverged, {path} first: {message}"
 
 
-def _restore_newest(ensemble: Ensemble) -> bool:
+def _restore_newest(runs: list[RunFolder], ensemble: Ensemble) -> bool:
     """Put the ensemble where its live runs' newest sound checkpoints are; False if they have none.
 
     Warns about each that is damaged; if nothing else is left, raises `UserError`.
     """
     live = ensemble.live
-    newest, damaged = newest_checkpoints([ensemble.runs[number] for number in live])
+    newest, damaged = newest_checkpoints([runs[number] for number in live])
     if damaged and not newest:
         raise UserError(f"{damaged[-1]}, and so are all others; remove them to start anew")
     for sentence in damaged:
         print(f"warning: {sentence}; using the one before it", file=sys.stderr)
-    ensemble.restore(dict(zip(live, newest, strict=False)))
+    if newest:
+        for number, checkpoint in zip(live, newest, strict=True):
+            _restore(runs[number], ensemble, number, checkpoint)
     return bool(newest)
+
+
+def _restore(run: RunFolder, ensemble: Ensemble, number: int, checkpoint: Checkpoint) -> None:
+    try:
+        ensemble.restore(number, checkpoint)
+    except UserError as error:
+        raise UserError(f"{run.path}: {error}") from error
 
 
 def evaluate_checkpoint(
     run: RunFolder, step: int | None = None
 ) -> tuple[int, dict[str, dict[str, float | None]]]:
     """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
-    ensemble = Ensemble([run], _load_each([run.config]))
+    ensemble = _assemble([run], _load_each([run.config]))
     if step is not None:
-        ensemble.restore({0: run.checkpoint(step)})
-    elif not _restore_newest(ensemble):
+        _restore(run, ensemble, 0, run.checkpoint(step))
+    elif not _restore_newest([run], ensemble):
         raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-    each = ensemble.evaluate_each()
+    each = ensemble.evaluate()[0]
     return ensemble.step, {name: means(metrics) for name, metrics in each.items()}
 
 

@@ -20,6 +20,7 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.parts import in_part
+from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplars import load_exemplars
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
@@ -32,6 +33,7 @@ from transformer.training.ensemble import Ensemble, source_of
 from transformer.training.loop import (
     evaluate_checkpoint,
     resume,
+    save,
     train,
     train_or_resume,
     train_together,
@@ -41,8 +43,10 @@ HERE = Machine("cpu", 1, "eager")
 
 
 def ensemble_of(*runs: RunFolder) -> Ensemble:
-    exemplars = {source_of(run.config): run.config.data.exemplars for run in runs}
-    return Ensemble(list(runs), {key: load_exemplars(each) for key, each in exemplars.items()})
+    configs = [run.config for run in runs]
+    sources = {source_of(config): config.data.exemplars for config in configs}
+    exemplars = {source: load_exemplars(each) for source, each in sources.items()}
+    return Ensemble(configs, exemplars, [evaluation_sets(run) for run in runs], HERE)
 
 
 def assert_same_run(a: RunFolder, b: RunFolder) -> None:
@@ -64,14 +68,14 @@ def whole(tmp_path_factory):
 def stop_at(runs: list[RunFolder], step: int) -> None:
     """Leave on disk what a kill right after `step` steps leaves."""
     ensemble = ensemble_of(*runs)
-    rows = [ensemble.metric_rows()]
+    rows = [ensemble.metric_rows(ensemble.evaluate())]
     config = runs[0].config
     while ensemble.step < step:
         ensemble.advance()
         if ensemble.step % config.evaluation.every == 0:
-            rows.append(ensemble.metric_rows())
+            rows.append(ensemble.metric_rows(ensemble.evaluate()))
         if config.is_checkpoint(ensemble.step):
-            ensemble.save()
+            save(runs, ensemble)
     for number, run in enumerate(runs):
         lines = (json.dumps(row[number]) + "\n" for row in rows)
         run.metrics_path.write_text("".join(lines))
@@ -239,7 +243,7 @@ def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        ensemble.save()
+        save([run], ensemble)
     assert run.steps() == []
     assert not list((run.path / "checkpoints").iterdir()) and not list(run.path.rglob(".*.tmp"))
 
@@ -455,9 +459,9 @@ def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_p
     other = create_run(tmp_path / "other", replace(tiny, data_seed=77), HERE)
     checkpoint = read_checkpoint(whole.checkpoint_path(40))
     with pytest.raises(UserError, match="is of run"):
-        ensemble_of(other).restore({0: checkpoint})
+        ensemble_of(other).restore(0, checkpoint)
     with pytest.raises(UserError, match="exemplars are not those"):
-        ensemble_of(whole).restore({0: replace(checkpoint, exemplars="0" * 16)})
+        ensemble_of(whole).restore(0, replace(checkpoint, exemplars="0" * 16))
 
 
 def test_a_folder_is_trained_by_one_process_at_a_time(whole):
@@ -497,7 +501,7 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
 def test_chance_levels_at_initialisation(tmp_path, tiny):
     evaluation = replace(tiny.evaluation, n_sequences=4000)
     run = create_run(tmp_path / "run", replace(tiny, evaluation=evaluation), HERE)
-    each = ensemble_of(run).evaluate_each()
+    each = ensemble_of(run).evaluate()[0]
     table = {name: means(metrics) for name, metrics in each.items()}
     for name in ("train", "icl", "flip", "ciwl"):
         # 4,000 sequences: s.d. 0.008; 20 classes leave a bias of a few per cent

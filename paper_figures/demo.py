@@ -63,6 +63,7 @@ Published draw of seed 7, gradient descent with step 1:
 ```
 
 ## The minimal model fitted to the transformer
+{_fit_verdict(fitted)}
 From {fitted.sequences[0]:.4g} sequences on; observed loss = floor + gain x the toy's loss:
 ```
 {fitted.summary()}
@@ -86,12 +87,19 @@ def _config_sentence(run: FigureRun) -> str:
 
 
 def _verdict(run: FigureRun, quick: bool) -> str:
-    if quick:
-        return "This quick run ends before any strategy is learnt; leave out --quick to see them."
-    rose, faded = rise_and_fade(run.timeline())
+    told = run.timeline()
+    rose, faded = rise_and_fade(told)
     if not rose:
-        return "In-context learning did not emerge in this run."
+        chance = f"is at chance throughout (Flip accuracy at most {told.flip_peak:.2f})"
+        longer = "; leave out --quick to see it rise and fade" if quick else ""
+        return f"In-context learning {chance}{longer}."
     return "In-context learning emerged" + (" and then faded." if faded else "; it has not faded.")
+
+
+def _fit_verdict(fitted: Fit) -> str:
+    if not fitted.cautions:
+        return "The fit has converged, with no parameter at a bound of its search."
+    return f"To be read with care: {'; '.join(fitted.cautions)}."
 
 
 def rise_and_fade(timeline: Timeline) -> tuple[bool, bool]:
@@ -100,14 +108,14 @@ def rise_and_fade(timeline: Timeline) -> tuple[bool, bool]:
 
 
 def _seeds_sentence() -> str:
-    config = PRESETS["glyphs"].make("cpu")
-    n_sequences = config.n_steps * config.data.batch_size
+    """What the kept runs show, in the time that all of them were given."""
     runs = kept_runs("glyphs")
+    n_sequences = min(run.n_sequences for run in runs)
     outcomes = [rise_and_fade(run.timeline(n_sequences)) for run in runs]
     rose, faded = (sum(outcome[k] for outcome in outcomes) for k in (0, 1))
     seeds = ", ".join(str(run.init_seed) for run in runs)
     return (
-        f"Of {len(runs)} runs of {n_sequences:,} sequences on 12,800 glyph classes (initial seeds "
-        f"{seeds}), ICL emerged in {rose} (Flip accuracy above 0.5) and faded within the run in "
-        f"{faded} (below it again)."
+        f"Of {len(runs)} runs of {n_sequences:,.0f} sequences on 12,800 glyph classes (initial "
+        f"seeds {seeds}), ICL emerged in {rose} (Flip accuracy above 0.5) and faded within the run "
+        f"in {faded} (below it again)."
     )

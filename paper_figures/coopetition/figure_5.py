@@ -35,7 +35,12 @@ def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     toy_axes.set(xlim=(0, 8000), ylim=(0, 0.4), title="a  minimal model")
     losses = run.curves("loss").select(CURVES)
     plot_curves(losses, ax=run_axes)
-    run_axes.set(ylabel="cross-entropy (nats)", title="b  transformer")
+    told = run.timeline()
+    absent = f": ICL at chance (Flip at most {told.flip_peak:.2f})"
+    run_axes.set(
+        ylabel="cross-entropy (nats)",
+        title="b  transformer" + (absent if told.emergence is None else ""),
+    )
     run_axes.legend(frameon=False)
     plot_fit(fitted, ax=fit_axes)
     fit_axes.set(ylabel="cross-entropy (nats)", title="c  minimal model fitted to it")

@@ -1,16 +1,9 @@
 """Where the flow can rest: all critical sets of a model, their Hessians, and what they attract.
 
-Let T_m = (prod of the other mechanisms' L + mu) (R_m - S_m P_m) / N_m.  At a critical point
-x . dL/dx vanishes for every factor, so
-
-    sum_{m with x} T_m + sum_{k with x} 2 alpha_k K_k = 0      for each x.
-
-If some law of the norms (`coopetition.theory.laws`) has a positive weight on every cost, then every
-K is zero; if, besides, the mechanisms' rows in the incidence are independent, every T is zero; and
-then each mechanism is learnt to the end (L = 0) or contributes nothing (P = 0). `theorem_holds`
-checks the two conditions. What is left is a finite list: which mechanisms are learnt, and for every
-factor outside them whether it is zero, at right angles to its target, or free. `critical_sets`
-tries them all.
+Where the theorem of docs/theory.md, section 5, holds (`theorem_holds`), each mechanism is learnt to
+the end or contributes nothing at a critical point.  What is left is a finite list: which mechanisms
+are learnt, and for every factor outside them whether it is zero, at right angles to its target, or
+free.  `critical_sets` tries them all.
 
 Caveats: pulls of two mechanisms on one factor can cancel each other unless the two compete; such
 unlearnt points are not listed (`list_is_complete`).  Kind and spectrum are those of a point of a
@@ -176,14 +169,12 @@ def theorem_holds(model: Model) -> bool:
     """Is each mechanism learnt to the end, or not at all, at a critical point?
 
     It needs a law of the norms with a positive weight on every cost (of those whose strength is not
-    0), mechanisms whose rows in the incidence are independent, none within another, and no clamps.
+    0) and mechanisms whose rows in the incidence are independent; clamped factors rest anywhere.
     """
     from scipy.optimize import linprog
 
-    parts = [set(m.factors) for m in model.mechanisms]
-    nested = any(a < b for a, b in itertools.permutations(parts, 2))
-    rows = np.array([[f in part for f in model.factors] for part in parts], float)
-    if 0 in model.rates or nested or np.linalg.matrix_rank(rows) < len(rows):
+    rows = np.array([[f in m.factors for f in model.factors] for m in model.mechanisms], float)
+    if 0 in model.rates or np.linalg.matrix_rank(rows) < len(rows):
         return False
     costs = [cost.name for cost in _active_costs(model)]
     laws = norm_laws(model)
@@ -198,12 +189,19 @@ def theorem_holds(model: Model) -> bool:
 def list_is_complete(model: Model) -> bool:
     """Does `critical_sets` list them all?  If so, no pulls of unlearnt mechanisms can cancel.
 
-    Besides `theorem_holds` it needs a positive cost between any two mechanisms that share a factor.
+    Besides `theorem_holds` it needs that no mechanism's factors are all another's, and a positive
+    cost between any two mechanisms that share a factor.
     """
-    return theorem_holds(model) and all(
-        any(_joins(cost, a, b) for cost in _active_costs(model))
-        for a, b in itertools.combinations(model.mechanisms, 2)
-        if set(a.factors) & set(b.factors)
+    pairs = list(itertools.combinations(model.mechanisms, 2))
+    nested = any(set(a.factors) <= set(b.factors) for a, b in [*pairs, *(p[::-1] for p in pairs)])
+    return (
+        theorem_holds(model)
+        and not nested
+        and all(
+            any(_joins(cost, a, b) for cost in _active_costs(model))
+            for a, b in pairs
+            if set(a.factors) & set(b.factors)
+        )
     )
 
 

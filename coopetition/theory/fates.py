@@ -21,7 +21,7 @@ from coopetition.theory.critical_points import (
     Kind,
     Place,
     critical_sets,
-    theorem_holds,
+    list_is_complete,
 )
 from coopetition.tools.errors import UsageError
 
@@ -74,15 +74,16 @@ def fate(trajectory: Trajectory) -> Fate:
 
 
 def possible_fates(model: Model) -> frozenset[Fate]:
-    """What theory allows for long times, from almost every draw (`critical_points`).
+    """What theory leaves open for long times, from almost every draw (docs/theory.md, section 6).
 
-    Takes it that the flow ends on a minimum or, if there is none and every mechanism has an offset,
-    at infinity with all of them learnt: tested on 1,000 problems, not proved.  Which of several
-    minima, and whether ICL came first where it is not to stay, is the draw's.
-    Raises `UsageError` where the theorem's conditions do not hold.
+    It takes the flow to end on a minimum or, if there is none and every mechanism has an offset, at
+    infinity with all of them learnt.  That is observed, on 1,000 random problems of
+    `two_strategies` with alpha > 0, and not proved; for other models nothing but the list of minima
+    supports it.  Which of several minima it is, and whether ICL came first where it is not to stay,
+    is the draw's.  Raises `UsageError` where that list may not be complete.
     """
-    if not theorem_holds(model):
-        raise UsageError("the critical points of this model are not known; simulate its fates")
+    if not list_is_complete(model):
+        raise UsageError("the critical points of this model are not all known; simulate its fates")
     reduced = Reduced(model, dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0))
     minima = [each for each in critical_sets(reduced) if each.kind is Kind.MINIMUM]
     if not minima and min(m.offset for m in model.mechanisms) == 0:

@@ -1,21 +1,10 @@
-"""What is conserved, or changes in a known way, along a solution: for any sharing graph.
+"""Laws of the norms: what is conserved, or changes by the costs alone, for any sharing graph.
 
-Moving a factor along itself only rescales a mechanism, so x . dL/dx is the same for all factors of
-one mechanism.  Weights c_x that sum to zero over every mechanism therefore cancel all of them, and
-only the costs remain:
-
-    Q = sum_x c_x |x|^2 / r_x          dQ/dt = -4 sum_k alpha_k K_k (sum_{x in k} c_x)
-
-with r_x the rate of factor x; the sum runs over the factors that move, so a mechanism's clamped
-factors carry no weight.  The laws of a model are thus a null space, that of its mechanism-factor
-incidence.  For `two_strategies` it is spanned by the balance |b|^2 - |c|^2 (conserved) and the
-budget |a|^2 + |d|^2 - |b|^2, which changes at the rate -8 alpha K.
-
-A descent step of size h changes Q by exactly h dQ/dt + h^2 sum_x c_x r_x |dL/dx|^2: no expansion,
-and no term of higher order.  So along descent a law's drift is of order h in a given time.
-
-Two more laws are monotone: along the flow the total loss never rises, dL/dt = -sum r_x |dL/dx|^2,
-and neither does any orthogonal part, d(w^2)/dt = -2 r w dL/dw.
+Weights c_x that sum to zero over every mechanism (of the factors that move) cancel the pulls of all
+mechanisms in Q = sum_x c_x |x|^2 / r_x, and leave those of the costs (docs/theory.md, section 4).
+The laws of this kind are a null space, that of the mechanism-factor incidence.  For
+`two_strategies` it is spanned by the balance |b|^2 - |c|^2 (conserved) and the budget
+|a|^2 + |d|^2 - |b|^2, which changes at the rate -8 alpha K.
 """
 
 from dataclasses import dataclass
@@ -26,7 +15,6 @@ from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.problem import Number, Numbers, Reduced
-from coopetition.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from coopetition.solve.trajectory import Trajectory
@@ -88,53 +76,8 @@ class NormLaw:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class LossLaw:
-    """The total loss, which never rises along the flow."""
-
-    name: str = "total loss"
-
-    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
-        """L at a state."""
-        return reduced.losses(u, w)["total"]
-
-    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
-        """dL/dt along the flow at a state: never positive."""
-        slopes = zip(reduced.model.rates, *reduced.gradient(u, w), strict=True)
-        return -sum(r * (x * x + y * y) for r, x, y in slopes)
-
-
-@dataclass(frozen=True, slots=True)
-class OrthogonalLaw:
-    """A factor's squared orthogonal part, which never grows along the flow."""
-
-    factor: str
-
-    @property
-    def name(self) -> str:
-        """The quantity in words."""
-        return f"w_{self.factor}^2"
-
-    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
-        """w^2 at a state."""
-        return w[reduced.model.factors.index(self.factor)] ** 2
-
-    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
-        """d(w^2)/dt along the flow at a state: never positive."""
-        k = reduced.model.factors.index(self.factor)
-        return 2 * w[k] * reduced.velocity(u, w)[1][k]
-
-
-Law = NormLaw | LossLaw | OrthogonalLaw
-
-
-def monotone_laws(model: Model) -> list[LossLaw | OrthogonalLaw]:
-    """The quantities of a model that never rise along the flow."""
-    return [LossLaw(), *map(OrthogonalLaw, model.factors)]
-
-
 def norm_laws(model: Model) -> list[NormLaw]:
-    """A basis of all laws of a model: those that are conserved first, then those with a rate."""
+    """A basis of a model's laws of the norms: first those that are conserved, then the others."""
     import sympy as sp  # slow to import, and a solution needs it only for its laws
 
     moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]
@@ -172,49 +115,49 @@ class LawCheck:
     """How well a trajectory keeps a law.
 
     values, expected : (n,) Q at each time, and what its law makes of Q at the start
-    scale : the size of Q, to hold its drift against: the largest |Q|, or, for norms, `NormLaw.size`
+    scale : the largest `NormLaw.size`, to hold Q's drift against
     """
 
-    law: Law
+    law: NormLaw
     values: NDArray[np.float64]
     expected: NDArray[np.float64]
     scale: float
 
     @property
     def drift(self) -> float:
-        """Largest distance from the law, relative to the scale: an error bar of the solution."""
+        """Largest distance from the law, relative to the scale.
+
+        No error bar: a solution can keep its laws and be late.
+        """
         return float(np.abs(self.values - self.expected).max() / self.scale)
 
 
-def check_laws(trajectory: "Trajectory", laws: list[Law]) -> list[LawCheck]:
-    """Hold a trajectory against laws.
+def check_laws(trajectory: "Trajectory") -> list[LawCheck]:
+    """Hold a trajectory against its model's laws of the norms.
 
     The flow is held against Q(0) plus the integral of the rate, by the trapezoid rule with its end
-    correction, of fourth order in the integrator's own steps.  Descent is held against the
-    sum of its exact steps, which is known for norms alone: `UsageError` for another law.
+    correction, of fourth order in the integrator's own steps.  Descent is held against the sum of
+    its exact steps.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
-        return [_check(trajectory, law) for law in laws]
+        return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
 
 
-def _check(trajectory: "Trajectory", law: Law) -> LawCheck:
+def _check(trajectory: "Trajectory", law: NormLaw) -> LawCheck:
     reduced = trajectory.reduced
     u, w = list(trajectory.overlap), list(trajectory.orthogonal)
     values = law.value(reduced, u, w)
     if trajectory.provenance["method"] == "flow":
         changes = _integrate_rate(trajectory.times, reduced, u, w, law)
-    elif isinstance(law, NormLaw):
+    else:
         step = trajectory.provenance["step"]
         changes = law.step_change(reduced, [x[:-1] for x in u], [x[:-1] for x in w], step)
-    else:
-        raise UsageError(f"{law.name} has no law for descent; solve by the flow")
     expected = values[0] + np.concatenate([[0.0], np.cumsum(changes)])
-    size = law.size(reduced, u, w) if isinstance(law, NormLaw) else np.abs(values)
-    return LawCheck(law, values, expected, float(np.max(size)) or 1.0)
+    return LawCheck(law, values, expected, float(np.max(law.size(reduced, u, w))) or 1.0)
 
 
 def _integrate_rate(
-    times: NDArray[np.float64], reduced: Reduced, u: Numbers, w: Numbers, law: Law
+    times: NDArray[np.float64], reduced: Reduced, u: Numbers, w: Numbers, law: NormLaw
 ) -> NDArray[np.float64]:
     """Integral of a law's rate over each interval between two times."""
     rate = law.rate(reduced, u, w) * np.ones(len(times))

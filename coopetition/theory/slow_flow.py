@@ -1,7 +1,8 @@
 """The slow system: five of the eight numbers carry `two_strategies` from the collapse's end on.
 
 After the collapse a and c (the smaller of the shared factors) are along their targets, and the
-balance ties |b| to |c|. What is left are u_a, u_c, the cosine of b, u_d and w_d.
+balance ties |b| to |c|.  What is left are u_a, u_c, the cosine of b, u_d and w_d.  The state to
+start from is not predicted, but found in a simulation (`timescales.after_collapse`).
 """
 
 import math

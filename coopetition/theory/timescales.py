@@ -1,22 +1,8 @@
-"""How long it takes: the collapse, the plateau until ICL emerges, the takeover by CIWL.
+"""How long it takes, in closed form: the collapse, and the plateau until ICL emerges.
 
 All for `two_strategies`.  The published draws have large orthogonal parts, above all in d (160
-entries), and so the story is not that of small initial values (`elliptic_escape`):
-
-1. *Collapse.*  CIWL's error shrinks the shared factors.  As |b|^2 - |c|^2 is conserved, only the
-   smaller of the two, say c, can vanish; b keeps |b|^2 = delta.  a dies of competition with d.
-2. *Plateau.*  c follows the others: c = S2 x_d x_b / (|d| |b|) along c*, with x the cosine between
-   a factor and its target.  It lets d and b turn slowly to their targets at constant lengths:
-
-       d(u_d^2)/dt = d(u_b^2)/dt = 4 k2 (k1 + mu1) u_d^2 u_b^2 / (|d|^2 |b|^2)
-
-   as long as the cosines are small, so that u_b^2 - u_d^2 is constant, and the time until they are
-   not is `escape_time`, in closed form.  In words: *the plateau is the turning of the shared factor
-   by CIWL*.  ICL takes off when c has grown.
-3. *Takeover.*  On the ICL manifold d grows along d* under mu1 and under what the competition leaves
-   of L1, until ICL is pushed out.
-
-Five of the eight numbers carry both 2 and 3 (`coopetition.theory.slow_flow`).
+entries), and so the story is not that of small initial values (`elliptic_escape`): the shared
+factors collapse, and CIWL then turns them slowly to their targets (docs/theory.md, section 9).
 """
 
 import math
@@ -47,7 +33,11 @@ class State:
 
 
 def after_collapse(trajectory: Trajectory) -> State:
-    """Where the shared circuit |b| |c| is smallest, before ICL has emerged: the collapse's end."""
+    """Where the shared circuit |b| |c| is smallest, before ICL has emerged: the collapse's end.
+
+    What is predicted from there on starts from a *simulated* state, and looks at the simulated
+    emergence to find it.
+    """
     check_known(trajectory.reduced)
     squares = trajectory.overlap**2 + trajectory.orthogonal**2
     emergence = trajectory.events().emergence

@@ -34,7 +34,6 @@ def test_fates_are_told_from_curves():
         (two_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY}),
         (two_strategies(mu1=0.0, mu2=0.1), {Fate.ICL_PERSISTENT}),
         (two_strategies(mu2=0.1), {Fate.COEXISTENCE}),
-        (no_competition(mu2=0.1), {Fate.COEXISTENCE}),
         (named_model("induction_head"), {Fate.ICL_PERSISTENT}),
         (three_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY, Fate.NEVER}),
     ],

@@ -10,7 +10,7 @@ from coopetition.tools.files import write_text
 from paper_figures.coopetition.figure_5 import FIGURE, draw_run, fit_run
 from paper_figures.published import solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline
 
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}

@@ -15,7 +15,7 @@ from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline, timeline
 from transformer.runs.export import export
 from transformer.runs.machine import Machine

@@ -5,7 +5,7 @@ import pytest
 from coopetition.tools.errors import UsageError
 from paper_figures.sources import DATA, index, kept_runs, trained_run
 from transformer.config import RunConfig
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS
 
 
 def test_every_kept_file_is_in_the_index_once():

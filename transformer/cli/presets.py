@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from transformer.cli._tables import print_rows
-from transformer.experiments.preset import Scale
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,8 @@ class Flags:
 
 def run(flags: Flags) -> None:
     rows = []
-    for name, preset in PRESETS.items():
+    small_first = sorted(PRESETS.items(), key=lambda item: "/" in item[0])
+    for name, preset in small_first:
         config = preset.make(flags.scale)
         start = f"{preset.after} at step {config.start.step}" if preset.after else None
         rows.append(

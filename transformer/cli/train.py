@@ -15,8 +15,7 @@ from transformer.cli._runs import print_ends
 from transformer.cli._tables import print_table
 from transformer.config import RunConfig
 from transformer.config.exemplars import KINDS
-from transformer.experiments.preset import Scale
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Start:
     scale: Scale = "cpu"
     """Of the papers' presets: `paper`, or what two CPU cores can do."""
     exemplars: str | None = None
-    """Other exemplars than the preset's: glyphs, omniglot, gaussian, one_hot, features, tokens."""
+    """Other exemplars than the preset's; `data` lists the kinds (each has its own flags)."""
 
 
 @dataclass(frozen=True, kw_only=True)

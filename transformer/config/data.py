@@ -26,7 +26,7 @@ class DataConfig:
     mode: str = field(default="bursty", metadata=ADDED)
     """How sequences are drawn, and so what a strategy can use: `bursty`, all; `icl_only`, the
     context alone; `ciwl_only`, the weights and the labels in context; and others
-    (`transformer.data.modes`)."""
+    (`python -m transformer data` lists them, each is a file of `transformer.data.modes`)."""
     mixture: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
     """Modes and their shares instead of one mode: `bursty 0.9 random 0.1` is P(bursty) = 0.9."""
     distractor: bool = field(default=True, metadata=ADDED)

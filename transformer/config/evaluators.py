@@ -59,4 +59,4 @@ def evaluator(
 
 def brief_evaluators() -> tuple[str, ...]:
     """Names of the evaluators that are shown where there is room for few."""
-    return tuple(name for name, each in EVALUATORS.items().items() if each.brief)
+    return tuple(name for name, each in EVALUATORS.items() if each.brief)

@@ -88,7 +88,7 @@ def from_dict(cls: Any, data: Any, where: str) -> Any:
 def _value(expected: Any, value: Any, where: str) -> Any:
     if isinstance(expected, type) and issubclass(expected, Kind):
         require(isinstance(value, dict), f"{where}={value!r}; expected a table")
-        options = {each.__name__: each for each in expected.kinds.items().values()}
+        options = {each.__name__: each for each in expected.kinds.values()}
         kind = value.get("kind")
         require(
             isinstance(kind, str) and kind in options,

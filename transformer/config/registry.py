@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -43,8 +43,7 @@ class Registry(Generic[T]):
 
         return add
 
-    def items(self) -> dict[str, T]:
-        """All entries by name."""
+    def _found(self) -> dict[str, T]:
         if not self._scanned:
             self._scanned = True  # first: the files may ask for one another
             package = importlib.import_module(self.folder)
@@ -53,7 +52,7 @@ class Registry(Generic[T]):
         return self._entries
 
     def __getitem__(self, name: str) -> T:
-        entries = self.items()
+        entries = self._found()
         if name not in entries:
             raise UsageError(
                 f"{name!r} is unknown; choose one of {', '.join(entries)} (one that is not of this "
@@ -62,19 +61,27 @@ class Registry(Generic[T]):
         return entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.items()
+        return name in self._found()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.items())
+        return iter(self._found())
 
     def __len__(self) -> int:
-        return len(self.items())
+        return len(self._found())
+
+    def items(self) -> ItemsView[str, T]:
+        """Names and entries."""
+        return self._found().items()
+
+    def values(self) -> ValuesView[T]:
+        """Entries."""
+        return self._found().values()
 
     def described(self) -> dict[str, str]:
         """The first line of each entry's docstring, by name."""
         return {
             name: (getattr(entry, "doc", entry.__doc__) or "").strip().split("\n")[0]
-            for name, entry in self.items().items()
+            for name, entry in self.items()
         }
 
 

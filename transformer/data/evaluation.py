@@ -24,7 +24,7 @@ class Evaluators:
 def evaluators_of(config: RunConfig) -> Evaluators:
     """The standing evaluators that can be drawn, then those of `evaluation.also`."""
     data, left_out = {}, {}
-    standing = {name: each for name, each in EVALUATORS.items().items() if each.standing}
+    standing = {name: each for name, each in EVALUATORS.items() if each.standing}
     # in the order of their numbers, which kept runs have; those without come last
     for name, each in sorted(
         standing.items(), key=lambda item: (item[1].stream is None, item[1].stream or 0)

@@ -1,10 +1,11 @@
-"""What a named run is."""
+"""What a named run is; each paper has its file in this folder, and so have the small ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from transformer.config import RunConfig
+from transformer.config.registry import Registry
 
 Scale = Literal["paper", "cpu"]
 
@@ -18,6 +19,16 @@ class Preset:
     """Where it belongs, and what is special about it."""
     after: str = ""
     """The preset whose checkpoint it starts from; its folder is to be given as `start.path`."""
+
+
+PRESETS: Registry[Preset] = Registry("preset", "transformer.experiments")
+
+
+def small(make: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
+    """A decorator that registers a run of one scale, by its name and the start of its docstring."""
+    what = " ".join((make.__doc__ or "").split("\n\n")[0].split())
+    PRESETS.register(make.__name__)(Preset(lambda scale: make(), what))
+    return make
 
 
 def with_data(config: RunConfig, **changes: Any) -> RunConfig:

@@ -7,6 +7,9 @@ linear map, 2 layers unless the preset says otherwise, a constant rate of 3e-4, 
 12,800 classes: with 1,600, four layers learn CIWL at once and no ICL.
 At both, no drawing stands twice in a sequence (Chan et al. draw the two extra items apart), where
 there are enough of a class and it is not the sampler of the other paper.
+The ResNet's batch norms span the 288 images of a batch (on eight devices, as Chan et al. trained,
+36 each).  At scale cpu there is no ResNet, so `l2_encoder` penalises the linear map and says
+nothing of the paper's claim about the encoder.
 """
 
 from collections.abc import Callable
@@ -24,7 +27,7 @@ from transformer.config import (
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.tokens import TokenConfig
-from transformer.experiments.preset import Preset, Scale, with_data, with_model, with_optim
+from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
 
 P_BURSTY = (0.0, 0.5, 0.9, 1.0)  # chosen here
 DEPTHS = (4, 8, 12, 24)  # chosen here
@@ -144,7 +147,8 @@ def tokens(n_classes: int, n_exemplars: int, seed: int) -> Callable[[Scale], Run
     return make
 
 
-def _presets() -> dict[str, Preset]:
+def presets() -> dict[str, Preset]:
+    """All of them by name."""
     presets = {"default": Preset(default, "figures 1, 11: the default setting")}
 
     def add(name: str, change: Change, what: str) -> None:
@@ -189,4 +193,5 @@ def _width_control(width: int, mode: str) -> Change:
     return lambda config: data(_model(d_model=width)(config))
 
 
-PRESETS = _presets()
+for name, preset in presets().items():
+    PRESETS.register(f"transience/{name}")(preset)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -19,8 +18,7 @@ from transformer.config import (
 )
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.experiments.preset import Scale
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS
 from transformer.runs.folder import create_run, load_run
 from transformer.runs.machine import Machine
 
@@ -43,41 +41,6 @@ def test_configs_survive_json(config):
     again = RunConfig.from_dict(json.loads(json.dumps(to_dict(config))))
     assert again == config
     assert again.run_id() == config.run_id()
-
-
-@pytest.mark.parametrize("scale", get_args(Scale))
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_survive_json(name, scale):
-    config = PRESETS[name].make(scale)
-    assert RunConfig.from_dict(json.loads(json.dumps(to_dict(config)))) == config
-
-
-@pytest.mark.parametrize("scale", get_args(Scale))
-def test_presets_that_start_from_others_find_their_checkpoint(scale):
-    for preset in PRESETS.values():
-        config = preset.make(scale)
-        if not preset.after:
-            assert not config.start.step and config.start.parts == ("all",)
-            continue
-        source = PRESETS[preset.after].make(scale)
-        assert source.is_checkpoint(config.start.step) and config.start.step <= source.n_steps
-        assert source.model == config.model
-
-
-def test_the_published_steps_of_checkpoints():
-    """Names of the paper's checkpoints, in sequences: multiples of 32 (spec, section 1)."""
-    at = {
-        name: 32 * PRESETS[f"coopetition/{name}"].make("paper").start.step
-        for name in ("grafted_9.75M", "resumed_12M", "icl_only_clamped")
-    }
-    assert at == {
-        "grafted_9.75M": 9_750_016,
-        "resumed_12M": 12_000_000,  # the published script loads 10M's
-        "icl_only_clamped": 20_000_000,
-    }
-    assert {4_250_016, 7_750_016} <= {
-        32 * step for step in PRESETS["coopetition/main"].make("paper").checkpoint_at
-    }
 
 
 def test_the_run_id_depends_on_numbers_not_on_paths():

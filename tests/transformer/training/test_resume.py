@@ -23,7 +23,7 @@ from transformer.config.parts import in_part
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplars import load_exemplars
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.presets import PRESETS
+from transformer.experiments.preset import PRESETS
 from transformer.measures.metrics import means
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.runs.ensemble import create_ensemble, load_runs

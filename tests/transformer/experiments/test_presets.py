@@ -1,0 +1,83 @@
+"""The named runs against what the papers say of them."""
+
+import json
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+
+from transformer.config import RunConfig, to_dict
+from transformer.experiments.preset import PRESETS, Scale
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name, scale):
+    config = PRESETS[name].make(scale)
+    assert RunConfig.from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_presets_that_start_from_others_find_their_checkpoint(scale):
+    for preset in PRESETS.values():
+        config = preset.make(scale)
+        if not preset.after:
+            assert not config.start.step and config.start.parts == ("all",)
+            continue
+        source = PRESETS[preset.after].make(scale)
+        assert source.is_checkpoint(config.start.step) and config.start.step <= source.n_steps
+        assert source.model == config.model
+
+
+def test_the_published_steps_of_checkpoints():
+    """Names of the paper's checkpoints, in sequences: multiples of 32 (spec, section 1)."""
+    at = {
+        name: 32 * PRESETS[f"coopetition/{name}"].make("paper").start.step
+        for name in ("grafted_9.75M", "resumed_12M", "icl_only_clamped")
+    }
+    assert at == {
+        "grafted_9.75M": 9_750_016,
+        "resumed_12M": 12_000_000,  # the published script loads 10M's
+        "icl_only_clamped": 20_000_000,
+    }
+    assert {4_250_016, 7_750_016} <= {
+        32 * step for step in PRESETS["coopetition/main"].make("paper").checkpoint_at
+    }
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_initial_values_of_the_papers_runs_are_the_papers(scale):
+    models = {name: PRESETS[name].make(scale).model for name in PRESETS if "/" in name}
+    assert {model.initialiser for model in models.values()} == {"paper"}
+
+
+def test_the_main_run_keeps_what_the_histories_of_figures_3_and_14_need():
+    """A dozen checkpoints between emergence (3.3M) and fade (6.3M), none far from the next."""
+    for scale, faster in (("paper", 1), ("cpu", 10)):
+        config = PRESETS["coopetition/main"].make(scale)
+        until = [config.n_steps, 20_000_000 // 32 // faster]  # the figures' end
+        kept = [step for step in range(1, min(until) + 1) if config.is_checkpoint(step)]
+        at = [32 * faster * step / 1e6 for step in kept]
+        assert sum(3.3 < each < 6.3 for each in at) >= 12
+        gaps = [b - a for a, b in pairwise(at)]
+        assert max(gaps) < 0.26 and at[-1] == pytest.approx(20, abs=0.01)
+
+
+def test_lengths_are_the_published_ones():
+    """Millions of sequences (spec, sections 6 and 7)."""
+    lengths = {
+        "main": 64,
+        "one_layer": 64,
+        "resumed_4M": 32,
+        "matched": 20,
+        "long": 320,
+        "deep": 400,
+    }
+    for name, millions in lengths.items():
+        assert 32 * PRESETS[f"coopetition/{name}"].make("paper").n_steps == millions * 10**6
+
+
+def test_the_kept_run_is_main_at_scale_cpu_but_for_its_initial_values():
+    kept, main = PRESETS["omniglot"].make("cpu"), PRESETS["coopetition/main"].make("cpu")
+    assert (kept.data, kept.optim, kept.evaluation) == (main.data, main.optim, main.evaluation)
+    assert kept.model != main.model and kept.run_id() != main.run_id()

@@ -1,0 +1,177 @@
+"""A data mode, a kind of exemplars, an evaluator and a preset from outside: one file each."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import tiny_config
+from transformer.cli import main
+from transformer.config import RunConfig, to_dict
+from transformer.config.evaluators import EVALUATORS
+from transformer.config.exemplars import KINDS
+from transformer.config.modes import MODES
+from transformer.config.registry import Registry, load_plugin
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.experiments.preset import PRESETS
+from transformer.runs.folder import load_run
+from transformer.runs.machine import Machine
+from transformer.training.loop import evaluate_checkpoint, resume, train
+
+HERE = Machine("cpu", 1, "eager")
+FILES = {
+    "kind": '''
+from dataclasses import dataclass
+
+import torch
+
+from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.data.exemplars import Exemplars
+
+
+@KINDS.register("steps_of_place")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepConfig(ExemplarConfig):
+    """Class k is 1 up to place k, times the exemplar's size."""
+
+    n_classes: int = 20
+    n_exemplars: int = 4
+    height: float = 1.0
+
+    def feature_count(self):
+        return self.n_classes
+
+    def load(self):
+        steps = torch.ones(self.n_classes, self.n_classes).tril()[:, None]
+        sizes = self.height * torch.arange(1.0, self.n_exemplars + 1)[None, :, None]
+        return Exemplars((steps * sizes).contiguous(), 1.0)
+''',
+    "mode": '''
+import numpy as np
+
+from transformer.config.modes import Needs, mode
+
+
+@mode("neighbours", needs=lambda config: Needs(distinct=config.context + 1, alike=1))
+def neighbours(rng, pool, config, n):
+    """The query's class and those after it, in order; labels are their own: IWL."""
+    first = rng.integers(0, pool.n_classes, n)
+    context = (first + 1 + np.arange(config.context)[:, None]) % pool.n_classes
+    return pool.exemplars(rng, np.concatenate([context, first[None]])), context, first
+''',
+    "evaluator": '''
+from dataclasses import replace
+
+from transformer.config.evaluators import evaluator
+from transformer.data.evaluators.train import as_trained
+
+
+@evaluator("of_the_mode")
+def of_the_mode(data):
+    """What the run is trained on."""
+    return replace(as_trained(data), mode=data.mode)
+''',
+    "preset": '''
+from transformer.config import RunConfig
+from transformer.experiments.preset import small
+
+
+@small
+def mine() -> RunConfig:
+    """A run of mine."""
+    return RunConfig(n_steps=7)
+''',
+}
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory):
+    """The files by what they add, loaded; what they add is gone afterwards."""
+    folder = tmp_path_factory.mktemp("plugins")
+    paths = {name: folder / f"{name}_of_mine.py" for name in FILES}
+    for name, path in paths.items():
+        path.write_text(FILES[name])
+        load_plugin(path)
+        load_plugin(path)  # once is enough, twice does no harm
+    yield paths
+    for registry, name in (
+        (KINDS, "steps_of_place"),
+        (MODES, "neighbours"),
+        (EVALUATORS, "of_the_mode"),
+        (PRESETS, "mine"),
+    ):
+        del registry._entries[name]
+
+
+@pytest.fixture(scope="module")
+def config(added) -> RunConfig:
+    tiny = tiny_config()
+    data = replace(tiny.data, exemplars=KINDS["steps_of_place"](), mode="neighbours")
+    return replace(tiny, data=data, evaluation=replace(tiny.evaluation, also=("of_the_mode",)))
+
+
+def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
+    run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
+    assert load_run(run.path).config == run.config, "the manifest tells the kind"
+    (run,) = resume(run.path, n_steps=20)
+    whole = train(replace(config, n_steps=20), tmp_path / "whole", HERE)
+    for name, tensor in whole.checkpoint(20).tensors.items():
+        if name != "steps_since":
+            assert torch.equal(tensor, run.checkpoint(20).tensors[name]), name
+    drawn = evaluation_sets(run)["of_the_mode"]
+    classes = (drawn.exemplars // 4).numpy()
+    assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()
+    _, table = evaluate_checkpoint(run)
+    assert set(table) == {"train", "icl", "ciwl", "flip", "iwl", "of_the_mode"}
+    assert run.metrics()[-1]["of_the_mode/loss"] == pytest.approx(table["of_the_mode"]["loss"])
+
+
+def test_the_commands_know_them(added, capsys, monkeypatch):
+    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
+    assert main(["--plugin", str(added["mode"]), "data"]) == 0
+    listed = capsys.readouterr().out
+    for line in ("those after it, in order", "What the run is trained on", "1 up to place k"):
+        assert line in listed
+    kind = ["--exemplars", "steps_of_place"]
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--preset", "smoke", *kind, "--help"])
+    assert end.value.code == 0 and "--data.exemplars.height" in capsys.readouterr().out
+    new = ["--data.mode", "neighbours", "--evaluation.also", "of_the_mode", "--execution", "eager"]
+    train_ = ["train", "--preset", "smoke", "--out", "unused", "--dry-run", "--json"]
+    assert main([*train_, *kind, *new]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["features"] == 256, "one for each of the preset's classes"
+    assert main(["train", "--preset", "mine", "--out", "unused", "--dry-run", "--json"]) == 0
+
+
+def test_without_their_files_the_message_names_what_there_is(config):
+    table = json.loads(json.dumps(to_dict(config)))
+    table["data"]["exemplars"]["kind"] = "NobodysConfig"
+    with pytest.raises(UsageError, match=r"NobodysConfig.*GlyphConfig.*--plugin FILE"):
+        RunConfig.from_dict(table)
+
+
+def test_a_name_is_taken_once():
+    registry: Registry[object] = Registry("thing", "transformer.data.modes")
+    registry.register("a")(1)
+    with pytest.raises(UsageError, match="the thing 'a' is there already"):
+        registry.register("a")(2)
+
+
+@pytest.mark.parametrize("name", ["missing.py", "data.txt", ""])
+def test_what_is_no_plugin_is_refused(tmp_path, name, capsys):
+    (tmp_path / "data.txt").write_text("")
+    assert main(["--plugin", str(tmp_path / name), "data"]) == 2
+    assert "is no Python file" in capsys.readouterr().err
+
+
+def test_a_plugin_that_fails_can_be_mended_and_loaded_again(tmp_path):
+    path = tmp_path / "broken_one.py"
+    path.write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        load_plugin(path)
+    path.write_text("x = 1\n")
+    load_plugin(path)

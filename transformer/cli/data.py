@@ -1,0 +1,25 @@
+"""List the data modes, kinds of exemplars and evaluators that there are."""
+
+from dataclasses import dataclass
+
+from transformer.cli._tables import print_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    json: bool = False
+    """Print one JSON object a row."""
+
+
+def run(flags: Flags) -> None:
+    from transformer.config.evaluators import EVALUATORS
+    from transformer.config.exemplars import KINDS
+    from transformer.config.modes import MODES
+
+    tables = {"--data.mode": MODES, "--exemplars": KINDS, "evaluator": EVALUATORS}
+    rows = [
+        {"for": what, "name": name, "what": line}
+        for what, registry in tables.items()
+        for name, line in registry.described().items()
+    ]
+    print_rows(rows, as_json=flags.json)

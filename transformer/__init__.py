@@ -3,6 +3,7 @@
 In a notebook, each of these comes when it is asked for, so that `import transformer` stays light:
 
 train, train_together, resume   train runs into folders, and go on with them
+in_memory                       train by a loop of your own, without a folder
 load_run                        a run's config, curves, checkpoints, evaluation sets
 load_model                      its transformer: logits and activations of any sequences
 runs_table                      the metrics of many runs, in long form
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from transformer.model.loaded import load_model as load_model
     from transformer.runs.folder import load_run as load_run
     from transformer.runs.table import runs_table as runs_table
+    from transformer.training.in_memory import in_memory as in_memory
     from transformer.training.loop import resume as resume
     from transformer.training.loop import train as train
     from transformer.training.loop import train_together as train_together
 
 _HOMES = {
+    "in_memory": "transformer.training.in_memory",
     "load_model": "transformer.model.loaded",
     "load_run": "transformer.runs.folder",
     "resume": "transformer.training.loop",

@@ -13,6 +13,7 @@ from transformer.config import RunConfig
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
+from transformer.model.loaded import Model
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.machine import Machine
@@ -173,6 +174,12 @@ class Ensemble:
         for number, step in enumerate(self.train_state.failed_at.tolist()):
             if step and number not in self.failures:
                 self._give_up(number, f"the loss of step {step} is not finite")
+
+    def model(self, number: int = 0) -> Model:
+        """A copy of a run's transformer as it is now, in float32 on the CPU."""
+        weights = self.train_state.of_run(number).items()
+        copies = {name: value[0].detach().cpu().float().clone() for name, value in weights}
+        return Model(self.configs[number].model, copies, self.step)
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """A checkpoint of each run that has not failed, and whose parameters are finite."""

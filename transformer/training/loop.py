@@ -40,29 +40,31 @@ class Diverged(UserError):
         self.runs = runs
 
 
-def train(config: RunConfig, out: Path, machine: Machine | None = None) -> RunFolder:
+def train(config: RunConfig, out: Path | str, machine: Machine | None = None) -> RunFolder:
     """Train a new run into the folder `out`.
 
     SIGINT and SIGTERM end it after a checkpoint; `resume` goes on from there, bit for bit as if it
     had not stopped (on a CPU with the same number of threads).
     """
+    out = Path(out)
     check_new_folder(out)
-    (config,), exemplars = _prepare([config])
+    (config,), exemplars = prepare([config])
     run = create_run(out, config, machine or Machine.choose(n_steps=config.n_steps))
     return _continue([run], exemplars)[0]
 
 
 def train_together(
-    configs: dict[str, RunConfig], out: Path, machine: Machine | None = None
+    configs: dict[str, RunConfig], out: Path | str, machine: Machine | None = None
 ) -> list[RunFolder]:
     """Train new runs as one, each into its own folder `out/NAME`.
 
     Each becomes what it would be alone, up to rounding.  One whose loss becomes not finite is given
     up; when the others are done, `UserError` tells.
     """
+    out = Path(out)
     check_new_folder(out)
     check_together(configs)
-    ready, exemplars = _prepare(list(configs.values()))
+    ready, exemplars = prepare(list(configs.values()))
     n_steps = ready[0].n_steps
     machine = machine or Machine.choose(n_steps=n_steps)
     runs = create_ensemble(out, dict(zip(configs, ready, strict=True)), machine)
@@ -70,7 +72,7 @@ def train_together(
 
 
 def resume(
-    path: Path,
+    path: Path | str,
     *,
     n_steps: int | None = None,
     data_path: str | None = None,
@@ -85,7 +87,7 @@ def resume(
     recorded.
     """
     place = {"device": device, "threads": threads, "execution": execution}
-    runs = [relocated(run, data_path=data_path, **place) for run in load_runs(path)]
+    runs = [relocated(run, data_path=data_path, **place) for run in load_runs(Path(path))]
     if n_steps is None:  # one may have gone further alone
         n_steps = max(run.config.n_steps for run in runs)
     runs = [run.with_length(n_steps) for run in runs]
@@ -144,7 +146,7 @@ def _as_found(config: RunConfig, found: RunConfig) -> RunConfig:
     return config
 
 
-def _prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemplars]]:
+def prepare(configs: list[RunConfig]) -> tuple[list[RunConfig], dict[str, Exemplars]]:
     """The configs with what they refer to looked up, and their exemplars, each set once.
 
     Done before a folder is made, so that bad data leave none.

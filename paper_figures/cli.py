@@ -7,8 +7,9 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.tools.command_line import exit_code, parse
+from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import parse
 from paper_figures.figure import Figure, Runs, figures_of, find_figure, papers
 from paper_figures.sources import FigureRun, kept_runs, trained_run
 

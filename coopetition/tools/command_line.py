@@ -1,4 +1,4 @@
-"""What every command shares: flags from dataclasses, one-line errors, exit codes.
+"""What every command shares: how it is found, one-line errors, exit codes.
 
 A command is a file of its program's folder `cli/`: a docstring, which is its help and whose first
 line stands in the program's, a dataclass `Flags`, and `run(flags)`.  Where some flags decide what
@@ -10,30 +10,21 @@ terminated.
 """
 
 import ast
-import contextlib
 import errno
 import importlib
 import inspect
-import io
 import pkgutil
-import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
-
-import tyro
+from typing import Any
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import to_json
-
-T = TypeVar("T")
-
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a terminal
-BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
+from coopetition.tools.flags import parse
 
 
 class Terminated(KeyboardInterrupt):
@@ -73,37 +64,6 @@ def run_command(command: Any, arguments: list[str], prog: str) -> None:
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(arguments)
     command.run(parse(command.Flags, arguments, prog=prog, **keywords))
-
-
-def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
-    """Flags of the dataclass `kind`, by tyro; a mistake raises `UsageError` in one line."""
-    captured = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(captured):
-            return tyro.cli(
-                kind,
-                args=arguments,
-                prog=prog,
-                config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff),
-                **keywords,
-            )
-    except SystemExit as end:
-        if end.code in (0, None):
-            raise
-        raise UsageError(f"{_first_sentence(captured.getvalue())}; see {prog} --help") from end
-
-
-def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> T:
-    """`parse` of those arguments that are flags of `kind`, whatever the others are."""
-    known: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
-    return known[0]
-
-
-def _first_sentence(boxed: str) -> str:
-    """The message of tyro's boxed error: the text between its title and its first rule."""
-    lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
-    blocks = "\n".join(lines[1:]).strip().split("\n\n")
-    return " ".join(blocks[0].split()) or "the flags could not be read"
 
 
 def exit_code(work: Callable[[], int], prog: str) -> int:

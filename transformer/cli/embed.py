@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from coopetition.tools.command_line import parse_some
+from coopetition.tools.flags import parse_some
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
 

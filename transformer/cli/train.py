@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.command_line import parse_some
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import parse_some
 from transformer.cli._runs import print_ends
 from transformer.cli._tables import print_table
 from transformer.config import RunConfig

@@ -1,0 +1,90 @@
+"""Flags from dataclasses, by tyro: a mistake is one line.
+
+Tyro tells what it refuses in a box on standard error, which is the only public way to its messages:
+what stands there between the title and the first rule is ours.
+"""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from coopetition.tools.errors import UsageError
+
+T = TypeVar("T")
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a terminal
+BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
+RULES = ConstructorRegistry()
+_INNER: Any = object()  # marks what is already read by a rule of ours
+
+
+def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
+    """Flags of the dataclass `kind`; a mistake raises `UsageError`."""
+    captured = io.StringIO()
+    helps = {"-h", "--help"}.intersection(arguments)
+    try:
+        with contextlib.redirect_stderr(captured), contextlib.nullcontext() if helps else _wide():
+            return tyro.cli(
+                kind,
+                args=arguments,
+                prog=prog,
+                config=(tyro.conf.AvoidSubcommands,),
+                registry=RULES,
+                **keywords,
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise UsageError(f"{message_in(captured.getvalue())}; see {prog} --help") from end
+
+
+def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> T:
+    """`parse` of those arguments that are flags of `kind`, whatever the others are."""
+    known: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    return known[0]
+
+
+def message_in(boxed: str) -> str:
+    """The message in tyro's box: the text between its title and its first rule."""
+    lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
+    block = " ".join("\n".join(lines[1:]).strip().split("\n\n")[0].split()).rstrip(".")
+    return block.removeprefix("Error parsing ") or "the flags could not be read"
+
+
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    """A terminal so wide that no word of a box is broken."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+@RULES.primitive_rule
+def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Tyro's own rule for a kind of value, but that a wrong one is told by what was expected."""
+    if _INNER in info.markers:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(replace(info, markers=info.markers | {_INNER}))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
+
+    def read(words: list[str]) -> Any:
+        try:
+            return spec.instance_from_str(words)
+        except ValueError:
+            raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
+
+    return replace(spec, metavar=expected, instance_from_str=read)

@@ -8,14 +8,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.command_line import print_json
+from coopetition.cli._outputs import Outputs
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(Outputs):
     curves: tyro.conf.Positional[Path]
     """A run folder, or a CSV with the columns sequences, train, icl, ciwl."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
@@ -26,12 +24,6 @@ class Flags:
     """Of the random starts."""
     starts: int = 32
     """Starts that are refined."""
-    out: Path | None = None
-    """Save the fit, with its curves, here (`.json`)."""
-    plot: Path | None = None
-    """Save a plot here (`.png` or `.pdf`)."""
-    json: bool = False
-    """Print one JSON object."""
 
 
 def run(flags: Flags) -> None:
@@ -42,15 +34,7 @@ def run(flags: Flags) -> None:
 
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
-    check_picture(flags.plot)
-    check_file(flags.out)
+    flags.check_outputs()
     curves = read_curves(flags.curves, flags.metric).select(tuple(OBSERVED)).between(flags.from_)
     result = fit(curves, seed=flags.seed, n_starts=flags.starts)
-    if flags.out is not None:
-        result.save(flags.out)
-    if flags.plot is not None:
-        save_plot(partial(plot_fit, result), flags.plot)
-    if flags.json:
-        print_json(result.to_dict())
-    else:
-        print(result.summary())
+    flags.give(result, partial(plot_fit, result))

@@ -2,61 +2,53 @@
 
 A parameter is alpha, mu1, mu2, ..., initial_scale, dim_X or scale_X for a factor X.  Its values
 go by equal ratios where the ends are positive and at least 10 apart, else by equal differences.
+The model's numbers that are no axis can be given.  A point's colour in the plot is the most
+frequent fate of its draws, the paler the fewer of them meet it.
 """
 
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from coopetition.model.presets import named_model
-from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.command_line import print_json
+from coopetition.cli._model import ModelFlags
+from coopetition.cli._outputs import Outputs
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags:
-    model: str = "two_strategies"
-    """Which model of the family."""
+class Flags(ModelFlags, Outputs):
     x: tuple[str, float, float] = ("alpha", 0.001, 1.0)
     """Horizontal axis: a parameter and its ends."""
     y: tuple[str, float, float] = ("mu1", 0.0, 0.2)
     """Vertical axis: a parameter and its ends."""
-    cells: int = 10000
-    """Trajectories in all (raised to the next number that makes a grid)."""
+    grid: tuple[int, int] | None = None
+    """Points along x and y, in place of --cells."""
     draws: int = 10
-    """Random draws at every point of the grid; each is the same everywhere."""
+    """Random draws at every point; each is the same everywhere."""
+    cells: int | None = None
+    """Trajectories in all, points times draws, raised to the next number that makes a grid (10000
+    if neither this nor --grid is given)."""
     steps: int = 16000
     """Steps of gradient descent."""
     step: float = 1.0
     """Step size."""
     seed: int = 0
-    """Of the draws."""
-    out: Path | None = None
-    """Save the fates here (`.npz`)."""
-    plot: Path | None = None
-    """Save a plot here (`.png`, `.pdf` or `.svg`)."""
-    json: bool = False
-    """Print one JSON object."""
+    """Of the random draws."""
 
 
 def run(flags: Flags) -> None:
-    check_picture(flags.plot)
-    check_file(flags.out)
-    model = named_model(flags.model)
+    flags.check_outputs()
     from coopetition.plot.phases import plot_phases
     from coopetition.studies.axes import Axis
-    from coopetition.studies.phases import grid_of, phase_diagram
+    from coopetition.studies.phases import phase_diagram
 
-    for name in ("draws", "cells"):
-        if getattr(flags, name) < 1:
-            raise UsageError(f"--{name} is {getattr(flags, name)}; choose at least 1")
-    nx, ny = grid_of(-(-flags.cells // flags.draws))
+    for axis, (parameter, *_) in (("x", flags.x), ("y", flags.y)):
+        if parameter in flags.numbers():
+            raise UsageError(f"{parameter} is the {axis} axis; leave out --{parameter}")
+    nx, ny = _grid(flags)
     start = time.perf_counter()
     diagram = phase_diagram(
-        model,
+        flags.named(),
         Axis.between(*flags.x, nx),
         Axis.between(*flags.y, ny),
         n_draws=flags.draws,
@@ -64,12 +56,18 @@ def run(flags: Flags) -> None:
         step=flags.step,
         seed=flags.seed,
     )
-    seconds = time.perf_counter() - start
-    if flags.out is not None:
-        diagram.save(flags.out)
-    if flags.plot is not None:
-        save_plot(partial(plot_phases, diagram), flags.plot)
-    if flags.json:
-        print_json({"seconds": seconds, **diagram.to_dict()})
-    else:
-        print(f"{diagram.summary()}\n{seconds:.1f} s")
+    flags.give(diagram, partial(plot_phases, diagram), seconds=time.perf_counter() - start)
+
+
+def _grid(flags: Flags) -> tuple[int, int]:
+    from coopetition.studies.phases import grid_of
+
+    for name in ("draws", "cells"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} is {value}; choose at least 1")
+    if flags.grid is None:
+        return grid_of(-(-(flags.cells or 10000) // flags.draws))
+    if flags.cells is not None:
+        raise UsageError("--grid and --cells both say how many points there are; give one of them")
+    return flags.grid

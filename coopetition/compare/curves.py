@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
 from coopetition.tools.metrics_file import read_metrics
 from coopetition.tools.tables import html_table, to_frame
 
@@ -84,8 +85,8 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
     curve of its own name.  Blank cells are not measured.
     """
     path = Path(path)
-    if not (path.is_dir() or path.is_file()):
-        raise UsageError(f"{path} does not exist; give a run folder or a CSV file")
+    if not path.is_dir():
+        check_readable(path, "give a run folder or a CSV file")
     columns = _read_run(path) if path.is_dir() else _read_csv(path)
     sequences = columns.pop("sequences")
     metrics = {name.split("/")[-1]: None for name in columns}

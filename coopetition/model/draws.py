@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coopetition.model.presets import PUBLISHED_DIMS
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE
+from coopetition.tools.files import NOT_AN_ARCHIVE, check_readable
 
 Vector = NDArray[np.float64]
 
@@ -91,8 +91,7 @@ def canonical_draw(
 def read_draw(path: Path | str, seed: int) -> Draw:
     """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
     path = Path(path)
-    if not path.exists():
-        raise UsageError(f"--draws {path} does not exist; give an .npz file of draws")
+    check_readable(path, "give an .npz file of draws")
     try:
         with np.load(path) as archive:
             names = archive.files

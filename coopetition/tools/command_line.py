@@ -104,3 +104,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def print_json(content: Any) -> None:
     """Print one JSON object."""
     print(to_json(content), end="")
+
+
+def print_wrote(*paths: Path, as_json: bool = False) -> None:
+    """Say what was written; beside a JSON object, on standard error."""
+    print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr if as_json else sys.stdout)

@@ -19,9 +19,34 @@ NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile,
 
 
 def check_file(path: Path | None) -> None:
-    """Raise `UsageError` if a file of this name cannot be written; before the work, not after."""
-    if path is not None and (not path.name or (path.exists() and not path.is_file())):
+    """Raise `UsageError` if a file of this name cannot be written; before the work, not after.
+
+    Folders on the way to it that do not exist are made when it is written.
+    """
+    if path is None:
+        return
+    if not path.name or (os.path.lexists(path) and not path.is_file()):
         raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
+    folder = next(each for each in path.absolute().parents if os.path.lexists(each))
+    if not folder.is_dir():
+        raise UsageError(f"{path} cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path} cannot be written: nothing may be written to {folder}")
+
+
+def check_readable(path: Path, expected: str) -> None:
+    """Raise `UsageError`, which says what is wrong and what was `expected`, unless it is a file."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        found = "is a folder"
+    elif path.exists():
+        found = "is no regular file but a pipe or a device"
+    elif path.is_symlink():
+        found = "is a link that leads to no file"
+    else:
+        found = "does not exist"
+    raise UsageError(f"{path} {found}; {expected}")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,0 +1,32 @@
+"""Which model a command is about: a named one, and its numbers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coopetition.model.declaration import Model
+from coopetition.model.presets import named_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    model: Literal[
+        "two_strategies", "no_competition", "no_sharing", "induction_head", "three_strategies"
+    ] = "two_strategies"
+    """Which model: the published one, or a relative of it."""
+    alpha: float | None = None
+    """Strength of competition (the model's own, 0.1, without)."""
+    mu1: float | None = None
+    """ICL's irreducible error: above 0 ICL is transient, at 0 it persists (0.1 without)."""
+    mu2: float | None = None
+    """CIWL's irreducible error (0 without)."""
+    mu3: float | None = None
+    """IWL's irreducible error, in a model of three strategies."""
+
+    def numbers(self) -> dict[str, float]:
+        """The model's numbers that are given, by name."""
+        given = {name: getattr(self, name) for name in ("alpha", "mu1", "mu2", "mu3")}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def named(self) -> Model:
+        """The model."""
+        return named_model(self.model, **self.numbers())

@@ -1,0 +1,44 @@
+"""Where a command's result goes: standard output, and files that are asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.command_line import print_json, print_wrote
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    out: Path | None = None
+    """Save the whole result here: `.json` of a fit, `.npz` of all else."""
+    plot: Path | None = None
+    """Save a plot here (`.png`, `.pdf` or `.svg`)."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def check_outputs(self) -> None:
+        """Raise `UsageError` if a file cannot be written; before the work, not after."""
+        check_picture(self.plot)
+        for path in (self.out, self.plot):
+            check_file(path)
+        if self.out and self.plot and self.out.absolute() == self.plot.absolute():
+            raise UsageError(f"--out and --plot are both {self.out}; give two files")
+
+    def give(self, result: Any, plot: Callable[..., Any], **more: float) -> None:
+        """Print the result, and what else is told of it; then write the files."""
+        if self.json:
+            print_json(more | result.to_dict())
+        else:
+            print(result.summary())
+            for name, value in more.items():
+                print(f"{name} {value:.1f}")
+        if self.out is not None:
+            result.save(self.out)
+            print_wrote(self.out, as_json=self.json)
+        if self.plot is not None:
+            save_plot(plot, self.plot)
+            print_wrote(self.plot, as_json=self.json)

@@ -1,6 +1,8 @@
 """Settings shared by all tests."""
 
 import os
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 # One thread each: two test processes with two spinning threads each would stand in their own way.
@@ -27,3 +29,23 @@ def omniglot_archive() -> Path:
     if not path.exists():
         pytest.skip(f"no Omniglot archive at {path}")
     return path
+
+
+@pytest.fixture
+def call(capsys) -> Callable[..., str]:
+    """Call a program as its user does, but in this process.
+
+    Gives its standard output, or of a call that is expected to fail its one line of error.
+    """
+
+    def call(program: str, *arguments: object, expect: int = 0) -> str:
+        capsys.readouterr()
+        code = import_module(f"{program}.cli").main([str(each) for each in arguments])
+        done = capsys.readouterr()
+        assert code == expect, done.err + done.out
+        if expect == 0:
+            return done.out
+        assert done.err.endswith("\n")
+        return done.err.splitlines()[-1]
+
+    return call

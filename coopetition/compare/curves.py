@@ -111,6 +111,9 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
 def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
+        runs = ", ".join(sorted(each.parent.name for each in folder.glob(f"*/{path.name}")))
+        if runs:
+            raise UsageError(f"{folder} holds several runs; name one: {runs}")
         raise UsageError(f"{folder} is not a run folder: it has no {path.name}")
     try:
         found = json.loads((folder / "manifest.json").read_text())["format"]

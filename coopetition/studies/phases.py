@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.presets import named_dims
-from coopetition.solve.dynamics import solve
+from coopetition.solve.dynamics import MAX_STEPS, solve
 from coopetition.solve.ensemble import (
     Ensemble,
     check_step,
@@ -137,6 +137,10 @@ def phase_diagram(
     """
     if n_draws < 1 or n_steps < 1:
         raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
+    if n_steps > MAX_STEPS:
+        raise UsageError(f"n_steps={n_steps}; choose at most {MAX_STEPS}")
+    if len(x.values) * len(y.values) > MAX_POINTS:
+        raise UsageError(f"{len(x.values)} x {len(y.values)} points are too many for a diagram")
     if n_draws > MAX_DRAWS:
         raise UsageError(f"n_draws={n_draws} do not fit in memory; choose at most {MAX_DRAWS}")
     check_step(step)

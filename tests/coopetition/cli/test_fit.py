@@ -1,0 +1,40 @@
+"""`coopetition fit`."""
+
+import json
+import os
+
+from tests.conftest import REFERENCE
+
+PUBLISHED = REFERENCE / "figure_5b_loss.csv"
+
+
+def test_the_contract(call, tmp_path):
+    flags = ["--from", "3.5e6", "--starts", 1, "--json", "--out", tmp_path / "fit.json"]
+    result = json.loads(call("coopetition", "fit", PUBLISHED, *flags))
+    assert set(result["curves"]) == {"train", "icl", "ciwl"}
+    assert all({"r2", "rmse"} <= set(curve) for curve in result["curves"].values())
+    assert "mu1" in result["parameters"]
+
+
+def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
+    short, pipe = tmp_path / "short.csv", tmp_path / "pipe"
+    short.write_text("sequences,train,icl\n1,2,3\n2,3,4\n")
+    os.mkfifo(pipe)
+    for arguments, names in (
+        ((PUBLISHED, "--from", "2e7"), "expected at least 20"),
+        ((PUBLISHED, "--from", "nan"), "--from nan"),
+        ((PUBLISHED, "--metric", "in_context_loss"), "plain columns"),
+        ((tmp_path / "x.csv",), "x.csv does not exist"),
+        ((pipe,), "pipe is no regular file but a pipe or a device"),
+        ((short,), "no curve ciwl"),
+        ((), "A run folder, or a CSV"),
+    ):
+        assert names in call("coopetition", "fit", *arguments, expect=2)
+
+
+def test_one_run_of_an_ensemble_must_be_named(call, tmp_path):
+    for name in ("init_seed=5", "init_seed=6"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("")
+    error = call("coopetition", "fit", tmp_path, expect=2)
+    assert "holds several runs; name one: init_seed=5, init_seed=6" in error

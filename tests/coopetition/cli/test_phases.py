@@ -1,0 +1,55 @@
+"""`coopetition phases`."""
+
+import json
+
+import pytest
+
+from coopetition.studies.phases import PhaseDiagram
+
+
+def test_the_contract(call, tmp_path):
+    flags = ["--cells", 40, "--draws", 4, "--steps", 300, "--json"]
+    flags += ["--out", tmp_path / "d.npz", "--plot", tmp_path / "d.png"]
+    result = json.loads(call("coopetition", "phases", *flags))
+    assert result["cells"] == 48 == sum(result["fates"].values())  # 10 points make no grid; 12 do
+    assert result["seconds"] > 0
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert PhaseDiagram.load(tmp_path / "d.npz").fates.size == 48
+
+
+def test_a_grid_and_the_other_numbers_can_be_given(call):
+    flags = ["--x", "mu1", 0, 0.2, "--y", "mu2", 0, 0.1, "--alpha", 0.3, "--grid", 3, 2]
+    result = json.loads(call("coopetition", "phases", *flags, "--draws", 2, "--steps", 9, "--json"))
+    assert (result["x"]["n"], result["y"]["n"], result["cells"]) == (3, 2, 12)
+    assert [cost["strength"] for cost in result["model"]["costs"]] == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--x", "beta", "0", "1"], "no parameter 'beta'"),
+        (["--x", "alpha", "1", "0"], "alpha from 1.0 to 0.0"),
+        (["--x", "alpha", "0", "b"], "--x: expected STR FLOAT FLOAT, got alpha 0 b"),
+        (["--x", "alpha"], "'--x'"),
+        (["--x", "mu1", "0", "1"], "both axes are mu1"),
+        (["--y", "dim_d", "0", "9"], "dim_d from 0.0"),
+        (["--cells", "0"], "--cells is 0"),
+        (["--cells", str(10**12)], "too many"),
+        (["--cells", "100", "--grid", "2", "2"], "--grid and --cells"),
+        (["--grid", "0", "2"], "choose at least 1"),
+        (["--grid", "2000", "2000"], "too many"),
+        (["--alpha", "0.1"], "alpha is the x axis; leave out --alpha"),
+        (["--seed", "-1"], "seed=-1"),
+        (["--model", "no_competition"], "no parameter 'alpha'"),
+        (["--draws", "0"], "--draws is 0"),
+        (["--draws", "100000", "--cells", "100000"], "n_draws=100000 do not fit"),
+        (["--steps", "0"], "n_steps=0"),
+        (["--steps", str(10**11)], "n_steps=100000000000"),
+        (["--step", "nan"], "step is nan"),
+        (["--model", "four"], "'four'"),
+        (["--plot", "x.foo"], "x.foo"),
+    ],
+)
+def test_a_mistake_is_refused_in_one_line(call, flags, names):
+    error = call("coopetition", "phases", *flags, expect=2)
+    assert error.startswith("coopetition: error: ") and names in error

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from coopetition import Trajectory, random_draw, solve, two_strategies
+from coopetition import random_draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
 from coopetition.model.problem import project
@@ -14,42 +15,60 @@ from coopetition.theory.timescales import (
     collapse_time,
     elliptic_escape,
     escape_time,
+    state_at,
 )
 from coopetition.theory.toleration import toleration
 from coopetition.tools.errors import UsageError
 
 
-def published_flow(seed: int) -> Trajectory:
-    return solve(two_strategies(), random_draw(seed), method="flow", max_steps=10**6)
-
-
-def test_the_slow_system_carries_plateau_and_takeover():
-    """Errors of 24 draws; the figure `theory 5` has 500."""
-    errors = []
+@pytest.fixture(scope="module")
+def errors() -> dict[str, np.ndarray]:
+    """Measured and predicted times of 24 draws, counted from the collapse's end; NaN for never."""
+    rows = []
     for seed in range(24):
-        flow = published_flow(seed)
-        events, state = flow.events(), after_collapse(flow)
+        flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=10**6)
+        state, events = after_collapse(flow), flow.events()
         slow = slow_times(flow.reduced, state)
-        for found, true in (
-            (slow.emergence, events.emergence),
-            (slow.takeover, events.takeover),
-            (slow.fade, events.fade),
-        ):
-            assert (found is None) == (true is None)
-            if true is not None:
-                errors.append(abs((found - state.time) / (true - state.time) - 1))
-    assert np.median(errors) < 0.002 and np.percentile(errors, 90) < 0.05
+        collapse = collapse_time(flow.reduced, state_at(flow, 0))
+        times = [events.emergence, events.takeover, events.fade]
+        times += [slow.emergence, slow.takeover, slow.fade]
+        rows.append([np.nan if t is None else t - state.time for t in times])
+        rows[-1] += [escape_time(flow.reduced, state), state.time, collapse]
+    names = ["emergence", "takeover", "fade", "slow emergence", "slow takeover", "slow fade"]
+    return dict(zip([*names, "escape", "collapse", "fall"], np.array(rows).T, strict=True))
 
 
-def test_the_closed_form_of_the_plateau_is_right_to_a_third():
-    ratios = []
-    for seed in range(24):
-        flow = published_flow(seed)
-        state, emergence = after_collapse(flow), flow.events().emergence
-        if emergence is not None:
-            ratios.append(escape_time(flow.reduced, state) / (emergence - state.time))
-    assert 0.67 < np.median(ratios) < 1.5
-    assert len(ratios) > 20
+def judge(measured: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:
+    """Median of the relative error, that of the best constant, and the rank correlation."""
+    known = np.isfinite(measured) & np.isfinite(predicted)
+    measured, predicted = measured[known], predicted[known]
+    error = np.median(np.abs(predicted / measured - 1))
+    constants = np.abs(np.sort(measured)[:, None] / measured - 1)
+    return error, np.median(constants, axis=1).min(), spearmanr(measured, predicted)[0]
+
+
+@pytest.mark.parametrize("name", ["emergence", "takeover", "fade"])
+def test_the_slow_system_carries_plateau_and_takeover(errors, name):
+    """To 0.04 % in the median of 500 draws (figure `theory 5`): here, to twice that."""
+    measured, predicted = errors[name], errors[f"slow {name}"]
+    assert (np.isfinite(measured) == np.isfinite(predicted)).mean() > 0.95
+    error, by_a_constant, rank = judge(measured, predicted)
+    assert error < 0.0008 and rank > 0.999
+    assert error < by_a_constant / 100
+
+
+def test_the_closed_form_of_the_plateau_is_what_is_advertised(errors):
+    """21 % and 0.95 of 500 draws; of 24, within what such a sample scatters by."""
+    error, by_a_constant, rank = judge(errors["emergence"], errors["escape"])
+    assert error == pytest.approx(0.21, abs=0.06) and rank == pytest.approx(0.95, abs=0.05)
+    assert error < by_a_constant / 1.5
+
+
+def test_the_collapse_is_known_to_an_order_of_magnitude(errors):
+    """28 % and 0.71 of 500 draws."""
+    error, by_a_constant, rank = judge(errors["collapse"], errors["fall"])
+    assert error == pytest.approx(0.28, abs=0.08) and rank == pytest.approx(0.71, abs=0.15)
+    assert error < by_a_constant
 
 
 def test_escape_time_has_no_pole_at_equal_overlaps():
@@ -59,15 +78,6 @@ def test_escape_time_has_no_pole_at_equal_overlaps():
         for x in (0.5, 0.5 + 1e-5)
     )
     assert at == pytest.approx(beside, rel=1e-3)
-
-
-def test_collapse_time_has_the_right_order():
-    ratios = []
-    for seed in range(24):
-        flow = published_flow(seed)
-        reduced, u, w = project(flow.model, random_draw(seed))
-        ratios.append(collapse_time(reduced, State(0.0, u, w)) / after_collapse(flow).time)
-    assert 0.5 < np.median(ratios) < 2
 
 
 def test_the_elliptic_limit_is_exact_near_the_origin():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from coopetition import random_draw, solve, two_strategies
-from coopetition.model.presets import PUBLISHED_DIMS, named_model, no_competition, three_strategies
+from coopetition import solve, two_strategies
+from coopetition.model.presets import PUBLISHED_DIMS, no_competition
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
-from coopetition.theory.fates import FATES, Fate, fate, possible_fates, tell_fates
+from coopetition.theory.fates import FATES, Fate, fate, tell_fates
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 
@@ -26,20 +26,6 @@ def test_fates_are_told_from_curves():
     losses = {"icl": icl, "ciwl": ciwl, "total": icl * ciwl}
     told = tell_fates(losses, {"icl": 1.0, "ciwl": 1.0})
     assert [FATES[k] for k in told] == list(cases)
-
-
-@pytest.mark.parametrize(
-    ("model", "fates"),
-    [
-        (two_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY}),
-        (two_strategies(mu1=0.0, mu2=0.1), {Fate.ICL_PERSISTENT}),
-        (two_strategies(mu2=0.1), {Fate.COEXISTENCE}),
-        (named_model("induction_head"), {Fate.ICL_PERSISTENT}),
-        (three_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY, Fate.NEVER}),
-    ],
-)
-def test_possible_fates(model, fates):
-    assert possible_fates(model) == fates
 
 
 def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
@@ -111,36 +97,3 @@ def test_scales_of_all_and_of_one_factor_multiply():
 def test_axes_ascend(ends):
     with pytest.raises(UsageError, match="alpha from"):
         Axis.between("alpha", *ends, 3)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(4))
-def test_fates_in_theory_are_those_of_long_simulations(part):
-    """1,000 random problems (4 x 250): dims 2 to 20, scales, alpha > 0, mu1 and mu2 with zeros.
-
-    The exceptions are listed in `EXCEPTIONS`, not filtered.
-    """
-    exceptions = {}
-    for seed in range(250 * part, 250 * (part + 1)):
-        model, trajectory = random_long_flow(seed)
-        told = fate(trajectory)
-        if told not in possible_fates(model):
-            exceptions[seed] = told
-    assert exceptions == {seed: told for seed, told in EXCEPTIONS.items() if seed // 250 == part}
-
-
-# The targets of 5 are so small (unlearnt losses 3e-4) that ICL emerges at 1.3e8, after the horizon.
-EXCEPTIONS = {5: Fate.NEVER}
-
-
-def random_long_flow(seed: int) -> tuple:
-    rng = np.random.default_rng(seed)
-    dims = {f: int(rng.integers(2, 21)) for f in "abcd"}
-    numbers = {"alpha": 10 ** rng.uniform(-2, 0)}
-    for mu in ("mu1", "mu2"):
-        numbers[mu] = 0.0 if rng.random() < 0.4 else 10 ** rng.uniform(-2, 0)
-    model = two_strategies(**numbers)
-    draw = random_draw(seed, dims, rng.uniform(0.3, 1))
-    flow = {"method": "flow", "step": 1e4, "max_steps": 10**4, "threshold": 1e-10, "rtol": 1e-8}
-    return model, solve(model, draw, **flow)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.command_line import print_json, print_wrote
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file
+from coopetition.tools.printing import print_json, print_wrote
 
 
 @dataclass(frozen=True, kw_only=True)

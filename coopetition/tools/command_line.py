@@ -12,29 +12,35 @@ terminated.
 import ast
 import errno
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.files import to_json
-from coopetition.tools.flags import parse
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised where the program was as SIGINT is."""
 
 
-def run_commands(package: str, prog: str, arguments: Sequence[str] | None = None) -> int:
-    """Run the command of `package` that the arguments (`sys.argv`'s) name; the exit code."""
+def run_commands(
+    package: str,
+    prog: str,
+    arguments: Sequence[str] | None = None,
+    prepare: Callable[[list[str]], list[str]] = list,
+) -> int:
+    """Run the command of `package` that the arguments (`sys.argv`'s) name; the exit code.
+
+    `prepare` does what is to be done before any command, and gives the arguments without its own.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(package, prog, given), prog)
+    return exit_code(lambda: _dispatch(package, prog, prepare(given)), prog)
 
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
@@ -50,7 +56,7 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name == "--version":
-        print(version("coopetition"))
+        print(importlib.metadata.version("coopetition"))
         return 0
     if name not in names:
         raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
@@ -60,6 +66,8 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
 
 def run_command(command: Any, arguments: list[str], prog: str) -> None:
     """Read the flags of the module `command`, and run it."""
+    from coopetition.tools.flags import parse
+
     keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(arguments)
@@ -99,13 +107,3 @@ def exit_code(work: Callable[[], int], prog: str) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
-
-
-def print_json(content: Any) -> None:
-    """Print one JSON object."""
-    print(to_json(content), end="")
-
-
-def print_wrote(*paths: Path, as_json: bool = False) -> None:
-    """Say what was written; beside a JSON object, on standard error."""
-    print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr if as_json else sys.stdout)

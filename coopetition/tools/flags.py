@@ -45,10 +45,10 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) ->
         raise UsageError(f"{message_in(captured.getvalue())}; see {prog} --help") from end
 
 
-def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> T:
-    """`parse` of those arguments that are flags of `kind`, whatever the others are."""
-    known: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
-    return known[0]
+def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
+    """`parse` of those arguments that are flags of `kind`, and the others."""
+    both: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    return both
 
 
 def message_in(boxed: str) -> str:

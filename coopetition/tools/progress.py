@@ -29,6 +29,7 @@ class ProgressReport:
         self.label, self.total, self.unit, self.done = label, total, unit, done
         self._first: tuple[int, float] | None = None  # what was done at the first advance, and when
         self._note = ""
+        self._shown: tuple[int, str] | None = None  # count and note of the last line
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -57,7 +58,8 @@ class ProgressReport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._show()
+        if self._shown != (self.done, self._note):
+            self._show()
         if self._bar is not None:
             self._bar.stop()
 
@@ -79,6 +81,7 @@ class ProgressReport:
 
     def _write(self) -> None:
         self._last = time.monotonic()
+        self._shown = self.done, self._note
         first_done, first_at = self._first or (self.done, self._last)
         rate = (self.done - first_done) / max(self._last - first_at, 1e-9)
         rate_text = f"{rate:.3g} {self.unit}/s" if rate else ""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from coopetition.tools.command_line import print_json
-from transformer.cli._tables import print_rows, print_table
+from coopetition.tools.printing import print_json, print_rows, print_table
 
 if TYPE_CHECKING:
     from transformer.runs.folder import RunFolder
@@ -42,6 +41,16 @@ class MovedRunFlags(RunFlags):
         """Where and how to compute instead of as recorded."""
         names = ("device", "threads", "execution", "data_path")
         return {name: getattr(self, name) for name in names}
+
+
+def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder", Path]]:
+    """Where something of a run goes, `out`; of each run of an ensemble, a name of its own there."""
+    from transformer.runs.ensemble import load_runs
+
+    runs = load_runs(folder)
+    if len(runs) == 1:
+        return [(runs[0], out)]
+    return [(run, out / f"{run.path.name}{suffix}") for run in runs]
 
 
 def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:

@@ -31,9 +31,9 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    drawings = parse_some(Start, arguments, prog="python -m transformer embed").drawings
-    data = OmniglotConfig(side=RAW_SIDE) if drawings == "omniglot" else GlyphConfig()
-    return Flags(data=data, weights=tyro.MISSING, out=tyro.MISSING, drawings=drawings)
+    start, _ = parse_some(Start, arguments, prog="python -m transformer embed")
+    data = OmniglotConfig(side=RAW_SIDE) if start.drawings == "omniglot" else GlyphConfig()
+    return Flags(data=data, weights=tyro.MISSING, out=tyro.MISSING, drawings=start.drawings)
 
 
 def run(flags: Flags) -> None:

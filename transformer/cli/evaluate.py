@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from coopetition.tools.command_line import print_json
+from coopetition.tools.printing import print_json
 from transformer.cli._runs import MovedRunFlags
 
 

@@ -1,22 +1,28 @@
-"""Write a run's curves to a small CSV file, and what they are curves of as JSON beside it."""
+"""Write a run's curves to a small CSV file, and what they are curves of as JSON beside it.
+
+Of runs that were trained together, each into a file of its own.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from coopetition.tools.printing import print_wrote
+from transformer.cli._runs import places
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """The folder of a run, or of runs that were trained together."""
     out: Path
-    """The CSV file, and the JSON beside it with the same name; both are written over."""
+    """The CSV file, or for several runs the folder of theirs; files are written over."""
 
 
 def run(flags: Flags) -> None:
     from transformer.runs.export import export
-    from transformer.runs.folder import load_run
 
-    export(load_run(flags.run), flags.out)
-    print(f"wrote {flags.out} and {flags.out.with_suffix('.json')}")
+    for run, out in places(flags.run, flags.out, suffix=".csv"):
+        export(run, out)
+        print_wrote(out, out.with_suffix(".json"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from transformer.cli._tables import print_rows
+from coopetition.tools.printing import print_rows
 
 
 @dataclass(frozen=True, kw_only=True)

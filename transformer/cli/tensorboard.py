@@ -1,22 +1,25 @@
-"""Write a run's curves as TensorBoard events."""
+"""Write a run's curves as TensorBoard events; of runs that were trained together, those of each."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from coopetition.tools.printing import print_wrote
+from transformer.cli._runs import places
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """The folder of a run, or of runs that were trained together."""
     out: Path
-    """A new folder for the events."""
+    """A new folder for the events, or for several runs the folder of theirs."""
 
 
 def run(flags: Flags) -> None:
-    from transformer.runs.folder import load_run
     from transformer.runs.tensorboard import write_tensorboard
 
-    write_tensorboard(load_run(flags.run), flags.out)
-    print(f"wrote {flags.out}")
+    for run, out in places(flags.run, flags.out):
+        write_tensorboard(run, out)
+        print_wrote(out)

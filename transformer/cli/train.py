@@ -11,8 +11,8 @@ import tyro
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import parse_some
+from coopetition.tools.printing import print_table
 from transformer.cli._runs import print_ends
-from transformer.cli._tables import print_table
 from transformer.config import RunConfig
 from transformer.config.exemplars import KINDS
 from transformer.experiments.preset import PRESETS, Scale
@@ -51,7 +51,7 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start = parse_some(Start, arguments, prog="python -m transformer train")
+    start, _ = parse_some(Start, arguments, prog="python -m transformer train")
     if start.preset not in PRESETS:
         raise UsageError(
             f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"

@@ -96,14 +96,18 @@ def bench(
     for name, values in (
         ("n_classes", n_classes),
         ("runs", runs),
+        ("n_layers", n_layers),
         ("context", (context,)),
         ("d_features", (d_features,)),
         ("batch_size", (batch_size,)),
         ("repeats", (repeats,)),
     ):
+        if not values:
+            raise UsageError(f"--{name.replace('_', '-')}: no values; give some")
         for value in values:
-            if value < 1:
-                raise UsageError(f"{name}={value}; choose at least 1")
+            least = 2 if name == "n_classes" else 1  # of one class there is nothing to tell
+            if value < least:
+                raise UsageError(f"{name}={value}; choose at least {least}")
     machines = [
         Machine.choose(device, threads, each, n_steps=WORTH_COMPILING) for each in execution
     ]

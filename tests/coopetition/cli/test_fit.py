@@ -9,8 +9,11 @@ PUBLISHED = REFERENCE / "figure_5b_loss.csv"
 
 
 def test_the_contract(call, tmp_path):
+    head, *rows = PUBLISHED.read_text().splitlines()
+    few = tmp_path / "few.csv"  # of some forty rows
+    few.write_text("\n".join([head, *rows[:: max(1, len(rows) // 40)]]) + "\n")
     flags = ["--from", "3.5e6", "--starts", 1, "--json", "--out", tmp_path / "fit.json"]
-    result = json.loads(call("coopetition", "fit", PUBLISHED, *flags))
+    result = json.loads(call("coopetition", "fit", few, *flags))
     assert set(result["curves"]) == {"train", "icl", "ciwl"}
     assert all({"r2", "rmse"} <= set(curve) for curve in result["curves"].values())
     assert "mu1" in result["parameters"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from coopetition.model.declaration import Model
 from coopetition.studies.phases import PhaseDiagram
 
 
@@ -21,7 +22,7 @@ def test_a_grid_and_the_other_numbers_can_be_given(call):
     flags = ["--x", "mu1", 0, 0.2, "--y", "mu2", 0, 0.1, "--alpha", 0.3, "--grid", 3, 2]
     result = json.loads(call("coopetition", "phases", *flags, "--draws", 2, "--steps", 9, "--json"))
     assert (result["x"]["n"], result["y"]["n"], result["cells"]) == (3, 2, 12)
-    assert [cost["strength"] for cost in result["model"]["costs"]] == [0.3]
+    assert [cost.strength for cost in Model.from_dict(result["model"]).costs] == [0.3]
 
 
 @pytest.mark.parametrize(

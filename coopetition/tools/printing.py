@@ -1,10 +1,22 @@
-"""Tables for reading, or the same as JSON."""
+"""What commands print: tables for reading, or the same as JSON, and what was written where."""
 
 import json
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from coopetition.tools.command_line import print_json
+from coopetition.tools.files import to_json
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object."""
+    print(to_json(content), end="")
+
+
+def print_wrote(*paths: Path, as_json: bool = False) -> None:
+    """Say what was written; beside a JSON object, on standard error."""
+    print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr if as_json else sys.stdout)
 
 
 def print_table(table: dict[str, Any], *, as_json: bool) -> None:

@@ -1,0 +1,58 @@
+"""Files are checked before the work, and written whole or not at all."""
+
+import os
+
+import pytest
+
+from coopetition.tools import files
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file, check_readable, write_text
+
+
+def test_a_file_that_can_be_written_passes(tmp_path):
+    (tmp_path / "old").write_text("")
+    for path in (None, tmp_path / "old", tmp_path / "new", tmp_path / "folders" / "to" / "make"):
+        check_file(path)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, names in (
+        (tmp_path, "is not the name of a file"),
+        (tmp_path / "pipe", "is not the name of a file"),
+        (tmp_path / "loop", "is not the name of a file"),
+        (tmp_path / "file" / "below", "file is no folder"),
+    ):
+        with pytest.raises(UsageError, match=names):
+            check_file(path)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match=f"nothing may be written to {tmp_path}"):
+        check_file(tmp_path / "a" / "b")
+
+
+def test_what_is_no_file_to_read_is_told(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, names in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "is no regular file but a pipe or a device"),
+        (tmp_path / "loop", "is a link that leads to no file"),
+        (tmp_path / "none", "does not exist"),
+    ):
+        with pytest.raises(UsageError, match=f"{path.name} {names}; give a CSV$"):
+            check_readable(path, "give a CSV")
+
+
+def test_a_failed_write_leaves_the_old_content_and_names_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        write_text(path, "new")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]

@@ -1,0 +1,31 @@
+"""Progress in plain lines."""
+
+import pytest
+
+from coopetition.tools.progress import ProgressReport
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    times = iter([0.0, 60.0, *[61.0] * 9])
+    monkeypatch.setattr("coopetition.tools.progress.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("coopetition.tools.progress.LINE_EVERY_S", 0.0)
+
+
+def test_it_is_timed_from_the_first_step_on(clock, capsys):
+    """That of a program which compiles for a minute, then does a step a second."""
+    with ProgressReport("train", 101, "steps") as progress:
+        progress.advance()
+        progress.advance()
+    assert "2/101 steps, 1 steps/s, ETA 1:39" in capsys.readouterr().err
+
+
+def test_no_line_comes_twice(clock, capsys):
+    with ProgressReport("train", 2, "steps") as progress:
+        progress.advance()
+        progress.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len({line.split(",")[0] for line in lines}) == 2
+    with ProgressReport("train", 2, "steps"):
+        pass
+    assert capsys.readouterr().err.startswith("train: 0/2 steps")

@@ -1,0 +1,86 @@
+"""The commands about runs: `show`, `ls`, `evaluate`, `export`, `tensorboard`, `resume`."""
+
+import csv
+import json
+
+import pytest
+
+from transformer.cli import main
+
+
+def train(folder, *flags):
+    given = ["train", "--preset", "smoke", "--out", folder, "--threads", 1, *flags]
+    assert main([str(each) for each in given]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished smoke run."""
+    return train(tmp_path_factory.mktemp("run") / "smoke")
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """Two runs that were trained together."""
+    flags = ("--n-steps", 50, "--vary", "init_seed", 5, 6, "--execution", "eager")
+    return train(tmp_path_factory.mktemp("runs") / "both", *flags)
+
+
+def test_how_a_run_stands_is_shown(call, run):
+    status = json.loads(call("transformer", "show", run, "--json"))
+    assert (status["status"], status["step"]) == ("finished", 300)
+    assert status["latest_checkpoint"].endswith("step_000000300.safetensors")
+    row = json.loads(call("transformer", "ls", run.parent, "--json"))
+    assert all(row[name] == status[name] for name in ("run_id", "status", "step", "n_steps"))
+
+
+def test_an_empty_folder_has_no_runs(call, tmp_path):
+    assert call("transformer", "ls", tmp_path) == f"no runs in {tmp_path}\n"
+
+
+def test_a_checkpoint_is_evaluated(call, run):
+    newest = json.loads(call("transformer", "evaluate", run, "--json"))
+    assert newest["step"] == 300
+    assert set(newest["evaluators"]) == {"train", "icl", "ciwl", "flip", "iwl"}
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    assert newest["evaluators"]["icl"]["loss"] == last["icl/loss"]
+    earlier = json.loads(call("transformer", "evaluate", run, "--json", "--step", 50))
+    assert earlier["step"] == 50 and earlier != newest
+    assert "[50, 100" in call("transformer", "evaluate", run, "--step", 7, expect=2)
+
+
+def test_curves_are_exported(call, run, tmp_path):
+    out = tmp_path / "curves.csv"
+    assert call("transformer", "export", run, "--out", out).startswith(f"wrote {out} and ")
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    with open(out) as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["icl/loss"]) == pytest.approx(last["icl/loss"], rel=1e-4)
+    assert str(run) not in (tmp_path / "curves.json").read_text()
+    for name, names in ((run / "manifest.csv", "own folder"), (tmp_path / "c.json", "end in .csv")):
+        assert names in call("transformer", "export", run, "--out", name, expect=2)
+
+
+def test_an_ensemble_is_exported_at_once(call, ensemble, tmp_path):
+    said = call("transformer", "export", ensemble, "--out", tmp_path / "csv").splitlines()
+    written = {path.name for path in (tmp_path / "csv").iterdir()}
+    names = {"init_seed=5", "init_seed=6"}
+    assert written == {f"{name}{end}" for name in names for end in (".csv", ".json")}
+    assert len(said) == 2
+    pytest.importorskip("tensorboard")
+    call("transformer", "tensorboard", ensemble, "--out", tmp_path / "events")
+    assert {path.name for path in (tmp_path / "events").iterdir()} == names
+
+
+def test_too_few_points_are_not_fitted_and_one_run_is_to_be_named(call, run, ensemble):
+    assert "7 samples" in call("coopetition", "fit", run, "--json", expect=2)
+    error = call("coopetition", "fit", ensemble, expect=2)
+    assert "name one: init_seed=5, init_seed=6" in error
+
+
+def test_what_is_no_run_is_refused(call, tmp_path, run):
+    for command in ("resume", "show", "evaluate"):
+        assert "not a run folder" in call("transformer", command, tmp_path, expect=2)
+    assert "exists already" in call("transformer", "train", "--out", run, expect=2)
+    assert "unknown command" in call("transformer", "dance", expect=2)

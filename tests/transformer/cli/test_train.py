@@ -1,0 +1,82 @@
+"""`python -m transformer train` and `presets`."""
+
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--preset", "nothing"], "'nothing'"),
+        (["--preset"], "'--preset'"),
+        (["--preset", "smoke", "--scale", "huge"], "'huge'"),
+        (["--preset", "smoke", "--exemplars", "cats"], "'cats' is unknown; choose one of"),
+        (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
+        (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
+        (["--preset", "smoke", "--data.burstiness", "2"], "burstiness=2"),
+        (["--preset", "smoke", "--data.exemplars.n-classes", "1"], "n_classes=1"),
+        (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
+        (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
+        (["--preset", "smoke", "--threads", "0"], "threads=0"),
+        (["--preset", "smoke", "--vary", "init_seed"], "--vary init_seed: no values"),
+        (["--preset", "omniglot"], "Omniglot path is missing"),
+        (["--preset", "omniglot", "--data.exemplars.path", "nowhere"], "'nowhere'"),
+    ],
+)
+def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(call, flags, names, tmp_path):
+    out = tmp_path / "run"
+    error = call("transformer", "train", *flags, "--out", out, expect=2)
+    assert error.startswith("python -m transformer: error: ") and names in error
+    assert not out.exists()
+
+
+def test_a_dry_run_says_what_a_run_takes_and_starts_nothing(call, tmp_path):
+    flags = ["--preset", "smoke", "--out", tmp_path / "run", "--dry-run", "--threads", 1]
+    report = json.loads(call("transformer", "train", *flags, "--json"))
+    assert {"steps", "parameters", "memory_mib", "predicted_time"} <= set(report)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_ensemble_tells_of_all_its_runs_when_one_diverges(capsys, tmp_path):
+    from transformer.cli import main
+
+    flags = ["--preset", "smoke", "--out", tmp_path / "runs", "--threads", 1, "--n-steps", 50]
+    flags += ["--vary", "optim.learning-rate", "1e-3", "1e9", "--execution", "eager"]
+    code = main(["train", *map(str, flags)])
+    done = capsys.readouterr()
+    assert code == 1
+    assert all(word in done.out for word in ("1e-3", "finished", "diverged"))
+    assert "the loss of step 2 is not finite" in done.err.splitlines()[-1]
+
+
+def test_presets_are_listed(call):
+    rows = [json.loads(line) for line in call("transformer", "presets", "--json").splitlines()]
+    assert "smoke" in {row["preset"] for row in rows}
+    assert "smoke" in call("transformer", "presets", "--scale", "paper")
+
+
+def test_help_tells_of_switches_and_exemplars(capsys):
+    from transformer.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["train", "--preset", "smoke", "--help"])
+    shown = capsys.readouterr().out
+    assert "--model.norm, --model.no-norm" in shown and "{None}" not in shown
+
+
+def test_what_is_of_the_users_own_is_loaded_first(call, tmp_path):
+    plugin = tmp_path / "own_evaluator.py"
+    plugin.write_text(
+        "from transformer.config.evaluators import evaluator\n\n\n"
+        '@evaluator("mine_alone")\ndef mine_alone(data):\n    """Mine."""\n    return data\n'
+    )
+    flags = ["--preset", "smoke", "--dry-run", "--threads", 1, "--out", tmp_path / "run"]
+    flags += ["--evaluation.also", "mine_alone"]
+    assert "mine_alone" in call("transformer", "train", *flags, expect=2)
+    call("transformer", "train", "--plugin", plugin, *flags)
+    assert "no Python file" in call("transformer", "--plugin", tmp_path, "presets", expect=2)
+
+
+def test_drawings_of_another_kind_are_not_embedded(call):
+    assert "'cats'" in call("transformer", "embed", "--drawings", "cats", expect=2)

@@ -1,0 +1,23 @@
+"""Files of the user's own that are imported before a command."""
+
+from dataclasses import dataclass
+
+from tyro.conf import UseAppendAction
+
+from coopetition.tools.flags import parse_some
+from transformer.config.registry import load_plugin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugins:
+    """Flags that every command has."""
+
+    plugin: UseAppendAction[tuple[str, ...]] = ()
+
+
+def load_plugins(arguments: list[str]) -> list[str]:
+    """Import the files that `--plugin` names; the other arguments."""
+    plugins, others = parse_some(Plugins, arguments, prog="python -m transformer")
+    for path in plugins.plugin:
+        load_plugin(path)
+    return others

@@ -1,11 +1,7 @@
 """Importing and starting up are light."""
 
-import signal
 import subprocess
 import sys
-import time
-
-import pytest
 
 
 def python(code):
@@ -36,14 +32,3 @@ assert main(["--help"]) == 0
 print([name for name in ("torch", "numba", "sympy", "matplotlib") if name in sys.modules])
 """
         assert python(code).splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize("after_s", [0.1, 0.4])
-def test_an_interrupted_start_is_one_line(after_s):
-    command = [sys.executable, "-m", "coopetition", "solve", "--max-steps", "1000000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT)
-    assert "Traceback" not in error

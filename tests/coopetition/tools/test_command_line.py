@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_help_lists_commands_without_importing_them(program, capsys):
     assert program("dance") == 2
     assert "unknown command 'dance'; choose one of heavy, hello" in capsys.readouterr().err
     assert program("--version") == 0
+
+
+def test_a_command_that_is_stopped_while_it_is_imported_says_so(program, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ruinous", None)
+    with pytest.raises(ImportError):
+        program("heavy")
+    ruinous = Path(sys.path[0], "ruinous.py")
+    ruinous.write_text("raise KeyboardInterrupt\n")
+    monkeypatch.delitem(sys.modules, "ruinous")
+    assert program("heavy") == 130
+    assert capsys.readouterr().err == "greet: interrupted\n"
 
 
 def raising(error):

@@ -1,6 +1,7 @@
 """`python -m transformer train` and `presets`."""
 
 import json
+import sys
 
 import pytest
 
@@ -65,17 +66,13 @@ def test_help_tells_of_switches_and_exemplars(capsys):
     assert "--model.norm, --model.no-norm" in shown and "{None}" not in shown
 
 
-def test_what_is_of_the_users_own_is_loaded_first(call, tmp_path):
-    plugin = tmp_path / "own_evaluator.py"
-    plugin.write_text(
-        "from transformer.config.evaluators import evaluator\n\n\n"
-        '@evaluator("mine_alone")\ndef mine_alone(data):\n    """Mine."""\n    return data\n'
-    )
-    flags = ["--preset", "smoke", "--dry-run", "--threads", 1, "--out", tmp_path / "run"]
-    flags += ["--evaluation.also", "mine_alone"]
-    assert "mine_alone" in call("transformer", "train", *flags, expect=2)
-    call("transformer", "train", "--plugin", plugin, *flags)
-    assert "no Python file" in call("transformer", "--plugin", tmp_path, "presets", expect=2)
+def test_a_file_of_the_users_own_is_loaded_before_the_command(call, tmp_path):
+    for name, words in (("before", ["--plugin", "{}", "presets"]),
+                        ("among", ["presets", "--plugin", "{}", "--json"])):  # fmt: skip
+        plugin = tmp_path / f"{name}.py"
+        plugin.write_text("")
+        call("transformer", *(word.format(plugin) for word in words))
+        assert sys.modules.pop(f"plugin_{name}").__file__ == str(plugin)
 
 
 def test_drawings_of_another_kind_are_not_embedded(call):

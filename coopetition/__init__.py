@@ -1,36 +1,57 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-model        factors, mechanisms, costs; the models with a name
-draws        targets and initial values: random, or the published ones from a file
-dynamics     solve(): gradient descent or flow -> Trajectory
-reduced      the exact reduction that solve() uses;  vectors: the definition, its oracle
-symbolic     the same in sympy;  derivation, theorems: the theory as a document with proofs
-laws         what is conserved, or changes in a known way
-stability    Hessian, spectrum, largest stable step;  critical_points: where the flow can rest
-toleration   where it goes if it cannot
-ensemble     many problems at once, compiled (kernels);  parameters: axes and points by name
-fates        what becomes of ICL and CIWL;  phases: diagrams over two parameters
-timescales   collapse, plateau, takeover
-interventions  what CIWL does to ICL, as numbers
-compare      loss curves of real runs, and the model fitted to them
+model     factors, mechanisms, costs, draws; the exact reduction to two numbers a factor
+solve     descent and flow of one problem or of many; trajectories, events, fates
+theory    what is conserved, where the flow can rest, how long it takes; the document with proofs
+studies   phase diagrams, interventions
+compare   loss curves of real runs, and the model fitted to them
+plot, cli, tools
+
+The names below are what a notebook needs; each is loaded when it is first used.
 """
 
-from coopetition.model.declaration import Cost, Mechanism, Model
-from coopetition.model.draws import Draw, random_draw, read_draw
-from coopetition.model.presets import two_strategies
-from coopetition.solve.dynamics import solve
-from coopetition.solve.trajectory import Events, Status, Trajectory
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Cost",
-    "Draw",
-    "Events",
-    "Mechanism",
-    "Model",
-    "Status",
-    "Trajectory",
-    "random_draw",
-    "read_draw",
-    "solve",
-    "two_strategies",
-]
+from coopetition.solve.solve import solve  # at once: else the room of this name would hide it
+
+_HOME = {
+    "model.declaration": ("Cost", "Mechanism", "Model"),
+    "model.draws": ("Draw", "canonical_draw", "published_draw", "random_draw", "read_draw"),
+    "model.presets": (
+        "induction_head",
+        "no_competition",
+        "no_sharing",
+        "three_strategies",
+        "two_strategies",
+    ),
+    "model.problem": ("Problem", "State"),
+    "solve.descent": ("descend",),
+    "solve.ensemble": ("Ensemble", "descend_ensemble", "random_ensemble"),
+    "solve.outcomes": ("Events", "Fate"),
+    "solve.trajectory": ("Status", "Trajectory"),
+    "theory.critical_points": ("critical_sets",),
+    "theory.fates": ("possible_fates",),
+    "theory.laws": ("check_laws", "norm_laws"),
+    "theory.stability": ("largest_stable_step", "spectrum"),
+    "theory.slow_flow": ("slow_times",),
+    "theory.timescales": ("after_collapse",),
+    "studies.axes": ("Axis",),
+    "studies.phases": ("PhaseDiagram", "phase_diagram"),
+    "compare.curves": ("Curves", "read_curves"),
+    "compare.estimate": ("Fit", "fit"),
+    "tools.errors": ("UsageError", "UserError"),
+}
+_MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}
+__all__ = ["solve", *_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'coopetition' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE])

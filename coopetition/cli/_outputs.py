@@ -28,14 +28,18 @@ class Outputs:
         if self.out and self.plot and self.out.absolute() == self.plot.absolute():
             raise UsageError(f"--out and --plot are both {self.out}; give two files")
 
-    def give(self, result: Any, plot: Callable[..., Any], **more: float) -> None:
+    def give(self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]) -> None:
         """Print the result, and what else is told of it; then write the files."""
         if self.json:
             print_json(more | result.to_dict())
         else:
             print(result.summary())
             for name, value in more.items():
-                print(f"{name} {value:.1f}")
+                if isinstance(value, dict):
+                    kept = ", ".join(f"{law} to {drift:.1e}" for law, drift in value.items())
+                    print(f"{name:8} {kept or 'none'}")
+                else:
+                    print(f"{name} {value:.1f}")
         if self.out is not None:
             result.save(self.out)
             print_wrote(self.out, as_json=self.json)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
-from coopetition.model.declaration import Model
+from coopetition.model.declaration import Model, check_number
 from coopetition.model.draws import random_draw, read_draw
 from coopetition.model.presets import named_dims
-from coopetition.solve.dynamics import Method, solve
+from coopetition.solve.solve import Method, solve
 from coopetition.solve.trajectory import Status
+from coopetition.theory.laws import check_laws
 from coopetition.tools.errors import UsageError, UserError
 
 
@@ -34,6 +35,8 @@ class Flags(ModelFlags, Outputs):
     """Stop when the total loss is below this."""
     max_steps: int = 16000
     """Stop after so many steps (the flow: so many times the step size)."""
+    t1: float | None = None
+    """Stop at this flow time (steps x step size) instead."""
 
 
 def run(flags: Flags) -> None:
@@ -46,17 +49,19 @@ def run(flags: Flags) -> None:
     else:
         dims = _dims(model, flags.dims)
         draw = random_draw(flags.seed, dims, flags.initial_scale)
+    check_number("step", flags.step, positive=True)
     trajectory = solve(
         model,
         draw,
         method=flags.method,
+        t1=flags.step * flags.max_steps if flags.t1 is None else flags.t1,
         step=flags.step,
         threshold=flags.threshold,
-        max_steps=flags.max_steps,
     )
-    flags.give(trajectory, trajectory.plot)
+    laws = {check.law.name: check.drift for check in check_laws(trajectory)}
+    flags.give(trajectory, trajectory.plot, laws=laws)
     if trajectory.status in (Status.DIVERGED, Status.FAILED):
-        raise UserError(trajectory.message)
+        raise UserError(trajectory.status.value)
 
 
 def _dims(model: Model, lengths: tuple[int, ...] | None) -> dict[str, int]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.presets import CIWL, COMPETITION, ICL, PUBLISHED_DIMS, two_strategies
-from coopetition.model.problem import Numbers, Reduced
+from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
+from coopetition.model.problem import Problem, State
 
 Array = NDArray[np.float64]
 
@@ -73,17 +73,18 @@ class ToyCurves:
 
     def __call__(self, parameters: dict[str, Array]) -> dict[str, Array]:
         """Each observed curve's loss (n_sets, n) for parameters of shape (n_sets,)."""
-        reduced, u, w = start(parameters)
+        problem = start(parameters)
+        state = problem.start
         self.n_solved += len(parameters["duration"])
         grid: dict[str, list[Array]] = {name: [] for name in OBSERVED.values()}
         h = parameters["duration"] / self._n_grid
         with np.errstate(over="ignore", invalid="ignore"):  # sets that the integrator cannot follow
             for k in range(self._n_grid + 1):
-                losses = reduced.losses(u, w)
+                losses = problem.losses(state)
                 for name, values in grid.items():
                     values.append(losses[name])
                 if k < self._n_grid:
-                    u, w = _runge_kutta_step(reduced, u, w, h)
+                    state = _runge_kutta_step(problem, state, h)
         left = np.clip(self._sample.astype(int), 0, self._n_grid - 1)
         part = self._sample - left
         result = {}
@@ -94,30 +95,24 @@ class ToyCurves:
         return result
 
 
-def start(parameters: dict[str, Array]) -> tuple[Reduced, Numbers, Numbers]:
-    """The reduced problems and their initial states at a fit's parameters."""
+def start(parameters: dict[str, Array]) -> Problem:
+    """The problems at a fit's parameters."""
+    model = two_strategies()
     norms = {name: math.sqrt(length) for name, length in PUBLISHED_DIMS.items()}
-    weights = {ICL: parameters["mu1"], COMPETITION: parameters["alpha"]}
-    reduced = Reduced(two_strategies(), PUBLISHED_DIMS, norms, weights)
     u = [parameters[name] for name in ("a", "b", "b", "d")]
-    return reduced, u, [0.0, 0.0, 0.0, parameters["d_orthogonal"]]
-
-
-def _runge_kutta_step(
-    reduced: Reduced, u: Numbers, w: Numbers, h: Array
-) -> tuple[Numbers, Numbers]:
-    def moved(by: Array, slopes: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers]:
-        return tuple(  # type: ignore[return-value]
-            [x - by * g for x, g in zip(part, slope, strict=True)]
-            for part, slope in zip((u, w), slopes, strict=True)
-        )
-
-    k1 = reduced.gradient(u, w)
-    k2 = reduced.gradient(*moved(h / 2, k1))
-    k3 = reduced.gradient(*moved(h / 2, k2))
-    k4 = reduced.gradient(*moved(h, k3))
-    mean = tuple(
-        [(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(*parts, strict=True)]
-        for parts in zip(k1, k2, k3, k4, strict=True)
+    return Problem.of_numbers(
+        model,
+        PUBLISHED_DIMS,
+        norms,
+        start=State(model.factors, u, [0.0, 0.0, 0.0, parameters["d_orthogonal"]]),
+        parameters={name: parameters[name] for name in ("mu1", "alpha")},
     )
-    return moved(h, mean)  # type: ignore[arg-type]
+
+
+def _runge_kutta_step(problem: Problem, state: State, h: Array) -> State:
+    k1 = problem.velocity(state)
+    k2 = problem.velocity(state.moved(h / 2, k1))
+    k3 = problem.velocity(state.moved(h / 2, k2))
+    k4 = problem.velocity(state.moved(h, k3))
+    slopes = zip(k1.entries, k2.entries, k3.entries, k4.entries, strict=True)
+    return state.moved(h, k1.with_entries([(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in slopes]))

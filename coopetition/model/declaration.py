@@ -10,10 +10,12 @@ is a member of the family; `MODELS` are the ones with a name.  The published mod
 coopetition (Singh et al. 2025, section 6) is `two_strategies`.
 """
 
+import dataclasses
 import math
+import numbers
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from coopetition.tools.errors import UsageError
@@ -24,20 +26,20 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")  # names become symbo
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """A strategy: the outer product of `factors`; `offset` (mu) is its irreducible error."""
+    """A strategy: the outer product of `factors`; `mu` is its irreducible error."""
 
     name: str
     factors: tuple[str, ...]
-    offset: float
+    mu: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Competition between two factors that are active together, of strength alpha."""
+    """Competition between two factors that are active together, of strength `alpha`."""
 
     name: str
     factors: tuple[str, str]
-    strength: float
+    alpha: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class Model:
     Raises
     ------
     UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named
-        twice; a name that is not of letters, digits and single underscores; an offset, strength or
-        rate that is negative or not finite
+        twice; a name that is not of letters, digits and single underscores; a mu, alpha or rate
+        that is negative or not finite
     """
 
     factors: tuple[str, ...]
@@ -68,10 +70,10 @@ class Model:
         names = [part.name for part in self.parts]
         _check_different("mechanism or cost", [*names, "total"])
         for mechanism in self.mechanisms:
-            check_parameter(f"offset of mechanism {mechanism.name}", mechanism.offset)
+            check_number(f"mu of mechanism {mechanism.name}", mechanism.mu)
             _check_factors(mechanism.name, mechanism.factors, self.factors)
         for cost in self.costs:
-            check_parameter(f"strength of cost {cost.name}", cost.strength)
+            check_number(f"alpha of cost {cost.name}", cost.alpha)
             _check_factors(cost.name, cost.factors, self.factors)
             if len(cost.factors) != 2:
                 raise UsageError(f"{cost.name} uses the factors {cost.factors}; choose two")
@@ -90,19 +92,50 @@ class Model:
                 f"{len(self.rates)} rates for the factors {self.factors}; give one each"
             )
         for name, rate in zip(self.factors, self.rates, strict=True):
-            check_parameter(f"rate of factor {name}", rate)
+            check_number(f"rate of factor {name}", rate)
 
     @property
     def parts(self) -> tuple[Mechanism | Cost, ...]:
         """Mechanisms and costs."""
         return (*self.mechanisms, *self.costs)
 
-    def weighted(self, weights: Mapping[str, float]) -> Self:
-        """The same model with these offsets and strengths, by mechanism and cost: all of them."""
-        return replace(
+    @property
+    def parameters(self) -> dict[str, tuple[str, ...]]:
+        """The names of the parameters, and the parts that each belongs to.
+
+        mu1, mu2, ... are those of the first, second, ... mechanism; alpha is that of every cost,
+        and each cost's name is that of its own.
+        """
+        costs = tuple(cost.name for cost in self.costs)
+        mus = {f"mu{k}": (m.name,) for k, m in enumerate(self.mechanisms, start=1)}
+        return mus | ({"alpha": costs} if costs else {}) | {name: (name,) for name in costs}
+
+    def assigned(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Each mechanism's mu and each cost's alpha, by its name, with some `parameters` changed.
+
+        An unknown parameter raises `UsageError`.
+        """
+        parts = self.parameters
+        unknown = set(parameters) - set(parts)
+        if unknown:
+            raise UsageError(
+                f"the model has no parameter {min(unknown)!r}; it has {', '.join(parts)}"
+            )
+        values: dict[str, Any] = {m.name: m.mu for m in self.mechanisms}
+        values |= {cost.name: cost.alpha for cost in self.costs}
+        for name in sorted(parameters, key=lambda name: name != "alpha"):  # a cost's own goes last
+            values |= dict.fromkeys(parts[name], parameters[name])
+        return values
+
+    def replace(self, **parameters: float) -> Self:
+        """The same model with other mu1, mu2, ..., alpha: see `parameters`."""
+        for name, value in parameters.items():
+            check_number(name, value)
+        values = self.assigned(parameters)
+        return dataclasses.replace(
             self,
-            mechanisms=tuple(replace(m, offset=weights[m.name]) for m in self.mechanisms),
-            costs=tuple(replace(c, strength=weights[c.name]) for c in self.costs),
+            mechanisms=tuple(dataclasses.replace(m, mu=values[m.name]) for m in self.mechanisms),
+            costs=tuple(dataclasses.replace(c, alpha=values[c.name]) for c in self.costs),
         )
 
     def mechanism(self, name: str) -> Mechanism:
@@ -119,7 +152,7 @@ class Model:
         if unknown:
             raise UsageError(f"unknown factors {unknown}; choose out of {self.factors}")
         known = dict(zip(self.factors, self.rates, strict=True)) | rates
-        return replace(self, rates=tuple(known.values()))
+        return dataclasses.replace(self, rates=tuple(known.values()))
 
     def clamped(self, *factors: str) -> Self:
         """The same model with these factors held at their initial values."""
@@ -129,8 +162,8 @@ class Model:
         """Plain values, for JSON."""
         return {
             "factors": list(self.factors),
-            "mechanisms": [[m.name, list(m.factors), m.offset] for m in self.mechanisms],
-            "costs": [[c.name, list(c.factors), c.strength] for c in self.costs],
+            "mechanisms": [[m.name, list(m.factors), m.mu] for m in self.mechanisms],
+            "costs": [[c.name, list(c.factors), c.alpha] for c in self.costs],
             "convention": self.convention,
             "rates": list(self.rates),
         }
@@ -147,10 +180,28 @@ class Model:
         )
 
 
-def check_parameter(name: str, value: float) -> None:
-    """Raise `UsageError` unless an offset, strength or rate is finite and not negative."""
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{name} is {value}; choose a finite number of at least 0")
+def check_number(name: str, value: Any, *, positive: bool = False) -> None:
+    """Raise `UsageError` unless a value is a finite number of at least 0, or above 0."""
+    if not _is_finite(value) or value < 0 or (positive and value == 0):
+        bound = "above 0" if positive else "of at least 0"
+        raise UsageError(f"{name} is {_shown(value)}; choose a finite number {bound}")
+
+
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number as an int, 1e4 too; `UsageError` for others and beyond the bounds."""
+    if not _is_finite(value) or value != int(value) or value < least:
+        raise UsageError(f"{name} is {_shown(value)}; choose a whole number of at least {least}")
+    if most is not None and value > most:
+        raise UsageError(f"{name} is {value}; choose at most {most}")
+    return int(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, numbers.Real) else repr(value)
 
 
 def _check_different(kind: str, names: list[str] | tuple[str, ...]) -> None:

@@ -28,10 +28,10 @@ def losses(model: Model, draw: Draw, vectors: Vectors) -> dict[str, float]:
         mechanism.name: float(average(_residual(mechanism.factors, draw, vectors) ** 2) / 2)
         for mechanism in model.mechanisms
     }
-    total = math.prod(named[m.name] + m.offset for m in model.mechanisms)
+    total = math.prod(named[m.name] + m.mu for m in model.mechanisms)
     for cost in model.costs:
         named[cost.name] = float(average(outer([vectors[f] for f in cost.factors]) ** 2) / 2)
-        total += cost.strength * named[cost.name]
+        total += cost.alpha * named[cost.name]
     return named | {"total": total}
 
 
@@ -44,7 +44,7 @@ def gradient(model: Model, draw: Draw, vectors: Vectors) -> Vectors:
     result = {name: np.zeros_like(vector) for name, vector in vectors.items()}
     named = losses(model, draw, vectors)
     for mechanism in model.mechanisms:
-        others = (named[m.name] + m.offset for m in model.mechanisms if m is not mechanism)
+        others = (named[m.name] + m.mu for m in model.mechanisms if m is not mechanism)
         residual = _residual(mechanism.factors, draw, vectors)
         weight = math.prod(others) / _size(model, residual.size)
         for axis, name in enumerate(mechanism.factors):
@@ -53,7 +53,7 @@ def gradient(model: Model, draw: Draw, vectors: Vectors) -> Vectors:
             result[name] += weight * along @ (outer(rest).ravel() if rest else np.ones(1))
     for cost in model.costs:
         x, y = (vectors[f] for f in cost.factors)
-        weight = cost.strength / _size(model, x.size * y.size)
+        weight = cost.alpha / _size(model, x.size * y.size)
         result[cost.factors[0]] += weight * (y @ y) * x
         result[cost.factors[1]] += weight * (x @ x) * y
     return result

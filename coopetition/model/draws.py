@@ -1,22 +1,27 @@
 """Draws: the targets and initial values of every factor."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from coopetition.model.declaration import check_number, check_whole
 from coopetition.model.presets import PUBLISHED_DIMS
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import NOT_AN_ARCHIVE, check_readable
 
 Vector = NDArray[np.float64]
+MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Initial and target vectors by factor name, float64, of equal length for each factor.
+    """Initial and target vectors by factor name, of equal length for each factor.
 
+    initial, target : real numbers in any array or list, kept in float64
     source : where it comes from, in words, for the record
     """
 
@@ -25,6 +30,12 @@ class Draw:
     source: str = "given"
 
     def __post_init__(self) -> None:
+        for kind in ("initial", "target"):
+            vectors = {
+                name: _vector(f"the {kind} of factor {name}", values)
+                for name, values in getattr(self, kind).items()
+            }
+            object.__setattr__(self, kind, vectors)
         for name, target in self.target.items():
             initial = self.initial.get(name)
             if initial is None or initial.shape != target.shape or target.ndim != 1:
@@ -44,19 +55,27 @@ class Draw:
         return {name: len(target) for name, target in self.target.items()}
 
 
+def _vector(name: str, values: ArrayLike) -> Vector:
+    given = np.asarray(values)
+    if given.dtype.kind not in "iuf":
+        raise UsageError(f"{name} is not of real numbers; it has the type {given.dtype}")
+    return given.astype(np.float64)
+
+
 def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: float = 1.0) -> Draw:
     """Standard normal targets and initial values (times `initial_scale`), by numpy's generator.
 
-    These are not the published draws, which come from another generator: see `read_draw`.
+    These are not the published draws, which come from another generator: see `published_draw`.
     """
     dims = PUBLISHED_DIMS if dims is None else dims
-    for name, length in dims.items():
-        if length < 1:
-            raise UsageError(f"the dimension of factor {name} is {length}; choose at least 1")
-    if seed < 0:
-        raise UsageError(f"seed={seed}; choose a whole number of at least 0")
-    if not (np.isfinite(initial_scale) and initial_scale >= 0):
-        raise UsageError(f"initial_scale is {initial_scale}; choose a finite number of at least 0")
+    dims = {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in dims.items()}
+    if sum(dims.values()) > MAX_ENTRIES:
+        raise UsageError(
+            f"the dimensions are {', '.join(map(str, dims.values()))}; choose at most "
+            f"{MAX_ENTRIES:.0e} in all, or give a draw by its numbers (`canonical_draw`)"
+        )
+    seed = check_whole("seed", seed, 0)
+    check_number("initial_scale", initial_scale)
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}
     initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}
@@ -88,6 +107,21 @@ def canonical_draw(
     return Draw(initial, target)
 
 
+def published_draw(seed: int) -> Draw:
+    """The published draw of seed 0 to 11 of the minimal model (Singh et al. 2025), reduced.
+
+    Norms, overlaps and orthogonal norms are those of the published vectors, which come from another
+    generator than `random_draw`'s; the vectors are `canonical_draw`'s.  That is exact for all that
+    the dynamics sees: losses, overlaps, orthogonal parts.
+    """
+    file = files("coopetition.model").joinpath("published_draws.json")
+    draws = json.loads(file.read_text(encoding="utf-8"))["draws"]
+    if str(seed) not in draws:
+        raise UsageError(f"there is no published draw of seed {seed}; choose one of 0 to 11")
+    draw = canonical_draw(PUBLISHED_DIMS, **draws[str(seed)])
+    return replace(draw, source=f"published, seed {seed}, reduced")
+
+
 def read_draw(path: Path | str, seed: int) -> Draw:
     """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
     path = Path(path)
@@ -104,10 +138,10 @@ def read_draw(path: Path | str, seed: int) -> Draw:
                 for kind in ("initial", "target")
             }
     except (OSError, *NOT_AN_ARCHIVE) as error:
-        raise UsageError(f"--draws {path} is not a readable .npz of numbers ({error})") from error
+        raise UsageError(f"{path} is not a readable .npz of numbers ({error})") from error
     if not parts["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})
         raise UsageError(
-            f"--seed {seed} is not in {path}, which holds {', '.join(seeds) or 'none'}"
+            f"there is no draw of seed {seed} in {path}, which holds {', '.join(seeds) or 'none'}"
         )
     return Draw(parts["initial"], parts["target"], f"{path.name}, seed {seed}")

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from coopetition.model.declaration import Cost, Mechanism, Model, check_parameter
+from coopetition.model.declaration import Cost, Mechanism, Model, check_number
 from coopetition.tools.errors import UsageError
 
 ICL, CIWL, IWL, COMPETITION = "icl", "ciwl", "iwl", "competition"
@@ -80,7 +80,7 @@ def three_strategies(
 
 def _check_named(**parameters: float) -> None:
     for name, value in parameters.items():
-        check_parameter(name, value)
+        check_number(name, value)
 
 
 MODELS: dict[str, Callable[..., Model]] = {

@@ -13,14 +13,14 @@ factors and N its number of tensor entries (1 if losses are sums over them),
 where a prime leaves x out and C_m = prod_{k != m} (L_k + mu_k).  R - P^2 is summed as products of
 squares, so that small losses keep all their digits.
 
-The functions are plain arithmetic on lists with one entry a factor: floats for one trajectory,
-arrays for many at once.
+The functions are plain arithmetic on a `State`: of floats for one problem, arrays for many at once,
+symbols for a proof.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -28,8 +28,60 @@ from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw
 from coopetition.tools.errors import UsageError
 
-Number = Any  # a float, or an array over trajectories
-Numbers = list[Number]
+Number = Any  # a float, an array over problems, or a symbol
+Numbers = Sequence[Number]
+
+
+class Part(NamedTuple):
+    """What a state says of one factor."""
+
+    overlap: Number
+    orthogonal: Number
+
+    @property
+    def square(self) -> Number:
+        """|x|^2."""
+        return self.overlap * self.overlap + self.orthogonal * self.orthogonal
+
+    @property
+    def length(self) -> Number:
+        """|x|."""
+        return self.square**0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Overlap and orthogonal part of every factor, `state["d"].overlap`; also slopes and speeds.
+
+    overlap, orthogonal : u and w of each factor, in the order of `factors`
+    time : flow time
+    """
+
+    factors: tuple[str, ...]
+    overlap: Numbers
+    orthogonal: Numbers
+    time: float = 0.0
+
+    def __getitem__(self, factor: str) -> Part:
+        if factor not in self.factors:
+            raise UsageError(f"there is no factor {factor!r}; choose out of {self.factors}")
+        k = self.factors.index(factor)
+        return Part(self.overlap[k], self.orthogonal[k])
+
+    @property
+    def entries(self) -> list[Number]:
+        """Every overlap, then every orthogonal part."""
+        return [*self.overlap, *self.orthogonal]
+
+    def with_entries(self, entries: Numbers) -> "State":
+        """The same factors at other values, listed as in `entries`."""
+        n = len(self.factors)
+        return State(self.factors, entries[:n], entries[n:], self.time)
+
+    def moved(self, by: Number, velocity: "State") -> "State":
+        """The state plus `by` times a velocity."""
+        pairs = zip(self.entries, velocity.entries, strict=True)
+        return self.with_entries([x + by * v for x, v in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +95,64 @@ class _Term:
     size: Number  # N
 
 
-class Reduced:
-    """A model with the lengths and target norms of its factors: loss and gradient in (u, w).
+class Problem:
+    """A model with the lengths, target norms and initial state of its factors.
 
-    Parameters
-    ----------
     model : the declaration
-    dims, norms : each factor's length and |x*|, by name; arrays for many problems at once
-    weights : values to use instead of the model's offsets and strengths, by the name of the
-        mechanism or cost; arrays for many problems at once
+    dims, norms : each factor's length and |x*|, by name
+    start : the initial state
+
+    Raises
+    ------
+    UsageError : the draw and the model have different factors
     """
 
-    def __init__(
+    def __init__(self, model: Model, draw: Draw) -> None:
+        self._set(model, draw.dims, *_project(model, draw), {})
+
+    @classmethod
+    def of_numbers(
+        cls,
+        model: Model,
+        dims: Mapping[str, Number],
+        norms: Mapping[str, Number],
+        *,
+        start: State | None = None,
+        parameters: Mapping[str, Number] | None = None,
+    ) -> Self:
+        """A problem by its numbers, which may be arrays or symbols; at the origin without `start`.
+
+        parameters : values in place of the model's, named as in `Model.replace`
+        """
+        problem = cls.__new__(cls)
+        problem._set(model, dims, norms, start, parameters or {})
+        return problem
+
+    def _set(
         self,
         model: Model,
         dims: Mapping[str, Number],
         norms: Mapping[str, Number],
-        weights: Mapping[str, Number] | None = None,
+        start: State | None,
+        parameters: Mapping[str, Number],
     ) -> None:
-        unknown = set(model.factors) ^ set(dims)
-        if unknown:
-            raise UsageError(
-                f"the draw and the model disagree on the factors {sorted(unknown)}; "
-                f"the model has {model.factors}"
-            )
+        check_factors(model, dims)
+        zeros = [0.0] * len(model.factors)
         self.model, self.dims, self.norms = model, dims, norms
-        position = {name: k for k, name in enumerate(model.factors)}
+        self.start = State(model.factors, zeros, zeros) if start is None else start
+        weights = model.assigned(parameters)
 
-        def term(name: str, factors: tuple[str, ...], weight: float) -> _Term:
+        def term(name: str, factors: tuple[str, ...]) -> _Term:
             return _Term(
                 name,
-                tuple(position[f] for f in factors),
-                (weights or {}).get(name, weight),
+                tuple(model.factors.index(f) for f in factors),
+                weights[name],
                 self._target(name, factors),
                 self._size(name, factors),
             )
 
-        self._mechanisms = [term(m.name, m.factors, m.offset) for m in model.mechanisms]
-        self._costs = [term(c.name, c.factors, c.strength) for c in model.costs]
+        self._mechanisms = [term(m.name, m.factors) for m in model.mechanisms]
+        self._costs = [term(c.name, c.factors) for c in model.costs]
 
     def _target(self, _name: str, factors: tuple[str, ...]) -> Number:
         return math.prod(self.norms[f] for f in factors)
@@ -99,22 +171,23 @@ class Reduced:
         return {term.name: term.size for term in (*self._mechanisms, *self._costs)}
 
     @property
-    def offsets(self) -> dict[str, Number]:
-        """Each mechanism's weight, by name."""
+    def mu(self) -> dict[str, Number]:
+        """Each mechanism's irreducible error, by name."""
         return {m.name: m.weight for m in self._mechanisms}
 
     @property
-    def strengths(self) -> dict[str, Number]:
-        """Each cost's weight, by name."""
+    def alpha(self) -> dict[str, Number]:
+        """Each cost's strength, by name."""
         return {cost.name: cost.weight for cost in self._costs}
 
     def unlearnt(self) -> dict[str, float]:
         """Each mechanism's loss when it has learnt nothing, S^2 / 2N: the plateau's height."""
         return {m.name: m.target**2 / (2 * m.size) for m in self._mechanisms}
 
-    def losses(self, u: Numbers, w: Numbers) -> dict[str, Number]:
+    def losses(self, state: State) -> dict[str, Number]:
         """Each mechanism's loss and each cost by name, and their combination `total`."""
-        squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
+        u, w = state.overlap, state.orthogonal
+        squares = _squares(state)
         named = {m.name: _mechanism_loss(m, u, w, squares) for m in self._mechanisms}
         total = math.prod(named[m.name] + m.weight for m in self._mechanisms)
         for cost in self._costs:
@@ -123,29 +196,38 @@ class Reduced:
             total = total + cost.weight * named[cost.name]
         return named | {"total": total}
 
-    def gradient(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
-        """Gradient of the total loss for every u and w."""
-        pull, shrink, shrink_w = self._forces(u, w)
-        return (
-            [p + s * x for p, s, x in zip(pull, shrink, u, strict=True)],
-            [s * x for s, x in zip(shrink_w, w, strict=True)],
+    def gradient(self, state: State) -> State:
+        """Gradient of the total loss, laid out as the state."""
+        pull, shrink, shrink_w = self._forces(state)
+        return State(
+            state.factors,
+            [p + s * x for p, s, x in zip(pull, shrink, state.overlap, strict=True)],
+            [s * x for s, x in zip(shrink_w, state.orthogonal, strict=True)],
         )
 
-    def transverse_curvature(self, u: Numbers, w: Numbers) -> Numbers:
+    def velocity(self, state: State) -> State:
+        """Minus the gradient, each factor at its rate: the flow, and a descent step of size 1."""
+        slope = self.gradient(state)
+        return slope.with_entries(
+            [-r * g for r, g in zip(self.model.rates * 2, slope.entries, strict=True)]
+        )
+
+    def transverse_curvature(self, state: State) -> Numbers:
         """Second derivative of the loss along x, at right angles to both x and its target.
 
         There are (length - 2) such directions for a factor with an orthogonal part, and as many
         more as it has none; all have the same curvature, (dL/dw) / w.
         """
-        return self._forces(u, w)[2]
+        return self._forces(state)[2]
 
-    def _forces(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    def _forces(self, state: State) -> tuple[Numbers, Numbers, Numbers]:
         """What pulls u to its target, and what shrinks u and w, per unit of each."""
-        squares = [x * x + y * y for x, y in zip(u, w, strict=True)]
+        u, w = state.overlap, state.orthogonal
+        squares = _squares(state)
         offset_losses = [_mechanism_loss(m, u, w, squares) + m.weight for m in self._mechanisms]
-        pull: Numbers = [0] * len(u)  # towards the target
-        shrink: Numbers = [0] * len(u)  # towards zero, for u
-        shrink_w: Numbers = [0] * len(u)
+        pull: list[Number] = [0] * len(u)  # towards the target
+        shrink: list[Number] = [0] * len(u)  # towards zero, for u
+        shrink_w: list[Number] = [0] * len(u)
         for k, m in enumerate(self._mechanisms):
             others = offset_losses[:k] + offset_losses[k + 1 :]
             coupling = math.prod(others) / m.size
@@ -162,12 +244,9 @@ class Reduced:
                 shrink_w[x] = shrink_w[x] + push
         return pull, shrink, shrink_w
 
-    def velocity(self, u: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
-        """Minus the gradient, each factor at its rate: the flow, and a descent step of size 1."""
-        return tuple(  # type: ignore[return-value]
-            [-rate * g for rate, g in zip(self.model.rates, slope, strict=True)]
-            for slope in self.gradient(u, w)
-        )
+
+def _squares(state: State) -> list[Number]:
+    return [x * x + y * y for x, y in zip(state.overlap, state.orthogonal, strict=True)]
 
 
 def _mechanism_loss(m: _Term, u: Numbers, w: Numbers, squares: Numbers) -> Number:
@@ -185,19 +264,26 @@ def _excess(factors: Any, u: Numbers, w: Numbers, squares: Numbers) -> Number:
     return total
 
 
-def project(model: Model, draw: Draw) -> tuple[Reduced, list[float], list[float]]:
-    """A draw's reduced problem and its initial overlaps and orthogonal norms, in factor order."""
+def check_factors(model: Model, named: Mapping[str, Any]) -> None:
+    """Raise `UsageError` unless the names are those of the model's factors."""
+    different = set(model.factors) ^ set(named)
+    if different:
+        raise UsageError(
+            f"the draw and the model disagree on the factors {sorted(different)}; "
+            f"the model has {model.factors}"
+        )
+
+
+def _project(model: Model, draw: Draw) -> tuple[dict[str, float], State]:
+    """A draw's target norms and initial state."""
+    check_factors(model, draw.target)
+    norms, overlap, orthogonal = {}, [], []
     with np.errstate(over="ignore", invalid="ignore"):  # a draw of enormous numbers
-        return _project(model, draw)
-
-
-def _project(model: Model, draw: Draw) -> tuple[Reduced, list[float], list[float]]:
-    norms = {name: float(np.linalg.norm(target)) for name, target in draw.target.items()}
-    reduced = Reduced(model, draw.dims, norms)
-    overlaps, orthogonal = [], []
-    for name in model.factors:
-        direction = draw.target[name] / norms[name]
-        overlap = float(draw.initial[name] @ direction)
-        overlaps.append(overlap)
-        orthogonal.append(float(np.linalg.norm(draw.initial[name] - overlap * direction)))
-    return reduced, overlaps, orthogonal
+        for name, target in draw.target.items():
+            norms[name] = float(np.linalg.norm(target))
+        for name in model.factors:
+            direction = draw.target[name] / norms[name]
+            overlap.append(float(draw.initial[name] @ direction))
+            rest = draw.initial[name] - overlap[-1] * direction
+            orthogonal.append(float(np.linalg.norm(rest)))
+    return norms, State(model.factors, overlap, orthogonal)

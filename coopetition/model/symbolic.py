@@ -1,6 +1,6 @@
 """The model in sympy: its definition, its reduction, its gradient, and the proof that they agree.
 
-The reduction is not written a second time: `Reduced` is plain arithmetic, and here it runs on
+The reduction is not written a second time: `Problem` is plain arithmetic, and here it runs on
 symbols.  What it must be equal to is written out entry by entry (`Symbolic.definition`) from the
 tensors of the declaration.
 """
@@ -12,12 +12,12 @@ from typing import Any
 import sympy as sp
 
 from coopetition.model.declaration import Model
-from coopetition.model.problem import Reduced
+from coopetition.model.problem import Problem, State
 
 Expression = Any  # of sympy, whose annotations do not know what its operators return
 
 
-class _NamedProducts(Reduced):
+class _NamedProducts(Problem):
     """The reduction with one symbol for each S and N: the products themselves are constants."""
 
     def _target(self, name: str, _factors: tuple[str, ...]) -> Expression:
@@ -52,13 +52,14 @@ class Symbolic:
         self.strength = {
             c.name: sp.Symbol(f"alpha_{c.name}", nonnegative=True) for c in model.costs
         }
-        weights = self.offset | self.strength
-        self.reduced = _NamedProducts(model, self.length, self.norm, weights)
-        u, w = list(self.u.values()), list(self.w.values())
-        self.losses: dict[str, Expression] = self.reduced.losses(u, w)
-        slope_u, slope_w = self.reduced.gradient(u, w)
+        parameters = {f"mu{k}": mu for k, mu in enumerate(self.offset.values(), start=1)}
+        self.problem = _NamedProducts.of_numbers(
+            model, self.length, self.norm, parameters=parameters | self.strength
+        )
+        state = State(names, list(self.u.values()), list(self.w.values()))
+        self.losses: dict[str, Expression] = self.problem.losses(state)
         self.gradient: dict[sp.Symbol, Expression] = dict(
-            zip(u + w, slope_u + slope_w, strict=True)
+            zip(state.entries, self.problem.gradient(state).entries, strict=True)
         )
 
     @property
@@ -78,12 +79,12 @@ class Symbolic:
     @property
     def products(self) -> dict[sp.Symbol, Expression]:
         """What every S and N stands for."""
-        spelt = Reduced(self.model, self.length, self.norm)
+        spelt = Problem.of_numbers(self.model, self.length, self.norm)
         return {
             symbol: values[name]
             for symbols, values in (
-                (self.reduced.targets, spelt.targets),
-                (self.reduced.sizes, spelt.sizes),
+                (self.problem.targets, spelt.targets),
+                (self.problem.sizes, spelt.sizes),
             )
             for name, symbol in symbols.items()
         }

@@ -1,11 +1,11 @@
-"""Many problems of one model at once: different draws, offsets, strengths, lengths.
+"""Many problems of one model at once: different draws, mu, alpha, lengths.
 
 A random problem needs no vectors.  For standard normal targets and initial values (times a scale),
 an overlap is normal, an orthogonal part is chi distributed with one degree of freedom less than the
 factor's length, and a target's norm chi distributed with the length itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw, canonical_draw
-from coopetition.model.problem import Reduced
+from coopetition.model.problem import Problem, State
 from coopetition.solve.kernels import descent_kernel, from_blocks, in_blocks
 from coopetition.tools.errors import UsageError
 
@@ -28,7 +28,7 @@ class Ensemble:
     model : the declaration that they share
     lengths, norms, overlap, orthogonal : (n_factors, n) each factor's dimension, norm of its
         target, and initial state, in the model's order
-    weights : (n,) offsets and strengths that differ from the model's, by mechanism or cost
+    parameters : (n,) values that differ from the model's, named as in `Model.replace`
     """
 
     model: Model
@@ -36,7 +36,7 @@ class Ensemble:
     norms: Array
     overlap: Array
     orthogonal: Array
-    weights: Mapping[str, Array]
+    parameters: Mapping[str, Array]
 
     @property
     def n(self) -> int:
@@ -44,13 +44,33 @@ class Ensemble:
         return self.overlap.shape[1]
 
     @property
-    def reduced(self) -> Reduced:
+    def problem(self) -> Problem:
         """All problems as one, with arrays in place of numbers."""
         names = self.model.factors
         lengths, norms = (
             dict(zip(names, rows, strict=True)) for rows in (self.lengths, self.norms)
         )
-        return Reduced(self.model, lengths, norms, self.weights)
+        start = State(names, list(self.overlap), list(self.orthogonal))
+        return Problem.of_numbers(
+            self.model, lengths, norms, start=start, parameters=self.parameters
+        )
+
+    @classmethod
+    def of_draws(cls, model: Model, draws: Sequence[Draw]) -> Self:
+        """A problem for each draw, all with the model's own parameters."""
+        problems = [Problem(model, draw) for draw in draws]
+        lengths, norms = (
+            np.array([[float(named[f]) for named in each] for f in model.factors])
+            for each in ([p.dims for p in problems], [p.norms for p in problems])
+        )
+        overlap, orthogonal = (
+            np.array(rows).T
+            for rows in (
+                [p.start.overlap for p in problems],
+                [p.start.orthogonal for p in problems],
+            )
+        )
+        return cls(model, lengths, norms, overlap, orthogonal, {})
 
     @classmethod
     def joined(cls, parts: "list[Ensemble]") -> Self:
@@ -63,24 +83,21 @@ class Ensemble:
             np.concatenate([part.overlap for part in parts], axis=1),
             np.concatenate([part.orthogonal for part in parts], axis=1),
             {
-                name: np.concatenate([part.weights[name] for part in parts])
-                for name in first.weights
+                name: np.concatenate([part.parameters[name] for part in parts])
+                for name in first.parameters
             },
         )
 
     def single(self, k: int) -> tuple[Model, Draw]:
         """Problem `k` as `solve` takes it."""
-        model, reduced = self.model, self.reduced
-        weights = {
-            name: float(np.broadcast_to(values, self.n)[k])
-            for name, values in (reduced.offsets | reduced.strengths).items()
-        }
+        model = self.model
+        parameters = {name: float(values[k]) for name, values in self.parameters.items()}
         lengths = {f: int(n) for f, n in zip(model.factors, self.lengths[:, k], strict=True)}
         norms, overlap, orthogonal = (
             dict(zip(model.factors, rows[:, k].tolist(), strict=True))
             for rows in (self.norms, self.overlap, self.orthogonal)
         )
-        return model.weighted(weights), canonical_draw(lengths, norms, overlap, orthogonal)
+        return model.replace(**parameters), canonical_draw(lengths, norms, overlap, orthogonal)
 
 
 def random_ensemble(
@@ -90,9 +107,9 @@ def random_ensemble(
     rng: np.random.Generator,
     *,
     initial_scale: ArrayLike = 1.0,
-    weights: Mapping[str, ArrayLike] | None = None,
+    parameters: Mapping[str, ArrayLike] | None = None,
 ) -> Ensemble:
-    """`n` random problems; dimensions and weights may be one number or n.
+    """`n` random problems; dimensions and parameters may be one number or n.
 
     Their distribution is that of `random_draw`, not their numbers.  `initial_scale` is one number,
     or any array that spreads to (n_factors, n).
@@ -113,13 +130,11 @@ def random_ensemble(
     # a factor of length 1 has no orthogonal part; numpy wants a positive number of degrees
     freedom = np.where(lengths > 1, lengths - 1, 1)
     orthogonal = np.where(lengths > 1, scale * np.sqrt(rng.chisquare(freedom)), 0.0)
-    spread = {name: _spread(values, n) for name, values in (weights or {}).items()}
-    parts = [part.name for part in model.parts]
+    spread = {name: _spread(values, n) for name, values in (parameters or {}).items()}
+    model.assigned(spread)
     for name, values in spread.items():
-        if name not in parts:
-            raise UsageError(f"the model has no {name!r} to weigh; it has {', '.join(parts)}")
         if not (np.isfinite(values) & (values >= 0)).all():
-            raise UsageError(f"a weight of {name} is negative or not finite; choose at least 0")
+            raise UsageError(f"a value of {name} is negative or not finite; choose at least 0")
     return Ensemble(model, lengths, norms, overlap, orthogonal, spread)
 
 
@@ -185,17 +200,22 @@ def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:
 
 def _structure(model: Model) -> Model:
     """The model without its numbers, so that one kernel serves all of them."""
-    return replace(model.weighted({part.name: 1.0 for part in model.parts}), rates=())
+    return replace(
+        model,
+        mechanisms=tuple(replace(m, mu=1.0) for m in model.mechanisms),
+        costs=tuple(replace(c, alpha=1.0) for c in model.costs),
+        rates=(),
+    )
 
 
 def _parameters(ensemble: Ensemble) -> list[Array]:
     """Rows in the order of the kernel's parameters."""
-    reduced = ensemble.reduced
+    problem = ensemble.problem
     numbers = [
-        *(1 / size for size in reduced.sizes.values()),
-        *reduced.targets.values(),
-        *reduced.offsets.values(),
-        *reduced.strengths.values(),
+        *(1 / size for size in problem.sizes.values()),
+        *problem.targets.values(),
+        *problem.mu.values(),
+        *problem.alpha.values(),
         *ensemble.model.rates,
     ]
     return [_spread(number, ensemble.n) for number in numbers]

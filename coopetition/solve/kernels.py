@@ -41,21 +41,21 @@ class Kernel:
 def descent_kernel(model: Model) -> Kernel:
     """The kernel of a model's factors, mechanisms, costs and convention.
 
-    Rates, offsets and strengths are parameters, whatever the model's are.  Compiling takes some ten
+    Rates, mu and alpha are parameters, whatever the model's are.  Compiling takes some ten
     seconds, once for each structure.
     """
     symbolic = Symbolic(model)
     # a division a step would cost more than the rest: sizes enter by their inverses
-    reduced = symbolic.reduced
-    inverse = {name: sp.Symbol(f"inverse_N_{name}", positive=True) for name in reduced.sizes}
-    numbers = {size: 1 / inverse[name] for name, size in reduced.sizes.items()}
+    problem = symbolic.problem
+    inverse = {name: sp.Symbol(f"inverse_N_{name}", positive=True) for name in problem.sizes}
+    numbers = {size: 1 / inverse[name] for name, size in problem.sizes.items()}
     velocity = [speed.xreplace(numbers) for speed in symbolic.velocity.values()]
     losses = {name: value.xreplace(numbers) for name, value in symbolic.losses.items()}
     parameters = [
         *inverse.values(),
-        *reduced.targets.values(),
-        *reduced.offsets.values(),
-        *reduced.strengths.values(),
+        *problem.targets.values(),
+        *problem.mu.values(),
+        *problem.alpha.values(),
         *symbolic.rate.values(),
     ]
     source = _source(symbolic.state, velocity, list(losses.values()), parameters)

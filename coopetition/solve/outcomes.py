@@ -1,9 +1,31 @@
-"""When curves cross levels: the time points by which both theory and training runs are read."""
+"""What becomes of a strategy: is it learnt, when, for how long; read off curves of any kind.
+
+A mechanism counts as learnt while its loss is below half of what it is unlearnt (`excess` < 0).
+"""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from coopetition.model.presets import CIWL, ICL
+from coopetition.tools.errors import UsageError
+
+Array = NDArray[np.float64]
+LEARNT_BELOW = 0.5  # of the unlearnt loss
+DIVERGED = 1e12  # a loss above this will not come back
+
+
+def excess(loss: Any, unlearnt: Any) -> Any:
+    """How far a mechanism's loss is above the level at which it counts as learnt, over `unlearnt`.
+
+    unlearnt : its loss when nothing is learnt (`Problem.unlearnt`)
+    """
+    return loss / unlearnt - LEARNT_BELOW
 
 
 def crossing_time(
@@ -24,3 +46,89 @@ def crossing_time(
     k = crossed[0]
     part = distance[k] / (distance[k] - distance[k + 1])
     return float(times[k] + part * (times[k + 1] - times[k]))
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Times of what happens to a strategy, in flow time (steps x step size); None if it does not.
+
+    emergence : it is learnt for the first time
+    peak : its loss is lowest, after emergence; None if it falls to the end
+    crossing : its rival becomes the better learnt of the two, after emergence
+    fade : it ceases to be learnt, after its peak
+    takeover : its rival is learnt for the first time
+    """
+
+    emergence: float | None
+    peak: float | None = None
+    crossing: float | None = None
+    fade: float | None = None
+    takeover: float | None = None
+
+
+def tell_events(times: Array, strategy: Array, rival: Array | None = None) -> Events:
+    """Events of a strategy in the curves of its `excess` and, if it has one, of its rival's."""
+    takeover = None if rival is None else crossing_time(times, rival, 0.0, rising=False)
+    emergence = crossing_time(times, strategy, 0.0, rising=False)
+    if emergence is None:
+        return Events(None, takeover=takeover)
+    crossing = (
+        None
+        if rival is None
+        else crossing_time(times, strategy - rival, 0.0, rising=True, after=emergence)
+    )
+    lowest = np.argmin(np.where(times >= emergence, strategy, np.inf))
+    if lowest == len(times) - 1:
+        return Events(emergence, None, crossing, None, takeover)
+    peak = float(times[lowest])
+    fade = crossing_time(times, strategy, 0.0, rising=True, after=peak)
+    return Events(emergence, peak, crossing, fade, takeover)
+
+
+class Fate(Enum):
+    """What becomes of ICL and CIWL; the value is the sentence for the reader."""
+
+    NEVER = "neither was learnt in the given time"
+    ICL_PERSISTENT = "ICL was learnt and stays"
+    ICL_TRANSIENT = "ICL was learnt and faded"
+    CIWL_ONLY = "CIWL was learnt, ICL never"
+    COEXISTENCE = "both are learnt in the end"
+    DIVERGED = "descent diverged; lower the step size"
+
+
+FATES = list(Fate)
+
+
+def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDArray[np.int8]:
+    """Index in `FATES` for curves (n_samples, ...) of one trajectory or of many.
+
+    unlearnt : each mechanism's loss when nothing is learnt, one number or (...)
+
+    Raises
+    ------
+    UsageError : neither ICL nor CIWL is among the mechanisms
+    """
+    if ICL not in unlearnt and CIWL not in unlearnt:
+        raise UsageError(
+            f"fates are those of mechanisms named {ICL} and {CIWL}; "
+            f"the model has {', '.join(unlearnt)}"
+        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        icl, ciwl = (
+            excess(losses[name], unlearnt[name]) < 0
+            if name in unlearnt
+            else np.zeros(losses["total"].shape, bool)
+            for name in (ICL, CIWL)
+        )
+    told = [
+        (~(losses["total"][-1] < DIVERGED), Fate.DIVERGED),
+        (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
+        (icl[-1], Fate.ICL_PERSISTENT),
+        (icl.any(0), Fate.ICL_TRANSIENT),
+        (ciwl.any(0), Fate.CIWL_ONLY),
+    ]
+    return np.select(
+        [where for where, _ in told],
+        [FATES.index(fate) for _, fate in told],
+        FATES.index(Fate.NEVER),
+    ).astype(np.int8)

@@ -1,9 +1,10 @@
 """The result of solving the minimal model: a trajectory that can be read, kept and drawn."""
 
+import html
 import json
-import math
 from dataclasses import asdict, dataclass
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
-from coopetition.model.presets import CIWL, ICL
-from coopetition.model.problem import Reduced
-from coopetition.solve.outcomes import crossing_time
-from coopetition.theory.laws import LawCheck, check_laws
-from coopetition.theory.stability import spectrum
-from coopetition.tools.errors import UserError
+from coopetition.model.draws import Draw
+from coopetition.model.problem import Problem, State
+from coopetition.solve.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 
@@ -29,156 +29,155 @@ class Status(Enum):
     """How a solution ended; the value is the sentence for the reader."""
 
     STOPPED = "the loss fell below the threshold"
-    LIMIT = "the step limit was reached; raise max_steps to go further"
+    LIMIT = "the end of the given time was reached; give it more to go further"
     AT_REST = "nothing moves: the start is a critical point, or all is clamped"
     DIVERGED = "the loss grew without bound; lower the step size"
-    FAILED = "the integrator gave up; use descent, loosen rtol and atol, or shorten the time"
+    FAILED = "the flow is too stiff for the integrator; use descent, or a shorter time"
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Times (in units of flow time: steps x step size) of what happens to ICL; None if it does not.
-
-    The level is half of a mechanism's unlearnt loss k.
-    """
-
-    emergence: float | None
-    """ICL's loss first falls through k1/2."""
-    peak: float | None
-    """ICL's loss is lowest, after emergence; None if it falls to the end."""
-    crossing: float | None
-    """CIWL becomes the better learnt of the two (L2/k2 < L1/k1), after emergence."""
-    fade: float | None
-    """ICL's loss rises through k1/2 again, after its peak."""
-    takeover: float | None
-    """CIWL's loss first falls through k2/2."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trajectory:
     """A solution of the minimal model.
 
+    problem : what was solved
     times : (n,) flow time; for descent, steps x step size
     overlap, orthogonal : (n_factors, n) u and w of each factor, in the model's order
     losses : name -> (n,) each mechanism's loss, each cost, and `total`
-    dims, norms : each factor's length and the norm of its target
-    stopped_at : the step (descent) or time (flow) at which the loss fell below the threshold
-    provenance : method, parameters and versions
+    n_steps : how many steps descent took; None for the flow
+    provenance : method, settings and versions
     """
 
-    model: Model
+    problem: Problem
     times: Array
     overlap: Array
     orthogonal: Array
     losses: dict[str, Array]
-    dims: dict[str, int]
-    norms: dict[str, float]
     status: Status
-    stopped_at: float | None
+    n_steps: int | None
     provenance: dict[str, Any]
 
     @property
-    def reduced(self) -> Reduced:
-        """The problem that was solved."""
-        return Reduced(self.model, self.dims, self.norms)
-
-    def events(self) -> Events:
-        """Emergence, peak, crossing and fade of ICL, and takeover by CIWL."""
-        t, unlearnt = self.times, self.reduced.unlearnt()
-        # relative to what they are unlearnt; a model without the mechanism never learns it
-        icl, ciwl = (
-            self.losses[name] / unlearnt[name] if name in self.losses else np.ones(len(t))
-            for name in (ICL, CIWL)
-        )
-        takeover = crossing_time(t, ciwl, 0.5, rising=False)
-        emergence = crossing_time(t, icl, 0.5, rising=False)
-        if emergence is None:
-            return Events(None, None, None, None, takeover)
-        crossing = crossing_time(t, icl - ciwl, 0.0, rising=True, after=emergence)
-        lowest = np.argmin(np.where(t >= emergence, icl, np.inf))
-        if lowest == len(t) - 1:
-            return Events(emergence, None, crossing, None, takeover)
-        peak = float(t[lowest])
-        fade = crossing_time(t, icl, 0.5, rising=True, after=peak)
-        return Events(emergence, peak, crossing, fade, takeover)
-
-    def laws(self) -> list[LawCheck]:
-        """How well the solution keeps its norm laws (`coopetition.theory.laws`)."""
-        return check_laws(self)
-
-    def largest_stable_step(self) -> float:
-        """What the Hessian allows descent where the loss was lowest: 2 / its largest eigenvalue.
-
-        Elsewhere it may allow less.  NaN where the Hessian is too large for floating point.
-        """
-        total = self.losses["total"]
-        lowest = int(np.argmin(np.where(np.isfinite(total), total, np.inf)))
-        u, w = (part[:, lowest].tolist() for part in (self.overlap, self.orthogonal))
-        return spectrum(self.reduced, u, w).largest_stable_step
+    def model(self) -> Model:
+        """The model that was solved."""
+        return self.problem.model
 
     @property
-    def message(self) -> str:
-        """How it ended, in a sentence."""
-        if self.status is not Status.DIVERGED:
-            return self.status.value
-        limit = self.largest_stable_step()
-        return f"{self.status.value} (where the loss was lowest, up to {limit:.3g} is stable)"
+    def states(self) -> State:
+        """All states as one whose entries are curves: `trajectory.states["d"].overlap`."""
+        return State(self.model.factors, list(self.overlap), list(self.orthogonal))
+
+    def state(self, k: int) -> State:
+        """Sample `k`; -1 is the last."""
+        u, w = (part[:, k].tolist() for part in (self.overlap, self.orthogonal))
+        return State(self.model.factors, u, w, float(self.times[k]))
+
+    @property
+    def stopped_at(self) -> float | None:
+        """The time at which the loss fell below the threshold; None if it did not."""
+        return float(self.times[-1]) if self.status is Status.STOPPED else None
+
+    def excess(self, mechanism: str) -> Array:
+        """A mechanism's loss over what it is unlearnt, less the level at which it is learnt."""
+        return excess(self.losses[mechanism], self.problem.unlearnt()[mechanism])
+
+    def events(self, strategy: str | None = None, rival: str | None = None) -> Events:
+        """Emergence, peak, crossing and fade of a mechanism, and takeover by its rival.
+
+        By default of the model's first mechanism (ICL in all that have a name), against its second.
+        A model of one mechanism has no crossing and no takeover.
+        """
+        strategy, rival = self._pair(strategy, rival)
+        against = None if rival is None else self.excess(rival)
+        return tell_events(self.times, self.excess(strategy), against)
+
+    def _pair(self, strategy: str | None, rival: str | None) -> tuple[str, str | None]:
+        names = [m.name for m in self.model.mechanisms]
+        first = names[0] if strategy is None else self.model.mechanism(strategy).name
+        others = [name for name in names if name != first]
+        if rival is not None and rival not in others:
+            raise UsageError(
+                f"{rival!r} is no rival of {first}; choose out of {', '.join(others) or 'none'}"
+            )
+        return first, rival or next(iter(others), None)
+
+    def fate(self) -> Fate:
+        """What becomes of ICL and CIWL, from every one of the samples."""
+        return FATES[int(tell_fates(self.losses, self.problem.unlearnt()))]
 
     def final_losses(self) -> dict[str, float]:
         """Losses at the last time, by name."""
         return {name: float(values[-1]) for name, values in self.losses.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome without the curves; losses that are not finite are None."""
-        stopped = self.stopped_at
-        if stopped is not None and self.provenance["method"] == "descent":
-            stopped = int(stopped)
+        """The outcome without the curves."""
         return {
-            "stopped_at": stopped,
+            "stopped_at": self.stopped_at,
+            "n_steps": self.n_steps,
             "status": self.status.name.lower(),
-            "message": self.message,
+            "message": self.status.value,
             "time": float(self.times[-1]),
-            "losses": {
-                name: value if math.isfinite(value) else None
-                for name, value in self.final_losses().items()
-            },
+            "losses": self.final_losses(),
             "events": asdict(self.events()),
-            "laws": {check.law.name: check.drift for check in self.laws()},
             "model": self.model.to_dict(),
             "provenance": self.provenance,
         }
 
+    def rows(self) -> dict[str, str]:
+        """The outcome in a few lines of text, by their titles."""
+        strategy, rival = self._pair(None, None)
+        found = asdict(self.events())
+        if rival is None:
+            found = {name: found[name] for name in ("emergence", "peak", "fade")}
+        else:
+            found[f"takeover by {rival}"] = found.pop("takeover")
+        events = "  ".join(
+            f"{name} {'never' if time is None else f'{time:.6g}'}" for name, time in found.items()
+        )
+        return {
+            "status": f"{self.status.value} (time {self.times[-1]:.6g})",
+            "losses": "  ".join(f"{name} {x:.6g}" for name, x in self.final_losses().items()),
+            "events": f"{strategy}: {events}",
+        }
+
     def summary(self) -> str:
         """The outcome in a few lines of text."""
-        losses = "  ".join(f"{name} {value:.6g}" for name, value in self.final_losses().items())
-        found = "  ".join(
-            f"{name} {'never' if time is None else f'{time:.6g}'}"
-            for name, time in asdict(self.events()).items()
+        return "\n".join(f"{title:8} {text}" for title, text in self.rows().items())
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trajectory of {len(self.times)} samples by {self.provenance['method']}, "
+            f"{', '.join(self.losses)}: {self.status.name.lower()} at time {self.times[-1]:.6g}>"
         )
-        kept = ", ".join(f"{check.law.name} to {check.drift:.1e}" for check in self.laws())
-        return "\n".join(
-            [
-                f"status   {self.message} (time {self.times[-1]:.6g})",
-                f"losses   {losses}",
-                f"events   {found}",
-                f"laws     {kept or 'none'}",
-            ]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{title}</th><td style='text-align: left'>{html.escape(text)}</td></tr>"
+            for title, text in self.rows().items()
         )
+        return f"<table>{rows}</table>"
+
+    def to_frame(self) -> "DataFrame":
+        """A row a sample: time, every loss, overlap_X and orthogonal_X of every factor X."""
+        columns = {"time": self.times, **self.losses}
+        for kind, values in (("overlap", self.overlap), ("orthogonal", self.orthogonal)):
+            columns |= {f"{kind}_{f}": x for f, x in zip(self.model.factors, values, strict=True)}
+        return to_frame(columns)
 
     def save(self, path: Path | str) -> None:
         """Write everything to an `.npz` file."""
         header = {
             "model": self.model.to_dict(),
-            "dims": self.dims,
-            "norms": self.norms,
+            "dims": self.problem.dims,
+            "norms": self.problem.norms,
             "status": self.status.name,
-            "stopped_at": self.stopped_at,
+            "n_steps": self.n_steps,
             "provenance": self.provenance,
             "losses": list(self.losses),
         }
         write_npz(
             Path(path),
             header=np.array(json.dumps(header)),
+            start=np.array(self.problem.start.entries),
             times=self.times,
             overlap=self.overlap,
             orthogonal=self.orthogonal,
@@ -191,16 +190,18 @@ class Trajectory:
         try:
             with np.load(path) as archive:
                 header = json.loads(str(archive["header"]))
+                model = Model.from_dict(header["model"])
+                at = archive["start"].tolist()
+                n = len(model.factors)
+                start = State(model.factors, at[:n], at[n:])
                 return cls(
-                    Model.from_dict(header["model"]),
+                    Problem.of_numbers(model, header["dims"], header["norms"], start=start),
                     archive["times"],
                     archive["overlap"],
                     archive["orthogonal"],
                     dict(zip(header["losses"], archive["losses"], strict=True)),
-                    header["dims"],
-                    header["norms"],
                     Status[header["status"]],
-                    header["stopped_at"],
+                    header["n_steps"],
                     header["provenance"],
                 )
         except (OSError, *NOT_AN_ARCHIVE) as error:
@@ -217,3 +218,41 @@ class Trajectory:
         from coopetition.plot.trajectories import plot_state
 
         return plot_state(self, ax=ax)
+
+
+def pose(model: Model, draw: Draw) -> Problem:
+    """The problem of a draw; `UsageError` where its loss is too large for floating point."""
+    problem = Problem(model, draw)
+    if not np.isfinite(problem.losses(problem.start)["total"]):
+        raise UsageError(
+            "the loss of this draw is too large for floating point; choose a smaller one"
+        )
+    return problem
+
+
+def finish(
+    problem: Problem,
+    times: Array,
+    states: Array,
+    status: Status,
+    n_steps: int | None,
+    settings: dict[str, Any],
+) -> Trajectory:
+    """The trajectory of states (2 * n_factors, n), as `State.entries`."""
+    if status is Status.LIMIT and not np.any(problem.velocity(problem.start).entries):
+        status = Status.AT_REST
+    n = len(problem.model.factors)
+    with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
+        losses = problem.losses(problem.start.with_entries(list(states)))
+    versions = {name: version(name) for name in ("coopetition", "numpy", "scipy")}
+    provenance = settings | {"versions": versions}
+    return Trajectory(problem, times, states[:n], states[n:], losses, status, n_steps, provenance)
+
+
+def to_frame(columns: dict[str, Any]) -> "DataFrame":
+    """Columns as a table; `UserError` without pandas, which is an optional dependency."""
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise UserError("tables need pandas: pip install coopetition[notebook]") from error
+    return DataFrame(columns)

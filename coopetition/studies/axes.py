@@ -1,13 +1,12 @@
 """Parameters by name: axes through them, and random problems at a point."""
 
-import re
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.declaration import Model
+from coopetition.model.declaration import Model, check_whole
 from coopetition.solve.ensemble import Ensemble, random_ensemble
 from coopetition.tools.errors import UsageError
 
@@ -18,8 +17,8 @@ Array = NDArray[np.float64]
 class Axis:
     """A parameter and the values that a diagram takes it through.
 
-    parameter : alpha (of every cost), mu1, mu2, ... (of the first, second, ... mechanism), dim_X or
-        scale_X (length and initial scale of factor X) or initial_scale (of all factors)
+    parameter : one of the model's (`Model.replace`: mu1, mu2, ..., alpha), dim_X or scale_X (length
+        and initial scale of factor X) or initial_scale (of all factors)
     """
 
     parameter: str
@@ -55,9 +54,6 @@ def _far(first: float, last: float) -> bool:
     return bool(first > 0 and last >= 10 * first)
 
 
-PARAMETER = re.compile(r"alpha|mu([1-9])|(dim|scale)_(.+)|initial_scale")
-
-
 def ensemble_at(
     model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
 ) -> Ensemble:
@@ -65,38 +61,25 @@ def ensemble_at(
 
     An unknown parameter, one that the model does not have, or a negative seed: `UsageError`.
     """
-    if seed < 0:
-        raise UsageError(f"seed={seed}; choose a whole number of at least 0")
-    weights: dict[str, float] = {}
-    lengths = dict(dims)
-    scales = dict.fromkeys(model.factors, 1.0)
-    for parameter, value in point.items():
-        found = PARAMETER.fullmatch(parameter)
-        if found is None or not _fits(model, found):
-            raise UsageError(
-                f"the model has no parameter {parameter!r}; choose "
-                f"{'alpha, ' if model.costs else ''}mu1 to mu{len(model.mechanisms)}, "
-                f"initial_scale, or dim_X or scale_X for a factor X of {', '.join(model.factors)}"
-            )
-        position, kind, factor = found.groups()
-        if parameter == "alpha":
-            weights |= {cost.name: value for cost in model.costs}
-        elif position:
-            weights[model.mechanisms[int(position) - 1].name] = value
-        elif kind == "dim":
+    rng = np.random.default_rng(check_whole("seed", seed, 0))
+    lengths, scales = dict(dims), dict.fromkeys(model.factors, 1.0)
+    parameters = {}
+    for name, value in point.items():
+        kind, _, factor = name.partition("_")
+        if name == "initial_scale":
+            scales = {f: scale * value for f, scale in scales.items()}
+        elif kind == "dim" and factor in model.factors:
             lengths[factor] = int(value)
+        elif kind == "scale" and factor in model.factors:
+            scales[factor] *= value
         else:
-            for f in [factor] if kind else model.factors:
-                scales[f] *= value
-    rng = np.random.default_rng(seed)
+            parameters[name] = value
+    unknown = set(parameters) - set(model.parameters)
+    if unknown:
+        raise UsageError(
+            f"there is no parameter {min(unknown)!r}; choose one of "
+            f"{', '.join(model.parameters)}, initial_scale, or dim_X or scale_X for a factor X of "
+            f"{', '.join(model.factors)}"
+        )
     scale = np.array([[scales[f]] for f in model.factors])
-    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, weights=weights)
-
-
-def _fits(model: Model, parameter: re.Match[str]) -> bool:
-    position, _, factor = parameter.groups()
-    if parameter.group() == "alpha":
-        return bool(model.costs)
-    return (position is None or int(position) <= len(model.mechanisms)) and (
-        factor is None or factor in model.factors
-    )
+    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
-from coopetition.solve.dynamics import DIVERGED
 from coopetition.solve.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
+from coopetition.solve.outcomes import DIVERGED, excess
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport
@@ -49,7 +49,7 @@ class Effect:
     censored: NDArray[np.bool_]
 
     @property
-    def size(self) -> float:
+    def median(self) -> float:
         """The median over the draws."""
         return float(np.median(self.values))
 
@@ -63,7 +63,7 @@ class Effect:
         """Plain values, for JSON."""
         return {
             "name": self.name,
-            "median": self.size,
+            "median": self.median,
             "positive": self.positive,
             "censored": int(self.censored.sum()),
             "values": self.values.tolist(),
@@ -83,8 +83,8 @@ def ciwl_alone(ensemble: Ensemble) -> Ensemble:
 def without_competition(ensemble: Ensemble) -> Ensemble:
     """The same problems with alpha = 0."""
     _check(ensemble)
-    none = {cost.name: np.zeros(ensemble.n) for cost in ensemble.model.costs}
-    return replace(ensemble, weights=dict(ensemble.weights) | none)
+    none = {"alpha": np.zeros(ensemble.n)}
+    return replace(ensemble, parameters=dict(ensemble.parameters) | none)
 
 
 def without_sharing(ensemble: Ensemble) -> Ensemble:
@@ -108,7 +108,7 @@ def without_sharing(ensemble: Ensemble) -> Ensemble:
         ensemble.norms[twice],
         ensemble.overlap[twice],
         ensemble.orthogonal[twice],
-        ensemble.weights,
+        ensemble.parameters,
     )
 
 
@@ -180,18 +180,18 @@ def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
         raise UsageError(
             f"descent diverged in {n_diverged} of {ensemble.n} problems; lower the step"
         )
-    excess = 2 * run.losses[ICL] / ensemble.reduced.unlearnt()[ICL] - 1
-    below = excess < 0
+    above = excess(run.losses[ICL], ensemble.problem.unlearnt()[ICL])
+    below = above < 0
     crosses = below[:-1] != below[1:]
     # where in each interval the curve crosses the level
-    inside = excess[:-1] / np.where(crosses, excess[:-1] - excess[1:], 1.0)
+    inside = above[:-1] / np.where(crosses, above[:-1] - above[1:], 1.0)
     dt = np.diff(run.times)[:, None]
     # of each interval, the part in which ICL is learnt
     part = (below[:-1] & below[1:]).astype(float)
     part[crosses] = np.where(below[:-1], inside, 1 - inside)[crosses]
     falls = ~below[:-1] & below[1:]
     first = falls.argmax(0)
-    columns = np.arange(excess.shape[1])
+    columns = np.arange(above.shape[1])
     emergence = run.times[first] + inside[first, columns] * dt[first, 0]
     emergence = np.where(falls.any(0), emergence, np.inf)
     emergence = np.where(below[0], 0.0, emergence)
@@ -291,6 +291,6 @@ def effect_map(
         for (row, column), _ in np.ndenumerate(size):
             point = {x.parameter: float(x.values[column]), y.parameter: float(y.values[row])}
             found = effect(ensemble_at(model, named_dims(model), n_draws, seed, point), horizon)
-            size[row, column], positive[row, column] = found.size, found.positive
+            size[row, column], positive[row, column] = found.median, found.positive
             progress.advance()
     return size, positive

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.presets import named_dims
-from coopetition.solve.dynamics import MAX_STEPS, solve
+from coopetition.solve.descent import MAX_STEPS
 from coopetition.solve.ensemble import (
     Ensemble,
     check_step,
     descend_ensemble,
     sample_steps,
 )
+from coopetition.solve.outcomes import FATES, Fate, tell_fates
+from coopetition.solve.solve import solve
 from coopetition.studies.axes import Axis, ensemble_at
-from coopetition.theory.fates import FATES, Fate, tell_fates
 from coopetition.theory.slow_flow import slow_flow
 from coopetition.theory.timescales import after_collapse
 from coopetition.tools.errors import UsageError, UserError
@@ -161,7 +162,7 @@ def phase_diagram(
                 ]
             )
             run = descend_ensemble(problems, at, step=step)
-            fates.append(tell_fates(run.losses, problems.reduced.unlearnt()))
+            fates.append(tell_fates(run.losses, problems.problem.unlearnt()))
             progress.advance(problems.n)
     shape = (len(y.values), len(x.values), n_draws)
     provenance = {"n_steps": n_steps, "step": step, "dims": lengths, "seed": seed}
@@ -195,10 +196,10 @@ def predicted_diagram(
     with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
         for yk, xk in itertools.product(y.values, x.values):
             problem = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
-            trajectory = solve(*problem.single(0), method="flow", max_steps=n_steps)
+            trajectory = solve(*problem.single(0), method="flow", t1=n_steps)
             state = after_collapse(trajectory)
-            slow = slow_flow(trajectory.reduced, state, t_max=float(n_steps))
-            fates.append(tell_fates(slow.losses, trajectory.reduced.unlearnt()))
+            slow = slow_flow(trajectory.problem, state, t_max=float(n_steps))
+            fates.append(tell_fates(slow.losses, trajectory.problem.unlearnt()))
             progress.advance()
     shape = (len(y.values), len(x.values), 1)
     provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}

@@ -19,7 +19,7 @@ from enum import Enum
 import numpy as np
 
 from coopetition.model.declaration import Cost, Mechanism, Model
-from coopetition.model.problem import Numbers, Reduced
+from coopetition.model.problem import Problem, State
 from coopetition.theory.laws import norm_laws
 from coopetition.theory.stability import Spectrum, spectrum
 from coopetition.tools.errors import UsageError
@@ -51,14 +51,13 @@ class CriticalSet:
 
     learnt : names of the mechanisms whose loss is zero on it
     places : where each factor is
-    overlap, orthogonal : a point of the set, at which its free lengths are those of the targets
+    state : a point of the set, at which its free lengths are those of the targets
     dimension : of the set, in the full model
     """
 
     learnt: frozenset[str]
     places: dict[str, Place]
-    overlap: list[float]
-    orthogonal: list[float]
+    state: State
     dimension: int
     spectrum: Spectrum
 
@@ -82,26 +81,28 @@ class CriticalSet:
         return ", ".join([*learnt, *rest])
 
 
-def critical_sets(reduced: Reduced) -> list[CriticalSet]:
+def critical_sets(problem: Problem) -> list[CriticalSet]:
     """Every critical set of one problem, minima first; each is listed at its widest.
 
     Candidates are kept if the gradient is exactly zero at a point of general position on them.
     Raises `UsageError` for a model with clamped factors: those rest anywhere.
     """
-    model = reduced.model
+    model = problem.model
     if 0 in model.rates:
         raise UsageError("the model has clamped factors, which rest anywhere; free them")
     found: list[CriticalSet] = []
     # from wide to narrow, so that a set which lies in a wider one is left out
     for learnt in _closed_subsets(model):
         used = {f for m in model.mechanisms if m.name in learnt for f in m.factors}
-        for places in _assignments(reduced, used):
+        for places in _assignments(problem, used):
             if any(_lies_in(places, wider.places) for wider in found):
                 continue
-            u, w = _point(reduced, places)
-            if _rests(reduced, u, w):
-                dimension = _dimension(reduced, learnt, places)
-                found.append(CriticalSet(learnt, places, u, w, dimension, spectrum(reduced, u, w)))
+            state = _point(problem, places)
+            if _rests(problem, state):
+                dimension = _dimension(problem, learnt, places)
+                found.append(
+                    CriticalSet(learnt, places, state, dimension, spectrum(problem, state))
+                )
     return sorted(found, key=lambda each: list(Kind).index(each.kind))
 
 
@@ -115,19 +116,19 @@ def _closed_subsets(model: Model) -> Iterator[frozenset[str]]:
                 yield names
 
 
-def _assignments(reduced: Reduced, learnt: set[str]) -> Iterator[dict[str, Place]]:
+def _assignments(problem: Problem, learnt: set[str]) -> Iterator[dict[str, Place]]:
     """Places of all factors, those outside `learnt` in every way, from wide to narrow."""
-    outside = [f for f in reduced.model.factors if f not in learnt]
+    outside = [f for f in problem.model.factors if f not in learnt]
     options = [
         (Place.FREE, Place.ORTHOGONAL, Place.ZERO)
-        if reduced.dims[f] > 1
+        if problem.dims[f] > 1
         else (Place.FREE, Place.ZERO)
         for f in outside
     ]
     choices = itertools.product(*options)
     for chosen in sorted(choices, key=lambda places: -sum(place.value for place in places)):
         places = dict(zip(outside, chosen, strict=True))
-        yield {f: places.get(f, Place.LEARNT) for f in reduced.model.factors}
+        yield {f: places.get(f, Place.LEARNT) for f in problem.model.factors}
 
 
 def _lies_in(places: dict[str, Place], wider: dict[str, Place]) -> bool:
@@ -139,29 +140,30 @@ def _lies_in(places: dict[str, Place], wider: dict[str, Place]) -> bool:
     )
 
 
-def _point(reduced: Reduced, places: dict[str, Place]) -> tuple[Numbers, Numbers]:
+def _point(problem: Problem, places: dict[str, Place]) -> State:
     """A point of a set: free factors in general position, of their targets' length."""
     along = {Place.ZERO: 0.0, Place.ORTHOGONAL: 0.0, Place.FREE: 0.6, Place.LEARNT: 1.0}
     across = {Place.ZERO: 0.0, Place.ORTHOGONAL: 1.0, Place.FREE: 0.8, Place.LEARNT: 0.0}
-    has_room = {f: float(reduced.dims[f] > 1) for f in places}
-    return (
-        [along[place] * reduced.norms[f] for f, place in places.items()],
-        [across[place] * reduced.norms[f] * has_room[f] for f, place in places.items()],
+    has_room = {f: float(problem.dims[f] > 1) for f in places}
+    return State(
+        tuple(places),
+        [along[place] * problem.norms[f] for f, place in places.items()],
+        [across[place] * problem.norms[f] * has_room[f] for f, place in places.items()],
     )
 
 
-def _rests(reduced: Reduced, u: Numbers, w: Numbers) -> bool:
+def _rests(problem: Problem, state: State) -> bool:
     """Does the gradient vanish?  Exactly: its terms are products with a zero, or P - S = 0."""
-    return not np.any(reduced.gradient(u, w))
+    return not np.any(problem.gradient(state).entries)
 
 
-def _dimension(reduced: Reduced, learnt: frozenset[str], places: dict[str, Place]) -> int:
-    mechanisms = [m.factors for m in reduced.model.mechanisms if m.name in learnt]
+def _dimension(problem: Problem, learnt: frozenset[str], places: dict[str, Place]) -> int:
+    mechanisms = [m.factors for m in problem.model.mechanisms if m.name in learnt]
     scaled = [f for f, place in places.items() if place is Place.LEARNT]
     incidence = np.array([[f in part for f in scaled] for part in mechanisms], float)
     rank = int(np.linalg.matrix_rank(incidence)) if incidence.size else 0
     rest = {Place.FREE: 0, Place.ORTHOGONAL: 1}
-    wide = sum(reduced.dims[f] - rest[place] for f, place in places.items() if place in rest)
+    wide = sum(problem.dims[f] - rest[place] for f, place in places.items() if place in rest)
     return len(scaled) - rank + int(wide)
 
 
@@ -206,7 +208,7 @@ def list_is_complete(model: Model) -> bool:
 
 
 def _active_costs(model: Model) -> list[Cost]:
-    return [cost for cost in model.costs if cost.strength > 0]
+    return [cost for cost in model.costs if cost.alpha > 0]
 
 
 def _joins(cost: Cost, a: Mechanism, b: Mechanism) -> bool:

@@ -14,7 +14,7 @@ import sympy as sp
 
 from coopetition.model.declaration import Model
 from coopetition.model.presets import is_two_strategies
-from coopetition.model.problem import Reduced
+from coopetition.model.problem import Problem
 from coopetition.model.symbolic import Symbolic
 from coopetition.theory.critical_points import critical_sets, list_is_complete, theorem_holds
 from coopetition.theory.language import Language
@@ -105,7 +105,7 @@ class Derivation:
 
     def _critical_sets(self) -> str:
         names = self.model.factors
-        reduced = Reduced(self.model, dict.fromkeys(names, 3), dict.fromkeys(names, 1.0))
+        problem = Problem.of_numbers(self.model, dict.fromkeys(names, 3), dict.fromkeys(names, 1.0))
         holds = "hold" if theorem_holds(self.model) else "do **not** hold"
         complete = "complete" if list_is_complete(self.model) else "**not** complete"
         lines = [
@@ -116,7 +116,7 @@ class Derivation:
             "| set | dimension | negative, zero, positive | kind |",
             "|---|---|---|---|",
         ]
-        for each in critical_sets(reduced):
+        for each in critical_sets(problem):
             counts = ", ".join(str(each.spectrum.count(sign)) for sign in (-1, 0, 1))
             kind = each.kind.name.lower()
             lines.append(f"| {each.describe()} | {each.dimension} | {counts} | {kind} |")

@@ -1,21 +1,12 @@
-"""Fates: what becomes of ICL and CIWL, from curves and from theory.
-
-A strategy counts as learnt where its loss is below half of what it is unlearnt.
-"""
+"""Fates by theory: what can become of ICL and CIWL in the long run."""
 
 import itertools
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
 from coopetition.model.presets import CIWL, ICL
-from coopetition.model.problem import Reduced
-from coopetition.solve.dynamics import DIVERGED
-from coopetition.solve.trajectory import Trajectory
+from coopetition.model.problem import Problem
+from coopetition.solve.outcomes import Fate
 from coopetition.theory.critical_points import (
     CriticalSet,
     Kind,
@@ -24,53 +15,6 @@ from coopetition.theory.critical_points import (
     list_is_complete,
 )
 from coopetition.tools.errors import UsageError
-
-Array = NDArray[np.float64]
-
-
-class Fate(Enum):
-    """What becomes of the two strategies; the value is the sentence for the reader."""
-
-    NEVER = "neither was learnt in the given time"
-    ICL_PERSISTENT = "ICL was learnt and stays"
-    ICL_TRANSIENT = "ICL was learnt and faded"
-    CIWL_ONLY = "CIWL was learnt, ICL never"
-    COEXISTENCE = "both are learnt in the end"
-    DIVERGED = "descent diverged; lower the step size"
-
-
-FATES = list(Fate)
-
-
-def tell_fates(losses: dict[str, Array], unlearnt: dict[str, Any]) -> NDArray[np.int8]:
-    """Index in `FATES` for curves (n_samples, ...) of one trajectory or of many.
-
-    unlearnt : each mechanism's loss when nothing is learnt, one number or (...)
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        icl, ciwl = (
-            losses[name] < unlearnt[name] / 2
-            if name in losses
-            else np.zeros(losses["total"].shape, bool)
-            for name in (ICL, CIWL)
-        )
-    told = [
-        (~(losses["total"][-1] < DIVERGED), Fate.DIVERGED),
-        (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
-        (icl[-1], Fate.ICL_PERSISTENT),
-        (icl.any(0), Fate.ICL_TRANSIENT),
-        (ciwl.any(0), Fate.CIWL_ONLY),
-    ]
-    return np.select(
-        [where for where, _ in told],
-        [FATES.index(fate) for _, fate in told],
-        FATES.index(Fate.NEVER),
-    ).astype(np.int8)
-
-
-def fate(trajectory: Trajectory) -> Fate:
-    """The fate of one trajectory, from every one of its samples."""
-    return FATES[int(tell_fates(trajectory.losses, trajectory.reduced.unlearnt()))]
 
 
 def possible_fates(model: Model) -> frozenset[Fate]:
@@ -84,9 +28,10 @@ def possible_fates(model: Model) -> frozenset[Fate]:
     """
     if not list_is_complete(model):
         raise UsageError("the critical points of this model are not all known; simulate its fates")
-    reduced = Reduced(model, dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0))
-    minima = [each for each in critical_sets(reduced) if each.kind is Kind.MINIMUM]
-    if not minima and min(m.offset for m in model.mechanisms) == 0:
+    dims, norms = dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0)
+    problem = Problem.of_numbers(model, dims, norms)
+    minima = [each for each in critical_sets(problem) if each.kind is Kind.MINIMUM]
+    if not minima and min(m.mu for m in model.mechanisms) == 0:
         raise UsageError("this model has no isolated minima; simulate its fates")
     names = [m.name for m in model.mechanisms]
     fates: set[Fate] = set()

@@ -31,7 +31,7 @@ class Language:
         self.unlearnt = {name: sp.Symbol(f"k_{name}", positive=True) for name in s.offset}
         halves = {name: sp.fraction(value) for name, value in s.definition().items()}
         entries = {name: sp.expand(above) / below for name, (above, below) in halves.items()}
-        targets, sizes = s.reduced.targets, s.reduced.sizes
+        targets, sizes = s.problem.targets, s.problem.sizes
         self._characteristics: dict[tuple, Expression] = {}
         self._deep = {self.loss[name]: entries[name] for name in s.offset}
         self._shallow = s.products | {self.loss[name]: entries[name] for name in s.strength}

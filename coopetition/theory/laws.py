@@ -8,16 +8,14 @@ The laws of this kind are a null space, that of the mechanism-factor incidence. 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
-from coopetition.model.problem import Number, Numbers, Reduced
-
-if TYPE_CHECKING:
-    from coopetition.solve.trajectory import Trajectory
+from coopetition.model.problem import Number, Part, Problem, State
+from coopetition.solve.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +43,28 @@ class NormLaw:
         )
         return " ".join(terms).removeprefix("+ ")
 
-    def value(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+    def value(self, problem: Problem, state: State) -> Number:
         """Q at a state."""
-        return sum(c / r * (x * x + y * y) for c, r, x, y in self._entries(reduced.model, u, w))
+        return sum(c / r * part.square for c, r, part in self._parts(problem.model, state))
 
-    def size(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+    def size(self, problem: Problem, state: State) -> Number:
         """Sum of the absolute values of Q's terms, to hold errors against."""
-        return sum(
-            abs(c) / r * (x * x + y * y) for c, r, x, y in self._entries(reduced.model, u, w)
-        )
+        return sum(abs(c) / r * part.square for c, r, part in self._parts(problem.model, state))
 
-    def rate(self, reduced: Reduced, u: Numbers, w: Numbers) -> Number:
+    def rate(self, problem: Problem, state: State) -> Number:
         """dQ/dt along the flow at a state."""
-        losses = reduced.losses(u, w)
-        return sum(-4 * c * reduced.strengths[k] * losses[k] for k, c in self.costs.items())
+        losses = problem.losses(state)
+        return sum(-4 * c * problem.alpha[k] * losses[k] for k, c in self.costs.items())
 
-    def step_change(self, reduced: Reduced, u: Numbers, w: Numbers, step: float) -> Number:
+    def step_change(self, problem: Problem, state: State, step: float) -> Number:
         """What one descent step of size `step` adds to Q, exactly."""
-        slopes = self._entries(reduced.model, *reduced.gradient(u, w))
-        second = sum(c * r * (x * x + y * y) for c, r, x, y in slopes)
-        return step * (self.rate(reduced, u, w) + step * second)
+        slopes = self._parts(problem.model, problem.gradient(state))
+        second = sum(c * r * slope.square for c, r, slope in slopes)
+        return step * (self.rate(problem, state) + step * second)
 
-    def _entries(
-        self, model: Model, u: Numbers, w: Numbers
-    ) -> list[tuple[int, float, Number, Number]]:
-        position = {f: k for k, f in enumerate(model.factors)}
-        return [
-            (c, model.rates[position[f]], u[position[f]], w[position[f]])
-            for f, c in self.coefficients.items()
-        ]
+    def _parts(self, model: Model, state: State) -> list[tuple[int, float, Part]]:
+        rates = dict(zip(model.factors, model.rates, strict=True))
+        return [(c, rates[f], state[f]) for f, c in self.coefficients.items()]
 
 
 def norm_laws(model: Model) -> list[NormLaw]:
@@ -132,7 +123,7 @@ class LawCheck:
         return float(np.abs(self.values - self.expected).max() / self.scale)
 
 
-def check_laws(trajectory: "Trajectory") -> list[LawCheck]:
+def check_laws(trajectory: Trajectory) -> list[LawCheck]:
     """Hold a trajectory against its model's laws of the norms.
 
     The flow is held against Q(0) plus the integral of the rate, by the trapezoid rule with its end
@@ -143,30 +134,26 @@ def check_laws(trajectory: "Trajectory") -> list[LawCheck]:
         return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
 
 
-def _check(trajectory: "Trajectory", law: NormLaw) -> LawCheck:
-    reduced = trajectory.reduced
-    u, w = list(trajectory.overlap), list(trajectory.orthogonal)
-    values = law.value(reduced, u, w)
+def _check(trajectory: Trajectory, law: NormLaw) -> LawCheck:
+    problem, states = trajectory.problem, trajectory.states
+    values = law.value(problem, states)
     if trajectory.provenance["method"] == "flow":
-        changes = _integrate_rate(trajectory.times, reduced, u, w, law)
+        changes = _integrate_rate(trajectory.times, problem, states, law)
     else:
         step = trajectory.provenance["step"]
-        changes = law.step_change(reduced, [x[:-1] for x in u], [x[:-1] for x in w], step)
+        before = states.with_entries([x[:-1] for x in states.entries])
+        changes = law.step_change(problem, before, step)
     expected = values[0] + np.concatenate([[0.0], np.cumsum(changes)])
-    return LawCheck(law, values, expected, float(np.max(law.size(reduced, u, w))) or 1.0)
+    return LawCheck(law, values, expected, float(np.max(law.size(problem, states))) or 1.0)
 
 
 def _integrate_rate(
-    times: NDArray[np.float64], reduced: Reduced, u: Numbers, w: Numbers, law: NormLaw
+    times: NDArray[np.float64], problem: Problem, state: State, law: NormLaw
 ) -> NDArray[np.float64]:
     """Integral of a law's rate over each interval between two times."""
-    rate = law.rate(reduced, u, w) * np.ones(len(times))
-    velocity = reduced.velocity(u, w)
+    rate = law.rate(problem, state) * np.ones(len(times))
     h = 1e-30  # complex step: the rate is a polynomial, so its derivative is exact
-    ahead = [
-        [x + 1j * h * v for x, v in zip(part, speed, strict=True)]
-        for part, speed in zip((u, w), velocity, strict=True)
-    ]
-    slope = np.imag(law.rate(reduced, *ahead) * np.ones(len(times))) / h
+    ahead = state.moved(1j * h, problem.velocity(state))
+    slope = np.imag(law.rate(problem, ahead) * np.ones(len(times))) / h
     dt = np.diff(times)
     return dt / 2 * (rate[:-1] + rate[1:]) + dt**2 / 12 * (slope[:-1] - slope[1:])

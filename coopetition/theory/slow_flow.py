@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL
-from coopetition.model.problem import Numbers, Reduced
-from coopetition.theory.timescales import A, D, State, check_known, larger_and_smaller
+from coopetition.model.problem import Number, Problem, State
+from coopetition.solve.outcomes import excess
+from coopetition.theory.timescales import check_known, larger_and_smaller
 from coopetition.tools.errors import UsageError, UserError
 
 Array = NDArray[np.float64]
@@ -43,12 +44,12 @@ class SlowFlow:
     losses: dict[str, Array]
 
 
-def slow_times(reduced: Reduced, state: State, *, t_max: float = 1e7) -> Times:
+def slow_times(problem: Problem, state: State, *, t_max: float = 1e7) -> Times:
     """Emergence, takeover and fade from a state after the collapse, by the slow system."""
-    return slow_flow(reduced, state, t_max=t_max).events
+    return slow_flow(problem, state, t_max=t_max).events
 
 
-def slow_flow(reduced: Reduced, state: State, *, t_max: float) -> SlowFlow:
+def slow_flow(problem: Problem, state: State, *, t_max: float) -> SlowFlow:
     """The flow from a state after the collapse until the time `t_max`, by the slow system.
 
     Five numbers: u_a, u of the smaller shared factor (c, say), the cosine of b, u_d and w_d.
@@ -57,44 +58,49 @@ def slow_flow(reduced: Reduced, state: State, *, t_max: float) -> SlowFlow:
     """
     from scipy.integrate import solve_ivp
 
-    check_known(reduced)
+    check_known(problem)
     larger, smaller = larger_and_smaller(state)
     if not state.time <= t_max < math.inf:
         raise UsageError(f"t_max is {t_max}; choose a finite time from {state.time:g} on")
-    if state.lengths[larger] == 0:
+    if state[larger].square == 0:
         raise UsageError("b and c are zero at this state, which nothing leaves")
-    delta = state.lengths[larger] ** 2 - state.lengths[smaller] ** 2
-    half = {name: value / 2 for name, value in reduced.unlearnt().items()}
+    delta = state[larger].square - state[smaller].square
+    unlearnt = problem.unlearnt()
 
-    def unfold(slow: Array) -> tuple[Numbers, Numbers]:
+    def unfold(slow: Any) -> State:
         """The eight numbers from the five, each one number or an array."""
         a, c, cosine, u_d, w_d = slow
         length = np.sqrt(delta + c * c)
-        u, w = [a, 0.0, 0.0, u_d], [0.0, 0.0, 0.0, w_d]
-        u[smaller], u[larger] = c, length * cosine
-        w[larger] = length * np.sqrt(np.maximum(0.0, 1 - cosine * cosine))
-        return u, w
+        turned = length * np.sqrt(np.maximum(0.0, 1 - cosine * cosine))
+        parts: dict[str, tuple[Number, Number]] = {
+            "a": (a, 0.0),
+            "b": (0.0, 0.0),
+            "c": (0.0, 0.0),
+            "d": (u_d, w_d),
+        }
+        parts[smaller], parts[larger] = (c, 0.0), (length * cosine, turned)
+        u, w = ([part[k] for part in parts.values()] for k in (0, 1))
+        return State(tuple(parts), u, w)
 
     def velocity(_: float, slow: Array) -> list[float]:
-        u, w = unfold(slow)
-        speed_u, speed_w = reduced.velocity(u, w)
-        b, w_b = u[larger], w[larger]
-        turning = (w_b * speed_u[larger] - b * speed_w[larger]) * w_b / math.hypot(b, w_b) ** 3
-        return [speed_u[A], speed_u[smaller], turning, speed_u[D], speed_w[D]]
+        at = unfold(slow)
+        speed = problem.velocity(at)
+        (b, w_b), (speed_b, speed_w_b) = at[larger], speed[larger]
+        turning = (w_b * speed_b - b * speed_w_b) * w_b / math.hypot(b, w_b) ** 3
+        return [speed["a"].overlap, speed[smaller].overlap, turning, *speed["d"]]
 
-    def above_half(name: str) -> Any:
-        return lambda _, slow: reduced.losses(*unfold(slow))[name] - half[name]
+    def unlearnt_yet(name: str) -> Any:
+        return lambda _, slow: excess(problem.losses(unfold(slow))[name], unlearnt[name])
 
-    emergence, takeover, fade = above_half(ICL), above_half(CIWL), above_half(ICL)
+    emergence, takeover, fade = unlearnt_yet(ICL), unlearnt_yet(CIWL), unlearnt_yet(ICL)
     emergence.direction = takeover.direction = -1
     fade.direction = 1
     start = np.array(
         [
-            state.overlap[A],
-            state.overlap[smaller],
-            state.overlap[larger] / state.lengths[larger],
-            state.overlap[D],
-            state.orthogonal[D],
+            state["a"].overlap,
+            state[smaller].overlap,
+            state[larger].overlap / state[larger].length,
+            *state["d"],
         ]
     )
     found = solve_ivp(
@@ -109,4 +115,4 @@ def slow_flow(reduced: Reduced, state: State, *, t_max: float) -> SlowFlow:
     if not found.success:
         raise UserError(f"the slow system could not be followed: {found.message}")
     events = Times(*(float(times[0]) if len(times) else None for times in found.t_events))
-    return SlowFlow(events, reduced.losses(*unfold(found.y)))
+    return SlowFlow(events, problem.losses(unfold(found.y)))

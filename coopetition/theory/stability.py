@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.problem import Numbers, Reduced
+from coopetition.model.problem import Problem, State
+from coopetition.solve.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
@@ -43,41 +44,50 @@ class Spectrum:
         return math.inf if largest == 0 else 2 / largest
 
 
-def hessian(reduced: Reduced, u: Numbers, w: Numbers) -> Array:
+def hessian(problem: Problem, state: State) -> Array:
     """Second derivatives of the reduced loss, (2 n_factors, 2 n_factors), overlaps first.
 
     By a complex step of the gradient, which is a polynomial: exact to rounding.
     """
-    n, h = len(u), 1e-30
+    h = 1e-30
     rows = []
-    for k in range(2 * n):
-        ahead = [complex(x) for x in [*u, *w]]
+    for k in range(len(state.entries)):
+        ahead = [complex(x) for x in state.entries]
         ahead[k] += 1j * h
-        slope_u, slope_w = reduced.gradient(ahead[:n], ahead[n:])
-        rows.append(np.imag(slope_u + slope_w) / h)
+        rows.append(np.imag(problem.gradient(state.with_entries(ahead)).entries) / h)
     matrix = np.array(rows)
     return (matrix + matrix.T) / 2
 
 
-def spectrum(reduced: Reduced, u: Numbers, w: Numbers) -> Spectrum:
+def spectrum(problem: Problem, state: State) -> Spectrum:
     """The Hessian's eigenvalues at a state of the full model, whatever its dimensions.
 
     One NaN where the Hessian is too large for floating point.
     """
-    names = reduced.model.factors
-    lengths = np.array([reduced.dims[f] for f in names])
-    rates = np.array(reduced.model.rates)
+    names = problem.model.factors
+    lengths = np.array([problem.dims[f] for f in names])
+    rates = np.array(problem.model.rates)
     # a factor of length 1 has an overlap and nothing else
     kept = np.concatenate([rates > 0, (rates > 0) & (lengths > 1)])
     root = np.sqrt(np.concatenate([rates, rates]))[kept]
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = root[:, None] * hessian(reduced, u, w)[np.ix_(kept, kept)] * root
+        scaled = root[:, None] * hessian(problem, state)[np.ix_(kept, kept)] * root
     if not np.isfinite(scaled).all():
         return Spectrum(np.full(1, np.nan), np.ones(1, int))
     plane = np.linalg.eigvalsh(scaled)
     beyond = (rates > 0) & (lengths > 2)
-    across = (rates * np.array(reduced.transverse_curvature(u, w), float))[beyond]
+    across = (rates * np.array(problem.transverse_curvature(state), float))[beyond]
     values = np.concatenate([plane, across], dtype=np.float64)
     multiplicity = np.concatenate([np.ones(len(plane), int), (lengths - 2)[beyond]])
     order = np.argsort(values, kind="stable")
     return Spectrum(values[order], multiplicity[order])
+
+
+def largest_stable_step(trajectory: Trajectory) -> float:
+    """What the Hessian allows descent where the loss was lowest: 2 / its largest eigenvalue.
+
+    Elsewhere it may allow less.  NaN where the Hessian is too large for floating point.
+    """
+    total = trajectory.losses["total"]
+    lowest = int(np.argmin(np.where(np.isfinite(total), total, np.inf)))
+    return spectrum(trajectory.problem, trajectory.state(lowest)).largest_stable_step

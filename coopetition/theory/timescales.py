@@ -6,30 +6,13 @@ factors collapse, and CIWL then turns them slowly to their targets (docs/theory.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from coopetition.model.presets import CIWL, ICL, is_two_strategies
-from coopetition.model.problem import Numbers, Reduced
+from coopetition.model.problem import Problem, State
 from coopetition.solve.trajectory import Trajectory
 from coopetition.tools.errors import UsageError
-
-A, B, C, D = range(4)  # places of the factors
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A state at a time, as lists in the order of the factors."""
-
-    time: float
-    overlap: list[float]
-    orthogonal: list[float]
-
-    @property
-    def lengths(self) -> list[float]:
-        """|x| of each factor."""
-        return [math.hypot(u, w) for u, w in zip(self.overlap, self.orthogonal, strict=True)]
 
 
 def after_collapse(trajectory: Trajectory) -> State:
@@ -38,30 +21,21 @@ def after_collapse(trajectory: Trajectory) -> State:
     What is predicted from there on starts from a *simulated* state, and looks at the simulated
     emergence to find it.
     """
-    check_known(trajectory.reduced)
-    squares = trajectory.overlap**2 + trajectory.orthogonal**2
+    check_known(trajectory.problem)
+    states = trajectory.states
     emergence = trajectory.events().emergence
     before = trajectory.times <= (math.inf if emergence is None else emergence)
-    k = int(np.argmin((squares[B] * squares[C])[before]))
-    return state_at(trajectory, k)
+    k = int(np.argmin((states["b"].square * states["c"].square)[before]))
+    return trajectory.state(k)
 
 
-def state_at(trajectory: Trajectory, k: int) -> State:
-    """A trajectory's sample `k`."""
-    return State(
-        float(trajectory.times[k]),
-        trajectory.overlap[:, k].tolist(),
-        trajectory.orthogonal[:, k].tolist(),
-    )
-
-
-def check_known(reduced: Reduced) -> None:
+def check_known(problem: Problem) -> None:
     """Raise `UsageError` unless the model is one whose times are known."""
-    if not is_two_strategies(reduced.model) or set(reduced.model.rates) != {1.0}:
+    if not is_two_strategies(problem.model) or set(problem.model.rates) != {1.0}:
         raise UsageError("times are known for two_strategies with rates of 1 alone")
 
 
-def collapse_time(reduced: Reduced, start: State) -> float:
+def collapse_time(problem: Problem, start: State) -> float:
     """How long the collapse takes, from the draw: an order of magnitude.
 
     |c|^2 = r falls as dr/dt = -2 l r (r + delta) with l = (k1 + mu1) |d|^2 / N2, until it meets
@@ -69,32 +43,30 @@ def collapse_time(reduced: Reduced, start: State) -> float:
     fall.  Raises `UsageError` where |d| is not larger than the smaller shared factor, or that is as
     large as the other: then the story is another one.  Infinite without an overlap of d or b.
     """
-    check_known(reduced)
+    check_known(problem)
     larger, smaller = larger_and_smaller(start)
-    squares = [x * x for x in start.lengths]
-    delta = squares[larger] - squares[smaller]
-    d2 = squares[D] - squares[smaller]
+    b, c, d = start[larger], start[smaller], start["d"]
+    delta, d2 = b.square - c.square, d.square - c.square
     if min(delta, d2) <= 0:
         raise UsageError(
-            f"the lengths of b, c, d are {start.lengths[1:]}; this collapse needs |b| and |c| to "
-            "differ and |d| to be above the smaller of them"
+            f"the lengths of b, c, d are {[start[f].length for f in 'bcd']}; this collapse needs "
+            "|b| and |c| to differ and |d| to be above the smaller of them"
         )
-    rate = (reduced.unlearnt()[ICL] + reduced.offsets[ICL]) * d2 / reduced.sizes[CIWL]
-    aligned = start.overlap[D] ** 2 / squares[D] * start.overlap[larger] ** 2 / squares[larger]
+    rate = (problem.unlearnt()[ICL] + problem.mu[ICL]) * d2 / problem.sizes[CIWL]
+    aligned = d.overlap**2 / d.square * b.overlap**2 / b.square
     if aligned == 0:
         return math.inf
-    followed = reduced.targets[CIWL] ** 2 * aligned / (d2 * delta)
-    passed = math.log1p(delta / followed) - math.log1p(delta / squares[smaller])
+    followed = problem.targets[CIWL] ** 2 * aligned / (d2 * delta)
+    passed = math.log1p(delta / followed) - math.log1p(delta / c.square)
     return max(0.0, passed / (2 * rate * delta))
 
 
-def larger_and_smaller(state: State) -> tuple[int, int]:
-    """Places of the larger and the smaller of b and c."""
-    lengths = state.lengths
-    return (B, C) if lengths[B] >= lengths[C] else (C, B)
+def larger_and_smaller(state: State) -> tuple[str, str]:
+    """The larger and the smaller of b and c."""
+    return ("b", "c") if state["b"].square >= state["c"].square else ("c", "b")
 
 
-def escape_time(reduced: Reduced, state: State) -> float:
+def escape_time(problem: Problem, state: State) -> float:
     """How long the plateau lasts from a state after the collapse, in closed form.
 
         |d|^2 |b|^2 ln(u_b^2 / u_d^2) / [4 k2 (k1 + mu1) (u_b^2 - u_d^2)]
@@ -102,20 +74,20 @@ def escape_time(reduced: Reduced, state: State) -> float:
     with b the larger of the two shared factors.  Assumes small cosines, c at its followed value,
     and that a turns nothing.  Infinite without an overlap of d or b.
     """
-    check_known(reduced)
+    check_known(problem)
     larger, _ = larger_and_smaller(state)
-    lengths, unlearnt = state.lengths, reduced.unlearnt()
-    coupling = 4 * unlearnt[CIWL] * (unlearnt[ICL] + reduced.offsets[ICL])
-    b2, d2 = state.overlap[larger] ** 2, state.overlap[D] ** 2
+    b, d, unlearnt = state[larger], state["d"], problem.unlearnt()
+    coupling = 4 * unlearnt[CIWL] * (unlearnt[ICL] + problem.mu[ICL])
+    b2, d2 = b.overlap**2, d.overlap**2
     if b2 * d2 == 0:
         return math.inf
     ratio = b2 / d2
     # ln(r) / (r - 1) is 1 at r = 1, where the formula itself is 0 / 0
     slope = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
-    return (lengths[D] * lengths[larger]) ** 2 * slope / (coupling * d2)
+    return d.square * b.square * slope / (coupling * d2)
 
 
-def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
+def elliptic_escape(problem: Problem, start: State) -> float:
     """How long the plateau lasts near the origin, without orthogonal parts: R_F(v^2, b^2, c^2) / g.
 
     What is learnt after it, ICL or CIWL alone, is not said.
@@ -126,15 +98,16 @@ def elliptic_escape(reduced: Reduced, overlap: Numbers) -> float:
     """
     from scipy.special import elliprf
 
-    check_known(reduced)
-    unlearnt, offset = reduced.unlearnt(), reduced.offsets
-    target, size = reduced.targets, reduced.sizes
-    g1 = (unlearnt[CIWL] + offset[CIWL]) * target[ICL] / size[ICL]
-    g2 = (unlearnt[ICL] + offset[ICL]) * target[CIWL] / size[CIWL]
+    check_known(problem)
+    unlearnt, mu = problem.unlearnt(), problem.mu
+    target, size = problem.targets, problem.sizes
+    g1 = (unlearnt[CIWL] + mu[CIWL]) * target[ICL] / size[ICL]
+    g2 = (unlearnt[ICL] + mu[ICL]) * target[CIWL] / size[CIWL]
     g = math.hypot(g1, g2)
-    v = (g1 * overlap[A] + g2 * overlap[D]) / g
-    if not v * overlap[B] * overlap[C] > 0:
+    a, b, c, d = (start[f].overlap for f in "abcd")
+    v = (g1 * a + g2 * d) / g
+    if not v * b * c > 0:
         raise UsageError(
             "v b c is not positive at this start; the plateau does not end by it alone"
         )
-    return float(elliprf(v * v, overlap[B] ** 2, overlap[C] ** 2)) / g
+    return float(elliprf(v * v, b * b, c * c)) / g

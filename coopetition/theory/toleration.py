@@ -7,7 +7,7 @@ Then the flow goes to infinity, with |b|^2 |c|^2 = q^2 and q^5 = 20 alpha S1^2 S
 from dataclasses import dataclass
 
 from coopetition.model.presets import CIWL, COMPETITION, ICL, is_two_strategies
-from coopetition.model.problem import Reduced
+from coopetition.model.problem import Problem
 from coopetition.tools.errors import UsageError
 
 
@@ -38,19 +38,19 @@ class Toleration:
         return (a * d) ** 2 / (2 * self.size)
 
 
-def toleration(reduced: Reduced) -> Toleration:
+def toleration(problem: Problem) -> Toleration:
     """The late flow of `two_strategies`; `UsageError` unless alpha, mu1 and mu2 are above 0.
 
     Takes it that both are learnt, with unit rates.  Relative corrections fall as t^(-3/5), and in
     the end as t^(-2/5) where |b| and |c| differ; each of |b| and |c| alone is off by t^(-1/5).
     """
-    model = reduced.model
-    numbers = [*reduced.offsets.values(), *reduced.strengths.values()]
+    model = problem.model
+    numbers = [*problem.mu.values(), *problem.alpha.values()]
     if not is_two_strategies(model) or set(model.rates) != {1.0} or min(numbers) <= 0:
         raise UsageError(
             "toleration is known for two_strategies with alpha, mu1, mu2 above 0 and rates of 1; "
             f"got {model}"
         )
-    icl, ciwl = reduced.targets[ICL], reduced.targets[CIWL]
-    alpha, size = reduced.strengths[COMPETITION], reduced.sizes[COMPETITION]
+    icl, ciwl = problem.targets[ICL], problem.targets[CIWL]
+    alpha, size = problem.alpha[COMPETITION], problem.sizes[COMPETITION]
     return Toleration(20 * alpha * (icl * ciwl) ** 2 / size, icl, ciwl, size)

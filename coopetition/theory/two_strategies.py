@@ -29,10 +29,10 @@ def _fates(lang: Language) -> Iterator[Statement]:
         ("ciwl_always_grows", CIWL, ICL, "d", "a"),
         ("icl_grows_while_ciwl_errs", ICL, CIWL, "a", "d"),
     ):
-        right = -_error(lang, rival) * s.reduced.targets[own] * s.u["b"] * s.u["c"]
+        right = -_error(lang, rival) * s.problem.targets[own] * s.u["b"] * s.u["c"]
         says = f"the slope without {f}, whatever {other} is"
         absent = {s.u[f]: sp.Integer(0), s.w[f]: sp.Integer(0)}
-        yield Statement(id, says, lang.slope(s.u[f]), right / s.reduced.sizes[own], lang, absent)
+        yield Statement(id, says, lang.slope(s.u[f]), right / s.problem.sizes[own], lang, absent)
 
 
 def _error(lang: Language, name: str, unlearnt: bool = False) -> sp.Expr:
@@ -42,7 +42,7 @@ def _error(lang: Language, name: str, unlearnt: bool = False) -> sp.Expr:
 
 def _bounds(lang: Language) -> Iterator[Statement]:
     s = lang.symbolic
-    u, w, r, size, target = s.u, s.w, lang.square, s.reduced.sizes, s.reduced.targets
+    u, w, r, size, target = s.u, s.w, lang.square, s.problem.sizes, s.problem.targets
     pull = 4 * s.strength[COMPETITION] * lang.loss[COMPETITION]
     for own, rival, f in ((ICL, CIWL, "a"), (CIWL, ICL, "d")):
         excess = r[f] * r["b"] * r["c"] - target[own] * u[f] * u["b"] * u["c"]
@@ -69,8 +69,8 @@ def _hessians(lang: Language) -> Iterator[Statement]:
     zero = sp.Integer(0)
     for own, rival, f, absent in ((CIWL, ICL, "d", "a"), (ICL, CIWL, "a", "d")):
         b, c, x = s.u["b"], s.u["c"], s.u[f]
-        n, stiff = s.length, _error(lang, rival, unlearnt=True) / s.reduced.sizes[own]
-        cost = s.strength[COMPETITION] / s.reduced.sizes[COMPETITION]
+        n, stiff = s.length, _error(lang, rival, unlearnt=True) / s.problem.sizes[own]
+        cost = s.strength[COMPETITION] / s.problem.sizes[COMPETITION]
         squares = {f: b**2 * c**2, "b": c**2 * x**2, "c": b**2 * x**2}
         right = (
             EIGENVALUE**2
@@ -79,12 +79,12 @@ def _hessians(lang: Language) -> Iterator[Statement]:
             * math.prod((EIGENVALUE - stiff * v) ** (n[g] - 1) for g, v in squares.items())
         )
         at = dict.fromkeys([s.offset[own], s.u[absent], *s.w.values()], zero)
-        at[x] = s.reduced.targets[own] / (b * c)
+        at[x] = s.problem.targets[own] / (b * c)
         says = f"at {own.upper()}'s minima: every eigenvalue, with how often it occurs"
         yield Statement(f"minimum_{own}", says, CHARACTERISTIC, right, lang, at)
     at = dict.fromkeys([s.u["a"], s.w["a"], s.u["b"], s.u["c"], s.w["c"]], zero)
     b, c, d = (s.u[f] for f in "bcd")
-    right = -_error(lang, ICL, unlearnt=True) * s.reduced.targets[CIWL] * d / s.reduced.sizes[CIWL]
+    right = -_error(lang, ICL, unlearnt=True) * s.problem.targets[CIWL] * d / s.problem.sizes[CIWL]
     yield Statement("saddle_b", "on the saddle", lang.slope(b, b), zero, lang, at)
     yield Statement("saddle_bc", "on the saddle", lang.slope(b, c), right, lang, at)
 
@@ -92,9 +92,9 @@ def _hessians(lang: Language) -> Iterator[Statement]:
 def _toleration(lang: Language) -> Iterator[Statement]:
     s, zero, q = lang.symbolic, sp.Integer(0), sp.Symbol("q", positive=True)
     cost, alpha = lang.loss[COMPETITION], s.strength[COMPETITION]
-    squares = (s.reduced.targets[ICL] * s.reduced.targets[CIWL]) ** 2
-    size = s.reduced.sizes[COMPETITION]
-    at = {s.u["a"]: s.reduced.targets[ICL] / q, s.u["d"]: s.reduced.targets[CIWL] / q}
+    squares = (s.problem.targets[ICL] * s.problem.targets[CIWL]) ** 2
+    size = s.problem.sizes[COMPETITION]
+    at = {s.u["a"]: s.problem.targets[ICL] / q, s.u["d"]: s.problem.targets[CIWL] / q}
     at |= {s.w["a"]: zero, s.w["d"]: zero}
     yield Statement("toleration_cost", "late", cost, squares / (2 * size * q**4), lang, at)
     left, right = sp.Derivative(q**5, TIME), 20 * alpha * squares / size
@@ -105,7 +105,7 @@ def _toleration(lang: Language) -> Iterator[Statement]:
 def _plateau(lang: Language) -> Iterator[Statement]:
     s, r, zero = lang.symbolic, lang.square, sp.Integer(0)
     b, c, d = (s.u[f] for f in "bcd")
-    target, size = s.reduced.targets[CIWL], s.reduced.sizes[CIWL]
+    target, size = s.problem.targets[CIWL], s.problem.sizes[CIWL]
     at = {s.u["a"]: zero, s.w["a"]: zero}
     right = _error(lang, ICL) * (r["b"] * r["d"] * c - target * b * d) / size
     yield Statement("following", "without a, what c follows", lang.slope(c), right, lang, at)
@@ -128,7 +128,7 @@ def _origin(lang: Language) -> Iterator[Statement]:
     a, b, c, d = (s.u[f] for f in "abcd")
     g1, g2, v = *sp.symbols("g_1 g_2", positive=True), sp.Symbol("v")
     pulls = {
-        g: _error(lang, rival, unlearnt=True) * s.reduced.targets[own] / s.reduced.sizes[own]
+        g: _error(lang, rival, unlearnt=True) * s.problem.targets[own] / s.problem.sizes[own]
         for g, own, rival in ((g1, ICL, CIWL), (g2, CIWL, ICL))
     }
     errors = _error(lang, ICL, unlearnt=True) * _error(lang, CIWL, unlearnt=True)

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from coopetition import Trajectory
 from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot.style import label_of, line_styles
-from coopetition.theory.fates import fate
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, Numbers, blank, points
 
@@ -20,7 +19,7 @@ def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
         trajectory = solve_published(seed, mu1=mu1, threshold=threshold)
         solutions[seed] = trajectory.to_dict()
         numbers += draw_toy(ax, trajectory, f"seed {seed}")
-        told = fate(trajectory)
+        told = trajectory.fate()
         ax.set_title(f"seed {seed}: {told.value}", fontsize="small")
         solutions[seed]["fate"] = told.name.lower()
     counts = Counter(solution["fate"] for solution in solutions.values())
@@ -34,7 +33,7 @@ def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> Numbers:
     for name, values in trajectory.losses.items():
         if name == COMPETITION:
             continue
-        shown = values + trajectory.model.mechanism(ICL).offset if name == ICL else values
+        shown = values + trajectory.model.mechanism(ICL).mu if name == ICL else values
         ax.plot(trajectory.times, shown, label=label_of(name), **styles[name])
         kept = slice(None, None, max(1, len(shown) // 500))  # of some thousand steps
         numbers += points(panel, name, trajectory.times[kept], shown[kept])

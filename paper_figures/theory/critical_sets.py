@@ -2,30 +2,29 @@
 
 import numpy as np
 
-from coopetition import Draw, solve, two_strategies
+from coopetition import Draw, published_draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
-from coopetition.model.problem import Reduced, project
+from coopetition.model.problem import Problem
 from coopetition.theory.critical_points import CriticalSet, Kind, critical_sets
 from coopetition.theory.toleration import toleration
 from paper_figures.figure import Figure
-from paper_figures.published import published_draw
 from paper_figures.result import FigureResult, blank, points
 
 SIZE = 1e-3  # of the perturbation, relative to the targets
 
 
-def perturbed(reduced: Reduced, each: CriticalSet, rng: np.random.Generator) -> Draw:
+def perturbed(problem: Problem, each: CriticalSet, rng: np.random.Generator) -> Draw:
     """A draw near a critical set."""
-    names = reduced.model.factors
+    names = problem.model.factors
     u, w = (
         {
-            f: x + SIZE * reduced.norms[f] * rng.standard_normal()
+            f: x + SIZE * problem.norms[f] * rng.standard_normal()
             for f, x in zip(names, part, strict=True)
         }
-        for part in (each.overlap, each.orthogonal)
+        for part in (each.state.overlap, each.state.orthogonal)
     )
-    return canonical_draw(PUBLISHED_DIMS, dict(reduced.norms), u, {f: abs(x) for f, x in w.items()})
+    return canonical_draw(PUBLISHED_DIMS, dict(problem.norms), u, {f: abs(x) for f, x in w.items()})
 
 
 def draw() -> FigureResult:
@@ -35,13 +34,11 @@ def draw() -> FigureResult:
     numbers, findings = [], []
     rng = np.random.default_rng(0)
     model = two_strategies(mu1=0.0)
-    reduced, *_ = project(model, published_draw(7))
-    for each in critical_sets(reduced):
+    problem = Problem(model, published_draw(7))
+    for each in critical_sets(problem):
         minimum = each.kind is Kind.MINIMUM
-        flow = solve(
-            model, perturbed(reduced, each, rng), method="flow", threshold=0.0, max_steps=10**5
-        )
-        rest = reduced.losses(each.overlap, each.orthogonal)["total"]
+        flow = solve(model, perturbed(problem, each, rng), method="flow", threshold=0.0, t1=1e5)
+        rest = problem.losses(each.state)["total"]
         distance = np.abs(flow.losses["total"] - rest)
         style = {"color": "#0072B2"} if minimum else {"color": "#D55E00", "lw": 0.8}
         near_axes.loglog(flow.times + 1, distance + 1e-18, **style)
@@ -60,8 +57,8 @@ def draw() -> FigureResult:
     small = {name: 3 for name in PUBLISHED_DIMS}
     norms, zero = dict.fromkeys(PUBLISHED_DIMS, 1.7), dict.fromkeys(PUBLISHED_DIMS, 0.0)
     start = canonical_draw(small, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
-    flow = solve(model, start, method="flow", threshold=0.0, step=1e3, max_steps=10**6, rtol=1e-8)
-    late = toleration(flow.reduced)
+    flow = solve(model, start, method="flow", threshold=0.0, t1=1e9, rtol=1e-8)
+    late = toleration(flow.problem)
     t = np.geomspace(10, flow.times[-1], 60)
     shared = np.sqrt(np.abs(flow.overlap[1] * flow.overlap[2]))
     curves = {

@@ -33,7 +33,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     published = cooperation(published_ensemble(), HORIZON)
     findings.append(
         f"published draws: cooperation positive in {(published.values > 0).sum()} of 12, median "
-        f"{published.size:+.2f}"
+        f"{published.median:+.2f}"
     )
 
     def random(**point: float):
@@ -56,14 +56,14 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         for scale in (1.0, 0.1):
             found = effect(random(scale_d=scale), HORIZON)
             findings.append(
-                f"{effect.__name__}, d drawn at {scale:g}: median {found.size:+.2f}, positive in "
+                f"{effect.__name__}, d drawn at {scale:g}: median {found.median:+.2f}, positive in "
                 f"{found.positive:.0%}, cut off in {found.censored.mean():.0%}"
             )
     scales = np.geomspace(0.02, 2, 13)
     found = [cooperation(random(scale_d=float(scale)), HORIZON) for scale in scales]
     shares = {
         "positive in (share of draws)": [e.positive for e in found],
-        "median": [e.size for e in found],
+        "median": [e.median for e in found],
     }
     for name, values in shares.items():
         axes[0, 0].semilogx(scales, values, "o-", label=name)
@@ -79,11 +79,11 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     ):
         for scale in (1.0, 0.1):
             effects = [effect(random(scale_d=scale), start, HORIZON) for start in STARTS]
-            sizes = np.array([e.size for e in effects])
+            sizes = np.array([e.median for e in effects])
             ax.semilogx(STARTS, sizes, "o-", label=f"d drawn at {scale:g}")
             numbers += points(effect.__name__, f"scale_d {scale:g}", np.array(STARTS, float), sizes)
             findings += [
-                f"{e.name}, d drawn at {scale:g}: {e.size:+.2f}, positive in {e.positive:.0%}, "
+                f"{e.name}, d drawn at {scale:g}: {e.median:+.2f}, positive in {e.positive:.0%}, "
                 f"cut off in {e.censored.mean():.0%}"
                 for e in effects
             ]

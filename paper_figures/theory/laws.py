@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from coopetition import solve, two_strategies
-from coopetition.theory.laws import norm_laws
+from coopetition import descend, published_draw, solve, two_strategies
+from coopetition.theory.laws import check_laws, norm_laws
 from paper_figures.figure import Figure
-from paper_figures.published import published_draw
 from paper_figures.result import FigureResult, blank, points
 
 STEPS = (1.0, 0.5, 0.25, 0.125)
@@ -18,9 +17,9 @@ def draw() -> FigureResult:
     drawing = blank(12, 4.2)
     flow_axes, step_axes = drawing.subplots(1, 2)
     model, start = two_strategies(), published_draw(7)
-    flow = solve(model, start, max_steps=16000, **TIGHT)  # type: ignore[arg-type]
+    flow = solve(model, start, t1=16000.0, **TIGHT)  # type: ignore[arg-type]
     numbers, findings = [], []
-    for check in flow.laws():
+    for check in check_laws(flow):
         (line,) = flow_axes.plot(flow.times, check.values, label=check.law.name)
         flow_axes.plot(flow.times[::15], check.expected[::15], ".", color=line.get_color())
         numbers += points("flow", check.law.name, flow.times, check.values)
@@ -31,12 +30,11 @@ def draw() -> FigureResult:
     for law in norm_laws(model):
         drifts = []
         for step in STEPS:
-            descent = solve(model, start, step=step, max_steps=round(TIME / step))
-            u, w = list(descent.overlap), list(descent.orthogonal)
-            reduced = descent.reduced
-            value = law.value(reduced, u, w)
+            descent = descend(model, start, step=step, n_steps=round(TIME / step))
+            problem, states = descent.problem, descent.states
+            value = law.value(problem, states)
             # the flow's law, summed over the steps: what is left is the term of second order
-            passed = step * (law.rate(reduced, u, w) * np.ones(len(value)))[:-1].sum()
+            passed = step * (law.rate(problem, states) * np.ones(len(value)))[:-1].sum()
             drifts.append(abs(value[-1] - value[0] - passed))
         order = np.polyfit(np.log(STEPS), np.log(drifts), 1)[0]
         step_axes.loglog(STEPS, drifts, "o-", label=f"{law.name}: order {order:.3f}")

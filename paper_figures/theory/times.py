@@ -9,7 +9,6 @@ from coopetition.theory.timescales import (
     after_collapse,
     collapse_time,
     escape_time,
-    state_at,
 )
 from coopetition.tools.progress import ProgressReport
 from paper_figures.figure import Figure
@@ -23,18 +22,18 @@ def measure(n_draws: int) -> dict[str, np.ndarray]:
     rows = []
     with ProgressReport("times", n_draws, "draws") as progress:
         for seed in range(n_draws):
-            flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=HORIZON)
+            flow = solve(two_strategies(), random_draw(seed), method="flow", t1=HORIZON)
             state, events = after_collapse(flow), flow.events()
-            slow = slow_times(flow.reduced, state)
+            slow = slow_times(flow.problem, state)
             rows.append(
                 [
                     events.emergence,
                     events.takeover,
                     slow.emergence,
                     slow.takeover,
-                    state.time + escape_time(flow.reduced, state),
+                    state.time + escape_time(flow.problem, state),
                     2 * state.time,
-                    state.time + collapse_time(flow.reduced, state_at(flow, 0)),
+                    state.time + collapse_time(flow.problem, flow.state(0)),
                 ]
             )
             rows[-1] = [(np.nan if t is None else t) - state.time for t in rows[-1]]

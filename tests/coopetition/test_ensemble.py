@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coopetition import random_draw, solve, two_strategies
+from coopetition import descend, random_draw, solve, two_strategies
 from coopetition.model.presets import MODELS, named_dims, named_model
-from coopetition.model.problem import project
+from coopetition.model.problem import Problem
 from coopetition.solve.ensemble import descend_ensemble, random_ensemble, sample_steps
 from coopetition.tools.errors import UsageError
 from paper_figures.published import published_ensemble
@@ -16,7 +16,7 @@ SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 
 
 def test_ensembles_agree_with_the_single_solver_over_the_published_time():
-    ensemble = replace(published_ensemble(), weights={"icl": np.linspace(0, 0.2, 12)})
+    ensemble = replace(published_ensemble(), parameters={"mu1": np.linspace(0, 0.2, 12)})
     run = descend_ensemble(ensemble, sample_steps(16000, 100))
     for k in (0, 5, 7, 11):
         single = solve(*ensemble.single(k), threshold=0.0)
@@ -32,7 +32,7 @@ def test_ensembles_of_every_model_clamped_too(name):
     model = model.at_rates(**{model.factors[0]: 0.5}).clamped(model.factors[-1])
     ensemble = random_ensemble(model, named_dims(model), 5, np.random.default_rng(0))
     run = descend_ensemble(ensemble, [0, 7, 50], step=0.5)
-    single = solve(*ensemble.single(3), step=0.5, threshold=0.0, max_steps=50)
+    single = descend(*ensemble.single(3), step=0.5, n_steps=50)
     np.testing.assert_allclose(single.overlap[:, -1], run.overlap[:, 3], atol=1e-11)
     np.testing.assert_allclose(single.losses["total"][[0, 7, 50]], run.losses["total"][:, 3])
 
@@ -44,11 +44,11 @@ def test_random_ensembles_have_the_distribution_of_random_draws():
     model, n = two_strategies(), 600
     ensemble = random_ensemble(model, SMALL, n, np.random.default_rng(0), initial_scale=0.7)
     for k, factor in enumerate(model.factors):
-        draws = [project(model, random_draw(seed, SMALL, 0.7)) for seed in range(n)]
+        draws = [Problem(model, random_draw(seed, SMALL, 0.7)) for seed in range(n)]
         for mine, theirs in (
-            (ensemble.norms[k], [reduced.norms[factor] for reduced, _, _ in draws]),
-            (ensemble.overlap[k], [u[k] for _, u, _ in draws]),
-            (ensemble.orthogonal[k], [w[k] for _, _, w in draws]),
+            (ensemble.norms[k], [each.norms[factor] for each in draws]),
+            (ensemble.overlap[k], [each.start[factor].overlap for each in draws]),
+            (ensemble.orthogonal[k], [each.start[factor].orthogonal for each in draws]),
         ):
             assert ks_2samp(mine, theirs).pvalue > 1e-5
 
@@ -59,9 +59,12 @@ def test_ensembles_refuse_what_makes_no_sense():
         random_ensemble(two_strategies(), {"a": 3}, 2, rng)
     with pytest.raises(UsageError, match="dimensions are 0"):
         random_ensemble(two_strategies(), SMALL | {"a": 0}, 2, rng)
-    for weights, message in (({"alpha": 1.0}, "no 'alpha'"), ({"icl": -1.0}, "weight of icl")):
+    for parameters, message in (
+        ({"icl": 1.0}, "no parameter 'icl'"),
+        ({"mu1": -1.0}, "value of mu1"),
+    ):
         with pytest.raises(UsageError, match=message):
-            random_ensemble(two_strategies(), SMALL, 2, rng, weights=weights)
+            random_ensemble(two_strategies(), SMALL, 2, rng, parameters=parameters)
     with pytest.raises(UsageError, match="initial scale"):
         random_ensemble(two_strategies(), SMALL, 2, rng, initial_scale=-1.0)
     ensemble = random_ensemble(two_strategies(), SMALL, 2, rng)

@@ -19,8 +19,8 @@ AB = Mechanism("m", ("a", "b"), 0.0)
         ((("a", "b", "a"), (AB,)), "more than one factor is named a"),
         ((("a", "b"), (AB, AB)), "more than one mechanism or cost is named m"),
         ((("a", "b"), (Mechanism("total", ("a", "b"), 0.0),)), "named total"),
-        ((("a", "b"), (Mechanism("m", ("a", "b"), -1.0),)), "offset of mechanism m is -1.0"),
-        ((("a", "b"), (AB,), (Cost("k", ("a", "b"), -2.0),)), "strength of cost k is -2.0"),
+        ((("a", "b"), (Mechanism("m", ("a", "b"), -1.0),)), "mu of mechanism m is -1.0"),
+        ((("a", "b"), (AB,), (Cost("k", ("a", "b"), -2.0),)), "alpha of cost k is -2.0"),
         ((("a", "b"), (AB,), (Cost("k", ("a", "q"), 1.0),)), "k uses the factors"),
         ((("a", "b"), (AB,), (Cost("k", ("a",), 1.0),)), "choose two"),
         ((("a", "b"), (Mechanism("m-1", ("a", "b"), 0.0),)), "named 'm-1'; choose letters"),
@@ -48,7 +48,7 @@ def test_names_and_parameters_are_checked():
 @pytest.mark.parametrize("name", MODELS)
 def test_every_named_model_can_be_solved(name):
     model = named_model(name)
-    trajectory = solve(model, random_draw(0, named_dims(model)), max_steps=20)
+    trajectory = solve(model, random_draw(0, named_dims(model)), t1=20.0)
     assert set(trajectory.losses) == {"total"} | {
         part.name for part in (*model.mechanisms, *model.costs)
     }
@@ -56,7 +56,7 @@ def test_every_named_model_can_be_solved(name):
 
 def test_clamped_factors_stay_and_others_move():
     model = two_strategies().clamped("b", "d")
-    trajectory = solve(model, random_draw(0, {"a": 3, "b": 3, "c": 3, "d": 3}), max_steps=10)
+    trajectory = solve(model, random_draw(0, {"a": 3, "b": 3, "c": 3, "d": 3}), t1=10.0)
     moved = np.ptp(trajectory.overlap, axis=1) > 0
     assert moved.tolist() == [True, False, True, False]
 

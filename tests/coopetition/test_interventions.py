@@ -49,8 +49,8 @@ def random_problems(n: int = 100, **point: float):
 def test_cooperation_changes_its_sign_with_the_size_of_d():
     """Fixed draws; the shares (0.2 and 0.85) are far from one half for 100 of them."""
     large, small = (cooperation(random_problems(scale_d=s), 30000.0) for s in (1.0, 0.1))
-    assert large.size < 0 and large.positive < 0.35
-    assert small.size > 0 and small.positive > 0.7
+    assert large.median < 0 and large.positive < 0.35
+    assert small.median > 0 and small.positive > 0.7
 
 
 def test_without_its_orthogonal_part_d_helps():
@@ -58,7 +58,7 @@ def test_without_its_orthogonal_part_d_helps():
     aligned = ensemble.orthogonal.copy()
     aligned[3] = 0.0
     found = cooperation(replace(ensemble, orthogonal=aligned), 30000.0)
-    assert found.size > 0 and found.positive > 0.5
+    assert found.median > 0 and found.positive > 0.5
 
 
 def test_ciwl_takes_from_the_life_of_icl_by_competition():
@@ -74,10 +74,8 @@ def test_sharing_and_no_sharing_differ_by_the_split_alone():
     ensemble = random_ensemble(model, SMALL, 3, np.random.default_rng(0))
     split = without_sharing(ensemble)
     assert split.model.rates == (1.0, 0.5, 1.0, 1.0, 0.5, 1.0)
-    assert split.model.mechanism("ciwl").offset == 0.2
-    before, after = (
-        e.reduced.losses(list(e.overlap), list(e.orthogonal)) for e in (ensemble, split)
-    )
+    assert split.model.mechanism("ciwl").mu == 0.2
+    before, after = (e.problem.losses(e.problem.start) for e in (ensemble, split))
     for name, values in before.items():
         np.testing.assert_allclose(after[name], values, rtol=1e-12)
     assert sharing(random_problems(20), 20000.0).values.shape == (20,)
@@ -114,6 +112,6 @@ def test_effect_maps_are_effects_point_by_point():
     size, positive = effect_map(cooperation, two_strategies(), x, y, n_draws=8, horizon=5000.0)
     point = {"alpha": x.values[1], "scale_d": y.values[0]}
     alone = cooperation(ensemble_at(two_strategies(), PUBLISHED_DIMS, 8, 0, point), 5000.0)
-    assert (size[0, 1], positive[0, 1]) == (alone.size, alone.positive)
+    assert (size[0, 1], positive[0, 1]) == (alone.median, alone.positive)
     with pytest.raises(UsageError, match="two parameters"):
         effect_map(cooperation, two_strategies(), x, x, n_draws=8, horizon=5000.0)

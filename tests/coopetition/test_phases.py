@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from coopetition import solve, two_strategies
+from coopetition import descend, two_strategies
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
+from coopetition.solve.outcomes import FATES, Fate, tell_fates
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
-from coopetition.theory.fates import FATES, Fate, fate, tell_fates
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 
@@ -39,9 +39,9 @@ def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
             problems = ensemble_at(
                 model, PUBLISHED_DIMS, 3, seed, {"alpha": alpha, "scale_d": scale}
             )
-            single = solve(*problems.single(1), threshold=0.0, max_steps=6000)
-            assert FATES[diagram.fates[row, column, 1]] is fate(single)
-            told.add(fate(single))
+            single = descend(*problems.single(1), n_steps=6000)
+            assert FATES[diagram.fates[row, column, 1]] is single.fate()
+            told.add(single.fate())
     assert len(told) >= 2
     diagram.save(tmp_path / "d.npz")
     again = PhaseDiagram.load(tmp_path / "d.npz")
@@ -80,9 +80,9 @@ def test_unknown_parameters_are_refused(parameter, message):
 
 
 def test_parameters_without_effect_are_refused():
-    with pytest.raises(UsageError, match="no parameter 'alpha'; choose mu1"):
+    with pytest.raises(UsageError, match="no parameter 'alpha'; choose one of mu1"):
         ensemble_at(no_competition(), PUBLISHED_DIMS, 2, 0, {"alpha": 1.0})
-    with pytest.raises(UsageError, match="seed=-1"):
+    with pytest.raises(UsageError, match="seed is -1"):
         ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, -1, {})
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from coopetition import Status, Trajectory, solve, two_strategies
+from coopetition.model.draws import published_draw
 from coopetition.model.presets import CIWL, COMPETITION, ICL
-from paper_figures.published import published_draw
 from tests.conftest import REFERENCE
 
 STOPPED_AT = {0: 8834, 1: 14482, 2: None, 3: 6138, 4: 9306, 5: 5104, 7: 9620}
@@ -47,7 +47,7 @@ def test_icl_of_seed_7_is_transient_and_ciwl_takes_over():
 def test_icl_persists_without_irreducible_error():
     """mu1 = 0: L1 = 0 with d = 0 is a minimum (DESIGN 2.3, case 3)."""
     model = two_strategies(mu1=0.0)
-    trajectory = solve(model, published_draw(7), threshold=1e-4, max_steps=40000)
+    trajectory = solve(model, published_draw(7), threshold=1e-4, t1=40000.0)
     events = trajectory.events()
     assert events.emergence is not None
     assert events.peak is None and events.fade is None, "the loss falls to the end"
@@ -58,10 +58,10 @@ def test_flow_is_the_limit_of_small_steps():
     """The distance of descent from the flow halves with the step (first order)."""
     at = 400.0
     settings = {"threshold": 0.0}
-    flow = solve_seed(5, method="flow", max_steps=int(at), **settings)
+    flow = solve_seed(5, method="flow", t1=at, **settings)
     gaps = []
     for step in (1.0, 0.5, 0.25):
-        descent = solve_seed(5, step=step, max_steps=int(at / step), **settings)
+        descent = solve_seed(5, step=step, t1=at, **settings)
         gaps.append(np.abs(descent.overlap[:, -1] - flow.overlap[:, -1]).max())
     assert flow.times[-1] == descent.times[-1] == at
     assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.15)

@@ -1,6 +1,7 @@
 """Solving: statuses, events, results that last, bad input."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -11,16 +12,18 @@ from coopetition import (
     Model,
     Status,
     Trajectory,
+    descend,
     random_draw,
     read_draw,
     solve,
     two_strategies,
 )
 from coopetition.model.draws import Draw, canonical_draw
-from coopetition.solve.outcomes import crossing_time
-from coopetition.theory.fates import Fate, fate
+from coopetition.solve import flow
+from coopetition.solve.outcomes import Fate, crossing_time
+from coopetition.theory.stability import largest_stable_step
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import write_npz
+from coopetition.tools.files import to_json, write_npz
 
 SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
 
@@ -28,7 +31,7 @@ SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
 @pytest.mark.parametrize("method", ["descent", "flow"])
 def test_every_ending_has_its_status(method):
     model, draw = two_strategies(), random_draw(1, SMALL)
-    limited = solve(model, draw, method=method, max_steps=3)
+    limited = solve(model, draw, method=method, t1=3.0)
     assert (limited.status, limited.stopped_at) == (Status.LIMIT, None)
     at_once = solve(model, draw, method=method, threshold=1e9)
     assert (at_once.status, at_once.stopped_at) == (Status.STOPPED, 0)
@@ -38,33 +41,32 @@ def test_too_large_a_step_is_reported_and_has_no_undefined_numbers_in_json():
     trajectory = solve(two_strategies(), random_draw(0), step=1e4)
     assert trajectory.status is Status.DIVERGED
     plain = trajectory.to_dict()
-    assert all(v is None or math.isfinite(v) for v in plain["losses"].values())
-    limit = trajectory.largest_stable_step()
-    assert f"{limit:.3g}" in plain["message"]
+    assert json.loads(to_json(plain))["status"] == "diverged"
+    assert 0 < largest_stable_step(trajectory) < 1e4
 
 
 def test_the_largest_stable_step_is_stable_and_a_larger_one_is_not():
     """Near a minimum, a step below 2 / (largest eigenvalue) stays there, and one above leaves."""
     model, draw = two_strategies(), random_draw(3, SMALL)
-    end = solve(model, draw, threshold=1e-10, step=0.5, max_steps=100000)
-    limit = end.largest_stable_step()
+    end = solve(model, draw, threshold=1e-10, step=0.5, t1=5e4)
+    limit = largest_stable_step(end)
     u, w = (dict(zip("abcd", x[:, -1], strict=True)) for x in (end.overlap, end.orthogonal))
-    near = canonical_draw(SMALL, end.norms, u, w)
+    near = canonical_draw(SMALL, end.problem.norms, u, w)
     start = end.final_losses()["total"]
     for factor, stays in ((0.9, True), (1.1, False)):
-        on = solve(model, near, step=factor * limit, threshold=0.0, max_steps=3000)
+        on = descend(model, near, step=factor * limit, n_steps=3000)
         assert (on.losses["total"].max() <= 2 * start) == stays
 
 
 def test_a_solution_that_diverged_has_that_fate():
-    assert fate(solve(two_strategies(), random_draw(0), step=50.0)) is Fate.DIVERGED
+    assert solve(two_strategies(), random_draw(0), step=50.0).fate() is Fate.DIVERGED
 
 
 @pytest.mark.parametrize("method", ["descent", "flow"])
 def test_a_start_at_rest_is_recognised(method):
-    still = solve(two_strategies(), random_draw(0, SMALL, 0.0), method=method, max_steps=5)
+    still = solve(two_strategies(), random_draw(0, SMALL, 0.0), method=method, t1=5.0)
     clamped = two_strategies().clamped(*"abcd")
-    held = solve(clamped, random_draw(0, SMALL), method=method, max_steps=5)
+    held = solve(clamped, random_draw(0, SMALL), method=method, t1=5.0)
     assert still.status is held.status is Status.AT_REST
 
 
@@ -76,13 +78,18 @@ def test_draws_beyond_floating_point_are_refused():
     assert solve(two_strategies(), random_draw(0), step=1e300).status is Status.DIVERGED
 
 
-def test_a_flow_that_is_too_stiff_gives_up():
-    trajectory = solve(two_strategies(alpha=1e308), random_draw(0), method="flow")
-    assert trajectory.status is Status.FAILED
+def test_a_flow_that_is_too_stiff_gives_up(monkeypatch):
+    monkeypatch.setattr(flow, "MAX_EVALUATIONS", 1000)
+    assert solve(two_strategies(alpha=1e308), random_draw(0), method="flow").status is Status.FAILED
+    # the budget may end anywhere: it is no event that the integrator looks for in time
+    monkeypatch.setattr(flow, "MAX_EVALUATIONS", 200)
+    short = solve(two_strategies(), random_draw(0), method="flow")
+    assert short.status is Status.FAILED and short.stopped_at is None
+    assert 0 < short.times[-1] < 16000
 
 
 def test_stops_at_the_first_step_below_the_threshold():
-    trajectory = solve(two_strategies(), random_draw(3, SMALL), threshold=1e-3, max_steps=100000)
+    trajectory = solve(two_strategies(), random_draw(3, SMALL), threshold=1e-3, t1=1e5)
     total = trajectory.losses["total"]
     assert trajectory.status is Status.STOPPED
     assert total[-1] < 1e-3 <= total[:-1].min()
@@ -94,12 +101,15 @@ def test_flow_stops_at_the_threshold_exactly():
 
 
 def test_saved_trajectory_is_the_same_when_loaded(tmp_path):
-    before = solve(two_strategies(alpha=0.2), random_draw(2, SMALL), max_steps=50)
+    before = solve(two_strategies(alpha=0.2), random_draw(2, SMALL), t1=50.0)
     before.save(tmp_path / "t.npz")
     after = Trajectory.load(tmp_path / "t.npz")
-    for field in dataclasses.fields(Trajectory):
+    for field in dataclasses.fields(Trajectory)[1:]:
         a, b = getattr(before, field.name), getattr(after, field.name)
         np.testing.assert_equal(b, a, err_msg=field.name)
+    for name in ("model", "dims", "norms"):
+        assert getattr(after.problem, name) == getattr(before.problem, name)
+    assert after.problem.start.entries == before.problem.start.entries
     assert after.summary() == before.summary()
 
 
@@ -123,7 +133,7 @@ def test_draws_are_read_as_they_were_written(tmp_path):
     again = read_draw(tmp_path / "draws.npz", 4)
     np.testing.assert_equal(again.target, draw.target)
     np.testing.assert_equal(again.initial, draw.initial)
-    with pytest.raises(UsageError, match="--seed 3 is not in .*seed4"):
+    with pytest.raises(UsageError, match="no draw of seed 3 in .*seed4"):
         read_draw(tmp_path / "draws.npz", 3)
 
 
@@ -140,8 +150,8 @@ def test_model_parameters_must_be_finite_and_not_negative(name, value):
         ({"step": 0.0}, "step is 0.0"),
         ({"step": math.nan}, "step is nan"),
         ({"threshold": -1.0}, "threshold is -1.0"),
-        ({"max_steps": 0}, "max_steps is 0"),
-        ({"rtol": 0.0}, "rtol is 0.0"),
+        ({"t1": 0.0}, "t1 is 0.0"),
+        ({"method": "flow", "rtol": 0.0}, "rtol is 0.0"),
         ({"method": "desent"}, "method 'desent' is unknown"),
     ],
 )

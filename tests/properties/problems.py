@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from coopetition import Cost, Draw, Mechanism, Model
 from coopetition.model.draws import random_draw
-from coopetition.model.problem import project
+from coopetition.model.problem import Problem
 from coopetition.theory.stability import spectrum
 
 parameter = st.floats(0, 2)
@@ -47,4 +47,5 @@ def stable_step(model: Model, draw: Draw, part: float = 0.25) -> float:
 
     With larger ones descent is unstable, and rounding errors grow without bound.
     """
-    return min(0.3, part * spectrum(*project(model, draw)).largest_stable_step)
+    problem = Problem(model, draw)
+    return min(0.3, part * spectrum(problem, problem.start).largest_stable_step)

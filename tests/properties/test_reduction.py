@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import solve, two_strategies
+from coopetition import descend, two_strategies
 from coopetition.model import definition
 from coopetition.model.draws import Draw, canonical_draw, random_draw
-from coopetition.model.problem import project
+from coopetition.model.problem import Problem
 from tests.properties.problems import problems, stable_step
 
 
@@ -26,7 +26,7 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_ste
     """For random sharing graphs, costs, conventions, rates and clamps."""
     model, draw = problem
     step = stable_step(model, draw, part)
-    trajectory = solve(model, draw, step=step, threshold=0.0, max_steps=n_steps)
+    trajectory = descend(model, draw, step=step, n_steps=n_steps)
     total = trajectory.losses["total"]
     assume(total.max() <= max(1.0, total[0]))  # where descent diverges, so do rounding errors
     states = definition.descend(model, draw, step=step, n_steps=n_steps)
@@ -43,7 +43,7 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_ste
 def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
     """Dimensions 20, 20, 20, 160 and step 1, through the collapse of the first 200 steps."""
     model, draw = two_strategies(), random_draw(11)
-    trajectory = solve(model, draw, threshold=0.0, max_steps=200)
+    trajectory = descend(model, draw, n_steps=200)
     last = definition.descend(model, draw, step=1.0, n_steps=200)[-1]
     overlaps, orthogonal = reduce_vectors(model.factors, draw, last)
     np.testing.assert_allclose(trajectory.overlap[:, -1], overlaps, rtol=1e-12, atol=1e-12)
@@ -71,50 +71,40 @@ def test_vector_gradient_is_the_slope_of_the_loss(problem):
 
 
 @given(problems())
-def test_reduced_gradient_is_the_slope_of_the_reduced_loss(problem):
-    model, draw = problem
-    reduced, u, w = project(model, draw)
-    slope_u, slope_w = reduced.gradient(u, w)
-    h = 1e-5
-    for k in range(len(u)):
-        for values, slope in ((u, slope_u), (w, slope_w)):
-            kept = values[k]
-            values[k] = kept + h
-            ahead = reduced.losses(u, w)["total"]
-            values[k] = kept - h
-            behind = reduced.losses(u, w)["total"]
-            values[k] = kept
-            size = max(1.0, abs(slope[k]), ahead / h * 1e-10)
-            assert abs((ahead - behind) / (2 * h) - slope[k]) <= 1e-5 * size
+def test_reduced_gradient_is_the_slope_of_the_reduced_loss(pair):
+    problem = Problem(*pair)
+    h, at = 1e-5, np.array(problem.start.entries)
+    for unit, slope in zip(np.eye(len(at)), problem.gradient(problem.start).entries, strict=True):
+        ahead, behind = (
+            problem.losses(problem.start.with_entries(list(at + s * unit)))["total"]
+            for s in (h, -h)
+        )
+        size = max(1.0, abs(slope), ahead / h * 1e-10)
+        assert abs((ahead - behind) / (2 * h) - slope) <= 1e-5 * size
 
 
 @given(problems())
-def test_many_problems_at_once_are_the_single_ones(problem):
-    model, draw = problem
-    reduced, u, w = project(model, draw)
+def test_many_problems_at_once_are_the_single_ones(pair):
+    problem = Problem(*pair)
     scales = np.array([0.5, 1.0, 2.0])
-    batch_u, batch_w = ([x * scales for x in part] for part in (u, w))
-    together = reduced.losses(batch_u, batch_w)
-    slopes = reduced.gradient(batch_u, batch_w)
+    many = problem.start.with_entries([x * scales for x in problem.start.entries])
+    together, slopes = problem.losses(many), problem.gradient(many)
     for k, scale in enumerate(scales):
-        one_u, one_w = ([x * scale for x in part] for part in (u, w))
-        for name, value in reduced.losses(one_u, one_w).items():
+        one = problem.start.with_entries([x * scale for x in problem.start.entries])
+        for name, value in problem.losses(one).items():
             np.testing.assert_allclose(together[name][k], value, rtol=1e-13)
-        alone = reduced.gradient(one_u, one_w)
-        for batch_part, part in zip(slopes, alone, strict=True):
-            np.testing.assert_allclose([x[k] for x in batch_part], part, rtol=1e-12, atol=1e-13)
+        alone = problem.gradient(one).entries
+        found = [x[k] for x in slopes.entries]
+        np.testing.assert_allclose(found, alone, rtol=1e-12, atol=1e-13)
 
 
 @given(problems())
 def test_a_draw_and_its_canonical_form_move_alike(problem):
     model, draw = problem
     assume(min(draw.dims.values()) >= 2)
-    _, u, w = project(model, draw)
-    names = model.factors
-    norms = {name: float(np.linalg.norm(draw.target[name])) for name in names}
-    canonical = canonical_draw(
-        draw.dims, norms, dict(zip(names, u, strict=True)), dict(zip(names, w, strict=True))
-    )
-    settings = {"step": stable_step(model, draw), "threshold": 0.0, "max_steps": 20}
-    a, b = (solve(model, d, **settings).losses["total"] for d in (draw, canonical))
+    norms, start = (Problem(model, draw).norms, Problem(model, draw).start)
+    overlaps, orthogonal = ({f: start[f][k] for f in model.factors} for k in (0, 1))
+    canonical = canonical_draw(draw.dims, norms, overlaps, orthogonal)
+    settings = {"step": stable_step(model, draw), "n_steps": 20}
+    a, b = (descend(model, d, **settings).losses["total"] for d in (draw, canonical))
     np.testing.assert_allclose(a, b, rtol=1e-9)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import Draw, Model, Status, solve
+from coopetition import Draw, Model, Status, descend, solve
 from coopetition.model import definition
-from coopetition.model.problem import Reduced, project
+from coopetition.model.problem import Problem, State
 from coopetition.theory.laws import check_laws, norm_laws
 from tests.properties.problems import models, problems, stable_step
 
@@ -16,9 +16,9 @@ FLOW = {"method": "flow", "threshold": 0.0, "rtol": 1e-10, "atol": 1e-13}
 
 def flow(model: Model, draw: Draw, time: float = 5.0):
     """The flow in scaled time: a stiff problem gets less of it."""
-    reduced, u, w = project(model, draw)
-    total = reduced.losses(u, w)["total"]
-    trajectory = solve(model, draw, step=time / 20 / max(1.0, total), max_steps=20, **FLOW)
+    problem = Problem(model, draw)
+    total = problem.losses(problem.start)["total"]
+    trajectory = solve(model, draw, t1=time / max(1.0, total), **FLOW)
     assume(trajectory.status is not Status.FAILED)
     return trajectory
 
@@ -31,21 +31,14 @@ def test_loss_and_orthogonal_parts_never_rise_along_the_flow(problem):
 
 
 @given(problems())
-def test_rates_of_laws_are_slopes_along_the_velocity(problem):
+def test_rates_of_laws_are_slopes_along_the_velocity(pair):
     """The exact rate against a finite difference."""
-    reduced, u, w = project(*problem)
-    speed_u, speed_w = reduced.velocity(u, w)
-    h = 1e-6 / max(1.0, np.abs([speed_u, speed_w]).max())
-    for law in norm_laws(problem[0]):
-        ahead, behind = (
-            law.value(
-                reduced,
-                [x + s * v for x, v in zip(u, speed_u, strict=True)],
-                [x + s * v for x, v in zip(w, speed_w, strict=True)],
-            )
-            for s in (h, -h)
-        )
-        rate = law.rate(reduced, u, w)
+    problem = Problem(*pair)
+    start, speed = problem.start, problem.velocity(problem.start)
+    h = 1e-6 / max(1.0, np.abs(speed.entries).max())
+    for law in norm_laws(problem.model):
+        ahead, behind = (law.value(problem, start.moved(s, speed)) for s in (h, -h))
+        rate = law.rate(problem, start)
         size = max(abs(rate), abs(ahead) / h * 1e-9, 1e-9)
         assert abs((ahead - behind) / (2 * h) - rate) <= 1e-4 * size + abs(ahead) / h * 1e-12
 
@@ -59,7 +52,7 @@ def test_every_law_holds_along_the_flow(problem):
 
 @given(problems(), st.floats(0.001, 0.3))
 def test_descent_keeps_its_exact_law(problem, step):
-    trajectory = solve(*problem, step=step, threshold=0.0, max_steps=30)
+    trajectory = descend(*problem, step=step, n_steps=30)
     total = trajectory.losses["total"]
     assume(total.max() <= max(1.0, total[0]))
     for check in check_laws(trajectory):
@@ -75,16 +68,15 @@ def test_laws_are_all_there_are(model, seed):
     """
     moving = [k for k, rate in enumerate(model.rates) if rate]
     names, rng = model.factors, np.random.default_rng(seed)
-    generic = {part.name: rng.uniform(0.3, 1.0) for part in model.parts}
+    generic = {name: rng.uniform(0.3, 1.0) for name in model.parameters}
     rates, costs = [], []
     for _ in range(4 * (len(moving) + len(model.costs) + 1)):
         dims = dict(zip(names, rng.integers(2, 6, len(names)), strict=True))
         norms = dict(zip(names, rng.uniform(0.5, 2.0, len(names)), strict=True))
-        reduced = Reduced(model, dims, norms, generic)
-        u, w = rng.standard_normal((2, len(names))).tolist()
-        speed_u, speed_w = reduced.velocity(u, w)
-        losses = reduced.losses(u, w)
-        rates.append([(u[k] * speed_u[k] + w[k] * speed_w[k]) / model.rates[k] for k in moving])
+        state = State(names, *rng.standard_normal((2, len(names))).tolist())
+        problem = Problem.of_numbers(model, dims, norms, start=state, parameters=generic)
+        speed, losses = problem.velocity(state), problem.losses(state)
+        rates.append([np.dot(state[names[k]], speed[names[k]]) / model.rates[k] for k in moving])
         costs.append([losses[cost.name] for cost in model.costs])
     laws = nullity(np.hstack([rates, costs])) - nullity(np.array(costs))
     assert len(norm_laws(model)) == laws
@@ -114,7 +106,7 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
         after = definition.losses(model, turned, turned.initial)[name]
         assert after == pytest.approx(value, rel=1e-9)
     step = stable_step(model, draw)
-    a, b = (solve(model, d, step=step, max_steps=20, threshold=0.0) for d in (draw, turned))
+    a, b = (descend(model, d, step=step, n_steps=20) for d in (draw, turned))
     np.testing.assert_allclose(a.overlap, b.overlap, rtol=1e-8, atol=1e-10)
 
 
@@ -125,7 +117,7 @@ def test_flipping_a_factor_with_its_target_changes_nothing(problem):
     flipped = Draw(
         draw.initial | {first: -draw.initial[first]}, draw.target | {first: -draw.target[first]}
     )
-    a, b = (solve(model, d, step=0.01, max_steps=20, threshold=0.0) for d in (draw, flipped))
+    a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
     np.testing.assert_array_equal(a.overlap, b.overlap)
 
 
@@ -141,7 +133,7 @@ def test_flipping_two_factors_that_are_always_together_changes_no_loss(problem):
     assume(together)
     x, y = together[0]
     flipped = Draw(draw.initial | {x: -draw.initial[x], y: -draw.initial[y]}, draw.target)
-    a, b = (solve(model, d, step=0.01, max_steps=20, threshold=0.0) for d in (draw, flipped))
+    a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
     np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-12)
 
 
@@ -156,9 +148,9 @@ def test_swapping_factors_with_their_places_changes_nothing(model, seed):
         model.to_dict()
         | {
             "mechanisms": [
-                [m.name, [renamed[f] for f in m.factors], m.offset] for m in model.mechanisms
+                [m.name, [renamed[f] for f in m.factors], m.mu] for m in model.mechanisms
             ],
-            "costs": [[c.name, [renamed[f] for f in c.factors], c.strength] for c in model.costs],
+            "costs": [[c.name, [renamed[f] for f in c.factors], c.alpha] for c in model.costs],
             "rates": list(reversed(model.rates)),
         }
     )
@@ -167,8 +159,8 @@ def test_swapping_factors_with_their_places_changes_nothing(model, seed):
         {renamed[f]: x for f, x in draw.target.items()},
     )
     step = stable_step(model, draw)
-    a = solve(model, draw, step=step, max_steps=20, threshold=0.0)
-    b = solve(other, swapped, step=step, max_steps=20, threshold=0.0)
+    a = descend(model, draw, step=step, n_steps=20)
+    b = descend(other, swapped, step=step, n_steps=20)
     np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-10)
 
 

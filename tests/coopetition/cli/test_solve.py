@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from coopetition.model.draws import random_draw
+from coopetition.model.draws import published_draw, random_draw
 from coopetition.tools import files
 from coopetition.tools.files import write_npz
-from paper_figures.published import SEEDS, published_draw
+from paper_figures.published import SEEDS
 
 SMALL = ("--dims", 3, 3, 3, 4, "--max-steps", 50)
 
@@ -43,7 +43,7 @@ def test_the_contract(call, tmp_path):
         (["--dims", "3", "0", "3", "3"], "dimension of factor b is 0"),
         (["--dims", "3", "3"], "--dims has 2 numbers"),
         (["--dims", "3", "x"], "--dims: expected [INT [INT ...]], got 3 x"),
-        (["--seed", "-4"], "seed=-4"),
+        (["--seed", "-4"], "seed is -4"),
         (["--seed", "x"], "--seed: expected INT, got x"),
         (["--step", "0"], "step is 0.0"),
         (["--draws", "nowhere.npz"], "nowhere.npz does not exist"),
@@ -52,7 +52,7 @@ def test_the_contract(call, tmp_path):
         (["--plot", "x.foo"], "x.foo"),
         (["--out", "."], "'.' is not the name of a file"),
         (["--out", "x.png", "--plot", "x.png"], "--out and --plot are both x.png"),
-        (["--max-steps", str(10**9)], "max_steps is 1000000000"),
+        (["--max-steps", str(10**9)], "takes 1e+09 steps"),
         (["--initial-scale", "nan"], "initial_scale is nan"),
         (["--model", "induction_head", "--alpha", "0.1"], "induction_head has no alpha"),
     ],

@@ -1,10 +1,11 @@
 """The observed curves are the solver's."""
 
 import numpy as np
-import pytest
 
 from coopetition.compare.observation import OBSERVED, ToyCurves, start
-from coopetition.solve.dynamics import flow
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import two_strategies
+from coopetition.solve.flow import flow
 
 TRUTH = {
     "alpha": 0.5,
@@ -20,11 +21,11 @@ TRUTH = {
 def test_batched_toy_curves_are_the_solvers():
     parts = np.array([0.0, 0.3, 0.7, 1.0])  # on the integrator's grid
     toy = ToyCurves(parts)({name: np.array([value]) for name, value in TRUTH.items()})
-    reduced, u, w = start(TRUTH)
-    for k, part in enumerate(parts[1:], start=1):
-        _, states, _ = flow(
-            reduced, u, w, t_max=part * TRUTH["duration"], threshold=0.0, rtol=1e-11, atol=1e-13
-        )
-        exact = reduced.losses(list(states[:4, -1]), list(states[4:, -1]))
-        for curve, name in OBSERVED.items():
-            assert toy[curve][0, k] == pytest.approx(exact[name], rel=1e-5)
+    problem = start(TRUTH)
+    overlaps, orthogonal = ({f: problem.start[f][k] for f in "abcd"} for k in (0, 1))
+    draw = canonical_draw(problem.dims, problem.norms, overlaps, orthogonal)
+    model = two_strategies(alpha=TRUTH["alpha"], mu1=TRUTH["mu1"])
+    ts = parts[1:] * TRUTH["duration"]
+    exact = flow(model, draw, t1=ts[-1], ts=ts, threshold=0.0, rtol=1e-11, atol=1e-13)
+    for curve, name in OBSERVED.items():
+        np.testing.assert_allclose(toy[curve][0, 1:], exact.losses[name], rtol=1e-5)

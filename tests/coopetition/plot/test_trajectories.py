@@ -11,7 +11,7 @@ SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 
 
 def test_losses_and_state_are_drawn_as_they_are():
-    trajectory = solve(two_strategies(), random_draw(0, SMALL), max_steps=20)
+    trajectory = solve(two_strategies(), random_draw(0, SMALL), t1=20.0)
     ax = trajectory.plot()  # pyplot's, so that a notebook shows it
     assert ax.figure is pyplot.gcf()
     drawn = {line.get_label(): line for line in ax.get_lines()}
@@ -34,7 +34,7 @@ def test_mechanisms_of_an_own_graph_have_colours_of_their_own():
     factors = ("b", *(m.factors[0] for m in mechanisms))
     model = Model(factors, tuple(mechanisms), (Cost("rivals", ("one1", "two1"), 0.1),))
     ax = Figure().subplots()
-    solve(model, random_draw(0, dict.fromkeys(factors, 3)), max_steps=5).plot(ax=ax)
+    solve(model, random_draw(0, dict.fromkeys(factors, 3)), t1=5.0).plot(ax=ax)
     colours = {line.get_label(): line.get_color() for line in ax.get_lines()}
     assert colours.pop("total loss") == COLOURS["total"]
     assert len(set(colours.values())) == 4 and not set(colours.values()) & set(COLOURS.values())

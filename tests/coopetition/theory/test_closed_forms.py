@@ -6,32 +6,33 @@ import sympy as sp
 from scipy.special import elliprf
 
 from coopetition import random_draw, two_strategies
-from coopetition.model.problem import Reduced, project
+from coopetition.model.problem import Problem, State
 from coopetition.model.symbolic import Symbolic
 from coopetition.theory.language import Language
-from coopetition.theory.timescales import State, elliptic_escape, escape_time
+from coopetition.theory.timescales import elliptic_escape, escape_time
 from coopetition.theory.toleration import toleration
 from coopetition.theory.two_strategies import two_strategies_statements
 
+FACTORS = ("a", "b", "c", "d")
 LANGUAGE = Language(Symbolic(two_strategies()))
 STATEMENTS = {each.id: each for each in two_strategies_statements(LANGUAGE)}
 
 
-def problem() -> Reduced:
+def made() -> Problem:
     """One in which no two numbers are alike."""
     dims = {"a": 3, "b": 4, "c": 5, "d": 7}
-    return project(two_strategies(alpha=0.3, mu1=0.2, mu2=0.7), random_draw(2, dims))[0]
+    return Problem(two_strategies(alpha=0.3, mu1=0.2, mu2=0.7), random_draw(2, dims))
 
 
-def value(expression: sp.Expr, reduced: Reduced, **more: float) -> float:
+def value(expression: sp.Expr, problem: Problem, **more: float) -> float:
     """A printed expression with the numbers of a problem."""
     s = LANGUAGE.symbolic
     pairs = [
-        (s.reduced.targets, reduced.targets),
-        (s.reduced.sizes, reduced.sizes),
-        (s.offset, reduced.offsets),
-        (s.strength, reduced.strengths),
-        (LANGUAGE.unlearnt, reduced.unlearnt()),
+        (s.problem.targets, problem.targets),
+        (s.problem.sizes, problem.sizes),
+        (s.offset, problem.mu),
+        (s.strength, problem.alpha),
+        (LANGUAGE.unlearnt, problem.unlearnt()),
     ]
     numbers = {symbols[name].name: x for symbols, values in pairs for name, x in values.items()}
     numbers |= more
@@ -39,38 +40,40 @@ def value(expression: sp.Expr, reduced: Reduced, **more: float) -> float:
 
 
 def test_toleration_is_that_of_the_statements():
-    reduced, t = problem(), 1e6
-    late, q = toleration(reduced), toleration(reduced).shared(t) ** 2
-    growth = value(STATEMENTS["toleration_growth"].right, reduced)
+    problem, t = made(), 1e6
+    late, q = toleration(problem), toleration(problem).shared(t) ** 2
+    growth = value(STATEMENTS["toleration_growth"].right, problem)
     assert late.growth == pytest.approx(growth, rel=1e-12)
     assert q**5 == pytest.approx(growth * t, rel=1e-12)
-    cost = value(STATEMENTS["toleration_cost"].right, reduced, q=q)
+    cost = value(STATEMENTS["toleration_cost"].right, problem, q=q)
     assert late.competition(t) == pytest.approx(cost, rel=1e-12)
-    own = [value(x, reduced, q=q) for x in list(STATEMENTS["toleration_cost"].at.values())[:2]]
+    own = [value(x, problem, q=q) for x in list(STATEMENTS["toleration_cost"].at.values())[:2]]
     assert late.own(t) == pytest.approx(own, rel=1e-12)
 
 
 def test_the_plateau_is_that_of_the_statement():
-    reduced = problem()
-    state = State(0.0, [0.0, 0.4, 0.0, 0.3], [0.0, 2.0, 0.1, 3.0])
-    b2, d2 = (state.lengths[k] ** 2 for k in (1, 3))
-    k1, k2 = (reduced.unlearnt()[name] for name in ("icl", "ciwl"))
-    kappa = 4 * k2 * (k1 + reduced.offsets["icl"]) / (b2 * d2)
+    problem = made()
+    state = State(FACTORS, [0.0, 0.4, 0.0, 0.3], [0.0, 2.0, 0.1, 3.0])
+    b2, d2 = (state[f].square for f in "bd")
+    k1, k2 = (problem.unlearnt()[name] for name in ("icl", "ciwl"))
+    kappa = 4 * k2 * (k1 + problem.mu["icl"]) / (b2 * d2)
     remaining = STATEMENTS["plateau_time"].left.expr
-    expected = value(remaining, reduced, U=0.3**2, V=0.4**2, kappa=kappa)
-    assert escape_time(reduced, state) == pytest.approx(expected, rel=1e-12)
+    expected = value(remaining, problem, U=0.3**2, V=0.4**2, kappa=kappa)
+    assert escape_time(problem, state) == pytest.approx(expected, rel=1e-12)
     # kappa U V is the speed at which both cosines turn while they are small
     lengths = {"R_b": 1e12, "R_d": 1e12, "u_b": 0.4, "u_d": 0.3, "r_b": 1.0, "r_d": 1.0}
     for name in ("turning_b", "turning_d"):
-        speed = value(STATEMENTS[name].right, reduced, **lengths) * 1e24 / (b2 * d2)
+        speed = value(STATEMENTS[name].right, problem, **lengths) * 1e24 / (b2 * d2)
         assert speed == pytest.approx(kappa * 0.3**2 * 0.4**2, rel=1e-9)
 
 
 def test_the_elliptic_escape_is_that_of_the_statement():
-    reduced, (a, b, c, d) = problem(), (0.1, 0.2, 0.3, 0.4)
+    problem, (a, b, c, d) = made(), (0.1, 0.2, 0.3, 0.4)
     at = {symbol.name: x for symbol, x in STATEMENTS["origin"].at.items()}
-    g1, g2 = (value(at[name], reduced) for name in ("g_1", "g_2"))
-    v = value(STATEMENTS["elliptic_v"].left.expr.subs(STATEMENTS["elliptic_v"].at), reduced,
+    g1, g2 = (value(at[name], problem) for name in ("g_1", "g_2"))
+    v = value(STATEMENTS["elliptic_v"].left.expr.subs(STATEMENTS["elliptic_v"].at), problem,
               g_1=g1, g_2=g2, u_a=a, u_d=d)  # fmt: skip
     expected = elliprf(v**2, b**2, c**2) / np.hypot(g1, g2)
-    assert elliptic_escape(reduced, [a, b, c, d]) == pytest.approx(expected, rel=1e-12)
+    assert elliptic_escape(problem, State(FACTORS, [a, b, c, d], [0.0] * 4)) == pytest.approx(
+        expected, rel=1e-12
+    )

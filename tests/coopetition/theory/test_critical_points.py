@@ -6,7 +6,7 @@ import pytest
 from coopetition import Cost, Mechanism, Model, random_draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import named_model, no_competition
-from coopetition.model.problem import Reduced, project
+from coopetition.model.problem import Problem, State
 from coopetition.theory.critical_points import Kind, critical_sets, list_is_complete, theorem_holds
 from coopetition.theory.fates import possible_fates
 from coopetition.theory.stability import spectrum
@@ -31,8 +31,8 @@ PARAMETERS = [
 @pytest.mark.parametrize("parameters", PARAMETERS)
 def test_minima_are_those_of_the_theorems(parameters):
     model = two_strategies(**parameters)
-    reduced, *_ = project(model, random_draw(0, SMALL))
-    sets = critical_sets(reduced)
+    problem = Problem(model, random_draw(0, SMALL))
+    sets = critical_sets(problem)
     minima = {each.learnt for each in sets if each.kind is Kind.MINIMUM}
     own = {"alpha": 0.1, "mu1": 0.1, "mu2": 0.0} | parameters
     if own["alpha"] == 0:
@@ -46,8 +46,8 @@ def test_minima_are_those_of_the_theorems(parameters):
     assert theorem_holds(model)
     assert list_is_complete(model) == (own["alpha"] > 0)
     for each in sets:
-        slopes = np.concatenate(reduced.gradient(each.overlap, each.orthogonal))
-        assert not slopes.any()
+        slopes = problem.gradient(each.state).entries
+        assert not np.any(slopes)
         if each.kind is not Kind.MINIMUM:
             assert not each.learnt and each.spectrum.count(-1) >= 1
         assert each.spectrum.multiplicity.sum() == sum(SMALL.values())
@@ -63,18 +63,18 @@ def test_the_theorem_is_not_claimed_where_its_conditions_fail():
         with pytest.raises(UsageError, match="not all known"):
             possible_fates(model)
     with pytest.raises(UsageError, match="clamped factors"):
-        critical_sets(project(clamped, random_draw(0, SMALL))[0])
+        critical_sets(Problem(clamped, random_draw(0, SMALL)))
 
 
 def test_without_competition_pulls_cancel_at_points_that_are_not_listed():
     """Why `list_is_complete` is needed: u_a and u_d can balance on b where c is not zero."""
     model = no_competition()
-    reduced = Reduced(model, SMALL, dict.fromkeys(SMALL, 1.0))
-    k1, k2 = (reduced.unlearnt()[name] for name in ("icl", "ciwl"))
-    pull_a = k2 / reduced.sizes["icl"]
-    pull_d = (k1 + 0.1) / reduced.sizes["ciwl"]
-    slopes = reduced.gradient([1.0, 0.0, 0.7, -pull_a / pull_d], [0.0] * 4)
-    assert np.abs(np.concatenate(slopes)).max() < 1e-15
+    problem = Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
+    k1, k2 = (problem.unlearnt()[name] for name in ("icl", "ciwl"))
+    pull_a = k2 / problem.sizes["icl"]
+    pull_d = (k1 + 0.1) / problem.sizes["ciwl"]
+    at = State(model.factors, [1.0, 0.0, 0.7, -pull_a / pull_d], [0.0] * 4)
+    assert np.abs(problem.gradient(at).entries).max() < 1e-15
     assert theorem_holds(model) and not list_is_complete(model)
 
 
@@ -82,7 +82,10 @@ def test_without_competition_pulls_cancel_at_points_that_are_not_listed():
 def test_critical_sets_do_not_depend_on_the_scale_of_the_targets(norm):
     model = two_strategies()
     found, expected = (
-        {each.describe() for each in critical_sets(Reduced(model, SMALL, dict.fromkeys(SMALL, n)))}
+        {
+            each.describe()
+            for each in critical_sets(Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, n)))
+        }
         for n in (norm, 1.0)
     )
     assert found == expected
@@ -90,12 +93,14 @@ def test_critical_sets_do_not_depend_on_the_scale_of_the_targets(norm):
 
 def test_unlearnt_points_are_no_minima_though_the_hessian_has_no_negative_direction():
     """The lemma of the theory: b and d turn by epsilon, c moves by eta epsilon^2."""
-    reduced = Reduced(two_strategies(), SMALL, dict.fromkeys(SMALL, 1.0))
-    u, w = [0.0] * 4, [0.0, 0.5, 0.0, 0.5]
-    assert not np.any(reduced.gradient(u, w)) and spectrum(reduced, u, w).count(-1) == 0
+    problem = Problem.of_numbers(two_strategies(), SMALL, dict.fromkeys(SMALL, 1.0))
+    w = [0.0, 0.5, 0.0, 0.5]
+    at = State(problem.model.factors, [0.0] * 4, w)
+    assert not np.any(problem.gradient(at).entries) and spectrum(problem, at).count(-1) == 0
     for epsilon in (0.1, 0.01):
         near = [0.0, epsilon, 0.1 * epsilon**2, epsilon]
-        assert reduced.losses(near, w)["total"] < reduced.losses(u, w)["total"]
+        lower = problem.losses(at.with_entries([*near, *w]))
+        assert lower["total"] < problem.losses(at)["total"]
 
 
 @pytest.mark.parametrize("name", ["two_strategies", "no_sharing", "three_strategies"])
@@ -103,16 +108,16 @@ def test_the_sign_of_the_hessian_is_what_perturbed_flows_do(name):
     """From near a minimum the flow returns to its loss; from near a saddle it falls below it."""
     model = named_model(name)
     dims = dict.fromkeys(model.factors, 3)
-    reduced, *_ = project(model, random_draw(1, dims))
+    problem = Problem(model, random_draw(1, dims))
     rng = np.random.default_rng(0)
-    for each in critical_sets(reduced):
+    for each in critical_sets(problem):
         u, w = (
             {f: x + 1e-3 * rng.standard_normal() for f, x in zip(model.factors, part, strict=True)}
-            for part in (each.overlap, each.orthogonal)
+            for part in (each.state.overlap, each.state.orthogonal)
         )
-        near = canonical_draw(dims, dict(reduced.norms), u, {f: abs(x) for f, x in w.items()})
-        flow = solve(model, near, method="flow", threshold=0.0, step=1e6, max_steps=1000)
-        rest = reduced.losses(each.overlap, each.orthogonal)["total"]
+        near = canonical_draw(dims, dict(problem.norms), u, {f: abs(x) for f, x in w.items()})
+        flow = solve(model, near, method="flow", threshold=0.0, t1=1e9)
+        rest = problem.losses(each.state)["total"]
         fell = flow.losses["total"][-1] - rest
         if each.kind is Kind.MINIMUM:
             assert abs(fell) <= 1e-9
@@ -139,7 +144,8 @@ def test_the_spectrum_is_that_of_the_full_hessian():
         [(slope(start + h * e) - slope(start - h * e)) / (2 * h) for e in np.eye(len(start))]
     )
     root = np.sqrt(np.concatenate([np.full(SMALL[f], rate) for f, rate in moving.items()]))
-    found = spectrum(*project(model, draw))
+    problem = Problem(model, draw)
+    found = spectrum(problem, problem.start)
     np.testing.assert_allclose(
         np.repeat(found.values, found.multiplicity),
         np.linalg.eigvalsh(root[:, None] * full * root),
@@ -150,10 +156,8 @@ def test_the_spectrum_is_that_of_the_full_hessian():
 def test_mutual_toleration_has_its_exponents_and_prefactors():
     norms, zero = dict.fromkeys(SMALL, 1.7), dict.fromkeys(SMALL, 0.0)
     start = canonical_draw(SMALL, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
-    flow = solve(
-        two_strategies(mu2=0.05), start, method="flow", threshold=0.0, step=1e3, max_steps=10**6
-    )
-    late = toleration(flow.reduced)
+    flow = solve(two_strategies(mu2=0.05), start, method="flow", threshold=0.0, t1=1e9)
+    late = toleration(flow.problem)
     k = int(np.searchsorted(flow.times, 1e8))
     t = flow.times[k]
     shared = np.sqrt(np.abs(flow.overlap[1] * flow.overlap[2]))

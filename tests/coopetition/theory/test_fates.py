@@ -5,7 +5,8 @@ import pytest
 
 from coopetition import Status, random_draw, solve, two_strategies
 from coopetition.model.presets import named_model, no_competition, three_strategies
-from coopetition.theory.fates import Fate, fate, possible_fates
+from coopetition.solve.outcomes import Fate
+from coopetition.theory.fates import possible_fates
 from coopetition.tools.errors import UsageError
 
 
@@ -36,7 +37,7 @@ def random_long_flow(seed: int) -> tuple:
         numbers[mu] = 0.0 if rng.random() < 0.4 else 10 ** rng.uniform(-2, 0)
     model = two_strategies(**numbers)
     draw = random_draw(seed, dims, rng.uniform(0.3, 1))
-    flow = {"method": "flow", "step": 1e4, "max_steps": 10**4, "threshold": 1e-10, "rtol": 1e-8}
+    flow = {"method": "flow", "t1": 1e8, "threshold": 1e-10, "rtol": 1e-8}
     return model, solve(model, draw, **flow)
 
 
@@ -56,8 +57,8 @@ def test_fates_in_theory_are_those_of_long_simulations(part):
     exceptions = {}
     for seed in range(250 * part, 250 * (part + 1)):
         model, trajectory = random_long_flow(seed)
-        runs_on = min(m.offset for m in model.mechanisms) > 0
-        status, told = trajectory.status, fate(trajectory)
+        runs_on = min(m.mu for m in model.mechanisms) > 0
+        status, told = trajectory.status, trajectory.fate()
         expected = Status.LIMIT if runs_on else Status.STOPPED
         if status is not expected or told not in possible_fates(model):
             exceptions[seed] = (status, told)
@@ -72,7 +73,7 @@ def test_own_factors_stay_below_the_bound_of_theorem_5(seed):
     a, b, c, d = squares
     above = max(0.0, (a + d - b)[0], (a + d - c)[0])  # b and c are at least a less this
     for own, name in ((a, "icl"), (d, "ciwl")):
-        target = trajectory.reduced.targets[name] ** 2
+        target = trajectory.problem.targets[name] ** 2
         bounds = above + np.geomspace(1e-6, 1e6, 2000)
         bound = bounds[bounds * (bounds - above) ** 2 >= target][0]
         assert own.max() <= max(own[0], bound) * (1 + 1e-6)

@@ -7,18 +7,21 @@ from scipy.stats import spearmanr
 from coopetition import random_draw, solve, two_strategies
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
-from coopetition.model.problem import project
+from coopetition.model.problem import Problem, State
 from coopetition.theory.slow_flow import slow_times
 from coopetition.theory.timescales import (
-    State,
     after_collapse,
     collapse_time,
     elliptic_escape,
     escape_time,
-    state_at,
 )
 from coopetition.theory.toleration import toleration
 from coopetition.tools.errors import UsageError
+
+FACTORS = ("a", "b", "c", "d")
+
+
+FACTORS = ("a", "b", "c", "d")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +29,14 @@ def errors() -> dict[str, np.ndarray]:
     """Measured and predicted times of 24 draws, counted from the collapse's end; NaN for never."""
     rows = []
     for seed in range(24):
-        flow = solve(two_strategies(), random_draw(seed), method="flow", max_steps=10**6)
+        flow = solve(two_strategies(), random_draw(seed), method="flow", t1=1e6)
         state, events = after_collapse(flow), flow.events()
-        slow = slow_times(flow.reduced, state)
-        collapse = collapse_time(flow.reduced, state_at(flow, 0))
+        slow = slow_times(flow.problem, state)
+        collapse = collapse_time(flow.problem, flow.state(0))
         times = [events.emergence, events.takeover, events.fade]
         times += [slow.emergence, slow.takeover, slow.fade]
         rows.append([np.nan if t is None else t - state.time for t in times])
-        rows[-1] += [escape_time(flow.reduced, state), state.time, collapse]
+        rows[-1] += [escape_time(flow.problem, state), state.time, collapse]
     names = ["emergence", "takeover", "fade", "slow emergence", "slow takeover", "slow fade"]
     return dict(zip([*names, "escape", "collapse", "fall"], np.array(rows).T, strict=True))
 
@@ -72,9 +75,9 @@ def test_the_collapse_is_known_to_an_order_of_magnitude(errors):
 
 
 def test_escape_time_has_no_pole_at_equal_overlaps():
-    reduced, *_ = project(two_strategies(), random_draw(0))
+    problem = Problem(two_strategies(), random_draw(0))
     at, beside = (
-        escape_time(reduced, State(0.0, [0.0, x, 0.0, 0.5], [0.0, 2.0, 0.0, 9.0]))
+        escape_time(problem, State(FACTORS, [0.0, x, 0.0, 0.5], [0.0, 2.0, 0.0, 9.0]))
         for x in (0.5, 0.5 + 1e-5)
     )
     assert at == pytest.approx(beside, rel=1e-3)
@@ -87,13 +90,15 @@ def test_the_elliptic_limit_is_exact_near_the_origin():
     for size in (0.03, 0.01, 0.003):
         overlaps = {"a": size, "b": 1.3 * size, "c": 0.7 * size, "d": 0.9 * size}
         draw = canonical_draw(PUBLISHED_DIMS, norms, overlaps, zero)
-        flow = solve(two_strategies(), draw, method="flow", max_steps=10**6, threshold=1e-3)
-        predicted = elliptic_escape(flow.reduced, flow.overlap[:, 0].tolist())
+        flow = solve(two_strategies(), draw, method="flow", t1=1e6, threshold=1e-3)
+        predicted = elliptic_escape(flow.problem, flow.problem.start)
         errors.append(abs(predicted / flow.events().emergence - 1))
     assert errors[2] < 1e-3
     assert errors[0] / errors[2] == pytest.approx(10, rel=0.1)
     with pytest.raises(UsageError, match="not positive"):
-        elliptic_escape(flow.reduced, [1.0, 1.0, -1.0, 1.0])
+        elliptic_escape(
+            flow.problem, flow.problem.start.with_entries([1.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+        )
 
 
 def test_a_shorter_plateau_may_end_in_ciwl_alone():
@@ -102,28 +107,28 @@ def test_a_shorter_plateau_may_end_in_ciwl_alone():
     norms, zero = {f: n**0.5 for f, n in dims.items()}, dict.fromkeys("abcd", 0.0)
     overlaps = {"a": 0.003, "b": 0.0039, "c": 0.0021, "d": 0.0027}
     model = two_strategies(alpha=0.5, mu1=0.5)
-    flow = solve(model, canonical_draw(dims, norms, overlaps, zero), method="flow", max_steps=10**5)
-    plateau = elliptic_escape(flow.reduced, flow.overlap[:, 0].tolist())
+    flow = solve(model, canonical_draw(dims, norms, overlaps, zero), method="flow", t1=1e5)
+    plateau = elliptic_escape(flow.problem, flow.problem.start)
     events = flow.events()
     assert events.emergence is None and events.takeover == pytest.approx(plateau, rel=0.05)
 
 
 def test_times_at_the_edges_of_what_they_assume():
-    reduced, *_ = project(two_strategies(), random_draw(0))
-    assert escape_time(reduced, State(0.0, [0, 0.5, 0, 0.0], [0, 2.0, 0, 9.0])) == np.inf
-    assert collapse_time(reduced, State(0.0, [0, 0.5, 0, 0.0], [0, 2.0, 1, 9.0])) == np.inf
+    problem = Problem(two_strategies(), random_draw(0))
+    assert escape_time(problem, State(FACTORS, [0, 0.5, 0, 0.0], [0, 2.0, 0, 9.0])) == np.inf
+    assert collapse_time(problem, State(FACTORS, [0, 0.5, 0, 0.0], [0, 2.0, 1, 9.0])) == np.inf
     with pytest.raises(UsageError, match="needs .b. and .c. to differ"):
-        collapse_time(reduced, State(0.0, [0, 0.5, 0.5, 1.0], [0, 2.0, 2.0, 9.0]))
+        collapse_time(problem, State(FACTORS, [0, 0.5, 0.5, 1.0], [0, 2.0, 2.0, 9.0]))
     with pytest.raises(UsageError, match="b and c are zero"):
-        slow_times(reduced, State(0.0, [1, 0, 0, 1.0], [0, 0, 0, 9.0]))
+        slow_times(problem, State(FACTORS, [1, 0, 0, 1.0], [0, 0, 0, 9.0]))
     with pytest.raises(UsageError, match="t_max is nan"):
-        slow_times(reduced, State(0.0, [1, 1, 1, 1.0], [0, 0, 0, 9.0]), t_max=np.nan)
+        slow_times(problem, State(FACTORS, [1, 1, 1, 1.0], [0, 0, 0, 9.0]), t_max=np.nan)
     with pytest.raises(UsageError, match="toleration is known"):
-        toleration(reduced)
+        toleration(problem)
 
 
 def test_times_are_refused_for_other_models():
     model = named_model("induction_head")
-    flow = solve(model, random_draw(0, named_dims(model)), max_steps=5)
+    flow = solve(model, random_draw(0, named_dims(model)), t1=5.0)
     with pytest.raises(UsageError, match="two_strategies"):
         after_collapse(flow)

@@ -1,14 +1,21 @@
 """What the minimal model says of a run's curves.
 
-The toy starts where the run's data start: collapsed (no orthogonal parts but CIWL's), with overlaps
-a, b = c, d.  Its flow time is `duration` times the part of the run that has passed, and each
-observed curve is an affine function of one of the toy's losses:
+Each observed curve is taken to be an affine function of one of the toy's losses,
 
     train  ~  total loss,      icl  ~  L1,      ciwl  ~  L2,
 
-with neither a negative floor (a loss has none) nor a negative gain.
-The targets have the published dimensions and their typical norms, sqrt(dimension): other values
-are equivalent up to a change of scales.
+with neither a negative floor (a loss has none) nor a negative gain.  The toy's flow time is
+`duration` times the part of the run that has passed.
+
+What a fit takes for granted, and so cannot test:
+
+- mu2 = 0, one rate for all factors, and no time but that of the first and the last sample.
+- The toy starts where the run's data start, and collapsed: no orthogonal parts but CIWL's, and b
+  = c.  That is the leaf |b|^2 = |c|^2, on which the plateau of docs/theory.md, which needs the two
+  unequal, does not occur.
+- Targets have the published dimensions and their typical norms, n = sqrt(dimension).  With v = x/n
+  each factor moves at the rate 1/n^2; rescaling the flow (a and d by s, b c by 1/s) leaves
+  n_d^2 / n_a^2 = 8 as it is.  Other norms are other models, not the same on another scale.
 """
 
 import math

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.least_squares import Minima, minimise
 from coopetition.compare.observation import N_GRID, OBSERVED, SEARCH, ToyCurves
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
@@ -180,8 +180,9 @@ def fit(
     """Fit the minimal model to train, ICL and CIWL curves (those of them that there are).
 
     Screens `n_screened` parameter sets of a Latin hypercube over `SEARCH`, and refines the best
-    `n_starts` by bounded nonlinear least squares; floor and gain of each curve are solved for
-    exactly at every step (variable projection).  Each curve counts with its variance as unit.
+    `n_starts` by `scipy.optimize.least_squares` within its bounds, each for at most
+    `max_iterations` evaluations; floor and gain of each curve are solved for exactly at every one
+    (variable projection).  Each curve counts with its variance as unit.
 
     Raises
     ------
@@ -212,20 +213,14 @@ def fit(
         if not 0 < np.nanmax(np.abs(values - np.nanmean(values))) < LARGEST:
             raise UsageError(f"curve {name} is constant, or too large to be a loss; leave it out")
     problem = _Problem(curves.sequences, used)
-    sampler = qmc.LatinHypercube(len(SEARCH), rng=np.random.default_rng(seed))
-    screened = sampler.random(n_screened)
-    cost = np.mean(problem.residuals(screened) ** 2, axis=1)
-    best = screened[np.argsort(cost)[:n_starts]]
-    with ProgressReport("fit", max_iterations, "iterations") as report:
-        minima = minimise(
-            problem.residuals,
-            best,
-            np.zeros(len(SEARCH)),
-            np.ones(len(SEARCH)),
-            max_iterations=max_iterations,
-            on_iteration=lambda cost: report.advance(note=f"best cost {cost:.4g}"),
-        )
-        report.total = report.done  # most often all starts converge before
+    places = qmc.LatinHypercube(len(SEARCH), rng=np.random.default_rng(seed)).random(n_screened)
+    costs = np.array([np.mean(problem.residuals(place) ** 2) for place in places])
+    ends = []
+    with ProgressReport("fit", n_starts, "starts") as report:
+        for place in places[np.argsort(costs)[:n_starts]]:
+            end = least_squares(problem.residuals, place, bounds=(0, 1), max_nfev=max_iterations)
+            ends.append(end)
+            report.advance(note=f"best cost {min(_cost(end) for end in ends):.4g}")
     settings = {
         "seed": seed,
         "n_screened": n_screened,
@@ -234,7 +229,12 @@ def fit(
         "search": {name: asdict(search) for name, search in SEARCH.items()},
         "source": curves.source,
     }
-    return problem.report(minima, settings)
+    return problem.report(sorted(ends, key=_cost), settings)
+
+
+def _cost(end: OptimizeResult) -> float:
+    """Mean squared residual."""
+    return float(np.mean(end.fun**2))
 
 
 class _Problem:
@@ -245,63 +245,60 @@ class _Problem:
         self.position = (sequences - sequences[0]) / (sequences[-1] - sequences[0])
         self.toy = ToyCurves(self.position)
 
-    def _named(self, places: Array) -> dict[str, Array]:
-        columns = zip(SEARCH.items(), places.T, strict=True)
-        return {name: search.from_unit(column) for (name, search), column in columns}
+    def _named(self, place: Array) -> dict[str, float]:
+        pairs = zip(SEARCH.items(), place.tolist(), strict=True)
+        return {name: search.from_unit(x) for (name, search), x in pairs}
 
-    def residuals(self, places: Array) -> Array:
-        """Residuals (n_sets, n_samples of all curves) in units of each curve's deviation."""
-        toy = self.toy(self._named(places))
+    def residuals(self, place: Array) -> Array:
+        """Residuals of all curves' samples, in units of each curve's deviation."""
+        toy = self.toy(self._named(place))
         parts = []
         for name, values in self.observed.items():
             known = np.isfinite(values)
-            y, f = values[known], toy[name][:, known]
+            y, f = values[known], toy[name][known]
             floor, gain = _affine(y, f)
-            parts.append((floor[:, None] + gain[:, None] * f - y) / np.std(y))
+            parts.append((floor + gain * f - y) / np.std(y))
         # a set that the integrator could not follow fits worse than a constant
-        return np.nan_to_num(np.concatenate(parts, axis=1), nan=3.0)
+        return np.nan_to_num(np.concatenate(parts), nan=3.0)
 
-    def report(self, minima: Minima, settings: dict[str, Any]) -> Fit:
-        """The fit at the best minimum."""
-        x = minima.points[0]
-        toy = self.toy(self._named(x[None]))
-        finer = ToyCurves(self.position, 2 * N_GRID)(self._named(x[None]))
+    def report(self, ends: list[OptimizeResult], settings: dict[str, Any]) -> Fit:
+        """The fit at the first of the ends, the best."""
+        x = ends[0].x
+        parameters = self._named(x)
+        toy, finer = self.toy(parameters), ToyCurves(self.position, 2 * N_GRID)(parameters)
         error = max(float(np.ptp(finer[c] - toy[c]) / np.ptp(finer[c])) for c in self.observed)
         curves, predicted = {}, {}
         for name, values in self.observed.items():
             known = np.isfinite(values)
-            y, f = values[known], toy[name][:, known]
-            floor, gain = (float(part[0]) for part in _affine(y, f))
-            predicted[name] = floor + gain * toy[name][0]
+            y = values[known]
+            floor, gain = _affine(y, toy[name][known])
+            predicted[name] = floor + gain * toy[name]
             residual = predicted[name][known] - y
             r2 = 1 - float(residual @ residual) / float(np.sum((y - y.mean()) ** 2))
             rmse = float(np.sqrt(np.mean(residual**2)))
             curves[name] = CurveFit(floor, gain, r2, rmse, len(y))
         at_bound = (x < AT_BOUND) | (x > 1 - AT_BOUND)
         return Fit(
-            {name: float(value[0]) for name, value in self._named(x[None]).items()},
+            parameters,
             tuple(name for name, there in zip(SEARCH, at_bound, strict=True) if there),
             curves,
-            tuple(minima.costs.tolist()),
-            bool(minima.converged[0]),
+            tuple(map(_cost, ends)),
+            bool(ends[0].status > 0),
             error,
             self.sequences,
             self.observed,
             predicted,
-            {
-                **settings,
-                "trajectories_solved": self.toy.n_solved,
-                "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
-            },
+            settings
+            | {"versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")}},
         )
 
 
-def _affine(y: Array, f: Array) -> tuple[Array, Array]:
-    """Floor and gain (n_sets,), neither negative, that bring f (n_sets, n) closest to y (n,)."""
-    centred = f - f.mean(1, keepdims=True)
-    variance = np.sum(centred**2, axis=1)
-    gain = np.maximum(centred @ (y - y.mean()), 0) / np.where(variance > 0, variance, 1)
-    floor = y.mean() - gain * f.mean(1)
-    power = np.sum(f**2, axis=1)
-    through_zero = np.maximum(f @ y, 0) / np.where(power > 0, power, 1)
-    return np.maximum(floor, 0), np.where(floor < 0, through_zero, gain)
+def _affine(y: Array, f: Array) -> tuple[float, float]:
+    """Floor and gain, neither negative, that bring f (n,) closest to y (n,)."""
+    centred = f - f.mean()
+    variance, power = centred @ centred, f @ f
+    gain = max(centred @ (y - y.mean()), 0.0) / variance if variance > 0 else 0.0
+    floor = y.mean() - gain * f.mean()
+    if floor < 0:
+        floor, gain = 0.0, max(f @ y, 0.0) / power if power > 0 else 0.0
+    return float(floor), float(gain)

@@ -19,9 +19,14 @@ What a fit takes for granted, and so cannot test:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import numba
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
@@ -41,7 +46,7 @@ class Search:
     upper: float
     logarithmic: bool = True
 
-    def from_unit(self, place: Array) -> Array:
+    def from_unit(self, place: float) -> float:
         """The value at a place between 0, the lower bound, and 1, the upper."""
         if self.logarithmic:
             return self.lower * (self.upper / self.lower) ** place
@@ -66,60 +71,87 @@ UNSTABLE = 1e6  # a loss above this is the integrator's, not the toy's
 
 
 class ToyCurves:
-    """The toy's curves for any number of parameter sets at once.
+    """The toy's curves at a set of parameters.
 
-    Fixed-step Runge-Kutta of order 4 on the reduced flow, all sets in one array: a fit needs
-    thousands of short, smooth solutions; its final answer is checked against half the step.
+    Fixed-step Runge-Kutta of order 4 on the reduced flow, compiled: a fit needs some ten thousand
+    short, smooth solutions; its final answer is checked against half the step.
     """
 
     def __init__(self, position: Array, n_grid: int = N_GRID) -> None:
         """`position` (n,) is where each sample lies between the first (0) and the last (1)."""
-        self._n_grid = n_grid
-        self._sample = position * n_grid
-        self.n_solved = 0
+        self._grid = np.linspace(0, 1, n_grid + 1)
+        self._position = position
 
-    def __call__(self, parameters: dict[str, Array]) -> dict[str, Array]:
-        """Each observed curve's loss (n_sets, n) for parameters of shape (n_sets,)."""
-        problem = start(parameters)
-        state = problem.start
-        self.n_solved += len(parameters["duration"])
-        grid: dict[str, list[Array]] = {name: [] for name in OBSERVED.values()}
-        h = parameters["duration"] / self._n_grid
-        with np.errstate(over="ignore", invalid="ignore"):  # sets that the integrator cannot follow
-            for k in range(self._n_grid + 1):
-                losses = problem.losses(state)
-                for name, values in grid.items():
-                    values.append(losses[name])
-                if k < self._n_grid:
-                    state = _runge_kutta_step(problem, state, h)
-        left = np.clip(self._sample.astype(int), 0, self._n_grid - 1)
-        part = self._sample - left
-        result = {}
-        for curve, name in OBSERVED.items():
-            values = np.stack(grid[name])
-            values[~(values < UNSTABLE)] = np.nan  # also what is NaN already
-            result[curve] = (values[left] + part[:, None] * (values[left + 1] - values[left])).T
-        return result
+    def __call__(self, parameters: dict[str, float]) -> dict[str, Array]:
+        """Each observed curve's loss (n,); NaN where the integrator could not follow."""
+        state = np.array(start(parameters).start.entries, float)
+        losses = np.empty((len(OBSERVED), len(self._grid)))
+        step = parameters["duration"] / (len(self._grid) - 1)
+        solver()(state, parameters["mu1"], parameters["alpha"], step, losses)
+        losses[~(losses < UNSTABLE)] = np.nan  # also what is NaN already
+        return {
+            curve: np.interp(self._position, self._grid, row)
+            for curve, row in zip(OBSERVED, losses, strict=True)
+        }
 
 
-def start(parameters: dict[str, Array]) -> Problem:
-    """The problems at a fit's parameters."""
-    model = two_strategies()
+def start(parameters: dict[str, Any]) -> Problem:
+    """The problem at a fit's parameters."""
+    a, b, d = (parameters[name] for name in ("a", "b", "d"))
+    state = State(("a", "b", "c", "d"), [a, b, b, d], [0.0, 0.0, 0.0, parameters["d_orthogonal"]])
+    return _problem(state, parameters["mu1"], parameters["alpha"])
+
+
+def _problem(state: State, mu1: Any, alpha: Any) -> Problem:
     norms = {name: math.sqrt(length) for name, length in PUBLISHED_DIMS.items()}
-    u = [parameters[name] for name in ("a", "b", "b", "d")]
+    weights = {"mu1": mu1, "alpha": alpha}
     return Problem.of_numbers(
-        model,
-        PUBLISHED_DIMS,
-        norms,
-        start=State(model.factors, u, [0.0, 0.0, 0.0, parameters["d_orthogonal"]]),
-        parameters={name: parameters[name] for name in ("mu1", "alpha")},
+        two_strategies(), PUBLISHED_DIMS, norms, start=state, parameters=weights
     )
 
 
-def _runge_kutta_step(problem: Problem, state: State, h: Array) -> State:
-    k1 = problem.velocity(state)
-    k2 = problem.velocity(state.moved(h / 2, k1))
-    k3 = problem.velocity(state.moved(h / 2, k2))
-    k4 = problem.velocity(state.moved(h, k3))
-    slopes = zip(k1.entries, k2.entries, k3.entries, k4.entries, strict=True)
-    return state.moved(h, k1.with_entries([(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in slopes]))
+@cache
+def solver() -> Callable[[Array, float, float, float, Array], None]:
+    """Compiled `solve(state, mu1, alpha, step, losses)`: fills the rows of `losses` along the flow.
+
+    The velocity and the losses are `Problem`'s, taken at symbols.
+    """
+    x, (mu1, alpha) = sp.symbols("x:8", real=True), sp.symbols("mu1 alpha", real=True)
+    state = State(("a", "b", "c", "d"), x[:4], x[4:])
+    problem = _problem(state, mu1, alpha)
+    losses = problem.losses(state)
+
+    def compiled(values: list[Any]) -> Any:
+        # a clamped factor's velocity is a whole number, but all must be of one type
+        floats = tuple(sp.Float(v) if sp.sympify(v).is_number else v for v in values)
+        function = sp.lambdify([x, mu1, alpha], floats, modules="math", cse=True)
+        return numba.njit(function, error_model="numpy")
+
+    return _runge_kutta(
+        compiled(problem.velocity(state).entries),
+        compiled([losses[name] for name in OBSERVED.values()]),
+    )
+
+
+def _runge_kutta(velocity: Any, losses: Any) -> Any:
+    @numba.njit(error_model="numpy")
+    def solve(x, mu1, alpha, step, samples):
+        for k in range(samples.shape[1]):
+            row = losses(x, mu1, alpha)
+            for i in range(samples.shape[0]):
+                samples[i, k] = row[i]
+            first = velocity(x, mu1, alpha)
+            second = velocity(moved(x, step / 2, first), mu1, alpha)
+            third = velocity(moved(x, step / 2, second), mu1, alpha)
+            fourth = velocity(moved(x, step, third), mu1, alpha)
+            for i in range(len(x)):
+                x[i] += step / 6 * (first[i] + 2 * second[i] + 2 * third[i] + fourth[i])
+
+    @numba.njit(error_model="numpy")
+    def moved(x, by, slope):
+        y = np.empty_like(x)
+        for i in range(len(x)):
+            y[i] = x[i] + by * slope[i]
+        return y
+
+    return solve

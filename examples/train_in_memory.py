@@ -18,7 +18,7 @@ BURSTY = RunConfig(
     data=DataConfig(exemplars=GaussianConfig(noise=0.3)),
     optim=OptimConfig(learning_rate=3e-4),
     evaluation=EvaluationConfig(every=50, n_sequences=500),
-    n_steps=1500,
+    n_steps=1000,
 )
 
 

@@ -12,6 +12,7 @@ from transformer.model.forward import encode, final_residual, unembed
 from transformer.model.parameters import Parameters
 
 CHUNK = 1000  # sequences that go through the model at once
+IMAGES = 250  # images that go through the ResNet at once: some 500 MB at 105 x 105
 CACHED = 2**20  # logits measured at once: they stay in a core's cache
 
 
@@ -21,7 +22,8 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
     With y the target and C the set of labels in context:
 
     - `loss` -log softmax(z)_y in nats, `probability` softmax(z)_y, `accuracy` whether z_y is above
-      all others: a tie, or what is not a number, is wrong
+      all others: a tie, or what is not a number, is wrong (the papers' code takes the lowest label
+      of a tie, which may be right)
     - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
     - `out_context_*`: accuracy and probability over all labels but C's
     - `context_probability`: the sum of softmax(z) over C
@@ -70,10 +72,11 @@ def evaluate(
 ) -> dict[str, Tensor]:
     """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
     dtype = parameters["W_U"].dtype
-    n = sequences.target.shape[-1]
+    n_items, n = sequences.exemplars.shape
+    chunk = max(1, IMAGES // n_items) if config.encoder == "resnet" else CHUNK
     chunks = []
-    for start in range(0, n, CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, n, chunk):
+        part = slice(start, start + chunk)
         features = exemplars.features(sequences.exemplars[:, part], dtype).unsqueeze(0)
         labels, target = sequences.labels[:, part], sequences.target[part]
         items, _ = encode(parameters, config, features, training=False)

@@ -16,27 +16,53 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from coopetition.tools.metrics_file import Row, read_metrics
+from coopetition.tools.tables import html_table, to_frame
 from transformer.config import RunConfig, to_dict
 from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME, make_manifest, read_manifest
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 ENSEMBLE = "ensemble.json"  # in a folder of runs that are trained together: their names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunFolder:
     """One run on disk."""
 
     path: Path
     config: RunConfig
     machine: Machine
+
+    def __repr__(self) -> str:
+        return f"<RunFolder {self.path}: run {self.config.run_id()}, {self._progress()}>"
+
+    def _repr_html_(self) -> str:
+        standing = self.standing()
+        rows = [
+            ("run", str(self.path)),
+            ("run id", self.config.run_id()),
+            ("status", f"{standing['status']}: {standing['message']}"),
+            ("checkpoints", self._progress()),
+        ]
+        return html_table(rows)
+
+    def _progress(self) -> str:
+        return f"step {max(self.steps(), default=0):,} of {self.config.n_steps:,}"
+
+    def to_frame(self) -> "DataFrame":
+        """The metric lines as a data frame, a row a step; `UserError` without pandas."""
+        rows = self.metrics()
+        names = dict.fromkeys(name for row in rows for name in row)
+        return to_frame({name: [row.get(name) for row in rows] for name in names})
 
     @property
     def shared(self) -> Path:

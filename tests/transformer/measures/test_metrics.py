@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from transformer.measures.metrics import sequence_metrics
+from tests.transformer.model.textbook import make, make_model
+from transformer.data.exemplar_sets import Exemplars
+from transformer.data.sequences import Sequences
+from transformer.measures import metrics as measured
+from transformer.measures.metrics import evaluate, sequence_metrics
+from transformer.model.forward import encode
 
 N_LABELS = 11
 
@@ -57,3 +62,27 @@ def test_metrics_follow_their_definitions():
         assert set(metrics) == set(expected)
         for name, value in expected.items():
             assert float(metrics[name][k]) == pytest.approx(float(value), rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("encoder", ["linear", "resnet"])
+def test_evaluation_goes_through_the_model_in_parts(encoder, monkeypatch):
+    """A ResNet's activations of all images of an evaluation would not fit into memory."""
+    learner = make(make_model(encoder=encoder), n_runs=1)
+    generator = torch.Generator().manual_seed(0)
+    side = {"linear": 6, "resnet": 49}[encoder]
+    exemplars = Exemplars(torch.rand(N_LABELS, 2, side, generator=generator), 1.0)
+    items = torch.randint(2 * N_LABELS, (4, 10), generator=generator)
+    sequences = Sequences(items, items[1:] // 2, items[0] // 2)
+    sizes = []
+
+    def recorded(parameters, config, features, *, training):
+        sizes.append(features.shape[1:3].numel())
+        return encode(parameters, config, features, training=training)
+
+    monkeypatch.setattr(measured, "encode", recorded)
+    whole = evaluate(learner.parameters, learner.model, exemplars, sequences)
+    monkeypatch.setattr(measured, "IMAGES", 12)
+    monkeypatch.setattr(measured, "CHUNK", 3)
+    parts = evaluate(learner.parameters, learner.model, exemplars, sequences)
+    assert sizes == [40, 12, 12, 12, 4]
+    torch.testing.assert_close(parts, whole, equal_nan=True)

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.transformer.conftest import tiny_config
-from transformer import runs_table
+from transformer import load_run, runs_table
 from transformer.runs.folder import create_run
 from transformer.runs.machine import Machine
 from transformer.runs.metrics import MetricsFile
@@ -54,3 +55,14 @@ def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(folder):
     (folder / "a" / "manifest.json").write_text("{")
     with pytest.warns(UserWarning, match="a is left out: .* damaged"):
         assert {row["run"] for row in runs_table(folder)} == {"deep/b"}
+
+
+def test_a_run_shows_itself(folder):
+    run = load_run(folder / "a")
+    assert repr(run) == f"<RunFolder {run.path}: run {run.config.run_id()}, step 0 of 40>"
+    html = run._repr_html_()
+    assert html.startswith("<table>") and "created: not started; resume it" in html
+    frame = run.to_frame()
+    assert list(frame.columns) == ["step", "sequences", "batch_loss", "icl/loss", "flip/loss"]
+    assert list(frame["step"]) == [0, 7] and list(frame["flip/loss"]) == [4.0, 1.5]
+    assert np.isnan(frame["batch_loss"][0])

@@ -67,7 +67,7 @@ def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None
 
 def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
     """How runs stand, with the timeline of each; several as a table."""
-    from transformer.measures.timeline import timeline
+    from transformer.measures.timeline import EVALUATORS, timeline
     from transformer.runs.table import row_of
 
     if len(runs) > 1 and not as_json:
@@ -75,7 +75,9 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
         return
     for run in runs:
         status = run.status()
-        events = timeline(run.curves()) if len(run.metrics()) > 1 else None
+        curves = run.curves() if len(run.metrics()) > 1 else None
+        measured = curves is not None and {*EVALUATORS} <= {*curves.values}
+        events = timeline(curves) if curves is not None and measured else None
         if as_json:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)

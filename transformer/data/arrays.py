@@ -40,9 +40,10 @@ class ArrayFile:
     def read(self, lengths: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """The first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
 
-        Values that are not finite, or not in `dtype`, raise `UsageError`.
+        Values that are not finite, not in `dtype` or all too small for it raise `UsageError`.
         """
         result = torch.empty(lengths, dtype=dtype)
+        largest = 0.0
         rows = max(1, CHUNK // math.prod(lengths[1:]))
         with ProgressReport(f"read {self.path.name}", lengths[0], "rows") as progress:
             for start in range(0, lengths[0], rows):
@@ -50,7 +51,9 @@ class ArrayFile:
                 rest = (slice(length) for length in lengths[1:])
                 chunk = self.part((slice(start, start + len(target)), *rest))
                 target.copy_(convert(chunk, dtype, str(self.path)))
+                largest = max(largest, chunk.abs().max().item())
                 progress.advance(len(target))
+        check_not_tiny(largest, dtype, str(self.path))
         return result
 
 
@@ -65,6 +68,16 @@ def convert(values: torch.Tensor, dtype: torch.dtype, source: str) -> torch.Tens
             f"{torch.finfo(dtype).max:g} of {str(dtype).removeprefix('torch.')}; scale them down"
         )
     return converted
+
+
+def check_not_tiny(largest: float, dtype: torch.dtype, source: str) -> None:
+    """Raise `UsageError` for values that lose their digits, or become 0, in a floating `dtype`."""
+    if dtype.is_floating_point and 0 < largest < torch.finfo(dtype).tiny:
+        raise UsageError(
+            f"{source} holds values up to {largest:.3g}, all below the "
+            f"{torch.finfo(dtype).tiny:.1g} from which {str(dtype).removeprefix('torch.')} keeps "
+            "its digits; scale them up"
+        )
 
 
 def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -32,6 +33,8 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
     """
     path = folder / f"{_identity(config)}.safetensors"
     if not path.exists():
+        for name, why in evaluators_of(config).left_out.items():
+            print(f"note: the evaluator {name} is left out: {why}", file=sys.stderr)
         drawn = draw_evaluators(config)
         write_bytes(
             path,

@@ -8,6 +8,7 @@ import numpy as np
 from coopetition.compare.curves import Curves
 from coopetition.solve.outcomes import crossing_time
 
+EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies it is read off
 TIMES = (
     "emergence",
     "flip_peak_at",
@@ -64,8 +65,8 @@ RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about
 def timeline(accuracies: Curves) -> Timeline:
     """Time points of a run's curves of in-context accuracy: flip, icl and ciwl."""
     sequences = accuracies.sequences
-    named = accuracies.select(("flip", "icl", "ciwl")).values
-    flip, icl, ciwl = named["flip"], named["icl"], named["ciwl"]
+    named = accuracies.select(EVALUATORS).values
+    flip, icl, ciwl = (named[name] for name in EVALUATORS)
     top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
     emergence = fade = crossing = None
     peak_at, preferred_from = float(sequences[top]), -math.inf

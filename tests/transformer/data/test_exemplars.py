@@ -20,8 +20,11 @@ from scipy.stats import chi2, kstest, norm
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
+from transformer.cli import main
+from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
 from transformer.data.arrays import open_array
 from transformer.data.embed import embed_drawings, network_images, write_features
+from transformer.data.exemplar_sets import as_read
 from transformer.data.exemplars import Exemplars, load_exemplars, omniglot
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.gaussian import GaussianConfig, coordinate_scales
@@ -30,6 +33,7 @@ from transformer.data.exemplars.omniglot import OmniglotConfig, _pool
 from transformer.data.exemplars.one_hot import OneHotConfig
 from transformer.data.exemplars.tokens import TokenConfig, farthest_first, minilm_token_embeddings
 from transformer.data.resnet18 import _shapes
+from transformer.runs.folder import load_run
 
 FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
 
@@ -158,6 +162,7 @@ def test_foreign_omniglot_folders_are_refused(tmp_path):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
 
 
+@pytest.mark.slow
 def test_the_real_omniglot_has_eight_orientations(omniglot_archive):
     drawings = load_exemplars(OmniglotConfig(path=str(omniglot_archive))).values
     images = drawings.view(8, 1600, 20, 28, 28)
@@ -442,6 +447,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts a process's own memory apart")
 def test_feature_files_are_copied_in_small_pieces(tmp_path):
     """120 MB of float32 become 60 MB, and 40 MB more are enough for it."""
@@ -589,6 +595,7 @@ def resnet18():
     return network.eval()
 
 
+@pytest.mark.slow
 def test_the_network_is_torchvisions(resnet18, tmp_path):
     weights = tmp_path / "resnet18.pth"
     torch.save(resnet18.state_dict(), weights)
@@ -661,3 +668,80 @@ def test_what_cannot_be_embedded_is_refused(tmp_path):
         write_features(GlyphConfig(), weights, tmp_path / "features.txt")
     with pytest.raises(UsageError, match="Omniglot path is missing"):
         write_features(OmniglotConfig(side=105), weights, tmp_path / "features.npy")
+
+
+# --- what a file decides
+
+
+@pytest.fixture
+def feature_file(tmp_path):
+    """30 classes of 4 exemplars with 6 features."""
+    path = tmp_path / "features.npy"
+    np.save(path, np.random.default_rng(0).standard_normal((30, 4, 6)).astype(np.float32))
+    return path
+
+
+def test_the_shape_of_a_file_is_the_default_of_all_sizes(feature_file):
+    config = FeatureConfig(path=str(feature_file))
+    assert (config.n_classes, config.n_exemplars, config.feature_count()) == (30, 4, 6)
+    assert load_exemplars(config).values.shape == (30, 4, 6)
+    assert FeatureConfig(path=str(feature_file), n_classes=7).n_exemplars == 4
+    started = RunConfig().with_kind(FeatureConfig)  # what the command's flags start from
+    assert started.data.exemplars.n_classes == 0, "not known yet"
+    run = replace(started, data=replace(started.data, exemplars=config))
+    assert (run.evaluation.n_classes, run.evaluation.n_exemplars) == (30, 4)
+    explicit = replace(config, n_classes=30, n_exemplars=4)
+    same = replace(run, data=replace(run.data, exemplars=explicit))
+    assert run.run_id() == same.run_id(), "of what is used, not of how it was said"
+
+
+def test_the_shape_of_a_file_is_the_default_on_the_command_line(feature_file, tmp_path, capsys):
+    path = ["--data.exemplars.path", str(feature_file)]
+    command = ["train", "--preset", "smoke", "--exemplars", "features", "--n-steps", "3"]
+    assert main([*command, *path, "--out", str(tmp_path / "run"), "--execution", "eager"]) == 0
+    config = load_run(tmp_path / "run").config
+    assert config.data.exemplars.n_classes == config.evaluation.n_classes == 30
+    assert main([*command, "--out", str(tmp_path / "none"), "--dry-run"]) == 2
+    assert "give --data.exemplars.path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "fine"), [(1e-9, False), (1e-5, False), (1e-3, True)])
+def test_features_that_half_precision_would_lose_are_refused(tmp_path, size, fine):
+    path = tmp_path / "small.npy"
+    np.save(path, size * np.ones((3, 2, 4), np.float32))
+    if fine:
+        assert load_exemplars(FeatureConfig(path=str(path))).values.min() > 0
+        return
+    with pytest.raises(UsageError, match=f"values up to {size:g}, all below .* scale them up"):
+        load_exemplars(FeatureConfig(path=str(path)))
+
+
+def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
+    """Runs of before, which name no fingerprint, keep their ids."""
+    config = OmniglotConfig(path=str(archive), n_classes=12)
+    found = load_exemplars(config).fingerprint()
+    read = as_read(config, found)
+    assert isinstance(read, OmniglotConfig) and read.fingerprint == found
+    assert load_exemplars(read).fingerprint() == found
+    other = tmp_path / "omniglot.npz"
+    write_npz(other, images=np.packbits(omniglot_images(12, 1).reshape(12, 20, -1), axis=-1))
+    with pytest.raises(UsageError, match=f"expected {found}: give the file"):
+        load_exemplars(replace(read, path=str(other)))
+
+    def run_id(exemplars):
+        return RunConfig(
+            data=DataConfig(exemplars=exemplars), evaluation=EvaluationConfig(n_classes=12)
+        ).run_id()
+
+    assert run_id(config) == run_id(replace(config, path="")) != run_id(read)
+    table = to_dict(config)
+    del table["fingerprint"]  # as older manifests have it
+    whole = to_dict(RunConfig())
+    whole["data"]["exemplars"] = {"kind": "OmniglotConfig"} | table
+    whole["evaluation"] |= {"n_classes": 12}
+    assert RunConfig.from_dict(whole).run_id() == run_id(config)
+
+
+def test_a_kind_that_reads_nothing_is_as_it_was():
+    config = GlyphConfig()
+    assert as_read(config, "0123") == config

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 from collections import Counter, defaultdict
 from dataclasses import fields, replace
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from scipy.stats import binom, binomtest, chi2_contingency, chisquare, norm
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.modes import MODES
-from transformer.data.evaluation import draw_evaluators
+from transformer.data.evaluation import draw_evaluators, evaluators_of
 from transformer.data.evaluation_sets import load_evaluators
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import (
@@ -535,7 +536,10 @@ FIELDS = {item.name for cls in (DataConfig, GlyphConfig) for item in fields(cls)
 
 
 def is_named(message):
-    return "\n" not in message and any(name in message for name in FIELDS)
+    """Whether the message begins with a field, or says what a mode needs of one."""
+    named = rf"^({'|'.join(FIELDS)}|exemplars\.({'|'.join(FIELDS)}))\b"
+    leave = rf"(leave|choose) ({'|'.join(FIELDS)})\b"
+    return "\n" not in message and bool(re.search(named, message) or re.search(leave, message))
 
 
 @pytest.mark.parametrize("mode", [*MODES, "mixture"])
@@ -692,10 +696,12 @@ def test_weights_are_powers_of_the_rank(rarest_first):
 # --- evaluators
 
 
-def run_config(context=2, burstiness=1, n_sequences=2000, evaluated=30, **settings):
+def run_config(context=2, burstiness=1, n_sequences=2000, evaluated=0, also=(), **settings):
     return RunConfig(
         data=data(30, 6, context=context, burstiness=burstiness, **settings),
-        evaluation=EvaluationConfig(n_sequences=n_sequences, n_classes=evaluated, n_exemplars=3),
+        evaluation=EvaluationConfig(
+            n_sequences=n_sequences, n_classes=evaluated, n_exemplars=3, also=also
+        ),
     )
 
 
@@ -818,23 +824,94 @@ def test_evaluators_depend_on_their_seed_alone():
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(mode="ciwl_only", burstiness=2),
-        dict(mode="random", burstiness=9),
-        dict(mixture=(("no_support", 0.5), ("random", 0.5)), burstiness=2),
         dict(mode="no_support", repeats=False, n_exemplars=1),
+        dict(mode="random", context=4, burstiness=2),
+        dict(mode="ciwl_only", context=8, burstiness=3),
+        dict(mixture=(("no_support", 0.5), ("random", 0.5)), unique_rest=True, context=4),
     ],
     ids=str,
 )
 def test_every_run_that_is_accepted_has_its_evaluators(settings):
-    try:
-        config = RunConfig(
-            data=data(**settings),
-            evaluation=EvaluationConfig(n_sequences=20, n_classes=12, n_exemplars=1),
-        )
-    except UsageError as error:
-        assert is_named(str(error))
-        return
+    config = RunConfig(
+        data=data(**settings),
+        evaluation=EvaluationConfig(n_sequences=20, n_classes=12, n_exemplars=1),
+    )
     assert tuple(draw_evaluators(config)) == EVALUATORS
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(mode="ciwl_only", burstiness=2),
+        dict(mode="random", burstiness=9),
+        dict(mixture=(("no_support", 0.5), ("random", 0.5)), burstiness=2),
+    ],
+    ids=str,
+)
+def test_a_run_whose_train_evaluator_is_impossible_is_refused(settings):
+    """The settings alone do, as their modes have no bursts."""
+    with pytest.raises(UsageError, match="evaluator train cannot be drawn: context=2 is too short"):
+        RunConfig(data=data(**settings), evaluation=EvaluationConfig(n_classes=12))
+
+
+@pytest.mark.parametrize("context", [1, 3])
+def test_an_odd_context_leaves_out_what_two_classes_fill(context, tmp_path, capsys):
+    config = run_config(context, n_sequences=300, distractor=context > 1)
+    left = evaluators_of(config).left_out
+    assert set(left) == {"icl", "flip"} and f"context={context} is odd" in left["icl"]
+    sets = load_evaluators(tmp_path, config)
+    assert tuple(sets) == ("train", "ciwl", "iwl") == tuple(load_evaluators(tmp_path, config))
+    assert capsys.readouterr().err.count("evaluator icl is left out") == 1, "said when drawn"
+    for name in ("ciwl", "iwl"):
+        assert follows(MODE_OF[name], config.data, as_drawn(sets[name], 6)).all()
+
+
+def test_evaluators_that_are_asked_for():
+    plain = draw_evaluators(run_config(8, 3))
+    config = run_config(8, 3, evaluated=12, held_out=10)
+    also = replace(config.evaluation, also=("icl_held_out", "train_burst_2"))
+    sets = draw_evaluators(replace(config, evaluation=also))
+    assert tuple(sets) == (*EVALUATORS, "icl_held_out", "train_burst_2")
+    unseen = as_drawn(sets["icl_held_out"], 6)
+    assert set(np.unique(unseen.classes)) == set(range(20, 30)), "those held out"
+    assert follows("zero_one", replace(config.data, burstiness=4), unseen).all()
+    twice = as_drawn(sets["train_burst_2"], 6)
+    assert follows("bursty", replace(config.data, burstiness=2), twice).all()
+    assert plausible(fit((twice.of_query.sum(0) > 2), [(11 / 12) ** 4, 1 - (11 / 12) ** 4]))
+    for name, each in draw_evaluators(run_config(8, 3, also=("train_burst_2",))).items():
+        assert name == "train_burst_2" or same(each, plain[name]), "streams of others stay"
+
+
+def test_classes_that_are_held_out_are_not_trained_on():
+    drawn = draw(data(mode="random", held_out=4))
+    assert plausible(fit(drawn.classes, uniform(8)))
+
+
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [
+        (("icl",), "also='icl' is there already"),
+        (("nobodys",), "also='nobodys' is an unknown evaluator; choose of"),
+        (("train_burst_2",) * 2, "is there already"),
+        (("icl_held_out",), "icl_held_out cannot be drawn: held_out=0"),
+        (("train_burst_2",), "train_burst_2 cannot be drawn: context=2 is too short"),
+    ],
+)
+def test_evaluators_that_cannot_be_had_are_refused(also, message):
+    with pytest.raises(UsageError, match=message):
+        run_config(also=also)
+
+
+def test_items_that_fill_a_matched_context_have_drawings_of_their_own():
+    """As in the published code, of whatever class they are; bursts are of one drawing."""
+    drawn = draw(data(2, 7, context=8, burstiness=3, mode="matched"))
+    is_querys = drawn.of_query & (drawn.exemplars[:-1] == drawn.exemplars[-1])
+    fillers = drawn.of_query.sum(0) - 3  # of the query's class: 0, 1 or 2
+    assert (is_querys.sum(0) >= 3).all()
+    # each filler has the query's drawing by chance, 1 in 7
+    for n in (1, 2):
+        extra = is_querys.sum(0)[fillers == n] - 3
+        assert plausible(fit(extra, binom.pmf(range(n + 1), n, 1 / 7)))
 
 
 # --- evaluation sets on disk

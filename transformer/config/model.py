@@ -38,8 +38,9 @@ class ModelConfig:
     """How exemplars become tokens: a linear map of their features, or the small ResNet of the
     transience paper, trained jointly on square images."""
     initialiser: Initialiser = field(default="truncated", metadata=ADDED)
-    """`paper` widens truncated normals to the standard deviation they are named by and draws
-    learned positions uniformly, as the papers' code does; `truncated` does not."""
+    """`paper` widens truncated normals to the standard deviation they are named by (not those of
+    label embedding and ResNet) and draws learned positions uniformly, as the papers' code does;
+    `truncated` does not."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_layers", "n_heads", "d_model")

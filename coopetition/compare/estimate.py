@@ -175,7 +175,7 @@ def fit(
     seed: int = 0,
     n_screened: int = 2048,
     n_starts: int = 32,
-    max_iterations: int = 100,
+    max_iterations: int = 300,
 ) -> Fit:
     """Fit the minimal model to train, ICL and CIWL curves (those of them that there are).
 

@@ -1,6 +1,5 @@
 """The result of solving the minimal model: a trajectory that can be read, kept and drawn."""
 
-import html
 import json
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -17,6 +16,7 @@ from coopetition.model.problem import Problem, State
 from coopetition.solve.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.tools.tables import html_table, to_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,11 +150,7 @@ class Trajectory:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{title}</th><td style='text-align: left'>{html.escape(text)}</td></tr>"
-            for title, text in self.rows().items()
-        )
-        return f"<table>{rows}</table>"
+        return html_table(self.rows().items())
 
     def to_frame(self) -> "DataFrame":
         """A row a sample: time, every loss, overlap_X and orthogonal_X of every factor X."""
@@ -247,12 +243,3 @@ def finish(
     versions = {name: version(name) for name in ("coopetition", "numpy", "scipy")}
     provenance = settings | {"versions": versions}
     return Trajectory(problem, times, states[:n], states[n:], losses, status, n_steps, provenance)
-
-
-def to_frame(columns: dict[str, Any]) -> "DataFrame":
-    """Columns as a table; `UserError` without pandas, which is an optional dependency."""
-    try:
-        from pandas import DataFrame
-    except ImportError as error:
-        raise UserError("tables need pandas: pip install coopetition[notebook]") from error
-    return DataFrame(columns)

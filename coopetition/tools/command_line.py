@@ -24,6 +24,8 @@ from typing import Any
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 
+COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised where the program was as SIGINT is."""
@@ -53,15 +55,29 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
             summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
             print(f"  {name:{max(map(len, names))}}  {summary}")
         print(f"\n{prog} COMMAND --help shows a command's flags.")
+        if " " not in prog:  # a shell completes programs by their one word
+            print(f"{prog} {COMPLETION} {'|'.join(SHELLS)} prints what completes them in a shell.")
         return 0 if arguments else 2
     name, *rest = arguments
     if name == "--version":
         print(importlib.metadata.version("coopetition"))
         return 0
+    if name == COMPLETION:
+        _complete(package, prog, names, rest)
     if name not in names:
         raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
     run_command(importlib.import_module(f"{package}.{name}"), rest, f"{prog} {name}")
     return 0
+
+
+def _complete(package: str, prog: str, names: list[str], shells: list[str]) -> None:
+    """Print what makes a shell complete commands and flags, and exit."""
+    import tyro
+
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        raise UsageError(f"{COMPLETION} {' '.join(shells)}: choose one of {', '.join(SHELLS)}")
+    flags = {name: importlib.import_module(f"{package}.{name}").Flags for name in names}
+    tyro.extras.subcommand_cli_from_dict(flags, prog=prog, args=[COMPLETION, *shells])
 
 
 def run_command(command: Any, arguments: list[str], prog: str) -> None:

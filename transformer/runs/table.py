@@ -25,7 +25,7 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:
     """A row for each run in a folder or below it, by path.
 
-    `step` is that of the last evaluation.  Checkpoints are not read: `show` checks them.
+    `step` is that of the newest checkpoint, which is not read: `show` checks it.
     """
     return [row_of(path) | {"run": name} for name, path in find_runs(folder).items()]
 
@@ -43,9 +43,9 @@ def row_of(path: Path) -> dict[str, Any]:
         metrics = run.metrics()
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
+    row["step"] = (run.steps() or [0])[-1]
     if metrics:
         last = metrics[-1]
-        row["step"] = last["step"]
         row |= {name: last.get(f"{name}/in_context_accuracy") for name in brief}
     return row
 

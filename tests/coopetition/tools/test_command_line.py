@@ -60,6 +60,17 @@ def test_help_lists_commands_without_importing_them(program, capsys):
     assert program("--version") == 0
 
 
+def test_a_shell_can_complete_commands_and_flags(program, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ruinous", sys)
+    with pytest.raises(SystemExit) as end:
+        program("--tyro-print-completion", "bash")
+    script = capsys.readouterr().out
+    assert not end.value.code and "hello" in script and "--name" in script
+    for shells in ([], ["dos"]):
+        assert program("--tyro-print-completion", *shells) == 2
+        assert "choose one of bash, zsh, fish, tcsh" in capsys.readouterr().err
+
+
 def test_a_command_that_is_stopped_while_it_is_imported_says_so(program, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ruinous", None)
     with pytest.raises(ImportError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
 from coopetition.model.declaration import Model, check_number
-from coopetition.model.draws import random_draw, read_draw
+from coopetition.model.draws import Draw, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
 from coopetition.solve.solve import Method, solve
 from coopetition.solve.trajectory import Status
@@ -20,9 +20,10 @@ from coopetition.tools.errors import UsageError, UserError
 @dataclass(frozen=True, kw_only=True)
 class Flags(ModelFlags, Outputs):
     draws: Path | None = None
-    """`.npz` with the arrays seedN/initial/FACTOR and seedN/target/FACTOR; random draws without."""
+    """The word `published`, for the published draws of seeds 0 to 11, or an `.npz` with the arrays
+    seedN/initial/FACTOR and seedN/target/FACTOR; random draws without."""
     seed: int = 0
-    """Which draw."""
+    """Which of the draws."""
     dims: tuple[int, ...] | None = None
     """Lengths of the factors for random draws (a b c d: the published 20 20 20 160 without)."""
     initial_scale: float = 1.0
@@ -42,13 +43,7 @@ class Flags(ModelFlags, Outputs):
 def run(flags: Flags) -> None:
     flags.check_outputs()
     model = flags.named()
-    if flags.draws is not None:
-        if flags.dims is not None or flags.initial_scale != 1.0:
-            raise UsageError("--dims and --initial-scale are for random draws; leave out --draws")
-        draw = read_draw(flags.draws, flags.seed)
-    else:
-        dims = _dims(model, flags.dims)
-        draw = random_draw(flags.seed, dims, flags.initial_scale)
+    draw = _draw(flags, model)
     check_number("step", flags.step, positive=True)
     trajectory = solve(
         model,
@@ -62,6 +57,16 @@ def run(flags: Flags) -> None:
     flags.give(trajectory, trajectory.plot, laws=laws)
     if trajectory.status in (Status.DIVERGED, Status.FAILED):
         raise UserError(trajectory.status.value)
+
+
+def _draw(flags: Flags, model: Model) -> Draw:
+    if flags.draws is None:
+        return random_draw(flags.seed, _dims(model, flags.dims), flags.initial_scale)
+    if flags.dims is not None or flags.initial_scale != 1.0:
+        raise UsageError("--dims and --initial-scale are for random draws; leave out --draws")
+    if flags.draws == Path("published"):
+        return published_draw(flags.seed)
+    return read_draw(flags.draws, flags.seed)
 
 
 def _dims(model: Model, lengths: tuple[int, ...] | None) -> dict[str, int]:

@@ -22,7 +22,7 @@ def test_a_grid_and_the_other_numbers_can_be_given(call):
     flags = ["--x", "mu1", 0, 0.2, "--y", "mu2", 0, 0.1, "--alpha", 0.3, "--grid", 3, 2]
     result = json.loads(call("coopetition", "phases", *flags, "--draws", 2, "--steps", 9, "--json"))
     assert (result["x"]["n"], result["y"]["n"], result["cells"]) == (3, 2, 12)
-    assert [cost.strength for cost in Model.from_dict(result["model"]).costs] == [0.3]
+    assert [cost.alpha for cost in Model.from_dict(result["model"]).costs] == [0.3]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_grid_and_the_other_numbers_can_be_given(call):
         (["--grid", "0", "2"], "choose at least 1"),
         (["--grid", "2000", "2000"], "too many"),
         (["--alpha", "0.1"], "alpha is the x axis; leave out --alpha"),
-        (["--seed", "-1"], "seed=-1"),
+        (["--seed", "-1"], "seed is -1"),
         (["--model", "no_competition"], "no parameter 'alpha'"),
         (["--draws", "0"], "--draws is 0"),
         (["--draws", "100000", "--cells", "100000"], "n_draws=100000 do not fit"),

@@ -92,6 +92,19 @@ def test_a_result_is_printed_even_if_it_cannot_be_written(monkeypatch, capsys, t
     assert "the disk is full" in done.err and "Traceback" not in done.err
 
 
+def test_the_published_draws_need_no_file(call):
+    result = json.loads(call("coopetition", "solve", "--draws", "published", "--seed", 7, "--json"))
+    assert result["stopped_at"] == 9620
+    for flags in (("--seed", 12), ("--model", "three_strategies"), ("--dims", 3, 3, 3, 4)):
+        call("coopetition", "solve", "--draws", "published", *flags, expect=2)
+
+
+def test_the_flow_goes_on_to_a_late_time(call):
+    result = json.loads(call("coopetition", "solve", "--method", "flow", "--t1", "1e8",
+                             "--threshold", 0, "--json"))  # fmt: skip
+    assert result["time"] == 1e8
+
+
 @pytest.mark.slow
 def test_published_draws_of_both_kinds_are_solved(call, tmp_path):
     """The two commands for all 12 seeds, on a file of the form that the draws are given in."""

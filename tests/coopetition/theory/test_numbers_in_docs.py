@@ -1,0 +1,86 @@
+"""What the documents quote in numbers is what the code finds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paper_figures.theory import interventions, times
+from tests.coopetition.theory.test_fates import EXCEPTIONS
+
+ROOT = Path(__file__).resolve().parents[3]
+TOUR, THEORY, README = (
+    " ".join((ROOT / name).read_text("utf8").split())
+    for name in ("docs/tour.md", "docs/theory.md", "README.md")
+)
+
+
+def short(number: str) -> str:
+    """Two digits, as the documents have them: 0.04, 3.3, 21, 130."""
+    value = float(number)
+    return f"{value:.2g}" if value < 100 else f"{round(value, -1):.0f}"
+
+
+def test_the_share_of_long_flows_is_that_of_the_listed_exceptions():
+    agree = 1000 - len(EXCEPTIONS)
+    assert f"of 1,000 random problems ($\\alpha > 0$) followed to $t = 10^8$, {agree} end" in THEORY
+    assert f"the flow ended as theory has it in {agree}," in README
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_times():
+    found = {}
+    for finding in times.draw(500).findings:
+        name, *numbers = re.fullmatch(
+            r"(.+): n (\d+), relative error median ([\d.]+)%, 90 % ([\d.]+)%, "
+            r"rank correlation ([\d.]+); (\d+) happen in one alone",
+            finding,
+        ).groups()
+        found[name.replace(": ", ", ")] = numbers
+    n, median, _, rank, _ = found.pop("collapse")
+    assert n == "500"
+    assert f"median error {short(median)} %, rank correlation {float(rank):.2f}" in TOUR
+    for name, (n, median, tail, rank, _) in found.items():
+        assert f"| {name} | {n} | {short(median)} % | {short(tail)} % | {rank} |" in TOUR
+        if "slow" in name:
+            assert float(median) < 0.1 and float(tail) < 4
+    slow, closed = found["emergence, slow system"], found["emergence, closed form"]
+    assert f"(In {slow[4]} draws emergence is predicted or simulated, but not both" in TOUR
+    assert "carry plateau and takeover to less than 0.1 % (median) and 4 %" in THEORY
+    assert f"emergence and takeover to {short(slow[1])} % (median of 500 draws)" in README
+    _, median, tail, rank, _ = closed
+    quoted = f"rank correlation {float(rank):.2f}"
+    assert f"right to {short(median)} % in the median, {quoted}" in README
+    quoted = f"(median; nine in ten to {short(tail)} %; {quoted})"
+    assert f"right to {short(median)} % {quoted}" in THEORY
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_coopetition():
+    findings = " ".join(interventions.draw(200, n_map=2).findings)
+
+    def share(of: str, what: str = "positive in") -> int:
+        return int(re.search(rf"{re.escape(of)}: .*?{what} (\d+)%", findings)[1])
+
+    positive = int(re.search(r"cooperation positive in (\d+) of 12", findings)[1])
+    for text in (TOUR, THEORY, README):
+        assert f"{12 - positive} of 12" in text.replace("**", "")
+    d, small = "d drawn at 1", "d drawn at 0.1"
+    for quoted in (
+        f"ICL's life is shorter with CIWL in {share('competition, ' + d)} % of the draws",
+        f"and in {100 - share('cooperation, ' + d)} % of random ones",
+        f"(w_d = 0) CIWL helps in {share('no orthogonal part of d')} % of the draws",
+        f"with d drawn ten times smaller in {share('cooperation, ' + small)} %",
+        f"with alpha = 0 cooperation is negative in {100 - share('no competition')} %",
+        f"hastens it in {share('sharing, ' + small)} % of the draws with a small one",
+        f"ICL is learnt in {share('circuit of step 20000, ' + d)} % of the draws faster than alone",
+    ):
+        assert quoted in TOUR
+    assert share("no orthogonal parts, overlaps of one sign") == 100
+    learnt = f"faster than alone in {share('circuit of step 20000, ' + d)} % of the draws"
+    assert learnt in THEORY
+    assert share("start after step 20000, " + d, "cut off in") > 90
+    for text in (TOUR, THEORY):
+        assert "fewer than one draw in ten" in text

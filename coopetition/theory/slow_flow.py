@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.problem import Number, Problem, State
-from coopetition.solve.outcomes import excess
+from coopetition.solve.outcomes import Events, excess
 from coopetition.theory.timescales import check_known, larger_and_smaller
 from coopetition.tools.errors import UsageError, UserError
 
@@ -22,29 +22,17 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Flow times at which losses cross half of what they are unlearnt; None if they do not.
-
-    emergence : ICL's falls;  takeover : CIWL's falls;  fade : ICL's rises again
-    """
-
-    emergence: float | None
-    takeover: float | None
-    fade: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class SlowFlow:
     """The slow system from a state on.
 
-    losses : name -> (n,) at the integrator's own steps;  events : their times
+    events : emergence, takeover and fade;  losses : name -> (n,) at the integrator's own steps
     """
 
-    events: Times
+    events: Events
     losses: dict[str, Array]
 
 
-def slow_times(problem: Problem, state: State, *, t_max: float = 1e7) -> Times:
+def slow_times(problem: Problem, state: State, *, t_max: float = 1e7) -> Events:
     """Emergence, takeover and fade from a state after the collapse, by the slow system."""
     return slow_flow(problem, state, t_max=t_max).events
 
@@ -114,5 +102,6 @@ def slow_flow(problem: Problem, state: State, *, t_max: float) -> SlowFlow:
     )
     if not found.success:
         raise UserError(f"the slow system could not be followed: {found.message}")
-    events = Times(*(float(times[0]) if len(times) else None for times in found.t_events))
+    came, taken, faded = (float(times[0]) if len(times) else None for times in found.t_events)
+    events = Events(came, fade=faded, takeover=taken)
     return SlowFlow(events, problem.losses(unfold(found.y)))

@@ -29,7 +29,7 @@ class ModelConfig:
     max_time: float = field(default=30.0, metadata=ADDED)
     """Time constant of sinusoidal and rotary positions (the papers': 30)."""
     norm: bool = field(default=True, metadata=ADDED)
-    """Layer norm before attention, MLP and unembedding."""
+    """Layer norm before attention, MLP and unembedding (both papers have it; the toy has none)."""
     attention_bias: bool = field(default=False, metadata=ADDED)
     """Biases of queries, keys, values and attention's output (Chan et al. 2022 have them)."""
     bias: bool = field(default=True, metadata=ADDED)

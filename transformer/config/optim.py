@@ -26,19 +26,21 @@ class OptimConfig:
     beta2: float = 0.999
     epsilon: float = 1e-8
     algorithm: Algorithm = field(default="adam", metadata=ADDED)
+    """`adam` is both papers'; `sgd` is the toy's descent; `adamw` is neither's."""
     momentum: float = field(default=0.0, metadata=ADDED)
     """Of sgd: velocity = momentum x velocity + gradient."""
     weight_decay: float = field(default=0.0, metadata=ADDED)
     """Of adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
     schedule: Schedule = field(default="constant", metadata=ADDED)
     """After warm-up: `constant`; `inverse_sqrt`, the rate falls as sqrt(warmup_steps / step);
-    `cosine`, it falls to 0 in `decay_steps`."""
+    `cosine`, it falls to 0 in `decay_steps` (no paper's)."""
     warmup_steps: int = field(default=0, metadata=ADDED)
     """Steps in which the rate rises linearly from 0."""
     decay_steps: int = field(default=0, metadata=ADDED)
     """Steps of the cosine, counted from the end of the warm-up."""
     clip_norm: float = field(default=0.0, metadata=ADDED)
-    """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none."""
+    """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none
+    (Chan et al. 2022 name a limit, 0.25, and do not apply it)."""
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
     """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
     `transformer.config.parts`; coefficients of parts that overlap add up."""

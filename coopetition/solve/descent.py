@@ -5,10 +5,12 @@ from numpy.typing import ArrayLike
 
 from coopetition.model.declaration import Model, check_number, check_whole
 from coopetition.model.draws import Draw
+from coopetition.model.problem import Problem
 from coopetition.solve.outcomes import DIVERGED
-from coopetition.solve.trajectory import Status, Trajectory, finish, pose
+from coopetition.solve.trajectory import Array, Status, Trajectory, finish, pose
 
 MAX_STEPS = 10**6  # every state is kept
+BETWEEN_INTERRUPTS = 2**16  # steps: some tens of milliseconds
 
 
 def descend(
@@ -29,23 +31,29 @@ def descend(
     check_number("step", step, positive=True)
     check_number("threshold", threshold)
     problem = pose(model, draw)
-    state, status = problem.start, Status.LIMIT
-    states = [state.entries]
-    for done in range(n_steps + 1):
-        total = problem.losses(state)["total"]
-        if total < threshold:
-            status = Status.STOPPED
-            break
-        if not total < DIVERGED:  # also catches NaN
-            status = Status.DIVERGED
-            break
-        if done < n_steps:
-            state = state.moved(step, problem.velocity(state))
-            states.append(state.entries)
+    states, status = _follow(problem, n_steps, step, threshold)
     settings = {"method": "descent", "step": step, "threshold": threshold, "draw": draw.source}
     kept = np.arange(len(states))
     if at_steps is not None:
         asked = np.rint(at_steps).astype(int)
         kept = np.union1d(asked[asked < len(states)], kept[-1:])
     times = step * kept.astype(float)
-    return finish(problem, times, np.array(states).T[:, kept], status, len(states) - 1, settings)
+    return finish(problem, times, states[kept].T, status, len(states) - 1, settings)
+
+
+def _follow(problem: Problem, n_steps: int, step: float, threshold: float) -> tuple[Array, Status]:
+    """Every state, (n, 2 * n_factors), and how it ended."""
+    from coopetition.solve import steps  # numba is slow to import
+
+    parts, state, left = [], problem.start, n_steps
+    while True:
+        # compiled code hears no interrupt, so it comes back now and then
+        now = min(left, BETWEEN_INTERRUPTS)
+        states, ending = steps.take_steps(problem, state, now, step, threshold, DIVERGED)
+        left -= now
+        if ending != steps.GOES_ON or not left:
+            break
+        parts.append(states[:-1])
+        state = state.with_entries(states[-1].tolist())
+    status = {steps.STOPPED: Status.STOPPED, steps.DIVERGED: Status.DIVERGED}
+    return np.concatenate([*parts, states]), status.get(ending, Status.LIMIT)

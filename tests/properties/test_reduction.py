@@ -4,10 +4,12 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import descend, two_strategies
+from coopetition import Status, descend, two_strategies
 from coopetition.model import definition
 from coopetition.model.draws import Draw, canonical_draw, random_draw
 from coopetition.model.problem import Problem
+from coopetition.solve import descent
+from coopetition.solve.outcomes import DIVERGED
 from tests.properties.problems import problems, stable_step
 
 
@@ -38,6 +40,31 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_ste
         for name, value in definition.losses(model, draw, state).items():
             reduced = trajectory.losses[name][k]
             assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
+
+
+@given(problems(), st.sampled_from([0.01, 0.3, 30.0]))
+def test_compiled_descent_is_the_plain_arithmetic_of_the_problem(pair, step):
+    """Bit by bit, up to the step at which it diverges or falls below the threshold."""
+    problem = Problem(*pair)
+    threshold = 0.7 * problem.losses(problem.start)["total"]
+    found = descend(*pair, step=step, n_steps=20, threshold=threshold)
+    state, total = problem.start, problem.losses(problem.start)["total"]
+    for k in range(found.n_steps):
+        assert found.state(k).entries == state.entries and threshold <= total < DIVERGED
+        state = state.moved(step, problem.velocity(state))
+        total = problem.losses(state)["total"]
+    np.testing.assert_array_equal(found.state(-1).entries, state.entries)
+    ended = Status.STOPPED if total < threshold else Status.DIVERGED
+    assert found.n_steps == 20 or found.status is (ended if total == total else Status.DIVERGED)
+
+
+def test_long_descents_go_on_where_the_compiled_steps_pause(monkeypatch):
+    model, draw = two_strategies(), random_draw(1, {"a": 3, "b": 2, "c": 4, "d": 5})
+    whole = descend(model, draw, n_steps=1000, threshold=1e-3)
+    monkeypatch.setattr(descent, "BETWEEN_INTERRUPTS", 7)
+    parts = descend(model, draw, n_steps=1000, threshold=1e-3)
+    np.testing.assert_array_equal(parts.overlap, whole.overlap)
+    assert (parts.status, parts.n_steps) == (whole.status, whole.n_steps)
 
 
 def test_published_descent_on_the_reduction_is_descent_on_the_vectors():

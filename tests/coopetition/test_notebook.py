@@ -80,11 +80,16 @@ def test_solutions_are_given_at_the_times_asked_for(method):
 
 
 def test_events_are_those_of_any_mechanism():
-    mechanisms = (co.Mechanism("x", ("a", "b"), 0.0), co.Mechanism("y", ("c", "b"), 0.0))
-    model = co.Model(("a", "b", "c"), mechanisms)
-    trajectory = co.solve(model, co.random_draw(0, dict.fromkeys("abc", 3)), step=0.1, t1=500.0)
-    assert trajectory.events("y", "x").emergence == trajectory.events("x", "y").takeover
-    assert trajectory.events().emergence is not None and "x: emergence" in trajectory.summary()
+    named = co.two_strategies()
+    x, y = (
+        co.Mechanism(name, m.factors, m.mu) for name, m in zip("xy", named.mechanisms, strict=True)
+    )
+    model = co.Model(named.factors, (x, y), named.costs)
+    trajectory = co.solve(model, co.published_draw(7))
+    expected = co.solve(named, co.published_draw(7)).events()
+    assert trajectory.events() == expected and expected.fade is not None
+    assert trajectory.events("y", "x").emergence == expected.takeover
+    assert "x: emergence" in trajectory.summary()
     with pytest.raises(co.UsageError, match="no rival"):
         trajectory.events("x", "x")
     with pytest.raises(co.UsageError, match="the model has x, y"):

@@ -70,6 +70,24 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_left_over(folder: Path) -> None:
+    """Remove the temporary files in a folder whose processes were killed while they wrote."""
+    for path in folder.rglob(".*.tmp"):
+        pid = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass  # another user's; or a number that no process has, which is nobody's to remove
+    return True
+
+
 def write_text(path: Path, content: str) -> None:
     """`write_bytes` for text."""
     write_bytes(path, content.encode())

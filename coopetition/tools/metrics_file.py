@@ -1,6 +1,8 @@
 """The metrics file of a run: lines of JSON, the last of which may be cut short by a crash.
 
-A line is a flat object: `step`, `sequences`, `batch_loss` (mean since the line before) and
+A line is a flat object: `step`, `sequences`, `batch_loss` (mean since the line before), of the last
+step `learning_rate` and `gradient_norm` (of its loss, before it, over all that is trained, without
+penalties and clipping), `seconds` in training since the run's start, over all sessions, and
 `<evaluator>/<metric>`; a number that is undefined is null.  `pandas.read_json(path, lines=True)`
 reads the file.
 """

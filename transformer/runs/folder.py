@@ -6,11 +6,12 @@ DIR/checkpoints/       step_NNNNNNNNN.safetensors
 DIR/evaluators/        the evaluation sets
 DIR/sequences/         step_NNNNNNNNN.npz: metrics of every sequence, if asked for
 DIR/status.json        how the last session on it ended
-DIR/.lock              held while a process trains it
+DIR/.lock              held while a process trains it (`flock`: POSIX systems only)
 """
 
 import fcntl
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import write_json
+from coopetition.tools.files import remove_left_over, write_json
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
-from transformer.config import RunConfig, to_dict
+from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME, make_manifest, read_manifest
@@ -94,20 +95,43 @@ class RunFolder:
             )
         return replace(self, config=replace(self.config, n_steps=n_steps))
 
-    def record_length(self) -> None:
-        """Write the last step into the manifest, if it is another; with the lock held."""
-        path = self.path / NAME
-        manifest = json.loads(path.read_text())
-        if manifest["config"]["n_steps"] != self.config.n_steps:
-            write_json(path, manifest | {"config": to_dict(self.config)})
+    def is_there(self) -> bool:
+        """Whether the folder is still where the run was opened."""
+        return (self.path / NAME).exists()
+
+    def check_there(self) -> None:
+        """Raise `UserError` if the folder was moved or removed since the run was opened."""
+        if not self.is_there():
+            raise UserError(
+                f"{self.path} was moved or removed while it was trained; resume it where it is"
+            )
 
     def metrics(self) -> list[Row]:
-        """Metric lines so far, see `coopetition.tools.metrics_file`."""
-        return read_metrics(self.metrics_path)
+        """Metric lines so far, see `coopetition.tools.metrics_file`.
+
+        What older runs did not record is None.
+        """
+        absent = dict.fromkeys(("learning_rate", "gradient_norm", "seconds"))
+        return [absent | row for row in read_metrics(self.metrics_path)]
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
         """One metric of every evaluator against sequences seen."""
         return read_curves(self.path, metric)
+
+    def check_restart(self) -> None:
+        """Raise `UserError` if starting anew would empty metrics that come after a checkpoint.
+
+        One was written if the run was ended in good order, or was evaluated after the first step of
+        its schedule.
+        """
+        steps = [row["step"] for row in read_metrics(self.metrics_path)]
+        done = max(steps, default=0)
+        ended = self.recorded()["status"] in ("finished", "interrupted", "diverged")
+        if done and (ended or any(map(self.config.is_checkpoint, range(1, done)))):
+            raise UserError(
+                f"{self.path} has metrics up to step {done} but no checkpoint to go on from; put "
+                "one back, or train the run anew in another folder"
+            )
 
     def checkpoint(self, step: int) -> Checkpoint:
         """The checkpoint of a step, with the parameters by name; see `steps` for which there are.
@@ -151,6 +175,7 @@ class RunFolder:
 
     def set_status(self, status: str, message: str) -> None:
         """Record how the run stands: running, finished, interrupted, failed, diverged."""
+        self.check_there()
         write_json(self.path / "status.json", {"status": status, "message": message})
 
     def recorded(self) -> dict[str, str]:
@@ -178,8 +203,7 @@ class RunFolder:
                             "wait for it or stop it"
                         ) from error
                     time.sleep(wait)
-            for left in self.path.rglob(".*.tmp"):  # of a process that was killed while writing
-                left.unlink()
+            remove_left_over(self.path)
             yield
 
     def _locked(self) -> bool:
@@ -216,13 +240,17 @@ def check_new_folder(path: Path) -> None:
         raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
 
 
-def newest_checkpoints(runs: list[RunFolder]) -> tuple[list[Checkpoint], list[str]]:
+def newest_checkpoints(
+    runs: list[RunFolder], up_to: float = math.inf
+) -> tuple[list[Checkpoint], list[str]]:
     """The checkpoints of the newest step of which every run has a sound one; none if there is none.
 
-    Beside them, a sentence about each that was found to be damaged on the way.
+    Beside them, a sentence about each that was found to be damaged on the way.  `up_to` leaves
+    later steps out.
     """
     damaged = []
-    for step in sorted(set.intersection(*(set(run.steps()) for run in runs)), reverse=True):
+    shared = set.intersection(*(set(run.steps()) for run in runs))
+    for step in sorted((step for step in shared if step <= up_to), reverse=True):
         try:
             return [run.checkpoint(step) for run in runs], damaged
         except DamagedCheckpoint as error:

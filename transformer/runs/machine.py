@@ -4,12 +4,15 @@ import ctypes
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 import torch
 
 from coopetition.tools.errors import UsageError
+from transformer.config.run import Precision
 
 MAX_THREADS = 1024
 WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms a step
@@ -17,15 +20,19 @@ WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Execution = Literal["eager", "compiled", "graph"]
+Choice = Execution | Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Device, CPU threads, and whether the step is compiled or replayed as a CUDA graph."""
+    """Device, CPU threads, and whether the step is compiled or replayed as a CUDA graph.
+
+    No threads, and `auto`, are what training settles by timing steps and trying to compile.
+    """
 
     device: str
-    threads: int
-    execution: Execution
+    threads: int | None
+    execution: Choice
 
     @classmethod
     def choose(
@@ -38,23 +45,37 @@ class Machine:
     ) -> Self:
         """A machine as named, or what suits a run of `n_steps` where it says `auto`.
 
+        What only a trial can tell stays open: threads that are not given, and `auto` where the run
+        is long enough to be compiled.
+
         Raises `UsageError` for what is not there.
         """
         place = choose_device(device)
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads={threads}; choose from 1 to {MAX_THREADS}")
-        return cls(
-            str(place), threads or torch.get_num_threads(), _choose(execution, place, n_steps)
-        )
+        return cls(str(place), threads, _choose(execution, place, n_steps))
 
-    def use(self) -> torch.device:
-        """Set threads and memory up; returns the device, after checking that it is there."""
-        torch.set_num_threads(self.threads)
-        _keep_freed_memory()
-        return choose_device(self.device)
+    def execution_named(self) -> Execution:
+        """The execution, eager while it is open."""
+        return "eager" if self.execution == "auto" else self.execution
+
+    @contextmanager
+    def use(self, precision: Precision = "float32") -> Iterator[None]:
+        """Compute with its threads (1 while that is open), and as precisely; undone at the end."""
+        threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+        cudnn = torch.backends.cudnn.allow_tf32
+        torch.set_num_threads(self.threads or 1)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_float32_matmul_precision(matmul)
+            torch.backends.cudnn.allow_tf32 = cudnn
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep memory that is freed, where it is the allocator.
 
     By default it gives large blocks back to the system at once: the buffers of every step are then
@@ -67,10 +88,10 @@ def _keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _choose(execution: str, device: torch.device, n_steps: int) -> Execution:
+def _choose(execution: str, device: torch.device, n_steps: int) -> Choice:
     if execution == "auto":
         worth_it = n_steps >= WORTH_COMPILING and can_compile(device)
-        return "compiled" if worth_it else "eager"
+        return "auto" if worth_it else "eager"
     if execution == "graph":
         if device.type != "cuda":
             raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")

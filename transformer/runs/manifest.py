@@ -3,12 +3,15 @@
 import json
 import platform
 import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 from coopetition.compare.curves import RUN_FORMAT
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_json
 from transformer.config import RunConfig, to_dict
 from transformer.runs.machine import Execution, Machine
 
@@ -22,13 +25,44 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
         "format": RUN_FORMAT,
         "run_id": config.run_id(),
         "config": to_dict(config),
-        "device": machine.device,
-        "threads": machine.threads,
-        "execution": machine.execution,
-        "versions": {name: version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
-        "git": git_revision(),
+        **asdict(machine),
+        **_software(),
+        "sessions": [],
     }
+
+
+def _software() -> dict[str, Any]:
+    versions = {name: version(name) for name in PACKAGES}
+    return {"versions": versions | {"python": platform.python_version()}, "git": git_revision()}
+
+
+def begin_session(folder: Path, config: RunConfig, machine: Machine, step: int) -> None:
+    """Record that a session trains on from a step: with what, on what, when, to which end.
+
+    The machine is then the one that is recorded for the sessions to come.
+    """
+    manifest = _read(folder)
+    session = {"first_step": step, "last_step": None, "began": _now(), "ended": None}
+    manifest |= asdict(machine) | {
+        "config": to_dict(config),
+        "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],
+    }
+    write_json(folder / NAME, manifest)
+
+
+def end_session(folder: Path, step: int) -> None:
+    """Record the step at which the last session ended; one that was killed has none."""
+    manifest = _read(folder)
+    manifest["sessions"][-1] |= {"last_step": step, "ended": _now()}
+    write_json(folder / NAME, manifest)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / NAME).read_text())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
@@ -54,12 +88,20 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
         )
     try:
         config = RunConfig.from_dict(manifest["config"])
-        machine = Machine(str(manifest["device"]), int(manifest["threads"]), manifest["execution"])
-        if machine.execution not in get_args(Execution) or machine.threads < 1:
-            raise ValueError(f"execution={machine.execution!r}, threads={machine.threads}")
+        machine = Machine(str(manifest["device"]), manifest["threads"], manifest["execution"])
+        _check(machine, manifest.get("sessions", []))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     return config, machine
+
+
+def _check(machine: Machine, sessions: Any) -> None:
+    if not (isinstance(sessions, list) and all(isinstance(each, dict) for each in sessions)):
+        raise ValueError("sessions is no list of tables")
+    threads, execution = machine.threads, machine.execution
+    sound = threads is None or (type(threads) is int and threads >= 1)
+    if not sound or execution not in (*get_args(Execution), "auto"):
+        raise ValueError(f"{execution=}, {threads=}")
 
 
 def git_revision() -> str | None:

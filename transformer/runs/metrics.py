@@ -1,11 +1,13 @@
 """Writing a run's metrics; see `coopetition.tools.metrics_file` for what is in the file."""
 
+import itertools
 import json
+import math
 import os
 from pathlib import Path
 
-from coopetition.tools.errors import UserError
 from coopetition.tools.metrics_file import Row, complete_lines
+from transformer.config.evaluators import brief_evaluators
 
 
 class MetricsFile:
@@ -25,18 +27,34 @@ class MetricsFile:
         self._file.close()
 
 
-def metrics_until(path: Path, step: int, every: int) -> bytes:
-    """The file's lines up to `step`: a resumed run writes those after it again.
+def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
+    """The file's lines up to `step`, and the seconds trained until the last of them.
 
-    If one that belongs before `step` is missing (there is one `every` so many steps), raises
-    `UserError`: it cannot be made again.
+    A resumed run writes those after it again.
     """
-    content = path.read_bytes() if path.exists() else b""
-    kept = [(row["step"], text) for row, text in complete_lines(content) if row["step"] <= step]
-    missing = sorted(set(range(0, step + 1, every)) - {done for done, _ in kept})
-    if missing:
-        raise UserError(
-            f"{path} lacks step {missing[0]}, which the checkpoint of step {step} "
-            "comes after; restore the file, or remove the checkpoints to start anew"
-        )
-    return b"".join(text for _, text in kept)
+    kept = [(row, text) for row, text in _lines(path) if row["step"] <= step]
+    seconds = kept[-1][0].get("seconds") if kept else None
+    return seconds or 0.0, b"".join(text for _, text in kept)
+
+
+def first_missing(path: Path, every: int) -> int:
+    """The first step whose line is missing or damaged, of one `every` so many steps.
+
+    A run can go on from a checkpoint before it, since lines are not made again.
+    """
+    steps = {row["step"] for row, _ in _lines(path)}
+    return next(step for step in itertools.count(0, every) if step not in steps)
+
+
+def _lines(path: Path) -> list[tuple[Row, bytes]]:
+    return list(complete_lines(path.read_bytes() if path.exists() else b""))
+
+
+def describe(row: Row) -> str:
+    """A metrics line in a few words: batch loss and in-context accuracies."""
+    shown = {name: row.get(f"{name}/in_context_accuracy") for name in brief_evaluators()}
+    accuracies = "  ".join(
+        f"{name} {value:.2f}" for name, value in shown.items() if value is not None
+    )
+    loss = math.nan if row["batch_loss"] is None else row["batch_loss"]
+    return f"loss {loss:.3f}  {accuracies}"

@@ -13,9 +13,9 @@ import torch
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
-from transformer.runs.machine import WORTH_COMPILING, Execution, Machine
-from transformer.training.optimisers import step_numbers
+from transformer.runs.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
 from transformer.training.step import RunSettings, TrainState
+from transformer.training.timing import repeated_step, wait
 
 REPEAT_S = 0.5  # length of one timed repeat
 
@@ -54,24 +54,6 @@ class Workload:
         )
 
 
-def repeated_step(
-    train_state: TrainState, *, context: int, d_features: int, n_labels: int, batch_size: int
-) -> Callable[[], object]:
-    """One call is one step of all runs of a train state, always on the same random batch."""
-    generator = torch.Generator().manual_seed(0)
-    n_runs = len(train_state.loss_sum)
-    shape = (n_runs, context + 1, batch_size, d_features)
-    features = torch.randn(shape, generator=generator, dtype=train_state.dtype)
-    labels = torch.randint(n_labels, (n_runs, context, batch_size), generator=generator)
-    each = torch.tensor([step_numbers(train_state.optim, 1)] * n_runs, dtype=train_state.dtype)
-    numbers = each.mT.contiguous()
-    batch = [
-        tensor.to(train_state.device)
-        for tensor in (features, labels, labels[:, 0].contiguous(), numbers)
-    ]
-    return lambda: train_state.step(*batch)
-
-
 def bench(
     *,
     n_classes: tuple[int, ...],
@@ -108,9 +90,7 @@ def bench(
             least = 2 if name == "n_classes" else 1  # of one class there is nothing to tell
             if value < least:
                 raise UsageError(f"{name}={value}; choose at least {least}")
-    machines = [
-        Machine.choose(device, threads, each, n_steps=WORTH_COMPILING) for each in execution
-    ]
+    machines = [_machine(device, threads, each) for each in execution]
     workloads = [
         Workload(
             classes,
@@ -128,14 +108,25 @@ def bench(
             progress.advance()
 
 
+def _machine(device: str, threads: int | None, execution: str) -> Machine:
+    """As named; `auto` compiles where it can, and threads that are not given are all."""
+    machine = Machine.choose(device, threads, execution, n_steps=WORTH_COMPILING)
+    threads = machine.threads or torch.get_num_threads()
+    return Machine(
+        machine.device, threads, "compiled" if machine.execution == "auto" else machine.execution
+    )
+
+
 def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dict[str, Any]]:
-    device = machines[0].use()
+    device = torch.device(machines[0].device)
+    keep_freed_memory()
     steps, first_s = [], []
-    for machine in machines:
-        step = workload.step(machine.execution, device)
-        first_s.append(_time(step, 1, device) / 1e3)
-        steps.append(step)
-    *timings, floor_ms = alternate([*steps, floor(workload, device)], repeats, device)
+    with machines[0].use():
+        for machine in machines:
+            step = workload.step(machine.execution_named(), device)
+            first_s.append(_time(step, 1, device) / 1e3)
+            steps.append(step)
+        *timings, floor_ms = alternate([*steps, floor(workload, device)], repeats, device)
     lowest, n_runs = statistics.median(floor_ms), workload.n_runs
     rows = []
     for machine, step_ms, first in zip(machines, timings, first_s, strict=True):
@@ -226,11 +217,3 @@ def _time(function: Callable[[], object], count: int, device: torch.device) -> f
         function()
     wait(device)
     return (time.perf_counter() - start) / count * 1e3
-
-
-def wait(device: torch.device) -> None:
-    """Until all work on a device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -29,6 +29,10 @@ NEGLIGIBLE = 0.01  # the largest gradient's share that a gradient may be nothing
 ROUNDING = 1e-6  # of a float32, after some operations
 
 
+class NotCompiled(UserError):
+    """The step cannot be compiled, or what is compiled is not the plain step."""
+
+
 class CompiledStep:
     """Gradients and update, each compiled.
 
@@ -56,9 +60,8 @@ class CompiledStep:
         self._checked = False
 
     def __call__(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
-        """One step; the first raises `UserError` if it cannot be compiled or is not the plain one.
-
-        The state is then as it was.
+        """One step; the first raises `NotCompiled` if it cannot be compiled, or is
+        not the plain one; the state is then as it was.
         """
         if not self._checked:
             self._check((features, labels, target), numbers)
@@ -121,7 +124,7 @@ def _check_same(name: str, found: Tensor, expected: Tensor, limits: Tensor) -> N
     errors = _norms(found.double() - expected.double())
     wrong = _norms(expected).isfinite() & ~(errors <= limits)  # also where one is not a number
     if wrong.any():
-        raise UserError(
+        raise NotCompiled(
             f"the compiled step differs from the plain one in {name} by {errors[wrong][0]:.2g} (a "
             "fault of torch.compile); use --execution eager"
         )
@@ -140,7 +143,7 @@ def _first_call(function: Callable[..., Any], *inputs: Any) -> Any:
         if "memory" in str(error):
             raise
         first_line = str(error).partition("\n")[0]
-        raise UserError(
+        raise NotCompiled(
             f"the step could not be compiled ({first_line}); use --execution eager"
         ) from error
 
@@ -152,8 +155,8 @@ def _copies(tensors: Named) -> Named:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # a train state's tensors stay what they are, so checking them before each step is for nothing
     unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-    own = _with_own_code(function)
-    return torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
+    copy = _with_own_code(function)
+    return torch.compile(copy, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
 
 
 def _with_own_code(method: Any) -> Callable[..., Any]:

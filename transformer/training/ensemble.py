@@ -1,7 +1,9 @@
 """The state in memory of runs that are trained together, from batches to metrics.
 
-It touches no disk: `training.loop` writes down what it hands out.
+It touches no disk: `training.session` writes down what it hands out.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from coopetition.tools.errors import UserError
 from coopetition.tools.metrics_file import Row
 from transformer.config import RunConfig
-from transformer.data.exemplars import Exemplars
+from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
 from transformer.model.loaded import Model
@@ -18,8 +20,10 @@ from transformer.model.parameters import Shapes, parameter_shapes, running_shape
 from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.machine import Machine
 from transformer.runs.warm_start import read_warm_start
+from transformer.training.execution import settle
 from transformer.training.optimisers import step_numbers
 from transformer.training.step import RunSettings, TrainState
+from transformer.training.timing import repeated_step
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
@@ -46,19 +50,21 @@ class Ensemble:
         machine: Machine,
     ) -> None:
         self.configs = configs
-        d_features = exemplars[source_of(configs[0])].d_features
-        self.train_state = new_train_state(configs, d_features, machine)
+        self.machine = machine
+        self.d_features = exemplars[source_of(configs[0])].d_features
+        self.train_state = new_train_state(configs, self.d_features, machine)
         self.device = self.train_state.device
         self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
         of_source = {source: each.fingerprint() for source, each in exemplars.items()}
         self.fingerprints = [of_source[source_of(config)] for config in configs]
         self.evaluators = [
-            {name: sequences.to(self.device) for name, sequences in own.items()}
-            for own in evaluators
+            {name: sequences.to(self.device) for name, sequences in sets.items()}
+            for sets in evaluators
         ]
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}
+        self._gradient_norms: list[float] = []
         self._block: _Block | None = None
 
     @property
@@ -95,15 +101,34 @@ class Ensemble:
             raise UserError(f"{name} is not a run's ({error}); move it away") from error
         self.step = checkpoint.step
 
+    def settle(self) -> Machine:
+        """Choose what the machine leaves open, see `execution.settle`, and execute steps so."""
+        config = self.configs[0]
+        step = repeated_step(
+            self.train_state,
+            context=config.data.context,
+            d_features=self.d_features,
+            n_labels=config.data.exemplars.n_classes,
+            batch_size=config.data.batch_size,
+        )
+        self.machine = settle(self.train_state, step, self.machine, config.n_steps - self.step)
+        return self.machine
+
+    def is_evaluation(self, step: int) -> bool:
+        """Whether a line of metrics follows this step: every so many, and the last."""
+        config = self.configs[0]  # its schedule is all runs'
+        return step == config.n_steps or step % config.evaluation.every == 0
+
     def advance(self) -> None:
         """One training step of all runs."""
         block, offset = divmod(self.step, BLOCK_STEPS)
         if self._block is None or offset == 0:
             self._block = _Block(self.configs, block, self.device)
-        batch = self._block.sequences[offset]
-        self.train_state.step(
-            self._features(batch.exemplars), batch.labels, batch.target, self._block.numbers[offset]
-        )
+        sequences = self._block.sequences[offset]
+        batch = self._features(sequences.exemplars), sequences.labels, sequences.target
+        if self.is_evaluation(self.step + 1):
+            self._gradient_norms = self.train_state.gradient_norms(*batch)
+        self.train_state.step(*batch, self._block.numbers[offset])
         self.step += 1
         self.steps_since += 1
 
@@ -115,8 +140,8 @@ class Ensemble:
         else:
             features = torch.stack(
                 [
-                    self.exemplars[source_of(config)].features(own, dtype)
-                    for config, own in zip(self.configs, index, strict=True)
+                    self.exemplars[source_of(config)].features(of_run, dtype)
+                    for config, of_run in zip(self.configs, index, strict=True)
                 ]
             )
         for number, config in enumerate(self.configs):
@@ -155,16 +180,22 @@ class Ensemble:
                 "step": self.step,
                 "sequences": self.step * self.configs[number].sequences_per_step,
                 "batch_loss": losses[number] / self.steps_since if self.steps_since else None,
+                "learning_rate": self.configs[number].optim.rate(self.step) if self.step else None,
+                "gradient_norm": self._gradient_norm(number),
             }
             for name, metrics in each.items():
                 row |= {f"{name}/{metric}": value for metric, value in means(metrics).items()}
-            if row["train/loss"] is None:
+            if any(row[f"{name}/loss"] is None for name in each):
                 self._give_up(number, f"the parameters give no finite loss after step {self.step}")
             else:
                 rows[number] = row
         self.train_state.loss_sum.zero_()
         self.steps_since = 0
         return rows
+
+    def _gradient_norm(self, number: int) -> float | None:
+        norm = self._gradient_norms[number] if self._gradient_norms else math.nan
+        return norm if math.isfinite(norm) else None
 
     def _give_up(self, number: int, why: str) -> None:
         rate = self.configs[number].optim.learning_rate
@@ -202,9 +233,9 @@ class _Block:
     def __init__(self, configs: list[RunConfig], block: int, device: torch.device) -> None:
         each = [training_block(config.data, config.data_seed, block) for config in configs]
         self.sequences = Sequences(
-            torch.stack([own.exemplars for own in each], 1),
-            torch.stack([own.labels for own in each], 1),
-            torch.stack([own.target for own in each], 1),
+            torch.stack([of_run.exemplars for of_run in each], 1),
+            torch.stack([of_run.labels for of_run in each], 1),
+            torch.stack([of_run.target for of_run in each], 1),
         ).to(device)
         first = block * BLOCK_STEPS + 1
         numbers = [
@@ -224,23 +255,20 @@ def source_of(config: RunConfig) -> str:
     return repr(config.data.exemplars)
 
 
-def shapes_of(config: RunConfig, exemplars: Exemplars) -> Shapes:
+def shapes_of(config: RunConfig, d_features: int) -> Shapes:
     """Shapes of a run's parameters, running statistics among them."""
     trained = parameter_shapes(
         config.model,
         context=config.data.context,
-        d_features=exemplars.d_features,
-        n_labels=exemplars.n_classes,
+        d_features=d_features,
+        n_labels=config.data.exemplars.n_classes,
     )
     return trained | running_shapes(config.model)
 
 
 def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:
-    """A train state of runs at their initial parameters; sets how torch multiplies matrices."""
+    """A train state of runs at their initial parameters."""
     config = configs[0]
-    tf32 = config.precision == "tf32"
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
     return TrainState(
         config.model,
         [RunSettings(each.init_seed, each.optim, each.frozen) for each in configs],
@@ -248,6 +276,5 @@ def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine)
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,
         precision=config.precision,
-        device=machine.use(),
-        execution=machine.execution,
+        device=torch.device(machine.device),
     )

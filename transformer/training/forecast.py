@@ -1,8 +1,6 @@
 """What a run will take, before it is started."""
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +14,14 @@ from transformer.data.evaluation import evaluators_of
 from transformer.data.exemplars import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
-from transformer.runs.machine import Machine
+from transformer.runs.machine import Machine, keep_freed_memory
 from transformer.runs.warm_start import read_warm_start
-from transformer.training.bench import repeated_step, wait
 from transformer.training.ensemble import new_train_state, source_of
-from transformer.training.loop import check_encoder, check_sizes
+from transformer.training.execution import settle
+from transformer.training.memory import check_memory, parameter_count, state_bytes
+from transformer.training.prepare import check_encoder, check_sizes
 from transformer.training.step import TrainState
+from transformer.training.timing import median_seconds, repeated_step
 
 TIMED_S = 2.0
 LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
@@ -44,6 +44,8 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         check_encoder(own, d_features)
         if own.start.path:
             each[number] = replace(own, start=read_warm_start(own.start)[0])  # or say why not
+    check_memory(each, d_features, machine.device)
+    keep_freed_memory()
     train_state = new_train_state(each, d_features, machine)
     step = repeated_step(
         train_state,
@@ -52,22 +54,25 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         n_labels=config.data.exemplars.n_classes,
         batch_size=config.data.batch_size,
     )
-    step()  # compiles if it has to
+    machine = settle(train_state, step, machine, config.n_steps)
+    evaluation = _evaluation(train_state, config, d_features)
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
-    step_s = _median_time(step, train_state.device)
-    chunk_s = _median_time(_evaluation(train_state, config, d_features), train_state.device)
+    with machine.use(config.precision):
+        step_s, chunk_s = (
+            median_seconds(function, train_state.device, TIMED_S) for function in (step, evaluation)
+        )
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
     n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in each)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
-    n_parameters = sum(train_state.parameters[name][0].numel() for name in train_state.moments)
+    memory = state_bytes(each, d_features) + exemplar_bytes(each, d_features)
     return {
         "runs": len(each),
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
-        "parameters": n_parameters,
+        "parameters": parameter_count(config, d_features),
         "features": d_features,
         "still_needed": ", ".join(_still_needed(config)) or None,
-        "memory_mib": round((state_bytes(train_state) + exemplar_bytes(each, d_features)) / 2**20),
+        "memory_mib": round(memory / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
         "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),
@@ -76,14 +81,6 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "threads": machine.threads,
         "run_id": ", ".join(map(_final_id, each)),
     }
-
-
-def state_bytes(train_state: TrainState) -> int:
-    """What parameters, their gradients and the optimiser's moments take."""
-    parameters = train_state.parameters
-    moments = [value for each in train_state.moments.values() for value in each.values()]
-    gradients = [parameters[name] for name in train_state.moments]
-    return sum(value.nbytes for value in (*parameters.values(), *gradients, *moments))
 
 
 def _final_id(config: RunConfig) -> str:
@@ -122,14 +119,3 @@ def _evaluation(state: TrainState, config: RunConfig, d_features: int) -> Callab
     zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=state.device)
     sequences = Sequences(zeros, zeros[1:], zeros[0])
     return lambda: evaluate(state.of_run(0), config.model, exemplars, sequences)
-
-
-def _median_time(function: Callable[[], object], device: torch.device) -> float:
-    """Median seconds of a call, over some time."""
-    times: list[float] = []
-    while sum(times) < TIMED_S:
-        start = time.perf_counter()
-        function()
-        wait(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)

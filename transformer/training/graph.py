@@ -30,8 +30,8 @@ class GraphReplay:
             self.inputs = tuple(each.clone() for each in inputs)
             with torch.cuda.graph(self.graph):  # records, does not run
                 self.function(*self.inputs)
-        for place, value in zip(self.inputs, inputs, strict=True):
-            place.copy_(value)
+        for kept, value in zip(self.inputs, inputs, strict=True):
+            kept.copy_(value)
         self.graph.replay()
 
     def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:

@@ -1,6 +1,7 @@
 """The training step: gradient and optimiser, for any number of runs at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -92,10 +93,7 @@ class TrainState:
         self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
         self._t = torch.zeros((), device=device, dtype=torch.int64)
         self._settings(members, shapes)
-        # the last two layers may be fused: they are fast so, and the very last is the query's alone
-        n_cuts = model.n_layers - 2 if execution == "compiled" else 0
-        self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
-        self._run_step = self._executed(execution)
+        self.execute_as(execution)
 
     def _settings(self, members: list[RunSettings], shapes: Shapes) -> None:
         """What differs by run, as tensors (R,); nothing for what no run has."""
@@ -114,13 +112,27 @@ class TrainState:
         limits = [m.optim.clip_norm or torch.inf for m in members]
         self._clip = of_runs(limits) if min(limits) < torch.inf else None
 
-    def _executed(self, execution: Execution) -> Callable[..., None]:
+    def execute_as(self, execution: Execution) -> None:
+        """Execute further steps so; what is compiled is for torch's present number of threads."""
+        # the last two layers may be fused: they are fast so, and the very last is the query's alone
+        n_cuts = self.model.n_layers - 2 if execution == "compiled" else 0
+        self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
+        self.run_step: Callable[..., None] = self._step
         if execution == "graph":
-            return GraphReplay(self._step)
-        if execution == "eager":
-            return self._step
-        state = self._state_views() | {"failed_at": self.failed_at, "step": self._t}
-        return CompiledStep(self._gradients, self._update, state, self.precision)
+            self.run_step = GraphReplay(self._step)
+        elif execution == "compiled":
+            views = self._all_views()
+            self.run_step = CompiledStep(self._gradients, self._update, views, self.precision)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Undo at the end whatever steps have changed in between."""
+        before = {name: view.clone() for name, view in self._all_views().items()}
+        try:
+            yield
+        finally:
+            for name, view in self._all_views().items():
+                view.copy_(before[name])
 
     def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         """One step of every run.
@@ -131,10 +143,23 @@ class TrainState:
         numbers : (3, R), `transformer.training.optimisers.step_numbers` of each run
         """
         with torch.no_grad():
-            self._run_step(features, labels, target, numbers)
+            self.run_step(features, labels, target, numbers)
 
     def _step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         self._update(*self._gradients(features, labels, target), numbers)
+
+    @torch.no_grad()
+    def gradient_norms(self, features: Tensor, labels: Tensor, target: Tensor) -> list[float]:
+        """Norm of each run's gradient of the loss, over what it trains; without penalties.
+
+        Of the plain step: as much work as that, whatever the execution.
+        """
+        gradients, _, _ = self._gradients(features, labels, target)
+        squares = sum(
+            gradient.double().flatten(1).square().sum(1) * self._trained[name]
+            for name, gradient in gradients.items()
+        )
+        return torch.as_tensor(squares).sqrt().tolist()
 
     def _gradients(
         self, features: Tensor, labels: Tensor, target: Tensor
@@ -160,8 +185,8 @@ class TrainState:
             gradients = {name: g * over_run(scale, g) for name, g in gradients.items()}
         rule = RULES[self.optim.algorithm]
         for name, gradient in gradients.items():
-            own = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
-            rule(self.optim, self.parameters[name], gradient, self.moments[name], own)
+            of_trained = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
+            rule(self.optim, self.parameters[name], gradient, self.moments[name], of_trained)
         for name, seen in statistics.items():
             statistic = self.parameters[name]
             share = over_run((1 - DECAY) * self._trained[name], statistic)
@@ -209,6 +234,9 @@ class TrainState:
             if any(in_part(name, part) for part in parts):
                 _fill(value[run], parameters[name], name)
 
+    def _all_views(self) -> dict[str, Tensor]:
+        return self._state_views() | {"failed_at": self.failed_at, "step": self._t}
+
     def _state_views(self) -> dict[str, Tensor]:
         views = self.parameters | {"loss_sum": self.loss_sum}
         for name, moments in self.moments.items():
@@ -231,7 +259,7 @@ def _stack(each: list[Parameters], device: torch.device, dtype: torch.dtype) -> 
     }
 
 
-def _fill(place: Tensor, value: Tensor, name: str) -> None:
-    if value.shape != place.shape:
-        raise ValueError(f"{name} is {list(value.shape)}; expected {list(place.shape)}")
-    place.copy_(value)
+def _fill(target: Tensor, value: Tensor, name: str) -> None:
+    if value.shape != target.shape:
+        raise ValueError(f"{name} is {list(value.shape)}; expected {list(target.shape)}")
+    target.copy_(value)

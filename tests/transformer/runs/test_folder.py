@@ -1,7 +1,10 @@
 """The run store: what a run keeps, how it is read, listed and handed on."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -255,3 +258,24 @@ def test_damage_is_an_error_of_the_checkpoint(store, tmp_path, tiny):
     path.write_bytes(b"nothing")
     with pytest.raises(DamagedCheckpoint, match="damaged"):
         run.checkpoint(3)
+
+
+def test_only_what_the_dead_left_is_removed(tiny, tmp_path):
+    """A process that evaluates while another trains is writing too."""
+    run = create_run(tmp_path / "run", tiny, HERE)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = {pid: f".some.safetensors.{pid}.tmp" for pid in (dead.pid, os.getpid())}
+    for name in names.values():
+        (run.path / name).touch()
+    with run.lock():
+        assert not (run.path / names[dead.pid]).exists()
+        assert (run.path / names[os.getpid()]).exists()
+
+
+def test_the_step_of_a_table_is_that_of_the_run(tiny, tmp_path):
+    """Of its newest checkpoint, as its status says; 35 and 40 are evaluated too."""
+    run = train(tiny, tmp_path / "run", HERE)
+    run.checkpoint_path(40).unlink()
+    (row,) = list_runs(tmp_path)
+    assert row["step"] == run.status()["step"] == 30

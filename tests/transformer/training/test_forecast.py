@@ -62,7 +62,7 @@ def test_memory_is_that_of_parameters_optimiser_and_exemplars(
 def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, n_sequences):
     """With steps of half a second and 1,000 sequences measured in two."""
     seconds = iter([0.5, 2.0])
-    monkeypatch.setattr("transformer.training.forecast._median_time", lambda *_: next(seconds))
+    monkeypatch.setattr("transformer.training.forecast.median_seconds", lambda *_: next(seconds))
     axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
     report = forecast(vary(tiny, axes), HERE)
     n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())

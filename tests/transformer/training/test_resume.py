@@ -4,9 +4,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -16,41 +14,44 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.metrics_file import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.parts import in_part
 from transformer.data.evaluation_sets import evaluation_sets
-from transformer.data.exemplars import load_exemplars
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.preset import PRESETS
 from transformer.measures.metrics import means
-from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, write_checkpoint
 from transformer.runs.ensemble import create_ensemble, load_runs
 from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoints
 from transformer.runs.machine import Machine
-from transformer.training.ensemble import Ensemble, source_of
+from transformer.training.ensemble import Ensemble
 from transformer.training.loop import (
     evaluate_checkpoint,
     resume,
-    save,
     train,
     train_or_resume,
     train_together,
 )
+from transformer.training.prepare import load_each
 
 HERE = Machine("cpu", 1, "eager")
 
 
 def ensemble_of(*runs: RunFolder) -> Ensemble:
     configs = [run.config for run in runs]
-    sources = {source_of(config): config.data.exemplars for config in configs}
-    exemplars = {source: load_exemplars(each) for source, each in sources.items()}
-    return Ensemble(configs, exemplars, [evaluation_sets(run) for run in runs], HERE)
+    return Ensemble(configs, load_each(configs), [evaluation_sets(run) for run in runs], HERE)
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    """Rows of metrics, but for what no two runs share."""
+    return [row | {"seconds": None} for row in rows]
 
 
 def assert_same_run(a: RunFolder, b: RunFolder) -> None:
-    assert a.metrics_path.read_bytes() == b.metrics_path.read_bytes()
+    assert without_time(a.metrics()) == without_time(b.metrics())
     assert a.steps() == b.steps()
     for step in a.steps():
         x, y = (read_checkpoint(run.checkpoint_path(step)).tensors for run in (a, b))
@@ -69,13 +70,13 @@ def stop_at(runs: list[RunFolder], step: int) -> None:
     """Leave on disk what a kill right after `step` steps leaves."""
     ensemble = ensemble_of(*runs)
     rows = [ensemble.metric_rows(ensemble.evaluate())]
-    config = runs[0].config
     while ensemble.step < step:
         ensemble.advance()
-        if ensemble.step % config.evaluation.every == 0:
+        if ensemble.is_evaluation(ensemble.step):
             rows.append(ensemble.metric_rows(ensemble.evaluate()))
-        if config.is_checkpoint(ensemble.step):
-            save(runs, ensemble)
+        if runs[0].config.is_checkpoint(ensemble.step):
+            for number, checkpoint in ensemble.checkpoints().items():
+                write_checkpoint(runs[number].checkpoint_path(ensemble.step), checkpoint)
     for number, run in enumerate(runs):
         lines = (json.dumps(row[number]) + "\n" for row in rows)
         run.metrics_path.write_text("".join(lines))
@@ -102,89 +103,45 @@ def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path_factory, cut):
     assert_same_run(whole, run)
 
 
-def start_smoke(folder) -> subprocess.Popen:
-    command = [sys.executable, "-m", "transformer", "train", "--preset", "smoke"]
-    command += ["--out", str(folder), "--threads", "1", "--device", "cpu"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.01)
-
-
-def lines_in(path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-@pytest.fixture(scope="module")
-def whole_smoke(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("smoke") / "run"
-    process = start_smoke(folder)
-    output = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return load_run(folder)
-
-
-def test_sigkill_and_resume_are_bitwise(whole_smoke, tmp_path):
-    """Killed before its first checkpoint, then again between two later ones."""
-    folder = tmp_path / "run"
-    process = start_smoke(folder)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 1, process)
-    process.kill()
-    process.communicate()
-    assert load_run(folder).status()["status"] == "killed"
-    command = [sys.executable, "-m", "transformer", "resume", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 4, process)
-    process.kill()
-    process.communicate()
-    subprocess.run(command, check=True, capture_output=True)
-    assert load_run(folder).status()["status"] == "finished"
-    assert_same_run(whole_smoke, load_run(folder))
-
-
-def test_sigint_checkpoints_and_exits_cleanly(whole_smoke, tmp_path):
-    folder = tmp_path / "run"
-    process = start_smoke(folder)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 2, process)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 0, stderr
-    assert "Traceback" not in stderr
-    run = load_run(folder)
-    status = run.status()
-    assert status["status"] == "interrupted"
-    assert 50 <= status["step"] < 300
-    resume(folder)
-    for step in set(run.steps()) - set(whole_smoke.steps()):
-        run.checkpoint_path(step).unlink()  # the one more that the interruption made
-    assert_same_run(whole_smoke, run)
-
-
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(whole, tmp_path):
-    """The process dies with the temporary file complete but not yet in its place."""
+def test_a_run_goes_on_from_before_its_metrics_were_cut(whole, tmp_path, capsys):
+    """Its newest checkpoint comes after lines that are lost; the one before does not."""
     run = create_run(tmp_path / "run", whole.config, HERE)
-    code = f"""
-import os, pathlib
-from transformer.training.loop import resume
-replace, count = os.replace, 0
-def dying(source, target):
-    if str(target).endswith("step_000000020.safetensors"):
-        os._exit(9)
-    replace(source, target)
-os.replace = dying
-resume(pathlib.Path({str(run.path)!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    assert done.returncode == 9, done.stderr
-    assert run.steps() == [10]
-    assert list(run.path.rglob(".*.tmp"))
+    stop_at([run], 25)
+    lines = run.metrics_path.read_bytes().splitlines(keepends=True)
+    run.metrics_path.write_bytes(b"".join([*lines[:2], lines[2][:30]]))
     resume(run.path)
     assert_same_run(whole, run)
-    assert not list(run.path.rglob(".*.tmp"))
+    assert "lacks step 14; going on from the checkpoint of step 10" in capsys.readouterr().err
+
+
+def contents(folder):
+    left_alone = (".lock", "status.json")
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in left_alone
+    }
+
+
+@pytest.mark.parametrize("status", ["finished", "running"])
+def test_a_run_without_its_checkpoints_is_refused(whole, tmp_path, status):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    run.set_status(status, "")
+    shutil.rmtree(run.path / "checkpoints")
+    before = contents(run.path)
+    with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint to go on from"):
+        resume(run.path)
+    assert contents(run.path) == before
+
+
+def test_an_ensemble_of_which_one_run_lacks_its_checkpoints_is_refused(whole_ensemble, tmp_path):
+    shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "icl" / "checkpoints")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint to go on from"):
+        resume(tmp_path / "runs")
+    assert contents(tmp_path) == before
 
 
 def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
@@ -236,14 +193,14 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole
 
 def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", whole.config, HERE)
-    ensemble = ensemble_of(run)
+    checkpoint = ensemble_of(run).checkpoints()[0]
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        save([run], ensemble)
+        write_checkpoint(run.checkpoint_path(0), checkpoint)
     assert run.steps() == []
     assert not list((run.path / "checkpoints").iterdir()) and not list(run.path.rglob(".*.tmp"))
 
@@ -455,6 +412,125 @@ def test_weights_from_elsewhere_are_taken_over(whole, tiny, tmp_path):
     assert not torch.equal(run.checkpoint(40).tensors["W_E"], tensors["W_E"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, kind, code):
+    at_step(12, monkeypatch, lambda: signal.raise_signal(kind))
+    with pytest.raises(Interrupted, match=f"{kind.name} at step 12; resume it") as caught:
+        train(whole.config, tmp_path / "run", HERE)
+    assert caught.value.exit_code == code
+    run = load_run(tmp_path / "run")
+    assert run.status()["status"] == "interrupted"
+    assert run.steps() == [10, 12]
+    resume(run.path)
+    run.checkpoint_path(12).unlink()
+    assert_same_run(whole, run)
+
+
+def at_step(step, monkeypatch, action):
+    """Do something when an ensemble has done so many steps."""
+    advance = Ensemble.advance
+
+    def advance_and_act(self):
+        advance(self)
+        if self.step == step:
+            action()
+
+    monkeypatch.setattr(Ensemble, "advance", advance_and_act)
+
+
+def test_a_run_is_trained_outside_the_main_thread(whole, tmp_path):
+    with ThreadPoolExecutor() as threads:
+        run = threads.submit(train, whole.config, tmp_path / "run", HERE).result()
+    assert_same_run(whole, run)
+
+
+def test_training_leaves_the_process_as_it_was(tiny, tmp_path):
+    run = train(replace(tiny, n_steps=1), tmp_path / "run", Machine("cpu", 2, "eager"))
+    assert torch.get_num_threads() == 1
+    evaluate_checkpoint(run)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_folder_that_is_moved_ends_its_training(tiny, tmp_path, monkeypatch):
+    old, new = tmp_path / "old", tmp_path / "new"
+    at_step(12, monkeypatch, lambda: old.rename(new))
+    with pytest.raises(UserError, match="moved or removed while it was trained"):
+        train(tiny, old, HERE)
+    assert not old.exists()
+    monkeypatch.undo()
+    assert resume(new)[0].steps() == [10, 20, 30, 40]
+
+
+def test_every_session_is_on_record(tiny, tmp_path):
+    run = train(replace(tiny, n_steps=20), tmp_path / "run", HERE)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    del manifest["sessions"]  # as one that was made before there were any
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    resume(run.path, n_steps=30)
+    resume(run.path, n_steps=40, threads=2)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    steps = [(each["first_step"], each["last_step"]) for each in manifest["sessions"]]
+    assert steps == [(20, 30), (30, 40)]
+    assert [each["threads"] for each in manifest["sessions"]] == [1, 2]
+    last = manifest["sessions"][-1]
+    assert last["versions"]["torch"] == torch.__version__
+    assert last["began"] <= last["ended"]
+    assert load_run(run.path).machine.threads == 2
+
+
+def test_what_older_runs_did_not_record_is_none(whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run, added = load_run(tmp_path / "run"), ("seconds", "learning_rate", "gradient_norm")
+    rows = [{k: v for k, v in row.items() if k not in added} for row in run.metrics()]
+    run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert all(row[name] is None for row in run.metrics() for name in added)
+    last = resume(run.path, n_steps=42)[0].metrics()[-1]
+    assert last["step"] == 42 and all(last[name] > 0 for name in added)
+
+
+def test_metrics_tell_rate_and_gradient_of_the_last_step(tiny, tmp_path):
+    optim = OptimConfig(algorithm="sgd", learning_rate=0.1, schedule="inverse_sqrt", warmup_steps=9)
+    config = replace(tiny, optim=optim, frozen=("labels",), checkpoint_every=1, n_steps=14)
+    run = train(config, tmp_path / "run", HERE)
+    first, *rows = run.metrics()
+    assert first["learning_rate"] is None and first["gradient_norm"] is None
+    for row in rows:
+        step = row["step"]
+        assert row["learning_rate"] == optim.rate(step)
+        before, after = (run.checkpoint(at).tensors for at in (step - 1, step))
+        moved = [
+            after[name] - before[name] for name in before if name[0] in "Wbl" and name != "loss_sum"
+        ]
+        norm = torch.cat([each.flatten() for each in moved]).norm() / optim.rate(step)
+        assert row["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3)
+    assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
+
+
+def failing(function, **options):
+    def run(*inputs):
+        raise RuntimeError("InductorError: none")
+
+    return run
+
+
+def test_a_run_that_cannot_be_compiled_is_trained_without(whole, tmp_path, monkeypatch, capsys):
+    """Unless compiled steps were asked for."""
+    monkeypatch.setattr(torch, "compile", failing)
+    run = train(whole.config, tmp_path / "auto", Machine("cpu", 1, "auto"))
+    assert run.machine.execution == "eager" == load_run(run.path).machine.execution
+    assert "warning: the step could not be compiled" in capsys.readouterr().err
+    assert_same_run(whole, run)
+    with pytest.raises(UserError, match="could not be compiled"):
+        train(whole.config, tmp_path / "compiled", Machine("cpu", 1, "compiled"))
+
+
+def test_a_machine_that_is_given_is_used_when_a_run_goes_on(whole, tmp_path):
+    run = create_run(tmp_path / "run", whole.config, Machine("cpu", 4000, "graph"))
+    assert_same_run(whole, train_or_resume(whole.config, run.path, HERE))
+
+
 def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_path):
     other = create_run(tmp_path / "other", replace(tiny, data_seed=77), HERE)
     checkpoint = read_checkpoint(whole.checkpoint_path(40))
@@ -487,8 +563,8 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
     short = train(replace(whole.config, n_steps=20), tmp_path / "run", HERE)
     assert short.config.run_id() == whole.config.run_id()
     longer = train_or_resume(whole.config, short.path)
-    rows = {row["step"]: row for row in longer.metrics()}
-    for row in whole.metrics():
+    rows = {row["step"]: row for row in without_time(longer.metrics())}
+    for row in without_time(whole.metrics()):
         if row["step"] != 21:  # the mean loss before it begins at 20, where the short run ended
             assert rows[row["step"]] == row
     for name, value in read_checkpoint(longer.checkpoint_path(40)).tensors.items():

@@ -1,0 +1,184 @@
+"""One session of training: an ensemble in memory, and the run folders that it fills."""
+
+import sys
+import time
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from coopetition.tools.errors import UserError
+from coopetition.tools.files import write_bytes, write_npz
+from coopetition.tools.metrics_file import Row
+from coopetition.tools.progress import ProgressReport
+from transformer.runs.checkpoint import write_checkpoint
+from transformer.runs.folder import RunFolder, newest_checkpoints
+from transformer.runs.machine import keep_freed_memory
+from transformer.runs.manifest import begin_session, end_session
+from transformer.runs.metrics import MetricsFile, describe, first_missing, metrics_until
+from transformer.training.ensemble import Ensemble, Metrics
+
+
+class Session:
+    """One session of training: an ensemble in memory, and the run folders that it fills."""
+
+    def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
+        self.runs, self.ensemble = runs, ensemble
+        self.seconds = 0.0  # in training, before this session
+
+    def train(self, stop: list[int]) -> None:
+        """Train until the last step, a stop signal, or until no run is left."""
+        ensemble = self.ensemble
+        kept = self._begin()
+        self._set_status("running", "")
+        try:
+            for path, content in kept.items():
+                write_bytes(path, content)
+            keep_freed_memory()
+            machine = ensemble.settle()
+            self.runs = [replace(run, machine=machine) for run in self.runs]
+            for number in ensemble.live:
+                run = self.runs[number]
+                begin_session(run.path, run.config, machine, ensemble.step)
+            with machine.use(ensemble.configs[0].precision):
+                self._loop(stop)
+        except BaseException as error:
+            self._set_status("failed", str(error) or type(error).__name__)
+            raise
+        step = ensemble.step
+        if step == ensemble.configs[0].n_steps:
+            self._set_status("finished", f"all {step} steps done")
+        else:
+            self._set_status("interrupted", f"stopped on request at step {step}; resume it")
+
+    def _set_status(self, status: str, message: str) -> None:
+        """Of the runs that have not failed, and are where they were."""
+        for number in self.ensemble.live:
+            if self.runs[number].is_there():
+                self.runs[number].set_status(status, message)
+
+    def _begin(self) -> dict[Path, bytes]:
+        """Put the ensemble where its runs start or go on; their metrics until then, by file."""
+        ensemble = self.ensemble
+        live = [self.runs[number] for number in ensemble.live]
+        if _restore_newest(ensemble, self.runs):
+            done = ensemble.step
+        else:
+            for run in live:
+                run.check_restart()
+            ensemble.begin()
+            done = -1
+        kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
+        self.seconds = max(seconds for seconds, _ in kept.values())
+        return {path: content for path, (_, content) in kept.items()}
+
+    def _loop(self, stop: list[int]) -> None:
+        ensemble, start = self.ensemble, time.monotonic()
+        config = ensemble.configs[0]  # its schedule is all runs'
+        with (
+            ExitStack() as files,
+            ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress,
+        ):
+            metrics = {
+                number: files.enter_context(closing(MetricsFile(self.runs[number].metrics_path)))
+                for number in ensemble.live
+            }
+
+            def evaluate() -> str:
+                """Append lines of metrics; how the first run stands."""
+                evaluated = ensemble.evaluate()
+                rows = ensemble.metric_rows(evaluated)
+                self._record_failures()
+                for number, row in rows.items():
+                    self.runs[number].check_there()
+                    if ensemble.configs[number].evaluation.per_sequence:
+                        self._write_by_sequence(number, evaluated[number])
+                    seconds = self.seconds + time.monotonic() - start
+                    metrics[number].append(row | {"seconds": round(seconds, 3)})
+                return self._describe(rows)
+
+            if ensemble.step == 0:
+                evaluate()
+            while ensemble.step < config.n_steps and ensemble.live and not stop:
+                ensemble.advance()
+                note = evaluate() if ensemble.is_evaluation(ensemble.step) else None
+                if config.is_checkpoint(ensemble.step):
+                    self._write_checkpoints()
+                progress.advance(note=note)
+            if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
+                self._write_checkpoints()
+        for number in ensemble.live:
+            end_session(self.runs[number].path, ensemble.step)
+
+    def _describe(self, rows: dict[int, Row]) -> str:
+        number = next(iter(rows), None)
+        if number is None:
+            return "diverged"
+        label = f"{self.runs[number].path.name}: " if len(self.runs) > 1 else ""
+        return label + describe(rows[number])
+
+    def _write_by_sequence(self, number: int, by_sequence: Metrics) -> None:
+        arrays = {
+            f"{name}/{metric}": values.cpu().numpy()
+            for name, metrics in by_sequence.items()
+            for metric, values in metrics.items()
+        }
+        step = self.ensemble.step
+        write_npz(self.runs[number].path / "sequences" / f"step_{step:09d}.npz", **arrays)
+
+    def _write_checkpoints(self) -> None:
+        """Of all that live; a run that has diverged is on record before another's is written."""
+        checkpoints = self.ensemble.checkpoints()
+        self._record_failures()
+        for number, checkpoint in checkpoints.items():
+            run = self.runs[number]
+            run.check_there()
+            write_checkpoint(run.checkpoint_path(checkpoint.step), checkpoint)
+
+    def _record_failures(self) -> None:
+        """So that a resume, whatever ends this session, does not wait for a diverged run."""
+        for number, message in self.ensemble.failures.items():
+            run = self.runs[number]
+            if run.recorded()["status"] == "diverged":
+                continue
+            steps = run.steps()
+            kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
+            run.set_status("diverged", message + kept)
+            end_session(run.path, self.ensemble.step)
+
+
+def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> bool:
+    """Put an ensemble where its live runs can go on; False if they have no checkpoint.
+
+    That is the newest step of which all have a sound checkpoint, and all metrics until then.  Warns
+    about what is damaged; if nothing sound is left, raises `UserError`.
+    """
+    live = [runs[number] for number in ensemble.live]
+    every = ensemble.configs[0].evaluation.every
+    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in live)
+    newest, damaged = newest_checkpoints(live, up_to=missing - 1)
+    if damaged and not newest:
+        raise UserError(
+            f"{damaged[-1]}, and so are all others; restore one, or start anew in another folder"
+        )
+    warn_of(damaged)
+    beyond = [step for step in live[0].steps() if step >= missing]
+    if beyond and not newest:
+        raise UserError(
+            f"{path} lacks step {missing}, which the checkpoint of step {beyond[-1]} comes after; "
+            "restore the file, or start anew in another folder"
+        )
+    if beyond:
+        print(
+            f"warning: {path} lacks step {missing}; going on from the checkpoint of step "
+            f"{newest[0].step} before it",
+            file=sys.stderr,
+        )
+    for number, checkpoint in zip(ensemble.live, newest, strict=False):
+        ensemble.restore(number, checkpoint)
+    return bool(newest)
+
+
+def warn_of(damaged: list[str]) -> None:
+    """Tell of checkpoints that are passed over."""
+    for sentence in damaged:
+        print(f"warning: {sentence}; using the one before it", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
 model     factors, mechanisms, costs, draws; the exact reduction to two numbers a factor
-solve     descent and flow of one problem or of many; trajectories, events, fates
+dynamics  descent and flow of one problem or of many; trajectories, events, fates
 theory    what is conserved, where the flow can rest, how long it takes; the document with proofs
 studies   phase diagrams, interventions
 compare   loss curves of real runs, and the model fitted to them
@@ -12,8 +12,6 @@ The names below are what a notebook needs; each is loaded when it is first used.
 
 from importlib import import_module
 from typing import Any
-
-from coopetition.solve.solve import solve  # at once: else the room of this name would hide it
 
 _HOME = {
     "model.declaration": ("Cost", "Mechanism", "Model"),
@@ -26,10 +24,11 @@ _HOME = {
         "two_strategies",
     ),
     "model.problem": ("Problem", "State"),
-    "solve.descent": ("descend",),
-    "solve.ensemble": ("Ensemble", "descend_ensemble", "random_ensemble"),
-    "solve.outcomes": ("Events", "Fate"),
-    "solve.trajectory": ("Status", "Trajectory"),
+    "dynamics.descent": ("descend",),
+    "dynamics.solve": ("solve",),
+    "dynamics.ensemble": ("Ensemble", "descend_ensemble", "random_ensemble"),
+    "dynamics.outcomes": ("Events", "Fate"),
+    "dynamics.trajectory": ("Status", "Trajectory"),
     "theory.critical_points": ("critical_sets",),
     "theory.fates": ("possible_fates",),
     "theory.laws": ("check_laws", "norm_laws"),
@@ -43,7 +42,7 @@ _HOME = {
     "tools.errors": ("UsageError", "UserError"),
 }
 _MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}
-__all__ = ["solve", *_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

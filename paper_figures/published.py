@@ -1,7 +1,7 @@
 """The published draws of the minimal model, seeds 0 to 11."""
 
 from coopetition import Trajectory, published_draw, solve, two_strategies
-from coopetition.solve.ensemble import Ensemble
+from coopetition.dynamics.ensemble import Ensemble
 
 SEEDS = range(12)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
+from coopetition.dynamics.solve import Method, solve
+from coopetition.dynamics.trajectory import Status
 from coopetition.model.declaration import Model, check_number
 from coopetition.model.draws import Draw, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
-from coopetition.solve.solve import Method, solve
-from coopetition.solve.trajectory import Status
 from coopetition.theory.laws import check_laws
 from coopetition.tools.errors import UsageError, UserError
 

@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.ensemble import Ensemble, random_ensemble
 from coopetition.model.declaration import Model, check_whole
-from coopetition.solve.ensemble import Ensemble, random_ensemble
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
+from coopetition.dynamics.outcomes import DIVERGED, excess
 from coopetition.model.declaration import Model
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
-from coopetition.solve.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
-from coopetition.solve.outcomes import DIVERGED, excess
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport

@@ -10,17 +10,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.declaration import Model
-from coopetition.model.presets import named_dims
-from coopetition.solve.descent import MAX_STEPS
-from coopetition.solve.ensemble import (
+from coopetition.dynamics.descent import MAX_STEPS
+from coopetition.dynamics.ensemble import (
     Ensemble,
     check_step,
     descend_ensemble,
     sample_steps,
 )
-from coopetition.solve.outcomes import FATES, Fate, tell_fates
-from coopetition.solve.solve import solve
+from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
+from coopetition.dynamics.solve import solve
+from coopetition.model.declaration import Model
+from coopetition.model.presets import named_dims
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.theory.slow_flow import slow_flow
 from coopetition.theory.timescales import after_collapse

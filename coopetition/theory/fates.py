@@ -3,10 +3,10 @@
 import itertools
 from collections.abc import Iterator
 
+from coopetition.dynamics.outcomes import Fate
 from coopetition.model.declaration import Model
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.problem import Problem
-from coopetition.solve.outcomes import Fate
 from coopetition.theory.critical_points import (
     CriticalSet,
     Kind,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.declaration import Model
 from coopetition.model.problem import Number, Part, Problem, State
-from coopetition.solve.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.outcomes import Events, excess
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.problem import Number, Problem, State
-from coopetition.solve.outcomes import Events, excess
 from coopetition.theory.timescales import check_known, larger_and_smaller
 from coopetition.tools.errors import UsageError, UserError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.problem import Problem, State
-from coopetition.solve.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.presets import CIWL, ICL, is_two_strategies
 from coopetition.model.problem import Problem, State
-from coopetition.solve.trajectory import Trajectory
 from coopetition.tools.errors import UsageError
 
 

@@ -5,11 +5,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition import Status, descend, two_strategies
+from coopetition.dynamics import descent
+from coopetition.dynamics.outcomes import DIVERGED
 from coopetition.model import definition
 from coopetition.model.draws import Draw, canonical_draw, random_draw
 from coopetition.model.problem import Problem
-from coopetition.solve import descent
-from coopetition.solve.outcomes import DIVERGED
 from tests.properties.problems import problems, stable_step
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from coopetition.compare import observation
 from coopetition.compare.observation import OBSERVED, ToyCurves, start
+from coopetition.dynamics.flow import flow
 from coopetition.model.draws import canonical_draw
 from coopetition.model.presets import two_strategies
-from coopetition.solve.flow import flow
 
 TRUTH = {
     "alpha": 0.5,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coopetition import two_strategies
+from coopetition.dynamics.ensemble import random_ensemble
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
-from coopetition.solve.ensemble import random_ensemble
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.interventions import (
     circuit,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from coopetition import descend, two_strategies
+from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
-from coopetition.solve.outcomes import FATES, Fate, tell_fates
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
 from coopetition.tools.errors import UsageError, UserError

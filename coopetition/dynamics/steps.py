@@ -2,7 +2,7 @@
 
 The arithmetic is that of `Problem`, operation by operation, so that the two agree bit by bit: a
 model enters as tables of which factor is in which part.  (Many problems of one model at once have
-kernels of their own, in which the model is spelt out: `coopetition.solve.kernels`.)
+kernels of their own, in which the model is spelt out: `coopetition.dynamics.kernels`.)
 """
 
 import sys

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 from numpy.typing import ArrayLike
 
+from coopetition.dynamics.descent import MAX_STEPS, descend
+from coopetition.dynamics.flow import check_times, flow
+from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.declaration import Model, check_number
 from coopetition.model.draws import Draw
-from coopetition.solve.descent import MAX_STEPS, descend
-from coopetition.solve.flow import check_times, flow
-from coopetition.solve.trajectory import Trajectory
 from coopetition.tools.errors import UsageError
 
 Method = Literal["descent", "flow"]

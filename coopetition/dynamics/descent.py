@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from coopetition.dynamics.outcomes import DIVERGED
+from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
 from coopetition.model.declaration import Model, check_number, check_whole
 from coopetition.model.draws import Draw
 from coopetition.model.problem import Problem
-from coopetition.solve.outcomes import DIVERGED
-from coopetition.solve.trajectory import Array, Status, Trajectory, finish, pose
 
 MAX_STEPS = 10**6  # every state is kept
 BETWEEN_INTERRUPTS = 2**16  # steps: some tens of milliseconds
@@ -43,7 +43,7 @@ def descend(
 
 def _follow(problem: Problem, n_steps: int, step: float, threshold: float) -> tuple[Array, Status]:
     """Every state, (n, 2 * n_factors), and how it ended."""
-    from coopetition.solve import steps  # numba is slow to import
+    from coopetition.dynamics import steps  # numba is slow to import
 
     parts, state, left = [], problem.start, n_steps
     while True:

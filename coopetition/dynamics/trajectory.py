@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw
 from coopetition.model.problem import Problem, State
-from coopetition.solve.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.tools.tables import html_table, to_frame

@@ -12,10 +12,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coopetition.dynamics.kernels import descent_kernel, from_blocks, in_blocks
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw, canonical_draw
 from coopetition.model.problem import Problem, State
-from coopetition.solve.kernels import descent_kernel, from_blocks, in_blocks
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]

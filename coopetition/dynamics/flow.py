@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
 from coopetition.model.declaration import Model, check_number
 from coopetition.model.draws import Draw
 from coopetition.model.problem import Problem
-from coopetition.solve.trajectory import Array, Status, Trajectory, finish, pose
 from coopetition.tools.errors import UsageError
 
 MIN_RTOL = 1e-13  # what the integrator can keep

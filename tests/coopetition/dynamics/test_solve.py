@@ -18,9 +18,9 @@ from coopetition import (
     solve,
     two_strategies,
 )
+from coopetition.dynamics import flow
+from coopetition.dynamics.outcomes import Fate, crossing_time
 from coopetition.model.draws import Draw, canonical_draw
-from coopetition.solve import flow
-from coopetition.solve.outcomes import Fate, crossing_time
 from coopetition.theory.stability import largest_stable_step
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_json, write_npz

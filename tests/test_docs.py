@@ -1,0 +1,29 @@
+"""What README and docs show runs: each page's Python blocks in order, in a folder with a run."""
+
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(page, tmp_path, monkeypatch, smoke_run):
+    shutil.copytree(smoke_run.path, tmp_path / "runs" / "smoke")
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("agg")
+    for block in Sybil([PythonCodeBlockParser()]).parse(page).examples():
+        block.evaluate()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert not [target for target in local if not (page.parent / target).exists()]

@@ -49,3 +49,15 @@ def call(capsys) -> Callable[..., str]:
         return done.err.splitlines()[-1]
 
     return call
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """A run of the preset `smoke`, trained once."""
+    from transformer import load_run
+    from transformer.cli import main
+
+    folder = tmp_path_factory.mktemp("trained") / "smoke"
+    flags = ["--preset", "smoke", "--out", str(folder), "--threads", "1"]
+    assert main(["train", *flags, "--execution", "eager"]) == 0
+    return load_run(folder)

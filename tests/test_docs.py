@@ -5,21 +5,35 @@ import shutil
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+from transformer.config.evaluators import EVALUATORS
+from transformer.config.exemplars import KINDS
+from transformer.config.modes import MODES
+from transformer.experiments.preset import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+@pytest.fixture
+def nothing_stays_registered(monkeypatch):
+    for registry in (EVALUATORS, KINDS, MODES, PRESETS):
+        monkeypatch.setattr(registry, "_entries", dict(registry.items()))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.usefixtures("nothing_stays_registered")
 def test_python_blocks_run(page, tmp_path, monkeypatch, smoke_run):
     shutil.copytree(smoke_run.path, tmp_path / "runs" / "smoke")
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")
     for block in Sybil([PythonCodeBlockParser()]).parse(page).examples():
         block.evaluate()
+    matplotlib.pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,7 +1,9 @@
-"""A data mode, a kind of exemplars, an evaluator and a preset from outside: one file each."""
+"""What docs/how_to_add.md adds from outside, by one file each, works like the package's own."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,69 +24,9 @@ from transformer.runs.machine import Machine
 from transformer.training.loop import evaluate_checkpoint, resume, train
 
 HERE = Machine("cpu", 1, "eager")
-FILES = {
-    "kind": '''
-from dataclasses import dataclass
-
-import torch
-
-from transformer.config.exemplars import KINDS, ExemplarConfig
-from transformer.data.exemplars import Exemplars
-
-
-@KINDS.register("steps_of_place")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepConfig(ExemplarConfig):
-    """Class k is 1 up to place k, times the exemplar's size."""
-
-    n_classes: int = 20
-    n_exemplars: int = 4
-    height: float = 1.0
-
-    def feature_count(self):
-        return self.n_classes
-
-    def load(self):
-        steps = torch.ones(self.n_classes, self.n_classes).tril()[:, None]
-        sizes = self.height * torch.arange(1.0, self.n_exemplars + 1)[None, :, None]
-        return Exemplars((steps * sizes).contiguous(), 1.0)
-''',
-    "mode": '''
-import numpy as np
-
-from transformer.config.modes import Needs, mode
-
-
-@mode("neighbours", needs=lambda config: Needs(distinct=config.context + 1, alike=1))
-def neighbours(rng, pool, config, n):
-    """The query's class and those after it, in order; labels are their own: IWL."""
-    first = rng.integers(0, pool.n_classes, n)
-    context = (first + 1 + np.arange(config.context)[:, None]) % pool.n_classes
-    return pool.exemplars(rng, np.concatenate([context, first[None]])), context, first
-''',
-    "evaluator": '''
-from dataclasses import replace
-
-from transformer.config.evaluators import evaluator
-from transformer.data.evaluators.train import as_trained
-
-
-@evaluator("of_the_mode")
-def of_the_mode(data):
-    """What the run is trained on."""
-    return replace(as_trained(data), mode=data.mode)
-''',
-    "preset": '''
-from transformer.config import RunConfig
-from transformer.experiments.preset import small
-
-
-@small
-def mine() -> RunConfig:
-    """A run of mine."""
-    return RunConfig(n_steps=7)
-''',
-}
+PAGE = Path(__file__).parents[2] / "docs" / "how_to_add.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+FILES = dict(zip(("mode", "evaluator", "kind", "preset"), BLOCKS, strict=False))
 
 
 @pytest.fixture(scope="module")

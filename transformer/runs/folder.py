@@ -62,7 +62,7 @@ class RunFolder:
     def to_frame(self) -> "DataFrame":
         """The metric lines as a data frame, a row a step; `UserError` without pandas."""
         rows = self.metrics()
-        names = dict.fromkeys(name for row in rows for name in row)
+        names = dict.fromkeys(["step", "sequences", *(name for row in rows for name in row)])
         return to_frame({name: [row.get(name) for row in rows] for name in names})
 
     @property

@@ -389,13 +389,13 @@ def test_parameters_and_moments_keep_their_precision(precision, dtype):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_bfloat16_learns_about_as_float32_does(model):
-    """Losses of 20 steps within 2 %, and not the same: bfloat16 has 8 bits."""
+    """Losses of 20 steps within 5 %, and not the same: bfloat16 has 8 bits."""
     members = [RunSettings(0, OptimConfig(learning_rate=1e-2))]
     whole, half = (
         train(make_state(MODELS[model], members, precision=each), members, range(1, 21)).loss_sum
         for each in ("float32", "bfloat16")
     )
-    torch.testing.assert_close(half, whole, rtol=0.02, atol=0)
+    torch.testing.assert_close(half, whole, rtol=0.05, atol=0)
     assert half != whole
 
 

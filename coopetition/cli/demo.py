@@ -16,7 +16,7 @@ class Flags:
     quick: bool = False
     """A minute's version that is too short to show the phenomenon."""
     threads: int | None = None
-    """CPU threads (all cores without)."""
+    """CPU threads (without: as many as are found to be faster)."""
 
 
 def run(flags: Flags) -> None:

@@ -43,7 +43,7 @@ class Flags(Start):
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None
-    """CPU threads (all cores without)."""
+    """CPU threads (without: as many as are found to be faster)."""
     execution: str = "auto"
     """eager, compiled (three to five times as fast after half a minute), graph (CUDA) or auto."""
     json: bool = False

@@ -112,7 +112,7 @@ class RunFolder:
         What older runs did not record is None.
         """
         absent = dict.fromkeys(("learning_rate", "gradient_norm", "seconds"))
-        return [absent | row for row in read_metrics(self.metrics_path)]
+        return [row | absent | row for row in read_metrics(self.metrics_path)]
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
         """One metric of every evaluator against sequences seen."""

@@ -36,13 +36,21 @@ def _software() -> dict[str, Any]:
     return {"versions": versions | {"python": platform.python_version()}, "git": git_revision()}
 
 
-def begin_session(folder: Path, config: RunConfig, machine: Machine, step: int) -> None:
+def begin_session(
+    folder: Path, config: RunConfig, machine: Machine, why_threads: str, step: int
+) -> None:
     """Record that a session trains on from a step: with what, on what, when, to which end.
 
     The machine is then the one that is recorded for the sessions to come.
     """
     manifest = _read(folder)
-    session = {"first_step": step, "last_step": None, "began": _now(), "ended": None}
+    session = {
+        "why_threads": why_threads,
+        "first_step": step,
+        "last_step": None,
+        "began": _now(),
+        "ended": None,
+    }
     manifest |= asdict(machine) | {
         "config": to_dict(config),
         "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],

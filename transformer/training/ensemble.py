@@ -101,7 +101,7 @@ class Ensemble:
             raise UserError(f"{name} is not a run's ({error}); move it away") from error
         self.step = checkpoint.step
 
-    def settle(self) -> Machine:
+    def settle(self) -> tuple[Machine, str]:
         """Choose what the machine leaves open, see `execution.settle`, and execute steps so."""
         config = self.configs[0]
         step = repeated_step(
@@ -111,8 +111,9 @@ class Ensemble:
             n_labels=config.data.exemplars.n_classes,
             batch_size=config.data.batch_size,
         )
-        self.machine = settle(self.train_state, step, self.machine, config.n_steps - self.step)
-        return self.machine
+        n_steps = config.n_steps - self.step
+        self.machine, why = settle(self.train_state, step, self.machine, n_steps)
+        return self.machine, why
 
     def is_evaluation(self, step: int) -> bool:
         """Whether a line of metrics follows this step: every so many, and the last."""

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
@@ -19,65 +20,83 @@ ROUNDS, STEPS = 5, 3  # timed in turn, so many steps each
 # more threads must be so much faster: one does not suffer when others want the cores
 GAIN = 0.8
 
+Step = Callable[[], object]
+
+
+class Threads(NamedTuple):
+    """A number of threads, and why it is that."""
+
+    number: int
+    why: str
+
 
 def settle(
-    train_state: TrainState, step: Callable[[], object], machine: Machine, n_steps: int
-) -> Machine:
-    """The machine with what it left open chosen; the train state then executes steps so.
+    train_state: TrainState, step: Step, machine: Machine, n_steps: int
+) -> tuple[Machine, str]:
+    """The machine with what it left open chosen, and why it has so many threads.
 
-    Threads: 1, 2, 4 and so on, as long as twice as many make steps clearly faster; of compiled
-    steps only if they do so for plain ones, since each number is compiled anew.  The state is left
-    as it was, so that a run's numbers do not depend on the trial but for the number of threads.
+    The train state then executes steps so.  Threads: 1, 2, 4 and so on, as long as twice as many
+    make steps clearly faster; of compiled steps only if they do so for plain ones, since each
+    number is compiled anew.  What is chosen is said on stderr.  The state is left as it was, so
+    that a run's numbers do not depend on the trial but for the number of threads.
 
     Parameters
     ----------
     step : one training step of `train_state`
     """
     most = torch.get_num_threads()
+    execution = machine.execution_named()
     with train_state.kept():
         try:
-            threads = machine.threads or _threads_of_plain(train_state, step, most, n_steps)
-            execution = machine.execution_named()
+            threads = (
+                _threads_of_plain(train_state, step, most, n_steps)
+                if machine.threads is None
+                else Threads(machine.threads, "as given or recorded")
+            )
             if machine.execution in ("auto", "compiled"):
+                counts = {threads.number} if machine.threads else {1, threads.number}
                 try:
-                    threads = _compile(train_state, step, machine.threads, threads)
-                    return replace(machine, threads=threads, execution="compiled")
+                    threads = _compile(train_state, step, counts) or threads
+                    execution = "compiled"
                 except NotCompiled as error:
                     if machine.execution == "compiled":
                         raise
                     print(f"warning: {error}; going on so", file=sys.stderr)
-            train_state.execute_as(execution)
-            return replace(machine, threads=threads, execution=execution)
+            if execution != "compiled":
+                train_state.execute_as(execution)
         finally:
             torch.set_num_threads(most)
+    if machine.threads is None:
+        print(f"threads: {threads.number} ({threads.why})", file=sys.stderr)
+    return replace(machine, threads=threads.number, execution=execution), threads.why
 
 
-def _threads_of_plain(
-    train_state: TrainState, step: Callable[[], object], most: int, n_steps: int
-) -> int:
+def _threads_of_plain(train_state: TrainState, step: Step, most: int, n_steps: int) -> Threads:
     """The threads with which plain steps are fastest, one where the gain is small."""
-    if train_state.device.type != "cpu" or most == 1:
-        return most
+    if train_state.device.type != "cpu":
+        return Threads(most, f"{train_state.device.type} computes")
+    if most == 1:
+        return Threads(1, "all there are")
     train_state.execute_as("eager")
     torch.set_num_threads(1)
     step()
     seconds = n_steps * seconds_of(step, train_state.device)
-    threads = 1
-    while threads < most and seconds >= WORTH_TIMING_S:
+    if seconds < WORTH_TIMING_S:
+        return Threads(1, "a run of seconds")
+    threads, times = 1, {}
+    while threads < most:
         more = min(2 * threads, most)
-        times = _in_turn(step, (threads, more), torch.set_num_threads, SHARE * seconds)
+        times |= _in_turn(step, (threads, more), torch.set_num_threads, SHARE * seconds)
         if times[more] > GAIN * times[threads]:
             break
         threads = more
-    return threads
+    return _faster(threads, times, "a plain step")
 
 
-def _compile(
-    train_state: TrainState, step: Callable[[], object], given: int | None, promising: int
-) -> int:
-    """Compile steps for the threads given, or for one and those that promise more; the faster."""
+def _compile(train_state: TrainState, step: Step, counts: set[int]) -> Threads | None:
+    """Compile steps for each of one or two numbers of threads; of two, the one that is taken."""
     compiled = {}
-    for threads in (given,) if given else sorted({1, promising}):
+    for threads in sorted(counts):
         torch.set_num_threads(threads)
         train_state.execute_as("compiled")
         step()
@@ -87,21 +106,27 @@ def _compile(
         torch.set_num_threads(threads)
         train_state.run_step = compiled[threads]
 
-    fewest, *more = compiled
-    if more:
-        times = _in_turn(step, tuple(compiled), use, WORTH_TIMING_S)
-        fewest = fewest if times[more[0]] > GAIN * times[fewest] else more[0]
-    use(fewest)
-    return fewest
+    if len(counts) == 1:
+        return None
+    fewer, more = compiled
+    times = _in_turn(step, (fewer, more), use, WORTH_TIMING_S)
+    chosen = fewer if times[more] > GAIN * times[fewer] else more
+    use(chosen)
+    return _faster(chosen, times, "a compiled step")
+
+
+def _faster(chosen: int, times: dict[int, float], what: str) -> Threads:
+    """The chosen threads, and the seconds by number of threads that led to them."""
+    shown = {threads: f"{float(f'{each * 1e3:.2g}'):g} ms" for threads, each in times.items()}
+    others = ", ".join(f"{threads}: {each}" for threads, each in shown.items() if threads != chosen)
+    little = "" if min(times.values()) == times[chosen] else ", too little gain"
+    return Threads(chosen, f"{shown[chosen]} {what}; {others}{little}")
 
 
 def _in_turn(
-    step: Callable[[], object],
-    counts: tuple[int, ...],
-    use: Callable[[int], None],
-    at_most: float,
+    step: Step, counts: tuple[int, int], use: Callable[[int], None], at_most: float
 ) -> dict[int, float]:
-    """Median seconds of a step by number of threads, timed in turn; says what was found.
+    """Median seconds of a step by number of threads, timed in turn.
 
     It ends after `at_most` seconds: the first round, in which threads are started, then counts too.
     """
@@ -116,7 +141,4 @@ def _in_turn(
             times[threads].append((time.perf_counter() - begin) / STEPS)
         if time.perf_counter() - start > at_most:
             break
-    medians = {threads: statistics.median(each[1:] or each) for threads, each in times.items()}
-    shown = ", ".join(f"{threads}: {each * 1e3:.2g} ms" for threads, each in medians.items())
-    print(f"a step by threads: {shown}", file=sys.stderr)
-    return medians
+    return {threads: statistics.median(each[1:] or each) for threads, each in times.items()}

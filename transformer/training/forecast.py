@@ -18,8 +18,8 @@ from transformer.runs.machine import Machine, keep_freed_memory
 from transformer.runs.warm_start import read_warm_start
 from transformer.training.ensemble import new_train_state, source_of
 from transformer.training.execution import settle
-from transformer.training.memory import check_memory, parameter_count, state_bytes
-from transformer.training.prepare import check_encoder, check_sizes
+from transformer.training.memory import check_size, parameter_count, state_bytes
+from transformer.training.prepare import check_encoder, check_same_features
 from transformer.training.step import TrainState
 from transformer.training.timing import median_seconds, repeated_step
 
@@ -39,12 +39,12 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     if config.data.exemplars.n_classes == 0:
         raise UsageError("how many classes there are is in the file; give --data.exemplars.path")
     d_features = config.data.exemplars.feature_count()
-    check_sizes({own.data.exemplars.feature_count() for own in each})
+    check_same_features({own.data.exemplars.feature_count() for own in each})
     for number, own in enumerate(each):
         check_encoder(own, d_features)
         if own.start.path:
             each[number] = replace(own, start=read_warm_start(own.start)[0])  # or say why not
-    check_memory(each, d_features, machine.device)
+    check_size(each, d_features, machine.device)
     keep_freed_memory()
     train_state = new_train_state(each, d_features, machine)
     step = repeated_step(
@@ -54,7 +54,7 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         n_labels=config.data.exemplars.n_classes,
         batch_size=config.data.batch_size,
     )
-    machine = settle(train_state, step, machine, config.n_steps)
+    machine, _ = settle(train_state, step, machine, config.n_steps)
     evaluation = _evaluation(train_state, config, d_features)
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
     with machine.use(config.precision):

@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import torch
 
@@ -9,6 +10,9 @@ from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.model.parameters import parameter_shapes
 from transformer.training.optimisers import moment_names
+
+MOST_TENSORS = 20_000  # a step of so many takes ten seconds, whatever their sizes
+TENSOR_S = 5e-4  # seconds of a plain step a tensor, on a core of 2026
 
 
 def parameter_count(config: RunConfig, d_features: int) -> int:
@@ -30,8 +34,28 @@ def state_bytes(configs: list[RunConfig], d_features: int) -> int:
     return len(configs) * copies * width * parameter_count(config, d_features)
 
 
-def check_memory(configs: list[RunConfig], d_features: int, device: str) -> None:
-    """Raise `UsageError` for runs that do not fit the device's memory, which would only hang."""
+def tensor_count(config: RunConfig) -> int:
+    """Tensors that one run trains, counted without a list of them all."""
+
+    def of_layers(n_layers: int) -> int:
+        model = replace(config.model, n_layers=n_layers)
+        return len(parameter_shapes(model, context=1, d_features=1, n_labels=1))
+
+    return of_layers(1) + (config.model.n_layers - 1) * (of_layers(2) - of_layers(1))
+
+
+def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
+    """Raise `UsageError` for runs that would only hang.
+
+    They do not fit the device's memory, or a model has too many tensors.
+    """
+    n_tensors = tensor_count(configs[0])
+    if n_tensors > MOST_TENSORS:
+        raise UsageError(
+            f"the model has {n_tensors:,} tensors, so that one step would take some "
+            f"{n_tensors * TENSOR_S:,.0f} s; choose a smaller "
+            f"model.n_layers than {configs[0].model.n_layers}"
+        )
     needed, there = state_bytes(configs, d_features), _memory(torch.device(device))
     if needed > there:
         raise UsageError(

@@ -8,7 +8,7 @@ from transformer.config import RunConfig
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.runs.warm_start import check_warm_start, read_warm_start
 from transformer.training.ensemble import shapes_of, source_of
-from transformer.training.memory import check_memory
+from transformer.training.memory import check_size
 
 
 def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dict[str, Exemplars]]:
@@ -27,8 +27,8 @@ def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dic
         exemplars[source_of(found)] = shown
         ready.append(found)
     d_features = {exemplars[source_of(config)].d_features for config in ready}
-    check_sizes(d_features)
-    check_memory(ready, d_features.pop(), device)
+    check_same_features(d_features)
+    check_size(ready, d_features.pop(), device)
     return ready, exemplars
 
 
@@ -38,7 +38,7 @@ def load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
     return {source: load_exemplars(each) for source, each in sources.items()}
 
 
-def check_sizes(d_features: set[int]) -> None:
+def check_same_features(d_features: set[int]) -> None:
     """Raise `UsageError` unless the exemplars of runs that are trained together are as long."""
     if len(d_features) > 1:
         raise UsageError(

@@ -34,11 +34,11 @@ class Session:
             for path, content in kept.items():
                 write_bytes(path, content)
             keep_freed_memory()
-            machine = ensemble.settle()
+            machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]
             for number in ensemble.live:
                 run = self.runs[number]
-                begin_session(run.path, run.config, machine, ensemble.step)
+                begin_session(run.path, run.config, machine, why, ensemble.step)
             with machine.use(ensemble.configs[0].precision):
                 self._loop(stop)
         except BaseException as error:

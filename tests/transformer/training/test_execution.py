@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.transformer.conftest import draw_batch, make_state, numbers_at
+from tests.transformer.conftest import make_state
 from transformer.config import ModelConfig, OptimConfig
 from transformer.runs.machine import Machine
 from transformer.training import execution, timing
@@ -29,7 +29,10 @@ def four_cores():
 
 
 def costing(monkeypatch, state, seconds: dict[int, float]):
-    """A step that takes so long by so many threads, and a list of the threads that it ran with."""
+    """A step that takes so long by so many threads, and a list of the threads that it ran with.
+
+    It only changes the state, since real threads take real time.
+    """
     now, used = [0.0], []
     clock = SimpleNamespace(perf_counter=lambda: now[0])
     monkeypatch.setattr(execution, "time", clock)
@@ -38,54 +41,60 @@ def costing(monkeypatch, state, seconds: dict[int, float]):
     def step():
         used.append(torch.get_num_threads())
         now[0] += seconds[used[-1]]
-        state.step(*draw_batch(state), numbers_at(state, [1e-2]))
+        for value in state.parameters.values():
+            value.add_(1)
 
     return step, used
 
 
 @pytest.mark.parametrize(
-    ("seconds", "chosen"),
+    ("seconds", "chosen", "why"),
     [
-        ({1: 4e-3, 2: 2e-3, 4: 1e-3}, 4),
-        ({1: 4e-3, 2: 2e-3, 4: 3e-3}, 2),
-        ({1: 4e-3, 2: 3.5e-3, 4: 1e-3}, 1),  # little gain: one does not suffer from neighbours
-        ({1: 4e-3, 2: 0.8, 4: 1e-3}, 1),  # as where others want the cores
+        ({1: 4e-3, 2: 2e-3, 4: 1e-3}, 4, "1 ms a plain step; 1: 4 ms, 2: 2 ms"),
+        ({1: 4e-3, 2: 2e-3, 4: 3e-3}, 2, "2 ms a plain step; 1: 4 ms, 4: 3 ms"),
+        # one does not suffer from neighbours
+        ({1: 4e-3, 2: 3.5e-3, 4: 1e-3}, 1, "4 ms a plain step; 2: 3.5 ms, too little gain"),
+        # as where others want the cores
+        ({1: 4e-3, 2: 0.8, 4: 1e-3}, 1, "4 ms a plain step; 2: 800 ms"),
     ],
 )
 @pytest.mark.usefixtures("four_cores")
 def test_more_threads_are_taken_where_they_are_clearly_faster(
-    monkeypatch, capsys, state, seconds, chosen
+    monkeypatch, capsys, state, seconds, chosen, why
 ):
     step, _ = costing(monkeypatch, state, seconds)
     before = state.tensors(0)
-    machine = execution.settle(state, step, OPEN, LONG)
-    assert machine == Machine("cpu", chosen, "eager")
+    found = execution.settle(state, step, OPEN, LONG)
+    assert found == (Machine("cpu", chosen, "eager"), why)
     assert torch.get_num_threads() == 4, "what others compute with is left as it was"
     assert all(torch.equal(value, before[name]) for name, value in state.tensors(0).items())
-    assert "a step by threads: 1: 4 ms, 2: " in capsys.readouterr().err
+    assert capsys.readouterr().err == f"threads: {chosen} ({why})\n"
 
 
 @pytest.mark.usefixtures("four_cores")
-def test_a_short_run_is_not_kept_waiting(monkeypatch, state):
+def test_a_short_run_is_not_kept_waiting(monkeypatch, capsys, state):
     """300 steps: two are tried, by one thread."""
     step, used = costing(monkeypatch, state, {1: 3e-3, 2: 0.8})
-    assert execution.settle(state, step, OPEN, 300).threads == 1
+    machine, why = execution.settle(state, step, OPEN, 300)
+    assert (machine.threads, why) == (1, "a run of seconds")
     assert used == [1, 1]
+    assert capsys.readouterr().err == "threads: 1 (a run of seconds)\n"
 
 
 @pytest.mark.usefixtures("four_cores")
 def test_a_hopeless_number_is_given_up_early(monkeypatch, state):
     """Timing takes at most 2 % of the run, and one round of steps."""
     step, used = costing(monkeypatch, state, {1: 10e-3, 2: 0.8})
-    assert execution.settle(state, step, OPEN, 3000).threads == 1
+    assert execution.settle(state, step, OPEN, 3000)[0].threads == 1
     assert used.count(2) <= execution.STEPS
 
 
-def test_threads_that_are_given_are_taken(monkeypatch, state):
+def test_threads_that_are_given_are_taken(monkeypatch, capsys, state):
     step, used = costing(monkeypatch, state, {3: 1e-3})
     given = Machine("cpu", 3, "eager")
-    assert execution.settle(state, step, given, LONG) == given
+    assert execution.settle(state, step, given, LONG) == (given, "as given or recorded")
     assert used == []
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("four_cores")
@@ -100,5 +109,6 @@ def test_compiled_steps_are_timed_themselves(monkeypatch, state, by_two, chosen)
         return method
 
     monkeypatch.setattr(torch, "compile", compiled)
-    machine = execution.settle(state, step, Machine("cpu", None, "compiled"), LONG)
+    machine, why = execution.settle(state, step, Machine("cpu", None, "compiled"), LONG)
     assert machine == Machine("cpu", chosen, "compiled")
+    assert why.startswith(f"{seconds[chosen] * 1e3:g} ms a compiled step; ")

@@ -1,22 +1,47 @@
 """What is too large is refused before it is made."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from coopetition.tools.errors import UsageError
+from transformer.experiments.preset import PRESETS
+from transformer.model.parameters import parameter_shapes
 from transformer.runs.machine import Machine
 from transformer.training import memory
 from transformer.training.forecast import forecast
 from transformer.training.loop import train
 
+HERE = Machine("cpu", 1, "eager")
+
 
 def test_runs_that_do_not_fit_are_refused_at_once(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_memory", lambda device: 2**30)
-    config = replace(tiny, model=replace(tiny.model, n_layers=100_000))
-    machine = Machine("cpu", 1, "eager")
+    config = replace(tiny, model=replace(tiny.model, d_model=2**14))
     with pytest.raises(UsageError, match=r"take \d+\.\d GiB, and cpu has 1\.0; choose"):
-        forecast({"": config}, machine)
+        forecast({"": config}, HERE)
     with pytest.raises(UsageError, match=r"take \d+\.\d GiB, and cpu has 1\.0; choose"):
-        train(config, tmp_path / "run", machine)
+        train(config, tmp_path / "run", HERE)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("n_layers", [100_000, 10**12])
+def test_models_of_too_many_tensors_are_refused_at_once(tiny, tmp_path, monkeypatch, n_layers):
+    """Whatever the memory: they would not be done building."""
+    monkeypatch.setattr(memory, "_memory", lambda device: math.inf)
+    config = replace(tiny, model=replace(tiny.model, n_layers=n_layers))
+    for start in (
+        lambda: forecast({"": config}, HERE),
+        lambda: train(config, tmp_path / "r", HERE),
+    ):
+        with pytest.raises(UsageError, match=r"the model has [\d,]+ tensors, so that one step"):
+            start()
+    assert not (tmp_path / "r").exists()
+
+
+def test_tensors_are_counted():
+    for preset in PRESETS.values():
+        config = preset.make("paper")
+        shapes = parameter_shapes(config.model, context=8, d_features=9, n_labels=2)
+        assert memory.tensor_count(config) == len(shapes) < memory.MOST_TENSORS / 10

@@ -413,10 +413,24 @@ def test_weights_from_elsewhere_are_taken_over(whole, tiny, tmp_path):
     assert not torch.equal(run.checkpoint(40).tensors["W_E"], tensors["W_E"])
 
 
+@pytest.fixture
+def handled():
+    """Has this process handle a signal so, whatever started the tests; undone at the end."""
+    before = {}
+
+    def handled(kind, handler):
+        before[kind] = signal.signal(kind, handler)
+
+    yield handled
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
+
+
 @pytest.mark.parametrize(
     ("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, kind, code):
+def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, kind, code, handled):
+    handled(kind, signal.default_int_handler)
     at_step(12, monkeypatch, lambda: signal.raise_signal(kind))
     with pytest.raises(Interrupted, match=f"{kind.name} at step 12; resume it") as caught:
         train(whole.config, tmp_path / "run", HERE)
@@ -427,6 +441,13 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
     resume(run.path)
     run.checkpoint_path(12).unlink()
     assert_same_run(whole, run)
+
+
+def test_a_hangup_that_is_ignored_ends_nothing(whole, tmp_path, monkeypatch, handled):
+    """As under `nohup`."""
+    handled(signal.SIGHUP, signal.SIG_IGN)
+    at_step(12, monkeypatch, lambda: signal.raise_signal(signal.SIGHUP))
+    assert_same_run(whole, train(whole.config, tmp_path / "run", HERE))
 
 
 def at_step(step, monkeypatch, action):
@@ -475,6 +496,7 @@ def test_every_session_is_on_record(tiny, tmp_path):
     steps = [(each["first_step"], each["last_step"]) for each in manifest["sessions"]]
     assert steps == [(20, 30), (30, 40)]
     assert [each["threads"] for each in manifest["sessions"]] == [1, 2]
+    assert {each["why_threads"] for each in manifest["sessions"]} == {"as given or recorded"}
     last = manifest["sessions"][-1]
     assert last["versions"]["torch"] == version("torch")
     assert last["began"] <= last["ended"]

@@ -1,12 +1,17 @@
 """Settings shared by all tests."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 # One thread each: two test processes with two spinning threads each would stand in their own way.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Compiled kernels are those of one run: of the first process, which removes them, and its workers.
+if "COOPETITION_CACHE" not in os.environ:
+    _kept = tempfile.TemporaryDirectory(prefix="coopetition-tests-")
+    os.environ["COOPETITION_CACHE"] = _kept.name
 
 import pytest
 from hypothesis import settings

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
 from coopetition.model.problem import Problem, State
+from coopetition.tools.machine_code import compiled, jit_source
 
 Array = NDArray[np.float64]
 
@@ -87,7 +87,8 @@ class ToyCurves:
         state = np.array(start(parameters).start.entries, float)
         losses = np.empty((len(OBSERVED), len(self._grid)))
         step = parameters["duration"] / (len(self._grid) - 1)
-        solver()(state, parameters["mu1"], parameters["alpha"], step, losses)
+        given = state, parameters["mu1"], parameters["alpha"], step, losses
+        compiled(solver(), "the fit's toy", *given)(*given)
         losses[~(losses < UNSTABLE)] = np.nan  # also what is NaN already
         return {
             curve: np.interp(self._position, self._grid, row)
@@ -110,9 +111,32 @@ def _problem(state: State, mu1: Any, alpha: Any) -> Problem:
     )
 
 
+# of the generated module, after `velocity` and `losses`
+RUNGE_KUTTA = """
+@njit(error_model="numpy")
+def moved(x, by, slope):
+    y = empty_like(x)
+    for i in range(len(x)):
+        y[i] = x[i] + by * slope[i]
+    return y
+
+def runge_kutta(x, mu1, alpha, step, samples):
+    for k in range(samples.shape[1]):
+        row = losses(x, mu1, alpha)
+        for i in range(samples.shape[0]):
+            samples[i, k] = row[i]
+        first = velocity(x, mu1, alpha)
+        second = velocity(moved(x, step / 2, first), mu1, alpha)
+        third = velocity(moved(x, step / 2, second), mu1, alpha)
+        fourth = velocity(moved(x, step, third), mu1, alpha)
+        for i in range(len(x)):
+            x[i] += step / 6 * (first[i] + 2 * second[i] + 2 * third[i] + fourth[i])
+"""
+
+
 @cache
 def solver() -> Callable[[Array, float, float, float, Array], None]:
-    """Compiled `solve(state, mu1, alpha, step, losses)`: fills the rows of `losses` along the flow.
+    """`solve(state, mu1, alpha, step, losses)`, to be `compiled`: fills `losses` along the flow.
 
     The velocity and the losses are `Problem`'s, taken at symbols.
     """
@@ -121,37 +145,24 @@ def solver() -> Callable[[Array, float, float, float, Array], None]:
     problem = _problem(state, mu1, alpha)
     losses = problem.losses(state)
 
-    def compiled(values: list[Any]) -> Any:
-        # a clamped factor's velocity is a whole number, but all must be of one type
-        floats = tuple(sp.Float(v) if sp.sympify(v).is_number else v for v in values)
-        function = sp.lambdify([x, mu1, alpha], floats, modules="math", cse=True)
-        return numba.njit(function, error_model="numpy")
-
-    return _runge_kutta(
-        compiled(problem.velocity(state).entries),
-        compiled([losses[name] for name in OBSERVED.values()]),
-    )
+    source = [
+        "from numba import njit\nfrom numpy import empty_like\n",
+        _function("velocity", problem.velocity(state).entries),
+        _function("losses", [losses[name] for name in OBSERVED.values()]),
+        RUNGE_KUTTA,
+    ]
+    return jit_source("\n".join(source), "runge_kutta")
 
 
-def _runge_kutta(velocity: Any, losses: Any) -> Any:
-    @numba.njit(error_model="numpy")
-    def solve(x, mu1, alpha, step, samples):
-        for k in range(samples.shape[1]):
-            row = losses(x, mu1, alpha)
-            for i in range(samples.shape[0]):
-                samples[i, k] = row[i]
-            first = velocity(x, mu1, alpha)
-            second = velocity(moved(x, step / 2, first), mu1, alpha)
-            third = velocity(moved(x, step / 2, second), mu1, alpha)
-            fourth = velocity(moved(x, step, third), mu1, alpha)
-            for i in range(len(x)):
-                x[i] += step / 6 * (first[i] + 2 * second[i] + 2 * third[i] + fourth[i])
-
-    @numba.njit(error_model="numpy")
-    def moved(x, by, slope):
-        y = np.empty_like(x)
-        for i in range(len(x)):
-            y[i] = x[i] + by * slope[i]
-        return y
-
-    return solve
+def _function(name: str, values: list[Any]) -> str:
+    """Python source of a compiled function of (x, mu1, alpha)."""
+    # a clamped factor's velocity is a whole number, but all must be of one type
+    floats = [sp.Float(v) if sp.sympify(v).is_number else v for v in values]
+    steps, results = sp.cse(floats)
+    lines = [
+        "x0, x1, x2, x3, x4, x5, x6, x7 = x",
+        *(f"{symbol} = {sp.pycode(value)}" for symbol, value in steps),
+        f"return {', '.join(str(sp.pycode(value)) for value in results)}",
+    ]
+    head = f'@njit(error_model="numpy")\ndef {name}(x, mu1, alpha):\n'
+    return head + "".join(f"    {line}\n" for line in lines)

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.dynamics.kernels import descent_kernel, from_blocks, in_blocks
+from coopetition.dynamics.kernels import descent_kernel, from_blocks, in_blocks, parameter_rows
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw, canonical_draw
 from coopetition.model.problem import Problem, State
@@ -174,9 +174,12 @@ def descend_ensemble(
     model, n = ensemble.model, ensemble.n
     kernel = descent_kernel(_structure(model))
     state = in_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
-    parameters = in_blocks(np.stack(_parameters(ensemble)))
+    problem = ensemble.problem
+    inverse_sizes = (1 / size for size in problem.sizes.values())
+    rows = parameter_rows(inverse_sizes, problem, model.rates)
+    parameters = in_blocks(np.stack([_spread(row, n) for row in rows]))
     samples = np.empty((len(state), len(steps), len(kernel.losses), state.shape[-1]))
-    kernel.run(state, parameters, samples, waits, step)
+    kernel(state, parameters, samples, waits, float(step))
     values = from_blocks(samples, n)
     end = from_blocks(state, n)
     return EnsembleRun(
@@ -206,16 +209,3 @@ def _structure(model: Model) -> Model:
         costs=tuple(replace(c, alpha=1.0) for c in model.costs),
         rates=(),
     )
-
-
-def _parameters(ensemble: Ensemble) -> list[Array]:
-    """Rows in the order of the kernel's parameters."""
-    problem = ensemble.problem
-    numbers = [
-        *(1 / size for size in problem.sizes.values()),
-        *problem.targets.values(),
-        *problem.mu.values(),
-        *problem.alpha.values(),
-        *ensemble.model.rates,
-    ]
-    return [_spread(number, ensemble.n) for number in numbers]

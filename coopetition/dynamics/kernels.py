@@ -1,23 +1,28 @@
 """Compiled gradient descent of many problems at once, generated from the symbolic model.
 
-The velocity is taken from `Symbolic`, its common subexpressions are computed once (those of the
+Compiled once a machine for each structure of a model (`coopetition.tools.machine_code`).  The
+velocity is taken from `Symbolic`, its common subexpressions are computed once (those of the
 parameters alone once per problem), and numba compiles the loop over time.  Problems go in blocks of
 `LANES`, each entry of a block's state in an array of its own, so that the compiler turns the loop
 over a block into vector instructions; blocks are shared out over the cores.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-import numba
 import numpy as np
 import sympy as sp
+from numba.core import config
 from numpy.typing import NDArray
 
 from coopetition.model.declaration import Model
+from coopetition.model.problem import Problem
 from coopetition.model.symbolic import Expression, Symbolic
+from coopetition.tools.machine_code import compiled, jit_source
 
 Array = NDArray[np.float64]
 LANES = 32  # problems in a block: a few vector registers for each number of the state
@@ -25,45 +30,65 @@ LANES = 32  # problems in a block: a few vector registers for each number of the
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Compiled descent for one sharing graph.
+    """Descent for one sharing graph.
 
-    parameters : names of the rows of `parameters`, and losses : those of the samples
-    run : (state, parameters, samples, waits, step); changes `state` (blocks, entries, LANES) in
-        place and fills `samples` (blocks, n, losses, LANES), each after `waits` (n,) more steps
+    losses : names of the rows of the samples
+    run : function of `jit` with the arguments of a call
     """
 
-    parameters: tuple[str, ...]
     losses: tuple[str, ...]
-    run: Callable[[Array, Array, Array, NDArray[np.int64], float], None]
+    run: Any
+
+    def __call__(
+        self, state: Array, parameters: Array, samples: Array, waits: NDArray[np.int64], step: float
+    ) -> None:
+        """Take `step`s, sharing out the blocks over the cores.
+
+        state : (blocks, entries, LANES), changed in place
+        parameters : (blocks, rows, LANES), as `parameter_rows`
+        samples : (blocks, n, losses, LANES), filled, each after `waits` (n,) more steps
+        """
+        run = compiled(
+            self.run, "gradient descent of many problems", state, parameters, samples, waits, step
+        )
+        n_threads = min(config.NUMBA_NUM_THREADS, len(state))  # type: ignore[attr-defined]
+        bounds = np.linspace(0, len(state), n_threads + 1).astype(int)
+
+        def share(first: int, last: int) -> None:
+            of = slice(first, last)
+            run(state[of], parameters[of], samples[of], waits, step)
+
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(share, bounds[:-1], bounds[1:]))
+
+
+def parameter_rows(
+    inverse_sizes: Iterable[Any], problem: Problem, rates: Iterable[Any]
+) -> list[Any]:
+    """Parameters in the order in which a kernel takes them, as numbers, arrays or symbols.
+
+    A division a step would cost more than the rest: sizes enter by their inverses.
+    """
+    own = (problem.targets, problem.mu, problem.alpha)
+    return [*inverse_sizes, *(value for named in own for value in named.values()), *rates]
 
 
 @lru_cache(maxsize=32)
 def descent_kernel(model: Model) -> Kernel:
     """The kernel of a model's factors, mechanisms, costs and convention.
 
-    Rates, mu and alpha are parameters, whatever the model's are.  Compiling takes some ten
-    seconds, once for each structure.
+    Rates, mu and alpha are parameters, whatever the model's are.
     """
     symbolic = Symbolic(model)
-    # a division a step would cost more than the rest: sizes enter by their inverses
-    problem = symbolic.problem
-    inverse = {name: sp.Symbol(f"inverse_N_{name}", positive=True) for name in problem.sizes}
-    numbers = {size: 1 / inverse[name] for name, size in problem.sizes.items()}
+    sizes = symbolic.problem.sizes
+    inverse = {name: sp.Symbol(f"inverse_N_{name}", positive=True) for name in sizes}
+    numbers = {size: 1 / inverse[name] for name, size in sizes.items()}
     velocity = [speed.xreplace(numbers) for speed in symbolic.velocity.values()]
     losses = {name: value.xreplace(numbers) for name, value in symbolic.losses.items()}
-    parameters = [
-        *inverse.values(),
-        *problem.targets.values(),
-        *problem.mu.values(),
-        *problem.alpha.values(),
-        *symbolic.rate.values(),
-    ]
+    parameters = parameter_rows(inverse.values(), symbolic.problem, symbolic.rate.values())
     source = _source(symbolic.state, velocity, list(losses.values()), parameters)
-    scope = {"prange": numba.prange, "LANES": LANES, "empty": np.empty}
-    exec(source, scope)
     # "contract": a product and a sum may become one instruction, the one liberty that is taken
-    compiled = numba.njit(parallel=True, fastmath={"contract"}, error_model="numpy")(scope["run"])
-    return Kernel(tuple(p.name for p in parameters), tuple(losses), compiled)
+    return Kernel(tuple(losses), jit_source(source, "run", nogil=True, fastmath={"contract"}))
 
 
 def _source(
@@ -72,7 +97,7 @@ def _source(
     losses: list[Expression],
     parameters: list[sp.Symbol],
 ) -> str:
-    """Python source of the function `run` (see `Kernel`)."""
+    """Python source of a module with the function `run` (see `Kernel`)."""
     hoisted, steps, speeds = _eliminate(velocity, parameters, "s")
     _, sums, values = _eliminate(losses, [], "l")
     known = [*parameters, *(name for name, _ in hoisted)]
@@ -94,8 +119,9 @@ def _source(
         *(f"{p} = {p}_[lane]" for p in parameters),
         *(f"{name} = {name}_[lane] = {sp.pycode(value)}" for name, value in hoisted),
     ]
-    lines = ["def run(state, parameters, samples, waits, step):"]
-    lines += _indent(1, ["for block in prange(state.shape[0]):"])
+    lines = ["from numpy import empty", f"LANES = {LANES}", ""]
+    lines += ["def run(state, parameters, samples, waits, step):"]
+    lines += _indent(1, ["for block in range(state.shape[0]):"])
     lines += _indent(2, [f"{x}_ = state[block, {i}].copy()" for i, x in enumerate(state)])
     lines += _indent(2, [f"{p}_ = parameters[block, {i}].copy()" for i, p in enumerate(parameters)])
     lines += _indent(2, [f"{name}_ = empty(LANES)" for name, _ in hoisted])

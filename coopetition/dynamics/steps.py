@@ -5,8 +5,6 @@ model enters as tables of which factor is in which part.  (Many problems of one 
 kernels of their own, in which the model is spelt out: `coopetition.dynamics.kernels`.)
 """
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.problem import Problem, State
+from coopetition.tools.machine_code import compiled, jit
 
 Array = NDArray[np.float64]
 Tables = tuple[NDArray[np.int64], NDArray[np.int64], Array, Array, Array]
@@ -47,18 +46,14 @@ def take_steps(
     problem: Problem, state: State, n_steps: int, step: float, threshold: float, diverged: float
 ) -> tuple[Array, int]:
     """States (n, 2 * n_factors) from `state` on, and why they end: a stop is the last of them."""
-    compiled: Any = _take_steps
-    if not compiled.signatures and not list(
-        Path(compiled.stats.cache_path).glob("steps._take_steps-*.nbi")
-    ):
-        print("compiling gradient descent (once on this machine)", file=sys.stderr, flush=True)
     states = np.empty((n_steps + 1, len(state.entries)))
     states[0] = state.entries
-    n, ending = compiled(states, *tables(problem), step, threshold, diverged)
+    given = states, *tables(problem), float(step), float(threshold), float(diverged)
+    n, ending = compiled(_take_steps, "gradient descent", *given)(*given)
     return states[: n + 1], ending
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(error_model="numpy")
 def _excess(members: Any, leave_out: int, u: Any, w: Any, squares: Any) -> float:
     """Prod (u^2 + w^2) - prod u^2 without cancellation (`coopetition.model.problem`)."""
     total, aligned = 0.0, 1.0
@@ -69,7 +64,7 @@ def _excess(members: Any, leave_out: int, u: Any, w: Any, squares: Any) -> float
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(error_model="numpy")
 def _product(members: Any, leave_out: int, values: Any) -> float:
     product = 1.0
     for f in members:
@@ -78,7 +73,7 @@ def _product(members: Any, leave_out: int, values: Any) -> float:
     return product
 
 
-@numba.njit(cache=True, error_model="numpy")
+@jit
 def _take_steps(
     states: Any,
     members: Any,

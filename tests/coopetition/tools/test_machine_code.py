@@ -1,0 +1,118 @@
+"""Compiled code is kept, read, and made again where it cannot be read."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import numba
+import pytest
+from numba.core import event
+
+from coopetition.tools.machine_code import cache_folder, compiled, jit_source
+
+SOURCE = "def twice(x):\n    return x + x\n"
+PROGRAM = """
+from coopetition.tools.machine_code import compiled, jit_source
+twice = jit_source("def twice(x):\\n    return x + x\\n", "twice")
+print(compiled(twice, "a sum", 1.5)(1.5))
+"""
+COMPILING = "compiling a sum (once on this machine)\n"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COOPETITION_CACHE", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    return tmp_path
+
+
+def told(program=PROGRAM):
+    """What another process says on standard error."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "3.0\n"), done.stderr
+    return done.stderr
+
+
+def test_code_is_compiled_once_and_read_by_other_processes(cache):
+    assert told() == COMPILING
+    assert [path.suffix for path in cache.iterdir() if path.is_file()] == [".py"]
+    assert told() == ""
+
+
+@pytest.mark.parametrize("suffix", [".py", ".nbi", ".nbc"])
+@pytest.mark.parametrize("content", [b"", b"no such file"])
+def test_damaged_files_are_made_again(cache, suffix, content):
+    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
+    (path,) = cache.rglob(f"*{suffix}")
+    path.write_bytes(content)
+    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert path.read_bytes() != content or suffix == ".py"
+    again = jit_source(SOURCE, "twice")
+    assert compiled(again, "a sum", 1.5)(1.5) == 3.0 and again.stats.cache_hits
+
+
+def test_a_file_that_is_cut_short_is_made_again(cache, capsys):
+    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
+    (path,) = cache.rglob("*.nbc")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert len(path.read_bytes()) >= len(whole) // 2 and capsys.readouterr().err == 2 * COMPILING
+
+
+def test_a_folder_that_cannot_be_written_gives_one_warning(cache, monkeypatch, capsys):
+    (cache / "file").touch()
+    folder = cache / "file" / "folder"
+    monkeypatch.setenv("COOPETITION_CACHE", str(folder))
+    jit_source("def other():\n    pass\n", "other")
+    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    warning, line = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: compiled code cannot be kept in {folder}; ")
+    assert line == "compiling a sum"
+
+
+def test_a_disk_that_is_full_gives_one_warning(cache, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    twice = jit_source(SOURCE, "twice")
+    monkeypatch.setattr(os, "replace", full)
+    assert compiled(twice, "a sum", 1.5)(1.5) == 3.0
+    assert capsys.readouterr().err.count("warning: compiled code cannot be kept in ") == 1
+
+
+def test_folders(monkeypatch, tmp_path):
+    monkeypatch.delenv("COOPETITION_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "coopetition"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, by the standard
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "coopetition"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_the_code_is_compiled(cache, number, monkeypatch):
+    class Stop(KeyboardInterrupt):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    class Sender(event.Listener):
+        def on_start(self, event):
+            os.kill(os.getpid(), number)
+
+        def on_end(self, event):
+            pass
+
+    before = signal.signal(number, stop)
+    twice = jit_source(SOURCE, "twice")
+    try:
+        with event.install_listener("numba:compile", Sender()), pytest.raises(Stop):
+            compiled(twice, "a sum", 1.5)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    assert (numba.typeof(1.5),) in twice.overloads

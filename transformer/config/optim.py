@@ -46,7 +46,9 @@ class OptimConfig:
     `transformer.config.parts`; coefficients of parts that overlap add up."""
     penalty: Penalty = field(default="squared", metadata=ADDED)
     """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
-    `norm`, c x the sum over tensors of their norms (as the papers' released code does)."""
+    `norm`, c x the sum over tensors of their norms (as the papers' released code does; but its
+    learned positions have 32 slots, and their norm counts those that no sequence uses and no
+    gradient of the loss reaches; W_pos here has the used ones alone)."""
 
     def __post_init__(self) -> None:
         require_at_least(

@@ -1,0 +1,90 @@
+"""What the automatic number of threads costs, alone and beside a process that spins on one core.
+
+    python tests/benchmarks/busy_machine.py [--n-steps 10000] [--n-classes 1600] [--seconds 12]
+
+For a run of so many uncompiled steps of the coopetition paper's model, the number is chosen as
+`train` chooses it, under the load.  Steps by one thread, by all, and by as many as were chosen are
+then timed in turn, so that drift hits all.  Printed are medians, and what the run takes by the
+automatic choice, the trial included, over what it takes by the best fixed number: on a busy machine
+at most a third more is wanted.  With the values above it takes about a minute.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from transformer.config import ModelConfig
+from transformer.runs.machine import Machine, keep_freed_memory
+from transformer.training.bench import Workload
+from transformer.training.execution import settle
+from transformer.training.timing import median_seconds, repeated_step
+
+CPU = torch.device("cpu")
+REPEATS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n-steps", type=int, default=10_000, help="of the run")
+    parser.add_argument("--n-classes", type=int, default=1600)
+    parser.add_argument("--seconds", type=float, default=12.0, help="of timing, under each load")
+    flags = parser.parse_args()
+    if torch.get_num_threads() == 1:
+        sys.exit("one thread is all there is here; unset OMP_NUM_THREADS, or find another core")
+    keep_freed_memory()
+    workload = Workload(flags.n_classes, 1, ModelConfig(), context=2, d_features=512, batch_size=32)
+    for name, n_spinning in (("alone", 0), ("beside a spinning process", 1)):
+        with spinning(n_spinning):
+            print(f"{name}: {compare(workload, flags.n_steps, flags.seconds)}", flush=True)
+
+
+@contextmanager
+def spinning(count: int) -> Iterator[None]:
+    """So many processes that never rest, until the end."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def compare(workload: Workload, n_steps: int, seconds: float) -> str:
+    """Median milliseconds of a step by one thread, by all, and by as many as are chosen now."""
+    most = torch.get_num_threads()
+    train_state = workload.train_state(CPU, "eager")
+    step = repeated_step(
+        train_state,
+        context=workload.context,
+        d_features=workload.d_features,
+        n_labels=workload.n_classes,
+        batch_size=workload.batch_size,
+    )
+    start = time.perf_counter()
+    machine, _ = settle(train_state, step, Machine("cpu", None, "eager"), n_steps)
+    trial = time.perf_counter() - start
+    threads = {"1": 1, f"all {most}": most, f"chosen {machine.threads}": machine.threads or 1}
+    times: dict[str, list[float]] = {name: [] for name in threads}
+    for _ in range(REPEATS):
+        for name, number in threads.items():
+            torch.set_num_threads(number)
+            step()
+            times[name].append(median_seconds(step, CPU, seconds / len(threads) / REPEATS))
+    torch.set_num_threads(most)
+    *fixed, chosen = medians = [statistics.median(each) for each in times.values()]
+    shown = ", ".join(
+        f"{name}: {each * 1e3:.4g} ms" for name, each in zip(times, medians, strict=True)
+    )
+    ratio = (trial + n_steps * chosen) / (n_steps * min(fixed))
+    return f"{shown}; trial {trial:.1f} s; run as chosen / best fixed {ratio:.2f}"
+
+
+if __name__ == "__main__":
+    main()

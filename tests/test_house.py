@@ -25,6 +25,12 @@ ROOMS = {  # each imports only from those after it
 AT_CALL_TIME = {  # file -> room that it may import inside a function, against the direction
     "coopetition.cli.demo": {"paper_figures"},  # the console command that shows everything
 }
+# a registry names the folder that it scans when it is first asked: the one way up in a house
+SCANNED = {
+    "transformer.config.evaluators": "transformer.data.evaluators",
+    "transformer.config.exemplars": "transformer.data.exemplars",
+    "transformer.config.modes": "transformer.data.modes",
+}
 DRAWN = {"coopetition.dynamics", "coopetition.studies", "coopetition.compare"}  # results that plot
 
 
@@ -41,7 +47,10 @@ MODULES = {name: path for package in PACKAGES for name, path in files_of(package
 
 
 def imports(module: str) -> Iterator[tuple[str, bool]]:
-    """Our own modules that a module imports, anywhere in it, and whether inside a function."""
+    """Our own modules that a module imports, anywhere in it, and whether inside a function.
+
+    A string that is a module's name counts too: something will import by it.
+    """
     tree = ast.parse(MODULES[module].read_text())
     inside = {
         id(node)
@@ -57,6 +66,8 @@ def imports(module: str) -> Iterator[tuple[str, bool]]:
             whole = node.module or ""
             names = [f"{whole}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else whole for name in names]
+        elif isinstance(node, ast.Constant) and "." in str(node.value):
+            names = [str(node.value)]
         else:
             continue
         for name in names:
@@ -79,10 +90,10 @@ def height(module: str) -> tuple[int, int]:
 
 
 def is_allowed(module: str, name: str, lazily: bool) -> bool:
-    """Is an import one of the two exceptions?"""
+    """Is an import one of the three exceptions?"""
     draws = ".".join(room_of(module)) in DRAWN and room_of(name) == ("coopetition", "plot")
     called = room_of(name)[0] in AT_CALL_TIME.get(module, set())
-    return lazily and (draws or called)
+    return SCANNED.get(module) == name or (lazily and (draws or called))
 
 
 @pytest.mark.parametrize("package", ROOMS)
@@ -102,7 +113,10 @@ def test_imports_point_one_way():
 
 
 def test_no_file_is_in_a_circle_of_imports():
-    graph = {module: {name for name, _ in imports(module) if name != module} for module in MODULES}
+    graph = {
+        module: {name for name, _ in imports(module)} - {module, SCANNED.get(module)}
+        for module in MODULES
+    }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,7 +1,6 @@
 """Gradient descent of one problem."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from coopetition.dynamics.outcomes import DIVERGED
 from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
@@ -20,25 +19,19 @@ def descend(
     n_steps: int = 16000,
     step: float = 1.0,
     threshold: float = 0.0,
-    at_steps: ArrayLike | None = None,
 ) -> Trajectory:
     """Take `n_steps` steps of gradient descent, or stop at the first loss below `threshold`.
 
-    step : step size; one step is `step` units of flow time
-    at_steps : steps that are kept, besides the last (rounded); all without
+    step : step size; one step is `step` units of flow time.  Every step is kept.
     """
     n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
-    check_number("step", step, positive=True)
-    check_number("threshold", threshold)
+    step = check_number("step", step, positive=True)
+    threshold = check_number("threshold", threshold)
     problem = pose(model, draw)
     states, status = _follow(problem, n_steps, step, threshold)
     settings = {"method": "descent", "step": step, "threshold": threshold, "draw": draw.source}
-    kept = np.arange(len(states))
-    if at_steps is not None:
-        asked = np.rint(at_steps).astype(int)
-        kept = np.union1d(asked[asked < len(states)], kept[-1:])
-    times = step * kept.astype(float)
-    return finish(problem, times, states[kept].T, status, len(states) - 1, settings)
+    times = step * np.arange(len(states), dtype=np.float64)
+    return finish(problem, times, states.T, status, len(states) - 1, settings)
 
 
 def _follow(problem: Problem, n_steps: int, step: float, threshold: float) -> tuple[Array, Status]:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
 from coopetition.model.declaration import Model, check_number
-from coopetition.model.draws import Draw
+from coopetition.model.draws import Draw, real_numbers
 from coopetition.model.problem import Problem
 from coopetition.tools.errors import UsageError
 
@@ -27,25 +27,25 @@ def flow(
 ) -> Trajectory:
     """Follow d(state)/dt = -rate * gradient until the time `t1`, or the loss is at `threshold`.
 
-    ts : times at which the solution is given, besides the one at which it stops; the integrator's
-        own steps without
+    ts : times that are among the samples, besides the integrator's own; `Trajectory.samples_at`
+        finds them
     """
-    check_number("t1", t1, positive=True)
-    check_number("threshold", threshold)
-    check_number("rtol", rtol, positive=True)
-    check_number("atol", atol, positive=True)
+    t1 = check_number("t1", t1, positive=True)
+    threshold = check_number("threshold", threshold)
+    rtol = check_number("rtol", rtol, positive=True)
+    atol = check_number("atol", atol, positive=True)
     if rtol < MIN_RTOL:
         raise UsageError(f"rtol is {rtol}; choose at least {MIN_RTOL}")
-    chosen = None if ts is None else check_times(ts, t1)
+    besides = np.empty(0) if ts is None else check_times(ts, t1)
     problem = pose(model, draw)
-    times, states, status = _integrate(problem, t1, chosen, threshold, rtol, atol)
+    times, states, status = _integrate(problem, t1, besides, threshold, rtol, atol)
     settings = {"method": "flow", "t1": t1, "threshold": threshold, "rtol": rtol, "atol": atol}
     return finish(problem, times, states, status, None, settings | {"draw": draw.source})
 
 
 def check_times(ts: ArrayLike, t1: float) -> Array:
     """`ts` as an array; `UsageError` unless they ascend from 0 or later to `t1` or earlier."""
-    times = np.atleast_1d(np.asarray(ts, float))
+    times = np.atleast_1d(real_numbers("ts", ts))
     if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-1.0) > 0).all():
         raise UsageError("ts must be at least one time, ascending from 0 or later")
     if not (times[0] >= 0 and times[-1] <= t1):
@@ -54,7 +54,7 @@ def check_times(ts: ArrayLike, t1: float) -> Array:
 
 
 def _integrate(
-    problem: Problem, t1: float, ts: Array | None, threshold: float, rtol: float, atol: float
+    problem: Problem, t1: float, ts: Array, threshold: float, rtol: float, atol: float
 ) -> tuple[Array, Array, Status]:
     """Times (n,) and states (2 * n_factors, n), and how it ended."""
     from scipy.integrate import LSODA  # slow to import, and only the flow needs it
@@ -91,15 +91,9 @@ def _integrate(
             y = inside(t)
         elif solver.status == "finished":
             status = Status.LIMIT
-        if ts is not None:
-            within = ts[(ts > t_old) & (ts < t)]
-            times += within.tolist()
-            states += list(solver.dense_output()(within).T) if len(within) else []
-        if ts is None or status is not None or t in ts:
-            times.append(t)
-            states.append(y)
-    if ts is not None and ts[0] > 0:
-        times, states = times[1:], states[1:]
+        within = ts[(ts > t_old) & (ts < t)]
+        times += [*within.tolist(), t]
+        states += [*(solver.dense_output()(within).T if len(within) else []), y]
     return np.array(times), np.array(states).T, status
 
 

@@ -4,6 +4,7 @@ The published runs are descent with step 1.  The flow is its limit of small step
 regime the two differ by up to 2e-2 in ICL's loss around its emergence: say which one a number is.
 """
 
+import math
 from typing import Literal, get_args
 
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from coopetition.model.draws import Draw
 from coopetition.tools.errors import UsageError
 
 Method = Literal["descent", "flow"]
+ROUNDING = 1e-12  # 0.3 / 0.1 is a little below 3
 
 
 def solve(
@@ -35,9 +37,9 @@ def solve(
     Parameters
     ----------
     method : "descent" takes steps; "flow" integrates d(state)/dt = -rate * gradient
-    t1, ts : in flow time: the end, and the times at which the solution is given, besides the one at
-        which it stops.  Without `ts`: every step (descent), or the integrator's own (flow).
-        Descent takes the nearest steps.
+    t1 : the end, in flow time.  Descent takes the whole steps that fit, at least one.
+    ts : times that are among the samples of the flow, besides the integrator's own; descent keeps
+        every step.  `Trajectory.samples_at` finds them.
     step : step size of descent; one step is `step` units of flow time
     threshold : stop at the first step (or time) whose total loss is below this
     rtol, atol : tolerances of the flow
@@ -52,13 +54,16 @@ def solve(
         )
     if method == "flow":
         return flow(model, draw, t1=t1, ts=ts, threshold=threshold, rtol=rtol, atol=atol)
-    check_number("step", step, positive=True)
-    check_number("t1", t1, positive=True)
+    step = check_number("step", step, positive=True)
+    t1 = check_number("t1", t1, positive=True)
+    if ts is not None:
+        check_times(ts, t1)
     if t1 / step > MAX_STEPS:
         raise UsageError(
             f"t1 is {t1}, which takes {t1 / step:.3g} steps; choose a time of at most {MAX_STEPS} "
             "steps, or the flow"
         )
-    n_steps = max(1, round(t1 / step))
-    at = None if ts is None else check_times(ts, t1) / step
-    return descend(model, draw, n_steps=n_steps, step=step, threshold=threshold, at_steps=at)
+    n_steps = math.floor(t1 / step * (1 + ROUNDING))
+    if n_steps < 1:
+        raise UsageError(f"t1 is {t1}, and one step is {step}; choose a time of at least one step")
+    return descend(model, draw, n_steps=n_steps, step=step, threshold=threshold)

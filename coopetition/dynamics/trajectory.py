@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coopetition.dynamics.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
 from coopetition.model.declaration import Model
-from coopetition.model.draws import Draw
+from coopetition.model.draws import Draw, real_numbers
 from coopetition.model.problem import Problem, State
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
@@ -40,7 +40,8 @@ class Trajectory:
     """A solution of the minimal model.
 
     problem : what was solved
-    times : (n,) flow time; for descent, steps x step size
+    times : (n,) flow time; for descent, steps x step size.  All of the solver's own steps are
+        there, for events, fates and laws are read off them.
     overlap, orthogonal : (n_factors, n) u and w of each factor, in the model's order
     losses : name -> (n,) each mechanism's loss, each cost, and `total`
     n_steps : how many steps descent took; None for the flow
@@ -70,6 +71,23 @@ class Trajectory:
         """Sample `k`; -1 is the last."""
         u, w = (part[:, k].tolist() for part in (self.overlap, self.orthogonal))
         return State(self.model.factors, u, w, float(self.times[k]))
+
+    def samples_at(self, times: ArrayLike) -> NDArray[np.intp]:
+        """Index of the sample at each of these times, as in `losses["icl"][k]`, `overlap[:, k]`.
+
+        That of descent is the nearest step.  The flow has those times that it was asked for (`ts`
+        of `solve`), and the integrator's own; another time, or one past the end: `UsageError`.
+        """
+        asked = np.atleast_1d(real_numbers("times", times))
+        found = np.array([np.abs(self.times - time).argmin() for time in asked], np.intp)
+        reach = self.provenance["step"] / 2 if self.provenance["method"] == "descent" else 0.0
+        missed = asked[~(np.abs(self.times[found] - asked) <= reach + 1e-12 * np.abs(asked))]
+        if len(missed):
+            raise UsageError(
+                f"there is no sample at time {missed[0]:g} and the last is at {self.times[-1]:g}; "
+                "choose times up to there, and give those of a flow as `ts` when you solve"
+            )
+        return found
 
     @property
     def stopped_at(self) -> float | None:

@@ -32,6 +32,10 @@ class Mechanism:
     factors: tuple[str, ...]
     mu: float
 
+    def __post_init__(self) -> None:
+        mu = check_number(f"mu of mechanism {self.name}", self.mu)
+        object.__setattr__(self, "mu", mu)
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -40,6 +44,10 @@ class Cost:
     name: str
     factors: tuple[str, str]
     alpha: float
+
+    def __post_init__(self) -> None:
+        alpha = check_number(f"alpha of cost {self.name}", self.alpha)
+        object.__setattr__(self, "alpha", alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,8 @@ class Model:
     Raises
     ------
     UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named
-        twice; a name that is not of letters, digits and single underscores; a mu, alpha or rate
-        that is negative or not finite
+        twice; a name that is not of letters, digits and single underscores; a mu, alpha (already
+        as its part is made) or rate that is negative or not finite
     """
 
     factors: tuple[str, ...]
@@ -70,10 +78,8 @@ class Model:
         names = [part.name for part in self.parts]
         _check_different("mechanism or cost", [*names, "total"])
         for mechanism in self.mechanisms:
-            check_number(f"mu of mechanism {mechanism.name}", mechanism.mu)
             _check_factors(mechanism.name, mechanism.factors, self.factors)
         for cost in self.costs:
-            check_number(f"alpha of cost {cost.name}", cost.alpha)
             _check_factors(cost.name, cost.factors, self.factors)
             if len(cost.factors) != 2:
                 raise UsageError(f"{cost.name} uses the factors {cost.factors}; choose two")
@@ -85,14 +91,12 @@ class Model:
                 f"convention {self.convention!r} is unknown; choose one of "
                 f"{', '.join(get_args(Convention))}"
             )
-        if not self.rates:
-            object.__setattr__(self, "rates", (1.0,) * len(self.factors))
-        if len(self.rates) != len(self.factors):
-            raise UsageError(
-                f"{len(self.rates)} rates for the factors {self.factors}; give one each"
-            )
-        for name, rate in zip(self.factors, self.rates, strict=True):
-            check_number(f"rate of factor {name}", rate)
+        rates = self.rates or (1.0,) * len(self.factors)
+        if len(rates) != len(self.factors):
+            raise UsageError(f"{len(rates)} rates for the factors {self.factors}; give one each")
+        named = zip(self.factors, rates, strict=True)
+        checked = tuple(check_number(f"rate of factor {name}", rate) for name, rate in named)
+        object.__setattr__(self, "rates", checked)
 
     @property
     def parts(self) -> tuple[Mechanism | Cost, ...]:
@@ -180,11 +184,12 @@ class Model:
         )
 
 
-def check_number(name: str, value: Any, *, positive: bool = False) -> None:
-    """Raise `UsageError` unless a value is a finite number of at least 0, or above 0."""
+def check_number(name: str, value: Any, *, positive: bool = False) -> float:
+    """A finite number of at least 0, or above 0, as a float; `UsageError` for others."""
     if not _is_finite(value) or value < 0 or (positive and value == 0):
         bound = "above 0" if positive else "of at least 0"
         raise UsageError(f"{name} is {_shown(value)}; choose a finite number {bound}")
+    return float(value)
 
 
 def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -197,7 +202,9 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> i
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
+    # True and False are numbers to Python, and a slip where a number is asked for
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and math.isfinite(value)
 
 
 def _shown(value: Any) -> str:

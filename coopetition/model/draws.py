@@ -17,7 +17,7 @@ Vector = NDArray[np.float64]
 MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Draw:
     """Initial and target vectors by factor name, of equal length for each factor.
 
@@ -30,9 +30,12 @@ class Draw:
     source: str = "given"
 
     def __post_init__(self) -> None:
+        extra = sorted(set(self.initial) - set(self.target))
+        if extra:
+            raise UsageError(f"the draw has no target for the factors {extra}; give one, or none")
         for kind in ("initial", "target"):
             vectors = {
-                name: _vector(f"the {kind} of factor {name}", values)
+                name: real_numbers(f"the {kind} of factor {name}", values)
                 for name, values in getattr(self, kind).items()
             }
             object.__setattr__(self, kind, vectors)
@@ -49,14 +52,22 @@ class Draw:
             if not target.any():
                 raise UsageError(f"the target of factor {name} is zero; it has no direction")
 
+    def __repr__(self) -> str:
+        lengths = ", ".join(f"{name} {length}" for name, length in self.dims.items())
+        return f"<Draw of factors of lengths {lengths}: {self.source}>"
+
     @property
     def dims(self) -> dict[str, int]:
         """Length of each factor."""
         return {name: len(target) for name, target in self.target.items()}
 
 
-def _vector(name: str, values: ArrayLike) -> Vector:
-    given = np.asarray(values)
+def real_numbers(name: str, values: ArrayLike) -> Vector:
+    """Values as a float64 array; `UsageError` unless all are real numbers, of one shape."""
+    try:
+        given = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise UsageError(f"{name} is no array of real numbers ({error})") from error
     if given.dtype.kind not in "iuf":
         raise UsageError(f"{name} is not of real numbers; it has the type {given.dtype}")
     return given.astype(np.float64)
@@ -75,7 +86,7 @@ def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: fl
             f"{MAX_ENTRIES:.0e} in all, or give a draw by its numbers (`canonical_draw`)"
         )
     seed = check_whole("seed", seed, 0)
-    check_number("initial_scale", initial_scale)
+    initial_scale = check_number("initial_scale", initial_scale)
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}
     initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}

@@ -49,7 +49,7 @@ class Part(NamedTuple):
         return self.square**0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class State:
     """Overlap and orthogonal part of every factor, `state["d"].overlap`; also slopes and speeds.
 
@@ -67,6 +67,12 @@ class State:
             raise UsageError(f"there is no factor {factor!r}; choose out of {self.factors}")
         k = self.factors.index(factor)
         return Part(self.overlap[k], self.orthogonal[k])
+
+    def __repr__(self) -> str:
+        if shape := np.shape(self.overlap[0]):
+            return f"<State of {', '.join(self.factors)}: arrays of {' x '.join(map(str, shape))}>"
+        parts = ", ".join(f"{f}=({u}, {w})" for f, (u, w) in ((f, self[f]) for f in self.factors))
+        return f"State({parts}, time={self.time})"
 
     @property
     def entries(self) -> list[Number]:
@@ -160,6 +166,10 @@ class Problem:
     def _size(self, _name: str, factors: tuple[str, ...]) -> Number:
         return math.prod(self.dims[f] for f in factors) if self.model.convention == "mean" else 1
 
+    def __repr__(self) -> str:
+        parts = (f"{m.name} = {' '.join(m.factors)}" for m in self.model.mechanisms)
+        return f"<Problem of {', '.join(parts)}>"
+
     @property
     def targets(self) -> dict[str, Number]:
         """Each mechanism's S, the size of its target tensor, by name."""
@@ -215,8 +225,8 @@ class Problem:
     def transverse_curvature(self, state: State) -> Numbers:
         """Second derivative of the loss along x, at right angles to both x and its target.
 
-        There are (length - 2) such directions for a factor with an orthogonal part, and as many
-        more as it has none; all have the same curvature, (dL/dw) / w.
+        There are length - 2 such directions, or length - 1 where w = 0; all have the same
+        curvature, (dL/dw) / w.
         """
         return self._forces(state)[2]
 

@@ -45,7 +45,7 @@ class Kind(Enum):
     DEGENERATE = "degenerate: flat beyond its own directions, so the Hessian does not decide"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CriticalSet:
     """A set of critical points, with the spectrum at a point of it.
 

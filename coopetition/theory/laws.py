@@ -101,7 +101,7 @@ def _law(model: Model, factors: list[str], vector: Any) -> NormLaw:
     return NormLaw(coefficients, {name: total for name, total in sums.items() if total})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LawCheck:
     """How well a trajectory keeps a law.
 
@@ -113,6 +113,9 @@ class LawCheck:
     values: NDArray[np.float64]
     expected: NDArray[np.float64]
     scale: float
+
+    def __repr__(self) -> str:
+        return f"<LawCheck of {self.law.name}: drift {self.drift:.3g}>"
 
     @property
     def drift(self) -> float:

@@ -1,11 +1,15 @@
 """What a notebook needs of the package itself."""
 
+import math
 import subprocess
 import sys
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 import coopetition as co
+from coopetition import Fate, check_laws
 
 
 def test_results_are_for_reading():
@@ -69,14 +73,80 @@ def test_numbers_of_other_kinds_are_taken_or_refused_in_one_line():
         co.descend(co.two_strategies(), co.published_draw(7), n_steps=1.5)
 
 
+@pytest.mark.parametrize(
+    ("method", "emergence", "drift"), [("descent", 4667, 1e-12), ("flow", 4657, 1e-7)]
+)
+def test_solutions_have_the_times_asked_for_and_lose_nothing_by_it(method, emergence, drift):
+    """Coarse times change neither events nor fate nor laws: those are of the solver's own steps."""
+    ts = [0.0, 3000.0, 9600.0]
+    whole, some = (
+        co.solve(co.two_strategies(), co.published_draw(7), method=method, ts=times)
+        for times in (None, ts)
+    )
+    k = some.samples_at(ts)
+    assert some.times[k].tolist() == ts and len(some.to_frame().iloc[k]) == 3
+    assert np.isin(whole.times, some.times).all()
+    assert some.fate() is whole.fate() is Fate.ICL_TRANSIENT
+    pairs = zip(asdict(some.events()).values(), asdict(whole.events()).values(), strict=True)
+    for ours, theirs in pairs:
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert some.events().emergence == pytest.approx(emergence, abs=1)
+    assert co.after_collapse(some).time == pytest.approx(co.after_collapse(whole).time, rel=0.05)
+    assert max(check.drift for check in check_laws(some)) < drift
+    with pytest.raises(co.UsageError, match="no sample at time 1e"):
+        some.samples_at([3000.0, 1e6])
+
+
+def test_a_flow_has_no_samples_between_its_own():
+    flow = co.solve(co.two_strategies(), co.published_draw(7), method="flow", t1=10.0)
+    assert flow.samples_at(flow.times).tolist() == list(range(len(flow.times)))
+    with pytest.raises(co.UsageError, match="give those of a flow as `ts`"):
+        flow.samples_at([5.000001])
+    with pytest.raises(co.UsageError, match="times is not of real numbers"):
+        flow.samples_at("abc")
+
+
 @pytest.mark.parametrize("method", ["descent", "flow"])
-def test_solutions_are_given_at_the_times_asked_for(method):
-    ts = [0.0, 10.0, 500.0]
-    settings = {"method": method, "t1": 500.0, "threshold": 0.0}
-    some = co.solve(co.two_strategies(), co.published_draw(7), ts=ts, **settings)
-    assert some.times.tolist() == ts
-    whole = co.solve(co.two_strategies(), co.published_draw(7), **settings)
-    assert some.final_losses() == pytest.approx(whole.final_losses(), rel=1e-9)
+@pytest.mark.parametrize("ts", ["abc", [[1.0], [2.0, 3.0]], [-3, 5], [math.nan], [5, 4], [17e3]])
+def test_times_are_checked(method, ts):
+    with pytest.raises(co.UsageError, match=r"^ts "):
+        co.solve(co.two_strategies(), co.published_draw(7), method=method, ts=ts)
+
+
+def test_descent_takes_the_whole_steps_that_fit_into_a_time():
+    def n_steps(t1, step):
+        return co.solve(co.two_strategies(), co.published_draw(7), t1=t1, step=step).n_steps
+
+    assert [n_steps(7, 2), n_steps(2.5, 1), n_steps(0.3, 0.1), n_steps(3, 1)] == [3, 2, 3, 3]
+    with pytest.raises(co.UsageError, match=r"t1 is 0\.3, and one step is 1"):
+        n_steps(0.3, 1)
+
+
+def test_numbers_of_numpy_are_kept_as_floats(tmp_path):
+    model = co.two_strategies().replace(alpha=np.int64(1)).at_rates(a=np.float32(0.5))
+    settings = {"t1": np.int64(3), "step": np.float32(1), "threshold": np.int64(0)}
+    for method in ("descent", "flow"):
+        trajectory = co.solve(model, co.published_draw(7), method=method, **settings)
+        trajectory.save(tmp_path / "t.npz")
+        assert co.Trajectory.load(tmp_path / "t.npz").model == model
+    assert {type(cost.alpha) for cost in model.costs} == {type(model.rates[0])} == {float}
+    for wrong in (True, np.True_):
+        with pytest.raises(co.UsageError, match=r"alpha is (np\.)?True"):
+            model.replace(alpha=wrong)
+
+
+def test_objects_that_hold_arrays_are_compared_and_shown_in_short():
+    draw, again = co.published_draw(7), co.published_draw(7)
+    assert draw == draw and draw != again and len({draw, again}) == 2
+    trajectory = co.descend(co.two_strategies(), draw, n_steps=3)
+    shown = [draw, trajectory.states, trajectory.state(0), trajectory.problem]
+    assert max(len(repr(each)) for each in shown) < 250
+    assert "published, seed 7" in repr(draw) and "arrays of 4" in repr(trajectory.states)
+    assert "a=(" in repr(trajectory.state(0)) and "ciwl = d b c" in repr(trajectory.problem)
+    check = check_laws(trajectory)[0]
+    assert check == check and check != check_laws(trajectory)[0] and len(repr(check)) < 250
+    with pytest.raises(co.UsageError, match=r"no target for the factors \['z'\]"):
+        co.Draw(draw.initial | {"z": [1.0]}, draw.target)
 
 
 def test_events_are_those_of_any_mechanism():

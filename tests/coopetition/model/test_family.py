@@ -19,8 +19,6 @@ AB = Mechanism("m", ("a", "b"), 0.0)
         ((("a", "b", "a"), (AB,)), "more than one factor is named a"),
         ((("a", "b"), (AB, AB)), "more than one mechanism or cost is named m"),
         ((("a", "b"), (Mechanism("total", ("a", "b"), 0.0),)), "named total"),
-        ((("a", "b"), (Mechanism("m", ("a", "b"), -1.0),)), "mu of mechanism m is -1.0"),
-        ((("a", "b"), (AB,), (Cost("k", ("a", "b"), -2.0),)), "alpha of cost k is -2.0"),
         ((("a", "b"), (AB,), (Cost("k", ("a", "q"), 1.0),)), "k uses the factors"),
         ((("a", "b"), (AB,), (Cost("k", ("a",), 1.0),)), "choose two"),
         ((("a", "b"), (Mechanism("m-1", ("a", "b"), 0.0),)), "named 'm-1'; choose letters"),
@@ -35,6 +33,10 @@ def test_graphs_that_make_no_sense_are_refused(arguments, message):
 
 
 def test_names_and_parameters_are_checked():
+    with pytest.raises(UsageError, match=r"mu of mechanism m is -1\.0"):
+        Mechanism("m", ("a", "b"), -1.0)
+    with pytest.raises(UsageError, match=r"alpha of cost k is -2\.0"):
+        Cost("k", ("a", "b"), -2.0)
     with pytest.raises(UsageError, match="model 'one' is unknown; choose one of two_strategies"):
         named_model("one")
     with pytest.raises(UsageError, match="induction_head has no alpha; its parameters are mu1"):

@@ -213,9 +213,16 @@ def check_alone(model, members, n_steps, tolerance, **how):
         assert largest_difference(together, run, single, 0) < tolerance, run
 
 
-@pytest.mark.parametrize("model", ["mlp", pytest.param("rotary", marks=pytest.mark.slow)])
-def test_a_run_does_not_depend_on_its_neighbours(model):
-    check_alone(model, DIFFERENT, 200, 1e-6, precision="float32")
+@pytest.mark.parametrize(
+    ("model", "n_steps"),
+    [
+        ("mlp", 50),
+        pytest.param("mlp", 200, marks=pytest.mark.slow),
+        pytest.param("rotary", 200, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_does_not_depend_on_its_neighbours(model, n_steps):
+    check_alone(model, DIFFERENT, n_steps, 1e-6, precision="float32")
 
 
 @pytest.mark.parametrize("algorithm", ["adam", "sgd"])

@@ -49,14 +49,18 @@ def run(flags: Flags) -> None:
     start = time.perf_counter()
     diagram = phase_diagram(
         flags.named(),
-        Axis.between(*flags.x, nx),
-        Axis.between(*flags.y, ny),
+        Axis.between(*flags.x, nx, log=_far_apart(*flags.x)),
+        Axis.between(*flags.y, ny, log=_far_apart(*flags.y)),
         n_draws=flags.draws,
         n_steps=flags.steps,
         step=flags.step,
         seed=flags.seed,
     )
     flags.give(diagram, partial(plot_phases, diagram), seconds=time.perf_counter() - start)
+
+
+def _far_apart(_parameter: str, first: float, last: float) -> bool:
+    return 0 < 10 * first <= last
 
 
 def _grid(flags: Flags) -> tuple[int, int]:

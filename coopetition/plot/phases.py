@@ -46,7 +46,7 @@ def plot_phases(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
         (diagram.y, ax.set_ylabel, ax.set_yscale),
     ):
         set_label(axis.parameter)
-        if axis.by_ratios:
+        if axis.log:
             set_scale("log")
     met = [fate for k, fate in enumerate(fates) if (first == k).any()]
     ax.legend(

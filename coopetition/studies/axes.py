@@ -19,19 +19,18 @@ class Axis:
 
     parameter : one of the model's (`Model.replace`: mu1, mu2, ..., alpha), dim_X or scale_X (length
         and initial scale of factor X) or initial_scale (of all factors)
+    log : are they even on a logarithmic scale?
     """
 
     parameter: str
     values: Array
-
-    @property
-    def by_ratios(self) -> bool:
-        """Is a logarithmic scale the one on which the values are even?"""
-        return _far(self.values[0], self.values[-1])
+    log: bool = False
 
     @classmethod
-    def between(cls, parameter: str, first: float, last: float, n: int) -> Self:
-        """`n` values: by equal ratios where the ends are positive and at least 10 apart.
+    def between(
+        cls, parameter: str, first: float, last: float, n: int, *, log: bool = False
+    ) -> Self:
+        """`n` values, by equal differences or, with `log`, equal ratios.
 
         Dimensions are rounded, and may therefore be fewer.
         """
@@ -41,17 +40,14 @@ class Axis:
             )
         if n < 1:
             raise UsageError(f"{n} values of {parameter}; choose at least 1")
-        spaced = np.geomspace if _far(first, last) else np.linspace
-        values = spaced(first, last, n)
+        if log and first == 0:
+            raise UsageError(f"{parameter} from 0 by equal ratios; start above 0, or leave out log")
+        values = (np.geomspace if log else np.linspace)(first, last, n)
         if parameter.startswith("dim_"):
             if first < 1:
                 raise UsageError(f"{parameter} from {first}; a dimension is at least 1")
             values = np.unique(np.round(values))
-        return cls(parameter, values)
-
-
-def _far(first: float, last: float) -> bool:
-    return bool(first > 0 and last >= 10 * first)
+        return cls(parameter, values, log)
 
 
 def ensemble_at(

@@ -91,12 +91,13 @@ def without_sharing(ensemble: Ensemble) -> Ensemble:
     """The same problems with b and c split in two, both halves with the same draw and rates."""
     _check(ensemble)
     model = ensemble.model
-    twice = [0, 1, 2, 3, 1, 2]  # a, b, c, d, and f, g like b, c
+    apart = no_sharing()
+    twice = [model.factors.index({"f": "b", "g": "c"}.get(f, f)) for f in apart.factors]
     split = replace(
-        no_sharing(),
+        apart,
         mechanisms=(
             model.mechanism(ICL),
-            replace(model.mechanism(CIWL), factors=no_sharing().mechanism(CIWL).factors),
+            replace(model.mechanism(CIWL), factors=apart.mechanism(CIWL).factors),
         ),
         costs=model.costs,
         convention=model.convention,
@@ -115,30 +116,29 @@ def without_sharing(ensemble: Ensemble) -> Ensemble:
 def with_circuit(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
     """ICL alone on shared factors b and c that are clamped at given reduced states (4, n)."""
     alone = icl_alone(ensemble)
-    return replace(
-        _with_shared(alone, overlap, orthogonal), model=alone.model.clamped("b", "c", "d")
-    )
+    on_it = _with_states(alone, ("b", "c"), overlap, orthogonal)
+    return replace(on_it, model=alone.model.clamped("b", "c", "d"))
 
 
 def after_ciwl(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
     """Both, with b, c, d from reduced states (4, n) of a CIWL-only run, and a from the draw."""
-    shared = _with_shared(ensemble, overlap, orthogonal)
-    u, w = shared.overlap.copy(), shared.orthogonal.copy()
-    u[3], w[3] = overlap[3], orthogonal[3]
-    return replace(shared, overlap=u, orthogonal=w)
+    return _with_states(ensemble, ("b", "c", "d"), overlap, orthogonal)
 
 
 def _absent(ensemble: Ensemble, factor: str) -> Ensemble:
     _check(ensemble)
-    k = ensemble.model.factors.index(factor)
-    u, w = ensemble.overlap.copy(), ensemble.orthogonal.copy()
-    u[k] = w[k] = 0.0
-    return replace(ensemble, model=ensemble.model.clamped(factor), overlap=u, orthogonal=w)
+    nothing = np.zeros_like(ensemble.overlap)
+    without = _with_states(ensemble, (factor,), nothing, nothing)
+    return replace(without, model=ensemble.model.clamped(factor))
 
 
-def _with_shared(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+def _with_states(
+    ensemble: Ensemble, factors: tuple[str, ...], overlap: Array, orthogonal: Array
+) -> Ensemble:
+    """The ensemble with some factors at their part of other states (4, n)."""
+    rows = [ensemble.model.factors.index(f) for f in factors]
     u, w = ensemble.overlap.copy(), ensemble.orthogonal.copy()
-    u[1:3], w[1:3] = overlap[1:3], orthogonal[1:3]
+    u[rows], w[rows] = overlap[rows], orthogonal[rows]
     return replace(ensemble, overlap=u, orthogonal=w)
 
 

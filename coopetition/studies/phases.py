@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ from coopetition.theory.timescales import after_collapse
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
 from coopetition.tools.progress import ProgressReport
+from coopetition.tools.tables import html_table, to_frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 N_SAMPLES = 500  # of a trajectory, by which its fate is told
@@ -35,7 +40,7 @@ MAX_DRAWS = 20_000  # at a point, whose curves are in memory at once: 32 KB each
 CHUNK = 2048  # problems whose curves are in memory at once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PhaseDiagram:
     """Fates over two parameters.
 
@@ -76,19 +81,49 @@ class PhaseDiagram:
         counts = {"cells": self.fates.size, "fates": self.counts()}
         return counts | axes | {"model": self.model.to_dict(), "provenance": self.provenance}
 
+    @property
+    def _title(self) -> str:
+        return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Of each fate how many trajectories met it, their share, and what it is called."""
+        return [
+            (str(count), f"{count / self.fates.size:.1%}", fate.value)
+            for fate, count in zip(FATES, self.counts().values(), strict=True)
+        ]
+
     def summary(self) -> str:
         """The counts in a few lines."""
-        n = self.fates.size
-        lines = [f"{n} trajectories over {self.x.parameter} and {self.y.parameter}"]
-        for each, count in zip(Fate, self.counts().values(), strict=True):
-            lines.append(f"{count:8d}  {count / n:6.1%}  {each.value}")
-        return "\n".join(lines)
+        lines = [f"{count:>8}  {share:>6}  {fate}" for count, share, fate in self.rows()]
+        return "\n".join([self._title, *lines])
+
+    def __repr__(self) -> str:
+        met = ", ".join(f"{name} {count}" for name, count in self.counts().items() if count)
+        return f"<PhaseDiagram of {self._title}: {met}>"
+
+    def _repr_html_(self) -> str:
+        counts = [(fate, count, share) for count, share, fate in self.rows()]
+        return html_table([(self._title,), *counts])
+
+    def to_frame(self) -> "DataFrame":
+        """A row a trajectory: the two parameters, the draw and the fate's name in lower case."""
+        row, column, draw = (index.ravel() for index in np.indices(self.fates.shape))
+        names = np.array([each.name.lower() for each in FATES])
+        values = {self.x.parameter: self.x.values[column], self.y.parameter: self.y.values[row]}
+        return to_frame(values | {"draw": draw, "fate": names[self.fates.ravel()]})
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """The most frequent fate at each point; see `coopetition.plot.phases`."""
+        from coopetition.plot.phases import plot_phases
+
+        return plot_phases(self, ax=ax)
 
     def save(self, path: Path | str) -> None:
         """Write everything to an `.npz` file."""
         header = {
             "model": self.model.to_dict(),
             "axes": [self.x.parameter, self.y.parameter],
+            "log": [self.x.log, self.y.log],
             "fates": [each.name for each in FATES],
             "provenance": self.provenance,
         }
@@ -106,13 +141,16 @@ class PhaseDiagram:
         try:
             with np.load(path) as archive:
                 header = json.loads(str(archive["header"]))
-                x, y = header["axes"]
+                x, y = (
+                    Axis(name, archive[side], log)
+                    for name, side, log in zip(header["axes"], "xy", header["log"], strict=True)
+                )
                 order = [Fate[name] for name in header["fates"]]
                 place = np.array([FATES.index(each) for each in order], np.int8)
                 return cls(
                     Model.from_dict(header["model"]),
-                    Axis(x, archive["x"]),
-                    Axis(y, archive["y"]),
+                    x,
+                    y,
                     place[archive["fates"]],
                     header["provenance"],
                 )

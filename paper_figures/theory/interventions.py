@@ -1,6 +1,7 @@
 """Cooperation and competition: the papers' interventions in the toy."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -90,10 +91,11 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         ax.axhline(0, color="grey", lw=0.8, ls=":")
         ax.set(xlabel="step of the CIWL-only run", title=title)
         ax.legend(frameon=False)
+    log = partial(Axis.between, log=True)
     maps = (
-        (Axis.between("alpha", 0.01, 1, n_map), Axis.between("scale_d", 0.05, 2, n_map)),
-        (Axis.between("mu1", 0, 0.4, n_map), Axis.between("initial_scale", 0.05, 1, n_map)),
-        (Axis.between("dim_d", 5, 320, n_map), Axis.between("scale_d", 0.05, 1, n_map)),
+        (log("alpha", 0.01, 1, n_map), log("scale_d", 0.05, 2, n_map)),
+        (Axis.between("mu1", 0, 0.4, n_map), log("initial_scale", 0.05, 1, n_map)),
+        (log("dim_d", 5, 320, n_map), log("scale_d", 0.05, 1, n_map)),
     )
     for ax, (x, y) in zip(axes[1], maps, strict=True):
         _, positive = effect_map(cooperation, model, x, y, n_draws=n_draws // 2, horizon=HORIZON)
@@ -105,7 +107,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             xlabel=x.parameter,
             ylabel=y.parameter,
             yscale="log",
-            xscale="log" if x.by_ratios else "linear",
+            xscale="log" if x.log else "linear",
             title="cooperation positive in",
         )
         for row, value in enumerate(y.values):

@@ -19,7 +19,7 @@ def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult
 
     def axis(parameter: str, size: int) -> Axis:
         ends = {"alpha": (1e-3, 1.0), "mu1": (0.0, 0.2), "scale_d": (0.1, 2.0)}
-        return Axis.between(parameter, *ends[parameter], size)
+        return Axis.between(parameter, *ends[parameter], size, log=parameter != "mu1")
 
     alpha, mu1, scale = (axis(name, n) for name in ("alpha", "mu1", "scale_d"))
     many = phase_diagram(model, alpha, mu1, n_draws=n_draws)

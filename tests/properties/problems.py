@@ -11,7 +11,7 @@ parameter = st.floats(0, 2)
 
 
 @st.composite
-def models(draw, clamps=True):
+def models(draw):
     """Any sharing graph of up to five factors and three mechanisms, with costs and rates."""
     factors = tuple("abcde"[: draw(st.integers(1, 5))])
     subset = st.lists(st.sampled_from(factors), min_size=1, unique=True).map(tuple)
@@ -24,22 +24,22 @@ def models(draw, clamps=True):
         pair = st.lists(st.sampled_from(factors), min_size=2, max_size=2, unique=True).map(tuple)
         pairs = draw(st.lists(pair, max_size=3))
         costs = tuple(Cost(f"k{k}", two, draw(parameter)) for k, two in enumerate(pairs))
-    rate = st.sampled_from([0.0, 0.5, 1.0, 2.0] if clamps else [0.5, 1.0, 2.0])
+    rate = st.sampled_from([0.0, 0.5, 1.0, 2.0])
     rates = tuple(draw(rate) for _ in factors)
     return Model(factors, mechanisms, costs, draw(st.sampled_from(["mean", "sum"])), rates)
 
 
-def draws(model: Model, shortest: int = 1) -> st.SearchStrategy[Draw]:
-    """Random draws for a model, of dimensions between `shortest` and 4."""
-    dims = st.fixed_dictionaries({name: st.integers(shortest, 4) for name in model.factors})
+def draws(model: Model) -> st.SearchStrategy[Draw]:
+    """Random draws for a model, of dimensions between 1 and 4."""
+    dims = st.fixed_dictionaries({name: st.integers(1, 4) for name in model.factors})
     return st.builds(random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5))
 
 
 @st.composite
-def problems(draw, clamps=True, shortest=1):
+def problems(draw):
     """A model and a draw for it."""
-    model = draw(models(clamps))
-    return model, draw(draws(model, shortest))
+    model = draw(models())
+    return model, draw(draws(model))
 
 
 def stable_step(model: Model, draw: Draw, part: float = 0.25) -> float:

@@ -22,7 +22,10 @@ def diagram():
     fates = np.full((2, 3, 3), fades, np.int8)
     fates[:, 0] = stays
     fates[:, 1:, 0] = never
-    x, y = Axis.between("alpha", 0.001, 1, 3), Axis.between("scale_d", 0.1, 2, 2)
+    x, y = (
+        Axis.between("alpha", 0.001, 1, 3, log=True),
+        Axis.between("scale_d", 0.1, 2, 2, log=True),
+    )
     return PhaseDiagram(two_strategies(), x, y, fates, {})
 
 

@@ -56,7 +56,7 @@ def test_cooperation_changes_its_sign_with_the_size_of_d():
 def test_without_its_orthogonal_part_d_helps():
     ensemble = random_problems()
     aligned = ensemble.orthogonal.copy()
-    aligned[3] = 0.0
+    aligned[ensemble.model.factors.index("d")] = 0.0
     found = cooperation(replace(ensemble, orthogonal=aligned), 30000.0)
     assert found.median > 0 and found.positive > 0.5
 
@@ -108,7 +108,7 @@ def test_interventions_refuse_what_they_are_not_made_for():
 
 
 def test_effect_maps_are_effects_point_by_point():
-    x, y = Axis.between("alpha", 0.01, 1.0, 2), Axis.between("scale_d", 0.1, 1.0, 2)
+    x, y = Axis.between("alpha", 0.01, 1.0, 2, log=True), Axis.between("scale_d", 0.1, 1.0, 2)
     size, positive = effect_map(cooperation, two_strategies(), x, y, n_draws=8, horizon=5000.0)
     point = {"alpha": x.values[1], "scale_d": y.values[0]}
     alone = cooperation(ensemble_at(two_strategies(), PUBLISHED_DIMS, 8, 0, point), 5000.0)

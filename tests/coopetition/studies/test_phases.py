@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from coopetition import descend, two_strategies
 from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
@@ -30,7 +31,7 @@ def test_fates_are_told_from_curves():
 
 def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
     model, seed = two_strategies(), 3
-    x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("scale_d", 0.1, 1.0, 2)
+    x, y = Axis.between("alpha", 0.001, 1.0, 3, log=True), Axis.between("scale_d", 0.1, 1.0, 2)
     diagram = phase_diagram(model, x, y, n_draws=3, n_steps=6000, seed=seed)
     assert diagram.fates.shape == (2, 3, 3)
     told = set()
@@ -46,15 +47,33 @@ def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
     diagram.save(tmp_path / "d.npz")
     again = PhaseDiagram.load(tmp_path / "d.npz")
     np.testing.assert_array_equal(again.fates, diagram.fates)
+    assert (again.x.log, again.y.log) == (True, False)
     assert again.summary() == diagram.summary() and again.to_dict() == diagram.to_dict()
     write_npz(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(UserError, match="not a saved phase diagram"):
         PhaseDiagram.load(tmp_path / "other.npz")
 
 
+def test_diagrams_show_themselves_in_a_notebook():
+    x, y = Axis("alpha", np.array([0.1, 0.2])), Axis("mu1", np.array([0.0, 0.1, 0.2]))
+    fates = np.zeros((3, 2, 1), np.int8)
+    fates[2, 1, 0] = FATES.index(Fate.COEXISTENCE)
+    diagram = PhaseDiagram(two_strategies(), x, y, fates, {})
+    assert repr(diagram) == (
+        "<PhaseDiagram of 6 trajectories over alpha and mu1: never 5, coexistence 1>"
+    )
+    assert Fate.COEXISTENCE.value in diagram._repr_html_() and "83.3%" in diagram._repr_html_()
+    frame = diagram.to_frame()
+    assert list(frame.columns) == ["alpha", "mu1", "draw", "fate"] and len(frame) == fates.size
+    (row,) = frame[frame.fate == "coexistence"].values.tolist()
+    assert row == [0.2, 0.2, 0, "coexistence"]
+    assert diagram.plot(Figure().subplots()).get_xlabel() == "alpha"
+    assert diagram == diagram and hash(diagram)
+
+
 def test_predicted_fates_are_the_simulated_ones():
     model = two_strategies()
-    x, y = Axis.between("alpha", 0.001, 1.0, 4), Axis.between("mu1", 0.0, 0.2, 3)
+    x, y = Axis.between("alpha", 0.001, 1.0, 4, log=True), Axis.between("mu1", 0.0, 0.2, 3)
     predicted = predicted_diagram(model, x, y, seed=1)
     simulated = phase_diagram(model, x, y, n_draws=1, seed=1)
     np.testing.assert_array_equal(predicted.fates, simulated.fates)
@@ -91,6 +110,13 @@ def test_scales_of_all_and_of_one_factor_multiply():
     both, none = (ensemble_at(two_strategies(), PUBLISHED_DIMS, 3, 0, p) for p in (point, {}))
     ratio = both.orthogonal / none.orthogonal
     np.testing.assert_allclose(ratio, [[0.1] * 3] * 3 + [[0.05] * 3])
+
+
+def test_axes_go_by_equal_differences_or_ratios():
+    np.testing.assert_allclose(Axis.between("alpha", 1, 100, 3).values, [1, 50.5, 100])
+    np.testing.assert_allclose(Axis.between("alpha", 1, 100, 3, log=True).values, [1, 10, 100])
+    with pytest.raises(UsageError, match="alpha from 0 by equal ratios"):
+        Axis.between("alpha", 0, 1, 3, log=True)
 
 
 @pytest.mark.parametrize("ends", [(1.0, 0.5), (-1.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])

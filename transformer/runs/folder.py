@@ -27,7 +27,7 @@ from coopetition.tools.tables import html_table, to_frame
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
 from transformer.runs.machine import Machine
-from transformer.runs.manifest import NAME, make_manifest, read_manifest
+from transformer.runs.manifest import NAME, has_trained, make_manifest, read_manifest
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -121,12 +121,13 @@ class RunFolder:
     def check_restart(self) -> None:
         """Raise `UserError` if starting anew would empty metrics that come after a checkpoint.
 
-        One was written if the run was ended in good order, or was evaluated after the first step of
-        its schedule.
+        One was written if the run was ended in good order, now or before, or was evaluated after
+        the first step of its schedule.
         """
         steps = [row["step"] for row in read_metrics(self.metrics_path)]
         done = max(steps, default=0)
         ended = self.recorded()["status"] in ("finished", "interrupted", "diverged")
+        ended |= has_trained(self.path)
         if done and (ended or any(map(self.config.is_checkpoint, range(1, done)))):
             raise UserError(
                 f"{self.path} has metrics up to step {done} but no checkpoint to go on from; put "

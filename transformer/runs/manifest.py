@@ -65,6 +65,12 @@ def end_session(folder: Path, step: int) -> None:
     write_json(folder / NAME, manifest)
 
 
+def has_trained(folder: Path) -> bool:
+    """Whether a session began at a checkpoint, or ended in good order after some steps."""
+    sessions = _read(folder).get("sessions", [])
+    return any(session.get("first_step") or session.get("last_step") for session in sessions)
+
+
 def _read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / NAME).read_text())
 

@@ -139,9 +139,10 @@ def _first_call(function: Callable[..., Any], *inputs: Any) -> Any:
     """The call that compiles."""
     try:
         return function(*inputs)
-    except RuntimeError as error:  # what all of torch's compilers raise
-        if "memory" in str(error):
-            raise
+    # what torch's compilers raise; OSError: no room for what they write, or no process to be had
+    except (RuntimeError, OSError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise  # of the step itself, which a plain one would not fit either
         first_line = str(error).partition("\n")[0]
         raise NotCompiled(
             f"the step could not be compiled ({first_line}); use --execution eager"

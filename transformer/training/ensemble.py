@@ -4,6 +4,9 @@ It touches no disk: `training.session` writes down what it hands out.
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +31,20 @@ from transformer.training.timing import repeated_step
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
 Metrics = dict[str, dict[str, Tensor]]  # of each sequence (n,), by evaluator and name
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _on_its_machine(method: Method) -> Method:
+    """A method of an ensemble with its threads and precision, whatever the process has."""
+
+    @wraps(method)
+    def run(self: "Ensemble", *arguments: Any) -> Any:
+        with self.machine.use(self.configs[0].precision):
+            return method(self, *arguments)
+
+    return run  # pyright: ignore[reportReturnType]
 
 
 class Ensemble:
@@ -120,6 +137,7 @@ class Ensemble:
         config = self.configs[0]  # its schedule is all runs'
         return step == config.n_steps or step % config.evaluation.every == 0
 
+    @_on_its_machine
     def advance(self) -> None:
         """One training step of all runs."""
         block, offset = divmod(self.step, BLOCK_STEPS)
@@ -156,6 +174,7 @@ class Ensemble:
         generator = torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         return torch.randn(like.shape, generator=generator).to(like)
 
+    @_on_its_machine
     def evaluate(self) -> dict[int, Metrics]:
         """Metrics of each sequence now, of each run that has not failed."""
         self._give_up_diverged()
@@ -169,6 +188,7 @@ class Ensemble:
             for name, sequences in self.evaluators[number].items()
         }
 
+    @_on_its_machine
     def metric_rows(self, evaluated: dict[int, Metrics]) -> dict[int, Row]:
         """A metrics line by run of what `evaluate` gave at this step, and of the steps since.
 

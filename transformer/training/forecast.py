@@ -11,15 +11,15 @@ import torch
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.data.evaluation import evaluators_of
-from transformer.data.exemplars import Exemplars
+from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
 from transformer.runs.machine import Machine, keep_freed_memory
 from transformer.runs.warm_start import read_warm_start
 from transformer.training.ensemble import new_train_state, source_of
 from transformer.training.execution import settle
-from transformer.training.memory import check_size, parameter_count, state_bytes
-from transformer.training.prepare import check_encoder, check_same_features
+from transformer.training.memory import parameter_count, state_bytes
+from transformer.training.prepare import check_runs
 from transformer.training.step import TrainState
 from transformer.training.timing import median_seconds, repeated_step
 
@@ -38,13 +38,14 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     config = each[0]
     if config.data.exemplars.n_classes == 0:
         raise UsageError("how many classes there are is in the file; give --data.exemplars.path")
-    d_features = config.data.exemplars.feature_count()
-    check_same_features({own.data.exemplars.feature_count() for own in each})
-    for number, own in enumerate(each):
-        check_encoder(own, d_features)
-        if own.start.path:
-            each[number] = replace(own, start=read_warm_start(own.start)[0])  # or say why not
-    check_size(each, d_features, machine.device)
+    counts = [own.data.exemplars.feature_count() for own in each]
+    d_features = counts[0]
+    starts = [read_warm_start(own.start) if own.start.path else None for own in each]
+    check_runs(each, starts, counts, machine.device)
+    each = [
+        replace(own, start=start[0]) if start else own
+        for own, start in zip(each, starts, strict=True)
+    ]
     keep_freed_memory()
     train_state = new_train_state(each, d_features, machine)
     step = repeated_step(

@@ -14,8 +14,8 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     `advance()` makes a step of all of them, `metric_rows(evaluate())` gives what a run folder's
     metrics have, by number of the run, `model(number)` its transformer; `failures` tells which have
     diverged.  The steps, evaluations and batches are those of `train`, number for number; the
-    configs' `n_steps` and `every` are the caller's to heed.  `with
-    ensemble.machine.use():` computes with the threads that were found to be fastest.
+    configs' `n_steps` and `every` are the caller's to heed.  Both
+    compute with `ensemble.machine.threads`, those that were found to be fastest.
     """
     check_together({f"run {number}": config for number, config in enumerate(configs)})
     machine = machine or Machine.choose(n_steps=configs[0].n_steps)

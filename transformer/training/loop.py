@@ -20,7 +20,6 @@ from transformer.runs.folder import (
 )
 from transformer.runs.machine import Machine
 from transformer.training.ensemble import Ensemble
-from transformer.training.interruption import stop_signals
 from transformer.training.prepare import load_each, prepare
 from transformer.training.session import Session, warn_of
 
@@ -153,7 +152,7 @@ def _continue(
     They start anew then and their results are not looked at, but so the others' arithmetic is the
     same as before.
     """
-    with ExitStack() as held, stop_signals() as stop:
+    with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
         if all(run.is_finished() for run in runs):
@@ -165,26 +164,32 @@ def _continue(
         }
         if len(given_up) == len(runs):
             raise UserError(f"{runs[0].path}: {given_up[0]}; start anew")
+        live = [run for number, run in enumerate(runs) if number not in given_up]
+        if all(run.is_finished() for run in live):
+            raise _diverged(runs, given_up)
         ensemble = Ensemble(
             [run.config for run in runs],
             exemplars or load_each([run.config for run in runs]),
             [evaluation_sets(run) for run in runs],
-            runs[0].machine,
+            live[0].machine,
         )
         ensemble.failures |= given_up
         session = Session(runs, ensemble)
-        session.train(stop)
+        stop = session.train()
     if stop and ensemble.step < runs[0].config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
             f"{runs[0].shared}: stopped by {name} at step {ensemble.step}; resume it", stop[0]
         )
     if ensemble.failures:
-        number, message = next(iter(ensemble.failures.items()))
-        others = f", first of {len(ensemble.failures)} that diverged"
-        shown = others if len(ensemble.failures) > 1 else ""
-        raise Diverged(f"{runs[number].path}{shown}: {message}", runs)
+        raise _diverged(runs, ensemble.failures)
     return session.runs
+
+
+def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
+    number, message = next(iter(failures.items()))
+    others = f", first of {len(failures)} that diverged" if len(failures) > 1 else ""
+    return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
 def evaluate_checkpoint(
@@ -200,8 +205,7 @@ def evaluate_checkpoint(
             raise UserError(f"{run.path} has no sound checkpoint; resume it until it has")
         checkpoint = newest[0]
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
-    with run.machine.use(run.config.precision):
-        ensemble = Ensemble([run.config], exemplars, sets, run.machine)
-        ensemble.restore(0, checkpoint)
-        evaluated = ensemble.evaluate()[0]
+    ensemble = Ensemble([run.config], exemplars, sets, run.machine)
+    ensemble.restore(0, checkpoint)
+    evaluated = ensemble.evaluate()[0]
     return ensemble.step, {name: means(metrics) for name, metrics in evaluated.items()}

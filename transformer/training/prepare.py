@@ -3,33 +3,48 @@
 import math
 from dataclasses import replace
 
+from torch import Tensor
+
 from coopetition.tools.errors import UsageError
-from transformer.config import RunConfig
+from transformer.config import RunConfig, StartConfig
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.runs.warm_start import check_warm_start, read_warm_start
 from transformer.training.ensemble import shapes_of, source_of
 from transformer.training.memory import check_size
 
+Start = tuple[StartConfig, dict[str, Tensor]] | None  # as `read_warm_start` gives it
+
 
 def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dict[str, Exemplars]]:
     """The configs with what they refer to filled in, and their exemplars, each set once."""
     starts = [read_warm_start(config.start) if config.start.given else None for config in configs]
-    ready, exemplars = [], load_each(configs)
-    fingerprints = {source: each.fingerprint() for source, each in exemplars.items()}
-    for config, start in zip(configs, starts, strict=True):
-        shown = exemplars[source_of(config)]
-        check_encoder(config, shown.d_features)
-        read = as_read(config.data.exemplars, fingerprints[source_of(config)])
-        found = replace(config, data=replace(config.data, exemplars=read))
-        if start is not None:
-            found = replace(found, start=start[0])
-            check_warm_start(found.start, start[1], shapes_of(found, shown.d_features))
-        exemplars[source_of(found)] = shown
-        ready.append(found)
-    d_features = {exemplars[source_of(config)].d_features for config in ready}
-    check_same_features(d_features)
-    check_size(ready, d_features.pop(), device)
+    loaded = load_each(configs)
+    sources = [source_of(config) for config in configs]
+    check_runs(configs, starts, [loaded[source].d_features for source in sources], device)
+    fingerprints = {source: each.fingerprint() for source, each in loaded.items()}
+    ready, exemplars = [], {}
+    for config, start, source in zip(configs, starts, sources, strict=True):
+        read = as_read(config.data.exemplars, fingerprints[source])
+        data = replace(config.data, exemplars=read)
+        ready.append(replace(config, data=data, start=start[0] if start else config.start))
+        exemplars[source_of(ready[-1])] = loaded[source]
     return ready, exemplars
+
+
+def check_runs(
+    configs: list[RunConfig], starts: list[Start], d_features: list[int], device: str
+) -> None:
+    """Raise `UsageError` unless runs can be trained together on exemplars of so many features."""
+    if len(set(d_features)) > 1:
+        raise UsageError(
+            f"the exemplars have {sorted(set(d_features))} features, but runs that are trained "
+            "together have as many; train them apart"
+        )
+    for config, start in zip(configs, starts, strict=True):
+        _check_encoder(config, d_features[0])
+        if start is not None:
+            check_warm_start(*start, shapes_of(config, d_features[0]))
+    check_size(configs, d_features[0], device)
 
 
 def load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
@@ -38,16 +53,7 @@ def load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
     return {source: load_exemplars(each) for source, each in sources.items()}
 
 
-def check_same_features(d_features: set[int]) -> None:
-    """Raise `UsageError` unless the exemplars of runs that are trained together are as long."""
-    if len(d_features) > 1:
-        raise UsageError(
-            f"the exemplars have {sorted(d_features)} features, but runs that are trained together "
-            "have as many; train them apart"
-        )
-
-
-def check_encoder(config: RunConfig, d_features: int) -> None:
+def _check_encoder(config: RunConfig, d_features: int) -> None:
     """Raise `UsageError` if the encoder cannot read so many features."""
     if config.model.encoder == "resnet" and math.isqrt(d_features) ** 2 != d_features:
         raise UsageError(

@@ -16,6 +16,7 @@ from transformer.runs.machine import keep_freed_memory
 from transformer.runs.manifest import begin_session, end_session
 from transformer.runs.metrics import MetricsFile, describe, first_missing, metrics_until
 from transformer.training.ensemble import Ensemble, Metrics
+from transformer.training.interruption import stop_signals
 
 
 class Session:
@@ -25,8 +26,8 @@ class Session:
         self.runs, self.ensemble = runs, ensemble
         self.seconds = 0.0  # in training, before this session
 
-    def train(self, stop: list[int]) -> None:
-        """Train until the last step, a stop signal, or until no run is left."""
+    def train(self) -> list[int]:
+        """Train until the last step, a stop signal, or until no run is left; the signals."""
         ensemble = self.ensemble
         kept = self._begin()
         self._set_status("running", "")
@@ -39,8 +40,11 @@ class Session:
             for number in ensemble.live:
                 run = self.runs[number]
                 begin_session(run.path, run.config, machine, why, ensemble.step)
-            with machine.use(ensemble.configs[0].precision):
+            with stop_signals() as stop:  # before, nothing is to be saved: they end it at once
                 self._loop(stop)
+        except KeyboardInterrupt:
+            self._set_status("interrupted", f"stopped before step {ensemble.step + 1}; resume it")
+            raise
         except BaseException as error:
             self._set_status("failed", str(error) or type(error).__name__)
             raise
@@ -49,6 +53,7 @@ class Session:
             self._set_status("finished", f"all {step} steps done")
         else:
             self._set_status("interrupted", f"stopped on request at step {step}; resume it")
+        return stop
 
     def _set_status(self, status: str, message: str) -> None:
         """Of the runs that have not failed, and are where they were."""

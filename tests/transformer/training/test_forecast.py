@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UsageError, UserError
 from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
 from transformer.data.exemplars.gaussian import GaussianConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
@@ -99,3 +101,15 @@ def test_what_cannot_run_is_refused(tiny, changes, message):
     data = DataConfig(exemplars=GaussianConfig(n_classes=20, d_features=50))
     with pytest.raises(UserError, match=message):
         forecast({"": replace(tiny, data=data, **changes)}, HERE)
+
+
+def test_parameters_that_do_not_fit_are_refused_as_they_are_by_train(tiny, tmp_path):
+    path = tmp_path / "start.safetensors"
+    save_file({"W_U": torch.zeros(3, 4)}, path)
+    config = replace(tiny, start=StartConfig(path=str(path), parts=("unembedding",)))
+    for start in (
+        lambda: forecast({"": config}, HERE),
+        lambda: train(config, tmp_path / "run", HERE),
+    ):
+        with pytest.raises(UsageError, match=r"does not fit the model: W_U is \(3, 4\), expected"):
+            start()

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from coopetition.tools.errors import UsageError
 from transformer import in_memory, load_model, train
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.runs.machine import Machine
+from transformer.training.ensemble import source_of
 
 HERE = Machine("cpu", 1, "eager")
 
@@ -34,3 +37,31 @@ def test_numbers_are_those_of_a_run_in_a_folder(tiny, tmp_path):
 def test_runs_that_cannot_be_one_are_refused(tiny):
     with pytest.raises(UsageError, match="data.context is 2 in run 0 and 4 in run 1"):
         in_memory(tiny, replace(tiny, data=replace(tiny.data, context=4)), machine=HERE)
+
+
+def test_threads_are_those_that_were_settled(tiny, monkeypatch):
+    """Whatever number the process has, which it has again afterwards."""
+    torch.set_num_threads(2)
+    try:
+        ensemble = in_memory(tiny, machine=HERE)
+        used = []
+        step = ensemble.train_state.step
+        seen = lambda *batch: (used.append(torch.get_num_threads()), step(*batch))  # noqa: E731
+        monkeypatch.setattr(ensemble.train_state, "step", seen)
+        run = ensemble._evaluate_run
+        monkeypatch.setattr(
+            ensemble, "_evaluate_run", lambda n: (used.append(torch.get_num_threads()), run(n))[1]
+        )
+        ensemble.advance()
+        ensemble.evaluate()
+        assert used == [1, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_exemplars_of_a_file_are_held_once(tiny, tmp_path):
+    """Though the config names them otherwise once they are read."""
+    np.save(tmp_path / "features.npy", np.eye(20, dtype=np.float32)[:, None].repeat(4, 1))
+    exemplars = FeatureConfig(path=str(tmp_path / "features.npy"), n_classes=20, n_exemplars=4)
+    ensemble = in_memory(replace(tiny, data=replace(tiny.data, exemplars=exemplars)), machine=HERE)
+    assert list(ensemble.exemplars) == [source_of(ensemble.configs[0])]

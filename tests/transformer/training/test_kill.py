@@ -1,5 +1,6 @@
 """Processes that are killed or interrupted, at awkward moments."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,15 @@ def beside_one_that_diverged(tmp_path_factory):
     with pytest.raises(UserError, match="wild: the loss of step"):
         train_together(diverging(), folder, HERE)
     return load_runs(folder)
+
+
+def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tmp_path):
+    """Not as the first, which has diverged and whose record no longer changes."""
+    shutil.copytree(beside_one_that_diverged[0].shared, tmp_path / "runs")
+    for n_steps, threads in ((41, 2), (42, None)):
+        with pytest.raises(UserError, match="wild: the loss of step"):
+            resume(tmp_path / "runs", n_steps=n_steps, threads=threads)
+    assert [run.machine.threads for run in load_runs(tmp_path / "runs")] == [1, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,46 @@ def test_a_run_without_its_checkpoints_is_refused(whole, tmp_path, status):
     assert contents(run.path) == before
 
 
+def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, monkeypatch):
+    """Stopped by hand, gone on with, killed: neither schedule nor status knows of it."""
+    config = replace(tiny, checkpoint_every=0)
+    advance = Ensemble.advance
+
+    def stopped_at_17(ensemble):
+        advance(ensemble)
+        if ensemble.step == 17:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Ensemble, "advance", stopped_at_17)
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", HERE)
+    run = load_run(tmp_path / "run")
+    assert run.steps() == [17]
+    run.set_status("running", "")  # as a resume that was killed leaves it
+    run.checkpoint_path(17).unlink()
+    before = contents(run.path)
+    with pytest.raises(UserError, match="metrics up to step 14 but no checkpoint to go on from"):
+        resume(run.path)
+    assert contents(run.path) == before
+
+
+def test_a_signal_before_training_ends_it_at_once(tiny, tmp_path, monkeypatch):
+    """While steps are compiled, say; training goes on from where it was."""
+
+    def interrupted(ensemble):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("compiled to the end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ensemble, "settle", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny, tmp_path / "run", HERE)
+    run = load_run(tmp_path / "run")
+    assert run.status()["status"] == "interrupted"
+    resume(run.path)
+    assert run.is_finished()
+
+
 def test_an_ensemble_of_which_one_run_lacks_its_checkpoints_is_refused(whole_ensemble, tmp_path):
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
     shutil.rmtree(tmp_path / "runs" / "icl" / "checkpoints")
@@ -283,7 +323,11 @@ def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_p
     for one, other in zip(whole_ensemble, sound, strict=True):
         assert other.status()["status"] == "finished"
         assert_same_run(one, other)
-    # those that are finished can go further without it
+    # those that are finished are left as they are, and can go further without it
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"wild: the loss of step \d+ is not finite"):
+        resume(tmp_path / "runs")
+    assert contents(tmp_path) == before
     with pytest.raises(UserError, match="wild"):
         resume(tmp_path / "runs", n_steps=50)
     assert [run.steps()[-1:] for run in load_runs(tmp_path / "runs")] == [[50]] * 4 + [[]]

@@ -545,17 +545,40 @@ def test_apart_is_the_identity_with_its_gradient():
     torch.testing.assert_close(slope, 3 * x.sin() ** 2 * x.cos())
 
 
-def test_a_step_that_cannot_be_compiled_is_one_line(monkeypatch):
+def first_compiled_step(monkeypatch, error):
     def failing(function, **options):
         def run(*inputs):
-            raise RuntimeError("InductorError: KeyError\n\nSet TORCHDYNAMO_VERBOSE=1")
+            raise error
 
         return run
 
     monkeypatch.setattr(torch, "compile", failing)
-    train_state = make_state(MODELS["mlp"], TWO, execution="compiled")
-    with pytest.raises(UserError, match=r"not be compiled \(.*KeyError\); use --execution eager$"):
-        train(train_state, TWO, [1])
+    train(make_state(MODELS["mlp"], TWO, execution="compiled"), TWO, [1])
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (RuntimeError("InductorError: KeyError\n\nSet TORCHDYNAMO_VERBOSE=1"), "KeyError"),
+        (RuntimeError("CppCompileError: '<memory>' not found"), "<memory>' not found"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_step_that_cannot_be_compiled_is_one_line(monkeypatch, error, shown):
+    with pytest.raises(UserError, match=rf"not be compiled \(.*{shown}\); use --execution eager$"):
+        first_compiled_step(monkeypatch, error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_a_step_that_does_not_fit_memory_is_no_fault_of_the_compiler(monkeypatch, error):
+    with pytest.raises(type(error), match="memory"):
+        first_compiled_step(monkeypatch, error)
 
 
 @traced

@@ -1,4 +1,4 @@
-"""Fit the minimal model to the train, ICL and CIWL loss curves of a run."""
+"""Fit the minimal model to the train, ICL and CIWL loss curves of a run, those that there are."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from coopetition.tools.errors import UsageError
 @dataclass(frozen=True, kw_only=True)
 class Flags(Outputs):
     curves: tyro.conf.Positional[Path]
-    """A run folder, or a CSV with the columns sequences, train, icl, ciwl."""
+    """A run folder, or a CSV with the column sequences and some of train, icl, ciwl."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
     """Leave out what came before so many sequences (the toy knows no earlier phase)."""
     metric: Literal["loss", "in_context_loss"] = "loss"
@@ -29,12 +29,11 @@ class Flags(Outputs):
 def run(flags: Flags) -> None:
     from coopetition.compare.curves import read_curves
     from coopetition.compare.estimate import fit
-    from coopetition.compare.observation import OBSERVED
     from coopetition.plot.fits import plot_fit
 
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
     flags.check_outputs()
-    curves = read_curves(flags.curves, flags.metric).select(tuple(OBSERVED)).between(flags.from_)
+    curves = read_curves(flags.curves, flags.metric).between(flags.from_)
     result = fit(curves, seed=flags.seed, n_starts=flags.starts)
     flags.give(result, partial(plot_fit, result))

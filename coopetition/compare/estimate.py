@@ -208,7 +208,7 @@ def fit(
         if n < MIN_SAMPLES:
             raise UsageError(
                 f"curve {name} has {n} samples here; expected at least {MIN_SAMPLES}: fit a longer "
-                "part (--from) or measure more often"
+                "part, or measure more often"
             )
         if not 0 < np.nanmax(np.abs(values - np.nanmean(values))) < LARGEST:
             raise UsageError(f"curve {name} is constant, or too large to be a loss; leave it out")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coopetition.dynamics.kernels import descent_kernel, from_blocks, in_blocks, parameter_rows
-from coopetition.model.declaration import Model
+from coopetition.model.declaration import Model, check_number
 from coopetition.model.draws import Draw, canonical_draw
 from coopetition.model.problem import Problem, State
 from coopetition.tools.errors import UsageError
@@ -170,7 +170,7 @@ def descend_ensemble(
     waits = np.diff(steps, prepend=0)
     if not (len(steps) and steps.dtype.kind == "i" and (waits >= 0).all()):
         raise UsageError("samples_at must be ascending whole numbers of at least 0")
-    check_step(step)
+    step = check_number("step", step, positive=True)
     model, n = ensemble.model, ensemble.n
     kernel = descent_kernel(_structure(model))
     state = in_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
@@ -179,7 +179,7 @@ def descend_ensemble(
     rows = parameter_rows(inverse_sizes, problem, model.rates)
     parameters = in_blocks(np.stack([_spread(row, n) for row in rows]))
     samples = np.empty((len(state), len(steps), len(kernel.losses), state.shape[-1]))
-    kernel(state, parameters, samples, waits, float(step))
+    kernel(state, parameters, samples, waits, step)
     values = from_blocks(samples, n)
     end = from_blocks(state, n)
     return EnsembleRun(
@@ -188,12 +188,6 @@ def descend_ensemble(
         end[: len(model.factors)],
         end[len(model.factors) :],
     )
-
-
-def check_step(step: float) -> None:
-    """Raise `UsageError` if descent cannot take steps of this size."""
-    if not (np.isfinite(step) and step > 0):
-        raise UsageError(f"step is {step}; choose a finite number above 0")
 
 
 def sample_steps(n_steps: int, n_samples: int) -> NDArray[np.int64]:

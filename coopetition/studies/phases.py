@@ -11,15 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.descent import MAX_STEPS
-from coopetition.dynamics.ensemble import (
-    Ensemble,
-    check_step,
-    descend_ensemble,
-    sample_steps,
-)
+from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, sample_steps
 from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
 from coopetition.dynamics.solve import solve
-from coopetition.model.declaration import Model
+from coopetition.model.declaration import Model, check_number
 from coopetition.model.presets import named_dims
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.theory.slow_flow import slow_flow
@@ -182,7 +177,7 @@ def phase_diagram(
         raise UsageError(f"{len(x.values)} x {len(y.values)} points are too many for a diagram")
     if n_draws > MAX_DRAWS:
         raise UsageError(f"n_draws={n_draws} do not fit in memory; choose at most {MAX_DRAWS}")
-    check_step(step)
+    step = check_number("step", step, positive=True)
     if x.parameter == y.parameter:
         raise UsageError(f"both axes are {x.parameter}; choose two parameters")
     lengths = named_dims(model) if dims is None else dims

@@ -4,6 +4,8 @@ import json
 import os
 from functools import partial
 
+import numpy as np
+
 from tests.conftest import REFERENCE
 
 PUBLISHED = REFERENCE / "figure_5b_loss.csv"
@@ -21,10 +23,17 @@ def test_the_contract(call, tmp_path, monkeypatch):
     assert set(result["curves"]) == {"train", "icl", "ciwl"}
     assert all({"r2", "rmse"} <= set(curve) for curve in result["curves"].values())
     assert "mu1" in result["parameters"]
+    two = tmp_path / "two.csv"
+    columns = [line.split(",") for line in few.read_text().splitlines()]
+    without = columns[0].index("train")
+    two.write_text("\n".join(",".join(np.delete(row, without)) for row in columns) + "\n")
+    result = json.loads(call("coopetition", "fit", two, *flags[:-2]))
+    assert set(result["curves"]) == {"icl", "ciwl"}
 
 
 def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
-    short, pipe = tmp_path / "short.csv", tmp_path / "pipe"
+    short, other, pipe = (tmp_path / name for name in ("short.csv", "other.csv", "pipe"))
+    other.write_text("sequences,accuracy\n1,2\n2,3\n")
     short.write_text("sequences,train,icl\n1,2,3\n2,3,4\n")
     os.mkfifo(pipe)
     for arguments, names in (
@@ -33,7 +42,8 @@ def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
         ((PUBLISHED, "--metric", "in_context_loss"), "holds no curves of in_context_loss"),
         ((tmp_path / "x.csv",), "x.csv does not exist"),
         ((pipe,), "pipe is no regular file but a pipe or a device"),
-        ((short,), "no curve ciwl"),
+        ((short,), "curve train has 2 samples"),
+        ((other,), "there are the curves accuracy; expected some of train, icl, ciwl"),
         ((), "A run folder, or a CSV"),
     ):
         assert names in call("coopetition", "fit", *arguments, expect=2)

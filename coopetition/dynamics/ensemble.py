@@ -21,7 +21,7 @@ from coopetition.tools.errors import UsageError
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """Problems of a model: one entry an array for each.
 
@@ -142,7 +142,7 @@ def _spread(values: ArrayLike, n: int) -> Array:
     return np.broadcast_to(np.asarray(values, float), (n,)).copy()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EnsembleRun:
     """Solutions of an ensemble.
 

@@ -4,7 +4,7 @@ A mechanism counts as learnt while its loss is below half of what it is unlearnt
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -48,15 +48,31 @@ def crossing_time(
     return float(times[k] + part * (times[k + 1] - times[k]))
 
 
+def learnt_from(times: Array, above: Array) -> float | None:
+    """First time at which a mechanism is learnt, by the curve of its `excess`; None if never.
+
+    That is the first sample where it is learnt at the start, unlike `crossing_time`.
+    """
+    return float(times[0]) if above[0] < 0 else crossing_time(times, above, 0.0, rising=False)
+
+
+def learnt_for(times: Array, above: Array) -> Array:
+    """How long mechanisms are learnt, by curves of their `excess` (n, ...), linear between them."""
+    below = np.maximum(-above, 0.0)
+    size = np.abs(above[:-1]) + np.abs(above[1:])
+    part = (below[:-1] + below[1:]) / np.where(size > 0, size, 1.0)
+    return np.tensordot(np.diff(times), part, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
     """Times of what happens to a strategy, in flow time (steps x step size); None if it does not.
 
-    emergence : it is learnt for the first time
+    emergence : it is learnt for the first time; the start if it is learnt there
     peak : its loss is lowest, after emergence; None if it falls to the end
     crossing : its rival becomes the better learnt of the two, after emergence
     fade : it ceases to be learnt, after its peak
-    takeover : its rival is learnt for the first time
+    takeover : its rival is learnt for the first time, likewise
     """
 
     emergence: float | None
@@ -68,8 +84,8 @@ class Events:
 
 def tell_events(times: Array, strategy: Array, rival: Array | None = None) -> Events:
     """Events of a strategy in the curves of its `excess` and, if it has one, of its rival's."""
-    takeover = None if rival is None else crossing_time(times, rival, 0.0, rising=False)
-    emergence = crossing_time(times, strategy, 0.0, rising=False)
+    takeover = None if rival is None else learnt_from(times, rival)
+    emergence = learnt_from(times, strategy)
     if emergence is None:
         return Events(None, takeover=takeover)
     crossing = (
@@ -99,6 +115,16 @@ class Fate(Enum):
 FATES = list(Fate)
 
 
+def check_told(mechanisms: Iterable[str]) -> None:
+    """Raise `UsageError` unless fates can be told of mechanisms of these names."""
+    names = list(mechanisms)
+    if ICL not in names and CIWL not in names:
+        raise UsageError(
+            f"fates are those of mechanisms named {ICL} and {CIWL}; the model has "
+            f"{', '.join(names)}"
+        )
+
+
 def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDArray[np.int8]:
     """Index in `FATES` for curves (n_samples, ...) of one trajectory or of many.
 
@@ -108,11 +134,7 @@ def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDAr
     ------
     UsageError : neither ICL nor CIWL is among the mechanisms
     """
-    if ICL not in unlearnt and CIWL not in unlearnt:
-        raise UsageError(
-            f"fates are those of mechanisms named {ICL} and {CIWL}; "
-            f"the model has {', '.join(unlearnt)}"
-        )
+    check_told(unlearnt)
     with np.errstate(invalid="ignore", over="ignore"):
         icl, ciwl = (
             excess(losses[name], unlearnt[name]) < 0

@@ -13,7 +13,7 @@ from coopetition.tools.errors import UsageError
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Axis:
     """A parameter and the values that a diagram takes it through.
 
@@ -48,6 +48,15 @@ class Axis:
                 raise UsageError(f"{parameter} from {first}; a dimension is at least 1")
             values = np.unique(np.round(values))
         return cls(parameter, values, log)
+
+
+def check_axes(model: Model, x: Axis, y: Axis) -> None:
+    """Raise `UsageError` unless two axes are of different numbers of the model."""
+    sets_x, sets_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
+    if sets_x == sets_y:
+        raise UsageError(
+            f"the axes {x.parameter} and {y.parameter} set the same number; choose two parameters"
+        )
 
 
 def ensemble_at(

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
-from coopetition.dynamics.outcomes import DIVERGED, excess
-from coopetition.model.declaration import Model
+from coopetition.dynamics.outcomes import DIVERGED, excess, learnt_for, learnt_from
+from coopetition.model.declaration import Model, check_whole
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
-from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.studies.axes import Axis, check_axes, ensemble_at
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport
 
@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizon
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Effect:
     """What an intervention changes, draw by draw.
 
@@ -147,13 +147,13 @@ def _check(ensemble: Ensemble) -> None:
         raise UsageError(f"interventions are those of two_strategies; got {ensemble.model}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """ICL in many runs, up to a horizon.
 
-    emergence : (n,) when ICL's loss falls through half; infinite if it does not
-    learnt : (n,) for how long it is below half
-    ongoing : (n,) is it still below half at the horizon?
+    emergence : (n,) when ICL is first learnt, as in `Events`; infinite if it never is
+    learnt : (n,) for how long it is learnt
+    ongoing : (n,) is it still learnt at the horizon?
     """
 
     horizon: float
@@ -181,21 +181,10 @@ def read_outcome(run: EnsembleRun, ensemble: Ensemble) -> Outcome:
             f"descent diverged in {n_diverged} of {ensemble.n} problems; lower the step"
         )
     above = excess(run.losses[ICL], ensemble.problem.unlearnt()[ICL])
-    below = above < 0
-    crosses = below[:-1] != below[1:]
-    # where in each interval the curve crosses the level
-    inside = above[:-1] / np.where(crosses, above[:-1] - above[1:], 1.0)
-    dt = np.diff(run.times)[:, None]
-    # of each interval, the part in which ICL is learnt
-    part = (below[:-1] & below[1:]).astype(float)
-    part[crosses] = np.where(below[:-1], inside, 1 - inside)[crosses]
-    falls = ~below[:-1] & below[1:]
-    first = falls.argmax(0)
-    columns = np.arange(above.shape[1])
-    emergence = run.times[first] + inside[first, columns] * dt[first, 0]
-    emergence = np.where(falls.any(0), emergence, np.inf)
-    emergence = np.where(below[0], 0.0, emergence)
-    return Outcome(float(run.times[-1]), emergence, (part * dt).sum(0), below[-1])
+    first = [learnt_from(run.times, curve) for curve in above.T]
+    emergence = np.array([math.inf if time is None else time for time in first])
+    learnt = learnt_for(run.times, above)
+    return Outcome(float(run.times[-1]), emergence, learnt, above[-1] < 0)
 
 
 def compare_emergence(name: str, first: Outcome, second: Outcome) -> Effect:
@@ -281,11 +270,8 @@ def effect_map(
 
     Draws without any effect are left out of the share.
     """
-    if x.parameter == y.parameter or n_draws < 1:
-        raise UsageError(
-            f"axes {x.parameter} and {y.parameter}, n_draws={n_draws}; choose two parameters and "
-            "at least one draw"
-        )
+    n_draws = check_whole("n_draws", n_draws, 1)
+    check_axes(model, x, y)
     size, positive = (np.empty((len(y.values), len(x.values))) for _ in range(2))
     with ProgressReport(effect.__name__, size.size, "points") as progress:
         for (row, column), _ in np.ndenumerate(size):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.descent import MAX_STEPS
 from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, sample_steps
-from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
+from coopetition.dynamics.outcomes import FATES, Fate, check_told, tell_fates
 from coopetition.dynamics.solve import solve
-from coopetition.model.declaration import Model, check_number
+from coopetition.model.declaration import Model, check_number, check_whole
 from coopetition.model.presets import named_dims
-from coopetition.studies.axes import Axis, ensemble_at
+from coopetition.studies.axes import Axis, check_axes, ensemble_at
 from coopetition.theory.slow_flow import slow_flow
 from coopetition.theory.timescales import after_collapse
 from coopetition.tools.errors import UsageError, UserError
@@ -169,20 +169,17 @@ def phase_diagram(
     Each trajectory is looked at `N_SAMPLES` times: an ICL that is learnt for less than
     n_steps / N_SAMPLES steps can be missed.
     """
-    if n_draws < 1 or n_steps < 1:
-        raise UsageError(f"n_draws={n_draws}, n_steps={n_steps}; choose at least 1")
-    if n_steps > MAX_STEPS:
-        raise UsageError(f"n_steps={n_steps}; choose at most {MAX_STEPS}")
+    n_draws = check_whole("n_draws", n_draws, 1, MAX_DRAWS)
+    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    check_told(m.name for m in model.mechanisms)
+    check_axes(model, x, y)
     if len(x.values) * len(y.values) > MAX_POINTS:
         raise UsageError(f"{len(x.values)} x {len(y.values)} points are too many for a diagram")
-    if n_draws > MAX_DRAWS:
-        raise UsageError(f"n_draws={n_draws} do not fit in memory; choose at most {MAX_DRAWS}")
     step = check_number("step", step, positive=True)
-    if x.parameter == y.parameter:
-        raise UsageError(f"both axes are {x.parameter}; choose two parameters")
     lengths = named_dims(model) if dims is None else dims
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
-    ensemble_at(model, lengths, 1, seed, points[0])  # a mistake shows before the work begins
+    for point in (*points[: len(x.values)], *points[:: len(x.values)]):
+        ensemble_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
     at = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
@@ -224,6 +221,8 @@ def predicted_diagram(
 
     That state is found in a flow that is solved to the end; the slow system knows no more of it.
     """
+    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    check_axes(model, x, y)
     lengths = named_dims(model)
     fates = []
     with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coopetition import two_strategies
+from coopetition import descend, two_strategies
 from coopetition.dynamics.ensemble import random_ensemble
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
 from coopetition.studies.axes import Axis, ensemble_at
@@ -40,6 +40,22 @@ def test_ciwl_delays_icl_in_11_of_12_published_draws():
     np.testing.assert_allclose(both, WITH_CIWL, rtol=0.005, atol=1)
     np.testing.assert_allclose(alone, ALONE, rtol=0.005, atol=1)
     assert (cooperation(ensemble, horizon).values > 0).sum() == 1
+
+
+def test_emergence_is_that_of_single_solutions():
+    """Also where ICL is learnt at the start, as the first draw is made to."""
+    ensemble = published_ensemble()
+    overlap, orthogonal = ensemble.overlap.copy(), ensemble.orthogonal.copy()
+    overlap[:3, 0] = ensemble.norms[:3, 0]
+    orthogonal[:3, 0] = 0.0
+    ensemble = replace(ensemble, overlap=overlap, orthogonal=orthogonal)
+    found = outcome(ensemble, 2000.0)  # every step is a sample
+    for k in range(ensemble.n):
+        single = descend(*ensemble.single(k), n_steps=2000)
+        emergence = single.events().emergence
+        assert found.emergence[k] == pytest.approx(np.inf if emergence is None else emergence)
+        assert found.learnt[k] == pytest.approx((single.excess("icl") < 0).sum(), abs=1)
+    assert found.emergence[0] == 0.0 and np.isfinite(found.emergence[1:]).sum() == 3
 
 
 def random_problems(n: int = 100, **point: float):
@@ -115,3 +131,5 @@ def test_effect_maps_are_effects_point_by_point():
     assert (size[0, 1], positive[0, 1]) == (alone.median, alone.positive)
     with pytest.raises(UsageError, match="two parameters"):
         effect_map(cooperation, two_strategies(), x, x, n_draws=8, horizon=5000.0)
+    with pytest.raises(UsageError, match=r"n_draws is 1\.5"):
+        effect_map(cooperation, two_strategies(), x, y, n_draws=1.5, horizon=5000.0)

@@ -1,5 +1,7 @@
 """Fates, told from curves, by theory, and over parameters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from coopetition import descend, two_strategies
 from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
+from coopetition.studies import phases
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
 from coopetition.tools.errors import UsageError, UserError
@@ -69,6 +72,31 @@ def test_diagrams_show_themselves_in_a_notebook():
     assert row == [0.2, 0.2, 0, "coexistence"]
     assert diagram.plot(Figure().subplots()).get_xlabel() == "alpha"
     assert diagram == diagram and hash(diagram)
+
+
+def test_mistakes_show_before_the_work_begins(monkeypatch):
+    monkeypatch.setattr(phases, "descend_ensemble", None)
+    named = two_strategies()
+    x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("mu1", 0.0, 0.2, 2)
+    others = tuple(replace(m, name=m.name + "s") for m in named.mechanisms)
+    wrong = Axis("mu1", np.array([0.1, -1.0]))
+    for model, axes, settings, message in (
+        (replace(named, mechanisms=others), (x, y), {}, "fates are those of mechanisms named icl"),
+        (named, (x, y), {"n_draws": 1.5}, r"n_draws is 1\.5"),
+        (named, (x, y), {"n_steps": 0}, "n_steps is 0"),
+        (named, (x, y), {"step": -1.0}, r"step is -1\.0"),
+        (named, (x, x), {}, "the axes alpha and alpha set the same number"),
+        (named, (x, replace(x, parameter="competition")), {}, "alpha and competition set"),
+        (named, (x, wrong), {}, "a value of mu1 is negative"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            phase_diagram(model, *axes, **{"n_draws": 1} | settings)
+
+
+def test_steps_may_be_written_as_a_power_of_ten():
+    x, y = Axis.between("alpha", 0.001, 1.0, 2), Axis.between("mu1", 0.0, 0.2, 2)
+    diagram = phase_diagram(two_strategies(), x, y, n_draws=1e0, n_steps=1e1)
+    assert diagram.fates.shape == (2, 2, 1) and diagram.provenance["n_steps"] == 10
 
 
 def test_predicted_fates_are_the_simulated_ones():

@@ -12,6 +12,7 @@ from paper_figures.published import solve_published
 from paper_figures.sources import FigureRun, finished_run, kept_runs
 from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline
+from transformer.runs.machine import Machine
 
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
 
@@ -23,9 +24,11 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     """
     start = time.monotonic()
     preset = "quick" if quick else "glyphs"
+    config = PRESETS[preset].make("cpu")
+    machine = Machine.choose(threads=threads, n_steps=config.n_steps)
     _say("about a minute in all" if quick else "about six minutes in all, most of it training")
     _say("1/3 train a transformer on procedural glyphs")
-    run = finished_run(PRESETS[preset].make("cpu"), out / f"run_{preset}", threads=threads)
+    run = finished_run(config, out / f"run_{preset}", machine)
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
     _say("3/3 solve the minimal model, draw, report")

@@ -101,12 +101,13 @@ def trained_run(
         config = config.with_exemplars(path=omniglot or "")
     elif omniglot is not None:
         raise UsageError(f"the exemplars of preset {preset} are no Omniglot; leave out --omniglot")
-    return finished_run(config, out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}")
+    machine = Machine.choose(n_steps=config.n_steps)
+    folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"
+    return finished_run(config, folder, machine)
 
 
-def finished_run(config: RunConfig, folder: Path, *, threads: int | None = None) -> FigureRun:
+def finished_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun:
     """Train a run (or go on with it) and keep its curves beside its folder."""
     path = folder.with_suffix(".csv")
-    machine = Machine.choose(threads=threads, n_steps=config.n_steps)
     export(train_or_resume(config, folder, machine), path)
     return FigureRun(folder.name, path, json.loads(path.with_suffix(".json").read_text()))

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file
+from coopetition.tools.files import check_ending, check_file
 from coopetition.tools.printing import print_json, print_wrote
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
+    ending: ClassVar[str] = ".npz"
     out: Path | None = None
     """Save the whole result here: `.json` of a fit, `.npz` of all else."""
     plot: Path | None = None
@@ -22,11 +22,10 @@ class Outputs:
 
     def check_outputs(self) -> None:
         """Raise `UsageError` if a file cannot be written; before the work, not after."""
+        check_ending(self.out, self.ending)
         check_picture(self.plot)
         for path in (self.out, self.plot):
             check_file(path)
-        if self.out and self.plot and self.out.absolute() == self.plot.absolute():
-            raise UsageError(f"--out and --plot are both {self.out}; give two files")
 
     def give(self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]) -> None:
         """Print the result, and what else is told of it; then write the files."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +21,11 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    if flags.threads is not None and flags.threads < 1:
-        raise UsageError(f"--threads is {flags.threads}; choose at least 1")
     if flags.out.exists() and not flags.out.is_dir():
         raise UsageError(f"--out {flags.out} is a file; give a folder")
     if (flags.out / "manifest.json").exists():
         raise UsageError(f"--out {flags.out} is the folder of a run; choose another")
+    check_file(flags.out / "report.md")
     from paper_figures.demo import run_demo  # the one import against the usual direction
 
     run_demo(flags.out, quick=flags.quick, threads=flags.threads)

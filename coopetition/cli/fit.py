@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -14,6 +14,7 @@ from coopetition.tools.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Outputs):
+    ending: ClassVar[str] = ".json"
     curves: tyro.conf.Positional[Path]
     """A run folder, or a CSV with the column sequences and some of train, icl, ciwl."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0

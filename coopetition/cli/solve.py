@@ -10,7 +10,7 @@ from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
 from coopetition.dynamics.solve import Method, solve
 from coopetition.dynamics.trajectory import Status
-from coopetition.model.declaration import Model, check_number
+from coopetition.model.declaration import Model, check_number, check_whole
 from coopetition.model.draws import Draw, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
@@ -45,6 +45,7 @@ def run(flags: Flags) -> None:
     model = flags.named()
     draw = _draw(flags, model)
     check_number("step", flags.step, positive=True)
+    check_whole("max_steps", flags.max_steps, 1)
     trajectory = solve(
         model,
         draw,

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,17 +22,36 @@ NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile,
 def check_file(path: Path | None) -> None:
     """Raise `UsageError` if a file of this name cannot be written; before the work, not after.
 
-    Folders on the way to it that do not exist are made when it is written.
+    Tries it, by a temporary file that leaves nothing behind.  Folders on the way that do not exist
+    are made when the file is written.
     """
     if path is None:
         return
+    folder = _nearest_folder(path)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {folder} takes no new file ({error.strerror}); choose "
+            "another place"
+        ) from error
+
+
+def check_ending(path: Path | None, ending: str) -> None:
+    """Raise `UsageError` if a file that is to be written does not end as its format does."""
+    if path is not None and path.suffix.lower() != ending:
+        raise UsageError(f"{path} would hold another format than its name says; end it in {ending}")
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The nearest folder on the way to a file that is there; `UsageError` if there can be none."""
     if not path.name or (os.path.lexists(path) and not path.is_file()):
         raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
     folder = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not folder.is_dir():
         raise UsageError(f"{path} cannot be written: {folder} is no folder")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{path} cannot be written: nothing may be written to {folder}")
+    return folder
 
 
 def check_readable(path: Path, expected: str) -> None:
@@ -54,7 +74,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     On failure (a full disk, say) the temporary file is removed and the error is raised.
     """
-    check_file(path)
+    _nearest_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

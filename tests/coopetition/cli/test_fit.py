@@ -44,6 +44,7 @@ def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
         ((pipe,), "pipe is no regular file but a pipe or a device"),
         ((short,), "curve train has 2 samples"),
         ((other,), "there are the curves accuracy; expected some of train, icl, ciwl"),
+        ((PUBLISHED, "--out", tmp_path / "fit.npz"), "end it in .json"),
         ((), "A run folder, or a CSV"),
     ):
         assert names in call("coopetition", "fit", *arguments, expect=2)

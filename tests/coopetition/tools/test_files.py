@@ -13,6 +13,7 @@ def test_a_file_that_can_be_written_passes(tmp_path):
     (tmp_path / "old").write_text("")
     for path in (None, tmp_path / "old", tmp_path / "new", tmp_path / "folders" / "to" / "make"):
         check_file(path)
+    assert os.listdir(tmp_path) == ["old"]
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
@@ -27,8 +28,13 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monk
     ):
         with pytest.raises(UsageError, match=names):
             check_file(path)
-    monkeypatch.setattr(files.os, "access", lambda *_: False)
-    with pytest.raises(UsageError, match=f"nothing may be written to {tmp_path}"):
+    assert sorted(os.listdir(tmp_path)) == ["file", "loop", "pipe"]
+
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=f"{tmp_path} takes no new file .Read-only file system"):
         check_file(tmp_path / "a" / "b")
 
 

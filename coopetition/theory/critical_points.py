@@ -1,12 +1,12 @@
-"""Where the flow can rest: all critical sets of a model, their Hessians, and what they attract.
+"""Where the flow can rest: the critical sets of a model, their Hessians, and what they attract.
 
 Where the theorem of docs/theory.md, section 5, holds (`theorem_holds`), each mechanism is learnt to
 the end or contributes nothing at a critical point.  What is left is a finite list: which mechanisms
 are learnt, and for every factor outside them whether it is zero, at right angles to its target, or
 free.  `critical_sets` tries them all.
 
-Caveats: pulls of two mechanisms on one factor can cancel each other unless the two compete; such
-unlearnt points are not listed (`list_is_complete`).  Kind and spectrum are those of a point of a
+Caveats: unless `list_is_complete`, pulls of several mechanisms on one factor can cancel each other;
+such unlearnt points are not listed.  Kind and spectrum are those of a point of a
 set in general position; a wide set holds narrower ones at which the Hessian has more zeros (the
 origin, in the end).
 """
@@ -82,10 +82,11 @@ class CriticalSet:
 
 
 def critical_sets(problem: Problem) -> list[CriticalSet]:
-    """Every critical set of one problem, minima first; each is listed at its widest.
+    """The critical sets of one problem, minima first; each is listed at its widest.
 
-    Candidates are kept if the gradient is exactly zero at a point of general position on them.
-    Raises `UsageError` for a model with clamped factors: those rest anywhere.
+    All of them where `list_is_complete`; else those at which no pulls cancel.  Candidates are kept
+    if the gradient is exactly zero at a point of general position on them.  Raises `UsageError`
+    for a model with clamped factors: those rest anywhere.
     """
     model = problem.model
     if 0 in model.rates:
@@ -191,8 +192,8 @@ def theorem_holds(model: Model) -> bool:
 def list_is_complete(model: Model) -> bool:
     """Does `critical_sets` list them all?  If so, no pulls of unlearnt mechanisms can cancel.
 
-    Besides `theorem_holds` it needs that no mechanism's factors are all another's, and a positive
-    cost between any two mechanisms that share a factor.
+    Besides `theorem_holds` it needs that no mechanism's factors are all another's, and a cost with
+    alpha > 0 that joins any two mechanisms that share a factor (docs/theory.md, section 5).
     """
     pairs = list(itertools.combinations(model.mechanisms, 2))
     nested = any(set(a.factors) <= set(b.factors) for a, b in [*pairs, *(p[::-1] for p in pairs)])

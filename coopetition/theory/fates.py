@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from coopetition.dynamics.outcomes import Fate
+from coopetition.dynamics.outcomes import Fate, check_told
 from coopetition.model.declaration import Model
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.problem import Problem
@@ -24,8 +24,11 @@ def possible_fates(model: Model) -> frozenset[Fate]:
     infinity with all of them learnt.  That is observed, on 1,000 random problems of
     `two_strategies` with alpha > 0, and not proved; for other models nothing but the list of minima
     supports it.  Which of several minima it is, and whether ICL came first where it is not to stay,
-    is the draw's.  Raises `UsageError` where that list may not be complete.
+    is the draw's.  Raises `UsageError` for a model with neither mechanism, and where that list may
+    not be complete.
     """
+    names = [m.name for m in model.mechanisms]
+    check_told(names)
     if not list_is_complete(model):
         raise UsageError("the critical points of this model are not all known; simulate its fates")
     dims, norms = dict.fromkeys(model.factors, 3), dict.fromkeys(model.factors, 1.0)
@@ -33,13 +36,13 @@ def possible_fates(model: Model) -> frozenset[Fate]:
     minima = [each for each in critical_sets(problem) if each.kind is Kind.MINIMUM]
     if not minima and min(m.mu for m in model.mechanisms) == 0:
         raise UsageError("this model has no isolated minima; simulate its fates")
-    names = [m.name for m in model.mechanisms]
     fates: set[Fate] = set()
-    for icl, ciwl in [(True, CIWL in names)] if not minima else _ends(model, minima):
+    for icl, ciwl in [(ICL in names, CIWL in names)] if not minima else _ends(model, minima):
         if icl:
             fates.add(Fate.COEXISTENCE if ciwl else Fate.ICL_PERSISTENT)
         else:
-            fates |= {Fate.ICL_TRANSIENT} | ({Fate.CIWL_ONLY} if CIWL in names else set())
+            fates |= {Fate.ICL_TRANSIENT} if ICL in names else set()
+            fates |= {Fate.CIWL_ONLY} if CIWL in names else set()
             fates |= set() if ciwl else {Fate.NEVER}
     return frozenset(fates)
 

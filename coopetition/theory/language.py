@@ -68,7 +68,7 @@ class Language:
         moving = self._visit(residual, self._moving(at), steps=True)
         residual = sp.expand(moving) if residual.has(CHANGE) else moving
         yield residual
-        point = {symbol: value for symbol, value in at.items() if symbol.is_Symbol}
+        point = {x: value for x, value in at.items() if not isinstance(x, sp.Derivative)}
         residual = self._visit(residual, self._slope_rule)
         if residual.has(CHARACTERISTIC):
             residual = residual.xreplace({CHARACTERISTIC: self._characteristic(point)})
@@ -123,7 +123,7 @@ class Language:
                 return self._velocity(symbol)
             if symbol == self.total:
                 return sum(self.slope(x) * self._velocity(x) for x in self.symbolic.state)
-            meaning = self._shallow.get(symbol, at.get(symbol, sp.Integer(0)))
+            meaning = at.get(symbol, self._shallow.get(symbol, sp.Integer(0)))
             return _chain(meaning, rule)
 
         return lambda _: rule

@@ -109,15 +109,15 @@ def _is_zero(polynomial: Expression) -> bool:
 
 
 def is_exact(language: Language) -> bool:
-    """Are the losses and slopes that the code computes with those of the definition?"""
-    s, state = language.symbolic, language.symbolic.state
-    definition = s.definition()
-    return all(
-        vanishes(s.losses[name].xreplace(s.products) - value) for name, value in definition.items()
-    ) and all(
-        vanishes(s.gradient[x].xreplace(s.products) - sp.diff(definition["total"], x))
-        for x in state
-    )
+    """Are the losses and slopes that the code computes with, and the printed L, those defined?"""
+    s, definition = language.symbolic, language.symbolic.definition()
+    losses = {symbol: definition[name] for name, symbol in language.loss.items()}
+    pairs = [
+        (language.formula.xreplace(losses), definition["total"]),
+        *((s.losses[name].xreplace(s.products), value) for name, value in definition.items()),
+        *((s.gradient[x].xreplace(s.products), sp.diff(definition["total"], x)) for x in s.state),
+    ]
+    return all(vanishes(mine - defined) for mine, defined in pairs)
 
 
 def _derivatives(latex: str) -> str:

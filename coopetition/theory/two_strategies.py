@@ -30,8 +30,8 @@ def _fates(lang: Language) -> Iterator[Statement]:
         ("icl_grows_while_ciwl_errs", ICL, CIWL, "a", "d"),
     ):
         right = -_error(lang, rival) * s.problem.targets[own] * s.u["b"] * s.u["c"]
-        says = f"the slope without {f}, whatever {other} is"
-        absent = {s.u[f]: sp.Integer(0), s.w[f]: sp.Integer(0)}
+        says = f"the slope, whatever {other} is"
+        absent = {s.u[f]: sp.Integer(0)}
         yield Statement(id, says, lang.slope(s.u[f]), right / s.problem.sizes[own], lang, absent)
 
 
@@ -82,24 +82,32 @@ def _hessians(lang: Language) -> Iterator[Statement]:
         at[x] = s.problem.targets[own] / (b * c)
         says = f"at {own.upper()}'s minima: every eigenvalue, with how often it occurs"
         yield Statement(f"minimum_{own}", says, CHARACTERISTIC, right, lang, at)
-    at = dict.fromkeys([s.u["a"], s.w["a"], s.u["b"], s.u["c"], s.w["c"]], zero)
     b, c, d = (s.u[f] for f in "bcd")
+    at = dict.fromkeys([c, s.w["c"]], zero)
     right = -_error(lang, ICL, unlearnt=True) * s.problem.targets[CIWL] * d / s.problem.sizes[CIWL]
     yield Statement("saddle_b", "on the saddle", lang.slope(b, b), zero, lang, at)
+    at = at | {s.u["a"]: zero}
     yield Statement("saddle_bc", "on the saddle", lang.slope(b, c), right, lang, at)
 
 
 def _toleration(lang: Language) -> Iterator[Statement]:
-    s, zero, q = lang.symbolic, sp.Integer(0), sp.Symbol("q", positive=True)
+    s, r, q = lang.symbolic, lang.square, sp.Symbol("q", positive=True)
     cost, alpha = lang.loss[COMPETITION], s.strength[COMPETITION]
-    squares = (s.problem.targets[ICL] * s.problem.targets[CIWL]) ** 2
     size = s.problem.sizes[COMPETITION]
-    at = {s.u["a"]: s.problem.targets[ICL] / q, s.u["d"]: s.problem.targets[CIWL] / q}
-    at |= {s.w["a"]: zero, s.w["d"]: zero}
-    yield Statement("toleration_cost", "late", cost, squares / (2 * size * q**4), lang, at)
-    left, right = sp.Derivative(q**5, TIME), 20 * alpha * squares / size
-    at = at | {sp.Derivative(q, TIME): 8 * alpha * cost}
-    yield Statement("toleration_growth", "late", left, right, lang, at)
+    icl, ciwl = s.problem.targets[ICL] ** 2, s.problem.targets[CIWL] ** 2
+    own = {"a": icl / q**2, "d": ciwl / q**2}
+    at = {s.u[f] ** 2: value for f, value in own.items()}
+    at |= {s.w[f]: sp.Integer(0) for f in own}
+    late = icl * ciwl / (2 * size * q**4)
+    yield Statement("toleration_cost", "the cost that is left", cost, late, lang, at)
+    speed = {sp.Derivative(q, TIME): 8 * alpha * cost / (1 + 2 * (icl + ciwl) / q**3)}
+    left = sp.Derivative(r["a"] + r["d"] - r["b"], TIME)
+    at = {r["b"]: q} | {r[f]: value for f, value in own.items()} | speed
+    says = "the budget law, with rates of 1, says how fast q grows"
+    yield Statement("toleration_law", says, left, -8 * alpha * cost, lang, at)
+    left = sp.Derivative(q**5 + 5 * (icl + ciwl) * q**2, TIME)
+    says, right = "so this grows in proportion to time", 20 * alpha * icl * ciwl / size
+    yield Statement("toleration_growth", says, left, right, lang, {cost: late} | speed)
 
 
 def _plateau(lang: Language) -> Iterator[Statement]:
@@ -135,9 +143,11 @@ def _origin(lang: Language) -> Iterator[Statement]:
     right = errors - (g1 * a + g2 * d) * b * c + sp.Order(SIZE**4)
     says = "near the origin, where the whole state is of the order of epsilon"
     yield Statement("origin", says, lang.total, right, lang, pulls)
-    at = {v: (g1 * a + g2 * d) / sp.sqrt(g1**2 + g2**2)}
-    moving = {a: g1 * b * c, b: (g1 * a + g2 * d) * c, d: g2 * b * c}
-    at |= {sp.Derivative(x, TIME): speed for x, speed in moving.items()}
     g, says = sp.sqrt(g1**2 + g2**2), "by the terms of third order"
-    yield Statement("elliptic_v", says, sp.Derivative(v, TIME), g * b * c, lang, at)
-    yield Statement("elliptic_b", says, sp.Derivative(b, TIME), g * v * c, lang, at)
+    for id, x, right, moving in (
+        ("elliptic_v", v, g * b * c, {a: g1 * b * c, d: g2 * b * c}),
+        ("elliptic_b", b, g * v * c, {b: (g1 * a + g2 * d) * c}),
+    ):
+        at = {v: (g1 * a + g2 * d) / g}
+        at |= {sp.Derivative(y, TIME): speed for y, speed in moving.items()}
+        yield Statement(id, says, sp.Derivative(x, TIME), right, lang, at)

@@ -5,14 +5,19 @@ from functools import partial
 
 import numpy as np
 
+from coopetition.dynamics.ensemble import descend_ensemble
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.interventions import (
+    Effect,
+    after_ciwl,
     circuit,
+    ciwl_alone,
     competition,
     cooperation,
     effect_map,
     late_start,
+    outcome,
     rivalry,
     sharing,
     without_competition,
@@ -56,10 +61,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     for effect in (cooperation, competition, sharing, rivalry):
         for scale in (1.0, 0.1):
             found = effect(random(scale_d=scale), HORIZON)
-            findings.append(
-                f"{effect.__name__}, d drawn at {scale:g}: median {found.median:+.2f}, positive in "
-                f"{found.positive:.0%}, cut off in {found.censored.mean():.0%}"
-            )
+            findings.append(_told(effect.__name__, scale, found))
     scales = np.geomspace(0.02, 2, 13)
     found = [cooperation(random(scale_d=float(scale)), HORIZON) for scale in scales]
     shares = {
@@ -83,14 +85,13 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             sizes = np.array([e.median for e in effects])
             ax.semilogx(STARTS, sizes, "o-", label=f"d drawn at {scale:g}")
             numbers += points(effect.__name__, f"scale_d {scale:g}", np.array(STARTS, float), sizes)
-            findings += [
-                f"{e.name}, d drawn at {scale:g}: {e.median:+.2f}, positive in {e.positive:.0%}, "
-                f"cut off in {e.censored.mean():.0%}"
-                for e in effects
-            ]
+            findings += [_told(each.name, scale, each) for each in effects]
         ax.axhline(0, color="grey", lw=0.8, ls=":")
         ax.set(xlabel="step of the CIWL-only run", title=title)
         ax.legend(frameon=False)
+    ciwl = descend_ensemble(ciwl_alone(drawn), STARTS[-1:])
+    late = outcome(after_ciwl(drawn, ciwl.overlap, ciwl.orthogonal), HORIZON)
+    findings.append(f"late start: ICL emerges in {np.isfinite(late.emergence).sum()} of {n_draws}")
     log = partial(Axis.between, log=True)
     maps = (
         (log("alpha", 0.01, 1, n_map), log("scale_d", 0.05, 2, n_map)),
@@ -117,6 +118,14 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             ]
         drawing.colorbar(mesh, ax=ax, label="share of draws")
     return FigureResult(drawing, numbers, {"n_draws": n_draws, "horizon": HORIZON}, findings)
+
+
+def _told(name: str, scale: float, effect: Effect) -> str:
+    return (
+        f"{name}, d drawn at {scale:g}: median {effect.median:+.2f}, a factor of "
+        f"{np.exp(effect.median):.3g}, positive in {effect.positive:.0%} of those with any, "
+        f"cut off in {effect.censored.mean():.0%}"
+    )
 
 
 FIGURE = Figure(

@@ -54,9 +54,11 @@ def test_minima_are_those_of_the_theorems(parameters):
 
 
 def test_the_theorem_is_not_claimed_where_its_conditions_fail():
-    twice = Model(("a", "b"), (Mechanism("m", ("a", "b"), 0.1), Mechanism("n", ("a", "b"), 0.1)))
-    rival = Model(("a", "b"), (Mechanism("m", ("a", "b"), 0.0),), (Cost("k", ("a", "b"), 1.0),))
-    nested = Model(("a", "b"), (Mechanism("m", ("a", "b"), 0.0), Mechanism("n", ("a",), 0.1)))
+    twice = Model(
+        ("a", "b"), (Mechanism("icl", ("a", "b"), 0.1), Mechanism("ciwl", ("a", "b"), 0.1))
+    )
+    rival = Model(("a", "b"), (Mechanism("icl", ("a", "b"), 0.0),), (Cost("k", ("a", "b"), 1.0),))
+    nested = Model(("a", "b"), (Mechanism("icl", ("a", "b"), 0.0), Mechanism("ciwl", ("a",), 0.1)))
     clamped = two_strategies().clamped("b")
     for model in (twice, rival, nested, clamped):
         assert theorem_holds(model) == (model is nested) and not list_is_complete(model)
@@ -76,6 +78,15 @@ def test_without_competition_pulls_cancel_at_points_that_are_not_listed():
     at = State(model.factors, [1.0, 0.0, 0.7, -pull_a / pull_d], [0.0] * 4)
     assert np.abs(problem.gradient(at).entries).max() < 1e-15
     assert theorem_holds(model) and not list_is_complete(model)
+
+
+def test_a_cost_of_strength_zero_may_be_paid_at_rest():
+    """Why the theorem is about costs with alpha > 0."""
+    model = two_strategies(alpha=0.0, mu2=0.1)
+    problem = Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
+    learnt = State(model.factors, [1.0] * 4, [0.0] * 4)
+    assert theorem_holds(model) and not np.any(problem.gradient(learnt).entries)
+    assert problem.losses(learnt)["competition"] > 0.01
 
 
 @pytest.mark.parametrize("norm", [0.01, 0.3, 30.0])

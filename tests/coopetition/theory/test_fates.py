@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coopetition import Status, random_draw, solve, two_strategies
+from coopetition import Mechanism, Model, Status, random_draw, solve, two_strategies
 from coopetition.dynamics.outcomes import Fate
 from coopetition.model.presets import named_model, no_competition, three_strategies
 from coopetition.theory.fates import possible_fates
@@ -22,6 +22,18 @@ from coopetition.tools.errors import UsageError
 )
 def test_possible_fates(model, fates):
     assert possible_fates(model) == fates
+
+
+def alone(name: str, mu: float = 0.0) -> Model:
+    return Model(("a", "b", "c"), (Mechanism(name, ("a", "b", "c"), mu),))
+
+
+def test_possible_fates_are_of_the_mechanisms_that_there_are():
+    assert possible_fates(alone("ciwl")) == {Fate.CIWL_ONLY}
+    assert possible_fates(alone("ciwl", 0.1)) == {Fate.CIWL_ONLY}
+    other = Model(("a", "b"), (Mechanism("x", ("a",), 0.0), Mechanism("y", ("b",), 0.1)))
+    with pytest.raises(UsageError, match="named icl and ciwl; the model has x, y"):
+        possible_fates(other)
 
 
 def test_fates_are_not_told_where_the_list_of_critical_sets_may_not_be_complete():
@@ -63,6 +75,19 @@ def test_fates_in_theory_are_those_of_long_simulations(part):
         if status is not expected or told not in possible_fates(model):
             exceptions[seed] = (status, told)
     assert exceptions == {seed: told for seed, told in EXCEPTIONS.items() if seed // 250 == part}
+
+
+@pytest.mark.parametrize(("mu1", "mu2"), [(0.1, 0.0), (0.0, 0.1), (0.1, 0.1)])
+def test_shared_factors_stop_growing_if_one_offset_alone_is_zero(mu1, mu2):
+    """Theorem 5; with two offsets they grow for ever, |b|^2 |c|^2 as t^(2/5)."""
+    for seed in range(3):
+        draw = random_draw(seed, {"a": 3, "b": 3, "c": 3, "d": 4})
+        flow = {"method": "flow", "t1": 1e9, "threshold": 0.0}
+        trajectory = solve(two_strategies(mu1=mu1, mu2=mu2), draw, **flow)
+        _, b, c, _ = trajectory.overlap**2 + trajectory.orthogonal**2
+        shared = (b * c)[np.searchsorted(trajectory.times, 1e6) :]
+        grown = shared[-1] / shared[0]
+        assert grown > 10 if mu1 and mu2 else grown == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(12))

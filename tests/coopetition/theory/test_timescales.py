@@ -21,9 +21,6 @@ from coopetition.tools.errors import UsageError
 FACTORS = ("a", "b", "c", "d")
 
 
-FACTORS = ("a", "b", "c", "d")
-
-
 @pytest.fixture(scope="module")
 def errors() -> dict[str, np.ndarray]:
     """Measured and predicted times of 24 draws, counted from the collapse's end; NaN for never."""

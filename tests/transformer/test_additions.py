@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def added(tmp_path_factory):
         (EVALUATORS, "of_the_mode"),
         (PRESETS, "mine"),
     ):
-        del registry._entries[name]
+        registry.reset({each: registry[each] for each in registry if each != name})
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,57 @@ def test_what_is_no_plugin_is_refused(tmp_path, name, capsys):
 
 def test_a_plugin_that_fails_can_be_mended_and_loaded_again(tmp_path):
     path = tmp_path / "broken_one.py"
-    path.write_text("1 / 0")
+    path.write_text(FILES["mode"].replace("neighbours", "broken") + "\n1 / 0\n")
     with pytest.raises(ZeroDivisionError):
         load_plugin(path)
-    path.write_text("x = 1\n")
+    assert "broken" not in MODES
+    path.write_text(path.read_text().replace("1 / 0", ""))
     load_plugin(path)
+    assert "broken" in MODES
+    MODES.reset({name: MODES[name] for name in MODES if name != "broken"})
+
+
+def in_a_new_process(lines: str) -> str:
+    """What a program prints that has imported nothing yet."""
+    run = [sys.executable, "-c", lines]
+    return subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_name_of_the_package_is_taken_before_it_is_asked_for(tmp_path):
+    path = tmp_path / "thief.py"
+    path.write_text(FILES["mode"].replace('"neighbours"', '"bursty"'))
+    lines = f"""
+from transformer.config.registry import load_plugin
+from transformer.config.modes import MODES
+try:
+    load_plugin({str(path)!r})
+except ValueError as error:
+    print(error)
+print(*MODES)
+"""
+    first, names = in_a_new_process(lines).splitlines()
+    assert first == "the data mode 'bursty' is there already; choose another name"
+    assert names.split() == sorted(names.split()) and {"bursty", "icl_only"} <= {*names.split()}
+
+
+def test_a_class_name_that_kept_configs_tell_a_kind_by_is_taken_once():
+    with pytest.raises(UsageError, match="a kind of exemplars has the class name 'GaussianConfig'"):
+        KINDS.register("mine")(type("GaussianConfig", (KINDS["gaussian"],), {}))
+    assert "mine" not in KINDS
+
+
+def test_a_registry_whose_files_fail_is_not_taken_for_whole(tmp_path, monkeypatch):
+    package = tmp_path / "half_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "bad.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[object] = Registry("thing", "half_package")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            list(registry)
+    (package / "bad.py").write_text("")
+    assert list(registry) == []
+    registry.register("b")(1)
+    registry.register("a")(2)
+    assert list(registry) == ["a", "b"], "sorted"

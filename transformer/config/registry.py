@@ -10,7 +10,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from coopetition.tools.errors import UsageError
 
@@ -30,7 +30,8 @@ class Registry(Generic[T]):
     def __init__(self, what: str, folder: str) -> None:
         self.what, self.folder = what, folder
         self._entries: dict[str, T] = {}
-        self._scanned = False
+        self._scanned = self._scanning = False
+        REGISTRIES.append(self)
 
     def register(self, name: str) -> Callable[[S], S]:
         """A decorator that adds what it is put on, and leaves it as it is."""
@@ -38,25 +39,49 @@ class Registry(Generic[T]):
         def add(entry: S) -> S:
             if name in self._entries:
                 raise UsageError(f"the {self.what} {name!r} is there already; choose another name")
-            self._entries[name] = entry  # pyright: ignore[reportArgumentType]
+            added: Any = entry
+            if isinstance(added, type) and issubclass(added, Kind):
+                self._check_class_name(added.__name__)
+            self._entries[name] = added  # pyright: ignore[reportArgumentType]
             return entry
 
         return add
 
-    def _found(self) -> dict[str, T]:
-        if not self._scanned:
-            self._scanned = True  # first: the files may ask for one another
+    def _check_class_name(self, name: str) -> None:
+        """Configs that are written down tell kinds by the names of their classes."""
+        if any(getattr(entry, "__name__", None) == name for entry in self._entries.values()):
+            raise UsageError(
+                f"a {self.what} has the class name {name!r} already; choose another for the class"
+            )
+
+    def scan(self) -> None:
+        """Import the files of its folder, unless that is done."""
+        if self._scanned or self._scanning:  # the files may ask for one another
+            return
+        self._scanning = True
+        try:
             package = importlib.import_module(self.folder)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self.folder}.{module.name}")
-        return self._entries
+            self._scanned = True
+        finally:
+            self._scanning = False
+
+    def _found(self) -> dict[str, T]:
+        """All there are, sorted: their order does not depend on what was imported first."""
+        self.scan()
+        return dict(sorted(self._entries.items()))
+
+    def reset(self, entries: dict[str, T]) -> None:
+        """Have these entries and no others."""
+        self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> T:
         entries = self._found()
         if name not in entries:
             raise UsageError(
-                f"{name!r} is unknown; choose one of {', '.join(entries)} (one that is not of this "
-                "package: load its file first, --plugin FILE)"
+                f"the {self.what} {name!r} is unknown; choose one of {', '.join(entries)} "
+                "(one that is not of this package: load its file first, --plugin FILE)"
             )
         return entries[name]
 
@@ -85,6 +110,9 @@ class Registry(Generic[T]):
         }
 
 
+REGISTRIES: list[Registry[Any]] = []
+
+
 class Kind:
     """Base of dataclasses of which a config's field takes any that is registered.
 
@@ -96,7 +124,11 @@ class Kind:
 
 
 def load_plugin(path: Path | str) -> None:
-    """Import a file of the user, so that what it registers is there; once, however often called."""
+    """Import a file of the user, so that what it registers is there; once, however often called.
+
+    What comes with the package is there before, so that no name of it is taken.  A file that fails
+    leaves nothing, and can be loaded again when it is mended.
+    """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise UsageError(f"plugin {str(path)!r} is no Python file; give the path of one")
@@ -108,8 +140,11 @@ def load_plugin(path: Path | str) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    before = {registry: dict(registry.items()) for registry in REGISTRIES}
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
+        for registry, entries in before.items():
+            registry.reset(entries)
         raise

@@ -67,6 +67,8 @@ def check_together(configs: dict[str, RunConfig]) -> None:
     Free to differ are seeds, learning rates and schedules, penalties, clipping, data modes and all
     other settings of sequences, exemplars of one size, starts and frozen parts.
     """
+    if not configs:
+        raise UsageError("no runs are given; give the config of at least one")
     (first, base), *others = configs.items()
     expected = _shared(base)
     for name, config in others:

@@ -10,14 +10,15 @@ from coopetition.tools.files import write_json, write_text
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
 
+NOT_EXPORTED = {"step", "sequences", "seconds"}  # the first two are one; no two runs share the last
 DIGITS = 5  # significant; the evaluation sets' noise is far above
 
 
 def export(run: RunFolder, path: Path) -> None:
     """Write `path` (CSV: sequences, every metric) and its `.json` (config, versions).
 
-    All that the run measured, to five digits, under the names of its metrics; nothing of the
-    machine that it was made on but its device.
+    All that the run measured but the time it took, to five digits, under the names of its metrics.
+    Of the machine that it was made on the JSON says the device, the threads and the execution.
     """
     if path.suffix != ".csv":
         raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
@@ -27,7 +28,7 @@ def export(run: RunFolder, path: Path) -> None:
     if not rows:
         raise UserError(f"{run.path} has no metrics yet; train it first")
     measured = {name for row in rows for name, value in row.items() if value is not None}
-    columns = [name for name in rows[0] if name in measured - {"step", "sequences"}]
+    columns = [name for name in rows[0] if name in measured - NOT_EXPORTED]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["sequences", *columns])

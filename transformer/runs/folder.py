@@ -62,7 +62,7 @@ class RunFolder:
     def to_frame(self) -> "DataFrame":
         """The metric lines as a data frame, a row a step; `UserError` without pandas."""
         rows = self.metrics()
-        names = dict.fromkeys(["step", "sequences", *(name for row in rows for name in row)])
+        names = dict.fromkeys(name for row in rows for name in row)
         return to_frame({name: [row.get(name) for row in rows] for name in names})
 
     @property
@@ -111,8 +111,8 @@ class RunFolder:
 
         What older runs did not record is None.
         """
-        absent = dict.fromkeys(("learning_rate", "gradient_norm", "seconds"))
-        return [row | absent | row for row in read_metrics(self.metrics_path)]
+        names = ("step", "sequences", "learning_rate", "gradient_norm", "seconds")
+        return [dict.fromkeys(names) | row for row in read_metrics(self.metrics_path)]
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
         """One metric of every evaluator against sequences seen."""

@@ -12,7 +12,10 @@ import pytest
         (["--preset", "nothing"], "'nothing'"),
         (["--preset"], "'--preset'"),
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
-        (["--preset", "smoke", "--exemplars", "cats"], "'cats' is unknown; choose one of"),
+        (
+            ["--preset", "smoke", "--exemplars", "cats"],
+            "the kind of exemplars 'cats' is unknown; choose one of",
+        ),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--data.burstiness", "2"], "burstiness=2"),

@@ -18,16 +18,18 @@ ROW |= {"iwl/accuracy": 0.25, "iwl/in_context_loss": None, "iwl/context_probabil
 def test_everything_that_was_measured_is_exported(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    rows = [ROW, ROW | {"step": 2, "sequences": 64, "batch_loss": 9.5}]
+    rows = [ROW, ROW | {"step": 2, "sequences": 64, "batch_loss": 9.5, "seconds": 0.25}]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "manifest.json").write_text('{"run_id": "abc", "format": 3, "user": "somebody"}')
+    run = RunFolder(folder, RunConfig(), Machine.choose("cpu", 1, "eager"))
+    assert list(run.metrics()[0])[:2] == ["step", "sequences"]
     path = tmp_path / "curves.csv"
-    export(RunFolder(folder, RunConfig(), Machine.choose("cpu", 1, "eager")), path)
+    export(run, path)
     with open(path) as file:
         header, first, _ = csv.reader(file)
     assert header == [
         *("sequences", "batch_loss", "train/loss", "iwl/accuracy", "iwl/context_probability")
-    ], "all but what is never defined"
+    ], "all but what is never defined, and the time"
     assert first == ["0", "", "9.8765", "0.25", "0.125"]
     np.testing.assert_array_equal(
         read_curves(path, "batch_loss").values["batch_loss"], [np.nan, 9.5]

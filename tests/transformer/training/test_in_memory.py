@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError
-from transformer import in_memory, load_model, train
+from transformer import in_memory, load_model, train, train_together
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.runs.machine import Machine
 from transformer.training.ensemble import source_of
@@ -65,3 +65,9 @@ def test_exemplars_of_a_file_are_held_once(tiny, tmp_path):
     exemplars = FeatureConfig(path=str(tmp_path / "features.npy"), n_classes=20, n_exemplars=4)
     ensemble = in_memory(replace(tiny, data=replace(tiny.data, exemplars=exemplars)), machine=HERE)
     assert list(ensemble.exemplars) == [source_of(ensemble.configs[0])]
+
+
+def test_no_runs_are_refused(tmp_path):
+    for start in (in_memory, lambda: train_together({}, tmp_path / "runs")):
+        with pytest.raises(UsageError, match="no runs are given"):
+            start()

@@ -1,17 +1,22 @@
 """Which model a command is about: a named one, and its numbers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
+
+from tyro.extras import literal_type_from_choices
 
 from coopetition.model.declaration import Model
-from coopetition.model.presets import named_model
+from coopetition.model.presets import MODELS, named_model
+
+if TYPE_CHECKING:
+    ModelName = str
+else:
+    ModelName = literal_type_from_choices(tuple(MODELS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
-    model: Literal[
-        "two_strategies", "no_competition", "no_sharing", "induction_head", "three_strategies"
-    ] = "two_strategies"
+    model: ModelName = "two_strategies"
     """Which model: the published one, or a relative of it."""
     alpha: float | None = None
     """Strength of competition (the model's own, 0.1, without)."""

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import tyro
 
+from coopetition.cli._model import ModelName
 from coopetition.model.presets import named_model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    model: tyro.conf.Positional[str]
-    """two_strategies, no_competition, no_sharing, induction_head or three_strategies."""
+    model: tyro.conf.Positional[ModelName]
+    """The published model, or a relative of it."""
     latex: bool = False
     """Print the whole document, in Markdown with LaTeX."""
 

@@ -1,5 +1,9 @@
 """`coopetition derive`."""
 
+import pytest
+
+from coopetition.model.presets import MODELS
+
 
 def test_statements_are_proved(call):
     text = call("coopetition", "derive", "induction_head")
@@ -7,5 +11,7 @@ def test_statements_are_proved(call):
     assert "$$" in call("coopetition", "derive", "induction_head", "--latex")
 
 
-def test_another_model_is_refused(call):
-    assert "model 'nothing' is unknown" in call("coopetition", "derive", "nothing", expect=2)
+@pytest.mark.parametrize("command", [("derive",), ("solve", "--model"), ("phases", "--model")])
+def test_the_models_that_there_are_can_be_named(call, command):
+    error = call("coopetition", *command, "nothing", expect=2)
+    assert "invalid choice 'nothing'" in error and str(tuple(MODELS)) in error

@@ -41,5 +41,5 @@ class ExemplarConfig(Kind):
         raise NotImplementedError
 
     def load(self) -> Any:
-        """Draw or read them: `transformer.data.exemplars.Exemplars`."""
+        """Draw or read them: `transformer.data.exemplar_sets.Exemplars`."""
         raise NotImplementedError

@@ -117,8 +117,11 @@ class RunConfig:
     checkpoints_per_decade: int = field(default=0, metadata=UNIDENTIFYING)
     """Checkpoints at evenly spaced logarithms of the step, so many from each power of ten on."""
     init_seed: int = 5
+    """Of the initial parameters."""
     data_seed: int = 2
+    """Of the training sequences."""
     eval_seed: int = 1
+    """Of the evaluation sets."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_steps")

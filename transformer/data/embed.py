@@ -13,7 +13,7 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file, write_bytes
 from coopetition.tools.progress import ProgressReport
 from transformer.data.arrays import convert
-from transformer.data.exemplars import Exemplars, load_exemplars
+from transformer.data.exemplar_sets import Exemplars, load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
 from transformer.data.images import SIDE

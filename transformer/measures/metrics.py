@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer.config import ModelConfig
-from transformer.data.exemplars import Exemplars
+from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.model.forward import encode, final_residual, unembed
 from transformer.model.parameters import Parameters

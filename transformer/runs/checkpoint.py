@@ -1,6 +1,7 @@
 """Checkpoints as safetensors: written whole or not at all, checked when read."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,19 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "exemplars": checkpoint.exemplars,
         "digest": _digest(checkpoint),
     }
-    write_bytes(path, save(checkpoint.tensors, metadata))
+    write_bytes(path, _with_sorted_header(save(checkpoint.tensors, metadata)))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same safetensors file with sorted names, whose order `save` leaves to chance.
+
+    So that equal checkpoints are equal files.  A file is the header's length in 8 bytes, the header
+    in JSON, filled up with spaces to a multiple of 8, and the tensors, from its end on.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -220,7 +220,7 @@ class TrainState:
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
-        """Inverse of `state`; names or shapes that disagree raise `KeyError` or `ValueError`."""
+        """Inverse of `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""
         views = self._state_views()
         if unknown := set(state) - set(views) - {"optimiser.step"}:
             raise KeyError(f"no such state: {', '.join(sorted(unknown))}")
@@ -229,7 +229,7 @@ class TrainState:
         _fill(self._t, state["optimiser.step"], "optimiser.step")
 
     def load_parameters(self, run: int, parameters: Parameters, parts: tuple[str, ...]) -> None:
-        """Take over the parameters of some parts; raises what `load_state` does."""
+        """Take over the parameters of some parts; raises what `load_tensors` does."""
         for name, value in self.parameters.items():
             if any(in_part(name, part) for part in parts):
                 _fill(value[run], parameters[name], name)

@@ -24,8 +24,8 @@ from transformer.cli import main
 from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
 from transformer.data.arrays import open_array
 from transformer.data.embed import embed_drawings, network_images, write_features
-from transformer.data.exemplar_sets import as_read
-from transformer.data.exemplars import Exemplars, load_exemplars, omniglot
+from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
+from transformer.data.exemplars import omniglot
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.gaussian import GaussianConfig, coordinate_scales
 from transformer.data.exemplars.glyphs import GlyphConfig
@@ -432,7 +432,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.exemplars import load_exemplars
+from transformer.data.exemplar_sets import load_exemplars
 
 load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1))  # what is allocated once
 status = Path("/proc/self/status").read_text()

@@ -15,7 +15,7 @@ import torch
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.config.exemplars import KINDS
 from transformer.data.evaluation import draw_evaluators, stream_key
-from transformer.data.exemplars import load_exemplars
+from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import training_block
 from transformer.experiments.preset import PRESETS

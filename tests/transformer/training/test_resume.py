@@ -58,6 +58,8 @@ def assert_same_run(a: RunFolder, b: RunFolder) -> None:
         assert set(x) == set(y)
         for name in x:
             assert torch.equal(x[name], y[name]), (step, name)
+        one, other = (run.checkpoint_path(step).read_bytes() for run in (a, b))
+        assert one == other, step
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes, write_npz
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
+from transformer.config import RunConfig
 from transformer.runs.checkpoint import write_checkpoint
 from transformer.runs.folder import RunFolder, newest_checkpoints
 from transformer.runs.machine import keep_freed_memory
@@ -29,6 +30,7 @@ class Session:
     def train(self) -> list[int]:
         """Train until the last step, a stop signal, or until no run is left; the signals."""
         ensemble = self.ensemble
+        _warn_of_unreached(ensemble.configs[0])
         kept = self._begin()
         self._set_status("running", "")
         try:
@@ -181,6 +183,16 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> bool:
     for number, checkpoint in zip(ensemble.live, newest, strict=False):
         ensemble.restore(number, checkpoint)
     return bool(newest)
+
+
+def _warn_of_unreached(config: RunConfig) -> None:
+    """Tell of checkpoints that are asked for beyond the last step."""
+    if beyond := [step for step in config.checkpoint_at if step > config.n_steps]:
+        print(
+            f"warning: checkpoint_at names step {min(beyond)}, but the run ends at step "
+            f"{config.n_steps}; only a longer run reaches it",
+            file=sys.stderr,
+        )
 
 
 def warn_of(damaged: list[str]) -> None:

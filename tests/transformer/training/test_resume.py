@@ -186,6 +186,16 @@ def test_a_signal_before_training_ends_it_at_once(tiny, tmp_path, monkeypatch):
     assert run.is_finished()
 
 
+def test_a_checkpoint_beyond_the_end_is_told_of(tiny, tmp_path, capsys):
+    config = replace(tiny, n_steps=2, checkpoint_at=(1, 3))
+    run = train(config, tmp_path / "run", HERE)
+    warning = "warning: checkpoint_at names step 3, but the run ends at step 2"
+    assert warning in capsys.readouterr().err
+    resume(run.path, n_steps=4)
+    assert warning not in capsys.readouterr().err
+    assert run.steps() == [1, 2, 3, 4]
+
+
 def test_an_ensemble_of_which_one_run_lacks_its_checkpoints_is_refused(whole_ensemble, tmp_path):
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
     shutil.rmtree(tmp_path / "runs" / "icl" / "checkpoints")

@@ -142,11 +142,15 @@ def _read_csv(path: Path) -> dict[str, Array]:
             rows = list(csv.DictReader(file, fieldnames=header))  # what is too much is at None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file ({error})") from error
-    if "sequences" not in header or len(set(header)) != len(header):
+    if not header:
+        raise UsageError(f"{path} is empty; expected a column `sequences` and one for each curve")
+    if "sequences" not in header:
         raise UsageError(
-            f"{path} has the columns {', '.join(header)}; expected different ones, among them "
-            "`sequences`, with commas between"
+            f"{path} has the columns {', '.join(header)}; expected `sequences` among them, with "
+            "commas between"
         )
+    if len(set(header)) != len(header):
+        raise UsageError(f"{path} has two columns of one name in {', '.join(header)}; rename one")
     for number, row in enumerate(rows, 2):
         if None in row:
             raise UsageError(

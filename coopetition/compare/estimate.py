@@ -13,7 +13,8 @@ from scipy.stats import qmc
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.observation import N_GRID, OBSERVED, SEARCH, ToyCurves
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.model.declaration import check_whole
+from coopetition.tools.errors import UsageError, UserError, expect
 from coopetition.tools.files import write_json
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import html_table, to_frame
@@ -192,11 +193,10 @@ def fit(
     -----
     The parameters describe the curves; they are not all identifiable one by one (see `starts`).
     """
-    if seed < 0 or n_starts < 1 or n_screened < n_starts:
-        raise UsageError(
-            f"seed={seed}, n_starts={n_starts}, n_screened={n_screened}; choose a seed of at least "
-            "0, and at least 1 start out of no fewer screened"
-        )
+    expect(curves, Curves, "Curves (`read_curves` reads a run's or a file's)")
+    check_whole("seed", seed, 0)
+    check_whole("the number of starts", n_starts, 1)
+    check_whole(f"n_screened, out of which {n_starts} are refined,", n_screened, n_starts)
     used = {name: curves.values[name] for name in OBSERVED if name in curves.values}
     if not used:
         raise UsageError(

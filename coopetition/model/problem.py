@@ -26,7 +26,7 @@ import numpy as np
 
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, expect
 
 Number = Any  # a float, an array over problems, or a symbol
 Numbers = Sequence[Number]
@@ -114,6 +114,8 @@ class Problem:
     """
 
     def __init__(self, model: Model, draw: Draw) -> None:
+        expect(model, Model, "a Model")
+        expect(draw, Draw, "a Draw")
         self._set(model, draw.dims, *_project(model, draw), {})
 
     @classmethod

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import Ensemble, random_ensemble
 from coopetition.model.declaration import Model, check_whole
-from coopetition.tools.errors import UsageError
+from coopetition.model.draws import real_numbers
+from coopetition.tools.errors import UsageError, expect
 
 Array = NDArray[np.float64]
 
@@ -25,6 +26,16 @@ class Axis:
     parameter: str
     values: Array
     log: bool = False
+
+    def __post_init__(self) -> None:
+        values = real_numbers(f"the axis {self.parameter}", self.values)
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
+        if (np.diff(values) <= 0).any():
+            raise UsageError(f"the values of {self.parameter} do not ascend; sort them, each once")
+        if self.parameter.startswith("dim_") and ((values < 1) | (values % 1 != 0)).any():
+            raise UsageError(f"{self.parameter} has a value that is no whole number of at least 1")
+        object.__setattr__(self, "values", values)
 
     @classmethod
     def between(
@@ -44,14 +55,19 @@ class Axis:
             raise UsageError(f"{parameter} from 0 by equal ratios; start above 0, or leave out log")
         values = (np.geomspace if log else np.linspace)(first, last, n)
         if parameter.startswith("dim_"):
-            if first < 1:
-                raise UsageError(f"{parameter} from {first}; a dimension is at least 1")
+            if first < 1 or first % 1 or last % 1:
+                raise UsageError(
+                    f"{parameter} from {first} to {last}; a dimension is a whole number of at "
+                    "least 1"
+                )
             values = np.unique(np.round(values))
         return cls(parameter, values, log)
 
 
 def check_axes(model: Model, x: Axis, y: Axis) -> None:
     """Raise `UsageError` unless two axes are of different numbers of the model."""
+    for axis in (x, y):
+        expect(axis, Axis, "an Axis")
     sets_x, sets_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
     if sets_x == sets_y:
         raise UsageError(

@@ -22,7 +22,7 @@ from coopetition.model.declaration import Cost, Mechanism, Model
 from coopetition.model.problem import Problem, State
 from coopetition.theory.laws import norm_laws
 from coopetition.theory.stability import Spectrum, spectrum
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, expect
 
 
 class Place(Enum):
@@ -88,6 +88,7 @@ def critical_sets(problem: Problem) -> list[CriticalSet]:
     if the gradient is exactly zero at a point of general position on them.  Raises `UsageError`
     for a model with clamped factors: those rest anywhere.
     """
+    expect(problem, Problem, "a Problem")
     model = problem.model
     if 0 in model.rates:
         raise UsageError("the model has clamped factors, which rest anywhere; free them")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.declaration import Model
 from coopetition.model.problem import Number, Part, Problem, State
+from coopetition.tools.errors import expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ def check_laws(trajectory: Trajectory) -> list[LawCheck]:
     correction, of fourth order in the integrator's own steps.  Descent is held against the sum of
     its exact steps.
     """
+    expect(trajectory, Trajectory, "a Trajectory")
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
 

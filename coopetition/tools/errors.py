@@ -17,6 +17,12 @@ class UsageError(UserError, ValueError):
     exit_code = 2
 
 
+def expect(value: object, kind: type, what: str) -> None:
+    """Raise `UsageError` unless a value is of a type; `what` names one, as in "a Draw"."""
+    if not isinstance(value, kind):
+        raise UsageError(f"expected {what}, got {value!r:.80} of type {type(value).__name__}")
+
+
 class Interrupted(UserError):
     """A signal stopped the work, and what was done so far is kept.
 

@@ -164,3 +164,21 @@ def test_events_are_those_of_any_mechanism():
         trajectory.events("x", "x")
     with pytest.raises(co.UsageError, match="the model has x, y"):
         trajectory.fate()
+
+
+def test_a_value_of_another_kind_is_refused_in_one_line():
+    model, draw = co.two_strategies(), co.published_draw(7)
+    slips: list[tuple] = [
+        (co.solve, (draw, model), "expected a Model, got <Draw"),
+        (co.solve, ("two_strategies", draw), "expected a Model, got 'two_strategies' of type str"),
+        (co.Problem, (model, None), "expected a Draw, got None"),
+        (co.fit, ("runs/smoke",), "expected Curves .* got 'runs/smoke'"),
+        (co.critical_sets, (model,), "expected a Problem, got"),
+        (co.check_laws, (model,), "expected a Trajectory, got"),
+    ]
+    for function, given, message in slips:
+        with pytest.raises(co.UsageError, match=message) as caught:
+            function(*given)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(co.UsageError, match="expected an Axis, got 'alpha'"):
+        co.phase_diagram(model, "alpha", "mu1", n_draws=1)  # pyright: ignore[reportArgumentType]

@@ -94,7 +94,7 @@ def test_the_commands_know_them(added, capsys, monkeypatch):
 def test_without_their_files_the_message_names_what_there_is(config):
     table = json.loads(json.dumps(to_dict(config)))
     table["data"]["exemplars"]["kind"] = "NobodysConfig"
-    with pytest.raises(UsageError, match=r"NobodysConfig.*GlyphConfig.*--plugin FILE"):
+    with pytest.raises(UsageError, match=r"NobodysConfig.*glyphs.*--plugin FILE"):
         RunConfig.from_dict(table)
 
 

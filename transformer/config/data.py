@@ -60,10 +60,6 @@ class DataConfig:
             not (self.distractor_may_match and self.unique_rest),
             "unique_rest makes all classes distinct; leave distractor_may_match off",
         )
-        require(
-            self.mode in MODES,
-            f"mode={self.mode!r} is unknown; choose one of {', '.join(MODES)}",
-        )
         self._check_mixture()
         for mode, _ in self.shares():
             self._check_mode(mode)
@@ -84,11 +80,6 @@ class DataConfig:
             f"mixture={self.mixture} has shares that sum to {sum(shares):g}; "
             "choose positive shares that sum to 1",
         )
-        for mode, _ in self.mixture:
-            require(
-                mode in MODES,
-                f"mixture has the unknown mode {mode!r}; choose of {', '.join(MODES)}",
-            )
         modes = [mode for mode, _ in self.mixture]
         require(
             len({*modes}) == len(modes),
@@ -103,6 +94,13 @@ class DataConfig:
         needs = MODES[mode].needs(self)
         if self.exemplars.n_classes == 0:
             return  # not known before a file is given
+        if self.held_out:
+            require(
+                self.n_trained >= needs.distinct,
+                f"held_out={self.held_out} leaves {max(self.n_trained, 0)} of "
+                f"exemplars.n_classes={self.exemplars.n_classes} to train on, but a sequence needs "
+                f"{needs.distinct}; hold out fewer",
+            )
         require_distinct_classes(self.n_trained, needs.distinct, "exemplars.n_classes")
         if self.zipf_exponent and needs.distinct > 1:
             ranks = np.arange(1, self.n_trained + 1, dtype=np.float64)

@@ -90,11 +90,9 @@ def _value(expected: Any, value: Any, where: str) -> Any:
         require(isinstance(value, dict), f"{where}={value!r}; expected a table")
         options = {each.__name__: each for each in expected.kinds.values()}
         kind = value.get("kind")
-        require(
-            isinstance(kind, str) and kind in options,
-            f"{where}.kind={kind!r}; choose one of {sorted(options)} (one that is not of this "
-            "package: load its file first, --plugin FILE)",
-        )
+        require(isinstance(kind, str), f"{where}.kind={kind!r}; expected a name")
+        if kind not in options:
+            raise expected.kinds.lacks(str(kind))
         rest = {name: item for name, item in value.items() if name != "kind"}
         return from_dict(options[kind], rest, where)
     if get_origin(expected) is Literal:

@@ -18,6 +18,10 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+class NotRegistered(UsageError):
+    """A name of nothing that there is: misspelt, or of a plugin that is not loaded."""
+
+
 class Registry(Generic[T]):
     """Entries by name.
 
@@ -79,11 +83,15 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         entries = self._found()
         if name not in entries:
-            raise UsageError(
-                f"the {self.what} {name!r} is unknown; choose one of {', '.join(entries)} "
-                "(one that is not of this package: load its file first, --plugin FILE)"
-            )
+            raise self.lacks(name)
         return entries[name]
+
+    def lacks(self, name: str) -> NotRegistered:
+        """The mistake of asking for a name that is not there."""
+        return NotRegistered(
+            f"{self.what} {name!r} is not of this package: choose one of {', '.join(self)}, or "
+            "give --plugin FILE"
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._found()

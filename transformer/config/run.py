@@ -55,10 +55,6 @@ class EvaluationConfig:
         require_at_least(self, 0, "n_classes", "n_exemplars")
         for name in self.also:
             require(
-                name in EVALUATORS,
-                f"also={name!r} is an unknown evaluator; choose of {', '.join(EVALUATORS)}",
-            )
-            require(
                 not EVALUATORS[name].standing and self.also.count(name) == 1,
                 f"also={name!r} is there already; leave it out",
             )

@@ -239,6 +239,9 @@ def check_new_folder(path: Path) -> None:
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / NAME).exists() else "name a new folder"
         raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+    within = next((each for each in path.absolute().parents if (each / NAME).exists()), None)
+    if within is not None:
+        raise UsageError(f"--out {path} is in the run folder {within}; name another place")
 
 
 def newest_checkpoints(

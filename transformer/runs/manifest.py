@@ -13,6 +13,7 @@ from coopetition.compare.curves import RUN_FORMAT
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from transformer.config import RunConfig, to_dict
+from transformer.config.registry import NotRegistered
 from transformer.runs.machine import Execution, Machine
 
 NAME = "manifest.json"
@@ -104,6 +105,8 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
         config = RunConfig.from_dict(manifest["config"])
         machine = Machine(str(manifest["device"]), manifest["threads"], manifest["execution"])
         _check(machine, manifest.get("sessions", []))
+    except NotRegistered as error:
+        raise UserError(f"{folder} needs what is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     return config, machine

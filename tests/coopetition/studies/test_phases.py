@@ -79,7 +79,7 @@ def test_mistakes_show_before_the_work_begins(monkeypatch):
     named = two_strategies()
     x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("mu1", 0.0, 0.2, 2)
     others = tuple(replace(m, name=m.name + "s") for m in named.mechanisms)
-    wrong = Axis("mu1", np.array([0.1, -1.0]))
+    wrong = Axis("mu1", np.array([-1.0, 0.1]))
     for model, axes, settings, message in (
         (replace(named, mechanisms=others), (x, y), {}, "fates are those of mechanisms named icl"),
         (named, (x, y), {"n_draws": 1.5}, r"n_draws is 1\.5"),
@@ -145,6 +145,27 @@ def test_axes_go_by_equal_differences_or_ratios():
     np.testing.assert_allclose(Axis.between("alpha", 1, 100, 3, log=True).values, [1, 10, 100])
     with pytest.raises(UsageError, match="alpha from 0 by equal ratios"):
         Axis.between("alpha", 0, 1, 3, log=True)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values", "message"),
+    [
+        ("alpha", [2, 1], "do not ascend"),
+        ("alpha", [1, 1], "do not ascend"),
+        ("alpha", [], "no list of finite values"),
+        ("alpha", [1, np.nan], "no list of finite values"),
+        ("alpha", "alpha", "not of real numbers"),
+        ("dim_a", [1.5, 3], "no whole number of at least 1"),
+    ],
+)
+def test_values_of_an_axis_are_checked(parameter, values, message):
+    with pytest.raises(UsageError, match=message):
+        Axis(parameter, values)
+
+
+def test_ends_of_a_dimension_are_whole():
+    with pytest.raises(UsageError, match="dim_a from 1.5 to 3"):
+        Axis.between("dim_a", 1.5, 3, 3)
 
 
 @pytest.mark.parametrize("ends", [(1.0, 0.5), (-1.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])

@@ -83,4 +83,7 @@ def test_what_is_no_run_is_refused(call, tmp_path, run):
     for command in ("resume", "show", "evaluate"):
         assert "not a run folder" in call("transformer", command, tmp_path, expect=2)
     assert "exists already" in call("transformer", "train", "--out", run, expect=2)
+    inside = run / "in" / "side"
+    assert "is in the run folder" in call("transformer", "train", "--out", inside, expect=2)
+    assert not inside.parent.exists()
     assert "unknown command" in call("transformer", "dance", expect=2)

@@ -14,8 +14,9 @@ import pytest
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (
             ["--preset", "smoke", "--exemplars", "cats"],
-            "the kind of exemplars 'cats' is unknown; choose one of",
+            "'cats' is not of this package: choose",
         ),
+        (["--preset", "smoke", "--data.held-out", "99999"], "held_out=99999 leaves 0 of"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--data.burstiness", "2"], "burstiness=2"),

@@ -635,7 +635,7 @@ def test_rare_classes_are_found_or_such_exponents_refused(exponent):
 
 
 def test_an_unknown_mode_in_a_mixture_is_refused():
-    with pytest.raises(UsageError, match="mixture"):
+    with pytest.raises(UsageError, match="mode 'all' is not of this package"):
         data(mixture=(("all", 1.0),))
 
 
@@ -891,7 +891,7 @@ def test_classes_that_are_held_out_are_not_trained_on():
     ("also", "message"),
     [
         (("icl",), "also='icl' is there already"),
-        (("nobodys",), "also='nobodys' is an unknown evaluator; choose of"),
+        (("nobodys",), "evaluator 'nobodys' is not of this package: choose"),
         (("train_burst_2",) * 2, "is there already"),
         (("icl_held_out",), "icl_held_out cannot be drawn: held_out=0"),
         (("train_burst_2",), "train_burst_2 cannot be drawn: context=2 is too short"),

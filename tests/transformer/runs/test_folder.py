@@ -160,7 +160,7 @@ def test_runs_are_varied_over_all_combinations(tiny):
         ({"init_seed.x": ["1"]}, "there is no such field"),
         ({"init_seed": ["5", "5"]}, "makes the run init_seed=5 twice"),
         ({"init_seed": ["five"]}, "init_seed='five'; expected int"),
-        ({"data.mode": ["all"]}, "mode='all'"),
+        ({"data.mode": ["all"]}, "mode 'all'"),
         ({"data.exemplars.n_classes": ["2"]}, "evaluation.n_classes=20 is more"),
     ],
 )

@@ -98,7 +98,9 @@ def trained_run(
     config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
     exemplars = config.data.exemplars
     if isinstance(exemplars, OmniglotConfig):
-        config = config.with_exemplars(path=omniglot or "")
+        if omniglot is None:
+            raise UsageError(f"preset {preset} is of Omniglot; give its path by --omniglot")
+        config = config.with_exemplars(path=omniglot)
     elif omniglot is not None:
         raise UsageError(f"the exemplars of preset {preset} are no Omniglot; leave out --omniglot")
     machine = Machine.choose(n_steps=config.n_steps)

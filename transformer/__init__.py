@@ -41,6 +41,7 @@ _HOMES = {
     "train": "transformer.training.loop",
     "train_together": "transformer.training.loop",
 }
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -108,13 +108,21 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
     return Curves(sequences, columns, f"{path.name}, {metric}")
 
 
+def no_run(folder: Path, lacks: str) -> UsageError:
+    """The mistake of naming a folder that is no run's, for it lacks a file that runs have."""
+    if not folder.exists():
+        return UsageError(f"{folder} does not exist; name the folder of a run")
+    if runs := sorted(each.parent.name for each in folder.glob(f"*/{lacks}")):
+        return UsageError(
+            f"{folder} is not a run folder but holds runs; name one: {', '.join(runs)}"
+        )
+    return UsageError(f"{folder} is not a run folder: it has no {lacks}")
+
+
 def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
-        runs = ", ".join(sorted(each.parent.name for each in folder.glob(f"*/{path.name}")))
-        if runs:
-            raise UsageError(f"{folder} holds several runs; name one: {runs}")
-        raise UsageError(f"{folder} is not a run folder: it has no {path.name}")
+        raise no_run(folder, path.name)
     try:
         found = json.loads((folder / "manifest.json").read_text())["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ from coopetition.compare.curves import Curves
 from coopetition.compare.observation import N_GRID, OBSERVED, SEARCH, ToyCurves
 from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError, UserError, expect
-from coopetition.tools.files import write_json
+from coopetition.tools.files import check_readable, write_json
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import html_table, to_frame
 
@@ -148,6 +148,7 @@ class Fit:
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read what `save` wrote; another file raises `UserError`."""
+        check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
             observed, predicted = (

@@ -15,7 +15,7 @@ from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw, real_numbers
 from coopetition.model.problem import Problem, State
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, write_npz
 from coopetition.tools.tables import html_table, to_frame
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ class Trajectory:
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read what `save` wrote; another file raises `UserError`."""
+        check_archive(Path(path), "a saved trajectory")
         try:
             with np.load(path) as archive:
                 header = json.loads(str(archive["header"]))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from coopetition.model.declaration import check_number, check_whole
 from coopetition.model.presets import PUBLISHED_DIMS
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_readable
+from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
 
 Vector = NDArray[np.float64]
 MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
@@ -136,7 +136,7 @@ def published_draw(seed: int) -> Draw:
 def read_draw(path: Path | str, seed: int) -> Draw:
     """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
     path = Path(path)
-    check_readable(path, "give an .npz file of draws")
+    check_archive(path, "a readable .npz of numbers")
     try:
         with np.load(path) as archive:
             names = archive.files

@@ -20,7 +20,7 @@ from coopetition.studies.axes import Axis, check_axes, ensemble_at
 from coopetition.theory.slow_flow import slow_flow
 from coopetition.theory.timescales import after_collapse
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, write_npz
+from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, write_npz
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import html_table, to_frame
 
@@ -133,6 +133,7 @@ class PhaseDiagram:
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read what `save` wrote; another file raises `UserError`."""
+        check_archive(Path(path), "a saved phase diagram")
         try:
             with np.load(path) as archive:
                 header = json.loads(str(archive["header"]))

@@ -69,6 +69,13 @@ def check_readable(path: Path, expected: str) -> None:
     raise UsageError(f"{path} {found}; {expected}")
 
 
+def check_archive(path: Path, expected: str) -> None:
+    """Raise `UsageError` unless a path is that of an archive, as `expected` is."""
+    check_readable(path, f"give {expected}")
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path} is not {expected}: it is no .npz archive")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write by temporary file and rename: `path` holds the old content or all of the new.
 

@@ -182,3 +182,13 @@ def test_a_value_of_another_kind_is_refused_in_one_line():
         assert "\n" not in str(caught.value)
     with pytest.raises(co.UsageError, match="expected an Axis, got 'alpha'"):
         co.phase_diagram(model, "alpha", "mu1", n_draws=1)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("kind", [co.Trajectory, co.PhaseDiagram, co.Fit])
+def test_what_was_not_saved_is_not_loaded(tmp_path, kind):
+    with pytest.raises(co.UserError, match=r"nope\.npz does not exist; give a saved"):
+        kind.load(tmp_path / "nope.npz")
+    (tmp_path / "other.npz").write_text("other")
+    with pytest.raises(co.UserError, match="is not a saved") as caught:
+        kind.load(tmp_path / "other.npz")
+    assert "allow_pickle" not in str(caught.value)

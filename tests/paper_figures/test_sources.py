@@ -50,7 +50,7 @@ def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path):
     for preset, omniglot, message in (
         ("nothing", None, "preset 'nothing' is unknown"),
         ("smoke", "somewhere", "are no Omniglot"),
-        ("omniglot", None, "Omniglot path"),
+        ("omniglot", None, "give its path by --omniglot"),
     ):
         with pytest.raises(UsageError, match=message):
             trained_run(preset, tmp_path, omniglot=omniglot, init_seed=None)

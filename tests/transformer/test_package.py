@@ -34,3 +34,9 @@ def test_type_checkers_see_the_same_names():
     assert dict(imports) == transformer._HOMES
     for name in transformer._HOMES:
         assert getattr(transformer, name).__name__ == name
+
+
+def test_a_star_brings_them_all():
+    names: dict[str, object] = {}
+    exec("from transformer import *", names)
+    assert set(transformer._HOMES) <= set(names)

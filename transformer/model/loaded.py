@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.model.forward import Tap, logits, unchanged
@@ -74,6 +75,8 @@ class Model:
                 f"{came}; expected (batch, context + 1, features) and (batch, context): "
                 "a label for each exemplar but the query"
             )
+        if not len(x):
+            raise UsageError(f"{came}; give at least one sequence")
         if not x.is_floating_point():
             raise UsageError(f"{came}; give exemplars as floating-point features (ink 1, paper 0)")
         if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
@@ -129,7 +132,7 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
             warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
         checkpoint = newest[0]
     else:
-        checkpoint = run.checkpoint(step)
+        checkpoint = run.checkpoint(check_whole("step", step, 0))
     config = run.config.model
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coopetition.compare.curves import RUN_FORMAT
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.compare.curves import RUN_FORMAT, no_run
+from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_json
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
@@ -90,7 +90,7 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
         manifest = json.loads(path.read_text())
         found = manifest["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{folder} is not a run folder: it has no {NAME}") from error
+        raise no_run(folder, NAME) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged or not a run's ({type(error).__name__}: {error}); "

@@ -55,4 +55,4 @@ def test_one_run_of_an_ensemble_must_be_named(call, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.jsonl").write_text("")
     error = call("coopetition", "fit", tmp_path, expect=2)
-    assert "holds several runs; name one: init_seed=5, init_seed=6" in error
+    assert "holds runs; name one: init_seed=5, init_seed=6" in error

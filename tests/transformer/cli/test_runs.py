@@ -82,6 +82,8 @@ def test_too_few_points_are_not_fitted_and_one_run_is_to_be_named(call, run, ens
 def test_what_is_no_run_is_refused(call, tmp_path, run):
     for command in ("resume", "show", "evaluate"):
         assert "not a run folder" in call("transformer", command, tmp_path, expect=2)
+        assert "holds runs; name one: " in call("transformer", command, run.parent, expect=2)
+        assert "does not exist" in call("transformer", command, tmp_path / "x", expect=2)
     assert "exists already" in call("transformer", "train", "--out", run, expect=2)
     inside = run / "in" / "side"
     assert "is in the run folder" in call("transformer", "train", "--out", inside, expect=2)

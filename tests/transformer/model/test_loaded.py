@@ -76,6 +76,7 @@ FITS = np.zeros((2, 3, 784)), np.zeros((2, 2), int)
     [
         (FITS[0][0], FITS[1][0], r"\(3, 784\) of float64 .* expected \(batch, context \+ 1"),
         (FITS[0], FITS[1][:, :1], r"labels \(2, 1\) of int64; expected"),
+        (FITS[0][:0], FITS[1][:0], "give at least one sequence"),
         (FITS[0].astype(np.uint8), FITS[1], "uint8 .* floating-point"),
         (FITS[0], FITS[1] + 0.5, "labels .* float64; give labels as whole numbers"),
         (FITS[0], FITS[1] > 0, "of bool; give labels as whole numbers"),
@@ -95,6 +96,8 @@ def test_what_the_model_cannot_read_is_refused_in_one_line(run, exemplars, label
 def test_missing_and_damaged_checkpoints(run, tmp_path):
     with pytest.raises(UsageError, match="no checkpoint of step 33; it has"):
         load_model(run, 33)
+    with pytest.raises(UsageError, match="step is 'x'; choose a whole number"):
+        load_model(run, "x")  # pyright: ignore[reportArgumentType]
     shutil.copytree(run.path, tmp_path / "run")
     copy = load_run(tmp_path / "run")
     newest = copy.checkpoint_path(8)

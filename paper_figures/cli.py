@@ -28,8 +28,6 @@ class FigureFlags:
     """Draw the runs of another preset, glyphs or omniglot, say (the figure's own without)."""
     retrain: bool = False
     """Train the run now instead (a quarter of an hour on two cores)."""
-    omniglot: str | None = None
-    """Path of the Omniglot data, for --retrain."""
     init_seed: int | None = None
     """The run to draw first, or to train (without: the lowest kept, or the preset's own)."""
 
@@ -42,8 +40,6 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     figure = find_figure(paper, flags.figure)
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
-    if flags.omniglot is not None and not flags.retrain:
-        raise UsageError("--omniglot is for --retrain; add that, or leave it out")
     result = figure.draw(*(_runs(need, flags) for need in figure.needs))
     for path in result.write(flags.out, _stem(figure, flags.preset), figure.describe()):
         print(f"wrote {path}")
@@ -56,8 +52,7 @@ def _runs(need: Runs, flags: FigureFlags) -> list[FigureRun]:
         need = replace(need, preset=flags.preset)
     if not flags.retrain:
         return kept_runs(need.preset, first=flags.init_seed)
-    run = trained_run(need.preset, flags.out, omniglot=flags.omniglot, init_seed=flags.init_seed)
-    return [run]
+    return [trained_run(need.preset, flags.out, init_seed=flags.init_seed)]
 
 
 def _stem(figure: Figure, preset: str | None) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
-from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline, timeline
 from transformer.runs.export import export
@@ -88,21 +87,12 @@ def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 
-def trained_run(
-    preset: str, out: Path, *, omniglot: str | None, init_seed: int | None
-) -> FigureRun:
+def trained_run(preset: str, out: Path, *, init_seed: int | None) -> FigureRun:
     """Train a preset now, into `out/runs`, and keep its curves beside the run."""
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
     config = PRESETS[preset].make("cpu")
     config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
-    exemplars = config.data.exemplars
-    if isinstance(exemplars, OmniglotConfig):
-        if omniglot is None:
-            raise UsageError(f"preset {preset} is of Omniglot; give its path by --omniglot")
-        config = config.with_exemplars(path=omniglot)
-    elif omniglot is not None:
-        raise UsageError(f"the exemplars of preset {preset} are no Omniglot; leave out --omniglot")
     machine = Machine.choose(n_steps=config.n_steps)
     folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"
     return finished_run(config, folder, machine)

@@ -28,15 +28,6 @@ REFERENCE = Path(__file__).parent / "reference"
 
 
 @pytest.fixture
-def omniglot_archive() -> Path:
-    """The user's copy of Omniglot; tests that need it are skipped without."""
-    path = SHARED / "data" / "omniglot.npz"
-    if not path.exists():
-        pytest.skip(f"no Omniglot archive at {path}")
-    return path
-
-
-@pytest.fixture
 def call(capsys) -> Callable[..., str]:
     """Call a program as its user does, but in this process.
 

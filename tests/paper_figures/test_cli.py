@@ -15,7 +15,6 @@ def test_what_cannot_be_drawn_is_refused(call, tmp_path):
     (tmp_path / "file").write_text("")
     for arguments, names in (
         (("coopetition", 2), "no figure 2"),
-        (("coopetition", 1, "--retrain", "--out", tmp_path), "give its path by --omniglot"),
         (("coopetition", 1, "--out", tmp_path / "file"), "file is a file; give a folder"),
         (("nature", 1), "'nature'"),
         (("--list", "more"), "--list takes no arguments"),

@@ -67,8 +67,9 @@ def load_exemplars(config: ExemplarConfig) -> Exemplars:
     exemplars: Exemplars = config.load()
     expected = getattr(config, "fingerprint", "")
     if expected and (found := exemplars.fingerprint()) != expected:
+        source = getattr(config, "path", "") or "this package"
         raise UsageError(
-            f"exemplars from {getattr(config, 'path', 'elsewhere')} have the fingerprint {found}; "
+            f"exemplars from {source} have the fingerprint {found}; "
             f"expected {expected}: give the file that this one was taken from"
         )
     return exemplars

@@ -25,7 +25,6 @@ import pytest
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
         (["--preset", "smoke", "--threads", "0"], "threads=0"),
         (["--preset", "smoke", "--vary", "init_seed"], "--vary init_seed: no values"),
-        (["--preset", "omniglot"], "Omniglot path is missing"),
         (["--preset", "omniglot", "--data.exemplars.path", "nowhere"], "'nowhere'"),
     ],
 )

@@ -1,5 +1,6 @@
 """Exemplars of every kind against their definitions."""
 
+import hashlib
 import importlib
 import subprocess
 import sys
@@ -130,6 +131,23 @@ def test_both_omniglot_layouts_give_the_same_drawings(archive, tmp_path):
     assert torch.equal(a.values, b.values)
 
 
+def test_the_shipped_omniglot_is_whole_and_with_its_notice():
+    found = hashlib.sha256(omniglot.SHIPPED.read_bytes()).hexdigest()
+    assert found == "6777cb6c896ecb7e3fe310ce46731b27d564b71b5074cc9f40ad66a6333b3f14"
+    notice = (omniglot.SHIPPED.parent / "LICENSE").read_text()
+    assert "Copyright (c) 2015 Brenden Lake" in notice and "Permission is hereby granted" in notice
+    with np.load(omniglot.SHIPPED) as archive:
+        assert archive["images"].shape[:2] == (*archive["characters"].shape, 20) == (1623, 20)
+
+
+def test_omniglot_is_the_shipped_copy_unless_a_path_is_given(archive):
+    def drawn(path):
+        return load_exemplars(OmniglotConfig(path=path, n_classes=12)).values
+
+    assert torch.equal(drawn(""), drawn(str(omniglot.SHIPPED)))
+    assert not torch.equal(drawn(""), drawn(str(archive)))
+
+
 def test_pooling_keeps_the_mean_and_the_place():
     images = np.zeros((1, 1, 105, 105), np.uint8)
     images[..., :53, :] = 1
@@ -163,8 +181,8 @@ def test_foreign_omniglot_folders_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_real_omniglot_has_eight_orientations(omniglot_archive):
-    drawings = load_exemplars(OmniglotConfig(path=str(omniglot_archive))).values
+def test_the_real_omniglot_has_eight_orientations():
+    drawings = load_exemplars(OmniglotConfig()).values
     images = drawings.view(8, 1600, 20, 28, 28)
     for k in range(4):
         assert torch.equal(images[k], torch.rot90(images[0], k, (-2, -1)))
@@ -666,8 +684,8 @@ def test_what_cannot_be_embedded_is_refused(tmp_path):
         embed_drawings(load_exemplars(GaussianConfig(n_classes=1)), weights)
     with pytest.raises(UsageError, match=r"is no \.npy file"):
         write_features(GlyphConfig(), weights, tmp_path / "features.txt")
-    with pytest.raises(UsageError, match="Omniglot path is missing"):
-        write_features(OmniglotConfig(side=105), weights, tmp_path / "features.npy")
+    with pytest.raises(UsageError, match="Omniglot path 'nowhere' does not exist"):
+        write_features(OmniglotConfig(path="nowhere"), weights, tmp_path / "features.npy")
 
 
 # --- what a file decides

@@ -1,8 +1,9 @@
-"""Omniglot drawings (Lake et al. 2015) from the user's copy.
+"""Omniglot drawings (Lake et al. 2015): the copy in this package, or another.
 
 Two kinds of copy are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105,
-1 = ink), and the folders that torchvision unpacks (`images_background` and `images_evaluation`,
-then alphabet, character, `####_NN.png`).  Both give the same drawings in the same order.
+1 = ink), as this package's is, and the folders that torchvision unpacks (`images_background` and
+`images_evaluation`, then alphabet, character, `####_NN.png`).  Both give the same drawings in the
+same order.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from transformer.config.plain import ADDED, LOCATION, require, require_at_least,
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.images import SIDE, blur, quantise
 
+SHIPPED = Path(__file__).parents[1] / "omniglot" / "omniglot.npz"
 N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
 N_ORIENTATIONS = 8
@@ -35,7 +37,8 @@ class OmniglotConfig(ExemplarConfig):
     """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
 
     path: str = field(default="", metadata=LOCATION)
-    """An `omniglot.npz` or the folder that holds `images_background` and `images_evaluation`."""
+    """Another copy than this package's: an `omniglot.npz`, or the folder that holds
+    `images_background` and `images_evaluation`."""
     n_classes: int = 12800
     """As described, the first 1,600 are the upright characters, each further 1,600 another
     orientation; as released, each character is 8 classes in a row."""
@@ -90,13 +93,12 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
 
     A path that is missing or holds something else raises `UsageError`.
     """
-    path = Path(config.path)
-    if not config.path or not path.exists():
-        given = f"{config.path!r} does not exist" if config.path else "is missing"
+    path = Path(config.path) if config.path else SHIPPED
+    if not path.exists():
         raise UsageError(
-            f"the Omniglot path {given}; give an omniglot.npz or the folder "
-            "that holds images_background and images_evaluation (--data.exemplars.path of "
-            "train, --data-path of resume, --data.path of embed)"
+            f"the Omniglot path {config.path!r} does not exist; give an omniglot.npz or the folder "
+            "that holds images_background and images_evaluation, or none for the copy in this "
+            "package"
         )
     if config.layout == "released":
         block, place = np.divmod(np.arange(config.n_classes), N_CHARACTERS)

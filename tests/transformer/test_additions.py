@@ -62,9 +62,9 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
     assert load_run(run.path).config == run.config, "the manifest tells the kind"
     (run,) = resume(run.path, n_steps=20)
     whole = train(replace(config, n_steps=20), tmp_path / "whole", HERE)
-    for name, tensor in whole.checkpoint(20).tensors.items():
+    for name, tensor in whole.state(20).tensors.items():
         if name != "steps_since":
-            assert torch.equal(tensor, run.checkpoint(20).tensors[name]), name
+            assert torch.equal(tensor, run.state(20).tensors[name]), name
     drawn = evaluation_sets(run)["of_the_mode"]
     classes = (drawn.exemplars // 4).numpy()
     assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()

@@ -112,6 +112,14 @@ class RunConfig:
     """Further steps to keep a checkpoint of."""
     checkpoints_per_decade: int = field(default=0, metadata=UNIDENTIFYING)
     """Checkpoints at evenly spaced logarithms of the step, so many from each power of ten on."""
+    keep: tuple[str, Literal["last", "all"]] = field(
+        default=("all", "last"), metadata=UNIDENTIFYING
+    )
+    """Which checkpoints stay: weights, `all` or the last so many (and those of `checkpoint_at`);
+    the state that a resume needs, three times as large with Adam, of the `last` or of `all` whose
+    weights stay.  Weights alone can be evaluated and started from."""
+    keep_half: bool = field(default=False, metadata=UNIDENTIFYING)
+    """Whether weights are kept in half precision (a resume is exact all the same)."""
     init_seed: int = 5
     """Of the initial parameters."""
     data_seed: int = 2
@@ -132,6 +140,11 @@ class RunConfig:
         require(
             min(self.checkpoint_at, default=1) >= 1,
             f"checkpoint_at={self.checkpoint_at} names a step before the first; choose from 1 on",
+        )
+        weights = self.keep[0]
+        require(
+            weights == "all" or (weights.isdecimal() and int(weights) >= 1),
+            f"keep={self.keep}: choose the weights `all`, or a whole number of at least 1",
         )
         if self.data.exemplars.n_classes:  # else not known before a file is given
             object.__setattr__(self, "evaluation", self.evaluation.resolved(self.data))
@@ -191,12 +204,22 @@ class RunConfig:
             return True
         if self.checkpoint_every and step % self.checkpoint_every == 0:
             return True
-        per_decade = self.checkpoints_per_decade
-        if not (per_decade and step):
+        if not (self.checkpoints_per_decade and step):
             return False
-        # the nearest of the wanted steps 10 ** (k / per_decade), rounded
-        nearest = round(per_decade * math.log10(step))
-        return step == round(10 ** (nearest / per_decade))
+        nearest = round(self.checkpoints_per_decade * math.log10(step))
+        return step == self._of_decades(nearest)
+
+    def _of_decades(self, k: int) -> int:
+        """The kth of the steps at evenly spaced logarithms."""
+        return round(10 ** (k / self.checkpoints_per_decade))
+
+    def checkpoint_count(self) -> int:
+        """How many checkpoints all its steps come to."""
+        n_decades = math.ceil(math.log10(self.n_steps)) * self.checkpoints_per_decade
+        others = {self.n_steps, *self.checkpoint_at, *map(self._of_decades, range(n_decades))}
+        every = self.checkpoint_every
+        further = [s for s in others if s <= self.n_steps and not (every and s % every == 0)]
+        return (self.n_steps // every if every else 0) + len(further)
 
     @property
     def sequences_per_step(self) -> int:

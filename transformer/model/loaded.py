@@ -15,7 +15,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.model.forward import Tap, logits, unchanged
 from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
-from transformer.runs.folder import RunFolder, load_run, newest_checkpoints
+from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -124,13 +124,12 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
     if not isinstance(run, RunFolder):
         run = load_run(run)
     if step is None:
-        newest, damaged = newest_checkpoints([run])
-        if not newest:
+        checkpoint, damaged = newest_checkpoint(run)
+        if checkpoint is None:
             why = f": {damaged[-1]}" if damaged else "; train it until it has one"
             raise UsageError(f"{run.path} has no sound checkpoint{why}")
         for sentence in damaged:
             warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
-        checkpoint = newest[0]
     else:
         checkpoint = run.checkpoint(check_whole("step", step, 0))
     config = run.config.model

@@ -1,8 +1,11 @@
-"""Checkpoints as safetensors: written whole or not at all, checked when read."""
+"""Checkpoints as safetensors: written whole or not at all, checked when read.
+
+A state is all that a run's further steps depend on; weights, a third of it, are what is measured.
+"""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +15,9 @@ from safetensors.torch import save
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes
 
+OF_STATE = "optimiser.step"  # a tensor that every state has
+BESIDE_WEIGHTS = ("optimiser.", "loss_sum", "steps_since")  # how a state's other tensors begin
+
 
 class DamagedCheckpoint(UserError):
     """A checkpoint that is not as it was written."""
@@ -19,13 +25,35 @@ class DamagedCheckpoint(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A run's state after `step` steps."""
+    """A run's state, or its weights alone, after `step` steps."""
 
     step: int
     run_id: str
     exemplars: str
     """Fingerprint of the exemplars that it was trained on."""
     tensors: dict[str, torch.Tensor]
+
+
+def weights_of(state: Checkpoint) -> Checkpoint:
+    """The weights of a state: parameters and running statistics."""
+    weights = {n: t for n, t in state.tensors.items() if not n.startswith(BESIDE_WEIGHTS)}
+    return replace(state, tensors=weights)
+
+
+def in_half(weights: Checkpoint) -> Checkpoint:
+    """The same in float16, but for tensors beyond its range."""
+    largest = torch.finfo(torch.float16).max
+    halves = {n: t.half() if t.abs().max() <= largest else t for n, t in weights.tensors.items()}
+    return replace(weights, tensors=halves)
+
+
+def holds_state(path: Path) -> bool:
+    """Whether a file has a state (or is damaged, which its reader tells)."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return OF_STATE in file.keys()  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return True
 
 
 def _digest(checkpoint: Checkpoint) -> str:

@@ -2,7 +2,8 @@
 
 DIR/manifest.json      what was run, with which versions, on what
 DIR/metrics.jsonl      one line an evaluation, appended as it comes
-DIR/checkpoints/       step_NNNNNNNNN.safetensors
+DIR/checkpoints/       step_NNNNNNNNN.safetensors: weights
+DIR/state/             step_NNNNNNNNN.safetensors: all that a resume needs, of the last
 DIR/evaluators/        the evaluation sets
 DIR/sequences/         step_NNNNNNNNN.npz: metrics of every sequence, if asked for
 DIR/status.json        how the last session on it ended
@@ -11,9 +12,8 @@ DIR/.lock              held while a process trains it (`flock`: POSIX systems on
 
 import fcntl
 import json
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,15 @@ from coopetition.tools.files import remove_left_over, write_json
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
 from transformer.config import RunConfig
-from transformer.runs.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint
+from transformer.runs.checkpoint import (
+    Checkpoint,
+    DamagedCheckpoint,
+    holds_state,
+    in_half,
+    read_checkpoint,
+    weights_of,
+    write_checkpoint,
+)
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME, has_trained, make_manifest, read_manifest
 
@@ -77,14 +85,28 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def checkpoint_path(self, step: int) -> Path:
-        """File of the checkpoint of a step."""
+        """File of the weights of a step."""
         return self.path / "checkpoints" / f"step_{step:09d}.safetensors"
 
+    def state_path(self, step: int) -> Path:
+        """File of all that a resume from a step needs."""
+        return self.path / "state" / f"step_{step:09d}.safetensors"
+
     def steps(self) -> list[int]:
-        """Steps of which there is a checkpoint, rising."""
-        files = (self.path / "checkpoints").glob("step_*.safetensors")
-        numbers = (file.stem.removeprefix("step_") for file in files)
-        return sorted(int(number) for number in numbers if number.isdecimal())
+        """Steps of which there is a checkpoint, with state or without, rising."""
+        return _steps_in(self.path / "checkpoints")
+
+    def state_steps(self) -> list[int]:
+        """Steps of which there is a file of state, rising."""
+        return _steps_in(self.path / "state")
+
+    def resumable_steps(self) -> list[int]:
+        """Steps that have weights and state, rising."""
+        return [
+            step
+            for step in self.steps()
+            if self.state_path(step).exists() or holds_state(self.checkpoint_path(step))
+        ]
 
     def with_length(self, n_steps: int) -> "RunFolder":
         """The same run with another last step, not before what is done."""
@@ -119,11 +141,17 @@ class RunFolder:
         return read_curves(self.path, metric)
 
     def check_restart(self) -> None:
-        """Raise `UserError` if starting anew would empty metrics that come after a checkpoint.
+        """Raise `UserError` if starting anew would write over what was trained.
 
-        One was written if the run was ended in good order, now or before, or was evaluated after
-        the first step of its schedule.
+        That is weights, or metrics that come after a checkpoint: one was written if the run was
+        ended in good order, now or before, or was evaluated after the first step of its schedule.
         """
+        if self.steps() and not self.resumable_steps():
+            raise UserError(
+                f"{self.path} has weights of step {self.steps()[-1]} but no state to go on from; "
+                f"put its state/ back, or train a new run from them (--start.path {self.path} "
+                f"--start.step {self.steps()[-1]})"
+            )
         steps = [row["step"] for row in read_metrics(self.metrics_path)]
         done = max(steps, default=0)
         ended = self.recorded()["status"] in ("finished", "interrupted", "diverged")
@@ -135,19 +163,45 @@ class RunFolder:
             )
 
     def checkpoint(self, step: int) -> Checkpoint:
-        """The checkpoint of a step, with the parameters by name; see `steps` for which there are.
+        """The weights of a step, by name; see `steps` for which there are.
 
-        One that is missing raises `UsageError`, one that is damaged `DamagedCheckpoint`.
+        Those that are missing raise `UsageError`, those that are damaged `DamagedCheckpoint`.
         """
         path = self.checkpoint_path(step)
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint of step {step}; it has {self.steps()}")
         return read_checkpoint(path)
 
+    def state(self, step: int) -> Checkpoint:
+        """The state of one of the `resumable_steps`; a damaged one raises `DamagedCheckpoint`."""
+        path = self.state_path(step)
+        if not path.exists():
+            path = self.checkpoint_path(step)  # version 0.1 kept states there
+        return read_checkpoint(path)
+
+    def write(self, state: Checkpoint) -> None:
+        """Write a state and its weights; a kill may leave the first without the second."""
+        write_checkpoint(self.state_path(state.step), state)
+        self.write_weights(state)
+
+    def write_weights(self, state: Checkpoint) -> None:
+        """Write the weights of a state, as precisely as they are kept."""
+        weights = weights_of(state)
+        kept = in_half(weights) if self.config.keep_half else weights
+        write_checkpoint(self.checkpoint_path(state.step), kept)
+
+    def is_sound(self, step: int) -> bool:
+        """Whether there are weights of a step, as they were written."""
+        try:
+            self.checkpoint(step)
+        except UserError:
+            return False
+        return True
+
     def status(self) -> dict[str, Any]:
         """`status`, `message` and steps of the run as it stands, for people and programs."""
-        newest, damaged = newest_checkpoints([self])
-        step = newest[0].step if newest else 0
+        newest, damaged = newest_checkpoint(self)
+        step = newest.step if newest else 0
         return self.standing() | {
             "step": step,
             "n_steps": self.config.n_steps,
@@ -166,13 +220,8 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether all its steps are done, and the checkpoint of the last is sound."""
         last = self.config.n_steps
-        if self.recorded()["status"] != "finished" or self.steps()[-1:] != [last]:
-            return False
-        try:
-            self.checkpoint(last)
-        except DamagedCheckpoint:
-            return False
-        return True
+        ended = self.recorded()["status"] == "finished" and self.steps()[-1:] == [last]
+        return ended and self.is_sound(last)
 
     def set_status(self, status: str, message: str) -> None:
         """Record how the run stands: running, finished, interrupted, failed, diverged."""
@@ -218,6 +267,11 @@ class RunFolder:
                 return True
 
 
+def _steps_in(folder: Path) -> list[int]:
+    numbers = (file.stem.removeprefix("step_") for file in folder.glob("step_*.safetensors"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     """Make a run folder; a path that holds anything already raises `UsageError`."""
     check_new_folder(path)
@@ -244,19 +298,37 @@ def check_new_folder(path: Path) -> None:
         raise UsageError(f"--out {path} is in the run folder {within}; name another place")
 
 
-def newest_checkpoints(
-    runs: list[RunFolder], up_to: float = math.inf
-) -> tuple[list[Checkpoint], list[str]]:
-    """The checkpoints of the newest step of which every run has a sound one; none if there is none.
+def newest_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, list[str]]:
+    """The newest sound weights, if there are any.
 
-    Beside them, a sentence about each that was found to be damaged on the way.  `up_to` leaves
-    later steps out.
+    Beside them, a sentence about each file that was found to be damaged on the way.
     """
+    newest, damaged = _newest(run.steps(), lambda step: [run.checkpoint(step)])
+    return (newest[0] if newest else None), damaged
+
+
+def newest_resumable(runs: list[RunFolder], up_to: float) -> tuple[list[Checkpoint], list[str]]:
+    """The states at the newest step of which every run has a sound one; none if there is none.
+
+    Beside them, sentences as in `newest_checkpoint`.  `up_to` leaves later steps out.
+    """
+    steps = [step for step in resumable_together(runs) if step <= up_to]
+    return _newest(steps, lambda step: [run.state(step) for run in runs])
+
+
+def resumable_together(runs: list[RunFolder]) -> list[int]:
+    """Steps of which every run has weights and state, rising."""
+    return sorted(set.intersection(*(set(run.resumable_steps()) for run in runs)))
+
+
+def _newest(
+    steps: list[int], read: Callable[[int], list[Checkpoint]]
+) -> tuple[list[Checkpoint], list[str]]:
+    """What can be read of the newest step, none if nothing can; what is damaged, as sentences."""
     damaged = []
-    shared = set.intersection(*(set(run.steps()) for run in runs))
-    for step in sorted((step for step in shared if step <= up_to), reverse=True):
+    for step in sorted(steps, reverse=True):
         try:
-            return [run.checkpoint(step) for run in runs], damaged
+            return read(step), damaged
         except DamagedCheckpoint as error:
             damaged.append(str(error))
     return [], damaged

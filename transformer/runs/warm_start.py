@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
@@ -57,6 +58,8 @@ def read_warm_start(start: StartConfig) -> tuple[StartConfig, dict[str, Tensor]]
                 f"start.step={start.step}: {path} has no such checkpoint; it has {run.steps()}"
             )
         tensors, found = run.checkpoint(start.step).tensors, run.config.run_id()
+        if any(value.dtype == torch.float16 for value in tensors.values()):
+            found += "/half"  # other numbers than the run's own, so another identity
     if start.run_id not in ("", found):
         raise UsageError(
             f"start.path {path} holds {found}, but start.run_id={start.run_id}; "

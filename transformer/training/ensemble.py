@@ -4,7 +4,8 @@ It touches no disk: `training.session` writes down what it hands out.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -19,7 +20,6 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
 from transformer.model.loaded import Model
-from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.machine import Machine
 from transformer.runs.warm_start import read_warm_start
@@ -97,10 +97,22 @@ class Ensemble:
                 self.train_state.load_parameters(number, parameters, config.start.parts)
 
     def restore(self, number: int, checkpoint: Checkpoint) -> None:
-        """Take over a run's checkpoint, if it belongs to the run and its data.
+        """Take over a run's state, if it belongs to the run and its data.
 
-        The runs that go on need checkpoints of one step.
+        The runs that go on need states of one step.
         """
+        with self._taking_over(number, checkpoint):
+            state = dict(checkpoint.tensors)
+            self.steps_since = int(state.pop("steps_since"))
+            self.train_state.load_tensors(number, state)
+
+    def restore_weights(self, number: int, checkpoint: Checkpoint) -> None:
+        """Take over a run's weights alone, to be evaluated; refuses what `restore` does."""
+        with self._taking_over(number, checkpoint):
+            self.train_state.load_parameters(number, checkpoint.tensors, ("all",))
+
+    @contextmanager
+    def _taking_over(self, number: int, checkpoint: Checkpoint) -> Iterator[None]:
         run_id, name = self.configs[number].run_id(), f"the checkpoint of step {checkpoint.step}"
         if checkpoint.run_id != run_id:
             raise UserError(f"{name} is of run {checkpoint.run_id}, not {run_id}; move it away")
@@ -111,9 +123,7 @@ class Ensemble:
                 "data set"
             )
         try:
-            state = dict(checkpoint.tensors)
-            self.steps_since = int(state.pop("steps_since"))
-            self.train_state.load_tensors(number, state)
+            yield
         except (KeyError, ValueError) as error:
             raise UserError(f"{name} is not a run's ({error}); move it away") from error
         self.step = checkpoint.step
@@ -234,15 +244,15 @@ class Ensemble:
         return Model(self.configs[number].model, copies, self.step)
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """A checkpoint of each run that has not failed, and whose parameters are finite."""
+        """The state of each run that has not failed, if its parameters are finite."""
         self._give_up_diverged()
         checkpoints = {}
         for number in self.live:
-            state = self.train_state.tensors(number)
-            if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+            tensors = self.train_state.tensors(number)
+            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
                 self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
-            tensors = state | {"steps_since": torch.tensor(self.steps_since)}
+            tensors["steps_since"] = torch.tensor(self.steps_since)
             run_id = self.configs[number].run_id()
             checkpoints[number] = Checkpoint(self.step, run_id, self.fingerprints[number], tensors)
         return checkpoints
@@ -274,17 +284,6 @@ class _Block:
 def source_of(config: RunConfig) -> str:
     """What tells one set of exemplars from another."""
     return repr(config.data.exemplars)
-
-
-def shapes_of(config: RunConfig, d_features: int) -> Shapes:
-    """Shapes of a run's parameters, running statistics among them."""
-    trained = parameter_shapes(
-        config.model,
-        context=config.data.context,
-        d_features=d_features,
-        n_labels=config.data.exemplars.n_classes,
-    )
-    return trained | running_shapes(config.model)
 
 
 def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:

@@ -18,7 +18,7 @@ from transformer.runs.machine import Machine, keep_freed_memory
 from transformer.runs.warm_start import read_warm_start
 from transformer.training.ensemble import new_train_state, source_of
 from transformer.training.execution import settle
-from transformer.training.memory import parameter_count, state_bytes
+from transformer.training.memory import disk_bytes, number_count, state_bytes, trained_shapes
 from transformer.training.prepare import check_runs
 from transformer.training.step import TrainState
 from transformer.training.timing import median_seconds, repeated_step
@@ -28,11 +28,12 @@ LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
 
 
 def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
-    """Steps, parameters, memory and time of runs that are trained together, by name.
+    """Steps, parameters, memory, disk and time of runs that are trained together, by name.
 
     The time is that of a few steps and evaluations on made-up data, here and now, executed as the
     machine says; sampling and checkpoints, some per cent, are not in it.  Memory is what the
-    train state and the exemplars hold, without activations.
+    train state and the exemplars hold, without activations; disk is what checkpoints take at the
+    end.
     """
     each = list(configs.values())
     config = each[0]
@@ -66,14 +67,17 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in each)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
     memory = state_bytes(each, d_features) + exemplar_bytes(each, d_features)
+    disk = sum(disk_bytes(own, d_features) for own in each)
     return {
         "runs": len(each),
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
-        "parameters": parameter_count(config, d_features),
+        "parameters": number_count(trained_shapes(config, d_features)),
         "features": d_features,
         "still_needed": ", ".join(_still_needed(config)) or None,
         "memory_mib": round(memory / 2**20),
+        "checkpoints": config.checkpoint_count(),
+        "disk_mib": round(disk / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
         "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),

@@ -16,7 +16,7 @@ from transformer.runs.folder import (
     check_new_folder,
     create_run,
     load_run,
-    newest_checkpoints,
+    newest_checkpoint,
 )
 from transformer.runs.machine import Machine
 from transformer.training.ensemble import Ensemble
@@ -199,13 +199,12 @@ def evaluate_checkpoint(
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:
-        newest, damaged = newest_checkpoints([run])
+        checkpoint, damaged = newest_checkpoint(run)
         warn_of(damaged)
-        if not newest:
+        if checkpoint is None:
             raise UserError(f"{run.path} has no sound checkpoint; resume it until it has")
-        checkpoint = newest[0]
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)
-    ensemble.restore(0, checkpoint)
+    ensemble.restore_weights(0, checkpoint)
     evaluated = ensemble.evaluate()[0]
     return ensemble.step, {name: means(metrics) for name, metrics in evaluated.items()}

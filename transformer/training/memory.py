@@ -1,4 +1,4 @@
-"""What a train state takes, before it is made."""
+"""What a run takes of memory and disk, before it is made."""
 
 import math
 import os
@@ -8,30 +8,58 @@ import torch
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
-from transformer.model.parameters import parameter_shapes
+from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.training.optimisers import moment_names
 
 MOST_TENSORS = 20_000  # a step of so many takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step a tensor, on a core of 2026
 
 
-def parameter_count(config: RunConfig, d_features: int) -> int:
-    """Numbers that one run trains."""
-    shapes = parameter_shapes(
+def trained_shapes(config: RunConfig, d_features: int) -> Shapes:
+    """Shapes of the parameters that a run trains."""
+    return parameter_shapes(
         config.model,
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,
     )
+
+
+def all_shapes(config: RunConfig, d_features: int) -> Shapes:
+    """Shapes of a run's parameters, running statistics among them."""
+    return trained_shapes(config, d_features) | running_shapes(config.model)
+
+
+def number_count(shapes: Shapes) -> int:
+    """Numbers in tensors of these shapes."""
     return sum(map(math.prod, shapes.values()))
 
 
 def state_bytes(configs: list[RunConfig], d_features: int) -> int:
     """What parameters, their gradients and the optimiser's moments take, of all runs."""
     config = configs[0]
-    width = 8 if config.precision == "float64" else 4
     copies = 2 + len(moment_names(config.optim))
-    return len(configs) * copies * width * parameter_count(config, d_features)
+    trained = number_count(trained_shapes(config, d_features))
+    return len(configs) * copies * _width(config) * trained
+
+
+def disk_bytes(config: RunConfig, d_features: int) -> int:
+    """What a run's checkpoints take when it is done, but for headers of some KiB each."""
+    weights, state = config.keep
+    n_weights = n_made = config.checkpoint_count()
+    if weights != "all":
+        n_weights = min(n_made, int(weights) + len(config.checkpoint_at))
+    n_states = 1 if state == "last" else n_weights
+    numbers, width = number_count(all_shapes(config, d_features)), _width(config)
+    moments = len(moment_names(config.optim)) * number_count(trained_shapes(config, d_features))
+    of_state = (numbers + moments) * width
+    of_weights = numbers * (2 if config.keep_half else width)
+    return n_weights * of_weights + n_states * of_state
+
+
+def _width(config: RunConfig) -> int:
+    """Bytes of a parameter."""
+    return 8 if config.precision == "float64" else 4
 
 
 def tensor_count(config: RunConfig) -> int:

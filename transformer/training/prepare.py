@@ -9,8 +9,8 @@ from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, StartConfig
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.runs.warm_start import check_warm_start, read_warm_start
-from transformer.training.ensemble import shapes_of, source_of
-from transformer.training.memory import check_size
+from transformer.training.ensemble import source_of
+from transformer.training.memory import all_shapes, check_size
 
 Start = tuple[StartConfig, dict[str, Tensor]] | None  # as `read_warm_start` gives it
 
@@ -43,7 +43,7 @@ def check_runs(
     for config, start in zip(configs, starts, strict=True):
         _check_encoder(config, d_features[0])
         if start is not None:
-            check_warm_start(*start, shapes_of(config, d_features[0]))
+            check_warm_start(*start, all_shapes(config, d_features[0]))
     check_size(configs, d_features[0], device)
 
 

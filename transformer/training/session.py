@@ -11,11 +11,12 @@ from coopetition.tools.files import write_bytes, write_npz
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
-from transformer.runs.checkpoint import write_checkpoint
-from transformer.runs.folder import RunFolder, newest_checkpoints
+from transformer.runs.checkpoint import Checkpoint
+from transformer.runs.folder import RunFolder, newest_resumable, resumable_together
 from transformer.runs.machine import keep_freed_memory
 from transformer.runs.manifest import begin_session, end_session
 from transformer.runs.metrics import MetricsFile, describe, first_missing, metrics_until
+from transformer.runs.retention import drop_superseded
 from transformer.training.ensemble import Ensemble, Metrics
 from transformer.training.interruption import stop_signals
 
@@ -31,11 +32,13 @@ class Session:
         """Train until the last step, a stop signal, or until no run is left; the signals."""
         ensemble = self.ensemble
         _warn_of_unreached(ensemble.configs[0])
-        kept = self._begin()
+        kept, states = self._begin()
         self._set_status("running", "")
         try:
             for path, content in kept.items():
                 write_bytes(path, content)
+            for number, state in states.items():
+                _mend_weights(self.runs[number], state)
             keep_freed_memory()
             machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]
@@ -63,20 +66,23 @@ class Session:
             if self.runs[number].is_there():
                 self.runs[number].set_status(status, message)
 
-    def _begin(self) -> dict[Path, bytes]:
-        """Put the ensemble where its runs start or go on; their metrics until then, by file."""
+    def _begin(self) -> tuple[dict[Path, bytes], dict[int, Checkpoint]]:
+        """Put the ensemble where its runs start or go on.
+
+        Their metrics until then, by file, and their states there, by run, if there are any.
+        """
         ensemble = self.ensemble
         live = [self.runs[number] for number in ensemble.live]
-        if _restore_newest(ensemble, self.runs):
-            done = ensemble.step
-        else:
+        states = _restore_newest(ensemble, self.runs)
+        done = ensemble.step
+        if not states:
             for run in live:
                 run.check_restart()
             ensemble.begin()
             done = -1
         kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
         self.seconds = max(seconds for seconds, _ in kept.values())
-        return {path: content for path, (_, content) in kept.items()}
+        return {path: content for path, (_, content) in kept.items()}, states
 
     def _loop(self, stop: list[int]) -> None:
         ensemble, start = self.ensemble, time.monotonic()
@@ -137,9 +143,10 @@ class Session:
         checkpoints = self.ensemble.checkpoints()
         self._record_failures()
         for number, checkpoint in checkpoints.items():
-            run = self.runs[number]
-            run.check_there()
-            write_checkpoint(run.checkpoint_path(checkpoint.step), checkpoint)
+            self.runs[number].check_there()
+            self.runs[number].write(checkpoint)
+        if checkpoints:
+            drop_superseded([self.runs[number] for number in checkpoints], self.ensemble.step)
 
     def _record_failures(self) -> None:
         """So that a resume, whatever ends this session, does not wait for a diverged run."""
@@ -153,22 +160,23 @@ class Session:
             end_session(run.path, self.ensemble.step)
 
 
-def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> bool:
-    """Put an ensemble where its live runs can go on; False if they have no checkpoint.
+def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Checkpoint]:
+    """Put an ensemble where its live runs can go on; their states there, none if there are none.
 
-    That is the newest step of which all have a sound checkpoint, and all metrics until then.  Warns
-    about what is damaged; if nothing sound is left, raises `UserError`.
+    That is the newest step of which all have a sound state, and all metrics until then.
+    Warns about what is damaged; if nothing sound is left, raises `UserError`.
     """
     live = [runs[number] for number in ensemble.live]
     every = ensemble.configs[0].evaluation.every
     missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in live)
-    newest, damaged = newest_checkpoints(live, up_to=missing - 1)
+    newest, damaged = newest_resumable(live, up_to=missing - 1)
     if damaged and not newest:
         raise UserError(
-            f"{damaged[-1]}, and so are all others; restore one, or start anew in another folder"
+            f"{damaged[-1]}, and there is no other to go on from; restore it, or start anew in "
+            "another folder"
         )
     warn_of(damaged)
-    beyond = [step for step in live[0].steps() if step >= missing]
+    beyond = [step for step in resumable_together(live) if step >= missing]
     if beyond and not newest:
         raise UserError(
             f"{path} lacks step {missing}, which the checkpoint of step {beyond[-1]} comes after; "
@@ -180,9 +188,18 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> bool:
             f"{newest[0].step} before it",
             file=sys.stderr,
         )
-    for number, checkpoint in zip(ensemble.live, newest, strict=False):
-        ensemble.restore(number, checkpoint)
-    return bool(newest)
+    states = dict(zip(ensemble.live, newest, strict=False))
+    for number, state in states.items():
+        ensemble.restore(number, state)
+    return states
+
+
+def _mend_weights(run: RunFolder, state: Checkpoint) -> None:
+    """Write the weights of a state again if they are damaged."""
+    if not run.is_sound(state.step):
+        path = run.checkpoint_path(state.step)
+        print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
+        run.write_weights(state)
 
 
 def _warn_of_unreached(config: RunConfig) -> None:

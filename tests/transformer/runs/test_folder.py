@@ -243,8 +243,8 @@ def test_an_ensemble_is_not_taken_for_a_run(store):
 def test_a_resume_that_is_refused_leaves_a_run_as_it_was(store, tmp_path):
     shutil.copytree(store / "single", tmp_path / "run")
     run = load_run(tmp_path / "run")
-    for step in run.steps():
-        run.checkpoint_path(step).write_bytes(b"spoilt")
+    for step in run.state_steps():
+        run.state_path(step).write_bytes(b"spoilt")
     before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="damaged"):
         resume(run.path, n_steps=60)

@@ -28,7 +28,7 @@ def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
     run = train(tiny, tmp_path / "run", HERE)
     means = [
         tensor
-        for name, tensor in run.checkpoint(40).tensors.items()
+        for name, tensor in run.state(40).tensors.items()
         if name.startswith("optimiser.mean.")
     ]
     assert report["parameters"] == sum(tensor.numel() for tensor in means)

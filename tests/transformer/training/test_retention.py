@@ -1,0 +1,257 @@
+"""Weights and states: what is kept of them, in which precision, and what a kill leaves."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coopetition.tools.errors import UsageError, UserError
+from tests.transformer.conftest import tiny_config
+from tests.transformer.training.test_resume import assert_same_run
+from transformer import load_model
+from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
+from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.runs.checkpoint import write_checkpoint
+from transformer.runs.folder import RunFolder, create_run, load_run
+from transformer.runs.machine import Machine
+from transformer.training.ensemble import Ensemble, source_of
+from transformer.training.loop import evaluate_checkpoint, resume, train, train_together
+from transformer.training.memory import disk_bytes
+
+HERE = Machine("cpu", 1, "eager")
+
+
+def short_config(**changes) -> RunConfig:
+    """Nine steps, a checkpoint every other and the last."""
+    tiny = tiny_config()
+    evaluation = replace(tiny.evaluation, every=4, n_sequences=2)
+    exemplars = GaussianConfig(n_classes=20, n_exemplars=4, d_features=3)
+    return replace(
+        tiny,
+        data=replace(tiny.data, exemplars=exemplars),
+        evaluation=evaluation,
+        n_steps=9,
+        checkpoint_every=2,
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All is kept of it."""
+    config = short_config(keep=("all", "all"))
+    return train(config, tmp_path_factory.mktemp("kept") / "run", HERE)
+
+
+@pytest.mark.parametrize(
+    ("keep", "at", "weights", "states"),
+    [
+        (("all", "last"), (), [2, 4, 6, 8, 9], [9]),
+        (("all", "all"), (), [2, 4, 6, 8, 9], [2, 4, 6, 8, 9]),
+        (("1", "last"), (), [9], [9]),
+        (("3", "all"), (), [6, 8, 9], [6, 8, 9]),
+        (("2", "last"), (3, 4), [3, 4, 8, 9], [9]),
+        (("70", "all"), (3,), [2, 3, 4, 6, 8, 9], [2, 3, 4, 6, 8, 9]),
+    ],
+)
+def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
+    run = train(short_config(keep=keep, checkpoint_at=at), tmp_path / "run", HERE)
+    assert (run.steps(), run.state_steps()) == (weights, states)
+    assert run.config.run_id() == whole.config.run_id(), "what is kept changes no number"
+    for step in set(weights) & set(whole.steps()):
+        assert run.checkpoint_path(step).read_bytes() == whole.checkpoint_path(step).read_bytes()
+
+
+@pytest.mark.parametrize("keep", [("0", "last"), ("some", "last"), ("-1", "all"), ("all", "none")])
+def test_what_cannot_be_kept_is_refused(keep):
+    with pytest.raises(UsageError, match="keep"):
+        RunConfig.from_dict({**to_dict(short_config()), "keep": list(keep)})
+
+
+class Killed(BaseException):
+    """Nothing more is written after it."""
+
+
+def killed_at(operation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the nth time on that a file is put in place, removed or made safe, all of it fails."""
+    done = 0
+
+    def counted(function):
+        def call(*arguments):
+            nonlocal done
+            done += 1
+            if done >= operation:
+                raise Killed
+            return function(*arguments)
+
+        return call
+
+    for name in ("replace", "unlink", "fsync"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+
+
+KEPT = st.sampled_from([("all", "last"), ("2", "last"), ("1", "all"), ("all", "all")])
+
+
+@pytest.mark.slow
+@settings(max_examples=100)
+@given(keep=KEPT, half=st.booleans(), kills=st.lists(st.integers(1, 60), min_size=1, max_size=3))
+def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
+    """Two runs as one; killed between any two operations on files, while resumed too."""
+    config = short_config(keep=keep, keep_half=half)
+    configs = {"a": config, "b": replace(config, init_seed=9)}
+    with tempfile.TemporaryDirectory() as folder:
+        uncut = train_together(configs, Path(folder) / "whole", HERE)
+        start = Path(folder) / "runs"
+        for count, operation in enumerate(kills):
+            with pytest.MonkeyPatch.context() as patch:
+                killed_at(operation + 12 * (count == 0), patch)  # the first makes the folders
+                with contextlib.suppress(Killed):
+                    resume(start) if count else train_together(configs, start, HERE)
+        for one, other in zip(uncut, resume(start), strict=True):
+            assert_same_run(one, other)
+
+
+def test_an_ensemble_that_is_killed_before_all_have_a_state_starts_anew(tmp_path, monkeypatch):
+    """In its first checkpoint, and again with the metrics emptied for the new start."""
+    config = short_config()
+    configs = {"a": config, "b": replace(config, init_seed=9)}
+    uncut = train_together(configs, tmp_path / "whole", HERE)
+
+    def killed(*_):
+        raise Killed
+
+    write = RunFolder.write
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        of_a = lambda run, state: write(run, state) if run.path.name == "a" else killed()  # noqa: E731
+        patch.setattr(RunFolder, "write", of_a)
+        train_together(configs, tmp_path / "runs", HERE)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("transformer.training.session.keep_freed_memory", killed)
+        resume(tmp_path / "runs")
+    for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
+        assert_same_run(one, other)
+
+
+def test_a_member_that_goes_further_alone_keeps_where_all_can_go_on(tmp_path):
+    config = short_config()
+    runs = train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
+    (alone,) = resume(tmp_path / "r" / "a", n_steps=15)
+    assert alone.state_steps() == [9, 15]
+    assert [run.state_steps() for run in resume(tmp_path / "r", n_steps=15)] == [[15], [15]]
+    assert [run.path.name for run in runs] == ["a", "b"]
+
+
+def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    shutil.rmtree(run.path / "state")
+    assert evaluate_checkpoint(run, 4) == evaluate_checkpoint(whole, 4)
+    assert load_model(run).step == 9
+    start = StartConfig(path=str(run.path), step=4)
+    started = train(replace(short_config(), start=start, n_steps=1), tmp_path / "started", HERE)
+    assert started.config.start.run_id == whole.config.run_id()
+    assert resume(run.path)[0].is_finished(), "there is nothing to do"
+    before = {path: path.read_bytes() for path in run.path.rglob("step_*")}
+    with pytest.raises(
+        UserError, match=r"weights of step 9 but no state.*--start\.step 9"
+    ) as error:
+        resume(run.path, n_steps=12)
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in run.path.rglob("step_*")} == before
+
+
+def test_a_run_whose_states_are_its_checkpoints_goes_on(whole, tmp_path):
+    """As version 0.1 left it: one file a step, in `checkpoints/`."""
+    old = create_run(tmp_path / "run", replace(whole.config, keep=("all", "last")), HERE)
+    for step in (2, 4):
+        write_checkpoint(old.checkpoint_path(step), whole.state(step))
+    rows = whole.metrics_path.read_bytes().splitlines(keepends=True)
+    old.metrics_path.write_bytes(b"".join(rows[:2]))
+    assert evaluate_checkpoint(old) == evaluate_checkpoint(whole, 4)
+    assert load_model(old, 2).step == 2
+    resume(old.path)
+    assert (old.steps(), old.state_steps()) == (whole.steps(), [9])
+    assert old.state_path(9).read_bytes() == whole.state_path(9).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory):
+    config = short_config(keep=("all", "all"), keep_half=True)
+    return train(config, tmp_path_factory.mktemp("halved") / "run", HERE)
+
+
+def test_weights_in_half_precision_are_the_weights_rounded(whole, halved):
+    """To 11 bits: 2^-12 of a number at most, or half of 2^-24 near 0."""
+    for step in whole.steps():
+        exact, rounded = whole.checkpoint(step).tensors, halved.checkpoint(step).tensors
+        assert set(exact) == set(rounded)
+        for name, value in exact.items():
+            assert rounded[name].dtype == torch.float16
+            error = (rounded[name].float() - value).abs()
+            assert (error <= value.abs() * 2**-11 + 2**-25).all()
+        states = [run.state_path(step).read_bytes() for run in (whole, halved)]
+        assert states[0] == states[1], "a resume is exact all the same"
+
+
+def test_a_run_that_starts_from_half_precision_is_another_run(whole, halved, tmp_path):
+    ids = set()
+    for run in (whole, halved):
+        start = StartConfig(path=str(run.path), step=4)
+        config = replace(short_config(), start=start, n_steps=1)
+        ids.add(train(config, tmp_path / str(len(ids)), HERE).config.run_id())
+    assert len(ids) == 2
+
+
+def test_weights_beyond_half_precision_stay_as_they_are(tmp_path):
+    config = short_config(keep_half=True, optim=OptimConfig(algorithm="sgd", learning_rate=1e-4))
+    run = train(config, tmp_path / "run", HERE)
+    state = run.state(9)
+    state.tensors["W_U"][0, 0] = 1e5
+    run.write_weights(state)
+    assert run.checkpoint(9).tensors["W_U"][0, 0] == 1e5
+    assert run.checkpoint(9).tensors["W_L"].dtype == torch.float16
+
+
+SCHEDULES = st.builds(
+    lambda n, every, at, decade: replace(
+        tiny_config(),
+        n_steps=n,
+        checkpoint_every=every,
+        checkpoint_at=tuple(at),
+        checkpoints_per_decade=decade,
+    ),
+    st.integers(1, 3000),
+    st.integers(0, 500),
+    st.lists(st.integers(1, 4000), max_size=3),
+    st.integers(0, 40),
+)
+
+
+@given(SCHEDULES)
+def test_checkpoints_are_counted(config):
+    made = sum(map(config.is_checkpoint, range(1, config.n_steps + 1)))
+    assert config.checkpoint_count() == made
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_400_checkpoints_of_12_800_classes_take_3_gb(tmp_path, half):
+    """By the size of one, and as the forecast says."""
+    data = DataConfig(exemplars=GaussianConfig(n_classes=12800, d_features=512))
+    config = RunConfig(data=data, n_steps=400, checkpoint_every=1, keep_half=half)
+    run = create_run(tmp_path / "run", config, HERE)
+    exemplars = {source_of(config): Exemplars(torch.zeros(1, 1, 512), 1.0)}
+    state = Ensemble([config], exemplars, [{}], HERE).checkpoints()[0]
+    run.write(state)
+    weights, kept = (path(0).stat().st_size for path in (run.checkpoint_path, run.state_path))
+    total = 400 * weights + kept
+    assert total <= 3e9 / (1 + half)
+    assert disk_bytes(config, 512) == pytest.approx(total, rel=0.01)

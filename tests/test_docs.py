@@ -10,6 +10,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.exemplars import KINDS
 from transformer.config.modes import MODES
@@ -21,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
-    for registry in (EVALUATORS, KINDS, MODES, PRESETS):
+    for registry in (ENCODERS, EVALUATORS, KINDS, MODES, PRESETS):
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
 
 

@@ -27,6 +27,7 @@ AT_CALL_TIME = {  # file -> room that it may import inside a function, against t
 }
 # a registry names the folder that it scans when it is first asked: the one way up in a house
 SCANNED = {
+    "transformer.config.encoders": "transformer.data.encoders",
     "transformer.config.evaluators": "transformer.data.evaluators",
     "transformer.config.exemplars": "transformer.data.exemplars",
     "transformer.config.modes": "transformer.data.modes",

@@ -3,7 +3,8 @@
 A command is a file of its program's folder `cli/`: a docstring, which is its help and whose first
 line stands in the program's, a dataclass `Flags`, and `run(flags)`.  Where some flags decide what
 the others are, `defaults(arguments)` gives the flags to start from.  Nothing heavy is imported
-before `run`, and files whose names start with an underscore are no commands.
+before `run`, and files whose names start with an underscore are no commands; one within a name is a
+hyphen of the command's.
 
 Exit codes: 0 done, 1 failed, 2 the command was called wrongly, 130 and 143 interrupted and
 terminated.
@@ -47,11 +48,12 @@ def run_commands(
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     module = importlib.import_module(package)
-    names = [m.name for m in pkgutil.iter_modules(module.__path__) if not m.name.startswith("_")]
+    files = [m.name for m in pkgutil.iter_modules(module.__path__) if not m.name.startswith("_")]
+    names = {name.replace("_", "-"): name for name in files}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {prog} COMMAND [flags]\n\n{inspect.getdoc(module)}\n")
-        for name in names:
-            source = Path(module.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+        for name, file in names.items():
+            source = Path(module.__path__[0], f"{file}.py").read_text(encoding="utf-8")
             summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
             print(f"  {name:{max(map(len, names))}}  {summary}")
         print(f"\n{prog} COMMAND --help shows a command's flags.")
@@ -66,17 +68,19 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
         _complete(package, prog, names, rest)
     if name not in names:
         raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
-    run_command(importlib.import_module(f"{package}.{name}"), rest, f"{prog} {name}")
+    run_command(importlib.import_module(f"{package}.{names[name]}"), rest, f"{prog} {name}")
     return 0
 
 
-def _complete(package: str, prog: str, names: list[str], shells: list[str]) -> None:
+def _complete(package: str, prog: str, names: dict[str, str], shells: list[str]) -> None:
     """Print what makes a shell complete commands and flags, and exit."""
     import tyro
 
     if len(shells) != 1 or shells[0] not in SHELLS:
         raise UsageError(f"{COMPLETION} {' '.join(shells)}: choose one of {', '.join(SHELLS)}")
-    flags = {name: importlib.import_module(f"{package}.{name}").Flags for name in names}
+    flags = {
+        name: importlib.import_module(f"{package}.{file}").Flags for name, file in names.items()
+    }
     tyro.extras.subcommand_cli_from_dict(flags, prog=prog, args=[COMPLETION, *shells])
 
 

@@ -15,6 +15,7 @@ from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.cli import main
 from transformer.config import RunConfig, to_dict
+from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.exemplars import KINDS
 from transformer.config.modes import MODES
@@ -28,7 +29,7 @@ from transformer.training.loop import evaluate_checkpoint, resume, train
 HERE = Machine("cpu", 1, "eager")
 PAGE = Path(__file__).parents[2] / "docs" / "how_to_add.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-FILES = dict(zip(("mode", "evaluator", "kind", "preset"), BLOCKS, strict=False))
+FILES = dict(zip(("mode", "evaluator", "kind", "encoder", "preset"), BLOCKS, strict=False))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def added(tmp_path_factory):
         (KINDS, "steps_of_place"),
         (MODES, "neighbours"),
         (EVALUATORS, "of_the_mode"),
+        (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
     ):
         registry.reset({each: registry[each] for each in registry if each != name})
@@ -89,6 +91,21 @@ def test_the_commands_know_them(added, capsys, monkeypatch):
     report = json.loads(capsys.readouterr().out)
     assert report["features"] == 256, "one for each of the preset's classes"
     assert main(["train", "--preset", "mine", "--out", "unused", "--dry-run", "--json"]) == 0
+
+
+def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
+    features = tmp_path / "features.safetensors"
+    flags = ["--encoder", "row_sums", "--encoder.side", "12", "--reduction.components", "4"]
+    drawings = ["--drawings", "glyphs", "--data.n-classes", "30", "--data.n-exemplars", "4"]
+    call("transformer", "embed", *flags, *drawings, "--out", features)
+    measured = json.loads(call("transformer", "separation", "--json", "--data.path", features))
+    assert measured["d_features"] == 4 and measured["n_candidates"] == 30
+    path = ["--exemplars", "features", "--data.exemplars.path", features, "--execution", "eager"]
+    call(
+        "transformer", "train", "--preset", "smoke", *path, "--n-steps", 3, "--out", tmp_path / "r"
+    )
+    exemplars = load_run(tmp_path / "r").config.data.exemplars
+    assert "encoder.side=12" in exemplars.made_by and exemplars.fingerprint
 
 
 def test_without_their_files_the_message_names_what_there_is(config):

@@ -1,4 +1,4 @@
-"""List the data modes, kinds of exemplars and evaluators that there are."""
+"""List the data modes, kinds of exemplars, evaluators and encoders that there are."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,17 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
+    from transformer.config.encoders import ENCODERS
     from transformer.config.evaluators import EVALUATORS
     from transformer.config.exemplars import KINDS
     from transformer.config.modes import MODES
 
-    tables = {"--data.mode": MODES, "--exemplars": KINDS, "evaluator": EVALUATORS}
+    tables = {
+        "--data.mode": MODES,
+        "--exemplars": KINDS,
+        "evaluator": EVALUATORS,
+        "embed --encoder": ENCODERS,
+    }
     rows = [
         {"for": what, "name": name, "what": line}
         for what, registry in tables.items()

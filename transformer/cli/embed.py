@@ -1,43 +1,83 @@
-"""Embed drawings by a frozen ResNet-18: features for `--exemplars features`."""
+"""Embed drawings by a frozen encoder: features for `--exemplars features`.
 
-from dataclasses import dataclass
+A call that was stopped is gone on with by the same call.  Encoder and drawings have flags of their
+own: `--encoder NAME --drawings KIND --help` shows them with their values.
+"""
+
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import tyro
 
 from coopetition.tools.flags import parse_some
-from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.config.encoders import ENCODERS, EncoderConfig
+from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
+from transformer.data.reduction import ReductionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """What decides which other flags there are."""
 
-    drawings: Literal["omniglot", "glyphs"] = "omniglot"
-    """Each has its own flags."""
+    encoder: str = "efficientnet"
+    """The network; `data` lists them (each has its own flags)."""
+    drawings: str = "omniglot"
+    """What is embedded: a kind of exemplars that are drawings, as omniglot and glyphs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Start):
-    data: GlyphConfig | OmniglotConfig
-    weights: Path
-    """The state dict of torchvision's resnet18, such as resnet18-f37072fd.pth."""
+    network: Annotated[EncoderConfig, tyro.conf.arg(name="encoder")]
+    data: ExemplarConfig
+    reduction: ReductionConfig = field(default_factory=ReductionConfig)
     out: Path
-    """The .npy file."""
+    """The .safetensors file."""
+    raw: Path | None = None
+    """Keep what the encoder gives in this file (half precision, all features), so that other
+    reductions of it take minutes; without, it is removed at the end."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+    threads: int | None = None
+    """CPU threads (without: as begun, or all cores)."""
+    json: bool = False
+    """Print the file's provenance as one JSON object."""
 
 
 def defaults(arguments: list[str]) -> Flags:
     start, _ = parse_some(Start, arguments, prog="python -m transformer embed")
-    data = OmniglotConfig(side=RAW_SIDE) if start.drawings == "omniglot" else GlyphConfig()
-    return Flags(data=data, weights=tyro.MISSING, out=tyro.MISSING, drawings=start.drawings)
+    data = KINDS[start.drawings]()
+    if isinstance(data, OmniglotConfig):
+        data = data.changed(side=RAW_SIDE)  # as drawn: the encoder has its own size
+    return Flags(
+        network=ENCODERS[start.encoder](),  # pyright: ignore[reportCallIssue]
+        data=data,
+        out=tyro.MISSING,
+        encoder=start.encoder,
+        drawings=start.drawings,
+    )
 
 
 def run(flags: Flags) -> None:
+    import time
+
+    from coopetition.tools.printing import print_json, print_table, print_wrote
     from transformer.data.embed import write_features
 
-    features = write_features(flags.data, flags.weights, flags.out, flags.device)
-    print(f"wrote {flags.out}: {features.shape}, float16")
+    started = time.monotonic()
+    provenance = write_features(
+        flags.data,
+        flags.network,
+        flags.out,
+        reduction=flags.reduction,
+        raw=flags.raw,
+        device=flags.device,
+        threads=flags.threads,
+    )
+    print_wrote(flags.out, as_json=flags.json)
+    if flags.json:
+        print_json(provenance)
+    else:
+        seconds = {"seconds": round(time.monotonic() - started, 1)}
+        print_table(provenance["result"] | seconds, as_json=False)

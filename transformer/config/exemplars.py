@@ -43,3 +43,7 @@ class ExemplarConfig(Kind):
     def load(self) -> Any:
         """Draw or read them: `transformer.data.exemplar_sets.Exemplars`."""
         raise NotImplementedError
+
+    def filled_in(self) -> dict[str, Any]:
+        """Fields beside path and fingerprint that are filled in when exemplars are read."""
+        return {}

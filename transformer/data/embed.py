@@ -1,81 +1,176 @@
-"""Drawings as a frozen ResNet-18 sees them: features for `FeatureConfig`."""
+"""Features of drawings by a frozen encoder: files for `FeatureConfig`."""
 
-import io
-import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file, write_bytes
+from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
 from coopetition.tools.progress import ProgressReport
+from transformer.config.encoders import EncoderConfig
+from transformer.config.exemplars import ExemplarConfig
+from transformer.config.plain import to_dict
 from transformer.data.arrays import convert
-from transformer.data.exemplar_sets import Exemplars, load_exemplars
-from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
-from transformer.data.images import SIDE
-from transformer.data.resnet18 import D_FEATURES, read_resnet18, resnet18_features
-from transformer.runs.machine import choose_device
+from transformer.data.drawings import Drawings, open_drawings
+from transformer.data.encoder import Encoder, images_of
+from transformer.data.exemplar_sets import Exemplars
+from transformer.data.moments import Chunks
+from transformer.data.provenance import KEY, difference, made_by, read_provenance
+from transformer.data.records import Records, about_records, open_records
+from transformer.data.reduction import Reduction, ReductionConfig, fit_reduction
+from transformer.data.separation import separation
+from transformer.runs.machine import Machine
 
-INPUT_SIDE = 224  # what the network was trained on
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, per channel
-BATCH = 64  # drawings at once
-
-
-def embed_drawings(
-    drawings: Exemplars, weights: Path, device: torch.device | None = None
-) -> NDArray[np.float16]:
-    """ResNet-18 features (n_classes, n_exemplars, 512) of square drawings.
-
-    `weights` is a file of torchvision's resnet18 state dict (the paper's: IMAGENET1K_V1).  A bad
-    one, or exemplars that are no drawings, raise `UsageError`.  Features depend in their last
-    digits on the device and its number of threads.
-    """
-    side = math.isqrt(drawings.d_features)
-    if side not in (SIDE, RAW_SIDE):
-        raise UsageError(
-            f"exemplars of {drawings.d_features} features are no drawings; "
-            f"expected {SIDE} x {SIDE} or {RAW_SIDE} x {RAW_SIDE} pixels"
-        )
-    network = {name: value.to(device) for name, value in read_resnet18(weights).items()}
-    n_drawings = drawings.n_classes * drawings.n_exemplars
-    features = torch.empty(n_drawings, D_FEATURES, dtype=torch.float16)
-    with (
-        torch.inference_mode(),
-        ProgressReport("embed drawings", n_drawings, "drawings") as progress,
-    ):
-        for index in torch.arange(n_drawings).split(BATCH):
-            images = network_images(drawings.features(index).view(-1, 1, side, side).to(device))
-            batch = resnet18_features(network, images)
-            features[index] = convert(batch, features.dtype, f"the network of {weights}").cpu()
-            progress.advance(len(index))
-    return features.view(drawings.n_classes, drawings.n_exemplars, D_FEATURES).numpy()
-
-
-def network_images(ink: torch.Tensor) -> torch.Tensor:
-    """Images (n, 3, 224, 224) for the network, of drawings (n, 1, side, side) with ink 0 to 1.
-
-    Dark ink on white paper, as in Omniglot's own files; bilinear; ImageNet's mean and deviation.
-    """
-    grey = F.interpolate(1 - ink, (INPUT_SIDE, INPUT_SIDE), mode="bilinear", align_corners=False)
-    mean, std = (torch.tensor(v, device=ink.device).view(3, 1, 1) for v in (MEAN, STD))
-    return (grey - mean) / std
+PER_RECORD = 400  # drawings of which the features are kept together: seconds of work
+BATCH = 40  # drawings that the network sees at once: their activations stay in a CPU's cache
+PARTIAL = ".partial"
 
 
 def write_features(
-    data: GlyphConfig | OmniglotConfig, weights: Path, out: Path, device: str = "auto"
-) -> NDArray[np.float16]:
-    """Write the features of the drawings of `data` to the `.npy` file `out`, and return them."""
+    drawings: ExemplarConfig,
+    encoder: EncoderConfig,
+    out: Path,
+    *,
+    reduction: ReductionConfig | None = None,
+    raw: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Write features (n_classes, n_exemplars, d) of drawings to a `.safetensors` file.
+
+    Kept in half precision, with their provenance as metadata, which is returned; its `result` has
+    the shape and what they are worth (`transformer.data.separation`).
+
+    A call that was killed is gone on with by the same call: what the encoder gave is kept in `raw`
+    meanwhile (by default `out` with the ending `.partial`, which is removed at the end), and the
+    file becomes, bit for bit, what it would have been (on one device, with the same number of
+    threads).  A `raw` that is given stays, and other reductions start from it.  A file that is
+    there and of the same provenance is left as it is.
+
+    Raises `UsageError` for what cannot be embedded, for a file that is there and of another
+    provenance, and for partial work on something else; `UserError` while another process writes it.
+    """
+    reduction = reduction or ReductionConfig()
+    check_ending(out, ".safetensors")
     check_file(out)
-    if out.suffix != ".npy":
-        raise UsageError(f"out={str(out)!r} is no .npy file; choose a name that ends so")
-    place = choose_device(device)
-    read_resnet18(weights)  # first: reading the drawings takes longer
-    features = embed_drawings(load_exemplars(data), weights, place)
-    buffer = io.BytesIO()
-    np.save(buffer, features, allow_pickle=False)
-    write_bytes(out, buffer.getvalue())
-    return features
+    partial = raw or out.with_name(out.name + PARTIAL)
+    check_file(partial)
+    machine = _machine(partial, device, threads)
+    with machine.use(), torch.inference_mode():
+        place = torch.device(machine.device)
+        network = encoder.load(place)
+        images, fingerprint = open_drawings(drawings)
+        provenance: dict[str, Any] = {
+            "encoder": to_dict(encoder, leave_out="machine")
+            | {"kind": type(encoder).__name__, "weights": network.weights},
+            "drawings": to_dict(drawings, leave_out="machine")
+            | {"kind": type(drawings).__name__, "fingerprint": fingerprint},
+            "reduction": to_dict(reduction),
+        }
+        if out.exists():
+            return _finished(out, provenance)
+        versions = {"coopetition": version("coopetition"), "torch": torch.__version__}
+        provenance |= {"machine": {"device": machine.device, "threads": machine.threads} | versions}
+        about = {name: provenance[name] for name in ("encoder", "drawings", "machine")}
+        with open_records(partial, about, _sizes(images, network.d_features)) as records:
+            if out.exists():  # another process has just written it
+                return _finished(out, provenance)
+            _embed(images, encoder, network, place, records)
+            chunks = _chunks(records, network.d_features)
+            fitted = fit_reduction(chunks, reduction)
+            features = _reduced(chunks, images.n_classes * images.n_exemplars, fitted)
+            features = features.view(images.n_classes, images.n_exemplars, -1)
+            provenance["result"] = {
+                "shape": list(features.shape),
+                "kept_variance": fitted.kept_variance,
+            } | asdict(separation(Exemplars(features, 1.0)))
+            write_bytes(out, save({"features": features}, {KEY: to_json(provenance)}))
+            if raw is None:
+                partial.unlink()
+    return provenance
+
+
+def _machine(partial: Path, device: str, threads: int | None) -> Machine:
+    """The machine as named; threads that are not given are those of partial work, or torch's."""
+    if threads is None and partial.is_file():
+        threads = (about_records(partial) or {}).get("machine", {}).get("threads")
+    return Machine.choose(device, threads or torch.get_num_threads(), "eager")
+
+
+def _finished(out: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a file that is there, if it is the one that is wanted."""
+    found = read_provenance(out)
+    if made_by(found) != made_by(wanted):
+        raise UsageError(
+            f"{out} is there and holds other features ({difference(found, wanted)}); give another "
+            "name, or remove it"
+        )
+    return found
+
+
+def _classes_per_record(drawings: Drawings) -> int:
+    return max(1, PER_RECORD // drawings.n_exemplars)
+
+
+def _sizes(drawings: Drawings, d_features: int) -> list[int]:
+    """Bytes of every record."""
+    a_class = drawings.n_exemplars * d_features * torch.float16.itemsize
+    full, rest = divmod(drawings.n_classes, _classes_per_record(drawings))
+    return [_classes_per_record(drawings) * a_class] * full + [rest * a_class] * (rest > 0)
+
+
+def _embed(
+    drawings: Drawings,
+    config: EncoderConfig,
+    encoder: Encoder,
+    device: torch.device,
+    records: Records,
+) -> None:
+    """Add the records that are not there yet."""
+    per_record = _classes_per_record(drawings)
+    total = drawings.n_classes * drawings.n_exemplars
+    done = min(total, records.n_done * per_record * drawings.n_exemplars)
+    with ProgressReport("embed drawings", total, "drawings", done=done) as progress:
+        for start in range(records.n_done * per_record, drawings.n_classes, per_record):
+            pixels = drawings.classes(start, min(start + per_record, drawings.n_classes))
+            square = torch.from_numpy(pixels).view(-1, drawings.side, drawings.side)
+            features = torch.cat(
+                [
+                    encoder.features(images_of(part.to(device), config))
+                    for part in square.split(BATCH)
+                ]
+            )
+            kept = convert(features, torch.float16, f"the encoder {type(config).__name__}")
+            records.append(kept.cpu().numpy().tobytes())
+            progress.advance(len(square))
+
+
+def _chunks(records: Records, d_features: int) -> Chunks:
+    """Starts to give the features of all records, in float64."""
+
+    def chunks() -> Iterator[Tensor]:
+        with ProgressReport("read features", len(records.sizes), "records") as progress:
+            for number in range(len(records.sizes)):
+                kept = np.frombuffer(records.read(number), np.float16).reshape(-1, d_features)
+                yield torch.from_numpy(kept.astype(np.float64))
+                progress.advance()
+
+    return chunks
+
+
+def _reduced(chunks: Chunks, n_drawings: int, reduction: Reduction) -> Tensor:
+    """Reduced features (n_drawings, d) in half precision."""
+    result = torch.empty(n_drawings, reduction.d_features, dtype=torch.float16)
+    start = 0
+    for chunk in chunks():
+        features = reduction(chunk)
+        result[start : start + len(chunk)] = convert(features, result.dtype, "the reduction")
+        start += len(chunk)
+    return result

@@ -1,12 +1,14 @@
 """Exemplars: the vectors that stand for classes."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
 from transformer.config.exemplars import ExemplarConfig
@@ -54,8 +56,15 @@ class Exemplars:
 
     def fingerprint(self) -> str:
         """A digest of every value; a run that is resumed checks it."""
-        values = self.values.cpu().numpy()
-        return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
+        return fingerprint_of([self.values.cpu().numpy()])
+
+
+def fingerprint_of(parts: Iterable[NDArray[Any]]) -> str:
+    """That of exemplars whose values come in parts, class by class."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 def load_exemplars(config: ExemplarConfig) -> Exemplars:
@@ -65,19 +74,25 @@ def load_exemplars(config: ExemplarConfig) -> Exemplars:
     `UsageError`.
     """
     exemplars: Exemplars = config.load()
+    if getattr(config, "fingerprint", ""):
+        check_fingerprint(config, exemplars.fingerprint())
+    return exemplars
+
+
+def check_fingerprint(config: ExemplarConfig, found: str) -> None:
+    """Raise `UsageError` for a fingerprint that is not the one that a config names."""
     expected = getattr(config, "fingerprint", "")
-    if expected and (found := exemplars.fingerprint()) != expected:
+    if expected and found != expected:
         source = getattr(config, "path", "") or "this package"
         raise UsageError(
             f"exemplars from {source} have the fingerprint {found}; "
             f"expected {expected}: give the file that this one was taken from"
         )
-    return exemplars
 
 
 def as_read(config: ExemplarConfig, fingerprint: str) -> ExemplarConfig:
     """The config with what reading fills in, where its kind has it: absolute path, fingerprint."""
-    changes: dict[str, Any] = {}
+    changes = config.filled_in()
     if path := getattr(config, "path", ""):
         changes["path"] = str(Path(path).resolve())
     if hasattr(config, "fingerprint"):

@@ -136,9 +136,10 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
 
 def _with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
     """A config with what training filled in taken from the one that is kept, unless it says so."""
-    kept = getattr(found.data.exemplars, "fingerprint", "")
-    if kept and getattr(config.data.exemplars, "fingerprint", None) == "":
-        config = config.with_exemplars(fingerprint=kept)
+    for name in ("fingerprint", "made_by"):
+        kept = getattr(found.data.exemplars, name, "")
+        if kept and getattr(config.data.exemplars, name, None) == "":
+            config = config.with_exemplars(**{name: kept})
     if config.start.given and not config.start.run_id:
         config = replace(config, start=replace(config.start, run_id=found.start.run_id))
     return config

@@ -1,11 +1,9 @@
 """Exemplars of every kind against their definitions."""
 
 import hashlib
-import importlib
 import subprocess
 import sys
 import tempfile
-import types
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +22,6 @@ from coopetition.tools.files import write_npz
 from transformer.cli import main
 from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
 from transformer.data.arrays import open_array
-from transformer.data.embed import embed_drawings, network_images, write_features
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
 from transformer.data.exemplars import omniglot
 from transformer.data.exemplars.features import FeatureConfig
@@ -33,7 +30,6 @@ from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig, _pool
 from transformer.data.exemplars.one_hot import OneHotConfig
 from transformer.data.exemplars.tokens import TokenConfig, farthest_first, minilm_token_embeddings
-from transformer.data.resnet18 import _shapes
 from transformer.runs.folder import load_run
 
 FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
@@ -581,111 +577,6 @@ def test_real_token_embeddings_make_classes(tmp_path):
     x = torch.nn.functional.normalize(x, dim=1)
     nearest = torch.cdist(x, x.view(40, 20, -1).mean(1)).argmin(1)
     assert (nearest == torch.arange(40).repeat_interleave(20)).float().mean() > 0.8
-
-
-# --- drawings seen by a network
-
-
-@pytest.fixture
-def resnet18():
-    """torchvision's own network, with random weights and statistics.
-
-    The package is imported without its `__init__`, which asks for operators that are compiled for
-    one build of torch; the models need none of them.
-    """
-    spec = find_spec("torchvision")
-    if spec is None:
-        pytest.skip("torchvision, which the network is compared with, is not installed")
-    bare = types.ModuleType("torchvision")
-    bare.__path__ = list(spec.submodule_search_locations)
-    sys.modules["torchvision"] = bare
-    network = importlib.import_module("torchvision.models.resnet").resnet18()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.dim() == 1:
-                value.uniform_(0.5, 1.5, generator=generator)
-            elif value.dim() > 1:
-                fan_in = value[0].numel()
-                value.normal_(0, fan_in**-0.5, generator=generator)
-    return network.eval()
-
-
-@pytest.mark.slow
-def test_the_network_is_torchvisions(resnet18, tmp_path):
-    weights = tmp_path / "resnet18.pth"
-    torch.save(resnet18.state_dict(), weights)
-    glyphs = load_exemplars(GlyphConfig(n_classes=3, n_exemplars=2))
-    features = embed_drawings(glyphs, weights)
-    assert features.shape == (3, 2, 512) and features.dtype == np.float16
-
-    resnet18.fc = torch.nn.Identity()
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    with torch.no_grad():
-        for k in range(3):
-            for i in range(2):
-                paper = Image.fromarray(255 - glyphs.values[k, i].view(28, 28).numpy())
-                large = np.asarray(paper.resize((224, 224), Image.Resampling.BILINEAR)) / 255
-                image = ((large[:, :, None] - mean) / std).transpose(2, 0, 1)
-                ours = network_images(glyphs.values[k, i].view(1, 1, 28, 28) / 255)
-                # Pillow rounds to grey values twice, by half of one at most
-                assert ours[0].numpy() == pytest.approx(image, abs=1.01 / 255 / 0.224)
-                expected = resnet18(ours)[0].numpy()
-                assert features[k, i] == pytest.approx(expected, rel=2e-3, abs=1e-5)
-    assert np.ptp(features, axis=(0, 1)).max() > 0.01, "drawings differ"
-
-
-def test_embedding_drawings_writes_a_feature_file(resnet18, tmp_path):
-    weights, out = tmp_path / "resnet18.pth", tmp_path / "features.npy"
-    torch.save(resnet18.state_dict(), weights)
-    write_features(GlyphConfig(n_classes=2, n_exemplars=2), weights, out, "cpu")
-    exemplars = load_exemplars(feature_config(out, n_classes=2, n_exemplars=2))
-    expected = embed_drawings(load_exemplars(GlyphConfig(n_classes=2, n_exemplars=2)), weights)
-    assert (exemplars.values.numpy() == expected).all()
-
-
-def zero_weights(**changes):
-    weights = {name: torch.zeros(shape) for name, shape in _shapes().items()}
-    return {name: value for name, value in (weights | changes).items() if value is not None}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "does not exist; expected the state dict of torchvision's resnet18"),
-        (b"", "cannot be read as weights"),
-        (b"no weights at all", "cannot be read as weights"),
-        ([1, 2], "holds a list; expected the state dict"),
-        (print, "cannot be read as weights"),  # a pickled function
-        (zero_weights(**{"bn1.bias": None}), "bn1.bias in .* is missing, not"),
-        (zero_weights(**{"conv1.weight": torch.zeros(2)}), r"is \(2,\), not \(64, 3, 7, 7\)"),
-        (zero_weights(**{"bn1.weight": "text"}), "bn1.weight in .* is missing"),
-        (zero_weights(**{"bn1.bias": torch.full((64,), np.nan)}), "values that are not finite"),
-    ],
-)
-def test_weights_that_are_none_are_refused(tmp_path, content, message):
-    path = tmp_path / "weights.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    glyphs = load_exemplars(GlyphConfig(n_classes=1, n_exemplars=1))
-    with pytest.raises(UsageError, match=message) as caught:
-        embed_drawings(glyphs, path)
-    assert "\n" not in str(caught.value)
-
-
-def test_what_cannot_be_embedded_is_refused(tmp_path):
-    weights = tmp_path / "weights.pth"
-    torch.save(zero_weights(), weights)
-    with pytest.raises(UsageError, match="64 features are no drawings; expected 28 x 28"):
-        embed_drawings(load_exemplars(GaussianConfig(n_classes=1)), weights)
-    with pytest.raises(UsageError, match=r"is no \.npy file"):
-        write_features(GlyphConfig(), weights, tmp_path / "features.txt")
-    with pytest.raises(UsageError, match="Omniglot path 'nowhere' does not exist"):
-        write_features(OmniglotConfig(path="nowhere"), weights, tmp_path / "features.npy")
 
 
 # --- what a file decides

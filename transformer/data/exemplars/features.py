@@ -1,14 +1,17 @@
 """Feature vectors from the user's file."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from coopetition.tools.errors import UsageError
 from transformer.config.exemplars import KINDS, ExemplarConfig
-from transformer.config.plain import LOCATION, require_at_least
+from transformer.config.plain import ADDED, LOCATION, require_at_least
 from transformer.data.arrays import ArrayFile, open_array
 from transformer.data.exemplar_sets import GREY, Exemplars
+from transformer.data.provenance import made_by, read_provenance
 
 ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
 
@@ -30,6 +33,8 @@ class FeatureConfig(ExemplarConfig):
     """The first so many of each class; 0: all of the file's."""
     fingerprint: str = ""
     """Of the features used; filled in when they are read, and checked if given."""
+    made_by: str = field(default="", metadata=ADDED)
+    """Encoder, drawings and reduction, if the file names them; filled in and checked likewise."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "n_classes", "n_exemplars")
@@ -46,6 +51,10 @@ class FeatureConfig(ExemplarConfig):
         """The file's, or ResNet-18's while there is none."""
         return self.array().shape[-1] if self.path else ASSUMED_FEATURES
 
+    def filled_in(self) -> dict[str, Any]:
+        """What the file says that it was made by."""
+        return {"made_by": made_by(read_provenance(Path(self.path)))}
+
     def load(self) -> Exemplars:
         """Read them."""
         features = read_features(self)
@@ -60,6 +69,7 @@ def read_features(config: FeatureConfig) -> torch.Tensor:
     precision keeps 3 digits; centre features that vary by less than that about their mean.
     """
     array = config.array()
+    _check_made_by(config)
     wanted = {"n_classes": config.n_classes, "n_exemplars": config.n_exemplars}
     for (name, number), there in zip(wanted.items(), array.shape, strict=False):
         if there < number:
@@ -69,3 +79,18 @@ def read_features(config: FeatureConfig) -> torch.Tensor:
             )
     dtype = torch.uint8 if array.dtype == torch.uint8 else torch.float16
     return array.read((config.n_classes, config.n_exemplars, array.shape[2]), dtype)
+
+
+def _check_made_by(config: FeatureConfig) -> None:
+    """Raise `UsageError` for a file that was made by something else than the config names."""
+    if not config.made_by:
+        return
+    found = made_by(read_provenance(Path(config.path)))
+    if found != config.made_by:
+        theirs, ours = found.split("; "), config.made_by.split("; ")
+        other = next((each for each in theirs if each not in ours), "nothing that it names")
+        lacks = next((each for each in ours if each not in theirs), "less")
+        raise UsageError(
+            f"{config.path} was made by {other or 'nothing that it names'}; expected {lacks}: give "
+            "the file that this one was taken from"
+        )

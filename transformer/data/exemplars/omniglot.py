@@ -79,7 +79,37 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
     """Drawings uint8 (n_classes, n_exemplars, side * side), ink 255.
 
     With a side of 28 they are average-pooled and blurred once, with 105 as drawn (2.8 GB for all
-    12,800 x 20).
+    12,800 x 20; `open_omniglot` gives them class by class).
+    """
+    return open_omniglot(config).classes(0, config.n_classes)
+
+
+@dataclass(frozen=True, slots=True)
+class OmniglotDrawings:
+    """Drawings as they were drawn, and which of them stands where, in which orientation."""
+
+    upright: NDArray[np.uint8]
+    """(drawings, side, side)."""
+    drawing: NDArray[np.int64]
+    """(n_classes, n_exemplars)."""
+    turns: NDArray[np.int64]
+    """Quarter turns, counter-clockwise, likewise."""
+    mirrored: NDArray[np.bool_]
+    """Left to right, after the turns."""
+
+    def classes(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Drawings uint8 (stop - start, n_exemplars, side * side) of the classes from `start`."""
+        rows = slice(start, stop)
+        drawings = self.upright[self.drawing[rows]]
+        for turns in range(4):
+            for mirrored in (False, True):
+                own = (self.turns[rows] == turns) & (self.mirrored[rows] == mirrored)
+                drawings[own] = _orient(drawings[own], turns=turns, mirrored=mirrored)
+        return drawings.reshape(*drawings.shape[:2], -1)
+
+
+def open_omniglot(config: OmniglotConfig) -> OmniglotDrawings:
+    """The drawings of a config, each kept once.
 
     The eight orientations are quarter turns by 0, 90, 180 and 270 degrees (counter-clockwise),
     each as it is and mirrored left to right.
@@ -100,24 +130,19 @@ def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
             "that holds images_background and images_evaluation, or none for the copy in this "
             "package"
         )
+    block, place = np.divmod(np.arange(config.n_classes)[:, None], N_CHARACTERS)
+    exemplar = np.arange(config.n_exemplars)
     if config.layout == "released":
-        block, place = np.divmod(np.arange(config.n_classes), N_CHARACTERS)
-        number = N_DRAWINGS * (N_RELEASED * block + place)[:, None] + np.arange(config.n_exemplars)
+        number = N_DRAWINGS * (N_RELEASED * block + place) + exemplar
         drawing, orientation = np.divmod(number, N_ORIENTATIONS)
-        upright = _upright(path, drawing.max() // N_DRAWINGS + 1, config.side)
-        flat = upright.reshape(-1, config.side, config.side)
-        drawings = np.empty((*number.shape, config.side, config.side), np.uint8)
-        for k in range(N_ORIENTATIONS):
-            own = orientation == k
-            drawings[own] = _orient(flat[drawing[own]], turns=k // 2, mirrored=k % 2 == 1)
+        turns, mirrored = orientation // 2, orientation % 2 == 1
     else:
-        upright = _upright(path, min(config.n_classes, N_CHARACTERS), config.side)
-        n_orientations = -(-config.n_classes // N_CHARACTERS)
-        drawings = np.concatenate(
-            [_orient(upright, turns=k % 4, mirrored=k >= 4) for k in range(n_orientations)]
-        )
-    classes = drawings.reshape(len(drawings), -1, config.side**2)
-    return classes[: config.n_classes, : config.n_exemplars].copy()
+        drawing = N_DRAWINGS * place + exemplar
+        orientation = np.broadcast_to(block, drawing.shape)
+        turns, mirrored = orientation % 4, orientation >= 4
+    upright = _upright(path, drawing.max() // N_DRAWINGS + 1, config.side)
+    upright = upright.reshape(-1, config.side, config.side)
+    return OmniglotDrawings(upright, drawing, turns, mirrored)
 
 
 def _upright(path: Path, n_characters: int, side: int) -> NDArray[np.uint8]:

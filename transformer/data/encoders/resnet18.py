@@ -4,6 +4,7 @@ Its forward pass is written out here, and torchvision serves the tests alone, be
 can only be imported beside the one build of torch that it was compiled for.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +12,39 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
+from transformer.config.encoders import ENCODERS, EncoderConfig
+from transformer.config.plain import LOCATION
+from transformer.data.encoder import Encoder, hash_of
 
 D_FEATURES = 512
 CHANNELS = (64, 128, 256, 512)  # of the four layers, each of two blocks
 BLOCKS = [(layer, block) for layer in range(4) for block in range(2)]
+
+
+EXPECTED = "expected the state dict of torchvision's resnet18"
+
+
+@ENCODERS.register("resnet18")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNet18Config(EncoderConfig):
+    """ResNet-18 with a weights file of yours: 512 features, as in the coopetition paper."""
+
+    side: int = 224  # what it was trained on, with ImageNet's mean and deviation
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    weights: str = field(default="", metadata=LOCATION)
+    """The state dict of torchvision's resnet18, such as resnet18-f37072fd.pth (the paper's)."""
+
+    def load(self, device: torch.device) -> Encoder:
+        """The network; a file that holds something else raises `UsageError`."""
+        path = Path(self.weights)
+        weights = {name: value.to(device) for name, value in read_resnet18(path).items()}
+
+        def features(images: Tensor) -> Tensor:
+            return resnet18_features(weights, images)
+
+        return Encoder(features, D_FEATURES, hash_of(path))
 
 
 def resnet18_features(weights: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -45,40 +75,38 @@ def read_resnet18(path: Path) -> dict[str, Tensor]:
     Nothing but tensors is unpickled.  A file that is missing or holds something else raises
     `UsageError`.
     """
-    expected = "expected the state dict of torchvision's resnet18"
-    if not path.is_file():
-        raise UsageError(f"weights file {str(path)!r} does not exist; {expected}")
+    check_readable(path, f"give --encoder.weights; {EXPECTED}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file makes the unpickler raise nearly anything
         kind = type(error).__name__
-        raise UsageError(f"{path} cannot be read as weights ({kind}); {expected}") from error
+        raise UsageError(f"{path} cannot be read as weights ({kind}); {EXPECTED}") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{path} holds a {type(found).__name__}; {expected}")
+        raise UsageError(f"{path} holds a {type(found).__name__}; {EXPECTED}")
     weights: dict[str, Tensor] = {}
-    for name, shape in _shapes().items():
+    for name, shape in shapes().items():
         value = found.get(name)
         if not isinstance(value, Tensor) or value.shape != shape:
             what = tuple(value.shape) if isinstance(value, Tensor) else "missing"
-            raise UsageError(f"{name} in {path} is {what}, not {shape}; {expected}")
+            raise UsageError(f"{name} in {path} is {what}, not {shape}; {EXPECTED}")
         weights[name] = value.float()
     return weights
 
 
-def _shapes() -> dict[str, tuple[int, ...]]:
+def shapes() -> dict[str, tuple[int, ...]]:
     """Shapes of all weights but the classifier's."""
-    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)} | _norm_shapes("bn1", 64)
+    result: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)} | _norm_shapes("bn1", 64)
     inputs = 64
     for layer, block in BLOCKS:
         name, outputs = f"layer{layer + 1}.{block}.", CHANNELS[layer]
-        shapes[name + "conv1.weight"] = (outputs, inputs, 3, 3)
-        shapes[name + "conv2.weight"] = (outputs, outputs, 3, 3)
-        shapes |= _norm_shapes(name + "bn1", outputs) | _norm_shapes(name + "bn2", outputs)
+        result[name + "conv1.weight"] = (outputs, inputs, 3, 3)
+        result[name + "conv2.weight"] = (outputs, outputs, 3, 3)
+        result |= _norm_shapes(name + "bn1", outputs) | _norm_shapes(name + "bn2", outputs)
         if inputs != outputs:
-            shapes[name + "downsample.0.weight"] = (outputs, inputs, 1, 1)
-            shapes |= _norm_shapes(name + "downsample.1", outputs)
+            result[name + "downsample.0.weight"] = (outputs, inputs, 1, 1)
+            result |= _norm_shapes(name + "downsample.1", outputs)
         inputs = outputs
-    return shapes
+    return result
 
 
 def _norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:

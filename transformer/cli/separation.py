@@ -1,0 +1,37 @@
+"""Measure how well exemplars tell their classes apart, such as features or pixels.
+
+What an encoder, its image size and a reduction are chosen by.
+"""
+
+from dataclasses import asdict, dataclass
+
+from coopetition.tools.flags import parse_some
+from transformer.config.exemplars import KINDS, ExemplarConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What decides which other flags there are."""
+
+    exemplars: str = "features"
+    """`data` lists the kinds (each has its own flags)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Start):
+    data: ExemplarConfig
+    json: bool = False
+    """Print one JSON object."""
+
+
+def defaults(arguments: list[str]) -> Flags:
+    start, _ = parse_some(Start, arguments, prog="python -m transformer separation")
+    return Flags(data=KINDS[start.exemplars](), exemplars=start.exemplars)
+
+
+def run(flags: Flags) -> None:
+    from coopetition.tools.printing import print_table
+    from transformer.data.exemplar_sets import load_exemplars
+    from transformer.data.separation import separation
+
+    print_table(asdict(separation(load_exemplars(flags.data))), as_json=flags.json)

@@ -1,0 +1,1 @@
+"""Frozen encoders of drawings, a file each."""

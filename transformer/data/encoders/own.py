@@ -1,0 +1,77 @@
+"""A small convolutional network of our own, which `train-encoder` trains on procedural glyphs."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
+from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
+from transformer.config.plain import LOCATION
+from transformer.data.encoder import Encoder, hash_of
+
+CHANNELS = (1, 32, 64, 128, 256)  # of the image and after each 3 x 3 convolution
+STRIDES = (2, 2, 1, 2)
+EXPECTED = "expected a file of `python -m transformer train-encoder`"
+
+
+@ENCODERS.register("own")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnConfig(EncoderConfig):
+    """A small network of your own training (`train-encoder`, nothing to download): 256 features."""
+
+    side: int = 28  # as it is trained
+    mean: tuple[float] = (0.0,)
+    std: tuple[float] = (1.0,)
+    ink: Ink = "light"
+    weights: str = field(default="", metadata=LOCATION)
+    """The .safetensors file that `train-encoder` wrote."""
+
+    def load(self, device: torch.device) -> Encoder:
+        """The network; a file that holds something else raises `UsageError`."""
+        path = Path(self.weights)
+        weights = {name: value.to(device) for name, value in read_weights(path).items()}
+
+        def features(images: Tensor) -> Tensor:
+            return own_features(weights, images)
+
+        return Encoder(features, CHANNELS[-1], hash_of(path))
+
+
+def own_features(weights: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Features (n, 256) of images (n, 1, side, side): the last feature map's mean."""
+    x = images
+    for layer, stride in enumerate(STRIDES):
+        weight, bias = weights[f"conv.{layer}.weight"], weights[f"conv.{layer}.bias"]
+        x = F.relu(F.conv2d(x, weight, bias, stride=stride, padding=1))
+    return x.mean((2, 3))
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights."""
+    result: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in enumerate(pairwise(CHANNELS)):
+        result[f"conv.{layer}.weight"] = (outputs, inputs, 3, 3)
+        result[f"conv.{layer}.bias"] = (outputs,)
+    return result
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a file; one that is missing or holds something else raises `UsageError`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    check_readable(path, f"give --encoder.weights; {EXPECTED}")
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        line = " ".join(str(error).split())
+        raise UsageError(f"{path} cannot be read as weights ({line}); {EXPECTED}") from error
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if found != shapes():
+        raise UsageError(f"{path} holds other arrays than the network has; {EXPECTED}")
+    return {name: value.float() for name, value in weights.items()}

@@ -21,12 +21,14 @@ class Exemplars:
     """Features of every exemplar of every class.
 
     `values` (n_classes, n_exemplars, d_features), contiguous, is what is kept: uint8, float16 or
-    float32.  Features are `values * scale`; `scale` is 1/255 for pixels, so that grey values are 0
-    to 1, and 1 for all else.  An exemplar's *index* is `class * n_exemplars + exemplar`.
+    float32.  Features are `values * scale - offset`; `scale` is 1/255 for pixels, so that grey
+    values are 0 to 1, and 1 for all else, and there is no offset, unless the kind has it otherwise.
+    An exemplar's *index* is `class * n_exemplars + exemplar`.
     """
 
     values: torch.Tensor
     scale: float
+    offset: torch.Tensor | None = None  # (d_features,)
 
     @property
     def n_classes(self) -> int:
@@ -48,11 +50,14 @@ class Exemplars:
         rows = self.values.view(-1, self.d_features).index_select(0, index.reshape(-1)).to(dtype)
         if self.scale != 1:
             rows = rows.mul_(self.scale)
+        if self.offset is not None:
+            rows = rows.sub_(self.offset)
         return rows.view(*index.shape, self.d_features)
 
     def to(self, device: torch.device) -> "Exemplars":
         """The same exemplars on another device."""
-        return Exemplars(self.values.to(device), self.scale)
+        offset = None if self.offset is None else self.offset.to(device)
+        return Exemplars(self.values.to(device), self.scale, offset)
 
     def fingerprint(self) -> str:
         """A digest of every value; a run that is resumed checks it."""

@@ -1,6 +1,6 @@
 """Small runs to begin with, and the ones whose curves are kept in the package."""
 
-from transformer.config import DataConfig, EvaluationConfig, RunConfig
+from transformer.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import small
@@ -18,8 +18,19 @@ def smoke() -> RunConfig:
 
 
 @small
+def demo() -> RunConfig:
+    """`coopetition demo`: ICL on handwriting rises and is replaced, in minutes."""
+    return RunConfig(
+        model=ModelConfig(initialiser="paper"),
+        data=DataConfig(exemplars=OmniglotConfig(n_classes=6400, standardised=True)),
+        optim=OptimConfig(learning_rate=6e-4),
+        n_steps=24000,
+    )
+
+
+@small
 def quick() -> RunConfig:
-    """1,500 steps on 1,600 glyph classes: the demo's short version, before anything is learnt."""
+    """1,500 steps on 1,600 glyph classes, before anything is learnt: for trying things out."""
     return RunConfig(
         data=DataConfig(exemplars=GlyphConfig(n_classes=1600)),
         evaluation=EvaluationConfig(every=50, n_sequences=500),

@@ -97,8 +97,8 @@ def _final_id(config: RunConfig) -> str:
 
 def _still_needed(config: RunConfig) -> list[str]:
     """Flags without which the run cannot start."""
-    needed = []
-    if getattr(config.data.exemplars, "path", None) == "":
+    needed, exemplars = [], config.data.exemplars
+    if exemplars.needs_path and not getattr(exemplars, "path", ""):
         needed.append("--data.exemplars.path")
     if config.start.given and not config.start.path:
         needed.append("--start.path")

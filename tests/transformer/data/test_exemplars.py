@@ -144,6 +144,21 @@ def test_omniglot_is_the_shipped_copy_unless_a_path_is_given(archive):
     assert not torch.equal(drawn(""), drawn(str(archive)))
 
 
+def test_standardised_drawings_have_mean_0_and_variance_1(archive):
+    plain = OmniglotConfig(path=str(archive), n_classes=12)
+    config = replace(plain, standardised=True)
+    index = torch.arange(12 * 20)
+    found, pixels = (
+        load_exemplars(each).features(index, torch.float64) for each in (config, plain)
+    )
+    assert found.mean(0).abs().max() < 1e-6
+    assert found.var(0, correction=0).mean() == pytest.approx(1, abs=1e-6)
+    ratios = (found - found[0])[1:] / (pixels - pixels[0])[1:]
+    assert ratios.nan_to_num(ratios[0, 0]).std() < 1e-6, "one scale for all pixels"
+    moved = load_exemplars(config).to(torch.device("cpu"))
+    assert torch.equal(moved.features(index, torch.float64), found)
+
+
 def test_pooling_keeps_the_mean_and_the_place():
     images = np.zeros((1, 1, 105, 105), np.uint8)
     images[..., :53, :] = 1

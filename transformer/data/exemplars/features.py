@@ -22,6 +22,7 @@ class FeatureConfig(ExemplarConfig):
     """Feature vectors from a file of the user, such as a frozen network's embeddings."""
 
     bytes_per_feature = 2  # of a file of bytes it is 1
+    needs_path = True
     path: str = field(default="", metadata=LOCATION)
     """An .npy or .safetensors array (classes, exemplars, features): numbers, kept in half
     precision, or uint8, grey values 0 to 255 for 0 to 1."""

@@ -32,6 +32,7 @@ class TokenConfig(ExemplarConfig):
     """
 
     bytes_per_feature = 2
+    needs_path = True
     path: str = field(default="", metadata=LOCATION)
     """An .npy or .safetensors matrix (tokens, features)."""
     key: str = ""

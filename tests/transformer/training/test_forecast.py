@@ -8,8 +8,10 @@ from safetensors.torch import save_file
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.gaussian import GaussianConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.runs.ensemble import vary
 from transformer.runs.machine import Machine
 from transformer.training.forecast import forecast
@@ -40,6 +42,16 @@ def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
 def untimed(monkeypatch):
     """As if steps took no time: none is made."""
     monkeypatch.setattr("transformer.training.forecast.median_seconds", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("untimed")
+def test_a_path_is_asked_for_only_where_nothing_can_be_read_without(tiny):
+    for exemplars, needed in (
+        (OmniglotConfig(n_classes=20), None),
+        (FeatureConfig(n_classes=20, n_exemplars=4), "--data.exemplars.path"),
+    ):
+        config = replace(tiny, data=replace(tiny.data, exemplars=exemplars))
+        assert forecast({"": config}, HERE)["still_needed"] == needed
 
 
 @pytest.mark.usefixtures("untimed")

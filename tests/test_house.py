@@ -14,6 +14,7 @@ ROOMS = {  # each imports only from those after it
     "transformer": (
         "cli",
         "experiments",
+        "sweeps",
         "training",
         "measures",
         "model",

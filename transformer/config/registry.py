@@ -10,9 +10,12 @@ import pkgutil
 import sys
 from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from coopetition.tools.errors import UsageError
+
+PLUGIN = "plugin_"  # how the modules of the user's files are called
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -131,7 +134,7 @@ class Kind:
     kinds: ClassVar[Registry[type["Kind"]]]
 
 
-def load_plugin(path: Path | str) -> None:
+def load_plugin(path: Path | str) -> ModuleType:
     """Import a file of the user, so that what it registers is there; once, however often called.
 
     What comes with the package is there before, so that no name of it is taken.  A file that fails
@@ -140,11 +143,11 @@ def load_plugin(path: Path | str) -> None:
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise UsageError(f"plugin {str(path)!r} is no Python file; give the path of one")
-    name = f"plugin_{file.stem}"
+    name = f"{PLUGIN}{file.stem}"
     if name in sys.modules:
         if sys.modules[name].__file__ != str(file):
             raise UsageError(f"two plugins are called {file.stem}; rename {path}")
-        return
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -156,3 +159,11 @@ def load_plugin(path: Path | str) -> None:
         for registry, entries in before.items():
             registry.reset(entries)
         raise
+    return module
+
+
+def loaded_plugins() -> tuple[str, ...]:
+    """The files that `load_plugin` has imported."""
+    return tuple(
+        str(module.__file__) for name, module in sys.modules.items() if name.startswith(PLUGIN)
+    )

@@ -1,10 +1,11 @@
 """The runs of the coopetition paper (Singh et al. 2025), main text and appendix.
 
-Scale *paper*: 12,800 classes as ResNet-18 features (`python -m transformer embed`), learning rate
-1e-5, 64 million sequences.  Scale *cpu*: the same classes as 28 x 28 Omniglot pixels, learning
-rate 1e-4 and a tenth of the sequences: ICL emerges and fades some ten times as early (README).
-The 12-layer runs have the paper's rate, 3e-4, at both, and 60,000 steps at scale cpu.  Initial
-values are the paper's at both; the preset `omniglot`, whose curves are kept, has narrower ones.
+All are trained on features of drawings by a frozen encoder (`python -m transformer embed`), from
+the paper's initial values.  Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million
+sequences.  Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL
+emerges some ten times as early (README).  The 12-layer runs have the paper's rate, 3e-4, at both,
+and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
+is learnt.
 A run that starts from another's checkpoint counts its own sequences, from 0.
 
 Not among them are the two runs that train under an intervention (no previous-token attention;
@@ -24,65 +25,60 @@ from transformer.config import (
     StartConfig,
 )
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
 
 BATCH = 32
-FASTER = 10  # at scale cpu
+FASTER: dict[Scale, int] = {"paper": 1, "cpu": 10, "smoke": 100_000}
+FEWER: dict[Scale, int] = {"paper": 1, "cpu": 1, "smoke": 100}  # classes
+RATE: dict[Scale, float] = {"paper": 1e-5, "cpu": 1e-4, "smoke": 1e-3}
+EVALUATION: dict[Scale, EvaluationConfig] = {
+    "paper": EvaluationConfig(every=3125, n_sequences=5000),  # 100,000 sequences apart
+    "cpu": EvaluationConfig(),
+    "smoke": EvaluationConfig(every=5, n_sequences=50, n_classes=16),
+}
 MILLION = 10**6
+SEEDS = (5, 6, 7)  # initial seeds of the runs that are made thrice
 # millions of sequences of CIWL-only training after which others start
 GRAFTED_AT = (4, 8, 9.75, 9.8, 15, 20, 25, 31.5, 32, 48, 64)
-RESUMED_AT = (4, 5, 6, 7, 8, 9, 10, 12, 16)
+RESUMED_AT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16)  # the paper's begin at 4
 CLAMPED_AT = 20  # of the main run, for the ICL-only run with its second half
 KEPT_AT = (4.25, 7.75, 15, 20, 64)  # of the main run, for figures
 
 
 def steps(millions: float, scale: Scale) -> int:
     """Steps in which so many millions of the paper's sequences are seen."""
-    return math.ceil(millions * MILLION / BATCH / (1 if scale == "paper" else FASTER))
+    return math.ceil(millions * MILLION / BATCH / FASTER[scale])
 
 
 def base(scale: Scale, millions: float = 64, kept_at: tuple[float, ...] = ()) -> RunConfig:
     """The main run's settings, for so many of the paper's millions of sequences."""
-    if scale == "paper":
-        return RunConfig(
-            model=ModelConfig(initialiser="paper"),
-            data=DataConfig(exemplars=FeatureConfig(n_classes=12800, n_exemplars=20)),
-            optim=OptimConfig(learning_rate=1e-5),
-            evaluation=EvaluationConfig(every=steps(0.1, scale), n_sequences=5000),
-            n_steps=steps(millions, scale),
-            checkpoint_every=steps(16, scale),
-            checkpoint_at=_at(kept_at, scale),
-        )
     return RunConfig(
         model=ModelConfig(initialiser="paper"),
-        data=DataConfig(exemplars=OmniglotConfig()),
+        data=DataConfig(exemplars=_features(12800, 20, scale)),
+        optim=OptimConfig(learning_rate=RATE[scale]),
+        evaluation=EVALUATION[scale],
         n_steps=steps(millions, scale),
         checkpoint_every=steps(16, scale),
-        checkpoint_at=_at(kept_at, scale),
+        checkpoint_at=tuple(sorted({steps(each, scale) for each in kept_at})),
     )
 
 
-def _at(millions: tuple[float, ...], scale: Scale) -> tuple[int, ...]:
-    return tuple(steps(each, scale) for each in millions)
+def _features(n_classes: int, n_exemplars: int, scale: Scale) -> FeatureConfig:
+    return FeatureConfig(n_classes=n_classes // FEWER[scale], n_exemplars=n_exemplars)
 
 
 def main(scale: Scale) -> RunConfig:
-    """The main run, with checkpoints for the histories of figures 3 and 14.
+    """The main run, with the paper's 400 checkpoints for the histories of figures 3 and 14.
 
-    At scale paper one every 100,000 sequences (the paper's 50,000 are not a whole number of
-    batches); at scale cpu one every 250,000 of the paper's 20 million, 12 of them between emergence
-    and fade, 1.7 GB in all.
+    They are 50,000 of the paper's sequences apart until 20 million, rounded up to whole batches:
+    5,000 at scale cpu.
     """
-    if scale == "paper":
-        return replace(base(scale, kept_at=KEPT_AT), checkpoint_every=steps(0.1, scale))
-    return base(scale, kept_at=tuple(sorted({*KEPT_AT, *(k / 4 for k in range(1, 81))})))
+    return base(scale, kept_at=(*KEPT_AT, *(k / 20 for k in range(1, 401))))
 
 
 def ciwl_only(scale: Scale) -> RunConfig:
     """CIWL-only data, with the checkpoints that grafts and resumed runs start from."""
-    kept = tuple(sorted({*GRAFTED_AT, *RESUMED_AT}))
-    return with_data(base(scale, kept_at=kept), mode="ciwl_only")
+    return with_data(base(scale, kept_at=(*GRAFTED_AT, *RESUMED_AT)), mode="ciwl_only")
 
 
 def icl_only(scale: Scale) -> RunConfig:
@@ -118,13 +114,19 @@ def deep(scale: Scale) -> RunConfig:
     """12 layers with MLPs and sinusoidal positions, 8 pairs in context."""
     config = base(scale, 400)
     exemplars = config.data.exemplars
-    n_steps = config.n_steps if scale == "paper" else 60000
+    n_steps, every = {
+        "paper": (config.n_steps, 62500),  # 2 million sequences apart
+        "cpu": (60000, 1000),
+        "smoke": (20, 10),
+    }[scale]
     config = with_data(config, context=8, burstiness=3)
     config = with_model(config, n_layers=12, mlp_ratio=4, positions="sinusoidal")
     return replace(
         with_optim(config, learning_rate=3e-4),
-        evaluation=EvaluationConfig(
-            every=steps(2, scale) if scale == "paper" else 1000,
+        evaluation=replace(
+            EVALUATION[scale],
+            every=every,
+            n_sequences=min(1000, EVALUATION[scale].n_sequences),
             n_classes=exemplars.n_classes,
             n_exemplars=exemplars.n_exemplars,
         ),
@@ -155,7 +157,7 @@ def sized(
 
     def make(scale: Scale) -> RunConfig:
         config = base(scale, millions)
-        exemplars = config.data.exemplars.changed(n_classes=n_classes, n_exemplars=n_exemplars)
+        exemplars = _features(n_classes, n_exemplars, scale)
         return with_model(with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
 
     return make
@@ -169,8 +171,8 @@ def shallow(scale: Scale) -> RunConfig:
 def presets() -> dict[str, Preset]:
     """All of them by name."""
     presets = {
-        "main": Preset(main, "figures 1-3, 5, 7, 14: the main run"),
-        "ciwl_only": Preset(ciwl_only, "figure 4: CIWL-only data"),
+        "main": Preset(main, "figures 1-3, 5, 7, 14: the main run", seeds=SEEDS),
+        "ciwl_only": Preset(ciwl_only, "figure 4: CIWL-only data", seeds=SEEDS),
         "icl_only": Preset(icl_only, "figure 4a: ICL-only data"),
         "icl_only_clamped": Preset(
             grafted(CLAMPED_AT), "figure 4a: ICL-only, second half that of main", "coopetition/main"
@@ -187,6 +189,7 @@ def presets() -> dict[str, Preset]:
             resumed(millions),
             f"figure 4c: from CIWL-only at {millions:g}M (add these to its own) on ordinary data",
             "coopetition/ciwl_only",
+            SEEDS,
         )
     presets |= {
         "matched": Preset(matched, "figure 6: matched data"),

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from transformer.config import RunConfig
 from transformer.config.registry import Registry
-
-Scale = Literal["paper", "cpu"]
+from transformer.config.scale import Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +18,8 @@ class Preset:
     """Where it belongs, and what is special about it."""
     after: str = ""
     """The preset whose checkpoint it starts from; its folder is to be given as `start.path`."""
+    seeds: tuple[int, ...] = ()
+    """Initial seeds of which the paper's plan has a run each; only the config's own without."""
 
 
 PRESETS: Registry[Preset] = Registry("preset", "transformer.experiments")

@@ -4,7 +4,8 @@ Scale *paper*: 12 layers with MLPs, 8 pairs in context, 1,600 Omniglot character
 trained ResNet, warm-up and inverse square root to 3e-4, 50 million steps.  Values that the paper
 does not state are this project's choice and marked so.  Scale *cpu*: 28 x 28 pixels through a
 linear map, 2 layers unless the preset says otherwise, a constant rate of 3e-4, 100,000 steps, and
-12,800 classes: with 1,600, four layers learn CIWL at once and no ICL.
+12,800 classes: with 1,600, four layers learn CIWL at once and no ICL.  Scale *smoke*: 40 steps of
+those of scale cpu, on the same data.
 At both, no drawing stands twice in a sequence (Chan et al. draw the two extra items apart), where
 there are enough of a class and it is not the sampler of the other paper.
 The ResNet's batch norms span the 288 images of a batch (on eight devices, as Chan et al. trained,
@@ -29,6 +30,7 @@ from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.tokens import TokenConfig
 from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
 
+N_STEPS: dict[Scale, int] = {"paper": 50_000_000, "cpu": 100_000, "smoke": 40}
 P_BURSTY = (0.0, 0.5, 0.9, 1.0)  # chosen here
 DEPTHS = (4, 8, 12, 24)  # chosen here
 EXEMPLARS = (1, 5, 10, 20)  # chosen here
@@ -66,7 +68,7 @@ def default(scale: Scale) -> RunConfig:
         evaluation=EvaluationConfig(
             every=15625 if paper else 1000, n_classes=n_classes, n_exemplars=20
         ),
-        n_steps=50_000_000 if paper else 100_000,
+        n_steps=N_STEPS[scale],
         checkpoint_every=500_000 if paper else 20_000,
     )
 
@@ -139,7 +141,7 @@ def tokens(n_classes: int, n_exemplars: int, seed: int) -> Callable[[Scale], Run
     def make(scale: Scale) -> RunConfig:
         exemplars = TokenConfig(n_classes=n_classes, n_exemplars=n_exemplars, seed=seed)
         config = _frozen(exemplars)(default(scale))
-        if scale == "cpu":
+        if scale != "paper":
             return config
         evaluation = replace(config.evaluation, every=3125)
         return replace(config, evaluation=evaluation, n_steps=2_000_000)

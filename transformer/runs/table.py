@@ -89,17 +89,17 @@ def long_rows(run: RunFolder) -> list[dict[str, Any]]:
 
 def _settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
     """The seeds of each run, and the settings in which they differ; None where one has it not."""
-    flat = [_flat(to_dict(config)) for config in configs]
+    flat = [dotted(to_dict(config)) for config in configs]
     names = dict.fromkeys(name for each in flat for name in each)
     differ = [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]
     shown = [*SEEDS, *(name for name in differ if name not in SEEDS)]
     return [{name: each.get(name) for name in shown} for each in flat]
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted names."""
     flat = {}
     for name, value in settings.items():
         inner = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+        flat |= dotted(value, f"{prefix}{name}.") if inner else {prefix + name: value}
     return flat

@@ -120,7 +120,7 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     if not (out / "manifest.json").exists():
         return train(config, out, machine)
     found = load_run(out).config
-    expected = _with_recorded_identity(config, found).run_id()
+    expected = with_recorded_identity(config, found).run_id()
     if found.run_id() != expected or found.n_steps > config.n_steps:
         raise UsageError(f"{out} holds another run ({found.run_id()}); give another folder")
     if machine is None:
@@ -134,7 +134,7 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     )[0]
 
 
-def _with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
+def with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
     """A config with what training filled in taken from the one that is kept, unless it says so."""
     for name in ("fingerprint", "made_by"):
         kept = getattr(found.data.exemplars, name, "")

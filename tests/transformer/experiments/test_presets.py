@@ -1,6 +1,7 @@
 """The named runs against what the papers say of them."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import get_args
 
@@ -77,7 +78,8 @@ def test_lengths_are_the_published_ones():
         assert 32 * PRESETS[f"coopetition/{name}"].make("paper").n_steps == millions * 10**6
 
 
-def test_the_kept_run_is_main_at_scale_cpu_but_for_its_initial_values():
+def test_the_kept_run_is_main_at_scale_cpu_but_for_its_pixels_and_initial_values():
     kept, main = PRESETS["omniglot"].make("cpu"), PRESETS["coopetition/main"].make("cpu")
-    assert (kept.data, kept.optim, kept.evaluation) == (main.data, main.optim, main.evaluation)
-    assert kept.model != main.model and kept.run_id() != main.run_id()
+    assert (kept.optim, kept.evaluation) == (main.optim, main.evaluation)
+    assert kept.data == replace(main.data, exemplars=kept.data.exemplars)
+    assert kept.model == replace(main.model, initialiser="truncated")

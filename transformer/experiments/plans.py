@@ -1,0 +1,143 @@
+"""Plans by name: all runs of a paper, with what is measured of them; and plans of the user's."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from coopetition.tools.command_line import exit_code
+from coopetition.tools.errors import UsageError
+from transformer.config.registry import Registry, load_plugin
+from transformer.data.encoders.efficientnet import EfficientNetConfig
+from transformer.data.encoders.own import OwnConfig
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
+from transformer.data.reduction import ReductionConfig
+from transformer.data.train_encoder import TrainingConfig
+from transformer.experiments import coopetition as coopetition_paper
+from transformer.experiments import transience as transience_paper
+from transformer.experiments.preset import Preset, Scale
+from transformer.sweeps.call import Call
+from transformer.sweeps.features import Features, TrainEncoder
+from transformer.sweeps.measure import Measure
+from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.train import Train
+from transformer.sweeps.work import work
+
+PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")
+FEATURES = "features"  # name of the node that makes them
+
+
+@PLANS.register("coopetition")
+def coopetition(scale: Scale) -> Plan:
+    """All runs of the coopetition paper."""
+    nodes = [*_features(scale)]
+    trained = runs_of(coopetition_paper.presets(), scale)
+    for node in trained:
+        nodes.append(node)
+        if node.name.startswith(("main_", "ciwl_only_")):
+            name = f"weight_norms_{node.name}"
+            nodes.append(Measure(name=name, measure="weight_norms", of=(node.name,)))
+    return Plan([*nodes, events_of(trained)])
+
+
+def _features(scale: Scale) -> Iterator[Node]:
+    """The exemplars of all runs: Omniglot by an ImageNet encoder, or glyphs by our own."""
+    if scale == "smoke":
+        glyphs = GlyphConfig(n_classes=32, n_exemplars=4, seed=1_000_000)
+        training = TrainingConfig(glyphs=glyphs, n_steps=10, batch_size=32)
+        yield TrainEncoder(name="encoder", config=training, what="our own, hardly trained")
+        yield Features(
+            name=FEATURES,
+            drawings=GlyphConfig(n_classes=128),
+            encoder=OwnConfig(),
+            reduction=ReductionConfig(components=32),
+            after="encoder",
+        )
+    else:
+        drawings = OmniglotConfig(side=RAW_SIDE)
+        yield Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig())
+
+
+@PLANS.register("transience")
+def transience(scale: Scale) -> Plan:
+    """All runs of the transience paper; the files that they need are given by `--data`."""
+    trained = runs_of(transience_paper.presets(), scale)
+    return Plan([*trained, events_of(trained)])
+
+
+def events_of(trained: list[Train]) -> Measure:
+    """The table at the end: when ICL emerged, peaked and faded in every run."""
+    names = tuple(node.name for node in trained)
+    return Measure(name="events", measure="events", of=names, what="of every run")
+
+
+def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
+    """The runs of presets, each made once however many presets it is.
+
+    One of which there are several initial seeds is called `NAME_SEED`.
+    """
+    nodes: dict[tuple[str, str], Train] = {}  # by run id and where they start
+    for name, preset in presets.items():
+        config = preset.make(scale)
+        parent = preset.after.rpartition("/")[2]
+        for seed in preset.seeds or (config.init_seed,):
+            after = f"{parent}_{seed}" if parent and presets[parent].seeds else parent
+            node = Train(
+                name=f"{name}_{seed}" if preset.seeds else name,
+                what=preset.what,
+                config=replace(config, init_seed=seed),
+                after=after,
+                exemplars=FEATURES if isinstance(config.data.exemplars, FeatureConfig) else "",
+            )
+            key = (replace(config, init_seed=seed).run_id(), after)
+            nodes[key] = _both(nodes[key], node) if key in nodes else node
+    return [*nodes.values()]
+
+
+def _both(one: Train, other: Train) -> Train:
+    """The node of a run that two presets are: as long, and with as many checkpoints, as either."""
+    each, also = (next(iter(node.configs.values())) for node in (one, other))
+    config = replace(
+        each,
+        n_steps=max(each.n_steps, also.n_steps),
+        checkpoint_at=tuple(sorted({*each.checkpoint_at, *also.checkpoint_at})),
+    )
+    return replace(one, config=config, also=(*one.also, other.name))
+
+
+def plan_of(call: Call) -> Plan:
+    """The plan that a call is of."""
+    for plugin in call.plugins:
+        load_plugin(plugin)
+    return load_plan(call.plan, call.scale).with_files(dict(call.data))
+
+
+def work_on(call: Call, name: str) -> int:
+    """Do a node of a sweep in this process; the exit code, after one line if it failed."""
+
+    def run() -> int:
+        plan = plan_of(call)
+        if name not in plan.nodes:
+            raise UsageError(f"node {name!r} is not in the plan; --dry-run lists those that are")
+        work(plan, name, call.runs, call.device, call.threads)
+        return 0
+
+    return exit_code(run, f"sweep: {name}")
+
+
+def load_plan(source: str, scale: Scale) -> Plan:
+    """The plan of a name, of a Python file that defines `PLAN`, or of a TOML file."""
+    path = Path(source)
+    if path.suffix == ".py":
+        plan = getattr(load_plugin(path), "PLAN", None)
+        if not isinstance(plan, Plan):
+            raise UsageError(
+                f"{source} defines no PLAN; make one of `transformer.sweeps.plan.Plan`"
+            )
+        return plan
+    if source not in PLANS:
+        raise UsageError(
+            f"plan {source!r} is unknown; choose one of {', '.join(PLANS)}, or give a .py file"
+        )
+    return PLANS[source](scale)

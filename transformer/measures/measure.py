@@ -1,0 +1,24 @@
+"""What a measure of runs is; each has its file in `transformer.measures.of_runs`."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from transformer.config.registry import Registry
+from transformer.model.loaded import Model, load_model
+from transformer.runs.folder import RunFolder
+
+Row = dict[str, Any]
+Measure = Callable[[RunFolder], Iterable[Row]]
+MEASURES: Registry[Measure] = Registry("measure", "transformer.measures.of_runs")
+
+
+def history(of_model: Callable[[Model, RunFolder], Row]) -> Measure:
+    """The measure of a run that is one of its model at every checkpoint, a row each."""
+
+    def measure(run: RunFolder) -> Iterable[Row]:
+        for step in run.steps():
+            place = {"step": step, "sequences": step * run.config.sequences_per_step}
+            yield place | of_model(load_model(run, step), run)
+
+    measure.__doc__ = of_model.__doc__
+    return measure

@@ -1,0 +1,40 @@
+"""A plan and how it stands, as rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformer.sweeps.estimate import Estimate, clock, n_steps
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.standing import Standing
+
+Row = dict[str, Any]
+
+
+def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate) -> list[Row]:
+    """What each node needs, how it stands, and what it takes."""
+    left = estimate.seconds(plan, standings)
+    return [
+        {
+            "node": name,
+            "needs": ", ".join(node.needs[:3]) + (", ..." if len(node.needs) > 3 else "") or None,
+            "steps": n_steps(node) or None,
+            "disk": size(node.disk_bytes()),
+            "state": standings[name].state,
+            "left": clock(left[name]),
+            "what": "; ".join(filter(None, (node.what, ", ".join(node.also)))) or None,
+        }
+        for name, node in plan.nodes.items()
+    ]
+
+
+def status_rows(plan: Plan, standings: Mapping[str, Standing]) -> list[Row]:
+    """How each node stands, and why."""
+    return [
+        {"node": name, "state": each.state, "message": each.message or None}
+        for name, each in standings.items()
+    ]
+
+
+def size(n_bytes: float) -> str | None:
+    """Mebibytes, of what takes some."""
+    return f"{n_bytes / 2**20:,.0f} MiB" if n_bytes >= 2**19 else None

@@ -1,0 +1,135 @@
+"""Where every node stands, from what lies on disk: whoever works on it, and on which machine.
+
+RUNS/.sweep/NODE.lock     held while a process works on the node (`flock`)
+RUNS/.sweep/NODE.log      what its processes said
+RUNS/.sweep/NODE.failed   why the last one failed
+"""
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from coopetition.tools.errors import UserError
+from coopetition.tools.files import write_text
+from transformer.sweeps.plan import Node, Plan
+
+State = Literal["done", "running", "failed", "blocked", "stopped", "ready", "waiting"]
+FOLDER = ".sweep"
+WAITS = (0.05, 0.1, 0.2, None)  # somebody may just be asking whether it is held
+
+
+class Busy(UserError):
+    """Another process works on the node."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try later
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a node stands.
+
+    `stopped` is begun and worked on by nobody; `blocked` needs one that failed.
+    """
+
+    state: State
+    message: str = ""
+
+
+def log_path(runs: Path, name: str) -> Path:
+    """File of what was said while a node was worked on."""
+    return runs / FOLDER / f"{name}.log"
+
+
+def _failed_path(runs: Path, name: str) -> Path:
+    return runs / FOLDER / f"{name}.failed"
+
+
+def failure(runs: Path, name: str) -> str | None:
+    """Why a node failed when it was last worked on; None if it did not."""
+    try:
+        return _failed_path(runs, name).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def set_failure(runs: Path, name: str, why: str) -> None:
+    """Record why a node failed; on a full disk that may not be possible."""
+    with contextlib.suppress(OSError):
+        write_text(_failed_path(runs, name), why + "\n")
+
+
+def forget_failure(runs: Path, name: str) -> None:
+    """Let a node be tried again."""
+    _failed_path(runs, name).unlink(missing_ok=True)
+
+
+@contextmanager
+def held(runs: Path, name: str) -> Iterator[None]:
+    """Hold a node, so that no second process works on it; the system frees it on a kill."""
+    path = runs / FOLDER / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        for wait in WAITS:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if wait is None:
+                    raise Busy(f"{name} in {runs} is worked on by another process") from error
+                time.sleep(wait)
+        yield
+
+
+def is_held(runs: Path, name: str) -> bool:
+    """Whether a process works on a node."""
+    try:
+        with open(runs / FOLDER / f"{name}.lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
+def standing(node: Node, runs: Path) -> Standing:
+    """How a node stands by itself: what it needs is not looked at."""
+    if is_held(runs, node.name):
+        return Standing("running", f"{node.share_done(runs):.0%}")
+    try:
+        if node.is_done(runs):
+            return Standing("done")
+    except UserError as error:
+        return Standing("failed", str(error))
+    if why := failure(runs, node.name):
+        return Standing("failed", why)
+    if share := node.share_done(runs):
+        return Standing("stopped", f"at {share:.0%}")
+    return Standing("ready")
+
+
+def standings(
+    plan: Plan, runs: Path, failures: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Standing]:
+    """How each node stands; `failures` are those that the caller knows of."""
+    found: dict[str, Standing] = {}
+    for name, node in plan.nodes.items():
+        own = standing(node, runs)
+        if name in failures and own.state not in ("done", "running"):
+            own = Standing("failed", failures[name])
+        if own.state == "ready":
+            states = {need: found[need].state for need in node.needs}
+            bad = [need for need, state in states.items() if state in ("failed", "blocked")]
+            undone = [need for need, state in states.items() if state != "done"]
+            if bad:
+                own = Standing("blocked", f"needs {', '.join(bad)}")
+            elif undone:
+                own = Standing("waiting", f"for {', '.join(undone)}")
+        found[name] = own
+    return found

@@ -1,0 +1,198 @@
+"""The node that trains: a run, or runs that share a step."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.metrics_file import read_metrics
+from transformer.config import RunConfig, to_dict
+from transformer.config.exemplars import ExemplarConfig
+from transformer.data.exemplar_sets import as_read, load_exemplars
+from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
+from transformer.runs.folder import RunFolder, load_run
+from transformer.runs.machine import Machine
+from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.table import dotted
+from transformer.sweeps.features import FEATURES, Features
+from transformer.sweeps.plan import Node
+from transformer.training.loop import resume, train, train_together, with_recorded_identity
+from transformer.training.memory import disk_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Node):
+    """A run, or several that are trained as one, by name: those lie in folders within the node's.
+
+    With `after`, they start from that node's run (`NODE/RUN` where it has several), at the step and
+    with the parts that `config.start` names.  With `exemplars`, they are trained on that node's
+    features.
+    """
+
+    config: RunConfig | Mapping[str, RunConfig]
+    after: str = ""
+    exemplars: str = ""
+
+    @property
+    def configs(self) -> dict[str, RunConfig]:
+        """Configs by the runs' names; that of a single run has none."""
+        return {"": self.config} if isinstance(self.config, RunConfig) else dict(self.config)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The exemplars, and the run that it starts from."""
+        return tuple(filter(None, (self.exemplars, self.after.partition("/")[0])))
+
+    def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Train":
+        """The same with its runs' exemplars changed, unless a node makes them."""
+        if self.exemplars:
+            return self
+        each = {name: _changed(config, change) for name, config in self.configs.items()}
+        return replace(self, config=each.get("", each))
+
+    def check(self, nodes: Mapping[str, Node]) -> None:
+        """Raise `UsageError` unless the checkpoints that it starts from will be there."""
+        check_together(self.configs)
+        self._check_exemplars(nodes)
+        for config in self.configs.values():
+            if config.start.given and not (self.after or config.start.path):
+                raise UsageError(f"{self.name} starts from a checkpoint; say `after` which run")
+            if self.after:
+                self._check_start(config, nodes)
+
+    def _check_exemplars(self, nodes: Mapping[str, Node]) -> None:
+        if self.exemplars and not isinstance(nodes[self.exemplars], Features):
+            raise UsageError(f"{self.name} takes exemplars from {self.exemplars}, which makes none")
+        for config in self.configs.values():
+            if self.exemplars and not hasattr(config.data.exemplars, "fingerprint"):
+                kind = type(config.data.exemplars).__name__
+                raise UsageError(
+                    f"{self.name} is trained on {self.exemplars}, but its exemplars are "
+                    f"{kind}; make them FeatureConfig"
+                )
+
+    def _check_start(self, config: RunConfig, nodes: Mapping[str, Node]) -> None:
+        parent, _, run = self.after.partition("/")
+        source = nodes[parent]
+        if not isinstance(source, Train):
+            raise UsageError(f"{self.name} starts from {parent}, which trains nothing")
+        if run not in source.configs:
+            runs = ", ".join(f"{parent}/{each}".rstrip("/") for each in source.configs)
+            raise UsageError(f"{self.name} starts from {self.after}; choose one of {runs}")
+        step = config.start.step
+        if not 1 <= step <= source.configs[run].n_steps or not source.configs[run].is_checkpoint(
+            step
+        ):
+            raise UsageError(
+                f"{self.name} starts from step {step} of {self.after}, which keeps no checkpoint "
+                "of it; add it to its checkpoint_at"
+            )
+
+    def is_done(self, runs: Path) -> bool:
+        """Whether all steps of all runs are done."""
+        if not self._has_begun(runs):
+            return False
+        there = load_runs(runs / self.name)
+        self._check_same(runs, there)
+        wanted = max(config.n_steps for config in self.configs.values())
+        return all(run.is_finished() and run.config.n_steps >= wanted for run in there)
+
+    def disk_bytes(self) -> int:
+        """Of the checkpoints, if the exemplars have as many features as is assumed."""
+        return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
+
+    def share_done(self, runs: Path) -> float:
+        """Evaluated steps of the run that has fewest."""
+        shares = []
+        for name, config in self.configs.items():
+            rows = read_metrics(runs / self.name / name / "metrics.jsonl")
+            shares.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
+        return min(shares)
+
+    def work(self, runs: Path, device: str, threads: int) -> None:
+        """Train the runs, or go on with them."""
+        folder = runs / self.name
+        if self._has_begun(runs):
+            self._resume(runs, device, threads)
+            return
+        _remove_unmade(folder)
+        configs = self._resolved(runs)
+        machine = Machine.choose(device, threads, n_steps=next(iter(configs.values())).n_steps)
+        if "" in configs:
+            train(configs[""], folder, machine)
+        else:
+            train_together(configs, folder, machine)
+
+    def _resume(self, runs: Path, device: str, threads: int) -> None:
+        self._check_same(runs, load_runs(runs / self.name))
+        path = str(runs / self.exemplars / FEATURES) if self.exemplars else None
+        n_steps = max(config.n_steps for config in self.configs.values())
+        resume(runs / self.name, n_steps=n_steps, data_path=path, device=device, threads=threads)
+
+    def _has_begun(self, runs: Path) -> bool:
+        """Whether its folder is one that training can go on with."""
+        return (runs / self.name / (MANIFEST if "" in self.configs else ENSEMBLE)).exists()
+
+    def _resolved(self, runs: Path) -> dict[str, RunConfig]:
+        """The configs with where their exemplars and starts lie, and which those are, if there."""
+        configs, file = self.configs, runs / self.exemplars / FEATURES
+        if self.exemplars and file.exists():
+            configs = {name: _read(config, file) for name, config in configs.items()}
+        if self.after and (runs / self.after / MANIFEST).exists():
+            source = load_run(runs / self.after)
+            found = {"path": str(source.path.resolve()), "run_id": source.config.run_id()}
+            configs = {
+                name: replace(config, start=replace(config.start, **found))
+                for name, config in configs.items()
+            }
+        return configs
+
+    def _check_same(self, runs: Path, there: list[RunFolder]) -> None:
+        """Raise `UserError` unless the runs in its folder are those of the plan.
+
+        What they depend on counts too, where it is there to be compared.
+        """
+        for name, config in self._resolved(runs).items():
+            found = next((r for r in there if name in ("", r.path.name)), None)
+            if found is None:
+                raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
+            expected = with_recorded_identity(config, found.config)
+            if expected.run_id() != found.config.run_id():
+                raise UserError(
+                    f"{found.path} holds another run than the plan's: "
+                    f"{_difference(found.config, expected)}; move it away, or put back what it "
+                    "was made from"
+                )
+
+
+def _changed(config: RunConfig, change: Callable[[ExemplarConfig], ExemplarConfig]) -> RunConfig:
+    return replace(config, data=replace(config.data, exemplars=change(config.data.exemplars)))
+
+
+@cache
+def _fingerprint(exemplars: ExemplarConfig, changed_at: int) -> str:
+    """Of a file's exemplars; read once, unless the file changes."""
+    return load_exemplars(exemplars).fingerprint()
+
+
+def _read(config: RunConfig, file: Path) -> RunConfig:
+    """A run's config with the features that lie in a file."""
+    exemplars = config.data.exemplars.changed(path=str(file), fingerprint="")
+    found = as_read(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
+    return replace(config, data=replace(config.data, exemplars=found))
+
+
+def _difference(found: RunConfig, expected: RunConfig) -> str:
+    """The first setting in which two runs differ, in words."""
+    each, other = (dotted(to_dict(one, leave_out="no identity")) for one in (found, expected))
+    name = next(n for n in {**each, **other} if each.get(n) != other.get(n))
+    return f"its {name} is {each.get(name)}, the plan's {other.get(name)}"
+
+
+def _remove_unmade(folder: Path) -> None:
+    """Remove what a kill leaves of an ensemble's folder that was being made: nothing trained."""
+    for manifest in folder.glob(f"*/{MANIFEST}"):
+        if not (manifest.parent / "metrics.jsonl").exists():
+            shutil.rmtree(manifest.parent)

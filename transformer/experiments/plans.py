@@ -1,6 +1,6 @@
 """Plans by name: all runs of a paper, with what is measured of them; and plans of the user's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
 from transformer.experiments.preset import Preset, Scale
 from transformer.sweeps.call import Call
+from transformer.sweeps.estimate import n_steps
 from transformer.sweeps.features import Features, TrainEncoder
 from transformer.sweeps.measure import Measure
 from transformer.sweeps.plan import Node, Plan
@@ -31,7 +32,7 @@ FEATURES = "features"  # name of the node that makes them
 @PLANS.register("coopetition")
 def coopetition(scale: Scale) -> Plan:
     """All runs of the coopetition paper."""
-    nodes = [*_features(scale)]
+    nodes: list[Node] = _glyph_features() if scale == "smoke" else [_omniglot_features()]
     trained = runs_of(coopetition_paper.presets(), scale)
     for node in trained:
         nodes.append(node)
@@ -41,29 +42,31 @@ def coopetition(scale: Scale) -> Plan:
     return Plan([*nodes, events_of(trained)])
 
 
-def _features(scale: Scale) -> Iterator[Node]:
-    """The exemplars of all runs: Omniglot by an ImageNet encoder, or glyphs by our own."""
-    if scale == "smoke":
-        glyphs = GlyphConfig(n_classes=32, n_exemplars=4, seed=1_000_000)
-        training = TrainingConfig(glyphs=glyphs, n_steps=10, batch_size=32)
-        yield TrainEncoder(name="encoder", config=training, what="our own, hardly trained")
-        yield Features(
-            name=FEATURES,
-            drawings=GlyphConfig(n_classes=128),
-            encoder=OwnConfig(),
-            reduction=ReductionConfig(components=32),
-            after="encoder",
-        )
-    else:
-        drawings = OmniglotConfig(side=RAW_SIDE)
-        yield Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig())
+def _omniglot_features() -> Features:
+    """Omniglot by an ImageNet encoder."""
+    drawings = OmniglotConfig(side=RAW_SIDE)
+    return Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig())
+
+
+def _glyph_features() -> list[Node]:
+    """Glyphs by our own encoder, which is hardly trained."""
+    glyphs = GlyphConfig(n_classes=32, n_exemplars=4, seed=1_000_000)
+    training = TrainingConfig(glyphs=glyphs, n_steps=10, batch_size=32)
+    features = Features(
+        name=FEATURES,
+        drawings=GlyphConfig(n_classes=128),
+        encoder=OwnConfig(),
+        reduction=ReductionConfig(components=32),
+        after="encoder",
+    )
+    return [TrainEncoder(name="encoder", config=training), features]
 
 
 @PLANS.register("transience")
 def transience(scale: Scale) -> Plan:
     """All runs of the transience paper; the files that they need are given by `--data`."""
     trained = runs_of(transience_paper.presets(), scale)
-    return Plan([*trained, events_of(trained)])
+    return Plan([_omniglot_features(), *trained, events_of(trained)])
 
 
 def events_of(trained: list[Train]) -> Measure:
@@ -91,19 +94,17 @@ def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
                 exemplars=FEATURES if isinstance(config.data.exemplars, FeatureConfig) else "",
             )
             key = (replace(config, init_seed=seed).run_id(), after)
+            if key in nodes and config.n_steps > n_steps(nodes[key]):
+                key, node = (name, ""), replace(node, longer_than=nodes[key].name)
             nodes[key] = _both(nodes[key], node) if key in nodes else node
     return [*nodes.values()]
 
 
 def _both(one: Train, other: Train) -> Train:
-    """The node of a run that two presets are: as long, and with as many checkpoints, as either."""
+    """The node of a run that two presets are: with as many checkpoints as both have."""
     each, also = (next(iter(node.configs.values())) for node in (one, other))
-    config = replace(
-        each,
-        n_steps=max(each.n_steps, also.n_steps),
-        checkpoint_at=tuple(sorted({*each.checkpoint_at, *also.checkpoint_at})),
-    )
-    return replace(one, config=config, also=(*one.also, other.name))
+    kept = tuple(sorted({*each.checkpoint_at, *also.checkpoint_at}))
+    return replace(one, config=replace(each, checkpoint_at=kept), also=(*one.also, other.name))
 
 
 def plan_of(call: Call) -> Plan:

@@ -1,5 +1,6 @@
 """The node that trains: a run, or runs that share a step."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,12 +28,14 @@ class Train(Node):
     """A run, or several that are trained as one, by name: those lie in folders within the node's.
 
     With `after`, they start from that node's run (`NODE/RUN` where it has several), at the step and
-    with the parts that `config.start` names.  With `exemplars`, they are trained on that node's
-    features.
+    with the parts that `config.start` names.  With `longer_than`, a single run goes on where that
+    node's ends, which is the same but shorter: what they share is trained once.  With `exemplars`,
+    they are trained on that node's features.
     """
 
     config: RunConfig | Mapping[str, RunConfig]
     after: str = ""
+    longer_than: str = ""
     exemplars: str = ""
 
     @property
@@ -42,8 +45,9 @@ class Train(Node):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The exemplars, and the run that it starts from."""
-        return tuple(filter(None, (self.exemplars, self.after.partition("/")[0])))
+        """The exemplars, and the run that it starts from or goes on with."""
+        parent = self.after.partition("/")[0]
+        return tuple(filter(None, (self.exemplars, parent, self.longer_than)))
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Train":
         """The same with its runs' exemplars changed, unless a node makes them."""
@@ -61,6 +65,8 @@ class Train(Node):
                 raise UsageError(f"{self.name} starts from a checkpoint; say `after` which run")
             if self.after:
                 self._check_start(config, nodes)
+        if self.longer_than:
+            self._check_longer(nodes)
 
     def _check_exemplars(self, nodes: Mapping[str, Node]) -> None:
         if self.exemplars and not isinstance(nodes[self.exemplars], Features):
@@ -90,6 +96,17 @@ class Train(Node):
                 "of it; add it to its checkpoint_at"
             )
 
+    def _check_longer(self, nodes: Mapping[str, Node]) -> None:
+        shorter = nodes[self.longer_than]
+        configs = shorter.configs if isinstance(shorter, Train) else {}
+        own, other = self.configs.get(""), configs.get("")
+        same = own and other and own.run_id() == other.run_id() and own.n_steps > other.n_steps
+        if not same or shorter.needs != tuple(n for n in self.needs if n != self.longer_than):
+            raise UsageError(
+                f"{self.name} goes on with {self.longer_than}, which is not the same single run, "
+                "but shorter"
+            )
+
     def is_done(self, runs: Path) -> bool:
         """Whether all steps of all runs are done."""
         if not self._has_begun(runs):
@@ -115,6 +132,10 @@ class Train(Node):
         """Train the runs, or go on with them."""
         folder = runs / self.name
         if self._has_begun(runs):
+            self._resume(runs, device, threads)
+            return
+        if self.longer_than:
+            _copy_end(load_run(runs / self.longer_than), folder)
             self._resume(runs, device, threads)
             return
         _remove_unmade(folder)
@@ -189,6 +210,19 @@ def _difference(found: RunConfig, expected: RunConfig) -> str:
     each, other = (dotted(to_dict(one, leave_out="no identity")) for one in (found, expected))
     name = next(n for n in {**each, **other} if each.get(n) != other.get(n))
     return f"its {name} is {each.get(name)}, the plan's {other.get(name)}"
+
+
+def _copy_end(run: RunFolder, folder: Path) -> None:
+    """Copy a finished run, of its checkpoints the last: whole or not at all."""
+    last = run.checkpoint_path(run.config.n_steps).name
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a copy that was killed
+
+    def left_out(_: str, names: list[str]) -> list[str]:
+        return [n for n in names if n == ".lock" or (n.startswith("step_") and n != last)]
+
+    shutil.copytree(run.path, temporary, ignore=left_out)
+    os.replace(temporary, folder)
 
 
 def _remove_unmade(folder: Path) -> None:

@@ -24,7 +24,7 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.moments import Chunks
 from transformer.data.provenance import KEY, difference, made_by, read_provenance
 from transformer.data.records import Records, about_records, open_records
-from transformer.data.reduction import Reduction, ReductionConfig, fit_reduction
+from transformer.data.reduction import Reduction, ReductionConfig, check_components, fit_reduction
 from transformer.data.separation import separation
 from transformer.runs.machine import Machine
 
@@ -58,31 +58,35 @@ def write_features(
     provenance, and for partial work on something else; `UserError` while another process writes it.
     """
     reduction = reduction or ReductionConfig()
+    partial = raw or out.with_name(out.name + PARTIAL)
     check_ending(out, ".safetensors")
     check_file(out)
-    partial = raw or out.with_name(out.name + PARTIAL)
     check_file(partial)
+    if partial == out:
+        raise UsageError(f"raw={str(raw)!r} is the file of the result too; give it another name")
     machine = _machine(partial, device, threads)
     with machine.use(), torch.inference_mode():
-        place = torch.device(machine.device)
-        network = encoder.load(place)
+        network = encoder.load(torch.device(machine.device))
+        check_components(reduction, network.d_features)
         images, fingerprint = open_drawings(drawings)
         provenance: dict[str, Any] = {
-            "encoder": to_dict(encoder, leave_out="machine")
-            | {"kind": type(encoder).__name__, "weights": network.weights},
-            "drawings": to_dict(drawings, leave_out="machine")
-            | {"kind": type(drawings).__name__, "fingerprint": fingerprint},
+            "encoder": _plain(encoder, weights=network.weights),
+            "drawings": _plain(drawings, fingerprint=fingerprint),
             "reduction": to_dict(reduction),
+            "machine": {
+                "device": machine.device,
+                "threads": machine.threads,
+                "torch": torch.__version__,
+                "coopetition": version("coopetition"),
+            },
         }
         if out.exists():
             return _finished(out, provenance)
-        versions = {"coopetition": version("coopetition"), "torch": torch.__version__}
-        provenance |= {"machine": {"device": machine.device, "threads": machine.threads} | versions}
         about = {name: provenance[name] for name in ("encoder", "drawings", "machine")}
         with open_records(partial, about, _sizes(images, network.d_features)) as records:
             if out.exists():  # another process has just written it
                 return _finished(out, provenance)
-            _embed(images, encoder, network, place, records)
+            _embed(images, encoder, network, records)
             chunks = _chunks(records, network.d_features)
             fitted = fit_reduction(chunks, reduction)
             features = _reduced(chunks, images.n_classes * images.n_exemplars, fitted)
@@ -95,6 +99,11 @@ def write_features(
             if raw is None:
                 partial.unlink()
     return provenance
+
+
+def _plain(config: EncoderConfig | ExemplarConfig, **read: str) -> dict[str, Any]:
+    """A config as plain values without paths, and what was read by it."""
+    return {"kind": type(config).__name__} | to_dict(config, leave_out="machine") | read
 
 
 def _machine(partial: Path, device: str, threads: int | None) -> Machine:
@@ -130,7 +139,6 @@ def _embed(
     drawings: Drawings,
     config: EncoderConfig,
     encoder: Encoder,
-    device: torch.device,
     records: Records,
 ) -> None:
     """Add the records that are not there yet."""
@@ -143,7 +151,7 @@ def _embed(
             square = torch.from_numpy(pixels).view(-1, drawings.side, drawings.side)
             features = torch.cat(
                 [
-                    encoder.features(images_of(part.to(device), config))
+                    encoder.features(images_of(part.to(encoder.device), config))
                     for part in square.split(BATCH)
                 ]
             )

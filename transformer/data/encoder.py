@@ -12,6 +12,7 @@ from torch import Tensor
 from transformer.config.encoders import EncoderConfig
 
 HASH_DIGITS = 16
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Encoder:
     d_features: int
     weights: str
     """Which they are: the first digits of the SHA-256 of their file."""
+    device: torch.device = CPU
 
 
 def hash_of(path: Path) -> str:

@@ -48,6 +48,15 @@ class Reduction:
         return (centred if self.map is None else centred @ self.map) * self.factor
 
 
+def check_components(config: ReductionConfig, d_features: int) -> None:
+    """Raise `UsageError` for more components than there are features."""
+    if config.components > d_features:
+        raise UsageError(
+            f"components={config.components} is more than the encoder's {d_features} features; "
+            "choose at most so many, or 0 for all as they are"
+        )
+
+
 def fit_reduction(chunks: Chunks, config: ReductionConfig) -> Reduction:
     """The reduction of vectors that a config asks for, in float64.
 
@@ -55,11 +64,7 @@ def fit_reduction(chunks: Chunks, config: ReductionConfig) -> Reduction:
     machine.  More components than features, and features that are all alike, raise `UsageError`.
     """
     mean = mean_of(chunks)
-    if config.components > len(mean):
-        raise UsageError(
-            f"components={config.components} is more than the encoder's {len(mean)} features; "
-            "choose at most so many, or 0 for all as they are"
-        )
+    check_components(config, len(mean))
     if config.components:
         variances, directions = torch.linalg.eigh(covariance_of(chunks, mean))
         directions = directions[:, -config.components :].flip(1).contiguous()

@@ -3,7 +3,9 @@
 import importlib
 import json
 import random
+import subprocess
 import sys
+import time
 import types
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -35,6 +37,8 @@ from transformer.data.provenance import read_provenance
 from transformer.data.records import open_records
 from transformer.data.reduction import ReductionConfig, fit_reduction
 from transformer.data.train_encoder import TrainingConfig, train_encoder
+from transformer.runs.machine import Machine
+from transformer.training.loop import train_or_resume
 
 CPU = torch.device("cpu")
 GLYPHS = GlyphConfig(n_classes=50, n_exemplars=4)
@@ -215,7 +219,7 @@ def test_our_own_network_learns_glyphs_from_a_seed(tmp_path, make):
 
     encoder = OwnConfig(weights=str(paths[0]))
     features, _ = make(encoder=encoder, reduction=AS_IT_IS)
-    assert load_file(features)["features"].shape == (50, 4, 256)
+    assert load_file(features)["features"].shape == (50, 4, 512)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"none", {"conv.0.weight": torch.zeros(1)}])
@@ -418,6 +422,14 @@ def test_files_that_are_none_of_ours_are_left_alone(make, tmp_path):
         make()
     with pytest.raises(UsageError, match=r"end it in \.safetensors"):
         make("features.npy")
+    with pytest.raises(UsageError, match="is the file of the result too"):
+        make(raw=out)
+
+
+def test_too_many_components_are_refused_before_anything_is_embedded(make, monkeypatch):
+    killed_at(monkeypatch, 0)
+    with pytest.raises(UsageError, match="components=17 is more than the encoder's 16 features"):
+        make(reduction=ReductionConfig(components=17))
 
 
 def test_one_process_at_a_time_writes_a_file(make, tmp_path):
@@ -482,3 +494,54 @@ def test_a_file_without_provenance_is_as_it_was(make, tmp_path):
     read = as_read(config, "0123456789abcdef")
     assert isinstance(read, FeatureConfig) and read.made_by == ""
     assert run_of(read).run_id() == "702e03792475", "the id from before there was a provenance"
+
+
+def test_a_run_on_features_is_found_again(make, tmp_path):
+    """Though its config names what was filled in, and that which is asked for does not."""
+    path, _ = make()
+    config = replace(run_of(FeatureConfig(path=str(path))), n_steps=2)
+    here = Machine("cpu", 1, "eager")
+    run = train_or_resume(config, tmp_path / "run", here)
+    again = train_or_resume(config, tmp_path / "run", here)
+    assert again.config == run.config
+    assert again.config.data.exemplars.made_by
+
+
+# --- a real kill
+
+EMBED = """
+import sys
+from transformer.cli import main
+from transformer.data import embed
+embed.PER_RECORD = 20
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("efficientnet")
+def test_a_process_that_is_killed_goes_on(tmp_path):
+    """Killed twice, a moment after it has kept a record."""
+    drawings = ["--drawings", "glyphs", "--data.n-classes", "60", "--data.n-exemplars", "4"]
+    settings = ["--encoder.side", "32", "--reduction.components", "8", "--threads", "1"]
+
+    def start(name):
+        flags = [*drawings, *settings, "--out", str(tmp_path / name)]
+        return subprocess.Popen([sys.executable, "-c", EMBED, "embed", *flags])
+
+    assert start("whole.safetensors").wait() == 0
+    out, partial = tmp_path / "f.safetensors", tmp_path / "f.safetensors.partial"
+    rng, kills = random.Random(0), 0
+    while not out.exists():
+        process = start(out.name)
+        size = partial.stat().st_size if partial.exists() else 0
+        while process.poll() is None and kills < 2:
+            if partial.exists() and partial.stat().st_size > size:  # it has got further
+                time.sleep(rng.random() / 20)
+                process.kill()
+                kills += 1
+                break
+        process.wait()
+    assert kills > 0
+    assert out.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert not partial.exists()

@@ -40,7 +40,7 @@ class EfficientNetConfig(EncoderConfig):
         def features(images: Tensor) -> Tensor:
             return network.extract_features(images).mean((2, 3))
 
-        return Encoder(features, D_FEATURES, hash_of(weights))
+        return Encoder(features, D_FEATURES, hash_of(weights), device)
 
 
 def pretrained(side: int) -> tuple[Any, Path]:

@@ -14,15 +14,17 @@ from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
 from transformer.config.plain import LOCATION
 from transformer.data.encoder import Encoder, hash_of
 
-CHANNELS = (1, 32, 64, 128, 256)  # of the image and after each 3 x 3 convolution
-STRIDES = (2, 2, 1, 2)
+CHANNELS = (1, 32, 64, 128)  # of the image and after each 3 x 3 convolution
+STRIDES = (2, 2, 1)
+POOLED = 2  # side of the map of means that is left of the last feature map
+D_FEATURES = CHANNELS[-1] * POOLED**2
 EXPECTED = "expected a file of `python -m transformer train-encoder`"
 
 
 @ENCODERS.register("own")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnConfig(EncoderConfig):
-    """A small network of your own training (`train-encoder`, nothing to download): 256 features."""
+    """A small network of your own training (`train-encoder`, nothing to download): 512 features."""
 
     side: int = 28  # as it is trained
     mean: tuple[float] = (0.0,)
@@ -39,16 +41,21 @@ class OwnConfig(EncoderConfig):
         def features(images: Tensor) -> Tensor:
             return own_features(weights, images)
 
-        return Encoder(features, CHANNELS[-1], hash_of(path))
+        return Encoder(features, D_FEATURES, hash_of(path), device)
 
 
 def own_features(weights: dict[str, Tensor], images: Tensor) -> Tensor:
-    """Features (n, 256) of images (n, 1, side, side): the last feature map's mean."""
+    """Features (n, 512) of images (n, 1, side, side)."""
     x = images
     for layer, stride in enumerate(STRIDES):
         weight, bias = weights[f"conv.{layer}.weight"], weights[f"conv.{layer}.bias"]
         x = F.relu(F.conv2d(x, weight, bias, stride=stride, padding=1))
-    return x.mean((2, 3))
+    return pooled(x)
+
+
+def pooled(feature_map: Tensor) -> Tensor:
+    """Means over the quarters of a feature map (n, channels, height, width), as (n, 512)."""
+    return F.adaptive_avg_pool2d(feature_map, POOLED).flatten(1)
 
 
 def shapes() -> dict[str, tuple[int, ...]]:

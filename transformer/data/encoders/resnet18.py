@@ -44,7 +44,7 @@ class ResNet18Config(EncoderConfig):
         def features(images: Tensor) -> Tensor:
             return resnet18_features(weights, images)
 
-        return Encoder(features, D_FEATURES, hash_of(path))
+        return Encoder(features, D_FEATURES, hash_of(path), device)
 
 
 def resnet18_features(weights: dict[str, Tensor], images: Tensor) -> Tensor:

@@ -217,9 +217,11 @@ class RunConfig:
         """How many checkpoints all its steps come to."""
         n_decades = math.ceil(math.log10(self.n_steps)) * self.checkpoints_per_decade
         others = {self.n_steps, *self.checkpoint_at, *map(self._of_decades, range(n_decades))}
+        others = {step for step in others if step <= self.n_steps and self.is_checkpoint(step)}
         every = self.checkpoint_every
-        further = [s for s in others if s <= self.n_steps and not (every and s % every == 0)]
-        return (self.n_steps // every if every else 0) + len(further)
+        if not every:
+            return len(others)
+        return self.n_steps // every + sum(step % every != 0 for step in others)
 
     @property
     def sequences_per_step(self) -> int:

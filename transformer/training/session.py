@@ -39,6 +39,8 @@ class Session:
                 write_bytes(path, content)
             for number, state in states.items():
                 _mend_weights(self.runs[number], state)
+            if states:  # a kill may have come before the files that they supersede were removed
+                drop_superseded([self.runs[number] for number in states], ensemble.step)
             keep_freed_memory()
             machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]

@@ -102,7 +102,8 @@ KEPT = st.sampled_from([("all", "last"), ("2", "last"), ("1", "all"), ("all", "a
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@pytest.mark.timeout(600)
+@settings(max_examples=30)
 @given(keep=KEPT, half=st.booleans(), kills=st.lists(st.integers(1, 60), min_size=1, max_size=3))
 def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
     """Two runs as one; killed between any two operations on files, while resumed too."""

@@ -79,7 +79,7 @@ def resumes_or_says_why(folder: Path, n_steps: int) -> None:
         assert run.config.n_steps == n_steps
 
 
-@pytest.mark.parametrize("kind", ["manifest", "checkpoint", "metrics", "evaluators"])
+@pytest.mark.parametrize("kind", ["manifest", "checkpoint", "state", "metrics", "evaluators"])
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @settings(max_examples=N_EXAMPLES)
@@ -88,6 +88,7 @@ def test_damaged_files(whole, kind, damage, which, further):
     patterns = {
         "manifest": "manifest.json",
         "checkpoint": "checkpoints/*",
+        "state": "state/*",
         "metrics": "metrics.jsonl",
         "evaluators": "evaluators/*",
     }

@@ -27,8 +27,8 @@ class EfficientNetConfig(EncoderConfig):
     """EfficientNet-Lite0 with ImageNet weights (extra `encoder`): 1,280 features."""
 
     side: int = 32
-    """Pixels of the side of the image.  32 is the setting in which the main run comes nearest to the
-    paper's (docs/trainer.md); larger images tell classes apart so well that ICL hardly fades."""
+    """Pixels of the side of the image.  With 32 the main run comes nearest to the paper's
+    (docs/trainer.md); larger images tell classes apart so well that ICL hardly fades."""
     # it was trained on (255 x - 127) / 128
     mean: tuple[float, float, float] = (127 / 255, 127 / 255, 127 / 255)
     std: tuple[float, float, float] = (128 / 255, 128 / 255, 128 / 255)

@@ -2,19 +2,38 @@
 
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from matplotlib.axes import Axes
+
 from coopetition.compare.estimate import Fit
+from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import write_text
-from paper_figures.coopetition.figure_5 import FIGURE, draw_run, fit_run
+from paper_figures.coopetition.figure_5 import (
+    absence,
+    draw_fitted,
+    draw_losses,
+    draw_minimal_model,
+    fit_run,
+    record_of,
+)
 from paper_figures.published import solve_published
+from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun, finished_run, kept_runs
+from transformer.config import EvaluationConfig, RunConfig
 from transformer.experiments.preset import PRESETS
-from transformer.measures.timeline import Timeline
+from transformer.measures.timeline import EVALUATORS
 from transformer.runs.machine import Machine
 
+PRESET = "demo"
+QUICK_STEPS = 3000  # of the preset's: in all kept runs ICL has risen by then, and not yet fallen
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
+QUICK_PURPOSE = (
+    "This is the quick version. It shows that everything works here, and is too short to show "
+    "in-context learning being replaced: leave out --quick for that."
+)
+TITLE = "a transformer on handwriting, the minimal model, and the one fitted to the other"
 
 
 def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
@@ -23,16 +42,15 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     Run again after an interruption, it goes on where it was.
     """
     start = time.monotonic()
-    preset = "quick" if quick else "glyphs"
-    config = PRESETS[preset].make("cpu")
+    config = demo_config(quick=quick)
     machine = Machine.choose(threads=threads, n_steps=config.n_steps)
-    _say("about a minute in all" if quick else "about six minutes in all, most of it training")
-    _say("1/3 train a transformer on procedural glyphs")
-    run = finished_run(config, out / f"run_{preset}", machine)
+    _say(QUICK_PURPOSE if quick else "some minutes in all, most of it training")
+    _say("1/3 train a transformer on handwriting")
+    run = finished_run(config, out / ("run_quick" if quick else "run"), machine)
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
     _say("3/3 solve the minimal model, draw, report")
-    paths = draw_run(run, fitted).write(out, "demo", FIGURE.describe())
+    paths = draw_demo(run, fitted).write(out, "demo", {"title": TITLE})
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
     print(report)
@@ -44,20 +62,59 @@ def _say(text: str) -> None:
     print(f"demo: {text}", file=sys.stderr, flush=True)
 
 
+def demo_config(*, quick: bool) -> RunConfig:
+    """The preset `demo`, or its beginning, measured often enough for a fit."""
+    config = PRESETS[PRESET].make("cpu")
+    if not quick:
+        return config
+    return replace(
+        config, n_steps=QUICK_STEPS, evaluation=EvaluationConfig(every=50, n_sequences=500)
+    )
+
+
+def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
+    """Four panels: a run's accuracies and losses, the minimal model, and the fit."""
+    drawing = blank(10, 7.4)
+    (accuracy_axes, loss_axes), (toy_axes, fit_axes) = drawing.subplots(2, 2)
+    trajectory = solve_published()
+    numbers = _draw_accuracies(accuracy_axes, run)
+    numbers += draw_losses(loss_axes, "b", run)
+    numbers += draw_minimal_model(toy_axes, "c", trajectory)
+    numbers += draw_fitted(fit_axes, "d", fitted)
+    return FigureResult(drawing, numbers, record_of(trajectory, run, fitted), [run.finding()])
+
+
+def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
+    curves = run.curves("in_context_accuracy").select(EVALUATORS)
+    plot_curves(curves, ax=ax)
+    ax.axhline(0.5, color="grey", lw=0.8, ls=":")
+    ax.set(ylabel="in-context accuracy", ylim=(0, 1), title=f"a  transformer{absence(run)}")
+    ax.legend(frameon=False, fontsize="small")
+    return [
+        point
+        for name, values in curves.values.items()
+        for point in points("a accuracy", name, curves.sequences, values)
+    ]
+
+
 def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
     events = "\n".join(f"| {name} | {_number(v)} |" for name, v in asdict(run.timeline()).items())
+    purpose = f"\n{QUICK_PURPOSE}\n" if quick else ""
     return f"""# Strategy coopetition: a demonstration
-
-![the minimal model, a transformer, and one fitted to the other](demo.png)
+{purpose}
+![a transformer's accuracies and losses, the minimal model, and its fit](demo.png)
 
 ## A transformer
-{_config_sentence(run)} {_verdict(run, quick)}
+{_config_sentence(run)} {_verdict(run)}
+
+Flip accuracy (panel a) is 1 for in-context learning (ICL) and 0 for context-constrained in-weights
+learning (CIWL), which replaces it.
 
 | event (sequences seen; accuracies) | value |
 |---|---|
 {events}
 
-{_seeds_sentence()}
+{seeds_table()}
 
 ## The minimal model
 Published draw of seed 7, gradient descent with step 1:
@@ -84,19 +141,20 @@ def _config_sentence(run: FigureRun) -> str:
     data, model = config["data"], config["model"]
     return (
         f"{model['n_layers']} layers, attention only, d_model {model['d_model']}; "
-        f"{data['exemplars']['n_classes']:,} classes of procedural glyphs; "
+        f"{data['exemplars']['n_classes']:,} classes of handwriting (Omniglot); "
         f"{run.n_sequences:,.0f} sequences."
     )
 
 
-def _verdict(run: FigureRun, quick: bool) -> str:
+def _verdict(run: FigureRun) -> str:
     told = run.timeline()
-    rose, faded = rise_and_fade(told)
-    if not rose:
+    if told.emergence is None:
         chance = f"is at chance throughout (Flip accuracy at most {told.flip_peak:.2f})"
-        longer = "; leave out --quick to see it rise and fade" if quick else ""
-        return f"In-context learning {chance}{longer}."
-    return "In-context learning emerged" + (" and then faded." if faded else "; it has not faded.")
+        return f"In-context learning {chance}."
+    rose = f"In-context learning emerged (Flip accuracy up to {told.flip_peak:.2f})"
+    if told.fade is None:
+        return f"{rose}; it has not faded."
+    return f"{rose} and then faded (Flip accuracy {told.flip_final:.2f} at the end)."
 
 
 def _fit_verdict(fitted: Fit) -> str:
@@ -105,20 +163,22 @@ def _fit_verdict(fitted: Fit) -> str:
     return f"To be read with care: {'; '.join(fitted.cautions)}."
 
 
-def rise_and_fade(timeline: Timeline) -> tuple[bool, bool]:
-    """Did Flip accuracy rise above one half, and fall through it again?"""
-    return timeline.emergence is not None, timeline.fade is not None
+def seeds_table() -> str:
+    """What the kept runs of the preset show in its length, a column an initial seed."""
+    config, runs = demo_config(quick=False), kept_runs(PRESET)
+    n_sequences = config.n_steps * config.sequences_per_step
+    told = [run.timeline(n_sequences) for run in runs]
+    rows = [
+        ("initial seed", [str(run.init_seed) for run in runs]),
+        ("---", ["---"] * len(runs)),
+        ("emergence (thousand sequences)", [_thousands(each.emergence) for each in told]),
+        ("Flip peak", [f"{each.flip_peak:.2f}" for each in told]),
+        ("fade (thousand sequences)", [_thousands(each.fade) for each in told]),
+        ("Flip at the end", [f"{each.flip_final:.2f}" for each in told]),
+    ]
+    table = "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
+    return f"Whole runs of {n_sequences:,} sequences, whose curves are in the package:\n\n{table}"
 
 
-def _seeds_sentence() -> str:
-    """What the kept runs show, in the time that all of them were given."""
-    runs = kept_runs("glyphs")
-    n_sequences = min(run.n_sequences for run in runs)
-    outcomes = [rise_and_fade(run.timeline(n_sequences)) for run in runs]
-    rose, faded = (sum(outcome[k] for outcome in outcomes) for k in (0, 1))
-    seeds = ", ".join(str(run.init_seed) for run in runs)
-    return (
-        f"Of {len(runs)} runs of {n_sequences:,.0f} sequences on 12,800 glyph classes (initial "
-        f"seeds {seeds}), ICL emerged in {rose} (Flip accuracy above 0.5) and faded within the run "
-        f"in {faded} (below it again)."
-    )
+def _thousands(value: float | None) -> str:
+    return "not within the run" if value is None else f"{value / 1e3:,.0f}"

@@ -1,11 +1,16 @@
 """Figure 5: the minimal model, the transformer's losses, and the model fitted to them."""
 
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from coopetition import Trajectory
 from coopetition.compare.estimate import Fit, fit
 from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.coopetition.toy_seeds import draw_toy
 from paper_figures.figure import Figure, Runs
 from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun
 
 CURVES = ("train", "icl", "ciwl")
@@ -31,27 +36,55 @@ def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     drawing = blank(13, 3.8)
     toy_axes, run_axes, fit_axes = drawing.subplots(1, 3)
     trajectory = solve_published()
-    numbers = draw_toy(toy_axes, trajectory, "a toy")
-    toy_axes.set(xlim=(0, 8000), ylim=(0, 0.4), title="a  minimal model")
-    losses = run.curves("loss").select(CURVES)
-    plot_curves(losses, ax=run_axes)
-    told = run.timeline()
-    absent = f": ICL at chance (Flip at most {told.flip_peak:.2f})"
-    run_axes.set(
-        ylabel="cross-entropy (nats)",
-        title="b  transformer" + (absent if told.emergence is None else ""),
-    )
-    run_axes.legend(frameon=False)
-    plot_fit(fitted, ax=fit_axes)
-    fit_axes.set(ylabel="cross-entropy (nats)", title="c  minimal model fitted to it")
-    for name, values in losses.values.items():
-        numbers += points("b transformer", name, losses.sequences, values)
-    for name, values in fitted.predicted.items():
-        numbers += points("c fitted", name, fitted.sequences, values)
-    for name, values in fitted.observed.items():
-        numbers += points("c observed", name, fitted.sequences, values)
-    record = {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
+    numbers = draw_minimal_model(toy_axes, "a", trajectory)
+    numbers += draw_losses(run_axes, "b", run)
+    numbers += draw_fitted(fit_axes, "c", fitted)
+    record = record_of(trajectory, run, fitted)
     return FigureResult(drawing, numbers, record, [run.finding()])
+
+
+def draw_minimal_model(ax: Axes, letter: str, trajectory: Trajectory) -> Numbers:
+    """The toy's losses, up to where the paper shows them."""
+    numbers = draw_toy(ax, trajectory, f"{letter} toy")
+    ax.set(xlim=(0, 8000), ylim=(0, 0.4), title=f"{letter}  minimal model")
+    return numbers
+
+
+def draw_losses(ax: Axes, letter: str, run: FigureRun) -> Numbers:
+    """A run's losses."""
+    losses = run.curves("loss").select(CURVES)
+    plot_curves(losses, ax=ax)
+    ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
+    ax.legend(frameon=False)
+    return [
+        point
+        for name, values in losses.values.items()
+        for point in points(f"{letter} transformer", name, losses.sequences, values)
+    ]
+
+
+def draw_fitted(ax: Axes, letter: str, fitted: Fit) -> Numbers:
+    """The fitted toy's losses through the measured ones."""
+    plot_fit(fitted, ax=ax)
+    ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  minimal model fitted to it")
+    numbers = []
+    for name, values in fitted.predicted.items():
+        numbers += points(f"{letter} fitted", name, fitted.sequences, values)
+    for name, values in fitted.observed.items():
+        numbers += points(f"{letter} observed", name, fitted.sequences, values)
+    return numbers
+
+
+def absence(run: FigureRun) -> str:
+    """For a title: that there is no ICL, if there is none."""
+    told = run.timeline()
+    risen = told.emergence is not None
+    return "" if risen else f": ICL at chance (Flip at most {told.flip_peak:.2f})"
+
+
+def record_of(trajectory: Trajectory, run: FigureRun, fitted: Fit) -> dict[str, Any]:
+    """What the panels are of."""
+    return {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
 
 
 FIGURE = Figure(

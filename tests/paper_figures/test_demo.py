@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper_figures.coopetition.figure_5 import draw_run, fit_run
-from paper_figures.demo import _report, rise_and_fade
+from paper_figures.coopetition.figure_5 import fit_run
+from paper_figures.demo import QUICK_STEPS, _report, demo_config, draw_demo, seeds_table
 from paper_figures.sources import FigureRun, kept_runs
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def run():
-    return kept_runs("glyphs")[0]
+    return kept_runs("demo")[0]
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +23,27 @@ def fitted(run):
     return fit_run(run, n_screened=16, n_starts=1, max_iterations=1)
 
 
-@pytest.fixture
-def short(run, tmp_path):
-    """The same run's first samples, in which ICL is at chance."""
-    lines = run.path.read_text().splitlines()[:10]
-    path = tmp_path / "short.csv"
+def cut(run, n_samples, folder):
+    """The same run's first samples."""
+    lines = run.path.read_text().splitlines()[: n_samples + 1]
+    path = folder / "short.csv"
     path.write_text("\n".join(lines) + "\n")
     return FigureRun("short", path, run.provenance)
 
 
+def test_the_kept_runs_show_the_phenomenon():
+    """Flip accuracy above 0.7, and below 0.3 afterwards, in at least five of six seeds."""
+    told = [run.timeline() for run in kept_runs("demo")]
+    assert len(told) == 6
+    assert sum(each.flip_peak > 0.7 and each.flip_final < 0.3 for each in told) >= 5
+
+
 def test_the_report_tells_runs_fit_and_seeds(run, fitted):
     report = _report(run, fitted, False, 12.0)
-    assert "In-context learning emerged and then faded." in report
-    assert "Of 6 runs of 1,536,000 sequences" in report
-    assert "ICL emerged in 6 (Flip accuracy above 0.5) and faded within the run in 4" in report
-    assert "12,800 classes of procedural glyphs" in report and "R2" in report
+    told = run.timeline()
+    assert f"emerged (Flip accuracy up to {told.flip_peak:.2f}) and then faded" in report
+    assert "6,400 classes of handwriting" in report and "R2" in report and "quick" not in report
+    assert seeds_table() in report and "| 5 | 6 | 7 | 8 | 9 | 10 |" in report
 
 
 def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
@@ -52,12 +58,34 @@ def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
     assert first_line(sound).startswith("The fit has converged")
 
 
-def test_a_run_that_is_too_short_says_so_in_words_and_picture(short, fitted):
-    report = _report(short, fitted, True, 12.0)
-    assert "In-context learning is at chance throughout (Flip accuracy at most 0.5" in report
-    assert "leave out --quick" in report
-    titles = [ax.get_title() for ax in draw_run(short, fitted).drawing.axes]
-    assert titles[1].startswith("b  transformer: ICL at chance (Flip at most 0.5")
+def test_a_run_that_is_too_short_says_so_in_words_and_picture(run, fitted, tmp_path):
+    before = cut(run, 3, tmp_path)
+    report = _report(before, fitted, True, 12.0)
+    assert "In-context learning is at chance throughout (Flip accuracy at most 0." in report
+    titles = [ax.get_title() for ax in draw_demo(before, fitted).drawing.axes]
+    assert all(title[3:].startswith("transformer: ICL at chance") for title in titles[:2])
+    risen = _report(cut(run, 8, tmp_path), fitted, True, 12.0)
+    assert "In-context learning emerged" in risen and "it has not faded" in risen
+
+
+def test_the_quick_report_says_first_what_it_is_for(run, fitted):
+    first = _report(run, fitted, True, 12.0).splitlines()[2]
+    assert "too short to show in-context learning being replaced: leave out --quick" in first
+    quick, whole = demo_config(quick=True), demo_config(quick=False)
+    assert quick.n_steps == QUICK_STEPS < whole.n_steps
+    assert (quick.model, quick.data, quick.optim) == (whole.model, whole.data, whole.optim)
+
+
+def test_the_picture_shows_what_rises_and_what_replaces_it(run, fitted):
+    result = draw_demo(run, fitted)
+    drawn = [[line.get_label() for line in ax.get_lines()] for ax in result.drawing.axes]
+    assert {"ICL", "CIWL", "Flip (ICL over CIWL)"} <= set(drawn[0])
+    assert {"train", "ICL", "CIWL"} <= set(drawn[1])
+    assert all(ax.has_data() for ax in result.drawing.axes)
+    panels = {row[0] for row in result.numbers}
+    assert panels == {"a accuracy", "b transformer", "c toy", "d fitted", "d observed"}
+    flip = [y for panel, name, _, y in result.numbers if (panel, name) == ("a accuracy", "flip")]
+    assert max(flip) == pytest.approx(run.timeline().flip_peak)
 
 
 def test_the_documents_tell_what_the_kept_runs_show():
@@ -71,9 +99,11 @@ def test_the_documents_tell_what_the_kept_runs_show():
     omniglot = [run.timeline() for run in kept_runs("omniglot")]
     assert f"| {thousands([each.emergence for each in omniglot])} |" in told
     assert f"| {thousands([each.fade for each in omniglot])} |" in told
+    table = [row for row in seeds_table().splitlines() if row.startswith("|")]
+    assert "\n".join(table) in (ROOT / "README.md").read_text()
     runs = kept_runs("glyphs")
     length = min(run.n_sequences for run in runs)
-    faded = [run.init_seed for run in runs if rise_and_fade(run.timeline(length))[1]]
+    faded = [run.init_seed for run in runs if run.timeline(length).fade is not None]
     words = np.array(["no", "one", "two", "three", "four", "five", "six"])
     seeds = f"{', '.join(map(str, faded[:-1]))} and {faded[-1]}"
     assert f"{words[len(runs)]} runs of {length / 1e6:.1f} million sequences" in told

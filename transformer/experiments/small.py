@@ -24,7 +24,7 @@ def demo() -> RunConfig:
         model=ModelConfig(initialiser="paper"),
         data=DataConfig(exemplars=OmniglotConfig(n_classes=6400, standardised=True)),
         optim=OptimConfig(learning_rate=6e-4),
-        n_steps=24000,
+        n_steps=18000,
     )
 
 

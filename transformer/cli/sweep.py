@@ -1,7 +1,7 @@
 """Work off a plan of runs and measures, by some processes; go on with one that was stopped.
 
-The plan is that of a paper (coopetition, transience), or a Python file that defines PLAN
-(docs/how_to_add.md).  Each node's work lies in a folder of its name.
+The plan is that of a paper (coopetition, transience), a Python file that defines PLAN, or a TOML
+file (docs/how_to_add.md).  Each node's work lies in a folder of its name.
 """
 
 import sys
@@ -48,7 +48,7 @@ class Flags:
 
 def run(flags: Flags) -> None:
     from transformer.config.registry import loaded_plugins
-    from transformer.experiments.plans import plan_of, work_on
+    from transformer.experiments.plans import do_node, node_process, plan_of
     from transformer.sweeps.call import Call
     from transformer.sweeps.estimate import Estimate, clock
     from transformer.sweeps.pool import Pool
@@ -64,9 +64,10 @@ def run(flags: Flags) -> None:
         threads=flags.threads,
         plugins=loaded_plugins(),
     )
-    plan = plan_of(call)
     if flags.node is not None:
-        sys.exit(work_on(call, flags.node))
+        do_node(call, flags.node)
+        return
+    plan = plan_of(call)
     if flags.only:
         plan = plan.select(flags.only)
     if flags.status:
@@ -84,7 +85,7 @@ def run(flags: Flags) -> None:
     if flags.retry:
         for name in plan.nodes:
             forget_failure(call.runs, name)
-    ended = Pool(plan, call.runs, partial(work_on, call), flags.jobs).run()
+    ended = Pool(plan, call.runs, partial(node_process, call), flags.jobs).run()
     print_rows(status_rows(plan, ended), as_json=flags.json)
     failed = [name for name, each in ended.items() if each.state != "done"]
     if failed:

@@ -16,6 +16,7 @@ from transformer.data.reduction import ReductionConfig
 from transformer.data.train_encoder import TrainingConfig
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
+from transformer.experiments.plan_file import read_plan
 from transformer.experiments.preset import Preset, Scale
 from transformer.sweeps.call import Call
 from transformer.sweeps.estimate import n_steps
@@ -114,14 +115,19 @@ def plan_of(call: Call) -> Plan:
     return load_plan(call.plan, call.scale).with_files(dict(call.data))
 
 
-def work_on(call: Call, name: str) -> int:
-    """Do a node of a sweep in this process; the exit code, after one line if it failed."""
+def do_node(call: Call, name: str) -> None:
+    """Do a node of a sweep in this process; see `transformer.sweeps.work`."""
+    plan = plan_of(call)
+    if name not in plan.nodes:
+        raise UsageError(f"node {name!r} is not in the plan; --dry-run lists those that are")
+    work(plan, name, call.runs, call.device, call.threads)
+
+
+def node_process(call: Call, name: str) -> int:
+    """`do_node` as what a process does: its exit code, after one line if it failed."""
 
     def run() -> int:
-        plan = plan_of(call)
-        if name not in plan.nodes:
-            raise UsageError(f"node {name!r} is not in the plan; --dry-run lists those that are")
-        work(plan, name, call.runs, call.device, call.threads)
+        do_node(call, name)
         return 0
 
     return exit_code(run, f"sweep: {name}")
@@ -137,8 +143,11 @@ def load_plan(source: str, scale: Scale) -> Plan:
                 f"{source} defines no PLAN; make one of `transformer.sweeps.plan.Plan`"
             )
         return plan
+    if path.suffix == ".toml":
+        return read_plan(path, scale)
     if source not in PLANS:
         raise UsageError(
-            f"plan {source!r} is unknown; choose one of {', '.join(PLANS)}, or give a .py file"
+            f"plan {source!r} is unknown; choose one of {', '.join(PLANS)}, or give a file, .py "
+            "or .toml"
         )
     return PLANS[source](scale)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.metrics_file import read_metrics
-from transformer.config import RunConfig, to_dict
+from transformer.config import StartConfig, to_dict
 from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.standing import Standing
@@ -24,17 +24,22 @@ class Estimate:
         self._timed: dict[str, float] = {}
 
     def time_here(self, plan: Plan, device: str, threads: int) -> None:
-        """Time some steps of each kind of run that was not trained yet in the folder."""
-        known = self._measured(plan)
+        """Time some steps of each kind of run that was not trained yet in the folder.
+
+        Plain ones, since compiling takes half a minute and more a kind; how much faster compiled
+        ones are is measured for the first kind that is long enough, and taken for all.
+        """
+        known, gain = self._measured(plan), None
         for node in _training(plan):
             kind = kind_of(node)
-            if kind not in known and kind not in self._timed:
-                configs = {
-                    name: replace(each, start=_NO_START) for name, each in node.configs.items()
-                }
-                n_steps = next(iter(configs.values())).n_steps
-                report = forecast(configs, Machine.choose(device, threads, n_steps=n_steps))
-                self._timed[kind] = report["predicted_s"] / n_steps
+            if kind in known or kind in self._timed:
+                continue
+            chosen = Machine.choose(device, threads, n_steps=n_steps(node))
+            plain = _seconds_by_step(node, replace(chosen, execution="eager"))
+            compiles = chosen.execution != "eager"
+            if compiles and gain is None:
+                gain = _seconds_by_step(node, chosen) / plain
+            self._timed[kind] = plain * (gain if compiles and gain is not None else 1)
 
     def seconds(self, plan: Plan, standings: Mapping[str, Standing]) -> dict[str, float | None]:
         """Seconds that are left of each node; None where nothing like it was trained or timed.
@@ -49,7 +54,8 @@ class Estimate:
                 continue
             each = known.get(kind_of(node))
             share = 1 - node.share_done(self.runs)
-            left[name] = None if each is None else each * n_steps(node) * share
+            shared = n_steps(plan.nodes[node.longer_than]) if node.longer_than else 0
+            left[name] = None if each is None else each * (n_steps(node) - shared) * share
         return left
 
     def seconds_left(
@@ -84,7 +90,10 @@ class Estimate:
         return {kind: statistics.median(each) for kind, each in found.items()}
 
 
-_NO_START = RunConfig().start
+def _seconds_by_step(node: Train, machine: Machine) -> float:
+    """Predicted seconds of a node's training, evaluations among them, by step."""
+    unstarted = {name: replace(each, start=StartConfig()) for name, each in node.configs.items()}
+    return forecast(unstarted, machine)["predicted_s"] / n_steps(node)
 
 
 def _training(plan: Plan) -> list[Train]:

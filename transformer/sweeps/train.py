@@ -87,13 +87,10 @@ class Train(Node):
         if run not in source.configs:
             runs = ", ".join(f"{parent}/{each}".rstrip("/") for each in source.configs)
             raise UsageError(f"{self.name} starts from {self.after}; choose one of {runs}")
-        step = config.start.step
-        if not 1 <= step <= source.configs[run].n_steps or not source.configs[run].is_checkpoint(
-            step
-        ):
+        if not _keeps(source.configs[run], config.start.step):
             raise UsageError(
-                f"{self.name} starts from step {step} of {self.after}, which keeps no checkpoint "
-                "of it; add it to its checkpoint_at"
+                f"{self.name} starts from step {config.start.step} of {self.after}, which keeps no "
+                "checkpoint of it; add it to its checkpoint_at"
             )
 
     def _check_longer(self, nodes: Mapping[str, Node]) -> None:
@@ -186,6 +183,12 @@ class Train(Node):
                     f"{_difference(found.config, expected)}; move it away, or put back what it "
                     "was made from"
                 )
+
+
+def _keeps(config: RunConfig, step: int) -> bool:
+    """Whether a finished run has the weights of a step."""
+    for_good = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
+    return 1 <= step <= config.n_steps and config.is_checkpoint(step) and for_good
 
 
 def _changed(config: RunConfig, change: Callable[[ExemplarConfig], ExemplarConfig]) -> RunConfig:

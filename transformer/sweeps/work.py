@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from coopetition.tools.errors import Interrupted, UserError
+from coopetition.tools.files import remove_left_over
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.standing import forget_failure, held, set_failure
 
@@ -15,6 +16,7 @@ def work(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int =
     """
     node = plan.nodes[name]
     with held(runs, name):
+        remove_left_over(runs / name)
         try:
             if node.is_done(runs):
                 forget_failure(runs, name)

@@ -15,6 +15,7 @@ from transformer.config.evaluators import EVALUATORS
 from transformer.config.exemplars import KINDS
 from transformer.config.modes import MODES
 from transformer.experiments.preset import PRESETS
+from transformer.measures.measure import MEASURES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,7 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
-    for registry in (ENCODERS, EVALUATORS, KINDS, MODES, PRESETS):
+    for registry in (ENCODERS, EVALUATORS, KINDS, MEASURES, MODES, PRESETS):
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
 
 

@@ -11,7 +11,8 @@ runs_table                      the metrics of many runs, in long form
 The rooms, each of which imports only from those below it:
 
 cli           one file a command
-experiments   runs by name: small ones, and those of both papers
+experiments   runs by name: small ones, and those of both papers, which are plans too
+sweeps        graphs of runs and measures, worked off by a pool of processes
 training      the step, optimisers, execution; the loop from a config to its last step
 measures      metrics of sequences; when ICL emerges, peaks and fades
 model         parameters, forward pass with taps, positions, ResNet; trained models by themselves

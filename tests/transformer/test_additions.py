@@ -21,7 +21,9 @@ from transformer.config.exemplars import KINDS
 from transformer.config.modes import MODES
 from transformer.config.registry import Registry, load_plugin
 from transformer.data.evaluation_sets import evaluation_sets
+from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
+from transformer.measures.measure import MEASURES
 from transformer.runs.folder import load_run
 from transformer.runs.machine import Machine
 from transformer.training.loop import evaluate_checkpoint, resume, train
@@ -29,7 +31,8 @@ from transformer.training.loop import evaluate_checkpoint, resume, train
 HERE = Machine("cpu", 1, "eager")
 PAGE = Path(__file__).parents[2] / "docs" / "how_to_add.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-FILES = dict(zip(("mode", "evaluator", "kind", "encoder", "preset"), BLOCKS, strict=False))
+ADDED = ("mode", "evaluator", "kind", "encoder", "preset", "measure", "plan")
+FILES = dict(zip(ADDED, BLOCKS, strict=False))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,7 @@ def added(tmp_path_factory):
         (EVALUATORS, "of_the_mode"),
         (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
+        (MEASURES, "label_bias"),
     ):
         registry.reset({each: registry[each] for each in registry if each != name})
 
@@ -106,6 +110,13 @@ def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
     )
     exemplars = load_run(tmp_path / "r").config.data.exemplars
     assert "encoder.side=12" in exemplars.made_by and exemplars.fingerprint
+
+
+def test_a_measure_and_a_plan_are_taken(added, config, tmp_path):
+    run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
+    (row,) = MEASURES["label_bias"](run)
+    assert row["step"] == 10 and row["std"] >= 0
+    assert [*load_plan(str(added["plan"]), "cpu").nodes] == ["first", "graft", "events"]
 
 
 def test_without_their_files_the_message_names_what_there_is(config):

@@ -12,8 +12,12 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import parse
 from paper_figures.figure import Figure, Runs, figures_of, find_figure, papers
 from paper_figures.sources import FigureRun, kept_runs, trained_run
+from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
+USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
+       {PROG} --list
+       {PROG} keep RUNS [flags]"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,27 @@ def _stem(figure: Figure, preset: str | None) -> str:
     return f"{stem}_{preset.replace('/', '_')}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeepFlags:
+    """Keep the curves of a sweep's finished runs, in this package, for figures to be drawn from."""
+
+    runs: tyro.conf.Positional[Path]
+    """The sweep's folder."""
+    paper: str = "coopetition"
+    """Whose plan it is."""
+    scale: Scale = "cpu"
+    """At which scale."""
+
+
+def keep_command(arguments: list[str]) -> None:
+    """Keep finished runs and print which."""
+    from paper_figures.keep import keep_finished
+
+    flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
+    kept = keep_finished(flags.runs, flags.paper, flags.scale)
+    print(f"kept {', '.join(kept)}" if kept else "all finished runs are kept already")
+
+
 def print_list() -> None:
     """Print the figures that can be drawn, under the names that commands take."""
     for paper in papers():
@@ -79,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: {PROG} PAPER FIGURE [flags]\n       {PROG} --list\n\n{__doc__}\n")
+        print(USAGE + f"\n\n{__doc__}\n")
         for paper, what in papers().items():
             print(f"  {paper:12} {what}")
         return 0 if arguments else 2
@@ -88,6 +113,8 @@ def _dispatch(arguments: list[str]) -> int:
         if rest:
             raise UsageError(f"--list takes no arguments; got {' '.join(rest)}")
         print_list()
+    elif name == "keep":
+        keep_command(rest)
     elif name in papers():
         draw_command(name, rest)
     else:

@@ -60,9 +60,9 @@ class FigureRun:
         return self.provenance | {"events": asdict(self.timeline())}
 
 
-def index() -> list[dict[str, Any]]:
+def index(data: Path = DATA) -> list[dict[str, Any]]:
     """What is known of every kept run."""
-    return json.loads((DATA / "index.json").read_text())
+    return json.loads((data / "index.json").read_text())
 
 
 def _kept(preset: str) -> Iterator[FigureRun]:

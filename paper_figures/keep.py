@@ -1,0 +1,55 @@
+"""Keeping the curves of a sweep's finished runs where figures find them (`sources`)."""
+
+import json
+from pathlib import Path
+
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import write_json
+from paper_figures.sources import DATA, index
+from transformer.config.scale import Scale
+from transformer.experiments.plans import PLANS
+from transformer.experiments.preset import PRESETS
+from transformer.runs.export import export
+from transformer.runs.folder import RunFolder, load_run
+from transformer.sweeps.train import Train
+
+
+def keep_finished(runs: Path, paper: str, scale: Scale, data: Path = DATA) -> list[str]:
+    """Keep every finished single run of a paper's sweep in `runs`; the names of those kept now.
+
+    Of one that is kept already but was shorter, the longer takes the place.  A folder that holds
+    no run of the plan raises `UsageError`.
+    """
+    nodes = [node for node in PLANS[paper](scale).nodes.values() if isinstance(node, Train)]
+    finished = {
+        node.name: load_run(runs / node.name)
+        for node in nodes
+        if "" in node.configs and (runs / node.name).exists() and node.is_done(runs)
+    }
+    if not finished:
+        raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}")
+    kept = {entry["run_id"]: entry["step"] for entry in index(data)}
+    new = {
+        name: run
+        for name, run in finished.items()
+        if kept.get(run.config.run_id(), 0) < run.config.n_steps
+    }
+    for name, run in new.items():
+        _keep(run, {"paper": paper, "preset": _preset(paper, name, run), "scale": scale}, data)
+    return list(new)
+
+
+def _preset(paper: str, name: str, run: RunFolder) -> str:
+    """The preset that a node is of; one of several seeds has its own in the node's name."""
+    own = f"{paper}/{name}"
+    return own if own in PRESETS else own.removesuffix(f"_{run.config.init_seed}")
+
+
+def _keep(run: RunFolder, about: dict[str, str], data: Path) -> None:
+    path = data / about["paper"] / f"{run.config.run_id()}.csv"
+    export(run, path)
+    record = path.with_suffix(".json")
+    entry = about | json.loads(record.read_text())
+    others = [each for each in index(data) if each["run_id"] != entry["run_id"]]
+    write_json(data / "index.json", [*others, entry])
+    record.unlink()

@@ -13,10 +13,13 @@ MEASURES: Registry[Measure] = Registry("measure", "transformer.measures.of_runs"
 
 
 def history(of_model: Callable[[Model, RunFolder], Row]) -> Measure:
-    """The measure of a run that is one of its model at every checkpoint, a row each."""
+    """The measure of a run that is one of its model at every checkpoint, a row each.
+
+    Those that an interruption left besides are passed over: a table does not depend on them.
+    """
 
     def measure(run: RunFolder) -> Iterable[Row]:
-        for step in run.steps():
+        for step in filter(run.config.is_checkpoint, run.steps()):
             place = {"step": step, "sequences": step * run.config.sequences_per_step}
             yield place | of_model(load_model(run, step), run)
 

@@ -7,5 +7,7 @@ measure    a measure of runs, as a table
 standing   where every node stands, from what lies on disk
 work       one node, in this process
 pool       all nodes, by some processes of this machine
+call       a sweep as it was called, and the command line that does one node of it
 estimate   what a plan will take
+report     a plan and how it stands, as rows
 """

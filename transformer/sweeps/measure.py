@@ -48,10 +48,6 @@ class Measure(Node):
             return False
         return (folder / FILE).exists() and record == self._record(runs)
 
-    def share_done(self, runs: Path) -> float:
-        """All or nothing."""
-        return float((runs / self.name / FILE).exists())
-
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Write the table: the columns `run` and `run_id`, and those of the measure."""
         measured = self._runs(runs)

@@ -138,8 +138,9 @@ class Pool:
         _tell(f"{name}: failed: {why}")
 
     def _wait(self) -> None:
-        if sentinels := [process.sentinel for process in self._processes.values()]:
-            wait(sentinels, LOOK_EVERY_S)
+        alive = [each for each in self._processes.values() if each.exitcode is None]
+        if alive:
+            wait([process.sentinel for process in alive], LOOK_EVERY_S)
         else:
             time.sleep(LOOK_EVERY_S)
 

@@ -101,7 +101,8 @@ def is_held(runs: Path, name: str) -> bool:
 def standing(node: Node, runs: Path) -> Standing:
     """How a node stands by itself: what it needs is not looked at."""
     if is_held(runs, node.name):
-        return Standing("running", f"{node.share_done(runs):.0%}")
+        share = node.share_done(runs)
+        return Standing("running", f"{share:.0%}" if share else "")
     try:
         if node.is_done(runs):
             return Standing("done")

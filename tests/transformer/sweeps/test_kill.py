@@ -19,7 +19,7 @@ def contents(runs):
     """All files but what time and place decide.
 
     That is: the folder `.sweep` (locks, logs, why nodes failed), locks of runs, seconds in metrics,
-    sessions in manifests, and the path of the folder itself.
+    sessions and the commit in manifests, and the path of the folder itself.
     """
     found = {}
     for path in sorted(runs.rglob("*")):
@@ -32,14 +32,20 @@ def contents(runs):
             found[name] = [row | {"seconds": None} for row in rows]
         if path.name == "manifest.json":
             text = path.read_text().replace(str(runs), "RUNS")
-            found[name] = json.loads(text) | {"sessions": None}
+            found[name] = json.loads(text) | {"sessions": None, "git": None}
     return found
 
 
 def start(plan_file, runs, **keywords):
+    """A process that sweeps, and says so in a file beside the folder."""
     command = [sys.executable, "-m", "transformer", "sweep", str(plan_file), "--runs", str(runs)]
     command += ["--jobs", "2", "--device", "cpu"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+    with open(said_in(runs), "ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **keywords)
+
+
+def said_in(runs):
+    return runs.with_name(f"{runs.name}.said")
 
 
 @pytest.mark.slow
@@ -62,9 +68,7 @@ def test_killing_at_random_moments_changes_nothing(plan_file, swept, tmp_path):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 kills += 1
-        process = start(plan_file, runs)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output.decode()
+        assert start(plan_file, runs).wait() == 0, said_in(runs).read_text()
         assert contents(runs) == expected
 
 
@@ -78,12 +82,9 @@ def test_signals_end_it_in_good_order(plan_file, swept, tmp_path, number, code):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    output, _ = process.communicate()
-    assert process.returncode == code, output.decode()
-    assert b"start it again to go on" in output and b"Traceback" not in output
-    process = start(plan_file, runs)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output.decode()
+    code_found, said = process.wait(), said_in(runs).read_text()
+    assert code_found == code and "start it again to go on" in said and "Traceback" not in said
+    assert start(plan_file, runs).wait() == 0, said_in(runs).read_text()
     for node in NODES:  # but for the checkpoints of where it stopped
         for name, each in contents(swept / node).items():
             if "manifest" not in name:

@@ -169,7 +169,7 @@ def shallow(scale: Scale) -> RunConfig:
 
 
 def presets() -> dict[str, Preset]:
-    """All of them by name."""
+    """All of them by name, in the order in which a plan makes them."""
     presets = {
         "main": Preset(main, "figures 1-3, 5, 7, 14: the main run", seeds=SEEDS),
         "ciwl_only": Preset(ciwl_only, "figure 4: CIWL-only data", seeds=SEEDS),
@@ -193,8 +193,6 @@ def presets() -> dict[str, Preset]:
         )
     presets |= {
         "matched": Preset(matched, "figure 6: matched data"),
-        "deep": Preset(deep, "figure 6: 12 layers"),
-        "deep_matched": Preset(deep_matched, "figure 6: 12 layers, matched data"),
         "long": Preset(lambda scale: base(scale, 320), "figure 11: five times as long"),
     }
     for init_seed, data_seed in ((5, 3), (5, 4), (6, 2), (6, 3), (7, 2)):
@@ -213,6 +211,8 @@ def presets() -> dict[str, Preset]:
             sized(n_classes, n_exemplars, 320, mlp_ratio=4), "figure 10: the same with MLPs"
         )
     presets["one_layer"] = Preset(shallow, "figure 13: one layer")
+    presets["deep"] = Preset(deep, "figure 6: 12 layers")
+    presets["deep_matched"] = Preset(deep_matched, "figure 6: 12 layers, matched data")
     return presets
 
 

@@ -82,9 +82,11 @@ class KeepFlags:
 def keep_command(arguments: list[str]) -> None:
     """Keep finished runs and print which."""
     from paper_figures.keep import keep_finished
+    from transformer.experiments.plans import PLANS
 
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
-    kept = keep_finished(flags.runs, flags.paper, flags.scale)
+    plan = PLANS[flags.paper](flags.scale)
+    kept = keep_finished(plan, flags.runs, flags.paper, flags.scale)
     print(f"kept {', '.join(kept)}" if kept else "all finished runs are kept already")
 
 

@@ -7,24 +7,26 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json
 from paper_figures.sources import DATA, index
 from transformer.config.scale import Scale
-from transformer.experiments.plans import PLANS
 from transformer.experiments.preset import PRESETS
 from transformer.runs.export import export
 from transformer.runs.folder import RunFolder, load_run
+from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
+SPACING = 0.02  # between kept lines, of the sequences seen: some 150 lines a run
 
-def keep_finished(runs: Path, paper: str, scale: Scale, data: Path = DATA) -> list[str]:
-    """Keep every finished single run of a paper's sweep in `runs`; the names of those kept now.
 
-    Of one that is kept already but was shorter, the longer takes the place.  A folder that holds
-    no run of the plan raises `UsageError`.
+def keep_finished(plan: Plan, runs: Path, paper: str, scale: Scale, data: Path = DATA) -> list[str]:
+    """Keep every finished single run of a sweep of `plan` in `runs`; the names of those kept now.
+
+    A longer run takes the place of the same one that was shorter.  A folder that holds no finished
+    run of the plan raises `UsageError`.
     """
-    nodes = [node for node in PLANS[paper](scale).nodes.values() if isinstance(node, Train)]
+    nodes = [node for node in plan.nodes.values() if isinstance(node, Train)]
     finished = {
         node.name: load_run(runs / node.name)
         for node in nodes
-        if "" in node.configs and (runs / node.name).exists() and node.is_done(runs)
+        if "" in node.configs and node.is_done(runs)
     }
     if not finished:
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}")
@@ -47,7 +49,7 @@ def _preset(paper: str, name: str, run: RunFolder) -> str:
 
 def _keep(run: RunFolder, about: dict[str, str], data: Path) -> None:
     path = data / about["paper"] / f"{run.config.run_id()}.csv"
-    export(run, path)
+    export(run, path, SPACING)
     record = path.with_suffix(".json")
     entry = about | json.loads(record.read_text())
     others = [each for each in index(data) if each["run_id"] != entry["run_id"]]

@@ -17,7 +17,6 @@ def test_every_kept_file_is_in_the_index_once():
 @pytest.mark.parametrize("preset", sorted({entry["preset"] for entry in index()}))
 def test_kept_runs_are_of_their_preset(preset):
     runs = kept_runs(preset)
-    assert len(runs) >= 3
     for run in runs:
         kept = run.provenance["config"]
         assert "path" not in kept["data"]["exemplars"]
@@ -36,6 +35,12 @@ def without_fingerprint(config):
     if hasattr(config.data.exemplars, "fingerprint"):
         config = config.with_exemplars(fingerprint="")
     return config.data
+
+
+def _as_named(config: RunConfig) -> RunConfig:
+    """Without what is filled in when exemplars are read."""
+    found = {name for name in ("fingerprint", "made_by") if hasattr(config.data.exemplars, name)}
+    return config.with_exemplars(**dict.fromkeys(found, ""))
 
 
 def test_a_kept_run_can_lead():

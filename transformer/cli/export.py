@@ -18,11 +18,14 @@ class Flags:
     """The folder of a run, or of runs that were trained together."""
     out: Path
     """The CSV file, or for several runs the folder of theirs; files are written over."""
+    spacing: float = 0.0
+    """Leave out lines that come sooner after the one before than this share of the sequences seen:
+    0.02 halves a long run."""
 
 
 def run(flags: Flags) -> None:
     from transformer.runs.export import export
 
     for run, out in places(flags.run, flags.out, suffix=".csv"):
-        export(run, out)
+        export(run, out, flags.spacing)
         print_wrote(out, out.with_suffix(".json"))

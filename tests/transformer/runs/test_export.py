@@ -36,3 +36,16 @@ def test_everything_that_was_measured_is_exported(tmp_path):
     )
     record = json.loads(path.with_suffix(".json").read_text())
     assert (record["run_id"], record["step"]) == ("abc", 2) and "user" not in record
+
+
+def test_lines_that_come_too_soon_are_left_out(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    seen = [0, 32, 64, 96, 128, 144, 160, 161]
+    rows = [ROW | {"step": k, "sequences": sequences} for k, sequences in enumerate(seen)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "manifest.json").write_text('{"run_id": "abc", "format": 3}')
+    run = RunFolder(folder, RunConfig(), Machine.choose("cpu", 1, "eager"))
+    for spacing, kept in ((0, seen), (0.5, [0, 32, 64, 96, 144, 161])):
+        export(run, tmp_path / "curves.csv", spacing)
+        assert list(read_curves(tmp_path / "curves.csv", "loss").sequences) == kept

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm"), pytest.mark.timeout(600)]
 
 
 def ask(*command: str) -> str:
@@ -18,7 +18,7 @@ def submit(folder, script: str, *options: str) -> str:
     return ask("sbatch", "--parsable", "--open-mode=append", output, *options, f"{folder}/job.sh")
 
 
-def wait_for(job: str, *states: str, seconds: float = 60) -> str:
+def wait_for(job: str, *states: str, seconds: float = 300) -> str:
     end = time.monotonic() + seconds
     while (state := ask("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")) not in states:
         assert time.monotonic() < end, f"job {job} is {state}, not one of {states}"

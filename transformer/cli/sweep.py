@@ -5,15 +5,17 @@ file (docs/how_to_add.md).  Each node's work lies in a folder of its name.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.printing import print_rows
 from transformer.config.scale import Scale
+from transformer.sweeps.slurm import Resources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,9 @@ class Flags:
     """Try failed nodes again."""
     node: str | None = None
     """Do this node alone, in this process, if what it needs is done."""
+    slurm: bool = False
+    """Give the nodes to a Slurm cluster as jobs, and end; with --status, say how its jobs stand."""
+    job: Annotated[Resources, tyro.conf.arg(name="")] = field(default_factory=Resources)
     json: bool = False
     """Print one JSON object a node."""
 
@@ -53,8 +58,11 @@ def run(flags: Flags) -> None:
     from transformer.sweeps.estimate import Estimate, clock
     from transformer.sweeps.pool import Pool
     from transformer.sweeps.report import graph_rows, status_rows
+    from transformer.sweeps.slurm import jobs_of, submit
     from transformer.sweeps.standing import forget_failure, standings
 
+    if flags.job != Resources() and not flags.slurm:
+        raise UsageError("what jobs ask for is of no use without --slurm; add it")
     call = Call(
         plan=flags.plan,
         runs=flags.runs.resolve(),
@@ -71,21 +79,28 @@ def run(flags: Flags) -> None:
     if flags.only:
         plan = plan.select(flags.only)
     if flags.status:
-        print_rows(status_rows(plan, standings(plan, call.runs)), as_json=flags.json)
+        jobs = jobs_of(plan.nodes, call.runs) if flags.slurm else {}
+        print_rows(status_rows(plan, standings(plan, call.runs), jobs), as_json=flags.json)
         return
     if flags.dry_run:
         estimate = Estimate(call.runs)
         estimate.time_here(plan, flags.device, flags.threads)
         now = standings(plan, call.runs)
         print_rows(graph_rows(plan, now, estimate), as_json=flags.json)
-        left = estimate.seconds_left(plan, now, flags.jobs)
-        print(f"{flags.jobs} at once: {clock(left)}", file=sys.stderr)
+        at_once = len(plan.nodes) if flags.slurm else flags.jobs
+        left = estimate.seconds_left(plan, now, at_once)
+        print(f"{at_once} at once: {clock(left)}", file=sys.stderr)
         return
     plan.check_files()
     if flags.retry:
         for name in plan.nodes:
             forget_failure(call.runs, name)
-    ended = Pool(plan, call.runs, partial(node_process, call), flags.jobs).run()
+    entry = partial(node_process, call)
+    if flags.slurm:
+        jobs = submit(plan, call.runs, entry, flags.threads, flags.job)
+        print_rows(status_rows(plan, standings(plan, call.runs), jobs), as_json=flags.json)
+        return
+    ended = Pool(plan, call.runs, entry, flags.jobs).run()
     print_rows(status_rows(plan, ended), as_json=flags.json)
     failed = [name for name, each in ended.items() if each.state != "done"]
     if failed:

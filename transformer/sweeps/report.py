@@ -1,10 +1,12 @@
 """A plan and how it stands, as rows."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from transformer.sweeps.estimate import Estimate, clock, n_steps
 from transformer.sweeps.plan import Plan
+from transformer.sweeps.slurm import Job
 from transformer.sweeps.standing import Standing
 
 Row = dict[str, Any]
@@ -27,12 +29,15 @@ def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate
     ]
 
 
-def status_rows(plan: Plan, standings: Mapping[str, Standing]) -> list[Row]:
-    """How each node stands, and why."""
-    return [
-        {"node": name, "state": each.state, "message": each.message or None}
-        for name, each in standings.items()
-    ]
+def status_rows(
+    plan: Plan, standings: Mapping[str, Standing], jobs: Mapping[str, Job] = MappingProxyType({})
+) -> list[Row]:
+    """How each node stands, and why; its job, where there are any."""
+    rows: list[Row] = []
+    for name, each in standings.items():
+        job = {"job": str(jobs[name]) if name in jobs else None} if jobs else {}
+        rows.append({"node": name, "state": each.state} | job | {"message": each.message or None})
+    return rows
 
 
 def size(n_bytes: float) -> str | None:

@@ -46,14 +46,15 @@ def log_path(runs: Path, name: str) -> Path:
     return runs / FOLDER / f"{name}.log"
 
 
-def _failed_path(runs: Path, name: str) -> Path:
+def failed_path(runs: Path, name: str) -> Path:
+    """File of why a node failed when it was last worked on; none if it did not."""
     return runs / FOLDER / f"{name}.failed"
 
 
 def failure(runs: Path, name: str) -> str | None:
     """Why a node failed when it was last worked on; None if it did not."""
     try:
-        return _failed_path(runs, name).read_text().strip()
+        return failed_path(runs, name).read_text().strip()
     except FileNotFoundError:
         return None
 
@@ -61,12 +62,12 @@ def failure(runs: Path, name: str) -> str | None:
 def set_failure(runs: Path, name: str, why: str) -> None:
     """Record why a node failed; on a full disk that may not be possible."""
     with contextlib.suppress(OSError):
-        write_text(_failed_path(runs, name), why + "\n")
+        write_text(failed_path(runs, name), why + "\n")
 
 
 def forget_failure(runs: Path, name: str) -> None:
     """Let a node be tried again."""
-    _failed_path(runs, name).unlink(missing_ok=True)
+    failed_path(runs, name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,0 +1,166 @@
+"""A plan whose nodes are jobs ends as it does by processes of one machine."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.test_cluster import ask, wait_for
+from tests.transformer.training.test_resume import assert_same_run
+from transformer.runs.folder import load_run
+
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm"), pytest.mark.timeout(600)]
+
+START = """
+from dataclasses import replace
+
+from tests.transformer.conftest import tiny_config
+from transformer.config import OptimConfig, StartConfig
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.train import Train
+
+tiny = tiny_config()
+long = replace(
+    tiny,
+    evaluation=replace(tiny.evaluation, every=100),
+    checkpoint_every=200,
+    n_steps=1000,
+)
+"""
+SIX = """
+start = StartConfig(step=400)
+half = replace(start, parts=("output.0",))
+PLAN = Plan([
+    Train(name="long", config=long),
+    Train(name="other", config=replace(long, init_seed=7)),
+    Train(name="resumed", config=replace(tiny, start=start), after="long"),
+    Train(name="grafted", config=replace(tiny, start=half), after="other"),
+    Train(name="third", config=replace(tiny, start=StartConfig(step=20)), after="resumed"),
+    Train(name="alone", config=replace(tiny, init_seed=8)),
+])
+"""
+FAILING = """
+wild = replace(tiny, optim=OptimConfig(algorithm="sgd", learning_rate=1e30))
+start = replace(tiny, start=StartConfig(step=20))
+PLAN = Plan([
+    Train(name="wild", config=wild),
+    Train(name="child", config=start, after="wild"),
+    Train(name="grandchild", config=start, after="child"),
+    Train(name="alone", config=tiny),
+])
+"""
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory) -> dict[str, Path]:
+    """Files of the plans, of which a process takes one of each name."""
+    folder = tmp_path_factory.mktemp("plans")
+    files = {SIX: folder / "six.py", FAILING: folder / "failing.py"}
+    for plan, path in files.items():
+        path.write_text(START + plan)
+    return files
+
+
+@pytest.fixture
+def sweep(call, plans):
+    """Call `sweep` on a plan; its rows by node."""
+
+    def sweep(plan: str, runs: Path, *flags: object) -> dict[str, dict]:
+        flags = ("--threads", 1, "--device", "cpu", "--json", *flags)
+        said = call("transformer", "sweep", plans[plan], "--runs", runs, *flags)
+        rows = [json.loads(line) for line in said.splitlines()]
+        return {row["node"]: row for row in rows}
+
+    return sweep
+
+
+def number(row: dict) -> str:
+    return row["job"].split()[0]
+
+
+def wait_for_end(rows: dict[str, dict]) -> dict[str, str]:
+    """How each job ended."""
+    ends = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+    return {name: wait_for(number(row), *ends) for name, row in rows.items()}
+
+
+def wait_until_trained(runs: Path, name: str) -> None:
+    end = time.monotonic() + 120
+    while not (runs / name / "metrics.jsonl").exists():
+        assert time.monotonic() < end, (runs / ".sweep" / f"{name}.log").read_text()
+        time.sleep(0.05)
+
+
+def test_jobs_that_are_stopped_end_as_processes_that_are_not(sweep, tmp_path):
+    """One is put back by `scontrol requeue`, another is told as when its time is nearly over."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    jobs = sweep(SIX, there, "--slurm")
+    wait_until_trained(there, "long")
+    ask("scontrol", "requeue", number(jobs["long"]))
+    wait_until_trained(there, "other")
+    ask("scancel", "--signal=TERM", number(jobs["other"]))
+    assert sweep(SIX, there, "--slurm").keys() == jobs.keys()
+    assert set(wait_for_end(jobs).values()) == {"COMPLETED"}
+
+    stands = sweep(SIX, there, "--slurm", "--status")
+    assert {row["state"] for row in stands.values()} == {"done"}
+    assert {name: row["job"] for name, row in stands.items()} == {
+        name: f"{number(row)} COMPLETED" for name, row in jobs.items()
+    }
+    sweep(SIX, here, "--jobs", 2)
+    for name in jobs:
+        one, other = load_run(here / name), load_run(there / name)
+        stopped = set(other.steps()) - set(one.steps())
+        assert len(stopped) == (name in ("long", "other")), "it was not stopped while it trained"
+        for step in stopped:
+            other.checkpoint_path(step).unlink()
+        assert_same_run(one, other)
+
+
+def test_what_needs_a_node_that_failed_is_cancelled_and_the_rest_is_not(sweep, tmp_path):
+    jobs = sweep(FAILING, tmp_path / "runs", "--slurm")
+    assert wait_for_end(jobs) == {
+        "wild": "FAILED",
+        "child": "CANCELLED",
+        "grandchild": "CANCELLED",
+        "alone": "COMPLETED",
+    }
+    stands = sweep(FAILING, tmp_path / "runs", "--slurm", "--status")
+    assert [row["state"] for row in stands.values()] == ["failed", "blocked", "blocked", "done"]
+    assert "loss" in stands["wild"]["message"]
+
+    again = sweep(FAILING, tmp_path / "runs", "--slurm")
+    assert {name: number(row) for name, row in again.items()} == {
+        name: number(row) for name, row in jobs.items()
+    }
+    again = sweep(FAILING, tmp_path / "runs", "--slurm", "--retry")
+    anew = {name for name, row in again.items() if number(row) != number(jobs[name])}
+    assert anew == {"wild", "child", "grandchild"}
+    wait_for_end(again)
+
+
+def test_a_job_that_dies_without_a_word_has_failed(sweep, tmp_path):
+    runs = tmp_path / "runs"
+    jobs = sweep(SIX, runs, "--slurm", "--only", "long")
+    wait_until_trained(runs, "long")
+    ask("scancel", "--signal=KILL", f"{number(jobs['long'])}.0")  # its work, not its shell
+    assert wait_for_end(jobs) == {"long": "FAILED"}
+    stands = sweep(SIX, runs, "--slurm", "--only", "long", "--status")
+    assert stands["long"]["state"] == "failed"
+    assert stands["long"]["message"].startswith("its job ended with 137; see ")
+
+
+def test_a_job_that_is_cancelled_stays_so(sweep, tmp_path):
+    jobs = sweep(SIX, tmp_path / "runs", "--slurm", "--only", "long")
+    wait_until_trained(tmp_path / "runs", "long")
+    ask("scancel", number(jobs["long"]))
+    assert wait_for_end(jobs) == {"long": "CANCELLED"}
+    stands = sweep(SIX, tmp_path / "runs", "--slurm", "--only", "long", "--status")
+    assert stands["long"]["state"] in ("ready", "stopped")
+
+
+def test_what_slurm_refuses_is_told_in_a_line(call, plans, tmp_path):
+    runs = ("--runs", tmp_path / "runs", "--slurm", "--partition", "none")
+    said = call("transformer", "sweep", plans[SIX], *runs, expect=1)
+    assert "error: long was not submitted; sbatch: error: invalid partition specified" in said

@@ -1,0 +1,188 @@
+"""The nodes of a plan as jobs of a Slurm cluster: one job a node, after the jobs that it needs.
+
+Which jobs there are stands in Slurm's queue, by name, and how far a node is on disk: there is no
+third record.  A job that is told to stop, because its time is nearly over or another goes before
+it, writes a checkpoint, ends with 143, and is put back into the queue.
+"""
+
+import hashlib
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coopetition.tools.errors import UsageError, UserError
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.standing import FOLDER, Busy, failed_path, held, log_path, standings
+
+Entry = Callable[[str], int]  # does the node of a name; its exit code
+
+NOTICE_S = 90  # before the end of its time, at which a job is told; Slurm may do so 60 s early
+LEAST_MINUTES = 5  # so that something is done before the notice
+SUBMISSION = ".submission"  # held while jobs are submitted; no node can have this name
+ENDED = {  # states of jobs that will do nothing any more
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "TIMEOUT",
+}
+# The last lines of a job's script.  Where Slurm ends a job (`scancel`, `scontrol requeue`) it ends
+# the shell as well: after a `scancel` nobody asks for the job to be put back.
+AFTER_WORK = """\
+code=$?
+if [ $code = 143 ] || [ $code = {busy} ]; then scontrol requeue "$SLURM_JOB_ID"
+elif [ $code != 0 ] && [ ! -e {failed} ]; then echo "its job ended with $code; see "{log} > {failed}
+fi
+exit $code"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What each job asks Slurm for, beside as many CPUs as it has threads."""
+
+    partition: str | None = None
+    """Of the jobs of --slurm; without, what the cluster gives."""
+    account: str | None = None
+    """Of the jobs of --slurm; without, what the cluster gives."""
+    minutes: int = 240
+    """Time limit of each job of --slurm; what needs longer goes on in the queue's next turn."""
+    memory_gb: float | None = None
+    """Of each job of --slurm; without, what the cluster gives."""
+    gpus: int = 0
+    """Of each job of --slurm."""
+    sbatch: tuple[str, ...] = ()
+    """More of sbatch's options for the jobs of --slurm: qos=long exclusive."""
+
+    def __post_init__(self) -> None:
+        if self.minutes < LEAST_MINUTES:
+            raise UsageError(
+                f"minutes={self.minutes}; choose {LEAST_MINUTES} or more: a job is told up to "
+                f"{NOTICE_S + 60} s before its end"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job in a state of Slurm's: PENDING, RUNNING, FAILED, TIMEOUT, ..."""
+
+    node: str
+    number: int
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.state}"
+
+
+def submit(
+    plan: Plan, runs: Path, entry: Entry, threads: int, resources: Resources
+) -> dict[str, Job]:
+    """Submit a job for each node that is to be done and has none; the jobs of all nodes, by name.
+
+    Nodes that failed, and what needs them, are left out.
+
+    Parameters
+    ----------
+    entry : does a node in the process that it is called in.  It is pickled
+    """
+    submitit = _submitit()
+    try:
+        with held(runs, SUBMISSION):
+            jobs = jobs_of(plan.nodes, runs)
+            live = {name: job for name, job in jobs.items() if job.state not in ENDED}
+            executor = submitit.SlurmExecutor(runs / FOLDER / "slurm")
+            for name, standing in standings(plan, runs).items():
+                if name in live or standing.state in ("done", "failed", "blocked"):
+                    continue
+                after = [live[need].number for need in plan.nodes[name].needs if need in live]
+                executor.update_parameters(**_parameters(name, runs, after, threads, resources))
+                live[name] = Job(name, _number(executor, entry, name), "PENDING")
+            return jobs | live
+    except Busy as error:
+        raise UserError(f"another process submits jobs of {runs}; wait for it") from error
+
+
+def _parameters(
+    name: str, runs: Path, after: list[int], threads: int, resources: Resources
+) -> dict[str, Any]:
+    """A job's parameters as submitit names them, those that it does not know as sbatch does."""
+    log = log_path(runs, name)
+    failed = shlex.quote(str(failed_path(runs, name)))
+    end = AFTER_WORK.format(busy=Busy.exit_code, failed=failed, log=shlex.quote(str(log)))
+    gigabytes = resources.memory_gb
+    more = (each.removeprefix("--").partition("=") for each in resources.sbatch)
+    return {
+        "job_name": _job_name(name, runs),
+        "dependency": ":".join(["afterok", *map(str, after)]) if after else None,
+        "partition": resources.partition,
+        "account": resources.account,
+        "time": resources.minutes,
+        "mem": None if gigabytes is None else f"{round(1024 * gigabytes)}M",
+        "gpus_per_node": resources.gpus or None,
+        "cpus_per_task": threads,
+        # some versions of srun do not take over how many CPUs the job has
+        "srun_args": [f"--cpus-per-task={threads}", f"--output={log}"],
+        "stderr_to_stdout": True,
+        "teardown": [end],
+        "additional_parameters": {
+            "kill-on-invalid-dep": "yes",
+            "output": log,
+            "requeue": True,
+            "signal": f"TERM@{NOTICE_S}",
+            **{option: value if given else True for option, given, value in more},
+        },
+    }
+
+
+def _number(executor: Any, entry: Entry, name: str) -> int:
+    """Submit a job; its number."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        return int(executor.submit(_work, entry, name).job_id)
+    except FailedJobError as error:
+        raise UserError(f"{name} was not submitted; {' '.join(str(error).split())}") from error
+
+
+def _work(entry: Entry, name: str) -> None:
+    """What a job does."""
+    if code := entry(name):
+        sys.exit(code)
+
+
+def jobs_of(names: Collection[str], runs: Path) -> dict[str, Job]:
+    """The newest job of each node, of those that Slurm still knows.
+
+    It forgets a job some minutes after its end.
+    """
+    if shutil.which("squeue") is None:
+        raise UserError("--slurm: there is no squeue here; call it where jobs are submitted")
+    command = ["squeue", "--me", "--noheader", "--states=all", "--format=%i %T %j"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode:
+        raise UserError(f"--slurm: squeue does not answer: {' '.join(answer.stderr.split())}")
+    nodes = {_job_name(name, runs): name for name in names}
+    listed = [line.split(maxsplit=2) for line in answer.stdout.splitlines()]
+    ours = [Job(nodes[job], int(number), state) for number, state, job in listed if job in nodes]
+    return {job.node: job for job in sorted(ours, key=lambda job: job.number)}
+
+
+def _job_name(name: str, runs: Path) -> str:
+    """A name that no job of another sweep has."""
+    return f"{name}@{hashlib.sha256(bytes(runs.resolve())).hexdigest()[:8]}"
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError("--slurm needs submitit; pip install 'coopetition[slurm]'") from error
+    return submitit

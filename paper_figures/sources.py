@@ -67,7 +67,7 @@ def index(data: Path = DATA) -> list[dict[str, Any]]:
 
 def _kept(preset: str) -> Iterator[FigureRun]:
     for entry in index():
-        if entry["preset"] == preset:
+        if preset in (entry["preset"], *entry.get("also", ())):
             path = DATA / entry["paper"] / f"{entry['run_id']}.csv"
             yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path, entry)
 

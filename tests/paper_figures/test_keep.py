@@ -28,7 +28,8 @@ def plan_of(n_steps: int) -> Plan:
     both = {"a": config, "b": replace(config, init_seed=7)}
     return Plan(
         [
-            Train(name="main_6", config=config),
+            Train(name="main_6", config=config, also=("seeds_6_2",)),
+            Train(name="long", config=replace(config, n_steps=40), longer_than="main_6"),
             Train(name="seeds_6_3", config=replace(config, data_seed=3)),
             Train(name="together", config=both),
         ]
@@ -45,7 +46,7 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
 
     with pytest.raises(UsageError, match="holds no finished run of the plan coopetition"):
         keep(10)
-    for node in list(plan_of(10).nodes.values())[::2]:
+    for node in (plan_of(10).nodes[name] for name in ("main_6", "together")):
         node.work(runs, "cpu", 1)
     assert keep(10) == ["main_6"], "neither what has not begun, nor what is no single run"
     assert keep(10) == []
@@ -59,4 +60,9 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
         assert RunConfig.from_dict(entry["config"]).run_id() == entry["run_id"]
         curves = read_curves(data / "coopetition" / f"{entry['run_id']}.csv", "loss")
         np.testing.assert_array_equal(curves.sequences, [0, 40, 80, 120, 160])
+    plan_of(20).nodes["long"].work(runs, "cpu", 1)
+    assert keep(20) == ["long"]
+    entry = next(each for each in index(data) if each["step"] == 40)
+    assert entry["preset"] == "coopetition/main"
+    assert entry["also"] == ["coopetition/seeds_6_2", "coopetition/long"]
     assert len(list((data / "coopetition").iterdir())) == 2, "what the index says lies only there"

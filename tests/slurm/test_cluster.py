@@ -27,7 +27,7 @@ def wait_for(job: str, *states: str, seconds: float = 300) -> str:
 
 
 def test_dependants_wait_for_a_job_that_is_requeued(tmp_path):
-    first = submit(tmp_path, "echo begun; sleep 3; echo ended")
+    first = submit(tmp_path, "echo begun; sleep 3 && echo ended")
     second = submit(tmp_path, "echo second", f"--dependency=afterok:{first}")
     wait_for(first, "RUNNING")
     ask("scontrol", "requeue", first)

@@ -23,13 +23,13 @@ from transformer.sweeps.train import Train
 tiny = tiny_config()
 long = replace(
     tiny,
-    evaluation=replace(tiny.evaluation, every=100),
-    checkpoint_every=200,
-    n_steps=1000,
+    evaluation=replace(tiny.evaluation, every=500),
+    checkpoint_every=1000,
+    n_steps=6000,  # long enough for a signal to come while it trains
 )
 """
 SIX = """
-start = StartConfig(step=400)
+start = StartConfig(step=1000)
 half = replace(start, parts=("output.0",))
 PLAN = Plan([
     Train(name="long", config=long),

@@ -196,3 +196,18 @@ def test_a_registry_whose_files_fail_is_not_taken_for_whole(tmp_path, monkeypatc
     registry.register("b")(1)
     registry.register("a")(2)
     assert list(registry) == ["a", "b"], "sorted"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef (", "line 2: "),
+        ("import nowhere_at_all", "imports what is not there"),
+    ],
+)
+def test_a_plugin_that_python_cannot_read_is_told_in_a_line(tmp_path, text, message):
+    path = tmp_path / "unsound.py"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message) as told:
+        load_plugin(path)
+    assert "unsound.py" in str(told.value) and "\n" not in str(told.value)

@@ -25,7 +25,7 @@ class Flags:
     runs: Path
     """The folder of all that is made; what is there is not made again."""
     scale: Scale = "cpu"
-    """Of a paper's plan: `paper`, what two CPU cores can do, or `smoke` (a minute)."""
+    """Of a paper's plan: `paper`; `cpu`, what two cores can do; `smoke`, some steps of each run."""
     only: tuple[str, ...] = ()
     """Names of nodes or patterns such as 'main_*'; what they need is done too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
@@ -61,6 +61,9 @@ def run(flags: Flags) -> None:
     from transformer.sweeps.slurm import jobs_of, submit
     from transformer.sweeps.standing import forget_failure, standings
 
+    for name, number in (("jobs", flags.jobs), ("threads", flags.threads)):
+        if number < 1:
+            raise UsageError(f"--{name} {number}: choose at least 1")
     if flags.job != Resources() and not flags.slurm:
         raise UsageError("what jobs ask for is of no use without --slurm; add it")
     call = Call(
@@ -104,4 +107,7 @@ def run(flags: Flags) -> None:
     print_rows(status_rows(plan, ended), as_json=flags.json)
     failed = [name for name, each in ended.items() if each.state != "done"]
     if failed:
-        raise UserError(f"{len(failed)} of {len(ended)} nodes are not done, first {failed[0]}")
+        raise UserError(
+            f"{len(failed)} of {len(ended)} nodes are not done, first {failed[0]}; --retry tries "
+            "those that failed again"
+        )

@@ -154,10 +154,15 @@ def load_plugin(path: Path | str) -> ModuleType:
     before = {registry: dict(registry.items()) for registry in REGISTRIES}
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
         for registry, entries in before.items():
             registry.reset(entries)
+        if isinstance(error, SyntaxError):
+            line = f"line {error.lineno}: {error.msg}"
+            raise UsageError(f"{path} is no sound Python file ({line}); mend it") from error
+        if isinstance(error, ImportError):
+            raise UsageError(f"{path} imports what is not there ({error}); mend it") from error
         raise
     return module
 

@@ -44,6 +44,10 @@ def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
     Exemplars that are no drawings raise `UsageError`.
     """
     if isinstance(config, OmniglotConfig):
+        if config.standardised:
+            raise UsageError(
+                "an encoder sees drawings as they are; leave out standardised (--data.standardised)"
+            )
         classes = open_omniglot(config).classes
     else:
         values = load_exemplars(config).values.numpy()

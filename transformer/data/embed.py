@@ -72,7 +72,7 @@ def write_features(
         provenance: dict[str, Any] = {
             "encoder": _plain(encoder, weights=network.weights),
             "drawings": _plain(drawings, fingerprint=fingerprint),
-            "reduction": to_dict(reduction),
+            "reduction": to_dict(reduction, leave_out="no identity"),
             "machine": {
                 "device": machine.device,
                 "threads": machine.threads,
@@ -102,8 +102,8 @@ def write_features(
 
 
 def _plain(config: EncoderConfig | ExemplarConfig, **read: str) -> dict[str, Any]:
-    """A config as plain values without paths, and what was read by it."""
-    return {"kind": type(config).__name__} | to_dict(config, leave_out="machine") | read
+    """What of a config decides on the features, and what was read by it."""
+    return {"kind": type(config).__name__} | to_dict(config, leave_out="no identity") | read
 
 
 def _machine(partial: Path, device: str, threads: int | None) -> Machine:

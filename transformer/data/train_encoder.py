@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
 from coopetition.tools.progress import ProgressReport
 from transformer.config.plain import require, require_at_least, to_dict
@@ -68,6 +69,8 @@ def train_encoder(
     """
     check_ending(out, ".safetensors")
     check_file(out)
+    if out.exists():
+        raise UsageError(f"{out} is there already; give another name, or remove it")
     machine = Machine.choose(device, threads or torch.get_num_threads(), "eager")
     with machine.use():
         place = torch.device(machine.device)
@@ -77,6 +80,8 @@ def train_encoder(
         n_trained = config.glyphs.n_exemplars - max(1, config.glyphs.n_exemplars // 4)
         network, head = _fit(images[:, :n_trained], config, place)
         weights = _folded(network)
+        if not all(weight.isfinite().all() for weight in weights.values()):
+            raise UserError("the encoder's training diverged; choose a smaller learning_rate")
         accuracy = _accuracy(weights, head, images[:, n_trained:], place)
     result = {"accuracy": accuracy, "n_classes": config.glyphs.n_classes}
     about = {

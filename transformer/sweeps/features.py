@@ -72,10 +72,10 @@ class Features(Node):
         wanted: dict[str, Any] = {
             "encoder": _named(self.encoder),
             "drawings": _named(self.drawings),
-            "reduction": to_dict(self.reduction),
+            "reduction": to_dict(self.reduction, leave_out="no identity"),
         }
-        found = {name: each for name, each in flat(read_provenance(file)).items()}
-        found = {name: found.get(name) for name in flat(wanted)}
+        there = flat(read_provenance(file))
+        found = {name: there.get(name) for name in flat(wanted)}
         if found != flat(wanted):
             raise UserError(
                 f"{file} holds other features than the plan's ({difference(found, wanted)}); move "
@@ -97,5 +97,5 @@ class Features(Node):
 
 def _named(config: EncoderConfig | ExemplarConfig) -> dict[str, Any]:
     """A config as provenance has it, but for what is filled in when it is read."""
-    table = to_dict(config, leave_out="machine") | {"kind": type(config).__name__}
+    table = to_dict(config, leave_out="no identity") | {"kind": type(config).__name__}
     return {name: value for name, value in table.items() if name != "fingerprint"}

@@ -72,6 +72,8 @@ class Plan:
             if node.name in by_name:
                 raise UsageError(f"two nodes are called {node.name}; rename one")
             by_name[node.name] = node
+        if not by_name:
+            raise UsageError("the plan has no nodes; give it some")
         for node in by_name.values():
             if missing := [need for need in node.needs if need not in by_name]:
                 raise UsageError(f"{node.name} needs {missing[0]}, which is not in the plan")

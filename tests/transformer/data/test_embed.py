@@ -545,3 +545,21 @@ def test_a_process_that_is_killed_goes_on(tmp_path):
     assert kills > 0
     assert out.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
     assert not partial.exists()
+
+
+def test_drawings_that_are_standardised_are_refused(make):
+    with pytest.raises(UsageError, match="leave out standardised"):
+        make(drawings=OmniglotConfig(n_classes=2, standardised=True))
+
+
+def test_an_encoder_is_not_written_over_and_one_that_diverged_is_not_written(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    glyphs = GlyphConfig(n_classes=4, n_exemplars=4)
+    config = TrainingConfig(glyphs=glyphs, n_steps=2, batch_size=8, learning_rate=1e30)
+    with pytest.raises(UserError, match="diverged; choose a smaller learning_rate"):
+        train_encoder(config, path, device="cpu", threads=1)
+    assert not path.exists()
+    path.write_text("something")
+    with pytest.raises(UsageError, match="is there already; give another name"):
+        train_encoder(config, path, device="cpu", threads=1)
+    assert path.read_text() == "something"

@@ -26,6 +26,7 @@ def start(step: int, name: str = "second", after: str = "first") -> Train:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
+        ([], "the plan has no nodes"),
         ([start(10)], "second needs first, which is not in the plan"),
         ([FIRST, FIRST], "two nodes are called first; rename one"),
         (

@@ -66,6 +66,13 @@ def test_the_dry_run_counts_and_times(tmp_path, plan_file, call, monkeypatch):
     assert not runs.exists()
 
 
+@pytest.mark.parametrize("flag", ["--jobs", "--threads"])
+def test_a_sweep_of_no_process_is_refused_before_anything_is_made(plan_file, tmp_path, call, flag):
+    runs = tmp_path / "runs"
+    told = call("transformer", "sweep", plan_file, "--runs", runs, flag, -1, expect=2)
+    assert f"{flag} -1: choose at least 1" in told and not runs.exists()
+
+
 def diverging(plan_file, tmp_path):
     """The plan with a first run that fails."""
     path = tmp_path / "diverging.py"
@@ -82,7 +89,8 @@ def test_a_node_that_fails_stops_what_needs_it_and_nothing_else(plan_file, tmp_p
     runs, path = tmp_path / "runs", diverging(plan_file, tmp_path)
     command = ("transformer", "sweep", path, "--runs", runs, "--device", "cpu", "--jobs", 2)
     told = call(*command, expect=1)
-    assert told.endswith("5 of 6 nodes are not done, first first")
+    assert told.endswith("first first; --retry tries those that failed again")
+    assert "5 of 6 nodes are not done" in told
     rows = [json.loads(line) for line in call(*command, "--status", "--json").splitlines()]
     found = {row["node"]: row for row in rows}
     assert found["pair"]["state"] == "done" and found["first"]["state"] == "failed"

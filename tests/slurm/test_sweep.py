@@ -87,7 +87,7 @@ def wait_for_end(rows: dict[str, dict]) -> dict[str, str]:
 
 def wait_until_trained(runs: Path, name: str) -> None:
     end = time.monotonic() + 120
-    while not (runs / name / "metrics.jsonl").exists():
+    while not any((runs / name / "checkpoints").glob("step_*")):
         assert time.monotonic() < end, (runs / ".sweep" / f"{name}.log").read_text()
         time.sleep(0.05)
 

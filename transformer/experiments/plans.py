@@ -28,6 +28,7 @@ from transformer.sweeps.work import work
 
 PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")
 FEATURES = "features"  # name of the node that makes them
+SIDE = 32  # pixels of the encoder's image: of those tried, ICL fades soonest (docs/trainer.md)
 
 
 @PLANS.register("coopetition")
@@ -46,7 +47,7 @@ def coopetition(scale: Scale) -> Plan:
 def _omniglot_features() -> Features:
     """Omniglot by an ImageNet encoder."""
     drawings = OmniglotConfig(side=RAW_SIDE)
-    return Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig())
+    return Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig(side=SIDE))
 
 
 def _glyph_features() -> list[Node]:

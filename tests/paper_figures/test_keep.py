@@ -9,18 +9,13 @@ from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
 from paper_figures.keep import keep_finished
 from paper_figures.sources import index
-from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.data.exemplars.glyphs import GlyphConfig
+from tests.transformer.conftest import tiny_config
+from transformer.config import RunConfig
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
-RUN = RunConfig(
-    model=ModelConfig(d_model=16, n_heads=2),
-    data=DataConfig(exemplars=GlyphConfig(n_classes=20, n_exemplars=4), batch_size=8),
-    evaluation=EvaluationConfig(every=5, n_sequences=20, n_classes=20, n_exemplars=3),
-    n_steps=10,
-    init_seed=6,
-)
+TINY = tiny_config()
+RUN = replace(TINY, evaluation=replace(TINY.evaluation, every=5), init_seed=6)
 
 
 def plan_of(n_steps: int) -> Plan:

@@ -69,6 +69,15 @@ def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
     return result
 
 
+def dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat = {}
+    for name, value in settings.items():
+        inner = isinstance(value, dict)
+        flat |= dotted(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat
+
+
 def _default(item: Field[Any]) -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 

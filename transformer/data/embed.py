@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from transformer.data.drawings import Drawings, open_drawings
 from transformer.data.encoder import Encoder, images_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.moments import Chunks
-from transformer.data.provenance import KEY, difference, made_by, read_provenance
+from transformer.data.provenance import KEY, difference, made_by, made_on, read_provenance
 from transformer.data.records import Records, about_records, open_records
 from transformer.data.reduction import Reduction, ReductionConfig, check_components, fit_reduction
 from transformer.data.separation import separation
@@ -73,12 +72,7 @@ def write_features(
             "encoder": _plain(encoder, weights=network.weights),
             "drawings": _plain(drawings, fingerprint=fingerprint),
             "reduction": to_dict(reduction, leave_out="no identity"),
-            "machine": {
-                "device": machine.device,
-                "threads": machine.threads,
-                "torch": torch.__version__,
-                "coopetition": version("coopetition"),
-            },
+            "machine": made_on(machine),
         }
         if out.exists():
             return _finished(out, provenance)

@@ -1,24 +1,36 @@
 """What a file of features was made by: a nested table of plain values in its metadata."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from coopetition.tools.errors import UsageError
+from transformer.config.plain import dotted
+from transformer.runs.machine import Machine
 
 KEY = "provenance"  # in a .safetensors file's metadata
 IDENTITY = ("encoder", "drawings", "reduction")  # what decides on the numbers, up to rounding
 
 
+def made_on(machine: Machine) -> dict[str, Any]:
+    """What made a file, beside what it was asked for."""
+    return {
+        "device": machine.device,
+        "threads": machine.threads,
+        "torch": torch.__version__,
+        "coopetition": version("coopetition"),
+    }
+
+
 def flat(table: dict[str, Any]) -> dict[str, Any]:
-    """A nested table with the names of its values in dots."""
-    result = {}
-    for name, value in table.items():
-        if isinstance(value, dict):
-            result |= {f"{name}.{inner}": each for inner, each in flat(value).items()}
-        else:
-            result[name] = list(value) if isinstance(value, tuple) else value
-    return result
+    """A nested table with the names of its values in dots; tuples as JSON keeps them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dotted(table).items()
+    }
 
 
 def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Train the small encoder of our own to tell procedural glyphs apart."""
 
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from transformer.data.encoders.own import (
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.images import SIDE
+from transformer.data.provenance import made_on
 from transformer.runs.machine import Machine
 
 CHUNK = 500  # drawings that are classified at once
@@ -86,12 +86,7 @@ def train_encoder(
     result = {"accuracy": accuracy, "n_classes": config.glyphs.n_classes}
     about = {
         "training": to_dict(config),
-        "machine": {
-            "device": machine.device,
-            "threads": machine.threads,
-            "torch": torch.__version__,
-            "coopetition": version("coopetition"),
-        },
+        "machine": made_on(machine),
         "result": result,
     }
     write_bytes(out, save(weights, {"provenance": to_json(about)}))

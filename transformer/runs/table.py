@@ -7,6 +7,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import brief_evaluators
+from transformer.config.plain import dotted
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.manifest import NAME
 
@@ -94,12 +95,3 @@ def _settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
     differ = [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]
     shown = [*SEEDS, *(name for name in differ if name not in SEEDS)]
     return [{name: each.get(name) for name in shown} for each in flat]
-
-
-def dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    flat = {}
-    for name, value in settings.items():
-        inner = isinstance(value, dict)
-        flat |= dotted(value, f"{prefix}{name}.") if inner else {prefix + name: value}
-    return flat

@@ -74,9 +74,9 @@ class Features(Node):
             "drawings": _named(self.drawings),
             "reduction": to_dict(self.reduction, leave_out="no identity"),
         }
-        there = flat(read_provenance(file))
-        found = {name: there.get(name) for name in flat(wanted)}
-        if found != flat(wanted):
+        there, expected = flat(read_provenance(file)), flat(wanted)
+        found = {name: there.get(name) for name in expected}
+        if found != expected:
             raise UserError(
                 f"{file} holds other features than the plan's ({difference(found, wanted)}); move "
                 "its folder away, or change the plan"

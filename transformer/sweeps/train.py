@@ -11,12 +11,12 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.metrics_file import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.exemplars import ExemplarConfig
+from transformer.config.plain import dotted
 from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME as MANIFEST
-from transformer.runs.table import dotted
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node
 from transformer.training.loop import resume, train, train_together, with_recorded_identity

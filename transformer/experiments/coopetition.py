@@ -3,7 +3,8 @@
 All are trained on features of drawings by a frozen encoder (`python -m transformer embed`), from
 the paper's initial values.  Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million
 sequences.  Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL
-emerges some ten times as early (README).  The 12-layer runs have the paper's rate, 3e-4, at both,
+emerges some ten times as early (README); what is shown long before the paper's runs end is
+half as long again (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, at both,
 and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
 is learnt.
 A run that starts from another's checkpoint counts its own sequences, from 0.
@@ -30,6 +31,8 @@ from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, wi
 BATCH = 32
 FASTER: dict[Scale, int] = {"paper": 1, "cpu": 10, "smoke": 100_000}
 FEWER: dict[Scale, int] = {"paper": 1, "cpu": 1, "smoke": 100}  # classes
+# of ICL-only runs, resumed ones, and those of more than 64 million sequences
+SHORTER: dict[Scale, float] = {"paper": 1, "cpu": 2, "smoke": 1}
 RATE: dict[Scale, float] = {"paper": 1e-5, "cpu": 1e-4, "smoke": 1e-3}
 EVALUATION: dict[Scale, EvaluationConfig] = {
     "paper": EvaluationConfig(every=3125, n_sequences=5000),  # 100,000 sequences apart
@@ -83,7 +86,7 @@ def ciwl_only(scale: Scale) -> RunConfig:
 
 def icl_only(scale: Scale) -> RunConfig:
     """ICL-only data."""
-    return with_data(base(scale), mode="icl_only")
+    return with_data(base(scale, 64 / SHORTER[scale]), mode="icl_only")
 
 
 def grafted(millions: float) -> Callable[[Scale], RunConfig]:
@@ -97,10 +100,11 @@ def grafted(millions: float) -> Callable[[Scale], RunConfig]:
 
 
 def resumed(millions: float) -> Callable[[Scale], RunConfig]:
-    """Ordinary training for 32 million sequences from the weights of a CIWL-only run."""
+    """Ordinary training from the weights of a CIWL-only run."""
 
     def make(scale: Scale) -> RunConfig:
-        return replace(base(scale, 32), start=StartConfig(step=steps(millions, scale)))
+        start = StartConfig(step=steps(millions, scale))
+        return replace(base(scale, 32 / SHORTER[scale]), start=start)
 
     return make
 
@@ -140,6 +144,11 @@ def deep_matched(scale: Scale) -> RunConfig:
     return with_data(deep(scale), mode="matched")
 
 
+def long(scale: Scale) -> RunConfig:
+    """The main run's settings for five times as long."""
+    return base(scale, 320 / SHORTER[scale])
+
+
 def seeded(init_seed: int, data_seed: int) -> Callable[[Scale], RunConfig]:
     """The main run's settings with other seeds."""
     return lambda scale: replace(base(scale), init_seed=init_seed, data_seed=data_seed)
@@ -156,7 +165,7 @@ def sized(
     """The main run's settings on a part of the data."""
 
     def make(scale: Scale) -> RunConfig:
-        config = base(scale, millions)
+        config = base(scale, millions / SHORTER[scale])
         exemplars = _features(n_classes, n_exemplars, scale)
         return with_model(with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
 
@@ -193,7 +202,7 @@ def presets() -> dict[str, Preset]:
         )
     presets |= {
         "matched": Preset(matched, "figure 6: matched data"),
-        "long": Preset(lambda scale: base(scale, 320), "figure 11: five times as long"),
+        "long": Preset(long, "figure 11: five times as long"),
     }
     for init_seed, data_seed in ((5, 3), (5, 4), (6, 2), (6, 3), (7, 2)):
         presets[f"seeds_{init_seed}_{data_seed}"] = Preset(
@@ -214,6 +223,24 @@ def presets() -> dict[str, Preset]:
     presets["deep"] = Preset(deep, "figure 6: 12 layers")
     presets["deep_matched"] = Preset(deep_matched, "figure 6: 12 layers, matched data")
     return presets
+
+
+def early_presets() -> dict[str, Preset]:
+    """Main runs, one of CIWL-only data and those that start from it: to the fall of ICL only."""
+    every = presets()
+    names = ("ciwl_only", *(f"resumed_{millions}M" for millions in (3, 4, 5, 6)))
+    return {"main": _until(20, every["main"], SEEDS)} | {
+        name: _until(10, every[name], SEEDS[:1]) for name in names
+    }
+
+
+def _until(millions: float, preset: Preset, seeds: tuple[int, ...]) -> Preset:
+    """So many of the paper's millions of sequences of a preset."""
+
+    def make(scale: Scale) -> RunConfig:
+        return replace(preset.make(scale), n_steps=steps(millions, scale))
+
+    return replace(preset, make=make, seeds=seeds)
 
 
 for name, preset in presets().items():

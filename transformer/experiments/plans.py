@@ -28,14 +28,24 @@ from transformer.sweeps.work import work
 
 PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")
 FEATURES = "features"  # name of the node that makes them
-SIDE = 32  # pixels of the encoder's image: of those tried, ICL fades soonest (docs/trainer.md)
+COMPONENTS = 16  # of the features: with more, ICL fades long after the paper's (docs/trainer.md)
 
 
 @PLANS.register("coopetition")
 def coopetition(scale: Scale) -> Plan:
     """All runs of the coopetition paper."""
+    return _coopetition(coopetition_paper.presets(), scale)
+
+
+@PLANS.register("coopetition_early")
+def coopetition_early(scale: Scale) -> Plan:
+    """Those of figures 1 and 4c, to where ICL has fallen: hours at scale paper, not days."""
+    return _coopetition(coopetition_paper.early_presets(), scale)
+
+
+def _coopetition(presets: dict[str, Preset], scale: Scale) -> Plan:
     nodes: list[Node] = _glyph_features() if scale == "smoke" else [_omniglot_features()]
-    trained = runs_of(coopetition_paper.presets(), scale)
+    trained = runs_of(presets, scale)
     for node in trained:
         nodes.append(node)
         if node.name.startswith(("main_", "ciwl_only_")):
@@ -46,8 +56,12 @@ def coopetition(scale: Scale) -> Plan:
 
 def _omniglot_features() -> Features:
     """Omniglot by an ImageNet encoder."""
-    drawings = OmniglotConfig(side=RAW_SIDE)
-    return Features(name=FEATURES, drawings=drawings, encoder=EfficientNetConfig(side=SIDE))
+    return Features(
+        name=FEATURES,
+        drawings=OmniglotConfig(side=RAW_SIDE),
+        encoder=EfficientNetConfig(),
+        reduction=ReductionConfig(components=COMPONENTS),
+    )
 
 
 def _glyph_features() -> list[Node]:

@@ -78,6 +78,24 @@ def dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted names, as JSON keeps them: tuples as lists."""
+    return {name: _listed(value) for name, value in dotted(settings).items()}
+
+
+def _listed(value: Any) -> Any:
+    return [*map(_listed, value)] if isinstance(value, list | tuple) else value
+
+
+def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first value in which two nested tables differ, `name=found, not wanted`; "" for none."""
+    theirs, ours = flat(found), flat(wanted)
+    for name in {**ours, **theirs}:
+        if theirs.get(name) != ours.get(name):
+            return f"{name}={theirs.get(name)}, not {ours.get(name)}"
+    return ""
+
+
 def _default(item: Field[Any]) -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 

@@ -9,6 +9,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from transformer.config import OptimConfig, RunConfig, to_dict
+from transformer.config.plain import difference
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_new_folder, create_run, load_run
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME
@@ -71,14 +72,12 @@ def check_together(configs: dict[str, RunConfig]) -> None:
     if not configs:
         raise UsageError("no runs are given; give the config of at least one")
     (first, base), *others = configs.items()
-    expected = _shared(base)
     for name, config in others:
-        for field, value in _shared(config).items():
-            if value != expected[field]:
-                raise UsageError(
-                    f"{field} is {expected[field]} in {first} and {value} in {name}, but runs that "
-                    "are trained together share it; train them apart"
-                )
+        if told := difference(_shared(config), _shared(base)):
+            raise UsageError(
+                f"{name} has {told} as in {first}, but runs that are trained together share it; "
+                "train them apart"
+            )
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:

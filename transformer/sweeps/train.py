@@ -11,7 +11,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.metrics_file import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.exemplars import ExemplarConfig
-from transformer.config.plain import dotted
+from transformer.config.plain import difference
 from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
 from transformer.runs.folder import RunFolder, load_run
@@ -178,10 +178,10 @@ class Train(Node):
                 raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
             expected = with_recorded_identity(config, found.config)
             if expected.run_id() != found.config.run_id():
+                settings = (to_dict(c, leave_out="no identity") for c in (found.config, expected))
                 raise UserError(
-                    f"{found.path} holds another run than the plan's: "
-                    f"{_difference(found.config, expected)}; move it away, or put back what it "
-                    "was made from"
+                    f"{found.path} holds another run than the plan's ({difference(*settings)}); "
+                    "move it away, or put back what it was made from"
                 )
 
 
@@ -206,13 +206,6 @@ def _read(config: RunConfig, file: Path) -> RunConfig:
     exemplars = config.data.exemplars.changed(path=str(file), fingerprint="")
     found = as_read(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
     return replace(config, data=replace(config.data, exemplars=found))
-
-
-def _difference(found: RunConfig, expected: RunConfig) -> str:
-    """The first setting in which two runs differ, in words."""
-    each, other = (dotted(to_dict(one, leave_out="no identity")) for one in (found, expected))
-    name = next(n for n in {**each, **other} if each.get(n) != other.get(n))
-    return f"its {name} is {each.get(name)}, the plan's {other.get(name)}"
 
 
 def _copy_end(run: RunFolder, folder: Path) -> None:

@@ -16,6 +16,7 @@ from transformer.config import (
     RunConfig,
     to_dict,
 )
+from transformer.config.plain import difference
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.experiments.preset import PRESETS
@@ -34,6 +35,24 @@ configs = st.builds(
     n_steps=st.integers(1, 10**8),
     init_seed=st.integers(3, 2**31),
 )
+
+
+values = st.none() | st.integers(0, 3) | st.lists(st.integers(0, 1), max_size=2).map(tuple)
+tables = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), values, min_size=1),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), values | inner, min_size=1),
+    max_leaves=5,
+)
+
+
+@given(tables, tables)
+def test_a_difference_is_told_where_there_is_one(one, other):
+    kept = json.loads(json.dumps(one))
+    assert difference(one, kept) == difference(kept, one) == ""
+    assert bool(difference(one, other)) == bool(difference(other, one))
+    changed = one | {"d": 4}
+    assert difference(changed, one) == "d=4, not None"
+    assert difference({"x": one}, {"x": changed}) == "x.d=None, not 4"
 
 
 @given(configs)

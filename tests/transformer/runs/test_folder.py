@@ -183,7 +183,7 @@ def test_what_cannot_be_varied_is_refused(tiny, axes, message):
     ],
 )
 def test_runs_that_cannot_be_one_step_are_told_apart(tiny, field, values):
-    with pytest.raises(UsageError, match=f"{field} is .* train them apart"):
+    with pytest.raises(UsageError, match=f" has {field}=.*, not .* train them apart"):
         check_together(vary(tiny, {field: values}))
 
 

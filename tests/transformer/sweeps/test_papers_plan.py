@@ -55,7 +55,7 @@ def test_other_features_than_a_run_had_are_told_in_a_line(swept, plan, tmp_path)
         "grafted_4M": "failed",
     }
     told = found["ciwl_only_5"].message
-    assert "holds another run than the plan's: its data.exemplars.fingerprint is" in told
+    assert "holds another run than the plan's (data.exemplars.fingerprint=" in told
     assert load_run(runs / "ciwl_only_5").is_finished(), "nothing is lost"
 
 

@@ -151,7 +151,7 @@ def test_another_run_in_a_folder_is_told_in_a_line_and_kept(runs, plan):
     shutil.rmtree(runs / "first")
     shutil.copytree(runs / "pair" / "seed_6", runs / "first")
     told = standings(plan, runs)["first"]
-    assert told.state == "failed" and "its init_seed is 6, the plan's 5" in told.message
+    assert told.state == "failed" and "(init_seed=6, not 5)" in told.message
     with pytest.raises(UserError, match="holds another run than the plan's"):
         work(plan, "first", runs, "cpu")
     assert load_run(runs / "first").is_finished()

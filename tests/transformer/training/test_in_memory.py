@@ -35,7 +35,7 @@ def test_numbers_are_those_of_a_run_in_a_folder(tiny, tmp_path):
 
 
 def test_runs_that_cannot_be_one_are_refused(tiny):
-    with pytest.raises(UsageError, match="data.context is 2 in run 0 and 4 in run 1"):
+    with pytest.raises(UsageError, match="run 1 has data.context=4, not 2 as in run 0"):
         in_memory(tiny, replace(tiny, data=replace(tiny.data, context=4)), machine=HERE)
 
 

@@ -1,13 +1,13 @@
 """What a measure of runs is; each has its file in `transformer.measures.of_runs`."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from transformer.config.registry import Registry
 from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
-Row = dict[str, Any]
+Row = dict[str, float | str | None]
+"""The columns of a table by name, None for what there is not; all rows of a measure have them."""
 Measure = Callable[[RunFolder], Iterable[Row]]
 MEASURES: Registry[Measure] = Registry("measure", "transformer.measures.of_runs")
 
@@ -20,7 +20,7 @@ def history(of_model: Callable[[Model, RunFolder], Row]) -> Measure:
 
     def measure(run: RunFolder) -> Iterable[Row]:
         for step in filter(run.config.is_checkpoint, run.steps()):
-            place = {"step": step, "sequences": step * run.config.sequences_per_step}
+            place: Row = {"step": step, "sequences": step * run.config.sequences_per_step}
             yield place | of_model(load_model(run, step), run)
 
     measure.__doc__ = of_model.__doc__

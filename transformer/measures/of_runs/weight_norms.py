@@ -1,17 +1,23 @@
 """How long the weights of each part are, over training."""
 
+import torch
+
 from transformer.config.parts import in_part
-from transformer.measures.measure import MEASURES, history
+from transformer.measures.measure import MEASURES, Row, history
+from transformer.model.loaded import Model
+from transformer.runs.folder import RunFolder
 
 PARTS = ("encoder", "labels", "positions", "attention", "mlp", "unembedding")
 
 
 @MEASURES.register("weight_norms")
 @history
-def weight_norms(model, run):
-    """Euclidean norm of the weights of each part, at every checkpoint."""
-    squares = {part: 0.0 for part in PARTS}
-    for name, value in model.parameters.items():
-        for part in PARTS:
-            squares[part] += float(value.double().square().sum()) if in_part(name, part) else 0.0
-    return {part: square**0.5 for part, square in squares.items() if square}
+def weight_norms(model: Model, run: RunFolder) -> Row:
+    """Euclidean norm of the weights of each part, at every checkpoint; None for one it has not."""
+    return {part: _norm(model, part) for part in PARTS}
+
+
+def _norm(model: Model, part: str) -> float | None:
+    of_part = [value for name, value in model.parameters.items() if in_part(name, part)]
+    squares = [value.double().square().sum() for value in of_part]
+    return torch.stack(squares).sum().sqrt().item() if squares else None

@@ -57,7 +57,7 @@ def separation(exemplars: Exemplars) -> Separation:
     return Separation(
         d_features=exemplars.d_features,
         within_between=_within_between(classes, mean, n_classes, n_exemplars),
-        nearest_centroid=_nearest_centroid(exemplars),
+        nearest_centroid=_nearest_centroid(exemplars, mean),
         n_candidates=min(n_classes, N_CANDIDATES),
         participation_ratio=(total**2 / squares).item() if squares > 0 else 0.0,
         mean_square=mean.square().mean().item(),
@@ -80,17 +80,21 @@ def _within_between(
     return within / between if between else None
 
 
-def _nearest_centroid(exemplars: Exemplars) -> float | None:
+def _nearest_centroid(exemplars: Exemplars, mean: Tensor) -> float | None:
     n_classes, n = min(exemplars.n_classes, N_CANDIDATES), exemplars.n_exemplars
     held_out = max(1, n // 4)
     if n < 2:
         return None
+
+    def about_mean(index: Tensor) -> Tensor:
+        return exemplars.features(index, torch.float64) - mean
+
     index = torch.arange(n_classes * n).view(n_classes, n)
-    centroids = torch.stack([exemplars.features(k).mean(0) for k in index[:, : n - held_out]])
+    centroids = torch.stack([about_mean(k).mean(0) for k in index[:, : n - held_out]])
     half_squares = centroids.square().sum(1) / 2
     right = 0
     for number, of_class in enumerate(index[:, n - held_out :].split(CANDIDATE_CHUNK)):
-        scores = exemplars.features(of_class) @ centroids.T - half_squares
+        scores = about_mean(of_class) @ centroids.T - half_squares
         own = torch.arange(len(of_class)) + number * CANDIDATE_CHUNK
         right += (scores.argmax(-1) == own[:, None]).sum().item()
     return right / (n_classes * held_out)

@@ -53,6 +53,14 @@ def test_classes_that_are_points_are_told_apart():
     assert measured.n_candidates == 30
 
 
+def test_features_far_from_the_origin_are_told_apart():
+    """Their squares have more digits than float32: centred or not, the answer is the same."""
+    exemplars = exemplars_of(40, 6, 5, noise=0.8)
+    near = Exemplars((exemplars.values * 64).round(), 1.0)
+    far = Exemplars(near.values + 2**17, 1.0)
+    assert separation(far).nearest_centroid == separation(near).nearest_centroid
+
+
 def test_the_nearest_centroid_is_looked_for_among_the_first_classes(monkeypatch):
     monkeypatch.setattr(module, "N_CANDIDATES", 7)
     exemplars = exemplars_of(20, 4, 3, noise=0.5)

@@ -86,11 +86,18 @@ def standard(drawings: NDArray[np.uint8]) -> tuple[float, torch.Tensor]:
     """Scale and offset (pixels,) that give drawings (classes, exemplars, pixels) a mean of 0.
 
     The variance is 1 in the mean over the pixels.  Sums are of whole numbers: they are exact.
+    Drawings that are all alike raise `UsageError`.
     """
     n_drawings = drawings.shape[0] * drawings.shape[1]
     mean = drawings.sum((0, 1), dtype=np.int64) / n_drawings
     square = sum(int(np.square(each, dtype=np.int64).sum()) for each in drawings) / drawings.size
-    deviation = np.sqrt(square - np.square(mean).mean())
+    variance = square - np.square(mean).mean()
+    if not variance > 0:
+        raise UsageError(
+            f"the {n_drawings} drawings are all alike, so they cannot be standardised; take more "
+            "of them, or leave out standardised"
+        )
+    deviation = np.sqrt(variance)
     return 1 / deviation, torch.from_numpy(mean / deviation).float()
 
 

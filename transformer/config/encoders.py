@@ -1,5 +1,6 @@
 """What a kind of frozen encoder is; each has its file in `transformer.data.encoders`."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,7 +34,11 @@ class EncoderConfig(Kind):
         require_at_least(self, 1, "side")
         require(self.side <= MAX_SIDE, f"side={self.side}; choose at most {MAX_SIDE} pixels")
         require_choice(self, Ink, "ink")
-        require(min(self.std) > 0, f"std={self.std}; choose positive numbers")
+        require(all(map(math.isfinite, self.mean)), f"mean={self.mean}; choose finite numbers")
+        require(
+            all(0 < each < math.inf for each in self.std),
+            f"std={self.std}; choose finite numbers above 0",
+        )
 
     def load(self, device: Any) -> Any:
         """The network on a `torch.device`: `transformer.data.encoder.Encoder`."""

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
 from coopetition.tools.progress import ProgressReport
 
 CHUNK = 2**20  # numbers converted at once, so that memory stays near that of the result
@@ -24,6 +27,7 @@ NUMPY_TYPES = {str(kind).removeprefix("torch."): kind for kind in SAFETENSORS_TY
 
 # what numpy raises on a file that is no sound `.npy`, whose header it parses as Python
 BAD_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError)
+MADE_AGAIN = "give a sound copy, or move it away and make it again, as by `embed` or its sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +91,10 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
     `UsageError`.
     """
     file = Path(path)
-    if not file.is_file():
-        raise UsageError(
-            f"feature file {path!r} does not exist; give an .npy or .safetensors file "
-            "(--data.exemplars.path, or --data-path for a run that is there)"
-        )
+    expected = "give an .npy or .safetensors file as `path` (--data-path for a run that is there)"
+    if not path:
+        raise UsageError(f"no file of features is given; {expected}")
+    check_readable(file, expected)
     if file.suffix == ".npy":
         array = _open_npy(file, key)
     elif file.suffix == ".safetensors":
@@ -99,7 +102,9 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
     else:
         raise UsageError(f"{path} ends in {file.suffix!r}; expected .npy or .safetensors")
     if len(array.shape) != len(axes) or 0 in array.shape:
-        raise UsageError(f"{path} holds an array of shape {array.shape}; expected {axes}")
+        raise UsageError(
+            f"{path} holds an array of shape {array.shape}; expected ({', '.join(axes)})"
+        )
     return array
 
 
@@ -109,7 +114,9 @@ def _open_npy(path: Path, key: str) -> ArrayFile:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except BAD_HEADER as error:
-        raise UsageError(f"{path} is not a sound .npy array ({_line(error)})") from error
+        raise UsageError(
+            f"{path} is damaged or no .npy array ({_line(error)}); {MADE_AGAIN}"
+        ) from error
     dtype = _known_type(NUMPY_TYPES, array.dtype.name, path)
 
     def part(where: tuple[slice, ...]) -> torch.Tensor:
@@ -118,19 +125,28 @@ def _open_npy(path: Path, key: str) -> ArrayFile:
     return ArrayFile(path, array.shape, dtype, part)
 
 
-def _open_safetensors(path: Path, key: str) -> ArrayFile:
-    from safetensors import SafetensorError, safe_open
-
+def open_safetensors(path: Path) -> Any:
+    """What `safe_open` gives of a file; one that is missing or damaged raises `UsageError`."""
+    check_readable(path, "give a .safetensors file")
     try:
-        file = safe_open(path, "pt")
+        return safe_open(path, "pt")
     except SafetensorError as error:
-        raise UsageError(f"{path} is not a sound .safetensors file ({_line(error)})") from error
+        raise UsageError(
+            f"{path} is damaged or no .safetensors file ({_line(error)}); {MADE_AGAIN}"
+        ) from error
+
+
+def _open_safetensors(path: Path, key: str) -> ArrayFile:
+    file = open_safetensors(path)
     names = sorted(file.keys())
+    if not names:
+        raise UsageError(f"{path} holds no array; {MADE_AGAIN}")
     if not key and len(names) == 1:
         key = names[0]
     if key not in names:
         some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise UsageError(f"key={key!r} is no array of {path}; it holds {len(names)}: {some}")
+        asked = f"key={key!r} is no array of" if key else "no key is given for"
+        raise UsageError(f"{asked} {path}; choose of its {len(names)} arrays: {some}")
     array = file.get_slice(key)
     dtype = _known_type(SAFETENSORS_TYPES, array.get_dtype(), path)
     return ArrayFile(path, tuple(array.get_shape()), dtype, array.__getitem__)
@@ -138,7 +154,10 @@ def _open_safetensors(path: Path, key: str) -> ArrayFile:
 
 def _known_type(types: dict[str, torch.dtype], name: str, path: Path) -> torch.dtype:
     if name not in types:
-        raise UsageError(f"{path} holds {name} values; expected one of {', '.join(types)}")
+        expected = ", ".join(types)
+        raise UsageError(
+            f"{path} holds {name} values, not {expected}; convert them, or make the file again"
+        )
     return types[name]
 
 

@@ -15,14 +15,14 @@ from coopetition.tools.files import check_ending, check_file, to_json, write_byt
 from coopetition.tools.progress import ProgressReport
 from transformer.config.encoders import EncoderConfig
 from transformer.config.exemplars import ExemplarConfig
-from transformer.config.plain import to_dict
+from transformer.config.plain import difference
 from transformer.data.arrays import convert
 from transformer.data.drawings import Drawings, open_drawings
 from transformer.data.encoder import Encoder, images_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.moments import Chunks
-from transformer.data.provenance import KEY, difference, made_by, made_on, read_provenance
-from transformer.data.records import Records, about_records, open_records
+from transformer.data.provenance import KEY, identity, identity_in, made_on, read_provenance
+from transformer.data.records import Records, open_records, read_head
 from transformer.data.reduction import Reduction, ReductionConfig, check_components, fit_reduction
 from transformer.data.separation import separation
 from transformer.runs.machine import Machine
@@ -44,14 +44,16 @@ def write_features(
 ) -> dict[str, Any]:
     """Write features (n_classes, n_exemplars, d) of drawings to a `.safetensors` file.
 
-    Kept in half precision, with their provenance as metadata, which is returned; its `result` has
-    the shape and what they are worth (`transformer.data.separation`).
+    Kept in half precision, with their provenance as metadata, which is returned; its `machines` are
+    what made them, its `result` has the shape and what they are worth
+    (`transformer.data.separation`).
 
     A call that was killed is gone on with by the same call: what the encoder gave is kept in `raw`
     meanwhile (by default `out` with the ending `.partial`, which is removed at the end), and the
-    file becomes, bit for bit, what it would have been (on one device, with the same number of
-    threads).  A `raw` that is given stays, and other reductions start from it.  A file that is
-    there and of the same provenance is left as it is.
+    file becomes, bit for bit, what it would have been (on one device, by the same versions and
+    number of threads; others change roundings, and stand beside one another in `machines`).  A
+    `raw` that is given stays, and other reductions start from it.  A file that is there and of the
+    same encoder, drawings and reduction is left as it is.
 
     Raises `UsageError` for what cannot be embedded, for a file that is there and of another
     provenance, and for partial work on something else; `UserError` while another process writes it.
@@ -68,52 +70,51 @@ def write_features(
         network = encoder.load(torch.device(machine.device))
         check_components(reduction, network.d_features)
         images, fingerprint = open_drawings(drawings)
-        provenance: dict[str, Any] = {
-            "encoder": _plain(encoder, weights=network.weights),
-            "drawings": _plain(drawings, fingerprint=fingerprint),
-            "reduction": to_dict(reduction, leave_out="no identity"),
-            "machine": made_on(machine),
-        }
+        asked = identity(
+            encoder, drawings, reduction, weights=network.weights, fingerprint=fingerprint
+        )
         if out.exists():
-            return _finished(out, provenance)
-        about = {name: provenance[name] for name in ("encoder", "drawings", "machine")}
-        with open_records(partial, about, _sizes(images, network.d_features)) as records:
+            return _finished(out, asked)
+        about = {name: asked[name] for name in ("encoder", "drawings")}
+        sizes = _sizes(images, network.d_features)
+        with open_records(partial, about, sizes, made_on(machine)) as records:
             if out.exists():  # another process has just written it
-                return _finished(out, provenance)
-            _embed(images, encoder, network, records)
+                return _finished(out, asked)
             chunks = _chunks(records, network.d_features)
-            fitted = fit_reduction(chunks, reduction)
+            try:
+                _embed(images, encoder, network, records)
+                fitted = fit_reduction(chunks, reduction)
+            except UsageError:  # what this encoder gives is of no use to any call
+                if raw is None:
+                    records.drop()
+                raise
             features = _reduced(chunks, images.n_classes * images.n_exemplars, fitted)
             features = features.view(images.n_classes, images.n_exemplars, -1)
-            provenance["result"] = {
-                "shape": list(features.shape),
-                "kept_variance": fitted.kept_variance,
-            } | asdict(separation(Exemplars(features, 1.0)))
+            result = {"shape": list(features.shape), "kept_variance": fitted.kept_variance}
+            provenance = asked | {
+                "machines": records.makers(),
+                "result": result | asdict(separation(Exemplars(features, 1.0))),
+            }
             write_bytes(out, save({"features": features}, {KEY: to_json(provenance)}))
             if raw is None:
-                partial.unlink()
+                records.drop()
     return provenance
-
-
-def _plain(config: EncoderConfig | ExemplarConfig, **read: str) -> dict[str, Any]:
-    """What of a config decides on the features, and what was read by it."""
-    return {"kind": type(config).__name__} | to_dict(config, leave_out="no identity") | read
 
 
 def _machine(partial: Path, device: str, threads: int | None) -> Machine:
     """The machine as named; threads that are not given are those of partial work, or torch's."""
     if threads is None and partial.is_file():
-        threads = (about_records(partial) or {}).get("machine", {}).get("threads")
-    return Machine.choose(device, threads or torch.get_num_threads(), "eager")
+        _, maker = read_head(partial)
+        threads = (maker or {}).get("threads")
+    return Machine.choose(device, torch.get_num_threads() if threads is None else threads, "eager")
 
 
 def _finished(out: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a file that is there, if it is the one that is wanted."""
     found = read_provenance(out)
-    if made_by(found) != made_by(wanted):
+    if told := difference(identity_in(found), wanted):
         raise UsageError(
-            f"{out} is there and holds other features ({difference(found, wanted)}); give another "
-            "name, or remove it"
+            f"{out} is there and holds other features ({told}); give another name, or remove it"
         )
     return found
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
 from transformer.config.encoders import EncoderConfig
 
 HASH_DIGITS = 16
@@ -25,6 +27,14 @@ class Encoder:
     weights: str
     """Which they are: the first digits of the SHA-256 of their file."""
     device: torch.device = CPU
+
+
+def weights_file(weights: str, expected: str) -> Path:
+    """The file that `weights` names; `UsageError`, with what is `expected`, if it is none."""
+    if not weights:
+        raise UsageError(f"no weights are given; give --encoder.weights; {expected}")
+    check_readable(Path(weights), f"give --encoder.weights; {expected}")
+    return Path(weights)
 
 
 def hash_of(path: Path) -> str:

@@ -8,15 +8,47 @@ from typing import Any
 import torch
 
 from coopetition.tools.errors import UsageError
-from transformer.config.plain import dotted
+from transformer.config.encoders import EncoderConfig
+from transformer.config.exemplars import ExemplarConfig
+from transformer.config.plain import flat, to_dict
+from transformer.data.arrays import MADE_AGAIN, open_safetensors
+from transformer.data.reduction import ReductionConfig
 from transformer.runs.machine import Machine
 
 KEY = "provenance"  # in a .safetensors file's metadata
-IDENTITY = ("encoder", "drawings", "reduction")  # what decides on the numbers, up to rounding
+
+
+def identity(
+    encoder: EncoderConfig,
+    drawings: ExemplarConfig,
+    reduction: ReductionConfig,
+    *,
+    weights: str | None,
+    fingerprint: str | None,
+) -> dict[str, Any]:
+    """What decides on the numbers of features, up to rounding: three tables.
+
+    `weights` and `fingerprint` are of the encoder's weights and of the drawings.
+    """
+    return {
+        "encoder": _plain(encoder) | {"weights": weights},
+        "drawings": _plain(drawings) | {"fingerprint": fingerprint},
+        "reduction": to_dict(reduction, leave_out="no identity"),
+    }
+
+
+def _plain(config: EncoderConfig | ExemplarConfig) -> dict[str, Any]:
+    return {"kind": type(config).__name__} | to_dict(config, leave_out="no identity")
+
+
+def identity_in(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Those of a provenance; what it does not name is left out."""
+    names = ("encoder", "drawings", "reduction")
+    return {name: provenance[name] for name in names if name in provenance}
 
 
 def made_on(machine: Machine) -> dict[str, Any]:
-    """What made a file, beside what it was asked for."""
+    """What made a file, beside what it was asked for: it changes numbers by rounding alone."""
     return {
         "device": machine.device,
         "threads": machine.threads,
@@ -25,40 +57,25 @@ def made_on(machine: Machine) -> dict[str, Any]:
     }
 
 
-def flat(table: dict[str, Any]) -> dict[str, Any]:
-    """A nested table with the names of its values in dots; tuples as JSON keeps them."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dotted(table).items()
-    }
-
-
-def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first value in which two nested tables differ, as `name=found, not wanted`."""
-    theirs, ours = flat(found), flat(wanted)
-    name = min(name for name in ours | theirs if ours.get(name) != theirs.get(name))
-    return f"{name}={theirs.get(name)}, not {ours.get(name)}"
+def entries(provenance: dict[str, Any]) -> list[str]:
+    """What decides on the numbers, as `name=value`; none for no provenance."""
+    return [f"{name}={value}" for name, value in flat(identity_in(provenance)).items()]
 
 
 def made_by(provenance: dict[str, Any]) -> str:
-    """One line of what decides on the numbers; empty for no provenance."""
-    values = flat({name: provenance[name] for name in IDENTITY if name in provenance})
-    return "; ".join(f"{name}={value}" for name, value in values.items())
+    """The entries as a line, which is part of a run's id: its form must not change."""
+    return "; ".join(entries(provenance))
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
     """The provenance that a feature file names; empty for one that names none, as an .npy file."""
     if path.suffix != ".safetensors":
         return {}
-    from safetensors import SafetensorError, safe_open
-
+    text = (open_safetensors(path).metadata() or {}).get(KEY, "{}")
     try:
-        with safe_open(path, "np") as file:
-            text = (file.metadata() or {}).get(KEY, "{}")
         table = json.loads(text)
-    except (SafetensorError, ValueError) as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"{path} is not a sound .safetensors file ({line})") from error
+    except ValueError:
+        table = None
     if not isinstance(table, dict):
-        raise UsageError(f"{path} has the {KEY} {text!r}; expected a table")
+        raise UsageError(f"{path} has the {KEY} {text!r:.80}, which is no table; {MADE_AGAIN}")
     return table

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from coopetition.tools.errors import UsageError
-from transformer.config.plain import require_at_least
+from transformer.config.plain import require, require_at_least
 from transformer.data.moments import Chunks, covariance_of, mean_of, variance_of
 
 
@@ -24,6 +24,12 @@ class ReductionConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "components", "scale")
+        half = torch.finfo(torch.float16)
+        require(
+            self.scale == 0 or half.tiny <= self.scale <= half.max,
+            f"scale={self.scale:g} is beyond half precision; choose 0, or {half.tiny:.1g} to "
+            f"{half.max:g}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
 from coopetition.tools.progress import ProgressReport
-from transformer.config.plain import require, require_at_least, to_dict
+from transformer.config.plain import difference, require, require_at_least, to_dict
 from transformer.data.encoder import images_of
 from transformer.data.encoders.own import (
     CHANNELS,
@@ -26,7 +26,7 @@ from transformer.data.encoders.own import (
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.images import SIDE
-from transformer.data.provenance import made_on
+from transformer.data.provenance import KEY, made_on, read_provenance
 from transformer.runs.machine import Machine
 
 CHUNK = 500  # drawings that are classified at once
@@ -71,7 +71,9 @@ def train_encoder(
     check_file(out)
     if out.exists():
         raise UsageError(f"{out} is there already; give another name, or remove it")
-    machine = Machine.choose(device, threads or torch.get_num_threads(), "eager")
+    if threads is None:
+        threads = torch.get_num_threads()
+    machine = Machine.choose(device, threads, "eager")
     with machine.use():
         place = torch.device(machine.device)
         images = images_of(
@@ -84,13 +86,22 @@ def train_encoder(
             raise UserError("the encoder's training diverged; choose a smaller learning_rate")
         accuracy = _accuracy(weights, head, images[:, n_trained:], place)
     result = {"accuracy": accuracy, "n_classes": config.glyphs.n_classes}
-    about = {
-        "training": to_dict(config),
-        "machine": made_on(machine),
-        "result": result,
-    }
-    write_bytes(out, save(weights, {"provenance": to_json(about)}))
+    about = {"training": _identity(config), "machine": made_on(machine), "result": result}
+    write_bytes(out, save(weights, {KEY: to_json(about)}))
     return result
+
+
+def difference_from(config: TrainingConfig, path: Path) -> str:
+    """The first setting that an encoder was trained by which is not the config's; "" for none.
+
+    A file that is missing or damaged raises `UsageError`.
+    """
+    found = read_provenance(path).get("training")
+    return difference({"training": found}, {"training": _identity(config)})
+
+
+def _identity(config: TrainingConfig) -> dict[str, Any]:
+    return to_dict(config, leave_out="no identity")
 
 
 def _fit(

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from transformer.config import to_dict
 from transformer.config.encoders import EncoderConfig
 from transformer.config.exemplars import ExemplarConfig
+from transformer.config.plain import difference, flat
 from transformer.data.embed import write_features
-from transformer.data.provenance import difference, flat, read_provenance
+from transformer.data.encoder import hash_of
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.provenance import identity, identity_in, read_provenance
 from transformer.data.reduction import ReductionConfig
-from transformer.data.train_encoder import TrainingConfig, train_encoder
+from transformer.data.train_encoder import TrainingConfig, difference_from, train_encoder
 from transformer.sweeps.plan import Node
 
 FEATURES, WEIGHTS = "features.safetensors", "weights.safetensors"
@@ -30,8 +33,16 @@ class TrainEncoder(Node):
         return ()
 
     def is_done(self, runs: Path) -> bool:
-        """Whether its weights are there."""
-        return (runs / self.name / WEIGHTS).exists()
+        """Whether its weights are there; those of another training raise `UserError`."""
+        file = runs / self.name / WEIGHTS
+        if not file.exists():
+            return False
+        if told := difference_from(self.config, file):
+            raise UserError(
+                f"{file} is of another training than the plan's ({told}); move its folder away, or "
+                "change the plan"
+            )
+        return True
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Train it."""
@@ -63,39 +74,65 @@ class Features(Node):
         """Raise `UsageError` unless the node that it takes its encoder from trains one."""
         if self.after and not isinstance(nodes[self.after], TrainEncoder):
             raise UsageError(f"{self.name} takes its encoder from {self.after}, which trains none")
+        if self.after and not hasattr(self.encoder, "weights"):
+            kind = type(self.encoder).__name__
+            raise UsageError(
+                f"{self.name} takes its weights from {self.after}, but {kind} has its own; make "
+                "its encoder OwnConfig"
+            )
 
     def is_done(self, runs: Path) -> bool:
-        """Whether the file is there."""
+        """Whether the file is there.
+
+        One of another encoder, drawings or reduction, or of other weights than those that are
+        there now, raises `UserError`.
+        """
         file = runs / self.name / FEATURES
         if not file.exists():
             return False
-        wanted: dict[str, Any] = {
-            "encoder": _named(self.encoder),
-            "drawings": _named(self.drawings),
-            "reduction": to_dict(self.reduction, leave_out="no identity"),
-        }
-        there, expected = flat(read_provenance(file)), flat(wanted)
-        found = {name: there.get(name) for name in expected}
-        if found != expected:
+        FeatureConfig(path=str(file))  # raises unless it holds features
+        found = identity_in(read_provenance(file))
+        if told := difference(found, self._identity(runs, flat(found))):
             raise UserError(
-                f"{file} holds other features than the plan's ({difference(found, wanted)}); move "
-                "its folder away, or change the plan"
+                f"{file} holds other features than the plan's ({told}); move its folder away, or "
+                "put back what it was made from"
             )
         return True
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Write the file, or go on with it."""
-        encoder = self.encoder
-        if self.after:
-            encoder = replace(encoder, weights=str(runs / self.after / WEIGHTS))
         file = runs / self.name / FEATURES
         file.parent.mkdir(parents=True, exist_ok=True)
         write_features(
-            self.drawings, encoder, file, reduction=self.reduction, device=device, threads=threads
+            self.drawings,
+            self._encoder(runs),
+            file,
+            reduction=self.reduction,
+            device=device,
+            threads=threads,
         )
 
+    def _identity(self, runs: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+        """That of the plan's features; what is not there to be read is as it was found."""
+        file = Path(getattr(self._encoder(runs), "weights", ""))
+        weights = _hash(file, file.stat().st_mtime_ns) if file.is_file() else None
+        fingerprint = getattr(self.drawings, "fingerprint", "")
+        return identity(
+            self.encoder,
+            self.drawings,
+            self.reduction,
+            weights=weights or found.get("encoder.weights"),
+            fingerprint=fingerprint or found.get("drawings.fingerprint"),
+        )
 
-def _named(config: EncoderConfig | ExemplarConfig) -> dict[str, Any]:
-    """A config as provenance has it, but for what is filled in when it is read."""
-    table = to_dict(config, leave_out="no identity") | {"kind": type(config).__name__}
-    return {name: value for name, value in table.items() if name != "fingerprint"}
+    def _encoder(self, runs: Path) -> EncoderConfig:
+        """The encoder, with the weights of the node that trains it."""
+        if not self.after:
+            return self.encoder
+        return replace(self.encoder, weights=str(runs / self.after / WEIGHTS))
+
+
+@cache
+def _hash(file: Path, changed_at: int) -> str:
+    """Of a file; taken once, unless the file changes."""
+    return hash_of(file)

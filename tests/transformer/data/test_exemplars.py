@@ -144,6 +144,12 @@ def test_omniglot_is_the_shipped_copy_unless_a_path_is_given(archive):
     assert not torch.equal(drawn(""), drawn(str(archive)))
 
 
+def test_drawings_that_are_all_alike_are_not_standardised(archive):
+    config = OmniglotConfig(path=str(archive), n_classes=1, n_exemplars=1, standardised=True)
+    with pytest.raises(UsageError, match="the 1 drawings are all alike.*leave out standardised$"):
+        load_exemplars(config)
+
+
 def test_standardised_drawings_have_mean_0_and_variance_1(archive):
     plain = OmniglotConfig(path=str(archive), n_classes=12)
     config = replace(plain, standardised=True)
@@ -367,8 +373,8 @@ def test_safetensors_files_are_read_by_key(tmp_path):
     save_file({"a": a, "b": b}, path)
     assert torch.equal(load_exemplars(feature_config(path, key="a")).values, a.half())
     assert torch.equal(load_exemplars(feature_config(path, key="b")).values, b.half())
-    for key in ("", "c"):
-        with pytest.raises(UsageError, match=rf"key='{key}' is no array .* holds 2: a, b$"):
+    for key, what in (("", "no key is given for"), ("c", "key='c' is no array of")):
+        with pytest.raises(UsageError, match=rf"{what} .*; choose of its 2 arrays: a, b$"):
             load_exemplars(feature_config(path, key=key))
 
 
@@ -385,7 +391,7 @@ def changed(value):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (GOOD[0], r"shape \(3, 5\); expected \('classes', 'exemplars', 'features'\)"),
+        (GOOD[0], r"shape \(3, 5\); expected \(classes, exemplars, features\)"),
         (GOOD[:0], r"shape \(0, 3, 5\); expected"),
         (GOOD[:3], r"too small for n_classes=4; choose at most 3$"),
         (GOOD[:, :2], r"too small for n_exemplars=3; choose at most 2$"),
@@ -393,8 +399,8 @@ def changed(value):
         (changed(-np.inf), "values that are not finite"),
         (changed(-1e5), r"up to 1e\+05, beyond the 65504 of float16; scale them down"),
         (changed(1e300), r"up to 1e\+300, beyond the 65504 of float16"),
-        (GOOD.astype(int), r"holds \w+ values; expected one of"),
-        (GOOD.astype(np.complex64), r"holds \w+ values; expected one of"),
+        (GOOD.astype(int), r"holds \w+ values, not .*; convert them, or"),
+        (GOOD.astype(np.complex64), r"holds \w+ values, not .*; convert them, or"),
     ],
 )
 def test_unfit_feature_files_are_refused(tmp_path, name, array, message):
@@ -410,8 +416,12 @@ def test_values_beyond_what_is_asked_for_do_not_matter(tmp_path):
 
 
 def test_files_that_are_no_feature_files_are_refused(tmp_path):
-    for path in ("", tmp_path, tmp_path / "none.npy"):
-        with pytest.raises(UsageError, match="does not exist; give an .npy or .safetensors"):
+    for path, what in (
+        ("", "no file of features is given"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "none.npy", "does not exist"),
+    ):
+        with pytest.raises(UsageError, match=f"{what}; give an .npy or .safetensors"):
             open_array(str(path), "", ("a",))
     write_npz(tmp_path / "f.npz", a=GOOD)
     with pytest.raises(UsageError, match="ends in '.npz'; expected .npy or .safetensors"):
@@ -423,7 +433,7 @@ def test_files_that_are_no_feature_files_are_refused(tmp_path):
 def test_pickles_are_never_opened(tmp_path):
     path = tmp_path / "f.npy"
     np.save(path, np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(UsageError, match="not a sound .npy array"):
+    with pytest.raises(UsageError, match=r"is damaged or no \.npy array .*; give a sound copy"):
         load_exemplars(feature_config(path))
 
 

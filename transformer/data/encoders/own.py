@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_readable
 from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
 from transformer.config.plain import LOCATION
-from transformer.data.encoder import Encoder, hash_of
+from transformer.data.encoder import Encoder, hash_of, weights_file
 
 CHANNELS = (1, 32, 64, 128)  # of the image and after each 3 x 3 convolution
 STRIDES = (2, 2, 1)
@@ -35,7 +36,7 @@ class OwnConfig(EncoderConfig):
 
     def load(self, device: torch.device) -> Encoder:
         """The network; a file that holds something else raises `UsageError`."""
-        path = Path(self.weights)
+        path = weights_file(self.weights, EXPECTED)
         weights = {name: value.to(device) for name, value in read_weights(path).items()}
 
         def features(images: Tensor) -> Tensor:
@@ -68,11 +69,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a file; one that is missing or holds something else raises `UsageError`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    check_readable(path, f"give --encoder.weights; {EXPECTED}")
+    """The weights in a file; one that holds something else raises `UsageError`."""
     try:
         weights = load_file(path)
     except SafetensorError as error:

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_readable
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.plain import LOCATION
-from transformer.data.encoder import Encoder, hash_of
+from transformer.data.encoder import Encoder, hash_of, weights_file
 
 D_FEATURES = 512
 CHANNELS = (64, 128, 256, 512)  # of the four layers, each of two blocks
@@ -38,7 +37,7 @@ class ResNet18Config(EncoderConfig):
 
     def load(self, device: torch.device) -> Encoder:
         """The network; a file that holds something else raises `UsageError`."""
-        path = Path(self.weights)
+        path = weights_file(self.weights, EXPECTED)
         weights = {name: value.to(device) for name, value in read_resnet18(path).items()}
 
         def features(images: Tensor) -> Tensor:
@@ -72,10 +71,8 @@ def _norm(weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
 def read_resnet18(path: Path) -> dict[str, Tensor]:
     """Weights of a torchvision ResNet-18 from the file of its state dict, without the classifier.
 
-    Nothing but tensors is unpickled.  A file that is missing or holds something else raises
-    `UsageError`.
+    Nothing but tensors is unpickled.  A file that holds something else raises `UsageError`.
     """
-    check_readable(path, f"give --encoder.weights; {EXPECTED}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file makes the unpickler raise nearly anything

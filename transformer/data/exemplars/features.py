@@ -11,7 +11,7 @@ from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.config.plain import ADDED, LOCATION, require_at_least
 from transformer.data.arrays import ArrayFile, open_array
 from transformer.data.exemplar_sets import GREY, Exemplars
-from transformer.data.provenance import made_by, read_provenance
+from transformer.data.provenance import entries, made_by, read_provenance
 
 ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
 
@@ -86,12 +86,11 @@ def _check_made_by(config: FeatureConfig) -> None:
     """Raise `UsageError` for a file that was made by something else than the config names."""
     if not config.made_by:
         return
-    found = made_by(read_provenance(Path(config.path)))
-    if found != config.made_by:
-        theirs, ours = found.split("; "), config.made_by.split("; ")
-        other = next((each for each in theirs if each not in ours), "nothing that it names")
-        lacks = next((each for each in ours if each not in theirs), "less")
+    found = read_provenance(Path(config.path))
+    if made_by(found) != config.made_by:
+        known = f"; {config.made_by};"
+        other = next((each for each in entries(found) if f"; {each};" not in known), "")
         raise UsageError(
-            f"{config.path} was made by {other or 'nothing that it names'}; expected {lacks}: give "
-            "the file that this one was taken from"
+            f"{config.path} was made by {other or 'nothing that it names'}; expected "
+            f"{config.made_by}: give the file that this one was taken from"
         )

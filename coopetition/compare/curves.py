@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Array = NDArray[np.float64]
+SHOWN = 5  # of the runs in a folder, by name
 RUN_FORMAT = 3  # of the trainer's run folders; a change that old code cannot read raises it
 
 
@@ -110,13 +111,17 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
 
 def no_run(folder: Path, lacks: str) -> UsageError:
     """The mistake of naming a folder that is no run's, for it lacks a file that runs have."""
-    if not folder.exists():
-        return UsageError(f"{folder} does not exist; name the folder of a run")
-    if runs := sorted(each.parent.name for each in folder.glob(f"*/{lacks}")):
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        return UsageError(f"{folder} {what}; name the folder of a run")
+    found = [*folder.glob(f"*/{lacks}"), *folder.glob(f"*/*/{lacks}")]
+    if runs := sorted(str(each.parent.relative_to(folder)) for each in found):
+        more = f" (and {len(runs) - SHOWN} more)" if len(runs) > SHOWN else ""
         return UsageError(
-            f"{folder} is not a run folder but holds runs; name one: {', '.join(runs)}"
+            f"{folder} is not a run folder but holds runs; name one: "
+            f"{', '.join(runs[:SHOWN])}{more}"
         )
-    return UsageError(f"{folder} is not a run folder: it has no {lacks}")
+    return UsageError(f"{folder} is not a run folder: it has no {lacks}; name one that has")
 
 
 def _read_run(folder: Path) -> dict[str, Array]:

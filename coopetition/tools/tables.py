@@ -1,6 +1,8 @@
-"""Results as tables: a data frame, or a few rows of HTML for a notebook."""
+"""Results as tables: CSV, a data frame, or a few rows of HTML for a notebook."""
 
+import csv
 import html
+import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,17 @@ def to_frame(columns: Mapping[str, Any]) -> "DataFrame":
     except ImportError as error:
         raise UserError("tables need pandas; install it beside this package") from error
     return DataFrame(dict(columns))
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with a column for every name in any of them; blank where a row has none."""
+    rows = list(rows)
+    text = io.StringIO()
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def html_table(rows: Iterable[Iterable[str]]) -> str:

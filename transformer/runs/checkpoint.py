@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_bytes
 
 OF_STATE = "optimiser.step"  # a tensor that every state has
@@ -21,6 +21,10 @@ BESIDE_WEIGHTS = ("optimiser.", "loss_sum", "steps_since")  # how a state's othe
 
 class DamagedCheckpoint(UserError):
     """A checkpoint that is not as it was written."""
+
+
+class MissingCheckpoint(UsageError):
+    """A checkpoint that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +45,19 @@ def weights_of(state: Checkpoint) -> Checkpoint:
 
 
 def in_half(weights: Checkpoint) -> Checkpoint:
-    """The same in float16, but for tensors beyond its range."""
+    """Weights in half precision (float16); a tensor with a number beyond its range stays whole."""
     largest = torch.finfo(torch.float16).max
     halves = {n: t.half() if t.abs().max() <= largest else t for n, t in weights.tensors.items()}
     return replace(weights, tensors=halves)
 
 
 def holds_state(path: Path) -> bool:
-    """Whether a file has a state (or is damaged, which its reader tells)."""
+    """Whether there is a file that has a state (or is damaged, which its reader tells)."""
     try:
         with safe_open(path, framework="pt") as file:
             return OF_STATE in file.keys()  # noqa: SIM118
+    except FileNotFoundError:
+        return False
     except (SafetensorError, OSError):
         return True
 
@@ -89,7 +95,10 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint; a truncated or altered one raises `DamagedCheckpoint`."""
+    """Read and check a checkpoint; a truncated or altered one raises `DamagedCheckpoint`.
+
+    One that is not there raises `MissingCheckpoint`.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -98,6 +107,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             int(metadata["step"]), metadata["run_id"], metadata["exemplars"], tensors
         )
         expected = metadata["digest"]
+    except FileNotFoundError as error:
+        raise MissingCheckpoint(f"there is no checkpoint {path}") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
     if _digest(checkpoint) != expected or path.stem != f"step_{checkpoint.step:09d}":

@@ -1,67 +1,88 @@
 """A run's curves as a small file to keep, share and draw."""
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.metrics_file import Row
+from coopetition.tools.tables import to_csv
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
+from transformer.runs.manifest import NAME
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # the first two are one; no two runs share the last
 DIGITS = 5  # significant; the evaluation sets' noise is far above
 
 
 def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
-    """Write `path` (CSV: sequences, every metric) and its `.json` (config, versions).
-
-    With a `spacing`, lines that come sooner after the one before than this share of the sequences
-    seen are left out, but for the last: long runs change slowly late.
-
-    All that the run measured but the time it took, to five digits, under the names of its metrics.
-    Of the machine that it was made on the JSON says the device, the threads and the execution.
-    """
+    """Write `path` (`curves_csv`) and its `.json` (`record_of`)."""
     if path.suffix != ".csv":
         raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
     if path.resolve().parent == run.path.resolve():
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
-    rows = run.metrics()
-    if not rows:
-        raise UserError(f"{run.path} has no metrics yet; train it first")
-    rows = _spaced(rows, spacing)
-    measured = {name for row in rows for name, value in row.items() if value is not None}
-    columns = [name for name in rows[0] if name in measured - NOT_EXPORTED]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sequences", *columns])
-    for row in rows:
-        values = (row.get(name) for name in columns)
-        writer.writerow(
-            [row["sequences"], *("" if v is None else f"{v:.{DIGITS}g}" for v in values)]
-        )
-    write_text(path, text.getvalue())
-    manifest = json.loads((run.path / "manifest.json").read_text())
-    kept = {
-        name: manifest.get(name)
-        for name in ("run_id", "versions", "git", "device", "threads", "execution")
-    }
-    write_json(
-        path.with_suffix(".json"),
-        kept
-        | {"config": to_dict(run.config, leave_out="machine")}
-        | {"status": run.recorded()["status"], "step": rows[-1]["step"]},
+    curves = curves_csv(run, spacing)
+    write_text(path, curves)
+    write_json(path.with_suffix(".json"), record_of(run))
+
+
+def curves_csv(run: RunFolder, spacing: float = 0.0) -> str:
+    """All that a run measured but the time it took, to five digits: a column a metric.
+
+    With a `spacing`, lines that come sooner after the one before than this share of the sequences
+    seen are left out, but for the last and those in which a metric is highest or lowest: long runs
+    change slowly late.  So peaks are as measured, and what happens between two lines (a level is
+    passed, say) happened within this share of the sequences seen; where a curve passes a level
+    several times within its noise, other passages may be left than all lines show.
+    """
+    run.check_measured()
+    rows = _spaced(run.metrics(), spacing)
+    names = dict.fromkeys(name for row in rows for name in row)
+    known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
+    return to_csv(
+        {"sequences": row["sequences"]} | {name: _digits(row.get(name)) for name in known}
+        for row in rows
     )
 
 
+def record_of(run: RunFolder) -> dict[str, Any]:
+    """What the curves of a run that has some are of: config, versions, how and where it ended.
+
+    Of the machine that it was made on the device, the threads and the execution.
+    """
+    manifest = json.loads((run.path / NAME).read_text())
+    names = ("run_id", "versions", "git", "device", "threads", "execution")
+    return {name: manifest.get(name) for name in names} | {
+        "config": to_dict(run.config, leave_out="machine"),
+        "status": run.recorded()["status"],
+        "step": run.metrics()[-1]["step"],
+    }
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.{DIGITS}g}"
+
+
 def _spaced(rows: list[Row], spacing: float) -> list[Row]:
+    extreme = _extreme(rows)
     kept: list[Row] = []
-    for row in rows:
-        if not kept or row["sequences"] >= kept[-1]["sequences"] * (1 + spacing) or row is rows[-1]:
+    due = 0.0
+    for number, row in enumerate(rows):
+        if row["sequences"] >= due or number in extreme:
             kept.append(row)
+            due = row["sequences"] * (1 + spacing)
     return kept
+
+
+def _extreme(rows: list[Row]) -> set[int]:
+    """The numbers of the rows in which a metric is highest or lowest, first, and of the last."""
+    found = {len(rows) - 1}
+    for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
+        known = [n for n, row in enumerate(rows) if row.get(name) is not None]
+        for most in (max, min) if known else ():
+            found.add(most(known, key=lambda n, name=name: rows[n][name]))
+    return found

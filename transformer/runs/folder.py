@@ -13,7 +13,7 @@ DIR/.lock              held while a process trains it (`flock`: POSIX systems on
 import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from transformer.config import RunConfig
 from transformer.runs.checkpoint import (
     Checkpoint,
     DamagedCheckpoint,
+    MissingCheckpoint,
     holds_state,
     in_half,
     read_checkpoint,
@@ -86,11 +87,11 @@ class RunFolder:
 
     def checkpoint_path(self, step: int) -> Path:
         """File of the weights of a step."""
-        return self.path / "checkpoints" / f"step_{step:09d}.safetensors"
+        return self.path / "checkpoints" / _file_of(step)
 
     def state_path(self, step: int) -> Path:
         """File of all that a resume from a step needs."""
-        return self.path / "state" / f"step_{step:09d}.safetensors"
+        return self.path / "state" / _file_of(step)
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, with state or without, rising."""
@@ -100,13 +101,13 @@ class RunFolder:
         """Steps of which there is a file of state, rising."""
         return _steps_in(self.path / "state")
 
-    def resumable_steps(self) -> list[int]:
-        """Steps that have weights and state, rising."""
-        return [
-            step
-            for step in self.steps()
-            if self.state_path(step).exists() or holds_state(self.checkpoint_path(step))
-        ]
+    def has_state(self, step: int) -> bool:
+        """Whether there is a state of one of the `steps`, as far as is seen without reading it."""
+        return self.state_path(step).exists() or holds_state(self.checkpoint_path(step))
+
+    def resumable_step(self) -> int | None:
+        """The newest step that has weights and state, if there is one."""
+        return next(resumable_together([self]), None)
 
     def with_length(self, n_steps: int) -> "RunFolder":
         """The same run with another last step, not before what is done."""
@@ -136,6 +137,14 @@ class RunFolder:
         names = ("step", "sequences", "learning_rate", "gradient_norm", "seconds")
         return [dict.fromkeys(names) | row for row in read_metrics(self.metrics_path)]
 
+    def check_measured(self) -> None:
+        """Raise `UserError` if it has no metrics."""
+        if not self.metrics():
+            raise UserError(
+                f"{self.path} has no metrics; resume it until it has, or put its "
+                f"{self.metrics_path.name} back"
+            )
+
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
         """One metric of every evaluator against sequences seen."""
         return read_curves(self.path, metric)
@@ -146,34 +155,53 @@ class RunFolder:
         That is weights, or metrics that come after a checkpoint: one was written if the run was
         ended in good order, now or before, or was evaluated after the first step of its schedule.
         """
-        if self.steps() and not self.resumable_steps():
-            raise UserError(
-                f"{self.path} has weights of step {self.steps()[-1]} but no state to go on from; "
-                f"put its state/ back, or train a new run from them (--start.path {self.path} "
-                f"--start.step {self.steps()[-1]})"
-            )
-        steps = [row["step"] for row in read_metrics(self.metrics_path)]
-        done = max(steps, default=0)
+        done = max((row["step"] for row in read_metrics(self.metrics_path)), default=0)
         ended = self.recorded()["status"] in ("finished", "interrupted", "diverged")
         ended |= has_trained(self.path)
-        if done and (ended or any(map(self.config.is_checkpoint, range(1, done)))):
-            raise UserError(
-                f"{self.path} has metrics up to step {done} but no checkpoint to go on from; put "
-                "one back, or train the run anew in another folder"
+        trained = done and (ended or any(map(self.config.is_checkpoint, range(1, done))))
+        if trained or (self.steps() and not self.resumable_step()):
+            raise UserError(f"{self.path} has {self._kept(done)}")
+
+    def _kept(self, done: int) -> str:
+        """What it has, why that is not enough to go on from, and what to do."""
+        weights, states = self.steps(), self.state_steps()
+        if step := self.resumable_step():
+            return (
+                f"a checkpoint of step {step}, but not all runs beside it have one of that step; "
+                "put theirs back, or resume the runs one by one"
             )
+        if states:
+            path, state = self.checkpoint_path(states[-1]), self.state_path(states[-1])
+            return (
+                f"a state of step {states[-1]} but no weights of that step; put {path} back, or "
+                f"copy {state} there, which holds them"
+            )
+        if weights:
+            return (
+                f"weights of step {weights[-1]} but no state to go on from; put its state/ back, "
+                f"or train a new run from them (--start.path {self.path} "
+                f"--start.step {weights[-1]})"
+            )
+        return (
+            f"metrics up to step {done} but no checkpoint to go on from; put one back, or train "
+            "the run anew in another folder"
+        )
 
     def checkpoint(self, step: int) -> Checkpoint:
         """The weights of a step, by name; see `steps` for which there are.
 
-        Those that are missing raise `UsageError`, those that are damaged `DamagedCheckpoint`.
+        Those that are missing raise `MissingCheckpoint`, those that are damaged
+        `DamagedCheckpoint`.
         """
-        path = self.checkpoint_path(step)
-        if not path.exists():
-            raise UsageError(f"{self.path} has no checkpoint of step {step}; it has {self.steps()}")
-        return read_checkpoint(path)
+        try:
+            return read_checkpoint(self.checkpoint_path(step))
+        except MissingCheckpoint as error:
+            raise MissingCheckpoint(
+                f"{self.path} has no checkpoint of step {step}; it has {self.steps() or 'none'}"
+            ) from error
 
     def state(self, step: int) -> Checkpoint:
-        """The state of one of the `resumable_steps`; a damaged one raises `DamagedCheckpoint`."""
+        """The state of a step that `has_state`; a damaged one raises `DamagedCheckpoint`."""
         path = self.state_path(step)
         if not path.exists():
             path = self.checkpoint_path(step)  # version 0.1 kept states there
@@ -267,9 +295,16 @@ class RunFolder:
                 return True
 
 
+def _file_of(step: int) -> str:
+    return f"step_{step:09d}.safetensors"
+
+
 def _steps_in(folder: Path) -> list[int]:
-    numbers = (file.stem.removeprefix("step_") for file in folder.glob("step_*.safetensors"))
-    return sorted(int(number) for number in numbers if number.isdecimal())
+    """Steps of which a file is there, under its own name and no link to nothing."""
+    files = [file for file in folder.glob("step_*.safetensors") if file.exists()]
+    numbers = (file.stem.removeprefix("step_") for file in files)
+    steps = sorted(int(number) for number in numbers if number.isdecimal())
+    return [step for step in steps if folder / _file_of(step) in files]
 
 
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
@@ -303,8 +338,12 @@ def newest_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, list[str]]:
 
     Beside them, a sentence about each file that was found to be damaged on the way.
     """
-    newest, damaged = _newest(run.steps(), lambda step: [run.checkpoint(step)])
-    return (newest[0] if newest else None), damaged
+    while True:
+        try:
+            newest, damaged = _newest(reversed(run.steps()), lambda step: [run.checkpoint(step)])
+        except MissingCheckpoint:
+            continue  # who trains the run has removed it, once there was a newer one
+        return (newest[0] if newest else None), damaged
 
 
 def newest_resumable(runs: list[RunFolder], up_to: float) -> tuple[list[Checkpoint], list[str]]:
@@ -312,21 +351,27 @@ def newest_resumable(runs: list[RunFolder], up_to: float) -> tuple[list[Checkpoi
 
     Beside them, sentences as in `newest_checkpoint`.  `up_to` leaves later steps out.
     """
-    steps = [step for step in resumable_together(runs) if step <= up_to]
+    steps = (step for step in resumable_together(runs) if step <= up_to)
     return _newest(steps, lambda step: [run.state(step) for run in runs])
 
 
-def resumable_together(runs: list[RunFolder]) -> list[int]:
-    """Steps of which every run has weights and state, rising."""
-    return sorted(set.intersection(*(set(run.resumable_steps()) for run in runs)))
+def resumable_together(runs: list[RunFolder]) -> Iterator[int]:
+    """Steps of which every run has weights and state, falling.
+
+    Who takes the first alone has no file opened but, in runs of version 0.1, the newest.
+    """
+    weights = set.intersection(*(set(run.steps()) for run in runs))
+    for step in sorted(weights, reverse=True):
+        if all(run.has_state(step) for run in runs):
+            yield step
 
 
 def _newest(
-    steps: list[int], read: Callable[[int], list[Checkpoint]]
+    steps: Iterable[int], read: Callable[[int], list[Checkpoint]]
 ) -> tuple[list[Checkpoint], list[str]]:
-    """What can be read of the newest step, none if nothing can; what is damaged, as sentences."""
+    """What can be read of the first step, none if nothing can; what is damaged, as sentences."""
     damaged = []
-    for step in sorted(steps, reverse=True):
+    for step in steps:
         try:
             return read(step), damaged
         except DamagedCheckpoint as error:

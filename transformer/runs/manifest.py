@@ -17,6 +17,7 @@ from transformer.config.registry import NotRegistered
 from transformer.runs.machine import Execution, Machine
 
 NAME = "manifest.json"
+ADVICE = "put it back, or train the run anew in another folder"
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 
 
@@ -92,14 +93,13 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise no_run(folder, NAME) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{path} is damaged or not a run's ({type(error).__name__}: {error}); "
-            "start the run anew"
-        ) from error
+        raise UserError(f"{path} is damaged or not a run's ({_line(error)}); {ADVICE}") from error
     if found != RUN_FORMAT:
+        versions = manifest.get("versions")
+        wrote = versions.get("coopetition") if isinstance(versions, dict) else None
         raise UserError(
             f"{folder} has run format {found!r}; this version reads format {RUN_FORMAT}: "
-            f"use the coopetition version that wrote it ({manifest.get('versions')})"
+            f"use the version of coopetition that wrote it ({wrote or 'which it does not say'})"
         )
     try:
         config = RunConfig.from_dict(manifest["config"])
@@ -108,8 +108,12 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
     except NotRegistered as error:
         raise UserError(f"{folder} needs what is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+        raise UserError(f"{path} is damaged ({_line(error)}); {ADVICE}") from error
     return config, machine
+
+
+def _line(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _check(machine: Machine, sessions: Any) -> None:

@@ -18,13 +18,13 @@ def drop_superseded(runs: list[RunFolder], step: int) -> None:
         kept.update(earlier if weights == "all" else earlier[::-1][: int(weights) - 1])
         for each in run.state_steps():
             if each < step and each not in (needed if state == "last" else kept):
-                run.state_path(each).unlink()
+                run.state_path(each).unlink(missing_ok=True)
         for each in earlier:
             if each not in kept:
-                run.checkpoint_path(each).unlink()
+                run.checkpoint_path(each).unlink(missing_ok=True)
 
 
 def _newest_in_common(run: RunFolder, step: int) -> int:
     """The newest step, up to one, of which the whole ensemble has weights and state."""
     common = resumable_together(load_siblings(run))
-    return max((each for each in common if each <= step), default=step)
+    return next((each for each in common if each <= step), step)

@@ -12,9 +12,7 @@ def write_tensorboard(run: RunFolder, folder: Path) -> None:
     TensorBoard appends and cannot replace: to look at a run that has gone on, write again elsewhere
     or remove the folder first.
     """
-    rows = run.metrics()
-    if not rows:
-        raise UserError(f"{run.path} has no metrics yet; train it first")
+    run.check_measured()
     if folder.exists():
         raise UsageError(f"--out {folder} exists already; name a new folder, or remove it")
     try:
@@ -24,7 +22,7 @@ def write_tensorboard(run: RunFolder, folder: Path) -> None:
             "TensorBoard is not installed; pip install 'coopetition[tensorboard]'"
         ) from error
     with SummaryWriter(str(folder)) as writer:
-        for row in rows:
+        for row in run.metrics():
             for name, value in row.items():
                 if name != "step" and value is not None:
                     writer.add_scalar(name, value, row["step"])

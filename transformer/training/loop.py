@@ -201,9 +201,12 @@ def evaluate_checkpoint(
         checkpoint = run.checkpoint(step)
     else:
         checkpoint, damaged = newest_checkpoint(run)
-        warn_of(damaged)
         if checkpoint is None:
-            raise UserError(f"{run.path} has no sound checkpoint; resume it until it has")
+            why = f" ({damaged[0]})" if damaged else ""
+            raise UserError(
+                f"{run.path} has no sound checkpoint{why}; resume it until it has, or put one back"
+            )
+        warn_of(damaged)
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)
     ensemble.restore_weights(0, checkpoint)

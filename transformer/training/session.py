@@ -78,8 +78,8 @@ class Session:
         states = _restore_newest(ensemble, self.runs)
         done = ensemble.step
         if not states:
-            for run in live:
-                run.check_restart()
+            for run in sorted(live, key=lambda run: bool(run.resumable_step())):
+                run.check_restart()  # first those that lack something
             ensemble.begin()
             done = -1
         kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
@@ -178,13 +178,13 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Chec
             "another folder"
         )
     warn_of(damaged)
-    beyond = [step for step in resumable_together(live) if step >= missing]
-    if beyond and not newest:
+    last = next(resumable_together(live), -1)
+    if last >= missing and not newest:
         raise UserError(
-            f"{path} lacks step {missing}, which the checkpoint of step {beyond[-1]} comes after; "
+            f"{path} lacks step {missing}, which the checkpoint of step {last} comes after; "
             "restore the file, or start anew in another folder"
         )
-    if beyond:
+    if last >= missing:
         print(
             f"warning: {path} lacks step {missing}; going on from the checkpoint of step "
             f"{newest[0].step} before it",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -84,8 +85,52 @@ def test_what_is_no_run_is_refused(call, tmp_path, run):
         assert "not a run folder" in call("transformer", command, tmp_path, expect=2)
         assert "holds runs; name one: " in call("transformer", command, run.parent, expect=2)
         assert "does not exist" in call("transformer", command, tmp_path / "x", expect=2)
+        assert "is a file; name the" in call("transformer", command, __file__, expect=2)
     assert "exists already" in call("transformer", "train", "--out", run, expect=2)
     inside = run / "in" / "side"
     assert "is in the run folder" in call("transformer", "train", "--out", inside, expect=2)
     assert not inside.parent.exists()
     assert "unknown command" in call("transformer", "dance", expect=2)
+
+
+def test_of_many_runs_some_are_named_those_within_ensembles_too(call, tmp_path):
+    for name in ("a", "b/1", "b/2", "c", "d", "e", "f"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "manifest.json").touch()
+    error = call("transformer", "show", tmp_path, expect=2)
+    assert error.endswith("name one: a, b/1, b/2, c, d (and 2 more)")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        ("", "put it back"),
+        ('{"format": 3, "run', "put it back"),
+        ("[]", "put it back"),
+        ("{}", "it lacks 'format'); put it back"),
+        ('{"format": 3}', "it lacks 'config'); put it back"),
+        ('{"format": 99, "versions": {"coopetition": "9.9"}}', "that wrote it (9.9)"),
+    ],
+)
+def test_a_damaged_manifest_is_told_in_a_line(call, tmp_path, manifest, told):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text(manifest)
+    out = ("--out", tmp_path / "x.csv")
+    for command, *more in (("show",), ("evaluate",), ("resume",), ("export", *out)):
+        assert told in call("transformer", command, tmp_path / "run", *more, expect=1)
+    row = json.loads(call("transformer", "ls", tmp_path, "--json"))
+    assert row["status"] == "unreadable" and told in row["message"]
+
+
+def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    error = call("transformer", "evaluate", tmp_path / "run", expect=1)
+    assert "no sound checkpoint (checkpoint " in error and "put one back" in error
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    error = call("transformer", "evaluate", tmp_path / "run", "--step", 7, expect=2)
+    assert error.endswith("no checkpoint of step 7; it has none")
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    error = call("transformer", "export", tmp_path / "run", "--out", tmp_path / "x.csv", expect=1)
+    assert "has no metrics; resume it" in error

@@ -2,12 +2,16 @@
 
 import csv
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coopetition.compare.curves import read_curves
 from transformer.config import RunConfig
-from transformer.runs.export import export
+from transformer.runs.export import curves_csv, export
 from transformer.runs.folder import RunFolder
 from transformer.runs.machine import Machine
 
@@ -38,14 +42,37 @@ def test_everything_that_was_measured_is_exported(tmp_path):
     assert (record["run_id"], record["step"]) == ("abc", 2) and "user" not in record
 
 
+def spaced(rows, folder, spacing):
+    """The lines of an exported run of these rows."""
+    path = folder / "run" / "metrics.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = RunFolder(path.parent, RunConfig(), Machine("cpu", 1, "eager"))
+    return list(csv.DictReader(curves_csv(run, spacing).splitlines()))
+
+
 def test_lines_that_come_too_soon_are_left_out(tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
     seen = [0, 32, 64, 96, 128, 144, 160, 161]
     rows = [ROW | {"step": k, "sequences": sequences} for k, sequences in enumerate(seen)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "manifest.json").write_text('{"run_id": "abc", "format": 3}')
-    run = RunFolder(folder, RunConfig(), Machine.choose("cpu", 1, "eager"))
     for spacing, kept in ((0, seen), (0.5, [0, 32, 64, 96, 144, 161])):
-        export(run, tmp_path / "curves.csv", spacing)
-        assert list(read_curves(tmp_path / "curves.csv", "loss").sequences) == kept
+        assert [int(row["sequences"]) for row in spaced(rows, tmp_path, spacing)] == kept
+
+
+ACCURACIES = st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=60)
+
+
+@given(ACCURACIES, st.floats(0, 0.5))
+def test_peaks_stay_and_nothing_is_further_from_a_kept_line_than_the_spacing(values, spacing):
+    rows = [ROW | {"step": k, "sequences": 10 * k, "flip/x": v} for k, v in enumerate(values)]
+    with tempfile.TemporaryDirectory() as folder:
+        kept = spaced(rows, Path(folder), spacing)
+    seen = [int(row["sequences"]) for row in kept]
+    for row in rows:
+        before = max(each for each in seen if each <= row["sequences"])
+        assert row["sequences"] <= before * (1 + spacing)
+    assert seen[-1] == rows[-1]["sequences"]
+    known = [value for value in values if value is not None]
+    found = [float(row["flip/x"]) for row in kept if row.get("flip/x")]
+    assert (not known and not found) or (max(known), min(known)) == (max(found), min(found))
+    top = next((row["sequences"] for row in rows if known and row["flip/x"] == max(known)), 0)
+    assert top in seen, "where the peak is"

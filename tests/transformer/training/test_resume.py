@@ -150,10 +150,31 @@ def test_a_run_without_its_checkpoints_is_refused(whole, tmp_path, status):
     run = load_run(tmp_path / "run")
     run.set_status(status, "")
     shutil.rmtree(run.path / "checkpoints")
+    shutil.rmtree(run.path / "state")
     before = contents(run.path)
     with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint to go on from"):
         resume(run.path)
     assert contents(run.path) == before
+
+
+@pytest.mark.parametrize("left", [[], [10, 20]])
+def test_a_state_without_its_weights_is_told_of_and_can_take_their_place(whole, tmp_path, left):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    for step in set(run.steps()) - {*left}:
+        run.checkpoint_path(step).unlink()
+    weights, state = run.checkpoint_path(40), run.state_path(40)
+    before = contents(run.path)
+    with pytest.raises(UserError) as refused:
+        resume(run.path)
+    assert (
+        f"a state of step 40 but no weights of that step; put {weights} back, or copy {state} "
+        in (str(refused.value))
+    )
+    assert contents(run.path) == before
+    shutil.copy(state, weights)
+    assert resume(run.path)[0].is_finished()
+    assert evaluate_checkpoint(run) == evaluate_checkpoint(whole)
 
 
 def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, monkeypatch):
@@ -173,6 +194,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
     assert run.steps() == [17]
     run.set_status("running", "")  # as a resume that was killed leaves it
     run.checkpoint_path(17).unlink()
+    run.state_path(17).unlink()
     before = contents(run.path)
     with pytest.raises(UserError, match="metrics up to step 14 but no checkpoint to go on from"):
         resume(run.path)
@@ -208,11 +230,31 @@ def test_a_checkpoint_beyond_the_end_is_told_of(tiny, tmp_path, capsys):
 
 def test_an_ensemble_of_which_one_run_lacks_its_checkpoints_is_refused(whole_ensemble, tmp_path):
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
-    shutil.rmtree(tmp_path / "runs" / "icl" / "checkpoints")
+    lacking = tmp_path / "runs" / "icl"
+    shutil.rmtree(lacking / "checkpoints")
     before = contents(tmp_path)
-    with pytest.raises(UserError, match="no checkpoint to go on from"):
+    with pytest.raises(UserError, match=rf"^{lacking} has a state of step 40 but no weights"):
         resume(tmp_path / "runs")
-    assert contents(tmp_path) == before
+    shutil.rmtree(lacking / "state")
+    with pytest.raises(UserError, match=rf"^{lacking} has metrics .* no checkpoint to go on from"):
+        resume(tmp_path / "runs")
+    (lacking / "metrics.jsonl").unlink()
+    with pytest.raises(
+        UserError, match="plain has a checkpoint of step 40, but not all runs beside"
+    ):
+        resume(tmp_path / "runs")
+    assert {p: c for p, c in before.items() if p.exists()} == contents(tmp_path)
+
+
+def test_runs_without_a_common_checkpoint_are_told_what_they_have(whole_ensemble, tmp_path):
+    shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
+    for run in load_runs(tmp_path / "runs"):
+        kept = 40 if run.path.name == "icl" else 30
+        shutil.copy(run.state_path(40), run.state_path(30))
+        for step in {30, 40} - {kept}:
+            run.checkpoint_path(step).unlink()
+    with pytest.raises(UserError, match="has a checkpoint of step 30, but not all runs beside it"):
+        resume(tmp_path / "runs")
 
 
 def test_nothing_is_built_on_what_is_lost(whole, tmp_path):

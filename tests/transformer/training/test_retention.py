@@ -20,7 +20,7 @@ from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, 
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.gaussian import GaussianConfig
 from transformer.runs.checkpoint import write_checkpoint
-from transformer.runs.folder import RunFolder, create_run, load_run
+from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint
 from transformer.runs.machine import Machine
 from transformer.training.ensemble import Ensemble, source_of
 from transformer.training.loop import evaluate_checkpoint, resume, train, train_together
@@ -68,6 +68,39 @@ def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
     assert run.config.run_id() == whole.config.run_id(), "what is kept changes no number"
     for step in set(weights) & set(whole.steps()):
         assert run.checkpoint_path(step).read_bytes() == whole.checkpoint_path(step).read_bytes()
+
+
+def test_what_was_kept_before_is_not_opened_at_every_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("transformer.runs.folder.holds_state", lambda path: pytest.fail(str(path)))
+    config = short_config()
+    train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "runs", HERE)
+
+
+def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damage(
+    whole, tmp_path, monkeypatch
+):
+    """Another process writes step 9 and removes step 8, after that was listed."""
+    run = create_run(tmp_path / "run", whole.config, HERE)
+    run.write(whole.state(8))
+    listed = RunFolder.steps
+
+    def superseded(run):
+        steps = listed(run)
+        run.write(whole.state(9))
+        run.checkpoint_path(8).unlink(missing_ok=True)
+        return steps
+
+    monkeypatch.setattr(RunFolder, "steps", superseded)
+    newest, damaged = newest_checkpoint(run)
+    assert newest is not None and (newest.step, damaged) == (9, [])
+
+
+def test_what_leads_to_no_checkpoint_is_none(whole, tmp_path):
+    run = create_run(tmp_path / "run", whole.config, HERE)
+    run.checkpoint_path(4).parent.mkdir()
+    run.checkpoint_path(4).symlink_to(tmp_path / "moved.safetensors")
+    (run.path / "checkpoints" / "step_4.safetensors").touch()
+    assert (run.steps(), newest_checkpoint(run)) == ([], (None, []))
 
 
 @pytest.mark.parametrize("keep", [("0", "last"), ("some", "last"), ("-1", "all"), ("all", "none")])

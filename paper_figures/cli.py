@@ -69,7 +69,7 @@ def _stem(figure: Figure, preset: str | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepFlags:
-    """Keep the curves of a sweep's finished runs, in this package, for figures to be drawn from."""
+    """Keep the curves of a sweep's finished runs, and its tables, in this package for figures."""
 
     runs: tyro.conf.Positional[Path]
     """The sweep's folder."""
@@ -80,13 +80,15 @@ class KeepFlags:
 
 
 def keep_command(arguments: list[str]) -> None:
-    """Keep finished runs and print which."""
+    """Keep finished runs and tables; print which, and what is left out."""
     from paper_figures.keep import keep_finished
     from transformer.experiments.plans import PLANS
 
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
     plan = PLANS[flags.paper](flags.scale)
-    kept = keep_finished(plan, flags.runs, flags.paper, flags.scale)
+    kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale)
+    for sentence in left_out:
+        print(f"left out {sentence}", file=sys.stderr)
     print(f"kept {', '.join(kept)}" if kept else "all finished runs are kept already")
 
 

@@ -105,7 +105,7 @@ def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
 ![a transformer's accuracies and losses, the minimal model, and its fit](demo.png)
 
 ## A transformer
-{_config_sentence(run)} {_verdict(run)}
+{_config_sentence(run)} {_fate_sentence(run)}
 
 Flip accuracy (panel a) is 1 for in-context learning (ICL) and 0 for context-constrained in-weights
 learning (CIWL), which replaces it.
@@ -123,7 +123,7 @@ Published draw of seed 7, gradient descent with step 1:
 ```
 
 ## The minimal model fitted to the transformer
-{_fit_verdict(fitted)}
+{_caution_sentence(fitted)}
 From {fitted.sequences[0]:.4g} sequences on; observed loss = floor + gain x the toy's loss:
 ```
 {fitted.summary()}
@@ -146,7 +146,8 @@ def _config_sentence(run: FigureRun) -> str:
     )
 
 
-def _verdict(run: FigureRun) -> str:
+def _fate_sentence(run: FigureRun) -> str:
+    """What became of ICL."""
     told = run.timeline()
     if told.emergence is None:
         chance = f"is at chance throughout (Flip accuracy at most {told.flip_peak:.2f})"
@@ -157,7 +158,8 @@ def _verdict(run: FigureRun) -> str:
     return f"{rose} and then faded (Flip accuracy {told.flip_final:.2f} at the end)."
 
 
-def _fit_verdict(fitted: Fit) -> str:
+def _caution_sentence(fitted: Fit) -> str:
+    """How far the fit is to be trusted."""
     if not fitted.cautions:
         return "The fit has converged, with no parameter at a bound of its search."
     return f"To be read with care: {'; '.join(fitted.cautions)}."

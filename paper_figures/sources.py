@@ -1,7 +1,8 @@
 """Where figures get their runs: curves that are kept, of runs made before, or runs trained now.
 
 Kept are `data/PAPER/RUN_ID.csv`, as `python -m transformer export` writes them, and for each an
-entry in `data/index.json`: paper, preset and scale, and what `export` writes beside the curves.
+entry in `data/index.json`: paper, preset and scale, and what `export` writes beside the curves; and
+`data/PAPER/MEASURE.csv`, the table of a measure of these runs, by their `run_id`.
 """
 
 import json
@@ -14,13 +15,16 @@ from typing import Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
+from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline, timeline
 from transformer.runs.export import export
 from transformer.runs.machine import Machine
+from transformer.sweeps.plan import wanted_file
 from transformer.training.loop import train_or_resume
 
 DATA = Path(__file__).parent / "data"
+SCALE: Scale = "cpu"  # of the runs that are trained for a figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,15 @@ def index(data: Path = DATA) -> list[dict[str, Any]]:
     return json.loads((data / "index.json").read_text())
 
 
+def path_of(entry: dict[str, Any], data: Path = DATA) -> Path:
+    """The file of a kept run's curves."""
+    return data / entry["paper"] / f"{entry['run_id']}.csv"
+
+
 def _kept(preset: str) -> Iterator[FigureRun]:
     for entry in index():
         if preset in (entry["preset"], *entry.get("also", ())):
-            path = DATA / entry["paper"] / f"{entry['run_id']}.csv"
-            yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path, entry)
+            yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path_of(entry), entry)
 
 
 def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
@@ -80,18 +88,41 @@ def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
     runs = list(_kept(preset))
     if not runs:
         kept = ", ".join(sorted({entry["preset"] for entry in index()}))
-        raise UsageError(f"no run of preset {preset!r} is kept; choose one of {kept}, or --retrain")
+        raise UsageError(
+            f"no run of preset {preset!r} is kept; choose one of {kept}, or {_make(preset)}"
+        )
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:
-        raise UsageError(f"no run of seed {first} is kept; choose one of {seeds}, or --retrain")
+        raise UsageError(
+            f"no run of seed {first} is kept; choose one of {seeds}, or {_make(preset)}"
+        )
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
+
+
+def _make(preset: str) -> str:
+    """What makes a run of a preset that is not kept, as advice."""
+    if preset not in PRESETS or not _needs_others(preset):
+        return "--retrain"
+    paper, _, name = preset.partition("/")
+    only = f"'{name}_*'" if PRESETS[preset].seeds else name
+    return (
+        f"make it by `python -m transformer sweep {paper} --runs DIR --only {only}` and "
+        f"`python -m paper_figures keep DIR --paper {paper}`"
+    )
+
+
+def _needs_others(preset: str) -> bool:
+    """Whether runs of a preset need what other nodes of its paper's plan make."""
+    return bool(PRESETS[preset].after or wanted_file(PRESETS[preset].make(SCALE).data.exemplars))
 
 
 def trained_run(preset: str, out: Path, *, init_seed: int | None) -> FigureRun:
     """Train a preset now, into `out/runs`, and keep its curves beside the run."""
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
-    config = PRESETS[preset].make("cpu")
+    if _needs_others(preset):
+        raise UsageError(f"preset {preset!r} needs more than --retrain makes; {_make(preset)}")
+    config = PRESETS[preset].make(SCALE)
     config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
     machine = Machine.choose(n_steps=config.n_steps)
     folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"

@@ -1,16 +1,26 @@
 """Finished runs of a sweep are kept where figures look for runs."""
 
+import fcntl
+import json
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
 from paper_figures.keep import keep_finished
-from paper_figures.sources import index
+from paper_figures.sources import index, path_of
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
+from transformer.runs.folder import load_run
+from transformer.sweeps.measure import Measure
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -37,18 +47,25 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
     (data / "index.json").write_text("[]")
 
     def keep(n_steps: int) -> list[str]:
-        return keep_finished(plan_of(n_steps), runs, "coopetition", "cpu", data)
+        kept, left_out = keep_finished(plan_of(n_steps), runs, "coopetition", "cpu", data)
+        assert left_out == ([] if n_steps == 10 else ["together: not finished"])
+        return kept
 
+    with pytest.raises(UsageError, match="runs is not a folder; give that of a sweep"):
+        keep(10)
+    runs.mkdir()
     with pytest.raises(UsageError, match="holds no finished run of the plan coopetition"):
         keep(10)
     for node in (plan_of(10).nodes[name] for name in ("main_6", "together")):
         node.work(runs, "cpu", 1)
-    assert keep(10) == ["main_6"], "neither what has not begun, nor what is no single run"
+    assert keep(10) == ["main_6", "together/b"], "not what has not begun, nor the same run twice"
     assert keep(10) == []
     plan_of(20).nodes["main_6"].work(runs, "cpu", 1)
     plan_of(20).nodes["seeds_6_3"].work(runs, "cpu", 1)
     assert keep(20) == ["main_6", "seeds_6_3"]
     presets = {entry["preset"]: entry for entry in index(data)}
+    together = presets.pop("coopetition/together/b")
+    assert (together["step"], together["config"]["init_seed"]) == (10, 7)
     assert set(presets) == {"coopetition/main", "coopetition/seeds_6_3"}
     for entry in presets.values():
         assert (entry["scale"], entry["step"], entry["status"]) == ("cpu", 20, "finished")
@@ -59,5 +76,137 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
     assert keep(20) == ["long"]
     entry = next(each for each in index(data) if each["step"] == 40)
     assert entry["preset"] == "coopetition/main"
-    assert entry["also"] == ["coopetition/seeds_6_2", "coopetition/long"]
-    assert len(list((data / "coopetition").iterdir())) == 2, "what the index says lies only there"
+    others = ["coopetition/seeds_6_2", "coopetition/together/a", "coopetition/long"]
+    assert entry["also"] == others, "those that it was kept for before too"
+    assert len(list((data / "coopetition").iterdir())) == 3, "what the index says lies only there"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of two runs, and its measures."""
+    runs = tmp_path_factory.mktemp("swept")
+    for node in measured_plan().nodes.values():
+        node.work(runs, "cpu", 1)
+    return runs
+
+
+def measured_plan() -> Plan:
+    config = replace(RUN, n_steps=10)
+    return Plan(
+        [
+            Train(name="first", config=config),
+            Train(name="second", config=replace(config, init_seed=8)),
+            Measure(name="norms_first", measure="weight_norms", of=("first",)),
+            Measure(name="norms_second", measure="weight_norms", of=("second",)),
+        ]
+    )
+
+
+@pytest.fixture
+def runs(swept, tmp_path):
+    shutil.copytree(swept, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "index.json").write_text("[]")
+    return tmp_path / "data"
+
+
+def spoil_manifest(run):
+    (run / "manifest.json").write_text("{")
+    return "manifest.json is damaged"
+
+
+def spoil_metrics(run):
+    path = run / "metrics.jsonl"
+    path.write_bytes(b"spoilt\n" + path.read_bytes())
+    return "line 1 of .* is damaged"
+
+
+def put_another(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["config"]["init_seed"] = 99
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    return "holds another run than the plan's"
+
+
+def empty(run):
+    shutil.rmtree(run)
+    run.mkdir()
+    return "not finished"
+
+
+@pytest.mark.parametrize("spoil", [spoil_manifest, spoil_metrics, put_another, empty])
+def test_what_cannot_be_kept_is_told_and_does_not_stop_the_others(runs, data, spoil):
+    why = spoil(runs / "first")
+    kept, left_out = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
+    assert kept == ["second", "weight_norms.csv"]
+    assert re.match(f"first: .*{why}" if why != "not finished" else f"first: {why}", left_out[0])
+    assert all("\n" not in sentence for sentence in left_out)
+
+
+def test_tables_are_merged_by_run(runs, data):
+    def keep():
+        return keep_finished(measured_plan(), runs, "coopetition", "cpu", data)[0]
+
+    path = data / "coopetition" / "weight_norms.csv"
+    path.parent.mkdir()
+    first, second = (load_run(runs / name).config.run_id() for name in ("first", "second"))
+    path.write_text(f"run,run_id,old\nelsewhere,abc,1\nfirst,{first},2\n")
+    assert "weight_norms.csv" in keep()
+    rows = pd.read_csv(path).set_index("run_id")
+    assert rows["run"].to_dict() == {"abc": "elsewhere", first: "first", second: "second"}
+    assert rows["old"].dropna().to_dict() == {"abc": 1}
+    measured = pd.read_csv(runs / "norms_first" / "table.csv").set_index("run_id")
+    assert rows.loc[first, "labels"] == measured.loc[first, "labels"]
+    assert keep() == [], "all of it is kept already"
+
+
+def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("paper_figures.keep.write_json", killed)
+        keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
+    assert index(data) == []
+    kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
+    assert kept == ["first", "second"]
+    files = {path.name for path in (data / "coopetition").iterdir()}
+    assert files == {f"{entry['run_id']}.csv" for entry in index(data)} | {"weight_norms.csv"}
+
+
+def test_a_longer_run_of_another_plan_takes_the_place_of_a_shorter(runs, data):
+    keep_finished(measured_plan(), runs, "coopetition_early", "cpu", data)
+    longer = Train(name="first", config=replace(RUN, n_steps=20))
+    longer.work(runs, "cpu", 1)
+    kept, _ = keep_finished(Plan([longer]), runs, "coopetition", "cpu", data)
+    entry = index(data)[0]
+    assert kept == ["first"] and (entry["paper"], entry["step"]) == ("coopetition", 20)
+    assert (entry["preset"], entry["also"]) == ("coopetition_early/first", ["coopetition/first"])
+    files = {path for path in data.glob("*/*") if path.stem != "weight_norms"}
+    assert files == {path_of(entry, data) for entry in index(data)}
+
+
+def test_two_processes_keep_one_after_the_other(runs, data):
+    def keep():
+        return keep_finished(measured_plan(), runs, "coopetition", "cpu", data)[0]
+
+    with ThreadPoolExecutor() as pool:
+        with open_folder(data) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            waiting = pool.submit(keep)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            assert index(data) == []
+        assert waiting.result() == ["first", "second", "weight_norms.csv"]
+
+
+@contextmanager
+def open_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)

@@ -6,12 +6,40 @@ from coopetition.tools.errors import UsageError
 from paper_figures.sources import DATA, index, kept_runs, trained_run
 from transformer.config import RunConfig
 from transformer.experiments.preset import PRESETS
+from transformer.measures.measure import MEASURES
 
 
 def test_every_kept_file_is_in_the_index_once():
     files = {str(path.relative_to(DATA)) for path in DATA.glob("*/*") if path.is_file()}
     listed = [f"{entry['paper']}/{entry['run_id']}.csv" for entry in index()]
-    assert len(set(listed)) == len(listed) and set(listed) == files
+    assert len(set(listed)) == len(listed) and set(listed) <= files
+    tables = {f"{entry['paper']}/{name}.csv" for entry in index() for name in MEASURES}
+    assert files - set(listed) <= tables
+
+
+@pytest.mark.parametrize(
+    ("preset", "advice"),
+    [
+        (
+            "coopetition/main",
+            "sweep coopetition --runs DIR --only 'main_*'` and `python -m paper_figures",
+        ),
+        ("coopetition/matched", "sweep coopetition --runs DIR --only matched` and"),
+        ("coopetition/nothing", "or --retrain"),
+        ("smoke", "or --retrain"),
+    ],
+)
+def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(
+    tmp_path, monkeypatch, preset, advice
+):
+    monkeypatch.setattr("paper_figures.sources.index", lambda: [])
+    with pytest.raises(UsageError) as refused:
+        kept_runs(preset)
+    assert advice in str(refused.value) and "\n" not in str(refused.value)
+    if "sweep" in advice:
+        with pytest.raises(UsageError, match="needs more than --retrain makes; make it by"):
+            trained_run(preset, tmp_path, init_seed=None)
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", sorted({entry["preset"] for entry in index()}))
@@ -48,7 +76,7 @@ def test_a_kept_run_can_lead():
     assert seeds[0] == 7 and len(set(seeds)) == len(seeds)
     with pytest.raises(UsageError, match="no run of seed 99"):
         kept_runs("omniglot", first=99)
-    with pytest.raises(UsageError, match="'smoke' is kept; choose one of demo, glyphs, omniglot"):
+    with pytest.raises(UsageError, match="'smoke' is kept; choose one of .*demo, glyphs, omniglot"):
         kept_runs("smoke")
 
 

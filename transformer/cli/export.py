@@ -19,8 +19,8 @@ class Flags:
     out: Path
     """The CSV file, or for several runs the folder of theirs; files are written over."""
     spacing: float = 0.0
-    """Leave out lines that come sooner after the one before than this share of the sequences seen:
-    0.02 halves a long run."""
+    """Leave out lines that come sooner after the one before than this share of the sequences seen,
+    but for peaks: 0.02 halves a long run."""
 
 
 def run(flags: Flags) -> None:

@@ -11,7 +11,7 @@ from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import parse
 from paper_figures.figure import Figure, Runs, figures_of, find_figure, papers
-from paper_figures.sources import FigureRun, kept_runs, trained_run
+from paper_figures.sources import SCALE, FigureRun, kept_runs, trained_run
 from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
@@ -29,7 +29,9 @@ class FigureFlags:
     out: Path = Path("figures")
     """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance)."""
     preset: str | None = None
-    """Draw the runs of another preset, glyphs or omniglot, say (the figure's own without)."""
+    """Draw the runs of another preset, as glyphs (the figure's own without)."""
+    scale: Scale = SCALE
+    """At which the kept runs were made: `paper`, or what two CPU cores can do."""
     retrain: bool = False
     """Train the run now instead (a quarter of an hour on two cores)."""
     init_seed: int | None = None
@@ -45,7 +47,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     result = figure.draw(*(_runs(need, flags) for need in figure.needs))
-    for path in result.write(flags.out, _stem(figure, flags.preset), figure.describe()):
+    for path in result.write(flags.out, _stem(figure, flags.preset, flags.scale), figure.describe()):
         print(f"wrote {path}")
     for line in result.findings:
         print(line)
@@ -55,16 +57,16 @@ def _runs(need: Runs, flags: FigureFlags) -> list[FigureRun]:
     if flags.preset is not None:
         need = replace(need, preset=flags.preset)
     if not flags.retrain:
-        return kept_runs(need.preset, first=flags.init_seed)
+        return kept_runs(need.preset, flags.init_seed, flags.scale)
     return [trained_run(need.preset, flags.out, init_seed=flags.init_seed)]
 
 
-def _stem(figure: Figure, preset: str | None) -> str:
+def _stem(figure: Figure, preset: str | None, scale: Scale) -> str:
     """The name of a figure's files, which tells if it is drawn from other runs than its own."""
     stem = f"{figure.paper}_{figure.slot}"
-    if preset is None or preset in {need.preset for need in figure.needs}:
-        return stem
-    return f"{stem}_{preset.replace('/', '_')}"
+    if preset is not None and preset not in {need.preset for need in figure.needs}:
+        stem += f"_{preset.replace('/', '_')}"
+    return stem if scale == SCALE else f"{stem}_{scale}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,9 @@ class KeepFlags:
     runs: tyro.conf.Positional[Path]
     """The sweep's folder."""
     paper: str = "coopetition"
-    """Whose plan it is."""
+    """Whose runs they are."""
+    plan: str | None = None
+    """The sweep's plan, if it is another than that of all the paper's runs."""
     scale: Scale = "cpu"
     """At which scale."""
 
@@ -82,10 +86,10 @@ class KeepFlags:
 def keep_command(arguments: list[str]) -> None:
     """Keep finished runs and tables; print which, and what is left out."""
     from paper_figures.keep import keep_finished
-    from transformer.experiments.plans import PLANS
+    from transformer.experiments.plans import load_plan
 
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
-    plan = PLANS[flags.paper](flags.scale)
+    plan = load_plan(flags.plan or flags.paper, flags.scale)
     kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale)
     for sentence in left_out:
         print(f"left out {sentence}", file=sys.stderr)

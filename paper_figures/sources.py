@@ -24,7 +24,7 @@ from transformer.sweeps.plan import wanted_file
 from transformer.training.loop import train_or_resume
 
 DATA = Path(__file__).parent / "data"
-SCALE: Scale = "cpu"  # of the runs that are trained for a figure
+SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,23 @@ def path_of(entry: dict[str, Any], data: Path = DATA) -> Path:
     return data / entry["paper"] / f"{entry['run_id']}.csv"
 
 
-def _kept(preset: str) -> Iterator[FigureRun]:
+def _kept(preset: str, scale: Scale) -> Iterator[FigureRun]:
     for entry in index():
-        if preset in (entry["preset"], *entry.get("also", ())):
+        if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
             yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path_of(entry), entry)
 
 
-def kept_runs(preset: str, first: int | None = None) -> list[FigureRun]:
+def kept_runs(preset: str, first: int | None = None, scale: Scale = SCALE) -> list[FigureRun]:
     """The runs of a preset, of its length or longer, whose curves are kept in the package, by seed.
 
     The one of seed `first` leads, if given.
     """
-    runs = list(_kept(preset))
+    runs = list(_kept(preset, scale))
     if not runs:
-        kept = ", ".join(sorted({entry["preset"] for entry in index()}))
+        kept = ", ".join(sorted({entry["preset"] for entry in index() if entry["scale"] == scale}))
         raise UsageError(
-            f"no run of preset {preset!r} is kept; choose one of {kept}, or {_make(preset)}"
+            f"no run of preset {preset!r} is kept at scale {scale}; choose one of "
+            f"{kept or 'none'}, or {_make(preset)}"
         )
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:

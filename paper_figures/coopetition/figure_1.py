@@ -40,5 +40,5 @@ FIGURE = Figure(
     "1b",
     "accuracy of the four evaluators during the main run",
     draw,
-    needs=(Runs("omniglot"),),
+    needs=(Runs("coopetition/main"),),
 )

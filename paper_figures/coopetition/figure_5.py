@@ -93,5 +93,5 @@ FIGURE = Figure(
     "5",
     "the minimal model beside a transformer, and fitted to it",
     draw,
-    needs=(Runs("omniglot"),),
+    needs=(Runs("coopetition/main"),),
 )

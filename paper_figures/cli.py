@@ -47,7 +47,9 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     result = figure.draw(*(_runs(need, flags) for need in figure.needs))
-    for path in result.write(flags.out, _stem(figure, flags.preset, flags.scale), figure.describe()):
+    for path in result.write(
+        flags.out, _stem(figure, flags.preset, flags.scale), figure.describe()
+    ):
         print(f"wrote {path}")
     for line in result.findings:
         print(line)

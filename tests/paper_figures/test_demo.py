@@ -96,9 +96,9 @@ def test_the_documents_tell_what_the_kept_runs_show():
     def thousands(values):
         return " | ".join("not within the run" if v is None else f"{v / 1e3:,.0f}" for v in values)
 
-    omniglot = [run.timeline() for run in kept_runs("omniglot")]
-    assert f"| {thousands([each.emergence for each in omniglot])} |" in told
-    assert f"| {thousands([each.fade for each in omniglot])} |" in told
+    main = [run.timeline() for run in kept_runs("coopetition/main")]
+    for name in ("emergence", "fade", "flip_10", "ciwl_75", "ciwl_90"):
+        assert f"| {thousands([getattr(each, name) for each in main])} |" in told
     table = [row for row in seeds_table().splitlines() if row.startswith("|")]
     assert "\n".join(table) in (ROOT / "README.md").read_text()
     runs = kept_runs("glyphs")

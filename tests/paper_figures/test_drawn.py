@@ -28,14 +28,15 @@ def rows_of(result, folder):
 
 
 def test_figure_1_draws_every_evaluator_of_every_run():
-    runs = kept_runs("omniglot")
+    runs = kept_runs("coopetition/main")
     result = figure_1.draw(runs)
     (ax,) = result.drawing.axes
     drawn = {line.get_label() for line in ax.get_lines()}
     assert {"train", "ICL", "CIWL", "Flip (ICL over CIWL)"} <= drawn
     assert len({row[:2] for row in result.numbers}) == 4 * len(runs)
     assert (
-        len(result.findings) == len(runs) and "omniglot_5: emergence 3.02e+05" in result.findings[0]
+        len(result.findings) == len(runs)
+        and "coopetition/main_5: emergence 2.24e+05" in result.findings[0]
     )
 
 

@@ -1,9 +1,10 @@
 """Work off a plan of runs and measures, by some processes; go on with one that was stopped.
 
-The plan is that of a paper (coopetition, transience), a Python file that defines PLAN, or a TOML
-file (docs/how_to_add.md).  Each node's work lies in a folder of its name.
+The plan is that of a paper (coopetition, coopetition_early, transience), a Python file that defines
+PLAN, or a TOML file (docs/trainer.md).  Each node's work lies in a folder of its name.
 """
 
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,23 +14,26 @@ from typing import Annotated
 import tyro
 
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import check_file
 from coopetition.tools.printing import print_rows
 from transformer.config.scale import Scale
 from transformer.sweeps.slurm import Resources
+
+ALL = ("*",)  # pattern of all nodes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     plan: tyro.conf.Positional[str]
-    """coopetition, transience, or a file."""
+    """coopetition, coopetition_early, transience, or a file."""
     runs: Path
     """The folder of all that is made; what is there is not made again."""
     scale: Scale = "cpu"
     """Of a paper's plan: `paper`; `cpu`, what two cores can do; `smoke`, some steps of each run."""
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] = ALL
     """Names of nodes or patterns such as 'main_*'; what they need is done too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
-    """A kind of exemplars and its file, where the plan leaves that open: omniglot omniglot.npz."""
+    """A kind of exemplars and its file, where the plan leaves that open: tokens tokens.npy."""
     jobs: int = 1
     """Processes at once, each with one node."""
     threads: int = 1
@@ -57,15 +61,11 @@ def run(flags: Flags) -> None:
     from transformer.sweeps.call import Call
     from transformer.sweeps.estimate import Estimate, clock
     from transformer.sweeps.pool import Pool
-    from transformer.sweeps.report import graph_rows, status_rows
+    from transformer.sweeps.report import graph_rows, in_words, status_rows
     from transformer.sweeps.slurm import jobs_of, submit
-    from transformer.sweeps.standing import forget_failure, standings
+    from transformer.sweeps.standing import forget_failure, some_of, standings
 
-    for name, number in (("jobs", flags.jobs), ("threads", flags.threads)):
-        if number < 1:
-            raise UsageError(f"--{name} {number}: choose at least 1")
-    if flags.job != Resources() and not flags.slurm:
-        raise UsageError("what jobs ask for is of no use without --slurm; add it")
+    _check(flags)
     call = Call(
         plan=flags.plan,
         runs=flags.runs.resolve(),
@@ -77,10 +77,9 @@ def run(flags: Flags) -> None:
     )
     if flags.node is not None:
         do_node(call, flags.node)
+        print_rows([{"node": flags.node, "state": "done"}], as_json=flags.json)
         return
-    plan = plan_of(call)
-    if flags.only:
-        plan = plan.select(flags.only)
+    plan = plan_of(call).select(flags.only)
     if flags.status:
         jobs = jobs_of(plan.nodes, call.runs) if flags.slurm else {}
         print_rows(status_rows(plan, standings(plan, call.runs), jobs), as_json=flags.json)
@@ -89,10 +88,13 @@ def run(flags: Flags) -> None:
         estimate = Estimate(call.runs)
         estimate.time_here(plan, flags.device, flags.threads)
         now = standings(plan, call.runs)
-        print_rows(graph_rows(plan, now, estimate), as_json=flags.json)
+        rows = graph_rows(plan, now, estimate)
+        print_rows(rows if flags.json else map(in_words, rows), as_json=flags.json)
         at_once = len(plan.nodes) if flags.slurm else flags.jobs
         left = estimate.seconds_left(plan, now, at_once)
-        print(f"{at_once} at once: {clock(left)}", file=sys.stderr)
+        unknown = [row["node"] for row in rows if row["seconds_left"] is None]
+        without = f"; not estimated, nor counted: {some_of(unknown)}" if unknown else ""
+        print(f"{at_once} at once: {clock(left)}{without}", file=sys.stderr)
         return
     plan.check_files()
     if flags.retry:
@@ -111,3 +113,48 @@ def run(flags: Flags) -> None:
             f"{len(failed)} of {len(ended)} nodes are not done, first {failed[0]}; --retry tries "
             "those that failed again"
         )
+
+
+def _check(flags: Flags) -> None:
+    """Refuse what cannot be done, before anything is made."""
+    from transformer.runs.machine import Machine
+    from transformer.sweeps.standing import log_path
+
+    for name, number in (("jobs", flags.jobs), ("threads", flags.threads)):
+        if number < 1:
+            raise UsageError(f"--{name} {number}: choose at least 1")
+    if flags.job != Resources() and not flags.slurm:
+        raise UsageError("what jobs ask for is of no use without --slurm; add it")
+    if not flags.only:
+        raise UsageError("--only: no names; give some, or leave it out")
+    kinds = [kind for kind, _ in flags.data]
+    if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
+        raise UsageError(f"--data {min(twice)} comes more than once; give it once")
+    _check_alone(flags)
+    if not (flags.status or flags.slurm):  # jobs run elsewhere
+        Machine.choose(flags.device, flags.threads)
+    runs = flags.runs.resolve()
+    nearest = next(each for each in (runs, *runs.parents) if os.path.exists(each))
+    if not (nearest.is_dir() and os.access(nearest, os.X_OK)):
+        raise UsageError(f"--runs {runs}: {nearest} is no folder to be opened; name another place")
+    if not (flags.status or flags.dry_run):
+        check_file(log_path(runs, "sweep"))
+
+
+def _check_alone(flags: Flags) -> None:
+    """Refuse flags that each want something else to be done."""
+    others = {
+        "--status": flags.status,
+        "--dry-run": flags.dry_run,
+        "--retry": flags.retry,
+        "--slurm": flags.slurm,
+        "--only": flags.only != ALL,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if flags.node is not None and given:
+        raise UsageError(
+            f"--node {flags.node} does that node and nothing else; leave {given[0]} out, or choose "
+            f"nodes by --only {flags.node}"
+        )
+    if flags.status and flags.dry_run:
+        raise UsageError("--status and --dry-run both tell instead of doing; choose one")

@@ -15,6 +15,8 @@ from transformer.config import StartConfig
 from transformer.config.parts import in_part
 from transformer.runs.folder import load_run
 
+HALF = "/half"  # ends the identity of weights in half precision: other numbers than the run's own
+
 
 def check_warm_start(
     start: StartConfig, parameters: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
@@ -59,7 +61,7 @@ def read_warm_start(start: StartConfig) -> tuple[StartConfig, dict[str, Tensor]]
             )
         tensors, found = run.checkpoint(start.step).tensors, run.config.run_id()
         if any(value.dtype == torch.float16 for value in tensors.values()):
-            found += "/half"  # other numbers than the run's own, so another identity
+            found += HALF
     if start.run_id not in ("", found):
         raise UsageError(
             f"start.path {path} holds {found}, but start.run_id={start.run_id}; "

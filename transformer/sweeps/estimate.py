@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.standing import Standing
 from transformer.sweeps.train import Train
-from transformer.training.forecast import forecast
+from transformer.training.forecast import LONGEST_S, forecast
 
 
 class Estimate:
@@ -42,15 +43,18 @@ class Estimate:
             self._timed[kind] = plain * (gain if compiles and gain is not None else 1)
 
     def seconds(self, plan: Plan, standings: Mapping[str, Standing]) -> dict[str, float | None]:
-        """Seconds that are left of each node; None where nothing like it was trained or timed.
+        """Seconds that are left of each node.
 
-        Encoders and measures, which take less than training does, count as nothing.
+        None where nothing like it was trained or timed, as of encoders, features and measures.
         """
         known = self._timed | self._measured(plan)
         left: dict[str, float | None] = {}
         for name, node in plan.nodes.items():
-            if not isinstance(node, Train) or standings[name].state == "done":
+            if standings[name].state == "done":
                 left[name] = 0.0
+                continue
+            if not isinstance(node, Train):
+                left[name] = None
                 continue
             each = known.get(kind_of(node))
             share = 1 - node.share_done(self.runs)
@@ -63,7 +67,8 @@ class Estimate:
     ) -> float | None:
         """Seconds until all that can be done is, by so many processes at once.
 
-        Kinds of runs of which nothing is known are taken for the mean of the others by step.
+        Kinds of runs of which nothing is known are taken for the mean of the others by step; what
+        does not train counts as nothing.
         """
         known = self._timed | self._measured(plan)
         if not known:
@@ -143,8 +148,7 @@ def makespan(
 
 
 def clock(seconds: float | None) -> str:
-    """Hours and minutes."""
+    """Hours, minutes and seconds, 1:02:03."""
     if seconds is None:
         return "unknown"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes else f"{seconds:.0f} s"
+    return str(timedelta(seconds=round(min(seconds, LONGEST_S))))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
 from transformer.measures.measure import MEASURES
@@ -35,6 +35,8 @@ class Measure(Node):
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no run."""
         MEASURES[self.measure]
+        if not self.of:
+            raise UsageError(f"{self.name} measures no runs; name some")
         for name in self.of:
             if not isinstance(nodes[name], Train):
                 raise UsageError(f"{self.name} measures {name}, which trains nothing")
@@ -44,9 +46,10 @@ class Measure(Node):
         folder = runs / self.name
         try:
             record = json.loads((folder / RECORD).read_text())
-        except (FileNotFoundError, ValueError):
-            return False
-        return (folder / FILE).exists() and record == self._record(runs)
+            wanted = self._record(runs)
+        except (FileNotFoundError, ValueError, UserError):
+            return False  # a run that is missing or damaged is its own node's to tell
+        return (folder / FILE).exists() and record == wanted
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Write the table: the columns `run` and `run_id`, and those of the measure."""

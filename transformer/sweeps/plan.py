@@ -112,9 +112,7 @@ class Plan:
                 if any(fnmatchcase(each, pattern) for each in (name, *node.also))
             ]
             if not found:
-                raise UsageError(
-                    f"--only {pattern}: no node of that name; --dry-run lists them all"
-                )
+                raise UsageError(f"--only {pattern}: no node of that name; --status lists them all")
             wanted += found
         chosen: set[str] = set()
         while wanted:
@@ -125,7 +123,17 @@ class Plan:
         return Plan(node for name, node in self.nodes.items() if name in chosen)
 
     def with_files(self, paths: Mapping[str, Path]) -> "Plan":
-        """The plan with exemplars that want a file, by their kind, taken from `paths`."""
+        """The plan with exemplars that want a file, by their kind, taken from `paths`.
+
+        A file that is not there, or that nothing in the plan wants, raises `UsageError`.
+        """
+        wanted = self._wanted_files()
+        for kind, path in paths.items():
+            if kind not in wanted:
+                kinds = ", ".join(sorted(wanted)) or "none"
+                raise UsageError(f"--data {kind}: the plan wants no such file (it wants {kinds})")
+            if not path.exists():
+                raise UsageError(f"--data {kind} {path}: there is no such file; give another path")
 
         def change(exemplars: ExemplarConfig) -> ExemplarConfig:
             kind = wanted_file(exemplars)
@@ -135,12 +143,21 @@ class Plan:
 
     def check_files(self) -> None:
         """Raise `UsageError` if exemplars want a file that is not given."""
+        if wanted := self._wanted_files():
+            kind, name = min(wanted.items())
+            raise UsageError(f"{name} wants a file of {kind}; give it by --data {kind} PATH")
+
+    def _wanted_files(self) -> dict[str, str]:
+        """Kinds of exemplars whose file is not given, each with the first node that wants it."""
+        wanted: dict[str, str] = {}
         for name, node in self.nodes.items():
-            wanted: set[str] = set()
-            node.with_exemplars(lambda each, w=wanted: w.add(wanted_file(each)) or each)
-            if kinds := wanted - {""}:
-                kind = min(kinds)
-                raise UsageError(f"{name} wants a file of {kind}; give it by --data {kind} PATH")
+
+            def look(exemplars: ExemplarConfig, name: str = name) -> ExemplarConfig:
+                wanted.setdefault(wanted_file(exemplars), name)
+                return exemplars
+
+            node.with_exemplars(look)
+        return {kind: name for kind, name in wanted.items() if kind}
 
 
 def wanted_file(exemplars: ExemplarConfig) -> str:

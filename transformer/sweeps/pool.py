@@ -167,7 +167,7 @@ class Pool:
         _tell(
             f"{states.count('done')}/{len(states)} nodes"
             + (f", {n_failed} failed" if n_failed else "")
-            + f", ETA {clock(left) if left is not None else 'unknown'}  {', '.join(running)}"
+            + f", ETA {clock(left)}  {', '.join(running)}"
         )
 
 

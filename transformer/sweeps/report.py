@@ -7,26 +7,40 @@ from typing import Any
 from transformer.sweeps.estimate import Estimate, clock, n_steps
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import Job
-from transformer.sweeps.standing import Standing
+from transformer.sweeps.standing import Standing, some_of
 
 Row = dict[str, Any]
 
 
 def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate) -> list[Row]:
-    """What each node needs, how it stands, and what it takes."""
+    """What each node needs, how it stands, and what it takes; None where that is not estimated."""
     left = estimate.seconds(plan, standings)
     return [
         {
             "node": name,
-            "needs": ", ".join(node.needs[:3]) + (", ..." if len(node.needs) > 3 else "") or None,
+            "needs": list(node.needs),
             "steps": n_steps(node) or None,
-            "disk": size(node.disk_bytes()),
+            "disk_bytes": node.disk_bytes() or None,
             "state": standings[name].state,
-            "left": clock(left[name]),
+            "seconds_left": left[name],
             "what": "; ".join(filter(None, (node.what, ", ".join(node.also)))) or None,
         }
         for name, node in plan.nodes.items()
     ]
+
+
+def in_words(row: Row) -> Row:
+    """A row of `graph_rows` for people."""
+    left = row["seconds_left"]
+    return {
+        "node": row["node"],
+        "needs": some_of(row["needs"]) or None,
+        "steps": row["steps"],
+        "disk": size(row["disk_bytes"] or 0),
+        "state": row["state"],
+        "left": None if left is None else clock(left),
+        "what": row["what"],
+    }
 
 
 def status_rows(

@@ -8,7 +8,7 @@ RUNS/.sweep/NODE.failed   why the last one failed
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from transformer.sweeps.plan import Node, Plan
 
 State = Literal["done", "running", "failed", "blocked", "stopped", "ready", "waiting"]
 FOLDER = ".sweep"
+SHOWN = 3  # names in a message
 WAITS = (0.05, 0.1, 0.2, None)  # somebody may just be asking whether it is held
 
 
@@ -34,11 +35,18 @@ class Busy(UserError):
 class Standing:
     """How a node stands.
 
-    `stopped` is begun and worked on by nobody; `blocked` needs one that failed.
+    `ready` can be begun, `waiting` needs one that is not done, and `blocked` one that failed (or is
+    blocked itself); `stopped` is begun and worked on by nobody.
     """
 
     state: State
     message: str = ""
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def log_path(runs: Path, name: str) -> Path:
@@ -107,7 +115,7 @@ def standing(node: Node, runs: Path) -> Standing:
     try:
         if node.is_done(runs):
             return Standing("done")
-    except UserError as error:
+    except (UserError, OSError) as error:
         return Standing("failed", str(error))
     if why := failure(runs, node.name):
         return Standing("failed", why)
@@ -130,8 +138,10 @@ def standings(
             bad = [need for need, state in states.items() if state in ("failed", "blocked")]
             undone = [need for need, state in states.items() if state != "done"]
             if bad:
-                own = Standing("blocked", f"needs {', '.join(bad)}")
+                own = Standing("blocked", f"needs {some_of(bad)}")
             elif undone:
-                own = Standing("waiting", f"for {', '.join(undone)}")
+                n_done = len(states) - len(undone)
+                share = f"; {n_done} of {len(states)} done" if len(states) > 1 else ""
+                own = Standing("waiting", f"for {some_of(undone)}{share}")
         found[name] = own
     return found

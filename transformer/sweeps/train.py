@@ -17,6 +17,7 @@ from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node
 from transformer.training.loop import resume, train, train_together, with_recorded_identity
@@ -29,8 +30,8 @@ class Train(Node):
 
     With `after`, they start from that node's run (`NODE/RUN` where it has several), at the step and
     with the parts that `config.start` names.  With `longer_than`, a single run goes on where that
-    node's ends, which is the same but shorter: what they share is trained once.  With `exemplars`,
-    they are trained on that node's features.
+    node's ends, which is the same but shorter: what they share is trained once, and checkpoints are
+    kept as that one does.  With `exemplars`, they are trained on that node's features.
     """
 
     config: RunConfig | Mapping[str, RunConfig]
@@ -92,17 +93,27 @@ class Train(Node):
                 f"{self.name} starts from step {config.start.step} of {self.after}, which keeps no "
                 "checkpoint of it; add it to its checkpoint_at"
             )
+        shorter = nodes.get(source.longer_than)
+        if isinstance(shorter, Train) and config.start.step < shorter.configs[""].n_steps:
+            raise UsageError(
+                f"{self.name} starts from step {config.start.step} of {parent}, which begins at "
+                f"the end of {shorter.name}; start from that"
+            )
 
     def _check_longer(self, nodes: Mapping[str, Node]) -> None:
         shorter = nodes[self.longer_than]
-        configs = shorter.configs if isinstance(shorter, Train) else {}
-        own, other = self.configs.get(""), configs.get("")
-        same = own and other and own.run_id() == other.run_id() and own.n_steps > other.n_steps
-        if not same or shorter.needs != tuple(n for n in self.needs if n != self.longer_than):
+        if not (isinstance(shorter, Train) and self._is_longer(shorter)):
             raise UsageError(
                 f"{self.name} goes on with {self.longer_than}, which is not the same single run, "
                 "but shorter"
             )
+
+    def _is_longer(self, shorter: "Train") -> bool:
+        own, other = self.configs.get(""), shorter.configs.get("")
+        if own is None or other is None or own.n_steps <= other.n_steps:
+            return False
+        from_the_same = (self.after, self.exemplars) == (shorter.after, shorter.exemplars)
+        return from_the_same and own.run_id() == other.run_id()
 
     def is_done(self, runs: Path) -> bool:
         """Whether all steps of all runs are done."""
@@ -131,11 +142,13 @@ class Train(Node):
         if self._has_begun(runs):
             self._resume(runs, device, threads)
             return
+        _remove_unmade(folder)
+        _check_free(folder)
         if self.longer_than:
             _copy_end(load_run(runs / self.longer_than), folder)
             self._resume(runs, device, threads)
             return
-        _remove_unmade(folder)
+        self._check_source(runs)
         configs = self._resolved(runs)
         machine = Machine.choose(device, threads, n_steps=next(iter(configs.values())).n_steps)
         if "" in configs:
@@ -144,10 +157,29 @@ class Train(Node):
             train_together(configs, folder, machine)
 
     def _resume(self, runs: Path, device: str, threads: int) -> None:
-        self._check_same(runs, load_runs(runs / self.name))
+        there = load_runs(runs / self.name)
+        self._check_same(runs, there)
+        if not any(run.steps() for run in there):
+            self._check_source(runs)
         path = str(runs / self.exemplars / FEATURES) if self.exemplars else None
-        n_steps = max(config.n_steps for config in self.configs.values())
+        configs = (*self.configs.values(), *(run.config for run in there))
+        n_steps = max(config.n_steps for config in configs)  # it may have been taken further
         resume(runs / self.name, n_steps=n_steps, data_path=path, device=device, threads=threads)
+
+    def _check_source(self, runs: Path) -> None:
+        """Raise `UserError` unless the checkpoints that it starts from are there and sound."""
+        if not self.after:
+            return
+        source = load_run(runs / self.after)
+        for config in self.configs.values():
+            if not source.is_sound(config.start.step):
+                file = source.checkpoint_path(config.start.step)
+                raise UserError(
+                    f"{file}, from which {self.name} starts, is "
+                    f"{'damaged' if file.exists() else 'missing'}; put it back, or move "
+                    f"{runs / self.after.partition('/')[0]} away to have it made again, and sweep "
+                    "with --retry"
+                )
 
     def _has_begun(self, runs: Path) -> bool:
         """Whether its folder is one that training can go on with."""
@@ -160,7 +192,8 @@ class Train(Node):
             configs = {name: _read(config, file) for name, config in configs.items()}
         if self.after and (runs / self.after / MANIFEST).exists():
             source = load_run(runs / self.after)
-            found = {"path": str(source.path.resolve()), "run_id": source.config.run_id()}
+            run_id = source.config.run_id() + HALF * source.config.keep_half
+            found = {"path": str(source.path.resolve()), "run_id": run_id}
             configs = {
                 name: replace(config, start=replace(config.start, **found))
                 for name, config in configs.items()
@@ -209,13 +242,15 @@ def _read(config: RunConfig, file: Path) -> RunConfig:
 
 
 def _copy_end(run: RunFolder, folder: Path) -> None:
-    """Copy a finished run, of its checkpoints the last: whole or not at all."""
-    last = run.checkpoint_path(run.config.n_steps).name
+    """Copy a finished run, of its checkpoints and states the last: whole or not at all."""
+    last = run.checkpoint_path(run.config.n_steps)
+    of_steps = {str(last.parent), str(run.state_path(run.config.n_steps).parent)}
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)  # of a copy that was killed
 
-    def left_out(_: str, names: list[str]) -> list[str]:
-        return [n for n in names if n == ".lock" or (n.startswith("step_") and n != last)]
+    def left_out(within: str, names: list[str]) -> list[str]:
+        """Locks, temporary files, and earlier steps."""
+        return [n for n in names if n[0] == "." or (within in of_steps and n != last.name)]
 
     shutil.copytree(run.path, temporary, ignore=left_out)
     os.replace(temporary, folder)
@@ -226,3 +261,9 @@ def _remove_unmade(folder: Path) -> None:
     for manifest in folder.glob(f"*/{MANIFEST}"):
         if not (manifest.parent / "metrics.jsonl").exists():
             shutil.rmtree(manifest.parent)
+
+
+def _check_free(folder: Path) -> None:
+    """Raise `UserError` if a folder holds what is no run that could be gone on with."""
+    if folder.is_file() or (folder.is_dir() and any(f.name[0] != "." for f in folder.iterdir())):
+        raise UserError(f"{folder} is there and holds no run of the plan's; move it away")

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
 from transformer.config.scale import Scale
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import load_plan
 from transformer.sweeps.estimate import makespan
 from transformer.sweeps.measure import Measure
@@ -21,6 +23,13 @@ FIRST = Train(name="first", config=TINY)
 
 def start(step: int, name: str = "second", after: str = "first") -> Train:
     return Train(name=name, config=replace(TINY, start=StartConfig(step=step)), after=after)
+
+
+PAIR = Train(name="pair", config={"a": TINY, "b": replace(TINY, init_seed=6)})
+SHORT = start(10, "short", "pair/a")
+LONG = replace(
+    SHORT, name="long", longer_than="short", config=replace(SHORT.configs[""], n_steps=80)
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,12 @@ def start(step: int, name: str = "second", after: str = "first") -> Train:
         ),
         ([FIRST, replace(start(10), exemplars="first", after="")], "takes exemplars from first"),
         ([FIRST, replace(FIRST, name="b", longer_than="first")], "not the same single run, but"),
+        ([PAIR, SHORT, replace(LONG, after="pair/b")], "long goes on with short, which is not the"),
+        (
+            [PAIR, SHORT, LONG, start(20, after="long")],
+            "step 20 of long, which begins at the end of short; start from that",
+        ),
+        ([FIRST, Measure(name="m", measure="events", of=())], "m measures no runs; name some"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(nodes, message):
@@ -89,6 +104,26 @@ def test_the_time_of_a_graph_is_that_of_its_longest_chain_or_of_all_processes():
     lengths = {"a": 3.0, "b": 4.0, "c": 1.0, "d": 1.0}
     assert makespan(graph, lengths, 1) == 9
     assert makespan(graph, lengths, 4) == 7
+
+
+def test_what_is_longer_may_go_on_with_what_is_longer():
+    config = replace(SHORT.configs[""], n_steps=120)
+    longest = replace(LONG, name="longest", longer_than="long", config=config)
+    assert [*Plan([longest, LONG, SHORT, PAIR]).nodes] == ["pair", "short", "long", "longest"]
+
+
+def test_files_are_given_for_what_wants_them(tmp_path):
+    plan = Plan([FIRST, Train(name="open", config=TINY.with_kind(FeatureConfig))])
+    with pytest.raises(UsageError, match="open wants a file of features; give it by --data feat"):
+        plan.check_files()
+    for kind, path, message in (
+        ("omniglot", tmp_path, r"--data omniglot: the plan wants no such file \(it wants features"),
+        ("features", tmp_path / "no.npy", r"--data features .*no.npy: there is no such file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            plan.with_files({kind: path})
+    np.save(tmp_path / "some.npy", np.zeros((20, 4, 3), np.float32))
+    plan.with_files({"features": tmp_path / "some.npy"}).check_files()
 
 
 def test_toml(tmp_path):

@@ -2,9 +2,11 @@
 
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +14,10 @@ from coopetition.tools.errors import UserError
 from tests.transformer.sweeps.conftest import NODES
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.standing import Busy, failure, held, standings
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.report import in_words
+from transformer.sweeps.standing import Busy, Standing, failure, held, standings
+from transformer.sweeps.train import Train
 from transformer.sweeps.work import work
 
 
@@ -49,7 +54,7 @@ def test_what_is_done_is_left_alone(runs, plan_file, call):
     assert {json.loads(line)["state"] for line in lines} == {"done"}
     after = {path: path.stat().st_mtime_ns for path in before}
     assert after == before
-    call(*command, "--node", "first")
+    assert json.loads(call(*command, "--node", "first", "--json"))["state"] == "done"
     assert "unknown" not in call(*command, "--node", "nothing", expect=2)
 
 
@@ -62,8 +67,13 @@ def test_the_dry_run_counts_and_times(tmp_path, plan_file, call, monkeypatch):
         "first": "ready",
         "on": "waiting",
     }
-    assert rows["long"]["steps"] == 60 and rows["first"]["left"] != "unknown"
+    assert rows["long"]["steps"] == 60 and rows["first"]["seconds_left"] > 0
+    assert rows["norms"]["needs"] == ["first", "pair"] and rows["norms"]["seconds_left"] is None
+    assert rows["first"]["disk_bytes"] > 10_000
     assert not runs.exists()
+    words = in_words(rows["norms"] | {"needs": list("abcde")})
+    assert (words["needs"], words["left"], words["disk"]) == ("a, b, c and 2 more", None, None)
+    assert in_words(rows["first"] | {"seconds_left": 3723.4})["left"] == "1:02:03"
 
 
 @pytest.mark.parametrize("flag", ["--jobs", "--threads"])
@@ -71,6 +81,34 @@ def test_a_sweep_of_no_process_is_refused_before_anything_is_made(plan_file, tmp
     runs = tmp_path / "runs"
     told = call("transformer", "sweep", plan_file, "--runs", runs, flag, -1, expect=2)
     assert f"{flag} -1: choose at least 1" in told and not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--device", "abacus"], "device 'abacus' is not available here; choose auto or one of"),
+        (["--node", "first", "--status"], "does that node and nothing else; leave --status out"),
+        (["--node", "first", "--only", "on"], "leave --only out, or choose nodes by --only first"),
+        (["--only"], "--only: no names; give some, or leave it out"),
+        (["--status", "--dry-run"], "both tell instead of doing; choose one"),
+        (["--data", "tokens", "a"], "--data tokens: the plan wants no such file (it wants none)"),
+        (["--data", "tokens", "a", "--data", "tokens", "b"], "tokens comes more than once"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_made(
+    plan_file, tmp_path, call, flags, message
+):
+    runs = tmp_path / "runs"
+    assert message in call("transformer", "sweep", plan_file, "--runs", runs, *flags, expect=2)
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--status"], ["--dry-run"], ["--node", "first"]])
+@pytest.mark.parametrize("within", ["", "runs"])
+def test_a_place_that_is_no_folder_is_refused(plan_file, call, flags, within):
+    runs = plan_file / within
+    told = call("transformer", "sweep", plan_file, "--runs", runs, *flags, expect=2)
+    assert f"{plan_file} is no folder to be opened; name another place" in told
 
 
 def diverging(plan_file, tmp_path):
@@ -139,12 +177,72 @@ def test_two_processes_do_not_work_on_one_node(plan, runs, plan_file):
         assert subprocess.run(command, capture_output=True).returncode == Busy.exit_code
 
 
-def test_a_lost_checkpoint_of_a_parent_is_told_in_a_line(runs, plan):
+@pytest.mark.parametrize(("content", "how"), [(None, "missing"), (b"nothing", "damaged")])
+def test_a_lost_checkpoint_of_a_parent_is_told_with_the_way_out(swept, runs, plan, content, how):
     shutil.rmtree(runs / "on")
-    load_run(runs / "first").checkpoint_path(20).unlink()
-    with pytest.raises(UserError, match="has no such checkpoint"):
+    file = load_run(runs / "first").checkpoint_path(20)
+    file.unlink() if content is None else file.write_bytes(content)
+    told = f"{file}, from which on starts, is {how}; put it back, or move {runs / 'first'} away"
+    with pytest.raises(UserError, match=re.escape(told)):
         work(plan, "on", runs, "cpu")
-    assert "has no such checkpoint" in standings(plan, runs)["on"].message
+    assert told in standings(plan, runs)["on"].message
+    if content is None:
+        shutil.rmtree(runs / "first")
+        for name in ("first", "on"):
+            work(plan, name, runs, "cpu")
+        once, again = (load_run(folder / "on").checkpoint(40) for folder in (swept, runs))
+        assert once.tensors["W_U"].equal(again.tensors["W_U"])
+
+
+def test_a_run_starts_from_weights_in_half_precision(plan, tmp_path):
+    first, on = (plan.nodes[name] for name in ("first", "on"))
+    halved = replace(first, config=replace(first.config, keep_half=True))
+    plan = Plan([halved, on])
+    for name in plan.nodes:
+        work(plan, name, tmp_path, "cpu")
+    assert set(states(plan, tmp_path).values()) == {"done"}
+    assert load_run(tmp_path / "on").config.start.run_id.endswith("/half")
+
+
+def test_what_is_longer_has_all_metrics_and_the_last_checkpoint_of_what_is_shorter(plan, tmp_path):
+    config = plan.nodes["first"].config
+    evaluation = replace(config.evaluation, per_sequence=True)
+    config = replace(config, n_steps=20, keep=("all", "all"), evaluation=evaluation)
+    plan = Plan(
+        [
+            Train(name="short", config=config),
+            Train(name="long", config=replace(config, n_steps=30), longer_than="short"),
+        ]
+    )
+    for name in plan.nodes:
+        work(plan, name, tmp_path, "cpu")
+    long = load_run(tmp_path / "long")
+    assert long.steps() == long.state_steps() == [20, 30]
+    by_sequence = {int(path.stem.removeprefix("step_")) for path in long.path.glob("sequences/*")}
+    assert by_sequence == {row["step"] for row in long.metrics()} == {0, 10, 20, 30}
+
+
+def test_a_measure_waits_for_runs_that_are_gone(runs, plan):
+    shutil.rmtree(runs / "first")
+    found = standings(plan, runs)
+    assert found["norms"] == Standing("waiting", "for first; 1 of 2 done")
+    assert found["events"] == Standing("waiting", "for first; 3 of 4 done")
+    assert found["first"].state == "ready" and found["on"].state == "done"
+
+
+def test_a_node_that_is_asked_for_too_early_has_not_failed(plan, tmp_path):
+    with pytest.raises(UserError, match="events needs first, on, long and 1 more, not done yet"):
+        work(plan, "events", tmp_path, "cpu")
+    assert states(plan, tmp_path)["events"] == "waiting"
+
+
+def test_what_is_no_run_is_not_written_over(plan, tmp_path):
+    for name in ("first", "pair"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").touch()
+        with pytest.raises(UserError, match="holds no run of the plan's; move it away"):
+            work(plan, name, tmp_path, "cpu")
+        assert states(plan, tmp_path)[name] == "failed"
 
 
 def test_another_run_in_a_folder_is_told_in_a_line_and_kept(runs, plan):

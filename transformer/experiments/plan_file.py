@@ -22,105 +22,158 @@
     measure = "weight_norms"
     of = ["first", "second"]
 
-A run whose exemplars are features names those by `exemplars = "drawings"`.
+Features stand first in the plan, then runs, then measures.  A run with `exemplars = "drawings"` is
+trained on that node's features: all of them, unless its preset is of features and says how many.
+Paths are relative to where the command is called.
 """
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coopetition.tools.errors import UsageError
-from transformer.config import to_dict
-from transformer.config.encoders import ENCODERS
+from transformer.config import RunConfig, to_dict
+from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.exemplars import KINDS
-from transformer.config.plain import from_dict
+from transformer.config.plain import dotted, from_dict
 from transformer.config.registry import Registry
+from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.reduction import ReductionConfig
 from transformer.experiments.preset import PRESETS, Scale
 from transformer.runs.ensemble import vary
 from transformer.sweeps.features import Features
 from transformer.sweeps.measure import Measure
-from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
 Table = dict[str, Any]
+Made = TypeVar("Made")
+
+KINDS_OF_NODES = {"features": dict, "run": dict, "measure": dict}
+FEATURES = {"drawings": dict, "encoder": dict, "reduction": dict, "what": str}
+RUN = {"preset": str, "change": dict, "vary": dict} | dict.fromkeys(
+    ("after", "longer_than", "exemplars", "what"), str
+)
+MEASURE = {"measure": str, "of": list, "what": str}
+WORDS = {dict: "a table", list: "a list", str: "a text"}
 
 
 def read_plan(path: Path, scale: Scale) -> Plan:
-    """The plan of a TOML file; what it does not understand raises `UsageError`."""
+    """The plan of a TOML file.
+
+    What it does not understand, and an encoder whose weights are not there, raise `UsageError`.
+    """
     try:
         tables = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"plan {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UsageError(f"plan {path} is no TOML ({error})") from error
-    readers: Mapping[str, Callable[[str, Table], Node]] = {
-        "features": _features,
-        "run": lambda name, table: _run(name, table, scale),
-        "measure": _measure,
-    }
-    _check(f"plan {path}", tables, set(readers))
-    return Plan(
-        readers[kind](name, _check_table(f"{kind}.{name}", table))
-        for kind, named in tables.items()
-        for name, table in _check_table(kind, named).items()
-    )
+    try:
+        return _plan(tables, scale)
+    except UsageError as error:
+        raise UsageError(f"plan {path}: {error}") from error
+
+
+def _plan(tables: Table, scale: Scale) -> Plan:
+    _check(tables, KINDS_OF_NODES)
+    features = _each(tables, "features", _features)
+    runs = _each(tables, "run", lambda name, table: _run(name, table, scale, features))
+    measures = _each(tables, "measure", _measure)
+    return Plan([*features.values(), *runs.values(), *measures.values()])
+
+
+def _each(tables: Table, kind: str, read: Callable[[str, Table], Made]) -> dict[str, Made]:
+    """The nodes of one kind, by name; what is wrong with one is told with its name."""
+    found: dict[str, Made] = {}
+    for name, table in tables.get(kind, {}).items():
+        try:
+            _check({name: table}, {name: dict})
+            found[name] = read(name, table)
+        except UsageError as error:
+            raise UsageError(f"{kind}.{name}: {error}") from error
+    return found
 
 
 def _features(name: str, table: Table) -> Features:
-    _check(name, table, {"drawings", "encoder", "reduction", "what"}, {"drawings", "encoder"})
+    _check(table, FEATURES, "drawings", "encoder")
+    encoder = _kind("encoder", table["encoder"], ENCODERS)
+    _check_weights(encoder)
     reduction = to_dict(ReductionConfig()) | table.get("reduction", {})
     return Features(
         name=name,
         what=table.get("what", ""),
-        drawings=_kind(f"{name}.drawings", table["drawings"], KINDS),
-        encoder=_kind(f"{name}.encoder", table["encoder"], ENCODERS),
-        reduction=from_dict(ReductionConfig, reduction, f"{name}.reduction"),
+        drawings=_kind("drawings", table["drawings"], KINDS),
+        encoder=encoder,
+        reduction=from_dict(ReductionConfig, reduction, "reduction"),
     )
 
 
-def _run(name: str, table: Table, scale: Scale) -> Train:
-    names = {"preset", "change", "vary", "after", "longer_than", "exemplars", "what"}
-    _check(name, table, names, {"preset"})
+def _check_weights(encoder: EncoderConfig) -> None:
+    """Now, and not when all that is done before has taken hours."""
+    weights = getattr(encoder, "weights", None)
+    if weights is not None and not Path(weights).is_file():
+        raise UsageError(
+            f"encoder.weights={weights!r} is no file; give that of the encoder's weights"
+        )
+
+
+def _run(name: str, table: Table, scale: Scale, features: Mapping[str, Features]) -> Train:
+    _check(table, RUN, "preset")
     config = PRESETS[table["preset"]].make(scale)
-    if change := table.get("change"):
+    source = table.get("exemplars", "")
+    if source in features:
+        config = _trained_on(features[source], config)
+    if change := dotted(table.get("change", {})):
         texts = {field: [_text(value)] for field, value in change.items()}
         (config,) = vary(config, texts).values()
-    axes = {field: [*map(_text, values)] for field, values in table.get("vary", {}).items()}
-    rest = {each: table[each] for each in names - {"preset", "change", "vary"} if each in table}
-    return Train(name=name, config=vary(config, axes) if axes else config, **rest)
+    if axes := dotted(table.get("vary", {})):
+        _check(axes, dict.fromkeys(axes, list))
+        if empty := [field for field, values in axes.items() if not values]:
+            raise UsageError(f"vary gives {empty[0]} no values; give some")
+        texts = {field: [*map(_text, values)] for field, values in axes.items()}
+        config = vary(config, texts)
+    rest = {each: table[each] for each in table if each not in ("preset", "change", "vary")}
+    return Train(name=name, config=config, **rest)
+
+
+def _trained_on(features: Features, config: RunConfig) -> RunConfig:
+    """A run's config with a node's features for its exemplars, unless it is of features."""
+    if isinstance(config.data.exemplars, FeatureConfig):
+        return config
+    there = features.drawings
+    sizes = {"n_classes": there.n_classes, "n_exemplars": there.n_exemplars}
+    return config.with_kind(FeatureConfig).with_exemplars(**sizes)
 
 
 def _measure(name: str, table: Table) -> Measure:
-    _check(name, table, {"measure", "of", "what"}, {"measure", "of"})
-    return Measure(
-        name=name, measure=table["measure"], of=tuple(table["of"]), what=table.get("what", "")
-    )
+    _check(table, MEASURE, "measure", "of")
+    of = tuple(map(str, table["of"]))
+    return Measure(name=name, measure=table["measure"], of=of, what=table.get("what", ""))
 
 
-def _kind(where: str, table: Any, registry: Registry[Any]) -> Any:
+def _kind(where: str, table: Table, registry: Registry[Any]) -> Any:
     """What a table with a name of the registry as its `kind` stands for."""
-    _check(where, _check_table(where, table), {*table}, {"kind"})
-    kind = registry[table["kind"]]
     given = {name: value for name, value in table.items() if name != "kind"}
+    if not isinstance(table.get("kind"), str):
+        raise UsageError(f"{where} says no kind; choose one of {', '.join(registry)}")
+    kind = registry[table["kind"]]
     return from_dict(kind, to_dict(kind()) | given, where)
 
 
 def _text(value: Any) -> str:
     """As `vary` reads it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _check_table(where: str, table: Any) -> Table:
-    if not isinstance(table, dict):
-        raise UsageError(f"{where} is {table!r}; expected a table")
-    return table
-
-
-def _check(where: str, table: Table, allowed: Set[str], wanted: Set[str] = frozenset()) -> None:
-    if unknown := {*table} - allowed:
-        raise UsageError(f"{where} has {min(unknown)!r}; choose of {', '.join(sorted(allowed))}")
-    if missing := wanted - {*table}:
-        raise UsageError(f"{where} lacks {min(missing)!r}")
+def _check(table: Table, kinds: Mapping[str, type], *wanted: str) -> None:
+    """Raise `UsageError` unless a table has what is wanted, and nothing but what is of its kind."""
+    for name, value in table.items():
+        if name not in kinds:
+            raise UsageError(f"{name!r} is unknown here; choose of {', '.join(sorted(kinds))}")
+        if not isinstance(value, kinds[name]):
+            raise UsageError(f"{name} is {value!r}; expected {WORDS[kinds[name]]}")
+    if missing := {*wanted} - {*table}:
+        raise UsageError(f"{min(missing)} is missing; give it")

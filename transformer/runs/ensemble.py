@@ -36,12 +36,12 @@ def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
         parts = (f"{field}={text}" for field, text in zip(axes, values, strict=True))
         name = ",".join(parts).replace("/", "_")
         if name in configs:
-            raise UsageError(f"--vary makes the run {name} twice; give each value once")
+            raise UsageError(f"that makes the run {name} twice; give each value once")
         configs[name] = RunConfig.from_dict(data)
     for name in configs:
         if len(name) > 200:
             raise UsageError(
-                f"--vary makes a folder name of {len(name)} characters, {name[:40]}...; vary fewer "
+                f"that makes a folder name of {len(name)} characters, {name[:40]}...; vary fewer "
                 "fields, or by shorter values"
             )
     return configs
@@ -54,9 +54,7 @@ def _put(data: dict[str, Any], field: str, text: str) -> None:
     for name in path:
         table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
-        raise UsageError(
-            f"--vary {field}: there is no such field; name one as in optim.learning_rate"
-        )
+        raise UsageError(f"{field}: there is no such field; name one as in optim.learning_rate")
     try:
         table[last] = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,6 +1,7 @@
 """Graphs that hold together, and what is said of those that do not."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -126,13 +127,10 @@ def test_files_are_given_for_what_wants_them(tmp_path):
     plan.with_files({"features": tmp_path / "some.npy"}).check_files()
 
 
-def test_toml(tmp_path):
-    path = tmp_path / "plan.toml"
-    path.write_text(
-        """
+TOML = """
 [run.first]
 preset = "smoke"
-change = { init_seed = 6, "optim.learning_rate" = 1e-3 }
+change = { init_seed = 6, "optim.learning_rate" = 1e-3, data.noise = 0.5 }
 [run.second]
 preset = "smoke"
 after = "first"
@@ -140,6 +138,9 @@ change = { "start.step" = 100, "start.parts" = ["output.0"], frozen = ["output.0
 [run.pair]
 preset = "smoke"
 vary = { init_seed = [7, 8] }
+[run.on_features]
+preset = "quick"
+exemplars = "drawings"
 [measure.norms]
 measure = "weight_norms"
 of = ["first", "second"]
@@ -148,20 +149,86 @@ drawings = { kind = "glyphs", n_classes = 256 }
 encoder = { kind = "own", weights = "encoder.safetensors" }
 reduction = { components = 64 }
 """
-    )
-    nodes = load_plan(str(path), "cpu").nodes
-    assert [*nodes] == ["first", "second", "pair", "norms", "drawings"]
+
+
+def test_toml(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("encoder.safetensors").touch()
+    Path("plan.toml").write_text(TOML)
+    nodes = load_plan("plan.toml", "cpu").nodes
+    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", "norms"]
     first, second = (nodes[name].configs[""] for name in ("first", "second"))
-    assert (first.init_seed, first.optim.learning_rate) == (6, 1e-3)
+    assert (first.init_seed, first.optim.learning_rate, first.data.noise) == (6, 1e-3, 0.5)
     assert (second.start.step, second.frozen) == (100, ("output.0",))
     assert [*nodes["pair"].configs] == ["init_seed=7", "init_seed=8"]
-    for text, message in (
-        ("[run.a]\npreset = 'nothing'", "preset 'nothing' is not of this package"),
-        ("[run.a]\nchange = {}", "a lacks 'preset'"),
-        ("[runs.a]", "has 'runs'; choose of features, measure, run"),
-        ("[run", "is no TOML"),
-        ("[features.a]\ndrawings = { kind = 'glyphs' }\nencoder = 3", "expected a table"),
-    ):
-        path.write_text(text)
-        with pytest.raises(UsageError, match=message):
-            load_plan(str(path), "cpu")
+    featured = nodes["on_features"].configs[""]
+    assert type(featured.data.exemplars) is FeatureConfig and featured.data.n_trained == 256
+    assert featured.evaluation.n_classes == 256
+
+
+def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "trainer.md").read_text()
+    Path("plan.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    Path("encoder.safetensors").touch()
+    nodes = load_plan("plan.toml", "cpu").nodes
+    assert [*nodes] == ["drawings", "first", "graft", "events"]
+    assert nodes["graft"].needs == ("drawings", "first")
+    assert nodes["first"].configs[""].keep == ("2", "last")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run.a]\npreset = 'nothing'", "run.a: preset 'nothing' is not of this package"),
+        ("[run.a]\nchange = {}", "run.a: preset is missing; give it"),
+        ("[runs.a]", "'runs' is unknown here; choose of features, measure, run"),
+        ("run = 3", "run is 3; expected a table"),
+        ("[run]\na = 3", "run.a: a is 3; expected a table"),
+        ("[run.a]\npreset = 'smoke'\nafter = 3", "run.a: after is 3; expected a text"),
+        (
+            "[run.a]\npreset = 'smoke'\nchange = { optim.rate = 1 }",
+            "run.a: optim.rate: there is no such field; name one as in optim.learning_rate",
+        ),
+        (
+            "[run.a]\npreset = 'smoke'\nchange = { init_seed = 1979-05-27 }",
+            "run.a: config.init_seed='1979-05-27'; expected int",
+        ),
+        (
+            "[run.a]\npreset = 'smoke'\nvary = { init_seed = [] }",
+            "run.a: vary gives init_seed no values; give some",
+        ),
+        ("[run.a]\npreset = 'smoke'\nvary = { init_seed = 7 }", "init_seed is 7; expected a list"),
+        (
+            "[run.a]\npreset = 'smoke'\nvary = { init_seed = [7, 7] }",
+            "run.a: that makes the run init_seed=7 twice; give each value once",
+        ),
+        ("[run.a]\npreset = 'smoke'\nafter = 'b'", "a needs b, which is not in the plan"),
+        ("[measure.m]\nmeasure = 'events'\nof = 'a'", "measure.m: of is 'a'; expected a list"),
+        (
+            "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder = 3",
+            "features.a: encoder is 3; expected a table",
+        ),
+        (
+            "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder = { side = 3 }",
+            "features.a: encoder says no kind; choose one of efficientnet, own, resnet18",
+        ),
+        (
+            "[features.a]\ndrawings = { kind = 'glyphs' }\n"
+            "encoder = { kind = 'own', weights = 'nowhere' }",
+            "features.a: encoder.weights='nowhere' is no file; give that of the encoder's weights",
+        ),
+    ],
+)
+def test_a_mistake_in_toml_is_told_with_file_and_node(tmp_path, text, message):
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as told:
+        load_plan(str(path), "cpu")
+    assert str(told.value).startswith(f"plan {path}: ") and message in str(told.value)
+
+
+def test_what_is_no_toml_is_told_in_a_line(tmp_path):
+    (tmp_path / "plan.toml").write_text("[run")
+    with pytest.raises(UsageError, match="is no TOML"):
+        load_plan(str(tmp_path / "plan.toml"), "cpu")

@@ -33,7 +33,7 @@ class FigureFlags:
     scale: Scale = SCALE
     """At which the kept runs were made: `paper`, or what two CPU cores can do."""
     retrain: bool = False
-    """Train the run now instead (a quarter of an hour on two cores)."""
+    """Train a run of --preset now instead; one on features is made by a sweep."""
     init_seed: int | None = None
     """The run to draw first, or to train (without: the lowest kept, or the preset's own)."""
 
@@ -60,7 +60,7 @@ def _runs(need: Runs, flags: FigureFlags) -> list[FigureRun]:
         need = replace(need, preset=flags.preset)
     if not flags.retrain:
         return kept_runs(need.preset, flags.init_seed, flags.scale)
-    return [trained_run(need.preset, flags.out, init_seed=flags.init_seed)]
+    return [trained_run(need.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
 
 
 def _stem(figure: Figure, preset: str | None, scale: Scale) -> str:
@@ -91,6 +91,8 @@ def keep_command(arguments: list[str]) -> None:
     from transformer.experiments.plans import load_plan
 
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
+    if flags.paper not in papers():
+        raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     plan = load_plan(flags.plan or flags.paper, flags.scale)
     kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale)
     for sentence in left_out:

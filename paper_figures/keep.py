@@ -5,6 +5,7 @@ That is the curves of its finished runs and the tables of its measures.
 
 import csv
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.runs.ensemble import load_runs
 from transformer.runs.export import curves_csv, record_of
-from transformer.sweeps.measure import FILE, Measure
+from transformer.sweeps.measure import FILE, RECORD, Measure
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Train
 
@@ -39,10 +40,23 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A measure's rows."""
+    """A measure's rows, and how many steps the run of each had, by the run's name."""
 
     measure: str
     rows: list[dict[str, str]]
+    steps: dict[str, int]
+
+    def by_run(self) -> dict[str, list[dict[str, str]]]:
+        """Rows by `run_id`: of the same run in two lengths, the longer's."""
+        longest: dict[str, str] = {}  # name by run_id
+        for row in self.rows:
+            name = longest.setdefault(row["run_id"], row["run"])
+            if self.steps[row["run"]] > self.steps[name]:
+                longest[row["run_id"]] = row["run"]
+        return {
+            run_id: [row for row in self.rows if row["run"] == name]
+            for run_id, name in longest.items()
+        }
 
 
 def keep_finished(
@@ -66,7 +80,8 @@ def keep_finished(
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}{why}")
     with _held(data):
-        kept = _keep_tables(tables, data / paper)
+        longest = {entry["run_id"]: entry["step"] for entry in index(data)}
+        kept = _keep_tables(tables, data / paper, longest)
         return _keep_runs(finished, paper, scale, data) + kept, left_out
 
 
@@ -85,7 +100,9 @@ def _read(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run | _Table], list
 
 def _read_node(node: Node, runs: Path, paper: str) -> list[_Run | _Table]:
     if isinstance(node, Measure):
-        return [_Table(node.measure, _rows(runs / node.name / FILE))]
+        measured = json.loads((runs / node.name / RECORD).read_text())["runs"]
+        steps = {name: run["step"] for name, run in measured.items()}
+        return [_Table(node.measure, _rows(runs / node.name / FILE), steps)]
     if not isinstance(node, Train):
         return []
     found: list[_Run | _Table] = []
@@ -93,7 +110,9 @@ def _read_node(node: Node, runs: Path, paper: str) -> list[_Run | _Table]:
         within = run.path.relative_to(runs / node.name)
         names = [str(each / within) for each in map(Path, (node.name, *node.also))]
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
-        found.append(_Run(names[0], presets, curves_csv(run, SPACING), record_of(run)))
+        run.check_measured()
+        rows = run.metrics()
+        found.append(_Run(names[0], presets, curves_csv(rows, SPACING), record_of(run, rows)))
     return found
 
 
@@ -126,32 +145,41 @@ def _keep_runs(finished: list[_Run], paper: str, scale: Scale, data: Path) -> li
         same = [run for run in finished if run.record["run_id"] == run_id]
         longest = max(same, key=lambda run: run.record["step"])
         old = entries.get(run_id)
-        if old and old["step"] >= longest.record["step"]:
-            continue
         presets = [old["preset"], *old.get("also", ())] if old else []
         preset, *also = dict.fromkeys([*presets, *(name for run in same for name in run.presets)])
+        if old and old["step"] >= longest.record["step"]:
+            entries[run_id] = old | {"also": also}
+            continue
         about = {"paper": paper, "preset": preset, "scale": scale, "also": also}
         entries[run_id] = about | longest.record
         write_text(path_of(entries[run_id], data), longest.curves)
         new.append(longest.name)
-    if new:
+    if list(entries.values()) != index(data):
         write_json(data / "index.json", list(entries.values()))
     for path in before - {path_of(entry, data) for entry in entries.values()}:
         path.unlink(missing_ok=True)
     return new
 
 
-def _keep_tables(tables: list[_Table], folder: Path) -> list[str]:
-    """Write the tables that are not kept yet, the runs of which take the place of what was."""
+def _keep_tables(tables: list[_Table], folder: Path, longest: dict[str, int]) -> list[str]:
+    """Write the tables of which a run is new, or as long as the one whose curves are kept.
+
+    `longest` : steps of the kept runs, by run_id.
+    """
     new = []
     for measure in dict.fromkeys(table.measure for table in tables):
         path = folder / f"{measure}.csv"
-        rows = [row for table in tables if table.measure == measure for row in table.rows]
-        measured = {row["run_id"] for row in rows}
-        kept = _rows(path) if path.exists() else []
-        merged = [row for row in kept if row["run_id"] not in measured] + rows
-        if to_csv(merged) != to_csv(kept):
-            write_text(path, to_csv(merged))
+        by_run: dict[str, list[dict[str, str]]] = {}
+        for row in _rows(path) if path.exists() else []:
+            by_run.setdefault(row["run_id"], []).append(row)
+        before = to_csv(row for rows in by_run.values() for row in rows)
+        for table in (each for each in tables if each.measure == measure):
+            for run_id, rows in table.by_run().items():
+                if run_id not in by_run or table.steps[rows[0]["run"]] >= longest.get(run_id, 0):
+                    by_run[run_id] = rows
+        after = to_csv(row for rows in by_run.values() for row in rows)
+        if after != before:
+            write_text(path, after)
             new.append(path.name)
     return new
 

@@ -85,30 +85,34 @@ def kept_runs(preset: str, first: int | None = None, scale: Scale = SCALE) -> li
 
     The one of seed `first` leads, if given.
     """
+    _check_known(preset)
     runs = list(_kept(preset, scale))
     if not runs:
-        kept = ", ".join(sorted({entry["preset"] for entry in index() if entry["scale"] == scale}))
+        kept = sorted({entry["preset"] for entry in index() if entry["scale"] == scale})
+        others = f"choose one of {', '.join(kept)}, or " if kept else ""
         raise UsageError(
-            f"no run of preset {preset!r} is kept at scale {scale}; choose one of "
-            f"{kept or 'none'}, or {_make(preset)}"
+            f"no run of preset {preset!r} is kept at scale {scale}; {others}{_make(preset, scale)}"
         )
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:
-        raise UsageError(
-            f"no run of seed {first} is kept; choose one of {seeds}, or {_make(preset)}"
-        )
+        raise UsageError(f"no run of seed {first} is kept; choose one of {seeds}")
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 
-def _make(preset: str) -> str:
+def _check_known(preset: str) -> None:
+    if preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
+
+
+def _make(preset: str, scale: Scale) -> str:
     """What makes a run of a preset that is not kept, as advice."""
-    if preset not in PRESETS or not _needs_others(preset):
-        return "--retrain"
+    if not _needs_others(preset):
+        return "train it by --retrain"
     paper, _, name = preset.partition("/")
     only = f"'{name}_*'" if PRESETS[preset].seeds else name
     return (
-        f"make it by `python -m transformer sweep {paper} --runs DIR --only {only}` and "
-        f"`python -m paper_figures keep DIR --paper {paper}`"
+        f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
+        f" and `python -m paper_figures keep DIR --paper {paper} --scale {scale}`"
     )
 
 
@@ -117,13 +121,16 @@ def _needs_others(preset: str) -> bool:
     return bool(PRESETS[preset].after or wanted_file(PRESETS[preset].make(SCALE).data.exemplars))
 
 
-def trained_run(preset: str, out: Path, *, init_seed: int | None) -> FigureRun:
+def trained_run(
+    preset: str, out: Path, *, init_seed: int | None, scale: Scale = SCALE
+) -> FigureRun:
     """Train a preset now, into `out/runs`, and keep its curves beside the run."""
-    if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
+    _check_known(preset)
     if _needs_others(preset):
-        raise UsageError(f"preset {preset!r} needs more than --retrain makes; {_make(preset)}")
-    config = PRESETS[preset].make(SCALE)
+        raise UsageError(
+            f"preset {preset!r} needs more than --retrain makes; {_make(preset, scale)}"
+        )
+    config = PRESETS[preset].make(scale)
     config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
     machine = Machine.choose(n_steps=config.n_steps)
     folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"

@@ -99,6 +99,14 @@ def test_the_documents_tell_what_the_kept_runs_show():
     main = [run.timeline() for run in kept_runs("coopetition/main")]
     for name in ("emergence", "fade", "flip_10", "ciwl_75", "ciwl_90"):
         assert f"| {thousands([getattr(each, name) for each in main])} |" in told
+    for name in ("flip_peak", "icl_peak"):
+        peaks = (
+            f"{getattr(each, name):.2f} at {thousands([getattr(each, f'{name}_at')])}"
+            for each in main
+        )
+        assert f"| {' | '.join(peaks)} |" in told
+    ends = (f"{each.icl_final:.2f}, {each.flip_final:.2f}" for each in main)
+    assert f"| {' | '.join(ends)} |" in told
     table = [row for row in seeds_table().splitlines() if row.startswith("|")]
     assert "\n".join(table) in (ROOT / "README.md").read_text()
     runs = kept_runs("glyphs")

@@ -22,11 +22,11 @@ def test_every_kept_file_is_in_the_index_once():
     [
         (
             "coopetition/main",
-            "sweep coopetition --runs DIR --only 'main_*'` and `python -m paper_figures",
+            "sweep coopetition --scale cpu --runs DIR --only 'main_*'` and `python -m",
         ),
-        ("coopetition/matched", "sweep coopetition --runs DIR --only matched` and"),
-        ("coopetition/nothing", "or --retrain"),
-        ("smoke", "or --retrain"),
+        ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only matched` and"),
+        ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
+        ("smoke", "at scale cpu; train it by --retrain"),
     ],
 )
 def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(

@@ -112,7 +112,7 @@ def open_records(path: Path, about: Table, sizes: list[int], maker: Table) -> It
             yield records
         finally:
             if not records.done:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 All are trained on features of drawings by a frozen encoder (`python -m transformer embed`), from
 the paper's initial values.  Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million
 sequences.  Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL
-emerges some ten times as early (README); what is shown long before the paper's runs end is
-half as long again (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, at both,
+emerges some ten times as early (README); runs that show what they show long before the paper's end
+have half of these (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, at both,
 and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
 is learnt.
 A run that starts from another's checkpoint counts its own sequences, from 0.
@@ -226,7 +226,7 @@ def presets() -> dict[str, Preset]:
 
 
 def early_presets() -> dict[str, Preset]:
-    """Main runs, one of CIWL-only data and those that start from it: to the fall of ICL only."""
+    """Main runs, one of CIWL-only data and those that start from it: their beginning only."""
     every = presets()
     names = ("ciwl_only", *(f"resumed_{millions}M" for millions in (3, 4, 5, 6)))
     return {"main": _until(20, every["main"], SEEDS)} | {

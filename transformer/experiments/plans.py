@@ -39,7 +39,7 @@ def coopetition(scale: Scale) -> Plan:
 
 @PLANS.register("coopetition_early")
 def coopetition_early(scale: Scale) -> Plan:
-    """Those of figures 1 and 4c, to where ICL has fallen: hours at scale paper, not days."""
+    """Those of figures 1 and 4c, as far as these figures go: a tenth of their steps or less."""
     return _coopetition(coopetition_paper.early_presets(), scale)
 
 

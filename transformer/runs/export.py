@@ -25,13 +25,14 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
-    curves = curves_csv(run, spacing)
-    write_text(path, curves)
-    write_json(path.with_suffix(".json"), record_of(run))
+    run.check_measured()
+    rows = run.metrics()
+    write_text(path, curves_csv(rows, spacing))
+    write_json(path.with_suffix(".json"), record_of(run, rows))
 
 
-def curves_csv(run: RunFolder, spacing: float = 0.0) -> str:
-    """All that a run measured but the time it took, to five digits: a column a metric.
+def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
+    """All that metric lines measured but the time it took, to five digits: a column a metric.
 
     With a `spacing`, lines that come sooner after the one before than this share of the sequences
     seen are left out, but for the last and those in which a metric is highest or lowest: long runs
@@ -39,8 +40,7 @@ def curves_csv(run: RunFolder, spacing: float = 0.0) -> str:
     passed, say) happened within this share of the sequences seen; where a curve passes a level
     several times within its noise, other passages may be left than all lines show.
     """
-    run.check_measured()
-    rows = _spaced(run.metrics(), spacing)
+    rows = _spaced(rows, spacing)
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
@@ -49,8 +49,8 @@ def curves_csv(run: RunFolder, spacing: float = 0.0) -> str:
     )
 
 
-def record_of(run: RunFolder) -> dict[str, Any]:
-    """What the curves of a run that has some are of: config, versions, how and where it ended.
+def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
+    """What a run's metric lines are of: config, versions, how the run ended, the last line's step.
 
     Of the machine that it was made on the device, the threads and the execution.
     """
@@ -59,7 +59,7 @@ def record_of(run: RunFolder) -> dict[str, Any]:
     return {name: manifest.get(name) for name in names} | {
         "config": to_dict(run.config, leave_out="machine"),
         "status": run.recorded()["status"],
-        "step": run.metrics()[-1]["step"],
+        "step": rows[-1]["step"],
     }
 
 
@@ -82,7 +82,7 @@ def _extreme(rows: list[Row]) -> set[int]:
     """The numbers of the rows in which a metric is highest or lowest, first, and of the last."""
     found = {len(rows) - 1}
     for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
-        known = [n for n, row in enumerate(rows) if row.get(name) is not None]
-        for most in (max, min) if known else ():
-            found.add(most(known, key=lambda n, name=name: rows[n][name]))
+        values = {n: row[name] for n, row in enumerate(rows) if row.get(name) is not None}
+        if values:
+            found |= {max(values, key=values.__getitem__), min(values, key=values.__getitem__)}
     return found

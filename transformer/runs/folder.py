@@ -159,13 +159,13 @@ class RunFolder:
         ended = self.recorded()["status"] in ("finished", "interrupted", "diverged")
         ended |= has_trained(self.path)
         trained = done and (ended or any(map(self.config.is_checkpoint, range(1, done))))
-        if trained or (self.steps() and not self.resumable_step()):
+        if trained or (self.steps() and self.resumable_step() is None):
             raise UserError(f"{self.path} has {self._kept(done)}")
 
     def _kept(self, done: int) -> str:
         """What it has, why that is not enough to go on from, and what to do."""
         weights, states = self.steps(), self.state_steps()
-        if step := self.resumable_step():
+        if (step := self.resumable_step()) is not None:
             return (
                 f"a checkpoint of step {step}, but not all runs beside it have one of that step; "
                 "put theirs back, or resume the runs one by one"
@@ -301,10 +301,9 @@ def _file_of(step: int) -> str:
 
 def _steps_in(folder: Path) -> list[int]:
     """Steps of which a file is there, under its own name and no link to nothing."""
-    files = [file for file in folder.glob("step_*.safetensors") if file.exists()]
-    numbers = (file.stem.removeprefix("step_") for file in files)
-    steps = sorted(int(number) for number in numbers if number.isdecimal())
-    return [step for step in steps if folder / _file_of(step) in files]
+    numbers = {file.stem.removeprefix("step_") for file in folder.glob("step_*.safetensors")}
+    steps = sorted({int(number) for number in numbers if number.isdecimal()})
+    return [step for step in steps if (folder / _file_of(step)).exists()]
 
 
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:

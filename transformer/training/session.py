@@ -78,7 +78,7 @@ class Session:
         states = _restore_newest(ensemble, self.runs)
         done = ensemble.step
         if not states:
-            for run in sorted(live, key=lambda run: bool(run.resumable_step())):
+            for run in sorted(live, key=lambda run: run.resumable_step() is not None):
                 run.check_restart()  # first those that lack something
             ensemble.begin()
             done = -1

@@ -48,7 +48,7 @@ def spaced(rows, folder, spacing):
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = RunFolder(path.parent, RunConfig(), Machine("cpu", 1, "eager"))
-    return list(csv.DictReader(curves_csv(run, spacing).splitlines()))
+    return list(csv.DictReader(curves_csv(run.metrics(), spacing).splitlines()))
 
 
 def test_lines_that_come_too_soon_are_left_out(tmp_path):

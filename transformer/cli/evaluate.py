@@ -1,15 +1,21 @@
-"""Evaluate a checkpoint of a run on all evaluators."""
+"""Evaluate a checkpoint of a run on all evaluators, under interventions if any are given."""
 
+import json
 from dataclasses import dataclass
 
 from coopetition.tools.printing import print_json
 from transformer.cli._runs import MovedRunFlags
+from transformer.config.interventions import read_interventions
+from transformer.config.plain import named
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(MovedRunFlags):
     step: int | None = None
     """Which checkpoint (the newest sound one without)."""
+    intervene: str = "[]"
+    """Interventions as JSON, one or a list: `{"Ablate": {"heads": ["0:0"]}}`; `interventions`
+    lists them."""
 
 
 def run(flags: Flags) -> None:
@@ -17,11 +23,17 @@ def run(flags: Flags) -> None:
     from transformer.training.loop import evaluate_checkpoint, relocated
 
     run = relocated(load_run(flags.run), **flags.place())
-    step, table = evaluate_checkpoint(run, flags.step)
+    interventions = read_interventions(flags.intervene)
+    step, table, acted = evaluate_checkpoint(run, flags.step, interventions=interventions)
+    counts = [named(each) | {"acted": count} for each, count in acted.items()]
     if flags.json:
-        print_json({"step": step, "run_id": run.config.run_id(), "evaluators": table})
+        about = {"step": step, "run_id": run.config.run_id()}
+        print_json(about | {"interventions": counts, "evaluators": table})
         return
     print(f"step {step}")
+    for each in counts:
+        acted = each.pop("acted")
+        print(f"{json.dumps(each)}: acted {acted} times")
     names = list(table)
     print(f"{'':26}" + "".join(f"{name:>9}" for name in names))
     for metric in table[names[0]]:

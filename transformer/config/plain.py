@@ -52,6 +52,8 @@ def require_choice(settings: object, options: Any, name: str) -> None:
 def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
     """Plain values; a dataclass of which there are kinds also carries its class name as `kind`.
 
+    In a list, each is an object with that one name: `[{"Ablate": {"heads": ["0:1"]}}]`.
+
     Fields marked with `leave_out` are left out: "no identity" marks those that change no number of
     a run, "machine" those that say something of the machine.
     """
@@ -65,8 +67,15 @@ def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
         if is_dataclass(value):
             kind = {"kind": type(value).__name__} if isinstance(value, Kind) else {}
             value = kind | to_dict(value, leave_out=leave_out)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Kind):
+            value = [named(each, leave_out=leave_out) for each in value]
         result[item.name] = value
     return result
+
+
+def named(settings: Kind, *, leave_out: str | None = None) -> dict[str, Any]:
+    """A dataclass of which there are kinds, as an object with its class name."""
+    return {type(settings).__name__: to_dict(settings, leave_out=leave_out)}
 
 
 def dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -150,10 +159,30 @@ def _float(value: float, where: str) -> float:
         raise UsageError(f"{where} is out of range; choose a smaller number") from error
 
 
+def named_values(kind: type[Kind], value: Any, where: str) -> tuple[Any, ...]:
+    """Inverse of `named`, of one object or of a list of such."""
+    each = [value] if isinstance(value, dict) else value
+    require(isinstance(each, list | tuple), f"{where}={value!r}; expected a list of objects")
+    options = {option.__name__: option for option in kind.kinds.values()}
+    found = []
+    for item in each:
+        require(
+            isinstance(item, dict) and len(item) == 1,
+            f"{where} has {item!r}; expected an object with one name, as {{NAME: {{...}}}}",
+        )
+        ((name, settings),) = item.items()
+        if name not in options:
+            raise kind.kinds.lacks(name)
+        found.append(from_dict(options[name], settings, name))
+    return tuple(found)
+
+
 def _tuple(expected: Any, value: Any, where: str) -> tuple[Any, ...]:
     """A tuple of any length (`tuple[X, ...]`) or of a fixed one."""
-    require(isinstance(value, list | tuple), f"{where}={value!r}; expected a list")
     types = get_args(expected)
+    if isinstance(types[0], type) and issubclass(types[0], Kind):
+        return named_values(types[0], value, where)
+    require(isinstance(value, list | tuple), f"{where}={value!r}; expected a list")
     if types[-1] is ...:
         types = types[:1] * len(value)
     require(len(value) == len(types), f"{where}={value!r}; expected {len(types)} entries")

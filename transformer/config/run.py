@@ -10,6 +10,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config.data import DataConfig, require_distinct_classes
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.exemplars import ExemplarConfig
+from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.model import ModelConfig
 from transformer.config.optim import OptimConfig
 from transformer.config.parts import check_parts
@@ -101,6 +102,8 @@ class RunConfig:
     start: StartConfig = field(default_factory=StartConfig, metadata=ADDED)
     frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Parts that are not trained, see `transformer.config.parts`."""
+    interventions: tuple[Intervention, ...] = field(default=(), metadata=ADDED)
+    """What it is trained and evaluated under, see `transformer.interventions`."""
     precision: Precision = field(default="float32", metadata=ADDED)
     """Parameters and arithmetic.  Parameters are float32 with `tf32` too, in which a GPU's matrix
     products round, and with `bfloat16`, in which the forward pass computes (torch's autocast)."""
@@ -156,6 +159,7 @@ class RunConfig:
         ):
             check_parts(name, parts, self.model.n_layers)
             self._check_filled(name, parts)
+        check_interventions(self.interventions, self.model)
         require(
             "all" not in self.frozen,
             "frozen names the part 'all', so nothing would be trained; name fewer parts, or "

@@ -8,7 +8,8 @@ from torch import Tensor
 from transformer.config import ModelConfig
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.model.forward import encode, final_residual, unembed
+from transformer.model.forward import encode, final_residual, unchanged, unembed
+from transformer.model.intervened import Intervened
 from transformer.model.parameters import Parameters
 
 CHUNK = 1000  # sequences that go through the model at once
@@ -68,23 +69,32 @@ def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    parameters: Parameters, config: ModelConfig, exemplars: Exemplars, sequences: Sequences
+    parameters: Parameters,
+    config: ModelConfig,
+    exemplars: Exemplars,
+    sequences: Sequences,
+    intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
     """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
     dtype = parameters["W_U"].dtype
     n_items, n = sequences.exemplars.shape
+    rows = max(1, CACHED // parameters["W_U"].shape[-1])
     chunk = max(1, IMAGES // n_items) if config.encoder == "resnet" else CHUNK
+    if intervened:  # some see residuals and logits of the same sequences
+        chunk = min(chunk, rows)
     chunks = []
     for start in range(0, n, chunk):
         part = slice(start, start + chunk)
         features = exemplars.features(sequences.exemplars[:, part], dtype).unsqueeze(0)
         labels, target = sequences.labels[:, part], sequences.target[part]
         items, _ = encode(parameters, config, features, training=False)
-        final = final_residual(parameters, config, items, labels.unsqueeze(0))
-        rows = max(1, CACHED // parameters["W_U"].shape[-1])
+        tap, of_run = unchanged, labels.unsqueeze(0)
+        if intervened:
+            tap = intervened.tap(parameters, features, items, of_run, target.unsqueeze(0))
+        final = final_residual(parameters, config, items, of_run, tap)
         for each in range(0, len(target), rows):
             own = slice(each, each + rows)
-            z = unembed(parameters, final[:, own])[0]
+            z = tap("logits", unembed(parameters, final[:, own]))[0]
             chunks.append(sequence_metrics(z, labels[:, own], target[own]))
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 

@@ -2,11 +2,12 @@
 
 Inside, tokens come first and the batch last, so that attention over a handful of tokens is
 elementwise arithmetic on long contiguous vectors: several times faster than tiny matrix products.
-The last layer and the unembedding are computed for the query alone, since only it has a loss.
+The last layer and the unembedding are computed for the query alone, since only it has a loss; with
+`every_row`, the last layer is computed for all tokens, to be looked at.
 
 A *tap* is called with the name and value of each activation, and what it returns is used instead.
-With R runs, T = 2 C + 1 tokens, Q queries (T, but 1 in the last layer), B sequences, and H, h, d, m
-as in `model.parameters`:
+With R runs, T = 2 C + 1 tokens, Q queries (T, but 1 in the last layer), B sequences, N labels, and
+H, h, d, m as in `model.parameters`:
 
 | name                            | shape       | what                                             |
 |---------------------------------|-------------|--------------------------------------------------|
@@ -19,6 +20,7 @@ as in `model.parameters`:
 | blocks.l.mlp                    | R (Q B) m   | the MLP's hidden layer, after the GELU           |
 | blocks.l.resid_post             | R (Q B) d   | what the layer leaves                            |
 | ln_final                        | R B d       | the query's final residual, normalised           |
+| logits                          | R B N       | the query's                                      |
 """
 
 import math
@@ -73,7 +75,9 @@ def logits_of_items(
     tap: Tap = unchanged,
 ) -> Tensor:
     """The query's logits (R, B, N) for encoded exemplars (R, C + 1, B, d), the query's last."""
-    return unembed(parameters, final_residual(parameters, config, items, labels, tap))
+    return tap(
+        "logits", unembed(parameters, final_residual(parameters, config, items, labels, tap))
+    )
 
 
 def unembed(parameters: Parameters, final: Tensor) -> Tensor:
@@ -87,6 +91,8 @@ def final_residual(
     items: Tensor,
     labels: Tensor,
     tap: Tap = unchanged,
+    *,
+    every_row: bool = False,
 ) -> Tensor:
     """The query's final residual (R, B, d), normalised: all of the model but the unembedding."""
     runs = torch.arange(len(items), device=items.device).view(-1, 1, 1)
@@ -102,7 +108,7 @@ def final_residual(
     future = torch.ones(n_tokens, n_tokens, dtype=torch.bool, device=items.device).triu(1)
     for layer in range(config.n_layers):
         block = f"blocks.{layer}."
-        only_query = layer == config.n_layers - 1
+        only_query = layer == config.n_layers - 1 and not every_row
         hidden = None if only_query else future.unsqueeze(-1)  # the query, being last, sees all
         resid = tap(block + "resid_pre", resid)
         x = layer_norm(parameters, block + "ln_", resid)
@@ -115,7 +121,7 @@ def final_residual(
         if config.d_mlp:
             resid = resid + _mlp(parameters, block, resid, tap)
         resid = tap(block + "resid_post", resid)
-    return tap("ln_final", layer_norm(parameters, "ln_final_", resid))
+    return tap("ln_final", layer_norm(parameters, "ln_final_", resid[:, -batch:]))
 
 
 def _linear(parameters: Parameters, weight: str, bias: str, x: Tensor) -> Tensor:
@@ -133,6 +139,16 @@ def layer_norm(parameters: Parameters, prefix: str, x: Tensor) -> Tensor:
     return torch.addcmul(parameters[prefix + "b"], normal, parameters[prefix + "w"])
 
 
+def queries_keys_values(
+    parameters: Parameters, config: ModelConfig, block: str, x: Tensor, batch: int
+) -> tuple[Tensor, ...]:
+    """Queries, keys and values (R, H, h, T, B) of a layer, from its normalised input x."""
+    qkv = torch.bmm(parameters[block + "W_QKV"].flatten(1, 3), x.mT)
+    if block + "b_QKV" in parameters:
+        qkv = qkv + parameters[block + "b_QKV"].flatten(1, 3)
+    return qkv.view(x.shape[0], 3, config.n_heads, config.d_head, -1, batch).unbind(1)
+
+
 def _attention(
     parameters: Parameters,
     config: ModelConfig,
@@ -143,19 +159,14 @@ def _attention(
     tap: Tap,
 ) -> Tensor:
     """Mixed values (R, H, h, query, B) of one attention layer; without `hidden`, the query's."""
-    heads, d_head = config.n_heads, config.d_head
-    weights = parameters[block + "W_QKV"].flatten(1, 3)
-    qkv = torch.bmm(weights, x.mT)
-    if block + "b_QKV" in parameters:
-        qkv = qkv + parameters[block + "b_QKV"].flatten(1, 3)
-    qkv = qkv.view(x.shape[0], 3, heads, d_head, -1, batch)
-    q, k, v = (tap(block + name, part) for name, part in zip("qkv", qkv.unbind(1), strict=True))
+    qkv = queries_keys_values(parameters, config, block, x, batch)
+    q, k, v = (tap(block + name, part) for name, part in zip("qkv", qkv, strict=True))
     if hidden is None:
         q = q[..., -1:, :]
     if config.positions == "rotary":
         q = rotate(q, config.max_time, first=k.shape[-2] - q.shape[-2])
         k = rotate(k, config.max_time)
-    scores = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(2) * (1 / math.sqrt(d_head))
+    scores = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(2) * (1 / math.sqrt(config.d_head))
     if hidden is not None:
         scores = scores.masked_fill(hidden, -math.inf)
     pattern = tap(block + "pattern", torch.softmax(tap(block + "attn_scores", scores), -2))

@@ -2,7 +2,9 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,15 @@ from torch import Tensor
 from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.model.forward import Tap, logits, unchanged
+from transformer.config.interventions import Intervention
+from transformer.model.forward import Tap, encode, final_residual, unchanged, unembed
+from transformer.model.intervened import Intervened
 from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
+from transformer.model.sites import matching_sites, outward, site_names
 from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Model:
     """One transformer: its architecture and its weights, without a run axis.
 
@@ -27,11 +32,14 @@ class Model:
     config : the architecture
     parameters : by the names and in the shapes of `transformer.model.parameters`
     step : after how many training steps; None where that is not known
+    interventions : what it is computed under: those that it was trained under
     """
 
     config: ModelConfig
     parameters: Parameters
     step: int | None = None
+    interventions: tuple[Intervention, ...] = ()
+    _acting: Intervened | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
         config = self.config
@@ -46,9 +54,29 @@ class Model:
         """Number of labels, and of logits."""
         return self.parameters["W_L"].shape[0]
 
-    @torch.no_grad()
+    @contextmanager
+    def intervened(self, *interventions: Intervention) -> Iterator[Intervened]:
+        """The model under further interventions, until the end of the `with`, however it ends.
+
+        It yields what tells how often each has acted (`.acted`).  One that cannot act on this model,
+        and two that contradict each other, raise `UsageError`.
+        """
+        before = self.interventions, self._acting
+        together = (*self.interventions, *interventions)
+        ready = Intervened([together], self.config, self._with_run_axis())
+        self.interventions, self._acting = together, ready
+        try:
+            yield ready
+        finally:
+            self.interventions, self._acting = before
+
     def logits(
-        self, exemplars: ArrayLike | Tensor, labels: ArrayLike | Tensor, tap: Tap = unchanged
+        self,
+        exemplars: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor,
+        tap: Tap = unchanged,
+        *,
+        target: ArrayLike | Tensor | None = None,
     ) -> Tensor:
         """The query's logits (batch, n_labels) for each sequence.
 
@@ -57,15 +85,72 @@ class Model:
         exemplars : (batch, context + 1, features) floating-point numbers, the query's last
         labels : (batch, context) whole numbers, of the exemplars in context
         tap : sees, and may replace, every activation; see `transformer.model.forward`
+        target : (batch,) the query's label, which some interventions want
 
         Arrays or tensors; what does not fit raises `UsageError`.
         """
+        return self._pass(exemplars, labels, target, tap, every_row=False)
+
+    def run_with_cache(
+        self,
+        exemplars: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor,
+        *,
+        names: str | tuple[str, ...] | Callable[[str], bool] = "*",
+        target: ArrayLike | Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits, and activations by name with the batch first (`transformer.model.sites`).
+
+        `names` : which ones: names, patterns such as `blocks.*.pattern`, or a function of a name.
+        Of the last layer, too, all tokens' are there.
+        """
+        if callable(names):
+            wanted = set(filter(names, site_names(self.config)))
+        else:
+            wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
+        cache: dict[str, Tensor] = {}
+        n = len(exemplars)  # pyright: ignore[reportArgumentType]
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            if name in wanted:
+                cache[name] = outward(name, value[0], n)
+            return value
+
+        return self._pass(exemplars, labels, target, keep, every_row=True), cache
+
+    @torch.no_grad()
+    def _pass(
+        self,
+        exemplars: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor,
+        target: ArrayLike | Tensor | None,
+        then: Tap,
+        *,
+        every_row: bool,
+    ) -> Tensor:
         x, y = _tensor(exemplars, "exemplars"), _tensor(labels, "labels")
         self._check(x, y)
-        weight = self.parameters["W_L"]
+        weight, own = self.parameters["W_L"], self._with_run_axis()
         features = x.to(weight).transpose(0, 1)[None]
-        own = {name: value[None] for name, value in self.parameters.items()}
-        return logits(own, self.config, features, y.to(weight.device, torch.int64).T[None], tap)[0]
+        y = y.to(weight.device, torch.int64).T[None]
+        t = None if target is None else self._target(target, len(x))[None]
+        items, _ = encode(own, self.config, features, training=False)
+        tap = then
+        if self.interventions:
+            self._acting = self._acting or Intervened([self.interventions], self.config, own)
+            tap = self._acting.tap(own, features, items, y, t, then=then, every_row=every_row)
+        final = final_residual(own, self.config, items, y, tap, every_row=every_row)
+        return tap("logits", unembed(own, final))[0]
+
+    def _with_run_axis(self) -> Parameters:
+        return {name: value[None] for name, value in self.parameters.items()}
+
+    def _target(self, target: ArrayLike | Tensor, n: int) -> Tensor:
+        """The query's labels, checked."""
+        t = _tensor(target, "target")
+        if t.shape != (n,) or t.is_floating_point() or t.dtype == torch.bool:
+            raise UsageError(f"target {_shown(t)}; expected ({n},) whole numbers, a label each")
+        return t.to(self.parameters["W_L"].device, torch.int64)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         """Raise `UsageError` unless exemplars and labels are what the model reads."""
@@ -135,4 +220,4 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
     config = run.config.model
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}
-    return Model(config, weights, checkpoint.step)
+    return Model(config, weights, checkpoint.step, run.config.interventions)

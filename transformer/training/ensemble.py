@@ -4,6 +4,7 @@ It touches no disk: `training.session` writes down what it hands out.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -16,9 +17,11 @@ from torch import Tensor
 from coopetition.tools.errors import UserError
 from coopetition.tools.metrics_file import Row
 from transformer.config import RunConfig
+from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
+from transformer.model.intervened import Intervened
 from transformer.model.loaded import Model
 from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.machine import Machine
@@ -57,6 +60,7 @@ class Ensemble:
     evaluators : of each run, sequences by evaluator
     step : steps done, of all
     failures : run -> why it is given up; its neighbours go on
+    acted : how often each intervention acted when a run was last evaluated
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Ensemble:
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}
+        self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
         self._block: _Block | None = None
 
@@ -185,16 +190,23 @@ class Ensemble:
         return torch.randn(like.shape, generator=generator).to(like)
 
     @_on_its_machine
-    def evaluate(self) -> dict[int, Metrics]:
-        """Metrics of each sequence now, of each run that has not failed."""
-        self._give_up_diverged()
-        return {number: self._evaluate_run(number) for number in self.live}
+    def evaluate(self, further: tuple[Intervention, ...] = ()) -> dict[int, Metrics]:
+        """Metrics of each sequence now, of each run that has not failed.
 
-    def _evaluate_run(self, number: int) -> Metrics:
+        Under the run's interventions and `further` ones; `acted` then tells how often.
+        """
+        self._give_up_diverged()
+        return {number: self._evaluate_run(number, further) for number in self.live}
+
+    def _evaluate_run(self, number: int, further: tuple[Intervention, ...]) -> Metrics:
         config = self.configs[number]
         parameters, exemplars = self.train_state.of_run(number), self.exemplars[source_of(config)]
+        intervened, interventions = None, (*config.interventions, *further)
+        if interventions:
+            intervened = Intervened([interventions], config.model, parameters)
+            self.acted = intervened.acted
         return {
-            name: evaluate(parameters, config.model, exemplars, sequences)
+            name: evaluate(parameters, config.model, exemplars, sequences, intervened)
             for name, sequences in self.evaluators[number].items()
         }
 
@@ -291,7 +303,7 @@ def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine)
     config = configs[0]
     return TrainState(
         config.model,
-        [RunSettings(each.init_seed, each.optim, each.frozen) for each in configs],
+        [RunSettings(c.init_seed, c.optim, c.frozen, c.interventions) for c in configs],
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,

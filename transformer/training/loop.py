@@ -4,9 +4,11 @@ import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from transformer.config import RunConfig
+from transformer.config.interventions import Intervention
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import Exemplars
 from transformer.measures.metrics import means
@@ -193,10 +195,23 @@ def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
     return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
+class Evaluated(NamedTuple):
+    """A checkpoint on all evaluators."""
+
+    step: int
+    metrics: dict[str, dict[str, float | None]]
+    """By evaluator and name."""
+    acted: dict[Intervention, int]
+    """How often each intervention acted, batches counted."""
+
+
 def evaluate_checkpoint(
-    run: RunFolder, step: int | None = None
-) -> tuple[int, dict[str, dict[str, float | None]]]:
-    """Step and metrics by evaluator of a checkpoint: the newest sound one, or that of `step`."""
+    run: RunFolder, step: int | None = None, *, interventions: tuple[Intervention, ...] = ()
+) -> Evaluated:
+    """Evaluate a checkpoint: the newest sound one, or that of `step`.
+
+    Under `interventions`, and those that the run was trained under.
+    """
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:
@@ -210,5 +225,6 @@ def evaluate_checkpoint(
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)
     ensemble.restore_weights(0, checkpoint)
-    evaluated = ensemble.evaluate()[0]
-    return ensemble.step, {name: means(metrics) for name, metrics in evaluated.items()}
+    evaluated = ensemble.evaluate(interventions)[0]
+    table = {name: means(metrics) for name, metrics in evaluated.items()}
+    return Evaluated(ensemble.step, table, dict(ensemble.acted))

@@ -26,7 +26,9 @@ def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dic
     for config, start, source in zip(configs, starts, sources, strict=True):
         read = as_read(config.data.exemplars, fingerprints[source])
         data = replace(config.data, exemplars=read)
-        ready.append(replace(config, data=data, start=start[0] if start else config.start))
+        config = replace(config, data=data, start=start[0] if start else config.start)
+        found = tuple(each.found() for each in config.interventions)
+        ready.append(replace(config, interventions=found))
         exemplars[source_of(ready[-1])] = loaded[source]
     return ready, exemplars
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from transformer.config import ModelConfig, OptimConfig
+from transformer.config.interventions import Intervention
 from transformer.config.parts import in_part
 from transformer.config.run import Precision
 from transformer.model.forward import cross_entropy, encode, logits_of_items
+from transformer.model.intervened import Intervened
 from transformer.model.parameters import (
     Parameters,
     Shapes,
@@ -42,6 +44,8 @@ class RunSettings:
     optim: OptimConfig
     frozen: tuple[str, ...] = ()
     """Parts that are not trained."""
+    interventions: tuple[Intervention, ...] = ()
+    """What it is computed under."""
 
 
 class TrainState:
@@ -93,6 +97,8 @@ class TrainState:
         self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
         self._t = torch.zeros((), device=device, dtype=torch.int64)
         self._settings(members, shapes)
+        each = [member.interventions for member in members]
+        self.intervened = Intervened(each, model, self.parameters) if any(each) else None
         self.execute_as(execution)
 
     def _settings(self, members: list[RunSettings], shapes: Shapes) -> None:
@@ -201,7 +207,12 @@ class TrainState:
         """Sum of the runs' losses, whose gradient is each run's own; the losses (R,) beside it."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             items, statistics = encode(parameters, self.model, features, training=True)
-            z = logits_of_items(parameters, self.model, items, labels, self._cut)
+            tap = self._cut
+            if self.intervened:
+                tap = self.intervened.tap(
+                    parameters, features, items, labels, target, then=self._cut
+                )
+            z = logits_of_items(parameters, self.model, items, labels, tap)
         losses = cross_entropy(z.to(self.dtype), target)
         return losses.sum(), (losses, statistics)
 

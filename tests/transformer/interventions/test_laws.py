@@ -1,0 +1,292 @@
+"""What must hold of interventions on any model."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import draw_batch, tiny_config
+from tests.transformer.model.textbook import EXACT, make, of_run
+from transformer import load_model, train
+from transformer.config import ModelConfig, RunConfig
+from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
+from transformer.config.plain import named, named_values
+from transformer.interventions.ablate import Ablate
+from transformer.interventions.ablate_embedding import AblateEmbedding
+from transformer.interventions.at import At
+from transformer.interventions.clamp_pattern import ClampPattern
+from transformer.interventions.copy_from_pattern import CopyFromPattern
+from transformer.interventions.forbid_previous_token import ForbidPreviousToken
+from transformer.interventions.graft_in import GraftIn
+from transformer.interventions.graft_out import GraftOut
+from transformer.interventions.match import Match
+from transformer.interventions.perfect_previous_token_input import PerfectPreviousTokenInput
+from transformer.interventions.preserve import Preserve
+from transformer.interventions.previous_token import PreviousToken
+from transformer.interventions.silence_non_labels import SilenceNonLabels
+from transformer.interventions.temperature import Temperature
+from transformer.model.loaded import Model
+from transformer.runs.machine import Machine
+
+MODELS = st.builds(
+    ModelConfig,
+    n_layers=st.integers(1, 3),
+    n_heads=st.sampled_from([1, 2, 4]),
+    d_model=st.just(8),
+    mlp_ratio=st.sampled_from([0, 2]),
+    positions=st.sampled_from(["learned", "sinusoidal", "rotary"]),
+    norm=st.booleans(),
+    attention_bias=st.booleans(),
+)
+SEEDS = st.integers(0, 2**16)
+SHARES = st.floats(0, 1)
+
+
+def drawn(config: ModelConfig, seed: int):
+    """A random model, and exemplars, labels and targets, of which each is in context."""
+    train_state = make(config, n_runs=1)
+    features, labels, _ = (each[0] for each in draw_batch(train_state, seed))
+    model = Model(config, of_run(train_state, 0))
+    return model, features.transpose(0, 1), labels.T, labels[seed % len(labels)]
+
+
+def under(model: Model, batch, *interventions: Intervention) -> torch.Tensor:
+    exemplars, labels, target = batch
+    with model.intervened(*interventions):
+        return model.logits(exemplars, labels, target=target)
+
+
+def plain(model: Model, batch) -> torch.Tensor:
+    return model.logits(*batch[:2])
+
+
+def acting_on(config: ModelConfig) -> st.SearchStrategy[Intervention]:
+    """Interventions that can act on a model."""
+    layer = st.integers(0, config.n_layers - 1)
+    head = st.builds("{}:{}".format, layer, st.integers(0, config.n_heads - 1))
+    heads = st.lists(head, min_size=1, max_size=3).map(tuple)
+    below = st.builds(
+        "{}:{}".format,
+        st.integers(0, max(0, config.n_layers - 2)),
+        st.integers(0, config.n_heads - 1),
+    )
+    kinds = [
+        st.builds(Ablate, heads=heads),
+        st.builds(AblateEmbedding),
+        st.builds(ClampPattern, heads=heads, strength=SHARES),
+        st.builds(Match, heads=heads, temperature=st.floats(0.01, 10)),
+        st.builds(PreviousToken, heads=heads, strength=SHARES),
+        st.builds(ForbidPreviousToken, heads=heads),
+        st.builds(Temperature, heads=heads, temperature=st.floats(0.1, 10)),
+        st.builds(SilenceNonLabels, heads=heads),
+        st.builds(CopyFromPattern, head=head),
+        st.builds(
+            Preserve,
+            what=st.lists(
+                st.sampled_from(["queries", "keys", "values", "patterns"]), min_size=1, unique=True
+            ).map(tuple),
+        ),
+    ]
+    if config.n_layers > 1:
+        kinds.append(st.builds(PreviousToken, heads=st.tuples(below), rows=st.just("labels")))
+        kinds.append(
+            st.builds(PerfectPreviousTokenInput, layer=st.integers(1, config.n_layers - 1))
+        )
+    return st.one_of(kinds)
+
+
+def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention]]]:
+    """A model, and so many interventions that can act on it."""
+    return MODELS.flatmap(
+        lambda config: st.tuples(
+            st.just(config), st.lists(acting_on(config), min_size=n, max_size=n)
+        )
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(models_and(1), SEEDS)
+def test_each_ends_with_its_with_and_acts_in_it(case, seed):
+    config, (intervention,) = case
+    model, *batch = drawn(config, seed)
+    before = plain(model, batch)
+    with pytest.raises(ZeroDivisionError), model.intervened(intervention) as intervened:
+        model.logits(*batch[:2], target=batch[2])
+        assert intervened.acted[intervention] >= 1
+        raise ZeroDivisionError
+    assert torch.equal(plain(model, batch), before)
+    with model.intervened() as intervened:
+        assert torch.equal(plain(model, batch), before)
+        assert not intervened.acted
+
+
+@settings(deadline=None, max_examples=60)
+@given(models_and(1))
+def test_each_can_be_written_down(case):
+    config, (intervention,) = case
+    assert named_values(Intervention, named(intervention), "here") == (intervention,)
+    run = RunConfig(model=config, interventions=(intervention,))
+    assert RunConfig.from_dict(_through_json(run)) == run
+    assert run.run_id() != replace(run, interventions=()).run_id()
+
+
+def _through_json(run):
+    import json
+
+    from transformer.config import to_dict
+
+    return json.loads(json.dumps(to_dict(run)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(MODELS, SEEDS, st.data())
+def test_queries_and_keys_preserved_are_patterns_preserved(config, seed, data):
+    model, *batch = drawn(config, seed)
+    layer = data.draw(st.integers(0, config.n_layers - 1))
+    changed = Ablate(heads=(f"{layer}:0",))
+    by_parts = under(model, batch, changed, Preserve(what=("queries", "keys")))
+    assert torch.equal(by_parts, under(model, batch, changed, Preserve(what=("patterns",))))
+    everything = Preserve(what=("queries", "keys", "values"))
+    assert torch.equal(under(model, batch, everything), plain(model, batch))
+
+
+@settings(deadline=None, max_examples=30)
+@given(MODELS, SEEDS)
+def test_a_layer_without_heads_is_its_path_alone(config, seed):
+    """As if what its attention adds were 0."""
+    model, *batch = drawn(config, seed)
+    bias = model.parameters.get("blocks.0.b_O")
+
+    def nothing(name, value, scene):
+        return torch.zeros_like(value) + (0 if bias is None else bias)
+
+    path = under(model, batch, At(names=("blocks.0.attn_out",), function=nothing))
+    torch.testing.assert_close(under(model, batch, Ablate(heads=("0:*",))), path, **EXACT)
+
+
+@settings(deadline=None, max_examples=30)
+@given(MODELS, SEEDS, SHARES, st.data())
+def test_a_clamp_of_swapped_labels_is_the_opposite_clamp(config, seed, strength, data):
+    """With two pairs, the target at one of them."""
+    model, exemplars, _, _ = drawn(replace(config, positions="rotary"), seed)
+    heads = (f"{data.draw(st.integers(0, config.n_layers - 1))}:0",)
+    labels = torch.tensor([[1, 2], [3, 4], [5, 6], [0, 7]])
+    one, other = labels.unbind(1)
+    right = under(
+        model, (exemplars[:, :3], labels, one), ClampPattern(heads=heads, strength=strength)
+    )
+    wrong = under(
+        model, (exemplars[:, :3], labels, other), ClampPattern(heads=heads, strength=1 - strength)
+    )
+    torch.testing.assert_close(right, wrong, **EXACT)
+
+
+@settings(deadline=None, max_examples=60)
+@given(models_and(2), SEEDS)
+def test_the_order_of_a_tuple_does_not_matter(case, seed):
+    config, (one, other) = case
+    try:
+        check_interventions((one, other), config)
+    except UsageError:
+        reject()  # they contradict each other
+    model, *batch = drawn(config, seed)
+    both = under(model, batch, one, other)
+    torch.testing.assert_close(under(model, batch, other, one), both, **EXACT)
+
+
+@settings(deadline=None, max_examples=30)
+@given(MODELS, SEEDS)
+def test_a_temperature_of_1_is_none(config, seed):
+    model, *batch = drawn(config, seed)
+    heated = under(model, batch, Temperature(heads=("0:*",), temperature=1.0))
+    assert torch.equal(heated, plain(model, batch))
+
+
+@settings(deadline=None, max_examples=30)
+@given(MODELS, SEEDS)
+def test_what_is_looked_at_is_what_is_computed(config, seed):
+    """With every row of the last layer, and under an intervention too."""
+    model, *batch = drawn(config, seed)
+    last = f"blocks.{config.n_layers - 1}."
+    for interventions in ((), (Preserve(what=("values",)), Ablate(heads=("0:0",)))):
+        with model.intervened(*interventions):
+            z, cache = model.run_with_cache(*batch[:2])
+            torch.testing.assert_close(z, plain(model, batch), **EXACT)
+        assert torch.equal(z, cache["logits"])
+        pattern = cache[last + "pattern"]
+        n_tokens = pattern.shape[-1]
+        assert pattern.shape == (4, config.n_heads, n_tokens, n_tokens)
+        torch.testing.assert_close(pattern.sum(-1), torch.ones_like(pattern[..., 0]), **EXACT)
+        assert not pattern.triu(1).any()
+        assert cache[last + "resid_post"].shape == (4, n_tokens, config.d_model)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    with tempfile.TemporaryDirectory() as folder:
+        config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
+        run = train(config, Path(folder) / "run", Machine("cpu", 1, "eager"))
+        other = train(
+            replace(config, init_seed=6), Path(folder) / "other", Machine("cpu", 1, "eager")
+        )
+        yield run, other
+
+
+def _batch(run):
+    generator = torch.Generator().manual_seed(0)
+    exemplars = torch.rand(5, 3, 784, generator=generator)
+    labels = torch.randint(20, (5, 2), generator=generator)
+    return exemplars, labels, labels[:, 0]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_graft_of_its_own_is_none(runs, layer):
+    run, _ = runs
+    model, batch = load_model(run), _batch(run)
+    for graft in (
+        GraftIn(checkpoint=str(run.path), till=layer),
+        GraftOut(checkpoint=str(run.checkpoint_path(8)), from_=layer),
+    ):
+        torch.testing.assert_close(under(model, batch, graft), plain(model, batch))
+        assert graft.found().run_id == run.config.run_id()
+        assert graft.found().step == 8
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_two_grafts_are_the_two_halves(runs, layer):
+    """Of two models, the lower half of one and the upper half of the other, from either side."""
+    run, other = runs
+    batch = _batch(run)
+    grafted_in = under(
+        load_model(other), batch, GraftIn(checkpoint=str(run.checkpoint_path(4)), till=layer)
+    )
+    grafted_out = under(
+        load_model(run, 4), batch, GraftOut(checkpoint=str(other.path), from_=layer)
+    )
+    torch.testing.assert_close(grafted_in, grafted_out)
+    assert not torch.allclose(grafted_in, plain(load_model(other), batch))
+
+
+def test_every_kind_is_tried_here():
+    names = {"GraftIn", "GraftOut"} | {
+        type(each).__name__
+        for each in (
+            Ablate(heads="0:0"),
+            AblateEmbedding(),
+            ClampPattern(heads="0:0"),
+            Match(heads="0:0"),
+            PreviousToken(heads="0:0"),
+            ForbidPreviousToken(heads="0:0"),
+            Temperature(heads="0:0", temperature=2),
+            SilenceNonLabels(heads="0:0"),
+            CopyFromPattern(head="0:0"),
+            Preserve(what="keys"),
+            PerfectPreviousTokenInput(),
+        )
+    }
+    assert names == {*INTERVENTIONS}

@@ -1,0 +1,44 @@
+"""Induction heads by decree."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from transformer.config import ModelConfig
+from transformer.config.interventions import INTERVENTIONS
+from transformer.config.plain import ADDED
+from transformer.interventions.of_heads import OfHeads, strength_error
+from transformer.interventions.query_row import on_labels, with_query_row
+from transformer.model.intervened import Scene
+
+
+@INTERVENTIONS.register("ClampPattern")
+@dataclass(frozen=True, kw_only=True)
+class ClampPattern(OfHeads):
+    """The query attends to labels alone: `strength` to those that are the target, the rest to others.
+
+    Labels of one kind share alike; where there are none of a kind, the other has all of it.  As a
+    measured induction strength it is 2 `strength` - 1.
+    """
+
+    strength: float = field(default=1.0, metadata=ADDED)
+    activation = "pattern"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        strength_error("ClampPattern", self.strength)
+
+    def sets(self, model: ModelConfig) -> frozenset[str]:
+        """Its heads' patterns."""
+        return self._patterns(model)
+
+    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+        """The query's row."""
+        right = scene.labels == scene.target.unsqueeze(1)
+        n_right, n_wrong = right.sum(1, keepdim=True), (~right).sum(1, keepdim=True)
+        all_of_it, rest = torch.ones_like(value[:, 0, :1, 0]), 1 - self.strength
+        to_right = torch.where(n_wrong == 0, all_of_it, self.strength * all_of_it)
+        to_wrong = torch.where(n_right == 0, all_of_it, rest * all_of_it)
+        shares = torch.where(right, to_right / n_right, to_wrong / n_wrong)
+        return self.on_heads(site, value, with_query_row(value, on_labels(shares)), scene.config)

@@ -1,0 +1,55 @@
+"""An output that is one head's attention."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from transformer.config import ModelConfig
+from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer
+from transformer.interventions.forbid_previous_token import HIDDEN
+from transformer.model.intervened import Scene
+
+
+@INTERVENTIONS.register("CopyFromPattern")
+@dataclass(frozen=True, kw_only=True)
+class CopyFromPattern(Intervention):
+    """The logits of the labels in context are the query's scores for them in one head, others none.
+
+    A label that stands there more than once has the log of the sum of the exponentials, so that the
+    softmax over labels is the head's attention.  Scores are those of this pass, so that it shows what
+    other interventions do to them.
+    """
+
+    turn: ClassVar[int] = 1
+    head: str
+    """As "layer:head"."""
+
+    def _place(self, model: ModelConfig) -> tuple[str, int]:
+        """Its scores' site, and the head's number."""
+        ((layer, (head, *_)),) = heads_by_layer("CopyFromPattern", (self.head,), model).items()
+        return f"blocks.{layer}.attn_scores", head
+
+    def check(self, model: ModelConfig) -> None:
+        """Raise `UsageError` for a head that is not there."""
+        self._place(model)
+
+    def sites(self, model: ModelConfig) -> tuple[str, ...]:
+        """Its scores, and the logits."""
+        return self._place(model)[0], "logits"
+
+    def sets(self, model: ModelConfig) -> frozenset[str]:
+        """The logits."""
+        return frozenset({"the logits"})
+
+    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+        """Keep the scores; make logits of them."""
+        if site != "logits":
+            scene.seen[f"{site} of {self.head}"] = value
+            return value
+        site, head = self._place(scene.config)
+        scores = scene.seen[f"{site} of {self.head}"][:, head, -1, 1::2]  # (R, C, B)
+        same = scene.labels.unsqueeze(2) == scene.labels.unsqueeze(1)
+        by_label = scores.unsqueeze(1).masked_fill(~same, -torch.inf).logsumexp(2)
+        return torch.full_like(value, HIDDEN).scatter(2, scene.labels.mT, by_label.mT)

@@ -1,0 +1,33 @@
+"""No attention to the previous token."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transformer.config import ModelConfig
+from transformer.config.interventions import INTERVENTIONS
+from transformer.interventions.previous_token import OfRows
+from transformer.model.intervened import Scene
+
+HIDDEN = -1e9  # a score that the softmax makes 0, and that is finite, as its gradient then is
+
+
+@INTERVENTIONS.register("ForbidPreviousToken")
+@dataclass(frozen=True, kw_only=True)
+class ForbidPreviousToken(OfRows):
+    """Tokens cannot attend to the one before them."""
+
+    activation = "attn_scores"
+
+    def sets(self, model: ModelConfig) -> frozenset[str]:
+        """Its heads' patterns."""
+        return self._patterns(model)
+
+    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+        """Its rows' scores, hidden at the token before."""
+        n_rows, n_tokens = value.shape[2:4]
+        before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1)
+        before[0] = False
+        hidden = (before & self.own_rows(n_tokens, value).unsqueeze(1))[-n_rows:].unsqueeze(-1)
+        return self.on_heads(site, value, value.masked_fill(hidden, HIDDEN), scene.config)

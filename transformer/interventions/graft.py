@@ -1,0 +1,153 @@
+"""What grafts have in common: a half of another run's model, which is not trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+from torch import Tensor
+
+from coopetition.tools.errors import UsageError
+from transformer.config import ModelConfig
+from transformer.config.interventions import Intervention
+from transformer.config.plain import ADDED, LOCATION
+from transformer.model.forward import Tap, encode, final_residual, unchanged, unembed
+from transformer.model.intervened import Intervened, Scene
+from transformer.model.loaded import Model, load_model
+from transformer.model.parameters import Parameters
+from transformer.runs.folder import load_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graft(Intervention):
+    """Base of the grafts: another run's model, from a checkpoint of it.
+
+    A run that was trained under interventions is computed under them (the papers' code does so for
+    the lower half only).  Its weights are no parameters of the model that they are grafted to: they
+    have no gradient and never change.
+    """
+
+    checkpoint: str = field(metadata=LOCATION)
+    """A weights file of a run, `RUN/checkpoints/step_000001000.safetensors`, or the run's folder,
+    for its newest."""
+    run_id: str = field(default="", metadata=ADDED)
+    """The run's id; filled in when it is read, and checked if given."""
+    step: int = field(default=0, metadata=ADDED)
+    """The checkpoint's step, likewise."""
+    at: ClassVar[str]
+    """Name of the field with the layer at whose output the halves meet."""
+
+    @property
+    def layer(self) -> int:
+        """The layer at whose output the halves meet."""
+        return getattr(self, self.at)
+
+    @property
+    def meeting(self) -> str:
+        """Name of that output."""
+        return f"blocks.{self.layer}.resid_post"
+
+    def check(self, model: ModelConfig) -> None:
+        """Raise `UsageError` unless there is such a layer."""
+        if not 0 <= self.layer < model.n_layers:
+            raise UsageError(
+                f"{type(self).__name__}: {self.at}={self.layer}; choose a layer from 0 to "
+                f"{model.n_layers - 1}"
+            )
+
+    def found(self) -> Self:
+        """The same with which run and step it is of; another than it says raises `UsageError`."""
+        model, run_id = self._read()
+        path = str(Path(self.checkpoint).resolve())
+        return replace(self, checkpoint=path, run_id=run_id, step=model.step or 0)
+
+    def _read(self) -> tuple[Model, str]:
+        path = Path(self.checkpoint)
+        run = load_run(path.parent.parent if path.is_file() else path)
+        step = self.step or None
+        if path.is_file():
+            step = next((s for s in run.steps() if run.checkpoint_path(s).name == path.name), None)
+            if step is None:
+                raise UsageError(
+                    f"{type(self).__name__}: {path} is no checkpoint; give "
+                    "RUN/checkpoints/step_....safetensors, or the run's folder"
+                )
+        model, run_id = load_model(run, step), run.config.run_id()
+        if self.run_id not in ("", run_id) or self.step not in (0, model.step):
+            raise UsageError(
+                f"{type(self).__name__}: {path} is of run {run_id} at step {model.step}, not of "
+                f"{self.run_id or run_id} at step {self.step or model.step}; give that"
+            )
+        return model, run_id
+
+    def acting(
+        self, config: ModelConfig, parameters: Parameters
+    ) -> Callable[[str, Tensor, Scene], Tensor]:
+        """What is done at a site, with the weights read."""
+        model, _ = self._read()
+        self._check_fits(model, config, parameters)
+        like = parameters["W_U"]
+        own = {name: value[None].to(like) for name, value in model.parameters.items()}
+        return self.acting_with(
+            Other(model.config, own, Intervened([model.interventions], model.config, own))
+        )
+
+    def _check_fits(self, model: Model, config: ModelConfig, parameters: Parameters) -> None:
+        """Raise `UsageError` unless both read the same sequences and meet in one place."""
+        sizes = {
+            f"n_layers={config.n_layers}": model.config.n_layers == config.n_layers,
+            f"d_model={config.d_model}": model.config.d_model == config.d_model,
+        }
+        for name in {"W_E", "W_L", "W_pos"} & {*model.parameters} & {*parameters}:
+            shape = tuple(parameters[name].shape[1:])
+            sizes[f"{name} {shape}"] = shape == tuple(model.parameters[name].shape)
+        if wrong := [size for size, same in sizes.items() if not same]:
+            raise UsageError(
+                f"{type(self).__name__}: the model of {self.checkpoint} differs from this one in "
+                f"size (this one has {', '.join(sorted(wrong))}); graft from a run of the same"
+            )
+
+    def acting_with(self, other: "Other") -> Callable[[str, Tensor, Scene], Tensor]:
+        """What is done at a site, by the other model."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another model, which computes the sequences of all runs as one batch."""
+
+    config: ModelConfig
+    parameters: Parameters
+    intervened: Intervened
+
+    def final(self, scene: Scene, then: Tap = unchanged) -> Tensor:
+        """Its final residual (1, R B, d); `then` sees its activations, with R B sequences."""
+        features = _as_one(scene.features)
+        items, _ = encode(self.parameters, self.config, features, training=False)
+        labels, target = _as_one(scene.labels), scene.given_target
+        target = None if target is None else target.flatten()[None]
+        every_row = scene.every_row
+        tap = self.intervened.tap(
+            self.parameters, features, items, labels, target, then=then, every_row=every_row
+        )
+        return final_residual(self.parameters, self.config, items, labels, tap, every_row=every_row)
+
+    def logits(self, scene: Scene, then: Tap) -> Tensor:
+        """Its logits (R, B, N)."""
+        runs, _, batch = scene.labels.shape
+        return unembed(self.parameters, self.final(scene, then)).view(runs, batch, -1)
+
+
+def _as_one(value: Tensor) -> Tensor:
+    """(R, tokens, B, ...) as (1, tokens, R B, ...)."""
+    return value.transpose(0, 1).flatten(1, 2)[None]
+
+
+def residual_as_one(resid: Tensor, batch: int) -> Tensor:
+    """A residual (R, tokens B, d) as (1, tokens R B, d)."""
+    return resid.unflatten(1, (-1, batch)).transpose(0, 1).flatten(0, 2)[None]
+
+
+def residual_by_run(resid: Tensor, runs: int, batch: int) -> Tensor:
+    """The inverse of `residual_as_one`."""
+    return resid[0].unflatten(0, (-1, runs, batch)).transpose(0, 1).flatten(1, 2)

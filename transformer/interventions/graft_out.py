@@ -1,0 +1,48 @@
+"""Another model's upper half."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from transformer.config import ModelConfig
+from transformer.config.interventions import INTERVENTIONS
+from transformer.interventions.graft import Graft, Other, residual_as_one
+from transformer.model.intervened import Scene
+
+
+@INTERVENTIONS.register("GraftOut")
+@dataclass(frozen=True, kw_only=True)
+class GraftOut(Graft):
+    """The layers after `from_` and the unembedding are another model's: they read what the own ones
+    before leave.
+    """
+
+    from_: int
+    at: ClassVar[str] = "from_"
+
+    def sites(self, model: ModelConfig) -> tuple[str, ...]:
+        """The output of that layer, and the logits."""
+        return self.meeting, "logits"
+
+    def sets(self, model: ModelConfig) -> frozenset[str]:
+        """The logits."""
+        return frozenset({"the logits"})
+
+    def acting_with(self, other: Other) -> Callable[[str, Tensor, Scene], Tensor]:
+        """Keep the output; make logits of it."""
+
+        def act(site: str, value: Tensor, scene: Scene) -> Tensor:
+            key = f"{self.meeting} for {self}"
+            if site != "logits":
+                scene.seen[key] = value
+                return value
+            resid = residual_as_one(scene.seen[key], scene.labels.shape[-1])
+
+            def inject(name: str, theirs: Tensor) -> Tensor:
+                return resid.to(theirs.dtype) if name == self.meeting else theirs
+
+            return other.logits(scene, inject).to(value.dtype)
+
+        return act

@@ -1,0 +1,119 @@
+"""The model under interventions: what they see of a pass, and the tap that they are together."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from coopetition.tools.errors import UsageError
+from transformer.config import ModelConfig
+from transformer.config.interventions import Intervention, check_interventions
+from transformer.model.forward import Tap, final_residual, unchanged
+from transformer.model.parameters import Parameters
+
+Act = Callable[[str, Tensor, "Scene"], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an intervention may look at: the model, the batch, and this pass until now.
+
+    Shapes as in `transformer.model.forward`.
+    """
+
+    config: ModelConfig
+    parameters: Parameters
+    features: Tensor
+    """(R, C + 1, B, D), the query's last."""
+    items: Tensor
+    """(R, C + 1, B, d): the features, encoded."""
+    labels: Tensor
+    """(R, C, B), of the context."""
+    given_target: Tensor | None
+    """(R, B): the query's label, if it is known."""
+    every_row: bool = False
+    """Whether the last layer is computed for all tokens."""
+    clean: Mapping[str, Tensor] = field(default_factory=dict)
+    """Activations of the model left alone, those that the interventions read."""
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    """Activations of this pass that an intervention keeps for a later site."""
+
+    @property
+    def target(self) -> Tensor:
+        """(R, B): the query's label; `UsageError` where it is not known."""
+        if self.given_target is None:
+            raise UsageError("an intervention wants the query's label; give `target` too")
+        return self.given_target
+
+
+class Intervened:
+    """The interventions of runs that are computed together, made ready for their model.
+
+    Parameters
+    ----------
+    of_runs : those of each run; one that several share acts once, on all of these
+    parameters : the runs', for sizes, precision and device
+
+    Attributes
+    ----------
+    acted : how often each has acted
+    """
+
+    def __init__(
+        self,
+        of_runs: Sequence[tuple[Intervention, ...]],
+        config: ModelConfig,
+        parameters: Parameters,
+    ) -> None:
+        for each in of_runs:
+            check_interventions(each, config)
+        together = list(dict.fromkeys(each for of_run in of_runs for each in of_run))
+        self.acted: Counter[Intervention] = Counter()
+        self._acts: dict[str, list[tuple[Act, Tensor | None, Intervention]]] = {}
+        self._reads: set[str] = set()
+        for intervention in sorted(together, key=lambda each: each.turn):
+            runs = torch.tensor([intervention in of_run for of_run in of_runs])
+            act = intervention.acting(config, parameters)
+            where = None if runs.all() else runs.to(parameters["W_U"].device)
+            self._reads |= {*intervention.reads(config)}
+            for site in intervention.sites(config):
+                self._acts.setdefault(site, []).append((act, where, intervention))
+        self._config = config
+
+    def tap(
+        self,
+        parameters: Parameters,
+        features: Tensor,
+        items: Tensor,
+        labels: Tensor,
+        target: Tensor | None,
+        *,
+        then: Tap = unchanged,
+        every_row: bool = False,
+    ) -> Tap:
+        """The tap of one pass over a batch, see `Scene`; `then` sees what comes of it."""
+        config = self._config
+        clean: dict[str, Tensor] = {}
+        if self._reads:
+
+            def keep(name: str, value: Tensor) -> Tensor:
+                if name in self._reads:
+                    clean[name] = value
+                return value
+
+            final_residual(parameters, config, items, labels, keep, every_row=every_row)
+        scene = Scene(config, parameters, features, items, labels, target, every_row, clean)
+
+        def tap(name: str, value: Tensor) -> Tensor:
+            for act, where, intervention in self._acts.get(name, ()):
+                acted = act(name, value, scene)
+                if not torch.compiler.is_compiling():
+                    self.acted[intervention] += 1
+                if where is not None:
+                    acted = torch.where(where.view(-1, *[1] * (value.dim() - 1)), acted, value)
+                value = acted
+            return then(name, value)
+
+        return tap

@@ -16,10 +16,10 @@ from transformer.model.intervened import Scene
 @INTERVENTIONS.register("ClampPattern")
 @dataclass(frozen=True, kw_only=True)
 class ClampPattern(OfHeads):
-    """The query attends to labels alone: `strength` to those that are the target, the rest to others.
+    """The query attends to labels alone: by `strength` to the target's.
 
-    Labels of one kind share alike; where there are none of a kind, the other has all of it.  As a
-    measured induction strength it is 2 `strength` - 1.
+    Others have the rest.  Labels of one kind share alike; where there are none of a kind, the other
+    has all of it.  With two pairs the induction strength is then 2 `strength` - 1.
     """
 
     strength: float = field(default=1.0, metadata=ADDED)

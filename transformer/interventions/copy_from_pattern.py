@@ -15,11 +15,11 @@ from transformer.model.intervened import Scene
 @INTERVENTIONS.register("CopyFromPattern")
 @dataclass(frozen=True, kw_only=True)
 class CopyFromPattern(Intervention):
-    """The logits of the labels in context are the query's scores for them in one head, others none.
+    """The logits of the labels in context are the query's scores for them in one head.
 
-    A label that stands there more than once has the log of the sum of the exponentials, so that the
-    softmax over labels is the head's attention.  Scores are those of this pass, so that it shows what
-    other interventions do to them.
+    Others have none.  A label that stands there more than once has the log of the sum of the
+    exponentials, so that the softmax over labels is the head's attention.  Scores are those of this
+    pass, so that it shows what other interventions do to them.
     """
 
     turn: ClassVar[int] = 1

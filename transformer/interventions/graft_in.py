@@ -15,7 +15,7 @@ from transformer.model.intervened import Scene
 @INTERVENTIONS.register("GraftIn")
 @dataclass(frozen=True, kw_only=True)
 class GraftIn(Graft):
-    """Embeddings and layers up to `till` are another model's: the later ones read its output."""
+    """Embeddings and layers up to `till` are another model's; the later ones read its output."""
 
     till: int
     at: ClassVar[str] = "till"

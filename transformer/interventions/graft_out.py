@@ -15,8 +15,9 @@ from transformer.model.intervened import Scene
 @INTERVENTIONS.register("GraftOut")
 @dataclass(frozen=True, kw_only=True)
 class GraftOut(Graft):
-    """The layers after `from_` and the unembedding are another model's: they read what the own ones
-    before leave.
+    """The layers after `from_` and the unembedding are another model's.
+
+    They read what the own ones before leave.
     """
 
     from_: int

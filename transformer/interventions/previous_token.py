@@ -46,9 +46,7 @@ class OfRows(OfHeads):
 @INTERVENTIONS.register("PreviousToken")
 @dataclass(frozen=True, kw_only=True)
 class PreviousToken(OfRows):
-    """Tokens attend to the one before them by `strength`, to themselves by the rest; the first to
-    itself.
-    """
+    """Tokens attend to the one before them by `strength`, to themselves by the rest."""
 
     strength: float = field(default=1.0, metadata=ADDED)
     activation = "pattern"

@@ -58,8 +58,8 @@ class Model:
     def intervened(self, *interventions: Intervention) -> Iterator[Intervened]:
         """The model under further interventions, until the end of the `with`, however it ends.
 
-        It yields what tells how often each has acted (`.acted`).  One that cannot act on this model,
-        and two that contradict each other, raise `UsageError`.
+        It yields what tells how often each has acted (`.acted`).  One that cannot act on this
+        model, and two that contradict each other, raise `UsageError`.
         """
         before = self.interventions, self._acting
         together = (*self.interventions, *interventions)

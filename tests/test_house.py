@@ -17,6 +17,7 @@ ROOMS = {  # each imports only from those after it
         "sweeps",
         "training",
         "measures",
+        "interventions",
         "model",
         "data",
         "runs",
@@ -31,6 +32,7 @@ SCANNED = {
     "transformer.config.encoders": "transformer.data.encoders",
     "transformer.config.evaluators": "transformer.data.evaluators",
     "transformer.config.exemplars": "transformer.data.exemplars",
+    "transformer.config.interventions": "transformer.interventions",
     "transformer.config.modes": "transformer.data.modes",
 }
 DRAWN = {"coopetition.dynamics", "coopetition.studies", "coopetition.compare"}  # results that plot

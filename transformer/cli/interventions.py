@@ -1,0 +1,26 @@
+"""List the interventions that there are, with their settings."""
+
+from dataclasses import dataclass, fields
+
+from coopetition.tools.printing import print_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    json: bool = False
+    """Print one JSON object a row."""
+
+
+def run(flags: Flags) -> None:
+    from transformer.config.interventions import INTERVENTIONS
+
+    described = INTERVENTIONS.described()
+    rows = [
+        {
+            "intervention": name,
+            "settings": ", ".join(item.name for item in fields(kind)),  # pyright: ignore
+            "what": described[name],
+        }
+        for name, kind in INTERVENTIONS.items()
+    ]
+    print_rows(rows, as_json=flags.json)

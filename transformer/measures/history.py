@@ -1,0 +1,117 @@
+"""Measures of a run's models over its training, as a table on disk that grows step by step."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import write_text
+from coopetition.tools.progress import ProgressReport
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.exemplar_sets import load_exemplars
+from transformer.measures.view import MODEL_MEASURES, View
+from transformer.model.loaded import load_model
+from transformer.runs.folder import RunFolder
+
+COLUMNS = (
+    "run_id", "step", "sequences", "evaluator", "measure", "what", "layer", "head", "at", "value",
+)  # fmt: skip
+
+
+def history(
+    run: RunFolder,
+    measures: Sequence[str],
+    out: Path,
+    *,
+    steps: Iterable[int] | None = None,
+    evaluators: Sequence[str] | None = None,
+) -> None:
+    """Write the table of measures of a run's checkpoints, CSV with `COLUMNS`, a row a reading.
+
+    What is done lies in `OUT.partial`, a line a step, until all is: a call that was stopped is
+    gone on with by the same call.
+
+    Parameters
+    ----------
+    measures : names of `MODEL_MEASURES`
+    steps : of checkpoints; all that there are unless given
+    evaluators : names; all that the run has unless given
+    """
+    wanted = _checked("step", run.steps(), steps)
+    sets = evaluation_sets(run)
+    names = _checked("evaluator", list(sets), evaluators)
+    of = {name: MODEL_MEASURES[name] for name in measures}
+    about = {"run_id": run.config.run_id(), "measures": list(of), "evaluators": names}
+    partial = out.with_name(out.name + ".partial")
+    done = _done(partial, about)
+    if not done:
+        write_text(partial, json.dumps(about) + "\n")
+    exemplars = load_exemplars(run.config.data.exemplars)
+    left = [step for step in wanted if step not in done]
+    with (
+        open(partial, "a") as file,
+        ProgressReport("measure", len(wanted), "checkpoints", done=len(wanted) - len(left)) as bar,
+    ):
+        for step in left:
+            model = load_model(run, step)
+            rows = []
+            for name in names:
+                view = View(model, name, exemplars, sets[name])
+                rows += [
+                    {"evaluator": name, "measure": measure} | asdict(reading)
+                    for measure, function in of.items()
+                    for reading in function(view)
+                ]
+            done[step] = rows
+            file.write(json.dumps({"step": step, "rows": rows}) + "\n")
+            file.flush()
+            bar.advance()
+    write_text(out, _table(run, {step: done[step] for step in wanted}))
+    partial.unlink()
+
+
+def _checked(what: str, there: list[Any], wanted: Iterable[Any] | None) -> list[Any]:
+    if wanted is None:
+        return there
+    wanted = list(wanted)
+    if unknown := [each for each in wanted if each not in there]:
+        shown = ", ".join(map(str, there if len(there) < 12 else [*there[:5], "...", there[-1]]))
+        raise UsageError(f"the run has no {what} {unknown[0]}; choose of {shown or 'none'}")
+    return wanted
+
+
+def _done(partial: Path, about: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    """Rows by step of what an earlier call left, if it was of the same."""
+    if not partial.exists():
+        return {}
+    lines = []
+    for line in partial.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break  # cut short by a crash
+    if lines[:1] != [about]:
+        raise UsageError(
+            f"{partial} holds partial work on something else; remove it or choose another name"
+        )
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    write_text(partial, content)  # so that what is appended begins a line
+    return {line["step"]: line["rows"] for line in lines[1:]}
+
+
+def _table(run: RunFolder, rows: dict[int, list[dict[str, Any]]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for step, of_step in rows.items():
+        place = {
+            "run_id": run.config.run_id(),
+            "step": step,
+            "sequences": step * run.config.sequences_per_step,
+        }
+        writer.writerows(place | row | {"value": float(f"{row['value']:.6g}")} for row in of_step)
+    return text.getvalue()

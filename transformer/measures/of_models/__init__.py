@@ -1,0 +1,1 @@
+"""Measures of a model on an evaluator's sequences, a file each."""

@@ -1,0 +1,32 @@
+"""What sharper and flatter attention does to heads, one by one and together."""
+
+from collections.abc import Iterator
+
+from transformer.interventions.ablate import Ablate
+from transformer.interventions.silence_non_labels import SilenceNonLabels
+from transformer.interventions.temperature import Temperature
+from transformer.measures.view import MODEL_MEASURES, Reading, View
+
+TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@MODEL_MEASURES.register("superposition")
+def superposition(view: View) -> Iterator[Reading]:
+    """In-context probability at temperatures of the last layer: of each head alone, and of all.
+
+    Alone: the layer's other heads add nothing, and the head attends to labels only.
+    """
+    config = view.model.config
+    last = config.n_layers - 1
+    for temperature in TEMPERATURES:
+        for head in range(config.n_heads):
+            own = (f"{last}:{head}",)
+            others = tuple(f"{last}:{h}" for h in range(config.n_heads) if h != head)
+            alone = [SilenceNonLabels(heads=own), Temperature(heads=own, temperature=temperature)]
+            if others:
+                alone.append(Ablate(heads=others))
+            value = view.metrics(*alone)["in_context_probability"]
+            yield Reading("alone", float(value or 0), last, head, temperature)
+        heated = Temperature(heads=(f"{last}:*",), temperature=temperature)
+        value = view.metrics(heated)["in_context_probability"]
+        yield Reading("all", float(value or 0), last, None, temperature)

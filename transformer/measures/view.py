@@ -1,0 +1,95 @@
+"""A model on the sequences of an evaluator: what measures look at."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer.config.interventions import Intervention
+from transformer.config.registry import Registry
+from transformer.data.exemplar_sets import Exemplars
+from transformer.data.sequences import Sequences
+from transformer.measures.metrics import CHUNK, evaluate, means
+from transformer.model.forward import encode, final_residual
+from transformer.model.intervened import Intervened
+from transformer.model.loaded import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A number that a measure gives of a model."""
+
+    what: str
+    value: float
+    layer: int | None = None
+    head: int | None = None
+    at: float | None = None
+    """The strength or temperature at which it was taken, where there are several."""
+
+
+class View:
+    """A model on the sequences of an evaluator.
+
+    Parameters
+    ----------
+    model : float32, on the CPU
+    evaluator : its name
+    exemplars, sequences : what it reads
+    """
+
+    def __init__(
+        self, model: Model, evaluator: str, exemplars: Exemplars, sequences: Sequences
+    ) -> None:
+        self.model, self.evaluator = model, evaluator
+        self.exemplars, self.sequences = exemplars, sequences
+
+    @cached_property
+    def right(self) -> Tensor:
+        """Which labels in context (C, n) are the target."""
+        return self.sequences.labels == self.sequences.target
+
+    @cached_property
+    @torch.no_grad()
+    def patterns(self) -> list[Tensor]:
+        """Attention of each layer (H, Q, T, n); of the last layer the query's row alone."""
+        wanted = [f"blocks.{layer}.pattern" for layer in range(self.model.config.n_layers)]
+        chunks: dict[str, list[Tensor]] = {name: [] for name in wanted}
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            if name in chunks:
+                chunks[name].append(value[0])
+            return value
+
+        own = {name: value[None] for name, value in self.model.parameters.items()}
+        config, n = self.model.config, len(self.sequences.target)
+        intervened = Intervened([self.model.interventions], config, own)
+        for start in range(0, n, CHUNK):
+            part = slice(start, start + CHUNK)
+            features = self.exemplars.features(self.sequences.exemplars[:, part])[None]
+            labels, target = self.sequences.labels[None, :, part], self.sequences.target[None, part]
+            items, _ = encode(own, config, features, training=False)
+            tap = intervened.tap(own, features, items, labels, target, then=keep)
+            final_residual(own, config, items, labels, tap)
+        return [torch.cat(chunks[name], -1) for name in wanted]
+
+    def metrics(self, *interventions: Intervention) -> dict[str, float | None]:
+        """Means of all metrics under interventions (`transformer.measures.metrics`)."""
+        own = {name: value[None] for name, value in self.model.parameters.items()}
+        together = (*self.model.interventions, *interventions)
+        intervened = Intervened([together], self.model.config, own) if together else None
+        by_sequence = evaluate(own, self.model.config, self.exemplars, self.sequences, intervened)
+        return means(by_sequence)
+
+
+ModelMeasure = Callable[[View], Iterable[Reading]]
+MODEL_MEASURES: Registry[ModelMeasure] = Registry(
+    "measure of a model", "transformer.measures.of_models"
+)
+
+
+def by_head(what: str, layer: int, values: Any) -> list[Reading]:
+    """A reading of each head, of values (H,)."""
+    return [Reading(what, value, layer, head) for head, value in enumerate(values.tolist())]

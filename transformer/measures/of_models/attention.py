@@ -23,7 +23,7 @@ def induction_strength(view: View) -> Iterator[Reading]:
 
 @MODEL_MEASURES.register("query_attention")
 def query_attention(view: View) -> Iterator[Reading]:
-    """Attention of the query to the target's labels, other labels, exemplars and itself, by head."""
+    """Attention of the query to the target, other labels, exemplars and itself, by head."""
     for layer, pattern in enumerate(view.patterns):
         row = pattern[:, -1]
         to_labels = row[:, 1::2]

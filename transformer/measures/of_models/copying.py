@@ -15,7 +15,7 @@ STRENGTHS = np.linspace(0, 1, 11)
 
 @MODEL_MEASURES.register("copying")
 def copying(view: View) -> Iterator[Reading]:
-    """In-context accuracy of each head of the last layer alone, attending to the target by strength.
+    """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
 
     All other heads and the residual path are silent; values are kept.  `at` is the attention to the
     target's label less that to the other, from -1 to 1.

@@ -1,0 +1,150 @@
+"""Training under interventions: with their gradient, compiled or not, alone or together."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.transformer.conftest import draw_batch, make_state, numbers_at, randomise, tiny_config
+from tests.transformer.model.textbook import make_model
+from transformer import train
+from transformer.config import OptimConfig
+from transformer.config.interventions import read_interventions
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.interventions.ablate import Ablate
+from transformer.interventions.forbid_previous_token import ForbidPreviousToken
+from transformer.interventions.graft_in import GraftIn
+from transformer.interventions.graft_out import GraftOut
+from transformer.interventions.preserve import Preserve
+from transformer.runs.folder import load_run
+from transformer.runs.machine import Machine
+from transformer.training.loop import evaluate_checkpoint, train_together
+from transformer.training.step import RunSettings
+
+CASES = {
+    "none": "[]",
+    "ablated": '{"Ablate": {"heads": ["0:1"]}}',
+    "forbidden": '{"ForbidPreviousToken": {"heads": ["0:*"], "rows": "labels"}}',
+    "clamped": '{"ClampPattern": {"heads": ["1:0"], "strength": 0.9}}',
+    "kept": '[{"Preserve": {"what": ["keys"]}}, {"Ablate": {"heads": ["0:*"]}}]',
+}
+MACHINE = Machine("cpu", 1, "eager")
+
+
+def settings_of(case: str, rate: float = 1e-3) -> RunSettings:
+    optim = OptimConfig(learning_rate=rate)
+    return RunSettings(3, optim, interventions=read_interventions(CASES[case]))
+
+
+def trained(state, n_steps: int = 20):
+    """A state after some steps, of which all runs see the same."""
+    alone, n_runs = make_state(state.model, [settings_of("none")]), len(state.loss_sum)
+    for step in range(1, n_steps + 1):
+        batch = (each.expand(n_runs, *each.shape[1:]) for each in draw_batch(alone, seed=step))
+        state.step(*batch, numbers_at(state, [1e-3] * n_runs, step))
+    return state
+
+
+def test_runs_under_different_interventions_are_each_as_alone():
+    model = make_model(2, mlp_ratio=2)
+    together = trained(make_state(model, [settings_of(case) for case in CASES]))
+    moved = []
+    for number, case in enumerate(CASES):
+        alone = trained(make_state(model, [settings_of(case)]))
+        for name, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[name][number], value[0])
+        moved.append(alone.parameters["W_U"])
+    for one in moved[1:]:
+        assert not torch.allclose(one, moved[0])
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_plain_ones():
+    """In float32 after 200 steps, of single runs and of all together."""
+    model = make_model(2)
+    for cases in [[case] for case in CASES if case != "none"] + [list(CASES)]:
+        plain, compiled = (
+            trained(
+                make_state(
+                    model,
+                    [settings_of(case) for case in cases],
+                    precision="float64",
+                    execution=execution,
+                ),
+                200,
+            )
+            for execution in ("eager", "compiled")
+        )
+        for name, value in plain.parameters.items():
+            torch.testing.assert_close(compiled.parameters[name], value, rtol=1e-6, atol=1e-6)
+
+
+def test_ablated_heads_have_no_gradient():
+    model = make_model(2)
+    state = randomise(make_state(model, [settings_of("ablated")]))
+    gradients, _, _ = state._gradients(*draw_batch(state))
+    own = gradients["blocks.0.W_QKV"][0, :, 1]
+    assert not own.any() and gradients["blocks.0.W_QKV"][0, :, 0].all()
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
+    return train(config, tmp_path_factory.mktemp("parent") / "run", MACHINE)
+
+
+@pytest.mark.parametrize(
+    "graft, own",
+    [
+        (lambda p: GraftIn(checkpoint=str(p), till=0), "output.0"),
+        (lambda p: GraftOut(checkpoint=str(p), from_=0), "input.0"),
+    ],
+)
+def test_a_grafted_half_does_not_move(parent, tmp_path, graft, own):
+    """Of the model's own parameters, those that the graft stands for; nor does the other run's."""
+    from transformer.config.parts import in_part
+
+    before = {n: v.clone() for n, v in parent.checkpoint(8).tensors.items()}
+    config = replace(
+        tiny_config(),
+        init_seed=6,
+        interventions=(graft(parent.path),),
+        n_steps=8,
+        checkpoint_every=1,
+    )
+    run = train(config, tmp_path / "run", MACHINE)
+    first, last = run.checkpoint(1).tensors, run.checkpoint(8).tensors
+    for name, value in last.items():
+        if in_part(name, own):
+            assert not torch.equal(value, first[name]), name
+        else:
+            assert torch.equal(value, first[name]), name
+    for name, value in parent.checkpoint(8).tensors.items():
+        assert torch.equal(value, before[name])
+    loaded = load_run(run.path).config.interventions[0]
+    assert (loaded.run_id, loaded.step) == (parent.config.run_id(), 8)
+    assert run.config.run_id() != config.run_id(), "what is grafted is part of the run's identity"
+
+
+def test_a_run_is_evaluated_under_what_it_was_trained_under(parent, tmp_path):
+    forbid = ForbidPreviousToken(heads=("0:*",), rows="labels")
+    run = train(replace(tiny_config(), interventions=(forbid,)), tmp_path / "run", MACHINE)
+    found = evaluate_checkpoint(run)
+    row = run.metrics()[-1]
+    assert found.metrics["icl"]["loss"] == pytest.approx(row["icl/loss"], rel=1e-5)
+    assert found.acted[forbid] > 0
+    further = evaluate_checkpoint(run, interventions=(Ablate(heads=("1:*",)),))
+    assert further.metrics["icl"]["loss"] != found.metrics["icl"]["loss"]
+    assert {*further.acted} == {forbid, Ablate(heads=("1:*",))}
+
+
+def test_runs_of_an_ensemble_differ_in_interventions(tmp_path):
+    config = replace(tiny_config(), n_steps=4)
+    configs = {
+        "plain": config,
+        "kept": replace(config, interventions=(Preserve(what=("keys",)), Ablate(heads=("0:*",)))),
+    }
+    runs = train_together(configs, tmp_path / "runs", MACHINE)
+    plain, kept = (run.metrics()[-1]["train/loss"] for run in runs)
+    assert plain != kept
+    assert evaluation_sets(runs[0]).keys() == evaluation_sets(runs[1]).keys()

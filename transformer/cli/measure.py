@@ -5,6 +5,7 @@ from pathlib import Path
 
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import RunFlags
+from transformer.config.interventions import read_interventions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class Flags(RunFlags):
     """Checkpoints: steps, `all` or `last`."""
     evaluators: tuple[str, ...] = ()
     """On which sequences (without: all that the run has)."""
+    intervene: str = "[]"
+    """Interventions that the models are measured under, as `evaluate` takes them."""
 
 
 def run(flags: Flags) -> None:
@@ -28,7 +31,14 @@ def run(flags: Flags) -> None:
     if not run.steps():
         raise UsageError(f"{run.path} has no checkpoint; train it until it has")
     steps = _steps(flags.steps, run.steps())
-    history(run, flags.measures, flags.out, steps=steps, evaluators=flags.evaluators or None)
+    history(
+        run,
+        flags.measures,
+        flags.out,
+        steps=steps,
+        evaluators=flags.evaluators or None,
+        interventions=read_interventions(flags.intervene),
+    )
     if flags.json:
         print_json({"out": str(flags.out), "run_id": run.config.run_id(), "steps": steps})
     else:

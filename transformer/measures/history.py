@@ -11,6 +11,8 @@ from typing import Any
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 from coopetition.tools.progress import ProgressReport
+from transformer.config.interventions import Intervention
+from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.view import MODEL_MEASURES, View
@@ -29,6 +31,7 @@ def history(
     *,
     steps: Iterable[int] | None = None,
     evaluators: Sequence[str] | None = None,
+    interventions: tuple[Intervention, ...] = (),
 ) -> None:
     """Write the table of measures of a run's checkpoints, CSV with `COLUMNS`, a row a reading.
 
@@ -40,12 +43,19 @@ def history(
     measures : names of `MODEL_MEASURES`
     steps : of checkpoints; all that there are unless given
     evaluators : names; all that the run has unless given
+    interventions : what the models are measured under, beside what they were trained under
     """
     wanted = _checked("step", run.steps(), steps)
     sets = evaluation_sets(run)
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
-    about = {"run_id": run.config.run_id(), "measures": list(of), "evaluators": names}
+    interventions = tuple(each.found() for each in interventions)
+    about = {
+        "run_id": run.config.run_id(),
+        "measures": list(of),
+        "evaluators": names,
+        "interventions": [named(each, leave_out="no identity") for each in interventions],
+    }
     partial = out.with_name(out.name + ".partial")
     done = _done(partial, about)
     if not done:
@@ -57,15 +67,15 @@ def history(
         ProgressReport("measure", len(wanted), "checkpoints", done=len(wanted) - len(left)) as bar,
     ):
         for step in left:
-            model = load_model(run, step)
-            rows = []
-            for name in names:
-                view = View(model, name, exemplars, sets[name])
-                rows += [
-                    {"evaluator": name, "measure": measure} | asdict(reading)
-                    for measure, function in of.items()
-                    for reading in function(view)
-                ]
+            model, rows = load_model(run, step), []
+            with model.intervened(*interventions):
+                for name in names:
+                    view = View(model, name, exemplars, sets[name])
+                    rows += [
+                        {"evaluator": name, "measure": measure} | asdict(reading)
+                        for measure, function in of.items()
+                        for reading in function(view)
+                    ]
             done[step] = rows
             file.write(json.dumps({"step": step, "rows": rows}) + "\n")
             file.flush()

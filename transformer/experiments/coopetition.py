@@ -8,9 +8,6 @@ have half of these (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, 
 and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
 is learnt.
 A run that starts from another's checkpoint counts its own sequences, from 0.
-
-Not among them are the two runs that train under an intervention (no previous-token attention;
-three heads ablated).
 """
 
 import math
@@ -25,8 +22,11 @@ from transformer.config import (
     RunConfig,
     StartConfig,
 )
+from transformer.config.interventions import Intervention
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
+from transformer.interventions.ablate import Ablate
+from transformer.interventions.forbid_previous_token import ForbidPreviousToken
 
 BATCH = 32
 FASTER: dict[Scale, int] = {"paper": 1, "cpu": 10, "smoke": 100_000}
@@ -39,6 +39,7 @@ EVALUATION: dict[Scale, EvaluationConfig] = {
     "cpu": EvaluationConfig(),
     "smoke": EvaluationConfig(every=5, n_sequences=50, n_classes=16),
 }
+INTERVENED: dict[Scale, float] = {"paper": 20, "cpu": 40, "smoke": 20}  # fades later at cpu
 MILLION = 10**6
 SEEDS = (5, 6, 7)  # initial seeds of the runs that are made thrice
 # millions of sequences of CIWL-only training after which others start
@@ -172,6 +173,11 @@ def sized(
     return make
 
 
+def intervened(*interventions: Intervention) -> Callable[[Scale], RunConfig]:
+    """The main run under interventions, for as long as the paper shows it."""
+    return lambda scale: replace(base(scale, INTERVENED[scale]), interventions=interventions)
+
+
 def shallow(scale: Scale) -> RunConfig:
     """One layer."""
     return with_model(base(scale), n_layers=1)
@@ -220,6 +226,13 @@ def presets() -> dict[str, Preset]:
             sized(n_classes, n_exemplars, 320, mlp_ratio=4), "figure 10: the same with MLPs"
         )
     presets["one_layer"] = Preset(shallow, "figure 13: one layer")
+    presets["no_previous_token"] = Preset(
+        intervened(ForbidPreviousToken(heads=("0:*",), rows="labels")),
+        "figure 18: labels never attend to the token before them",
+    )
+    presets["three_heads_ablated"] = Preset(
+        intervened(Ablate(heads=("0:1", "0:4", "0:7"))), "figure 18: without three heads"
+    )
     presets["deep"] = Preset(deep, "figure 6: 12 layers")
     presets["deep_matched"] = Preset(deep_matched, "figure 6: 12 layers, matched data")
     return presets

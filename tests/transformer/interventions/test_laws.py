@@ -30,6 +30,7 @@ from transformer.interventions.preserve import Preserve
 from transformer.interventions.previous_token import PreviousToken
 from transformer.interventions.silence_non_labels import SilenceNonLabels
 from transformer.interventions.temperature import Temperature
+from transformer.model.attribution import logits_by_head
 from transformer.model.loaded import Model
 from transformer.runs.machine import Machine
 
@@ -290,3 +291,19 @@ def test_every_kind_is_tried_here():
         )
     }
     assert names == {*INTERVENTIONS}
+
+
+@settings(deadline=None, max_examples=20)
+@given(MODELS, SEEDS)
+def test_what_a_head_says_directly_is_what_its_ablation_takes(config, seed):
+    """In the last layer without an MLP, at the scale of the whole residual."""
+    config = replace(config, mlp_ratio=0)
+    model, *batch = drawn(config, seed)
+    by_head, rest = logits_by_head(model, *batch[:2])
+    assert by_head.shape == (4, config.n_layers, config.n_heads, 3)
+    z = plain(model, batch).gather(1, batch[1])
+    torch.testing.assert_close(by_head.sum((1, 2)) + rest, z, **EXACT)
+    if not config.norm:
+        head = f"{config.n_layers - 1}:0"
+        without = under(model, batch, Ablate(heads=(head,))).gather(1, batch[1])
+        torch.testing.assert_close(by_head[:, -1, 0], z - without, **EXACT)

@@ -10,12 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.one_text import InOneText
 
 T = TypeVar("T")
 
@@ -88,3 +89,27 @@ def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | 
             raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
 
     return replace(spec, metavar=expected, instance_from_str=read)
+
+
+@RULES.primitive_rule
+def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How a tuple of `InOneText` is read."""
+    kind = next(iter(get_args(info.type)), None)
+    if info.type_origin is not tuple or not (
+        isinstance(kind, type) and issubclass(kind, InOneText)
+    ):
+        return None
+
+    def read(words: list[str]) -> tuple[Any, ...]:
+        try:
+            return kind.read_flag(words[0])
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [kind.write_flag(value)],
+    )

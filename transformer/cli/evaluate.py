@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from coopetition.tools.printing import print_json
 from transformer.cli._runs import MovedRunFlags
-from transformer.config.interventions import read_interventions
+from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 
 
@@ -13,7 +13,7 @@ from transformer.config.plain import named
 class Flags(MovedRunFlags):
     step: int | None = None
     """Which checkpoint (the newest sound one without)."""
-    intervene: str = "[]"
+    intervene: tuple[Intervention, ...] = ()
     """Interventions as JSON, one or a list: `{"Ablate": {"heads": ["0:0"]}}`; `interventions`
     lists them."""
 
@@ -23,8 +23,7 @@ def run(flags: Flags) -> None:
     from transformer.training.loop import evaluate_checkpoint, relocated
 
     run = relocated(load_run(flags.run), **flags.place())
-    interventions = read_interventions(flags.intervene)
-    step, table, acted = evaluate_checkpoint(run, flags.step, interventions=interventions)
+    step, table, acted = evaluate_checkpoint(run, flags.step, interventions=flags.intervene)
     counts = [named(each) | {"acted": count} for each, count in acted.items()]
     if flags.json:
         about = {"step": step, "run_id": run.config.run_id()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import RunFlags
-from transformer.config.interventions import read_interventions
+from transformer.config.interventions import Intervention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Flags(RunFlags):
     """Checkpoints: steps, `all` or `last`."""
     evaluators: tuple[str, ...] = ()
     """On which sequences (without: all that the run has)."""
-    intervene: str = "[]"
+    intervene: tuple[Intervention, ...] = ()
     """Interventions that the models are measured under, as `evaluate` takes them."""
 
 
@@ -37,7 +37,7 @@ def run(flags: Flags) -> None:
         flags.out,
         steps=steps,
         evaluators=flags.evaluators or None,
-        interventions=read_interventions(flags.intervene),
+        interventions=flags.intervene,
     )
     if flags.json:
         print_json({"out": str(flags.out), "run_id": run.config.run_id(), "steps": steps})

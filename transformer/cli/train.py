@@ -12,7 +12,6 @@ import tyro
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import parse_some
 from coopetition.tools.printing import print_table
-from transformer.cli import _interventions  # noqa: F401, reads the flag of that name
 from transformer.cli._runs import print_ends
 from transformer.config import RunConfig
 from transformer.config.exemplars import KINDS

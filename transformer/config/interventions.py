@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.one_text import InOneText
 from transformer.config.model import ModelConfig
 from transformer.config.plain import named, named_values
 from transformer.config.registry import Kind, Registry
@@ -19,7 +20,7 @@ INTERVENTIONS: Registry[type["Intervention"]] = Registry(
 HEAD = re.compile(r"(\d+):(\d+|\*)")
 
 
-class Intervention(Kind):
+class Intervention(Kind, InOneText):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
@@ -29,6 +30,23 @@ class Intervention(Kind):
     kinds = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
     turn: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
+
+    @classmethod
+    def read_flag(cls, text: str) -> tuple["Intervention", ...]:
+        """Interventions written as JSON: an object with one name, or a list of such."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"{text!r} is no JSON ({error}); write interventions as in "
+                '{"Ablate": {"heads": ["0:0"]}}'
+            ) from error
+        return named_values(Intervention, plain, "interventions")
+
+    @classmethod
+    def write_flag(cls, values: tuple["Intervention", ...]) -> str:
+        """The inverse of `read_flag`."""
+        return json.dumps([named(each) for each in values])
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless it can act on such a model."""
@@ -99,15 +117,3 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
 
 def _shown(intervention: Intervention) -> str:
     return json.dumps(named(intervention, leave_out="no identity"))
-
-
-def read_interventions(text: str) -> tuple[Intervention, ...]:
-    """Interventions written as JSON: an object with one name, or a list of such."""
-    try:
-        plain = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{text!r} is no JSON ({error}); write interventions as in "
-            '{"Ablate": {"heads": ["0:0"]}}'
-        ) from error
-    return named_values(Intervention, plain, "interventions")

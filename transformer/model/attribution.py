@@ -15,7 +15,7 @@ def logits_by_head(
 
     The final layer norm is taken as the linear map that it is once the residual's scale is given;
     so each head's part is what it adds to the query's residual, passed through that map and the
-    unembedding, and parts and rest sum to the logits.  What a head does to later layers is not in it.
+    unembedding, and parts and rest sum to the logits.  What it does to later layers is not in it.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from tests.transformer.conftest import draw_batch, make_state, numbers_at, rando
 from tests.transformer.model.textbook import make_model
 from transformer import train
 from transformer.config import OptimConfig
-from transformer.config.interventions import read_interventions
+from transformer.config.interventions import Intervention
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.forbid_previous_token import ForbidPreviousToken
@@ -33,7 +33,7 @@ MACHINE = Machine("cpu", 1, "eager")
 
 def settings_of(case: str, rate: float = 1e-3) -> RunSettings:
     optim = OptimConfig(learning_rate=rate)
-    return RunSettings(3, optim, interventions=read_interventions(CASES[case]))
+    return RunSettings(3, optim, interventions=Intervention.read_flag(CASES[case]))
 
 
 def trained(state, n_steps: int = 20):

@@ -1,7 +1,5 @@
 """Measures of a run's models over its training, as a table on disk that grows step by step."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 from coopetition.tools.progress import ProgressReport
+from coopetition.tools.tables import to_csv
 from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets
@@ -18,10 +17,6 @@ from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.view import MODEL_MEASURES, View
 from transformer.model.loaded import load_model
 from transformer.runs.folder import RunFolder
-
-COLUMNS = (
-    "run_id", "step", "sequences", "evaluator", "measure", "what", "layer", "head", "at", "value",
-)  # fmt: skip
 
 
 def history(
@@ -33,7 +28,7 @@ def history(
     evaluators: Sequence[str] | None = None,
     interventions: tuple[Intervention, ...] = (),
 ) -> None:
-    """Write the table of measures of a run's checkpoints, CSV with `COLUMNS`, a row a reading.
+    """Write the table of measures of a run's checkpoints, CSV, a row a reading.
 
     What is done lies in `OUT.partial`, a line a step, until all is: a call that was stopped is
     gone on with by the same call.
@@ -114,14 +109,11 @@ def _done(partial: Path, about: dict[str, Any]) -> dict[int, list[dict[str, Any]
 
 
 def _table(run: RunFolder, rows: dict[int, list[dict[str, Any]]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for step, of_step in rows.items():
-        place = {
-            "run_id": run.config.run_id(),
-            "step": step,
-            "sequences": step * run.config.sequences_per_step,
-        }
-        writer.writerows(place | row | {"value": float(f"{row['value']:.6g}")} for row in of_step)
-    return text.getvalue()
+    run_id, each = run.config.run_id(), run.config.sequences_per_step
+    return to_csv(
+        {"run_id": run_id, "step": step, "sequences": step * each}
+        | row
+        | {"value": float(f"{row['value']:.6g}")}
+        for step, of_step in rows.items()
+        for row in of_step
+    )

@@ -1,19 +1,22 @@
-"""The node that measures runs, into a table."""
+"""The nodes that measure runs, into tables."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
+from coopetition.tools.tables import to_csv
+from transformer.config.interventions import Intervention
+from transformer.config.plain import named
+from transformer.measures.history import history
 from transformer.measures.measure import MEASURES
+from transformer.measures.view import MODEL_MEASURES
 from transformer.runs.ensemble import load_runs
-from transformer.runs.folder import RunFolder
+from transformer.runs.folder import RunFolder, load_run
 from transformer.sweeps.plan import Node
 from transformer.sweeps.train import Train
 
@@ -21,11 +24,72 @@ FILE, RECORD = "table.csv", "table.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(Node):
+class Table(Node):
+    """Base of the nodes that write a table, with a column `run_id`."""
+
+    @property
+    def table(self) -> str:
+        """What the table is called where those of several nodes are kept as one."""
+        raise NotImplementedError
+
+    def check(self, nodes: Mapping[str, Node]) -> None:
+        """Raise `UsageError` if it measures what trains nothing."""
+        if not self.needs:
+            raise UsageError(f"{self.name} measures no runs; name some")
+        for name in self.needs:
+            if not isinstance(nodes[name], Train):
+                raise UsageError(f"{self.name} measures {name}, which trains nothing")
+
+    def is_done(self, runs: Path) -> bool:
+        """Whether the table is there, of the runs that are there."""
+        folder = runs / self.name
+        try:
+            record = json.loads((folder / RECORD).read_text())
+            wanted = json.loads(json.dumps(self.record(runs)))
+        except (FileNotFoundError, ValueError, UserError):
+            return False  # a run that is missing or damaged is its own node's to tell
+        return (folder / FILE).exists() and record == wanted
+
+    def work(self, runs: Path, device: str, threads: int) -> None:
+        """Write the table, and then what it is of: so that it is whole."""
+        self.write(runs, runs / self.name / FILE)
+        write_json(runs / self.name / RECORD, self.record(runs))
+
+    def write(self, runs: Path, file: Path) -> None:
+        """Write the table."""
+        raise NotImplementedError
+
+    def record(self, runs: Path) -> dict[str, Any]:
+        """What the table is of."""
+        raise NotImplementedError
+
+    def runs(self, runs: Path) -> dict[str, RunFolder]:
+        """The runs that it measures, by their place."""
+        return {
+            str(run.path.relative_to(runs)): run
+            for name in self.needs
+            for run in load_runs(runs / name)
+        }
+
+    def lengths(self, runs: Path) -> dict[str, dict[str, Any]]:
+        """Which runs it measures, and how long they are."""
+        return {
+            name: {"run_id": run.config.run_id(), "step": run.config.n_steps}
+            for name, run in self.runs(runs).items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(Table):
     """A measure by name (`transformer.measures.of_runs`) of the runs of other nodes."""
 
     measure: str
     of: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """The measure's name."""
+        return self.measure
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -35,54 +99,80 @@ class Measure(Node):
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no run."""
         MEASURES[self.measure]
-        if not self.of:
-            raise UsageError(f"{self.name} measures no runs; name some")
-        for name in self.of:
-            if not isinstance(nodes[name], Train):
-                raise UsageError(f"{self.name} measures {name}, which trains nothing")
+        super().check(nodes)
 
-    def is_done(self, runs: Path) -> bool:
-        """Whether the table is there, of the runs that are there."""
-        folder = runs / self.name
-        try:
-            record = json.loads((folder / RECORD).read_text())
-            wanted = self._record(runs)
-        except (FileNotFoundError, ValueError, UserError):
-            return False  # a run that is missing or damaged is its own node's to tell
-        return (folder / FILE).exists() and record == wanted
-
-    def work(self, runs: Path, device: str, threads: int) -> None:
+    def write(self, runs: Path, file: Path) -> None:
         """Write the table: the columns `run` and `run_id`, and those of the measure."""
-        measured = self._runs(runs)
+        measured = self.runs(runs)
         rows: list[dict[str, Any]] = []
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
             for name, run in measured.items():
                 start = {"run": name, "run_id": run.config.run_id()}
                 rows += [start | row for row in MEASURES[self.measure](run)]
                 progress.advance()
-        write_text(runs / self.name / FILE, _as_csv(rows))
-        write_json(runs / self.name / RECORD, self._record(runs))  # last: the table is whole
+        write_text(file, to_csv(rows))
 
-    def _runs(self, runs: Path) -> dict[str, RunFolder]:
+    def record(self, runs: Path) -> dict[str, Any]:
+        """The measure, and the runs."""
+        return {"measure": self.measure, "runs": self.lengths(runs)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings(Table):
+    """Measures of a model (`transformer.measures.of_models`) at checkpoints of a run.
+
+    With `interventions`, the models are measured under them; the `checkpoint` of a graft is then
+    a path within the folder of all runs.  `table` says what is measured, for those who read it.
+    """
+
+    table: str  # pyright: ignore[reportIncompatibleMethodOverride]
+    measures: tuple[str, ...]
+    of: str
+    steps: Literal["all", "last"] = "last"
+    evaluators: tuple[str, ...] = ()
+    interventions: tuple[Intervention, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The run, and those that it is grafted with."""
+        grafted = (getattr(each, "checkpoint", "") for each in self.interventions)
+        return (self.of, *{Path(path).parts[0] for path in grafted if path} - {self.of})
+
+    def check(self, nodes: Mapping[str, Node]) -> None:
+        """Raise `UsageError` for what is no measure, or no single run."""
+        for measure in self.measures:
+            MODEL_MEASURES[measure]
+        super().check(nodes)
+        node = nodes[self.of]
+        if isinstance(node, Train) and "" not in node.configs:
+            raise UsageError(f"{self.name} measures {self.of}, which are several runs; name one")
+
+    def write(self, runs: Path, file: Path) -> None:
+        """Write the table, or go on with it."""
+        run = load_run(runs / self.of)
+        steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
+        history(
+            run,
+            self.measures,
+            file,
+            steps=steps if self.steps == "all" else steps[-1:],
+            evaluators=self.evaluators or None,
+            interventions=tuple(self._placed(each, runs) for each in self.interventions),
+        )
+
+    def _placed(self, intervention: Intervention, runs: Path) -> Intervention:
+        """With the checkpoint of a graft in the folder of all runs."""
+        checkpoint = getattr(intervention, "checkpoint", "")
+        if not checkpoint:
+            return intervention
+        return replace(intervention, checkpoint=str(runs / checkpoint))  # pyright: ignore
+
+    def record(self, runs: Path) -> dict[str, Any]:
+        """The measures, where, under what, and the runs."""
         return {
-            str(run.path.relative_to(runs)): run
-            for name in self.of
-            for run in load_runs(runs / name)
+            "measures": list(self.measures),
+            "steps": self.steps,
+            "evaluators": list(self.evaluators),
+            "interventions": [named(each) for each in self.interventions],
+            "runs": self.lengths(runs),
         }
-
-    def _record(self, runs: Path) -> dict[str, Any]:
-        """What the table is of."""
-        of = {
-            name: {"run_id": run.config.run_id(), "step": run.config.n_steps}
-            for name, run in self._runs(runs).items()
-        }
-        return {"measure": self.measure, "runs": of}
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -27,11 +27,6 @@ FILE, RECORD = "table.csv", "table.json"
 class Table(Node):
     """Base of the nodes that write a table, with a column `run_id`."""
 
-    @property
-    def table(self) -> str:
-        """What the table is called where those of several nodes are kept as one."""
-        raise NotImplementedError
-
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` if it measures what trains nothing."""
         if not self.needs:
@@ -87,11 +82,6 @@ class Measure(Table):
     of: tuple[str, ...]
 
     @property
-    def table(self) -> str:
-        """The measure's name."""
-        return self.measure
-
-    @property
     def needs(self) -> tuple[str, ...]:
         """The runs that it measures."""
         return self.of
@@ -122,10 +112,9 @@ class Readings(Table):
     """Measures of a model (`transformer.measures.of_models`) at checkpoints of a run.
 
     With `interventions`, the models are measured under them; the `checkpoint` of a graft is then
-    a path within the folder of all runs.  `table` says what is measured, for those who read it.
+    a path within the folder of all runs.
     """
 
-    table: str  # pyright: ignore[reportIncompatibleMethodOverride]
     measures: tuple[str, ...]
     of: str
     steps: Literal["all", "last"] = "last"

@@ -13,8 +13,9 @@ from transformer.config import StartConfig
 from transformer.config.scale import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import load_plan
+from transformer.interventions.graft_out import GraftOut
 from transformer.sweeps.estimate import makespan
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import Measure, Readings
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -232,3 +233,28 @@ def test_what_is_no_toml_is_told_in_a_line(tmp_path):
     (tmp_path / "plan.toml").write_text("[run")
     with pytest.raises(UsageError, match="is no TOML"):
         load_plan(str(tmp_path / "plan.toml"), "cpu")
+
+
+def test_readings_of_a_model_are_a_node_like_others(tmp_path):
+    """Under a graft from a run of the plan, too; and done only while their run is what it was."""
+    config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
+    readings = Readings(
+        name="swapped",
+        measures=("accuracy",),
+        of="run",
+        steps="all",
+        evaluators=("flip",),
+        interventions=(GraftOut(checkpoint="other", from_=0),),
+    )
+    other = Train(name="other", config=replace(config, init_seed=6))
+    plan = Plan([Train(name="run", config=config), other, readings])
+    assert plan.graph()["swapped"] == ("run", "other")
+    for node in plan.nodes.values():
+        assert not node.is_done(tmp_path)
+        node.work(tmp_path, "cpu", 1)
+        assert node.is_done(tmp_path)
+    lines = (tmp_path / "swapped" / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 4 and lines[1].split(",")[3] == "flip"
+    assert not replace(readings, evaluators=("icl",)).is_done(tmp_path)
+    with pytest.raises(UsageError, match="swapped measures nowhere, which is not|needs nowhere"):
+        Plan([*plan.nodes.values(), replace(readings, name="again", of="nowhere")])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from transformer.measures.view import MODEL_MEASURES, Reading, View, by_head
@@ -42,9 +43,8 @@ def _of_labels(view: View, back: int) -> Iterator[tuple[int, Tensor]]:
     of which the query's row alone is computed.
     """
     for layer, pattern in enumerate(view.patterns[:-1]):
-        n_tokens = pattern.shape[-2]
-        labels = range(1, n_tokens, 2)
-        yield layer, sum(pattern[:, t, t - back] for t in labels).mean(1) / len(labels)
+        rows = [pattern[:, t, t - back] for t in range(1, pattern.shape[-2], 2)]
+        yield layer, torch.stack(rows).mean((0, 2))
 
 
 @MODEL_MEASURES.register("previous_token")

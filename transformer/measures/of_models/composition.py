@@ -21,7 +21,7 @@ def composition(view: View) -> Iterator[Reading]:
     silent = [Ablate(heads=tuple(f"{layer}:*" for layer in before))] if before else []
     cases = {"default": (), "kept": (*silent, Preserve(what=STAGES))}
     for stage in STAGES:
-        kept = tuple(each for each in STAGES if each != stage)
+        kept: tuple[What, ...] = tuple(each for each in STAGES if each != stage)
         cases[f"only {stage} recomputed"] = (*silent, Preserve(what=kept))
     for what, interventions in cases.items():
         accuracy = view.metrics(*interventions)["in_context_accuracy"]

@@ -1,0 +1,128 @@
+"""Measures of models over training: what they are, and that a table is whole or goes on."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import tiny_config
+from transformer import load_model, train
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.exemplar_sets import load_exemplars
+from transformer.interventions.ablate import Ablate
+from transformer.interventions.clamp_pattern import ClampPattern
+from transformer.measures.history import history
+from transformer.measures.view import MODEL_MEASURES, View
+from transformer.runs.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
+    return train(config, tmp_path_factory.mktemp("history") / "run", Machine("cpu", 1, "eager"))
+
+
+def view_of(run, evaluator: str, model=None) -> View:
+    exemplars = load_exemplars(run.config.data.exemplars)
+    return View(model or load_model(run), evaluator, exemplars, evaluation_sets(run)[evaluator])
+
+
+def test_attention_measures_are_those_of_the_patterns(run):
+    """Against a loop over the sequences of what is looked at one by one."""
+    view, model = view_of(run, "flip"), load_model(run)
+    features = view.exemplars.features(view.sequences.exemplars.T)
+    labels, target = view.sequences.labels.T, view.sequences.target
+    _, cache = model.run_with_cache(features, labels, names="blocks.*.pattern")
+    expected = {name: [] for name in ("strength", "correct", "previous", "self")}
+    for n, (row, right) in enumerate(zip(labels, target, strict=True)):
+        for head in range(model.config.n_heads):
+            query = cache["blocks.1.pattern"][n, head, -1]
+            first = cache["blocks.0.pattern"][n, head]
+            at = 1 if row[0] == right else 3
+            expected["strength"].append(float(query[at] - query[4 - at]))
+            expected["correct"].append(float(query[at]))
+            expected["previous"].append(float(first[1, 0] + first[3, 2]) / 2)
+            expected["self"].append(float(first[1, 1] + first[3, 3]) / 2)
+
+    def found(measure: str, layer: int, what: str) -> float:
+        own = [r.value for r in MODEL_MEASURES[measure](view) if (r.layer, r.what) == (layer, what)]
+        return sum(own) / len(own)
+
+    for name, value in (
+        ("strength", found("induction_strength", 1, "strength")),
+        ("correct", found("query_attention", 1, "correct")),
+        ("previous", found("previous_token", 0, "score")),
+        ("self", found("self_attention", 0, "score")),
+    ):
+        assert value == pytest.approx(sum(expected[name]) / len(expected[name]), abs=1e-6), name
+
+
+def test_a_clamped_head_is_measured_as_clamped(run):
+    model = load_model(run)
+    with model.intervened(ClampPattern(heads="1:0", strength=0.75)):
+        readings = list(MODEL_MEASURES["induction_strength"](view_of(run, "flip", model)))
+    assert readings[model.config.n_heads].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("measure", sorted(MODEL_MEASURES))
+def test_every_measure_gives_finite_numbers(run, measure):
+    readings = list(MODEL_MEASURES[measure](view_of(run, "ciwl")))
+    assert readings
+    assert torch.tensor([reading.value for reading in readings]).isfinite().all()
+
+
+def test_the_first_reading_of_a_stage_table_is_what_training_recorded(run):
+    recorded = run.metrics()[-1]["ciwl/in_context_accuracy"]
+    for measure in ("composition", "paths"):
+        first = next(iter(MODEL_MEASURES[measure](view_of(run, "ciwl"))))
+        assert (first.what, first.value) == ("default", pytest.approx(recorded))
+
+
+def test_a_history_that_was_stopped_goes_on_to_the_same_table(run, tmp_path):
+    names = ["induction_strength", "accuracy"]
+    history(run, names, tmp_path / "whole.csv")
+    table = pd.read_csv(tmp_path / "whole.csv")
+    assert set(table["step"]) == {4, 8} and set(table["measure"]) == set(names)
+    assert not (tmp_path / "whole.csv.partial").exists()
+    history(run, names, tmp_path / "part.csv", steps=[4])
+    about = {
+        "run_id": run.config.run_id(),
+        "measures": names,
+        "evaluators": list(evaluation_sets(run)),
+        "interventions": [],
+    }
+    rows = pd.read_csv(tmp_path / "part.csv")
+    kept = [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in rows.drop(columns=["run_id", "step", "sequences"]).to_dict("records")
+    ]
+    partial = tmp_path / "again.csv.partial"
+    lines = [json.dumps(about), json.dumps({"step": 4, "rows": kept}), '{"step": 8, "ro']
+    partial.write_text("\n".join(lines))
+    history(run, names, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), table)
+    partial.write_text(json.dumps(about | {"run_id": "another"}) + "\n")
+    with pytest.raises(UsageError, match="holds partial work on something else"):
+        history(run, names, tmp_path / "again.csv")
+
+
+def test_a_history_under_interventions_says_what_they_do(run, tmp_path):
+    everything = (Ablate(heads=("0:*", "1:*")),)
+    history(run, ["accuracy"], tmp_path / "plain.csv", steps=[8])
+    history(run, ["accuracy"], tmp_path / "ablated.csv", steps=[8], interventions=everything)
+    plain, ablated = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "ablated"))
+    assert (plain["value"] != ablated["value"]).any()
+    assert load_model(run).interventions == ()
+
+
+def test_what_is_not_there_is_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="no step 5; choose of 4, 8"):
+        history(run, ["accuracy"], tmp_path / "t.csv", steps=[5])
+    with pytest.raises(UsageError, match="no evaluator nothing; choose of"):
+        history(run, ["accuracy"], tmp_path / "t.csv", evaluators=["nothing"])
+    with pytest.raises(UsageError, match="measure of a model 'nothing' is not of this package"):
+        history(run, ["nothing"], tmp_path / "t.csv")
+    assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from transformer.interventions.graft_in import GraftIn
 from transformer.interventions.graft_out import GraftOut
 from transformer.interventions.preserve import Preserve
 from transformer.runs.folder import load_run
-from transformer.runs.machine import Machine
+from transformer.runs.machine import Machine, can_compile
 from transformer.training.loop import evaluate_checkpoint, train_together
 from transformer.training.step import RunSettings
 
@@ -59,10 +59,14 @@ def test_runs_under_different_interventions_are_each_as_alone():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
 def test_compiled_steps_are_plain_ones():
-    """In float32 after 200 steps, of single runs and of all together."""
+    """After 200 steps, of a run with a second pass and of all together."""
     model = make_model(2)
-    for cases in [[case] for case in CASES if case != "none"] + [list(CASES)]:
+    for cases in (["kept"], list(CASES)):
         plain, compiled = (
             trained(
                 make_state(

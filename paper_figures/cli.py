@@ -9,6 +9,7 @@ import tyro
 
 from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
 from paper_figures.figure import Figure, Runs, figures_of, find_figure, papers
 from paper_figures.sources import SCALE, FigureRun, kept_runs, trained_run
@@ -44,6 +45,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     if flags.out.exists() and not flags.out.is_dir():
         raise UsageError(f"--out {flags.out} is a file; give a folder")
     figure = find_figure(paper, flags.figure)
+    check_file(flags.out / "figure")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     result = figure.draw(*(_runs(need, flags) for need in figure.needs))

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,6 +18,10 @@ from coopetition.tools.files import check_file
 from coopetition.tools.printing import print_rows
 from transformer.config.scale import Scale
 from transformer.sweeps.slurm import Resources
+
+if TYPE_CHECKING:
+    from transformer.sweeps.call import Call
+    from transformer.sweeps.plan import Plan
 
 ALL = ("*",)  # pattern of all nodes
 
@@ -57,13 +61,8 @@ class Flags:
 
 def run(flags: Flags) -> None:
     from transformer.config.registry import loaded_plugins
-    from transformer.experiments.plans import do_node, node_process, plan_of
+    from transformer.experiments.plans import do_node, plan_of
     from transformer.sweeps.call import Call
-    from transformer.sweeps.estimate import Estimate, clock
-    from transformer.sweeps.pool import Pool
-    from transformer.sweeps.report import graph_rows, in_words, status_rows
-    from transformer.sweeps.slurm import jobs_of, submit
-    from transformer.sweeps.standing import forget_failure, some_of, standings
 
     _check(flags)
     call = Call(
@@ -81,21 +80,49 @@ def run(flags: Flags) -> None:
         return
     plan = plan_of(call).select(flags.only)
     if flags.status:
-        jobs = jobs_of(plan.nodes, call.runs) if flags.slurm else {}
-        print_rows(status_rows(plan, standings(plan, call.runs), jobs), as_json=flags.json)
-        return
-    if flags.dry_run:
-        estimate = Estimate(call.runs)
-        estimate.time_here(plan, flags.device, flags.threads)
-        now = standings(plan, call.runs)
-        rows = graph_rows(plan, now, estimate)
-        print_rows(rows if flags.json else map(in_words, rows), as_json=flags.json)
-        at_once = len(plan.nodes) if flags.slurm else flags.jobs
-        left = estimate.seconds_left(plan, now, at_once)
-        unknown = [row["node"] for row in rows if row["seconds_left"] is None]
-        without = f"; not estimated, nor counted: {some_of(unknown)}" if unknown else ""
-        print(f"{at_once} at once: {clock(left)}{without}", file=sys.stderr)
-        return
+        _tell(plan, call.runs, flags)
+    elif flags.dry_run:
+        _estimate(plan, call.runs, flags)
+    else:
+        _work(plan, call, flags)
+
+
+def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
+    """Print how each node stands."""
+    from transformer.sweeps.report import status_rows
+    from transformer.sweeps.slurm import jobs_of
+    from transformer.sweeps.standing import standings
+
+    jobs = jobs_of(plan.nodes, runs) if flags.slurm else {}
+    print_rows(status_rows(plan, standings(plan, runs), jobs), as_json=flags.json)
+
+
+def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
+    """Print the graph, and how long each node and all will take."""
+    from transformer.sweeps.estimate import Estimate, clock
+    from transformer.sweeps.report import graph_rows, in_words
+    from transformer.sweeps.standing import some_of, standings
+
+    estimate = Estimate(runs)
+    estimate.time_here(plan, flags.device, flags.threads)
+    now = standings(plan, runs)
+    rows = graph_rows(plan, now, estimate)
+    print_rows(rows if flags.json else map(in_words, rows), as_json=flags.json)
+    at_once = len(plan.nodes) if flags.slurm else flags.jobs
+    left = estimate.seconds_left(plan, now, at_once)
+    unknown = [row["node"] for row in rows if row["seconds_left"] is None]
+    without = f"; not estimated, nor counted: {some_of(unknown)}" if unknown else ""
+    print(f"{at_once} at once: {clock(left)}{without}", file=sys.stderr)
+
+
+def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
+    """Do all that is left, here or as jobs, and print how it ended."""
+    from transformer.experiments.plans import node_process
+    from transformer.sweeps.pool import Pool
+    from transformer.sweeps.report import status_rows
+    from transformer.sweeps.slurm import submit
+    from transformer.sweeps.standing import forget_failure, standings
+
     plan.check_files()
     if flags.retry:
         for name in plan.nodes:
@@ -158,3 +185,5 @@ def _check_alone(flags: Flags) -> None:
         )
     if flags.status and flags.dry_run:
         raise UsageError("--status and --dry-run both tell instead of doing; choose one")
+    if flags.retry and (flags.status or flags.dry_run):
+        raise UsageError("--retry does something, --status and --dry-run only tell; leave one out")

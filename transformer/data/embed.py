@@ -59,8 +59,8 @@ def write_features(
     provenance, and for partial work on something else; `UserError` while another process writes it.
     """
     reduction = reduction or ReductionConfig()
-    partial = raw or out.with_name(out.name + PARTIAL)
     check_ending(out, ".safetensors")
+    partial = raw or out.with_name(out.name + PARTIAL)
     check_file(out)
     check_file(partial)
     if partial == out:

@@ -74,7 +74,7 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
     drawn = evaluation_sets(run)["of_the_mode"]
     classes = (drawn.exemplars // 4).numpy()
     assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()
-    _, table = evaluate_checkpoint(run)
+    table = evaluate_checkpoint(run).metrics
     assert set(table) == {"train", "icl", "ciwl", "flip", "iwl", "of_the_mode"}
     assert run.metrics()[-1]["of_the_mode/loss"] == pytest.approx(table["of_the_mode"]["loss"])
 

@@ -143,6 +143,7 @@ def test_taps_see_every_activation_and_can_replace_it():
 
     assert torch.equal(logits(train_state.parameters, model, features, labels, record), before)
     expected = {"embed": (2, N_TOKENS, BATCH, 8), "ln_final": (2, BATCH, 8)}
+    expected["logits"] = (2, BATCH, N_LABELS)
     for layer, n_queries in ((0, N_TOKENS), (1, 1)):
         shapes = {name: (2, 2, 4, N_TOKENS, BATCH) for name in "qkv"}
         shapes["attn_scores"] = shapes["pattern"] = (2, 2, n_queries, N_TOKENS, BATCH)

@@ -50,7 +50,9 @@ def test_threads_are_those_that_were_settled(tiny, monkeypatch):
         monkeypatch.setattr(ensemble.train_state, "step", seen)
         run = ensemble._evaluate_run
         monkeypatch.setattr(
-            ensemble, "_evaluate_run", lambda n: (used.append(torch.get_num_threads()), run(n))[1]
+            ensemble,
+            "_evaluate_run",
+            lambda *about: (used.append(torch.get_num_threads()), run(*about))[1],
         )
         ensemble.advance()
         ensemble.evaluate()

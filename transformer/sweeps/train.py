@@ -258,9 +258,10 @@ def _copy_end(run: RunFolder, folder: Path) -> None:
 
 def _remove_unmade(folder: Path) -> None:
     """Remove what a kill leaves of an ensemble's folder that was being made: nothing trained."""
-    for manifest in folder.glob(f"*/{MANIFEST}"):
-        if not (manifest.parent / "metrics.jsonl").exists():
-            shutil.rmtree(manifest.parent)
+    for run in folder.glob("*/") if folder.is_dir() else ():
+        visible = {file.name for file in run.iterdir() if file.name[0] != "."}
+        if not visible or (MANIFEST in visible and "metrics.jsonl" not in visible):
+            shutil.rmtree(run)
 
 
 def _check_free(folder: Path) -> None:

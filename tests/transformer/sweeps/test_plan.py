@@ -258,3 +258,15 @@ def test_readings_of_a_model_are_a_node_like_others(tmp_path):
     assert not replace(readings, evaluators=("icl",)).is_done(tmp_path)
     with pytest.raises(UsageError, match="swapped measures nowhere, which is not|needs nowhere"):
         Plan([*plan.nodes.values(), replace(readings, name="again", of="nowhere")])
+
+
+def test_an_ensemble_that_was_killed_while_it_was_made_is_made_anew(tmp_path):
+    """At any of its moments: a run's folder, its lock, its manifest."""
+    config = replace(tiny_config(), n_steps=4)
+    node = Train(name="pair", config={"a": config, "b": replace(config, init_seed=6)})
+    (tmp_path / "pair" / "a").mkdir(parents=True)
+    (tmp_path / "pair" / "a" / "manifest.json").write_text("{}")
+    (tmp_path / "pair" / "b").mkdir()
+    (tmp_path / "pair" / "b" / ".lock").touch()
+    node.work(tmp_path, "cpu", 1)
+    assert node.is_done(tmp_path)

@@ -1,6 +1,7 @@
 """A model on the sequences of an evaluator: what measures look at."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,6 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate, means
 from transformer.model.forward import encode, final_residual
-from transformer.model.intervened import Intervened
 from transformer.model.loaded import Model
 
 
@@ -63,25 +63,32 @@ class View:
                 chunks[name].append(value[0])
             return value
 
-        own = {name: value[None] for name, value in self.model.parameters.items()}
+        own, intervened = self.model.with_run_axis(), self.model.acting()
         config, n = self.model.config, len(self.sequences.target)
-        intervened = Intervened([self.model.interventions], config, own)
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
             features = self.exemplars.features(self.sequences.exemplars[:, part])[None]
             labels, target = self.sequences.labels[None, :, part], self.sequences.target[None, part]
             items, _ = encode(own, config, features, training=False)
-            tap = intervened.tap(own, features, items, labels, target, then=keep)
+            tap = keep
+            if intervened:
+                tap = intervened.tap(own, features, items, labels, target, then=keep)
             final_residual(own, config, items, labels, tap)
         return [torch.cat(chunks[name], -1) for name in wanted]
 
     def metrics(self, *interventions: Intervention) -> dict[str, float | None]:
         """Means of all metrics under interventions (`transformer.measures.metrics`)."""
-        own = {name: value[None] for name, value in self.model.parameters.items()}
-        together = (*self.model.interventions, *interventions)
-        intervened = Intervened([together], self.model.config, own) if together else None
-        by_sequence = evaluate(own, self.model.config, self.exemplars, self.sequences, intervened)
-        return means(by_sequence)
+        model = self.model
+        with model.intervened(*interventions) if interventions else nullcontext():
+            return means(
+                evaluate(
+                    model.with_run_axis(),
+                    model.config,
+                    self.exemplars,
+                    self.sequences,
+                    model.acting(),
+                )
+            )
 
 
 ModelMeasure = Callable[[View], Iterable[Reading]]

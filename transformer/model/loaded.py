@@ -63,7 +63,7 @@ class Model:
         """
         before = self.interventions, self._acting
         together = (*self.interventions, *interventions)
-        ready = Intervened([together], self.config, self._with_run_axis())
+        ready = Intervened([together], self.config, self.with_run_axis())
         self.interventions, self._acting = together, ready
         try:
             yield ready
@@ -130,19 +130,25 @@ class Model:
     ) -> Tensor:
         x, y = _tensor(exemplars, "exemplars"), _tensor(labels, "labels")
         self._check(x, y)
-        weight, own = self.parameters["W_L"], self._with_run_axis()
+        weight, own = self.parameters["W_L"], self.with_run_axis()
         features = x.to(weight).transpose(0, 1)[None]
         y = y.to(weight.device, torch.int64).T[None]
         t = None if target is None else self._target(target, len(x))[None]
         items, _ = encode(own, self.config, features, training=False)
         tap = then
-        if self.interventions:
-            self._acting = self._acting or Intervened([self.interventions], self.config, own)
-            tap = self._acting.tap(own, features, items, y, t, then=then, every_row=every_row)
+        if acting := self.acting():
+            tap = acting.tap(own, features, items, y, t, then=then, every_row=every_row)
         final = final_residual(own, self.config, items, y, tap, every_row=every_row)
         return tap("logits", unembed(own, final))[0]
 
-    def _with_run_axis(self) -> Parameters:
+    def acting(self) -> Intervened | None:
+        """What it is computed under, made ready once; None without interventions."""
+        if self.interventions and self._acting is None:
+            self._acting = Intervened([self.interventions], self.config, self.with_run_axis())
+        return self._acting
+
+    def with_run_axis(self) -> Parameters:
+        """Its parameters as those of one run."""
         return {name: value[None] for name, value in self.parameters.items()}
 
     def _target(self, target: ArrayLike | Tensor, n: int) -> Tensor:

@@ -23,6 +23,13 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 
+# which axes of one run's activation are seen in turn; a residual's tokens and batch are one axis
+_AXES: dict[str, tuple[int, ...]] = {
+    "embed": (1, 0, 2),
+    **dict.fromkeys(("q", "k", "v", "z"), (3, 2, 0, 1)),
+    **dict.fromkeys(("attn_scores", "pattern"), (3, 0, 1, 2)),
+    **dict.fromkeys(("ln_final", "logits"), (0, 1)),
+}
 ATTENTION = ("resid_pre", "q", "k", "v", "attn_scores", "pattern", "z", "attn_out")
 
 
@@ -47,27 +54,15 @@ def matching_sites(patterns: tuple[str, ...], config: ModelConfig) -> tuple[str,
 
 def outward(name: str, value: Tensor, batch: int) -> Tensor:
     """One run's activation, the batch first: a view."""
-    kind = name.rpartition(".")[2]
-    if kind in ("ln_final", "logits"):
-        return value
-    if kind == "embed":
-        return value.transpose(0, 1)
-    if kind in ("q", "k", "v", "z"):
-        return value.permute(3, 2, 0, 1)
-    if kind in ("attn_scores", "pattern"):
-        return value.permute(3, 0, 1, 2)
-    return value.unflatten(0, (-1, batch)).transpose(0, 1)
+    axes = _AXES.get(name.rpartition(".")[2])
+    if axes is None:
+        return value.unflatten(0, (-1, batch)).transpose(0, 1)
+    return value.permute(axes)
 
 
 def inward(name: str, value: Tensor) -> Tensor:
     """The inverse of `outward`."""
-    kind = name.rpartition(".")[2]
-    if kind in ("ln_final", "logits"):
-        return value
-    if kind == "embed":
-        return value.transpose(0, 1)
-    if kind in ("q", "k", "v", "z"):
-        return value.permute(2, 3, 1, 0)
-    if kind in ("attn_scores", "pattern"):
-        return value.permute(1, 2, 3, 0)
-    return value.transpose(0, 1).flatten(0, 1)
+    axes = _AXES.get(name.rpartition(".")[2])
+    if axes is None:
+        return value.transpose(0, 1).flatten(0, 1)
+    return value.permute(*(axes.index(axis) for axis in range(len(axes))))

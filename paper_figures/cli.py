@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -11,8 +11,15 @@ from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
-from paper_figures.figure import Figure, Runs, figures_of, find_figure, papers
-from paper_figures.sources import SCALE, FigureRun, kept_runs, trained_run
+from paper_figures.figure import Figure, Runs, Tables, figures_of, find_figure, papers
+from paper_figures.sources import (
+    SCALE,
+    FigureRun,
+    KeptTable,
+    kept_runs,
+    kept_tables,
+    trained_run,
+)
 from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
@@ -48,7 +55,12 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     check_file(flags.out / "figure")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
-    result = figure.draw(*(_runs(need, flags) for need in figure.needs))
+    if (flags.preset or flags.retrain) and any(isinstance(need, Tables) for need in figure.needs):
+        raise UsageError(
+            f"figure {paper} {figure.slot} is of models, not of curves alone; leave out "
+            + ("--preset" if flags.preset else "--retrain")
+        )
+    result = figure.draw(*(_found(need, flags) for need in figure.needs))
     for path in result.write(
         flags.out, _stem(figure, flags.preset, flags.scale), figure.describe()
     ):
@@ -57,12 +69,13 @@ def draw_command(paper: str, arguments: list[str]) -> None:
         print(line)
 
 
-def _runs(need: Runs, flags: FigureFlags) -> list[FigureRun]:
-    if flags.preset is not None:
-        need = replace(need, preset=flags.preset)
+def _found(need: Runs | Tables, flags: FigureFlags) -> list[FigureRun] | list[KeptTable]:
+    if isinstance(need, Tables):
+        return kept_tables(need.kind, need.preset, flags.init_seed, flags.scale)
+    preset = flags.preset or need.preset
     if not flags.retrain:
-        return kept_runs(need.preset, flags.init_seed, flags.scale)
-    return [trained_run(need.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
+        return kept_runs(preset, flags.init_seed, flags.scale)
+    return [trained_run(preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
 
 
 def _stem(figure: Figure, preset: str | None, scale: Scale) -> str:

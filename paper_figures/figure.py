@@ -24,6 +24,17 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
+class Tables:
+    """What a figure needs of models: what was measured of them in runs of a preset, a seed each.
+
+    `kind` : of the sweep's nodes that measure it, see `transformer.experiments.mechanisms`
+    """
+
+    kind: str
+    preset: str
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a paper.
 
@@ -38,7 +49,7 @@ class Figure:
     number: str
     title: str
     draw: Callable[..., FigureResult]
-    needs: tuple[Runs, ...] = ()
+    needs: tuple[Runs | Tables, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """What it is, in plain values."""

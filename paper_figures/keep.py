@@ -3,9 +3,7 @@
 That is the curves of its finished runs and the tables of its measures.
 """
 
-import csv
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +14,12 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.tables import to_csv
-from paper_figures.sources import DATA, index, path_of
+from paper_figures.sources import DATA, index, path_of, read_rows
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.runs.ensemble import load_runs
 from transformer.runs.export import curves_csv, record_of
-from transformer.sweeps.measure import FILE, RECORD, Measure
+from transformer.sweeps.measure import FILE, Table
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Train
 
@@ -40,23 +38,12 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A measure's rows, and how many steps the run of each had, by the run's name."""
+    """What was measured of a run, and how many steps this had."""
 
-    measure: str
+    name: str
+    run_id: str
+    steps: int
     rows: list[dict[str, str]]
-    steps: dict[str, int]
-
-    def by_run(self) -> dict[str, list[dict[str, str]]]:
-        """Rows by `run_id`: of the same run in two lengths, the longer's."""
-        longest: dict[str, str] = {}  # name by run_id
-        for row in self.rows:
-            name = longest.setdefault(row["run_id"], row["run"])
-            if self.steps[row["run"]] > self.steps[name]:
-                longest[row["run_id"]] = row["run"]
-        return {
-            run_id: [row for row in self.rows if row["run"] == name]
-            for run_id, name in longest.items()
-        }
 
 
 def keep_finished(
@@ -91,7 +78,7 @@ def _read(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run | _Table], list
         try:
             if node.is_done(runs):
                 found += _read_node(node, runs, paper)
-            elif isinstance(node, Train | Measure) and (runs / node.name).exists():
+            elif isinstance(node, Train | Table) and (runs / node.name).exists():
                 left_out.append(f"{node.name}: not finished")
         except (UserError, OSError) as error:
             left_out.append(f"{node.name}: {error}")
@@ -99,21 +86,38 @@ def _read(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run | _Table], list
 
 
 def _read_node(node: Node, runs: Path, paper: str) -> list[_Run | _Table]:
-    if isinstance(node, Measure):
-        measured = json.loads((runs / node.name / RECORD).read_text())["runs"]
-        steps = {name: run["step"] for name, run in measured.items()}
-        return [_Table(node.measure, _rows(runs / node.name / FILE), steps)]
-    if not isinstance(node, Train):
-        return []
-    found: list[_Run | _Table] = []
+    if isinstance(node, Table):
+        return [*_tables(node, runs)]
+    return [*_runs(node, runs, paper)] if isinstance(node, Train) else []
+
+
+def _tables(node: Table, runs: Path) -> Iterator[_Table]:
+    rows = read_rows(runs / node.name / FILE)
+    for run, about in node.lengths(runs).items():
+        own = [row for row in rows if row["run_id"] == about["run_id"]]
+        own = [row for row in own if row.get("run", run) == run]  # two may be of one id
+        if own:
+            yield _Table(node.kind, about["run_id"], about["step"], _thinned(own))
+
+
+def _thinned(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows of steps at least `SPACING` apart, and of the last; without steps, all rows."""
+    kept, due = {rows[-1].get("step")}, 0.0
+    for step in dict.fromkeys(row["step"] for row in rows if "step" in row):
+        if int(step) >= due:
+            kept.add(step)
+            due = int(step) * (1 + SPACING)
+    return [row for row in rows if row.get("step") in kept]
+
+
+def _runs(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
     for run in load_runs(runs / node.name):
         within = run.path.relative_to(runs / node.name)
         names = [str(each / within) for each in map(Path, (node.name, *node.also))]
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
         run.check_measured()
         rows = run.metrics()
-        found.append(_Run(names[0], presets, curves_csv(rows, SPACING), record_of(run, rows)))
-    return found
+        yield _Run(names[0], presets, curves_csv(rows, SPACING), record_of(run, rows))
 
 
 def _preset(paper: str, name: str, init_seed: int) -> str:
@@ -164,26 +168,22 @@ def _keep_runs(finished: list[_Run], paper: str, scale: Scale, data: Path) -> li
 def _keep_tables(tables: list[_Table], folder: Path, longest: dict[str, int]) -> list[str]:
     """Write the tables of which a run is new, or as long as the one whose curves are kept.
 
-    `longest` : steps of the kept runs, by run_id.
+    Of the same run in two lengths the longer's is written.  `longest` : steps of the kept runs, by
+    run_id.
     """
     new = []
-    for measure in dict.fromkeys(table.measure for table in tables):
-        path = folder / f"{measure}.csv"
+    for name in dict.fromkeys(table.name for table in tables):
+        path = folder / f"{name}.csv"
         by_run: dict[str, list[dict[str, str]]] = {}
-        for row in _rows(path) if path.exists() else []:
+        for row in read_rows(path) if path.exists() else []:
             by_run.setdefault(row["run_id"], []).append(row)
         before = to_csv(row for rows in by_run.values() for row in rows)
-        for table in (each for each in tables if each.measure == measure):
-            for run_id, rows in table.by_run().items():
-                if run_id not in by_run or table.steps[rows[0]["run"]] >= longest.get(run_id, 0):
-                    by_run[run_id] = rows
+        for table in sorted(tables, key=lambda each: each.steps):
+            short = table.steps < longest.get(table.run_id, 0)
+            if table.name == name and not (short and table.run_id in by_run):
+                by_run[table.run_id] = table.rows
         after = to_csv(row for rows in by_run.values() for row in rows)
         if after != before:
             write_text(path, after)
             new.append(path.name)
     return new
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

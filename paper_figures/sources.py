@@ -2,15 +2,19 @@
 
 Kept are `data/PAPER/RUN_ID.csv`, as `python -m transformer export` writes them, and for each an
 entry in `data/index.json`: paper, preset and scale, and what `export` writes beside the curves; and
-`data/PAPER/MEASURE.csv`, the table of a measure of these runs, by their `run_id`.
+`data/PAPER/KIND.csv`, what was measured of these runs and their models, by their `run_id`.
 """
 
+import csv
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
@@ -41,6 +45,11 @@ class FigureRun:
         return self.provenance["config"]["init_seed"]
 
     @property
+    def rate_ratio(self) -> float:
+        """Its learning rate over the papers' 1e-5: so many times as early its events come."""
+        return self.provenance["config"]["optim"]["learning_rate"] / 1e-5
+
+    @property
     def n_sequences(self) -> float:
         """Sequences seen in all."""
         return float(self.curves("loss").sequences[-1])
@@ -62,6 +71,35 @@ class FigureRun:
     def record(self) -> dict[str, Any]:
         """Its provenance and its events, for the record of a figure."""
         return self.provenance | {"events": asdict(self.timeline())}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTable:
+    """What was measured of one run's models: rows of `transformer.measures.history`."""
+
+    run: FigureRun
+    rows: list[dict[str, str]]
+
+    def select(self, **wanted: object) -> "KeptTable":
+        """The rows that have such values."""
+        texts = {name: str(value) for name, value in wanted.items()}
+        rows = [row for row in self.rows if texts.items() <= row.items()]
+        return replace(self, rows=rows)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """A column of numbers."""
+        return np.array([float(row[name]) for row in self.rows])
+
+    def value(self) -> float:
+        """The value of the one row that there is."""
+        (row,) = self.rows
+        return float(row["value"])
+
+    def curves(self, by: str, over: str) -> dict[str, tuple[NDArray[np.float64], ...]]:
+        """Column `over` and the values, for each that there is in column `by`."""
+        names = dict.fromkeys(row[by] for row in self.rows)
+        parts = {name: self.select(**{by: name}) for name in names}
+        return {name: (each.column(over), each.column("value")) for name, each in parts.items()}
 
 
 def index(data: Path = DATA) -> list[dict[str, Any]]:
@@ -99,16 +137,43 @@ def kept_runs(preset: str, first: int | None = None, scale: Scale = SCALE) -> li
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 
+def kept_tables(
+    kind: str, preset: str, first: int | None = None, scale: Scale = SCALE
+) -> list[KeptTable]:
+    """What was measured of the models of a preset's runs and is kept, by seed; `first` leads."""
+    runs = kept_runs(preset, first, scale)
+    path = DATA / preset.partition("/")[0] / f"{kind}.csv"
+    by_run: dict[str, list[dict[str, str]]] = {}
+    for row in read_rows(path) if path.exists() else []:
+        by_run.setdefault(row["run_id"], []).append(row)
+    ids = {run.provenance["run_id"]: run for run in runs}
+    tables = [KeptTable(run, by_run[run_id]) for run_id, run in ids.items() if run_id in by_run]
+    if not tables or first not in (None, tables[0].run.init_seed):
+        of_seed = "" if first is None else f" and seed {first}"
+        raise UsageError(
+            f"no {kind} of preset {preset!r}{of_seed} is kept at scale {scale}; "
+            + _make(preset, scale, f"{kind}_{preset.partition('/')[2]}")
+        )
+    return tables
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a kept table, as text."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def _check_known(preset: str) -> None:
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
 
 
-def _make(preset: str, scale: Scale) -> str:
-    """What makes a run of a preset that is not kept, as advice."""
+def _make(preset: str, scale: Scale, node: str = "") -> str:
+    """What makes a run of a preset that is not kept, or what measures it (`node`), as advice."""
     if not _needs_others(preset):
         return "train it by --retrain"
     paper, _, name = preset.partition("/")
+    name = node or name
     only = f"'{name}_*'" if PRESETS[preset].seeds else name
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"

@@ -3,18 +3,26 @@
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.sources import DATA, index, kept_runs, trained_run
+from paper_figures.sources import DATA, index, kept_runs, read_rows, trained_run
 from transformer.config import RunConfig
+from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
-from transformer.measures.measure import MEASURES
+from transformer.sweeps.measure import Table
 
 
 def test_every_kept_file_is_in_the_index_once():
     files = {str(path.relative_to(DATA)) for path in DATA.glob("*/*") if path.is_file()}
     listed = [f"{entry['paper']}/{entry['run_id']}.csv" for entry in index()]
     assert len(set(listed)) == len(listed) and set(listed) <= files
-    tables = {f"{entry['paper']}/{name}.csv" for entry in index() for name in MEASURES}
-    assert files - set(listed) <= tables
+    kinds = {
+        node.kind
+        for node in load_plan("coopetition", "cpu").nodes.values()
+        if isinstance(node, Table)
+    }
+    assert files - set(listed) <= {f"coopetition/{kind}.csv" for kind in kinds}
+    ids = {entry["run_id"] for entry in index()}
+    for table in files - set(listed):
+        assert {row["run_id"] for row in read_rows(DATA / table)} <= ids
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ class Intervention(Kind, InOneText):
         try:
             plain = json.loads(text)
         except (ValueError, RecursionError) as error:
+            shown = text if len(text) < 80 else f"{text[:80]}..."
             raise UsageError(
-                f"{text!r} is no JSON ({error}); write interventions as in "
+                f"{shown!r} is no JSON ({error}); write interventions as in "
                 '{"Ablate": {"heads": ["0:0"]}}'
             ) from error
         return named_values(Intervention, plain, "interventions")

@@ -109,11 +109,16 @@ def _default(item: Field[Any]) -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 
 
+def _is_required(item: Field[Any]) -> bool:
+    no_default = item.default is MISSING and item.default_factory is MISSING
+    return no_default or not item.metadata.get("added")
+
+
 def from_dict(cls: Any, data: Any, where: str) -> Any:
     """Inverse of `to_dict`; an unknown or missing name, or a wrong type, raises `UsageError`."""
     require(isinstance(data, dict), f"{where} is {data!r}; expected a table of its fields")
     types: dict[str, Any] = {item.name: item.type for item in fields(cls)}
-    missing = [f.name for f in fields(cls) if f.name not in data and not f.metadata.get("added")]
+    missing = [f.name for f in fields(cls) if f.name not in data and _is_required(f)]
     require(
         not missing and set(data) <= set(types),
         f"{where} has the fields {sorted(data)}; this version expects {sorted(types)}",

@@ -16,6 +16,7 @@ from transformer.data.reduction import ReductionConfig
 from transformer.data.train_encoder import TrainingConfig
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
+from transformer.experiments.mechanisms import at_the_end, over_training
 from transformer.experiments.plan_file import read_plan
 from transformer.experiments.preset import Preset, Scale
 from transformer.sweeps.call import Call
@@ -51,6 +52,9 @@ def _coopetition(presets: dict[str, Preset], scale: Scale) -> Plan:
         if node.name.startswith(("main_", "ciwl_only_")):
             name = f"weight_norms_{node.name}"
             nodes.append(Measure(name=name, measure="weight_norms", of=(node.name,)))
+            nodes += at_the_end(node.name)
+        if node.name.startswith("main_"):
+            nodes += over_training(node.name, scale)
     return Plan([*nodes, events_of(trained)])
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer
 from transformer.interventions.forbid_previous_token import HIDDEN
@@ -32,7 +33,9 @@ class CopyFromPattern(Intervention):
         return f"blocks.{layer}.attn_scores", head
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` for a head that is not there."""
+        """Raise `UsageError` for a head that is not there, or is more than one."""
+        if self.head.endswith(":*"):
+            raise UsageError(f"CopyFromPattern: head={self.head!r} is all of a layer; name one")
         self._place(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:

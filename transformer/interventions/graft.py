@@ -62,6 +62,8 @@ class Graft(Intervention):
         return replace(self, checkpoint=path, run_id=run_id, step=model.step or 0)
 
     def _read(self) -> tuple[Model, str]:
+        if "\0" in self.checkpoint:
+            raise UsageError(f"{type(self).__name__}: checkpoint={self.checkpoint!r} is no path")
         path = Path(self.checkpoint)
         run = load_run(path.parent.parent if path.is_file() else path)
         step = self.step or None

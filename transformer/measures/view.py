@@ -27,7 +27,7 @@ class Reading:
     layer: int | None = None
     head: int | None = None
     at: float | None = None
-    """The strength or temperature at which it was taken, where there are several."""
+    """The strength, temperature, token or sequence that it is of, where there are several."""
 
 
 class View:

@@ -87,7 +87,7 @@ class RunFolder:
 
     def checkpoint_path(self, step: int) -> Path:
         """File of the weights of a step."""
-        return self.path / "checkpoints" / _file_of(step)
+        return self.path / checkpoint_name(step)
 
     def state_path(self, step: int) -> Path:
         """File of all that a resume from a step needs."""
@@ -293,6 +293,11 @@ class RunFolder:
                 return False
             except BlockingIOError:
                 return True
+
+
+def checkpoint_name(step: int) -> str:
+    """The file of the weights of a step, within a run's folder."""
+    return f"checkpoints/{_file_of(step)}"
 
 
 def _file_of(step: int) -> str:

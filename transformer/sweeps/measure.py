@@ -27,6 +27,11 @@ FILE, RECORD = "table.csv", "table.json"
 class Table(Node):
     """Base of the nodes that write a table, with a column `run_id`."""
 
+    @property
+    def kind(self) -> str:
+        """What is measured, in a word: tables of one kind differ by their runs alone."""
+        raise NotImplementedError
+
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` if it measures what trains nothing."""
         if not self.needs:
@@ -82,6 +87,11 @@ class Measure(Table):
     of: tuple[str, ...]
 
     @property
+    def kind(self) -> str:
+        """The measure."""
+        return self.measure
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The runs that it measures."""
         return self.of
@@ -120,6 +130,11 @@ class Readings(Table):
     steps: Literal["all", "last"] = "last"
     evaluators: tuple[str, ...] = ()
     interventions: tuple[Intervention, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Its name, but for the run's at the end."""
+        return self.name.removesuffix(f"_{self.of}")
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from transformer.config import RunConfig
-from transformer.config.interventions import Intervention
+from transformer.config.interventions import Intervention, check_interventions
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import Exemplars
 from transformer.measures.metrics import means
@@ -212,6 +212,8 @@ def evaluate_checkpoint(
 
     Under `interventions`, and those that the run was trained under.
     """
+    interventions = tuple(each.found() for each in interventions)
+    check_interventions((*run.config.interventions, *interventions), run.config.model)
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests.transformer.conftest import draw_batch, make_state, numbers_at, randomise, tiny_config
 from tests.transformer.model.textbook import make_model
@@ -16,6 +17,7 @@ from transformer.interventions.forbid_previous_token import ForbidPreviousToken
 from transformer.interventions.graft_in import GraftIn
 from transformer.interventions.graft_out import GraftOut
 from transformer.interventions.preserve import Preserve
+from transformer.model.forward import cross_entropy, encode, logits_of_items
 from transformer.runs.folder import load_run
 from transformer.runs.machine import Machine, can_compile
 from transformer.training.loop import evaluate_checkpoint, train_together
@@ -81,6 +83,36 @@ def test_compiled_steps_are_plain_ones():
         )
         for name, value in plain.parameters.items():
             torch.testing.assert_close(compiled.parameters[name], value, rtol=1e-6, atol=1e-6)
+
+
+def operations(gradients, *arguments) -> list[object]:
+    """What a function does, operation by operation: what a compiler sees."""
+    graph = make_fx(gradients)(*arguments).graph
+    return [node.target for node in graph.nodes if node.op == "call_function"]
+
+
+def test_without_interventions_a_step_has_no_trace_of_them():
+    """Its gradient is, operation for operation, that of the model's loss written out."""
+    model = make_model(2, mlp_ratio=2)
+    state, ablated = (make_state(model, [settings_of(case)]) for case in ("none", "ablated"))
+    assert state.intervened is None
+    batch = draw_batch(state)
+
+    def loss(parameters, features, labels, target):
+        items, _ = encode(parameters, model, features, training=True)
+        z = logits_of_items(parameters, model, items, labels)
+        each = cross_entropy(z, target)
+        return each.sum(), each
+
+    def written_out(*batch):
+        return torch.func.grad(loss, has_aux=True)(state.parameters, *batch)
+
+    def operations_of(each):
+        return operations(lambda *batch: each._gradients(*batch)[:2], *batch)
+
+    expected = operations(written_out, *batch)
+    assert operations_of(state) == expected
+    assert operations_of(ablated) != expected
 
 
 def test_ablated_heads_have_no_gradient():

@@ -1,6 +1,7 @@
 """Where attention goes: of the query, and of the labels."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -36,6 +37,21 @@ def query_attention(view: View) -> Iterator[Reading]:
         }
         for what, share in shares.items():
             yield from by_head(what, layer, share.mean(1))
+
+
+@MODEL_MEASURES.register("query_row")
+def query_row(view: View) -> Iterator[Reading]:
+    """Attention of the query to each token, by head and by the pair whose label is the target.
+
+    Over the sequences in which one label alone is; pairs count from 1, tokens (`at`) from 0.
+    """
+    one = view.right.sum(0) == 1
+    for pair, right in enumerate(view.right, 1):
+        here = one & right
+        for layer, pattern in enumerate(view.patterns if here.any() else ()):
+            for token, values in enumerate(pattern[:, -1, :, here].mean(-1).T):
+                for reading in by_head(f"target in pair {pair}", layer, values):
+                    yield replace(reading, at=token)
 
 
 def _of_labels(view: View, back: int) -> Iterator[tuple[int, Tensor]]:

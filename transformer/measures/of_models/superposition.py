@@ -7,6 +7,7 @@ from transformer.interventions.silence_non_labels import SilenceNonLabels
 from transformer.interventions.temperature import Temperature
 from transformer.measures.view import MODEL_MEASURES, Reading, View
 
+SHOWN = 250  # sequences: enough to see whether heads go together
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -30,3 +31,14 @@ def superposition(view: View) -> Iterator[Reading]:
         heated = Temperature(heads=(f"{last}:*",), temperature=temperature)
         value = view.metrics(heated)["in_context_probability"]
         yield Reading("all", float(value or 0), last, None, temperature)
+
+
+@MODEL_MEASURES.register("strength_by_sequence")
+def strength_by_sequence(view: View) -> Iterator[Reading]:
+    """Induction strength of the last layer's heads on single sequences, the first 250 (`at`)."""
+    sign = view.right.float() * 2 - 1
+    row = view.patterns[-1][:, -1, 1::2, :SHOWN]
+    last = view.model.config.n_layers - 1
+    for sequence, values in enumerate((row * sign[:, :SHOWN]).sum(1).T):
+        for head, value in enumerate(values.tolist()):
+            yield Reading("strength", value, last, head, sequence)

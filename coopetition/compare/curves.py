@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_readable
 from coopetition.tools.metrics_file import read_metrics
 from coopetition.tools.tables import html_table, to_frame
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Array = NDArray[np.float64]
-SHOWN = 5  # of the runs in a folder, by name
 RUN_FORMAT = 3  # of the trainer's run folders; a change that old code cannot read raises it
 
 
@@ -116,10 +115,8 @@ def no_run(folder: Path, lacks: str) -> UsageError:
         return UsageError(f"{folder} {what}; name the folder of a run")
     found = [*folder.glob(f"*/{lacks}"), *folder.glob(f"*/*/{lacks}")]
     if runs := sorted(str(each.parent.relative_to(folder)) for each in found):
-        more = f" (and {len(runs) - SHOWN} more)" if len(runs) > SHOWN else ""
         return UsageError(
-            f"{folder} is not a run folder but holds runs; name one: "
-            f"{', '.join(runs[:SHOWN])}{more}"
+            f"{folder} is not a run folder but holds runs; name one: {some_of(runs, 5)}"
         )
     return UsageError(f"{folder} is not a run folder: it has no {lacks}; name one that has")
 

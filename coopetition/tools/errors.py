@@ -1,5 +1,7 @@
 """The mistakes and stops that a command reports in one line."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something outside the program stopped it: a missing file, a damaged checkpoint, a full disk.
@@ -21,6 +23,12 @@ def expect(value: object, kind: type, what: str) -> None:
     """Raise `UsageError` unless a value is of a type; `what` names one, as in "a Draw"."""
     if not isinstance(value, kind):
         raise UsageError(f"expected {what}, got {value!r:.80} of type {type(value).__name__}")
+
+
+def some_of(names: Sequence[object], shown: int = 3) -> str:
+    """The first of many names, for a message, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(map(str, names[:shown])) + more
 
 
 class Interrupted(UserError):

@@ -14,7 +14,7 @@ def test_a_figure_is_written_whole(call, tmp_path):
 def test_what_cannot_be_drawn_is_refused(call, tmp_path):
     (tmp_path / "file").write_text("")
     for arguments, names in (
-        (("coopetition", 2), "no figure 2"),
+        (("coopetition", 19), "no figure 19"),
         (("coopetition", 1, "--out", tmp_path / "file"), "file is a file; give a folder"),
         (("nature", 1), "'nature'"),
         (("--list", "more"), "--list takes no arguments"),

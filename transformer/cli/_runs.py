@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from coopetition.tools.errors import some_of
 from coopetition.tools.printing import print_json, print_rows, print_table
 
 if TYPE_CHECKING:
@@ -83,6 +84,5 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
         else:
             if damaged := status.pop("damaged"):
-                more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-                status["damaged"] = damaged[0] + more
+                status["damaged"] = some_of(damaged, 1)
             print_table(status | (events.describe() if events else {}), as_json=False)

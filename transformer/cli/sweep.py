@@ -99,9 +99,10 @@ def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
 
 def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     """Print the graph, and how long each node and all will take."""
+    from coopetition.tools.errors import some_of
     from transformer.sweeps.estimate import Estimate, clock
     from transformer.sweeps.report import graph_rows, in_words
-    from transformer.sweeps.standing import some_of, standings
+    from transformer.sweeps.standing import standings
 
     estimate = Estimate(runs)
     estimate.time_here(plan, flags.device, flags.threads)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coopetition.tools.errors import UsageError
@@ -63,6 +64,15 @@ class Intervention(Kind, InOneText):
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
         """Activations of the model left alone that it needs."""
         return ()
+
+    @property
+    def source(self) -> str:
+        """The run, or the file of one, that it takes something of; empty for most."""
+        return ""
+
+    def within(self, folder: Path) -> Self:
+        """The same with its source in a folder."""
+        return self
 
     def found(self) -> Self:
         """The same with what it refers to looked up, and its identity filled in."""

@@ -47,6 +47,15 @@ class Graft(Intervention):
         """Name of that output."""
         return f"blocks.{self.layer}.resid_post"
 
+    @property
+    def source(self) -> str:
+        """The checkpoint."""
+        return self.checkpoint
+
+    def within(self, folder: Path) -> Self:
+        """The same with the checkpoint in a folder."""
+        return replace(self, checkpoint=str(folder / self.checkpoint))
+
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless there is such a layer."""
         if not 0 <= self.layer < model.n_layers:

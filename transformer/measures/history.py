@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import write_text
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
@@ -84,8 +84,10 @@ def _checked(what: str, there: list[Any], wanted: Iterable[Any] | None) -> list[
         return there
     wanted = list(wanted)
     if unknown := [each for each in wanted if each not in there]:
-        shown = ", ".join(map(str, there if len(there) < 12 else [*there[:5], "...", there[-1]]))
-        raise UsageError(f"the run has no {what} {unknown[0]}; choose of {shown or 'none'}")
+        last = f", the last {there[-1]}" if len(there) > 5 else ""
+        raise UsageError(
+            f"the run has no {what} {unknown[0]}; choose of {some_of(there, 5) or 'none'}{last}"
+        )
     return wanted
 
 

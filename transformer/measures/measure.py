@@ -12,7 +12,7 @@ Measure = Callable[[RunFolder], Iterable[Row]]
 MEASURES: Registry[Measure] = Registry("measure", "transformer.measures.of_runs")
 
 
-def history(of_model: Callable[[Model, RunFolder], Row]) -> Measure:
+def at_checkpoints(of_model: Callable[[Model, RunFolder], Row]) -> Measure:
     """The measure of a run that is one of its model at every checkpoint, a row each.
 
     Those that an interruption left besides are passed over: a table does not depend on them.

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,19 @@ FREE_OPTIM: dict[str, Any] = {
 def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
     """Runs by name at every combination of values: field -> values as text, `optim.learning_rate`.
 
-    A name is such as `init_seed=5,optim.learning_rate=1e-3`.  Fields that do not exist, values that
-    they do not take, and values given twice raise `UsageError`.
+    A name is such as `init_seed=5,optim.learning_rate=1e-3`, of lists and objects their words:
+    `interventions=Ablate_heads_0_1`, and `interventions=none` for an empty list.
+
+    Fields that do not exist, values that they do not take, and values given twice raise
+    `UsageError`.
     """
     configs = {}
     for values in itertools.product(*axes.values()):
         data = to_dict(base)
         for field, text in zip(axes, values, strict=True):
             _put(data, field, text)
-        parts = (f"{field}={text}" for field, text in zip(axes, values, strict=True))
-        name = ",".join(parts).replace("/", "_")
+        parts = (f"{field}={_word(text)}" for field, text in zip(axes, values, strict=True))
+        name = ",".join(parts)
         if name in configs:
             raise UsageError(f"that makes the run {name} twice; give each value once")
         configs[name] = RunConfig.from_dict(data)
@@ -45,6 +49,11 @@ def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
                 "fields, or by shorter values"
             )
     return configs
+
+
+def _word(text: str) -> str:
+    """A value as part of a folder's name."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_") or "none"
 
 
 def _put(data: dict[str, Any], field: str, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,8 +139,8 @@ class Readings(Table):
     @property
     def needs(self) -> tuple[str, ...]:
         """The run, and those that it is grafted with."""
-        grafted = (getattr(each, "checkpoint", "") for each in self.interventions)
-        return (self.of, *{Path(path).parts[0] for path in grafted if path} - {self.of})
+        sources = (Path(each.source) for each in self.interventions if each.source)
+        return (self.of, *sorted({path.parts[0] for path in sources} - {self.of}))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no single run."""
@@ -161,15 +161,8 @@ class Readings(Table):
             file,
             steps=steps if self.steps == "all" else steps[-1:],
             evaluators=self.evaluators or None,
-            interventions=tuple(self._placed(each, runs) for each in self.interventions),
+            interventions=tuple(each.within(runs) for each in self.interventions),
         )
-
-    def _placed(self, intervention: Intervention, runs: Path) -> Intervention:
-        """With the checkpoint of a graft in the folder of all runs."""
-        checkpoint = getattr(intervention, "checkpoint", "")
-        if not checkpoint:
-            return intervention
-        return replace(intervention, checkpoint=str(runs / checkpoint))  # pyright: ignore
 
     def record(self, runs: Path) -> dict[str, Any]:
         """The measures, where, under what, and the runs."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from coopetition.tools.errors import some_of
 from transformer.sweeps.estimate import Estimate, clock, n_steps
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import Job
-from transformer.sweeps.standing import Standing, some_of
+from transformer.sweeps.standing import Standing
 
 Row = dict[str, Any]
 

@@ -8,20 +8,19 @@ RUNS/.sweep/NODE.failed   why the last one failed
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UserError, some_of
 from coopetition.tools.files import write_text
 from transformer.sweeps.plan import Node, Plan
 
 State = Literal["done", "running", "failed", "blocked", "stopped", "ready", "waiting"]
 FOLDER = ".sweep"
-SHOWN = 3  # names in a message
 WAITS = (0.05, 0.1, 0.2, None)  # somebody may just be asking whether it is held
 
 
@@ -41,12 +40,6 @@ class Standing:
 
     state: State
     message: str = ""
-
-
-def some_of(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def log_path(runs: Path, name: str) -> Path:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coopetition.tools.errors import Interrupted, UserError
+from coopetition.tools.errors import Interrupted, UserError, some_of
 from coopetition.tools.files import remove_left_over
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.standing import forget_failure, held, set_failure, some_of
+from transformer.sweeps.standing import forget_failure, held, set_failure
 
 
 def work(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int = 1) -> None:

@@ -150,6 +150,10 @@ def test_runs_are_varied_over_all_combinations(tiny):
     assert replace(last, init_seed=5, data=tiny.data) == tiny
     (mixed,) = vary(tiny, {"optim.l2": ['[["labels", 1e-4]]']}).values()
     assert mixed.optim.l2 == (("labels", 1e-4),)
+    values = ["[]", '[{"Ablate": {"heads": ["0:1"]}}]']
+    plain, ablated = vary(tiny, {"interventions": values}).items()
+    assert plain == ("interventions=none", tiny)
+    assert ablated[0] == "interventions=Ablate_heads_0_1"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import torch
 
 from transformer.config.parts import in_part
-from transformer.measures.measure import MEASURES, Row, history
+from transformer.measures.measure import MEASURES, Row, at_checkpoints
 from transformer.model.loaded import Model
 from transformer.runs.folder import RunFolder
 
@@ -11,7 +11,7 @@ PARTS = ("encoder", "labels", "positions", "attention", "mlp", "unembedding")
 
 
 @MEASURES.register("weight_norms")
-@history
+@at_checkpoints
 def weight_norms(model: Model, run: RunFolder) -> Row:
     """Euclidean norm of the weights of each part, at every checkpoint; None for one it has not."""
     return {part: _norm(model, part) for part in PARTS}

@@ -1,4 +1,4 @@
-"""Plans as TOML files: tables of features, runs and measures by name.
+"""Plans as TOML files: tables of features, runs, measures and readings by name.
 
     [features.drawings]
     drawings = { kind = "glyphs", n_classes = 256 }
@@ -22,9 +22,17 @@
     measure = "weight_norms"
     of = ["first", "second"]
 
-Features stand first in the plan, then runs, then measures.  A run with `exemplars = "drawings"` is
-trained on that node's features: all of them, unless its preset is of features and says how many.
-Paths are relative to where the command is called.
+    [readings.heads]
+    measures = ["induction_strength"]                # of models, at every checkpoint of a run
+    of = "second"
+    steps = "all"
+    evaluators = ["flip"]
+    interventions = [{ Ablate = { heads = ["0:*"] } }]
+
+Features stand first in the plan, then runs, then measures, then readings.  A run with `exemplars =
+"drawings"` is trained on that node's features: all of them, unless its preset is of features and
+says how many.  Paths are relative to where the command is called; those of grafts, in readings, to
+the folder of all runs.
 """
 
 import json
@@ -37,26 +45,30 @@ from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.exemplars import KINDS
-from transformer.config.plain import dotted, from_dict
+from transformer.config.interventions import Intervention
+from transformer.config.plain import dotted, from_dict, named_values
 from transformer.config.registry import Registry
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.reduction import ReductionConfig
 from transformer.experiments.preset import PRESETS, Scale
 from transformer.runs.ensemble import vary
 from transformer.sweeps.features import Features
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import Measure, Readings
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
 Table = dict[str, Any]
 Made = TypeVar("Made")
 
-KINDS_OF_NODES = {"features": dict, "run": dict, "measure": dict}
+KINDS_OF_NODES = {"features": dict, "run": dict, "measure": dict, "readings": dict}
 FEATURES = {"drawings": dict, "encoder": dict, "reduction": dict, "what": str}
 RUN = {"preset": str, "change": dict, "vary": dict} | dict.fromkeys(
     ("after", "longer_than", "exemplars", "what"), str
 )
 MEASURE = {"measure": str, "of": list, "what": str}
+READINGS = {"of": str, "steps": str, "what": str} | dict.fromkeys(
+    ("measures", "evaluators", "interventions"), list
+)
 WORDS = {dict: "a table", list: "a list", str: "a text"}
 
 
@@ -82,7 +94,9 @@ def _plan(tables: Table, scale: Scale) -> Plan:
     features = _each(tables, "features", _features)
     runs = _each(tables, "run", lambda name, table: _run(name, table, scale, features))
     measures = _each(tables, "measure", _measure)
-    return Plan([*features.values(), *runs.values(), *measures.values()])
+    readings = _each(tables, "readings", _readings)
+    nodes = (features, runs, measures, readings)
+    return Plan(node for each in nodes for node in each.values())
 
 
 def _each(tables: Table, kind: str, read: Callable[[str, Table], Made]) -> dict[str, Made]:
@@ -152,6 +166,22 @@ def _measure(name: str, table: Table) -> Measure:
     _check(table, MEASURE, "measure", "of")
     of = tuple(map(str, table["of"]))
     return Measure(name=name, measure=table["measure"], of=of, what=table.get("what", ""))
+
+
+def _readings(name: str, table: Table) -> Readings:
+    _check(table, READINGS, "measures", "of")
+    steps = table.get("steps", "last")
+    if steps not in ("all", "last"):
+        raise UsageError(f"steps={steps!r}; choose one of all, last")
+    return Readings(
+        name=name,
+        what=table.get("what", ""),
+        measures=tuple(map(str, table["measures"])),
+        of=table["of"],
+        steps=steps,
+        evaluators=tuple(map(str, table.get("evaluators", ()))),
+        interventions=named_values(Intervention, table.get("interventions", []), "interventions"),
+    )
 
 
 def _kind(where: str, table: Table, registry: Registry[Any]) -> Any:

@@ -10,8 +10,9 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
-from transformer.config.interventions import Intervention
+from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import named
+from transformer.data.evaluation import evaluators_of
 from transformer.measures.history import history
 from transformer.measures.measure import MEASURES
 from transformer.measures.view import MODEL_MEASURES
@@ -148,8 +149,17 @@ class Readings(Table):
             MODEL_MEASURES[measure]
         super().check(nodes)
         node = nodes[self.of]
-        if isinstance(node, Train) and "" not in node.configs:
+        configs = node.configs if isinstance(node, Train) else {}
+        if "" not in configs:
             raise UsageError(f"{self.name} measures {self.of}, which are several runs; name one")
+        config = configs[""]
+        check_interventions((*config.interventions, *self.interventions), config.model)
+        names = evaluators_of(config).data
+        if unknown := [name for name in self.evaluators if name not in names]:
+            raise UsageError(
+                f"{self.name}: evaluator {unknown[0]!r} is not among those of {self.of}: "
+                + ", ".join(names)
+            )
 
     def write(self, runs: Path, file: Path) -> None:
         """Write the table, or go on with it."""

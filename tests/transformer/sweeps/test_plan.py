@@ -13,6 +13,7 @@ from transformer.config import StartConfig
 from transformer.config.scale import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import load_plan
+from transformer.interventions.ablate import Ablate
 from transformer.interventions.graft_out import GraftOut
 from transformer.sweeps.estimate import makespan
 from transformer.sweeps.measure import Measure, Readings
@@ -128,6 +129,7 @@ def test_files_are_given_for_what_wants_them(tmp_path):
     plan.with_files({"features": tmp_path / "some.npy"}).check_files()
 
 
+READ = "[run.a]\npreset = 'smoke'\n[readings.r]\nmeasures = ['accuracy']\nof = 'a'"
 TOML = """
 [run.first]
 preset = "smoke"
@@ -145,6 +147,11 @@ exemplars = "drawings"
 [measure.norms]
 measure = "weight_norms"
 of = ["first", "second"]
+[readings.heads]
+measures = ["accuracy"]
+of = "second"
+evaluators = ["flip"]
+interventions = [{ Ablate = { heads = ["0:*"] } }]
 [features.drawings]
 drawings = { kind = "glyphs", n_classes = 256 }
 encoder = { kind = "own", weights = "encoder.safetensors" }
@@ -157,7 +164,9 @@ def test_toml(tmp_path, monkeypatch):
     Path("encoder.safetensors").touch()
     Path("plan.toml").write_text(TOML)
     nodes = load_plan("plan.toml", "cpu").nodes
-    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", "norms"]
+    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", "norms", "heads"]
+    assert nodes["heads"].interventions == (Ablate(heads=("0:*",)),)
+    assert (nodes["heads"].steps, nodes["heads"].evaluators) == ("last", ("flip",))
     first, second = (nodes[name].configs[""] for name in ("first", "second"))
     assert (first.init_seed, first.optim.learning_rate, first.data.noise) == (6, 1e-3, 0.5)
     assert (second.start.step, second.frozen) == (100, ("output.0",))
@@ -173,7 +182,7 @@ def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
     Path("plan.toml").write_text(page.split("```toml\n")[1].split("```")[0])
     Path("encoder.safetensors").touch()
     nodes = load_plan("plan.toml", "cpu").nodes
-    assert [*nodes] == ["drawings", "first", "graft", "events"]
+    assert [*nodes] == ["drawings", "first", "graft", "events", "heads"]
     assert nodes["graft"].needs == ("drawings", "first")
     assert nodes["first"].configs[""].keep == ("2", "last")
 
@@ -183,7 +192,7 @@ def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
     [
         ("[run.a]\npreset = 'nothing'", "run.a: preset 'nothing' is not of this package"),
         ("[run.a]\nchange = {}", "run.a: preset is missing; give it"),
-        ("[runs.a]", "'runs' is unknown here; choose of features, measure, run"),
+        ("[runs.a]", "'runs' is unknown here; choose of features, measure, readings, run"),
         ("run = 3", "run is 3; expected a table"),
         ("[run]\na = 3", "run.a: a is 3; expected a table"),
         ("[run.a]\npreset = 'smoke'\nafter = 3", "run.a: after is 3; expected a text"),
@@ -206,6 +215,14 @@ def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
         ),
         ("[run.a]\npreset = 'smoke'\nafter = 'b'", "a needs b, which is not in the plan"),
         ("[measure.m]\nmeasure = 'events'\nof = 'a'", "measure.m: of is 'a'; expected a list"),
+        (f"{READ}\nsteps = 'first'", "readings.r: steps='first'; choose one of all, last"),
+        (f"{READ}\nevaluators = ['x']", "r: evaluator 'x' is not among those of a: train, icl"),
+        (f"{READ}\ninterventions = ['Ablate']", "r: interventions has 'Ablate'; expected an obj"),
+        (
+            f"{READ}\ninterventions = [{{ Ablate = {{ heads = ['2:0'] }} }}]",
+            "Ablate: there is no head '2:0'",
+        ),
+        ("[readings.r]\nof = 'a'", "readings.r: measures is missing; give it"),
         (
             "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder = 3",
             "features.a: encoder is 3; expected a table",

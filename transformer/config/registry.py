@@ -9,12 +9,14 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, ItemsView, Iterator, ValuesView
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 
+MANY, SHOWN = 20, 6  # of more names, a message shows so many: those that are alike first
 PLUGIN = "plugin_"  # how the modules of the user's files are called
 
 T = TypeVar("T")
@@ -91,9 +93,14 @@ class Registry(Generic[T]):
 
     def lacks(self, name: str) -> NotRegistered:
         """The mistake of asking for a name that is not there."""
+        names, shown = list(self), MANY
+        if len(names) > MANY:
+            names = [*dict.fromkeys(get_close_matches(name, names, SHOWN, 0.5) + names)]
+            shown = SHOWN
+        told = some_of(names, shown)
         return NotRegistered(
-            f"{self.what} {name!r} is not of this package: choose one of {', '.join(self)}, or "
-            "give --plugin FILE"
+            f"{self.what} {name!r} is not of this package: choose one of {told}, or give "
+            "--plugin FILE"
         )
 
     def __contains__(self, name: object) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,12 +19,14 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.exemplars import KINDS
+from transformer.config.interventions import INTERVENTIONS
 from transformer.config.modes import MODES
 from transformer.config.registry import Registry, load_plugin
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
 from transformer.measures.measure import MEASURES
+from transformer.measures.view import MODEL_MEASURES
 from transformer.runs.folder import load_run
 from transformer.runs.machine import Machine
 from transformer.training.loop import evaluate_checkpoint, resume, train
@@ -31,7 +34,10 @@ from transformer.training.loop import evaluate_checkpoint, resume, train
 HERE = Machine("cpu", 1, "eager")
 PAGE = Path(__file__).parents[2] / "docs" / "how_to_add.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-ADDED = ("mode", "evaluator", "kind", "encoder", "preset", "measure", "plan")
+ADDED = (
+    *("mode", "evaluator", "kind", "encoder", "preset", "measure"),
+    *("reading", "intervention", "plan"),
+)
 FILES = dict(zip(ADDED, BLOCKS, strict=False))
 
 
@@ -52,6 +58,8 @@ def added(tmp_path_factory):
         (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
         (MEASURES, "label_bias"),
+        (MODEL_MEASURES, "query_self"),
+        (INTERVENTIONS, "Uniform"),
     ):
         registry.reset({each: registry[each] for each in registry if each != name})
 
@@ -117,6 +125,17 @@ def test_a_measure_and_a_plan_are_taken(added, config, tmp_path):
     (row,) = MEASURES["label_bias"](run)
     assert row["step"] == 10 and row["std"] >= 0
     assert [*load_plan(str(added["plan"]), "cpu").nodes] == ["first", "graft", "events"]
+
+
+def test_an_intervention_and_a_measure_of_models_are_taken(added, config, tmp_path, call):
+    """Together: a query that sees all alike sees itself by a fifth."""
+    uniform = {"Uniform": {"heads": ["0:*", "1:*"]}}
+    run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
+    flags = ["--measures", "query_self", "--evaluators", "icl", "--intervene", json.dumps(uniform)]
+    call("transformer", "measure", run.path, *flags, "--out", tmp_path / "table.csv")
+    found = pd.read_csv(tmp_path / "table.csv")
+    assert len(found) == 2 * config.model.n_heads
+    assert found["value"].to_numpy() == pytest.approx(1 / 5)
 
 
 def test_without_their_files_the_message_names_what_there_is(config):

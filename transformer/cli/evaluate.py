@@ -2,6 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
 
 from coopetition.tools.printing import print_json
 from transformer.cli._runs import MovedRunFlags
@@ -11,11 +14,13 @@ from transformer.config.plain import named
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(MovedRunFlags):
+    run: tyro.conf.Positional[Path]
+    """The folder of a run."""
     step: int | None = None
     """Which checkpoint (the newest sound one without)."""
     intervene: tuple[Intervention, ...] = ()
-    """Interventions as JSON, one or a list: `{"Ablate": {"heads": ["0:0"]}}`; `interventions`
-    lists them."""
+    """Interventions as JSON, one or a list, beside those that the run was trained under:
+    `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""
 
 
 def run(flags: Flags) -> None:

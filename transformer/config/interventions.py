@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.one_text import InOneText
 from transformer.config.model import ModelConfig
-from transformer.config.plain import named, named_values
+from transformer.config.plain import named, named_values, require
 from transformer.config.registry import Kind, Registry
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 INTERVENTIONS: Registry[type["Intervention"]] = Registry(
     "intervention", "transformer.interventions"
 )
-HEAD = re.compile(r"(\d+):(\d+|\*)")
+HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
+HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
 class Intervention(Kind, InOneText):
@@ -50,6 +51,9 @@ class Intervention(Kind, InOneText):
         """The inverse of `read_flag`."""
         return json.dumps([named(each) for each in values])
 
+    in_process_only: ClassVar[bool] = False
+    """Whether it cannot be written down."""
+
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless it can act on such a model."""
 
@@ -61,9 +65,25 @@ class Intervention(Kind, InOneText):
         """What it alone decides, in words: two that set the same contradict each other."""
         return frozenset()
 
+    def touches(self, model: ModelConfig) -> frozenset[str]:
+        """The `places` that it changes."""
+        return places(self.sites(model), model)
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """The `places` of which nothing is left: another that touches these alone is refused."""
+        return frozenset()
+
+    def replaces(self) -> tuple[str, ...]:
+        """Parts of the model (`transformer.config.parts`) that have no say: they do not move."""
+        return ()
+
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
         """Activations of the model left alone that it needs."""
         return ()
+
+    def shown(self) -> str:
+        """For a message."""
+        return json.dumps(named(self, leave_out="no identity"))
 
     @property
     def source(self) -> str:
@@ -76,6 +96,10 @@ class Intervention(Kind, InOneText):
 
     def found(self) -> Self:
         """The same with what it refers to looked up, and its identity filled in."""
+        return self
+
+    def as_recorded(self, found: "Intervention") -> Self:
+        """The same with that identity as it is in one that was looked up before."""
         return self
 
     def acting(
@@ -106,25 +130,49 @@ def heads_by_layer(name: str, heads: tuple[str, ...], model: ModelConfig) -> dic
         numbers = range(model.n_heads) if number == "*" else [int(number)]
         if int(layer) >= model.n_layers or max(numbers) >= model.n_heads:
             raise UsageError(
-                f"{name}: there is no head {head!r}; give layer:head, from 0:0 to "
+                f"{name}: there is no head {head!r:.40}; give layer:head, from 0:0 to "
                 f"{model.n_layers - 1}:{model.n_heads - 1}, or layer:* for all of a layer"
             )
         found.setdefault(int(layer), set()).update(numbers)
     return {layer: sorted(numbers) for layer, numbers in sorted(found.items())}
 
 
+def places(sites: Iterable[str], model: ModelConfig) -> frozenset[str]:
+    """Sites, those that heads have each for itself as `blocks.0.z of 0:3`."""
+    found = set()
+    for site in sites:
+        _, _, within = site.partition("blocks.")
+        layer, _, name = within.partition(".")
+        each = range(model.n_heads) if name in HEADED else ()
+        found |= {f"{site} of {layer}:{head}" for head in each} or {site}
+    return frozenset(found)
+
+
 def check_interventions(interventions: tuple[Intervention, ...], model: ModelConfig) -> None:
-    """Raise `UsageError` for one that cannot act on such a model, or two that contradict."""
+    """Raise `UsageError` for one that cannot act on such a model, or two that contradict.
+
+    Two contradict if both set the same, or one leaves nothing of what the other changes.
+    """
     by: dict[str, Intervention] = {}
     for each in interventions:
+        require(
+            isinstance(each, Intervention), f"{each!r:.80} is no intervention; give values of them"
+        )
         each.check(model)
         for what in sorted(each.sets(model)):
             if what in by:
-                raise UsageError(
-                    f"{_shown(by[what])} and {_shown(each)} both set {what}; leave one out"
-                )
+                raise UsageError(f"{by[what].shown()} and {each.shown()} both set {what}; {ONE}")
             by[what] = each
+    hidden = [(each, each.hides(model)) for each in interventions]
+    for each in interventions:
+        others = [(other, gone) for other, gone in hidden if other is not each and gone]
+        touched = each.touches(model)
+        if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
+            other = next(other for other, gone in others if touched & gone)
+            raise UsageError(
+                f"{each.shown()} has no effect: {other.shown()} leaves nothing of what it changes; "
+                + ONE
+            )
 
 
-def _shown(intervention: Intervention) -> str:
-    return json.dumps(named(intervention, leave_out="no identity"))
+ONE = "leave one out"

@@ -64,7 +64,9 @@ def to_dict(settings: Any, *, leave_out: str | None = None) -> dict[str, Any]:
         value = getattr(settings, item.name)
         if leave_out == "no identity" and item.metadata.get("added") and value == _default(item):
             continue
-        if is_dataclass(value):
+        if item.type is float and isinstance(value, int):
+            value = float(value)  # as it is read again: 1 and 1.0 are one identity
+        elif is_dataclass(value):
             kind = {"kind": type(value).__name__} if isinstance(value, Kind) else {}
             value = kind | to_dict(value, leave_out=leave_out)
         elif isinstance(value, tuple) and value and isinstance(value[0], Kind):

@@ -159,12 +159,25 @@ class RunConfig:
         ):
             check_parts(name, parts, self.model.n_layers)
             self._check_filled(name, parts)
+        require(
+            isinstance(self.interventions, tuple),
+            f"interventions={self.interventions!r:.80}; give a tuple of them",
+        )
+        for each in self.interventions:
+            require(
+                not (isinstance(each, Intervention) and each.in_process_only),
+                "a function of one's own (At) cannot be written down; register a class instead",
+            )
         check_interventions(self.interventions, self.model)
         require(
             "all" not in self.frozen,
             "frozen names the part 'all', so nothing would be trained; name fewer parts, or "
             "evaluate a checkpoint instead",
         )
+
+    def not_trained(self) -> tuple[str, ...]:
+        """Parts that stay as they are: frozen, or replaced by an intervention."""
+        return (*self.frozen, *(part for each in self.interventions for part in each.replaces()))
 
     def _check_filled(self, name: str, parts: tuple[str, ...]) -> None:
         """Refuse parts of which this model has no parameter."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.plain import ADDED
-from transformer.interventions.of_heads import OfHeads, strength_error
+from transformer.interventions.of_heads import OfHeads
 from transformer.interventions.query_row import on_labels, with_query_row
 from transformer.model.intervened import Scene
 
@@ -27,11 +27,20 @@ class ClampPattern(OfHeads):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        strength_error("ClampPattern", self.strength)
+        self.check_number("strength", 0, 1)
 
     def sets(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' patterns."""
-        return self._patterns(model)
+        """What its heads' query attends to."""
+        return self.in_words("the query's attention", model)
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """Its heads' scores in the last layer, where the query alone is computed."""
+        last = f"blocks.{model.n_layers - 1}."
+        return frozenset(
+            each
+            for each in self.of_own("q", "k", "attn_scores", model=model)
+            if each.startswith(last)
+        )
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """The query's row."""

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer
-from transformer.interventions.forbid_previous_token import HIDDEN
+from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer, places
+from transformer.interventions.of_heads import HIDDEN
 from transformer.model.intervened import Scene
+from transformer.model.sites import site_names
 
 
 @INTERVENTIONS.register("CopyFromPattern")
@@ -45,6 +46,19 @@ class CopyFromPattern(Intervention):
     def sets(self, model: ModelConfig) -> frozenset[str]:
         """The logits."""
         return frozenset({"the logits"})
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """All that comes after the scores, and what other heads of their layer are made of."""
+        layer, _, head = self.head.partition(":")
+        after = [f"blocks.{later}." for later in range(int(layer) + 1, model.n_layers)]
+        own = f"blocks.{layer}."
+        beyond = ("pattern", "v", "z", "attn_out", "mlp", "resid_post")
+        return frozenset(
+            place
+            for place in places(site_names(model), model)
+            if place.startswith((*after, "ln_final", *(own + name for name in beyond)))
+            or (place.startswith(own) and " of " in place and not place.endswith(f":{int(head)}"))
+        )
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Keep the scores; make logits of them."""

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
-from transformer.interventions.previous_token import OfRows
+from transformer.interventions.of_heads import HIDDEN
+from transformer.interventions.of_rows import OfRows
 from transformer.model.intervened import Scene
-
-HIDDEN = -1e9  # a score that the softmax makes 0, and that is finite, as its gradient then is
 
 
 @INTERVENTIONS.register("ForbidPreviousToken")
@@ -19,10 +17,6 @@ class ForbidPreviousToken(OfRows):
     """Tokens cannot attend to the one before them."""
 
     activation = "attn_scores"
-
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' patterns."""
-        return self._patterns(model)
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Its rows' scores, hidden at the token before."""

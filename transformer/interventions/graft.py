@@ -1,21 +1,25 @@
 """What grafts have in common: a half of another run's model, which is not trained."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Self
 
 from torch import Tensor
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
-from transformer.config.plain import ADDED, LOCATION
-from transformer.model.forward import Tap, encode, final_residual, unchanged, unembed
+from transformer.config.plain import ADDED, LOCATION, MAX_SEED
+from transformer.model.forward import Tap, encode, final_residual, unembed
 from transformer.model.intervened import Intervened, Scene
 from transformer.model.loaded import Model, load_model
 from transformer.model.parameters import Parameters
-from transformer.runs.folder import load_run
+from transformer.runs.folder import RunFolder, load_run
+
+LONGEST = 4000  # characters of a path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,17 @@ class Graft(Intervention):
     """The checkpoint's step, likewise."""
     at: ClassVar[str]
     """Name of the field with the layer at whose output the halves meet."""
+
+    def __post_init__(self) -> None:
+        name, path = type(self).__name__, self.checkpoint
+        path = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+        if not path or len(path) > LONGEST or not path.isprintable():
+            raise UsageError(
+                f"{name}: checkpoint={self.checkpoint!r:.80} is no path; give that of a run"
+            )
+        object.__setattr__(self, "checkpoint", path)
+        if not 0 <= self.step < MAX_SEED:
+            raise UsageError(f"{name}: the step is out of range; give that of the checkpoint, or 0")
 
     @property
     def layer(self) -> int:
@@ -70,24 +85,37 @@ class Graft(Intervention):
         path = str(Path(self.checkpoint).resolve())
         return replace(self, checkpoint=path, run_id=run_id, step=model.step or 0)
 
+    def as_recorded(self, found: Intervention) -> Self:
+        """The same with that run and step, unless it says them itself."""
+        if not (isinstance(found, type(self)) and found.layer == self.layer):
+            return self
+        return replace(self, run_id=self.run_id or found.run_id, step=self.step or found.step)
+
     def _read(self) -> tuple[Model, str]:
-        if "\0" in self.checkpoint:
-            raise UsageError(f"{type(self).__name__}: checkpoint={self.checkpoint!r} is no path")
+        """Its model, and its run's id; what is wrong with it is told as the graft's."""
+        try:
+            return self._model()
+        except UserError as error:
+            kind = UsageError if isinstance(error, UsageError) else UserError
+            raise kind(f"{type(self).__name__} of {self.checkpoint:.200}: {error}") from error
+
+    def _model(self) -> tuple[Model, str]:
         path = Path(self.checkpoint)
-        run = load_run(path.parent.parent if path.is_file() else path)
+        of_file = path.suffix == ".safetensors"
+        run = load_run(path.parent.parent if of_file else path)
         step = self.step or None
-        if path.is_file():
+        if of_file:
             step = next((s for s in run.steps() if run.checkpoint_path(s).name == path.name), None)
             if step is None:
                 raise UsageError(
-                    f"{type(self).__name__}: {path} is no checkpoint; give "
-                    "RUN/checkpoints/step_....safetensors, or the run's folder"
+                    "that is no checkpoint; give RUN/checkpoints/step_....safetensors, or the "
+                    "run's folder"
                 )
-        model, run_id = load_model(run, step), run.config.run_id()
+        model, run_id = _loaded(run, step), run.config.run_id()
         if self.run_id not in ("", run_id) or self.step not in (0, model.step):
             raise UsageError(
-                f"{type(self).__name__}: {path} is of run {run_id} at step {model.step}, not of "
-                f"{self.run_id or run_id} at step {self.step or model.step}; give that"
+                f"that is of run {run_id} at step {model.step}, not of {self.run_id or run_id} at "
+                f"step {self.step or model.step}; give that"
             )
         return model, run_id
 
@@ -123,6 +151,19 @@ class Graft(Intervention):
         raise NotImplementedError
 
 
+def _loaded(run: RunFolder, step: int | None) -> Model:
+    """The run's model at a step, or the newest; that of a step is kept for the next time."""
+    if step is None:
+        return load_model(run)
+    path = run.checkpoint_path(step)
+    return _kept(path, step, path.stat().st_mtime_ns) if path.exists() else load_model(run, step)
+
+
+@lru_cache(maxsize=4)
+def _kept(path: Path, step: int, changed_at: int) -> Model:
+    return load_model(path.parent.parent, step)
+
+
 @dataclass(frozen=True)
 class Other:
     """Another model, which computes the sequences of all runs as one batch."""
@@ -131,8 +172,8 @@ class Other:
     parameters: Parameters
     intervened: Intervened
 
-    def final(self, scene: Scene, then: Tap = unchanged) -> Tensor:
-        """Its final residual (1, R B, d); `then` sees its activations, with R B sequences."""
+    def logits(self, scene: Scene, then: Tap) -> Tensor:
+        """Its logits (R, B, N); `then` sees its activations, of R B sequences as one run's."""
         features = _as_one(scene.features)
         items, _ = encode(self.parameters, self.config, features, training=False)
         labels, target = _as_one(scene.labels), scene.given_target
@@ -141,12 +182,10 @@ class Other:
         tap = self.intervened.tap(
             self.parameters, features, items, labels, target, then=then, every_row=every_row
         )
-        return final_residual(self.parameters, self.config, items, labels, tap, every_row=every_row)
-
-    def logits(self, scene: Scene, then: Tap) -> Tensor:
-        """Its logits (R, B, N)."""
+        own = self.parameters
+        final = final_residual(own, self.config, items, labels, tap, every_row=every_row)
         runs, _, batch = scene.labels.shape
-        return unembed(self.parameters, self.final(scene, then)).view(runs, batch, -1)
+        return tap("logits", unembed(own, final)).view(runs, batch, -1)
 
 
 def _as_one(value: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS
+from transformer.config.interventions import INTERVENTIONS, places
 from transformer.interventions.graft import Graft, Other, residual_by_run
 from transformer.model.intervened import Scene
+from transformer.model.sites import site_names
 
 
 @INTERVENTIONS.register("GraftIn")
@@ -27,7 +28,17 @@ class GraftIn(Graft):
 
     def sets(self, model: ModelConfig) -> frozenset[str]:
         """The lower half."""
-        return frozenset({"the lower layers"})
+        return frozenset(f"layer {layer}" for layer in range(self.till + 1))
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """All before that output."""
+        below = ("embed", *(f"blocks.{layer}." for layer in range(self.till + 1)))
+        every = places(site_names(model), model) - {self.meeting}
+        return frozenset(place for place in every if place.startswith(below))
+
+    def replaces(self) -> tuple[str, ...]:
+        """The lower half."""
+        return (f"input.{self.till}",)
 
     def acting_with(self, other: Other) -> Callable[[str, Tensor, Scene], Tensor]:
         """The other's output, instead of the model's own."""
@@ -40,7 +51,7 @@ class GraftIn(Graft):
                     found[name] = theirs
                 return theirs
 
-            other.final(scene, keep)
+            other.logits(scene, keep)
             runs, _, batch = scene.labels.shape
             return residual_by_run(found[site], runs, batch).to(value.dtype)
 

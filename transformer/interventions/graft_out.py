@@ -7,9 +7,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS
+from transformer.config.interventions import INTERVENTIONS, places
 from transformer.interventions.graft import Graft, Other, residual_as_one
 from transformer.model.intervened import Scene
+from transformer.model.sites import site_names
 
 
 @INTERVENTIONS.register("GraftOut")
@@ -28,8 +29,19 @@ class GraftOut(Graft):
         return self.meeting, "logits"
 
     def sets(self, model: ModelConfig) -> frozenset[str]:
-        """The logits."""
-        return frozenset({"the logits"})
+        """The upper half, and the logits."""
+        above = range(self.from_ + 1, model.n_layers)
+        return frozenset({"the logits", *(f"layer {layer}" for layer in above)})
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """All after that output, but for the logits."""
+        above = (f"blocks.{layer}." for layer in range(self.from_ + 1, model.n_layers))
+        every = places(site_names(model), model)
+        return frozenset(place for place in every if place.startswith(("ln_final", *above)))
+
+    def replaces(self) -> tuple[str, ...]:
+        """The upper half."""
+        return (f"output.{self.from_}",)
 
     def acting_with(self, other: Other) -> Callable[[str, Tensor, Scene], Tensor]:
         """Keep the output; make logits of it."""

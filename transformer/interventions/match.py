@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.plain import ADDED
-from transformer.interventions.of_heads import OfHeads
+from transformer.interventions.of_heads import COOLEST, HOTTEST, OfHeads
 from transformer.interventions.query_row import on_labels, with_query_row
 from transformer.model.intervened import Scene
 
@@ -29,14 +28,21 @@ class Match(OfHeads):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.temperature < float("inf"):
-            raise UsageError(
-                f"Match: temperature={self.temperature:g} is out of range; choose at least 0"
-            )
+        if self.temperature != 0:
+            self.check_number("temperature", COOLEST, HOTTEST)
 
     def sets(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' patterns."""
-        return self._patterns(model)
+        """What its heads' query attends to."""
+        return self.in_words("the query's attention", model)
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """Its heads' scores in the last layer, where the query alone is computed."""
+        last = f"blocks.{model.n_layers - 1}."
+        return frozenset(
+            each
+            for each in self.of_own("q", "k", "attn_scores", model=model)
+            if each.startswith(last)
+        )
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """The query's row."""

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS, Intervention
+from transformer.config.interventions import INTERVENTIONS, Intervention, places
 from transformer.config.plain import ADDED
 from transformer.model.forward import layer_norm, queries_keys_values
 from transformer.model.intervened import Scene
+from transformer.model.sites import site_names
 
 EMBEDDED = "blocks.0.resid_pre"
 
@@ -43,6 +44,13 @@ class PerfectPreviousTokenInput(Intervention):
     def sets(self, model: ModelConfig) -> frozenset[str]:
         """What the layer reads."""
         return frozenset({f"what layer {self.layer} reads"})
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """The layers before, but for the embeddings, and its own queries and keys."""
+        before = tuple(f"blocks.{layer}." for layer in range(self.layer))
+        own = tuple(f"blocks.{self.layer}.{name} " for name in "qk")
+        every = places(site_names(model), model) - {EMBEDDED}
+        return frozenset(place for place in every if place.startswith((*before, *own)))
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Keep the embeddings; read them; read them shifted."""

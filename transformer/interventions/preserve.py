@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS, Intervention
+from transformer.config.interventions import INTERVENTIONS, Intervention, places
 from transformer.model.intervened import Scene
 
 What = Literal["queries", "keys", "values", "patterns"]
@@ -26,10 +26,10 @@ class Preserve(Intervention):
     what: tuple[What, ...]
 
     def __post_init__(self) -> None:
-        what = (self.what,) if isinstance(self.what, str) else tuple(self.what)
-        object.__setattr__(self, "what", what)
-        if not what or not {*what} <= {*ACTIVATIONS}:
-            raise UsageError(f"Preserve: what={list(what)}; choose of {', '.join(ACTIVATIONS)}")
+        what = (self.what,) if isinstance(self.what, str) else self.what
+        if not (isinstance(what, list | tuple) and what and {*map(str, what)} <= {*ACTIVATIONS}):
+            raise UsageError(f"Preserve: what={what!r:.80}; choose of {', '.join(ACTIVATIONS)}")
+        object.__setattr__(self, "what", tuple(what))
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Those activations in all layers."""
@@ -46,6 +46,14 @@ class Preserve(Intervention):
     def sets(self, model: ModelConfig) -> frozenset[str]:
         """What it preserves."""
         return frozenset(f"what {what} are preserved" for what in self.what)
+
+    def hides(self, model: ModelConfig) -> frozenset[str]:
+        """What preserved patterns are made of."""
+        if "patterns" not in self.what:
+            return frozenset()
+        made_of = ("q", "k", "attn_scores")
+        sites = (f"blocks.{layer}.{name}" for layer in range(model.n_layers) for name in made_of)
+        return places(sites, model)
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """What is there in the model left alone."""

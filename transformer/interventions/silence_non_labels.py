@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer.config.interventions import INTERVENTIONS
-from transformer.interventions.forbid_previous_token import HIDDEN
-from transformer.interventions.of_heads import OfHeads
+from transformer.interventions.of_heads import HIDDEN, OfHeads
 from transformer.model.intervened import Scene
 
 

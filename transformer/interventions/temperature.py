@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from coopetition.tools.errors import UsageError
+from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
-from transformer.interventions.of_heads import OfHeads
+from transformer.interventions.of_heads import COOLEST, HOTTEST, OfHeads
 from transformer.model.intervened import Scene
 
 
@@ -24,10 +24,11 @@ class Temperature(OfHeads):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.temperature < float("inf"):
-            raise UsageError(
-                f"Temperature: temperature={self.temperature:g} is out of range; choose above 0"
-            )
+        self.check_number("temperature", COOLEST, HOTTEST)
+
+    def sets(self, model: ModelConfig) -> frozenset[str]:
+        """Its heads' temperature."""
+        return self.in_words("the temperature", model)
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Its heads' scores."""

@@ -1,13 +1,16 @@
 """Measures of a run's models over its training, as a table on disk that grows step by step."""
 
+import fcntl
 import json
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from coopetition.tools.errors import UsageError, some_of
-from coopetition.tools.files import write_text
+from coopetition.tools.errors import Interrupted, UsageError, UserError, some_of
+from coopetition.tools.files import check_file, write_text
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from transformer.config.interventions import Intervention
@@ -15,7 +18,7 @@ from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.view import MODEL_MEASURES, View
-from transformer.model.loaded import load_model
+from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
 
@@ -27,20 +30,26 @@ def history(
     steps: Iterable[int] | None = None,
     evaluators: Sequence[str] | None = None,
     interventions: tuple[Intervention, ...] = (),
-) -> None:
+) -> dict[str, Any]:
     """Write the table of measures of a run's checkpoints, CSV, a row a reading.
 
     What is done lies in `OUT.partial`, a line a step, until all is: a call that was stopped is
-    gone on with by the same call.
+    gone on with by the same call, of other steps too.  Returned is what the table is of.
 
     Parameters
     ----------
     measures : names of `MODEL_MEASURES`
-    steps : of checkpoints; all that there are unless given
+    steps : of checkpoints; unless given all but those that an interruption left besides
     evaluators : names; all that the run has unless given
     interventions : what the models are measured under, beside what they were trained under
     """
-    wanted = _checked("step", run.steps(), steps)
+    if out.is_dir() or not out.name:
+        raise UsageError(f"{out} is a folder; give a file")
+    check_file(out)
+    if not measures:
+        raise UsageError(f"no measures are given; choose of {', '.join(MODEL_MEASURES)}")
+    there = [step for step in run.steps() if run.config.is_checkpoint(step)]
+    wanted = _checked("step", there if steps is None else run.steps(), steps)
     sets = evaluation_sets(run)
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
@@ -60,9 +69,10 @@ def history(
     with (
         open(partial, "a") as file,
         ProgressReport("measure", len(wanted), "checkpoints", done=len(wanted) - len(left)) as bar,
+        _alone(file, partial),
     ):
         for step in left:
-            model, rows = load_model(run, step), []
+            model, rows = _model(run, step), []
             with model.intervened(*interventions):
                 for name in names:
                     view = View(model, name, exemplars, sets[name])
@@ -77,12 +87,36 @@ def history(
             bar.advance()
     write_text(out, _table(run, {step: done[step] for step in wanted}))
     partial.unlink()
+    return about | {"steps": wanted}
+
+
+@contextmanager
+def _alone(file: IO[str], partial: Path) -> Iterator[None]:
+    """Be the only one who adds to a file; say when stopped how to go on."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UserError(f"{partial}: another process works on it; wait until it ends") from error
+    except KeyboardInterrupt as error:
+        told = f"stopped; {partial} keeps what is measured: the same call goes on"
+        raise Interrupted(told, signal.SIGINT) from error
+
+
+def _model(run: RunFolder, step: int) -> Model:
+    try:
+        return load_model(run, step)
+    except UserError as error:
+        told = f"{error}; put it back, or give the steps without {step}: what is measured is kept"
+        raise UserError(told) from error
 
 
 def _checked(what: str, there: list[Any], wanted: Iterable[Any] | None) -> list[Any]:
     if wanted is None:
         return there
     wanted = list(wanted)
+    if not wanted:
+        raise UsageError(f"no {what} is given; choose of {some_of(there, 5) or 'none'}")
     if unknown := [each for each in wanted if each not in there]:
         last = f", the last {there[-1]}" if len(there) > 5 else ""
         raise UsageError(

@@ -1,6 +1,8 @@
 """Metrics of a set of sequences, per sequence and as means."""
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,6 +69,35 @@ def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
     return values.masked_fill(repeated, -torch.inf)
 
 
+class Part(NamedTuple):
+    """Some of a set's sequences, ready for one pass of a model."""
+
+    features: Tensor
+    items: Tensor
+    labels: Tensor
+    """(1, C, n)"""
+    target: Tensor
+    """(1, n)"""
+
+
+def parts_of(
+    parameters: Parameters,
+    config: ModelConfig,
+    exemplars: Exemplars,
+    sequences: Sequences,
+    at_most: int = CHUNK,
+) -> Iterator[Part]:
+    """Sequences in order, as many at once as fit into memory with their encoded exemplars."""
+    n_items, n = sequences.exemplars.shape
+    if config.encoder == "resnet":
+        at_most = min(at_most, max(1, IMAGES // n_items))
+    for start in range(0, n, at_most):
+        part = slice(start, start + at_most)
+        features = exemplars.features(sequences.exemplars[:, part], parameters["W_U"].dtype)[None]
+        items, _ = encode(parameters, config, features, training=False)
+        yield Part(features, items, sequences.labels[None, :, part], sequences.target[None, part])
+
+
 @torch.no_grad()
 def evaluate(
     parameters: Parameters,
@@ -76,26 +107,17 @@ def evaluate(
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
     """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
-    dtype = parameters["W_U"].dtype
-    n_items, n = sequences.exemplars.shape
     rows = max(1, CACHED // parameters["W_U"].shape[-1])
-    chunk = max(1, IMAGES // n_items) if config.encoder == "resnet" else CHUNK
-    if intervened:  # some see residuals and logits of the same sequences
-        chunk = min(chunk, rows)
+    # some interventions see residuals and logits of the same sequences
+    at_most = min(CHUNK, rows) if intervened else CHUNK
     chunks = []
-    for start in range(0, n, chunk):
-        part = slice(start, start + chunk)
-        features = exemplars.features(sequences.exemplars[:, part], dtype).unsqueeze(0)
-        labels, target = sequences.labels[:, part], sequences.target[part]
-        items, _ = encode(parameters, config, features, training=False)
-        tap, of_run = unchanged, labels.unsqueeze(0)
-        if intervened:
-            tap = intervened.tap(parameters, features, items, of_run, target.unsqueeze(0))
-        final = final_residual(parameters, config, items, of_run, tap)
-        for each in range(0, len(target), rows):
+    for part in parts_of(parameters, config, exemplars, sequences, at_most):
+        tap = intervened.tap(parameters, *part) if intervened else unchanged
+        final = final_residual(parameters, config, part.items, part.labels, tap)
+        for each in range(0, final.shape[1], rows):
             own = slice(each, each + rows)
             z = tap("logits", unembed(parameters, final[:, own]))[0]
-            chunks.append(sequence_metrics(z, labels[:, own], target[own]))
+            chunks.append(sequence_metrics(z, part.labels[0, :, own], part.target[0, own]))
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 

@@ -1,5 +1,6 @@
 """A model on the sequences of an evaluator: what measures look at."""
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from transformer.config.interventions import Intervention
 from transformer.config.registry import Registry
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.measures.metrics import CHUNK, evaluate, means
-from transformer.model.forward import encode, final_residual
+from transformer.measures.metrics import evaluate, means, parts_of
+from transformer.model.forward import final_residual
 from transformer.model.loaded import Model
 
 
@@ -45,6 +46,7 @@ class View:
     ) -> None:
         self.model, self.evaluator = model, evaluator
         self.exemplars, self.sequences = exemplars, sequences
+        self._patterns: dict[tuple[Intervention, ...], list[Tensor]] = {}
 
     @cached_property
     def right(self) -> Tensor:
@@ -52,9 +54,23 @@ class View:
         return self.sequences.labels == self.sequences.target
 
     @cached_property
-    @torch.no_grad()
+    def both(self) -> Tensor:
+        """Which sequences (n,) have labels that are the target, and others."""
+        return self.right.any(0) & ~self.right.all(0)
+
+    @property
     def patterns(self) -> list[Tensor]:
-        """Attention of each layer (H, Q, T, n); of the last layer the query's row alone."""
+        """Attention of each layer (H, Q, T, n); of the last layer the query's row alone.
+
+        Computed once for what the model is computed under.
+        """
+        under = self.model.interventions
+        if under not in self._patterns:
+            self._patterns[under] = self._attended()
+        return self._patterns[under]
+
+    @torch.no_grad()
+    def _attended(self) -> list[Tensor]:
         wanted = [f"blocks.{layer}.pattern" for layer in range(self.model.config.n_layers)]
         chunks: dict[str, list[Tensor]] = {name: [] for name in wanted}
 
@@ -64,16 +80,10 @@ class View:
             return value
 
         own, intervened = self.model.with_run_axis(), self.model.acting()
-        config, n = self.model.config, len(self.sequences.target)
-        for start in range(0, n, CHUNK):
-            part = slice(start, start + CHUNK)
-            features = self.exemplars.features(self.sequences.exemplars[:, part])[None]
-            labels, target = self.sequences.labels[None, :, part], self.sequences.target[None, part]
-            items, _ = encode(own, config, features, training=False)
-            tap = keep
-            if intervened:
-                tap = intervened.tap(own, features, items, labels, target, then=keep)
-            final_residual(own, config, items, labels, tap)
+        config = self.model.config
+        for part in parts_of(own, config, self.exemplars, self.sequences):
+            tap = intervened.tap(own, *part, then=keep) if intervened else keep
+            final_residual(own, config, part.items, part.labels, tap)
         return [torch.cat(chunks[name], -1) for name in wanted]
 
     def metrics(self, *interventions: Intervention) -> dict[str, float | None]:
@@ -89,6 +99,11 @@ class View:
                     model.acting(),
                 )
             )
+
+    def metric(self, name: str, *interventions: Intervention) -> float:
+        """The mean of one; NaN where it is not defined, or not a number."""
+        value = self.metrics(*interventions)[name]
+        return math.nan if value is None else value
 
 
 ModelMeasure = Callable[[View], Iterable[Reading]]

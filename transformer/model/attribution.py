@@ -4,12 +4,17 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from coopetition.tools.errors import UsageError
 from transformer.model.loaded import Model
 
 
 @torch.no_grad()
 def logits_by_head(
-    model: Model, exemplars: ArrayLike | Tensor, labels: ArrayLike | Tensor
+    model: Model,
+    exemplars: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    *,
+    target: ArrayLike | Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Direct contributions of heads to the logits of the labels in context, and all the rest's.
 
@@ -17,13 +22,19 @@ def logits_by_head(
     so each head's part is what it adds to the query's residual, passed through that map and the
     unembedding, and parts and rest sum to the logits.  What it does to later layers is not in it.
 
+    A model whose logits an intervention sets (`GraftOut`, `CopyFromPattern`) raises `UsageError`.
+
     Returns
     -------
     by_head : (batch, layers, heads, context)
     rest : (batch, context), of the query's own path, biases and MLPs
     """
     p, config = model.parameters, model.config
-    z, cache = model.run_with_cache(exemplars, labels, names=("blocks.*.z", "*.resid_post"))
+    for each in model.interventions:
+        if "the logits" in each.sets(config):
+            raise UsageError(f"{each.shown()} sets the logits; ask the model without it")
+    names = ("blocks.*.z", "*.resid_post")
+    z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)
     last = cache[f"blocks.{config.n_layers - 1}.resid_post"][:, -1]
     y = torch.as_tensor(labels).long()
     towards = p["W_U"].T[y]  # (batch, context, d)

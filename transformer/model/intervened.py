@@ -55,6 +55,8 @@ class Intervened:
     ----------
     of_runs : those of each run; one that several share acts once, on all of these
     parameters : the runs', for sizes, precision and device
+    alone : what the models are computed under where they are left alone: their own, if these are
+        further ones
 
     Attributes
     ----------
@@ -66,6 +68,7 @@ class Intervened:
         of_runs: Sequence[tuple[Intervention, ...]],
         config: ModelConfig,
         parameters: Parameters,
+        alone: "Intervened | None" = None,
     ) -> None:
         for each in of_runs:
             check_interventions(each, config)
@@ -80,7 +83,7 @@ class Intervened:
             self._reads |= {*intervention.reads(config)}
             for site in intervention.sites(config):
                 self._acts.setdefault(site, []).append((act, where, intervention))
-        self._config = config
+        self._config, self._alone = config, alone
 
     def tap(
         self,
@@ -103,7 +106,12 @@ class Intervened:
                     clean[name] = value
                 return value
 
-            final_residual(parameters, config, items, labels, keep, every_row=every_row)
+            left_alone = keep
+            if self._alone:
+                left_alone = self._alone.tap(
+                    parameters, features, items, labels, target, then=keep, every_row=every_row
+                )
+            final_residual(parameters, config, items, labels, left_alone, every_row=every_row)
         scene = Scene(config, parameters, features, items, labels, target, every_row, clean)
 
         def tap(name: str, value: Tensor) -> Tensor:

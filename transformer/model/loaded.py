@@ -39,7 +39,9 @@ class Model:
     parameters: Parameters
     step: int | None = None
     interventions: tuple[Intervention, ...] = ()
-    _acting: Intervened | None = field(default=None, init=False)
+    _ready: tuple[tuple[Intervention, ...], Parameters, Intervened | None] | None = field(
+        default=None, init=False
+    )
 
     def __repr__(self) -> str:
         config = self.config
@@ -61,14 +63,15 @@ class Model:
         It yields what tells how often each has acted (`.acted`).  One that cannot act on this
         model, and two that contradict each other, raise `UsageError`.
         """
-        before = self.interventions, self._acting
+        before = self.interventions, self._ready
         together = (*self.interventions, *interventions)
-        ready = Intervened([together], self.config, self.with_run_axis())
-        self.interventions, self._acting = together, ready
+        alone = self.acting()
+        ready = Intervened([together], self.config, self.with_run_axis(), alone)
+        self.interventions, self._ready = together, (together, self.parameters, ready)
         try:
             yield ready
         finally:
-            self.interventions, self._acting = before
+            self.interventions, self._ready = before
 
     def logits(
         self,
@@ -108,15 +111,17 @@ class Model:
             wanted = set(filter(names, site_names(self.config)))
         else:
             wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
-        cache: dict[str, Tensor] = {}
-        n = len(exemplars)  # pyright: ignore[reportArgumentType]
+        if not wanted:
+            raise UsageError("names choose no site; `transformer.model.sites` lists them")
+        found: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor) -> Tensor:
             if name in wanted:
-                cache[name] = outward(name, value[0], n)
+                found[name] = value[0]
             return value
 
-        return self._pass(exemplars, labels, target, keep, every_row=True), cache
+        z = self._pass(exemplars, labels, target, keep, every_row=True)
+        return z, {name: outward(name, value, len(z)) for name, value in found.items()}
 
     @torch.no_grad()
     def _pass(
@@ -143,9 +148,15 @@ class Model:
 
     def acting(self) -> Intervened | None:
         """What it is computed under, made ready once; None without interventions."""
-        if self.interventions and self._acting is None:
-            self._acting = Intervened([self.interventions], self.config, self.with_run_axis())
-        return self._acting
+        made_of = self.interventions, self.parameters
+        if self._ready is None or any(
+            one is not other for one, other in zip(self._ready, made_of, strict=False)
+        ):
+            ready = None
+            if self.interventions:
+                ready = Intervened([self.interventions], self.config, self.with_run_axis())
+            self._ready = (*made_of, ready)
+        return self._ready[-1]
 
     def with_run_axis(self) -> Parameters:
         """Its parameters as those of one run."""

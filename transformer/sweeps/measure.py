@@ -18,8 +18,8 @@ from transformer.measures.measure import MEASURES
 from transformer.measures.view import MODEL_MEASURES
 from transformer.runs.ensemble import load_runs
 from transformer.runs.folder import RunFolder, load_run
-from transformer.sweeps.plan import Node
-from transformer.sweeps.train import Train
+from transformer.sweeps.plan import Node, grafted
+from transformer.sweeps.train import Train, check_grafts
 
 FILE, RECORD = "table.csv", "table.json"
 
@@ -140,8 +140,7 @@ class Readings(Table):
     @property
     def needs(self) -> tuple[str, ...]:
         """The run, and those that it is grafted with."""
-        sources = (Path(each.source) for each in self.interventions if each.source)
-        return (self.of, *sorted({path.parts[0] for path in sources} - {self.of}))
+        return tuple(dict.fromkeys((self.of, *grafted(self.interventions))))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no single run."""
@@ -153,6 +152,7 @@ class Readings(Table):
         if "" not in configs:
             raise UsageError(f"{self.name} measures {self.of}, which are several runs; name one")
         config = configs[""]
+        check_grafts(self.name, self.interventions, nodes)
         check_interventions((*config.interventions, *self.interventions), config.model)
         names = evaluators_of(config).data
         if unknown := [name for name in self.evaluators if name not in names]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coopetition.tools.errors import UsageError
 from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.interventions import Intervention
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # of a node, and so of a folder
 
@@ -158,6 +159,12 @@ class Plan:
 
             node.with_exemplars(look)
         return {kind: name for kind, name in wanted.items() if kind}
+
+
+def grafted(interventions: Iterable[Intervention]) -> list[str]:
+    """The nodes from whose runs interventions take something, by paths within the folder of all."""
+    sources = (Path(each.source) for each in interventions if each.source)
+    return sorted({path.parts[0] for path in sources if not path.is_absolute()})
 
 
 def wanted_file(exemplars: ExemplarConfig) -> str:

@@ -1,8 +1,9 @@
 """The node that trains: a run, or runs that share a step."""
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.metrics_file import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.exemplars import ExemplarConfig
+from transformer.config.interventions import Intervention
 from transformer.config.plain import difference
 from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
@@ -19,7 +21,7 @@ from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME as MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
-from transformer.sweeps.plan import Node
+from transformer.sweeps.plan import Node, grafted
 from transformer.training.loop import resume, train, train_together, with_recorded_identity
 from transformer.training.memory import disk_bytes
 
@@ -31,7 +33,8 @@ class Train(Node):
     With `after`, they start from that node's run (`NODE/RUN` where it has several), at the step and
     with the parts that `config.start` names.  With `longer_than`, a single run goes on where that
     node's ends, which is the same but shorter: what they share is trained once, and checkpoints are
-    kept as that one does.  With `exemplars`, they are trained on that node's features.
+    kept as that one does.  With `exemplars`, they are trained on that node's features.  The
+    `checkpoint` of a graft is a path within the folder of all runs: NODE/checkpoints/... .
     """
 
     config: RunConfig | Mapping[str, RunConfig]
@@ -46,9 +49,11 @@ class Train(Node):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The exemplars, and the run that it starts from or goes on with."""
+        """The exemplars, and the runs that it starts from, goes on with, or is grafted with."""
         parent = self.after.partition("/")[0]
-        return tuple(filter(None, (self.exemplars, parent, self.longer_than)))
+        grafts = (name for c in self.configs.values() for name in grafted(c.interventions))
+        each = (self.exemplars, parent, self.longer_than, *grafts)
+        return tuple(dict.fromkeys(filter(None, each)))
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Train":
         """The same with its runs' exemplars changed, unless a node makes them."""
@@ -66,6 +71,7 @@ class Train(Node):
                 raise UsageError(f"{self.name} starts from a checkpoint; say `after` which run")
             if self.after:
                 self._check_start(config, nodes)
+            check_grafts(self.name, config.interventions, nodes)
         if self.longer_than:
             self._check_longer(nodes)
 
@@ -198,7 +204,10 @@ class Train(Node):
                 name: replace(config, start=replace(config.start, **found))
                 for name, config in configs.items()
             }
-        return configs
+        return {
+            name: replace(c, interventions=tuple(each.within(runs) for each in c.interventions))
+            for name, c in configs.items()
+        }
 
     def _check_same(self, runs: Path, there: list[RunFolder]) -> None:
         """Raise `UserError` unless the runs in its folder are those of the plan.
@@ -216,6 +225,29 @@ class Train(Node):
                     f"{found.path} holds another run than the plan's ({difference(*settings)}); "
                     "move it away, or put back what it was made from"
                 )
+
+
+def check_grafts(
+    name: str, interventions: Iterable[Intervention], nodes: Mapping[str, Node]
+) -> None:
+    """Raise `UsageError` unless what a node's interventions are grafted from will be there."""
+    for each in interventions:
+        node, *within = Path(each.source).parts or ("/",)
+        if node == "/":
+            continue  # of no node
+        source = nodes[node]
+        if not isinstance(source, Train):
+            raise UsageError(f"{name} is grafted with {node}, which trains nothing")
+        run = within.pop(0) if within and within[0] != "checkpoints" else ""
+        if run not in source.configs:
+            runs = ", ".join(f"{node}/{other}".rstrip("/") for other in source.configs)
+            raise UsageError(f"{name} is grafted with {node}/{run}; choose one of {runs}")
+        step = re.search(r"\d+", within[-1]) if within else None
+        if step and not _keeps(source.configs[run], int(step[0])):
+            raise UsageError(
+                f"{name} is grafted with step {int(step[0])} of {node}, which keeps no checkpoint "
+                "of it; add it to its checkpoint_at"
+            )
 
 
 def _keeps(config: RunConfig, step: int) -> bool:

@@ -203,7 +203,8 @@ class Ensemble:
         parameters, exemplars = self.train_state.of_run(number), self.exemplars[source_of(config)]
         intervened, interventions = None, (*config.interventions, *further)
         if interventions:
-            intervened = Intervened([interventions], config.model, parameters)
+            own = Intervened([config.interventions], config.model, parameters)
+            intervened = Intervened([interventions], config.model, parameters, own)
             self.acted = intervened.acted
         return {
             name: evaluate(parameters, config.model, exemplars, sequences, intervened)
@@ -303,7 +304,7 @@ def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine)
     config = configs[0]
     return TrainState(
         config.model,
-        [RunSettings(c.init_seed, c.optim, c.frozen, c.interventions) for c in configs],
+        [RunSettings(c.init_seed, c.optim, c.not_trained(), c.interventions) for c in configs],
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,

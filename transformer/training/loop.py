@@ -144,6 +144,10 @@ def with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
             config = config.with_exemplars(**{name: kept})
     if config.start.given and not config.start.run_id:
         config = replace(config, start=replace(config.start, run_id=found.start.run_id))
+    own, recorded = config.interventions, found.interventions
+    if len(own) == len(recorded):
+        filled = tuple(a.as_recorded(b) for a, b in zip(own, recorded, strict=True))
+        config = replace(config, interventions=filled)
     return config
 
 

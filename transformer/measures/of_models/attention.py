@@ -15,7 +15,7 @@ def induction_strength(view: View) -> Iterator[Reading]:
 
     The mean over the sequences that have labels of both kinds; none where no sequence has.
     """
-    both = view.right.any(0) & ~view.right.all(0)
+    both = view.both
     if both.any():
         sign = view.right.float() * 2 - 1
         for layer, pattern in enumerate(view.patterns):

@@ -11,7 +11,7 @@ STAGES: tuple[What, ...] = ("queries", "keys", "values")
 
 @MODEL_MEASURES.register("composition")
 def composition(view: View) -> Iterator[Reading]:
-    """In-context accuracy as it is, and with the layers before the last adding nothing.
+    """In-context accuracy as it is, and with the heads before the last layer adding nothing.
 
     Then with queries, keys and values of all layers kept (what is left is their direct path),
     and with two of these kept, so that one is computed from the embeddings alone: where accuracy
@@ -24,5 +24,4 @@ def composition(view: View) -> Iterator[Reading]:
         kept: tuple[What, ...] = tuple(each for each in STAGES if each != stage)
         cases[f"only {stage} recomputed"] = (*silent, Preserve(what=kept))
     for what, interventions in cases.items():
-        accuracy = view.metrics(*interventions)["in_context_accuracy"]
-        yield Reading(what, float(accuracy or 0))
+        yield Reading(what, view.metric("in_context_accuracy", *interventions))

@@ -17,8 +17,8 @@ STRENGTHS = np.linspace(0, 1, 11)
 def copying(view: View) -> Iterator[Reading]:
     """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
 
-    All other heads and the residual path are silent; values are kept.  `at` is the attention to the
-    target's label less that to the other, from -1 to 1.
+    All other heads add nothing and tokens are 0 (positions, biases and MLPs stay); values are kept.
+    `at` is the attention to the target's label less that to the other, from -1 to 1.
     """
     config = view.model.config
     last = config.n_layers - 1
@@ -30,5 +30,5 @@ def copying(view: View) -> Iterator[Reading]:
             alone.append(Ablate(heads=tuple(others)))
         for strength in STRENGTHS:
             clamp = ClampPattern(heads=(f"{last}:{head}",), strength=float(strength))
-            accuracy = view.metrics(*alone, clamp)["in_context_accuracy"]
-            yield Reading("accuracy", float(accuracy or 0), last, head, float(2 * strength - 1))
+            accuracy = view.metric("in_context_accuracy", *alone, clamp)
+            yield Reading("accuracy", accuracy, last, head, float(2 * strength - 1))

@@ -12,8 +12,8 @@ from transformer.measures.view import MODEL_MEASURES, Reading, View
 def paths(view: View) -> Iterator[Reading]:
     """In-context accuracy of the whole, of the path without heads, and of heads alone.
 
-    Without heads the query's own embedding is all that there is (pure in-weights learning); of
-    heads alone, embeddings are 0 and patterns and values are kept.
+    Without heads the query's own embedding, and what MLPs make of it, is all that there is (pure
+    in-weights learning); of heads alone, embeddings are 0 and patterns and values are kept.
     """
     every_head = Ablate(heads=tuple(f"{layer}:*" for layer in range(view.model.config.n_layers)))
     cases = {
@@ -22,4 +22,4 @@ def paths(view: View) -> Iterator[Reading]:
         "heads alone": (AblateEmbedding(), Preserve(what=("patterns", "values"))),
     }
     for what, interventions in cases.items():
-        yield Reading(what, float(view.metrics(*interventions)["in_context_accuracy"] or 0))
+        yield Reading(what, view.metric("in_context_accuracy", *interventions))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import torch
+
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.silence_non_labels import SilenceNonLabels
 from transformer.interventions.temperature import Temperature
@@ -26,19 +28,23 @@ def superposition(view: View) -> Iterator[Reading]:
             alone = [SilenceNonLabels(heads=own), Temperature(heads=own, temperature=temperature)]
             if others:
                 alone.append(Ablate(heads=others))
-            value = view.metrics(*alone)["in_context_probability"]
-            yield Reading("alone", float(value or 0), last, head, temperature)
+            value = view.metric("in_context_probability", *alone)
+            yield Reading("alone", value, last, head, temperature)
         heated = Temperature(heads=(f"{last}:*",), temperature=temperature)
-        value = view.metrics(heated)["in_context_probability"]
-        yield Reading("all", float(value or 0), last, None, temperature)
+        value = view.metric("in_context_probability", heated)
+        yield Reading("all", value, last, None, temperature)
 
 
 @MODEL_MEASURES.register("strength_by_sequence")
 def strength_by_sequence(view: View) -> Iterator[Reading]:
-    """Induction strength of the last layer's heads on single sequences, the first 250 (`at`)."""
-    sign = view.right.float() * 2 - 1
-    row = view.patterns[-1][:, -1, 1::2, :SHOWN]
+    """Induction strength of the last layer's heads on single sequences, the first 250 (`at`).
+
+    Of those that have labels that are the target, and others.
+    """
+    both = torch.nonzero(view.both)[:SHOWN, 0]
+    sign = view.right[:, both].float() * 2 - 1
+    row = view.patterns[-1][:, -1, 1::2, both]
     last = view.model.config.n_layers - 1
-    for sequence, values in enumerate((row * sign[:, :SHOWN]).sum(1).T):
+    for sequence, values in zip(both.tolist(), (row * sign).sum(1).T, strict=True):
         for head, value in enumerate(values.tolist()):
             yield Reading("strength", value, last, head, sequence)

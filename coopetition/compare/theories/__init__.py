@@ -1,0 +1,1 @@
+"""Theories that are fitted to measured curves: toy, variants, rivals, a file each."""

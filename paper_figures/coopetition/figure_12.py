@@ -1,0 +1,25 @@
+"""Figure 12: as figure 2a, where the target is the second label."""
+
+from paper_figures.coopetition.figure_2 import attention_finding, draw_query_row
+from paper_figures.figure import Figure, Tables
+from paper_figures.result import FigureResult, blank
+from paper_figures.sources import KeptTable
+
+
+def draw(mechanisms: list[KeptTable]) -> FigureResult:
+    """The run of the first seed."""
+    table = mechanisms[0].select(evaluator="ciwl", layer=1)
+    drawing = blank(5, 3.6)
+    numbers = draw_query_row(drawing.subplots(), "", table, pair=2)
+    record = {"run": mechanisms[0].run.record()}
+    return FigureResult(drawing, numbers, record, [attention_finding(table, pair=2)])
+
+
+FIGURE = Figure(
+    "coopetition",
+    "12",
+    "12",
+    "CIWL: attention where the target is the second label",
+    draw,
+    needs=(Tables("mechanisms", "coopetition/main"),),
+)

@@ -1,0 +1,125 @@
+"""Figure 3: the heads' part in ICL during the main run, and in which layer ICL's end is.
+
+a: induction strengths of the last layer.  b: the run's curves with the second layer and the
+unembedding fixed to a late checkpoint.  c: with the embeddings and the first layer fixed.  The
+paper's numbers are read off its figures; its sequences count by the learning rate.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from coopetition.plot.fits import SEQUENCES, plot_curves
+from coopetition.plot.style import label_of, line_styles
+from paper_figures.coopetition.heads import Band, compared, draw_heads, draw_published
+from paper_figures.figure import Figure, Runs, Tables
+from paper_figures.result import FigureResult, Numbers, blank, points
+from paper_figures.sources import FigureRun, KeptTable
+
+EVALUATORS = ("train", "icl", "ciwl", "flip")
+METRIC = "in_context_accuracy"
+SHOWN = 20e6  # of the paper's sequences
+STRENGTHS: list[Band] = [
+    (3.5e6, 0.05, 0.20),
+    (4.3e6, 0.28, 0.33),
+    (6e6, 0.06, 0.15),
+    (8e6, -0.21, -0.13),
+    (10e6, -0.35, -0.29),
+    (15e6, -0.51, -0.46),
+    (20e6, -0.55, -0.51),
+]
+LAYER_1_OF = ("peak", "fall", "end")  # of Flip, see `transformer.experiments.mechanisms`
+LAYER_1_FIXED = (
+    {"train": 0.81, "icl": 0.76, "flip": 0.72, "ciwl": 0.57},
+    {"train": 0.95, "icl": 0.89, "flip": 0.31, "ciwl": 0.82},
+    {"train": 0.97, "icl": 0.63, "flip": 0.045, "ciwl": 0.96},
+)
+
+
+def draw(
+    runs: list[FigureRun],
+    induction: list[KeptTable],
+    layer_2_fixed: list[KeptTable],
+    *layer_1_fixed: list[KeptTable],
+) -> FigureResult:
+    """The run of the first seed that is measured."""
+    run, upper, lower = induction[0].run, layer_2_fixed[0], [each[0] for each in layer_1_fixed]
+    shown = SHOWN / run.rate_ratio
+    drawing = blank(12, 7)
+    (strength_axes, upper_axes, empty), lower_axes = drawing.subplots(2, 3)
+    empty.set_axis_off()
+    numbers = draw_heads(strength_axes, "a", induction[0].select(layer=1), "sequences", scale=1e6)
+    strengths = [(x / run.rate_ratio, low, high) for x, low, high in STRENGTHS]
+    numbers += draw_published(strength_axes, "a", strengths, scale=1e6)
+    strength_axes.set(title="a  induction strength on Flip", xlabel=SEQUENCES)
+    strength_axes.legend(frameon=False, fontsize="x-small", ncols=2)
+    numbers += _draw_fixed(upper_axes, "b", run, upper)
+    upper_axes.set(title="b  second layer fixed (points)")
+    for name, ax, table in zip(LAYER_1_OF, lower_axes, lower, strict=True):
+        numbers += _draw_fixed(ax, f"c {name}", run, table)
+        ax.set(title=f"c  first layer of Flip's {name} fixed (points)")
+    handles, labels = upper_axes.get_legend_handles_labels()
+    empty.legend(handles, labels, frameon=False, loc="center")
+    for ax in (strength_axes, upper_axes, *lower_axes):
+        ax.set(xlim=(0, shown / 1e6))
+    findings = [_deviation(run, upper), *_levels(run, lower, shown)]
+    return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)}, findings)
+
+
+def _draw_fixed(ax: Axes, panel: str, run: FigureRun, fixed: KeptTable) -> Numbers:
+    """The run's own curves as lines, and those with a layer fixed as points."""
+    plot_curves(run.curves(METRIC).select(EVALUATORS), ax=ax, lw=0.8, alpha=0.6)
+    styles = line_styles(EVALUATORS)
+    numbers = []
+    for name, (x, y) in _accuracies(fixed).items():
+        ax.plot(x / 1e6, y, ".", ms=3, color=styles[name]["color"])
+        numbers += points(panel, label_of(name), x, y)
+    ax.set(ylim=(0, 1), ylabel="in-context accuracy")
+    return numbers
+
+
+def _accuracies(table: KeptTable) -> dict[str, tuple[np.ndarray, ...]]:
+    return table.select(measure="accuracy", what=METRIC).curves("evaluator", "sequences")
+
+
+def _deviation(run: FigureRun, fixed: KeptTable) -> str:
+    """How far curves with a layer fixed are from the run's own, from Flip's peak on."""
+    own, first = run.curves(METRIC), run.timeline().flip_peak_at
+    last = fixed.column("sequences").max()
+    away = {}
+    for name, (x, y) in _accuracies(fixed).items():
+        there = (x >= first) & (x <= last)
+        expected = np.interp(x[there], own.sequences, own.values[name])
+        away[name] = float(np.abs(y[there] - expected).max())
+    told = ", ".join(f"{name} {value:.3f}" for name, value in away.items())
+    return f"second layer fixed: from Flip's peak on at most {told} from the run's own curves"
+
+
+def _levels(run: FigureRun, lower: list[KeptTable], last: float) -> list[str]:
+    """Mean accuracies with the first layer fixed, from Flip's peak on, beside the paper's."""
+    lines = []
+    for name, table, paper in zip(LAYER_1_OF, lower, LAYER_1_FIXED, strict=True):
+        ours, spread = {}, 0.0
+        for evaluator, (x, y) in _accuracies(table).items():
+            there = y[(x >= run.timeline().flip_peak_at) & (x <= last)]
+            ours[evaluator] = float(there.mean())
+            spread = max(spread, float(there.std()))
+        lines.append(
+            compared(f"first layer of Flip's {name} fixed", ours, paper)
+            + f"; standard deviation over checkpoints at most {spread:.3f}"
+        )
+    return lines
+
+
+FIGURE = Figure(
+    "coopetition",
+    "3",
+    "3",
+    "induction strength during the main run, and curves with one layer fixed",
+    draw,
+    needs=(
+        Runs("coopetition/main"),
+        Tables("induction", "coopetition/main"),
+        Tables("layer_2_fixed", "coopetition/main"),
+        *(Tables(f"layer_1_of_{name}", "coopetition/main") for name in LAYER_1_OF),
+    ),
+)

@@ -13,7 +13,7 @@ from coopetition.tools.errors import UsageError, UserError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import ADDED, LOCATION, MAX_SEED
-from transformer.model.forward import Tap, encode, final_residual, unembed
+from transformer.model.forward import Tap, encode, final_residual, unchanged, unembed
 from transformer.model.intervened import Intervened, Scene
 from transformer.model.loaded import Model, load_model
 from transformer.model.parameters import Parameters
@@ -172,16 +172,23 @@ class Other:
     parameters: Parameters
     intervened: Intervened
 
-    def logits(self, scene: Scene, then: Tap) -> Tensor:
-        """Its logits (R, B, N); `then` sees its activations, of R B sequences as one run's."""
+    def logits(self, scene: Scene, *, first: Tap = unchanged, then: Tap = unchanged) -> Tensor:
+        """Its logits (R, B, N), under its own interventions.
+
+        Taps see activations of R B sequences as one run's: `first` before these, `then` after.
+        """
         features = _as_one(scene.features)
         items, _ = encode(self.parameters, self.config, features, training=False)
         labels, target = _as_one(scene.labels), scene.given_target
         target = None if target is None else target.flatten()[None]
         every_row = scene.every_row
-        tap = self.intervened.tap(
+        own_tap = self.intervened.tap(
             self.parameters, features, items, labels, target, then=then, every_row=every_row
         )
+
+        def tap(name: str, value: Tensor) -> Tensor:
+            return own_tap(name, first(name, value))
+
         own = self.parameters
         final = final_residual(own, self.config, items, labels, tap, every_row=every_row)
         runs, _, batch = scene.labels.shape

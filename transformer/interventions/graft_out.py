@@ -35,9 +35,10 @@ class GraftOut(Graft):
 
     def hides(self, model: ModelConfig) -> frozenset[str]:
         """All after that output, but for the logits."""
-        above = (f"blocks.{layer}." for layer in range(self.from_ + 1, model.n_layers))
+        layers = range(self.from_ + 1, model.n_layers)
+        above = ("ln_final", *(f"blocks.{layer}." for layer in layers))
         every = places(site_names(model), model)
-        return frozenset(place for place in every if place.startswith(("ln_final", *above)))
+        return frozenset(place for place in every if place.startswith(above))
 
     def replaces(self) -> tuple[str, ...]:
         """The upper half."""
@@ -56,6 +57,6 @@ class GraftOut(Graft):
             def inject(name: str, theirs: Tensor) -> Tensor:
                 return resid.to(theirs.dtype) if name == self.meeting else theirs
 
-            return other.logits(scene, inject).to(value.dtype)
+            return other.logits(scene, first=inject).to(value.dtype)
 
         return act

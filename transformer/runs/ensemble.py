@@ -74,7 +74,7 @@ def check_together(configs: dict[str, RunConfig]) -> None:
     """Raise `UsageError`, naming what differs, unless the runs can be one compiled step.
 
     Free to differ are seeds, learning rates and schedules, penalties, clipping, data modes and all
-    other settings of sequences, exemplars of one size, starts and frozen parts.
+    other settings of sequences, exemplars of one size, starts, frozen parts and interventions.
     """
     if not configs:
         raise UsageError("no runs are given; give the config of at least one")

@@ -98,7 +98,7 @@ def test_of_many_runs_some_are_named_those_within_ensembles_too(call, tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "manifest.json").touch()
     error = call("transformer", "show", tmp_path, expect=2)
-    assert error.endswith("name one: a, b/1, b/2, c, d (and 2 more)")
+    assert error.endswith("name one: a, b/1, b/2, c, d and 2 more")
 
 
 @pytest.mark.parametrize(

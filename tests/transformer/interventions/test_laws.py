@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import draw_batch, tiny_config
+from tests.transformer.interventions.test_agree import CASES
 from tests.transformer.model.textbook import EXACT, make, of_run
 from transformer import load_model, train
 from transformer.config import ModelConfig, RunConfig
@@ -272,24 +273,120 @@ def test_two_grafts_are_the_two_halves(runs, layer):
     assert not torch.allclose(grafted_in, plain(load_model(other), batch))
 
 
-def test_every_kind_is_tried_here():
-    names = {"GraftIn", "GraftOut"} | {
-        type(each).__name__
-        for each in (
-            Ablate(heads="0:0"),
-            AblateEmbedding(),
-            ClampPattern(heads="0:0"),
-            Match(heads="0:0"),
-            PreviousToken(heads="0:0"),
-            ForbidPreviousToken(heads="0:0"),
-            Temperature(heads="0:0", temperature=2),
-            SilenceNonLabels(heads="0:0"),
-            CopyFromPattern(head="0:0"),
-            Preserve(what="keys"),
-            PerfectPreviousTokenInput(),
-        )
-    }
-    assert names == {*INTERVENTIONS}
+def test_every_kind_is_tried():
+    """Against its slow definition, grafts in `test_grafts`."""
+    tried = {name for case in CASES.values() for name in case}
+    assert tried | {"GraftIn", "GraftOut"} == {*INTERVENTIONS}
+
+
+INERT = [
+    (Preserve(what="patterns"), Temperature(heads="0:*", temperature=2)),
+    (Preserve(what="patterns"), SilenceNonLabels(heads="1:0")),
+    (Preserve(what="patterns"), ForbidPreviousToken(heads="0:0")),
+    (ClampPattern(heads="1:0"), Temperature(heads="1:0", temperature=2)),
+    (Match(heads="1:*"), SilenceNonLabels(heads=("1:0", "1:1"))),
+    (PreviousToken(heads="0:0"), Temperature(heads="0:0", temperature=2)),
+    (Ablate(heads="0:*"), Temperature(heads="0:1", temperature=2)),
+    (Ablate(heads="0:0"), PreviousToken(heads="0:0")),
+    (PerfectPreviousTokenInput(), Ablate(heads="0:*")),
+    (PerfectPreviousTokenInput(), PreviousToken(heads="0:0")),
+    (CopyFromPattern(head="0:0"), Ablate(heads="1:0")),
+    (CopyFromPattern(head="1:0"), Temperature(heads="1:1", temperature=2)),
+]
+
+
+@pytest.mark.parametrize("pair", INERT, ids=lambda pair: " ".join(type(e).__name__ for e in pair))
+def test_what_has_no_effect_beside_another_is_refused(pair):
+    """And indeed it has none."""
+    first, inert = pair
+    config = ModelConfig(n_layers=2, n_heads=2, d_model=8)
+    with pytest.raises(UsageError, match=f"{type(inert).__name__}.* has no effect"):
+        check_interventions(pair, config)
+    model, *batch = drawn(config, seed=1)
+
+    def acted(*interventions):
+        exemplars, labels, target = batch
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(inert), "touches", lambda self, model: frozenset())
+            with model.intervened(*interventions):
+                return model.logits(exemplars, labels, target=target)
+
+    torch.testing.assert_close(acted(*pair), acted(first), **EXACT)
+
+
+def test_the_same_twice_is_refused_where_twice_is_not_once():
+    model, *batch = drawn(ModelConfig(n_layers=2, n_heads=2, d_model=8), seed=1)
+    heated = Temperature(heads="0:0", temperature=2.0)
+    added = At(names="blocks.0.z", function=lambda name, value, scene: value + 1)
+    for each in (heated, added):
+        with pytest.raises(UsageError, match="both set"):
+            under(model, batch, each, each)
+    ablated = Ablate(heads="0:0")
+    assert torch.equal(under(model, batch, ablated, ablated), under(model, batch, ablated))
+
+
+def test_a_clamp_of_the_query_and_a_ban_on_labels_go_together():
+    config = ModelConfig(n_layers=2, n_heads=2, d_model=8)
+    ban = ForbidPreviousToken(heads="0:*", rows="labels")
+    check_interventions((ban, ClampPattern(heads="0:0")), config)
+    with pytest.raises(UsageError, match="both set the labels' attention of 0:0"):
+        check_interventions((ban, PreviousToken(heads="0:0")), config)
+
+
+def test_a_model_is_computed_under_what_it_says_now():
+    model, *batch = drawn(ModelConfig(n_layers=2, n_heads=2, d_model=8), seed=1)
+    plain = plain_of(model, batch)
+    model.interventions = (Ablate(heads="0:*"),)
+    ablated = plain_of(model, batch)
+    model.interventions = (AblateEmbedding(),)
+    assert not torch.allclose(plain_of(model, batch), ablated)
+    model.interventions = ()
+    assert torch.equal(plain_of(model, batch), plain)
+
+
+def plain_of(model: Model, batch) -> torch.Tensor:
+    return model.logits(*batch[:2])
+
+
+def test_a_function_of_ones_own_cannot_be_kept():
+    added = At(names="blocks.0.z", function=lambda name, value, scene: value + 1)
+    with pytest.raises(UsageError, match="cannot be written down"):
+        RunConfig(interventions=(added,))
+    with pytest.raises(UsageError, match="At names no sites"):
+        At(names=(), function=added.function)
+    model, *batch = drawn(ModelConfig(n_layers=2, n_heads=2, d_model=8), seed=1)
+    wrong = At(names="blocks.0.z", function=lambda name, value, scene: value.numpy())
+    with pytest.raises(UsageError, match="that is no tensor; expected") as told:
+        under(model, batch, wrong)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "given", ["Ablate", {"Ablate": {"heads": ["0:0"]}}, Ablate, 3], ids=lambda each: str(each)[:9]
+)
+def test_what_is_no_intervention_is_told(given):
+    model, *batch = drawn(ModelConfig(n_layers=2, n_heads=2, d_model=8), seed=1)
+    with pytest.raises(UsageError, match="is no intervention; give values of them"):
+        under(model, batch, given)
+    with pytest.raises(UsageError, match="give a tuple of them|is no intervention"):
+        RunConfig(interventions=given)
+
+
+def test_numbers_from_python_are_one_identity():
+    for one, other in ((2, 2.0),):
+        ids = {
+            RunConfig(interventions=(Temperature(heads="0:0", temperature=t),)).run_id()
+            for t in (one, other)
+        }
+        assert len(ids) == 1
+    for wrong in (
+        lambda: Ablate(heads=0),
+        lambda: ClampPattern(heads="0:0", strength="0.5"),
+        lambda: GraftIn(checkpoint=3, till=0),
+        lambda: Preserve(what=3),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
 
 
 @settings(deadline=None, max_examples=20)

@@ -34,21 +34,31 @@ NO_TEXT = (None, 1, 1.5, True, [], {})
 NO_NUMBER = (None, "a", "0.5", True, [], {}, [0.5])
 NO_WHOLE = (*NO_NUMBER, 0.5)
 WRONG = {
-    "heads": [[head] for head in NO_HEAD]
+    "heads": [["x" * 3000], [f"{'9' * 5000}:0"]]
+    + [[head] for head in NO_HEAD]
     + [["0:0", head] for head in NO_HEAD[:4]]
     + [[each] for each in NO_TEXT]
     + [None, 1, True, {}, [], "0:0", [["0:0"]]],
     "head": [*NO_HEAD, *NO_TEXT, "0:*"],
     "strength": [*NO_NUMBER, -0.1, 1.1, -1e-9, 1e300, float("nan"), float("inf")],
-    "temperature": [*NO_NUMBER, -0.1, float("nan"), float("inf"), float("-inf")],
+    "temperature": [
+        *NO_NUMBER,
+        -0.1,
+        1e-40,
+        1e39,
+        1e300,
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+    ],
     "rows": [*NO_TEXT, "some", "ALL", "label"],
     "what": [[each] for each in NO_TEXT] + [None, 1, [], {}, ["key"], ["keys", "q"], ["all"]],
     "layer": [*NO_WHOLE, 0, -1, 2, 10**9],
     "till": [*NO_WHOLE, -1, 2, 10**9],
     "from_": [*NO_WHOLE, -1, 2, 10**9],
-    "checkpoint": [*NO_TEXT, "", "/dev/null", "nowhere", "/", "a\0b"],
+    "checkpoint": [*NO_TEXT, "", "/dev/null", "nowhere", "/", "a\0b", "a\nb", "x" * 5000],
     "run_id": [None, 1, True, []],
-    "step": NO_WHOLE,
+    "step": [*NO_WHOLE, -1, 10**400],
 }
 TEXTS = [  # no JSON, or no list of objects with one name each
     *("", " ", "{", "[", "]", "Ablate", "Ablate(heads=0:0)", '{"Ablate": }', "{'Ablate': {}}"),

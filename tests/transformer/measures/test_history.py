@@ -13,7 +13,9 @@ from transformer import load_model, train
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.ablate import Ablate
+from transformer.interventions.ablate_embedding import AblateEmbedding
 from transformer.interventions.clamp_pattern import ClampPattern
+from transformer.interventions.preserve import Preserve
 from transformer.measures.history import history
 from transformer.measures.view import MODEL_MEASURES, View
 from transformer.runs.machine import Machine
@@ -81,6 +83,71 @@ def test_the_first_reading_of_a_stage_table_is_what_training_recorded(run):
         assert (first.what, first.value) == ("default", pytest.approx(recorded))
 
 
+def test_stage_tables_are_what_their_interventions_give(run):
+    """Each written out by hand, on one evaluator."""
+    view, model = view_of(run, "ciwl"), load_model(run)
+    features = view.exemplars.features(view.sequences.exemplars.T)
+    labels, target = view.sequences.labels.T, view.sequences.target
+
+    def accuracy(*interventions) -> float:
+        with model.intervened(*interventions):
+            z = model.logits(features, labels, target=target)
+        in_context = z.gather(1, labels)
+        right = in_context.argmax(1) == (labels == target[:, None]).int().argmax(1)
+        return float(right.float().mean())
+
+    def found(measure: str, **wanted) -> float:
+        (value,) = (
+            reading.value
+            for reading in MODEL_MEASURES[measure](view)
+            if all(getattr(reading, name) == each for name, each in wanted.items())
+        )
+        return value
+
+    silent = Ablate(heads="0:*")
+    only_keys = accuracy(silent, Preserve(what=("queries", "values")))
+    assert found("composition", what="only keys recomputed") == pytest.approx(only_keys)
+    assert found("composition", what="kept") == pytest.approx(
+        accuracy(silent, Preserve(what=("queries", "keys", "values")))
+    )
+    heads_alone = accuracy(AblateEmbedding(), Preserve(what=("patterns", "values")))
+    assert found("paths", what="heads alone") == pytest.approx(heads_alone)
+    assert found("paths", what="no heads") == pytest.approx(accuracy(Ablate(heads=("0:*", "1:*"))))
+    n_heads = model.config.n_heads
+    others = [f"{layer}:{h}" for layer in (0, 1) for h in range(n_heads) if (layer, h) != (1, 1)]
+    alone = (AblateEmbedding(), Preserve(what=("patterns", "values")), Ablate(heads=others))
+    clamped = accuracy(*alone, ClampPattern(heads="1:1", strength=1.0))
+    assert found("copying", head=1, at=1.0) == pytest.approx(clamped)
+
+
+def test_attention_to_each_token_and_of_each_sequence_is_that_of_the_patterns(run):
+    view, model = view_of(run, "flip"), load_model(run)
+    features = view.exemplars.features(view.sequences.exemplars.T)
+    _, cache = model.run_with_cache(features, view.sequences.labels.T, names="blocks.1.pattern")
+    query = cache["blocks.1.pattern"][:, :, -1]
+    second = view.right[1] & ~view.right[0]
+    expected = query[second].mean(0)
+    for reading in MODEL_MEASURES["query_row"](view):
+        if (reading.layer, reading.what) == (1, "target in pair 2"):
+            value = float(expected[reading.head, int(reading.at)])
+            assert reading.value == pytest.approx(value, abs=1e-6)
+    sign = view.right.T.float() * 2 - 1
+    strength = (query[:, :, 1::2] * sign[:, None]).sum(-1)
+    readings = [*MODEL_MEASURES["strength_by_sequence"](view)]
+    assert len(readings) == model.config.n_heads * min(250, int(view.both.sum()))
+    for reading in readings:
+        value = float(strength[int(reading.at), reading.head])
+        assert reading.value == pytest.approx(value, abs=1e-6)
+
+
+def test_a_view_measures_the_model_as_it_is_computed_now(run):
+    view = view_of(run, "flip")
+    before = view.patterns[1].clone()
+    with view.model.intervened(ClampPattern(heads="1:*", strength=1.0)):
+        assert not torch.allclose(view.patterns[1], before)
+    assert torch.equal(view.patterns[1], before)
+
+
 def test_a_history_that_was_stopped_goes_on_to_the_same_table(run, tmp_path):
     names = ["induction_strength", "accuracy"]
     history(run, names, tmp_path / "whole.csv")
@@ -125,4 +192,26 @@ def test_what_is_not_there_is_refused(run, tmp_path):
         history(run, ["accuracy"], tmp_path / "t.csv", evaluators=["nothing"])
     with pytest.raises(UsageError, match="measure of a model 'nothing' is not of this package"):
         history(run, ["nothing"], tmp_path / "t.csv")
+    with pytest.raises(UsageError, match="no measures are given"):
+        history(run, [], tmp_path / "t.csv")
+    with pytest.raises(UsageError, match="no step is given; choose of 4, 8"):
+        history(run, ["accuracy"], tmp_path / "t.csv", steps=[])
+    with pytest.raises(UsageError, match="is a folder; give a file"):
+        history(run, ["accuracy"], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_leaves_files_alone_and_says_what_a_table_is_of(run, tmp_path, call):
+    out = tmp_path / "table.csv"
+    given = ("measure", run.path, "--measures", "accuracy", "--out", out)
+    ablate = '{"Ablate": {"heads": ["0:0"]}}'
+    call("transformer", *given, "--intervene", ablate, "--steps", "all")
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert about["steps"] == [4, 8] and about["interventions"] == [json.loads(ablate)]
+    before = out.read_bytes()
+    assert "is there already; remove it or choose" in call("transformer", *given, expect=2)
+    assert out.read_bytes() == before
+    given = (*given[:-1], tmp_path / "other.csv", "--steps", "all", "4")
+    assert "give steps of checkpoints, or `all` or `last` alone" in call(
+        "transformer", *given, expect=2
+    )

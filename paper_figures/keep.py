@@ -17,6 +17,7 @@ from coopetition.tools.tables import to_csv
 from paper_figures.sources import DATA, index, path_of, read_rows
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
+from transformer.measures.history import spaced
 from transformer.runs.ensemble import load_runs
 from transformer.runs.export import curves_csv, record_of
 from transformer.sweeps.measure import FILE, Table
@@ -102,12 +103,8 @@ def _tables(node: Table, runs: Path) -> Iterator[_Table]:
 
 def _thinned(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """The rows of steps at least `SPACING` apart, and of the last; without steps, all rows."""
-    kept, due = {rows[-1].get("step")}, 0.0
-    for step in dict.fromkeys(row["step"] for row in rows if "step" in row):
-        if int(step) >= due:
-            kept.add(step)
-            due = int(step) * (1 + SPACING)
-    return [row for row in rows if row.get("step") in kept]
+    kept = {*spaced(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
+    return [row for row in rows if "step" not in row or int(row["step"]) in kept]
 
 
 def _runs(node: Train, runs: Path, paper: str) -> Iterator[_Run]:

@@ -73,7 +73,7 @@ def over_training(run: str, scale: Scale) -> list[Readings]:
                 name=f"{name}_{run}",
                 what="figure 3b" if name == "layer_2_fixed" else "figure 3c",
                 of=run,
-                steps="all",
+                steps="spaced",
                 measures=("accuracy",),
                 evaluators=EVALUATORS,
                 interventions=(swap,),

@@ -39,7 +39,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
@@ -53,7 +53,7 @@ from transformer.data.reduction import ReductionConfig
 from transformer.experiments.preset import PRESETS, Scale
 from transformer.runs.ensemble import vary
 from transformer.sweeps.features import Features
-from transformer.sweeps.measure import Measure, Readings
+from transformer.sweeps.measure import Measure, Readings, Steps
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -171,8 +171,8 @@ def _measure(name: str, table: Table) -> Measure:
 def _readings(name: str, table: Table) -> Readings:
     _check(table, READINGS, "measures", "of")
     steps = table.get("steps", "last")
-    if steps not in ("all", "last"):
-        raise UsageError(f"steps={steps!r}; choose one of all, last")
+    if steps not in get_args(Steps):
+        raise UsageError(f"steps={steps!r}; choose one of {', '.join(get_args(Steps))}")
     return Readings(
         name=name,
         what=table.get("what", ""),

@@ -172,8 +172,10 @@ class Other:
     parameters: Parameters
     intervened: Intervened
 
-    def logits(self, scene: Scene, *, first: Tap = unchanged, then: Tap = unchanged) -> Tensor:
-        """Its logits (R, B, N), under its own interventions.
+    def final(
+        self, scene: Scene, *, first: Tap = unchanged, then: Tap = unchanged
+    ) -> tuple[Tensor, Tap]:
+        """Its final residual (1, R B, d) under its own interventions, and the tap that they are.
 
         Taps see activations of R B sequences as one run's: `first` before these, `then` after.
         """
@@ -190,9 +192,13 @@ class Other:
             return own_tap(name, first(name, value))
 
         own = self.parameters
-        final = final_residual(own, self.config, items, labels, tap, every_row=every_row)
+        return final_residual(own, self.config, items, labels, tap, every_row=every_row), tap
+
+    def logits(self, scene: Scene, first: Tap) -> Tensor:
+        """Its logits (R, B, N)."""
+        final, tap = self.final(scene, first=first)
         runs, _, batch = scene.labels.shape
-        return tap("logits", unembed(own, final)).view(runs, batch, -1)
+        return tap("logits", unembed(self.parameters, final)).view(runs, batch, -1)
 
 
 def _as_one(value: Tensor) -> Tensor:

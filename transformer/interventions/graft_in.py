@@ -51,7 +51,7 @@ class GraftIn(Graft):
                     found[name] = theirs
                 return theirs
 
-            other.logits(scene, then=keep)
+            other.final(scene, then=keep)
             runs, _, batch = scene.labels.shape
             return residual_by_run(found[site], runs, batch).to(value.dtype)
 

@@ -57,6 +57,6 @@ class GraftOut(Graft):
             def inject(name: str, theirs: Tensor) -> Tensor:
                 return resid.to(theirs.dtype) if name == self.meeting else theirs
 
-            return other.logits(scene, first=inject).to(value.dtype)
+            return other.logits(scene, inject).to(value.dtype)
 
         return act

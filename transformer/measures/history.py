@@ -22,6 +22,16 @@ from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
 
+def spaced(steps: Iterable[int], share: float) -> list[int]:
+    """Of rising steps the last, and those that come later by such a share than the one before."""
+    kept, due, last = [], 0.0, None
+    for last in steps:
+        if last >= due:
+            kept.append(last)
+            due = last * (1 + share)
+    return kept if last in (None, *kept[-1:]) else [*kept, last]
+
+
 def history(
     run: RunFolder,
     measures: Sequence[str],

@@ -13,7 +13,7 @@ from coopetition.tools.tables import to_csv
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import named
 from transformer.data.evaluation import evaluators_of
-from transformer.measures.history import history
+from transformer.measures.history import history, spaced
 from transformer.measures.measure import MEASURES
 from transformer.measures.view import MODEL_MEASURES
 from transformer.runs.ensemble import load_runs
@@ -22,6 +22,8 @@ from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
 
 FILE, RECORD = "table.csv", "table.json"
+SPACING = 0.02  # of checkpoints
+Steps = Literal["all", "spaced", "last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +124,15 @@ class Measure(Table):
 class Readings(Table):
     """Measures of a model (`transformer.measures.of_models`) at checkpoints of a run.
 
+    At `all` of them, at those that are at least 2 % of the steps apart (`spaced`), or at the last.
+
     With `interventions`, the models are measured under them; the `checkpoint` of a graft is then
     a path within the folder of all runs.
     """
 
     measures: tuple[str, ...]
     of: str
-    steps: Literal["all", "last"] = "last"
+    steps: Steps = "last"
     evaluators: tuple[str, ...] = ()
     interventions: tuple[Intervention, ...] = ()
 
@@ -169,7 +173,7 @@ class Readings(Table):
             run,
             self.measures,
             file,
-            steps=steps if self.steps == "all" else steps[-1:],
+            steps={"all": steps, "spaced": spaced(steps, SPACING), "last": steps[-1:]}[self.steps],
             evaluators=self.evaluators or None,
             interventions=tuple(each.within(runs) for each in self.interventions),
         )

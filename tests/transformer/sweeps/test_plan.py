@@ -215,7 +215,7 @@ def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
         ),
         ("[run.a]\npreset = 'smoke'\nafter = 'b'", "a needs b, which is not in the plan"),
         ("[measure.m]\nmeasure = 'events'\nof = 'a'", "measure.m: of is 'a'; expected a list"),
-        (f"{READ}\nsteps = 'first'", "readings.r: steps='first'; choose one of all, last"),
+        (f"{READ}\nsteps = 'first'", "readings.r: steps='first'; choose one of all, spaced"),
         (f"{READ}\nevaluators = ['x']", "r: evaluator 'x' is not among those of a: train, icl"),
         (f"{READ}\ninterventions = ['Ablate']", "r: interventions has 'Ablate'; expected an obj"),
         (

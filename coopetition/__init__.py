@@ -38,7 +38,8 @@ _HOME = {
     "studies.axes": ("Axis",),
     "studies.phases": ("PhaseDiagram", "phase_diagram"),
     "compare.curves": ("Curves", "read_curves"),
-    "compare.estimate": ("Fit", "fit"),
+    "compare.estimate": ("fit",),
+    "compare.result": ("Fit",),
     "tools.errors": ("UsageError", "UserError"),
 }
 _MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}

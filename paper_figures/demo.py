@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from coopetition.compare.estimate import Fit
+from coopetition.compare.result import Fit
 from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import write_text
 from paper_figures.coopetition.figure_5 import (

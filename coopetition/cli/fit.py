@@ -1,4 +1,4 @@
-"""Fit the minimal model to the train, ICL and CIWL loss curves of a run, those that there are."""
+"""Fit a theory to the train, ICL and CIWL curves of a run, those that there are."""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +19,12 @@ class Flags(Outputs):
     """A run folder, or a CSV with the column sequences and some of train, icl, ciwl."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
     """Leave out what came before so many sequences (the toy knows no earlier phase)."""
-    metric: Literal["loss", "in_context_loss"] = "loss"
-    """Which loss of a run folder, in nats: over all labels, or over those in context."""
+    until: float = math.inf
+    """Leave out what came after so many sequences."""
+    theory: str = "toy"
+    """The toy, one of its variants, or a rival; a wrong name lists them."""
+    metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
+    """What of a run folder: a loss in nats, or an accuracy, over all labels or those in context."""
     seed: int = 0
     """Of the random starts."""
     starts: int = 32
@@ -30,11 +34,15 @@ class Flags(Outputs):
 def run(flags: Flags) -> None:
     from coopetition.compare.curves import read_curves
     from coopetition.compare.estimate import fit
+    from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_fit
 
     if not math.isfinite(flags.from_):
         raise UsageError(f"--from {flags.from_}; give a number of sequences")
+    if not flags.from_ < flags.until:
+        raise UsageError(f"--until {flags.until:g} is not after --from {flags.from_:g}")
+    theory_of(flags.theory)
     flags.check_outputs()
-    curves = read_curves(flags.curves, flags.metric).between(flags.from_)
-    result = fit(curves, seed=flags.seed, n_starts=flags.starts)
+    curves = read_curves(flags.curves, flags.metric).between(flags.from_, flags.until)
+    result = fit(curves, flags.theory, seed=flags.seed, n_starts=flags.starts)
     flags.give(result, partial(plot_fit, result))

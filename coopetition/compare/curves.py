@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,13 @@ class Curves:
     sequences : (n,) sequences seen, rising
     values : name -> (n,); NaN where a curve was not measured
     source : where they come from, in words, for the record
+    metric : what was measured, as `loss` or `in_context_accuracy`
     """
 
     sequences: Array
     values: dict[str, Array]
     source: str = "given"
+    metric: str = "loss"
 
     def __repr__(self) -> str:
         names = ", ".join(self.values) or "none"
@@ -63,14 +65,22 @@ class Curves:
         """The part from `first` to `last` sequences."""
         kept = (self.sequences >= first) & (self.sequences <= last)
         values = {name: curve[kept] for name, curve in self.values.items()}
-        return Curves(self.sequences[kept], values, self.source)
+        return replace(self, sequences=self.sequences[kept], values=values)
+
+    def thinned(self, n: int) -> "Curves":
+        """At most `n` of the samples, evenly spread, the first and the last among them."""
+        if len(self.sequences) <= n:
+            return self
+        kept = np.unique(np.linspace(0, len(self.sequences) - 1, n).round().astype(int))
+        values = {name: curve[kept] for name, curve in self.values.items()}
+        return replace(self, sequences=self.sequences[kept], values=values)
 
     def select(self, names: tuple[str, ...]) -> "Curves":
         """Only these curves; a missing one raises `UsageError`."""
         missing = [name for name in names if name not in self.values]
         if missing:
             raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
-        return Curves(self.sequences, {name: self.values[name] for name in names}, self.source)
+        return replace(self, values={name: self.values[name] for name in names})
 
 
 def _ends(values: Array) -> str:
@@ -105,7 +115,7 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
         raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
     if any(np.isinf(values).any() for values in columns.values()):
         raise UsageError(f"{path} holds infinite values; leave cells that are unknown blank")
-    return Curves(sequences, columns, f"{path.name}, {metric}")
+    return Curves(sequences, columns, f"{path.name}, {metric}", metric)
 
 
 def no_run(folder: Path, lacks: str) -> UsageError:

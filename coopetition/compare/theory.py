@@ -87,6 +87,10 @@ class Theory(ABC):
     def curves_and_slopes(self, values: Array, times: Array) -> tuple[Array, Array]:
         """The same, and derivatives by each parameter (4, n, parameters)."""
 
+    def finer(self) -> "Theory":
+        """The same computed more finely, where it is computed in steps."""
+        return self
+
     def __repr__(self) -> str:
         return f"<Theory {self.name}: {', '.join(each.name for each in self.parameters)}>"
 

@@ -94,9 +94,7 @@ def toy_theory(
         state=x,
         symbols=tuple(symbols.values()),
         start=(*overlaps, *orthogonal),
-        velocity=tuple(
-            sp.expand(pace * speed / norm) for speed, norm in zip(speeds, each_norm, strict=True)
-        ),
+        velocity=tuple(pace * speed / norm for speed, norm in zip(speeds, each_norm, strict=True)),
         outputs={
             "train": losses["total"],
             ICL: losses.get(ICL, nothing),

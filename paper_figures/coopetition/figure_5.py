@@ -5,7 +5,9 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from coopetition import Trajectory
-from coopetition.compare.estimate import Fit, fit
+from coopetition.compare.estimate import fit
+from coopetition.compare.result import Fit
+from coopetition.compare.theory import TOY
 from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.coopetition.toy_seeds import draw_toy
 from paper_figures.figure import Figure, Runs
@@ -23,7 +25,7 @@ def fit_run(run: FigureRun, **settings: int) -> Fit:
     If ICL never emerges, there is nothing to wait for: it is fitted to the whole run.
     """
     first = LEAD * (run.timeline().emergence or 0.0)
-    return fit(run.curves("loss").select(CURVES).between(first), **settings)
+    return fit(run.curves("loss").select(CURVES).between(first), TOY, **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:

@@ -7,20 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.compare.estimate import Fit, fit
-from coopetition.compare.observation import SEARCH, ToyCurves
+from coopetition.compare.estimate import fit
+from coopetition.compare.observation import errors_of
+from coopetition.compare.result import Estimate, Fit
+from coopetition.compare.theory import CURVES, theory_of
 from coopetition.tools.errors import UsageError, UserError
 from tests.conftest import REFERENCE
 
-TRUTH = {
-    "alpha": 0.5,
-    "mu1": 0.2,
-    "a": 0.05,
-    "b": 1.2,
-    "d": 1.5,
-    "d_orthogonal": 2.0,
-    "duration": 1500.0,
-}
+TRUTH = dict(alpha=2.0, mu1=0.2, a=0.02, b=0.5, c=0.3, d=0.12, d_orthogonal=0.16, pace=75.0)
 
 
 def test_the_papers_curves_are_met():
@@ -30,23 +24,54 @@ def test_the_papers_curves_are_met():
     fitted = fit(curves, n_screened=512, n_starts=6)
     for name, quality in fitted.curves.items():
         assert quality.r2 >= 0.98, name
-    assert fitted.integration_error < 1e-2 and fitted.converged
+    assert fitted.integration_error < 1e-2 and fitted.converged and fitted.n_starts_at_best >= 1
 
 
-def test_fit_finds_what_made_the_curves():
-    """Synthetic curves with 1 % noise: predictions, if not each parameter, are recovered."""
-    position = np.linspace(0, 1, 80)
-    toy = ToyCurves(position)(TRUTH)
+def made(noise: float, metric: str = "loss", n: int = 80) -> tuple[dict, Curves]:
+    """Curves of the toy, as they are and as they are measured."""
+    position = np.linspace(0, 1, n)
+    theory = theory_of("toy")
+    toy = theory.curves(np.array([TRUTH[name] for name in theory.names]), position)
     rng = np.random.default_rng(0)
-    clean = {name: 0.3 + 7.0 * values for name, values in toy.items()}
-    noisy = {n: v + 0.01 * np.ptp(v) * rng.standard_normal(80) for n, v in clean.items()}
-    noisy["ciwl"][5:9] = np.nan  # gaps are allowed
-    fitted = fit(Curves(1e6 * (1 + position), noisy), n_screened=512, n_starts=6, max_iterations=60)
+    clean = dict(zip(CURVES, 0.1 + 0.8 * toy, strict=False))
+    clean = {name: errors_of(values, metric) for name, values in clean.items()}
+    noisy = {n_: v + noise * np.ptp(v) * rng.standard_normal(n) for n_, v in clean.items()}
+    return clean, Curves(1e6 * (1 + position), noisy, metric=metric)
+
+
+@pytest.mark.parametrize("metric", ["loss", "in_context_accuracy"])
+def test_fit_finds_what_made_the_curves(metric):
+    """Synthetic curves with 1 % noise: predictions, if not each parameter, are recovered."""
+    clean, noisy = made(0.01, metric)
+    noisy.values["ciwl"][5:9] = np.nan  # gaps are allowed
+    fitted = fit(noisy, n_screened=512, n_starts=6, max_iterations=60)
     for name, values in clean.items():
         assert np.abs(fitted.predicted[name] - values).max() < 0.03 * np.ptp(values)
-        assert fitted.curves[name].n == np.isfinite(noisy[name]).sum()
+        assert fitted.curves[name].n == np.isfinite(noisy.values[name]).sum()
         expected = 0.01 * np.ptp(values)
         assert fitted.curves[name].rmse == pytest.approx(expected, rel=0.35)
+        assert abs(fitted.curves[name].autocorrelation) < 0.5
+    pace = fitted.parameters["pace"].value
+    assert pace == pytest.approx(TRUTH["pace"] / 1e6, rel=0.25), "in flow time a sequence"
+    assert all(each.low <= each.value <= each.high for each in fitted.parameters.values())
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_units_of_sequences_change_nothing_but_the_unit_of_time(unit):
+    _, noisy = made(0.02)
+    other = replace(noisy, sequences=noisy.sequences * unit)
+    one, two = (fit(c, "logistic_race", n_screened=64, n_starts=2) for c in (noisy, other))
+    for name, powers in (("icl_at", 1), ("icl_width", 1), ("loss", 0)):
+        expected = one.parameters[name].value * unit**powers
+        assert two.parameters[name].value == pytest.approx(expected, rel=1e-4)
+    assert two.bic == pytest.approx(one.bic, abs=1e-4)
+
+
+def test_many_samples_are_thinned_with_a_word():
+    _, noisy = made(0.02, n=20_000)
+    fitted = fit(noisy, "logistic_race", n_screened=64, n_starts=2)
+    assert fitted.provenance["samples"] == [20_000, 1000] == [20_000, len(fitted.sequences)]
+    assert fitted.sequences[[0, -1]].tolist() == noisy.sequences[[0, -1]].tolist()
 
 
 def test_what_cannot_be_fitted_is_refused():
@@ -57,6 +82,12 @@ def test_what_cannot_be_fitted_is_refused():
         fit(Curves(x, {"icl": np.ones(30)}))
     with pytest.raises(UsageError, match="curve icl has 5 samples"):
         fit(Curves(x[:5], {"icl": x[:5]}))
+    with pytest.raises(UsageError, match="curve icl has values below 0"):
+        fit(Curves(x, {"icl": x - 0.5}))
+    with pytest.raises(UsageError, match="curve icl has accuracies above 1; give shares"):
+        fit(Curves(x, {"icl": 2 * x}, metric="accuracy"))
+    with pytest.raises(UsageError, match="theory 'magic' is unknown"):
+        fit(Curves(x, {"icl": x}), "magic")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +108,7 @@ def test_a_fit_is_saved_whole(hasty, tmp_path):
         for name, values in getattr(fitted, kind).items():
             np.testing.assert_array_equal(getattr(loaded, kind)[name], values)
     assert loaded.summary() == fitted.summary()
-    assert all(name in fitted.summary() for name in SEARCH)
+    assert all(name in fitted.summary() for name in theory_of("toy").names)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"parameters": 3}'])
@@ -88,10 +119,14 @@ def test_what_is_no_fit_is_refused(text, tmp_path):
 
 
 def test_a_report_says_first_what_is_amiss(hasty):
-    first = replace(hasty, at_bound=("alpha",), integration_error=np.nan).summary().splitlines()[0]
+    stuck = Estimate(30.0, 1e-3, 30.0, "at bound")
+    changed = hasty.parameters | {"alpha": stuck}
+    told = replace(hasty, parameters=changed, integration_error=np.nan)
+    first = told.summary().splitlines()[0]
     assert first.startswith("CAUTION: stopped after 1 iterations, unfinished; at a bound")
     assert "alpha" in first and "off by nan%" in first
-    sound = replace(hasty, converged=True, at_bound=(), integration_error=1e-3)
+    fine = {name: replace(each, status="ok") for name, each in hasty.parameters.items()}
+    sound = replace(hasty, converged=True, parameters=fine, integration_error=1e-3)
     assert sound.cautions == [] and sound.summary().startswith("curve")
 
 

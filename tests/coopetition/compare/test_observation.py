@@ -1,47 +1,60 @@
-"""The observed curves are the solver's."""
+"""Floor and gain are the best that there are, and residuals' slopes follow them exactly."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
 
-from coopetition.compare import observation
-from coopetition.compare.observation import OBSERVED, ToyCurves, start
-from coopetition.dynamics.flow import flow
-from coopetition.model.draws import canonical_draw
-from coopetition.model.presets import two_strategies
+from coopetition.compare.observation import errors_of, seen
 
-TRUTH = {
-    "alpha": 0.5,
-    "mu1": 0.2,
-    "a": 0.05,
-    "b": 1.2,
-    "d": 1.5,
-    "d_orthogonal": 2.0,
-    "duration": 1500.0,
-}
+SEEDS = st.integers(0, 2**16)
 
 
-def exact(model, ts):
-    """The solver's losses, by name, at some times from the start of the toy."""
-    problem = start(TRUTH)
-    overlaps, orthogonal = ({f: problem.start[f][k] for f in "abcd"} for k in (0, 1))
-    draw = canonical_draw(problem.dims, problem.norms, overlaps, orthogonal)
-    solved = flow(model, draw, t1=ts[-1], ts=ts, threshold=0.0, rtol=1e-11, atol=1e-13)
-    k = solved.samples_at(ts)
-    return {name: values[k] for name, values in solved.losses.items()}
+def drawn(seed: int):
+    """A measured curve, an error that moves with two parameters, and how it does."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0, 1, 30)
+    rate, at = rng.uniform(1, 5), rng.uniform(-1, 1)
+
+    def error(p):
+        return np.exp(-p[0] * t) + p[1] * t
+
+    f = error((rate, at))
+    df = np.stack([-t * np.exp(-rate * t), t], 1)
+    y = rng.uniform(-1, 2) + rng.uniform(-1, 3) * f + 0.1 * rng.standard_normal(30)
+    return y, error, np.array([rate, at]), f, df
 
 
-@pytest.mark.parametrize("rates", [{}, {"a": 0.5, "b": 2.0, "c": 0.0}])
-def test_toy_curves_are_the_solvers(rates, monkeypatch):
-    """Also of a model whose factors move at other rates, one of them not at all."""
-    plain = two_strategies().at_rates(**rates)
-    monkeypatch.setattr(observation, "two_strategies", lambda: plain)
-    observation.solver.cache_clear()
-    try:
-        parts = np.array([0.0, 0.3, 0.7, 1.0])  # on the integrator's grid
-        toy = ToyCurves(parts)(TRUTH)
-        model = two_strategies(alpha=TRUTH["alpha"], mu1=TRUTH["mu1"]).at_rates(**rates)
-        losses = exact(model, parts[1:] * TRUTH["duration"])
-    finally:
-        observation.solver.cache_clear()
-    for curve, name in OBSERVED.items():
-        np.testing.assert_allclose(toy[curve][1:], losses[name], rtol=1e-5)
+@settings(deadline=None, max_examples=100)
+@given(SEEDS)
+def test_no_floor_and_gain_above_0_are_better(seed):
+    y, _, _, f, df = drawn(seed)
+    found = seen(y, f, df)
+    _, best = nnls(np.stack([np.ones_like(f), f], 1), y)
+    assert found.floor >= 0 and found.gain >= 0
+    assert np.linalg.norm(found.residual) == pytest.approx(best, rel=1e-9)
+    np.testing.assert_allclose(found.residual, found.floor + found.gain * f - y, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SEEDS)
+def test_slopes_follow_floor_and_gain(seed):
+    y, error, p, f, df = drawn(seed)
+    found = seen(y, f, df)
+    for k in range(2):
+        step = np.zeros(2)
+        step[k] = 1e-6
+        ends = [seen(y, error(p + s * step), df) for s in (1, -1)]
+        if len({(end.floor > 0, end.gain > 0) for end in (*ends, found)}) > 1:
+            return  # at the edge of what a floor may be
+        by_hand = (ends[0].residual - ends[1].residual) / 2e-6
+        np.testing.assert_allclose(found.slopes[:, k], by_hand, atol=1e-5 * (1 + found.gain))
+
+
+def test_an_accuracy_is_seen_by_what_is_missing():
+    values = np.array([0.5, 0.9, 1.0])
+    np.testing.assert_allclose(errors_of(values, "in_context_accuracy"), [0.5, 0.1, 0.0])
+    np.testing.assert_array_equal(errors_of(values, "in_context_loss"), values)
+    twice = errors_of(errors_of(values, "accuracy"), "accuracy")
+    np.testing.assert_allclose(twice, values)

@@ -1,0 +1,116 @@
+"""The table of interventions in the transformer and in the toy, for docs/interventions.md."""
+
+from collections.abc import Iterator
+
+from paper_figures.sources import FigureRun, kept_runs, kept_tables
+
+HEAD = (
+    "| in the transformer | in the toy | theory | measured (scale cpu) |",
+    "|---|---|---|---|",
+)
+
+
+def counterparts_table() -> str:
+    """Rows in Markdown; what was measured is read off the kept runs."""
+    return "\n".join([*HEAD, *(f"| {' | '.join(row)} |" for row in _rows())])
+
+
+def _rows() -> Iterator[tuple[str, str, str, str]]:
+    main, alone, clamped = (_first(name) for name in ("main", "icl_only", "icl_only_clamped"))
+    yield (
+        "ICL-only data (`icl_only`), against `main`",
+        "d = 0, clamped",
+        "with the published draws CIWL delays ICL; it hastens ICL if d starts small or aligned",
+        f"hastens: Flip passes one half at {_at(alone.timeline().emergence)} alone, at "
+        f"{_at(main.timeline().emergence)} with CIWL",
+    )
+    yield (
+        "the same, second half that of `main` at 20M (`icl_only_clamped`)",
+        "d = 0; b and c clamped at a late state",
+        "hastens ICL, in the median of random draws by a factor of 18",
+        f"hastens: {_at(clamped.timeline().emergence)} against {_at(alone.timeline().emergence)}",
+    )
+    yield (
+        "the same, second half that of `ciwl_only` (`grafted_*`)",
+        "b and c clamped at a state of a CIWL-only run",
+        "hurts before CIWL has emerged; then a window opens, and does not close",
+        f"ICL accuracy 0.75 from {', '.join(_grafts())}: opens, does not close (the paper's does)",
+    )
+    yield (
+        "ordinary data from a CIWL-only run (`resumed_*`)",
+        "all from a state of a CIWL-only run",
+        "ICL does not come where CIWL has won (20 of 200 draws)",
+        f"Flip at most {', '.join(_resumed())}",
+    )
+    without = _first("no_previous_token")
+    yield (
+        "labels cannot see the token before them (`no_previous_token`)",
+        "a = 0, clamped",
+        "no ICL; CIWL comes without it, in 8 of 10 draws later than with it",
+        f"no ICL: Flip at most {without.timeline().flip_peak:.2f}; but CIWL comes sooner: 0.9 at "
+        f"{_at(without.timeline().ciwl_90)} against {_at(main.timeline().ciwl_90)}",
+    )
+    ciwl = _first("ciwl_only")
+    yield (
+        "CIWL-only data (`ciwl_only`)",
+        "a = 0, clamped",
+        "the same",
+        f"CIWL comes sooner: 0.9 at {_at(ciwl.timeline().ciwl_90)}",
+    )
+    yield (
+        "second layer fixed to a late one (`GraftOut`)",
+        "b and c at a late state, a and d as they are",
+        "after emergence a and d alone tell the two apart: preference changes as it did",
+        f"Flip's peak {_highest('layer_2_fixed'):.2f}, and later "
+        f"{_last('layer_2_fixed'):.2f}: as without",
+    )
+    yield (
+        "first layer fixed at Flip's peak, or at its end (`GraftIn`)",
+        "a and d fixed",
+        "preference stays whatever b and c do",
+        f"stays: Flip {_mean('layer_1_of_peak'):.2f} and {_mean('layer_1_of_end'):.2f} from the "
+        "peak on",
+    )
+
+
+def _first(name: str) -> FigureRun:
+    return kept_runs(f"coopetition/{name}")[0]
+
+
+def _at(sequences: float | None) -> str:
+    return "never" if sequences is None else f"{sequences / 1e6:.2f}M"
+
+
+def _grafts() -> Iterator[str]:
+    for millions in ("4", "8", "15", "31.5", "64"):
+        curves = _first(f"grafted_{millions}M").curves("in_context_accuracy")
+        above = curves.sequences[curves.values["icl"] > 0.75]
+        yield f"{millions}M {_at(float(above[0]) if len(above) else None)}"
+
+
+def _resumed() -> Iterator[str]:
+    for millions in (3, 4, 5, 6):
+        peaks = [run.timeline().flip_peak for run in kept_runs(f"coopetition/resumed_{millions}M")]
+        yield f"{' '.join(f'{peak:.2f}' for peak in peaks)} from {millions}M"
+
+
+def _flip(kind: str) -> list[float]:
+    """From the peak of Flip in the run itself to 20 million of the paper's sequences."""
+    table = kept_tables(kind, "coopetition/main")[0]
+    own = table.select(evaluator="flip", measure="accuracy", what="in_context_accuracy")
+    first, last = table.run.timeline().flip_peak_at, 20e6 / table.run.rate_ratio
+    x, y = own.column("sequences"), own.column("value")
+    return y[(x >= first) & (x <= last)].tolist()
+
+
+def _highest(kind: str) -> float:
+    return max(_flip(kind))
+
+
+def _last(kind: str) -> float:
+    return _flip(kind)[-1]
+
+
+def _mean(kind: str) -> float:
+    values = _flip(kind)
+    return sum(values) / len(values)

@@ -1,0 +1,105 @@
+"""Every theory keeps the contract; the toy is the solver's; slopes are derivatives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coopetition.compare.theory import CURVES, OUTPUTS, TOY, theories, theory_of
+from coopetition.compare.two_strategies import UNIT
+from coopetition.dynamics.flow import flow
+from coopetition.model.draws import canonical_draw
+from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
+from coopetition.tools.errors import UsageError
+
+TIMES = np.linspace(0, 1, 41)
+NAMES = list(theories())
+
+
+def test_the_toy_comes_first_and_another_name_is_refused():
+    assert NAMES[0] == TOY and {"logistic_race", "bayesian_mixture", "subcircuits"} <= {*NAMES}
+    with pytest.raises(UsageError, match="theory 'toys' is unknown; choose one of toy, bayes"):
+        theory_of("toys")
+
+
+def value_of(theory, places) -> np.ndarray:
+    pairs = zip(theory.parameters, places, strict=True)
+    return np.array([float(each.from_unit(x)) for each, x in pairs])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=15)
+@given(st.data())
+def test_slopes_are_derivatives(name, data):
+    """Against central differences of a theory's own curves, in the middle of its search."""
+    theory = theory_of(name)
+    middle = st.floats(0.3, 0.7)
+    values = value_of(theory, [data.draw(middle) for _ in theory.parameters])
+    curves, slopes = theory.curves_and_slopes(values, TIMES)
+    assert curves.shape == (len(OUTPUTS), len(TIMES))
+    np.testing.assert_array_equal(curves, theory.curves(values, TIMES))
+    for k, value in enumerate(values):
+        step = 1e-4 * max(abs(value), 1e-2)
+        moved = np.zeros(len(values))
+        moved[k] = step
+        ends = [theory.curves(values + s * moved, TIMES) for s in (-2, -1, 1, 2)]
+        by_hand = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * step)
+        scale = np.abs(slopes[..., k]).max() + np.abs(curves).max() / max(abs(value), 1e-2)
+        np.testing.assert_allclose(slopes[..., k], by_hand, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_curves_do_not_depend_on_which_times_are_asked_for(name, data):
+    """Within what straight lines between the steps of an integrator leave."""
+    theory = theory_of(name)
+    values = value_of(theory, [data.draw(st.floats(0.2, 0.8)) for _ in theory.parameters])
+    whole = theory.curves(values, TIMES)
+    some = np.sort(data.draw(st.lists(st.sampled_from(range(41)), min_size=1, unique=True)))
+    found = theory.curves(values, TIMES[some])
+    np.testing.assert_allclose(found, whole[:, some], rtol=1e-9, atol=1e-12)
+    pairs = zip(theory.parameters, values, strict=True)
+    for each, value in pairs:
+        assert float(each.from_unit(np.float64(each.to_unit(value)))) == pytest.approx(value)
+
+
+def test_the_toy_is_the_solvers():
+    """In numbers without dimensions, at the same flow time."""
+    theory = theory_of(TOY)
+    given_ = dict(alpha=0.5, mu1=0.2, a=0.05, b=0.3, c=0.2, d=0.1, d_orthogonal=0.15, pace=60.0)
+    ts = np.array([0.0, 0.3, 0.7, 1.0])  # on the integrator's grid
+    curves = theory.curves(np.array([given_[name] for name in theory.names]), ts)
+    norms = {name: length**0.5 for name, length in PUBLISHED_DIMS.items()}
+    overlaps = {name: given_[name] * norms[name] for name in "abcd"}
+    orthogonal = dict.fromkeys("abc", 0.0) | {"d": given_["d_orthogonal"] * norms["d"]}
+    draw = canonical_draw(PUBLISHED_DIMS, norms, overlaps, orthogonal)
+    model = two_strategies(alpha=0.5, mu1=0.2)
+    at = ts[1:] * given_["pace"] * UNIT
+    solved = flow(model, draw, t1=at[-1], ts=at, threshold=0.0, rtol=1e-11, atol=1e-13)
+    k = solved.samples_at(at)
+    for row, name in enumerate(("total", "icl", "ciwl")):
+        np.testing.assert_allclose(curves[row, 1:], solved.losses[name][k], rtol=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.5, 2.0))
+def test_what_is_no_matter_of_units_is_all_that_is_left(scale):
+    """b against c: b larger and c smaller is another start, and the same only if both rates are."""
+    theory = theory_of(TOY)
+    values = value_of(theory, [0.5] * len(theory.parameters))
+    b, c = theory.names.index("b"), theory.names.index("c")
+    swapped = values.copy()
+    values[b], values[c] = 0.3 * scale, 0.3
+    swapped[b], swapped[c] = 0.3, 0.3 * scale
+    one, other = (theory.curves(each, TIMES) for each in (values, swapped))
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_finer_steps_change_little():
+    for name in NAMES:
+        theory = theory_of(name)
+        values = value_of(theory, [0.5] * len(theory.parameters))
+        finer = theory.finer().curves(values, TIMES)
+        np.testing.assert_allclose(finer, theory.curves(values, TIMES), atol=1e-3)
+    assert CURVES == ("train", "icl", "ciwl")

@@ -46,15 +46,22 @@ def test_the_report_tells_runs_fit_and_seeds(run, fitted):
     assert seeds_table() in report and "| 5 | 6 | 7 | 8 | 9 | 10 |" in report
 
 
+def with_status(fitted, status):
+    return {name: replace(each, status=status) for name, each in fitted.parameters.items()}
+
+
 def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
     def first_line(fit):
         return (
             _report(run, fit, False, 12.0).split("fitted to the transformer\n")[1].splitlines()[0]
         )
 
-    hasty = replace(fitted, converged=False, at_bound=("mu1",))
-    assert "unfinished; at a bound of the search: mu1" in first_line(hasty)
-    sound = replace(fitted, converged=True, at_bound=(), integration_error=0.0)
+    hasty = replace(fitted, converged=False, parameters=with_status(fitted, "at bound"))
+
+    assert "unfinished; at a bound of the search: alpha, mu1" in first_line(hasty)
+    fine = with_status(fitted, "ok")
+    sound = replace(fitted, converged=True, parameters=fine, integration_error=0.0)
+
     assert first_line(sound).startswith("The fit has converged")
 
 

@@ -1,10 +1,15 @@
 """Every theory keeps the contract; the toy is the solver's; slopes are derivatives."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coopetition.compare.closed_form import ClosedForm
+from coopetition.compare.curves import Curves
+from coopetition.compare.estimate import fit
 from coopetition.compare.theory import CURVES, OUTPUTS, TOY, theories, theory_of
 from coopetition.compare.two_strategies import UNIT
 from coopetition.dynamics.flow import flow
@@ -94,6 +99,19 @@ def test_what_is_no_matter_of_units_is_all_that_is_left(scale):
     swapped[b], swapped[c] = 0.3, 0.3 * scale
     one, other = (theory.curves(each, TIMES) for each in (values, swapped))
     np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_a_theory_is_added_as_the_page_says():
+    page = (Path(__file__).parents[3] / "docs" / "how_to_add.md").read_text()
+    block = page.split("## A theory to be fitted")[1].split("```python\n")[1].split("```")[0]
+    module: dict[str, object] = {}
+    exec(block, module)
+    theory = module["THEORY"]
+    assert isinstance(theory, ClosedForm)
+    t = np.linspace(0, 1, 40)
+    curves = Curves(1e6 * t, {"icl": 0.2 + 3 * np.exp(-5 * t)})
+    found = fit(curves, theory, n_screened=16, n_starts=2)
+    assert found.parameters["rate"].value == pytest.approx(5e-6, rel=1e-4)
 
 
 def test_finer_steps_change_little():

@@ -60,9 +60,12 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
     evaluation = _evaluation(train_state, config, d_features)
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
     with machine.use(config.precision):
+        step()  # the first of each takes up to seconds
+        evaluation()
         step_s, chunk_s = (
             median_seconds(function, train_state.device, TIMED_S) for function in (step, evaluation)
         )
+
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
     n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in each)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s

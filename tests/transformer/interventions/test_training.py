@@ -162,14 +162,16 @@ def test_a_grafted_half_does_not_move(parent, tmp_path, graft, own):
     assert run.config.run_id() != config.run_id(), "what is grafted is part of the run's identity"
 
 
-def test_a_run_is_evaluated_under_what_it_was_trained_under(parent, tmp_path):
+def test_a_run_is_evaluated_under_what_it_was_trained_under(parent, tmp_path, call):
     forbid = ForbidPreviousToken(heads=("0:*",), rows="labels")
     run = train(replace(tiny_config(), interventions=(forbid,)), tmp_path / "run", MACHINE)
     found = evaluate_checkpoint(run)
     row = run.metrics()[-1]
     assert found.metrics["icl"]["loss"] == pytest.approx(row["icl/loss"], rel=1e-5)
     assert found.acted[forbid] > 0
+        assert "ForbidPreviousToken" in call("transformer", "show", run.path)
     further = evaluate_checkpoint(run, interventions=(Ablate(heads=("1:*",)),))
+
     assert further.metrics["icl"]["loss"] != found.metrics["icl"]["loss"]
     assert {*further.acted} == {forbid, Ablate(heads=("1:*",))}
 

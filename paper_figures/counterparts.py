@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
 
 HEAD = (
@@ -57,19 +59,22 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "the same",
         f"CIWL comes sooner: 0.9 at {_at(ciwl.timeline().ciwl_90)}",
     )
+    end = 20e6 / main.rate_ratio
+    fixed = _flip("layer_2_fixed", end)
+    own = main.curves("in_context_accuracy").between(last=end).values["flip"]
     yield (
         "second layer fixed to a late one (`GraftOut`)",
         "b and c at a late state, a and d as they are",
-        "after emergence a and d alone tell the two apart: preference changes as it did",
-        f"Flip's peak {_highest('layer_2_fixed'):.2f}, and later "
-        f"{_last('layer_2_fixed'):.2f}: as without",
+        "after emergence a and d alone tell ICL from CIWL: preference changes as it did",
+        f"as it did: Flip's peak {max(fixed):.2f} ({own.max():.2f} without), {fixed[-1]:.2f} "
+        f"({own[-1]:.2f}) at {_at(end)}",
     )
+    peak, last = (np.mean(_flip(f"layer_1_of_{name}", end)) for name in ("peak", "end"))
     yield (
         "first layer fixed at Flip's peak, or at its end (`GraftIn`)",
-        "a and d fixed",
+        "a and d clamped, b and c as they are",
         "preference stays whatever b and c do",
-        f"stays: Flip {_mean('layer_1_of_peak'):.2f} and {_mean('layer_1_of_end'):.2f} from the "
-        "peak on",
+        f"stays: from the peak on Flip is {peak:.2f}, or {last:.2f}",
     )
 
 
@@ -94,23 +99,9 @@ def _resumed() -> Iterator[str]:
         yield f"{' '.join(f'{peak:.2f}' for peak in peaks)} from {millions}M"
 
 
-def _flip(kind: str) -> list[float]:
-    """From the peak of Flip in the run itself to 20 million of the paper's sequences."""
+def _flip(kind: str, last: float) -> list[float]:
+    """Flip accuracy under a swap, from Flip's peak in the run itself on."""
     table = kept_tables(kind, "coopetition/main")[0]
     own = table.select(evaluator="flip", measure="accuracy", what="in_context_accuracy")
-    first, last = table.run.timeline().flip_peak_at, 20e6 / table.run.rate_ratio
     x, y = own.column("sequences"), own.column("value")
-    return y[(x >= first) & (x <= last)].tolist()
-
-
-def _highest(kind: str) -> float:
-    return max(_flip(kind))
-
-
-def _last(kind: str) -> float:
-    return _flip(kind)[-1]
-
-
-def _mean(kind: str) -> float:
-    values = _flip(kind)
-    return sum(values) / len(values)
+    return y[(x >= table.run.timeline().flip_peak_at) & (x <= last)].tolist()

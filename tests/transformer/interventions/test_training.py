@@ -169,7 +169,7 @@ def test_a_run_is_evaluated_under_what_it_was_trained_under(parent, tmp_path, ca
     row = run.metrics()[-1]
     assert found.metrics["icl"]["loss"] == pytest.approx(row["icl/loss"], rel=1e-5)
     assert found.acted[forbid] > 0
-        assert "ForbidPreviousToken" in call("transformer", "show", run.path)
+    assert "ForbidPreviousToken" in call("transformer", "show", run.path)
     further = evaluate_checkpoint(run, interventions=(Ablate(heads=("1:*",)),))
 
     assert further.metrics["icl"]["loss"] != found.metrics["icl"]["loss"]

@@ -188,6 +188,9 @@ class _Problem:
             n_effective += effective
             log_likelihood -= effective / 2 * math.log(max(squares / n, 1e-300))
         k = len(self.theory.parameters) + 2 * len(curves)
+        spare = n_effective - k - 1
+        aicc = -2 * log_likelihood + 2 * k * (1 + (k + 1) / spare) if spare > 0 else None
+
         error = self._computing_error(place, outputs)
         return Fit(
             self.theory.name,
@@ -196,6 +199,7 @@ class _Problem:
             tuple(map(_cost, ends)),
             bool(ends[0].status > 0),
             -2 * log_likelihood + k * math.log(max(n_effective, 1.0)),
+            aicc,
             error,
             self.curves.sequences,
             self.curves.values,

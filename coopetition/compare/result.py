@@ -62,7 +62,10 @@ class Fit:
     starts : cost (mean squared residual in units of each curve's variance) of every refined start,
     best first: many equal ones say that the best is no accident
     converged : whether the best start did
-    bic : -2 log likelihood + numbers x log(samples), of which only so many count as are independent
+    bic, aicc : -2 log likelihood + numbers x log(samples), or what Akaike's criterion takes for few
+        samples; of these only so many count as are independent.  None where they are too few
+
+
     integration_error : of the theory's curves at the answer, relative to a curve's range
     """
 
@@ -72,6 +75,8 @@ class Fit:
     starts: tuple[float, ...]
     converged: bool
     bic: float
+    aicc: float | None
+
     integration_error: float
     sequences: Array
     observed: dict[str, Array]
@@ -88,6 +93,7 @@ class Fit:
             "n_starts_at_best": self.n_starts_at_best,
             "converged": self.converged,
             "bic": self.bic,
+            "aicc": self.aicc,
             "integration_error": self.integration_error,
             "provenance": self.provenance,
         }
@@ -187,6 +193,7 @@ class Fit:
                 tuple(saved["starts"]),
                 saved["converged"],
                 saved["bic"],
+                saved["aicc"],
                 float(np.array(saved["integration_error"], float)),  # null is NaN
                 np.array(saved["sequences"], float),
                 observed,

@@ -1,0 +1,28 @@
+"""Fit several theories to the same curves, and rank them by BIC."""
+
+from dataclasses import dataclass
+
+from coopetition.cli._curves import CurveFlags
+from coopetition.tools.printing import print_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(CurveFlags):
+    theories: tuple[str, ...] = ()
+    """Which ones (without: all); a wrong name lists them."""
+    json: bool = False
+    """Print a list of one object a theory."""
+
+
+def run(flags: Flags) -> None:
+    from coopetition.compare.selection import compare
+    from coopetition.compare.theory import theory_of
+
+    for name in flags.theories:
+        theory_of(name)
+    curves = flags.read()
+    found = compare(curves, flags.theories or None, seed=flags.seed, n_starts=flags.starts)
+    if flags.json:
+        print_json(found.rows())
+    else:
+        print(found.summary())

@@ -1,0 +1,84 @@
+"""Theories against each other on the same curves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from coopetition.compare.curves import Curves
+from coopetition.compare.estimate import fit
+from coopetition.compare.result import Fit
+from coopetition.compare.theory import theories
+from coopetition.tools.tables import html_table, to_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Fits of several theories, that with the lowest BIC first.
+
+    Criteria weigh how well curves are met against how many numbers that took, floors and gains
+    among them; samples count as far as a theory's own residuals are independent, so that a theory
+    with a smooth misfit is believed to have seen little.  A difference of 10 is much.
+    """
+
+    fits: tuple[Fit, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a theory: name, how many numbers, BIC, AICc, R2 by curve, cautions."""
+        return [
+            {
+                "name": each.theory,
+                "n_parameters": len(each.parameters),
+                "bic": each.bic,
+                "aicc": each.aicc,
+                "r2": {name: curve.r2 for name, curve in each.curves.items()},
+                "converged": each.converged,
+                "cautions": each.cautions,
+            }
+            for each in self.fits
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"theories": self.rows()}
+
+    def to_frame(self) -> "DataFrame":
+        """A row a theory."""
+        rows = self.rows()
+        columns = {name: [row[name] for row in rows] for name in ("name", "n_parameters")}
+        columns |= {name: [row[name] for row in rows] for name in ("bic", "aicc", "converged")}
+        for curve in rows[0]["r2"]:
+            columns[f"r2_{curve}"] = [row["r2"][curve] for row in rows]
+        return to_frame(columns)
+
+    def summary(self) -> str:
+        """A table of text."""
+        rows = self.rows()
+        curves = list(rows[0]["r2"])
+        head = "".join(f"{f'R2 {name}':>10}" for name in curves)
+        lines = [f"{'theory':20} numbers {'BIC':>9} {'AICc':>9}{head}"]
+        for row in rows:
+            r2 = "".join(f"{row['r2'][name]:10.4f}" for name in curves)
+            aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
+            line = f"{row['name']:20} {row['n_parameters']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
+            lines.append(line + "".join(f"   {each}" for each in row["cautions"]))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{each.theory} {each.bic:.0f}" for each in self.fits)
+        return f"<Comparison by BIC: {told}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (row["name"], f"{row['n_parameters']} numbers", f"BIC {row['bic']:.1f}")
+            for row in self.rows()
+        ]
+        return html_table(rows)
+
+
+def compare(curves: Curves, names: Iterable[str] | None = None, **settings: int) -> Comparison:
+    """Fit theories (all, or those of some names) to the same curves; `settings` are `fit`'s."""
+    fits = [fit(curves, name, **settings) for name in (theories() if names is None else names)]
+    return Comparison(tuple(sorted(fits, key=lambda each: each.bic)))

@@ -1,0 +1,61 @@
+"""Theories side by side."""
+
+import numpy as np
+import pytest
+
+from coopetition.compare.curves import Curves
+from coopetition.compare.selection import compare
+from coopetition.compare.theory import CURVES, theory_of
+from coopetition.tools.errors import UsageError
+
+NAMES = ("logistic_race", "spline", "bayesian_mixture")
+MADE_BY = {
+    "logistic_race": [0.2, 0.05, 0.6, 0.1, 0.9],
+    "bayesian_mixture": [20.0, 6.0, 40.0, 18.0, 0.0, 0.05],
+}
+
+
+def curves_of(name: str, noise: float = 0.01) -> Curves:
+    t, rng = np.linspace(0, 1, 120), np.random.default_rng(0)
+    errors = theory_of(name).curves(np.array(MADE_BY[name]), t)
+    made = {
+        curve: 0.2 + 4 * error + 4 * noise * rng.standard_normal(len(t))
+        for curve, error in zip(CURVES, errors, strict=False)
+    }
+    return Curves(2e6 * t, made)
+
+
+@pytest.mark.parametrize("name", MADE_BY)
+def test_the_theory_that_made_the_curves_wins(name):
+    """With 1 % noise, against a spline with more numbers and another rival."""
+    found = compare(curves_of(name), NAMES, n_screened=256, n_starts=4)
+    assert found.fits[0].theory == name
+    bics = [each.bic for each in found.fits]
+    assert bics == sorted(bics) and bics[1] - bics[0] > 10
+    assert found.fits[0].bic > (found.fits[0].aicc or 0), "log(samples) is above 2"
+    rows = found.rows()
+    assert {row["name"] for row in rows} == {*NAMES}
+    assert rows[0]["r2"].keys() == {*CURVES}
+    assert rows[0]["name"] in found.summary().splitlines()[1] and "BIC" in repr(found)
+    assert list(found.to_frame()["bic"]) == bics
+
+
+def test_a_theory_that_there_is_not_is_told():
+    with pytest.raises(UsageError, match="theory 'magic' is unknown; choose one of toy"):
+        compare(curves_of("logistic_race"), ("magic",))
+
+
+def test_the_command(call, tmp_path):
+    import json
+
+    path = tmp_path / "curves.csv"
+    curves_of("logistic_race").to_frame().to_csv(path, index=False)
+    flags = ("--theories", "logistic_race", "spline", "--starts", 2)
+    rows = json.loads(call("coopetition", "compare", path, *flags, "--json"))
+    assert [row["name"] for row in rows] == ["logistic_race", "spline"]
+    assert {"name", "n_parameters", "bic", "aicc", "r2"} <= {*rows[0]}
+    assert "logistic_race" in call("coopetition", "compare", path, *flags)
+    told = call("coopetition", "compare", path, "--theories", "magic", expect=2)
+    assert "theory 'magic' is unknown" in told
+    told = call("coopetition", "compare", path, "--from", 5, "--until", 3, expect=2)
+    assert "--until 3 is not after --from 5" in told

@@ -1,15 +1,36 @@
-"""The table of interventions in the transformer and in the toy, for docs/interventions.md."""
+"""What our runs show under interventions, for docs/interventions.md: findings and a table."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from paper_figures.figure import Runs, find_figure
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
 
 HEAD = (
     "| in the transformer | in the toy | theory | measured (scale cpu) |",
     "|---|---|---|---|",
 )
+
+
+FIGURES = ("composition", "2", "12", "3", "14", "15", "18")
+
+
+def evidence() -> str:
+    """A list in Markdown of what the figures of models find."""
+    lines = []
+    for name in FIGURES:
+        figure = find_figure("coopetition", name)
+        found = figure.draw(
+            *(
+                kept_runs(need.preset)
+                if isinstance(need, Runs)
+                else kept_tables(need.kind, need.preset)
+                for need in figure.needs
+            )
+        )
+        lines += [f"- {figure.number}: {line}" for line in found.findings]
+    return "\n".join(lines)
 
 
 def counterparts_table() -> str:

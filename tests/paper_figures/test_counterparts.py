@@ -1,0 +1,36 @@
+"""The page's table of the transformer beside the toy is what the kept runs and the toy show."""
+
+from pathlib import Path
+
+import numpy as np
+
+from coopetition.dynamics.ensemble import descend_ensemble, sample_steps
+from coopetition.dynamics.outcomes import excess, learnt_from
+from coopetition.model.presets import CIWL, PUBLISHED_DIMS, two_strategies
+from coopetition.studies.axes import ensemble_at
+from coopetition.studies.interventions import ciwl_alone
+from paper_figures.counterparts import counterparts_table, evidence
+
+PAGE = Path(__file__).parents[2] / "docs" / "interventions.md"
+HORIZON = 30_000
+
+
+def test_the_page_has_the_findings_and_the_table():
+    assert counterparts_table() in PAGE.read_text()
+    assert evidence() in PAGE.read_text()
+
+
+def test_ciwl_comes_later_without_icl_in_8_of_10_draws():
+    """Of 200 random ones, those in which it comes at all."""
+    drawn = ensemble_at(two_strategies(), PUBLISHED_DIMS, 200, 0, {})
+    both, alone = (_learnt_at(each) for each in (drawn, ciwl_alone(drawn)))
+    some = np.isfinite(both) | np.isfinite(alone)
+    share = (np.minimum(alone, HORIZON) > np.minimum(both, HORIZON))[some].mean()
+    assert round(10 * share) == 8
+
+
+def _learnt_at(ensemble) -> np.ndarray:
+    run = descend_ensemble(ensemble, sample_steps(HORIZON, 2000))
+    above = excess(run.losses[CIWL], ensemble.problem.unlearnt()[CIWL])
+    found = [learnt_from(run.times, curve) for curve in above.T]
+    return np.array([np.inf if time is None else time for time in found])

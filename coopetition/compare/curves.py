@@ -111,11 +111,25 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
             f"{path} holds no curves of {metric} (but of {', '.join(metrics) or 'nothing'}); "
             "expected at least two rows of measurements"
         )
-    if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
-        raise UsageError(f"{path}: the column sequences must be finite and rise from row to row")
+    found = Curves(sequences, columns, f"{path.name}, {metric}", metric)
+    check_rising(found)
     if any(np.isinf(values).any() for values in columns.values()):
         raise UsageError(f"{path} holds infinite values; leave cells that are unknown blank")
-    return Curves(sequences, columns, f"{path.name}, {metric}", metric)
+    return found
+
+
+def check_rising(curves: Curves) -> None:
+    """Raise `UsageError` unless sequences are finite and rise, and every curve has as many."""
+    sequences = np.asarray(curves.sequences)
+    if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
+        raise UsageError(
+            f"{curves.source}: the column sequences must be finite and rise from row to row"
+        )
+    for name, values in curves.values.items():
+        if np.shape(values) != sequences.shape:
+            raise UsageError(
+                f"curve {name} has {np.shape(values)} samples, not {sequences.shape} as sequences"
+            )
 
 
 def no_run(folder: Path, lacks: str) -> UsageError:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import Curves, check_rising
 from coopetition.compare.observation import ACCURACY, Seen, errors_of, seen
 from coopetition.compare.result import CurveFit, Estimate, Fit
 from coopetition.compare.theory import CURVES, OUTPUTS, TOY, Theory, theory_of
@@ -46,10 +46,10 @@ def fit(
     every one (`coopetition.compare.observation`).  Each curve counts with its variance as unit.  Of
     more than 1,000 samples, 1,000 are used, evenly spread.
 
-    Intervals hold 90 % where the residuals are a stationary noise that each sample shares with its
-    neighbours as the residuals' first autocorrelation says, and the theory is linear about the
-    best point: take them for orders of magnitude.  Where the interval reaches a bound of the
-    search, the curves do not tell the parameter.
+    Times count from the first sample.  Intervals hold 90 % where residuals are a stationary noise
+    that each sample shares with its neighbours as the first autocorrelation says, each curve's by
+    itself, and the theory is linear about the best point: take them for orders of magnitude.  Where
+    an interval reaches a bound of the search, the curves do not tell the parameter.
 
     Raises
     ------
@@ -94,14 +94,15 @@ def fit(
 
 def _used(curves: Curves) -> Curves:
     """The curves that are fitted, checked and not too dense."""
+    check_rising(curves)
     names = tuple(name for name in CURVES if name in curves.values)
     if not names:
         raise UsageError(
             f"there are the curves {', '.join(curves.values) or 'none'}; "
             f"expected some of {', '.join(CURVES)}"
         )
-    for name in names:
-        values = curves.values[name]
+    used = curves.select(names).thinned(MAX_SAMPLES)
+    for name, values in used.values.items():
         n = int(np.isfinite(values).sum())
         if n < MIN_SAMPLES:
             raise UsageError(
@@ -114,7 +115,7 @@ def _used(curves: Curves) -> Curves:
             raise UsageError(f"curve {name} has values below 0; give a loss, or an accuracy")
         if ACCURACY in curves.metric and np.nanmax(values) > 1:
             raise UsageError(f"curve {name} has accuracies above 1; give shares")
-    return curves.select(names).thinned(MAX_SAMPLES)
+    return used
 
 
 def _cost(end: OptimizeResult) -> float:
@@ -175,8 +176,9 @@ class _Problem:
         """The fit at the first of the ends, the best."""
         place = ends[0].x
         outputs = self.theory.curves(self.values(place), self.times)
-        curves, predicted, log_likelihood, n_effective = {}, {}, 0.0, 0.0
-        for name, best in self.seen(place, slopes=True).items():
+        curves, predicted, log_likelihood, n_samples = {}, {}, 0.0, 0
+        found = self.seen(place, slopes=True)
+        for name, best in found.items():
             y, n = self.errors[name][self.known[name]], len(best.residual)
             of_all = best.floor + best.gain * outputs[OUTPUTS.index(name)]
             predicted[name] = errors_of(of_all, self.curves.metric)
@@ -184,21 +186,20 @@ class _Problem:
             r2 = 1 - squares / float(np.sum((y - y.mean()) ** 2))
             shared = autocorrelation(best.residual)
             curves[name] = CurveFit(best.floor, best.gain, r2, math.sqrt(squares / n), n, shared)
-            effective = n * (1 - shared) / (1 + shared)
-            n_effective += effective
-            log_likelihood -= effective / 2 * math.log(max(squares / n, 1e-300))
+            new = squares / n * (1 - shared**2) / self.units[name] ** 2  # of each sample, by itself
+            log_likelihood -= n / 2 * math.log(max(new, 1e-300)) - math.log(1 - shared**2) / 2
+            n_samples += n
         k = len(self.theory.parameters) + 2 * len(curves)
-        spare = n_effective - k - 1
+        spare = n_samples - k - 1
         aicc = -2 * log_likelihood + 2 * k * (1 + (k + 1) / spare) if spare > 0 else None
-
         error = self._computing_error(place, outputs)
         return Fit(
             self.theory.name,
-            self._estimates(place, curves),
+            self._estimates(place, found, curves),
             curves,
             tuple(map(_cost, ends)),
             bool(ends[0].status > 0),
-            -2 * log_likelihood + k * math.log(max(n_effective, 1.0)),
+            -2 * log_likelihood + k * math.log(n_samples),
             aicc,
             error,
             self.curves.sequences,
@@ -212,23 +213,29 @@ class _Problem:
         """How far finer steps change a curve, relative to its range; 0 where there are no steps."""
         finer = self.theory.finer().curves(self.values(place), self.times)
         rows = [OUTPUTS.index(name) for name in self.errors]
-        return max(float(np.ptp(finer[k] - outputs[k]) / np.ptp(finer[k])) for k in rows)
+        ranges = np.ptp(finer[rows], axis=1)
+        off = np.ptp(finer[rows] - outputs[rows], axis=1)
+        return float(np.max(np.divide(off, ranges, out=off.copy(), where=ranges > 0)))
 
-    def _estimates(self, place: Array, curves: dict[str, CurveFit]) -> dict[str, Estimate]:
+    def _estimates(
+        self, place: Array, seen_there: dict[str, Seen], curves: dict[str, CurveFit]
+    ) -> dict[str, Estimate]:
         """Values with 90 % intervals, in sequences where time is in a parameter's unit.
 
         From the slopes of the residuals, each curve's in units of its own residuals' deviation and
-        counted as so many samples as are independent.
+        counted as so many samples as are independent.  A direction that the slopes do not see at
+        all leaves its parameters open.
         """
         parts = []
-        for name, each in self.seen(place, slopes=True).items():
-            told = curves[name]
-            independent = (1 - told.autocorrelation) / (1 + told.autocorrelation)
-            parts.append(each.slopes * math.sqrt(independent) / max(told.rmse, 1e-12))
+        for name, each in seen_there.items():
+            shared = curves[name].autocorrelation
+            weight = math.sqrt((1 - shared) / (1 + shared)) / max(curves[name].rmse, 1e-12)
+            parts.append(each.slopes * weight)
         slopes = np.nan_to_num(np.concatenate(parts))
-        _, sizes, rows = np.linalg.svd(slopes, full_matrices=False)
-        sizes = np.maximum(sizes, TINY * sizes[0]) if sizes[0] > 0 else np.full_like(sizes, TINY)
-        deviation = np.sqrt(((rows / sizes[:, None]) ** 2).sum(0))
+        sizes, directions = np.linalg.eigh(slopes.T @ slopes)
+        told = sizes > TINY**2 * sizes[-1]
+        deviation = np.sqrt((directions[:, told] ** 2 / sizes[told]).sum(1))
+        deviation[np.abs(directions[:, ~told]).max(1, initial=0.0) > TINY] = np.inf
         found = {}
         for each, x, spread in zip(self.theory.parameters, place, deviation, strict=True):
             low, high = max(x - Z90 * spread, 0.0), min(x + Z90 * spread, 1.0)

@@ -40,8 +40,12 @@ def seen(y: Array, f: Array, df: Array) -> Seen:
     """The floor and gain that bring an error f (n,) closest to y (n,), neither negative.
 
     Residuals are floor + gain f - y, and their slopes (n, p) those by the theory's parameters, of
-    which df (n, p) are the error's: floor and gain follow (variable projection, exactly).
+    which df (n, p) are the error's: floor and gain follow (variable projection, exactly).  An error
+    that is not finite, as where a theory cannot be computed, is seen as NaN.
     """
+    if not np.isfinite(f).all():
+        nothing = np.full(len(y), np.nan)
+        return Seen(np.nan, np.nan, nothing, np.zeros_like(df))
     mean_f, mean_y, mean_df = f.mean(), y.mean(), df.mean(0)
     centred, of_y, slopes = f - mean_f, y - mean_y, df - mean_df
     power = centred @ centred

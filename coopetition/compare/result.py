@@ -63,9 +63,8 @@ class Fit:
     best first: many equal ones say that the best is no accident
     converged : whether the best start did
     bic, aicc : -2 log likelihood + numbers x log(samples), or what Akaike's criterion takes for few
-        samples; of these only so many count as are independent.  None where they are too few
-
-
+        samples; residuals are taken to be autoregressive, in units of a curve's own
+        deviation.  None where samples are too few
     integration_error : of the theory's curves at the answer, relative to a curve's range
     """
 
@@ -106,7 +105,7 @@ class Fit:
     @property
     def n_starts_at_best(self) -> int:
         """How many starts ended within 10 % of the best cost."""
-        return sum(cost < 1.1 * self.starts[0] for cost in self.starts)
+        return sum(cost <= 1.1 * self.starts[0] for cost in self.starts)
 
     @property
     def cautions(self) -> list[str]:
@@ -133,6 +132,7 @@ class Fit:
                 f"  {fit.autocorrelation:15.2f}"
             )
         lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}"]
+        lines.append(f"times count from the first sample, at {self.sequences[0]:.4g} sequences")
         lines.append("parameter          value       low      high   (9 of 10)")
         for name, each in self.parameters.items():
             remark = REMARKS[each.status]

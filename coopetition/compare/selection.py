@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
-from coopetition.compare.theory import theories
+from coopetition.compare.theory import theories, theory_of
+from coopetition.tools.errors import UsageError
 from coopetition.tools.tables import html_table, to_frame
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ class Comparison:
     """Fits of several theories, that with the lowest BIC first.
 
     Criteria weigh how well curves are met against how many numbers that took, floors and gains
-    among them; samples count as far as a theory's own residuals are independent, so that a theory
-    with a smooth misfit is believed to have seen little.  A difference of 10 is much.
+    among them, by the likelihood of autoregressive residuals: differences do not depend on the
+    curves' units, and one of 10 is much.
     """
 
     fits: tuple[Fit, ...]
@@ -80,5 +81,8 @@ class Comparison:
 
 def compare(curves: Curves, names: Iterable[str] | None = None, **settings: int) -> Comparison:
     """Fit theories (all, or those of some names) to the same curves; `settings` are `fit`'s."""
-    fits = [fit(curves, name, **settings) for name in (theories() if names is None else names)]
+    chosen = list(theories().values()) if names is None else [*map(theory_of, dict.fromkeys(names))]
+    if not chosen:
+        raise UsageError(f"no theory is given; choose of {', '.join(theories())}")
+    fits = [fit(curves, theory, **settings) for theory in chosen]
     return Comparison(tuple(sorted(fits, key=lambda each: each.bic)))

@@ -37,7 +37,7 @@ D_ORTHOGONAL = Parameter(
     name="d_orthogonal", what="orthogonal part of d at the start", lower=1e-3, upper=1.05
 )
 PACE = Parameter(
-    name="pace", what="flow time in a unit of training", lower=1.5, upper=400.0, per_time=1
+    name="pace", what="flow time in a unit of training, by 20", lower=1.5, upper=400.0, per_time=1
 )
 
 

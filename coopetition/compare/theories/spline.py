@@ -1,7 +1,7 @@
-"""Smooth curves without a story: a cubic spline for each, with as many numbers as the toy.
+"""Smooth curves without a story: a cubic spline for each, in about as many numbers as the toy.
 
-Three numbers shape each curve, and floor and gain are two more.  What it reaches any smooth story
-reaches; beyond the last sample it goes on as a straight line.
+Three numbers shape each curve, which ends below where it begins, and floor and gain are two more:
+what such smooth curves reach.  Beyond the last sample it goes on as a straight line.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Spline(Theory):
     """From 1 at the start to 0 at the end, by way of the inner knots' values."""
 
     name: str = "spline"
-    title: str = "smoothing splines with as many numbers"
-    source: str = "none: what any smooth story reaches"
+    title: str = "a cubic spline for each curve"
+    source: str = "none: smooth curves without a story"
     parameters: tuple[Parameter, ...] = tuple(
         Parameter(
             name=f"{curve}_{knot:g}", what=f"of {curve} at {knot:g}", lower=-3.0, upper=4.0,

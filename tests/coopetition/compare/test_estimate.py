@@ -86,6 +86,13 @@ def test_what_cannot_be_fitted_is_refused():
         fit(Curves(x, {"icl": x - 0.5}))
     with pytest.raises(UsageError, match="curve icl has accuracies above 1; give shares"):
         fit(Curves(x, {"icl": 2 * x}, metric="accuracy"))
+    with pytest.raises(UsageError, match="finite and rise"):
+        fit(Curves(x[::-1], {"icl": x}))
+    with pytest.raises(UsageError, match=r"curve icl has \(29,\) samples"):
+        fit(Curves(x, {"icl": x[1:]}))
+    sparse = np.where(np.arange(20_000) % 500 == 0, 1.0, np.nan)
+    with pytest.raises(UsageError, match="curve icl has 2 samples"):
+        fit(Curves(np.arange(20_000.0), {"icl": sparse, "ciwl": np.arange(20_000.0)}))
     with pytest.raises(UsageError, match="theory 'magic' is unknown"):
         fit(Curves(x, {"icl": x}), "magic")
 
@@ -95,6 +102,14 @@ def hasty():
     """A fit to the paper's curves that is cut short."""
     curves = read_curves(REFERENCE / "figure_5b_loss.csv")
     return fit(curves, n_screened=16, n_starts=1, max_iterations=1)
+
+
+def test_what_curves_do_not_show_is_open():
+    """Of a spline for three curves, the two that were not measured."""
+    x = np.linspace(0, 1, 40)
+    fitted = fit(Curves(x, {"icl": np.exp(-3 * x)}), "spline", n_screened=16, n_starts=1)
+    for name, each in fitted.parameters.items():
+        assert (each.status == "ok") == name.startswith("icl"), name
 
 
 def test_a_fit_is_saved_whole(hasty, tmp_path):

@@ -58,3 +58,9 @@ def test_an_accuracy_is_seen_by_what_is_missing():
     np.testing.assert_array_equal(errors_of(values, "in_context_loss"), values)
     twice = errors_of(errors_of(values, "accuracy"), "accuracy")
     np.testing.assert_allclose(twice, values)
+
+
+def test_what_cannot_be_computed_is_not_seen():
+    y, f = np.arange(5.0), np.array([1.0, np.nan, 1.0, 0.5, 0.2])
+    found = seen(y, f, np.zeros((5, 2)))
+    assert np.isnan(found.residual).all() and not found.slopes.any()

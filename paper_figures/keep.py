@@ -14,7 +14,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.tables import to_csv
-from paper_figures.sources import DATA, index, path_of, read_rows
+from paper_figures.sources import DATA, index, path_of, read_rows, rows_by_run
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.measures.history import spaced
@@ -171,9 +171,7 @@ def _keep_tables(tables: list[_Table], folder: Path, longest: dict[str, int]) ->
     new = []
     for name in dict.fromkeys(table.name for table in tables):
         path = folder / f"{name}.csv"
-        by_run: dict[str, list[dict[str, str]]] = {}
-        for row in read_rows(path) if path.exists() else []:
-            by_run.setdefault(row["run_id"], []).append(row)
+        by_run = rows_by_run(path)
         before = to_csv(row for rows in by_run.values() for row in rows)
         for table in sorted(tables, key=lambda each: each.steps):
             short = table.steps < longest.get(table.run_id, 0)

@@ -142,10 +142,7 @@ def kept_tables(
 ) -> list[KeptTable]:
     """What was measured of the models of a preset's runs and is kept, by seed; `first` leads."""
     runs = kept_runs(preset, first, scale)
-    path = DATA / preset.partition("/")[0] / f"{kind}.csv"
-    by_run: dict[str, list[dict[str, str]]] = {}
-    for row in read_rows(path) if path.exists() else []:
-        by_run.setdefault(row["run_id"], []).append(row)
+    by_run = rows_by_run(DATA / preset.partition("/")[0] / f"{kind}.csv")
     ids = {run.provenance["run_id"]: run for run in runs}
     tables = [KeptTable(run, by_run[run_id]) for run_id, run in ids.items() if run_id in by_run]
     if not tables or first not in (None, tables[0].run.init_seed):
@@ -161,6 +158,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a kept table, as text."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def rows_by_run(path: Path) -> dict[str, list[dict[str, str]]]:
+    """The rows of a kept table by their `run_id`; none where there is no such file."""
+    by_run: dict[str, list[dict[str, str]]] = {}
+    for row in read_rows(path) if path.exists() else []:
+        by_run.setdefault(row["run_id"], []).append(row)
+    return by_run
 
 
 def _check_known(preset: str) -> None:

@@ -16,12 +16,8 @@ class Flags(CurveFlags):
 
 def run(flags: Flags) -> None:
     from coopetition.compare.selection import compare
-    from coopetition.compare.theory import theory_of
 
-    for name in flags.theories:
-        theory_of(name)
-    curves = flags.read()
-    found = compare(curves, flags.theories or None, seed=flags.seed, n_starts=flags.starts)
+    found = compare(flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts)
     if flags.json:
         print_json(found.rows())
     else:

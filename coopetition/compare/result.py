@@ -75,7 +75,6 @@ class Fit:
     converged: bool
     bic: float
     aicc: float | None
-
     integration_error: float
     sequences: Array
     observed: dict[str, Array]

@@ -41,10 +41,6 @@ class Comparison:
             for each in self.fits
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"theories": self.rows()}
-
     def to_frame(self) -> "DataFrame":
         """A row a theory."""
         rows = self.rows()

@@ -5,17 +5,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.plain import ADDED
-from transformer.interventions.of_heads import OfHeads
-from transformer.interventions.query_row import on_labels, with_query_row
+from transformer.interventions.query_row import OfQueryRow, on_labels, with_query_row
 from transformer.model.intervened import Scene
 
 
 @INTERVENTIONS.register("ClampPattern")
 @dataclass(frozen=True, kw_only=True)
-class ClampPattern(OfHeads):
+class ClampPattern(OfQueryRow):
     """The query attends to labels alone: by `strength` to the target's.
 
     Others have the rest.  Labels of one kind share alike; where there are none of a kind, the other
@@ -23,24 +21,10 @@ class ClampPattern(OfHeads):
     """
 
     strength: float = field(default=1.0, metadata=ADDED)
-    activation = "pattern"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_number("strength", 0, 1)
-
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What its heads' query attends to."""
-        return self.in_words("the query's attention", model)
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' scores in the last layer, where the query alone is computed."""
-        last = f"blocks.{model.n_layers - 1}."
-        return frozenset(
-            each
-            for each in self.of_own("q", "k", "attn_scores", model=model)
-            if each.startswith(last)
-        )
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """The query's row."""

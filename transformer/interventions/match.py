@@ -6,17 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.plain import ADDED
-from transformer.interventions.of_heads import COOLEST, HOTTEST, OfHeads
-from transformer.interventions.query_row import on_labels, with_query_row
+from transformer.interventions.of_heads import COOLEST, HOTTEST
+from transformer.interventions.query_row import OfQueryRow, on_labels, with_query_row
 from transformer.model.intervened import Scene
 
 
 @INTERVENTIONS.register("Match")
 @dataclass(frozen=True, kw_only=True)
-class Match(OfHeads):
+class Match(OfQueryRow):
     """The query attends to the labels of the exemplars most like it.
 
     By the softmax of their features' cosines with its own, divided by `temperature`; at 0 to the
@@ -24,25 +23,11 @@ class Match(OfHeads):
     """
 
     temperature: float = field(default=0.0, metadata=ADDED)
-    activation = "pattern"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.temperature != 0:
             self.check_number("temperature", COOLEST, HOTTEST)
-
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What its heads' query attends to."""
-        return self.in_words("the query's attention", model)
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' scores in the last layer, where the query alone is computed."""
-        last = f"blocks.{model.n_layers - 1}."
-        return frozenset(
-            each
-            for each in self.of_own("q", "k", "attn_scores", model=model)
-            if each.startswith(last)
-        )
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """The query's row."""

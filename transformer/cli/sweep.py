@@ -1,6 +1,6 @@
 """Work off a plan of runs and measures, by some processes; go on with one that was stopped.
 
-The plan is that of a paper (coopetition, coopetition_early, transience), a Python file that defines
+The plan is that of a paper (coopetition, coopetition_early, transience), of our own (within_class), a Python file that defines
 PLAN, or a TOML file (docs/trainer.md).  Each node's work lies in a folder of its name.
 """
 
@@ -29,7 +29,7 @@ ALL = ("*",)  # pattern of all nodes
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     plan: tyro.conf.Positional[str]
-    """coopetition, coopetition_early, transience, or a file."""
+    """coopetition, coopetition_early, transience, within_class, or a file."""
     runs: Path
     """The folder of all that is made; what is there is not made again."""
     scale: Scale = "cpu"

@@ -16,6 +16,7 @@ from transformer.data.reduction import ReductionConfig
 from transformer.data.train_encoder import TrainingConfig
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
+from transformer.experiments import within_class as within_class_runs
 from transformer.experiments.mechanisms import at_the_end, over_training
 from transformer.experiments.plan_file import read_plan
 from transformer.experiments.preset import Preset, Scale
@@ -87,6 +88,13 @@ def transience(scale: Scale) -> Plan:
     """All runs of the transience paper; the files that they need are given by `--data`."""
     trained = runs_of(transience_paper.presets(), scale)
     return Plan([_omniglot_features(), *trained, events_of(trained)])
+
+
+@PLANS.register("within_class")
+def within_class(scale: Scale) -> Plan:
+    """Runs of our own on Gaussian classes that vary within by different amounts."""
+    trained = runs_of(within_class_runs.presets(), scale)
+    return Plan([*trained, events_of(trained)])
 
 
 def events_of(trained: list[Train]) -> Measure:

@@ -84,7 +84,7 @@ def test_nodes_stand_after_what_they_need_and_else_as_given():
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
-@pytest.mark.parametrize("name", ["coopetition", "transience"])
+@pytest.mark.parametrize("name", ["coopetition", "transience", "within_class"])
 def test_the_papers_plans_hold_together_and_make_no_run_twice(name, scale):
     plan = load_plan(name, scale)
     seen = set()

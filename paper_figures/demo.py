@@ -99,6 +99,7 @@ def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
 
 def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
     events = "\n".join(f"| {name} | {_number(v)} |" for name, v in asdict(run.timeline()).items())
+    first = fitted.problem.runs[0].sequences[0]
     purpose = f"\n{QUICK_PURPOSE}\n" if quick else ""
     return f"""# Strategy coopetition: a demonstration
 {purpose}
@@ -124,7 +125,7 @@ Published draw of seed 7, gradient descent with step 1:
 
 ## The minimal model fitted to the transformer
 {_caution_sentence(fitted)}
-From {fitted.sequences[0]:.4g} sequences on; observed loss = floor + gain x the toy's loss:
+From {first:.4g} sequences on; observed loss = floor + gain x the toy's loss:
 ```
 {fitted.summary()}
 ```
@@ -160,9 +161,11 @@ def _fate_sentence(run: FigureRun) -> str:
 
 def _caution_sentence(fitted: Fit) -> str:
     """How far the fit is to be trusted."""
-    if not fitted.cautions:
-        return "The fit has converged, with no parameter at a bound of its search."
-    return f"To be read with care: {'; '.join(fitted.cautions)}."
+    if fitted.cautions:
+        return f"To be read with care: {'; '.join(fitted.cautions)}."
+    if fitted.untold:
+        return f"The fit has converged. What the curves do not tell: {', '.join(fitted.untold)}."
+    return "The fit has converged, and the curves tell every parameter."
 
 
 def seeds_table() -> str:

@@ -1,6 +1,7 @@
 """What commands on measured curves share: which curves, of what, from when to when."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_ending, check_file
+from coopetition.tools.printing import print_wrote
 
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFlags:
-    curves: tyro.conf.Positional[Path]
-    """A run folder, or a CSV with the column sequences and some of train, icl, ciwl."""
+    curves: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, or CSVs with the column sequences and some of train, icl, ciwl; several are
+    fitted at once."""
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
     """Leave out what came before so many sequences (theories know no earlier phase)."""
     until: float = math.inf
@@ -28,12 +32,32 @@ class CurveFlags:
     starts: int = 32
     """Starts that are refined."""
 
-    def read(self) -> "Curves":
+    report: Path | None = None
+    """Write a page with pictures here (`.html`), which stands by itself."""
+
+    def check_report(self) -> None:
+        """Raise `UsageError` if the page cannot be written; before the work, not after."""
+        check_ending(self.report, ".html")
+        check_file(self.report)
+
+    def write_report(self, write: Callable[[Path], None], *, as_json: bool) -> None:
+        """Write the page, if one is asked for, and say so."""
+        if self.report is not None:
+            write(self.report)
+            print_wrote(self.report, as_json=as_json)
+
+    def read(self) -> "list[Curves]":
         """The part of the curves that is asked for."""
+        if not self.curves:
+            raise UsageError("no curves are given; name a run folder or a CSV file")
+        return [curves.between(self.from_, self.until) for curves in self.read_whole()]
+
+    def read_whole(self) -> "list[Curves]":
+        """The curves, and what comes after `until`."""
         from coopetition.compare.curves import read_curves
 
         if not math.isfinite(self.from_):
             raise UsageError(f"--from {self.from_}; give a number of sequences")
         if not self.from_ < self.until:
             raise UsageError(f"--until {self.until:g} is not after --from {self.from_:g}")
-        return read_curves(self.curves, self.metric).between(self.from_, self.until)
+        return [read_curves(path, self.metric) for path in self.curves]

@@ -16,9 +16,12 @@ class Flags(CurveFlags):
 
 def run(flags: Flags) -> None:
     from coopetition.compare.selection import compare
+    from coopetition.plot.report import report_comparison
 
+    flags.check_report()
     found = compare(flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts)
     if flags.json:
         print_json(found.rows())
     else:
         print(found.summary())
+    flags.write_report(lambda path: report_comparison(path, found), as_json=flags.json)

@@ -3,9 +3,9 @@
 import csv
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,14 @@ class Curves:
     values : name -> (n,); NaN where a curve was not measured
     source : where they come from, in words, for the record
     metric : what was measured, as `loss` or `in_context_accuracy`
+    errors : name -> (n,) standard deviations, of curves of which they are known
     """
 
     sequences: Array
     values: dict[str, Array]
     source: str = "given"
     metric: str = "loss"
+    errors: dict[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = ", ".join(self.values) or "none"
@@ -63,24 +65,54 @@ class Curves:
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
         """The part from `first` to `last` sequences."""
-        kept = (self.sequences >= first) & (self.sequences <= last)
-        values = {name: curve[kept] for name, curve in self.values.items()}
-        return replace(self, sequences=self.sequences[kept], values=values)
+        return self._at((self.sequences >= first) & (self.sequences <= last))
 
     def thinned(self, n: int) -> "Curves":
         """At most `n` of the samples, evenly spread, the first and the last among them."""
         if len(self.sequences) <= n:
             return self
-        kept = np.unique(np.linspace(0, len(self.sequences) - 1, n).round().astype(int))
-        values = {name: curve[kept] for name, curve in self.values.items()}
-        return replace(self, sequences=self.sequences[kept], values=values)
+        return self._at(np.unique(np.linspace(0, len(self.sequences) - 1, n).round().astype(int)))
+
+    def _at(self, kept: NDArray[Any]) -> "Curves":
+        return replace(
+            self,
+            sequences=self.sequences[kept],
+            values={name: curve[kept] for name, curve in self.values.items()},
+            errors={name: error[kept] for name, error in self.errors.items()},
+        )
 
     def select(self, names: tuple[str, ...]) -> "Curves":
         """Only these curves; a missing one raises `UsageError`."""
         missing = [name for name in names if name not in self.values]
         if missing:
             raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
-        return replace(self, values={name: self.values[name] for name in names})
+        errors = {name: self.errors[name] for name in names if name in self.errors}
+        return replace(self, values={name: self.values[name] for name in names}, errors=errors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, of which `of_dict` makes the same curves."""
+        return {
+            "sequences": self.sequences.tolist(),
+            "values": {name: values.tolist() for name, values in self.values.items()},
+            "source": self.source,
+            "metric": self.metric,
+            "errors": {name: values.tolist() for name, values in self.errors.items()},
+        }
+
+    @classmethod
+    def of_dict(cls, saved: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`, also of what went through JSON (null is NaN)."""
+        arrays = {
+            kind: {name: np.array(values, float) for name, values in saved[kind].items()}
+            for kind in ("values", "errors")
+        }
+        return cls(
+            np.array(saved["sequences"], float),
+            arrays["values"],
+            saved["source"],
+            saved["metric"],
+            arrays["errors"],
+        )
 
 
 def _ends(values: Array) -> str:

@@ -36,30 +36,34 @@ def errors_of(values: Array, metric: str) -> Array:
     return 1 - values if ACCURACY in metric else values
 
 
-def seen(y: Array, f: Array, df: Array) -> Seen:
+def seen(y: Array, f: Array, df: Array, weight: Array) -> Seen:
     """The floor and gain that bring an error f (n,) closest to y (n,), neither negative.
 
-    Residuals are floor + gain f - y, and their slopes (n, p) those by the theory's parameters, of
-    which df (n, p) are the error's: floor and gain follow (variable projection, exactly).  An error
-    that is not finite, as where a theory cannot be computed, is seen as NaN.
+    Closest is the least sum of squares of weight (n,) times the residual floor + gain f - y.  Its
+    slopes (n, p) are those by the theory's parameters, of which df (n, p) are the error's: floor
+    and gain follow (variable projection, exactly).  An error that is not finite, as where a theory
+    cannot be computed, is seen as NaN.
     """
     if not np.isfinite(f).all():
         nothing = np.full(len(y), np.nan)
         return Seen(np.nan, np.nan, nothing, np.zeros_like(df))
-    mean_f, mean_y, mean_df = f.mean(), y.mean(), df.mean(0)
+    share = weight**2 / (weight @ weight)
+    mean_f, mean_y, mean_df = share @ f, share @ y, share @ df
     centred, of_y, slopes = f - mean_f, y - mean_y, df - mean_df
-    power = centred @ centred
-    gain = centred @ of_y / power if power > 0 else 0.0
+    power = share @ centred**2
+    gain = (share * centred) @ of_y / power if power > 0 else 0.0
     if gain <= 0:
         return Seen(max(float(mean_y), 0.0), 0.0, max(mean_y, 0.0) - y, np.zeros_like(df))
     floor = mean_y - gain * mean_f
     if floor >= 0:
-        d_gain = (of_y @ slopes - 2 * gain * (centred @ slopes)) / power
+        d_gain = ((share * of_y) @ slopes - 2 * gain * ((share * centred) @ slopes)) / power
         d_floor = -d_gain * mean_f - gain * mean_df
     else:
-        floor, power = 0.0, f @ f
-        gain = max(f @ y, 0.0) / power if power > 0 else 0.0
-        d_gain = (y @ df - 2 * gain * (f @ df)) / power if gain > 0 else np.zeros(df.shape[1])
+        floor, power = 0.0, share @ f**2
+        gain = max((share * f) @ y, 0.0) / power if power > 0 else 0.0
+        d_gain = np.zeros(df.shape[1])
+        if gain > 0:
+            d_gain = ((share * y) @ df - 2 * gain * ((share * f) @ df)) / power
         d_floor = np.zeros(df.shape[1])
     residual = floor + gain * f - y
     return Seen(float(floor), float(gain), residual, d_floor + np.outer(f, d_gain) + gain * df)

@@ -1,13 +1,27 @@
 """What a fit gives: curves, parameters and how sure they are; it saves, loads and prints."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
+from coopetition.compare.curves import Curves
+from coopetition.compare.identifiability import (
+    IDENTIFIABLE,
+    Direction,
+    deviations,
+    directions,
+    status,
+)
+from coopetition.compare.noise import autocorrelations, correlation_time
+from coopetition.compare.observation import errors_of
+from coopetition.compare.problem import Problem
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import check_readable, write_json
 from coopetition.tools.tables import html_table, to_frame
@@ -18,17 +32,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+LEVEL = 0.9  # of all intervals
 TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
-REMARKS = {
-    "ok": "",
-    "open": "   open: the curves do not tell",
-    "at bound": "   at the bound of its search",
-}
+FIXED, UNFINISHED = "fixed", "not converged"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CurveFit:
-    """How well one curve is met: observed = floor + gain x toy's loss."""
+    """How well one curve is met: measured = floor + gain x the theory's error of that name.
+
+    Of a metric that is an accuracy, floor and gain are those of what is missing to 1.
+    """
 
     floor: float
     gain: float
@@ -36,75 +50,112 @@ class CurveFit:
     """Coefficient of determination."""
     rmse: float
     """Root mean square residual, in the curve's unit."""
+    autocorrelation: float
+    """Of residuals one after the other."""
     n: int
     """Samples."""
-    autocorrelation: float
-    """Of residuals one after the other: the nearer to 1, the fewer of the samples count."""
+    n_effective: float
+    """As many as they are worth, since residuals are correlated."""
+    sequences: Array
+    measured: Array
+    fitted: Array
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without samples."""
+        names = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A parameter's value, and where the curves leave it: between low and high in 9 of 10."""
+    """A value, and where the curves leave it: between low and high in 9 of 10."""
 
     value: float
     low: float
     high: float
     status: str
-    """`ok`; `open` if an end lies at a bound of the search; `at bound` if the value does."""
+    """`identifiable`; `open below`, `open above` or `open` if the interval reaches an end of the
+    search (practically unidentifiable); `not seen` (structurally so); `at bound` if the value is at
+    an end; `fixed`; `not converged`."""
+
+    @property
+    def told(self) -> bool:
+        """Whether the curves tell it."""
+        return self.status in (IDENTIFIABLE, FIXED)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A theory fitted to curves.
 
-    theory : its name
-    parameters : by name; those of time are in sequences
-    starts : cost (mean squared residual in units of each curve's variance) of every refined start,
-    best first: many equal ones say that the best is no accident
+    parameters : by name, `RUN/NAME` of several runs; those of time are in sequences
+    curves : by name, likewise
+    starts : cost (mean squared residual in the problem's units) of every refined start, best first:
+        many equal ones say that the best is no accident
     converged : whether the best start did
-    bic, aicc : -2 log likelihood + numbers x log(samples), or what Akaike's criterion takes for few
-        samples; residuals are taken to be autoregressive, in units of a curve's own
-        deviation.  None where samples are too few
+    n_effective : samples that count, of all curves
+    n_numbers : that were chosen: parameters that the curves see, floors and gains above 0
+    directions : combinations of parameters, from the worst told to the best
     integration_error : of the theory's curves at the answer, relative to a curve's range
+    place : of the free parameters, between 0 and 1
     """
 
-    theory: str
+    problem: Problem
+    place: Array
     parameters: dict[str, Estimate]
     curves: dict[str, CurveFit]
     starts: tuple[float, ...]
     converged: bool
-    bic: float
-    aicc: float | None
+    n_effective: float
+    n_numbers: int
+    directions: tuple[Direction, ...]
     integration_error: float
-    sequences: Array
-    observed: dict[str, Array]
-    predicted: dict[str, Array]
     provenance: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the curves' samples."""
-        return {
-            "theory": self.theory,
-            "parameters": {name: asdict(each) for name, each in self.parameters.items()},
-            "curves": {name: asdict(fit) for name, fit in self.curves.items()},
-            "starts": list(self.starts),
-            "n_starts_at_best": self.n_starts_at_best,
-            "converged": self.converged,
-            "bic": self.bic,
-            "aicc": self.aicc,
-            "integration_error": self.integration_error,
-            "provenance": self.provenance,
-        }
+    @property
+    def theory(self) -> str:
+        """Its name."""
+        return self.problem.theory.name
 
     @property
-    def at_bound(self) -> list[str]:
-        """Parameters whose value lies at a bound of the search, so that it is no estimate."""
-        return [name for name, each in self.parameters.items() if each.status == "at bound"]
+    def freedom(self) -> float:
+        """Samples that count beyond the numbers that were chosen; at least 1."""
+        return max(self.n_effective - self.n_numbers, 1.0)
+
+    @property
+    def bic(self) -> float:
+        """N log cost + numbers log N, with N the samples that count; the lower the better."""
+        return self.bic_of(self.n_effective)
+
+    def bic_of(self, n_effective: float) -> float:
+        """`bic` if so many samples count: theories are compared at one number."""
+        return n_effective * math.log(self._cost) + self.n_numbers * math.log(n_effective)
+
+    @property
+    def aicc(self) -> float | None:
+        """N log cost + 2 numbers, with Akaike's correction; None where too few samples count."""
+        return self.aicc_of(self.n_effective)
+
+    def aicc_of(self, n_effective: float) -> float | None:
+        """`aicc` if so many samples count."""
+        k, spare = self.n_numbers, n_effective - self.n_numbers - 1
+        if spare <= 0:
+            return None
+        return n_effective * math.log(self._cost) + 2 * k * (1 + (k + 1) / spare)
+
+    @property
+    def _cost(self) -> float:
+        return max(self.starts[0], 1e-30)
 
     @property
     def n_starts_at_best(self) -> int:
         """How many starts ended within 10 % of the best cost."""
         return sum(cost <= 1.1 * self.starts[0] for cost in self.starts)
+
+    @property
+    def untold(self) -> dict[str, str]:
+        """Status of every parameter that the curves do not tell."""
+        return {name: each.status for name, each in self.parameters.items() if not each.told}
 
     @property
     def cautions(self) -> list[str]:
@@ -114,28 +165,55 @@ class Fit:
             found.append(
                 f"stopped after {self.provenance['max_iterations']} iterations, unfinished"
             )
-        if self.at_bound:
-            found.append(f"at a bound of the search: {', '.join(self.at_bound)}")
         if not self.integration_error <= TOLERATED_ERROR:  # it may be NaN
             off = f"{self.integration_error:.1%} of their range"
             found.append(f"the theory's curves are off by {off}")
+        if len(self.starts) > 1 and self.n_starts_at_best == 1:
+            found.append("only one start ended at the best cost: there may be a better one")
         return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the curves' samples."""
+        return {
+            "theory": self.theory,
+            "parameters": {name: asdict(each) for name, each in self.parameters.items()},
+            "curves": {name: fit.to_dict() for name, fit in self.curves.items()},
+            "starts": list(self.starts),
+            "n_starts_at_best": self.n_starts_at_best,
+            "converged": self.converged,
+            "cautions": self.cautions,
+            "n_effective": self.n_effective,
+            "n_numbers": self.n_numbers,
+            "bic": self.bic,
+            "aicc": self.aicc,
+            "directions": [asdict(each) for each in self.directions],
+            "integration_error": self.integration_error,
+            "provenance": self.provenance,
+        }
 
     def summary(self) -> str:
         """A report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        lines.append("curve        R2      RMSE     floor      gain     n  autocorrelation")
+        wide = max(8, *map(len, self.curves))
+        lines.append(f"{'curve':{wide}}      R2      RMSE     floor      gain     n  that count")
         for name, fit in self.curves.items():
             lines.append(
-                f"{name:8} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} {fit.n:5}"
-                f"  {fit.autocorrelation:15.2f}"
+                f"{name:{wide}} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} "
+                f"{fit.n:5}  {fit.n_effective:10.1f}"
             )
-        lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}"]
-        lines.append(f"times count from the first sample, at {self.sequences[0]:.4g} sequences")
-        lines.append("parameter          value       low      high   (9 of 10)")
+        aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
+        lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}"]
+        first = ", ".join(f"{run.sequences[0]:.4g}" for run in self.problem.runs)
+        lines.append(f"times count from the first sample, at {first} sequences")
+        wide = max(14, *map(len, self.parameters))
+        lines.append(f"{'parameter':{wide}}     value       low      high   (9 of 10)")
         for name, each in self.parameters.items():
-            remark = REMARKS[each.status]
-            lines.append(f"{name:14} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}{remark}")
+            remark = "" if each.status == IDENTIFIABLE else f"   {each.status}"
+            lines.append(
+                f"{name:{wide}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}{remark}"
+            )
+        worst = self.directions[0]
+        lines.append(f"told worst: {worst} (deviation {worst.deviation:.2g} of the search)")
         same = f"{self.n_starts_at_best} of {len(self.starts)} starts"
         lines += ["", f"{same} ended within 10 % of the best cost"]
         return "\n".join(lines)
@@ -150,30 +228,39 @@ class Fit:
             for name, fit in self.curves.items()
         ]
         parameters = [
-            (name, f"{each.value:.4g}", f"{each.low:.4g} to {each.high:.4g}", REMARKS[each.status])
+            (name, f"{each.value:.4g}", f"{each.low:.4g} to {each.high:.4g}", each.status)
             for name, each in self.parameters.items()
         ]
         return html_table([*(("caution", each) for each in self.cautions), *curves, *parameters])
 
     def to_frame(self) -> "DataFrame":
-        """A row a sample: `sequences`, then `NAME` and `NAME fitted` for every curve."""
-        columns = {"sequences": self.sequences}
-        for name, values in self.observed.items():
-            columns |= {name: values, f"{name} fitted": self.predicted[name]}
+        """A row a sample of a curve: `curve`, `sequences`, `measured`, `fitted`."""
+        columns: dict[str, Any] = {
+            "curve": np.repeat([*self.curves], [each.n for each in self.curves.values()])
+        }
+        for column in ("sequences", "measured", "fitted"):
+            parts = [getattr(each, column) for each in self.curves.values()]
+            columns[column] = np.concatenate(parts)
         return to_frame(columns)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Measured curves and the fitted model; see `coopetition.plot.fits`."""
+        """Measured curves and the fitted theory; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_fit
 
         return plot_fit(self, ax=ax)
 
     def save(self, path: Path | str) -> None:
         """Write the fit, with its curves, as JSON."""
-        samples: dict[str, Any] = {"sequences": self.sequences.tolist()}
-        for kind, curves in (("observed", self.observed), ("predicted", self.predicted)):
-            samples[kind] = {name: values.tolist() for name, values in curves.items()}
-        write_json(Path(path), self.to_dict() | samples)
+        samples = {
+            name: {k: getattr(each, k).tolist() for k in ("sequences", "measured", "fitted")}
+            for name, each in self.curves.items()
+        }
+        more = {
+            "samples": samples,
+            "problem": self.problem.to_dict(),
+            "place": self.place.tolist(),
+        }
+        write_json(Path(path), self.to_dict() | more)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -181,23 +268,133 @@ class Fit:
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
-            observed, predicted = (
-                {name: np.array(values, float) for name, values in saved[kind].items()}
-                for kind in ("observed", "predicted")
-            )
+            curves = {
+                name: CurveFit(**values, **_arrays(saved["samples"][name]))
+                for name, values in saved["curves"].items()
+            }
+            about = saved["problem"]
             return cls(
-                saved["theory"],
+                Problem(
+                    [Curves.of_dict(run) for run in about["runs"]],
+                    theory_of(about["theory"]),
+                    shared=about["shared"],
+                    fixed=about["fixed"],
+                    tolerance=about["tolerance"],
+                ),
+                np.array(saved["place"], float),
                 {name: Estimate(**values) for name, values in saved["parameters"].items()},
-                {name: CurveFit(**values) for name, values in saved["curves"].items()},
+                curves,
                 tuple(saved["starts"]),
                 saved["converged"],
-                saved["bic"],
-                saved["aicc"],
-                float(np.array(saved["integration_error"], float)),  # null is NaN
-                np.array(saved["sequences"], float),
-                observed,
-                predicted,
+                saved["n_effective"],
+                saved["n_numbers"],
+                tuple(
+                    Direction(_number(each["deviation"], math.inf), each["weights"])
+                    for each in saved["directions"]
+                ),
+                _number(saved["integration_error"], math.nan),
                 saved["provenance"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is not a saved fit ({error!r})") from error
+
+
+def _arrays(saved: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.array(values, float) for name, values in saved.items()}
+
+
+def _number(saved: float | None, null: float) -> float:
+    """A number from JSON, which has no infinity and no NaN."""
+    return null if saved is None else saved
+
+
+def fit_at(
+    problem: Problem,
+    place: Array,
+    starts: tuple[float, ...],
+    converged: bool,
+    provenance: dict[str, Any],
+) -> Fit:
+    """The fit at a place, with intervals to first order."""
+    curves = _curves_at(problem, place)
+    n = sum(each.n for each in curves.values())
+    n_effective = sum(each.n_effective for each in curves.values())
+    names = [free.name for free in problem.free]
+    slopes = problem.slopes(place)
+    floors_and_gains = sum((each.floor > 0) + (each.gain > 0) for each in curves.values())
+    seen = sum(math.isfinite(each.deviation) for each in directions(slopes, 1.0, names))
+    n_numbers = seen + floors_and_gains
+    freedom = max(n_effective - n_numbers, 1.0)
+    found = directions(slopes, freedom / (n * max(problem.cost(place), 1e-30)), names)
+    spread = deviations(found, names)
+    return Fit(
+        problem,
+        place,
+        _estimates(problem, place, spread, float(student.ppf((1 + LEVEL) / 2, freedom)), converged),
+        curves,
+        starts,
+        converged,
+        n_effective,
+        n_numbers,
+        found,
+        _integration_error(problem, place),
+        provenance,
+    )
+
+
+def _curves_at(problem: Problem, place: Array) -> dict[str, CurveFit]:
+    found = {}
+    for name, best in problem.seen(place).items():
+        run = problem.where[name][0]
+        known, metric = problem.known[name], problem.runs[run].metric
+        y, unit = problem.errors[name], problem.units[name]
+        squares = float(best.residual @ best.residual)
+        scaled = best.residual / unit
+        found[name] = CurveFit(
+            best.floor,
+            best.gain,
+            1 - squares / float(np.sum((y - y.mean()) ** 2)),
+            math.sqrt(squares / len(y)),
+            float(autocorrelations(scaled)[1]),
+            len(y),
+            len(y) / correlation_time(scaled),
+            problem.runs[run].sequences[known],
+            errors_of(y, metric),
+            errors_of(y + best.residual, metric),
+        )
+    return found
+
+
+def _estimates(
+    problem: Problem, place: Array, spread: Array, quantile: float, converged: bool
+) -> dict[str, Estimate]:
+    found = {}
+    for free, x, deviation in zip(problem.free, place, spread, strict=True):
+        reach = quantile * deviation
+        low, high = max(x - reach, 0.0), min(x + reach, 1.0)
+        told = status(x, x - reach, x + reach, deviation) if converged else UNFINISHED
+        found[free.name] = estimate_of(problem, free.name, x, low, high, told)
+    return found
+
+
+def estimate_of(
+    problem: Problem, name: str, place: float, low: float, high: float, told: str
+) -> Estimate:
+    """A free parameter by places of its value and ends, in sequences where its unit has time."""
+    parameter = next(free.parameter for free in problem.free if free.name == name)
+    unit = problem.in_sequences(parameter)
+    value, *ends = (float(parameter.from_unit(x)) * unit for x in (place, low, high))
+    return Estimate(value, min(ends), max(ends), told)
+
+
+def _integration_error(problem: Problem, place: Array) -> float:
+    """How far finer steps change a curve, relative to its range; 0 where there are no steps."""
+    coarse = problem.outputs(place, problem.times)
+    finer_theory = problem.theory.finer()
+    worst = 0.0
+    for run, row in problem.where.values():
+        values = problem.values(place)[run]
+        finer = finer_theory.curves(values, problem.times[run])[row]
+        extent, off = np.ptp(finer), np.ptp(finer - coarse[run][row])
+        worst = max(worst, float(off / extent if extent > 0 else off))
+    return worst

@@ -1,6 +1,6 @@
 """Theories against each other on the same curves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,17 @@ class Comparison:
     """Fits of several theories, that with the lowest BIC first.
 
     Criteria weigh how well curves are met against how many numbers that took, floors and gains
-    among them, by the likelihood of autoregressive residuals: differences do not depend on the
-    curves' units, and one of 10 is much.
+    among them.  How many samples count, which residuals tell, is for all theories what the closest
+    fit says: else a theory that errs smoothly would seem to err in few samples.  Differences do not
+    depend on the curves' units, and one of 10 is much.
     """
 
     fits: tuple[Fit, ...]
+
+    @property
+    def n_effective(self) -> float:
+        """Samples that count, by the closest fit."""
+        return min(self.fits, key=lambda each: each.starts[0]).n_effective
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a theory: name, how many numbers, BIC, AICc, R2 by curve, cautions."""
@@ -32,8 +38,9 @@ class Comparison:
             {
                 "name": each.theory,
                 "n_parameters": len(each.parameters),
-                "bic": each.bic,
-                "aicc": each.aicc,
+                "n_numbers": each.n_numbers,
+                "bic": each.bic_of(self.n_effective),
+                "aicc": each.aicc_of(self.n_effective),
                 "r2": {name: curve.r2 for name, curve in each.curves.items()},
                 "converged": each.converged,
                 "cautions": each.cautions,
@@ -59,12 +66,12 @@ class Comparison:
         for row in rows:
             r2 = "".join(f"{row['r2'][name]:10.4f}" for name in curves)
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
-            line = f"{row['name']:20} {row['n_parameters']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
+            line = f"{row['name']:20} {row['n_numbers']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
             lines.append(line + "".join(f"   {each}" for each in row["cautions"]))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{each.theory} {each.bic:.0f}" for each in self.fits)
+        told = ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
         return f"<Comparison by BIC: {told}>"
 
     def _repr_html_(self) -> str:
@@ -75,10 +82,13 @@ class Comparison:
         return html_table(rows)
 
 
-def compare(curves: Curves, names: Iterable[str] | None = None, **settings: int) -> Comparison:
+def compare(
+    curves: Curves | Sequence[Curves], names: Iterable[str] | None = None, **settings: Any
+) -> Comparison:
     """Fit theories (all, or those of some names) to the same curves; `settings` are `fit`'s."""
     chosen = list(theories().values()) if names is None else [*map(theory_of, dict.fromkeys(names))]
     if not chosen:
         raise UsageError(f"no theory is given; choose of {', '.join(theories())}")
-    fits = [fit(curves, theory, **settings) for theory in chosen]
-    return Comparison(tuple(sorted(fits, key=lambda each: each.bic)))
+    found = Comparison(tuple(fit(curves, theory, **settings) for theory in chosen))
+    by_bic = sorted(found.fits, key=lambda each: each.bic_of(found.n_effective))
+    return Comparison(tuple(by_bic))

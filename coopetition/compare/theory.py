@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,8 @@ class Parameter:
     logarithmic: bool = True
     per_time: int = 0
 
-    def from_unit(self, place: Array) -> Array:
-        """Values at places between 0, the lower bound, and 1, the upper."""
+    def from_unit(self, place: Any) -> Any:
+        """Values at places (numbers or arrays) between 0, the lower bound, and 1, the upper."""
         if self.logarithmic:
             return self.lower * (self.upper / self.lower) ** place
         return self.lower + (self.upper - self.lower) * place

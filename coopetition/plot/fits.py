@@ -1,7 +1,8 @@
-"""Plots of measured curves, and of the model fitted to them."""
+"""Plots of measured curves, of theories fitted to them, and of what these expect."""
 
 from typing import TYPE_CHECKING, Any
 
+from coopetition.compare.noise import autocorrelations
 from coopetition.plot.style import label_of, line_styles, new_axes
 
 if TYPE_CHECKING:
@@ -24,14 +25,86 @@ def plot_curves(
 
 
 def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Measured curves (points) and the fitted model (lines), in millions of sequences."""
+    """Measured curves (points) and the fitted theory (lines), in millions of sequences."""
     ax = new_axes(ax)
-    x = fit.sequences / 1e6
-    styles = line_styles(fit.observed)
-    for name, values in fit.observed.items():
-        ax.plot(x, values, ".", ms=3, alpha=0.5, color=styles[name]["color"])
-        label = f"{label_of(name)}: $R^2$ = {fit.curves[name].r2:.3f}"
-        ax.plot(x, fit.predicted[name], label=label, **styles[name])
-    ax.set(xlabel=SEQUENCES, ylabel="loss")
+    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    for name, each in fit.curves.items():
+        style, x = styles[name.rpartition("/")[2]], each.sequences / 1e6
+        ax.plot(x, each.measured, ".", ms=3, alpha=0.5, color=style["color"])
+        label = f"{_label(name)}: $R^2$ = {each.r2:.3f}"
+        ax.plot(x, each.fitted, label=label, **style)
+    ax.set(xlabel=SEQUENCES, ylabel=fit.problem.runs[0].metric.replace("_", " "))
     ax.legend(frameon=False)
+    return ax
+
+
+def _label(name: str) -> str:
+    run, _, curve = name.rpartition("/")
+    return f"{label_of(curve)}, {run}" if run else label_of(curve)
+
+
+def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Measured minus fitted, in root mean squares; the legend tells how correlated they are."""
+    ax = new_axes(ax)
+    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    for name, each in fit.curves.items():
+        residual = (each.measured - each.fitted) / max(each.rmse, 1e-300)
+        label = f"{_label(name)}: neighbours {each.autocorrelation:.2f}"
+        style = styles[name.rpartition("/")[2]]
+        ax.plot(each.sequences / 1e6, residual, label=label, lw=1, **style)
+    ax.axhline(0, color="grey", lw=0.8)
+    ax.set(xlabel=SEQUENCES, ylabel="residual (root mean squares)")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Autocorrelation of every curve's residuals, by distance in samples."""
+    ax = new_axes(ax)
+    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    for name, each in fit.curves.items():
+        shared = autocorrelations(each.measured - each.fitted)[: max(2, each.n // 2)]
+        label = f"{_label(name)}: {each.n_effective:.0f} of {each.n} count"
+        ax.plot(shared, label=label, lw=1, **styles[name.rpartition("/")[2]])
+    ax.axhline(0, color="grey", lw=0.8)
+    ax.set(xlabel="distance (samples)", ylabel="autocorrelation of residuals")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Cost of every refined start, best first: a plateau at the left is one valley found often."""
+    ax = new_axes(ax)
+    ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
+    ax.set(xlabel="start, best first", ylabel="cost (mean squared residual)", yscale="log")
+    return ax
+
+
+def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """Expected curves with bands of 9 in 10 draws, and events where they are expected."""
+    ax = new_axes(ax)
+    styles, x = line_styles(forecast.curves), forecast.sequences / 1e6
+    for name, (best, low, high) in forecast.curves.items():
+        ax.plot(x, best, label=label_of(name), **styles[name])
+        ax.fill_between(x, low, high, color=styles[name]["color"], alpha=0.2, lw=0)
+    ax.axvline(forecast.known_until / 1e6, color="grey", lw=0.8, ls=":")
+    for name, each in forecast.events.items():
+        if each.value is not None:
+            ax.axvline(each.value / 1e6, color="grey", lw=0.8)
+            place = (each.value / 1e6, 1.0)
+            ax.annotate(name, place, xycoords=("data", "axes fraction"), fontsize="small",
+                        rotation=90, va="top", ha="right")  # fmt: skip
+    ax.set(xlabel=SEQUENCES)
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """BIC of theories above the lowest."""
+    ax = new_axes(ax)
+    rows = comparison.rows()
+    above = [row["bic"] - rows[0]["bic"] for row in rows]
+    ax.barh([row["name"] for row in rows], above, color="grey")
+    ax.invert_yaxis()
+    ax.set(xlabel="BIC above the lowest")
     return ax

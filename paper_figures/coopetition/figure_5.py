@@ -19,7 +19,7 @@ CURVES = ("train", "icl", "ciwl")
 LEAD = 0.9  # the fit starts at this part of the time of emergence: the toy knows only what follows
 
 
-def fit_run(run: FigureRun, **settings: int) -> Fit:
+def fit_run(run: FigureRun, **settings: Any) -> Fit:
     """The minimal model fitted to a run's losses from shortly before ICL emerges.
 
     If ICL never emerges, there is nothing to wait for: it is fitted to the whole run.
@@ -70,10 +70,9 @@ def draw_fitted(ax: Axes, letter: str, fitted: Fit) -> Numbers:
     plot_fit(fitted, ax=ax)
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  minimal model fitted to it")
     numbers = []
-    for name, values in fitted.predicted.items():
-        numbers += points(f"{letter} fitted", name, fitted.sequences, values)
-    for name, values in fitted.observed.items():
-        numbers += points(f"{letter} observed", name, fitted.sequences, values)
+    for name, each in fitted.curves.items():
+        numbers += points(f"{letter} fitted", name, each.sequences, each.fitted)
+        numbers += points(f"{letter} observed", name, each.sequences, each.measured)
     return numbers
 
 

@@ -1,7 +1,8 @@
 """Work off a plan of runs and measures, by some processes; go on with one that was stopped.
 
-The plan is that of a paper (coopetition, coopetition_early, transience), of our own (within_class), a Python file that defines
-PLAN, or a TOML file (docs/trainer.md).  Each node's work lies in a folder of its name.
+The plan is that of a paper (coopetition, coopetition_early, transience), one of ours
+(within_class), a Python file that defines PLAN, or a TOML file (docs/trainer.md).  Each node's work
+lies in a folder of its name.
 """
 
 import os

@@ -5,6 +5,7 @@ from coopetition.compare.two_strategies import (
     D_ORTHOGONAL,
     MU1,
     PACE,
+    STARTS,
     A,
     B,
     C,
@@ -18,5 +19,5 @@ THEORY = toy_theory(
     "the minimal model",
     two_strategies(),
     (ALPHA, MU1, A, B, C, D, D_ORTHOGONAL, PACE),
-    {factor: factor for factor in "abcd"},
+    STARTS,
 )

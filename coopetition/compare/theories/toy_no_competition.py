@@ -1,6 +1,16 @@
 """The toy without the cost: sharing alone."""
 
-from coopetition.compare.two_strategies import D_ORTHOGONAL, MU1, PACE, A, B, C, D, toy_theory
+from coopetition.compare.two_strategies import (
+    D_ORTHOGONAL,
+    MU1,
+    PACE,
+    STARTS,
+    A,
+    B,
+    C,
+    D,
+    toy_theory,
+)
 from coopetition.model.presets import no_competition
 
 THEORY = toy_theory(
@@ -8,5 +18,5 @@ THEORY = toy_theory(
     "the minimal model without competition",
     no_competition(),
     (MU1, A, B, C, D, D_ORTHOGONAL, PACE),
-    {factor: factor for factor in "abcd"},
+    STARTS,
 )

@@ -5,6 +5,7 @@ from coopetition.compare.two_strategies import (
     D_ORTHOGONAL,
     MU1,
     PACE,
+    STARTS,
     A,
     B,
     C,
@@ -18,5 +19,5 @@ THEORY = toy_theory(
     "the minimal model without sharing",
     no_sharing(),
     (ALPHA, MU1, A, B, C, D, D_ORTHOGONAL, PACE),
-    {"a": "a", "b": "b", "c": "c", "d": "d", "f": "b", "g": "c"},
+    STARTS | {"f": ("b",), "g": ("b", "c")},
 )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.observation import errors_of
-from coopetition.compare.result import Estimate, Fit
+from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, theory_of
 from coopetition.tools.errors import UsageError, UserError
 from tests.conftest import REFERENCE
@@ -24,7 +24,7 @@ def test_the_papers_curves_are_met():
     fitted = fit(curves, n_screened=512, n_starts=6)
     for name, quality in fitted.curves.items():
         assert quality.r2 >= 0.98, name
-    assert fitted.integration_error < 1e-2 and fitted.converged and fitted.n_starts_at_best >= 1
+    assert fitted.integration_error < 1e-2 and fitted.converged
 
 
 def made(noise: float, metric: str = "loss", n: int = 80) -> tuple[dict, Curves]:
@@ -46,14 +46,14 @@ def test_fit_finds_what_made_the_curves(metric):
     noisy.values["ciwl"][5:9] = np.nan  # gaps are allowed
     fitted = fit(noisy, n_screened=512, n_starts=6, max_iterations=60)
     for name, values in clean.items():
-        assert np.abs(fitted.predicted[name] - values).max() < 0.03 * np.ptp(values)
+        known = np.isfinite(noisy.values[name])
+        assert np.abs(fitted.curves[name].fitted - values[known]).max() < 0.03 * np.ptp(values)
         assert fitted.curves[name].n == np.isfinite(noisy.values[name]).sum()
         expected = 0.01 * np.ptp(values)
         assert fitted.curves[name].rmse == pytest.approx(expected, rel=0.35)
         assert abs(fitted.curves[name].autocorrelation) < 0.5
     pace = fitted.parameters["pace"].value
     assert pace == pytest.approx(TRUTH["pace"] / 1e6, rel=0.25), "in flow time a sequence"
-    assert all(each.low <= each.value <= each.high for each in fitted.parameters.values())
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1e3])
@@ -70,8 +70,9 @@ def test_units_of_sequences_change_nothing_but_the_unit_of_time(unit):
 def test_many_samples_are_thinned_with_a_word():
     _, noisy = made(0.02, n=20_000)
     fitted = fit(noisy, "logistic_race", n_screened=64, n_starts=2)
-    assert fitted.provenance["samples"] == [20_000, 1000] == [20_000, len(fitted.sequences)]
-    assert fitted.sequences[[0, -1]].tolist() == noisy.sequences[[0, -1]].tolist()
+    assert fitted.provenance["samples"] == [[20_000, 1000]]
+    used = fitted.curves["icl"].sequences
+    assert len(used) == 1000 and [used[0], used[-1]] == [*noisy.sequences[[0, -1]]]
 
 
 def test_what_cannot_be_fitted_is_refused():
@@ -109,21 +110,21 @@ def test_what_curves_do_not_show_is_open():
     x = np.linspace(0, 1, 40)
     fitted = fit(Curves(x, {"icl": np.exp(-3 * x)}), "spline", n_screened=16, n_starts=1)
     for name, each in fitted.parameters.items():
-        assert (each.status == "ok") == name.startswith("icl"), name
+        told = "identifiable" if name.startswith("icl") else "not seen"
+        assert each.status == told, name
 
 
 def test_a_fit_is_saved_whole(hasty, tmp_path):
     path = str(tmp_path / "fit.json")  # a text as well as a path
-    gaps = {name: np.where(np.arange(len(v)) == 3, np.nan, v) for name, v in hasty.observed.items()}
-    fitted = replace(hasty, observed=gaps)
-    fitted.save(path)
+    hasty.save(path)
     loaded = Fit.load(path)
-    assert loaded.to_dict() == fitted.to_dict()
-    for kind in ("observed", "predicted"):
-        for name, values in getattr(fitted, kind).items():
-            np.testing.assert_array_equal(getattr(loaded, kind)[name], values)
-    assert loaded.summary() == fitted.summary()
-    assert all(name in fitted.summary() for name in theory_of("toy").names)
+    assert loaded.to_dict() == hasty.to_dict()
+    for name, each in hasty.curves.items():
+        for kind in ("sequences", "measured", "fitted"):
+            np.testing.assert_array_equal(getattr(loaded.curves[name], kind), getattr(each, kind))
+    assert loaded.summary() == hasty.summary()
+    assert all(name in hasty.summary() for name in theory_of("toy").names)
+    assert loaded.problem.cost(loaded.place) == pytest.approx(hasty.starts[0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"parameters": 3}'])
@@ -134,14 +135,12 @@ def test_what_is_no_fit_is_refused(text, tmp_path):
 
 
 def test_a_report_says_first_what_is_amiss(hasty):
-    stuck = Estimate(30.0, 1e-3, 30.0, "at bound")
-    changed = hasty.parameters | {"alpha": stuck}
-    told = replace(hasty, parameters=changed, integration_error=np.nan)
+    told = replace(hasty, integration_error=np.nan)
     first = told.summary().splitlines()[0]
-    assert first.startswith("CAUTION: stopped after 1 iterations, unfinished; at a bound")
-    assert "alpha" in first and "off by nan%" in first
-    fine = {name: replace(each, status="ok") for name, each in hasty.parameters.items()}
-    sound = replace(hasty, converged=True, parameters=fine, integration_error=1e-3)
+    assert first.startswith("CAUTION: stopped after 1 iterations, unfinished; the theory's curves")
+    assert "off by nan%" in first
+    assert {each.status for each in hasty.parameters.values()} == {"not converged"}
+    sound = replace(hasty, converged=True, integration_error=1e-3)
     assert sound.cautions == [] and sound.summary().startswith("curve")
 
 
@@ -149,7 +148,8 @@ def test_a_fit_is_short_to_print_and_a_table_to_work_with(hasty):
     assert len(repr(hasty)) < 500 and "train R2" in repr(hasty)
     assert "unfinished" in hasty._repr_html_() and "alpha" in hasty._repr_html_()
     frame = hasty.to_frame()
-    np.testing.assert_array_equal(frame["icl fitted"], hasty.predicted["icl"])
-    assert len(frame) == len(hasty.sequences)
+    own = frame[frame["curve"] == "icl"]
+    np.testing.assert_array_equal(own["fitted"], hasty.curves["icl"].fitted)
+    assert len(frame) == sum(each.n for each in hasty.curves.values())
     assert hasty == hasty and hasty != replace(hasty) and hash(hasty)
     assert hasty.plot(ax=Figure().subplots()).get_lines()

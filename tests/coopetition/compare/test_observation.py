@@ -12,7 +12,7 @@ SEEDS = st.integers(0, 2**16)
 
 
 def drawn(seed: int):
-    """A measured curve, an error that moves with two parameters, and how it does."""
+    """A measured curve, an error that moves with two parameters, how it does, and weights."""
     rng = np.random.default_rng(seed)
     t = np.linspace(0, 1, 30)
     rate, at = rng.uniform(1, 5), rng.uniform(-1, 1)
@@ -23,29 +23,29 @@ def drawn(seed: int):
     f = error((rate, at))
     df = np.stack([-t * np.exp(-rate * t), t], 1)
     y = rng.uniform(-1, 2) + rng.uniform(-1, 3) * f + 0.1 * rng.standard_normal(30)
-    return y, error, np.array([rate, at]), f, df
+    return y, error, np.array([rate, at]), f, df, rng.uniform(0.2, 3, 30)
 
 
 @settings(deadline=None, max_examples=100)
 @given(SEEDS)
 def test_no_floor_and_gain_above_0_are_better(seed):
-    y, _, _, f, df = drawn(seed)
-    found = seen(y, f, df)
-    _, best = nnls(np.stack([np.ones_like(f), f], 1), y)
+    y, _, _, f, df, weight = drawn(seed)
+    found = seen(y, f, df, weight)
+    _, best = nnls(np.stack([np.ones_like(f), f], 1) * weight[:, None], y * weight)
     assert found.floor >= 0 and found.gain >= 0
-    assert np.linalg.norm(found.residual) == pytest.approx(best, rel=1e-9)
+    assert np.linalg.norm(weight * found.residual) == pytest.approx(best, rel=1e-9)
     np.testing.assert_allclose(found.residual, found.floor + found.gain * f - y, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=100)
 @given(SEEDS)
 def test_slopes_follow_floor_and_gain(seed):
-    y, error, p, f, df = drawn(seed)
-    found = seen(y, f, df)
+    y, error, p, f, df, weight = drawn(seed)
+    found = seen(y, f, df, weight)
     for k in range(2):
         step = np.zeros(2)
         step[k] = 1e-6
-        ends = [seen(y, error(p + s * step), df) for s in (1, -1)]
+        ends = [seen(y, error(p + s * step), df, weight) for s in (1, -1)]
         if len({(end.floor > 0, end.gain > 0) for end in (*ends, found)}) > 1:
             return  # at the edge of what a floor may be
         by_hand = (ends[0].residual - ends[1].residual) / 2e-6
@@ -62,5 +62,5 @@ def test_an_accuracy_is_seen_by_what_is_missing():
 
 def test_what_cannot_be_computed_is_not_seen():
     y, f = np.arange(5.0), np.array([1.0, np.nan, 1.0, 0.5, 0.2])
-    found = seen(y, f, np.zeros((5, 2)))
+    found = seen(y, f, np.zeros((5, 2)), np.ones(5))
     assert np.isnan(found.residual).all() and not found.slopes.any()

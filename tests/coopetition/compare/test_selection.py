@@ -30,7 +30,7 @@ def test_the_theory_that_made_the_curves_wins(name):
     """With 1 % noise, against a spline with more numbers and another rival."""
     found = compare(curves_of(name), NAMES, n_screened=256, n_starts=4)
     assert found.fits[0].theory == name
-    bics = [each.bic for each in found.fits]
+    bics = [row["bic"] for row in found.rows()]
     assert bics == sorted(bics) and bics[1] - bics[0] > 10
     rows = found.rows()
     assert {row["name"] for row in rows} == {*NAMES}

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition.compare.closed_form import ClosedForm
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
+from coopetition.compare.flow import Flow
 from coopetition.compare.theory import CURVES, OUTPUTS, TOY, theories, theory_of
 from coopetition.compare.two_strategies import UNIT
 from coopetition.dynamics.flow import flow
@@ -72,11 +74,12 @@ def test_curves_do_not_depend_on_which_times_are_asked_for(name, data):
 def test_the_toy_is_the_solvers():
     """In numbers without dimensions, at the same flow time."""
     theory = theory_of(TOY)
-    given_ = dict(alpha=0.5, mu1=0.2, a=0.05, b=0.3, c=0.2, d=0.1, d_orthogonal=0.15, pace=60.0)
+    given_ = dict(alpha=0.5, mu1=0.2, a=0.05, b=0.3, c=0.7, d=0.1, d_orthogonal=0.15, pace=60.0)
     ts = np.array([0.0, 0.3, 0.7, 1.0])  # on the integrator's grid
     curves = theory.curves(np.array([given_[name] for name in theory.names]), ts)
     norms = {name: length**0.5 for name, length in PUBLISHED_DIMS.items()}
-    overlaps = {name: given_[name] * norms[name] for name in "abcd"}
+    overlaps = {name: given_[name] * norms[name] for name in "abd"}
+    overlaps["c"] = given_["b"] * given_["c"] * norms["c"]
     orthogonal = dict.fromkeys("abc", 0.0) | {"d": given_["d_orthogonal"] * norms["d"]}
     draw = canonical_draw(PUBLISHED_DIMS, norms, overlaps, orthogonal)
     model = two_strategies(alpha=0.5, mu1=0.2)
@@ -89,14 +92,29 @@ def test_the_toy_is_the_solvers():
 
 @settings(deadline=None, max_examples=20)
 @given(st.floats(0.5, 2.0))
-def test_what_is_no_matter_of_units_is_all_that_is_left(scale):
-    """b against c: b larger and c smaller is another start, and the same only if both rates are."""
+def test_other_units_of_the_factors_are_other_rates_and_nothing_else(z):
+    """a, d in units of 1/z and b in units of z: the same flow with the rates of the module."""
+    theory = theory_of(TOY)
+    assert isinstance(theory, Flow)
+    speed = sp.lambdify([*theory.state, *theory.symbols], theory.velocity)
+    values = dict(zip(theory.names, value_of(theory, [0.5] * len(theory.names)), strict=True))
+    x = np.random.default_rng(0).uniform(-0.5, 0.8, len(theory.state))
+    units = np.array([z, 1 / z, 1, z] * 2)  # of the overlaps a, b, c, d and the orthogonal parts
+    measured = values | {"alpha": values["alpha"] / z**4}
+    plain = np.array(speed(*x, *values.values()))
+    other = np.array(speed(*(units * x), *measured.values()))
+    np.testing.assert_allclose(units**2 * other, units * plain, rtol=1e-9, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.5, 2.0))
+def test_b_and_c_are_not_told_apart(scale):
     theory = theory_of(TOY)
     values = value_of(theory, [0.5] * len(theory.parameters))
     b, c = theory.names.index("b"), theory.names.index("c")
     swapped = values.copy()
-    values[b], values[c] = 0.3 * scale, 0.3
-    swapped[b], swapped[c] = 0.3, 0.3 * scale
+    values[b], values[c] = 0.3 * scale, 1 / scale
+    swapped[b], swapped[c] = 0.3, scale
     one, other = (theory.curves(each, TIMES) for each in (values, swapped))
     np.testing.assert_allclose(one, other, rtol=1e-9)
 

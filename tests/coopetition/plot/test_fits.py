@@ -29,16 +29,18 @@ def test_curves_are_drawn_in_millions_of_sequences(ax):
 
 
 def test_a_fit_is_drawn_as_points_and_lines(ax):
-    fit = SimpleNamespace(
+    curve = SimpleNamespace(
         sequences=SEQUENCES,
-        observed={"ciwl": np.array([3.0, 2.0, 1.0])},
-        predicted={"ciwl": np.array([3.1, 1.9, 1.0])},
-        curves={"ciwl": SimpleNamespace(r2=0.98765)},
+        measured=np.array([3.0, 2.0, 1.0]),
+        fitted=np.array([3.1, 1.9, 1.0]),
+        r2=0.98765,
     )
+    run = SimpleNamespace(metric="loss")
+    fit = SimpleNamespace(curves={"ciwl": curve}, problem=SimpleNamespace(runs=[run]))
     plot_fit(fit, ax=ax)
     points, line = ax.get_lines()
     assert points.get_linestyle() == "None" and points.get_marker() == "."
-    np.testing.assert_array_equal(points.get_ydata(), fit.observed["ciwl"])
-    np.testing.assert_array_equal(line.get_ydata(), fit.predicted["ciwl"])
+    np.testing.assert_array_equal(points.get_ydata(), curve.measured)
+    np.testing.assert_array_equal(line.get_ydata(), curve.fitted)
     assert points.get_color() == line.get_color() == COLOURS["ciwl"]
     assert line.get_label() == "CIWL: $R^2$ = 0.988"

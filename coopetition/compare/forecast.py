@@ -1,0 +1,222 @@
+"""What a fitted theory says about what has not been measured yet, and how surely.
+
+Events, in sequences, read off the curves as they would be measured (floor and gain included):
+
+- `peak`: ICL errs least
+- `crossing`: CIWL comes to err less than ICL, after the peak
+- `fade`: CIWL is preferred where the two disagree (`preference` falls through 0), after the peak
+
+and `final` values of the curves at the horizon.  Intervals are those of draws (`draws`):
+an event that some draws do not have by the horizon has no upper end, and is `open above`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.compare.draws import Draws
+from coopetition.compare.identifiability import IDENTIFIABLE, OPEN_ABOVE
+from coopetition.compare.observation import errors_of
+from coopetition.compare.problem import Problem
+from coopetition.compare.result import LEVEL, UNFINISHED
+from coopetition.compare.theory import CURVES, OUTPUTS
+from coopetition.dynamics.outcomes import crossing_time
+from coopetition.model.presets import CIWL, ICL
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import write_json
+from coopetition.tools.tables import html_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+EVENTS = ("peak", "crossing", "fade")
+SAMPLES = 400  # of a forecast curve
+NOT_BY_HORIZON = "not by the horizon"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A time or a value, and where 9 of 10 draws have it; None: not by the horizon."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """What a theory fitted to a run expects of it.
+
+    known_until, horizon : in sequences
+    events : `EVENTS` by name, in sequences
+    final : the curves at the horizon
+    sequences : (n,) of the curves
+    curves : name -> (3, n): the best fit, and where 9 of 10 draws lie
+    """
+
+    theory: str
+    known_until: float
+    horizon: float
+    events: dict[str, Expected]
+    final: dict[str, Expected]
+    sequences: Array
+    curves: dict[str, Array]
+    provenance: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the curves."""
+        return {
+            "theory": self.theory,
+            "known_until": self.known_until,
+            "horizon": self.horizon,
+            "events": {name: asdict(each) for name, each in self.events.items()},
+            "final": {name: asdict(each) for name, each in self.final.items()},
+            "provenance": self.provenance,
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write it, with its curves, as JSON."""
+        curves = {name: rows.tolist() for name, rows in self.curves.items()}
+        more = {"sequences": self.sequences.tolist(), "curves": curves}
+        write_json(Path(path), self.to_dict() | more)
+
+    def summary(self) -> str:
+        """A table of text."""
+        lines = [
+            f"theory {self.theory}, known until {self.known_until:.4g} sequences",
+            f"{'event':14}   expected        low       high   (9 of 10, in sequences)",
+        ]
+        lines += [_line(name, each) for name, each in self.events.items()]
+        lines.append(f"at {self.horizon:.4g} sequences")
+        lines += [_line(name, each) for name, each in self.final.items()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {_text(each.value)}" for name, each in self.events.items())
+        return f"<Forecast of {self.theory} from {self.known_until:.3g} sequences: {told}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, _text(each.value), f"{_text(each.low)} to {_text(each.high)}", each.status)
+            for name, each in (self.events | self.final).items()
+        ]
+        return html_table([("", "expected", "9 of 10", ""), *rows])
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Curves with their bands, and events; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_forecast
+
+        return plot_forecast(self, ax=ax)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _line(name: str, each: Expected) -> str:
+    told = "" if each.status == IDENTIFIABLE else f"   {each.status}"
+    return f"{name:14} {_text(each.value):>10} {_text(each.low):>10} {_text(each.high):>10}{told}"
+
+
+def forecast(drawn: Draws, horizon: float) -> Forecast:
+    """What the fit of one run, and draws about it, expect until `horizon` sequences.
+
+    Raises
+    ------
+    UsageError : the fit is of several runs, or the horizon does not lie after their beginning
+    """
+    fit = drawn.fit
+    if len(fit.problem.runs) != 1:
+        raise UsageError("a forecast is of one run; fit one")
+    run = fit.problem.runs[0]
+    if not run.sequences[0] < horizon < math.inf:
+        raise UsageError(
+            f"horizon {horizon:g} does not lie after the first sample, at {run.sequences[0]:g}"
+        )
+    sequences = np.linspace(run.sequences[0], horizon, SAMPLES)
+    best = _curves(fit.problem, fit.place, sequences)
+    every = [_curves(fit.problem, place, sequences) for place in drawn.places]
+    found = events(sequences, best)
+    of_draws = [events(sequences, each) for each in every]
+    unfinished = not fit.converged
+    expected = {
+        name: _expected(found[name], [each[name] for each in of_draws], unfinished)
+        for name in found
+    }
+    ends = (1 - LEVEL) / 2
+    curves = {}
+    for name in fit.curves:
+        rows = errors_of(np.array([each[name] for each in every]), run.metric)
+        low, high = np.nanquantile(rows, [ends, 1 - ends], axis=0)
+        curves[name] = np.stack([errors_of(best[name], run.metric), low, high])
+    return Forecast(
+        fit.theory,
+        float(run.sequences[-1]),
+        horizon,
+        expected,
+        {name: _final(rows[:, -1], unfinished) for name, rows in curves.items()},
+        sequences,
+        curves,
+        {"fit": fit.provenance, "draws": len(drawn.places)},
+    )
+
+
+def _curves(problem: Problem, place: Array, sequences: Array) -> dict[str, Array]:
+    """Errors as they would be measured, and the preference."""
+    outputs = problem.outputs(place, [problem.time(0, sequences)])[0]
+    seen = problem.seen(place)
+    found = {
+        name: seen[name].floor + seen[name].gain * outputs[OUTPUTS.index(name)]
+        for name in CURVES
+        if name in seen
+    }
+    return found | {"preference": outputs[OUTPUTS.index("preference")]}
+
+
+def events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
+    """`EVENTS` of curves of errors, and of the preference; those that the curves there are tell."""
+    if ICL not in errors:
+        return {}
+    icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
+    lowest = int(np.argmin(icl))
+    peak = None if lowest == len(icl) - 1 else float(sequences[lowest])
+    after = float(sequences[lowest])
+    found = {"peak": peak}
+    if CIWL in errors:
+        lead = errors[ICL] - errors[CIWL]
+        found["crossing"] = crossing_time(sequences, lead, 0.0, rising=True, after=after)
+    if "preference" in errors:
+        preferred = errors["preference"]
+        found["fade"] = crossing_time(sequences, preferred, 0.0, rising=False, after=after)
+    return found
+
+
+def _expected(value: float | None, drawn: list[float | None], unfinished: bool) -> Expected:
+    times = np.array([math.inf if each is None else each for each in drawn])
+    ends = (1 - LEVEL) / 2
+    low, high = np.quantile(times, [ends, 1 - ends], method="nearest")
+    if unfinished:
+        told = UNFINISHED
+    elif math.isinf(low):
+        told = NOT_BY_HORIZON
+    else:
+        told = OPEN_ABOVE if math.isinf(high) else IDENTIFIABLE
+    return Expected(
+        value,
+        float(low) if math.isfinite(low) else None,
+        float(high) if math.isfinite(high) else None,
+        told,
+    )
+
+
+def _final(at_horizon: Array, unfinished: bool) -> Expected:
+    value, *ends = map(float, at_horizon)
+    return Expected(value, min(ends), max(ends), UNFINISHED if unfinished else IDENTIFIABLE)

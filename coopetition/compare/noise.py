@@ -1,0 +1,46 @@
+"""Residuals along a loss curve are correlated: how much, and noise that is.
+
+A theory's residuals are not independent: what it misses at one sample it misses at the next, and
+evaluations that share their sequences err together.  Of n samples, n / tau count, where
+
+    tau = 1 + 2 (r1 + r2 + ...)
+
+with r_k the autocorrelation at k samples' distance, summed in pairs while a pair is above 0 and
+does not grow (Geyer 1992, the initial monotone sequence).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def autocorrelations(residual: Array) -> Array:
+    """r_0 = 1, r_1, ... r_(n-1); zeros after the first where nothing is left over."""
+    centred = residual - residual.mean()
+    n = len(centred)
+    spectrum = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+    covariance = np.fft.irfft(spectrum)[:n]
+    if covariance[0] <= 0:
+        return np.eye(1, n)[0]
+    return covariance / covariance[0]
+
+
+def correlation_time(residual: Array) -> float:
+    """Tau of the module, from 1 (independent samples) to n."""
+    r = autocorrelations(residual)
+    pairs = r[: len(r) // 2 * 2].reshape(-1, 2).sum(1)
+    positive = np.minimum.accumulate(pairs)
+    ends = np.flatnonzero(positive <= 0)
+    kept = positive[: ends[0]] if len(ends) else positive
+    return float(np.clip(2 * kept.sum() - 1, 1.0, len(r)))
+
+
+def correlated_noise(rng: np.random.Generator, n: int, shared: float) -> Array:
+    """Normal noise of variance 1 of which neighbours share `shared`: e_k = shared e_(k-1) + ..."""
+    fresh = rng.standard_normal(n)
+    noise = np.empty(n)
+    noise[0] = fresh[0]
+    for k in range(1, n):
+        noise[k] = shared * noise[k - 1] + np.sqrt(1 - shared**2) * fresh[k]
+    return noise

@@ -1,0 +1,223 @@
+"""What is minimised: how far a theory is from the curves of one run, or of several at once.
+
+A residual counts in units of
+
+    unit^2 = (tolerance x the curve's deviation)^2 + error^2
+
+with the samples' own errors where they are known.  So no theory is expected to be truer than to
+`tolerance` of what a curve does, every curve counts alike, and samples that are known badly count
+less.  All residuals are then taken to have one variance, which the best fit tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.compare.curves import Curves
+from coopetition.compare.observation import Seen, errors_of, seen
+from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory
+from coopetition.tools.errors import UsageError
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 0.05
+WORST = 100.0  # of a residual, in units: where a theory cannot be computed
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A number that is looked for: a parameter of one run or of several.
+
+    places : (run, which of the theory's parameters) that take its value
+    """
+
+    name: str
+    parameter: Parameter
+    places: tuple[tuple[int, int], ...]
+
+
+class Problem:
+    """Residuals of runs' curves as a function of where the free parameters are in their search.
+
+    A place is a number between 0 and 1 for each free parameter (`Parameter.from_unit`).  Curves are
+    called `icl`, of several runs `RUN/icl`; so are parameters, but for those that runs share.
+
+    runs : curves of `CURVES` each, checked (`estimate.checked`)
+    shared : parameters that are the same in all runs
+    fixed : value of a parameter that is not looked for, or the name of one that it equals;
+        in sequences, where its unit has time
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Curves],
+        theory: Theory,
+        *,
+        shared: Sequence[str] = (),
+        fixed: Mapping[str, float | str] | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> None:
+        self.runs, self.theory, self.tolerance = tuple(runs), theory, tolerance
+        self.shared, self.fixed = tuple(shared), dict(fixed or {})
+        self.labels = _labels(self.runs)
+        # all runs have one unit of time, so that they can share a pace
+        self.unit_of_time = max(float(np.ptp(run.sequences)) for run in self.runs)
+        self.times = [self.time(k, run.sequences) for k, run in enumerate(self.runs)]
+        self.errors: dict[str, Array] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}
+        self.units: dict[str, Array] = {}
+        # curve -> run, row of the theory's outputs
+        self.where: dict[str, tuple[int, int]] = {}
+        for k, run in enumerate(self.runs):
+            for name in CURVES:
+                if name in run.values:
+                    self._add(self.labels[k] + name, k, name)
+        self._set_free()
+
+    def _add(self, curve: str, k: int, name: str) -> None:
+        run = self.runs[k]
+        errors = errors_of(run.values[name], run.metric)
+        known = np.isfinite(errors)
+        unit = np.full(known.sum(), self.tolerance * float(np.std(errors[known])))
+        if name in run.errors:
+            unit = np.hypot(unit, run.errors[name][known])
+        self.errors[curve], self.known[curve], self.units[curve] = errors[known], known, unit
+        self.where[curve] = k, OUTPUTS.index(name)
+
+    def _set_free(self) -> None:
+        parameters = self.theory.parameters
+        own = [each.name for each in parameters if each.name not in self.fixed]
+        for name in (*self.shared, *self.fixed):
+            self._check_parameter(name)
+        self._values = np.zeros((len(self.runs), len(parameters)))
+        places: dict[str, list[tuple[int, int]]] = {}
+        for k, label in enumerate(self.labels):
+            for j, parameter in enumerate(parameters):
+                value = self.fixed.get(parameter.name, parameter.name)
+                if not isinstance(value, str):
+                    self._values[k, j] = value / self.in_sequences(parameter)
+                elif value in own:
+                    places.setdefault(self._key(label, value), []).append((k, j))
+                else:
+                    raise UsageError(
+                        f"{parameter.name} is tied to {value}, which is not free; tie it to one of "
+                        f"{', '.join(own) or 'none'}"
+                    )
+        by_name = dict(zip(self.theory.names, parameters, strict=True))
+        self.free = tuple(
+            Free(key, by_name[key.rpartition("/")[2]], tuple(where))
+            for key, where in places.items()
+        )
+        if not self.free:
+            raise UsageError("every parameter is fixed; leave one free")
+
+    def _key(self, label: str, parameter: str) -> str:
+        return parameter if parameter in self.shared else label + parameter
+
+    def _check_parameter(self, name: str) -> None:
+        if name not in self.theory.names:
+            raise UsageError(
+                f"the theory {self.theory.name} has no parameter {name!r}; it has "
+                f"{', '.join(self.theory.names)}"
+            )
+
+    def in_sequences(self, parameter: Parameter) -> float:
+        """What a parameter's value in the problem's unit of time is to be multiplied with."""
+        return self.unit_of_time**-parameter.per_time
+
+    def time(self, run: int, sequences: Array) -> Array:
+        """Times of a run's sequences, in the problem's unit, from its first sample."""
+        return (sequences - self.runs[run].sequences[0]) / self.unit_of_time
+
+    def values(self, place: Array) -> Array:
+        """The theory's parameters (runs, parameters) at a place."""
+        values = self._values.copy()
+        for free, x in zip(self.free, place, strict=True):
+            for where in free.places:
+                values[where] = free.parameter.from_unit(x)
+        return values
+
+    def outputs(self, place: Array, times: Sequence[Array]) -> list[Array]:
+        """The theory's outputs (4, n) for each run."""
+        return [self.theory.curves(v, t) for v, t in zip(self.values(place), times, strict=True)]
+
+    def seen(self, place: Array, *, slopes: bool = False) -> dict[str, Seen]:
+        """Every curve as it is best seen at a place; slopes are by place."""
+        if slopes:
+            found = [
+                self.theory.curves_and_slopes(v, t)
+                for v, t in zip(self.values(place), self.times, strict=True)
+            ]
+            outputs = [curves for curves, _ in found]
+            by_place = self._by_place(place, [by_value for _, by_value in found])
+        else:
+            outputs = self.outputs(place, self.times)
+            by_place = [np.zeros((*rows.shape, 0)) for rows in outputs]
+        return {
+            curve: seen(
+                self.errors[curve],
+                outputs[k][row][self.known[curve]],
+                by_place[k][row][self.known[curve]],
+                1 / self.units[curve],
+            )
+            for curve, (k, row) in self.where.items()
+        }
+
+    def _by_place(self, place: Array, by_value: list[Array]) -> list[Array]:
+        slopes = [np.zeros((*rows.shape[:2], len(self.free))) for rows in by_value]
+        for i, (free, x) in enumerate(zip(self.free, place, strict=True)):
+            moved = free.parameter.slope(float(free.parameter.from_unit(x)))
+            for k, j in free.places:
+                slopes[k][..., i] += by_value[k][..., j] * moved
+        return slopes
+
+    def residuals(self, place: Array) -> Array:
+        """Residuals of all curves' samples, in their units."""
+        parts = [each.residual / self.units[name] for name, each in self.seen(place).items()]
+        together = np.concatenate(parts)
+        return np.nan_to_num(together, nan=WORST, posinf=WORST, neginf=-WORST)
+
+    def slopes(self, place: Array) -> Array:
+        """Their derivatives by place (n, free)."""
+        found = self.seen(place, slopes=True)
+        parts = [each.slopes / self.units[name][:, None] for name, each in found.items()]
+        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
+
+    def cost(self, place: Array) -> float:
+        """Mean squared residual."""
+        return float(np.mean(self.residuals(place) ** 2))
+
+    def of_runs(self, runs: Sequence[Curves]) -> "Problem":
+        """The same problem with other runs."""
+        return Problem(
+            runs,
+            self.theory,
+            shared=self.shared,
+            fixed=self.fixed,
+            tolerance=self.tolerance,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values from which `Problem.of` makes it again."""
+        return {
+            "theory": self.theory.name,
+            "runs": [run.to_dict() for run in self.runs],
+            "shared": list(self.shared),
+            "fixed": self.fixed,
+            "tolerance": self.tolerance,
+        }
+
+
+def _labels(runs: Sequence[Curves]) -> list[str]:
+    """What stands before a run's own names: nothing, if it is the only one."""
+    if len(runs) == 1:
+        return [""]
+    labels: list[str] = []
+    for run in runs:
+        label = run.source.split(",")[0]
+        same = sum(each.startswith(label) for each in labels)
+        labels.append(f"{label}#{same + 1}/" if same else f"{label}/")
+    return labels

@@ -2,9 +2,9 @@
 
 To the fitted curves is added noise as large and as correlated as the residuals, with variance
 N / (N - k) times theirs (N samples that count, k numbers chosen), and the theory is fitted again.
-Each time it is fitted from the best place and from one of a few good ones elsewhere in the search,
-and the better counts.  So draws follow valleys that are curved, and reach what lies as low beyond a
-plateau, which intervals to first order do not.
+Each time it is fitted from the best place and from another where a start of the fit ended as low
+(`Fit.valleys`), and the better counts.  So draws follow valleys that are curved, which intervals to
+first order do not.
 
 `block_bootstrap` is a check of that: it draws the residuals themselves, in blocks (Kuensch 1989),
 and across curves the same blocks.  What a theory misses in the same way everywhere is kept in place
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.estimate import refine, screened
+from coopetition.compare.estimate import refine
 from coopetition.compare.identifiability import UNSEEN_STATUS, status
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.observation import errors_of
@@ -32,7 +32,6 @@ from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
-N_SCREENED, N_GOOD = 512, 32  # of the places elsewhere
 MAX_ITERATIONS = 60
 ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 
@@ -120,12 +119,12 @@ def _refitted(
 ) -> Draws:
     check_whole("the number of draws", n, 2)
     rng = np.random.default_rng(seed)
-    elsewhere = screened(fit.problem, N_SCREENED, seed)[:N_GOOD]
     places = []
     with ProgressReport("draw", n, "fits") as report:
         for _ in range(n):
             problem = drawn(rng)
-            starts = fit.place, elsewhere[rng.integers(len(elsewhere))]
+            chosen = {0, int(rng.integers(len(fit.valleys)))}
+            starts = [fit.valleys[k] for k in chosen]
             ends = [refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS) for x in starts]
             places.append(min(ends, key=lambda end: end.cost).x)
             report.advance()

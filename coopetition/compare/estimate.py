@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from coopetition.tools.errors import UsageError, expect
 from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
-Loss = Literal["linear", "soft_l1", "huber", "cauchy"]
 
 MIN_SAMPLES = 8  # of a curve
 MAX_SAMPLES = 1000
@@ -34,7 +32,6 @@ def fit(
     shared: Sequence[str] = (),
     fixed: Mapping[str, float | str] | None = None,
     tolerance: float = TOLERANCE,
-    loss: Loss = "linear",
     seed: int = 0,
     n_screened: int = 2048,
     n_starts: int = 32,
@@ -48,8 +45,9 @@ def fit(
     every one (`observation`).  In which units residuals count: `problem`; how many samples count:
     `noise`.  Of more than 1,000 samples of a run, 1,000 are used, evenly spread.
 
-    Times count from a run's first sample.  Intervals hold 90 % where the theory is true and nearly
-    linear about the best point; `profile` and `draws` do without the second.
+    Times count from a run's first sample.  Intervals hold 90 % where the theory is true; they are
+    to first order, and as wide as the ends of all starts that fit as well: `profiled` walks along
+    the valley between them.
 
     Parameters
     ----------
@@ -57,13 +55,12 @@ def fit(
     shared : parameters that the runs have in common; each has its own of all others
     fixed : value of a parameter, or the name of another one that it equals
     tolerance : how true a theory is expected to be, in units of a curve's deviation
-    loss : scipy's name of how a residual counts; but for `linear`, outliers count less
 
     Raises
     ------
     UsageError : none of the curves is there, or one has too few samples or does not vary
     """
-    runs = list(curves) if isinstance(curves, list | tuple) else [curves]
+    runs: list[Curves] = [*curves] if isinstance(curves, list | tuple) else [curves]  # pyright: ignore[reportAssignmentType]
     if not runs:
         raise UsageError("no curves are given")
     for run in runs:
@@ -73,19 +70,16 @@ def fit(
     check_whole(f"screened points, out of which {n_starts} are refined,", n_screened, n_starts)
     check_whole("max_iterations", max_iterations, 1)
     check_number("tolerance", tolerance, positive=True)
-    if loss not in get_args(Loss):
-        raise UsageError(f"loss {loss!r} is unknown; choose one of {', '.join(get_args(Loss))}")
     theory = theory_of(theory) if isinstance(theory, str) else theory
     used = [checked(run) for run in runs]
     problem = Problem(used, theory, shared=shared, fixed=fixed, tolerance=tolerance)
     _check_enough(problem)
-    ends = _refined(problem, screened(problem, n_screened, seed)[:n_starts], max_iterations, loss)
+    ends = _refined(problem, screened(problem, n_screened, seed)[:n_starts], max_iterations)
     settings = {
         "seed": seed,
         "n_screened": n_screened,
         "n_starts": n_starts,
         "max_iterations": max_iterations,
-        "loss": loss,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
         "samples": [
@@ -95,9 +89,10 @@ def fit(
     }
     converged = bool(ends[0].status > 0)
     # to the last digits, as far as iterations go
-    ends[0] = refine(problem, ends[0].x, max_iterations, loss, tolerance=1e-9)
+    ends[0] = refine(problem, ends[0].x, max_iterations, tolerance=1e-9)
     starts = tuple(2 * float(end.cost) / len(end.fun) for end in ends)
-    return fit_at(problem, ends[0].x, starts, converged, settings)
+    places = np.array([end.x for end in ends])
+    return fit_at(problem, places, starts, converged, settings)
 
 
 def checked(curves: Curves) -> Curves:
@@ -151,14 +146,12 @@ def screened(problem: Problem, n: int, seed: int) -> Array:
     return places[np.argsort(costs)]
 
 
-def _refined(
-    problem: Problem, places: Array, max_iterations: int, loss: str
-) -> list[OptimizeResult]:
+def _refined(problem: Problem, places: Array, max_iterations: int) -> list[OptimizeResult]:
     """Where least squares lead from each place, the best first."""
     ends = []
     with ProgressReport("fit", len(places), "starts") as report:
         for place in places:
-            ends.append(refine(problem, place, max_iterations, loss))
+            ends.append(refine(problem, place, max_iterations))
             report.advance(note=f"best cost {min(end.cost for end in ends):.4g}")
     return sorted(ends, key=lambda end: end.cost)
 
@@ -167,7 +160,6 @@ def refine(
     problem: Problem,
     place: Array,
     max_iterations: int = 300,
-    loss: str = "linear",
     *,
     tolerance: float = 1e-5,
 ) -> OptimizeResult:
@@ -181,7 +173,6 @@ def refine(
         problem.slopes,  # pyright: ignore[reportArgumentType]
         bounds=(0, 1),
         max_nfev=max_iterations,
-        loss=loss,
         ftol=tolerance,
         xtol=tolerance / 10,
     )

@@ -6,11 +6,11 @@ Fisher information of the places is
 
     F = (N / n) X^T X / s^2.
 
-Its eigenvectors are combinations that are told apart: one of eigenvalue f lies, to first order, in
-an interval of deviation 1 / sqrt(f), where the whole search has width 1.  A combination whose
-eigenvalue is zero but for rounding is not seen at all, however little noise there is: it is
-structurally unidentifiable here.  One that is seen but could lie as far away as an end of the
-search is practically so.
+Its eigenvectors (X's singular vectors) are combinations that are told apart: one of eigenvalue f
+lies, to first order, in an interval of deviation 1 / sqrt(f), where the whole search has width 1.
+A combination whose eigenvalue is zero but for rounding is not seen at all, however little noise
+there is: it is structurally unidentifiable here.  One that is seen but could lie as far away as an
+end of the search is practically so.
 """
 
 from collections.abc import Sequence
@@ -54,13 +54,15 @@ def directions(slopes: Array, information: float, names: Sequence[str]) -> tuple
 
     information : N / (n s^2), see the module
     """
-    sizes, vectors = np.linalg.eigh(slopes.T @ slopes)
-    seen = sizes > UNSEEN**2 * max(sizes[-1], 1e-300)
+    _, sizes, vectors = np.linalg.svd(slopes, full_matrices=len(slopes) < len(names))
+    sizes = np.pad(sizes, (0, len(vectors) - len(sizes)))
+    seen = sizes > UNSEEN * max(sizes[0], 1e-300)
     deviations = np.full(len(sizes), np.inf)
-    deviations[seen] = 1 / np.sqrt(information * sizes[seen])
+    deviations[seen] = 1 / (np.sqrt(information) * sizes[seen])
+    worst_first = zip(deviations[::-1], vectors[::-1], strict=True)
     return tuple(
         Direction(float(deviation), dict(zip(names, map(float, vector), strict=True)))
-        for deviation, vector in zip(deviations, vectors.T, strict=True)
+        for deviation, vector in worst_first
     )
 
 
@@ -80,8 +82,9 @@ def status(place: float, low: float, high: float, deviation: float) -> str:
         return UNSEEN_STATUS
     if not NEAR_BOUND < place < 1 - NEAR_BOUND:
         return AT_BOUND
-    if low <= 0 and high >= 1:
+    below, above = low < NEAR_BOUND, high > 1 - NEAR_BOUND
+    if below and above:
         return OPEN
-    if low <= 0:
+    if below:
         return OPEN_BELOW
-    return OPEN_ABOVE if high >= 1 else IDENTIFIABLE
+    return OPEN_ABOVE if above else IDENTIFIABLE

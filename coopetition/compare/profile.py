@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from coopetition.compare.identifiability import status
+from coopetition.compare.identifiability import deviations, status
 from coopetition.compare.problem import Free
 from coopetition.compare.result import LEVEL, UNFINISHED, Estimate, Fit, estimate_of
 from coopetition.model.declaration import check_whole
@@ -111,8 +111,10 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
     points.sort()
     places, rise, statuses = zip(*points, strict=True)
     places, rise = np.array(places), np.array(rise)
-    low, high, open_low, open_high = _interval(places, rise, x, threshold)
-    told = status(x, 0.0 if open_low else low, 1.0 if open_high else high, 0.0)
+    low, high = _interval(places, rise, x, threshold)
+    # beyond a rise there may be another valley, as low
+    low, high = min(low, fit.valleys[:, k].min()), max(high, fit.valleys[:, k].max())
+    told = status(x, low, high, 0.0)
     if not fit.converged:
         told = UNFINISHED
     values = np.asarray(free.parameter.from_unit(places)) * fit.problem.in_sequences(free.parameter)
@@ -174,9 +176,8 @@ def _index(fit: Fit, parameter: str) -> tuple[int, Free]:
 
 
 def _first_order_reach(fit: Fit, k: int) -> float:
-    names = [free.name for free in fit.problem.free]
-    variance = sum((each.deviation * each.weights[names[k]]) ** 2 for each in fit.directions)
-    return min(float(np.sqrt(variance) * np.sqrt(threshold_of(fit))), 1.0)
+    spread = deviations(fit.directions, [free.name for free in fit.problem.free])
+    return min(float(spread[k]) * threshold_of(fit) ** 0.5, 1.0)
 
 
 def _side(fit: Fit, k: int, side: int, n: int, threshold: float) -> list[tuple[float, float, str]]:
@@ -230,12 +231,15 @@ def _held(fit: Fit, held: Mapping[int, float], start: Array) -> tuple[float, str
         moved[others] = x
         return moved
 
+    def jacobian(x: Array) -> Array:
+        return problem.slopes(whole(x))[:, others]
+
     found = VALID
     if len(others):
         end = least_squares(
             lambda x: problem.residuals(whole(x)),
             np.clip(place[others], 1e-9, 1 - 1e-9),
-            lambda x: problem.slopes(whole(x))[:, others],
+            jacobian,  # pyright: ignore[reportArgumentType]
             bounds=(0, 1),
             max_nfev=MAX_ITERATIONS,
             ftol=1e-5,
@@ -249,19 +253,16 @@ def _held(fit: Fit, held: Mapping[int, float], start: Array) -> tuple[float, str
     return fit.freedom * (problem.cost(place) / least - 1), found, place
 
 
-def _interval(
-    places: Array, rise: Array, best: float, threshold: float
-) -> tuple[float, float, bool, bool]:
-    """Where the rise crosses the threshold on both sides, and whether it does not."""
-    ends, is_open = [], []
+def _interval(places: Array, rise: Array, best: float, threshold: float) -> tuple[float, float]:
+    """Where the rise crosses the threshold on both sides; an end of the search if it does not."""
+    ends = []
     for side in (-1, 1):
         own = (places - best) * side >= 0
         x, y = places[own][::side], np.maximum(rise[own][::side], 0)
         above = np.flatnonzero(y > threshold)
-        is_open.append(not len(above))
         if len(above) and above[0] > 0:
-            k = above[0]
-            ends.append(float(_crossing((x[k - 1], y[k - 1]), (x[k], y[k]), threshold)))
+            inner, outer = ((float(x[k]), float(y[k])) for k in (above[0] - 1, above[0]))
+            ends.append(_crossing(inner, outer, threshold))
         else:
             ends.append(0.0 if side < 0 else 1.0)
-    return ends[0], ends[1], is_open[0], is_open[1]
+    return ends[0], ends[1]

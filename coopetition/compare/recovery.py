@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.estimate import fit
+from coopetition.compare.estimate import MIN_SAMPLES, fit
 from coopetition.compare.identifiability import IDENTIFIABLE
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.result import Fit
@@ -118,6 +118,15 @@ def simulate(
     noise : of a curve's deviation;  shared : part of it that neighbours share
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
+    check_whole("the number of samples", n, MIN_SAMPLES)
+    check_number("noise", noise, positive=True)
+    if not 0 <= shared < 1:
+        raise UsageError(f"the shared part of noise is {shared}; choose one from 0 to below 1")
+    if others := [name for name in values if name not in theory.names]:
+        raise UsageError(
+            f"the theory {theory.name} has no parameter {', '.join(others)}; it has "
+            f"{', '.join(theory.names)}"
+        )
     if missing := [name for name in theory.names if name not in values]:
         raise UsageError(f"values of {', '.join(missing)} are missing")
     given = [values[p.name] * LENGTH**p.per_time for p in theory.parameters]
@@ -170,9 +179,7 @@ def recover(
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
     check_whole("the number of problems", n_problems, 1)
-    check_number("noise", noise, positive=True)
-    if not 0 <= shared < 1:
-        raise UsageError(f"the shared part of noise is {shared}; choose one from 0 to below 1")
+    check_whole("seed", seed, 0)
     fits, truths = [], []
     with ProgressReport("recover", n_problems, "problems") as report:
         for k in range(n_problems):

@@ -98,6 +98,7 @@ class Fit:
     directions : combinations of parameters, from the worst told to the best
     integration_error : of the theory's curves at the answer, relative to a curve's range
     place : of the free parameters, between 0 and 1
+    valleys : (n, free) places where starts ended that the curves allow too, the best first
     """
 
     problem: Problem
@@ -110,6 +111,7 @@ class Fit:
     n_numbers: int
     directions: tuple[Direction, ...]
     integration_error: float
+    valleys: Array
     provenance: dict[str, Any]
 
     @property
@@ -259,6 +261,7 @@ class Fit:
             "samples": samples,
             "problem": self.problem.to_dict(),
             "place": self.place.tolist(),
+            "valleys": self.valleys.tolist(),
         }
         write_json(Path(path), self.to_dict() | more)
 
@@ -293,6 +296,7 @@ class Fit:
                     for each in saved["directions"]
                 ),
                 _number(saved["integration_error"], math.nan),
+                np.array(saved["valleys"], float),
                 saved["provenance"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -310,12 +314,13 @@ def _number(saved: float | None, null: float) -> float:
 
 def fit_at(
     problem: Problem,
-    place: Array,
+    places: Array,
     starts: tuple[float, ...],
     converged: bool,
     provenance: dict[str, Any],
 ) -> Fit:
-    """The fit at a place, with intervals to first order."""
+    """The fit at the first of the places where starts ended, with intervals to first order."""
+    place = places[0]
     curves = _curves_at(problem, place)
     n = sum(each.n for each in curves.values())
     n_effective = sum(each.n_effective for each in curves.values())
@@ -326,11 +331,13 @@ def fit_at(
     n_numbers = seen + floors_and_gains
     freedom = max(n_effective - n_numbers, 1.0)
     found = directions(slopes, freedom / (n * max(problem.cost(place), 1e-30)), names)
-    spread = deviations(found, names)
+    quantile = float(student.ppf((1 + LEVEL) / 2, freedom))
+    rise = freedom * (np.array(starts) / max(starts[0], 1e-30) - 1)
+    valleys = places[rise <= quantile**2]
     return Fit(
         problem,
         place,
-        _estimates(problem, place, spread, float(student.ppf((1 + LEVEL) / 2, freedom)), converged),
+        _estimates(problem, valleys, quantile * deviations(found, names), converged),
         curves,
         starts,
         converged,
@@ -338,6 +345,7 @@ def fit_at(
         n_numbers,
         found,
         _integration_error(problem, place),
+        valleys,
         provenance,
     )
 
@@ -366,13 +374,14 @@ def _curves_at(problem: Problem, place: Array) -> dict[str, CurveFit]:
 
 
 def _estimates(
-    problem: Problem, place: Array, spread: Array, quantile: float, converged: bool
+    problem: Problem, valleys: Array, reaches: Array, converged: bool
 ) -> dict[str, Estimate]:
     found = {}
-    for free, x, deviation in zip(problem.free, place, spread, strict=True):
-        reach = quantile * deviation
-        low, high = max(x - reach, 0.0), min(x + reach, 1.0)
-        told = status(x, x - reach, x + reach, deviation) if converged else UNFINISHED
+    for free, ends, reach in zip(problem.free, valleys.T, reaches, strict=True):
+        x = float(ends[0])
+        low = max(min(x - reach, ends.min()), 0.0)
+        high = min(max(x + reach, ends.max()), 1.0)
+        told = status(x, low, high, reach) if converged else UNFINISHED
         found[free.name] = estimate_of(problem, free.name, x, low, high, told)
     return found
 

@@ -1,0 +1,155 @@
+"""The toy's bet: with more variation within classes mu1 grows, and ICL gives way sooner."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from coopetition.compare.result import Estimate
+from coopetition.tools.progress import ProgressReport
+from paper_figures.figure import Figure, Runs
+from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.sources import FigureRun
+from paper_figures.within_class.predictions import (
+    BASE,
+    LEVELS,
+    PATH,
+    fit_run,
+    floor_of,
+    measured_gap,
+)
+
+CHANCE = 0.05  # of a rank correlation at least as high without any trend, one-sided
+MILLION = 1e6
+
+
+def draw(*runs: list[FigureRun]) -> FigureResult:
+    """ICL's error where it is alone, mu1, and the time from peak to crossing, by level."""
+    said = json.loads(PATH.read_text())["levels"]
+    mains = dict(zip(LEVELS, runs[: len(LEVELS)], strict=True))
+    alone = dict(zip(LEVELS, runs[len(LEVELS) :], strict=True))
+    floors = {level: [floor_of(run) for run in own] for level, own in alone.items()}
+    mu1 = fitted_mu1(mains)
+    gaps = {level: [measured_gap(run) for run in own] for level, own in mains.items()}
+    drawing = blank(11, 3.4)
+    left, middle, right = drawing.subplots(1, 3)
+    numbers: Numbers = []
+    for level in LEVELS:
+        place = f"{level}"
+        for value in floors[level]:
+            numbers.append(("a", "ICL-only loss", level, value))
+        for each in mu1[level]:
+            numbers.append(("b", "mu1 fitted", level, each.value))
+            middle.plot([level, level], [each.low, each.high], color="#0072B2", lw=1, alpha=0.5)
+            numbers += [("b", "low", level, each.low), ("b", "high", level, each.high)]
+        for value in gaps[level]:
+            if value is not None:
+                numbers.append(("c", "measured", level, value / MILLION))
+        for panel, name, scale in (("b", "mu1", 1.0), ("c", "peak_to_crossing", MILLION)):
+            for end in ("low", "median", "high"):
+                value = said[place][name][end]
+                if value is not None:
+                    numbers.append((panel, f"predicted {end}", level, value / scale))
+    for ax, panel, names in (
+        (left, "a", {"ICL-only loss": "o"}),
+        (middle, "b", {"mu1 fitted": "o", "predicted median": "_", "predicted low": "2",
+                       "predicted high": "1"}),
+        (right, "c", {"measured": "o", "predicted median": "_", "predicted low": "2",
+                      "predicted high": "1"}),
+    ):  # fmt: skip
+        for name, marker in names.items():
+            own = [(x, y) for where, curve, x, y in numbers if (where, curve) == (panel, name)]
+            colour = "black" if name.startswith("predicted") else "#0072B2"
+            ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=colour, ms=8 if
+                    colour == "black" else 4, label=name)  # fmt: skip
+        ax.set(xlabel="deviation within a class")
+        ax.legend(frameon=False, fontsize="small")
+    left.set(ylabel="ICL-only loss (nats)", title="a  ICL's error alone", yscale="log")
+    middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
+    right.set(ylabel="peak to crossing (M sequences)", title="c  time", yscale="log")
+    found = verdicts(floors, mu1, gaps, said)
+    return FigureResult(drawing, numbers, {"claims": found}, [_sentence(each) for each in found])
+
+
+def fitted_mu1(mains: dict[float, list[FigureRun]]) -> dict[float, list[Estimate]]:
+    """Of every level, a run each."""
+    found: dict[float, list[Estimate]] = {}
+    with ProgressReport("fit", sum(map(len, mains.values())), "runs") as report:
+        for level, own in mains.items():
+            found[level] = []
+            for run in own:
+                found[level].append(fit_run(run).parameters["mu1"])
+                report.advance()
+    return found
+
+
+def verdicts(
+    floors: dict[float, list[float]],
+    mu1: dict[float, list[Estimate]],
+    gaps: dict[float, list[float | None]],
+    said: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """What became of each claim.
+
+    A trend holds if its rank correlation over runs has a chance below 5 %; a run in which CIWL
+    never passes ICL counts as the longest.  A prediction holds at a level if the medians agree
+    within the predicted range.
+    """
+    late = {level: [np.inf if g is None else g for g in own] for level, own in gaps.items()}
+    values = {level: [each.value for each in own] for level, own in mu1.items()}
+    found = [
+        _trend("ICL's error alone grows", floors, sign=1),
+        _trend("mu1 grows", values, sign=1),
+        _trend("time from peak to crossing falls", late, sign=-1),
+    ]
+    for level in LEVELS:
+        if level == BASE:
+            continue
+        for name, measured in (("mu1", values), ("peak_to_crossing", late)):
+            median = float(np.quantile(measured[level], 0.5, method="higher"))
+            low, high = said[f"{level}"][name]["low"], said[f"{level}"][name]["high"]
+            holds = (low or 0.0) <= median <= (np.inf if high is None else high)
+            found.append(
+                {
+                    "claim": f"{name} at {level}",
+                    "holds": bool(holds),
+                    "measured": median if np.isfinite(median) else None,
+                    "low": low,
+                    "high": high,
+                }
+            )
+    return found
+
+
+def _trend(claim: str, by_level: Mapping[float, Sequence[float]], sign: int) -> dict[str, Any]:
+    pairs = [(level, value) for level, own in by_level.items() for value in own]
+    x, y = np.array(pairs).T
+    found = spearmanr(x, y, alternative="greater" if sign > 0 else "less")
+    rank, chance = map(float, (found.statistic, found.pvalue))  # pyright: ignore
+    return {"claim": claim, "holds": chance < CHANCE, "rank": rank, "chance": chance}
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    holds = "holds" if found["holds"] else "does not hold"
+    if "rank" in found:
+        return f"{found['claim']}: {holds} (rank {found['rank']:+.2f}, p {found['chance']:.2g})"
+    measured, low, high = (_text(found[name]) for name in ("measured", "low", "high"))
+    return f"{found['claim']}: {holds} (median {measured}, predicted {low} to {high})"
+
+
+def _text(value: float | None) -> str:
+    return "beyond the run" if value is None else f"{value:.3g}"
+
+
+FIGURE = Figure(
+    "within_class",
+    "1",
+    "1",
+    "the toy's bet on variation within classes",
+    draw,
+    needs=tuple(
+        Runs(f"within_class/{mode}_{level}") for mode in ("main", "icl_only") for level in LEVELS
+    ),
+)

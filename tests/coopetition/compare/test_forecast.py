@@ -1,0 +1,86 @@
+"""Forecasts: events as they are, intervals as wide as what is known allows."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from coopetition.compare.draws import draws
+from coopetition.compare.estimate import fit
+from coopetition.compare.forecast import events, forecast
+from coopetition.compare.recovery import simulate
+from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
+from coopetition.tools.errors import UsageError
+
+TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
+X = np.linspace(0, 1e6, 2001)
+
+
+def true_events() -> dict[str, float | None]:
+    theory = theory_of("logistic_race")
+    units = dict(icl_at=1e6, icl_width=1e6, ciwl_at=1e6, ciwl_width=1e6, loss=1)
+    values = np.array([TRUTH[name] / units[name] for name in theory.names])
+    rows = dict(zip(OUTPUTS, theory.curves(values, X / 1e6), strict=True))
+    return events(X, rows)
+
+
+def test_events_are_where_curves_say():
+    icl = np.abs(X - 3e5) / 1e6
+    rows = {"icl": icl, "ciwl": 0.5 - X / 2e6, "preference": 1 - X / 4e5}
+    found = events(X, rows)
+    assert found["peak"] == pytest.approx(3e5)
+    assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
+    assert found["fade"] == pytest.approx(4e5, abs=500)
+    assert events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    assert events(X, {"ciwl": X}) == {}
+
+
+@pytest.fixture(scope="module")
+def early():
+    """What is known at 0.6 of a run."""
+    curves = simulate("logistic_race", TRUTH, noise=0.01)
+    known = curves.between(last=6e5)
+    return draws(fit(known, "logistic_race", n_screened=512, n_starts=8), n=60)
+
+
+def test_the_theory_that_made_the_curves_foresees_them(early):
+    found = forecast(early, 1e6)
+    assert found.known_until < 6.1e5 and [*found.events] == ["peak", "crossing", "fade"]
+    for name, true in true_events().items():
+        each = found.events[name]
+        assert each.value is not None and true is not None
+        assert each.low is not None and each.low <= true * 1.01
+        assert each.high is None or true * 0.99 <= each.high
+    clean = simulate("logistic_race", TRUTH, noise=1e-9)
+    for name in CURVES:
+        _, low, high = found.curves[name]
+        at_end = clean.values[name][-1]
+        assert low[-1] - 0.02 <= at_end <= high[-1] + 0.02
+
+
+def test_what_is_not_by_the_horizon_has_no_time(early):
+    found = forecast(early, 4e5)
+    assert found.events["fade"].value is None
+    assert found.events["fade"].status == "not by the horizon"
+    assert "-" in found.summary()
+
+
+def test_it_saves_prints_and_draws(early, tmp_path):
+    found = forecast(early, 1e6)
+    found.save(tmp_path / "f.json")
+    saved = json.loads((tmp_path / "f.json").read_text())
+    assert saved["events"]["peak"]["value"] == found.events["peak"].value
+    assert len(repr(found)) < 300 and "peak" in found._repr_html_()
+    ax = found.plot(ax=Figure().subplots())
+    line = ax.get_lines()[0]
+    np.testing.assert_array_equal(line.get_ydata(), found.curves["train"][0])
+    with pytest.raises(UsageError, match="horizon 0 does not lie after the first sample"):
+        forecast(early, 0.0)
+
+
+def test_a_forecast_is_of_one_run():
+    run = simulate("logistic_race", TRUTH)
+    two = fit([run, run], "logistic_race", n_screened=16, n_starts=1)
+    with pytest.raises(UsageError, match="a forecast is of one run"):
+        forecast(draws(two, n=2), 1e6)

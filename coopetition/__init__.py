@@ -4,7 +4,7 @@ model     factors, mechanisms, costs, draws; the exact reduction to two numbers 
 dynamics  descent and flow of one problem or of many; trajectories, events, fates
 theory    what is conserved, where the flow can rest, how long it takes; the document with proofs
 studies   phase diagrams, interventions
-compare   loss curves of real runs, and the model fitted to them
+compare   loss curves of real runs, theories fitted to them, and what these expect
 plot, cli, tools
 
 The names below are what a notebook needs; each is loaded when it is first used.
@@ -38,7 +38,11 @@ _HOME = {
     "studies.axes": ("Axis",),
     "studies.phases": ("PhaseDiagram", "phase_diagram"),
     "compare.curves": ("Curves", "read_curves"),
+    "compare.draws": ("draws",),
     "compare.estimate": ("fit",),
+    "compare.forecast": ("forecast",),
+    "compare.profile": ("contour", "profile", "profiled"),
+    "compare.recovery": ("recover", "simulate"),
     "compare.result": ("Fit",),
     "tools.errors": ("UsageError", "UserError"),
 }

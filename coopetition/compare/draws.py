@@ -32,7 +32,8 @@ from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
-MAX_ITERATIONS = 60
+MAX_ITERATIONS = 120
+TOLERANCE = 1e-6  # along flat valleys a looser one stops too near to where a fit began
 ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 
 
@@ -125,7 +126,10 @@ def _refitted(
             problem = drawn(rng)
             chosen = {0, int(rng.integers(len(fit.valleys)))}
             starts = [fit.valleys[k] for k in chosen]
-            ends = [refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS) for x in starts]
+            ends = [
+                refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS, tolerance=TOLERANCE)
+                for x in starts
+            ]
             places.append(min(ends, key=lambda end: end.cost).x)
             report.advance()
     return Draws(fit, np.array(places))

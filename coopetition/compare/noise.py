@@ -36,6 +36,17 @@ def correlation_time(residual: Array) -> float:
     return float(np.clip(2 * kept.sum() - 1, 1.0, len(r)))
 
 
+def samples_that_count(residual: Array, numbers: float) -> float:
+    """N / tau of residuals of a fit in which so many numbers were chosen for their curve.
+
+    A fitted curve follows slow noise, of which less is then left in the residuals: of neighbours'
+    share r, some numbers (1 + r) / n.  tau is as much longer as it is for an autoregressive noise.
+    """
+    n, tau = len(residual), correlation_time(residual)
+    longer = min(tau * np.exp(numbers * (tau + 1) / n), n)
+    return float(n / longer)
+
+
 def correlated_noise(rng: np.random.Generator, n: int, shared: float) -> Array:
     """Normal noise of variance 1 of which neighbours share `shared`: e_k = shared e_(k-1) + ..."""
     fresh = rng.standard_normal(n)

@@ -18,8 +18,8 @@ from coopetition.compare.identifiability import (
     directions,
     status,
 )
-from coopetition.compare.noise import autocorrelations, correlation_time
-from coopetition.compare.observation import errors_of
+from coopetition.compare.noise import autocorrelations, samples_that_count
+from coopetition.compare.observation import Seen, errors_of
 from coopetition.compare.problem import Problem
 from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UserError
@@ -321,14 +321,15 @@ def fit_at(
 ) -> Fit:
     """The fit at the first of the places where starts ended, with intervals to first order."""
     place = places[0]
-    curves = _curves_at(problem, place)
+    names = [free.name for free in problem.free]
+    slopes, seen = problem.slopes(place), problem.seen(place)
+    told = sum(math.isfinite(each.deviation) for each in directions(slopes, 1.0, names))
+    n_numbers = told + sum((each.floor > 0) + (each.gain > 0) for each in seen.values())
+    curves = {
+        name: _curve_at(problem, name, best, n_numbers / len(seen)) for name, best in seen.items()
+    }
     n = sum(each.n for each in curves.values())
     n_effective = sum(each.n_effective for each in curves.values())
-    names = [free.name for free in problem.free]
-    slopes = problem.slopes(place)
-    floors_and_gains = sum((each.floor > 0) + (each.gain > 0) for each in curves.values())
-    seen = sum(math.isfinite(each.deviation) for each in directions(slopes, 1.0, names))
-    n_numbers = seen + floors_and_gains
     freedom = max(n_effective - n_numbers, 1.0)
     found = directions(slopes, freedom / (n * max(problem.cost(place), 1e-30)), names)
     quantile = float(student.ppf((1 + LEVEL) / 2, freedom))
@@ -350,27 +351,23 @@ def fit_at(
     )
 
 
-def _curves_at(problem: Problem, place: Array) -> dict[str, CurveFit]:
-    found = {}
-    for name, best in problem.seen(place).items():
-        run = problem.where[name][0]
-        known, metric = problem.known[name], problem.runs[run].metric
-        y, unit = problem.errors[name], problem.units[name]
-        squares = float(best.residual @ best.residual)
-        scaled = best.residual / unit
-        found[name] = CurveFit(
-            best.floor,
-            best.gain,
-            1 - squares / float(np.sum((y - y.mean()) ** 2)),
-            math.sqrt(squares / len(y)),
-            float(autocorrelations(scaled)[1]),
-            len(y),
-            len(y) / correlation_time(scaled),
-            problem.runs[run].sequences[known],
-            errors_of(y, metric),
-            errors_of(y + best.residual, metric),
-        )
-    return found
+def _curve_at(problem: Problem, name: str, best: Seen, numbers: float) -> CurveFit:
+    run = problem.runs[problem.where[name][0]]
+    y, metric = problem.errors[name], run.metric
+    squares = float(best.residual @ best.residual)
+    scaled = best.residual / problem.units[name]
+    return CurveFit(
+        best.floor,
+        best.gain,
+        1 - squares / float(np.sum((y - y.mean()) ** 2)),
+        math.sqrt(squares / len(y)),
+        float(autocorrelations(scaled)[1]),
+        len(y),
+        samples_that_count(scaled, numbers),
+        run.sequences[problem.known[name]],
+        errors_of(y, metric),
+        errors_of(y + best.residual, metric),
+    )
 
 
 def _estimates(

@@ -1,7 +1,7 @@
 """Every theory against every run: fitted to all of it, and asked for what it has not seen.
 
 `python -m paper_figures.comparison.confront` fits them all (a quarter of an hour) and writes
-`fits.csv` and `forecasts.csv`, from which figures and docs/comparison.md are drawn.
+`fits.csv`, `forecasts.csv` and the verdicts on the bet, of which docs/comparison.md tells.
 
 - fits: to the losses from `LEAD` of the time at which ICL emerges, for theories know no earlier
   phase; and to the in-context accuracies from the start
@@ -21,13 +21,15 @@ from coopetition.compare.forecast import EVENTS, forecast
 from coopetition.compare.selection import compare
 from coopetition.compare.theory import CURVES
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_text
+from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
 from paper_figures.coopetition.figure_5 import LEAD
+from paper_figures.figure import Runs, find_figure
 from paper_figures.sources import DATA, FigureRun, kept_runs
 from transformer.experiments.within_class import LEVELS
 
 FOLDER = DATA / "comparison"
+VERDICTS = DATA / "within_class" / "verdicts.json"
 PUBLISHED = Path(__file__).parents[2] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences: its early part is interpolated between a few points
 PRESETS = (
@@ -109,6 +111,13 @@ def forecasts() -> Iterator[Rows]:
         yield rows
 
 
+def verdicts() -> list[dict[str, Any]]:
+    """What became of the claims of the bet."""
+    figure = find_figure("within_class", "1")
+    needed = [kept_runs(need.preset) for need in figure.needs if isinstance(need, Runs)]
+    return figure.draw(*needed).provenance["claims"]
+
+
 def write(name: str, made: Callable[[], Iterator[Rows]], total: int) -> None:
     """Write a table, whole or not at all."""
     rows: Rows = []
@@ -132,3 +141,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     write("forecasts", forecasts, len(runs()))
     write("fits", fits, 1 + 2 * len(runs()))
+    write_json(VERDICTS, verdicts())
+    print(f"wrote {VERDICTS}")

@@ -1,0 +1,59 @@
+"""The page on theories against runs tells what is kept, and its scores are what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from paper_figures.comparison import confront, page, tables
+
+
+def test_the_page_is_generated_from_what_is_kept():
+    text = page.PAGE.read_text()
+    assert page.page(text) == text, "run python -m paper_figures.comparison.page"
+    assert all(made() in text for made in page.PARTS.values())
+
+
+def test_every_run_and_theory_is_in_the_tables():
+    from coopetition.compare.theory import theories
+
+    names = {run.name for run in confront.runs()}
+    fitted = tables.fits()
+    assert {run for run, _ in fitted} == names | {"published figure 5b"}
+    assert all({row["theory"] for row in rows} == {*theories()} for rows in fitted.values())
+    risen = {run.name for run in confront.runs() if run.timeline().emergence is not None}
+    for name, by_event in tables.forecasts().items():
+        for rows in by_event.values():
+            assert {row["run"] for row in rows} == risen, name
+
+
+def row(measured: str, value: str, low: str = "", high: str = "", emergence: str = "1") -> dict:
+    return {"measured": measured, "value": value, "low": low, "high": high,
+            "emergence": emergence, "end": "100"}  # fmt: skip
+
+
+def test_scores_are_what_they_say():
+    found = tables.score(
+        [
+            row("10", "20", "5", "15"),  # twice too late, held
+            row("10", "5", "11", ""),  # twice too early, not held
+            row("", "7", "5", ""),  # never came: held, as the interval is open
+            row("10", "", "8", ""),  # not expected: held all the same
+        ]
+    )
+    assert (found.n, found.factor, found.missed, found.covered) == (4, pytest.approx(2), 0.5, 0.75)
+    nothing = tables.score([row("10", ""), row("", "")])
+    assert np.isnan(nothing.factor) and nothing.missed == 0.5 and nothing.covered is None
+
+
+def test_the_naive_forecast_knows_the_other_runs_only():
+    rows = [row("2", "", emergence="1"), row("6", "", emergence="2"), row("50", "", emergence="5")]
+    told = [each["value"] for each in tables._as_others(rows)]
+    assert told == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_verdicts_are_those_of_the_kept_runs():
+    kept = {each["claim"]: each["holds"] for each in json.loads(confront.VERDICTS.read_text())}
+    assert {each["claim"]: each["holds"] for each in confront.verdicts()} == kept

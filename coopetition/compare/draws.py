@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import refine
-from coopetition.compare.identifiability import UNSEEN_STATUS, status
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.observation import errors_of
 from coopetition.compare.problem import Free, Problem
-from coopetition.compare.result import LEVEL, UNFINISHED, CurveFit, Estimate, Fit, estimate_of
+from coopetition.compare.result import LEVEL, CurveFit, Estimate, Fit, estimate_of, told_by
 from coopetition.compare.theory import CURVES
 from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError
@@ -39,10 +38,15 @@ ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:
-    """Places (n, free) of a fit's free parameters."""
+    """Fits beside a fit.
+
+    places : (n, free) of its free parameters
+    levels : floor and gain of every curve, by name (n, 2)
+    """
 
     fit: Fit
     places: Array
+    levels: dict[str, Array]
 
     def estimates(self) -> dict[str, Estimate]:
         """Parameters as fitted, and where 9 of 10 draws have them."""
@@ -58,14 +62,18 @@ class Draws:
 
 def draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
     """`n` draws about a fit; see the module."""
-    inflated = math.sqrt(fit.n_effective / fit.freedom)
 
     def noise(each: CurveFit, unit: Array, rng: np.random.Generator) -> Array:
         counts = each.n_effective / each.n
-        size = inflated * math.sqrt(fit.starts[0]) * unit
+        size = inflation(fit) * math.sqrt(fit.starts[0]) * unit
         return size * correlated_noise(rng, each.n, (1 - counts) / (1 + counts))
 
     return _refitted(fit, n, seed, lambda rng: _with_noise(fit, noise, rng))
+
+
+def inflation(fit: Fit) -> float:
+    """What residuals are to be multiplied with, for what the fit has absorbed of the noise."""
+    return math.sqrt(fit.n_effective / fit.freedom)
 
 
 def with_draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Fit:
@@ -108,10 +116,7 @@ def seed_bootstrap(fit: Fit, *, n: int = 100, seed: int = 0) -> dict[str, Estima
 def _estimate(fit: Fit, name: str, place: float, drawn: Array) -> Estimate:
     low, high = map(float, np.quantile(drawn, ENDS))
     low, high = min(low, place), max(high, place)
-    unseen = fit.parameters[name].status == UNSEEN_STATUS
-    told = status(place, low, high, math.inf if unseen else 0.0)
-    if not fit.converged:
-        told = UNFINISHED
+    told = told_by(fit, name, low, high)
     return estimate_of(fit.problem, name, place, low, high, told)
 
 
@@ -120,19 +125,22 @@ def _refitted(
 ) -> Draws:
     check_whole("the number of draws", n, 2)
     rng = np.random.default_rng(seed)
-    places = []
+    places = np.empty((n, len(fit.place)))
+    levels = {name: np.empty((n, 2)) for name in fit.curves}
     with ProgressReport("draw", n, "fits") as report:
-        for _ in range(n):
+        for k in range(n):
             problem = drawn(rng)
             chosen = {0, int(rng.integers(len(fit.valleys)))}
-            starts = [fit.valleys[k] for k in chosen]
+            starts = [fit.valleys[valley] for valley in chosen]
             ends = [
                 refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS, tolerance=TOLERANCE)
                 for x in starts
             ]
-            places.append(min(ends, key=lambda end: end.cost).x)
+            places[k] = min(ends, key=lambda end: end.cost).x
+            for name, best in problem.seen(places[k]).items():
+                levels[name][k] = best.floor, best.gain
             report.advance()
-    return Draws(fit, np.array(places))
+    return Draws(fit, places, levels)
 
 
 def _with_noise(
@@ -161,10 +169,10 @@ def _with_blocks(fit: Fit, rng: np.random.Generator) -> Problem:
         for name in names:
             each, known = fit.curves[name], problem.known[name]
             fitted, measured = (errors_of(v, run.metric) for v in (each.fitted, each.measured))
-            residual = np.zeros(len(known))  # where nothing was measured
-            residual[known] = measured - fitted
-            own = max(each.n - fit.n_numbers / len(fit.curves), 1.0)
-            errors[name] = fitted + math.sqrt(each.n / own) * residual[order][known]
+            unit, residual = np.ones(len(known)), np.zeros(len(known))  # where none was measured
+            unit[known] = problem.units[name]
+            residual[known] = (measured - fitted) / problem.units[name]
+            errors[name] = fitted + inflation(fit) * unit[known] * residual[order][known]
     return _with_values(problem, errors)
 
 

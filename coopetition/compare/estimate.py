@@ -80,6 +80,9 @@ def fit(
         "n_screened": n_screened,
         "n_starts": n_starts,
         "max_iterations": max_iterations,
+        "shared": [*problem.shared],
+        "fixed": problem.fixed,
+        "tolerance": problem.tolerance,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
         "samples": [

@@ -3,15 +3,16 @@
 Events, in sequences, read off the curves as they would be measured (floor and gain included):
 
 - `peak`: ICL errs least
-- `crossing`: CIWL comes to err less than ICL, after the peak
-- `fade`: CIWL is preferred where the two disagree (`preference` falls through 0), after the peak
+- `crossing`: CIWL errs less than ICL, from the peak on
+- `fade`: CIWL is preferred where the two disagree (`preference` below 0), from the peak on
 
-and `final` values of the curves at the horizon.  Intervals are those of draws (`draws`):
-an event that some draws do not have by the horizon has no upper end, and is `open above`.
+and `final` values of the curves at the horizon.  What is so at the peak already has the peak's
+time.  Intervals are those of draws (`draws`): an event that some draws do not have by the horizon
+has no upper end, and is `open above`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from coopetition.compare.identifiability import IDENTIFIABLE, OPEN_ABOVE
 from coopetition.compare.observation import errors_of
 from coopetition.compare.problem import Problem
 from coopetition.compare.result import LEVEL, UNFINISHED
-from coopetition.compare.theory import CURVES, OUTPUTS
+from coopetition.compare.theory import OUTPUTS
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError
@@ -142,8 +143,12 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
             f"horizon {horizon:g} does not lie after the first sample, at {run.sequences[0]:g}"
         )
     sequences = np.linspace(run.sequences[0], horizon, SAMPLES)
-    best = _curves(fit.problem, fit.place, sequences)
-    every = [_curves(fit.problem, place, sequences) for place in drawn.places]
+    levels = {name: (each.floor, each.gain) for name, each in fit.curves.items()}
+    best = errors_at(fit.problem, fit.place, levels, sequences)
+    every = [
+        errors_at(fit.problem, place, {n: rows[k] for n, rows in drawn.levels.items()}, sequences)
+        for k, place in enumerate(drawn.places)
+    ]
     found = events(sequences, best)
     of_draws = [events(sequences, each) for each in every]
     unfinished = not fit.converged
@@ -162,23 +167,24 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
         float(run.sequences[-1]),
         horizon,
         expected,
-        {name: _final(rows[:, -1], unfinished) for name, rows in curves.items()},
+        {name: _at_the_end(rows[:, -1], unfinished) for name, rows in curves.items()},
         sequences,
         curves,
         {"fit": fit.provenance, "draws": len(drawn.places)},
     )
 
 
-def _curves(problem: Problem, place: Array, sequences: Array) -> dict[str, Array]:
-    """Errors as they would be measured, and the preference."""
+def errors_at(
+    problem: Problem, place: Array, levels: Mapping[str, Sequence[float]], sequences: Array
+) -> dict[str, Array]:
+    """Errors of the one run as they would be measured, and the preference.
+
+    levels : floor and gain of its curves
+    """
     outputs = problem.outputs(place, [problem.time(0, sequences)])[0]
-    seen = problem.seen(place)
-    found = {
-        name: seen[name].floor + seen[name].gain * outputs[OUTPUTS.index(name)]
-        for name in CURVES
-        if name in seen
-    }
-    return found | {"preference": outputs[OUTPUTS.index("preference")]}
+    rows: dict[str, Array] = dict(zip(OUTPUTS, outputs, strict=True))
+    found = {name: floor + gain * rows[name] for name, (floor, gain) in levels.items()}
+    return found | {"preference": rows["preference"]}
 
 
 def events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
@@ -187,16 +193,22 @@ def events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | N
         return {}
     icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
     lowest = int(np.argmin(icl))
-    peak = None if lowest == len(icl) - 1 else float(sequences[lowest])
-    after = float(sequences[lowest])
-    found = {"peak": peak}
+    if lowest == len(icl) - 1:
+        return dict.fromkeys(EVENTS)
+    found: dict[str, float | None] = {"peak": float(sequences[lowest])}
     if CIWL in errors:
         lead = errors[ICL] - errors[CIWL]
-        found["crossing"] = crossing_time(sequences, lead, 0.0, rising=True, after=after)
+        found["crossing"] = _from(sequences[lowest:], lead[lowest:])
     if "preference" in errors:
-        preferred = errors["preference"]
-        found["fade"] = crossing_time(sequences, preferred, 0.0, rising=False, after=after)
+        found["fade"] = _from(sequences[lowest:], -errors["preference"][lowest:])
     return found
+
+
+def _from(sequences: Array, lead: Array) -> float | None:
+    """When CIWL leads: at the first sample, or when it first comes to."""
+    if lead[0] >= 0:
+        return float(sequences[0])
+    return crossing_time(sequences, lead, 0.0, rising=True)
 
 
 def _expected(value: float | None, drawn: list[float | None], unfinished: bool) -> Expected:
@@ -217,6 +229,6 @@ def _expected(value: float | None, drawn: list[float | None], unfinished: bool) 
     )
 
 
-def _final(at_horizon: Array, unfinished: bool) -> Expected:
-    value, *ends = map(float, at_horizon)
-    return Expected(value, min(ends), max(ends), UNFINISHED if unfinished else IDENTIFIABLE)
+def _at_the_end(values: Array, unfinished: bool) -> Expected:
+    best, low, high = map(float, values)
+    return Expected(best, low, high, UNFINISHED if unfinished else IDENTIFIABLE)

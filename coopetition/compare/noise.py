@@ -5,8 +5,9 @@ evaluations that share their sequences err together.  Of n samples, n / tau coun
 
     tau = 1 + 2 (r1 + r2 + ...)
 
-with r_k the autocorrelation at k samples' distance, summed in pairs while a pair is above 0 and
-does not grow (Geyer 1992, the initial monotone sequence).
+with r_k the autocorrelation at k samples' distance, summed in pairs while these are above 0, each
+taken as no larger than the one before (Geyer 1992, the initial monotone sequence).  Curves of one
+run err together, too: with R their residuals' correlations, c curves count as c^2 / sum R_ij^2.
 """
 
 import numpy as np
@@ -40,11 +41,20 @@ def samples_that_count(residual: Array, numbers: float) -> float:
     """N / tau of residuals of a fit in which so many numbers were chosen for their curve.
 
     A fitted curve follows slow noise, of which less is then left in the residuals: of neighbours'
-    share r, some numbers (1 + r) / n.  tau is as much longer as it is for an autoregressive noise.
+    share r, some numbers (1 + r) / n.  tau is as much longer as it is for an autoregressive noise;
+    where there is no correlation to be lost, that is too much (100 samples and 5 numbers: 90).
     """
     n, tau = len(residual), correlation_time(residual)
     longer = min(tau * np.exp(numbers * (tau + 1) / n), n)
     return float(n / longer)
+
+
+def curves_that_count(residuals: Array) -> float:
+    """How many independent curves the residuals (curves, n) of one run are worth; NaN: unknown."""
+    common = residuals[:, np.isfinite(residuals).all(0)]
+    if len(residuals) == 1 or common.shape[1] < 3 or (common.std(1) == 0).any():
+        return float(len(residuals))
+    return float(len(residuals) ** 2 / np.sum(np.corrcoef(common) ** 2))
 
 
 def correlated_noise(rng: np.random.Generator, n: int, shared: float) -> Array:

@@ -9,16 +9,17 @@ with the samples' own errors where they are known.  So no theory is expected to 
 less.  All residuals are then taken to have one variance, which the best fit tells.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.observation import Seen, errors_of, seen
-from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory
+from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory, theory_of
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -60,7 +61,7 @@ class Problem:
         fixed: Mapping[str, float | str] | None = None,
         tolerance: float = TOLERANCE,
     ) -> None:
-        self.runs, self.theory, self.tolerance = tuple(runs), theory, tolerance
+        self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
         self.shared, self.fixed = tuple(shared), dict(fixed or {})
         self.labels = _labels(self.runs)
         # all runs have one unit of time, so that they can share a pace
@@ -98,13 +99,14 @@ class Problem:
             for j, parameter in enumerate(parameters):
                 value = self.fixed.get(parameter.name, parameter.name)
                 if not isinstance(value, str):
+                    check_value(parameter, value)
                     self._values[k, j] = value / self.in_sequences(parameter)
-                elif value in own:
+                elif value in own and self._alike(parameter, value):
                     places.setdefault(self._key(label, value), []).append((k, j))
                 else:
                     raise UsageError(
-                        f"{parameter.name} is tied to {value}, which is not free; tie it to one of "
-                        f"{', '.join(own) or 'none'}"
+                        f"{parameter.name} is tied to {value}, which is not free or of another "
+                        f"unit; tie it to one of {self._ties(parameter, own) or 'none'}"
                     )
         by_name = dict(zip(self.theory.names, parameters, strict=True))
         self.free = tuple(
@@ -116,6 +118,14 @@ class Problem:
 
     def _key(self, label: str, parameter: str) -> str:
         return parameter if parameter in self.shared else label + parameter
+
+    def _alike(self, parameter: Parameter, other: str) -> bool:
+        """Whether a parameter may equal another: they have one unit."""
+        found = self.theory.parameters[self.theory.names.index(other)]
+        return found.per_time == parameter.per_time
+
+    def _ties(self, parameter: Parameter, own: Sequence[str]) -> str:
+        return ", ".join(name for name in own if self._alike(parameter, name))
 
     def _check_parameter(self, name: str) -> None:
         if name not in self.theory.names:
@@ -144,18 +154,12 @@ class Problem:
         """The theory's outputs (4, n) for each run."""
         return [self.theory.curves(v, t) for v, t in zip(self.values(place), times, strict=True)]
 
-    def seen(self, place: Array, *, slopes: bool = False) -> dict[str, Seen]:
-        """Every curve as it is best seen at a place; slopes are by place."""
-        if slopes:
-            found = [
-                self.theory.curves_and_slopes(v, t)
-                for v, t in zip(self.values(place), self.times, strict=True)
-            ]
-            outputs = [curves for curves, _ in found]
-            by_place = self._by_place(place, [by_value for _, by_value in found])
-        else:
-            outputs = self.outputs(place, self.times)
-            by_place = [np.zeros((*rows.shape, 0)) for rows in outputs]
+    def seen(self, place: Array) -> dict[str, Seen]:
+        """Every curve as it is best seen at a place, without slopes."""
+        outputs = self.outputs(place, self.times)
+        return self._seen(outputs, [np.zeros((*rows.shape, 0)) for rows in outputs])
+
+    def _seen(self, outputs: list[Array], by_place: list[Array]) -> dict[str, Seen]:
         return {
             curve: seen(
                 self.errors[curve],
@@ -182,7 +186,12 @@ class Problem:
 
     def slopes(self, place: Array) -> Array:
         """Their derivatives by place (n, free)."""
-        found = self.seen(place, slopes=True)
+        by_run = [
+            self.theory.curves_and_slopes(v, t)
+            for v, t in zip(self.values(place), self.times, strict=True)
+        ]
+        by_place = self._by_place(place, [by_value for _, by_value in by_run])
+        found = self._seen([outputs for outputs, _ in by_run], by_place)
         parts = [each.slopes / self.units[name][:, None] for name, each in found.items()]
         return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -201,7 +210,7 @@ class Problem:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values from which `Problem.of` makes it again."""
+        """Plain values, of which `of_dict` makes the same problem."""
         return {
             "theory": self.theory.name,
             "runs": [run.to_dict() for run in self.runs],
@@ -210,14 +219,29 @@ class Problem:
             "tolerance": self.tolerance,
         }
 
+    @classmethod
+    def of_dict(cls, saved: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(
+            [Curves.of_dict(run) for run in saved["runs"]],
+            theory_of(saved["theory"]),
+            shared=saved["shared"],
+            fixed=saved["fixed"],
+            tolerance=saved["tolerance"],
+        )
+
+
+def check_value(parameter: Parameter, value: float) -> None:
+    """Raise `UsageError` unless a parameter can have a value."""
+    if not math.isfinite(value) or (parameter.logarithmic and value <= 0):
+        above = " above 0" if parameter.logarithmic else ""
+        raise UsageError(f"{parameter.name} is {value:g}; give a finite number{above}")
+
 
 def _labels(runs: Sequence[Curves]) -> list[str]:
     """What stands before a run's own names: nothing, if it is the only one."""
     if len(runs) == 1:
         return [""]
-    labels: list[str] = []
-    for run in runs:
-        label = run.source.split(",")[0]
-        same = sum(each.startswith(label) for each in labels)
-        labels.append(f"{label}#{same + 1}/" if same else f"{label}/")
-    return labels
+    names = [run.source.split(",")[0] for run in runs]
+    earlier = [names[:k].count(name) for k, name in enumerate(names)]
+    return [f"{n}#{same + 1}/" if same else f"{n}/" for n, same in zip(names, earlier, strict=True)]

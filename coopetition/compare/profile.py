@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.stats import t as student
 
-from coopetition.compare.identifiability import deviations, status
+from coopetition.compare.identifiability import deviations
 from coopetition.compare.problem import Free
-from coopetition.compare.result import LEVEL, UNFINISHED, Estimate, Fit, estimate_of
+from coopetition.compare.result import UNFINISHED, Estimate, Fit, estimate_of, told_by
 from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport
@@ -40,6 +39,7 @@ NEAR = 1e-3  # of the search: nearer to an end is at it
 LEAST_REACH = 0.02  # of the search, of a contour
 STEPS = 1e-4, 0.05  # of the search: the first step of a profile, at least and at most
 GROWTH = 2.0  # of the steps outwards
+BETTER = 0.05  # of the threshold: as far below the fit, a point is better
 CLOSE = 0.1  # to the threshold, relative: there a side ends
 MAX_ITERATIONS = 100
 
@@ -99,10 +99,13 @@ class Contour:
 
 
 def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
-    """The profile of a free parameter, with at most `n` points to find each end of its interval."""
+    """The profile of a free parameter, with at most `n` points to close in on each end of 9 in 10.
+
+    If a point is better than the fit, this was not the best: the status is `not converged`.
+    """
     check_whole("the number of points", n, 1)
     k, free = _index(fit, parameter)
-    x, threshold = float(fit.place[k]), threshold_of(fit)
+    x, threshold = float(fit.place[k]), fit.threshold
     with ProgressReport(f"profile {parameter}", 2, "sides") as report:
         points: list[tuple[float, float, str]] = [(x, 0.0, VALID)]
         for side in (-1, 1):
@@ -114,9 +117,8 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
     low, high = _interval(places, rise, x, threshold)
     # beyond a rise there may be another valley, as low
     low, high = min(low, fit.valleys[:, k].min()), max(high, fit.valleys[:, k].max())
-    told = status(x, low, high, 0.0)
-    if not fit.converged:
-        told = UNFINISHED
+    better = rise[np.isfinite(rise)].min() < -BETTER * threshold
+    told = UNFINISHED if better else told_by(fit, parameter, low, high)
     values = np.asarray(free.parameter.from_unit(places)) * fit.problem.in_sequences(free.parameter)
     order = np.argsort(values)
     return Profile(
@@ -159,12 +161,7 @@ def contour(fit: Fit, first: str, second: str, *, n: int = 15) -> Contour:
                 rise[i, j], found, start = _held(fit, held, start)
                 at_limit[i, j] = found == AT_LIMIT
                 report.advance()
-    return Contour(values, rise, at_limit, threshold_of(fit))
-
-
-def threshold_of(fit: Fit) -> float:
-    """The rise at which 9 of 10 of one parameter's values are left."""
-    return float(student.ppf((1 + LEVEL) / 2, fit.freedom)) ** 2
+    return Contour(values, rise, at_limit, fit.threshold)
 
 
 def _index(fit: Fit, parameter: str) -> tuple[int, Free]:
@@ -177,7 +174,7 @@ def _index(fit: Fit, parameter: str) -> tuple[int, Free]:
 
 def _first_order_reach(fit: Fit, k: int) -> float:
     spread = deviations(fit.directions, [free.name for free in fit.problem.free])
-    return min(float(spread[k]) * threshold_of(fit) ** 0.5, 1.0)
+    return min(float(spread[k]) * fit.threshold**0.5, 1.0)
 
 
 def _side(fit: Fit, k: int, side: int, n: int, threshold: float) -> list[tuple[float, float, str]]:
@@ -194,7 +191,9 @@ def _side(fit: Fit, k: int, side: int, n: int, threshold: float) -> list[tuple[f
         found.append((x, rise, told))
         if rise > threshold:
             break
-        inner, start, step = (x, max(rise, 0.0), place), place, GROWTH * step
+        if told != FAILED:
+            inner = x, max(rise, 0.0), place
+        start, step = place, GROWTH * step
         if x == last:
             return found
     outer = x, rise
@@ -203,7 +202,7 @@ def _side(fit: Fit, k: int, side: int, n: int, threshold: float) -> list[tuple[f
         x = _crossing(inner[:2], outer, threshold)
         rise, told, place = _held(fit, {k: x}, inner[2])
         found.append((x, rise, told))
-        if abs(rise / threshold - 1) < CLOSE:
+        if told == FAILED or abs(rise / threshold - 1) < CLOSE:
             break
         if rise > threshold:
             outer = x, rise
@@ -247,7 +246,7 @@ def _held(fit: Fit, held: Mapping[int, float], start: Array) -> tuple[float, str
         )
         place = whole(end.x)
         if end.status <= 0:
-            found = FAILED
+            return np.nan, FAILED, place
         elif ((end.x < NEAR) | (end.x > 1 - NEAR)).any():
             found = AT_LIMIT
     return fit.freedom * (problem.cost(place) / least - 1), found, place
@@ -257,10 +256,10 @@ def _interval(places: Array, rise: Array, best: float, threshold: float) -> tupl
     """Where the rise crosses the threshold on both sides; an end of the search if it does not."""
     ends = []
     for side in (-1, 1):
-        own = (places - best) * side >= 0
+        own = ((places - best) * side >= 0) & np.isfinite(rise)
         x, y = places[own][::side], np.maximum(rise[own][::side], 0)
         above = np.flatnonzero(y > threshold)
-        if len(above) and above[0] > 0:
+        if len(above):
             inner, outer = ((float(x[k]), float(y[k])) for k in (above[0] - 1, above[0]))
             ends.append(_crossing(inner, outer, threshold))
         else:

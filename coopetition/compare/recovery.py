@@ -15,6 +15,7 @@ from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import MIN_SAMPLES, fit
 from coopetition.compare.identifiability import IDENTIFIABLE
 from coopetition.compare.noise import correlated_noise
+from coopetition.compare.problem import check_value
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
 from coopetition.model.declaration import check_number, check_whole
@@ -129,15 +130,11 @@ def simulate(
         )
     if missing := [name for name in theory.names if name not in values]:
         raise UsageError(f"values of {', '.join(missing)} are missing")
-    given = [values[p.name] * LENGTH**p.per_time for p in theory.parameters]
-    return _made(theory, np.array(given), n, noise, shared, np.random.default_rng(seed))
-
-
-def _made(
-    theory: Theory, values: Array, n: int, noise: float, shared: float, rng: np.random.Generator
-) -> Curves:
-    times = np.linspace(0, 1, n)
-    rows = dict(zip(CURVES, theory.curves(values, times), strict=False))
+    for parameter in theory.parameters:
+        check_value(parameter, values[parameter.name])
+    given = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])
+    times, rng = np.linspace(0, 1, n), np.random.default_rng(seed)
+    rows = dict(zip(CURVES, theory.curves(given, times), strict=False))
     measured = {}
     for name, row in rows.items():
         curve = FLOOR + GAIN * row
@@ -146,8 +143,11 @@ def _made(
     return Curves(times * LENGTH, measured, f"simulated by {theory.name}")
 
 
-def drawn_values(theory: Theory, rng: np.random.Generator) -> Array:
-    """Parameters from the middle of their search, of curves that all move and are computable."""
+def drawn_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
+    """Parameters from the middle of their search, of curves that all move and are computable.
+
+    In sequences where their unit has time.
+    """
     times = np.linspace(0, 1, 50)
     for _ in range(1000):
         places = rng.uniform(*MIDDLE, len(theory.parameters))
@@ -155,7 +155,7 @@ def drawn_values(theory: Theory, rng: np.random.Generator) -> Array:
         values = np.array([float(each.from_unit(x)) for each, x in pairs])
         rows = theory.curves(values, times)[: len(CURVES)]
         if np.isfinite(rows).all() and (np.ptp(rows, axis=1) > LEAST_MOVE).all():
-            return values
+            return _in_sequences(theory, values)
     raise UsageError(f"the theory {theory.name} makes no curves that move; give values")
 
 
@@ -184,12 +184,9 @@ def recover(
     with ProgressReport("recover", n_problems, "problems") as report:
         for k in range(n_problems):
             rng = np.random.default_rng([seed, k])
-            if values is None:
-                given = drawn_values(theory, rng)
-                own = _in_sequences(theory, given)
-            else:
-                own = dict(values)
-            curves = simulate(theory, own, n=n, noise=noise, shared=shared, seed=seed + k)
+            own = drawn_values(theory, rng) if values is None else dict(values)
+            of_noise = int(rng.integers(2**32))
+            curves = simulate(theory, own, n=n, noise=noise, shared=shared, seed=of_noise)
             fits.append(fit(curves, theory, seed=k, **settings))
             truths.append(own)
             report.advance()

@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from coopetition.compare.curves import Curves
 from coopetition.compare.identifiability import (
     IDENTIFIABLE,
+    UNSEEN_STATUS,
     Direction,
     deviations,
     directions,
     status,
 )
-from coopetition.compare.noise import autocorrelations, samples_that_count
+from coopetition.compare.noise import autocorrelations, curves_that_count, samples_that_count
 from coopetition.compare.observation import Seen, errors_of
 from coopetition.compare.problem import Problem
-from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import check_readable, write_json
 from coopetition.tools.tables import html_table, to_frame
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 LEVEL = 0.9  # of all intervals
+FEW = 0.1  # of the starts: not more at the best are an accident
 TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
 FIXED, UNFINISHED = "fixed", "not converged"
 
@@ -122,7 +122,12 @@ class Fit:
     @property
     def freedom(self) -> float:
         """Samples that count beyond the numbers that were chosen; at least 1."""
-        return max(self.n_effective - self.n_numbers, 1.0)
+        return _freedom_and_quantile(self.n_effective, self.n_numbers)[0]
+
+    @property
+    def threshold(self) -> float:
+        """The rise of freedom x (cost / least cost) at which 9 in 10 of a parameter are left."""
+        return _freedom_and_quantile(self.n_effective, self.n_numbers)[1] ** 2
 
     @property
     def bic(self) -> float:
@@ -170,8 +175,9 @@ class Fit:
         if not self.integration_error <= TOLERATED_ERROR:  # it may be NaN
             off = f"{self.integration_error:.1%} of their range"
             found.append(f"the theory's curves are off by {off}")
-        if len(self.starts) > 1 and self.n_starts_at_best == 1:
-            found.append("only one start ended at the best cost: there may be a better one")
+        if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
+            few = f"{self.n_starts_at_best} of {len(self.starts)} starts"
+            found.append(f"only {few} ended near the best cost: there may be a better one")
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -275,15 +281,8 @@ class Fit:
                 name: CurveFit(**values, **_arrays(saved["samples"][name]))
                 for name, values in saved["curves"].items()
             }
-            about = saved["problem"]
             return cls(
-                Problem(
-                    [Curves.of_dict(run) for run in about["runs"]],
-                    theory_of(about["theory"]),
-                    shared=about["shared"],
-                    fixed=about["fixed"],
-                    tolerance=about["tolerance"],
-                ),
+                Problem.of_dict(saved["problem"]),
                 np.array(saved["place"], float),
                 {name: Estimate(**values) for name, values in saved["parameters"].items()},
                 curves,
@@ -329,16 +328,16 @@ def fit_at(
         name: _curve_at(problem, name, best, n_numbers / len(seen)) for name, best in seen.items()
     }
     n = sum(each.n for each in curves.values())
-    n_effective = sum(each.n_effective for each in curves.values())
-    freedom = max(n_effective - n_numbers, 1.0)
+    n_effective = sum(_counted(problem, k, curves) for k in range(len(problem.runs)))
+    freedom, quantile = _freedom_and_quantile(n_effective, n_numbers)
     found = directions(slopes, freedom / (n * max(problem.cost(place), 1e-30)), names)
-    quantile = float(student.ppf((1 + LEVEL) / 2, freedom))
     rise = freedom * (np.array(starts) / max(starts[0], 1e-30) - 1)
     valleys = places[rise <= quantile**2]
     return Fit(
         problem,
         place,
-        _estimates(problem, valleys, quantile * deviations(found, names), converged),
+        _estimates(problem, valleys, quantile * deviations(found, names), converged)
+        | _fixed(problem),
         curves,
         starts,
         converged,
@@ -349,6 +348,21 @@ def fit_at(
         valleys,
         provenance,
     )
+
+
+def _freedom_and_quantile(n_effective: float, n_numbers: int) -> tuple[float, float]:
+    freedom = max(n_effective - n_numbers, 1.0)
+    return freedom, float(student.ppf((1 + LEVEL) / 2, freedom))
+
+
+def _counted(problem: Problem, run: int, curves: dict[str, CurveFit]) -> float:
+    """Samples of a run that count: those of its curves, as far as these err by themselves."""
+    names = [name for name, (own, _) in problem.where.items() if own == run]
+    residuals = np.full((len(names), len(problem.runs[run].sequences)), np.nan)
+    for row, name in zip(residuals, names, strict=True):
+        row[problem.known[name]] = curves[name].measured - curves[name].fitted
+    independent = curves_that_count(residuals) / len(names)
+    return independent * sum(curves[name].n_effective for name in names)
 
 
 def _curve_at(problem: Problem, name: str, best: Seen, numbers: float) -> CurveFit:
@@ -383,6 +397,15 @@ def _estimates(
     return found
 
 
+def told_by(fit: Fit, name: str, low: float, high: float) -> str:
+    """The status of a free parameter whose interval has its ends at these places."""
+    if not fit.converged:
+        return UNFINISHED
+    place = fit.place[[free.name for free in fit.problem.free].index(name)]
+    unseen = fit.parameters[name].status == UNSEEN_STATUS
+    return status(float(place), low, high, math.inf if unseen else 0.0)
+
+
 def estimate_of(
     problem: Problem, name: str, place: float, low: float, high: float, told: str
 ) -> Estimate:
@@ -393,14 +416,17 @@ def estimate_of(
     return Estimate(value, min(ends), max(ends), told)
 
 
+def _fixed(problem: Problem) -> dict[str, Estimate]:
+    numbers = {name: value for name, value in problem.fixed.items() if not isinstance(value, str)}
+    return {name: Estimate(value, value, value, FIXED) for name, value in numbers.items()}
+
+
 def _integration_error(problem: Problem, place: Array) -> float:
     """How far finer steps change a curve, relative to its range; 0 where there are no steps."""
-    coarse = problem.outputs(place, problem.times)
-    finer_theory = problem.theory.finer()
-    worst = 0.0
+    coarse, finer_theory = problem.outputs(place, problem.times), problem.theory.finer()
+    errors = []
     for run, row in problem.where.values():
-        values = problem.values(place)[run]
-        finer = finer_theory.curves(values, problem.times[run])[row]
+        finer = finer_theory.curves(problem.values(place)[run], problem.times[run])[row]
         extent, off = np.ptp(finer), np.ptp(finer - coarse[run][row])
-        worst = max(worst, float(off / extent if extent > 0 else off))
-    return worst
+        errors.append(off / extent if extent > 0 else off)
+    return float(np.max(errors))  # NaN if one is

@@ -17,7 +17,7 @@ def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
     """The rise along a parameter and the threshold of 9 in 10; hollow: another is at a limit."""
     ax = new_axes(ax)
     ax.plot(profile.values, profile.rise, "o-", color="black", ms=3)
-    limited = np.array(profile.statuses) != "valid"
+    limited = np.array(profile.statuses) == "at limit"
     ax.plot(profile.values[limited], profile.rise[limited], "o", mfc="white", color="black", ms=6,
             label="another parameter at its limit")  # fmt: skip
     ax.axhline(profile.threshold, color="grey", ls=":", label="9 in 10")

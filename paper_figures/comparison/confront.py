@@ -4,9 +4,9 @@
 `fits.csv`, `forecasts.csv` and the verdicts on the bet, of which docs/comparison.md tells.
 
 - fits: to the losses from `LEAD` of the time at which ICL emerges, for theories know no earlier
-  phase; and to the in-context accuracies from the start
-- forecasts: from in-context accuracies until `MARGIN` times the time of emergence, which is what
-  may be known; asked for the rest of the run
+  phase (where it does not, only the next); and to the in-context accuracies from the start
+- forecasts: from in-context accuracies until `MARGIN` times the first time at which Flip accuracy
+  is above `RISEN`; asked for the rest of the run
 """
 
 import csv
@@ -17,9 +17,11 @@ from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.draws import draws
-from coopetition.compare.forecast import EVENTS, forecast
+from coopetition.compare.forecast import EVENTS, events, forecast
+from coopetition.compare.observation import errors_of
 from coopetition.compare.selection import compare
 from coopetition.compare.theory import CURVES
+from coopetition.dynamics.outcomes import crossing_time
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
@@ -27,6 +29,7 @@ from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import Runs, find_figure
 from paper_figures.sources import DATA, FigureRun, kept_runs
 from transformer.experiments.within_class import LEVELS
+from transformer.measures.timeline import RISEN
 
 FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"
@@ -38,8 +41,8 @@ PRESETS = (
     *(f"within_class/main_{level}" for level in LEVELS),
 )
 ACCURACY = "in_context_accuracy"
-MARGIN = 1.5  # of the time of emergence
-N_DRAWS = 60
+MARGIN = 1.5  # of the time at which Flip has risen
+N_DRAWS = 40
 
 Rows = list[dict[str, Any]]
 
@@ -55,8 +58,9 @@ def problems() -> Iterator[tuple[str, Curves]]:
         raise UsageError(f"{PUBLISHED} is not there; run this in a checkout of the repository")
     yield "published figure 5b", read_curves(PUBLISHED).between(PUBLISHED_FROM)
     for run in runs():
-        first = LEAD * (run.timeline().emergence or 0.0)
-        yield run.name, run.curves("loss").select(CURVES).between(first)
+        emergence = run.timeline().emergence
+        if emergence is not None:
+            yield run.name, run.curves("loss").select(CURVES).between(LEAD * emergence)
         yield run.name, run.curves(ACCURACY).select(CURVES)
 
 
@@ -82,22 +86,39 @@ def fits() -> Iterator[Rows]:
         ]
 
 
+def known_until(run: FigureRun) -> float | None:
+    """What may be known: until `MARGIN` times the first time at which Flip is above `RISEN`.
+
+    None where it never is.  At that time nothing of the future is used.
+    """
+    flip = run.curves(ACCURACY).select(("flip",))
+    risen = crossing_time(flip.sequences, flip.values["flip"], RISEN, rising=True)
+    return None if risen is None else MARGIN * risen
+
+
+def measured_events(run: FigureRun) -> dict[str, float | None]:
+    """Events of a run as forecasts mean them: Flip above one half is a preference for ICL."""
+    curves = run.curves(ACCURACY)
+    errors = {name: errors_of(curves.values[name], ACCURACY) for name in CURVES}
+    return events(curves.sequences, errors | {"preference": curves.values["flip"] - 0.5})
+
+
 def forecasts() -> Iterator[Rows]:
-    """Of every run in which ICL emerges, a row a theory and event."""
+    """Of every run in which ICL comes to be preferred, a row a theory and event."""
     for run in runs():
-        told = run.timeline()
-        if told.emergence is None:
+        until = known_until(run)
+        if until is None:
             continue
-        measured = {"peak": told.icl_peak_at, "crossing": told.crossing, "fade": told.fade}
-        known = run.curves(ACCURACY).select(CURVES).between(last=MARGIN * told.emergence)
+        measured = measured_events(run)
+        known = run.curves(ACCURACY).select(CURVES).between(last=until)
         rows = []
-        for fit in compare(known).fits:
+        for fit in compare(known, n_starts=16).fits:
             expected = forecast(draws(fit, n=N_DRAWS), run.n_sequences).events
             rows += [
                 {
                     "run": run.name,
                     "theory": fit.theory,
-                    "emergence": told.emergence,
+                    "known_until": until,
                     "end": run.n_sequences,
                     "event": event,
                     "measured": measured[event],

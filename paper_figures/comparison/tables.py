@@ -98,12 +98,12 @@ def forecasts() -> dict[str, dict[str, list[Row]]]:
 
 
 def _as_others(rows: list[Row]) -> list[Row]:
-    """As many times emergence as the median of all other runs (late ones are the longest)."""
-    ratios = [number(row["measured"]) / float(row["emergence"]) for row in rows]
+    """As many times what is known as the median of all other runs (late ones are the longest)."""
+    ratios = [number(row["measured"]) / float(row["known_until"]) for row in rows]
     found = []
     for k, row in enumerate(rows):
         ratio = float(np.quantile(np.delete(ratios, k), 0.5, method="lower"))
-        value = ratio * float(row["emergence"])
+        value = ratio * float(row["known_until"])
         told = f"{value:.6g}" if value <= float(row["end"]) else ""
         found.append(row | {"value": told, "low": "", "high": ""})
     return found

@@ -94,8 +94,8 @@ def verdicts(
     """What became of each claim.
 
     A trend holds if its rank correlation over runs has a chance below 5 %; a run in which CIWL
-    never passes ICL counts as the longest.  A prediction holds at a level if the medians agree
-    within the predicted range.
+    never errs less than ICL counts as the longest.  A prediction holds at a level if the median of
+    what is measured lies in what is predicted from one seed or another.
     """
     late = {level: [np.inf if g is None else g for g in own] for level, own in gaps.items()}
     values = {level: [each.value for each in own] for level, own in mu1.items()}
@@ -110,7 +110,8 @@ def verdicts(
         for name, measured in (("mu1", values), ("peak_to_crossing", late)):
             median = float(np.quantile(measured[level], 0.5, method="higher"))
             low, high = said[f"{level}"][name]["low"], said[f"{level}"][name]["high"]
-            holds = (low or 0.0) <= median <= (np.inf if high is None else high)
+            ends = [np.inf if end is None else end for end in (low, high)]
+            holds = ends[0] <= median <= ends[1]
             found.append(
                 {
                     "claim": f"{name} at {level}",

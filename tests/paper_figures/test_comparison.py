@@ -21,15 +21,15 @@ def test_every_run_and_theory_is_in_the_tables():
     fitted = tables.fits()
     assert {run for run, _ in fitted} == names | {"published figure 5b"}
     assert all({row["theory"] for row in rows} == {*theories()} for rows in fitted.values())
-    risen = {run.name for run in confront.runs() if run.timeline().emergence is not None}
+    risen = {run.name for run in confront.runs() if confront.known_until(run) is not None}
     for name, by_event in tables.forecasts().items():
         for rows in by_event.values():
             assert {row["run"] for row in rows} == risen, name
 
 
-def row(measured: str, value: str, low: str = "", high: str = "", emergence: str = "1") -> dict:
+def row(measured: str, value: str, low: str = "", high: str = "", known_until: str = "1") -> dict:
     return {"measured": measured, "value": value, "low": low, "high": high,
-            "emergence": emergence, "end": "100"}  # fmt: skip
+            "known_until": known_until, "end": "100"}  # fmt: skip
 
 
 def test_scores_are_what_they_say():
@@ -47,7 +47,11 @@ def test_scores_are_what_they_say():
 
 
 def test_the_naive_forecast_knows_the_other_runs_only():
-    rows = [row("2", "", emergence="1"), row("6", "", emergence="2"), row("50", "", emergence="5")]
+    rows = [
+        row("2", "", known_until="1"),
+        row("6", "", known_until="2"),
+        row("50", "", known_until="5"),
+    ]
     told = [each["value"] for each in tables._as_others(rows)]
     assert told == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
 

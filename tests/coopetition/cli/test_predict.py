@@ -43,8 +43,9 @@ def test_profiles_are_intervals_and_pictures(call, csv, tmp_path):
     page = tmp_path / "page.html"
     flags = (*RACE, "--fixed", "icl_width=5e4", "loss=0.8", "--profile", "--report", page, "--json")
     found = json.loads(call("coopetition", "fit", csv, *flags))
-    assert {*found["parameters"]} == {"icl_at", "ciwl_at", "ciwl_width"}
-    assert all(each["status"] == "identifiable" for each in found["parameters"].values())
+    told = {name: each["status"] for name, each in found["parameters"].items()}
+    fixed = dict.fromkeys(("icl_width", "loss"), "fixed")
+    assert told == dict.fromkeys(("icl_at", "ciwl_at", "ciwl_width"), "identifiable") | fixed
     assert page.read_text().count("<img") == 4 + 3
     page.unlink()
     call("coopetition", "compare", csv, "--theories", "logistic_race", "--report", page)

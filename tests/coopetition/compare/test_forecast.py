@@ -33,6 +33,8 @@ def test_events_are_where_curves_say():
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
     assert events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    early = events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
+    assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
     assert events(X, {"ciwl": X}) == {}
 
 
@@ -49,9 +51,10 @@ def test_the_theory_that_made_the_curves_foresees_them(early):
     assert found.known_until < 6.1e5 and [*found.events] == ["peak", "crossing", "fade"]
     for name, true in true_events().items():
         each = found.events[name]
-        assert each.value is not None and true is not None
-        assert each.low is not None and each.low <= true * 1.01
-        assert each.high is None or true * 0.99 <= each.high
+        assert each.value == pytest.approx(true, rel=0.1), name
+        assert each.low is not None and each.high is not None and true is not None
+        assert each.low <= true * 1.02 and true * 0.98 <= each.high
+        assert each.high - each.low < 0.3 * true
     clean = simulate("logistic_race", TRUTH, noise=1e-9)
     for name in CURVES:
         _, low, high = found.curves[name]

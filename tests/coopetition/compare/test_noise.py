@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.compare.noise import autocorrelations, correlated_noise, correlation_time
+from coopetition.compare.noise import (
+    autocorrelations,
+    correlated_noise,
+    correlation_time,
+    curves_that_count,
+)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5, 0.9])
@@ -27,3 +32,12 @@ def test_neither_unit_nor_level_matters(seed, n, unit, level):
 
 def test_residuals_that_are_all_alike_are_not_correlated():
     assert correlation_time(np.zeros(10)) == 1
+
+
+def test_curves_that_err_alike_count_as_one():
+    """5,000 samples of independent curves, and of two that are one."""
+    x = np.random.default_rng(0).standard_normal((3, 5000))
+    assert curves_that_count(x) == pytest.approx(3, abs=0.02)
+    assert curves_that_count(np.stack([x[0], -x[0], x[0]])) == pytest.approx(1)
+    x[0, 100] = np.nan  # where one was not measured, none counts
+    assert curves_that_count(x) == pytest.approx(3, abs=0.02)

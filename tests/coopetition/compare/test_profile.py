@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from coopetition.compare.draws import block_bootstrap, draws, with_draws
 from coopetition.compare.estimate import fit
-from coopetition.compare.profile import contour, profile, profiled, threshold_of
+from coopetition.compare.profile import contour, profile, profiled
 from coopetition.compare.recovery import simulate
 from coopetition.tools.errors import UsageError
 
@@ -45,16 +45,26 @@ def test_no_point_of_a_profile_is_better_than_another_fit_with_that_value(fitted
     )
     rise = fitted.freedom * (held.starts[0] / fitted.starts[0] - 1)
     assert found.rise[k] == pytest.approx(rise, rel=0.02)
-    assert found.threshold == threshold_of(fitted) > 2.7
+    assert found.threshold == fitted.threshold > 2.7
 
 
-def test_a_profile_of_what_is_not_told_is_open_and_says_where_others_are_at_a_limit():
+def test_a_profile_of_what_is_not_seen_does_not_rise():
     """Of two growths of which one was not measured."""
     curves = simulate("logistic_race", TRUTH, noise=0.01).select(("ciwl",))
     found = fit(curves, "logistic_race", n_screened=64, n_starts=2)
     along = profile(found, "icl_at")
-    assert along.estimate.status == "open" and along.rise.max() < along.threshold
+    assert along.estimate.status == "not seen" and along.rise.max() < along.threshold
     assert len(along.to_frame()) == len(along.values) and (np.diff(along.values) > 0).all()
+
+
+def test_a_point_at_which_another_parameter_is_at_its_limit_says_so():
+    """Where CIWL takes all of ICL, its share is at the end of its search."""
+    curves = simulate("logistic_race", TRUTH | {"loss": 1.0}, noise=0.05)
+    found = fit(curves, "logistic_race", n_screened=256, n_starts=4)
+    along = profile(found, "ciwl_at")
+    assert "at limit" in along.statuses and set(along.statuses) <= {"valid", "at limit"}
+    _, limited, _ = along.plot(ax=Figure().subplots()).get_lines()
+    assert len(limited.get_xdata()) == along.statuses.count("at limit")
 
 
 def test_profiled_is_the_same_fit_with_other_intervals(fitted):
@@ -81,7 +91,7 @@ def test_a_profile_is_drawn_with_its_threshold(fitted):
     found = profile(fitted, "loss")
     points, limited, threshold = found.plot(ax=Figure().subplots()).get_lines()
     np.testing.assert_array_equal(points.get_ydata(), found.rise)
-    assert len(limited.get_xdata()) == sum(each != "valid" for each in found.statuses)
+    assert len(limited.get_xdata()) == found.statuses.count("at limit")
     assert threshold.get_ydata()[0] == found.threshold
 
 

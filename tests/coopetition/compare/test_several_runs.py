@@ -56,6 +56,9 @@ def test_runs_of_one_name_are_numbered():
     same = [replace(run, source="run, loss") for run in runs(2)]
     joint = fit(same, "logistic_race", shared=("loss",), n_screened=16, n_starts=1)
     assert {"run/ciwl_at", "run#2/ciwl_at"} <= {*joint.parameters}
+    other = [replace(same[0], source="run 10"), replace(same[1], source="run 1")]
+    joint = fit(other, "logistic_race", n_screened=16, n_starts=1)
+    assert {"run 10/ciwl_at", "run 1/ciwl_at"} <= {*joint.parameters}
 
 
 def test_the_bootstrap_over_seeds_is_of_what_is_shared(together):
@@ -69,7 +72,9 @@ def test_the_bootstrap_over_seeds_is_of_what_is_shared(together):
 
 def test_what_is_fixed_stays_and_what_is_tied_follows():
     found = fit(runs()[0], "logistic_race", fixed={"loss": 0.8, "icl_width": "ciwl_width"}, **FAST)
-    assert {*found.parameters} == {"icl_at", "ciwl_at", "ciwl_width"}
+    assert {free.name for free in found.problem.free} == {"icl_at", "ciwl_at", "ciwl_width"}
+    fixed = found.parameters["loss"]
+    assert (fixed.value, fixed.low, fixed.status) == (0.8, 0.8, "fixed")
     values = found.problem.values(found.place)[0]
     assert values[4] == 0.8 and values[1] == values[3]
 
@@ -79,6 +84,8 @@ def test_what_is_fixed_stays_and_what_is_tied_follows():
     [
         ({"shared": ("losses",)}, "no parameter 'losses'; it has icl_at"),
         ({"fixed": {"losses": 1.0}}, "no parameter 'losses'"),
+        ({"fixed": {"icl_width": -1.0}}, "icl_width is -1; give a finite number above 0"),
+        ({"fixed": {"loss": "icl_at"}}, "not free or of another unit; tie it to one of none"),
         ({"fixed": {"loss": "icl_ats"}}, "loss is tied to icl_ats, which is not free"),
         ({"fixed": dict.fromkeys(TRUTH, 0.5)}, "every parameter is fixed"),
         ({"tolerance": 0.0}, "tolerance is 0"),

@@ -7,7 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.compare.curves import Curves
-from coopetition.plot.fits import plot_curves, plot_fit
+from coopetition.plot.fits import (
+    plot_autocorrelation,
+    plot_curves,
+    plot_fit,
+    plot_residuals,
+    plot_theories,
+    plot_waterfall,
+)
 from coopetition.plot.style import COLOURS
 
 SEQUENCES = np.array([0.0, 1e6, 3e6])
@@ -44,3 +51,38 @@ def test_a_fit_is_drawn_as_points_and_lines(ax):
     np.testing.assert_array_equal(line.get_ydata(), curve.fitted)
     assert points.get_color() == line.get_color() == COLOURS["ciwl"]
     assert line.get_label() == "CIWL: $R^2$ = 0.988"
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    from coopetition.compare.estimate import fit
+    from coopetition.compare.recovery import simulate
+
+    truth = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
+    curves = simulate("logistic_race", truth)
+    return fit(curves, "logistic_race", n_screened=64, n_starts=3)
+
+
+def test_residuals_and_their_autocorrelation_are_drawn(fitted, ax):
+    plot_residuals(fitted, ax=ax)
+    line = ax.get_lines()[1]  # of icl
+    each = fitted.curves["icl"]
+    np.testing.assert_allclose(line.get_ydata() * each.rmse, each.measured - each.fitted)
+    other = Figure().subplots()
+    plot_autocorrelation(fitted, ax=other)
+    shared = other.get_lines()[1].get_ydata()
+    assert shared[0] == 1 and shared[1] == pytest.approx(each.autocorrelation)
+
+
+def test_a_waterfall_falls_from_the_best_on(fitted, ax):
+    (line,) = plot_waterfall(fitted, ax=ax).get_lines()
+    assert list(line.get_ydata()) == list(fitted.starts) == sorted(fitted.starts)
+
+
+def test_theories_are_drawn_above_the_best(fitted, ax):
+    from coopetition.compare.selection import compare
+
+    found = compare(fitted.problem.runs[0], ("logistic_race", "spline"), n_screened=64, n_starts=2)
+    bars = plot_theories(found, ax=ax).patches
+    rows = found.rows()
+    assert [bar.get_width() for bar in bars] == [row["bic"] - rows[0]["bic"] for row in rows]

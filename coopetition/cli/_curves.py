@@ -48,14 +48,24 @@ class CurveFlags:
 
     def read(self) -> "list[Curves]":
         """The part of the curves that is asked for."""
-        if not self.curves:
-            raise UsageError("no curves are given; name a run folder or a CSV file")
-        return [curves.between(self.from_, self.until) for curves in self.read_whole()]
+        parts = [curves.between(self.from_, self.until) for curves in self.read_whole()]
+        for path, part in zip(self.curves, parts, strict=True):
+            if len(part.sequences) < 2:
+                raise UsageError(
+                    f"{path} has {len(part.sequences)} samples from {self.from_:g} until "
+                    f"{self.until:g}; choose others for --from and --until"
+                )
+        return parts
 
     def read_whole(self) -> "list[Curves]":
         """The curves, and what comes after `until`."""
         from coopetition.compare.curves import read_curves
 
+        if not self.curves:
+            raise UsageError(
+                "no curves are given; name a run folder or a CSV file, before flags that take "
+                "several values"
+            )
         if not math.isfinite(self.from_):
             raise UsageError(f"--from {self.from_}; give a number of sequences")
         if not self.from_ < self.until:

@@ -14,7 +14,7 @@ from coopetition.tools.printing import print_json, print_wrote
 class Outputs:
     ending: ClassVar[str] = ".npz"
     out: Path | None = None
-    """Save the whole result here: `.json` of a fit, `.npz` of all else."""
+    """Save the whole result here: `.json` of a fit or a forecast, `.npz` of all else."""
     plot: Path | None = None
     """Save a plot here (`.png`, `.pdf` or `.svg`)."""
     json: bool = False

@@ -37,7 +37,7 @@ def run(flags: Flags) -> None:
         flags.read(),
         flags.theory,
         shared=_names(flags.shared),
-        fixed=dict(map(_fixed, flags.fixed)),
+        fixed=_fixed_once(flags.fixed),
         seed=flags.seed,
         n_starts=flags.starts,
     )
@@ -51,6 +51,15 @@ def run(flags: Flags) -> None:
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     """Names that stand apart by commas or spaces."""
     return tuple(name for each in given for name in each.split(",") if name)
+
+
+def _fixed_once(given: tuple[str, ...]) -> dict[str, float | str]:
+    """All that is fixed, each once."""
+    pairs = [_fixed(each) for each in _names(given)]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UsageError(f"--fixed {' '.join(given)}; give each parameter once")
+    return found
 
 
 def _fixed(given: str) -> tuple[str, float | str]:

@@ -4,7 +4,6 @@ Events are read off the fitted theory's curves: `peak` (ICL errs least), `crossi
 than ICL), `fade` (CIWL is preferred where the two disagree).
 """
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -28,7 +27,7 @@ class Flags(CurveFlags, Outputs):
 def run(flags: Flags) -> None:
     from coopetition.compare.draws import draws
     from coopetition.compare.estimate import fit
-    from coopetition.compare.forecast import forecast
+    from coopetition.compare.forecast import check_horizon, forecast
     from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast
@@ -38,13 +37,13 @@ def run(flags: Flags) -> None:
     theory_of(flags.theory)
     if len(flags.curves) != 1:
         raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
-    if flags.horizon is not None and not 0 < flags.horizon < math.inf:
-        raise UsageError(f"--horizon {flags.horizon:g}; give a number of sequences above 0")
-    whole = flags.read_whole()[0]
     known = flags.read()[0]
+    first, last = map(float, known.sequences[[0, -1]])
+    end = float(flags.read_whole()[0].sequences[-1])
+    ahead = end if end > last else BEYOND * last
+    horizon = ahead if flags.horizon is None else flags.horizon
+    check_horizon(horizon, first, last)
     result = draws(fit(known, flags.theory, seed=flags.seed, n_starts=flags.starts))
-    last = float(whole.sequences[-1])
-    ahead = last if last > flags.until else BEYOND * float(known.sequences[-1])
-    found = forecast(result, flags.horizon or ahead)
+    found = forecast(result, horizon)
     flags.give(found, partial(plot_forecast, found))
     flags.write_report(lambda path: report_forecast(path, found), as_json=flags.json)

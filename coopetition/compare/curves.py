@@ -138,11 +138,13 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
             for name, values in columns.items()
             if name.split("/")[-1] == metric
         }
-    if len(sequences) < 2 or not columns:
+    if not columns:
         raise UsageError(
             f"{path} holds no curves of {metric} (but of {', '.join(metrics) or 'nothing'}); "
-            "expected at least two rows of measurements"
+            "columns of a metric are named as icl/accuracy, and plain names are losses"
         )
+    if len(sequences) < 2:
+        raise UsageError(f"{path} has {len(sequences)} rows of measurements; expected two or more")
     found = Curves(sequences, columns, f"{path.name}, {metric}", metric)
     check_rising(found)
     if any(np.isinf(values).any() for values in columns.values()):

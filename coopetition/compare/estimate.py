@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 MIN_SAMPLES = 8  # of a curve
 MAX_SAMPLES = 1000
 LARGEST = 1e6  # of a loss
+SMALLEST = 1e-9  # change of a curve, relative and in all
 
 
 def fit(
@@ -71,6 +72,7 @@ def fit(
     check_whole("max_iterations", max_iterations, 1)
     check_number("tolerance", tolerance, positive=True)
     theory = theory_of(theory) if isinstance(theory, str) else theory
+    _check_different(runs)
     used = [checked(run) for run in runs]
     problem = Problem(used, theory, shared=shared, fixed=fixed, tolerance=tolerance)
     _check_enough(problem)
@@ -98,6 +100,17 @@ def fit(
     return fit_at(problem, places, starts, converged, settings)
 
 
+def _check_different(runs: Sequence[Curves]) -> None:
+    """Raise `UsageError` if two runs are the same: they would count as two."""
+    for k, run in enumerate(runs):
+        for other in runs[:k]:
+            same = run.values.keys() == other.values.keys() and all(
+                np.array_equal(run.values[n], other.values[n], equal_nan=True) for n in run.values
+            )
+            if same and np.array_equal(run.sequences, other.sequences):
+                raise UsageError(f"{other.source} and {run.source} are the same curves; give one")
+
+
 def checked(curves: Curves) -> Curves:
     """The curves that are fitted, if they can be, and not too dense."""
     check_rising(curves)
@@ -109,18 +122,24 @@ def checked(curves: Curves) -> Curves:
         )
     used = curves.select(names).thinned(MAX_SAMPLES)
     for name, values in used.values.items():
+        where = f"{curves.source}: curve {name}"
         n = int(np.isfinite(values).sum())
         if n < MIN_SAMPLES:
             raise UsageError(
-                f"curve {name} has {n} samples here; expected at least {MIN_SAMPLES}: fit a longer "
+                f"{where} has {n} samples here; expected at least {MIN_SAMPLES}: fit a longer "
                 "part, or measure more often"
             )
-        if not 0 < np.nanmax(np.abs(values - np.nanmean(values))) < LARGEST:
-            raise UsageError(f"curve {name} is constant, or too large to be a loss; leave it out")
-        if np.nanmin(values) < 0:
-            raise UsageError(f"curve {name} has values below 0; give a loss, or an accuracy")
-        if ACCURACY in curves.metric and np.nanmax(values) > 1:
-            raise UsageError(f"curve {name} has accuracies above 1; give shares")
+        lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+        if lowest < 0:
+            raise UsageError(f"{where} has values below 0; give a loss, or an accuracy")
+        if highest > LARGEST:
+            raise UsageError(f"{where} goes up to {highest:.3g}, too large to be a loss")
+        if highest - lowest < SMALLEST * max(highest, SMALLEST):
+            raise UsageError(
+                f"{where} is constant ({lowest:g}) here; fit a longer part, or leave out its column"
+            )
+        if ACCURACY in curves.metric and highest > 1:
+            raise UsageError(f"{where} has accuracies above 1; give shares")
         error = used.errors.get(name)
         if error is not None and not (error[np.isfinite(values)] >= 0).all():
             raise UsageError(f"errors of curve {name} are negative or missing; give deviations")

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 EVENTS = ("peak", "crossing", "fade")
-SAMPLES = 400  # of a forecast curve
+SAMPLES = 1000  # of a forecast curve
+FARTHEST = 100  # times the length of what is known
 NOT_BY_HORIZON = "not by the horizon"
 
 
@@ -56,7 +57,9 @@ class Expected:
 class Forecast:
     """What a theory fitted to a run expects of it.
 
+    metric : of the curves
     known_until, horizon : in sequences
+    cautions : of the fit
     events : `EVENTS` by name, in sequences
     final : the curves at the horizon
     sequences : (n,) of the curves
@@ -64,18 +67,22 @@ class Forecast:
     """
 
     theory: str
+    metric: str
     known_until: float
     horizon: float
     events: dict[str, Expected]
     final: dict[str, Expected]
     sequences: Array
     curves: dict[str, Array]
+    cautions: list[str]
     provenance: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without the curves."""
         return {
             "theory": self.theory,
+            "metric": self.metric,
+            "cautions": self.cautions,
             "known_until": self.known_until,
             "horizon": self.horizon,
             "events": {name: asdict(each) for name, each in self.events.items()},
@@ -91,12 +98,15 @@ class Forecast:
 
     def summary(self) -> str:
         """A table of text."""
-        lines = [
+        lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
+        lines += [
             f"theory {self.theory}, known until {self.known_until:.4g} sequences",
             f"{'event':14}   expected        low       high   (9 of 10, in sequences)",
         ]
-        lines += [_line(name, each) for name, each in self.events.items()]
-        lines.append(f"at {self.horizon:.4g} sequences")
+        for name, each in self.events.items():
+            past = each.value is not None and each.value <= self.known_until
+            lines.append(_line(name, each, "   in the known part" * past))
+        lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
         lines += [_line(name, each) for name, each in self.final.items()]
         return "\n".join(lines)
 
@@ -118,12 +128,23 @@ class Forecast:
         return plot_forecast(self, ax=ax)
 
 
+def check_horizon(horizon: float, first: float, last: float) -> None:
+    """Raise `UsageError` unless a horizon lies after what is known, and not too far."""
+    farthest = first + FARTHEST * (last - first)
+    if not last <= horizon <= farthest:
+        raise UsageError(
+            f"horizon {horizon:g}; choose one from {last:g}, where the known part ends, to "
+            f"{farthest:g}, {FARTHEST} times as far"
+        )
+
+
 def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _line(name: str, each: Expected) -> str:
+def _line(name: str, each: Expected, seen: str = "") -> str:
     told = "" if each.status == IDENTIFIABLE else f"   {each.status}"
+    told += seen
     return f"{name:14} {_text(each.value):>10} {_text(each.low):>10} {_text(each.high):>10}{told}"
 
 
@@ -138,10 +159,8 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")
     run = fit.problem.runs[0]
-    if not run.sequences[0] < horizon < math.inf:
-        raise UsageError(
-            f"horizon {horizon:g} does not lie after the first sample, at {run.sequences[0]:g}"
-        )
+    known_until = float(run.sequences[-1])
+    check_horizon(horizon, float(run.sequences[0]), known_until)
     sequences = np.linspace(run.sequences[0], horizon, SAMPLES)
     levels = {name: (each.floor, each.gain) for name, each in fit.curves.items()}
     best = errors_at(fit.problem, fit.place, levels, sequences)
@@ -164,12 +183,14 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
         curves[name] = np.stack([errors_of(best[name], run.metric), low, high])
     return Forecast(
         fit.theory,
-        float(run.sequences[-1]),
+        run.metric,
+        known_until,
         horizon,
         expected,
         {name: _at_the_end(rows[:, -1], unfinished) for name, rows in curves.items()},
         sequences,
         curves,
+        fit.cautions,
         {"fit": fit.provenance, "draws": len(drawn.places)},
     )
 

@@ -9,7 +9,6 @@ with the samples' own errors where they are known.  So no theory is expected to 
 less.  All residuals are then taken to have one variance, which the best fit tells.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -64,6 +63,8 @@ class Problem:
         self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
         self.shared, self.fixed = tuple(shared), dict(fixed or {})
         self.labels = _labels(self.runs)
+        if self.shared and len(self.runs) == 1:
+            raise UsageError(f"{', '.join(self.shared)} cannot be shared by one run; give several")
         # all runs have one unit of time, so that they can share a pace
         self.unit_of_time = max(float(np.ptp(run.sequences)) for run in self.runs)
         self.times = [self.time(k, run.sequences) for k, run in enumerate(self.runs)]
@@ -99,11 +100,12 @@ class Problem:
             for j, parameter in enumerate(parameters):
                 value = self.fixed.get(parameter.name, parameter.name)
                 if not isinstance(value, str):
-                    check_value(parameter, value)
+                    check_value(parameter, value, self.in_sequences(parameter))
                     self._values[k, j] = value / self.in_sequences(parameter)
                 elif value in own and self._alike(parameter, value):
                     places.setdefault(self._key(label, value), []).append((k, j))
                 else:
+                    self._check_parameter(value)
                     raise UsageError(
                         f"{parameter.name} is tied to {value}, which is not free or of another "
                         f"unit; tie it to one of {self._ties(parameter, own) or 'none'}"
@@ -231,11 +233,20 @@ class Problem:
         )
 
 
-def check_value(parameter: Parameter, value: float) -> None:
-    """Raise `UsageError` unless a parameter can have a value."""
-    if not math.isfinite(value) or (parameter.logarithmic and value <= 0):
-        above = " above 0" if parameter.logarithmic else ""
-        raise UsageError(f"{parameter.name} is {value:g}; give a finite number{above}")
+def check_value(parameter: Parameter, value: float, unit: float = 1.0) -> None:
+    """Raise `UsageError` unless a parameter can have a value: up to the upper end of its search.
+
+    What is searched by its logarithm may lie below the search too, down to 0.
+
+    unit : what values of the search are to be multiplied with
+    """
+    lowest, highest = (unit * end for end in (parameter.lower, parameter.upper))
+    if parameter.logarithmic:
+        lowest = 0.0
+    if not lowest <= value <= highest:
+        raise UsageError(
+            f"{parameter.name} is {value:g}; choose a number from {lowest:.3g} to {highest:.3g}"
+        )
 
 
 def _labels(runs: Sequence[Curves]) -> list[str]:

@@ -131,7 +131,7 @@ def simulate(
     if missing := [name for name in theory.names if name not in values]:
         raise UsageError(f"values of {', '.join(missing)} are missing")
     for parameter in theory.parameters:
-        check_value(parameter, values[parameter.name])
+        check_value(parameter, values[parameter.name], LENGTH**-parameter.per_time)
     given = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])
     times, rng = np.linspace(0, 1, n), np.random.default_rng(seed)
     rows = dict(zip(CURVES, theory.curves(given, times), strict=False))
@@ -180,6 +180,8 @@ def recover(
     theory = theory_of(theory) if isinstance(theory, str) else theory
     check_whole("the number of problems", n_problems, 1)
     check_whole("seed", seed, 0)
+    if values is not None:  # what cannot be made is told before anything is done
+        simulate(theory, values, n=n, noise=noise, shared=shared, seed=seed)
     fits, truths = [], []
     with ProgressReport("recover", n_problems, "problems") as report:
         for k in range(n_problems):

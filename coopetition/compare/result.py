@@ -211,7 +211,7 @@ class Fit:
             )
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}"]
-        first = ", ".join(f"{run.sequences[0]:.4g}" for run in self.problem.runs)
+        first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         lines.append(f"times count from the first sample, at {first} sequences")
         wide = max(14, *map(len, self.parameters))
         lines.append(f"{'parameter':{wide}}     value       low      high   (9 of 10)")
@@ -221,7 +221,9 @@ class Fit:
                 f"{name:{wide}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}{remark}"
             )
         worst = self.directions[0]
-        lines.append(f"told worst: {worst} (deviation {worst.deviation:.2g} of the search)")
+        far = worst.deviation
+        told = "not told at all" if far > 1 else f"told to {far:.2g} of the search"
+        lines.append(f"the worst told combination: {worst}, {told}")
         same = f"{self.n_starts_at_best} of {len(self.starts)} starts"
         lines += ["", f"{same} ended within 10 % of the best cost"]
         return "\n".join(lines)

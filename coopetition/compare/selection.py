@@ -61,10 +61,11 @@ class Comparison:
         """A table of text."""
         rows = self.rows()
         curves = list(rows[0]["r2"])
-        head = "".join(f"{f'R2 {name}':>10}" for name in curves)
+        wide = {name: max(10, len(name) + 4) for name in curves}
+        head = "".join(f"{f'R2 {name}':>{wide[name]}}" for name in curves)
         lines = [f"{'theory':20} numbers {'BIC':>9} {'AICc':>9}{head}"]
         for row in rows:
-            r2 = "".join(f"{row['r2'][name]:10.4f}" for name in curves)
+            r2 = "".join(f"{row['r2'][name]:{wide[name]}.4f}" for name in curves)
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
             line = f"{row['name']:20} {row['n_numbers']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
             lines.append(line + "".join(f"   {each}" for each in row["cautions"]))

@@ -37,7 +37,7 @@ def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
     short.write_text("sequences,train,icl\n1,2,3\n2,3,4\n")
     os.mkfifo(pipe)
     for arguments, names in (
-        ((PUBLISHED, "--from", "2e7"), "expected at least 8"),
+        ((PUBLISHED, "--from", "2e7"), "has 0 samples from 2e+07"),
         ((PUBLISHED, "--from", "nan"), "--from nan"),
         ((PUBLISHED, "--metric", "in_context_loss"), "holds no curves of in_context_loss"),
         ((tmp_path / "x.csv",), "x.csv does not exist"),
@@ -45,7 +45,7 @@ def test_curves_that_cannot_be_fitted_are_refused(call, tmp_path):
         ((short,), "curve train has 2 samples"),
         ((other,), "there are the curves accuracy; expected some of train, icl, ciwl"),
         ((PUBLISHED, "--out", tmp_path / "fit.npz"), "end it in .json"),
-        ((), "no curves are given; name a run folder or a CSV file"),
+        ((), "no curves are given; name a run folder or a CSV file, before flags"),
     ):
         assert names in call("coopetition", "fit", *arguments, expect=2)
 

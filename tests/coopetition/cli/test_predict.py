@@ -32,7 +32,7 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
 
 def test_fits_of_two_runs_share_what_is_asked(call, csv, tmp_path):
     other = tmp_path / "other.csv"
-    other.write_text(csv.read_text())
+    simulate("logistic_race", TRUTH, seed=1).to_frame().to_csv(other, index=False)
     flags = (*RACE, "--shared", "loss,icl_at", "icl_width", "--json")
     found = json.loads(call("coopetition", "fit", csv, other, *flags))
     assert {"loss", "icl_at", "icl_width", "race.csv/ciwl_at"} <= {*found["parameters"]}
@@ -125,7 +125,7 @@ FLAGS = [
     (("--from", "inf"), "--from inf"),
     (("--until", "nan"), "--until nan"),
     (("--until", "-1"), "--until -1"),
-    (("--from", "2e6"), "samples here"),
+    (("--from", "2e6"), "0 samples from 2e+06 until inf"),
     (("--until", "3e4"), "samples here"),
     (("--metric", "accuracy"), "no curves of accuracy"),
     (("--metric", "magic"), ""),
@@ -141,18 +141,21 @@ FLAGS = [
     (("--report", "/proc/none/page.html"), ""),
 ]
 FIT_FLAGS = [
-    (("--shared", "magic"), "no parameter 'magic'"),
+    (("--shared", "mu1"), "cannot be shared by one run"),
+    (("--fixed", "mu1=1e9"), "mu1 is 1e+09; choose a number from 0 to 10"),
+    (("--fixed", "mu1=0.1,mu1=0.2"), "give each parameter once"),
     (("--fixed", "magic=1"), "no parameter 'magic'"),
     (("--fixed", "mu1"), "expected NAME=VALUE"),
     (("--fixed", "mu1="), "expected NAME=VALUE"),
     (("--fixed", "=1"), "expected NAME=VALUE"),
     (("--fixed", "mu1=nan"), "give a finite number"),
-    (("--fixed", "mu1=magic"), "tied to magic, which is not free"),
+    (("--fixed", "mu1=magic"), "no parameter 'magic'"),
 ]
 PREDICT_FLAGS = [
-    (("--horizon", "0"), "--horizon 0"),
-    (("--horizon", "nan"), "--horizon nan"),
-    (("--horizon", "-5"), "--horizon -5"),
+    (("--horizon", "0"), "horizon 0; choose one from 1e+06"),
+    (("--horizon", "nan"), "horizon nan"),
+    (("--horizon", "-5"), "horizon -5"),
+    (("--until", "6e5", "--horizon", "3e5"), "where the known part ends"),
 ]
 RECOVER_FLAGS = [
     (("--theory", "magic"), "theory 'magic' is unknown"),
@@ -188,6 +191,7 @@ def test_what_is_wrong_is_told_in_one_line(call, csv):
         *((("predict", csv, *flags), text) for flags, text in PREDICT_FLAGS),
         *((("recover", *flags), text) for flags, text in RECOVER_FLAGS),
         (("predict", csv, csv), "a forecast is of one run"),
+        (("fit", csv, csv), "are the same curves; give one"),
         (("predict",), "0 curves are given; a forecast is of one run"),
         (("compare", csv, "--theories", "magic"), "theory 'magic' is unknown"),
     ]  # fmt: skip

@@ -19,8 +19,8 @@ def write(path, text):
     [
         ("a,b\n1,2\n", "expected `sequences` among them"),
         ("sequences,icl\n1,x\n", "'x' in column icl is not a number"),
-        ("sequences,icl\n1,2\n", "at least two rows"),
-        ("sequences\n1\n2\n", "at least two rows"),
+        ("sequences,icl\n1,2\n", "has 1 rows of measurements; expected two"),
+        ("sequences\n1\n2\n", "holds no curves of loss .but of nothing"),
         ("sequences,icl\n2,1\n1,1\n", "rise from row to row"),
         ("sequences,icl\n1,1\n,1\n", "rise from row to row"),
         ("sequences,icl\n1,1\n2,inf\n", "infinite"),

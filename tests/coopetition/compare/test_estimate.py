@@ -79,7 +79,7 @@ def test_what_cannot_be_fitted_is_refused():
     x = np.linspace(0, 1, 30)
     with pytest.raises(UsageError, match="expected some of"):
         fit(Curves(x, {"other": x}))
-    with pytest.raises(UsageError, match="curve icl is constant"):
+    with pytest.raises(UsageError, match="given: curve icl is constant .1. here"):
         fit(Curves(x, {"icl": np.ones(30)}))
     with pytest.raises(UsageError, match="curve icl has 5 samples"):
         fit(Curves(x[:5], {"icl": x[:5]}))

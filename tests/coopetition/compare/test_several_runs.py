@@ -53,6 +53,10 @@ def test_with_nothing_shared_each_run_is_fitted_by_itself():
 
 
 def test_runs_of_one_name_are_numbered():
+    with pytest.raises(UsageError, match="no parameter 'losses'; it has icl_at"):
+        fit(runs(2), "logistic_race", shared=("losses",))
+    with pytest.raises(UsageError, match="run 0 and run 0 are the same curves"):
+        fit([runs(1)[0], runs(1)[0]], "logistic_race")
     same = [replace(run, source="run, loss") for run in runs(2)]
     joint = fit(same, "logistic_race", shared=("loss",), n_screened=16, n_starts=1)
     assert {"run/ciwl_at", "run#2/ciwl_at"} <= {*joint.parameters}
@@ -82,11 +86,12 @@ def test_what_is_fixed_stays_and_what_is_tied_follows():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shared": ("losses",)}, "no parameter 'losses'; it has icl_at"),
+        ({"shared": ("loss",)}, "loss cannot be shared by one run"),
         ({"fixed": {"losses": 1.0}}, "no parameter 'losses'"),
-        ({"fixed": {"icl_width": -1.0}}, "icl_width is -1; give a finite number above 0"),
+        ({"fixed": {"icl_width": -1.0}}, "icl_width is -1; choose a number from 0 to 2e.06"),
         ({"fixed": {"loss": "icl_at"}}, "not free or of another unit; tie it to one of none"),
-        ({"fixed": {"loss": "icl_ats"}}, "loss is tied to icl_ats, which is not free"),
+        ({"fixed": {"loss": "icl_ats"}}, "no parameter 'icl_ats'"),
+        ({"fixed": {"loss": 7.0}}, "loss is 7; choose a number from 0 to 1"),
         ({"fixed": dict.fromkeys(TRUTH, 0.5)}, "every parameter is fixed"),
         ({"tolerance": 0.0}, "tolerance is 0"),
         ({"max_iterations": 0}, "max_iterations is 0"),

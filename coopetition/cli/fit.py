@@ -14,7 +14,8 @@ from coopetition.tools.errors import UsageError
 class Flags(CurveFlags, Outputs):
     ending: ClassVar[str] = ".json"
     theory: str = "toy"
-    """The toy, one of its variants, or a rival; a wrong name lists them."""
+    """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
+    all."""
     shared: tuple[str, ...] = ()
     """Parameters that the runs have in common, with commas or spaces between."""
     fixed: tuple[str, ...] = ()

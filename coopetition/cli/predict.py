@@ -19,7 +19,8 @@ BEYOND = 3.0  # times the last sample: the horizon where the file has no more
 class Flags(CurveFlags, Outputs):
     ending: ClassVar[str] = ".json"
     theory: str = "toy"
-    """The toy, one of its variants, or a rival; a wrong name lists them."""
+    """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
+    all."""
     horizon: float | None = None
     """Sequences to look ahead to (without: the end of the curves, or three times what is known)."""
 

@@ -9,7 +9,8 @@ from coopetition.tools.printing import print_json
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     theory: str = "toy"
-    """The toy, one of its variants, or a rival; a wrong name lists them."""
+    """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
+    all."""
     values: tuple[str, ...] = ()
     """Its parameters, `alpha=0.3`, those of time in sequences (1,000,000 are made); without, others
     are drawn for each problem."""

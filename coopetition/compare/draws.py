@@ -23,7 +23,7 @@ from coopetition.compare.estimate import refine
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.observation import errors_of
 from coopetition.compare.problem import Free, Problem
-from coopetition.compare.result import LEVEL, CurveFit, Estimate, Fit, estimate_of, told_by
+from coopetition.compare.result import LEVEL, Estimate, Fit, estimate_of, told_by
 from coopetition.compare.theory import CURVES
 from coopetition.model.declaration import check_whole
 from coopetition.tools.errors import UsageError
@@ -62,13 +62,7 @@ class Draws:
 
 def draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
     """`n` draws about a fit; see the module."""
-
-    def noise(each: CurveFit, unit: Array, rng: np.random.Generator) -> Array:
-        counts = each.n_effective / each.n
-        size = inflation(fit) * math.sqrt(fit.starts[0]) * unit
-        return size * correlated_noise(rng, each.n, (1 - counts) / (1 + counts))
-
-    return _refitted(fit, n, seed, lambda rng: _with_noise(fit, noise, rng))
+    return _refitted(fit, n, seed, lambda rng: _with_noise(fit, rng))
 
 
 def inflation(fit: Fit) -> float:
@@ -143,21 +137,16 @@ def _refitted(
     return Draws(fit, places, levels)
 
 
-def _with_noise(
-    fit: Fit,
-    noise: Callable[[CurveFit, Array, np.random.Generator], Array],
-    rng: np.random.Generator,
-) -> Problem:
+def _with_noise(fit: Fit, rng: np.random.Generator) -> Problem:
     """The problem of the fitted curves with noise, in what is measured of errors."""
-    problem = fit.problem
-    return _with_values(
-        problem,
-        {
-            name: errors_of(each.fitted, problem.runs[problem.where[name][0]].metric)
-            + noise(each, problem.units[name], rng)
-            for name, each in fit.curves.items()
-        },
-    )
+    problem, size = fit.problem, inflation(fit) * math.sqrt(fit.starts[0])
+    errors = {}
+    for name, each in fit.curves.items():
+        counts = each.n_effective / each.n
+        noise = correlated_noise(rng, each.n, (1 - counts) / (1 + counts))
+        fitted = errors_of(each.fitted, problem.runs[problem.where[name][0]].metric)
+        errors[name] = fitted + size * problem.units[name] * noise
+    return _with_values(problem, errors)
 
 
 def _with_blocks(fit: Fit, rng: np.random.Generator) -> Problem:

@@ -68,7 +68,7 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
         ax.legend(frameon=False, fontsize="small")
     left.set(ylabel="ICL-only loss (nats)", title="a  ICL's error alone", yscale="log")
     middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
-    right.set(ylabel="peak to crossing (M sequences)", title="c  time", yscale="log")
+    right.set(ylabel="peak to crossing (M sequences)", title="c  time")
     found = verdicts(floors, mu1, gaps, said)
     return FigureResult(drawing, numbers, {"claims": found}, [_sentence(each) for each in found])
 

@@ -52,10 +52,10 @@ def seen(y: Array, f: Array, df: Array, weight: Array) -> Seen:
     centred, of_y, slopes = f - mean_f, y - mean_y, df - mean_df
     power = share @ centred**2
     gain = (share * centred) @ of_y / power if power > 0 else 0.0
-    if gain <= 0:
-        return Seen(max(float(mean_y), 0.0), 0.0, max(mean_y, 0.0) - y, np.zeros_like(df))
+    if gain <= 0 <= mean_y:
+        return Seen(float(mean_y), 0.0, mean_y - y, np.zeros_like(df))
     floor = mean_y - gain * mean_f
-    if floor >= 0:
+    if gain > 0 and floor >= 0:
         d_gain = ((share * of_y) @ slopes - 2 * gain * ((share * centred) @ slopes)) / power
         d_floor = -d_gain * mean_f - gain * mean_df
     else:

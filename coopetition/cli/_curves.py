@@ -48,14 +48,20 @@ class CurveFlags:
 
     def read(self) -> "list[Curves]":
         """The part of the curves that is asked for."""
-        parts = [curves.between(self.from_, self.until) for curves in self.read_whole()]
-        for path, part in zip(self.curves, parts, strict=True):
-            if len(part.sequences) < 2:
-                raise UsageError(
-                    f"{path} has {len(part.sequences)} samples from {self.from_:g} until "
-                    f"{self.until:g}; choose others for --from and --until"
-                )
-        return parts
+        return [
+            self.part(path, curves)
+            for path, curves in zip(self.curves, self.read_whole(), strict=True)
+        ]
+
+    def part(self, path: Path, curves: "Curves") -> "Curves":
+        """The part of a file's curves that is asked for; `UsageError` if there is none."""
+        found = curves.between(self.from_, self.until)
+        if len(found.sequences) < 2:
+            raise UsageError(
+                f"{path} has {len(found.sequences)} samples from {self.from_:g} until "
+                f"{self.until:g}; choose others for --from and --until"
+            )
+        return found
 
     def read_whole(self) -> "list[Curves]":
         """The curves, and what comes after `until`."""

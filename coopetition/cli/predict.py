@@ -38,9 +38,10 @@ def run(flags: Flags) -> None:
     theory_of(flags.theory)
     if len(flags.curves) != 1:
         raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
-    known = flags.read()[0]
+    (path,), (whole,) = flags.curves, flags.read_whole()
+    known = flags.part(path, whole)
     first, last = map(float, known.sequences[[0, -1]])
-    end = float(flags.read_whole()[0].sequences[-1])
+    end = float(whole.sequences[-1])
     ahead = end if end > last else BEYOND * last
     horizon = ahead if flags.horizon is None else flags.horizon
     check_horizon(horizon, first, last)

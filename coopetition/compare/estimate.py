@@ -76,7 +76,7 @@ def fit(
     used = [checked(run) for run in runs]
     problem = Problem(used, theory, shared=shared, fixed=fixed, tolerance=tolerance)
     _check_enough(problem)
-    ends = _refined(problem, screened(problem, n_screened, seed)[:n_starts], max_iterations)
+    ends = _refined(problem, _screened(problem, n_screened, seed)[:n_starts], max_iterations)
     settings = {
         "seed": seed,
         "n_screened": n_screened,
@@ -157,7 +157,7 @@ def _check_enough(problem: Problem) -> None:
         )
 
 
-def screened(problem: Problem, n: int, seed: int) -> Array:
+def _screened(problem: Problem, n: int, seed: int) -> Array:
     """Places (n, free) spread over the search, the best first."""
     hypercube = qmc.LatinHypercube(len(problem.free), rng=np.random.default_rng(seed))
     places, costs = hypercube.random(n), np.empty(n)

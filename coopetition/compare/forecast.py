@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.draws import Draws
+from coopetition.compare.draws import ENDS, Draws
 from coopetition.compare.identifiability import IDENTIFIABLE, OPEN_ABOVE
 from coopetition.compare.observation import errors_of
 from coopetition.compare.problem import Problem
-from coopetition.compare.result import LEVEL, UNFINISHED
+from coopetition.compare.result import UNFINISHED
 from coopetition.compare.theory import OUTPUTS
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.model.presets import CIWL, ICL
@@ -162,8 +162,7 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
     known_until = float(run.sequences[-1])
     check_horizon(horizon, float(run.sequences[0]), known_until)
     sequences = np.linspace(run.sequences[0], horizon, SAMPLES)
-    levels = {name: (each.floor, each.gain) for name, each in fit.curves.items()}
-    best = errors_at(fit.problem, fit.place, levels, sequences)
+    best = errors_at(fit.problem, fit.place, fit.levels, sequences)
     every = [
         errors_at(fit.problem, place, {n: rows[k] for n, rows in drawn.levels.items()}, sequences)
         for k, place in enumerate(drawn.places)
@@ -175,11 +174,10 @@ def forecast(drawn: Draws, horizon: float) -> Forecast:
         name: _expected(found[name], [each[name] for each in of_draws], unfinished)
         for name in found
     }
-    ends = (1 - LEVEL) / 2
     curves = {}
     for name in fit.curves:
         rows = errors_of(np.array([each[name] for each in every]), run.metric)
-        low, high = np.nanquantile(rows, [ends, 1 - ends], axis=0)
+        low, high = np.nanquantile(rows, ENDS, axis=0)
         curves[name] = np.stack([errors_of(best[name], run.metric), low, high])
     return Forecast(
         fit.theory,
@@ -234,8 +232,7 @@ def _from(sequences: Array, lead: Array) -> float | None:
 
 def _expected(value: float | None, drawn: list[float | None], unfinished: bool) -> Expected:
     times = np.array([math.inf if each is None else each for each in drawn])
-    ends = (1 - LEVEL) / 2
-    low, high = np.quantile(times, [ends, 1 - ends], method="nearest")
+    low, high = np.quantile(times, ENDS, method="nearest")
     if unfinished:
         told = UNFINISHED
     elif math.isinf(low):

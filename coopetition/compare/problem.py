@@ -233,7 +233,7 @@ class Problem:
         )
 
 
-def check_value(parameter: Parameter, value: float, unit: float = 1.0) -> None:
+def check_value(parameter: Parameter, value: float, unit: float) -> None:
     """Raise `UsageError` unless a parameter can have a value: up to the upper end of its search.
 
     What is searched by its logarithm may lie below the search too, down to 0.

@@ -155,6 +155,11 @@ class Fit:
         return max(self.starts[0], 1e-30)
 
     @property
+    def levels(self) -> dict[str, tuple[float, float]]:
+        """Floor and gain of every curve."""
+        return {name: (each.floor, each.gain) for name, each in self.curves.items()}
+
+    @property
     def n_starts_at_best(self) -> int:
         """How many starts ended within 10 % of the best cost."""
         return sum(cost <= 1.1 * self.starts[0] for cost in self.starts)

@@ -27,15 +27,22 @@ def plot_curves(
 def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Measured curves (points) and the fitted theory (lines), in millions of sequences."""
     ax = new_axes(ax)
-    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    styles = _styles(fit)
     for name, each in fit.curves.items():
-        style, x = styles[name.rpartition("/")[2]], each.sequences / 1e6
+        style, x = styles[name], each.sequences / 1e6
         ax.plot(x, each.measured, ".", ms=3, alpha=0.5, color=style["color"])
         label = f"{_label(name)}: $R^2$ = {each.r2:.3f}"
         ax.plot(x, each.fitted, label=label, **style)
     ax.set(xlabel=SEQUENCES, ylabel=fit.problem.runs[0].metric.replace("_", " "))
     ax.legend(frameon=False)
     return ax
+
+
+def _styles(fit: Any) -> dict[str, dict[str, Any]]:
+    """Of a fit's curves; a strategy looks alike in all runs."""
+    curves = {name: name.rpartition("/")[2] for name in fit.curves}
+    of_strategies = line_styles(curves.values())
+    return {name: of_strategies[curve] for name, curve in curves.items()}
 
 
 def _label(name: str) -> str:
@@ -46,12 +53,11 @@ def _label(name: str) -> str:
 def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Measured minus fitted, in root mean squares; the legend tells how correlated they are."""
     ax = new_axes(ax)
-    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    styles = _styles(fit)
     for name, each in fit.curves.items():
         residual = (each.measured - each.fitted) / max(each.rmse, 1e-300)
         label = f"{_label(name)}: neighbours {each.autocorrelation:.2f}"
-        style = styles[name.rpartition("/")[2]]
-        ax.plot(each.sequences / 1e6, residual, label=label, lw=1, **style)
+        ax.plot(each.sequences / 1e6, residual, label=label, lw=1, **styles[name])
     ax.axhline(0, color="grey", lw=0.8)
     ax.set(xlabel=SEQUENCES, ylabel="residual (root mean squares)")
     ax.legend(frameon=False)
@@ -61,11 +67,11 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Autocorrelation of every curve's residuals, by distance in samples."""
     ax = new_axes(ax)
-    styles = line_styles([name.rpartition("/")[2] for name in fit.curves])
+    styles = _styles(fit)
     for name, each in fit.curves.items():
         shared = autocorrelations(each.measured - each.fitted)[: max(2, each.n // 2)]
         label = f"{_label(name)}: {each.n_effective:.0f} of {each.n} count"
-        ax.plot(shared, label=label, lw=1, **styles[name.rpartition("/")[2]])
+        ax.plot(shared, label=label, lw=1, **styles[name])
     ax.axhline(0, color="grey", lw=0.8)
     ax.set(xlabel="distance (samples)", ylabel="autocorrelation of residuals")
     ax.legend(frameon=False)

@@ -9,8 +9,6 @@
   is above `RISEN`; asked for the rest of the run
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,17 @@ from typing import Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.draws import draws
 from coopetition.compare.forecast import EVENTS, events, forecast
-from coopetition.compare.observation import errors_of
 from coopetition.compare.selection import compare
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
+from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import Runs, find_figure
 from paper_figures.sources import DATA, FigureRun, kept_runs
+from paper_figures.within_class.predictions import measured_errors
 from transformer.experiments.within_class import LEVELS
 from transformer.measures.timeline import RISEN
 
@@ -99,8 +98,8 @@ def known_until(run: FigureRun) -> float | None:
 def measured_events(run: FigureRun) -> dict[str, float | None]:
     """Events of a run as forecasts mean them: Flip above one half is a preference for ICL."""
     curves = run.curves(ACCURACY)
-    errors = {name: errors_of(curves.values[name], ACCURACY) for name in CURVES}
-    return events(curves.sequences, errors | {"preference": curves.values["flip"] - 0.5})
+    preference = {"preference": curves.values["flip"] - 0.5}
+    return events(curves.sequences, measured_errors(curves) | preference)
 
 
 def forecasts() -> Iterator[Rows]:
@@ -146,11 +145,8 @@ def write(name: str, made: Callable[[], Iterator[Rows]], total: int) -> None:
         for some in made():
             rows += some
             report.advance()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _rounded(value) for name, value in row.items()} for row in rows)
-    write_text(FOLDER / f"{name}.csv", text.getvalue())
+    rounded = ({name: _rounded(value) for name, value in row.items()} for row in rows)
+    write_text(FOLDER / f"{name}.csv", to_csv(rounded))
     print(f"wrote {FOLDER / name}.csv")
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import events
+from coopetition.compare.forecast import errors_at, events
 from coopetition.compare.observation import errors_of
 from coopetition.compare.result import Fit
-from coopetition.compare.theory import CURVES, OUTPUTS
+from coopetition.compare.theory import CURVES
 from coopetition.tools.files import write_json
 from coopetition.tools.progress import ProgressReport
 from paper_figures.sources import DATA, FigureRun, kept_runs
@@ -74,14 +75,11 @@ def fit_run(run: FigureRun) -> Fit:
 
 def gap_of(fitted: Fit, factor: float = 1.0) -> float | None:
     """Sequences from ICL's peak to the crossing by a fitted toy, with mu1 times a factor."""
-    problem = fitted.problem
-    values = problem.values(fitted.place)[0]
-    values[problem.theory.names.index("mu1")] *= factor
+    k = [free.name for free in fitted.problem.free].index("mu1")
+    mu1, place = fitted.problem.free[k].parameter, fitted.place.copy()
+    place[k] = mu1.to_unit(factor * float(mu1.from_unit(place[k])))
     sequences = np.linspace(0, HORIZON, SAMPLES)
-    levels = {name: (each.floor, each.gain) for name, each in fitted.curves.items()}
-    outputs = problem.theory.curves(values, problem.time(0, sequences))
-    rows: dict[str, np.ndarray] = dict(zip(OUTPUTS, outputs, strict=True))
-    return gap(sequences, {n: floor + gain * rows[n] for n, (floor, gain) in levels.items()})
+    return gap(sequences, errors_at(fitted.problem, place, fitted.levels, sequences))
 
 
 def gap(sequences: np.ndarray, errors: dict[str, np.ndarray]) -> float | None:
@@ -92,10 +90,15 @@ def gap(sequences: np.ndarray, errors: dict[str, np.ndarray]) -> float | None:
     return found["crossing"] - found["peak"]
 
 
+def measured_errors(curves: Curves) -> dict[str, np.ndarray]:
+    """Curves of accuracy as errors."""
+    return {name: errors_of(curves.values[name], curves.metric) for name in CURVES}
+
+
 def measured_gap(run: FigureRun) -> float | None:
     """The same of a run, by its curves of accuracy."""
     curves = run.curves(METRIC)
-    return gap(curves.sequences, {n: errors_of(curves.values[n], METRIC) for n in CURVES})
+    return gap(curves.sequences, measured_errors(curves))
 
 
 def predictions() -> dict[str, Any]:

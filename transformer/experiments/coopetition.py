@@ -41,7 +41,12 @@ EVALUATION: dict[Scale, EvaluationConfig] = {
 }
 INTERVENED: dict[Scale, float] = {"paper": 20, "cpu": 40, "smoke": 20}  # fades later at cpu
 MILLION = 10**6
+SHOWN = 20  # of its millions of sequences, in most of the paper's figures
 SEEDS = (5, 6, 7)  # initial seeds of the runs that are made thrice
+DATA_SEED = 2  # of all runs but those of `SEED_GRID`
+# initial and data seeds of the paper's figure 7, and those that make a grid with them
+PAPER_SEEDS = ((5, 3), (5, 4), (6, 2), (6, 3), (7, 2))
+SEED_GRID = tuple((init, data) for init in (*SEEDS, 8) for data in (DATA_SEED, 3, 4))
 # millions of sequences of CIWL-only training after which others start
 GRAFTED_AT = (4, 8, 9.75, 9.8, 15, 20, 25, 31.5, 32, 48, 64)
 RESUMED_AT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16)  # the paper's begin at 4
@@ -210,10 +215,16 @@ def presets() -> dict[str, Preset]:
         "matched": Preset(matched, "figure 6: matched data"),
         "long": Preset(long, "figure 11: five times as long"),
     }
-    for init_seed, data_seed in ((5, 3), (5, 4), (6, 2), (6, 3), (7, 2)):
+    for init_seed, data_seed in PAPER_SEEDS:
         presets[f"seeds_{init_seed}_{data_seed}"] = Preset(
             seeded(init_seed, data_seed), "figure 7: other seeds (init, data)"
         )
+    for init_seed, data_seed in SEED_GRID:
+        if (init_seed, data_seed) not in ((SEEDS[0], DATA_SEED), *PAPER_SEEDS):
+            presets[f"seeds_{init_seed}_{data_seed}"] = Preset(
+                _until(SHOWN, seeded(init_seed, data_seed)),
+                "seeds' events: the rest of a grid with figure 7 (init, data)",
+            )
     for positions in ("sinusoidal", "rotary"):
         presets[positions] = Preset(positioned(positions), f"figure 8: {positions} positions")
     for n_classes, n_exemplars in ((12800, 20), (12800, 5), (1600, 20), (1600, 5)):
@@ -239,21 +250,24 @@ def presets() -> dict[str, Preset]:
 
 
 def early_presets() -> dict[str, Preset]:
-    """Main runs, one of CIWL-only data and those that start from it: their beginning only."""
+    """Main runs, one of CIWL-only data and those that start from it: their beginning only.
+
+    With those of other seeds, each for as long as figure 1 shows.
+    """
     every = presets()
     names = ("ciwl_only", *(f"resumed_{millions}M" for millions in (3, 4, 5, 6)))
-    return {"main": _until(20, every["main"], SEEDS)} | {
-        name: _until(10, every[name], SEEDS[:1]) for name in names
-    }
+    early = {"main": replace(every["main"], make=_until(SHOWN, main))}
+    for name in names:
+        early[name] = replace(every[name], make=_until(10, every[name].make), seeds=SEEDS[:1])
+    for name, preset in every.items():
+        if name.startswith("seeds_"):
+            early[name] = replace(preset, make=_until(SHOWN, preset.make))
+    return early
 
 
-def _until(millions: float, preset: Preset, seeds: tuple[int, ...]) -> Preset:
-    """So many of the paper's millions of sequences of a preset."""
-
-    def make(scale: Scale) -> RunConfig:
-        return replace(preset.make(scale), n_steps=steps(millions, scale))
-
-    return replace(preset, make=make, seeds=seeds)
+def _until(millions: float, make: Callable[[Scale], RunConfig]) -> Callable[[Scale], RunConfig]:
+    """So many of the paper's millions of sequences."""
+    return lambda scale: replace(make(scale), n_steps=steps(millions, scale))
 
 
 for name, preset in presets().items():

@@ -155,10 +155,16 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
 def check_rising(curves: Curves) -> None:
     """Raise `UsageError` unless sequences are finite and rise, and every curve has as many."""
     sequences = np.asarray(curves.sequences)
-    if not (np.isfinite(sequences).all() and (np.diff(sequences) > 0).all()):
+    rises = np.isfinite(sequences) & (np.diff(sequences, prepend=-np.inf) > 0)
+    if not rises.all():
+        k = int(np.argmin(rises))
+        before = f"{sequences[k - 1]:g}, " if k else ""
         raise UsageError(
-            f"{curves.source}: the column sequences must be finite and rise from row to row"
+            f"{curves.source}: the column sequences must be finite and rise from row to row; "
+            f"it has {before}{sequences[k]:g} up to row {k + 1}"
         )
+    if len(sequences) and sequences[0] < 0:
+        raise UsageError(f"{curves.source}: sequences are counted from 0, not {sequences[0]:g}")
     for name, values in curves.values.items():
         if np.shape(values) != sequences.shape:
             raise UsageError(
@@ -194,7 +200,7 @@ def _read_run(folder: Path) -> dict[str, Array]:
         )
     rows = read_metrics(path)
     if not rows:
-        raise UsageError(f"{path} is empty; train the run first")
+        raise UsageError(f"{path} holds no measurements; train the run first, or restore it")
     try:
         return {
             name: np.array([row[name] for row in rows], float) for name in rows[0] if name != "step"
@@ -219,20 +225,23 @@ def _read_csv(path: Path) -> dict[str, Array]:
         )
     if len(set(header)) != len(header):
         raise UsageError(f"{path} has two columns of one name in {', '.join(header)}; rename one")
-    for number, row in enumerate(rows, 2):
+    columns = {name: np.empty(len(rows)) for name in header}
+    for k, row in enumerate(rows):
+        where = f"{path}: line {k + 2}"
         if None in row:
             raise UsageError(
-                f"{path}: line {number} has more cells than the {len(header)} columns; write "
-                "numbers with decimal points, and one cell a column"
+                f"{where} has more cells than the {len(header)} columns; write numbers with "
+                "decimal points, and one cell a column"
             )
-    return {name: np.array([_number(path, row, name) for row in rows]) for name in header}
+        for name, text in row.items():
+            columns[name][k] = _number(where, name, text)
+    return columns
 
 
-def _number(path: Path, row: dict[str, str | None], name: str) -> float:
-    text = row[name]
+def _number(where: str, name: str, text: str | None) -> float:
     if text is None or not text.strip():
         return math.nan
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{path}: {text!r} in column {name} is not a number") from error
+        raise UsageError(f"{where}: {text!r} in column {name} is not a number") from error

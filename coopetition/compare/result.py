@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.9  # of all intervals
 FEW = 0.1  # of the starts: not more at the best are an accident
 TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
+UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 FIXED, UNFINISHED = "fixed", "not converged"
 
 
@@ -220,11 +221,14 @@ class Fit:
         lines.append(f"times count from the first sample, at {first} sequences")
         wide = max(14, *map(len, self.parameters))
         lines.append(f"{'parameter':{wide}}     value       low      high   (9 of 10)")
+        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
         for name, each in self.parameters.items():
-            remark = "" if each.status == IDENTIFIABLE else f"   {each.status}"
+            meant = by_name[name.rpartition("/")[2]]
             lines.append(
-                f"{name:{wide}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}{remark}"
+                f"{name:{wide}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}   "
+                f"{each.status:13} {meant.what}{UNITS[meant.per_time]}"
             )
+        lines += [f"thinned: {told}" for told in self._thinned()]
         worst = self.directions[0]
         far = worst.deviation
         told = "not told at all" if far > 1 else f"told to {far:.2g} of the search"
@@ -232,6 +236,15 @@ class Fit:
         same = f"{self.n_starts_at_best} of {len(self.starts)} starts"
         lines += ["", f"{same} ended within 10 % of the best cost"]
         return "\n".join(lines)
+
+    def _thinned(self) -> list[str]:
+        """Of which runs not all samples were fitted, in words."""
+        about = self.provenance
+        return [
+            f"{used} of {given} samples of {source} are fitted"
+            for source, (given, used) in zip(about["sources"], about["samples"], strict=True)
+            if used < given
+        ]
 
     def __repr__(self) -> str:
         quality = ", ".join(f"{name} R2 {fit.r2:.4f}" for name, fit in self.curves.items())

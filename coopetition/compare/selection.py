@@ -9,6 +9,7 @@ from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import theories, theory_of
 from coopetition.tools.errors import UsageError
+from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import html_table, to_frame
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ def compare(
     chosen = list(theories().values()) if names is None else [*map(theory_of, dict.fromkeys(names))]
     if not chosen:
         raise UsageError(f"no theory is given; choose of {', '.join(theories())}")
-    found = Comparison(tuple(fit(curves, theory, **settings) for theory in chosen))
+    fits = []
+    with ProgressReport("compare", len(chosen), "theories") as report:
+        for theory in chosen:
+            fits.append(fit(curves, theory, **settings))
+            report.advance(note=theory.name)
+    found = Comparison(tuple(fits))
     by_bic = sorted(found.fits, key=lambda each: each.bic_of(found.n_effective))
     return Comparison(tuple(by_bic))

@@ -38,9 +38,7 @@ D_ORTHOGONAL = Parameter(
     name="d_orthogonal", what="orthogonal part of d at the start", lower=1e-3, upper=1.05
 )
 STARTS = {"a": ("a",), "b": ("b",), "c": ("b", "c"), "d": ("d",)}
-PACE = Parameter(
-    name="pace", what="flow time in a unit of training, by 20", lower=1.5, upper=400.0, per_time=1
-)
+PACE = Parameter(name="pace", what="flow time over 20", lower=1.5, upper=400.0, per_time=1)
 
 
 def toy_theory(

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Self
 
@@ -19,10 +20,14 @@ LINE_EVERY_S = 10.0  # between two plain lines
 REFRESH_S = 0.2  # between two updates of the bar, so that it costs nothing
 
 
+_OUTER: ContextVar["ProgressReport | None"] = ContextVar("outer progress report", default=None)
+
+
 class ProgressReport:
     """Counts work done.  Use as a context manager and call `advance` as work is done.
 
-    The rate is that since the first `advance`, before which a program may compile or load.
+    The rate is that since the first `advance`, before which a program may compile or load.  A part
+    of work that is itself reported says nothing unless it takes long.
     """
 
     def __init__(self, label: str, total: int, unit: str, *, done: int = 0) -> None:
@@ -31,11 +36,14 @@ class ProgressReport:
         self._note = ""
         self._shown: tuple[int, str] | None = None  # count and note of the last line
         self._bar: Progress | None = None
+        self._outer: ProgressReport | None = None
 
     def __enter__(self) -> Self:
         self._start = self._last = time.monotonic()
+        self._outer = _OUTER.get()
+        self._token: Token[ProgressReport | None] = _OUTER.set(self)
         console = Console(file=sys.stderr)
-        if console.is_terminal:
+        if console.is_terminal and self._outer is None:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -58,7 +66,9 @@ class ProgressReport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._shown != (self.done, self._note):
+        _OUTER.reset(self._token)
+        unsaid = self._outer is not None and self._shown is None
+        if self._shown != (self.done, self._note) and not unsaid:
             self._show()
         if self._bar is not None:
             self._bar.stop()
@@ -94,9 +104,16 @@ class ProgressReport:
             time_text = f"ETA {_clock((self.total - self.done) / rate)}"
         else:
             time_text = "ETA unknown"
-        counted = f"{self.label}: {self.done}/{self.total} {self.unit}"
+        counted = f"{self._place()}{self.label}: {self.done}/{self.total} {self.unit}"
         line = ", ".join(filter(None, (counted, rate_text, time_text)))
         print(f"{line}  {self._note}".rstrip(), file=sys.stderr, flush=True)
+
+    def _place(self) -> str:
+        """Of which work it is a part."""
+        if self._outer is None:
+            return ""
+        outer = self._outer
+        return f"{outer._place()}{outer.label} {outer.done + 1}/{outer.total}: "
 
 
 def _clock(seconds: float) -> str:

@@ -29,3 +29,18 @@ def test_no_line_comes_twice(clock, capsys):
     with ProgressReport("train", 2, "steps"):
         pass
     assert capsys.readouterr().err.startswith("train: 0/2 steps")
+
+
+def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypatch):
+    with ProgressReport("recover", 5, "problems") as outer:
+        outer.advance()
+        with ProgressReport("fit", 2, "starts") as inner:
+            inner.advance()
+        assert "fit" not in capsys.readouterr().err
+        monkeypatch.setattr("coopetition.tools.progress.LINE_EVERY_S", 0.0)
+        with ProgressReport("fit", 2, "starts") as inner:
+            inner.advance()
+        assert "recover 2/5: fit: 1/2 starts" in capsys.readouterr().err
+    with ProgressReport("fit", 2, "starts"):
+        pass
+    assert capsys.readouterr().err.splitlines()[-1].startswith("fit: 0/2")

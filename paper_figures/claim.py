@@ -1,0 +1,148 @@
+"""What a paper claims, and the rule by which our runs decide on it.
+
+A claim has a *shape*, which holds in a run or does not (`Reading.holds`), and may have a number.
+The same rule for all, whatever the runs show:
+
+- `not tested`: no run that it is about is kept
+- `horizon too short`: fewer than half of the runs last long enough to tell
+- `contradicted`: the shape holds in at most half of those that tell
+- `shape only`: it holds in more, but the mean of the numbers is not what was published: farther
+  than 0.1 from its range for shares, by more than a factor 1.5 for sequences and losses
+- `reproduced`: it holds in more, and so does the number, if one was published
+
+Sequences are the paper's: ours times our learning rate over the paper's.  Every seed that was made
+counts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+SHARE_TOLERANCE = 0.1
+FACTOR = 1.5
+
+
+class Verdict(StrEnum):
+    """What our runs say of a claim."""
+
+    REPRODUCED = "reproduced"
+    SHAPE_ONLY = "shape only"
+    CONTRADICTED = "contradicted"
+    TOO_SHORT = "horizon too short"
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published number, or the range of those of several runs.
+
+    unit : `share` (accuracies, attention), `sequences`, or `nats`
+    """
+
+    low: float
+    high: float
+    unit: Literal["share", "sequences", "nats"] = "share"
+
+    def agrees(self, value: float) -> bool:
+        """Whether a number of ours is what was published, by the rule."""
+        if self.unit == "share":
+            return self.low - SHARE_TOLERANCE <= value <= self.high + SHARE_TOLERANCE
+        return self.low / FACTOR <= value <= self.high * FACTOR
+
+    def told(self, value: float) -> str:
+        """A number in this unit, as text."""
+        return f"{value / 1e6:.3g}M" if self.unit == "sequences" else f"{value:.2f}"
+
+    def __str__(self) -> str:
+        ends = dict.fromkeys(self.told(end) for end in (self.low, self.high))
+        return " to ".join(ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one run says of a claim.
+
+    run : its name
+    holds : whether the shape does; None if it ends too early to tell
+    value : the number; None without, or where there is none
+    """
+
+    run: str
+    holds: bool | None
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the runs together say of a claim."""
+
+    verdict: Verdict
+    readings: tuple[Reading, ...]
+
+    @property
+    def n_told(self) -> int:
+        """Runs that last long enough to tell."""
+        return sum(each.holds is not None for each in self.readings)
+
+    @property
+    def n_held(self) -> int:
+        """Runs in which the shape holds."""
+        return sum(each.holds is True for each in self.readings)
+
+    @property
+    def values(self) -> list[float]:
+        """The numbers of all runs that have one."""
+        return [each.value for each in self.readings if each.value is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the numbers; None if there are none."""
+        return sum(self.values) / len(self.values) if self.values else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "verdict": self.verdict.value,
+            "n": len(self.readings),
+            "n_told": self.n_told,
+            "n_held": self.n_held,
+            "mean": self.mean,
+            "values": {each.run: each.value for each in self.readings},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim of a figure.
+
+    text : the paper's words in ours
+    measure : readings of what each of the figure's `needs` stands for, in that order
+    published : its number
+    explained : where it is not reproduced, the best explanation that was tested
+    """
+
+    text: str
+    measure: Callable[..., list[Reading]]
+    published: Published | None = None
+    explained: str = ""
+
+    def judge(self, *found: Any) -> Judgement:
+        """The verdict of what was found."""
+        readings = tuple(self.measure(*found))
+        return Judgement(verdict_of(readings, self.published), readings)
+
+
+def verdict_of(readings: tuple[Reading, ...], published: Published | None) -> Verdict:
+    """The rule (see above)."""
+    judgement = Judgement(Verdict.NOT_TESTED, readings)
+    if not readings:
+        return Verdict.NOT_TESTED
+    if 2 * judgement.n_told < len(readings):
+        return Verdict.TOO_SHORT
+    if 2 * judgement.n_held <= judgement.n_told:
+        return Verdict.CONTRADICTED
+    mean = judgement.mean
+    if published is not None and (mean is None or not published.agrees(mean)):
+        return Verdict.SHAPE_ONLY
+    return Verdict.REPRODUCED

@@ -1,7 +1,7 @@
 """Draw the figures of the papers from runs of our own."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
-from paper_figures.figure import Figure, Runs, Tables, figures_of, find_figure, papers
-from paper_figures.sources import (
-    SCALE,
-    FigureRun,
-    KeptTable,
-    kept_runs,
-    kept_tables,
-    trained_run,
-)
+from coopetition.tools.printing import print_json, print_rows
+from paper_figures.drawing import draw_all, stem_of
+from paper_figures.figure import Figure, figures_of, find_figure, papers
+from paper_figures.needs import Runs, all_found
+from paper_figures.sources import DATA, SCALE, FigureRun, trained_run
 from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
 USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
-       {PROG} --list
-       {PROG} keep RUNS [flags]"""
+       {PROG} --list [--json]
+       {PROG} --all [flags]
+       {PROG} make PAPER FIGURE --runs DIR [flags]
+       {PROG} keep RUNS [flags]
+       {PROG} results [--json]
+       {PROG} pages"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class FigureFlags:
     figure: tyro.conf.Positional[str]
     """Which one: see --list."""
     out: Path = Path("figures")
-    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance)."""
+    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance, verdicts on claims)."""
     preset: str | None = None
     """Draw the runs of another preset, as glyphs (the figure's own without)."""
     scale: Scale = SCALE
@@ -49,41 +49,103 @@ class FigureFlags:
 def draw_command(paper: str, arguments: list[str]) -> None:
     """Draw a figure, write its files and print where they are and what it shows."""
     flags = parse(FigureFlags, arguments, prog=f"{PROG} {paper}")
-    if flags.out.exists() and not flags.out.is_dir():
-        raise UsageError(f"--out {flags.out} is a file; give a folder")
+    _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
-    check_file(flags.out / "figure")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
-    if (flags.preset or flags.retrain) and any(isinstance(need, Tables) for need in figure.needs):
-        raise UsageError(
-            f"figure {paper} {figure.slot} is of models, not of curves alone; leave out "
-            + ("--preset" if flags.preset else "--retrain")
-        )
-    result = figure.draw(*(_found(need, flags) for need in figure.needs))
-    for path in result.write(
-        flags.out, _stem(figure, flags.preset, flags.scale), figure.describe()
-    ):
+    if flags.preset or flags.retrain:
+        found = [_others(figure, flags)]
+    else:
+        found = all_found(figure.needs, flags.init_seed, flags.scale)
+    drawn = figure.drawn(found)
+    for path in drawn.write(flags.out, stem_of(figure, flags.scale, flags.preset)):
         print(f"wrote {path}")
-    for line in result.findings:
+    for line in drawn.findings:
         print(line)
 
 
-def _found(need: Runs | Tables, flags: FigureFlags) -> list[FigureRun] | list[KeptTable]:
-    if isinstance(need, Tables):
-        return kept_tables(need.kind, need.preset, flags.init_seed, flags.scale)
-    preset = flags.preset or need.preset
+def _check_folder(out: Path) -> None:
+    """Raise `UsageError` if files cannot be written there."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; give a folder")
+    check_file(out / "figure")
+
+
+def _others(figure: Figure, flags: FigureFlags) -> list[FigureRun]:
+    """Runs of another preset, or one that is trained now, instead of the figure's own."""
+    if len(figure.needs) != 1 or not isinstance(figure.needs[0], Runs):
+        given = "--preset" if flags.preset else "--retrain"
+        raise UsageError(
+            f"figure {figure.paper} {figure.slot} is of more than one preset's curves; leave out "
+            f"{given}"
+        )
+    preset = flags.preset or figure.needs[0].preset
     if not flags.retrain:
-        return kept_runs(preset, flags.init_seed, flags.scale)
+        return Runs(preset).found(flags.init_seed, flags.scale)
     return [trained_run(preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
 
 
-def _stem(figure: Figure, preset: str | None, scale: Scale) -> str:
-    """The name of a figure's files, which tells if it is drawn from other runs than its own."""
-    stem = f"{figure.paper}_{figure.slot}"
-    if preset is not None and preset not in {need.preset for need in figure.needs}:
-        stem += f"_{preset.replace('/', '_')}"
-    return stem if scale == SCALE else f"{stem}_{scale}"
+@dataclass(frozen=True, kw_only=True)
+class AllFlags:
+    """Draw every figure of which what it needs is kept, at every scale at which it is."""
+
+    out: Path = Path("figures")
+    """Folder for their files."""
+
+
+def all_command(arguments: list[str]) -> None:
+    """Draw all figures; print what was drawn, and what is not made yet."""
+    flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
+    _check_folder(flags.out)
+    print_rows(draw_all(flags.out), as_json=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeFlags:
+    """Train and measure what a figure needs, where that is not made, and draw it."""
+
+    paper: tyro.conf.Positional[str]
+    """Whose figure."""
+    figure: tyro.conf.Positional[str]
+    """Which one: see --list."""
+    runs: Path
+    """The folder of all that is made, as that of a sweep; curves are kept in `kept` within it."""
+    scale: Scale = SCALE
+    """`paper`; `cpu`, what two cores can do; `smoke`, some steps of each run."""
+    out: Path = Path("figures")
+    """Folder for the figure's files."""
+    jobs: int = 1
+    """Processes at once, each with one run."""
+    threads: int = 1
+    """CPU threads of each."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    dry_run: bool = False
+    """Print what would be done and how long it will take; do nothing."""
+
+
+def make_command(arguments: list[str]) -> None:
+    """Make what a figure needs, and draw it."""
+    from paper_figures.make import make, sweep_of
+
+    flags = parse(MakeFlags, arguments, prog=f"{PROG} make")
+    figure = find_figure(flags.paper, flags.figure)
+    _check_folder(flags.out)
+    sweep = sweep_of(
+        figure,
+        flags.runs,
+        scale=flags.scale,
+        jobs=flags.jobs,
+        threads=flags.threads,
+        device=flags.device,
+        dry_run=flags.dry_run,
+    )
+    data = make(figure, sweep)
+    if data is None:
+        return
+    drawn = figure.drawn(all_found(figure.needs, None, flags.scale, data))
+    for path in drawn.write(flags.out, stem_of(figure, flags.scale)):
+        print(f"wrote {path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +171,56 @@ def keep_command(arguments: list[str]) -> None:
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     plan = load_plan(flags.plan or flags.paper, flags.scale)
-    kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale)
+    kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale, DATA)
     for sentence in left_out:
         print(f"left out {sentence}", file=sys.stderr)
     print(f"kept {', '.join(kept)}" if kept else "all finished runs are kept already")
 
 
-def print_list() -> None:
-    """Print the figures that can be drawn, under the names that commands take."""
-    for paper in papers():
-        for figure in figures_of(paper).values():
-            number = "" if figure.number == figure.slot else f" ({figure.number})"
-            print(f"{paper} {figure.slot}{number}: {figure.title}")
+@dataclass(frozen=True, kw_only=True)
+class JsonFlags:
+    """Print what is asked for."""
+
+    json: bool = False
+    """As JSON."""
+
+
+def list_command(arguments: list[str]) -> None:
+    """Print the figures under the names that commands take, and what is kept for them."""
+    flags = parse(JsonFlags, arguments, prog=f"{PROG} --list")
+    rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
+    print_rows(rows, as_json=flags.json)
+
+
+def results_command(arguments: list[str]) -> None:
+    """Print the verdict on every claim."""
+    from paper_figures.results import judged, result_rows
+
+    flags = parse(JsonFlags, arguments, prog=f"{PROG} results")
+    if flags.json:
+        print_json([each.to_dict() for each in judged()])
+    else:
+        print_rows(result_rows(judged()), as_json=False)
+
+
+def pages_command(arguments: list[str]) -> None:
+    """Write the parts of docs/*.md anew that are told by what is kept."""
+    from paper_figures.pages import write_pages
+
+    if arguments:
+        raise UsageError(f"pages takes no arguments; got {' '.join(arguments)}")
+    for path in write_pages():
+        print(f"wrote {path}")
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "--list": list_command,
+    "--all": all_command,
+    "make": make_command,
+    "keep": keep_command,
+    "results": results_command,
+    "pages": pages_command,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,12 +236,8 @@ def _dispatch(arguments: list[str]) -> int:
             print(f"  {paper:12} {what}")
         return 0 if arguments else 2
     name, *rest = arguments
-    if name == "--list":
-        if rest:
-            raise UsageError(f"--list takes no arguments; got {' '.join(rest)}")
-        print_list()
-    elif name == "keep":
-        keep_command(rest)
+    if name in COMMANDS:
+        COMMANDS[name](rest)
     elif name in papers():
         draw_command(name, rest)
     else:

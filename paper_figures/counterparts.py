@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from paper_figures.figure import Runs, find_figure
+from paper_figures.figure import find_figure
+from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
 
 HEAD = (
@@ -21,14 +22,7 @@ def evidence() -> str:
     lines = []
     for name in FIGURES:
         figure = find_figure("coopetition", name)
-        found = figure.draw(
-            *(
-                kept_runs(need.preset)
-                if isinstance(need, Runs)
-                else kept_tables(need.kind, need.preset)
-                for need in figure.needs
-            )
-        )
+        found = figure.draw(*all_found(figure.needs))
         lines += [f"- {figure.number}: {line}" for line in found.findings]
     return "\n".join(lines)
 

@@ -50,7 +50,7 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
     _say("3/3 solve the minimal model, draw, report")
-    paths = draw_demo(run, fitted).write(out, "demo", {"title": TITLE})
+    paths = draw_demo(run, fitted).write(out, "demo")
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
     print(report)
@@ -81,7 +81,8 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
     numbers += draw_losses(loss_axes, "b", run)
     numbers += draw_minimal_model(toy_axes, "c", trajectory)
     numbers += draw_fitted(fit_axes, "d", fitted)
-    return FigureResult(drawing, numbers, record_of(trajectory, run, fitted), [run.finding()])
+    record = {"title": TITLE} | record_of(trajectory, run, fitted)
+    return FigureResult(drawing, numbers, record, [run.finding()])
 
 
 def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:

@@ -3,35 +3,28 @@
 A figure is a file in the folder of its paper, with the value `FIGURE`.  Nothing else lists it.
 """
 
+import contextlib
 import pkgutil
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
+
 import paper_figures
+from coopetition.plot.style import PRINT
 from coopetition.tools.errors import UsageError
+from paper_figures.claim import Claim
+from paper_figures.needs import Need, all_found
 from paper_figures.result import FigureResult
+from paper_figures.sources import DATA, NotKeptError
+from transformer.config.scale import Scale
 
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """What a figure needs of the trainer: runs of a preset, a seed each."""
-
-    preset: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What a figure needs of models: what was measured of them in runs of a preset, a seed each.
-
-    `kind` : of the sweep's nodes that measure it, see `transformer.experiments.mechanisms`
-    """
-
-    kind: str
-    preset: str
+SCALES: tuple[Scale, ...] = ("cpu", "paper")  # of kept runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +35,7 @@ class Figure:
     slot : what commands and files call it; stays, whatever number later versions of the paper give
     number : what the paper calls it
     draw : makes it from what each of `needs` stands for, in that order
+    claims : of the paper, each decided by what `draw` takes
     """
 
     paper: str
@@ -49,12 +43,44 @@ class Figure:
     number: str
     title: str
     draw: Callable[..., FigureResult]
-    needs: tuple[Runs | Tables, ...] = ()
+    needs: tuple[Need, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
-    def describe(self) -> dict[str, Any]:
-        """What it is, in plain values."""
-        names = ("paper", "slot", "number", "title")
-        return {name: getattr(self, name) for name in names}
+    def drawn(self, found: Sequence[Any]) -> FigureResult:
+        """The figure of what `needs` stand for, in the house's style, with verdicts on claims."""
+        with rc_context(PRINT):
+            result = self.draw(*found)
+        about = {name: getattr(self, name) for name in ("paper", "slot", "number", "title")}
+        claims = [{"claim": each.text} | each.judge(*found).to_dict() for each in self.claims]
+        return replace(result, provenance=about | {"claims": claims} | result.provenance)
+
+    def kept_at(self, data: Path = DATA) -> dict[Scale, list[list[Any]]]:
+        """What is kept of its needs, at each scale at which all but optional ones are."""
+        found: dict[Scale, list[list[Any]]] = {}
+        for scale in SCALES:
+            with contextlib.suppress(NotKeptError):
+                found[scale] = all_found(self.needs, scale=scale, data=data)
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """What of it is there, in plain values."""
+        kept = self.kept_at() if self.needs else {}
+        n = len(self.needs)
+        missing = min((sum(not own for own in found) for found in kept.values()), default=n)
+        told = "not made" if missing == n else f"{missing} of {n} not made" if missing else "kept"
+        seeds = {
+            scale: sorted({each.init_seed for own in found for each in own})
+            for scale, found in kept.items()
+        }
+        return {
+            "figure": f"{self.paper} {self.slot}",
+            "number": self.number,
+            "status": told if self.needs else "computed",
+            "seeds": "; ".join(
+                f"{scale} {' '.join(map(str, own))}" for scale, own in seeds.items() if own
+            ),
+            "title": self.title,
+        }
 
 
 def papers() -> dict[str, str]:

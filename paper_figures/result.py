@@ -33,8 +33,8 @@ class FigureResult:
     provenance: dict[str, Any] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
-    def write(self, out: Path, stem: str, about: dict[str, Any]) -> list[Path]:
-        """Write `stem`.png, .pdf, .csv and .json (with `about` first) into `out`."""
+    def write(self, out: Path, stem: str) -> list[Path]:
+        """Write `stem`.png, .pdf, .csv and .json into `out`."""
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
         for kind in ("png", "pdf"):
             write_bytes(paths[kind], figure_bytes(self.drawing, kind))
@@ -46,7 +46,7 @@ class FigureResult:
         )
         write_text(paths["csv"], text.getvalue())
         record = {"findings": self.findings, "versions": {name: version(name) for name in VERSIONS}}
-        write_json(paths["json"], about | self.provenance | record)
+        write_json(paths["json"], self.provenance | record)
         return list(paths.values())
 
 

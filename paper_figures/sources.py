@@ -31,6 +31,10 @@ DATA = Path(__file__).parent / "data"
 SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
 
 
+class NotKeptError(UsageError):
+    """What a figure needs was not made, or not kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class FigureRun:
     """Curves of one training run, and what they are curves of."""
@@ -53,6 +57,23 @@ class FigureRun:
     def n_sequences(self) -> float:
         """Sequences seen in all."""
         return float(self.curves("loss").sequences[-1])
+
+    @property
+    def started_at(self) -> float:
+        """Sequences that the run had seen from whose checkpoint it started."""
+        config = self.provenance["config"]
+        start = config.get("start")
+        return float(start["step"] * config["data"]["batch_size"]) if start else 0.0
+
+    def lasts(self, millions: float) -> bool:
+        """Whether it goes on for so many millions of the paper's sequences."""
+        return self.n_sequences * self.rate_ratio >= millions * 1e6
+
+    def at(self, evaluator: str, millions: float, metric: str = "in_context_accuracy") -> float:
+        """A curve's value after so many of the paper's millions of sequences, or at the end."""
+        curves = self.curves(metric)
+        x = millions * 1e6 / self.rate_ratio
+        return float(np.interp(x, curves.sequences, curves.values[evaluator]))
 
     def curves(self, metric: str) -> Curves:
         """One metric of every evaluator that has it."""
@@ -79,6 +100,11 @@ class KeptTable:
 
     run: FigureRun
     rows: list[dict[str, str]]
+
+    @property
+    def init_seed(self) -> int:
+        """That of the run."""
+        return self.run.init_seed
 
     def select(self, **wanted: object) -> "KeptTable":
         """The rows that have such values."""
@@ -112,23 +138,26 @@ def path_of(entry: dict[str, Any], data: Path = DATA) -> Path:
     return data / entry["paper"] / f"{entry['run_id']}.csv"
 
 
-def _kept(preset: str, scale: Scale) -> Iterator[FigureRun]:
-    for entry in index():
+def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
+    for entry in index(data):
         if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
-            yield FigureRun(f"{preset}_{entry['config']['init_seed']}", path_of(entry), entry)
+            name = f"{preset}_{entry['config']['init_seed']}"
+            yield FigureRun(name, path_of(entry, data), entry)
 
 
-def kept_runs(preset: str, first: int | None = None, scale: Scale = SCALE) -> list[FigureRun]:
-    """The runs of a preset, of its length or longer, whose curves are kept in the package, by seed.
+def kept_runs(
+    preset: str, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
+) -> list[FigureRun]:
+    """The runs of a preset, of its length or longer, whose curves are kept in `data`, by seed.
 
     The one of seed `first` leads, if given.
     """
     _check_known(preset)
-    runs = list(_kept(preset, scale))
+    runs = list(_kept(preset, scale, data))
     if not runs:
-        kept = sorted({entry["preset"] for entry in index() if entry["scale"] == scale})
+        kept = sorted({entry["preset"] for entry in index(data) if entry["scale"] == scale})
         others = f"choose one of {', '.join(kept)}, or " if kept else ""
-        raise UsageError(
+        raise NotKeptError(
             f"no run of preset {preset!r} is kept at scale {scale}; {others}{_make(preset, scale)}"
         )
     seeds = sorted(run.init_seed for run in runs)
@@ -138,16 +167,20 @@ def kept_runs(preset: str, first: int | None = None, scale: Scale = SCALE) -> li
 
 
 def kept_tables(
-    kind: str, preset: str, first: int | None = None, scale: Scale = SCALE
+    kind: str,
+    preset: str,
+    first: int | None = None,
+    scale: Scale = SCALE,
+    data: Path = DATA,
 ) -> list[KeptTable]:
     """What was measured of the models of a preset's runs and is kept, by seed; `first` leads."""
-    runs = kept_runs(preset, first, scale)
-    by_run = rows_by_run(DATA / preset.partition("/")[0] / f"{kind}.csv")
+    runs = kept_runs(preset, first, scale, data)
+    by_run = rows_by_run(data / preset.partition("/")[0] / f"{kind}.csv")
     ids = {run.provenance["run_id"]: run for run in runs}
     tables = [KeptTable(run, by_run[run_id]) for run_id, run in ids.items() if run_id in by_run]
     if not tables or first not in (None, tables[0].run.init_seed):
         of_seed = "" if first is None else f" and seed {first}"
-        raise UsageError(
+        raise NotKeptError(
             f"no {kind} of preset {preset!r}{of_seed} is kept at scale {scale}; "
             + _make(preset, scale, f"{kind}_{preset.partition('/')[2]}")
         )

@@ -32,6 +32,16 @@ LABELS = {
     "flip": "Flip (ICL over CIWL)",
     IWL: "IWL",
 }
+PRINT: Any = {  # matplotlib's settings for a figure of a paper, drawn in inches of its page
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": 6.5,
+    "lines.linewidth": 1.2,
+    "figure.titlesize": 9,
+}
 PICTURES = (".png", ".pdf", ".svg")
 
 

@@ -24,7 +24,8 @@ from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
-from paper_figures.figure import Runs, find_figure
+from paper_figures.figure import find_figure
+from paper_figures.needs import all_found
 from paper_figures.sources import DATA, FigureRun, kept_runs
 from paper_figures.within_class.predictions import measured_errors
 from transformer.experiments.within_class import LEVELS
@@ -134,8 +135,7 @@ def forecasts() -> Iterator[Rows]:
 def verdicts() -> list[dict[str, Any]]:
     """What became of the claims of the bet."""
     figure = find_figure("within_class", "1")
-    needed = [kept_runs(need.preset) for need in figure.needs if isinstance(need, Runs)]
-    return figure.draw(*needed).provenance["claims"]
+    return figure.draw(*all_found(figure.needs)).provenance["verdicts"]
 
 
 def write(name: str, made: Callable[[], Iterator[Rows]], total: int) -> None:

@@ -1,5 +1,6 @@
 """The tables of docs/comparison.md, from what `confront` found."""
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ import numpy as np
 
 from coopetition.compare.forecast import EVENTS
 from coopetition.compare.theory import CURVES
-from paper_figures.comparison.confront import FOLDER
+from paper_figures.comparison.confront import FOLDER, VERDICTS
 from paper_figures.sources import read_rows
 
 Row = dict[str, str]
@@ -139,3 +140,26 @@ def _cells(found: Score) -> str:
     factor = "-" if math.isnan(found.factor) else f"{found.factor:.2f}"
     covered = "-" if found.covered is None else f"{found.covered:.2f}"
     return f"{factor} | {found.missed:.2f} | {covered}"
+
+
+def bet_table() -> str:
+    """Claims and what became of them."""
+    lines = ["| claim | measured | predicted | holds |", "|---|---|---|---|"]
+    for each in json.loads(VERDICTS.read_text()):
+        if "rank" in each:
+            measured, said = f"rank {each['rank']:+.2f}, p {each['chance']:.1g}", "a trend"
+        else:
+            measured = _text(each["measured"])
+            said = f"{_text(each['low'])} to {_text(each['high'])}"
+        lines.append(f"| {each['claim']} | {measured} | {said} | {_yes(each['holds'])} |")
+    return "\n".join(lines)
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "beyond the run"
+    return f"{value:,.0f}" if value > 1000 else f"{value:.3f}"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"

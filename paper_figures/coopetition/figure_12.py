@@ -1,7 +1,14 @@
 """Figure 12: as figure 2a, where the target is the second label."""
 
-from paper_figures.coopetition.figure_2 import attention_finding, draw_query_row
-from paper_figures.figure import Figure, Tables
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.figure_2 import (
+    TARGET,
+    attention_finding,
+    draw_query_row,
+    to_the_target,
+)
+from paper_figures.figure import Figure
+from paper_figures.needs import Tables
 from paper_figures.result import FigureResult, blank
 from paper_figures.sources import KeptTable
 
@@ -15,6 +22,14 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     return FigureResult(drawing, numbers, record, [attention_finding(table, pair=2)])
 
 
+CLAIMS = (
+    Claim(
+        "the same where the target is the second label",
+        lambda mechanisms: to_the_target(mechanisms, pair=2),
+        Published(*TARGET),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "12",
@@ -22,4 +37,5 @@ FIGURE = Figure(
     "CIWL: attention where the target is the second label",
     draw,
     needs=(Tables("mechanisms", "coopetition/main"),),
+    claims=CLAIMS,
 )

@@ -2,8 +2,10 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
+from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import draw_heads
-from paper_figures.figure import Figure, Tables
+from paper_figures.figure import Figure
+from paper_figures.needs import Tables
 from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import KeptTable
 
@@ -45,6 +47,27 @@ def _findings(table: KeptTable) -> list[str]:
     ]
 
 
+def _recovers(label_attention: list[KeptTable]) -> list[Reading]:
+    """Whether one head alone attends to the token before after emergence; how much at most."""
+    readings = []
+    for table in label_attention:
+        own = table.select(layer=0, measure="previous_token", evaluator="train")
+        after = table.run.timeline().emergence or 0.0
+        curves = own.curves("head", "sequences").values()
+        tops = sorted(float(y[x >= after].max()) for x, y in curves)
+        readings.append(Reading(table.run.name, tops[-1] > 2 * tops[-2], tops[-1]))
+    return readings
+
+
+CLAIMS = (
+    Claim(
+        "after emergence labels attend to the token before them in one head of the first layer "
+        "only",
+        _recovers,
+        Published(0.23, 0.23),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "14",
@@ -52,4 +75,5 @@ FIGURE = Figure(
     "attention of labels in the first layer during the main run",
     draw,
     needs=(Tables("label_attention", "coopetition/main"),),
+    claims=CLAIMS,
 )

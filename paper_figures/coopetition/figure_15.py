@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
-from paper_figures.figure import Figure, Tables
+from paper_figures.figure import Figure
+from paper_figures.needs import Tables
 from paper_figures.result import FigureResult, blank, points
 from paper_figures.sources import KeptTable
 
@@ -48,6 +50,41 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
     return FigureResult(drawing, numbers, {"run": table.run.record()}, findings)
 
 
+def _sharper(superposition: list[KeptTable]) -> list[Reading]:
+    """Whether every head alone is the better the sharper it attends; the mean at 0.1."""
+    readings = []
+    for table in superposition:
+        alone = table.select(measure="superposition", what="alone")
+        falls = all((np.diff(y) <= 0).all() for _, y in alone.curves("head", "at").values())
+        sharpest = float(alone.select(at=0.1).column("value").mean())
+        readings.append(Reading(table.run.name, falls, sharpest))
+    return readings
+
+
+def _together(superposition: list[KeptTable]) -> list[Reading]:
+    """Whether all heads at temperature 1 are better than each alone at any."""
+    readings = []
+    for table in superposition:
+        heads = table.select(measure="superposition")
+        everything = heads.select(what="all", at=1.0).value()
+        best = heads.select(what="alone").column("value").max()
+        readings.append(Reading(table.run.name, bool(everything > best), everything))
+    return readings
+
+
+CLAIMS = (
+    Claim(
+        "a head alone is the better the sharper it attends",
+        _sharper,
+        Published(*ALONE[0][1:]),
+    ),
+    Claim(
+        "all heads together are better than any alone: they add up what each tells weakly",
+        _together,
+        Published(*TOGETHER[0][1:]),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "15",
@@ -55,4 +92,5 @@ FIGURE = Figure(
     "heads in superposition: strengths of two, and temperatures",
     draw,
     needs=(Tables("superposition", "coopetition/main"),),
+    claims=CLAIMS,
 )

@@ -2,7 +2,10 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
-from paper_figures.figure import Figure, Runs
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import emerges, event, fades, height, never_emerges, readings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun
 
@@ -44,6 +47,23 @@ def _told(run: FigureRun) -> str:
     return f"{rises}, at most {told.flip_peak:.2f}, falls {fade}"
 
 
+CLAIMS = (
+    Claim(
+        "where labels cannot attend to the token before them, ICL is never preferred",
+        lambda main, without, ablated: readings(without, never_emerges),
+    ),
+    Claim(
+        "without three heads of the first layer ICL emerges all the same: it is no lottery ticket",
+        lambda main, without, ablated: readings(ablated, emerges, height("flip_peak")),
+        Published(0.761, 0.761),
+    ),
+    Claim(
+        "and fades",
+        lambda main, without, ablated: readings(ablated, fades, event("fade")),
+        Published(8e6, 8e6, "sequences"),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "18",
@@ -53,4 +73,5 @@ FIGURE = Figure(
     needs=tuple(
         Runs(f"coopetition/{name}") for name in ("main", "no_previous_token", "three_heads_ablated")
     ),
+    claims=CLAIMS,
 )

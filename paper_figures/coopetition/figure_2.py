@@ -5,8 +5,10 @@ The paper's numbers are read off its figure by eye.
 
 from matplotlib.axes import Axes
 
+from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
-from paper_figures.figure import Figure, Tables
+from paper_figures.figure import Figure
+from paper_figures.needs import Tables
 from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import KeptTable
 
@@ -72,6 +74,41 @@ def _published(pair: int) -> list[Band]:
     return [(token, *place.get(token, NOTHING)) for token in range(len(TOKENS))]
 
 
+def to_the_target(tables: list[KeptTable], pair: int) -> list[Reading]:
+    """Whether all heads attend more to the target's label than to the other; the mean of heads."""
+    readings = []
+    for each in tables:
+        own = each.select(evaluator="ciwl", layer=1, measure="query_row")
+        row = own.select(what=f"target in pair {pair}")
+        target, other = (row.select(at=at).column("value") for at in (2 * pair - 1, 5 - 2 * pair))
+        readings.append(Reading(each.run.name, bool((target > other).all()), float(target.mean())))
+    return readings
+
+
+def _copied(tables: list[KeptTable]) -> list[Reading]:
+    """Whether every head alone answers what it attends to; the mean of heads where that is all."""
+    readings = []
+    for each in tables:
+        own = each.select(evaluator="ciwl", layer=1, measure="copying")
+        lowest, highest = (own.select(at=at).column("value") for at in (-1.0, 1.0))
+        copies = bool((highest > 0.8).all() and (lowest < 0.2).all())
+        readings.append(Reading(each.run.name, copies, float(highest.mean())))
+    return readings
+
+
+CLAIMS = (
+    Claim(
+        "CIWL is attention to the label that belongs to the query's class, in every head",
+        lambda mechanisms: to_the_target(mechanisms, pair=1),
+        Published(*TARGET),
+    ),
+    Claim(
+        "every head alone copies the label that it attends to",
+        _copied,
+        Published(*COPIED[-1][1:]),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "2",
@@ -79,4 +116,5 @@ FIGURE = Figure(
     "CIWL: attention to the target, and what single heads copy",
     draw,
     needs=(Tables("mechanisms", "coopetition/main"),),
+    claims=CLAIMS,
 )

@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
+from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, compared, draw_heads, draw_published
-from paper_figures.figure import Figure, Runs, Tables
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs, Tables
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun, KeptTable
 
@@ -81,8 +83,8 @@ def _accuracies(table: KeptTable) -> dict[str, tuple[np.ndarray, ...]]:
     return table.select(measure="accuracy", what=METRIC).curves("evaluator", "sequences")
 
 
-def _deviation(run: FigureRun, fixed: KeptTable) -> str:
-    """How far curves with a layer fixed are from the run's own, from Flip's peak on."""
+def deviations(run: FigureRun, fixed: KeptTable) -> dict[str, float]:
+    """How far curves with a layer fixed are from the run's own at most, from Flip's peak on."""
     own, first = run.curves(METRIC), run.timeline().flip_peak_at
     last = fixed.column("sequences").max()
     away = {}
@@ -90,7 +92,13 @@ def _deviation(run: FigureRun, fixed: KeptTable) -> str:
         there = (x >= first) & (x <= last)
         expected = np.interp(x[there], own.sequences, own.values[name])
         away[name] = float(np.abs(y[there] - expected).max())
-    told = ", ".join(f"{name} {value:.3f}" for name, value in away.items())
+    return away
+
+
+def _deviation(run: FigureRun, fixed: KeptTable) -> str:
+    """`deviations` in a line."""
+    away = deviations(run, fixed).items()
+    told = ", ".join(f"{name} {value:.3f}" for name, value in away)
     return f"second layer fixed: from Flip's peak on at most {told} from the run's own curves"
 
 
@@ -110,6 +118,60 @@ def _levels(run: FigureRun, lower: list[KeptTable], last: float) -> list[str]:
     return lines
 
 
+FOLLOWS = 0.1  # deviation below which a curve is that of the run itself
+FLAT = 0.1  # standard deviation below which a curve is a flat line
+
+
+def _turns(induction: list[KeptTable]) -> list[Reading]:
+    """Whether induction strength rises with ICL and turns below 0; its mean of heads at 20M."""
+    readings = []
+    for table in induction:
+        curves = table.select(layer=1).curves("head", "sequences").values()
+        x = next(iter(curves))[0]
+        mean = np.mean([y for _, y in curves], axis=0)
+        last = float(np.interp(SHOWN / table.run.rate_ratio, x, mean))
+        readings.append(Reading(table.run.name, bool(mean.max() > 0.1 and last < -0.1), last))
+    return readings
+
+
+def _follows(layer_2_fixed: list[KeptTable]) -> list[Reading]:
+    return [
+        Reading(table.run.name, max(deviations(table.run, table).values()) < FOLLOWS)
+        for table in layer_2_fixed
+    ]
+
+
+def _stays_flat(*layer_1_fixed: list[KeptTable]) -> list[Reading]:
+    return [
+        Reading(f"{table.run.name}, of Flip's {name}", _spread(table) < FLAT)
+        for name, tables in zip(LAYER_1_OF, layer_1_fixed, strict=True)
+        for table in tables
+    ]
+
+
+def _spread(table: KeptTable) -> float:
+    """The largest standard deviation of an evaluator's accuracies, from Flip's peak on."""
+    first = table.run.timeline().flip_peak_at
+    return max(float(y[x >= first].std()) for x, y in _accuracies(table).values())
+
+
+CLAIMS = (
+    Claim(
+        "induction strength rises with ICL and turns negative with CIWL",
+        lambda runs, induction, *fixed: _turns(induction),
+        Published(-0.55, -0.51),
+    ),
+    Claim(
+        "from Flip's peak on, all curves are those of the first layer alone: the second layer's "
+        "end reproduces them",
+        lambda runs, induction, upper, *lower: _follows(upper),
+    ),
+    Claim(
+        "with the first layer fixed nothing changes any more",
+        lambda runs, induction, upper, *lower: _stays_flat(*lower),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "3",
@@ -122,4 +184,5 @@ FIGURE = Figure(
         Tables("layer_2_fixed", "coopetition/main"),
         *(Tables(f"layer_1_of_{name}", "coopetition/main") for name in LAYER_1_OF),
     ),
+    claims=CLAIMS,
 )

@@ -2,15 +2,20 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from coopetition import Trajectory
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import TOY
+from coopetition.dynamics.outcomes import crossing_time
 from coopetition.plot.fits import plot_curves, plot_fit
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import readings
 from paper_figures.coopetition.toy_seeds import draw_toy
-from paper_figures.figure import Figure, Runs
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
 from paper_figures.published import solve_published
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun
@@ -88,6 +93,41 @@ def record_of(trajectory: Trajectory, run: FigureRun, fitted: Fit) -> dict[str, 
     return {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
 
 
+BUMP = 0.01  # of CIWL's loss: the paper's is about that
+
+
+def bump(run: FigureRun) -> bool:
+    """Whether CIWL's loss rises while ICL emerges: until Flip's peak, from 0.9 of emergence on."""
+    told = run.timeline()
+    if told.emergence is None:
+        return False
+    losses = run.curves("loss").select(("ciwl",)).between(LEAD * told.emergence, told.flip_peak_at)
+    values = losses.values["ciwl"]
+    return bool((values > (1 + BUMP) * np.minimum.accumulate(values)).any())
+
+
+def crossing(run: FigureRun) -> float | None:
+    """When CIWL's loss falls below ICL's, after emergence; in the paper's sequences."""
+    losses, told = run.curves("loss"), run.timeline()
+    if told.emergence is None:
+        return None
+    gap = losses.values["ciwl"] - losses.values["icl"]
+    found = crossing_time(losses.sequences, gap, 0.0, rising=False, after=told.emergence)
+    return None if found is None else found * run.rate_ratio
+
+
+CLAIMS = (
+    Claim(
+        "CIWL's loss rises a little while ICL emerges",
+        lambda runs: readings(runs, bump),
+    ),
+    Claim(
+        "CIWL's loss falls below ICL's",
+        lambda runs: readings(runs, lambda run: crossing(run) is not None, crossing),
+        Published(8.7e6, 8.7e6, "sequences"),
+    ),
+)
+
 FIGURE = Figure(
     "coopetition",
     "5",
@@ -95,4 +135,5 @@ FIGURE = Figure(
     "the minimal model beside a transformer, and fitted to it",
     draw,
     needs=(Runs("coopetition/main"),),
+    claims=CLAIMS,
 )

@@ -5,8 +5,10 @@ from collections import Counter
 from matplotlib.axes import Axes
 
 from coopetition import Trajectory
+from coopetition.dynamics.outcomes import Fate
 from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot.style import label_of, line_styles
+from paper_figures.claim import Reading
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, Numbers, blank, points
 
@@ -24,6 +26,12 @@ def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
         solutions[seed]["fate"] = told.name.lower()
     counts = Counter(solution["fate"] for solution in solutions.values())
     return FigureResult(drawing, numbers, {"fates": dict(counts), "solutions": solutions})
+
+
+def fates(expected: Fate, *, mu1: float, threshold: float) -> list[Reading]:
+    """Whether each published draw has a fate."""
+    found = {seed: solve_published(seed, mu1=mu1, threshold=threshold) for seed in SEEDS}
+    return [Reading(f"seed {seed}", each.fate() is expected) for seed, each in found.items()]
 
 
 def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> Numbers:

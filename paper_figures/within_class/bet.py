@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 
 from coopetition.compare.result import Estimate
 from coopetition.tools.progress import ProgressReport
-from paper_figures.figure import Figure, Runs
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import FigureRun
 from paper_figures.within_class.predictions import (
@@ -70,7 +71,7 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
     middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
     right.set(ylabel="peak to crossing (M sequences)", title="c  time")
     found = verdicts(floors, mu1, gaps, said)
-    return FigureResult(drawing, numbers, {"claims": found}, [_sentence(each) for each in found])
+    return FigureResult(drawing, numbers, {"verdicts": found}, [_sentence(each) for each in found])
 
 
 def fitted_mu1(mains: dict[float, list[FigureRun]]) -> dict[float, list[Estimate]]:

@@ -5,13 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from paper_figures.comparison import confront, page, tables
-
-
-def test_the_page_is_generated_from_what_is_kept():
-    text = page.PAGE.read_text()
-    assert page.page(text) == text, "run python -m paper_figures.comparison.page"
-    assert all(made() in text for made in page.PARTS.values())
+from paper_figures.comparison import confront, tables
 
 
 def test_every_run_and_theory_is_in_the_tables():

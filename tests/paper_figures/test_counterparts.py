@@ -1,7 +1,5 @@
 """The page's table of the transformer beside the toy is what the kept runs and the toy show."""
 
-from pathlib import Path
-
 import numpy as np
 
 from coopetition.dynamics.ensemble import descend_ensemble, sample_steps
@@ -9,15 +7,8 @@ from coopetition.dynamics.outcomes import excess, learnt_from
 from coopetition.model.presets import CIWL, PUBLISHED_DIMS, two_strategies
 from coopetition.studies.axes import ensemble_at
 from coopetition.studies.interventions import ciwl_alone
-from paper_figures.counterparts import counterparts_table, evidence
 
-PAGE = Path(__file__).parents[2] / "docs" / "interventions.md"
 HORIZON = 30_000
-
-
-def test_the_page_has_the_findings_and_the_table():
-    assert counterparts_table() in PAGE.read_text()
-    assert evidence() in PAGE.read_text()
 
 
 def test_ciwl_comes_later_without_icl_in_8_of_10_draws():

@@ -20,7 +20,7 @@ SHORT = {"n_screened": 16, "n_starts": 1, "max_iterations": 1}
 
 def rows_of(result, folder):
     """The numbers as a reader of the CSV gets them."""
-    paths = result.write(folder, "f", {"title": "a figure"})
+    paths = result.write(folder, "f")
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".json"}
     assert all(path.stat().st_size for path in paths)
     with open(folder / "f.csv") as file:

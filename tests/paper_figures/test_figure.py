@@ -5,7 +5,8 @@ import pytest
 import paper_figures
 from coopetition.tools.errors import UsageError
 from paper_figures import figure as figures
-from paper_figures.figure import Figure, Tables, figures_of, find_figure, papers
+from paper_figures.figure import Figure, figures_of, find_figure, papers
+from paper_figures.needs import Tables
 from paper_figures.sources import kept_runs, kept_tables
 
 
@@ -67,5 +68,5 @@ def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):
     assert papers()["letters"] == "Figures of a letter."
     added = find_figure("letters", "S2")
     assert isinstance(added, Figure) and list(figures.figures_of("letters")) == ["s2"]
-    paths = added.draw().write(tmp_path / "out", "letters_s2", added.describe())
+    paths = added.drawn([]).write(tmp_path / "out", "letters_s2")
     assert all(path.stat().st_size for path in paths)

@@ -8,8 +8,9 @@ import pytest
 
 from coopetition.tools.errors import UsageError
 from paper_figures.cli import main
-from paper_figures.figure import Tables, figures_of, find_figure
+from paper_figures.figure import figures_of, find_figure
 from paper_figures.keep import keep_finished
+from paper_figures.needs import Tables
 from paper_figures.sources import index, kept_tables, path_of
 from transformer.experiments.plans import load_plan
 

@@ -1,0 +1,66 @@
+"""Events of runs in the paper's sequences: ours times our learning rate over the paper's."""
+
+from collections.abc import Callable, Sequence
+
+from paper_figures.claim import Reading
+from paper_figures.sources import FigureRun
+
+LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
+
+
+def readings(
+    runs: Sequence[FigureRun],
+    holds: Callable[[FigureRun], bool | None],
+    value: Callable[[FigureRun], float | None] = lambda run: None,
+) -> list[Reading]:
+    """A reading of each run."""
+    return [Reading(run.name, holds(run), value(run)) for run in runs]
+
+
+def emerges(run: FigureRun) -> bool | None:
+    """Whether ICL comes to be preferred; None if it has not yet in a short run."""
+    if run.timeline().emergence is not None:
+        return True
+    return False if run.lasts(LATE) else None
+
+
+def fades(run: FigureRun) -> bool | None:
+    """Whether ICL is preferred and then no longer; None if it still is in a short run."""
+    told = run.timeline()
+    if told.emergence is None:
+        return False if run.lasts(LATE) else None
+    if told.fade is not None:
+        return True
+    return False if run.lasts(LATE) else None
+
+
+def never_emerges(run: FigureRun) -> bool | None:
+    """The opposite of `emerges`."""
+    found = emerges(run)
+    return None if found is None else not found
+
+
+def event(name: str) -> Callable[[FigureRun], float | None]:
+    """The time of an event of `Timeline`, in the paper's sequences; None where it is not."""
+
+    def time(run: FigureRun) -> float | None:
+        found = getattr(run.timeline(), name)
+        return None if found is None else found * run.rate_ratio
+
+    return time
+
+
+def height(name: str) -> Callable[[FigureRun], float | None]:
+    """An accuracy of `Timeline`."""
+    return lambda run: getattr(run.timeline(), name)
+
+
+def happens(name: str, by: float = LATE) -> Callable[[FigureRun], bool | None]:
+    """Whether an event of `Timeline` does; None if it has not yet, `by` so many millions."""
+
+    def holds(run: FigureRun) -> bool | None:
+        if getattr(run.timeline(), name) is not None:
+            return True
+        return False if run.lasts(by) else None
+
+    return holds

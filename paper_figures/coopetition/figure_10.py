@@ -1,0 +1,81 @@
+"""Figure 10: the same with MLPs."""
+
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import event, fades, never_emerges, readings
+from paper_figures.coopetition.figure_9 import SIZES
+from paper_figures.coopetition.settings import draw_settings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult
+from paper_figures.sources import FigureRun
+
+SHOWN = 320.0  # millions of the paper's sequences
+RISEN_AGAIN = 0.1  # of Flip, from its lowest after the fade
+
+
+def draw(*groups: list[FigureRun]) -> FigureResult:
+    """A panel a size of the data."""
+    return draw_settings(dict(zip(SIZES, groups, strict=True)), SHOWN)
+
+
+def rises_again(run: FigureRun) -> bool | None:
+    """Whether Flip rises again after ICL has faded; None where the run ends before 320M."""
+    told, curves = run.timeline(), run.curves("in_context_accuracy")
+    if told.fade is not None:
+        after = curves.values["flip"][curves.sequences > told.fade]
+        if after[-1] > after.min() + RISEN_AGAIN:
+            return True
+    return False if run.lasts(SHOWN) else None
+
+
+def _final_flip(run: FigureRun) -> float:
+    return run.timeline().flip_final
+
+
+def _final_iwl(run: FigureRun) -> float:
+    return run.at("iwl", SHOWN, "accuracy")
+
+
+CLAIMS = (
+    Claim(
+        "12,800 classes, 20 exemplars: ICL emerges and fades",
+        lambda large, five, twenty, few: readings(large, fades, event("fade")),
+        Published(8.6e6, 8.6e6, "sequences"),
+    ),
+    Claim(
+        "12,800 classes, 5 exemplars: ICL fades late",
+        lambda large, five, twenty, few: readings(five, fades, event("fade")),
+        Published(35e6, 35e6, "sequences"),
+    ),
+    Claim(
+        "12,800 classes, 5 exemplars: ICL rises again by 320M",
+        lambda large, five, twenty, few: readings(five, rises_again, _final_flip),
+        Published(0.18, 0.18),
+    ),
+    Claim(
+        "1,600 classes, 20 exemplars: ICL is never preferred",
+        lambda large, five, twenty, few: readings(twenty, never_emerges),
+    ),
+    Claim(
+        "1,600 classes, 5 exemplars: labels that are not in context are learnt",
+        lambda large, five, twenty, few: readings(
+            few, lambda run: True if _final_iwl(run) > 0.2 else _unless_short(run), _final_iwl
+        ),
+        Published(0.43, 0.43),
+    ),
+)
+
+
+def _unless_short(run: FigureRun) -> bool | None:
+    return False if run.lasts(SHOWN) else None
+
+
+FIGURE = Figure(
+    "coopetition",
+    "10",
+    "10",
+    "classes and exemplars, with MLPs",
+    draw,
+    needs=tuple(Runs(f"coopetition/mlp_{size}", optional=True) for size in SIZES),
+    claims=CLAIMS,
+)

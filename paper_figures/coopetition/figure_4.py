@@ -1,0 +1,198 @@
+"""Figure 4: does training on CIWL help ICL?  Clamped second halves, and early starts.
+
+a: ICL-only data, alone and with the second half of the main run's end.  b: ICL-only data with the
+second half of a CIWL-only run's checkpoints.  c: ordinary data from checkpoints of a CIWL-only run.
+Read off the paper's figure: loss where it is told, and peaks.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from coopetition.dynamics.outcomes import crossing_time
+from coopetition.plot.fits import SEQUENCES
+from coopetition.plot.style import line_styles
+from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper
+from paper_figures.claim import Claim, Published, Reading
+from paper_figures.coopetition.events import readings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.sources import FigureRun
+from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
+
+CHANCE = math.log(2)  # loss of who knows which two labels may be right, and not which
+ALONE, CLAMPED = "ICL alone", "second half: main at 20M"
+PAPER = {  # millions of sequences, ICL's loss
+    ALONE: ((7, 1.79), (10, 1.06), (30, 0.85), (60, 0.85), (64, 0.79)),
+    CLAMPED: ((1, 2.52), (2, 0.96), (2.5, 0.693), (5, 0.27), (10, 0.17), (64, 0.09)),
+}
+PEAKS = ((9, 0.885), (9, 0.87), (9, 0.76), (8.3, 0.44))  # of Flip, from 4, 5, 6 and 7 million on
+WINDOW = (9.8, 31.5)  # from which the paper's grafts learn
+PLATEAU = 30.0  # millions by which a run on ICL alone is where it stays, or not
+
+Groups = list[list[FigureRun]]
+
+
+def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun],
+         *started: list[FigureRun]) -> FigureResult:  # fmt: skip
+    """Losses of ICL (a, b) and Flip accuracies (c)."""
+    grafted, resumed = split(*started)
+    drawing = blank(7.2, 2.6)
+    alone_axes, grafted_axes, resumed_axes = drawing.subplots(1, 3)
+    ratio = alone[0].rate_ratio
+    groups = {ALONE: alone, CLAMPED: clamped}
+    numbers = draw_groups(alone_axes, "a", groups, "icl", metric="loss")
+    for name, style in line_styles(groups).items():
+        numbers += draw_paper(alone_axes, "a", name, PAPER[name], ratio, color=style["color"])
+    alone_axes.set(title="a  ICL-only data")
+    labels = {f"{at:g}M": runs for at, runs in zip(GRAFTED_AT, grafted, strict=True)}
+    numbers += draw_groups(grafted_axes, "b", labels, "icl", metric="loss")
+    grafted_axes.set(title="b  second half: CIWL-only at")
+    for ax in (alone_axes, grafted_axes):
+        ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
+        ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
+    numbers += _draw_resumed(resumed_axes, ciwl, resumed)
+    for ax in (alone_axes, grafted_axes, resumed_axes):
+        ax.legend(frameon=False)
+    runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
+    findings = [f"{run.name}: loss below ln 2 {_told(learnt(run))}" for run in runs
+                if run.name.split("/")[1].startswith(("icl", "grafted"))]  # fmt: skip
+    findings += [f"{run.name}: Flip at most {run.timeline().flip_peak:.2f}"
+                 for group in resumed for run in group]  # fmt: skip
+    return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
+
+
+def split(*started: list[FigureRun]) -> tuple[Groups, Groups]:
+    """Grafted runs, and resumed ones, by where they start."""
+    return list(started[: len(GRAFTED_AT)]), list(started[len(GRAFTED_AT) :])
+
+
+def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups) -> Numbers:
+    numbers = draw_band(ax, "c", "CIWL-only", ciwl, "flip", color="grey")
+    labels = [f"from {at:g}M" for at in RESUMED_AT]
+    styles = line_styles(labels)
+    for name, runs in zip(labels, resumed, strict=True):
+        if runs:
+            start = runs[0].started_at
+            numbers += draw_band(ax, "c", name, runs, "flip", before=start, **styles[name])
+    numbers += draw_paper(ax, "c", "peaks", PEAKS, ciwl[0].rate_ratio, color="black")
+    draw_half(ax)
+    last = max((runs[0].started_at + runs[0].n_sequences for runs in resumed if runs), default=1e6)
+    ax.set(title="c  ordinary data", xlabel=SEQUENCES, ylabel="Flip accuracy", ylim=(0, 1))
+    ax.set(xlim=(0, last / 1e6))
+    return numbers
+
+
+def learnt(run: FigureRun) -> float | None:
+    """When ICL's loss first falls below ln 2, in the paper's sequences; None if it does not."""
+    losses = run.curves("loss")
+    found = crossing_time(losses.sequences, losses.values["icl"], CHANCE, rising=False)
+    return None if found is None else found * run.rate_ratio
+
+
+def _told(sequences: float | None) -> str:
+    return "never" if sequences is None else f"from {sequences / 1e6:.3g}M of the paper's on"
+
+
+def learns(run: FigureRun) -> bool | None:
+    """Whether ICL is learnt by itself; None if not yet in a short run."""
+    if learnt(run) is not None:
+        return True
+    return False if run.lasts(PLATEAU) else None
+
+
+def does_not_learn(run: FigureRun) -> bool | None:
+    """The opposite."""
+    found = learns(run)
+    return None if found is None else not found
+
+
+def _grafts(started: Sequence[list[FigureRun]], first: float, last: float) -> list[FigureRun]:
+    """Grafted runs that start from so many millions."""
+    pairs = zip(GRAFTED_AT, split(*started)[0], strict=True)
+    return [run for at, runs in pairs if first <= at <= last for run in runs]
+
+
+def _resumed(started: Sequence[list[FigureRun]], first: float, last: float) -> list[FigureRun]:
+    pairs = zip(RESUMED_AT, split(*started)[1], strict=True)
+    return [run for at, runs in pairs if first <= at <= last for run in runs]
+
+
+def _ends_high(run: FigureRun) -> float:
+    return float(run.curves("loss").values["icl"][-1])
+
+
+def _rises(run: FigureRun) -> bool:
+    return run.timeline().emergence is not None
+
+
+def _does_not_rise(run: FigureRun) -> bool:
+    return not _rises(run)
+
+
+def _peak(run: FigureRun) -> float:
+    return run.timeline().flip_peak
+
+
+def _sooner(alone: list[FigureRun], clamped: list[FigureRun]) -> list[Reading]:
+    """Whether ICL's loss falls to its level sooner on the clamped half than alone."""
+    times = [learnt(run) for run in alone]
+    slowest = min((t for t in times if t is not None), default=math.inf)
+    return readings(clamped, lambda run: (learnt(run) or np.inf) < slowest, learnt)
+
+
+CLAIMS = (
+    Claim(
+        "ICL alone stays on its plateau: its loss never falls below ln 2",
+        lambda alone, *rest: readings(alone, does_not_learn, _ends_high),
+        Published(0.79, 0.85, "nats"),
+        "in our runs CIWL hastens ICL, and is not needed for it",
+    ),
+    Claim(
+        "with the second half of the main run's end ICL is learnt, at 2.5M",
+        lambda alone, clamped, *rest: _sooner(alone, clamped),
+        Published(2.5e6, 2.5e6, "sequences"),
+    ),
+    Claim(
+        "with the second half of CIWL-only at 9.8M to 31.5M ICL is learnt",
+        lambda alone, clamped, ciwl, *started: readings(_grafts(started, *WINDOW), learns),
+    ),
+    Claim(
+        "with that of CIWL-only before 9.8M it is not",
+        lambda alone, clamped, ciwl, *started: readings(_grafts(started, 0, 9.79), does_not_learn),
+    ),
+    Claim(
+        "nor with that of CIWL-only from 32M on: the window closes",
+        lambda alone, clamped, ciwl, *started: readings(_grafts(started, 32, 64), does_not_learn),
+        explained="the late circuit is no obstacle here: the later the graft, the sooner ICL is "
+        "learnt, and alone it is learnt too",
+    ),
+    Claim(
+        "ordinary training from CIWL-only at 4M to 6M still brings ICL",
+        lambda alone, clamped, ciwl, *started: readings(_resumed(started, 4, 6), _rises, _peak),
+        Published(0.76, 0.885),
+    ),
+    Claim(
+        "from 7M on it does not",
+        lambda alone, clamped, ciwl, *started: readings(_resumed(started, 7, 16), _does_not_rise),
+    ),
+)
+
+FIGURE = Figure(
+    "coopetition",
+    "4",
+    "4",
+    "what training on CIWL does for ICL: clamped second halves, and early starts",
+    draw,
+    needs=(
+        Runs("coopetition/icl_only"),
+        Runs("coopetition/icl_only_clamped"),
+        Runs("coopetition/ciwl_only"),
+        *(Runs(f"coopetition/grafted_{at:g}M", optional=True) for at in GRAFTED_AT),
+        *(Runs(f"coopetition/resumed_{at:g}M", optional=True) for at in RESUMED_AT),
+    ),
+    claims=CLAIMS,
+)

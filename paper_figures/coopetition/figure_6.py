@@ -1,0 +1,121 @@
+"""Figure 6: on matched data, query and context show the same drawing, and ICL stays.
+
+a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs.
+"""
+
+from paper_figures.bands import draw_groups, draw_half, draw_paper
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import LATE, emerges, event, readings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult, blank
+from paper_figures.sources import FigureRun
+
+ORDINARY, MATCHED = "ordinary data", "matched data"
+PAPER = ((2.3, 0.5), (4, 0.90), (20, 0.924))  # millions, Flip on matched data, two layers
+PAPER_DEEP = {
+    ORDINARY: ((50, 0.943), (100, 0.935), (200, 0.87), (300, 0.79), (400, 0.775)),
+    MATCHED: ((100, 0.915), (200, 0.915), (400, 0.915)),
+}
+SHOWN = 20e6
+
+
+def draw(
+    main: list[FigureRun],
+    matched: list[FigureRun],
+    deep: list[FigureRun],
+    deep_matched: list[FigureRun],
+) -> FigureResult:
+    """Flip accuracies; panel b only where its runs are kept."""
+    drawing = blank(7.2, 2.6)
+    axes = drawing.subplots(1, 2)
+    ratio = matched[0].rate_ratio
+    numbers = draw_groups(axes[0], "a", {ORDINARY: main, MATCHED: matched}, "flip")
+    numbers += draw_paper(axes[0], "a", MATCHED, PAPER, ratio, color="black")
+    axes[0].set(title="a  2 layers", xlim=(0, SHOWN / ratio / 1e6))
+    numbers += draw_groups(axes[1], "b", {ORDINARY: deep, MATCHED: deep_matched}, "flip")
+    if deep:
+        numbers += draw_paper(axes[1], "b", ORDINARY, PAPER_DEEP[ORDINARY], 1.0, color="grey")
+        numbers += draw_paper(axes[1], "b", MATCHED, PAPER_DEEP[MATCHED], 1.0, color="black")
+    axes[1].set(title="b  12 layers" if deep else "b  12 layers: no run yet")
+    for ax in axes:
+        draw_half(ax)
+        ax.set(ylabel="Flip accuracy", ylim=(0, 1))
+        ax.legend(frameon=False)
+    runs = [*main, *matched, *deep, *deep_matched]
+    findings = [run.finding() for run in runs]
+    return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
+
+
+def stays(run: FigureRun) -> bool | None:
+    """Whether ICL, once preferred, stays so until the end."""
+    told = run.timeline()
+    if told.emergence is None:
+        return emerges(run)
+    if told.fade is not None:
+        return False
+    return True if run.lasts(LATE) else None
+
+
+def _final(run: FigureRun) -> float:
+    return run.timeline().flip_final
+
+
+def _at_400(run: FigureRun) -> float:
+    return run.at("flip", 400)
+
+
+CLAIMS = (
+    Claim(
+        "2 layers, matched data: ICL emerges, sooner than on ordinary data",
+        lambda main, matched, *deep: readings(
+            matched,
+            lambda run: (event("emergence")(run) or 1e99) < (event("emergence")(main[0]) or 1e99),
+            event("emergence"),
+        ),
+        Published(2.3e6, 2.3e6, "sequences"),
+    ),
+    Claim(
+        "2 layers, matched data: ICL stays",
+        lambda main, matched, *deep: readings(matched, stays, _final),
+        Published(0.924, 0.924),
+    ),
+    Claim(
+        "12 layers, ordinary data: ICL is preferred, and fades slowly",
+        lambda main, matched, deep, deep_matched: readings(
+            deep, lambda run: _fades_slowly(run), _at_400
+        ),
+        Published(0.77, 0.78),
+    ),
+    Claim(
+        "12 layers, matched data: ICL stays",
+        lambda main, matched, deep, deep_matched: readings(
+            deep_matched, lambda run: stays(run) if run.lasts(300) else None, _at_400
+        ),
+        Published(0.90, 0.93),
+    ),
+)
+
+
+def _fades_slowly(run: FigureRun) -> bool | None:
+    """Whether Flip falls after its peak by at least a tenth; None in a run of less than 300M."""
+    told = run.timeline()
+    if told.emergence is not None and told.flip_final < told.flip_peak - 0.1:
+        return True
+    return False if run.lasts(300) else None
+
+
+FIGURE = Figure(
+    "coopetition",
+    "6",
+    "6",
+    "matched data, on which ICL stays",
+    draw,
+    needs=(
+        Runs("coopetition/main"),
+        Runs("coopetition/matched"),
+        Runs("coopetition/deep", optional=True),
+        Runs("coopetition/deep_matched", optional=True),
+    ),
+    claims=CLAIMS,
+)

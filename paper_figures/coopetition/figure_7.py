@@ -1,0 +1,93 @@
+"""Figure 7: the main run with other seeds, of the initial parameters and of the data."""
+
+from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import emerges, event, fades, happens, height, readings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.sources import FigureRun
+from transformer.experiments.coopetition import DATA_SEED, PAPER_SEEDS, SEEDS
+
+SEEDED = ((SEEDS[0], DATA_SEED), *PAPER_SEEDS)
+PAPER = {  # (init, data) -> millions and height of Flip's peak, and where it falls through one half
+    (5, 2): (4.3, 0.71, 6.3),
+    (5, 3): (4.0, 0.67, 5.7),
+    (5, 4): (3.9, 0.69, 5.9),
+    (6, 2): (6.5, 0.78, 10.0),
+    (6, 3): (6.8, 0.75, 10.1),
+    (7, 2): (5.3, 0.84, 10.9),
+}
+
+
+def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
+    """A panel a pair of seeds, with the paper's peak and fade of Flip."""
+    runs = runs_of(main, *seeded)
+    drawing = blank(7.2, 4.2)
+    numbers: Numbers = []
+    for run, ax in zip(runs, drawing.subplots(2, 3, sharex=True, sharey=True).flat, strict=False):
+        pair = seeds_of(run)
+        panel = f"init {pair[0]}, data {pair[1]}"
+        numbers += draw_evaluators(ax, panel, [run])
+        peak_at, peak, fade = PAPER[pair]
+        x = [peak_at / run.rate_ratio, fade / run.rate_ratio]
+        ax.plot(x, [peak, 0.5], "x", color="black", mew=1.2)
+        numbers += [
+            (panel, "Flip, the paper", a * 1e6, b) for a, b in zip(x, (peak, 0.5), strict=True)
+        ]
+        draw_half(ax)
+        ax.set(title=panel, xlim=(0, 20 / run.rate_ratio), ylabel="in-context accuracy")
+    drawing.axes[0].legend(frameon=False, ncols=2)
+    for ax in drawing.axes:
+        ax.label_outer()
+    record = {"runs": [run.record() for run in runs], "evaluators": EVALUATORS}
+    return FigureResult(drawing, numbers, record, [run.finding() for run in runs])
+
+
+def seeds_of(run: FigureRun) -> tuple[int, int]:
+    """Seeds of the initial parameters, and of the data."""
+    config = run.provenance["config"]
+    return config["init_seed"], config["data_seed"]
+
+
+def runs_of(*groups: list[FigureRun]) -> list[FigureRun]:
+    """The runs of the paper's pairs of seeds, each once, in the paper's order."""
+    found = {seeds_of(run): run for group in groups for run in group}
+    return [found[pair] for pair in SEEDED if pair in found]
+
+
+CLAIMS = (
+    Claim(
+        "ICL emerges with every seed",
+        lambda *groups: readings(runs_of(*groups), emerges, event("emergence")),
+        Published(3.1e6, 4.6e6, "sequences"),
+    ),
+    Claim(
+        "it is preferred at its best in 0.67 to 0.84 of the sequences on which strategies disagree",
+        lambda *groups: readings(runs_of(*groups), emerges, height("flip_peak")),
+        Published(0.67, 0.84),
+    ),
+    Claim(
+        "it fades with every seed",
+        lambda *groups: readings(runs_of(*groups), fades, event("fade")),
+        Published(5.7e6, 10.9e6, "sequences"),
+    ),
+    Claim(
+        "CIWL comes with every seed: accuracy of 0.9",
+        lambda *groups: readings(runs_of(*groups), happens("ciwl_90"), event("ciwl_90")),
+        Published(9.9e6, 15.5e6, "sequences"),
+    ),
+)
+
+FIGURE = Figure(
+    "coopetition",
+    "7",
+    "7",
+    "the main run with other seeds",
+    draw,
+    needs=(
+        Runs("coopetition/main"),
+        *(Runs(f"coopetition/seeds_{i}_{d}", optional=True) for i, d in PAPER_SEEDS),
+    ),
+    claims=CLAIMS,
+)

@@ -1,0 +1,54 @@
+"""Figure 8: with positions that are not learned, ICL does not come."""
+
+from paper_figures.claim import Claim, Published
+from paper_figures.coopetition.events import event, happens, never_emerges, readings
+from paper_figures.coopetition.settings import draw_settings
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult
+from paper_figures.sources import FigureRun
+
+SHOWN = 40.0  # millions of the paper's sequences
+
+
+def draw(
+    main: list[FigureRun], sinusoidal: list[FigureRun], rotary: list[FigureRun]
+) -> FigureResult:
+    """A panel a kind of positions."""
+    return draw_settings({"learned": main, "sinusoidal": sinusoidal, "rotary": rotary}, SHOWN)
+
+
+CLAIMS = (
+    Claim(
+        "sinusoidal positions: ICL does not emerge",
+        lambda main, sinusoidal, rotary: readings(sinusoidal, never_emerges),
+    ),
+    Claim(
+        "rotary positions: ICL does not emerge",
+        lambda main, sinusoidal, rotary: readings(rotary, never_emerges),
+    ),
+    Claim(
+        "sinusoidal positions: CIWL comes all the same: accuracy of 0.9",
+        lambda main, sinusoidal, rotary: readings(sinusoidal, happens("ciwl_90"), event("ciwl_90")),
+        Published(15.1e6, 15.1e6, "sequences"),
+    ),
+    Claim(
+        "rotary positions: CIWL comes all the same: accuracy of 0.9",
+        lambda main, sinusoidal, rotary: readings(rotary, happens("ciwl_90"), event("ciwl_90")),
+        Published(9.4e6, 9.4e6, "sequences"),
+    ),
+)
+
+FIGURE = Figure(
+    "coopetition",
+    "8",
+    "8",
+    "learned, sinusoidal and rotary positions",
+    draw,
+    needs=(
+        Runs("coopetition/main"),
+        Runs("coopetition/sinusoidal", optional=True),
+        Runs("coopetition/rotary", optional=True),
+    ),
+    claims=CLAIMS,
+)

@@ -1,0 +1,107 @@
+"""What figures need of the trainer, and what stands for it: kept runs, and kept tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from paper_figures.sources import (
+    DATA,
+    SCALE,
+    FigureRun,
+    KeptTable,
+    NotKeptError,
+    kept_runs,
+    kept_tables,
+)
+from transformer.config.scale import Scale
+from transformer.experiments.preset import PRESETS
+
+
+class Need(Protocol):
+    """One thing that a figure's `draw` takes."""
+
+    @property
+    def preset(self) -> str:
+        """Whose runs it is about."""
+        ...
+
+    @property
+    def optional(self) -> bool:
+        """Whether the figure is drawn without it too."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The pattern of what makes it, in the plan of the preset's paper."""
+        ...
+
+    def found(self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA) -> list[Any]:
+        """What is kept of it, a seed each, `first` first; `NotKeptError` where nothing is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`."""
+
+    preset: str
+    optional: bool = False
+
+    @property
+    def node(self) -> str:
+        """See `Need`."""
+        return node_of(self.preset)
+
+    def found(
+        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
+    ) -> list[FigureRun]:
+        """See `Need`."""
+        return kept_runs(self.preset, first, scale, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What was measured of models in runs of a preset: `draw` takes a list of `KeptTable`.
+
+    `kind` : of the sweep's nodes that measure it, see `transformer.experiments.mechanisms`
+    """
+
+    kind: str
+    preset: str
+    optional: bool = False
+
+    @property
+    def node(self) -> str:
+        """See `Need`."""
+        return f"{self.kind}_{node_of(self.preset)}"
+
+    def found(
+        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
+    ) -> list[KeptTable]:
+        """See `Need`."""
+        return kept_tables(self.kind, self.preset, first, scale, data)
+
+
+def node_of(preset: str) -> str:
+    """The pattern of a preset's runs, in the plan of its paper."""
+    name = preset.partition("/")[2]
+    return f"{name}_[0-9]*" if PRESETS[preset].seeds else name
+
+
+def all_found(
+    needs: tuple[Need, ...],
+    first: int | None = None,
+    scale: Scale = SCALE,
+    data: Path = DATA,
+) -> list[list[Any]]:
+    """What is kept of each need; nothing where an optional one is not."""
+    return [_found(need, first, scale, data) for need in needs]
+
+
+def _found(need: Need, first: int | None, scale: Scale, data: Path) -> list[Any]:
+    try:
+        return need.found(first, scale, data)
+    except NotKeptError:
+        if need.optional:
+            return []
+        raise

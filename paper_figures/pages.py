@@ -1,0 +1,46 @@
+"""The parts of docs/*.md that are told by what is kept, each between two marks.
+
+`python -m paper_figures pages` writes them anew; a test compares.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from coopetition.tools.files import write_text
+from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
+from paper_figures.counterparts import counterparts_table, evidence
+from paper_figures.results import counts, explanations, results_table
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
+    "comparison.md": {
+        "ranks": ranks_table,
+        "forecasts": forecasts_table,
+        "bet": bet_table,
+        "fits": fits_table,
+    },
+    "interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
+    "results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
+}
+
+
+def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """A page with its parts as they are now."""
+    for name, made in parts.items():
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        pattern = re.escape(start) + ".*?" + re.escape(end)
+        new = f"{start}\n{made()}\n{end}"
+        text = re.sub(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
+    return text
+
+
+def write_pages() -> list[Path]:
+    """Write all of them; where."""
+    paths = []
+    for name, parts in PAGES.items():
+        path = DOCS / name
+        write_text(path, filled(path.read_text(), parts))
+        paths.append(path)
+    return paths

@@ -1,0 +1,18 @@
+"""What docs/ tells in numbers is what is kept."""
+
+import pytest
+
+from paper_figures.pages import DOCS, PAGES, filled
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_generated_from_what_is_kept(name):
+    text = (DOCS / name).read_text()
+    assert filled(text, PAGES[name]) == text, "run python -m paper_figures pages"
+    assert all(f"<!-- {part} -->" in text for part in PAGES[name])
+
+
+def test_a_part_is_filled_between_its_marks_and_nothing_else():
+    page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\nkept\n<!-- end of y -->\n"
+    expected = page.replace("old", r"new \1")
+    assert filled(page, {"x": lambda: r"new \1"}) == expected

@@ -35,7 +35,9 @@ def draw_all(out: Path) -> list[dict[str, Any]]:
 def _drawn(figure: Figure, out: Path) -> Iterator[dict[str, Any]]:
     name = f"{figure.paper} {figure.slot}"
     kept: dict[Scale, list[list[Any]]] = figure.kept_at() if figure.needs else {SCALE: []}
-    whole = {scale: found for scale, found in kept.items() if all(found) or scale == SCALE}
+    whole: dict[Scale, list[list[Any]]] = {
+        scale: found for scale, found in kept.items() if all(found) or scale == SCALE
+    }
     if not whole or (figure.needs and not any(map(any, whole.values()))):
         yield {"figure": name, "file": "not made"}
         return

@@ -108,6 +108,12 @@ def draw_paper(
     return points(panel, f"{name}, the paper", x * 1e6 / rate_ratio, y)
 
 
+def legend_below(ax: Axes, n_columns: int = 2) -> None:
+    """A legend under the axes, for curves that leave no room between them."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=n_columns)
+
+
 def draw_half(ax: Axes) -> None:
     """Where neither strategy is preferred, and chance of two labels."""
     ax.axhline(0.5, color="grey", lw=0.8, ls=":")

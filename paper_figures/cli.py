@@ -54,7 +54,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     if flags.preset or flags.retrain:
-        found = [_others(figure, flags)]
+        found = [_others(figure, flags), *([] for _ in figure.needs[1:])]
     else:
         found = all_found(figure.needs, flags.init_seed, flags.scale)
     drawn = figure.drawn(found)
@@ -73,13 +73,14 @@ def _check_folder(out: Path) -> None:
 
 def _others(figure: Figure, flags: FigureFlags) -> list[FigureRun]:
     """Runs of another preset, or one that is trained now, instead of the figure's own."""
-    if len(figure.needs) != 1 or not isinstance(figure.needs[0], Runs):
+    first, *others = figure.needs
+    if not isinstance(first, Runs) or not all(need.optional for need in others):
         given = "--preset" if flags.preset else "--retrain"
         raise UsageError(
-            f"figure {figure.paper} {figure.slot} is of more than one preset's curves; leave out "
+            f"figure {figure.paper} {figure.slot} is of more than curves of one preset; leave out "
             f"{given}"
         )
-    preset = flags.preset or figure.needs[0].preset
+    preset = flags.preset or first.preset
     if not flags.retrain:
         return Runs(preset).found(flags.init_seed, flags.scale)
     return [trained_run(preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]

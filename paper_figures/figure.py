@@ -59,7 +59,9 @@ class Figure:
         found: dict[Scale, list[list[Any]]] = {}
         for scale in SCALES:
             with contextlib.suppress(NotKeptError):
-                found[scale] = all_found(self.needs, scale=scale, data=data)
+                own = all_found(self.needs, scale=scale, data=data)
+                if own not in found.values():  # needs may have scales of their own
+                    found[scale] = own
         return found
 
     def status(self) -> dict[str, Any]:

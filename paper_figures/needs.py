@@ -42,10 +42,14 @@ class Need(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`."""
+    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`.
+
+    scale : of these runs, whatever the figure's own; without, the figure's
+    """
 
     preset: str
     optional: bool = False
+    scale: Scale | None = None
 
     @property
     def node(self) -> str:
@@ -56,7 +60,7 @@ class Runs:
         self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
     ) -> list[FigureRun]:
         """See `Need`."""
-        return kept_runs(self.preset, first, scale, data)
+        return kept_runs(self.preset, first, self.scale or scale, data)
 
 
 @dataclass(frozen=True, slots=True)

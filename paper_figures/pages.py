@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coopetition.tools.files import write_text
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
+from paper_figures.coopetition.three_ways import three_ways_table
 from paper_figures.counterparts import counterparts_table, evidence
 from paper_figures.results import counts, explanations, results_table
 
@@ -22,6 +23,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "fits": fits_table,
     },
     "interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
+    "coopetition.md": {"three ways": three_ways_table},
     "results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
 }
 

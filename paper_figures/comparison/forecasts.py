@@ -15,7 +15,7 @@ MILLION = 1e6
 def draw() -> FigureResult:
     """A panel an event; a point a run, on the line if it came when expected."""
     found = forecasts()
-    drawing = blank(11, 3.6)
+    drawing = blank(7.2, 2.9)
     numbers: Numbers = []
     for ax, letter, event in zip(drawing.subplots(1, len(EVENTS)), "abc", EVENTS, strict=True):
         panel = f"{letter} {event}"
@@ -23,17 +23,17 @@ def draw() -> FigureResult:
             times = [(number(r["measured"]), number(r["value"])) for r in found[theory][event]]
             own = [(x / MILLION, y / MILLION) for x, y in times if max(x, y) < math.inf]
             numbers += [(panel, theory, x, y) for x, y in own]
-            told = score(found[theory][event])
-            label = f"{theory}, {told.missed:.0%} missed"
-            ax.plot([x for x, _ in own], [y for _, y in own], "o", color=colour, ms=4, label=label)
+            ax.plot([x for x, _ in own], [y for _, y in own], "o", color=colour, ms=3, label=theory)
         ends = [z for where, _, x, y in numbers if where == panel for z in (x, y) if z > 0] or [1.0]
         line = [min(ends), max(ends)]
         numbers += [(panel, "as measured", z, z) for z in line]
         ax.plot(line, line, color="grey", lw=0.8)
         ax.set(xscale="log", yscale="log", title=panel, xlabel="measured (M sequences)")
-        ax.legend(frameon=False, fontsize="x-small")
         if letter == "a":
             ax.set(ylabel="expected (M sequences)")
+        ax.minorticks_off()
+    handles, labels = drawing.axes[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
     findings = [
         f"{theory}, {event}: factor {told.factor:.2f}, missed {told.missed:.2f} of {told.n}"
         for theory, by_event in found.items()

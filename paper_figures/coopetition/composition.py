@@ -28,7 +28,7 @@ PATHS = {
 
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
     """Bars of the first seed's run; further seeds as points, the paper's as crosses."""
-    drawing = blank(10, 4)
+    drawing = blank(7.2, 3)
     ax = drawing.subplots()
     published = PAPER | PATHS
     styles = line_styles(EVALUATORS)

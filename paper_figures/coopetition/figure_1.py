@@ -1,38 +1,68 @@
-"""Figure 1b: in-context learning emerges and is replaced by CIWL."""
+"""Figure 1: in-context learning emerges and is replaced by CIWL.
 
-from coopetition.plot.fits import plot_curves
+a: sequences of the evaluators, from the sampler.  b: accuracies during the main run, with what is
+read off the paper's figure.  c: what heads attend to on Flip sequences, at Flip's peak and late.
+"""
+
+from typing import Any
+
+from coopetition.plot.style import COLOURS
+from paper_figures.bands import draw_evaluators, draw_half, draw_paper, legend_below
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import LATE, emerges, event, fades, happens, height, readings
+from paper_figures.coopetition.events import (
+    LATE,
+    emerges,
+    event,
+    fades,
+    happens,
+    height,
+    readings,
+)
+from paper_figures.coopetition.schematic import circuit_at, draw_circuit, draw_tasks
 from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, blank, points
-from paper_figures.sources import FigureRun
+from paper_figures.needs import Runs, Tables
+from paper_figures.result import FigureResult, blank
+from paper_figures.sources import FigureRun, KeptTable
 
-EVALUATORS = ("train", "icl", "ciwl", "flip")
+PAPER = {  # of the paper's seed 5: millions of sequences, accuracy
+    "train": ((3.7, 0.75), (5.8, 0.90), (20, 0.977)),
+    "icl": ((3.45, 0.60), (7.8, 0.892), (13.6, 0.60), (20, 0.61)),
+    "ciwl": ((6.6, 0.75), (10.7, 0.90), (20, 0.969)),
+    "flip": ((3.3, 0.5), (4.3, 0.713), (6.3, 0.5), (8.4, 0.25), (10.9, 0.10), (20, 0.034)),
+}
 
 
-def draw(runs: list[FigureRun]) -> FigureResult:
-    """The first run drawn strong, further seeds faint."""
-    drawing = blank(8, 4)
-    ax = drawing.subplots()
-    numbers = []
-    for run in runs:
-        first = run is runs[0]
-        style = {"lw": 1.8} if first else {"lw": 0.7, "alpha": 0.4}
-        curves = run.curves("in_context_accuracy").select(EVALUATORS)
-        plot_curves(curves, ax=ax, label=first, **style)
-        for name, values in curves.values.items():
-            numbers += points(f"init_seed {run.init_seed}", name, curves.sequences, values)
-    ax.axhline(0.5, color="grey", lw=0.8, ls=":")
-    ax.set(ylabel="in-context accuracy", ylim=(0, 1))
-    drawing.legend(
-        frameon=False,
-        loc="outside right upper",
-        title=f"seed {runs[0].init_seed}"
-        + (f"\n(faint: {len(runs) - 1} more)" if runs[1:] else ""),
-        fontsize="small",
-        title_fontsize="small",
+def draw(
+    runs: list[FigureRun], labels: list[KeptTable], induction: list[KeptTable]
+) -> FigureResult:
+    """Panel c where heads were measured."""
+    drawing = blank(7.2, 4.6)
+    halves: Any = drawing.subfigures(2, 1, height_ratios=(1, 1.1))
+    top, bottom = halves
+    tasks_axes, *circuit_axes = top.subplots(1, 3, width_ratios=(2, 1, 1))
+    numbers = draw_tasks(tasks_axes)
+    for ax in circuit_axes:
+        ax.set_axis_off()
+    if labels and induction:
+        told = labels[0].run.timeline()
+        late = LATE * 1e6 / labels[0].run.rate_ratio
+        moments = (("at Flip's peak", told.flip_peak_at), ("late", late))
+        for ax, (what, when) in zip(circuit_axes, moments, strict=True):
+            ax.set_axis_on()
+            found = circuit_at(labels[0], induction[0], when)
+            numbers += draw_circuit(ax, f"c {what}", f"c  attention {what}", found)
+    ax = bottom.subplots()
+    numbers += draw_evaluators(ax, "b", runs)
+    ratio = runs[0].rate_ratio
+    for name, points in PAPER.items():
+        numbers += draw_paper(ax, "b", name, points, ratio, color=COLOURS[name])
+    draw_half(ax)
+    ax.set(
+        title="b  the main run (crosses: the paper's, seed 5)",
+        ylabel="in-context accuracy",
+        xlim=(0, 1.5 * LATE / ratio),
     )
+    legend_below(ax, 4)
     events = [run.finding() for run in runs]
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, events)
 
@@ -49,32 +79,32 @@ def _below(evaluator: str, level: float):
 CLAIMS = (
     Claim(
         "ICL emerges: Flip accuracy rises through one half",
-        lambda runs: readings(runs, emerges, event("emergence")),
+        lambda runs, *heads: readings(runs, emerges, event("emergence")),
         Published(3.1e6, 4.6e6, "sequences"),
     ),
     Claim(
         "at its best ICL is preferred",
-        lambda runs: readings(runs, emerges, height("flip_peak")),
+        lambda runs, *heads: readings(runs, emerges, height("flip_peak")),
         Published(0.67, 0.84),
     ),
     Claim(
         "ICL is transient: Flip accuracy falls through one half",
-        lambda runs: readings(runs, fades, event("fade")),
+        lambda runs, *heads: readings(runs, fades, event("fade")),
         Published(5.7e6, 10.9e6, "sequences"),
     ),
     Claim(
         "at 20M nothing is left of the preference",
-        lambda runs: readings(runs, _below("flip", 0.1), _late("flip")),
+        lambda runs, *heads: readings(runs, _below("flip", 0.1), _late("flip")),
         Published(0.034, 0.034),
     ),
     Claim(
         "nor, but for a little, of the ability: ICL accuracy at 20M",
-        lambda runs: readings(runs, _below("icl", 0.7), _late("icl")),
+        lambda runs, *heads: readings(runs, _below("icl", 0.7), _late("icl")),
         Published(0.55, 0.65),
     ),
     Claim(
         "CIWL takes its place: accuracy of 0.9",
-        lambda runs: readings(runs, happens("ciwl_90"), event("ciwl_90")),
+        lambda runs, *heads: readings(runs, happens("ciwl_90"), event("ciwl_90")),
         Published(9.9e6, 15.5e6, "sequences"),
     ),
 )
@@ -82,9 +112,13 @@ CLAIMS = (
 FIGURE = Figure(
     "coopetition",
     "1",
-    "1b",
-    "accuracy of the four evaluators during the main run",
+    "1",
+    "the task, the main run, and what heads attend to",
     draw,
-    needs=(Runs("coopetition/main"),),
+    needs=(
+        Runs("coopetition/main"),
+        Tables("label_attention", "coopetition/main", optional=True),
+        Tables("induction", "coopetition/main", optional=True),
+    ),
     claims=CLAIMS,
 )

@@ -16,7 +16,7 @@ from paper_figures.sources import KeptTable
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
     """The run of the first seed."""
     table = mechanisms[0].select(evaluator="ciwl", layer=1)
-    drawing = blank(5, 3.6)
+    drawing = blank(3.6, 3)
     numbers = draw_query_row(drawing.subplots(), "", table, pair=2)
     record = {"run": mechanisms[0].run.record()}
     return FigureResult(drawing, numbers, record, [attention_finding(table, pair=2)])

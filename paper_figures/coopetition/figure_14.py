@@ -17,7 +17,7 @@ SHOWN = 20e6  # of the paper's sequences
 def draw(label_attention: list[KeptTable]) -> FigureResult:
     """The run of the first seed: a row a measure, a column an evaluator."""
     table = label_attention[0].select(layer=0)
-    drawing = blank(13, 6)
+    drawing = blank(7.2, 3.8)
     axes = drawing.subplots(len(MEASURES), len(EVALUATORS), sharex=True, sharey=True)
     numbers: Numbers = []
     for (measure, what), row in zip(MEASURES.items(), axes, strict=True):
@@ -29,7 +29,7 @@ def draw(label_attention: list[KeptTable]) -> FigureResult:
     for evaluator, top, bottom in zip(EVALUATORS, *axes, strict=True):
         top.set_title(label_of(evaluator))
         bottom.set_xlabel(SEQUENCES)
-    axes[0, 0].legend(frameon=False, fontsize="x-small", ncols=2)
+    axes[0, 0].legend(frameon=False, ncols=2)
     return FigureResult(drawing, numbers, {"run": table.run.record()}, _findings(table))
 
 

@@ -19,7 +19,7 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
     heads = table.select(measure="superposition")
     strengths = table.select(measure="strength_by_sequence")
     first, second = (strengths.select(head=head).column("value") for head in (0, 1))
-    drawing = blank(13, 3.8)
+    drawing = blank(7.2, 2.7)
     scatter_axes, alone_axes, all_axes = drawing.subplots(1, 3)
     scatter_axes.plot(first, second, ".", ms=3, color="black")
     together = float(np.corrcoef(first, second)[0, 1])
@@ -37,7 +37,7 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
     all_axes.set(title="c  all heads")
     for ax in (alone_axes, all_axes):
         ax.set(xscale="log", xlabel="temperature", ylabel="in-context probability")
-    alone_axes.legend(frameon=False, fontsize="x-small", ncols=2)
+    alone_axes.legend(frameon=False, ncols=2)
     ends = {at: heads.select(what="alone", at=at).column("value") for at in (0.1, 1.0, 8.0)}
     told = ", ".join(f"{v.min():.3f} to {v.max():.3f} at {at:g}" for at, v in ends.items())
     paper = ", ".join(f"{low:g} to {high:g} at {at:g}" for at, low, high in ALONE)

@@ -19,7 +19,7 @@ SHOWN = 40e6  # of the paper's sequences, twice as many as in its figure
 
 def draw(*groups: list[FigureRun]) -> FigureResult:
     """Flip accuracy of the first seed's runs."""
-    drawing = blank(7, 4)
+    drawing = blank(3.6, 2.8)
     ax = drawing.subplots()
     styles = line_styles(NAMES)
     numbers: Numbers = []

@@ -20,7 +20,7 @@ COPIED: list[Band] = [(-1, 0.06, 0.12), (0, 0.48, 0.52), (1, 0.875, 0.945)]
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
     """The run of the first seed."""
     table = mechanisms[0].select(evaluator="ciwl", layer=1)
-    drawing = blank(9, 3.6)
+    drawing = blank(7.2, 3)
     row_axes, copy_axes = drawing.subplots(1, 2)
     numbers = draw_query_row(row_axes, "a", table, pair=1)
     copied = table.select(measure="copying")
@@ -32,7 +32,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
         xlabel="attention to the target's label less that to the other",
         ylabel="in-context accuracy",
     )
-    copy_axes.legend(frameon=False, fontsize="small")
+    copy_axes.legend(frameon=False)
     ends = {at: copied.select(at=at).column("value") for at in (-1.0, 1.0)}
     findings = [
         attention_finding(table, pair=1),
@@ -54,7 +54,7 @@ def draw_query_row(ax: Axes, letter: str, table: KeptTable, pair: int) -> Number
     ax.set(
         title=f"{letter}  CIWL evaluator, target is label {pair}", ylabel="attention of the query"
     )
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False)
     return numbers
 
 

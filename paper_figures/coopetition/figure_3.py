@@ -46,19 +46,19 @@ def draw(
     """The run of the first seed that is measured."""
     run, upper, lower = induction[0].run, layer_2_fixed[0], [each[0] for each in layer_1_fixed]
     shown = SHOWN / run.rate_ratio
-    drawing = blank(12, 7)
+    drawing = blank(7.2, 4.8)
     (strength_axes, upper_axes, empty), lower_axes = drawing.subplots(2, 3)
     empty.set_axis_off()
     numbers = draw_heads(strength_axes, "a", induction[0].select(layer=1), "sequences", scale=1e6)
     strengths = [(x / run.rate_ratio, low, high) for x, low, high in STRENGTHS]
     numbers += draw_published(strength_axes, "a", strengths, scale=1e6)
     strength_axes.set(title="a  induction strength on Flip", xlabel=SEQUENCES)
-    strength_axes.legend(frameon=False, fontsize="x-small", ncols=2)
+    strength_axes.legend(frameon=False, ncols=2)
     numbers += _draw_fixed(upper_axes, "b", run, upper)
     upper_axes.set(title="b  second layer fixed (points)")
     for name, ax, table in zip(LAYER_1_OF, lower_axes, lower, strict=True):
         numbers += _draw_fixed(ax, f"c {name}", run, table)
-        ax.set(title=f"c  first layer of Flip's {name} fixed (points)")
+        ax.set(title=f"c  first layer of Flip's {name}")
     handles, labels = upper_axes.get_legend_handles_labels()
     empty.legend(handles, labels, frameon=False, loc="center")
     for ax in (strength_axes, upper_axes, *lower_axes):

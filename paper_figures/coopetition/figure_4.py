@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
-from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper
+from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.events import readings
 from paper_figures.figure import Figure
@@ -40,7 +40,7 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
          *started: list[FigureRun]) -> FigureResult:  # fmt: skip
     """Losses of ICL (a, b) and Flip accuracies (c)."""
     grafted, resumed = split(*started)
-    drawing = blank(7.2, 2.6)
+    drawing = blank(7.2, 3.4)
     alone_axes, grafted_axes, resumed_axes = drawing.subplots(1, 3)
     ratio = alone[0].rate_ratio
     groups = {ALONE: alone, CLAMPED: clamped}
@@ -55,8 +55,8 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
         ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
     numbers += _draw_resumed(resumed_axes, ciwl, resumed)
-    for ax in (alone_axes, grafted_axes, resumed_axes):
-        ax.legend(frameon=False)
+    for ax, n_columns in ((alone_axes, 1), (grafted_axes, 4), (resumed_axes, 2)):
+        legend_below(ax, n_columns)
     runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
     findings = [f"{run.name}: loss below ln 2 {_told(learnt(run))}" for run in runs
                 if run.name.split("/")[1].startswith(("icl", "grafted"))]  # fmt: skip

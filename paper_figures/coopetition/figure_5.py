@@ -40,7 +40,7 @@ def draw(runs: list[FigureRun]) -> FigureResult:
 
 def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     """The three panels for a run and its fit."""
-    drawing = blank(13, 3.8)
+    drawing = blank(7.2, 2.7)
     toy_axes, run_axes, fit_axes = drawing.subplots(1, 3)
     trajectory = solve_published()
     numbers = draw_minimal_model(toy_axes, "a", trajectory)

@@ -26,18 +26,19 @@ def draw(
     deep: list[FigureRun],
     deep_matched: list[FigureRun],
 ) -> FigureResult:
-    """Flip accuracies; panel b only where its runs are kept."""
-    drawing = blank(7.2, 2.6)
-    axes = drawing.subplots(1, 2)
+    """Flip accuracies; panel b where its runs are kept."""
+    drawing = blank(7.2 if deep else 3.6, 2.6)
+    axes = drawing.subplots(1, 2 if deep else 1, squeeze=False)[0]
     ratio = matched[0].rate_ratio
     numbers = draw_groups(axes[0], "a", {ORDINARY: main, MATCHED: matched}, "flip")
     numbers += draw_paper(axes[0], "a", MATCHED, PAPER, ratio, color="black")
     axes[0].set(title="a  2 layers", xlim=(0, SHOWN / ratio / 1e6))
-    numbers += draw_groups(axes[1], "b", {ORDINARY: deep, MATCHED: deep_matched}, "flip")
     if deep:
+        both = {ORDINARY: deep, MATCHED: deep_matched}
+        numbers += draw_groups(axes[1], "b", both, "flip")
         numbers += draw_paper(axes[1], "b", ORDINARY, PAPER_DEEP[ORDINARY], 1.0, color="grey")
         numbers += draw_paper(axes[1], "b", MATCHED, PAPER_DEEP[MATCHED], 1.0, color="black")
-    axes[1].set(title="b  12 layers" if deep else "b  12 layers: no run yet")
+        axes[1].set(title="b  12 layers")
     for ax in axes:
         draw_half(ax)
         ax.set(ylabel="Flip accuracy", ylim=(0, 1))

@@ -23,9 +23,11 @@ PAPER = {  # (init, data) -> millions and height of Flip's peak, and where it fa
 def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
     """A panel a pair of seeds, with the paper's peak and fade of Flip."""
     runs = runs_of(main, *seeded)
-    drawing = blank(7.2, 4.2)
+    n_rows = -(-len(runs) // 3)
+    drawing = blank(7.2, 2.1 * n_rows)
+    axes = drawing.subplots(n_rows, 3, sharex=True, sharey=True, squeeze=False)
     numbers: Numbers = []
-    for run, ax in zip(runs, drawing.subplots(2, 3, sharex=True, sharey=True).flat, strict=False):
+    for run, ax in zip(runs, axes.flat, strict=False):
         pair = seeds_of(run)
         panel = f"init {pair[0]}, data {pair[1]}"
         numbers += draw_evaluators(ax, panel, [run])

@@ -36,7 +36,8 @@ def draw_settings(
     handles, labels = next(
         (ax.get_legend_handles_labels() for ax in axes if ax.has_data()), ([], [])
     )
-    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=5)
+    n_columns = 2 * len(settings) - 1
+    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=n_columns)
     runs = [run for own in settings.values() for run in own]
     findings = [run.finding() for run in runs]
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)

@@ -12,18 +12,32 @@ from paper_figures.claim import Reading
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, Numbers, blank, points
 
+SHORT = {  # in titles
+    Fate.ICL_TRANSIENT: "ICL comes and goes",
+    Fate.ICL_PERSISTENT: "ICL stays",
+    Fate.NEVER: "neither comes",
+}
+
 
 def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
     """Twelve panels: total, ICL (+ mu1) and CIWL against steps of descent."""
-    drawing = blank(13, 8)
+    drawing = blank(7.2, 5)
     numbers, solutions = [], {}
-    for seed, ax in zip(SEEDS, drawing.subplots(3, 4).flat, strict=True):
+    axes = drawing.subplots(3, 4)
+    for seed, ax in zip(SEEDS, axes.flat, strict=True):
         trajectory = solve_published(seed, mu1=mu1, threshold=threshold)
         solutions[seed] = trajectory.to_dict()
         numbers += draw_toy(ax, trajectory, f"seed {seed}")
         told = trajectory.fate()
-        ax.set_title(f"seed {seed}: {told.value}", fontsize="small")
+        ax.set_title(f"seed {seed}: {SHORT.get(told, told.value)}")
+        ax.get_legend().remove()
         solutions[seed]["fate"] = told.name.lower()
+    for ax in axes[:, 1:].flat:
+        ax.set(ylabel="")
+    for ax in axes[:-1].flat:
+        ax.set(xlabel="")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
     counts = Counter(solution["fate"] for solution in solutions.values())
     return FigureResult(drawing, numbers, {"fates": dict(counts), "solutions": solutions})
 
@@ -46,5 +60,5 @@ def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> Numbers:
         kept = slice(None, None, max(1, len(shown) // 500))  # of some thousand steps
         numbers += points(panel, name, trajectory.times[kept], shown[kept])
     ax.set(xlabel="steps of gradient descent", ylabel="loss (ICL: + mu1)", ylim=(0, None))
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False)
     return numbers

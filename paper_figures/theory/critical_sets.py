@@ -29,7 +29,7 @@ def perturbed(problem: Problem, each: CriticalSet, rng: np.random.Generator) -> 
 
 def draw() -> FigureResult:
     """Loss above that of the set it started near, and the norms of mutual toleration."""
-    drawing = blank(12, 4.2)
+    drawing = blank(7.2, 2.8)
     near_axes, far_axes = drawing.subplots(1, 2)
     numbers, findings = [], []
     rng = np.random.default_rng(0)

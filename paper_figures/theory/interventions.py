@@ -32,7 +32,7 @@ STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)
 
 def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     """Cooperation over d's initial size; the effect of a CIWL circuit; signs over parameters."""
-    drawing = blank(16, 8)
+    drawing = blank(7.2, 4.6)
     axes = drawing.subplots(2, 3)
     model = two_strategies()
     numbers, findings = [], []

@@ -14,7 +14,7 @@ TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
 
 def draw() -> FigureResult:
     """Each law's quantity against what its rate makes of it; drift of descent by step size."""
-    drawing = blank(12, 4.2)
+    drawing = blank(7.2, 2.8)
     flow_axes, step_axes = drawing.subplots(1, 2)
     model, start = two_strategies(), published_draw(7)
     flow = solve(model, start, t1=16000.0, **TIGHT)  # type: ignore[arg-type]

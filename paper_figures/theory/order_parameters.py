@@ -9,7 +9,7 @@ from paper_figures.result import FigureResult, blank, points
 
 def draw() -> FigureResult:
     """Losses and state against time on a logarithmic axis, with the end of the collapse marked."""
-    drawing = blank(12, 4.2)
+    drawing = blank(7.2, 2.8)
     loss_axes, state_axes = drawing.subplots(1, 2)
     trajectory = solve_published()
     plot_losses(trajectory, ax=loss_axes)
@@ -19,7 +19,7 @@ def draw() -> FigureResult:
         ax.axvline(collapse, color="grey", lw=0.8, ls=":")
         ax.set(xscale="symlog", xlim=(0, None))
     loss_axes.set(yscale="log", ylim=(1e-3, None))
-    state_axes.legend(frameon=False, ncols=2, fontsize="x-small", loc="center left")
+    state_axes.legend(frameon=False, ncols=2, loc="center left")
     kept = slice(None, None, 20)
     t = trajectory.times[kept]
     numbers = []

@@ -14,7 +14,7 @@ SEED = 1
 
 def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult:
     """Random draws over two pairs of parameters, and one draw with predicted boundaries."""
-    drawing = blank(15, 5.5)
+    drawing = blank(7.2, 3.2)
     model = two_strategies()
 
     def axis(parameter: str, size: int) -> Axis:

@@ -77,7 +77,7 @@ def draw(n_draws: int = 500) -> FigureResult:
         ),
         ("emergence: closed form", times["emergence"], times["escape"]),
     ]
-    drawing = blank(16, 4.2)
+    drawing = blank(7.2, 2.5)
     numbers, findings = [], []
     for ax, (name, measured, predicted) in zip(drawing.subplots(1, 4), panels, strict=True):
         ax.loglog(measured, predicted, ".", ms=3)

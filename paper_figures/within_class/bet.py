@@ -34,7 +34,7 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
     floors = {level: [floor_of(run) for run in own] for level, own in alone.items()}
     mu1 = fitted_mu1(mains)
     gaps = {level: [measured_gap(run) for run in own] for level, own in mains.items()}
-    drawing = blank(11, 3.4)
+    drawing = blank(7.2, 2.6)
     left, middle, right = drawing.subplots(1, 3)
     numbers: Numbers = []
     for level in LEVELS:
@@ -66,7 +66,7 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
             ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=colour, ms=8 if
                     colour == "black" else 4, label=name)  # fmt: skip
         ax.set(xlabel="deviation within a class")
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(frameon=False)
     left.set(ylabel="ICL-only loss (nats)", title="a  ICL's error alone", yscale="log")
     middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
     right.set(ylabel="peak to crossing (M sequences)", title="c  time")

@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
+from paper_figures.needs import all_found
 from paper_figures.sources import kept_runs
 from paper_figures.theory import (
     critical_sets,
@@ -29,11 +30,15 @@ def rows_of(result, folder):
 
 def test_figure_1_draws_every_evaluator_of_every_run():
     runs = kept_runs("coopetition/main")
-    result = figure_1.draw(runs)
-    (ax,) = result.drawing.axes
+    result = figure_1.FIGURE.drawn(all_found(figure_1.FIGURE.needs))
+    ax = result.drawing.axes[-1]
     drawn = {line.get_label() for line in ax.get_lines()}
-    assert {"train", "ICL", "CIWL", "Flip (ICL over CIWL)"} <= drawn
-    assert len({row[:2] for row in result.numbers}) == 4 * len(runs)
+    names = {"train", "ICL", "CIWL", "Flip (ICL over CIWL)"}
+    assert {f"{name} (n = {len(runs)})" for name in names} <= drawn
+    own = [row for row in result.numbers if row[:2] == ("b", "Flip (ICL over CIWL), highest")]
+    assert max(y for *_, y in own) == pytest.approx(max(r.timeline().flip_peak for r in runs))
+    sequences = [row for row in result.numbers if row[0] == "a"]
+    assert len(sequences) == 4 * (3 + 2 + 1), "drawings, labels and the answer of four evaluators"
     assert (
         len(result.findings) == len(runs)
         and "coopetition/main_5: emergence 2.24e+05" in result.findings[0]

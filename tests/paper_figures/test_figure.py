@@ -6,8 +6,6 @@ import paper_figures
 from coopetition.tools.errors import UsageError
 from paper_figures import figure as figures
 from paper_figures.figure import Figure, figures_of, find_figure, papers
-from paper_figures.needs import Tables
-from paper_figures.sources import kept_runs, kept_tables
 
 
 @pytest.fixture(autouse=True)
@@ -35,18 +33,16 @@ def test_every_figure_lies_with_its_paper_under_one_name():
 def test_a_figure_is_called_by_slot_or_number():
     for each in every_figure():
         assert find_figure(each.paper, each.slot) is find_figure(each.paper, each.number) is each
-    slots = ["composition", "1", "2", "3", "5", "12", "14", "15", "16", "17", "18"]
-    assert list(figures_of("coopetition")) == slots
-    with pytest.raises(UsageError, match="no figure 19; choose one of composition, 1, 2, 3, 5"):
+    slots = [str(number) for number in range(1, 19)]
+    assert list(figures_of("coopetition")) == ["composition", "rates", "seeds", *slots]
+    with pytest.raises(UsageError, match="no figure 19; choose one of composition, rates, seeds"):
         find_figure("coopetition", "19")
 
 
 def test_the_runs_that_figures_need_are_kept():
     for need in (need for each in every_figure() for need in each.needs):
-        if isinstance(need, Tables):
-            assert kept_tables(need.kind, need.preset)
-        else:
-            assert kept_runs(need.preset)
+        if not need.optional:
+            assert need.found()
 
 
 def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):

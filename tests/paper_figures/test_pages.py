@@ -4,8 +4,12 @@ import pytest
 
 from paper_figures.pages import DOCS, PAGES, filled
 
+SLOW = ("coopetition.md",)  # fits the toy
 
-@pytest.mark.parametrize("name", PAGES)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PAGES]
+)
 def test_a_page_is_generated_from_what_is_kept(name):
     text = (DOCS / name).read_text()
     assert filled(text, PAGES[name]) == text, "run python -m paper_figures pages"

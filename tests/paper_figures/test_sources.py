@@ -48,7 +48,7 @@ def test_every_kept_file_is_in_the_index_once():
 def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(
     tmp_path, monkeypatch, preset, advice
 ):
-    monkeypatch.setattr("paper_figures.sources.index", lambda: [])
+    monkeypatch.setattr("paper_figures.sources.index", lambda data: [])
     with pytest.raises(UsageError) as refused:
         kept_runs(preset)
     assert advice in str(refused.value) and "\n" not in str(refused.value)

@@ -1,0 +1,104 @@
+"""Ours: does a tenth of the steps at ten times the learning rate show the same?
+
+The main run at the paper's rate and at ten times it, against the paper's sequences (steps times
+rate).  If only their product mattered, curves would lie on each other.
+"""
+
+import numpy as np
+
+from coopetition.plot.style import label_of, line_styles
+from paper_figures.bands import EVALUATORS, METRIC, draw_half, together
+from paper_figures.claim import Claim, Reading
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult, Numbers, blank, points
+from paper_figures.sources import FigureRun
+
+SHOWN = 20.0  # millions of the paper's sequences
+EVENTS = ("emergence", "flip_peak_at", "fade", "ciwl_90")
+TITLES = ("emergence", "Flip's peak", "fade", "CIWL 0.9")
+ALIKE = 1.2  # factor within which times are the same: seeds differ by as much
+
+
+def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
+    """a: accuracies.  b: times of events at the higher rate over those at the paper's."""
+    drawing = blank(7.2, 3.2)
+    curves_axes, ratio_axes = drawing.subplots(1, 2, width_ratios=(3, 2))
+    numbers: Numbers = []
+    styles = line_styles(EVALUATORS)
+    for runs, dashes in ((slow, "-"), (fast, "--")):
+        rate = 1e-5 * runs[0].rate_ratio
+        for name in EVALUATORS:
+            x, rows = together(runs, name)
+            x, mean = x * runs[0].rate_ratio, rows.mean(axis=0)
+            style = styles[name] | {"linestyle": dashes}
+            label = f"{label_of(name).split()[0]}, {rate:.0e}, n = {len(runs)}"
+            curves_axes.plot(x / 1e6, mean, label=label, **style)
+            numbers += points(f"a {METRIC}", f"{name}, rate {rate:.0e}", x, mean)
+    draw_half(curves_axes)
+    curves_axes.set(
+        title="a  the same number of steps x rate",
+        xlabel="sequences x rate / 1e-5 (millions)",
+        ylabel="in-context accuracy",
+        xlim=(0, SHOWN),
+        ylim=(0, 1.02),
+    )
+    handles, labels = curves_axes.get_legend_handles_labels()
+    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
+    for k, event in enumerate(EVENTS):
+        for run, ratio in ratios(fast, slow, event).items():
+            ratio_axes.plot([k], [ratio], "o", color="black", ms=3)
+            numbers.append((f"b {event}", run, float(k), ratio))
+    ratio_axes.axhline(1, color="grey", lw=0.8, ls=":")
+    ratio_axes.set_xticks(range(len(TITLES)), TITLES, rotation=20)
+    ratio_axes.set(title="b  time at the higher rate over that at 1e-5", yscale="log")
+    ratio_axes.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
+    ratio_axes.minorticks_off()
+    findings = [
+        f"{title}: {np.mean([*ratios(fast, slow, event).values()]):.2f} times as late (or early) "
+        "at ten times the rate, in steps x rate"
+        for event, title in zip(EVENTS, TITLES, strict=True)
+        if ratios(fast, slow, event)
+    ]
+    runs = [*slow, *fast]
+    return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
+
+
+def ratios(fast: list[FigureRun], slow: list[FigureRun], event: str) -> dict[str, float]:
+    """Time of an event (steps x rate) at the higher rate, over the mean at the lower, by run."""
+    late = [_time(run, event) for run in slow]
+    known = [time for time in late if time is not None]
+    if not known:
+        return {}
+    times = {run.name: _time(run, event) for run in fast}
+    mean = float(np.mean(known))
+    return {name: time / mean for name, time in times.items() if time is not None}
+
+
+def _time(run: FigureRun, event: str) -> float | None:
+    found = getattr(run.timeline(), event)
+    return None if found is None else found * run.rate_ratio
+
+
+def _alike(fast: list[FigureRun], slow: list[FigureRun], event: str) -> list[Reading]:
+    found = ratios(fast, slow, event).items()
+    return [Reading(name, 1 / ALIKE <= ratio <= ALIKE) for name, ratio in found]
+
+
+CLAIMS = tuple(
+    Claim(
+        f"ours: {title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
+        lambda fast, slow, event=event: _alike(fast, slow, event),
+    )
+    for event, title in zip(EVENTS, TITLES, strict=True)
+)
+
+FIGURE = Figure(
+    "coopetition",
+    "rates",
+    "ours: rates",
+    "the main run at two learning rates, by steps times rate",
+    draw,
+    needs=(Runs("coopetition/main", scale="cpu"), Runs("coopetition/main", scale="paper")),
+    claims=CLAIMS,
+)

@@ -1,0 +1,134 @@
+"""Ours: how much of when ICL comes and goes is due to which seed?
+
+The main run from a grid of initial and data seeds.  Shares are those of the sum of squares in an
+analysis of variance of two factors: of the means over data seeds, of those over initial seeds, and
+what is left to the pair.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paper_figures.claim import Claim, Reading
+from paper_figures.coopetition.figure_7 import seeds_of
+from paper_figures.figure import Figure
+from paper_figures.needs import Runs
+from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.sources import FigureRun
+from transformer.experiments.coopetition import DATA_SEED, SEED_GRID, SEEDS
+
+EVENTS = {
+    "emergence": "emergence",
+    "flip_peak_at": "Flip's peak",
+    "flip_peak": "height of the peak",
+    "fade": "fade",
+}
+SOURCES = ("initial seed", "data seed", "both")
+UNTIL = 20e6  # of the paper's sequences: all runs of the grid last so long
+
+Grid = dict[tuple[int, int], FigureRun]
+
+
+def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
+    """A panel an event: a point a run, by initial seed, and the shares of both seeds."""
+    grid = grid_of(main, *seeded)
+    drawing = blank(7.2, 2.4)
+    numbers: Numbers = []
+    findings = []
+    inits, datas = axes_of(grid)
+    for ax, (event, title) in zip(drawing.subplots(1, len(EVENTS)), EVENTS.items(), strict=True):
+        values = values_of(grid, event)
+        for j, data in enumerate(datas):
+            x = np.arange(len(inits)) + 0.12 * (j - (len(datas) - 1) / 2)
+            ax.plot(x, values[:, j], "o^sD"[j % 4], ms=4, color="black", mfc="none",
+                    label=f"data seed {data}")  # fmt: skip
+            numbers += [
+                (event, f"data seed {data}", float(init), float(y))
+                for init, y in zip(inits, values[:, j], strict=True)
+                if np.isfinite(y)
+            ]
+        ax.set_xticks(range(len(inits)), [str(init) for init in inits])
+        ax.set(xlabel="initial seed", title=title)
+        parts = shares(values)
+        if parts is not None:
+            told = ", ".join(f"{n} {p:.0%}" for n, p in zip(SOURCES, parts, strict=True))
+            findings.append(f"{title}: of its variance over {values.size} runs, {told}")
+    drawing.axes[0].set_ylabel("millions of sequences")
+    drawing.axes[-1].legend(frameon=False)
+    record = {"runs": [run.record() for run in grid.values()]}
+    return FigureResult(drawing, numbers, record, findings)
+
+
+def grid_of(*groups: list[FigureRun]) -> Grid:
+    """Runs by their pair of seeds, those that make a whole grid: initial seeds with all data."""
+    found = {seeds_of(run): run for group in groups for run in group}
+    datas = {data for _, data in SEED_GRID}
+    inits = {init for init, _ in found}
+    whole = {init for init in inits if all((init, data) in found for data in datas)}
+    return {pair: found[pair] for pair in SEED_GRID if pair[0] in whole}
+
+
+def axes_of(grid: Grid) -> tuple[list[int], list[int]]:
+    """Initial seeds and data seeds."""
+    return sorted({init for init, _ in grid}), sorted({data for _, data in grid})
+
+
+def values_of(grid: Grid, event: str) -> NDArray[np.float64]:
+    """An event (initial seeds, data seeds): times in millions; NaN where it did not happen."""
+    inits, datas = axes_of(grid)
+    values = np.full((len(inits), len(datas)), np.nan)
+    for i, init in enumerate(inits):
+        for j, data in enumerate(datas):
+            run = grid[init, data]
+            found = getattr(run.timeline(UNTIL / run.rate_ratio), event)
+            if found is not None:
+                values[i, j] = found if event == "flip_peak" else found / 1e6
+    return values
+
+
+def shares(values: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    """Parts of the sum of squares due to rows, to columns, and to neither alone.
+
+    None of less than two rows or columns, or where a value is missing.
+    """
+    if min(values.shape, default=0) < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
+        return None
+    off = values - values.mean()
+    total = float(np.sum(off**2))
+    rows = float(values.shape[1] * np.sum(off.mean(axis=1) ** 2)) / total
+    columns = float(values.shape[0] * np.sum(off.mean(axis=0) ** 2)) / total
+    return rows, columns, 1 - rows - columns
+
+
+def _by_init(event: str, *groups: list[FigureRun]) -> list[Reading]:
+    """Whether the initial seed matters more than that of the data; its share of the variance."""
+    grid = grid_of(*groups)
+    parts = shares(values_of(grid, event)) if grid else None
+    if parts is None:
+        return []
+    return [Reading(f"{len(grid)} runs", parts[0] > parts[1], parts[0])]
+
+
+CLAIMS = tuple(
+    Claim(
+        f"7: seeds differ by initial parameters, hardly by data ({EVENTS[event]})",
+        lambda *groups, event=event: _by_init(event, *groups),
+    )
+    for event in ("emergence", "flip_peak", "fade")
+)
+
+FIGURE = Figure(
+    "coopetition",
+    "seeds",
+    "ours: seeds",
+    "when ICL comes and goes, by initial seed and data seed",
+    draw,
+    needs=(
+        Runs("coopetition/main"),
+        *(
+            Runs(f"coopetition/seeds_{init}_{data}", optional=True)
+            for init, data in SEED_GRID
+            if (init, data) != (SEEDS[0], DATA_SEED)
+        ),
+    ),
+    claims=CLAIMS,
+)

@@ -1,0 +1,115 @@
+"""Schematics from the real sampler and the real model: sequences, and what heads attend to in them.
+
+Drawings are glyphs, so that nothing has to be downloaded; classes are labelled by letters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import FancyArrowPatch
+
+from coopetition.plot.style import COLOURS, label_of
+from paper_figures.bands import EVALUATORS
+from paper_figures.result import Numbers
+from paper_figures.sources import KeptTable
+from transformer.config import DataConfig
+from transformer.config.evaluators import EVALUATORS as EVALUATOR_DATA
+from transformer.data.exemplars.glyphs import GlyphConfig, draw_glyphs
+from transformer.data.images import SIDE
+from transformer.data.sequences import Pool, draw_sequences
+
+GLYPHS = GlyphConfig(n_classes=24, n_exemplars=4, seed=3)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWX"
+TOKENS = ("exemplar", "label", "exemplar", "label", "query")
+WIDEST = 4.0  # points, of an arrow of attention 1
+
+
+def draw_tasks(ax: Axes) -> Numbers:
+    """A sequence of every evaluator: drawings, labels, and the answer that it counts as right."""
+    pictures = draw_glyphs(GLYPHS).reshape(-1, SIDE, SIDE)
+    numbers: Numbers = []
+    for row, name in enumerate(EVALUATORS):
+        data = EVALUATOR_DATA[name].data(DataConfig(exemplars=GLYPHS))
+        pool = Pool(GLYPHS.n_classes, GLYPHS.n_exemplars, GLYPHS.n_exemplars)
+        sequence = draw_sequences(np.random.default_rng(5), pool, data, 1)
+        exemplars, labels = sequence.exemplars[:, 0].tolist(), sequence.labels[:, 0].tolist()
+        y = -row
+        for k, exemplar in enumerate(exemplars):
+            image = OffsetImage(pictures[exemplar], cmap="Greys", zoom=0.7)
+            ax.add_artist(AnnotationBbox(image, (2 * k, y), frameon=False, pad=0))
+            own = LETTERS[exemplar // GLYPHS.n_exemplars]
+            ax.annotate(own, (2 * k, y - 0.42), ha="center", va="center", fontsize=5, color="grey")
+            numbers.append(("a", f"{name}, exemplar of class", float(2 * k), float(exemplar)))
+        texts = LETTERS if name != "icl" else "01"
+        for k, label in enumerate(labels):
+            ax.annotate(texts[label], (2 * k + 1, y), ha="center", va="center", fontsize=9)
+            numbers.append(("a", f"{name}, label", float(2 * k + 1), float(label)))
+        target = int(sequence.target[0])
+        answer = f"? = {texts[target]}"
+        ax.annotate(answer, (2 * len(labels) + 1.2, y), ha="center", va="center", fontsize=9)
+        ax.annotate(label_of(name).split()[0], (-1.6, y), ha="center", va="center",
+                    color=COLOURS[name])  # fmt: skip
+        numbers.append(("a", f"{name}, right", float(2 * len(labels) + 1), float(target)))
+    ax.set(xlim=(-2.4, 6.2), ylim=(-len(EVALUATORS) + 0.4, 0.6))
+    ax.set_axis_off()
+    ax.set_title("a  one sequence each (grey: its class)")
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """What was measured of a model at one checkpoint.
+
+    previous : attention of labels to the token before, in the head of the first layer with most
+    strength : of the second layer's query: to the label beside its class, less to the other
+    """
+
+    at: float
+    previous: float
+    strength: float
+
+
+def circuit_at(labels: KeptTable, induction: KeptTable, sequences: float) -> Circuit:
+    """The circuit at the checkpoint next to a time."""
+    own = labels.select(layer=0, measure="previous_token", evaluator="train")
+    heads = own.curves("head", "sequences").values()
+    x = next(iter(heads))[0]
+    k = int(np.argmin(np.abs(x - sequences)))
+    strengths = induction.select(layer=1).curves("head", "sequences").values()
+    there = [float(np.interp(x[k], times, values)) for times, values in strengths]
+    return Circuit(float(x[k]), max(float(y[k]) for _, y in heads), float(np.mean(there)))
+
+
+def draw_circuit(ax: Axes, panel: str, title: str, circuit: Circuit) -> Numbers:
+    """Tokens of a Flip sequence from below, and arrows as wide as attention."""
+    for k, text in enumerate(TOKENS):
+        for height in (0, 1, 2):
+            ax.plot([k], [height], "o", color="black", ms=2)
+        ax.annotate(text, (k, -0.25), ha="center", va="top", fontsize=6, rotation=30)
+    right, wrong = (1 + circuit.strength) / 2, (1 - circuit.strength) / 2
+    for k in (1, 3):
+        _arrow(ax, (k - 1, 0), (k, 1), circuit.previous, COLOURS["icl"])
+        _arrow(ax, (k, 0), (k, 1), 1 - circuit.previous, "grey")
+    _arrow(ax, (1, 1), (4, 2), right, COLOURS["icl"])
+    _arrow(ax, (3, 1), (4, 2), wrong, COLOURS["ciwl"])
+    ax.set(xlim=(-0.6, 4.6), ylim=(-1.1, 2.3), yticks=[0.5, 1.5], xticks=[], title=title)
+    ax.set_yticklabels(["layer 1", "layer 2"])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return [
+        (panel, "to the token before", circuit.at, circuit.previous),
+        (panel, "to the label beside the query's class", circuit.at, right),
+        (panel, "to the other label", circuit.at, wrong),
+    ]
+
+
+def _arrow(
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], share: float, colour: str
+) -> None:
+    width = max(WIDEST * share, 0.3)
+    ax.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=5, lw=width, color=colour,
+                        alpha=0.7, shrinkA=2, shrinkB=2)
+    )  # fmt: skip

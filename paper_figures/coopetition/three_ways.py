@@ -1,0 +1,226 @@
+"""Does training on CIWL help ICL?  Asked in the transformer, in the toy, and in the toy as fitted.
+
+In each the same four questions, by the same times: T is when ICL comes (Flip accuracy through one
+half; the toy's ICL learnt), and starts and checkpoints are told in units of T in ordinary training.
+
+- alone: T without CIWL over T with it; above 1, CIWL hastens ICL
+- circuit: T alone over T on the second half of a CIWL-only run, kept as it is
+- late start: whether ICL still comes in ordinary training from a state of a CIWL-only run
+- fade: whether ICL goes again
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from coopetition.compare.estimate import fit
+from coopetition.compare.result import Fit
+from coopetition.compare.theory import CURVES, TOY
+from coopetition.dynamics.ensemble import Ensemble, descend_ensemble
+from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
+from coopetition.studies.interventions import (
+    after_ciwl,
+    ciwl_alone,
+    icl_alone,
+    outcome,
+    with_circuit,
+)
+from paper_figures.bands import METRIC
+from paper_figures.needs import Runs
+from paper_figures.published import published_ensemble
+from paper_figures.sources import FigureRun, NotKeptError
+from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
+
+HORIZON = 30_000.0  # steps of descent
+STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one of the three says.
+
+    alone : of each draw or run
+    circuit, late : by start, of each draw or run
+    fades : of each draw or run in which ICL comes
+    """
+
+    name: str
+    alone: list[float]
+    circuit: dict[float, list[float]]
+    late: dict[float, list[bool]]
+    fades: list[bool]
+
+
+def toy(name: str, ensemble: Ensemble) -> Answers:
+    """The toy's answers, of those problems in which ICL comes in ordinary training."""
+    alone: list[float] = []
+    circuit: dict[float, list[float]] = {start: [] for start in STARTS}
+    late: dict[float, list[bool]] = {start: [] for start in STARTS}
+    fades = []
+    for problem in _each(ensemble):
+        both = outcome(problem, HORIZON)
+        time = float(both.emergence[0])
+        if math.isinf(time):
+            continue
+        fades.append(not bool(both.ongoing[0]))
+        without = outcome(icl_alone(problem), HORIZON).emergence[0]
+        alone.append(float(min(without, HORIZON)) / max(time, 1.0))
+        steps = [max(1, round(start * time)) for start in STARTS]
+        ciwl = [descend_ensemble(ciwl_alone(problem), [step]) for step in steps]
+        for start, run in zip(STARTS, ciwl, strict=True):
+            on_it = outcome(with_circuit(problem, run.overlap, run.orthogonal), HORIZON)
+            ratio = min(without, HORIZON) / max(min(on_it.emergence[0], HORIZON), 1.0)
+            circuit[start].append(float(ratio))
+            after = outcome(after_ciwl(problem, run.overlap, run.orthogonal), HORIZON)
+            late[start].append(bool(np.isfinite(after.emergence[0])))
+    return Answers(name, alone, circuit, late, fades)
+
+
+def _each(ensemble: Ensemble) -> Iterator[Ensemble]:
+    for k in range(ensemble.n):
+        own = slice(k, k + 1)
+        yield Ensemble(
+            ensemble.model,
+            ensemble.lengths[:, own],
+            ensemble.norms[:, own],
+            ensemble.overlap[:, own],
+            ensemble.orthogonal[:, own],
+            {name: values[own] for name, values in ensemble.parameters.items()},
+        )
+
+
+def fitted_ensemble(fits: list[Fit]) -> Ensemble:
+    """The problems that fits of the toy found, with factors of the published lengths.
+
+    Their flow is that of the fit: `compare.two_strategies` tells what is lost without dimensions.
+    """
+    model = two_strategies()
+    lengths = np.array([[float(PUBLISHED_DIMS[f])] for f in model.factors])
+    norms = np.sqrt(lengths) * np.ones(len(fits))
+    found = [{name: each.parameters[name].value for name in each.parameters} for each in fits]
+    overlap = np.array([[p["a"], p["b"], p["b"] * p["c"], p["d"]] for p in found]).T * norms
+    orthogonal = np.zeros_like(overlap)
+    orthogonal[model.factors.index("d")] = [p["d_orthogonal"] for p in found] * norms[-1]
+    parameters = {name: np.array([p[name] for p in found]) for name in ("alpha", "mu1")}
+    return Ensemble(model, lengths * np.ones(len(fits)), norms, overlap, orthogonal, parameters)
+
+
+def fits_of_main() -> list[Fit]:
+    """The toy fitted to in-context accuracies of the main runs, from their start."""
+    runs = [*Runs("coopetition/main").found(), *Runs("coopetition/main").found(scale="paper")]
+    return [fit(run.curves(METRIC).select(CURVES), TOY) for run in runs]
+
+
+def transformer() -> Answers:
+    """What our runs of scale cpu say."""
+    mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
+    time = float(np.mean([_came(run) for run in mains.values()]))
+    alone = [_came(run) / time for run in Runs("coopetition/icl_only").found()]
+    circuit = {
+        _start(at, time, run): [_came(Runs("coopetition/icl_only").found()[0]) / _came(run)]
+        for at, runs in _kept("grafted", GRAFTED_AT)
+        for run in runs
+    }
+    late = {
+        _start(at, time, runs[0]): [run.timeline().emergence is not None for run in runs]
+        for at, runs in _kept("resumed", RESUMED_AT)
+    }
+    fades = [run.timeline().fade is not None for run in mains.values()]
+    return Answers("transformer", alone, circuit, late, fades)
+
+
+def _came(run: FigureRun) -> float:
+    """When ICL came: ICL accuracy through 0.75, which ICL-only runs tell too."""
+    curves = run.curves(METRIC)
+    above = curves.sequences[curves.values["icl"] > 0.75]
+    return float(above[0]) if len(above) else math.inf
+
+
+def _start(millions: float, time: float, run: FigureRun) -> float:
+    return millions * 1e6 / run.rate_ratio / time
+
+
+def _kept(kind: str, starts: tuple[float, ...]) -> Iterator[tuple[float, list[FigureRun]]]:
+    for at in starts:
+        try:
+            yield at, Runs(f"coopetition/{kind}_{at:g}M").found()
+        except NotKeptError:
+            continue
+
+
+@cache
+def answers() -> tuple[Answers, ...]:
+    """All three."""
+    return (
+        transformer(),
+        toy("toy, published draws", published_ensemble()),
+        toy("toy, fitted to our main runs", fitted_ensemble(fits_of_main())),
+    )
+
+
+def three_ways_table() -> str:
+    """Questions down, the three across, and whether they agree; in Markdown."""
+    told = answers()
+    lines = [
+        f"| question | {' | '.join(each.name for each in told)} | agree |",
+        "|---" * (len(told) + 2) + "|",
+    ]
+    for question, cell, verdict in QUESTIONS:
+        yes = {verdict(each) for each in told}
+        cells = " | ".join(cell(each) for each in told)
+        lines.append(f"| {question} | {cells} | {'yes' if len(yes) == 1 else 'no'} |")
+    return "\n".join(lines)
+
+
+def _alone_cell(each: Answers) -> str:
+    later = sum(ratio > 1 for ratio in each.alone)
+    return f"T alone / T: {np.median(each.alone):.2f}; above 1 in {later} of {len(each.alone)}"
+
+
+def _hastens(each: Answers) -> bool:
+    return bool(np.median(each.alone) > 1)
+
+
+def _circuit_cell(each: Answers) -> str:
+    medians = ((start, float(np.median(own))) for start, own in each.circuit.items())
+    return ", ".join(f"{start:.2g} T: {ratio:.2g}" for start, ratio in medians)
+
+
+def _opens(each: Answers) -> bool:
+    """Whether a circuit of the first checkpoint hurts, and of the last helps."""
+    first, *_, last = (float(np.median(own)) for own in each.circuit.values())
+    return first < 1 < last
+
+
+def _late_cell(each: Answers) -> str:
+    counts = ((start, sum(own), len(own)) for start, own in each.late.items())
+    return ", ".join(f"{start:.2g} T: {some} of {n}" for start, some, n in counts)
+
+
+def _closes(each: Answers) -> bool:
+    """Whether ICL comes in most after the first start, and in few after the last."""
+    first, *_, last = (float(np.mean(own)) for own in each.late.values())
+    return first > 0.5 > last
+
+
+def _fades_cell(each: Answers) -> str:
+    return f"{sum(each.fades)} of {len(each.fades)}"
+
+
+def _fades(each: Answers) -> bool:
+    return bool(np.mean(each.fades) > 0.5)
+
+
+QUESTIONS = (
+    ("Does ICL come sooner with CIWL than alone?", _alone_cell, _hastens),
+    (
+        "Does the circuit of a CIWL-only run help ICL? T alone / T on it, by checkpoint",
+        _circuit_cell,
+        _opens,
+    ),
+    ("Does ICL come after a start on CIWL alone? by its length", _late_cell, _closes),
+    ("Does ICL go again, in ordinary training?", _fades_cell, _fades),
+)

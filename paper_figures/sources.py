@@ -141,7 +141,8 @@ def path_of(entry: dict[str, Any], data: Path = DATA) -> Path:
 def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
     for entry in index(data):
         if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
-            name = f"{preset}_{entry['config']['init_seed']}"
+            of_scale = "" if scale == SCALE else f" ({scale})"
+            name = f"{preset}_{entry['config']['init_seed']}{of_scale}"
             yield FigureRun(name, path_of(entry, data), entry)
 
 

@@ -144,7 +144,7 @@ def simulate(
 
 
 def drawn_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
-    """Parameters from the middle of their search, of curves that all move and are computable.
+    """Parameters from the middle of their search, of curves that all move and are never cut off.
 
     In sequences where their unit has time.
     """
@@ -154,7 +154,8 @@ def drawn_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
         pairs = zip(theory.parameters, places, strict=True)
         values = np.array([float(each.from_unit(x)) for each, x in pairs])
         rows = theory.curves(values, times)[: len(CURVES)]
-        if np.isfinite(rows).all() and (np.ptp(rows, axis=1) > LEAST_MOVE).all():
+        moves = np.isfinite(rows).all() and (np.ptp(rows, axis=1) > LEAST_MOVE).all()
+        if moves and FLOOR + GAIN * rows.min() > 0:  # else what is measured were cut off at 0
             return _in_sequences(theory, values)
     raise UsageError(f"the theory {theory.name} makes no curves that move; give values")
 

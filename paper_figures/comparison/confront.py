@@ -25,9 +25,10 @@ from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
-from paper_figures.needs import all_found
-from paper_figures.sources import DATA, FigureRun, kept_runs
+from paper_figures.needs import Runs, all_found
+from paper_figures.sources import DATA, FigureRun
 from paper_figures.within_class.predictions import measured_errors
+from transformer.experiments.coopetition import DATA_SEED, SEED_GRID
 from transformer.experiments.within_class import LEVELS
 from transformer.measures.timeline import RISEN
 
@@ -35,10 +36,14 @@ FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"
 PUBLISHED = Path(__file__).parents[2] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences: its early part is interpolated between a few points
-PRESETS = (
-    "coopetition/main",
-    "glyphs",
-    *(f"within_class/main_{level}" for level in LEVELS),
+GROUPS = (
+    Runs("coopetition/main", scale="paper"),
+    Runs("coopetition/main"),
+    *(Runs(f"coopetition/seeds_{i}_{d}", optional=True) for i, d in SEED_GRID if d != DATA_SEED),
+    Runs("coopetition/12800x5", optional=True),
+    Runs("coopetition/three_heads_ablated", optional=True),
+    Runs("glyphs"),
+    *(Runs(f"within_class/main_{level}") for level in LEVELS),
 )
 ACCURACY = "in_context_accuracy"
 MARGIN = 1.5  # of the time at which Flip has risen
@@ -49,7 +54,7 @@ Rows = list[dict[str, Any]]
 
 def runs() -> list[FigureRun]:
     """All kept runs that theories are held against."""
-    return [run for preset in PRESETS for run in kept_runs(preset)]
+    return [run for found in all_found(GROUPS) for run in found]
 
 
 def problems() -> Iterator[tuple[str, Curves]]:

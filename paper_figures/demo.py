@@ -116,7 +116,9 @@ learning (CIWL), which replaces it.
 |---|---|
 {events}
 
-{seeds_table()}
+Whole runs of the preset, whose curves are in the package:
+
+{demo_table()}
 
 ## The minimal model
 Published draw of seed 7, gradient descent with step 1:
@@ -169,7 +171,7 @@ def _caution_sentence(fitted: Fit) -> str:
     return "The fit has converged, and the curves tell every parameter."
 
 
-def seeds_table() -> str:
+def demo_table() -> str:
     """What the kept runs of the preset show in its length, a column an initial seed."""
     config, runs = demo_config(quick=False), kept_runs(PRESET)
     n_sequences = config.n_steps * config.sequences_per_step
@@ -182,8 +184,7 @@ def seeds_table() -> str:
         ("fade (thousand sequences)", [_thousands(each.fade) for each in told]),
         ("Flip at the end", [f"{each.flip_final:.2f}" for each in told]),
     ]
-    table = "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
-    return f"Whole runs of {n_sequences:,} sequences, whose curves are in the package:\n\n{table}"
+    return "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
 
 
 def _thousands(value: float | None) -> str:

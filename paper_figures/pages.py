@@ -1,4 +1,4 @@
-"""The parts of docs/*.md that are told by what is kept, each between two marks.
+"""The parts of README.md and docs/*.md that are told by what is kept, each between two marks.
 
 `python -m paper_figures pages` writes them anew; a test compares.
 """
@@ -9,22 +9,25 @@ from pathlib import Path
 
 from coopetition.tools.files import write_text
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
+from paper_figures.coopetition.main_runs import main_runs_table
 from paper_figures.coopetition.three_ways import three_ways_table
 from paper_figures.counterparts import counterparts_table, evidence
+from paper_figures.demo import demo_table
 from paper_figures.results import counts, explanations, results_table
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
-    "comparison.md": {
+    "README.md": {"main runs": main_runs_table, "demo seeds": demo_table, "counts": counts},
+    "docs/comparison.md": {
         "ranks": ranks_table,
         "forecasts": forecasts_table,
         "bet": bet_table,
         "fits": fits_table,
     },
-    "interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
-    "coopetition.md": {"three ways": three_ways_table},
-    "results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
+    "docs/interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
+    "docs/coopetition.md": {"three ways": three_ways_table},
+    "docs/results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
 }
 
 
@@ -42,7 +45,7 @@ def write_pages() -> list[Path]:
     """Write all of them; where."""
     paths = []
     for name, parts in PAGES.items():
-        path = DOCS / name
+        path = ROOT / name
         write_text(path, filled(path.read_text(), parts))
         paths.append(path)
     return paths

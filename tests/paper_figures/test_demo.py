@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from paper_figures.coopetition.figure_5 import fit_run
-from paper_figures.demo import QUICK_STEPS, _report, demo_config, draw_demo, seeds_table
+from paper_figures.demo import QUICK_STEPS, _report, demo_config, demo_table, draw_demo
 from paper_figures.sources import FigureRun, kept_runs
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_the_report_tells_runs_fit_and_seeds(run, fitted):
     told = run.timeline()
     assert f"emerged (Flip accuracy up to {told.flip_peak:.2f}) and then faded" in report
     assert "6,400 classes of handwriting" in report and "R2" in report and "quick" not in report
-    assert seeds_table() in report and "| 5 | 6 | 7 | 8 | 9 | 10 |" in report
+    assert demo_table() in report and "| 5 | 6 | 7 | 8 | 9 | 10 |" in report
 
 
 def with_status(fitted, status):
@@ -95,27 +95,11 @@ def test_the_picture_shows_what_rises_and_what_replaces_it(run, fitted):
     assert max(flip) == pytest.approx(run.timeline().flip_peak)
 
 
-def test_the_documents_tell_what_the_kept_runs_show():
-    """The numbers of the README and of docs/ are those of the kept curves."""
+def test_the_documents_tell_what_the_kept_glyph_runs_show():
+    """What is not generated (`test_pages`)."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     told = " ".join(" ".join(path.read_text() for path in documents).split())
 
-    def thousands(values):
-        return " | ".join("not within the run" if v is None else f"{v / 1e3:,.0f}" for v in values)
-
-    main = [run.timeline() for run in kept_runs("coopetition/main")]
-    for name in ("emergence", "fade", "flip_10", "ciwl_75", "ciwl_90"):
-        assert f"| {thousands([getattr(each, name) for each in main])} |" in told
-    for name in ("flip_peak", "icl_peak"):
-        peaks = (
-            f"{getattr(each, name):.2f} at {thousands([getattr(each, f'{name}_at')])}"
-            for each in main
-        )
-        assert f"| {' | '.join(peaks)} |" in told
-    ends = (f"{each.icl_final:.2f}, {each.flip_final:.2f}" for each in main)
-    assert f"| {' | '.join(ends)} |" in told
-    table = [row for row in seeds_table().splitlines() if row.startswith("|")]
-    assert "\n".join(table) in (ROOT / "README.md").read_text()
     runs = kept_runs("glyphs")
     length = min(run.n_sequences for run in runs)
     faded = [run.init_seed for run in runs if run.timeline(length).fade is not None]

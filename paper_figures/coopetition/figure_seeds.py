@@ -53,7 +53,8 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
             told = ", ".join(f"{n} {p:.0%}" for n, p in zip(SOURCES, parts, strict=True))
             findings.append(f"{title}: of its variance over {values.size} runs, {told}")
     drawing.axes[0].set_ylabel("millions of sequences")
-    drawing.axes[-1].legend(frameon=False)
+    if grid:
+        drawing.axes[-1].legend(frameon=False)
     record = {"runs": [run.record() for run in grid.values()]}
     return FigureResult(drawing, numbers, record, findings)
 

@@ -1,0 +1,118 @@
+"""Figures show what is kept, by their artists and numbers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from coopetition.compare.theory import TOY, theory_of
+from coopetition.compare.two_strategies import UNIT
+from coopetition.dynamics.ensemble import descend_ensemble
+from paper_figures.bands import together
+from paper_figures.coopetition import figure_4, figure_rates, figure_seeds
+from paper_figures.coopetition.three_ways import fitted_ensemble
+from paper_figures.figure import find_figure
+from paper_figures.needs import all_found
+from paper_figures.sources import kept_runs
+
+
+def drawn(name):
+    figure = find_figure("coopetition", name)
+    return figure.drawn(all_found(figure.needs))
+
+
+def rows_of(result, panel, curve):
+    return np.array([(x, y) for p, c, x, y in result.numbers if (p, c) == (panel, curve)]).T
+
+
+@pytest.mark.parametrize("name", ["4", "6", "7", "8", "9", "13", "18", "rates"])
+def test_lines_and_numbers_are_the_same(name):
+    """Every line that is drawn through data ends at a height that is among the numbers."""
+    result = drawn(name)
+    known = np.array([y for *_, y in result.numbers])
+    for ax in result.drawing.axes:
+        for line in ax.get_lines():
+            y = np.asarray(line.get_ydata(), float)
+            guide = len(set(y)) == 1 or ax.get_label() == "guide"
+            assert guide or not np.isfinite(y).any() or np.isclose(known, y[-1], atol=1e-9).any()
+
+
+def test_bands_span_all_seeds():
+    runs = kept_runs("coopetition/main")
+    result = drawn("1")
+    name = "Flip (ICL over CIWL)"
+    low, high, mean = (rows_of(result, "b", name + end) for end in (", lowest", ", highest", ""))
+    x, rows = together(runs, "flip")
+    assert np.allclose(low, [x, rows.min(0)]) and np.allclose(high, [x, rows.max(0)])
+    assert np.allclose(mean[1], rows.mean(0)) and (low[1] <= high[1]).all()
+    own = runs[1].curves("in_context_accuracy")
+    assert np.interp(x, own.sequences, own.values["flip"]) == pytest.approx(rows[1])
+
+
+def test_resumed_runs_start_where_their_parents_were():
+    result = drawn("4")
+    run = kept_runs("coopetition/resumed_4M")[0]
+    assert run.started_at == pytest.approx(4e6 / run.rate_ratio, rel=1e-3)
+    first = rows_of(result, "c", "from 4M")[0, 0]
+    assert first == run.started_at + run.curves("loss").sequences[0]
+
+
+def test_what_is_learnt_is_read_off_the_loss():
+    alone = kept_runs("coopetition/icl_only")[0]
+    losses = alone.curves("loss")
+    at = figure_4.learnt(alone) / alone.rate_ratio
+    assert (losses.values["icl"][losses.sequences < at - 2e4] > figure_4.CHANCE).all()
+    never = kept_runs("coopetition/grafted_4M")[0]
+    assert figure_4.learnt(never) is None and never.curves("loss").values["icl"].min() > np.log(2)
+
+
+def test_times_at_two_rates_are_compared_in_steps_times_rate():
+    fast, slow = kept_runs("coopetition/main"), kept_runs("coopetition/main", scale="paper")
+    ratio = figure_rates.ratios(fast, slow, "fade")[fast[0].name]
+    assert fast[0].rate_ratio == pytest.approx(10) and slow[0].rate_ratio == pytest.approx(1)
+    assert ratio == pytest.approx(10 * fast[0].timeline().fade / slow[0].timeline().fade)
+    same = figure_rates.ratios(slow, slow, "fade")
+    assert [*same.values()] == pytest.approx([1])
+
+
+@given(
+    arrays(float, (4, 3), elements=st.floats(-10, 10).map(lambda x: round(x, 3))),
+    st.floats(0.1, 5),
+)
+def test_shares_of_variance_are_those_of_an_analysis_of_variance(values, scale):
+    found = figure_seeds.shares(values)
+    if found is None:
+        assert np.ptp(values) == 0
+        return
+    assert sum(found) == pytest.approx(1) and min(found) > -1e-9
+    assert figure_seeds.shares(scale * values + 3) == pytest.approx(found, abs=1e-6)
+    rows, columns, rest = figure_seeds.shares(values.T)
+    assert (columns, rows, rest) == pytest.approx(found, abs=1e-9)
+
+
+def test_shares_of_additive_seeds():
+    init, data = np.array([0.0, 1.0, 2.0, 5.0]), np.array([0.0, 0.1, 0.3])
+    rows, columns, rest = figure_seeds.shares(init[:, None] + data)
+    assert rest == pytest.approx(0, abs=1e-12) and rows > 0.99 and 0 < columns < 0.01
+    assert figure_seeds.shares(np.full((4, 3), np.nan)) is None
+    assert figure_seeds.shares(np.zeros((1, 3))) is None
+
+
+def test_the_fitted_problem_flows_as_the_fit_does():
+    """The toy of a fit, simulated with factors of the published lengths, is the fit's own curve."""
+    theory = theory_of(TOY)
+    values = {"alpha": 0.7, "mu1": 0.1, "a": 0.4, "b": 0.5, "c": 0.8, "d": 0.05,
+              "d_orthogonal": 0.3, "pace": 8.0}  # fmt: skip
+    fit = SimpleNamespace(
+        parameters={name: SimpleNamespace(value=value) for name, value in values.items()}
+    )
+    ends = np.array([0.1, 0.3, 1.0])
+    expected = theory.curves(np.array([values[name] for name in theory.names]), ends)
+    step = 0.01
+    steps = np.round(ends * values["pace"] * UNIT / step).astype(int)
+    run = descend_ensemble(fitted_ensemble([fit]), steps.tolist(), step=step)
+    for row, name in enumerate(("total", "icl", "ciwl")):
+        assert run.losses[name][-3:, 0] == pytest.approx(expected[row], rel=2e-3, abs=1e-4)

@@ -1,26 +1,30 @@
-"""Where the parameters could as well be: fits to what could as well have been measured.
+"""Where the parameters could as well be: a sample of their posterior, and bootstraps beside it.
 
-To the fitted curves is added noise as large and as correlated as the residuals, with variance
-N / (N - k) times theirs (N samples that count, k numbers chosen), and the theory is fitted again.
-Each time it is fitted from the best place and from another where a start of the fit ended as low
-(`Fit.valleys`), and the better counts.  So draws follow valleys that are curved, which intervals to
-first order do not.
+`draws` samples, with N samples that count and a flat prior over the search and over the logarithm
+of the residuals' variance,
 
-`block_bootstrap` is a check of that: it draws the residuals themselves, in blocks (Kuensch 1989),
-and across curves the same blocks.  What a theory misses in the same way everywhere is kept in place
-by either.
+    log p(place) = -N/2 log cost(place) + a constant,
+
+by an ensemble of walkers that learn their steps from each other (differential evolution, ter Braak
+2006; `emcee`), from wherever starts of the fit ended as low (`Fit.valleys`).  Floor and gain are
+then drawn about their best values at a place, normal and not below 0.  So draws follow valleys that
+are curved, or several, which intervals to first order do not.
+
+`block_bootstrap` is a check of that: fits to the fitted curves with residuals drawn in blocks
+(Kuensch 1989), and across curves the same blocks.  What a theory misses in the same way everywhere
+is kept in place by either.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import emcee
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import refine
-from coopetition.compare.noise import correlated_noise
 from coopetition.compare.observation import errors_of
 from coopetition.compare.problem import Free, Problem
 from coopetition.compare.result import LEVEL, Estimate, Fit, estimate_of, told_by
@@ -31,6 +35,10 @@ from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 
+WALKERS = 32  # at least
+STEPS = 800  # of each, of which the first half is thrown away
+SCATTER = 0.03  # of walkers about a valley at the start, in the search
+LEVEL_TRIES = 50  # a draw of floor and gain that is below 0 is drawn again so often
 MAX_ITERATIONS = 120
 TOLERANCE = 1e-6  # along flat valleys a looser one stops too near to where a fit began
 ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2
@@ -61,8 +69,57 @@ class Draws:
 
 
 def draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
-    """`n` draws about a fit; see the module."""
-    return _refitted(fit, n, seed, lambda rng: _with_noise(fit, rng))
+    """`n` draws of the posterior about a fit; see the module."""
+    check_whole("the number of draws", n, 2)
+    check_whole("seed", seed, 0)
+    rng = np.random.default_rng(seed)
+    chain = _chain(fit, rng)
+    places = chain[rng.integers(len(chain), size=n)]
+    levels = {name: np.empty((n, 2)) for name in fit.curves}
+    for k, place in enumerate(places):
+        for name, drawn in _drawn_levels(fit, place, rng).items():
+            levels[name][k] = drawn
+    return Draws(fit, places, levels)
+
+
+def _chain(fit: Fit, rng: np.random.Generator) -> Array:
+    """Places (samples, free) of the second half of all walkers' ways."""
+    problem, n_free = fit.problem, len(fit.place)
+    n_walkers = max(WALKERS, 2 * n_free + 2)
+
+    def log_posterior(place: Array) -> float:
+        if (place < 0).any() or (place > 1).any():
+            return -math.inf
+        return -fit.n_effective / 2 * math.log(max(problem.cost(place), 1e-30))
+
+    valleys = fit.valleys[rng.integers(len(fit.valleys), size=n_walkers)]
+    start = np.clip(valleys + SCATTER * rng.standard_normal((n_walkers, n_free)), 1e-4, 1 - 1e-4)
+    moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
+    sampler = emcee.EnsembleSampler(n_walkers, n_free, log_posterior, moves=moves)
+    # the only way to seed it: its own generator is taken over
+    sampler.random_state = np.random.RandomState(int(rng.integers(2**32))).get_state()
+    with ProgressReport("draw", STEPS, "steps") as report:
+        for _ in sampler.sample(start, iterations=STEPS, skip_initial_state_check=True):
+            report.advance()
+    return np.asarray(sampler.get_chain(discard=STEPS // 2, flat=True))
+
+
+def _drawn_levels(fit: Fit, place: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Floor and gain of every curve at a place, drawn about their best; neither below 0."""
+    problem, outputs = fit.problem, fit.problem.outputs(place, fit.problem.times)
+    variance = fit.starts[0] * inflation(fit) ** 2
+    found = {}
+    for name, best in problem.seen(place).items():
+        run, row = problem.where[name]
+        curve = outputs[run][row][problem.known[name]]
+        scaled = np.stack([np.ones_like(curve), curve], 1) / problem.units[name][:, None]
+        each = fit.curves[name]
+        spread = np.linalg.pinv(scaled.T @ scaled) * variance * each.n / each.n_effective
+        centre = np.array([best.floor, best.gain])
+        drawn = rng.multivariate_normal(centre, spread, size=LEVEL_TRIES, method="eigh")
+        allowed = drawn[(drawn >= 0).all(axis=1)]
+        found[name] = allowed[0] if len(allowed) else centre
+    return found
 
 
 def inflation(fit: Fit) -> float:
@@ -135,18 +192,6 @@ def _refitted(
                 levels[name][k] = best.floor, best.gain
             report.advance()
     return Draws(fit, places, levels)
-
-
-def _with_noise(fit: Fit, rng: np.random.Generator) -> Problem:
-    """The problem of the fitted curves with noise, in what is measured of errors."""
-    problem, size = fit.problem, inflation(fit) * math.sqrt(fit.starts[0])
-    errors = {}
-    for name, each in fit.curves.items():
-        counts = each.n_effective / each.n
-        noise = correlated_noise(rng, each.n, (1 - counts) / (1 + counts))
-        fitted = errors_of(each.fitted, problem.runs[problem.where[name][0]].metric)
-        errors[name] = fitted + size * problem.units[name] * noise
-    return _with_values(problem, errors)
 
 
 def _with_blocks(fit: Fit, rng: np.random.Generator) -> Problem:

@@ -8,6 +8,7 @@ share one half.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import kstest
@@ -16,12 +17,12 @@ from coopetition.compare.draws import draws
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.profile import profiled
-from coopetition.compare.recovery import LENGTH, drawn_values, recover, simulate
+from coopetition.compare.recovery import LENGTH, MIDDLE, drawn_values, recover, simulate
 from coopetition.compare.selection import compare
-from coopetition.compare.theory import TOY, theory_of
+from coopetition.compare.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
-KNOWN = 0.6  # of a run, of which the rest is foreseen
+MARGIN = 1.5  # of the time of emergence, until which a run is known
 
 
 def told_coverage(name: str, n_problems: int) -> tuple[float, int]:
@@ -47,20 +48,41 @@ def share_named(name: str, n_problems: int) -> float:
     return right / n_problems
 
 
+def narrowed(theory: Theory, stretch: float) -> Theory:
+    """The theory searched only where `drawn_values` draws from; so its prior is what made curves.
+
+    stretch : the part of the run that is known, in which times of its search are then told
+    """
+    parameters = []
+    for each in theory.parameters:
+        low, high = (float(each.from_unit(end)) * stretch**each.per_time for end in MIDDLE)
+        parameters.append(replace(each, lower=low, upper=high))
+    return replace(theory, parameters=tuple(parameters))
+
+
 def foreseen_ranks(name: str, n_problems: int) -> list[float]:
-    """Where the truth of ICL's last value ranks among draws that know a part of the run."""
-    ranks = []
-    for k in range(n_problems):
-        values = drawn_values(theory_of(name), np.random.default_rng([2, k]))
-        truth = simulate(name, values, noise=1e-12).values["icl"][-1]
-        known = simulate(name, values, seed=k).between(last=KNOWN * LENGTH)
-        drawn = draws(fit(known, name, n_screened=512, n_starts=8, seed=k), n=50, seed=k)
+    """Where the truth of ICL's last value ranks among draws that know of its emergence.
+
+    Known is the run until `MARGIN` times the time at which ICL's error has fallen half its way.
+    """
+    theory, ranks, k = theory_of(name), [], 0
+    while len(ranks) < n_problems:
+        k += 1
+        values = drawn_values(theory, np.random.default_rng([2, k]))
+        truth = simulate(theory, values, noise=1e-12)
+        icl = truth.values["icl"]
+        until = MARGIN * truth.sequences[np.argmax(icl < (icl[0] + icl.min()) / 2)]
+        if not 0.1 * LENGTH < until < 0.8 * LENGTH:
+            continue  # too little is known, or nothing is left to be foreseen
+        known = simulate(theory, values, n=200, seed=k).between(last=until)
+        own = narrowed(theory, until / LENGTH)
+        drawn = draws(fit(known, own, n_screened=512, n_starts=8, seed=k), n=200, seed=k)
         ends = []
         for i, place in enumerate(drawn.places):
             levels = {curve: rows[i] for curve, rows in drawn.levels.items()}
             at = errors_at(drawn.fit.problem, place, levels, np.array([0.0, LENGTH]))
             ends.append(at["icl"][-1])
-        ranks.append(float(np.mean(np.array(ends) < truth)))
+        ranks.append(float(np.mean(np.array(ends) < icl[-1])))
     return ranks
 
 

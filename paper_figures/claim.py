@@ -5,17 +5,19 @@ The same rule for all, whatever the runs show:
 
 - `not tested`: no run that it is about is kept
 - `horizon too short`: fewer than half of the runs last long enough to tell
-- `contradicted`: the shape holds in at most half of those that tell
-- `shape only`: it holds in more, but the mean of the numbers is not what was published: farther
-  than 0.1 from its range for shares, by more than a factor 1.5 for sequences and losses
-- `reproduced`: it holds in more, and so does the number, if one was published
+- `contradicted`: the shape holds in at most half of those that tell, or in fewer than the claim
+  itself says (`Claim.needed`)
+- `shape only`: it holds in enough, but the number is not what was published: fewer than half of the
+  runs that tell have one, or its mean is farther than 0.1 from the published range for shares, by
+  more than a factor 1.5 for sequences and losses
+- `reproduced`: it holds in enough, and so does the number, if one was published
 
-Sequences are the paper's: ours times our learning rate over the paper's.  Every seed that was made
-counts.
+Sequences are the paper's: ours times our learning rate over the paper's.  Every run that was made
+for a claim counts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -92,8 +94,9 @@ class Judgement:
 
     @property
     def values(self) -> list[float]:
-        """The numbers of all runs that have one."""
-        return [each.value for each in self.readings if each.value is not None]
+        """The numbers of the runs that tell, of those that have one."""
+        told = (each.value for each in self.readings if each.holds is not None)
+        return [value for value in told if value is not None]
 
     @property
     def mean(self) -> float | None:
@@ -108,7 +111,7 @@ class Judgement:
             "n_told": self.n_told,
             "n_held": self.n_held,
             "mean": self.mean,
-            "values": {each.run: each.value for each in self.readings},
+            "readings": [asdict(each) for each in self.readings],
         }
 
 
@@ -120,29 +123,34 @@ class Claim:
     measure : readings of what each of the figure's `needs` stands for, in that order
     published : its number
     explained : where it is not reproduced, the best explanation that was tested
+    needed : share of the runs that tell in which it must hold, if it says so: 1 for "every seed"
     """
 
     text: str
     measure: Callable[..., list[Reading]]
     published: Published | None = None
     explained: str = ""
+    needed: float | None = None
 
     def judge(self, *found: Any) -> Judgement:
         """The verdict of what was found."""
         readings = tuple(self.measure(*found))
-        return Judgement(verdict_of(readings, self.published), readings)
+        return Judgement(verdict_of(readings, self.published, self.needed), readings)
 
 
-def verdict_of(readings: tuple[Reading, ...], published: Published | None) -> Verdict:
+def verdict_of(
+    readings: tuple[Reading, ...], published: Published | None, needed: float | None = None
+) -> Verdict:
     """The rule (see above)."""
     judgement = Judgement(Verdict.NOT_TESTED, readings)
     if not readings:
         return Verdict.NOT_TESTED
     if 2 * judgement.n_told < len(readings):
         return Verdict.TOO_SHORT
-    if 2 * judgement.n_held <= judgement.n_told:
+    share = judgement.n_held / judgement.n_told if judgement.n_told else 0.0
+    if share <= 0.5 or share < (needed or 0.0):
         return Verdict.CONTRADICTED
-    mean = judgement.mean
-    if published is not None and (mean is None or not published.agrees(mean)):
+    mean, few = judgement.mean, 2 * len(judgement.values) < judgement.n_told
+    if published is not None and (mean is None or few or not published.agrees(mean)):
         return Verdict.SHAPE_ONLY
     return Verdict.REPRODUCED

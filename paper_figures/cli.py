@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -55,6 +55,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     if flags.preset or flags.retrain:
         found = [_others(figure, flags), *([] for _ in figure.needs[1:])]
+        figure = replace(figure, claims=())  # which are about its own runs
     else:
         found = all_found(figure.needs, flags.init_seed, flags.scale)
     drawn = figure.drawn(found)

@@ -70,10 +70,7 @@ class Figure:
         n = len(self.needs)
         missing = min((sum(not own for own in found) for found in kept.values()), default=n)
         told = "not made" if missing == n else f"{missing} of {n} not made" if missing else "kept"
-        seeds = {
-            scale: sorted({each.init_seed for own in found for each in own})
-            for scale, found in kept.items()
-        }
+        seeds = {scale: _fewest(found) for scale, found in kept.items()}
         return {
             "figure": f"{self.paper} {self.slot}",
             "number": self.number,
@@ -83,6 +80,12 @@ class Figure:
             ),
             "title": self.title,
         }
+
+
+def _fewest(found: list[list[Any]]) -> list[int]:
+    """Initial seeds of what there is least of, of what there is."""
+    some = [sorted(each.init_seed for each in own) for own in found if own]
+    return min(some, key=len, default=[])
 
 
 def papers() -> dict[str, str]:

@@ -103,9 +103,10 @@ def all_found(
 
 
 def _found(need: Need, first: int | None, scale: Scale, data: Path) -> list[Any]:
-    try:
+    if not need.optional:
         return need.found(first, scale, data)
+    try:
+        own = need.found(None, scale, data)
     except NotKeptError:
-        if need.optional:
-            return []
-        raise
+        return []
+    return sorted(own, key=lambda each: each.init_seed != first)

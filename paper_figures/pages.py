@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
 from paper_figures.coopetition.main_runs import main_runs_table
@@ -37,6 +38,8 @@ def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         pattern = re.escape(start) + ".*?" + re.escape(end)
         new = f"{start}\n{made()}\n{end}"
+        if not re.search(pattern, text, flags=re.DOTALL):
+            raise UsageError(f"the page has no {start} before {end}; put them where it is to be")
         text = re.sub(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
     return text
 

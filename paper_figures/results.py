@@ -8,6 +8,7 @@ from paper_figures.claim import Claim, Judgement, Verdict
 from paper_figures.figure import Figure, figures_of
 
 PAPER = "coopetition"
+UNEXPLAINED = "no explanation was tested"
 MISSED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
 
 
@@ -45,6 +46,8 @@ def judged() -> list[Result]:
 
 def _of_figure(figure: Figure) -> list[Result]:
     kept = {f"{scale}": found for scale, found in figure.kept_at().items()}
+    if any(getattr(need, "scale", None) for need in figure.needs):
+        kept = {"both": next(iter(kept.values()))} if kept else {}
     if not figure.needs:
         kept = {"toy": []}
     results = []
@@ -99,21 +102,29 @@ def results_table() -> str:
 
 
 def counts() -> str:
-    """How many claims have each verdict, in a sentence; a claim at two scales counts at the larger.
-
-    The scale *paper* comes last of a claim's, and is the larger.
-    """
-    last = {(each.figure.slot, each.claim.text): each.judgement.verdict for each in judged()}
-    found = [*last.values()]
-    told = ", ".join(f"{found.count(verdict)} {verdict.value}" for verdict in Verdict)
-    return f"Of {len(found)} claims: {told}."
+    """How many of the paper's claims have each verdict, a line a scale, and how many none."""
+    results = [each for each in judged() if not each.figure.number.startswith("ours")]
+    claims = {(each.figure.slot, each.claim.text) for each in results}
+    lines = [f"Of {len(claims)} claims:", ""]
+    for scale in ("paper", "cpu", "toy"):
+        own = [each.judgement for each in results if each.scale == scale]
+        verdicts = [each.verdict for each in own]
+        told = ", ".join(
+            f"{verdicts.count(verdict)} {verdict.value}"
+            for verdict in Verdict
+            if verdict in verdicts
+        )
+        single = sum(len(each.readings) == 1 for each in own)
+        lines.append(f"- at scale {scale} {len(own)}: {told} ({single} of them by a single run)")
+    untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
+    return "\n".join([*lines, f"- not tested yet: {untested}"])
 
 
 def explanations() -> str:
     """Of claims that are not reproduced, the best explanation that was tested; a list."""
     lines = {
-        f"- {each.figure.number}, *{each.claim.text}*: {each.claim.explained}": None
+        f"- {each.figure.number}, *{each.claim.text}*: {each.claim.explained or UNEXPLAINED}": None
         for each in judged()
-        if each.claim.explained and each.judgement.verdict in MISSED
+        if each.judgement.verdict in MISSED
     }
     return "\n".join(lines)

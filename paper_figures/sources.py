@@ -50,8 +50,19 @@ class FigureRun:
 
     @property
     def rate_ratio(self) -> float:
-        """Its learning rate over the papers' 1e-5: so many times as early its events come."""
-        return self.provenance["config"]["optim"]["learning_rate"] / 1e-5
+        """Its learning rate over the paper's: so many times as early its events come, roughly.
+
+        The paper's is that of the same preset at scale paper; of a run of no paper, the 1e-5 of
+        most of its runs.
+        """
+        preset = self.provenance.get("preset", "")
+        paper = PRESETS[preset].make("paper").optim.learning_rate if "/" in preset else 1e-5
+        return self.learning_rate / paper
+
+    @property
+    def learning_rate(self) -> float:
+        """Its own."""
+        return self.provenance["config"]["optim"]["learning_rate"]
 
     @property
     def n_sequences(self) -> float:
@@ -70,7 +81,7 @@ class FigureRun:
         return self.n_sequences * self.rate_ratio >= millions * 1e6
 
     def at(self, evaluator: str, millions: float, metric: str = "in_context_accuracy") -> float:
-        """A curve's value after so many of the paper's millions of sequences, or at the end."""
+        """A curve's value after so many of the paper's millions of sequences, or at its end."""
         curves = self.curves(metric)
         x = millions * 1e6 / self.rate_ratio
         return float(np.interp(x, curves.sequences, curves.values[evaluator]))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from paper_figures.claim import Reading
 from paper_figures.sources import FigureRun
 
+NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
 
 
@@ -34,10 +35,37 @@ def fades(run: FigureRun) -> bool | None:
     return False if run.lasts(LATE) else None
 
 
+def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
+    """Whether something did not happen; None if it has not yet in a run of less than `millions`."""
+    if happened:
+        return False
+    return True if run.lasts(millions) else None
+
+
 def never_emerges(run: FigureRun) -> bool | None:
     """The opposite of `emerges`."""
-    found = emerges(run)
-    return None if found is None else not found
+    return not_by(run.timeline().emergence is not None, run)
+
+
+def never_learnt(run: FigureRun) -> bool | None:
+    """Whether ICL accuracy stays about chance."""
+    return not_by(run.timeline().icl_peak >= NO_ICL, run)
+
+
+def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], bool | None]:
+    """Whether an event comes before it does in the other run of the same seed (or the first).
+
+    None if it has come in neither.
+    """
+    by_seed = {run.init_seed: run for run in others}
+
+    def holds(run: FigureRun) -> bool | None:
+        own, other = event(name)(run), event(name)(by_seed.get(run.init_seed, others[0]))
+        if own is None and other is None:
+            return None
+        return own is not None and (other is None or own < other)
+
+    return holds
 
 
 def event(name: str) -> Callable[[FigureRun], float | None]:

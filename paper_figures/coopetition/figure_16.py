@@ -15,7 +15,8 @@ def draw() -> FigureResult:
 CLAIMS = (
     Claim(
         "with mu1 = 0.1 ICL is learnt and then lost in 10 of 12 draws",
-        lambda: fates(Fate.ICL_TRANSIENT, mu1=0.1, threshold=1e-6),
+        lambda: fates(lambda fate: fate is Fate.ICL_TRANSIENT, mu1=0.1, threshold=1e-6),
+        needed=10 / 12,
     ),
 )
 

@@ -9,7 +9,7 @@ from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun
 
-NAMES = {  # and what the paper's do, in sequences at a tenth of our learning rate
+NAMES = {  # and what the paper's do
     "main run": "rises at 3.3M, at most 0.71, falls at 6.3M",
     "no attention of labels to the token before": "never above one half",
     "without heads 1, 4, 7": "rises at 4.25M, at most 0.76, falls at 8.0M",
@@ -42,8 +42,9 @@ def _told(run: FigureRun) -> str:
     told = run.timeline()
     if told.emergence is None:
         return f"Flip never above one half (at most {told.flip_peak:.3f})"
-    fade = "not within the run" if told.fade is None else f"at {told.fade / 1e6:.2f}M"
-    rises = f"Flip rises through one half at {told.emergence / 1e6:.2f}M"
+    ratio = run.rate_ratio / 1e6  # to the paper's millions
+    fade = "not within the run" if told.fade is None else f"at {told.fade * ratio:.1f}M"
+    rises = f"Flip rises through one half at {told.emergence * ratio:.1f}M"
     return f"{rises}, at most {told.flip_peak:.2f}, falls {fade}"
 
 

@@ -5,7 +5,7 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 
 from paper_figures.bands import draw_groups, draw_half, draw_paper
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import LATE, emerges, event, readings
+from paper_figures.coopetition.events import LATE, earlier, emerges, event, height, readings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, blank
@@ -36,8 +36,9 @@ def draw(
     if deep:
         both = {ORDINARY: deep, MATCHED: deep_matched}
         numbers += draw_groups(axes[1], "b", both, "flip")
-        numbers += draw_paper(axes[1], "b", ORDINARY, PAPER_DEEP[ORDINARY], 1.0, color="grey")
-        numbers += draw_paper(axes[1], "b", MATCHED, PAPER_DEEP[MATCHED], 1.0, color="black")
+        for name, colour in ((ORDINARY, "grey"), (MATCHED, "black")):
+            crosses = PAPER_DEEP[name]
+            numbers += draw_paper(axes[1], "b", name, crosses, deep[0].rate_ratio, color=colour)
         axes[1].set(title="b  12 layers")
     for ax in axes:
         draw_half(ax)
@@ -58,34 +59,34 @@ def stays(run: FigureRun) -> bool | None:
     return True if run.lasts(LATE) else None
 
 
-def _final(run: FigureRun) -> float:
-    return run.timeline().flip_final
-
-
 def _at_400(run: FigureRun) -> float:
     return run.at("flip", 400)
+
+
+def fades_slowly(run: FigureRun) -> bool | None:
+    """Whether Flip falls after its peak by at least a tenth; None in a run of less than 300M."""
+    told = run.timeline()
+    if told.emergence is not None and told.flip_final < told.flip_peak - 0.1:
+        return True
+    return False if run.lasts(300) else None
 
 
 CLAIMS = (
     Claim(
         "2 layers, matched data: ICL emerges, sooner than on ordinary data",
         lambda main, matched, *deep: readings(
-            matched,
-            lambda run: (event("emergence")(run) or 1e99) < (event("emergence")(main[0]) or 1e99),
-            event("emergence"),
+            matched, earlier("emergence", main), event("emergence")
         ),
         Published(2.3e6, 2.3e6, "sequences"),
     ),
     Claim(
         "2 layers, matched data: ICL stays",
-        lambda main, matched, *deep: readings(matched, stays, _final),
+        lambda main, matched, *deep: readings(matched, stays, height("flip_final")),
         Published(0.924, 0.924),
     ),
     Claim(
         "12 layers, ordinary data: ICL is preferred, and fades slowly",
-        lambda main, matched, deep, deep_matched: readings(
-            deep, lambda run: _fades_slowly(run), _at_400
-        ),
+        lambda main, matched, deep, deep_matched: readings(deep, fades_slowly, _at_400),
         Published(0.77, 0.78),
     ),
     Claim(
@@ -96,14 +97,6 @@ CLAIMS = (
         Published(0.90, 0.93),
     ),
 )
-
-
-def _fades_slowly(run: FigureRun) -> bool | None:
-    """Whether Flip falls after its peak by at least a tenth; None in a run of less than 300M."""
-    told = run.timeline()
-    if told.emergence is not None and told.flip_final < told.flip_peak - 0.1:
-        return True
-    return False if run.lasts(300) else None
 
 
 FIGURE = Figure(

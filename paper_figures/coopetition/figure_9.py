@@ -1,7 +1,7 @@
 """Figure 9: fewer exemplars, and fewer classes."""
 
 from paper_figures.claim import Claim, Published, Reading
-from paper_figures.coopetition.events import event, fades, never_emerges, readings
+from paper_figures.coopetition.events import earlier, event, fades, never_emerges, not_by, readings
 from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -22,16 +22,13 @@ def final_iwl(run: FigureRun) -> float:
     return run.at("iwl", SHOWN, "accuracy")
 
 
-def _later(runs: list[FigureRun], main: list[FigureRun]) -> list[Reading]:
-    """Whether ICL fades, and later than in the main run of the same seed (or the first)."""
-    by_seed = {run.init_seed: run for run in main}
+def later(runs: list[FigureRun], others: list[FigureRun]) -> list[Reading]:
+    """Whether ICL fades, and later than in the other run of the same seed; when."""
+    sooner = earlier("fade", others)
 
     def holds(run: FigureRun) -> bool | None:
-        other = event("fade")(by_seed.get(run.init_seed, main[0]))
-        own, faded = event("fade")(run), fades(run)
-        if own is None or other is None:
-            return faded
-        return own > other
+        faded, first = fades(run), sooner(run)
+        return not first if faded and first is not None else faded
 
     return readings(runs, holds, event("fade"))
 
@@ -39,7 +36,7 @@ def _later(runs: list[FigureRun], main: list[FigureRun]) -> list[Reading]:
 CLAIMS = (
     Claim(
         "12,800 classes, 5 exemplars: ICL fades, but later than with 20 (6.3M)",
-        lambda main, five, *few: _later(five, main),
+        lambda main, five, *few: later(five, main) if main else [],
         Published(11.5e6, 11.5e6, "sequences"),
     ),
     Claim(
@@ -52,7 +49,9 @@ CLAIMS = (
     ),
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are hardly learnt by 100M",
-        lambda main, five, twenty, few: readings(few, lambda run: final_iwl(run) < 0.2, final_iwl),
+        lambda main, five, twenty, few: readings(
+            few, lambda run: not_by(final_iwl(run) >= 0.2, run, SHOWN), final_iwl
+        ),
         Published(0.05, 0.05),
     ),
 )

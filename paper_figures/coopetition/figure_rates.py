@@ -9,6 +9,7 @@ import numpy as np
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.bands import EVALUATORS, METRIC, draw_half, together
 from paper_figures.claim import Claim, Reading
+from paper_figures.coopetition.events import event, readings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank, points
@@ -27,7 +28,7 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     numbers: Numbers = []
     styles = line_styles(EVALUATORS)
     for runs, dashes in ((slow, "-"), (fast, "--")):
-        rate = 1e-5 * runs[0].rate_ratio
+        rate = runs[0].learning_rate
         for name in EVALUATORS:
             x, rows = together(runs, name)
             x, mean = x * runs[0].rate_ratio, rows.mean(axis=0)
@@ -45,52 +46,51 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     )
     handles, labels = curves_axes.get_legend_handles_labels()
     drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
-    for k, event in enumerate(EVENTS):
-        for run, ratio in ratios(fast, slow, event).items():
+    for k, each in enumerate(EVENTS):
+        for run, ratio in ratios(fast, slow, each).items():
             ratio_axes.plot([k], [ratio], "o", color="black", ms=3)
-            numbers.append((f"b {event}", run, float(k), ratio))
+            numbers.append((f"b {each}", run, float(k), ratio))
     ratio_axes.axhline(1, color="grey", lw=0.8, ls=":")
     ratio_axes.set_xticks(range(len(TITLES)), TITLES, rotation=20)
     ratio_axes.set(title="b  time at the higher rate over that at 1e-5", yscale="log")
     ratio_axes.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     ratio_axes.minorticks_off()
     findings = [
-        f"{title}: {np.mean([*ratios(fast, slow, event).values()]):.2f} times as late (or early) "
+        f"{title}: {np.mean([*ratios(fast, slow, each).values()]):.2f} times as late (or early) "
         "at ten times the rate, in steps x rate"
-        for event, title in zip(EVENTS, TITLES, strict=True)
-        if ratios(fast, slow, event)
+        for each, title in zip(EVENTS, TITLES, strict=True)
+        if ratios(fast, slow, each)
     ]
     runs = [*slow, *fast]
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
 
 
-def ratios(fast: list[FigureRun], slow: list[FigureRun], event: str) -> dict[str, float]:
+def ratios(fast: list[FigureRun], slow: list[FigureRun], name: str) -> dict[str, float]:
     """Time of an event (steps x rate) at the higher rate, over the mean at the lower, by run."""
-    late = [_time(run, event) for run in slow]
+    late = [event(name)(run) for run in slow]
     known = [time for time in late if time is not None]
     if not known:
         return {}
-    times = {run.name: _time(run, event) for run in fast}
+    times = {run.name: event(name)(run) for run in fast}
     mean = float(np.mean(known))
     return {name: time / mean for name, time in times.items() if time is not None}
 
 
-def _time(run: FigureRun, event: str) -> float | None:
-    found = getattr(run.timeline(), event)
-    return None if found is None else found * run.rate_ratio
-
-
-def _alike(fast: list[FigureRun], slow: list[FigureRun], event: str) -> list[Reading]:
-    found = ratios(fast, slow, event).items()
-    return [Reading(name, 1 / ALIKE <= ratio <= ALIKE) for name, ratio in found]
+def _alike(fast: list[FigureRun], slow: list[FigureRun], name: str) -> list[Reading]:
+    """Whether an event of each fast run comes when it does at the lower rate; where it does not
+    come at all, it does not.
+    """
+    found = ratios(fast, slow, name)
+    alike = {run: 1 / ALIKE <= ratio <= ALIKE for run, ratio in found.items()}
+    return readings(fast, lambda run: alike.get(run.name, False)) if slow else []
 
 
 CLAIMS = tuple(
     Claim(
         f"ours: {title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
-        lambda fast, slow, event=event: _alike(fast, slow, event),
+        lambda fast, slow, name=name: _alike(fast, slow, name),
     )
-    for event, title in zip(EVENTS, TITLES, strict=True)
+    for name, title in zip(EVENTS, TITLES, strict=True)
 )
 
 FIGURE = Figure(

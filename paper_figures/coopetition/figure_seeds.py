@@ -23,6 +23,7 @@ EVENTS = {
     "fade": "fade",
 }
 SOURCES = ("initial seed", "data seed", "both")
+HARDLY = 0.25  # of the variance: below that, the data seed hardly matters
 UNTIL = 20e6  # of the paper's sequences: all runs of the grid last so long
 
 Grid = dict[tuple[int, int], FigureRun]
@@ -101,12 +102,16 @@ def shares(values: NDArray[np.float64]) -> tuple[float, float, float] | None:
 
 
 def _by_init(event: str, *groups: list[FigureRun]) -> list[Reading]:
-    """Whether the initial seed matters more than that of the data; its share of the variance."""
+    """Whether the initial seed's share of the variance is more than the data's, and that is small.
+
+    One reading of the whole grid; it tells nothing where a run has no such event.
+    """
     grid = grid_of(*groups)
-    parts = shares(values_of(grid, event)) if grid else None
-    if parts is None:
+    if not grid:
         return []
-    return [Reading(f"{len(grid)} runs", parts[0] > parts[1], parts[0])]
+    parts = shares(values_of(grid, event))
+    holds = None if parts is None else parts[1] < min(parts[0], HARDLY)
+    return [Reading(f"{len(grid)} runs", holds)]
 
 
 CLAIMS = tuple(

@@ -33,7 +33,7 @@ def main_runs_table() -> str:
     }
     heads = ["the paper, seed 5", "6", "7"]
     for own in of_scale.values():
-        rate = f"{1e-5 * own[0].rate_ratio:.0e}".replace("e-0", "e-")
+        rate = f"{own[0].learning_rate:.0e}".replace("e-0", "e-")
         seeds = [str(run.init_seed) for run in own]
         heads += [f"ours at {rate}, seed {seeds[0]}", *seeds[1:]]
     runs = [run for own in of_scale.values() for run in own]

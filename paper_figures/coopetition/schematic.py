@@ -60,30 +60,41 @@ def draw_tasks(ax: Axes) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What was measured of a model at one checkpoint.
+    """What was measured of a model at one checkpoint, on Flip sequences.
 
-    previous : attention of labels to the token before, in the head of the first layer with most
-    strength : of the second layer's query: to the label beside its class, less to the other
+    previous, itself : attention of labels to the token before and to themselves, in the head of the
+        first layer that attends to the token before most
+    strength : of the second layer's query, in the mean of heads: to the label beside its class,
+        less to the other
     """
 
     at: float
     previous: float
+    itself: float
     strength: float
 
 
 def circuit_at(labels: KeptTable, induction: KeptTable, sequences: float) -> Circuit:
     """The circuit at the checkpoint next to a time."""
-    own = labels.select(layer=0, measure="previous_token", evaluator="train")
-    heads = own.curves("head", "sequences").values()
-    x = next(iter(heads))[0]
+    own = labels.select(layer=0, evaluator="flip")
+    before, itself = (
+        own.select(measure=measure).curves("head", "sequences")
+        for measure in ("previous_token", "self_attention")
+    )
+    x = next(iter(before.values()))[0]
     k = int(np.argmin(np.abs(x - sequences)))
+    head = max(before, key=lambda head: float(before[head][1][k]))
     strengths = induction.select(layer=1).curves("head", "sequences").values()
     there = [float(np.interp(x[k], times, values)) for times, values in strengths]
-    return Circuit(float(x[k]), max(float(y[k]) for _, y in heads), float(np.mean(there)))
+    previous, own_share = (float(each[head][1][k]) for each in (before, itself))
+    return Circuit(float(x[k]), previous, own_share, float(np.mean(there)))
 
 
 def draw_circuit(ax: Axes, panel: str, title: str, circuit: Circuit) -> Numbers:
-    """Tokens of a Flip sequence from below, and arrows as wide as attention."""
+    """Tokens of a Flip sequence from below, and arrows as wide as attention.
+
+    In the second layer as if all of it went to the two labels, which it nearly does (figure 2).
+    """
     for k, text in enumerate(TOKENS):
         for height in (0, 1, 2):
             ax.plot([k], [height], "o", color="black", ms=2)
@@ -91,7 +102,7 @@ def draw_circuit(ax: Axes, panel: str, title: str, circuit: Circuit) -> Numbers:
     right, wrong = (1 + circuit.strength) / 2, (1 - circuit.strength) / 2
     for k in (1, 3):
         _arrow(ax, (k - 1, 0), (k, 1), circuit.previous, COLOURS["icl"])
-        _arrow(ax, (k, 0), (k, 1), 1 - circuit.previous, "grey")
+        _arrow(ax, (k, 0), (k, 1), circuit.itself, "grey")
     _arrow(ax, (1, 1), (4, 2), right, COLOURS["icl"])
     _arrow(ax, (3, 1), (4, 2), wrong, COLOURS["ciwl"])
     ax.set(xlim=(-0.6, 4.6), ylim=(-1.1, 2.3), yticks=[0.5, 1.5], xticks=[], title=title)
@@ -100,6 +111,7 @@ def draw_circuit(ax: Axes, panel: str, title: str, circuit: Circuit) -> Numbers:
     ax.tick_params(length=0)
     return [
         (panel, "to the token before", circuit.at, circuit.previous),
+        (panel, "to itself", circuit.at, circuit.itself),
         (panel, "to the label beside the query's class", circuit.at, right),
         (panel, "to the other label", circuit.at, wrong),
     ]

@@ -1,7 +1,7 @@
 """Does training on CIWL help ICL?  Asked in the transformer, in the toy, and in the toy as fitted.
 
-In each the same four questions, by the same times: T is when ICL comes (Flip accuracy through one
-half; the toy's ICL learnt), and starts and checkpoints are told in units of T in ordinary training.
+In each the same four questions.  T is when ICL comes (ICL accuracy first above 0.75; the toy's ICL
+learnt); starts and checkpoints are told in units of T in ordinary training.
 
 - alone: T without CIWL over T with it; above 1, CIWL hastens ICL
 - circuit: T alone over T on the second half of a CIWL-only run, kept as it is
@@ -118,17 +118,18 @@ def transformer() -> Answers:
     """What our runs of scale cpu say."""
     mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
     time = float(np.mean([_came(run) for run in mains.values()]))
-    alone = [_came(run) / time for run in Runs("coopetition/icl_only").found()]
+    (single,) = Runs("coopetition/icl_only").found()
+    alone = [_came(single) / _came(mains[single.init_seed])]
     circuit = {
-        _start(at, time, run): [_came(Runs("coopetition/icl_only").found()[0]) / _came(run)]
+        _start(at, time, runs[0]): [_came(single) / _came(run) for run in runs]
         for at, runs in _kept("grafted", GRAFTED_AT)
-        for run in runs
     }
     late = {
         _start(at, time, runs[0]): [run.timeline().emergence is not None for run in runs]
         for at, runs in _kept("resumed", RESUMED_AT)
     }
-    fades = [run.timeline().fade is not None for run in mains.values()]
+    came = [run.timeline() for run in mains.values() if run.timeline().emergence is not None]
+    fades = [told.fade is not None for told in came]
     return Answers("transformer", alone, circuit, late, fades)
 
 
@@ -165,7 +166,7 @@ def three_ways_table() -> str:
     """Questions down, the three across, and whether they agree; in Markdown."""
     told = answers()
     lines = [
-        f"| question | {' | '.join(each.name for each in told)} | agree |",
+        f"| question | {' | '.join(each.name for each in told)} | agree in kind |",
         "|---" * (len(told) + 2) + "|",
     ]
     for question, cell, verdict in QUESTIONS:

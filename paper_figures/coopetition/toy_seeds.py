@@ -1,6 +1,7 @@
 """The minimal model from the twelve published draws, a panel each."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
@@ -42,10 +43,10 @@ def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
     return FigureResult(drawing, numbers, {"fates": dict(counts), "solutions": solutions})
 
 
-def fates(expected: Fate, *, mu1: float, threshold: float) -> list[Reading]:
-    """Whether each published draw has a fate."""
+def fates(expected: Callable[[Fate], bool], *, mu1: float, threshold: float) -> list[Reading]:
+    """Whether the fate of each published draw is one that is expected."""
     found = {seed: solve_published(seed, mu1=mu1, threshold=threshold) for seed in SEEDS}
-    return [Reading(f"seed {seed}", each.fate() is expected) for seed, each in found.items()]
+    return [Reading(f"seed {seed}", expected(each.fate())) for seed, each in found.items()]
 
 
 def draw_toy(ax: Axes, trajectory: Trajectory, panel: str) -> Numbers:

@@ -1,13 +1,18 @@
 """The rule of verdicts, and what it says of the kept runs."""
 
+import re
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from paper_figures.claim import Claim, Published, Reading, Verdict, verdict_of
+from paper_figures.coopetition import events
 from paper_figures.figure import figures_of
 from paper_figures.needs import all_found
 from paper_figures.results import counts, judged, result_rows
+from paper_figures.sources import FigureRun
 
 HALF = Published(0.5, 0.6)
 
@@ -80,24 +85,87 @@ def test_verdicts_are_recomputed_from_kept_runs():
     assert sorted(judgement.values) == pytest.approx(sorted(times))
     assert judgement.n_held == len(runs) >= 3
     assert emerges.judge(*found).verdict is Verdict.REPRODUCED
+    assert judgement.verdict is Verdict.SHAPE_ONLY, "at ten times the rate ICL fades late"
+    at_paper = fades.judge(*all_found(figure.needs, scale="paper"))
+    assert at_paper.verdict is Verdict.REPRODUCED and at_paper.n_told == 1
 
 
-def test_the_sentence_counts_every_claim_once():
+def test_the_counts_are_of_the_papers_claims():
     figures = figures_of("coopetition").values()
-    n = sum(len(figure.claims) for figure in figures)
-    told = counts()
-    assert told.startswith(f"Of {n} claims: ")
-    assert sum(int(part.split()[0]) for part in told.partition(": ")[2].split(", ")) == n
+    own = [each for each in figures if not each.number.startswith("ours")]
+    first, *lines = counts().splitlines()
+    assert first == f"Of {sum(len(figure.claims) for figure in own)} claims:"
+    for line in filter(None, lines[:-1]):
+        n = int(re.search(r"scale \w+ (\d+):", line).group(1))
+        parts = re.findall(r"(\d+) (?:reproduced|shape|contradicted|horizon)", line)
+        assert sum(map(int, parts)) == n
 
 
 def test_a_claim_tells_what_it_was_judged_by():
     claim = Claim("x", lambda runs: [Reading(run, run == "a", 0.5) for run in runs], HALF)
     told = claim.judge(["a", "b", "a"]).to_dict()
-    assert told == {
-        "verdict": "reproduced",
-        "n": 3,
-        "n_told": 3,
-        "n_held": 2,
-        "mean": 0.5,
-        "values": {"a": 0.5, "b": 0.5},
-    }
+    assert (told["verdict"], told["n"], told["n_told"], told["n_held"]) == ("reproduced", 3, 3, 2)
+    assert told["readings"][1] == {"run": "b", "holds": False, "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("needed", "verdict"), [(None, "reproduced"), (2 / 3, "reproduced"), (1, "contradicted")]
+)
+def test_a_claim_about_every_run_needs_all(needed, verdict):
+    claim = Claim("x", lambda: list(of(True, True, False)), HALF, needed=needed)
+    assert claim.judge().verdict == verdict
+
+
+def test_means_are_of_runs_that_tell_and_few_numbers_are_none():
+    short = (*of(True, True, value=0.55), *of(None, value=9.0))
+    assert verdict_of(short, HALF) is Verdict.REPRODUCED
+    survivors = (*of(True, value=0.55), *of(True, True, value=None))
+    assert verdict_of(survivors, HALF) is Verdict.SHAPE_ONLY
+
+
+def run(emergence=None, fade=None, peak=0.5, icl_peak=0.5, lasts=True, seed=5):
+    """As much of a run as events read."""
+    told = SimpleNamespace(
+        emergence=emergence, fade=fade, flip_peak=peak, icl_peak=icl_peak, ciwl_90=None
+    )
+    return SimpleNamespace(
+        name="run",
+        init_seed=seed,
+        rate_ratio=10.0,
+        timeline=lambda: told,
+        lasts=lambda millions: lasts,
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "emerges", "fades", "never"),
+    [
+        (run(), False, False, True),
+        (run(lasts=False), None, None, None),
+        (run(emergence=2e5, icl_peak=0.9), True, False, False),
+        (run(emergence=2e5, icl_peak=0.9, lasts=False), True, None, False),
+        (run(emergence=2e5, fade=9e5, icl_peak=0.9, lasts=False), True, True, False),
+        (run(icl_peak=0.9), False, False, False),
+    ],
+)
+def test_a_run_tells_what_has_happened_and_what_cannot_any_more(made, emerges, fades, never):
+    assert events.emerges(made) is emerges and events.fades(made) is fades
+    assert events.never_learnt(made) is never
+
+
+def test_earlier_is_by_the_run_of_the_same_seed():
+    others = [run(emergence=3e5, seed=5), run(emergence=1e5, seed=6), run(seed=7)]
+    holds = events.earlier("emergence", others)
+    assert holds(run(emergence=2e5, seed=5)) and not holds(run(emergence=2e5, seed=6))
+    assert holds(run(emergence=2e5, seed=7)) and holds(run(seed=7)) is None
+    assert events.event("emergence")(others[0]) == 3e6
+
+
+def test_a_run_counts_by_the_clock_of_its_own_preset():
+    (deep,) = (
+        dict(preset=f"coopetition/{name}", config={"optim": {"learning_rate": 3e-4}})
+        for name in ("deep",)
+    )
+    assert FigureRun("deep", None, deep).rate_ratio == 1
+    main = dict(preset="coopetition/main", config={"optim": {"learning_rate": 1e-4}})
+    assert FigureRun("main", None, main).rate_ratio == pytest.approx(10)

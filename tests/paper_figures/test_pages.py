@@ -2,6 +2,7 @@
 
 import pytest
 
+from coopetition.tools.errors import UsageError
 from paper_figures.pages import PAGES, ROOT, filled
 
 SLOW = ("docs/coopetition.md",)  # fits the toy
@@ -20,3 +21,8 @@ def test_a_part_is_filled_between_its_marks_and_nothing_else():
     page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\nkept\n<!-- end of y -->\n"
     expected = page.replace("old", r"new \1")
     assert filled(page, {"x": lambda: r"new \1"}) == expected
+
+
+def test_a_page_without_its_marks_is_refused():
+    with pytest.raises(UsageError, match="no <!-- x --> before <!-- end of x -->"):
+        filled("a page\n<!-- x -->\n", {"x": lambda: "new"})

@@ -90,6 +90,7 @@ def test_make_trains_what_is_missing_keeps_it_and_draws(call, tmp_path):
         (("coopetition", "16"), "is of no trained run; draw it without make"),
         (("coopetition", "99"), "no figure 99"),
         (("comparison", "1"), "is of no trained run"),
+        (("coopetition", "rates"), "is of runs of two scales; make them by sweeps"),
     ],
 )
 def test_what_make_cannot_do_is_refused(call, tmp_path, figure, told):

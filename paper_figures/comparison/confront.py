@@ -40,7 +40,6 @@ GROUPS = (
     Runs("coopetition/main", scale="paper"),
     Runs("coopetition/main"),
     *(Runs(f"coopetition/seeds_{i}_{d}", optional=True) for i, d in SEED_GRID if d != DATA_SEED),
-    Runs("coopetition/12800x5", optional=True),
     Runs("coopetition/three_heads_ablated", optional=True),
     Runs("glyphs"),
     *(Runs(f"within_class/main_{level}") for level in LEVELS),

@@ -10,12 +10,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from transformer.config.encoders import ENCODERS
-from transformer.config.evaluators import EVALUATORS
-from transformer.config.exemplars import KINDS
-from transformer.config.modes import MODES
-from transformer.experiments.preset import PRESETS
-from transformer.measures.measure import MEASURES
+from transformer.config.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
-    for registry in (ENCODERS, EVALUATORS, KINDS, MEASURES, MODES, PRESETS):
+    for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
 
 

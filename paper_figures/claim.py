@@ -77,10 +77,29 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the runs together say of a claim."""
+    """What the runs together say of a claim, of which a number may be published.
 
-    verdict: Verdict
-    readings: tuple[Reading, ...]
+    needed : see `Claim`
+    """
+
+    readings: tuple[Reading, ...] = ()
+    published: Published | None = None
+    needed: float | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """By the rule (see above)."""
+        if not self.readings:
+            return Verdict.NOT_TESTED
+        if 2 * self.n_told < len(self.readings):
+            return Verdict.TOO_SHORT
+        share = self.n_held / self.n_told
+        if share <= 0.5 or share < (self.needed or 0.0):
+            return Verdict.CONTRADICTED
+        mean, few = self.mean, 2 * len(self.values) < self.n_told
+        if self.published is not None and (mean is None or few or not self.published.agrees(mean)):
+            return Verdict.SHAPE_ONLY
+        return Verdict.REPRODUCED
 
     @property
     def n_told(self) -> int:
@@ -134,23 +153,4 @@ class Claim:
 
     def judge(self, *found: Any) -> Judgement:
         """The verdict of what was found."""
-        readings = tuple(self.measure(*found))
-        return Judgement(verdict_of(readings, self.published, self.needed), readings)
-
-
-def verdict_of(
-    readings: tuple[Reading, ...], published: Published | None, needed: float | None = None
-) -> Verdict:
-    """The rule (see above)."""
-    judgement = Judgement(Verdict.NOT_TESTED, readings)
-    if not readings:
-        return Verdict.NOT_TESTED
-    if 2 * judgement.n_told < len(readings):
-        return Verdict.TOO_SHORT
-    share = judgement.n_held / judgement.n_told if judgement.n_told else 0.0
-    if share <= 0.5 or share < (needed or 0.0):
-        return Verdict.CONTRADICTED
-    mean, few = judgement.mean, 2 * len(judgement.values) < judgement.n_told
-    if published is not None and (mean is None or few or not published.agrees(mean)):
-        return Verdict.SHAPE_ONLY
-    return Verdict.REPRODUCED
+        return Judgement(tuple(self.measure(*found)), self.published, self.needed)

@@ -1,9 +1,11 @@
 """What our runs show under interventions, for docs/interventions.md: findings and a table."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from paper_figures.coopetition.events import icl_75
 from paper_figures.figure import find_figure
 from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
@@ -98,14 +100,12 @@ def _first(name: str) -> FigureRun:
 
 
 def _at(sequences: float | None) -> str:
-    return "never" if sequences is None else f"{sequences / 1e6:.2f}M"
+    return "never" if sequences in (None, math.inf) else f"{sequences / 1e6:.2f}M"
 
 
 def _grafts() -> Iterator[str]:
     for millions in ("4", "8", "15", "31.5", "64"):
-        curves = _first(f"grafted_{millions}M").curves("in_context_accuracy")
-        above = curves.sequences[curves.values["icl"] > 0.75]
-        yield f"{millions}M {_at(float(above[0]) if len(above) else None)}"
+        yield f"{millions}M {_at(icl_75(_first(f'grafted_{millions}M')))}"
 
 
 def _resumed() -> Iterator[str]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from coopetition.compare.result import Fit
 from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import write_text
+from paper_figures.bands import draw_half
 from paper_figures.coopetition.figure_5 import (
     absence,
     draw_fitted,
@@ -88,7 +89,7 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
 def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
     curves = run.curves("in_context_accuracy").select(EVALUATORS)
     plot_curves(curves, ax=ax)
-    ax.axhline(0.5, color="grey", lw=0.8, ls=":")
+    draw_half(ax)
     ax.set(ylabel="in-context accuracy", ylim=(0, 1), title=f"a  transformer{absence(run)}")
     ax.legend(frameon=False, fontsize="small")
     return [

@@ -46,6 +46,11 @@ class Figure:
     needs: tuple[Need, ...] = ()
     claims: tuple[Claim, ...] = ()
 
+    @property
+    def of_several_scales(self) -> bool:
+        """Whether its needs have scales of their own."""
+        return any(need.scale for need in self.needs)
+
     def drawn(self, found: Sequence[Any]) -> FigureResult:
         """The figure of what `needs` stand for, in the house's style, with verdicts on claims."""
         with rc_context(PRINT):

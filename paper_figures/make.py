@@ -24,7 +24,7 @@ def sweep_of(figure: Figure, runs: Path, **flags: Any) -> sweep.Flags:
         raise UsageError(f"{where} is of no trained run; draw it without make")
     if len(own) > 1 or own[0] not in PLANS:
         raise UsageError(f"{where} is of runs of {', '.join(own)}, which no one plan makes")
-    if any(getattr(need, "scale", None) for need in figure.needs):
+    if figure.of_several_scales:
         raise UsageError(f"{where} is of runs of two scales; make them by sweeps, and keep them")
     patterns = dict.fromkeys(need.node for need in figure.needs)
     return sweep.Flags(plan=own[0], runs=runs, only=tuple(patterns), **flags)

@@ -12,9 +12,9 @@ from paper_figures.sources import (
     NotKeptError,
     kept_runs,
     kept_tables,
+    node_of,
 )
 from transformer.config.scale import Scale
-from transformer.experiments.preset import PRESETS
 
 
 class Need(Protocol):
@@ -31,6 +31,11 @@ class Need(Protocol):
         ...
 
     @property
+    def scale(self) -> Scale | None:
+        """Of what it is, whatever the figure's own; without, the figure's."""
+        ...
+
+    @property
     def node(self) -> str:
         """The pattern of what makes it, in the plan of the preset's paper."""
         ...
@@ -42,10 +47,7 @@ class Need(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`.
-
-    scale : of these runs, whatever the figure's own; without, the figure's
-    """
+    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`."""
 
     preset: str
     optional: bool = False
@@ -73,23 +75,18 @@ class Tables:
     kind: str
     preset: str
     optional: bool = False
+    scale: Scale | None = None
 
     @property
     def node(self) -> str:
         """See `Need`."""
-        return f"{self.kind}_{node_of(self.preset)}"
+        return node_of(self.preset, self.kind)
 
     def found(
         self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
     ) -> list[KeptTable]:
         """See `Need`."""
-        return kept_tables(self.kind, self.preset, first, scale, data)
-
-
-def node_of(preset: str) -> str:
-    """The pattern of a preset's runs, in the plan of its paper."""
-    name = preset.partition("/")[2]
-    return f"{name}_[0-9]*" if PRESETS[preset].seeds else name
+        return kept_tables(self.kind, self.preset, first, self.scale or scale, data)
 
 
 def all_found(

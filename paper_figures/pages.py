@@ -38,9 +38,9 @@ def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         pattern = re.escape(start) + ".*?" + re.escape(end)
         new = f"{start}\n{made()}\n{end}"
-        if not re.search(pattern, text, flags=re.DOTALL):
+        text, n = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
+        if not n:
             raise UsageError(f"the page has no {start} before {end}; put them where it is to be")
-        text = re.sub(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
     return text
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from paper_figures.claim import Claim, Judgement, Verdict
@@ -34,19 +35,16 @@ class Result:
         } | self.judgement.to_dict()
 
 
-def judged() -> list[Result]:
+@cache
+def judged() -> tuple[Result, ...]:
     """Every claim, in the order of the paper's figures."""
-    return [
-        result
-        for figure in figures_of(PAPER).values()
-        if figure.claims
-        for result in _of_figure(figure)
-    ]
+    figures = [each for each in figures_of(PAPER).values() if each.claims]
+    return tuple(result for figure in figures for result in _of_figure(figure))
 
 
 def _of_figure(figure: Figure) -> list[Result]:
     kept = {f"{scale}": found for scale, found in figure.kept_at().items()}
-    if any(getattr(need, "scale", None) for need in figure.needs):
+    if figure.of_several_scales:
         kept = {"both": next(iter(kept.values()))} if kept else {}
     if not figure.needs:
         kept = {"toy": []}
@@ -54,7 +52,7 @@ def _of_figure(figure: Figure) -> list[Result]:
     for claim in figure.claims:
         of_scales = [Result(figure, claim, scale, claim.judge(*f)) for scale, f in kept.items()]
         told = [each for each in of_scales if each.judgement.readings]
-        nothing = Result(figure, claim, "", Judgement(Verdict.NOT_TESTED, ()))
+        nothing = Result(figure, claim, "", Judgement())
         results += told or [nothing]
     return results
 

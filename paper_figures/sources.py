@@ -194,7 +194,7 @@ def kept_tables(
         of_seed = "" if first is None else f" and seed {first}"
         raise NotKeptError(
             f"no {kind} of preset {preset!r}{of_seed} is kept at scale {scale}; "
-            + _make(preset, scale, f"{kind}_{preset.partition('/')[2]}")
+            + _make(preset, scale, kind)
         )
     return tables
 
@@ -218,13 +218,18 @@ def _check_known(preset: str) -> None:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
 
 
-def _make(preset: str, scale: Scale, node: str = "") -> str:
-    """What makes a run of a preset that is not kept, or what measures it (`node`), as advice."""
+def node_of(preset: str, kind: str = "") -> str:
+    """The pattern of a preset's runs, or of what `kind` measures of them, in its paper's plan."""
+    name = "_".join(filter(None, (kind, preset.partition("/")[2])))
+    return f"{name}_*" if PRESETS[preset].seeds else name
+
+
+def _make(preset: str, scale: Scale, kind: str = "") -> str:
+    """What makes a run of a preset that is not kept, or what measures it, as advice."""
     if not _needs_others(preset):
         return "train it by --retrain"
-    paper, _, name = preset.partition("/")
-    name = node or name
-    only = f"'{name}_*'" if PRESETS[preset].seeds else name
+    paper, node = preset.partition("/")[0], node_of(preset, kind)
+    only = f"'{node}'" if "*" in node else node
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
         f" and `python -m paper_figures keep DIR --paper {paper} --scale {scale}`"

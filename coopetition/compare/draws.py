@@ -16,7 +16,6 @@ is kept in place by either.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import emcee
@@ -135,7 +134,24 @@ def with_draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Fit:
 
 def block_bootstrap(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
     """`n` draws by residuals in blocks, twice as long as these are correlated."""
-    return _refitted(fit, n, seed, lambda rng: _with_blocks(fit, rng))
+    check_whole("the number of draws", n, 2)
+    rng = np.random.default_rng(seed)
+    places = np.empty((n, len(fit.place)))
+    levels = {name: np.empty((n, 2)) for name in fit.curves}
+    with ProgressReport("draw", n, "fits") as report:
+        for k in range(n):
+            problem = _with_blocks(fit, rng)
+            chosen = {0, int(rng.integers(len(fit.valleys)))}
+            starts = [fit.valleys[valley] for valley in chosen]
+            ends = [
+                refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS, tolerance=TOLERANCE)
+                for x in starts
+            ]
+            places[k] = min(ends, key=lambda end: end.cost).x
+            for name, best in problem.seen(places[k]).items():
+                levels[name][k] = best.floor, best.gain
+            report.advance()
+    return Draws(fit, places, levels)
 
 
 def seed_bootstrap(fit: Fit, *, n: int = 100, seed: int = 0) -> dict[str, Estimate]:
@@ -169,29 +185,6 @@ def _estimate(fit: Fit, name: str, place: float, drawn: Array) -> Estimate:
     low, high = min(low, place), max(high, place)
     told = told_by(fit, name, low, high)
     return estimate_of(fit.problem, name, place, low, high, told)
-
-
-def _refitted(
-    fit: Fit, n: int, seed: int, drawn: Callable[[np.random.Generator], Problem]
-) -> Draws:
-    check_whole("the number of draws", n, 2)
-    rng = np.random.default_rng(seed)
-    places = np.empty((n, len(fit.place)))
-    levels = {name: np.empty((n, 2)) for name in fit.curves}
-    with ProgressReport("draw", n, "fits") as report:
-        for k in range(n):
-            problem = drawn(rng)
-            chosen = {0, int(rng.integers(len(fit.valleys)))}
-            starts = [fit.valleys[valley] for valley in chosen]
-            ends = [
-                refine(problem, np.clip(x, 1e-6, 1 - 1e-6), MAX_ITERATIONS, tolerance=TOLERANCE)
-                for x in starts
-            ]
-            places[k] = min(ends, key=lambda end: end.cost).x
-            for name, best in problem.seen(places[k]).items():
-                levels[name][k] = best.floor, best.gain
-            report.advance()
-    return Draws(fit, places, levels)
 
 
 def _with_blocks(fit: Fit, rng: np.random.Generator) -> Problem:

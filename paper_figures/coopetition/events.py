@@ -1,7 +1,9 @@
 """Events of runs in the paper's sequences: ours times our learning rate over the paper's."""
 
+import math
 from collections.abc import Callable, Sequence
 
+from paper_figures.bands import METRIC
 from paper_figures.claim import Reading
 from paper_figures.sources import FigureRun
 
@@ -18,28 +20,28 @@ def readings(
     return [Reading(run.name, holds(run), value(run)) for run in runs]
 
 
-def emerges(run: FigureRun) -> bool | None:
-    """Whether ICL comes to be preferred; None if it has not yet in a short run."""
-    if run.timeline().emergence is not None:
+def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
+    """Whether something happened; None if it has not yet in a run of less than `millions`."""
+    if happened:
         return True
-    return False if run.lasts(LATE) else None
-
-
-def fades(run: FigureRun) -> bool | None:
-    """Whether ICL is preferred and then no longer; None if it still is in a short run."""
-    told = run.timeline()
-    if told.emergence is None:
-        return False if run.lasts(LATE) else None
-    if told.fade is not None:
-        return True
-    return False if run.lasts(LATE) else None
+    return False if run.lasts(millions) else None
 
 
 def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """Whether something did not happen; None if it has not yet in a run of less than `millions`."""
-    if happened:
-        return False
-    return True if run.lasts(millions) else None
+    """The opposite of `happened_by`."""
+    found = happened_by(happened, run, millions)
+    return None if found is None else not found
+
+
+def happens(name: str) -> Callable[[FigureRun], bool | None]:
+    """Whether an event of `Timeline` does; None if it has not yet in a short run."""
+    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run)
+
+
+emerges, fades = (
+    happens("emergence"),
+    happens("fade"),
+)  # ICL comes to be preferred; and no longer is
 
 
 def never_emerges(run: FigureRun) -> bool | None:
@@ -83,12 +85,11 @@ def height(name: str) -> Callable[[FigureRun], float | None]:
     return lambda run: getattr(run.timeline(), name)
 
 
-def happens(name: str, by: float = LATE) -> Callable[[FigureRun], bool | None]:
-    """Whether an event of `Timeline` does; None if it has not yet, `by` so many millions."""
+def icl_75(run: FigureRun) -> float:
+    """When ICL accuracy is first above 0.75, in the run's own sequences; infinite if it never is.
 
-    def holds(run: FigureRun) -> bool | None:
-        if getattr(run.timeline(), name) is not None:
-            return True
-        return False if run.lasts(by) else None
-
-    return holds
+    ICL-only runs have this event too, unlike those of Flip accuracy.
+    """
+    curves = run.curves(METRIC)
+    above = curves.sequences[curves.values["icl"] > 0.75]
+    return float(above[0]) if len(above) else math.inf

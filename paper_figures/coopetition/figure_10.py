@@ -1,7 +1,15 @@
 """Figure 10: the same with MLPs."""
 
+from paper_figures.bands import METRIC
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import event, fades, height, never_emerges, readings
+from paper_figures.coopetition.events import (
+    event,
+    fades,
+    happened_by,
+    height,
+    never_emerges,
+    readings,
+)
 from paper_figures.coopetition.figure_9 import SIZES, final_iwl, later
 from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
@@ -20,19 +28,15 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
 
 def rises_again(run: FigureRun) -> bool | None:
     """Whether Flip rises again after ICL has faded; None where the run ends before 320M."""
-    told, curves = run.timeline(), run.curves("in_context_accuracy")
-    if told.fade is not None:
-        after = curves.values["flip"][curves.sequences > told.fade]
-        if after[-1] > after.min() + RISEN_AGAIN:
-            return True
-    return False if run.lasts(SHOWN) else None
+    told, curves = run.timeline(), run.curves(METRIC)
+    after = curves.values["flip"][curves.sequences > (told.fade or 0.0)]
+    again = told.fade is not None and after[-1] > after.min() + RISEN_AGAIN
+    return happened_by(bool(again), run, SHOWN)
 
 
 def learns_labels(run: FigureRun) -> bool | None:
     """Whether labels that are not in context are learnt by the paper's end."""
-    if final_iwl(run) > 0.2:
-        return True
-    return False if run.lasts(SHOWN) else None
+    return happened_by(final_iwl(run) > 0.2, run, SHOWN)
 
 
 CLAIMS = (

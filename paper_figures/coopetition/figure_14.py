@@ -2,6 +2,7 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
+from paper_figures.bands import EVALUATORS
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import draw_heads
 from paper_figures.figure import Figure
@@ -9,7 +10,6 @@ from paper_figures.needs import Tables
 from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import KeptTable
 
-EVALUATORS = ("train", "icl", "ciwl", "flip")
 MEASURES = {"previous_token": "to the token before", "self_attention": "to themselves"}
 SHOWN = 20e6  # of the paper's sequences
 

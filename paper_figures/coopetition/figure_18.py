@@ -2,6 +2,7 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
+from paper_figures.bands import draw_half
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import emerges, event, fades, height, never_emerges, readings
 from paper_figures.figure import Figure
@@ -27,7 +28,7 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
         curves = run.curves("in_context_accuracy").between(last=SHOWN / run.rate_ratio)
         ax.plot(curves.sequences / 1e6, curves.values["flip"], label=name, **styles[name])
         numbers += points("", name, curves.sequences, curves.values["flip"])
-    ax.axhline(0.5, color="grey", lw=0.8, ls=":")
+    draw_half(ax)
     ax.set(xlabel=SEQUENCES, ylabel="Flip: in-context accuracy", ylim=(0, 1))
     ax.legend(frameon=False)
     findings = [

@@ -5,6 +5,7 @@ The paper's numbers are read off its figure by eye.
 
 from matplotlib.axes import Axes
 
+from paper_figures.bands import draw_half
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
 from paper_figures.figure import Figure
@@ -26,7 +27,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     copied = table.select(measure="copying")
     numbers += draw_heads(copy_axes, "b", copied, "at")
     numbers += draw_published(copy_axes, "b", COPIED)
-    copy_axes.axhline(0.5, color="grey", lw=0.8, ls=":")
+    draw_half(copy_axes)
     copy_axes.set(
         title="b  each head alone",
         xlabel="attention to the target's label less that to the other",

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
+from paper_figures.bands import EVALUATORS, METRIC
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, compared, draw_heads, draw_published
 from paper_figures.figure import Figure
@@ -17,8 +18,6 @@ from paper_figures.needs import Runs, Tables
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun, KeptTable
 
-EVALUATORS = ("train", "icl", "ciwl", "flip")
-METRIC = "in_context_accuracy"
 SHOWN = 20e6  # of the paper's sequences
 STRENGTHS: list[Band] = [
     (3.5e6, 0.05, 0.20),

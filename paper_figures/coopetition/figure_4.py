@@ -15,7 +15,7 @@ from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
 from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import height, not_by, readings
+from paper_figures.coopetition.events import happened_by, height, not_by, readings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
@@ -98,26 +98,26 @@ def _told(sequences: float | None) -> str:
 
 def learns(run: FigureRun) -> bool | None:
     """Whether ICL is learnt by itself; None if not yet in a short run."""
-    if learnt(run) is not None:
-        return True
-    return False if run.lasts(PLATEAU) else None
+    return happened_by(learnt(run) is not None, run, PLATEAU)
 
 
 def does_not_learn(run: FigureRun) -> bool | None:
     """The opposite."""
-    found = learns(run)
-    return None if found is None else not found
+    return not_by(learnt(run) is not None, run, PLATEAU)
+
+
+def _between(starts: Sequence[float], groups: Groups, first: float, last: float) -> list[FigureRun]:
+    """The runs of groups that start from so many millions."""
+    pairs = zip(starts, groups, strict=True)
+    return [run for at, runs in pairs if first <= at <= last for run in runs]
 
 
 def _grafts(started: Sequence[list[FigureRun]], first: float, last: float) -> list[FigureRun]:
-    """Grafted runs that start from so many millions."""
-    pairs = zip(GRAFTED_AT, split(*started)[0], strict=True)
-    return [run for at, runs in pairs if first <= at <= last for run in runs]
+    return _between(GRAFTED_AT, split(*started)[0], first, last)
 
 
 def _resumed(started: Sequence[list[FigureRun]], first: float, last: float) -> list[FigureRun]:
-    pairs = zip(RESUMED_AT, split(*started)[1], strict=True)
-    return [run for at, runs in pairs if first <= at <= last for run in runs]
+    return _between(RESUMED_AT, split(*started)[1], first, last)
 
 
 def _ends_high(run: FigureRun) -> float:

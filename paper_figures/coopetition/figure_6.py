@@ -5,7 +5,15 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 
 from paper_figures.bands import draw_groups, draw_half, draw_paper
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import LATE, earlier, emerges, event, height, readings
+from paper_figures.coopetition.events import (
+    earlier,
+    emerges,
+    event,
+    happened_by,
+    height,
+    not_by,
+    readings,
+)
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, blank
@@ -54,9 +62,7 @@ def stays(run: FigureRun) -> bool | None:
     told = run.timeline()
     if told.emergence is None:
         return emerges(run)
-    if told.fade is not None:
-        return False
-    return True if run.lasts(LATE) else None
+    return not_by(told.fade is not None, run)
 
 
 def _at_400(run: FigureRun) -> float:
@@ -66,9 +72,8 @@ def _at_400(run: FigureRun) -> float:
 def fades_slowly(run: FigureRun) -> bool | None:
     """Whether Flip falls after its peak by at least a tenth; None in a run of less than 300M."""
     told = run.timeline()
-    if told.emergence is not None and told.flip_final < told.flip_peak - 0.1:
-        return True
-    return False if run.lasts(300) else None
+    falls = told.emergence is not None and told.flip_final < told.flip_peak - 0.1
+    return happened_by(falls, run, 300)
 
 
 CLAIMS = (

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from paper_figures.coopetition.figure_7 import seeds_of
+from paper_figures.coopetition.events import event, height
 from paper_figures.needs import Runs
 from paper_figures.sources import FigureRun
-from transformer.experiments.coopetition import DATA_SEED
-from transformer.measures.timeline import Timeline
 
 PAPER = {  # by initial seed, read off figure 7; times in millions of sequences
     "sequences in all": ("64", "64", "64"),
@@ -23,14 +21,7 @@ PAPER = {  # by initial seed, read off figure 7; times in millions of sequences
 
 def main_runs_table() -> str:
     """Events, in millions of the paper's sequences: ours times our rate over the paper's."""
-    of_scale = {
-        scale: [
-            run
-            for run in Runs("coopetition/main").found(scale=scale)
-            if seeds_of(run)[1] == DATA_SEED
-        ]
-        for scale in ("paper", "cpu")
-    }
+    of_scale = {scale: Runs("coopetition/main").found(scale=scale) for scale in ("paper", "cpu")}
     heads = ["the paper, seed 5", "6", "7"]
     for own in of_scale.values():
         rate = f"{own[0].learning_rate:.0e}".replace("e-0", "e-")
@@ -46,19 +37,15 @@ def main_runs_table() -> str:
 
 
 def _time(name: str) -> Callable[[FigureRun], str]:
-    return lambda run: _millions(getattr(run.timeline(), name), run)
-
-
-def _millions(sequences: float | None, run: FigureRun) -> str:
-    return "not yet" if sequences is None else f"{sequences * run.rate_ratio / 1e6:.1f}"
-
-
-def _peak(height: str, at: str) -> Callable[[FigureRun], str]:
     def cell(run: FigureRun) -> str:
-        told: Timeline = run.timeline()
-        return f"{getattr(told, height):.2f} at {_millions(getattr(told, at), run)}"
+        sequences = event(name)(run)
+        return "not yet" if sequences is None else f"{sequences / 1e6:.1f}"
 
     return cell
+
+
+def _peak(name: str) -> Callable[[FigureRun], str]:
+    return lambda run: f"{height(name)(run):.2f} at {_time(f'{name}_at')(run)}"
 
 
 CELLS: dict[str, Callable[[FigureRun], str]] = dict(
@@ -67,10 +54,10 @@ CELLS: dict[str, Callable[[FigureRun], str]] = dict(
         (
             lambda run: f"{run.n_sequences * run.rate_ratio / 1e6:.0f}",
             _time("emergence"),
-            _peak("flip_peak", "flip_peak_at"),
+            _peak("flip_peak"),
             _time("fade"),
             _time("flip_10"),
-            _peak("icl_peak", "icl_peak_at"),
+            _peak("icl_peak"),
             _time("ciwl_75"),
             _time("ciwl_90"),
             lambda run: f"{run.at('icl', 20):.2f}, {run.at('flip', 20):.2f}",

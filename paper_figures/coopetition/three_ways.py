@@ -29,9 +29,10 @@ from coopetition.studies.interventions import (
     with_circuit,
 )
 from paper_figures.bands import METRIC
-from paper_figures.needs import Runs
+from paper_figures.coopetition.events import icl_75
+from paper_figures.needs import Runs, all_found
 from paper_figures.published import published_ensemble
-from paper_figures.sources import FigureRun, NotKeptError
+from paper_figures.sources import FigureRun
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HORIZON = 30_000.0  # steps of descent
@@ -117,11 +118,11 @@ def fits_of_main() -> list[Fit]:
 def transformer() -> Answers:
     """What our runs of scale cpu say."""
     mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
-    time = float(np.mean([_came(run) for run in mains.values()]))
+    time = float(np.mean([icl_75(run) for run in mains.values()]))
     (single,) = Runs("coopetition/icl_only").found()
-    alone = [_came(single) / _came(mains[single.init_seed])]
+    alone = [icl_75(single) / icl_75(mains[single.init_seed])]
     circuit = {
-        _start(at, time, runs[0]): [_came(single) / _came(run) for run in runs]
+        _start(at, time, runs[0]): [icl_75(single) / icl_75(run) for run in runs]
         for at, runs in _kept("grafted", GRAFTED_AT)
     }
     late = {
@@ -133,23 +134,13 @@ def transformer() -> Answers:
     return Answers("transformer", alone, circuit, late, fades)
 
 
-def _came(run: FigureRun) -> float:
-    """When ICL came: ICL accuracy through 0.75, which ICL-only runs tell too."""
-    curves = run.curves(METRIC)
-    above = curves.sequences[curves.values["icl"] > 0.75]
-    return float(above[0]) if len(above) else math.inf
-
-
 def _start(millions: float, time: float, run: FigureRun) -> float:
     return millions * 1e6 / run.rate_ratio / time
 
 
 def _kept(kind: str, starts: tuple[float, ...]) -> Iterator[tuple[float, list[FigureRun]]]:
-    for at in starts:
-        try:
-            yield at, Runs(f"coopetition/{kind}_{at:g}M").found()
-        except NotKeptError:
-            continue
+    needs = tuple(Runs(f"coopetition/{kind}_{at:g}M", optional=True) for at in starts)
+    return ((at, runs) for at, runs in zip(starts, all_found(needs), strict=True) if runs)
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper_figures.claim import Claim, Published, Reading, Verdict, verdict_of
+from paper_figures.claim import Claim, Judgement, Published, Reading, Verdict
 from paper_figures.coopetition import events
 from paper_figures.figure import figures_of
 from paper_figures.needs import all_found
@@ -40,7 +40,7 @@ def of(*holds, value=0.55):
     ],
 )
 def test_the_rule(readings, published, expected):
-    assert verdict_of(readings, published) is expected
+    assert Judgement(readings, published).verdict is expected
 
 
 runs = st.builds(
@@ -54,14 +54,14 @@ runs = st.builds(
 @given(st.lists(runs, max_size=6), st.randoms())
 def test_no_verdict_depends_on_the_order_of_runs(readings, random):
     shuffled = random.sample(readings, len(readings))
-    assert verdict_of(tuple(readings), HALF) is verdict_of(tuple(shuffled), HALF)
+    assert Judgement(tuple(readings), HALF).verdict is Judgement(tuple(shuffled), HALF).verdict
 
 
 @given(st.lists(runs, min_size=1, max_size=6))
 def test_a_run_that_holds_never_makes_it_worse_in_shape(readings):
     """What is reproduced stays so with one more run that shows it."""
-    before = verdict_of(tuple(readings), None)
-    after = verdict_of((*readings, Reading("more", True)), None)
+    before = Judgement(tuple(readings), None).verdict
+    after = Judgement((*readings, Reading("more", True)), None).verdict
     assert before is not Verdict.REPRODUCED or after is Verdict.REPRODUCED
 
 
@@ -118,9 +118,9 @@ def test_a_claim_about_every_run_needs_all(needed, verdict):
 
 def test_means_are_of_runs_that_tell_and_few_numbers_are_none():
     short = (*of(True, True, value=0.55), *of(None, value=9.0))
-    assert verdict_of(short, HALF) is Verdict.REPRODUCED
+    assert Judgement(short, HALF).verdict is Verdict.REPRODUCED
     survivors = (*of(True, value=0.55), *of(True, True, value=None))
-    assert verdict_of(survivors, HALF) is Verdict.SHAPE_ONLY
+    assert Judgement(survivors, HALF).verdict is Verdict.SHAPE_ONLY
 
 
 def run(emergence=None, fade=None, peak=0.5, icl_peak=0.5, lasts=True, seed=5):

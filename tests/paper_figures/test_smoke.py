@@ -13,7 +13,7 @@ from paper_figures.sources import index, kept_tables
 OF_RUNS = [
     name
     for name, figure in figures_of("coopetition").items()
-    if figure.needs and not any(getattr(need, "scale", None) for need in figure.needs)
+    if figure.needs and not figure.of_several_scales
 ]
 
 

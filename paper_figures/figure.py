@@ -51,10 +51,13 @@ class Figure:
         """Whether its needs have scales of their own."""
         return any(need.scale for need in self.needs)
 
-    def drawn(self, found: Sequence[Any]) -> FigureResult:
-        """The figure of what `needs` stand for, in the house's style, with verdicts on claims."""
+    def drawn(self, found: Sequence[Any], **sizes: Any) -> FigureResult:
+        """The figure of what `needs` stand for, in the house's style, with verdicts on claims.
+
+        sizes : of what `draw` computes, as `n_draws`
+        """
         with rc_context(PRINT):
-            result = self.draw(*found)
+            result = self.draw(*found, **sizes)
         about = {name: getattr(self, name) for name in ("paper", "slot", "number", "title")}
         claims = [{"claim": each.text} | each.judge(*found).to_dict() for each in self.claims]
         return replace(result, provenance=about | {"claims": claims} | result.provenance)

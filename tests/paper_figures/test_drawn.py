@@ -79,6 +79,6 @@ def test_figures_16_and_17_show_what_was_published():
     ],
 )
 def test_theory_figures_are_drawn_with_their_numbers(module, sizes, tmp_path):
-    result = module.FIGURE.draw(**sizes)
+    result = module.FIGURE.drawn([], **sizes)
     assert rows_of(result, tmp_path) and result.findings
     assert all(ax.has_data() for ax in result.drawing.axes)

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from coopetition.plot.fits import SEQUENCES
-from coopetition.plot.style import label_of, line_styles
+from coopetition.plot.style import label_of, line_styles, under
 from paper_figures.result import Numbers, points
 from paper_figures.sources import FigureRun
 
@@ -80,9 +81,10 @@ def draw_groups(
     evaluator: str,
     *,
     metric: str = METRIC,
+    styles: Mapping[str, dict[str, Any]] | None = None,
 ) -> Numbers:
     """One evaluator's curve in several groups of runs; a group without runs is left out."""
-    styles = line_styles(groups)
+    styles = line_styles(groups) if styles is None else styles
     numbers: Numbers = []
     for name, runs in groups.items():
         if runs:
@@ -101,17 +103,32 @@ def draw_paper(
 ) -> Numbers:
     """Points read off the paper's figure (millions of its sequences, value), as crosses.
 
-    They stand where our learning rate brings them: `rate_ratio` times as early.
+    They stand where our learning rate brings them: `rate_ratio` times as early.  The legend of the
+    axes says so once.
     """
     x, y = np.array(list(published), float).T
-    ax.plot(x / rate_ratio, y, **CROSS | style)  # pyright: ignore[reportArgumentType]
+    label = "the paper's" if rate_ratio == 1 else f"the paper's, times / {rate_ratio:g}"
+    if label in ax.get_legend_handles_labels()[1]:
+        label = None
+    ax.plot(x / rate_ratio, y, label=label, **CROSS | style)  # pyright: ignore[reportArgumentType]
     return points(panel, f"{name}, the paper", x * 1e6 / rate_ratio, y)
 
 
 def legend_below(ax: Axes, n_columns: int = 2) -> None:
     """A legend under the axes, for curves that leave no room between them."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=n_columns)
+        ax.legend(frameon=False, ncols=n_columns, **under(ax))
+
+
+def legend_of_all(drawing: Drawing, n_columns: int = 4) -> None:
+    """One legend under all axes, each name once."""
+    named: dict[str, Any] = {}
+    for ax in drawing.axes:
+        handles, labels = ax.get_legend_handles_labels()
+        named = dict(zip(labels, handles, strict=True)) | named
+    drawing.legend(
+        [*named.values()], [*named], frameon=False, loc="outside lower center", ncols=n_columns
+    )
 
 
 def draw_half(ax: Axes) -> None:

@@ -2,20 +2,22 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from coopetition.tools.command_line import exit_code
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
 from coopetition.tools.printing import print_json, print_rows
-from paper_figures.drawing import draw_all, stem_of
-from paper_figures.figure import Figure, figures_of, find_figure, papers
-from paper_figures.needs import Runs, all_found
-from paper_figures.sources import DATA, SCALE, FigureRun, trained_run
+from paper_figures.drawing import draw_all, draw_preset, stem_of
+from paper_figures.figure import SCALES, Figure, figures_of, find_figure, papers
+from paper_figures.kept import DATA
+from paper_figures.needs import all_found
+from paper_figures.result import FigureResult
+from paper_figures.sources import SCALE, kept_runs, trained_run
 from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
@@ -23,6 +25,7 @@ USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
        {PROG} --list [--json]
        {PROG} --all [flags]
        {PROG} make PAPER FIGURE --runs DIR [flags]
+       {PROG} preset NAME [flags]
        {PROG} keep RUNS [flags]
        {PROG} results [--json]
        {PROG} pages"""
@@ -30,20 +33,16 @@ USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
 
 @dataclass(frozen=True, kw_only=True)
 class FigureFlags:
-    """Draw a figure: computed now, from kept curves of runs, or from a run trained now."""
+    """Draw a figure: computed now, or from kept curves of runs."""
 
     figure: tyro.conf.Positional[str]
     """Which one: see --list."""
     out: Path = Path("figures")
     """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance, verdicts on claims)."""
-    preset: str | None = None
-    """Draw the runs of another preset, as glyphs (the figure's own without)."""
     scale: Scale = SCALE
     """At which the kept runs were made: `paper`, or what two CPU cores can do."""
-    retrain: bool = False
-    """Train a run of --preset now instead; one on features is made by a sweep."""
     init_seed: int | None = None
-    """The run to draw first, or to train (without: the lowest kept, or the preset's own)."""
+    """The run to draw first (without: the lowest kept)."""
 
 
 def draw_command(paper: str, arguments: list[str]) -> None:
@@ -53,13 +52,21 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     figure = find_figure(paper, flags.figure)
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
-    if flags.preset or flags.retrain:
-        found = [_others(figure, flags), *([] for _ in figure.needs[1:])]
-        figure = replace(figure, claims=())  # which are about its own runs
-    else:
-        found = all_found(figure.needs, flags.init_seed, flags.scale)
-    drawn = figure.drawn(found)
-    for path in drawn.write(flags.out, stem_of(figure, flags.scale, flags.preset)):
+    found = all_found(figure.needs, flags.init_seed, flags.scale)
+    missing = figure.missing(found)
+    if figure.needs and len(missing) == len(figure.needs):
+        raise UsageError(
+            f"nothing of figure {paper} {figure.slot} is kept at scale {flags.scale}; make it by "
+            f"`{PROG} make {paper} {figure.slot} --scale {flags.scale} --runs DIR`"
+        )
+    _write(figure.drawn(found), flags.out, stem_of(figure.stem, flags.scale, flags.init_seed))
+    if missing:
+        print(f"without {some_of(missing, 20)}: not kept at scale {flags.scale}", file=sys.stderr)
+
+
+def _write(drawn: FigureResult, out: Path, stem: str) -> None:
+    """Write a figure's files, and print where they are and what it shows."""
+    for path in drawn.write(out, stem):
         print(f"wrote {path}")
     for line in drawn.findings:
         print(line)
@@ -72,19 +79,33 @@ def _check_folder(out: Path) -> None:
     check_file(out / "figure")
 
 
-def _others(figure: Figure, flags: FigureFlags) -> list[FigureRun]:
-    """Runs of another preset, or one that is trained now, instead of the figure's own."""
-    first, *others = figure.needs
-    if not isinstance(first, Runs) or not all(need.optional for need in others):
-        given = "--preset" if flags.preset else "--retrain"
-        raise UsageError(
-            f"figure {figure.paper} {figure.slot} is of more than curves of one preset; leave out "
-            f"{given}"
-        )
-    preset = flags.preset or first.preset
-    if not flags.retrain:
-        return Runs(preset).found(flags.init_seed, flags.scale)
-    return [trained_run(preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
+@dataclass(frozen=True, kw_only=True)
+class PresetFlags:
+    """Draw the curves of a preset's runs: kept ones, or one that is trained now."""
+
+    preset: tyro.conf.Positional[str]
+    """As glyphs; see `python -m transformer presets`."""
+    out: Path = Path("figures")
+    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance), and the run's own."""
+    scale: Scale = SCALE
+    """`paper`, or what two CPU cores can do."""
+    retrain: bool = False
+    """Train a run now; one that needs others is made by a sweep."""
+    init_seed: int | None = None
+    """Of the run to draw first, or to train (without: the lowest kept, or the preset's own)."""
+
+
+def preset_command(arguments: list[str]) -> None:
+    """Draw runs of a preset."""
+    flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
+    _check_folder(flags.out)
+    if flags.retrain:
+        run = trained_run(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)
+        runs = [run]
+    else:
+        runs = kept_runs(flags.preset, flags.init_seed, flags.scale)
+    stem = stem_of(flags.preset, flags.scale, flags.init_seed)
+    _write(draw_preset(flags.preset, runs), flags.out, stem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +143,8 @@ class MakeFlags:
     """CPU threads of each."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+    retry: bool = False
+    """Try failed nodes of the sweep again."""
     dry_run: bool = False
     """Print what would be done and how long it will take; do nothing."""
 
@@ -140,14 +163,16 @@ def make_command(arguments: list[str]) -> None:
         jobs=flags.jobs,
         threads=flags.threads,
         device=flags.device,
+        retry=flags.retry,
         dry_run=flags.dry_run,
     )
-    data = make(figure, sweep)
-    if data is None:
+    made = make(figure, sweep)
+    if made is None:
         return
+    data, left_out = made
+    _tell_left_out(left_out)
     drawn = figure.drawn(all_found(figure.needs, None, flags.scale, data))
-    for path in drawn.write(flags.out, stem_of(figure, flags.scale)):
-        print(f"wrote {path}")
+    _write(drawn, flags.out, stem_of(figure.stem, flags.scale))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +197,17 @@ def keep_command(arguments: list[str]) -> None:
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
+    if flags.scale not in SCALES:
+        raise UsageError(f"--scale {flags.scale} is for trying; choose one of {', '.join(SCALES)}")
     plan = load_plan(flags.plan or flags.paper, flags.scale)
     kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale, DATA)
-    for sentence in left_out:
-        print(f"left out {sentence}", file=sys.stderr)
+    _tell_left_out(left_out)
     print(f"kept {', '.join(kept)}" if kept else "all finished runs are kept already")
+
+
+def _tell_left_out(sentences: list[str]) -> None:
+    for sentence in sentences:
+        print(f"left out {sentence}", file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,12 +236,16 @@ def results_command(arguments: list[str]) -> None:
         print_rows(result_rows(judged()), as_json=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoFlags:
+    """Write the parts of README.md and docs/*.md anew that are told by what is kept."""
+
+
 def pages_command(arguments: list[str]) -> None:
-    """Write the parts of docs/*.md anew that are told by what is kept."""
+    """Write them."""
     from paper_figures.pages import write_pages
 
-    if arguments:
-        raise UsageError(f"pages takes no arguments; got {' '.join(arguments)}")
+    parse(NoFlags, arguments, prog=f"{PROG} pages")
     for path in write_pages():
         print(f"wrote {path}")
 
@@ -220,6 +255,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "--all": all_command,
     "make": make_command,
     "keep": keep_command,
+    "preset": preset_command,
     "results": results_command,
     "pages": pages_command,
 }

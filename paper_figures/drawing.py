@@ -1,21 +1,30 @@
-"""Drawing every figure of which what it needs is kept."""
+"""Drawing every figure of which what it needs is kept, and the runs of a preset."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
+
+from coopetition.plot.style import PRINT
 from coopetition.tools.progress import ProgressReport
 from paper_figures.figure import Figure, figures_of, papers
-from paper_figures.sources import SCALE
+from paper_figures.result import FigureResult
+from paper_figures.settings import draw_settings
+from paper_figures.sources import SCALE, FigureRun
 from transformer.config.scale import Scale
 
 
-def stem_of(figure: Figure, scale: Scale, preset: str | None = None) -> str:
-    """The name of a figure's files, which tells if it is drawn from other runs than its own."""
-    stem = f"{figure.paper}_{figure.slot}"
-    if preset is not None and preset not in {need.preset for need in figure.needs}:
-        stem += f"_{preset.replace('/', '_')}"
-    return stem if scale == SCALE else f"{stem}_{scale}"
+def stem_of(name: str, scale: Scale, init_seed: int | None = None) -> str:
+    """The name of the files of a drawing, which tells what else than the default was asked for."""
+    of_scale = "" if scale == SCALE else f"_{scale}"
+    return name.replace("/", "_") + of_scale + ("" if init_seed is None else f"_init_{init_seed}")
+
+
+def draw_preset(preset: str, runs: list[FigureRun]) -> FigureResult:
+    """Curves of a preset's runs, in the house's style."""
+    with rc_context(PRINT):
+        return draw_settings({preset: runs})
 
 
 def draw_all(out: Path) -> list[dict[str, Any]]:
@@ -42,5 +51,5 @@ def _drawn(figure: Figure, out: Path) -> Iterator[dict[str, Any]]:
         yield {"figure": name, "file": "not made"}
         return
     for scale, found in whole.items():
-        path = figure.drawn(found).write(out, stem_of(figure, scale))[0]
+        path = figure.drawn(found).write(out, stem_of(figure.stem, scale))[0]
         yield {"figure": name, "file": str(path)}

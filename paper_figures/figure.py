@@ -19,9 +19,10 @@ import paper_figures
 from coopetition.plot.style import PRINT
 from coopetition.tools.errors import UsageError
 from paper_figures.claim import Claim
+from paper_figures.kept import DATA
 from paper_figures.needs import Need, all_found
 from paper_figures.result import FigureResult
-from paper_figures.sources import DATA, NotKeptError
+from paper_figures.sources import NotKeptError
 from transformer.config.scale import Scale
 
 SCALES: tuple[Scale, ...] = ("cpu", "paper")  # of kept runs
@@ -47,6 +48,11 @@ class Figure:
     claims: tuple[Claim, ...] = ()
 
     @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return f"{self.paper}_{self.slot}"
+
+    @property
     def of_several_scales(self) -> bool:
         """Whether its needs have scales of their own."""
         return any(need.scale for need in self.needs)
@@ -62,6 +68,10 @@ class Figure:
         claims = [{"claim": each.text} | each.judge(*found).to_dict() for each in self.claims]
         return replace(result, provenance=about | {"claims": claims} | result.provenance)
 
+    def missing(self, found: Sequence[list[Any]]) -> list[str]:
+        """Which of its needs nothing stands for."""
+        return [str(need) for need, own in zip(self.needs, found, strict=True) if not own]
+
     def kept_at(self, data: Path = DATA) -> dict[Scale, list[list[Any]]]:
         """What is kept of its needs, at each scale at which all but optional ones are."""
         found: dict[Scale, list[list[Any]]] = {}
@@ -76,7 +86,7 @@ class Figure:
         """What of it is there, in plain values."""
         kept = self.kept_at() if self.needs else {}
         n = len(self.needs)
-        missing = min((sum(not own for own in found) for found in kept.values()), default=n)
+        missing = min((len(self.missing(found)) for found in kept.values()), default=n)
         told = "not made" if missing == n else f"{missing} of {n} not made" if missing else "kept"
         seeds = {scale: _fewest(found) for scale, found in kept.items()}
         return {
@@ -108,7 +118,9 @@ def papers() -> dict[str, str]:
 
 @cache
 def figures_of(paper: str) -> dict[str, Figure]:
-    """A paper's figures by slot, in the order of their numbers."""
+    """A paper's figures by slot, in the order of their numbers; `UsageError` if it has none."""
+    if paper not in papers():
+        raise UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}")
     folder = import_module(f"paper_figures.{paper}")
     modules = pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")
     loaded = [import_module(each.name) for each in modules]

@@ -14,7 +14,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.tables import to_csv
-from paper_figures.sources import DATA, index, path_of, read_rows, rows_by_run
+from paper_figures.kept import DATA, index, path_of, read_rows, rows_by_run
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.measures.history import spaced
@@ -93,7 +93,7 @@ def _read_node(node: Node, runs: Path, paper: str) -> list[_Run | _Table]:
 
 
 def _tables(node: Table, runs: Path) -> Iterator[_Table]:
-    rows = read_rows(runs / node.name / FILE)
+    rows = read_rows(runs / node.name / FILE, needed="run_id")
     for run, about in node.lengths(runs).items():
         own = [row for row in rows if row["run_id"] == about["run_id"]]
         own = [row for row in own if row.get("run", run) == run]  # two may be of one id

@@ -30,8 +30,11 @@ def sweep_of(figure: Figure, runs: Path, **flags: Any) -> sweep.Flags:
     return sweep.Flags(plan=own[0], runs=runs, only=tuple(patterns), **flags)
 
 
-def make(figure: Figure, flags: sweep.Flags) -> Path | None:
-    """Work off the sweep and keep what is finished; where, or None of a dry run."""
+def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]] | None:
+    """Work off the sweep and keep what is finished: where, and sentences on what is left out.
+
+    None of a dry run.
+    """
     sweep.run(flags)
     if flags.dry_run:
         return None
@@ -40,5 +43,5 @@ def make(figure: Figure, flags: sweep.Flags) -> Path | None:
     if not (data / "index.json").exists():
         write_json(data / "index.json", [])
     plan = load_plan(flags.plan, flags.scale).select(flags.only)
-    keep_finished(plan, flags.runs, figure.paper, flags.scale, data)
-    return data
+    _, left_out = keep_finished(plan, flags.runs, figure.paper, flags.scale, data)
+    return data, left_out

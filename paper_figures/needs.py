@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from paper_figures.kept import DATA
 from paper_figures.sources import (
-    DATA,
     SCALE,
     FigureRun,
     KeptTable,
@@ -53,6 +53,9 @@ class Runs:
     optional: bool = False
     scale: Scale | None = None
 
+    def __str__(self) -> str:
+        return self.preset
+
     @property
     def node(self) -> str:
         """See `Need`."""
@@ -76,6 +79,9 @@ class Tables:
     preset: str
     optional: bool = False
     scale: Scale | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.preset}"
 
     @property
     def node(self) -> str:

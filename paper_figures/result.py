@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from coopetition.plot.style import figure_bytes
-from coopetition.tools.files import write_bytes, write_json, write_text
+from coopetition.tools.files import check_file, write_bytes, write_json, write_text
 
 VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")
 
@@ -34,8 +34,10 @@ class FigureResult:
     findings: list[str] = field(default_factory=list)
 
     def write(self, out: Path, stem: str) -> list[Path]:
-        """Write `stem`.png, .pdf, .csv and .json into `out`."""
+        """Write `stem`.png, .pdf, .csv and .json into `out`; none if one cannot be written."""
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
+        for path in paths.values():
+            check_file(path)
         for kind in ("png", "pdf"):
             write_bytes(paths[kind], figure_bytes(self.drawing, kind))
         text = io.StringIO()

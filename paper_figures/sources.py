@@ -1,12 +1,5 @@
-"""Where figures get their runs: curves that are kept, of runs made before, or runs trained now.
+"""Where figures get their runs: curves that are kept, of runs made before, or a run trained now."""
 
-Kept are `data/PAPER/RUN_ID.csv`, as `python -m transformer export` writes them, and for each an
-entry in `data/index.json`: paper, preset and scale, and what `export` writes beside the curves; and
-`data/PAPER/KIND.csv`, what was measured of these runs and their models, by their `run_id`.
-"""
-
-import csv
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +11,7 @@ from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
+from paper_figures.kept import DATA, damaged, index, path_of, read_json, rows_by_run
 from transformer.config import RunConfig
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
@@ -27,7 +21,6 @@ from transformer.runs.machine import Machine
 from transformer.sweeps.plan import wanted_file
 from transformer.training.loop import train_or_resume
 
-DATA = Path(__file__).parent / "data"
 SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
 
 
@@ -67,7 +60,11 @@ class FigureRun:
     @property
     def n_sequences(self) -> float:
         """Sequences seen in all."""
-        return float(self.curves("loss").sequences[-1])
+        return float(self._last)
+
+    @property
+    def _last(self) -> int:
+        return self.provenance["step"] * self.provenance["config"]["data"]["batch_size"]
 
     @property
     def started_at(self) -> float:
@@ -87,8 +84,17 @@ class FigureRun:
         return float(np.interp(x, curves.sequences, curves.values[evaluator]))
 
     def curves(self, metric: str) -> Curves:
-        """One metric of every evaluator that has it."""
-        return read_curves(self.path, metric)
+        """One metric of every evaluator that has it, up to the run's last step."""
+        found = read_curves(self.path, metric)
+        ends, last = found.sequences[-1], self._last
+        if ends != last:
+            raise damaged(self.path, f"it ends at {ends:.0f} sequences, its run at {last:.0f}")
+        return found
+
+    def measured(self, evaluator: str, metric: str) -> bool:
+        """Whether it has such a curve."""
+        with open(self.path, encoding="utf-8") as file:
+            return f"{evaluator}/{metric}" in file.readline().strip().split(",")
 
     def timeline(self, until: float = math.inf) -> Timeline:
         """When ICL emerged, peaked and faded, within the first `until` sequences."""
@@ -137,16 +143,6 @@ class KeptTable:
         names = dict.fromkeys(row[by] for row in self.rows)
         parts = {name: self.select(**{by: name}) for name in names}
         return {name: (each.column(over), each.column("value")) for name, each in parts.items()}
-
-
-def index(data: Path = DATA) -> list[dict[str, Any]]:
-    """What is known of every kept run."""
-    return json.loads((data / "index.json").read_text())
-
-
-def path_of(entry: dict[str, Any], data: Path = DATA) -> Path:
-    """The file of a kept run's curves."""
-    return data / entry["paper"] / f"{entry['run_id']}.csv"
 
 
 def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
@@ -199,20 +195,6 @@ def kept_tables(
     return tables
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a kept table, as text."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def rows_by_run(path: Path) -> dict[str, list[dict[str, str]]]:
-    """The rows of a kept table by their `run_id`; none where there is no such file."""
-    by_run: dict[str, list[dict[str, str]]] = {}
-    for row in read_rows(path) if path.exists() else []:
-        by_run.setdefault(row["run_id"], []).append(row)
-    return by_run
-
-
 def _check_known(preset: str) -> None:
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
@@ -227,7 +209,7 @@ def node_of(preset: str, kind: str = "") -> str:
 def _make(preset: str, scale: Scale, kind: str = "") -> str:
     """What makes a run of a preset that is not kept, or what measures it, as advice."""
     if not _needs_others(preset):
-        return "train it by --retrain"
+        return f"train it by `python -m paper_figures preset {preset} --retrain`"
     paper, node = preset.partition("/")[0], node_of(preset, kind)
     only = f"'{node}'" if "*" in node else node
     return (
@@ -261,4 +243,4 @@ def finished_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun
     """Train a run (or go on with it) and keep its curves beside its folder."""
     path = folder.with_suffix(".csv")
     export(train_or_resume(config, folder, machine), path)
-    return FigureRun(folder.name, path, json.loads(path.with_suffix(".json").read_text()))
+    return FigureRun(folder.name, path, read_json(path.with_suffix(".json")))

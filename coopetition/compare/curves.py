@@ -124,7 +124,7 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
 
     A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; with names of
     the second kind only those of `metric` are read.  What is of no evaluator (`batch_loss`) is one
-    curve of its own name.  Blank cells are not measured.
+    curve of its own name.  Blank cells, and `nan`, are not measured.
     """
     path = Path(path)
     if not path.is_dir():
@@ -233,13 +233,18 @@ def _read_csv(path: Path) -> dict[str, Array]:
                 f"{where} has more cells than the {len(header)} columns; write numbers with "
                 "decimal points, and one cell a column"
             )
+        if None in row.values():
+            raise UsageError(
+                f"{where} has fewer cells than the {len(header)} columns; leave cells that are "
+                "unknown blank, and keep their commas"
+            )
         for name, text in row.items():
             columns[name][k] = _number(where, name, text)
     return columns
 
 
-def _number(where: str, name: str, text: str | None) -> float:
-    if text is None or not text.strip():
+def _number(where: str, name: str, text: str) -> float:
+    if not text.strip():
         return math.nan
     try:
         return float(text)

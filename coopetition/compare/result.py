@@ -216,7 +216,8 @@ class Fit:
                 f"{fit.n:5}  {fit.n_effective:10.1f}"
             )
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
-        lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}"]
+        counted = f"of {self.n_effective:.0f} samples that count in this fit"
+        lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {counted}"]
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         lines.append(f"times count from the first sample, at {first} sequences")
         wide = max(14, *map(len, self.parameters))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coopetition.model.presets import CIWL, ICL
-from coopetition.plot.style import COLOURS, new_axes
+from coopetition.plot.style import COLOURS, new_axes, under
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,11 +52,10 @@ def plot_phases(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
     ax.legend(
         handles=[Patch(color=FATE_COLOURS[fate.name], label=fate.value) for fate in met],
         title=SHADING if share.max(0).min() < 1 else None,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.15),
         frameon=False,
         fontsize="small",
         title_fontsize="small",
+        **under(ax),
     )
     return ax
 

@@ -42,6 +42,7 @@ PRINT: Any = {  # matplotlib's settings for a figure of a paper, drawn in inches
     "lines.linewidth": 1.2,
     "figure.titlesize": 9,
 }
+BELOW = 0.36  # inches under axes that ticks and their label take
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -57,9 +58,30 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return styles
 
 
+def graded_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colours of curves that stand in an order, as of ever later starts, from dark to light."""
+    from matplotlib import colormaps
+
+    names = list(names)
+    shades = colormaps["viridis"].resampled(len(names) + 1)  # but for the last, which is too light
+    return {name: {"color": shades(k)} for k, name in enumerate(names)}
+
+
 def label_of(name: str) -> str:
     """A curve's name for a legend."""
     return LABELS.get(name, name)
+
+
+def under(ax: "Axes") -> dict[str, Any]:
+    """Where a legend goes that stands under axes, ticks and their label; for `ax.legend`."""
+    from matplotlib.transforms import ScaledTranslation
+
+    below = ScaledTranslation(0, -BELOW, ax.figure.dpi_scale_trans)
+    return {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, 0),
+        "bbox_transform": ax.transAxes + below,
+    }
 
 
 def new_axes(ax: "Axes | None") -> "Axes":

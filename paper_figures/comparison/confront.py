@@ -25,8 +25,9 @@ from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
+from paper_figures.kept import DATA
 from paper_figures.needs import Runs, all_found
-from paper_figures.sources import DATA, FigureRun
+from paper_figures.sources import FigureRun
 from paper_figures.within_class.predictions import measured_errors
 from transformer.experiments.coopetition import DATA_SEED, SEED_GRID
 from transformer.experiments.within_class import LEVELS

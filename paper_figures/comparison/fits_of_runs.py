@@ -38,7 +38,7 @@ def draw() -> FigureResult:
             numbers += [("a R2", f"{name}, {curve}", float(k), value) for value in values]
     fit_axes.set_yticks(range(len(names)), names)
     fit_axes.invert_yaxis()
-    fit_axes.set(title="a  R2 of every fit (diamond: median)", xlim=(0.5, 1.01))
+    fit_axes.set(title="a  R2 of every fit (diamond: median; below 0.5 left out)", xlim=(0.5, 1.01))
     legend_below(fit_axes, 3)
     numbers += _draw_fades(fade_axes)
     low = min(min(values) for values in r2.values())
@@ -60,8 +60,10 @@ def _draw_fades(ax: Axes) -> Numbers:
         if true < math.inf:
             ax.plot([true / MILLION] * 2, shown, color="grey", lw=1)
             drawn = min(value, end) / MILLION
-            marker = "o" if value < math.inf else "^"
-            ax.plot([true / MILLION], [drawn], marker, color="black", ms=4, mfc="none")
+            label, marker = ("expected", "o") if value < math.inf else ("not by the run's end", "^")
+            if label in ax.get_legend_handles_labels()[1]:
+                label = None
+            ax.plot([true / MILLION], [drawn], marker, color="black", ms=4, mfc="none", label=label)
             numbers.append(("b fade", row["run"], true / MILLION, drawn))
     ends = ax.get_xlim()
     ax.plot(ends, ends, color="grey", lw=0.8, ls=":")
@@ -70,8 +72,9 @@ def _draw_fades(ax: Axes) -> Numbers:
         yscale="log",
         title="b  fade, known until 1.5 x emergence",
         xlabel="measured (M sequences)",
-        ylabel="the toy's forecast (triangle: not by the end)",
+        ylabel="expected by the toy (M sequences)",
     )
+    legend_below(ax)
     return numbers
 
 

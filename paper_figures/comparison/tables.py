@@ -1,6 +1,5 @@
 """The tables of docs/comparison.md, from what `confront` found."""
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import numpy as np
 from coopetition.compare.forecast import EVENTS
 from coopetition.compare.theory import CURVES
 from paper_figures.comparison.confront import FOLDER, VERDICTS
-from paper_figures.sources import read_rows
+from paper_figures.kept import read_json, read_rows
 
 Row = dict[str, str]
 
@@ -25,7 +24,7 @@ def number(text: str) -> float:
 def fits() -> dict[tuple[str, str], list[Row]]:
     """Rows of each run and metric, the theory of the lowest BIC first."""
     found: dict[tuple[str, str], list[Row]] = {}
-    for row in read_rows(FOLDER / "fits.csv"):
+    for row in read_rows(FOLDER / "fits.csv", needed="r2_ciwl"):
         found.setdefault((row["run"], row["metric"]), []).append(row)
     return {key: sorted(rows, key=lambda row: float(row["bic"])) for key, rows in found.items()}
 
@@ -87,7 +86,7 @@ class Score:
 def forecasts() -> dict[str, dict[str, list[Row]]]:
     """Rows by theory and event, those of naive forecasts last."""
     found: dict[str, dict[str, list[Row]]] = {}
-    for row in read_rows(FOLDER / "forecasts.csv"):
+    for row in read_rows(FOLDER / "forecasts.csv", needed="measured"):
         found.setdefault(row["theory"], {}).setdefault(row["event"], []).append(row)
     measured = next(iter(found.values()))
     found[OTHERS] = {event: _as_others(rows) for event, rows in measured.items()}
@@ -145,7 +144,7 @@ def _cells(found: Score) -> str:
 def bet_table() -> str:
     """Claims and what became of them."""
     lines = ["| claim | measured | predicted | holds |", "|---|---|---|---|"]
-    for each in json.loads(VERDICTS.read_text()):
+    for each in read_json(VERDICTS):
         if "rank" in each:
             measured, said = f"rank {each['rank']:+.2f}, p {each['chance']:.1g}", "a trend"
         else:

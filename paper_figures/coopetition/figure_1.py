@@ -59,7 +59,7 @@ def draw(
         numbers += draw_paper(ax, "b", name, points, ratio, color=COLOURS[name])
     draw_half(ax)
     ax.set(
-        title="b  the main run (crosses: the paper's, seed 5)",
+        title="b  the main run (the paper's: seed 5)",
         ylabel="in-context accuracy",
         xlim=(0, 1.5 * LATE / ratio),
     )

@@ -11,10 +11,10 @@ from paper_figures.coopetition.events import (
     readings,
 )
 from paper_figures.coopetition.figure_9 import SIZES, final_iwl, later
-from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult
+from paper_figures.settings import draw_settings
 from paper_figures.sources import FigureRun
 
 SHOWN = 320.0  # millions of the paper's sequences

@@ -9,10 +9,10 @@ from paper_figures.coopetition.events import (
     never_learnt,
     readings,
 )
-from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult
+from paper_figures.settings import draw_settings
 from paper_figures.sources import FigureRun
 
 SHOWN = 20.0  # millions of the paper's sequences

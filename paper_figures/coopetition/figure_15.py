@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from paper_figures.bands import legend_below
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
 from paper_figures.figure import Figure
@@ -37,7 +38,7 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
     all_axes.set(title="c  all heads")
     for ax in (alone_axes, all_axes):
         ax.set(xscale="log", xlabel="temperature", ylabel="in-context probability")
-    alone_axes.legend(frameon=False, ncols=2)
+    legend_below(alone_axes, 3)
     ends = {at: heads.select(what="alone", at=at).column("value") for at in (0.1, 1.0, 8.0)}
     told = ", ".join(f"{v.min():.3f} to {v.max():.3f} at {at:g}" for at, v in ends.items())
     paper = ", ".join(f"{low:g} to {high:g} at {at:g}" for at, low, high in ALONE)

@@ -52,14 +52,16 @@ def draw(
     strengths = [(x / run.rate_ratio, low, high) for x, low, high in STRENGTHS]
     numbers += draw_published(strength_axes, "a", strengths, scale=1e6)
     strength_axes.set(title="a  induction strength on Flip", xlabel=SEQUENCES)
-    strength_axes.legend(frameon=False, ncols=2)
+    heads = strength_axes.get_legend_handles_labels()
+    empty.legend(*heads, frameon=False, loc="center", bbox_to_anchor=(0.1, 0.5))
     numbers += _draw_fixed(upper_axes, "b", run, upper)
     upper_axes.set(title="b  second layer fixed (points)")
     for name, ax, table in zip(LAYER_1_OF, lower_axes, lower, strict=True):
         numbers += _draw_fixed(ax, f"c {name}", run, table)
         ax.set(title=f"c  first layer of Flip's {name}")
-    handles, labels = upper_axes.get_legend_handles_labels()
-    empty.legend(handles, labels, frameon=False, loc="center")
+    empty.add_artist(empty.get_legend())  # a second legend would replace it
+    strategies = upper_axes.get_legend_handles_labels()
+    empty.legend(*strategies, frameon=False, loc="center", bbox_to_anchor=(0.75, 0.5))
     for ax in (strength_axes, upper_axes, *lower_axes):
         ax.set(xlim=(0, shown / 1e6))
     findings = [_deviation(run, upper), *_levels(run, lower, shown)]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.plot.fits import SEQUENCES
-from coopetition.plot.style import line_styles
+from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import happened_by, height, not_by, readings
@@ -47,8 +47,9 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
     for name, style in line_styles(groups).items():
         numbers += draw_paper(alone_axes, "a", name, PAPER[name], ratio, color=style["color"])
     alone_axes.set(title="a  ICL-only data")
-    labels = {f"{at:g}M": runs for at, runs in zip(GRAFTED_AT, grafted, strict=True)}
-    numbers += draw_groups(grafted_axes, "b", labels, "icl", metric="loss")
+    labels = {f"{at:g}M": runs for at, runs in zip(GRAFTED_AT, grafted, strict=True) if runs}
+    shades = graded_styles(labels)
+    numbers += draw_groups(grafted_axes, "b", labels, "icl", metric="loss", styles=shades)
     grafted_axes.set(title="b  second half: CIWL-only at")
     for ax in (alone_axes, grafted_axes):
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
@@ -71,15 +72,14 @@ def split(*started: list[FigureRun]) -> tuple[Groups, Groups]:
 
 def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups) -> Numbers:
     numbers = draw_band(ax, "c", "CIWL-only", ciwl, "flip", color="grey")
-    labels = [f"from {at:g}M" for at in RESUMED_AT]
-    styles = line_styles(labels)
-    for name, runs in zip(labels, resumed, strict=True):
-        if runs:
-            start = runs[0].started_at
-            numbers += draw_band(ax, "c", name, runs, "flip", before=start, **styles[name])
+    groups = {f"from {at:g}M": runs for at, runs in zip(RESUMED_AT, resumed, strict=True) if runs}
+    for name, style in graded_styles(groups).items():
+        start = groups[name][0].started_at
+        numbers += draw_band(ax, "c", name, groups[name], "flip", before=start, **style)
     numbers += draw_paper(ax, "c", "peaks", PEAKS, ciwl[0].rate_ratio, color="black")
     draw_half(ax)
-    last = max((runs[0].started_at + runs[0].n_sequences for runs in resumed if runs), default=1e6)
+    ends = [runs[0].started_at + runs[0].n_sequences for runs in groups.values()]
+    last = max(ends, default=1e6)
     ax.set(title="c  ordinary data", xlabel=SEQUENCES, ylabel="Flip accuracy", ylim=(0, 1))
     ax.set(xlim=(0, last / 1e6))
     return numbers

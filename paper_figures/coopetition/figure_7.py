@@ -1,6 +1,6 @@
 """Figure 7: the main run with other seeds, of the initial parameters and of the data."""
 
-from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half
+from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half, draw_paper, legend_of_all
 from paper_figures.claim import Claim
 from paper_figures.coopetition.events import emerges, fades, happens, readings
 from paper_figures.figure import Figure
@@ -32,14 +32,11 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
         panel = f"init {pair[0]}, data {pair[1]}"
         numbers += draw_evaluators(ax, panel, [run])
         peak_at, peak, fade = PAPER[pair]
-        x = [peak_at / run.rate_ratio, fade / run.rate_ratio]
-        ax.plot(x, [peak, 0.5], "x", color="black", mew=1.2)
-        numbers += [
-            (panel, "Flip, the paper", a * 1e6, b) for a, b in zip(x, (peak, 0.5), strict=True)
-        ]
+        points = ((peak_at, peak), (fade, 0.5))
+        numbers += draw_paper(ax, panel, "Flip", points, run.rate_ratio, color="black")
         draw_half(ax)
         ax.set(title=panel, xlim=(0, 20 / run.rate_ratio), ylabel="in-context accuracy")
-    drawing.axes[0].legend(frameon=False, ncols=2)
+    legend_of_all(drawing, 5)
     for ax in drawing.axes:
         ax.label_outer()
     record = {"runs": [run.record() for run in runs], "evaluators": EVALUATORS}

@@ -2,10 +2,10 @@
 
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import event, happens, height, never_learnt, readings
-from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult
+from paper_figures.settings import draw_settings
 from paper_figures.sources import FigureRun
 
 SHOWN = 40.0  # millions of the paper's sequences

@@ -2,10 +2,10 @@
 
 from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.events import earlier, event, fades, never_emerges, not_by, readings
-from paper_figures.coopetition.settings import draw_settings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult
+from paper_figures.settings import draw_settings
 from paper_figures.sources import FigureRun
 
 SIZES = ("12800x20", "12800x5", "1600x20", "1600x5")

@@ -7,7 +7,7 @@ rate).  If only their product mattered, curves would lie on each other.
 import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.bands import EVALUATORS, METRIC, draw_half, together
+from paper_figures.bands import EVALUATORS, METRIC, draw_half, legend_of_all, together
 from paper_figures.claim import Claim, Reading
 from paper_figures.coopetition.events import event, readings
 from paper_figures.figure import Figure
@@ -44,8 +44,7 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
         xlim=(0, SHOWN),
         ylim=(0, 1.02),
     )
-    handles, labels = curves_axes.get_legend_handles_labels()
-    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
+    legend_of_all(drawing)
     for k, each in enumerate(EVENTS):
         for run, ratio in ratios(fast, slow, each).items():
             ratio_axes.plot([k], [ratio], "o", color="black", ms=3)

@@ -8,6 +8,7 @@ what is left to the pair.
 import numpy as np
 from numpy.typing import NDArray
 
+from paper_figures.bands import legend_of_all
 from paper_figures.claim import Claim, Reading
 from paper_figures.coopetition.figure_7 import seeds_of
 from paper_figures.figure import Figure
@@ -55,7 +56,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
             findings.append(f"{title}: of its variance over {values.size} runs, {told}")
     drawing.axes[0].set_ylabel("millions of sequences")
     if grid:
-        drawing.axes[-1].legend(frameon=False)
+        legend_of_all(drawing)
     record = {"runs": [run.record() for run in grid.values()]}
     return FigureResult(drawing, numbers, record, findings)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
-from coopetition.plot.style import line_styles
+from coopetition.plot.style import graded_styles
 from paper_figures.result import Numbers, points
 from paper_figures.sources import KeptTable
 
@@ -17,7 +17,7 @@ def draw_heads(
 ) -> Numbers:
     """The values of a table against one of its columns (in units of `scale`), a line a head."""
     curves = table.curves("head", over)
-    styles = line_styles(f"head {head}" for head in curves)
+    styles = graded_styles(f"head {head}" for head in curves)
     numbers = []
     for head, (x, y) in curves.items():
         name = f"head {head}"

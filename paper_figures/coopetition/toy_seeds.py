@@ -9,12 +9,13 @@ from coopetition import Trajectory
 from coopetition.dynamics.outcomes import Fate
 from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot.style import label_of, line_styles
+from paper_figures.bands import legend_of_all
 from paper_figures.claim import Reading
 from paper_figures.published import SEEDS, solve_published
 from paper_figures.result import FigureResult, Numbers, blank, points
 
 SHORT = {  # in titles
-    Fate.ICL_TRANSIENT: "ICL comes and goes",
+    Fate.ICL_TRANSIENT: "ICL fades",
     Fate.ICL_PERSISTENT: "ICL stays",
     Fate.NEVER: "neither comes",
 }
@@ -37,8 +38,7 @@ def draw_seeds(*, mu1: float, threshold: float) -> FigureResult:
         ax.set(ylabel="")
     for ax in axes[:-1].flat:
         ax.set(xlabel="")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    drawing.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
+    legend_of_all(drawing)
     counts = Counter(solution["fate"] for solution in solutions.values())
     return FigureResult(drawing, numbers, {"fates": dict(counts), "solutions": solutions})
 

@@ -73,12 +73,12 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         numbers += points("cooperation over scale_d", name, scales, np.array(values))
     axes[0, 0].axhline(0.5, color="grey", lw=0.8, ls=":")
     axes[0, 0].set(
-        xlabel="initial scale of d", ylim=(-1.5, 1), title="cooperation: ln T(ICL alone) / T(both)"
+        xlabel="initial scale of d", ylim=(-1.5, 1), title="cooperation:\nln T(ICL alone) / T(both)"
     )
     axes[0, 0].legend(frameon=False)
     for ax, effect, title in (
-        (axes[0, 1], circuit, "circuit: ln T(ICL alone) / T(ICL on it)"),
-        (axes[0, 2], late_start, "late start: ln T(both) / T(after the start)"),
+        (axes[0, 1], circuit, "circuit:\nln T(ICL alone) / T(ICL on it)"),
+        (axes[0, 2], late_start, "late start:\nln T(both) / T(after the start)"),
     ):
         for scale in (1.0, 0.1):
             effects = [effect(random(scale_d=scale), start, HORIZON) for start in STARTS]

@@ -71,7 +71,7 @@ def draw(n_draws: int = 500) -> FigureResult:
         ("emergence: slow system", times["emergence"], times["slow emergence"]),
         ("takeover after emergence: slow system", after["takeover"], after["slow takeover"]),
         (
-            "from emergence to takeover: slow system",
+            "from the one to the other: slow system",
             after["takeover"] - times["emergence"],
             after["slow takeover"] - times["slow emergence"],
         ),
@@ -83,8 +83,8 @@ def draw(n_draws: int = 500) -> FigureResult:
         ax.loglog(measured, predicted, ".", ms=3)
         ends = [np.nanmin(measured), np.nanmax(measured)]
         ax.loglog(ends, ends, color="grey", lw=0.8)
-        ax.set(xlabel="simulated, from the collapse's end", ylabel="predicted")
-        ax.set_title(name, fontsize="medium")
+        ax.set(xlabel="simulated", ylabel="predicted")
+        ax.set_title(name.replace(": ", ":\n"))
         numbers += points(name, "draws", measured, predicted)
         findings.append(compare(name, measured, predicted))
     findings.append(compare("collapse", times["collapse"], times["predicted collapse"]))

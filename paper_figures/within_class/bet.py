@@ -1,6 +1,5 @@
 """The toy's bet: with more variation within classes mu1 grows, and ICL gives way sooner."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,9 @@ from scipy.stats import spearmanr
 
 from coopetition.compare.result import Estimate
 from coopetition.tools.progress import ProgressReport
+from paper_figures.bands import legend_of_all
 from paper_figures.figure import Figure
+from paper_figures.kept import read_json
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import FigureRun
@@ -28,7 +29,7 @@ MILLION = 1e6
 
 def draw(*runs: list[FigureRun]) -> FigureResult:
     """ICL's error where it is alone, mu1, and the time from peak to crossing, by level."""
-    said = json.loads(PATH.read_text())["levels"]
+    said = read_json(PATH)["levels"]
     mains = dict(zip(LEVELS, runs[: len(LEVELS)], strict=True))
     alone = dict(zip(LEVELS, runs[len(LEVELS) :], strict=True))
     floors = {level: [floor_of(run) for run in own] for level, own in alone.items()}
@@ -66,7 +67,7 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
             ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=colour, ms=8 if
                     colour == "black" else 4, label=name)  # fmt: skip
         ax.set(xlabel="deviation within a class")
-        ax.legend(frameon=False)
+    legend_of_all(drawing, 6)
     left.set(ylabel="ICL-only loss (nats)", title="a  ICL's error alone", yscale="log")
     middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
     right.set(ylabel="peak to crossing (M sequences)", title="c  time")

@@ -24,7 +24,8 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES
 from coopetition.tools.files import write_json
 from coopetition.tools.progress import ProgressReport
-from paper_figures.sources import DATA, FigureRun, kept_runs
+from paper_figures.kept import DATA
+from paper_figures.sources import FigureRun, kept_runs
 from transformer.experiments.within_class import LEVELS
 
 BASE = 0.67

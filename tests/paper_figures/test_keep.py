@@ -16,7 +16,7 @@ import pytest
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
 from paper_figures.keep import keep_finished
-from paper_figures.sources import index, path_of
+from paper_figures.kept import index, path_of
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.runs.folder import load_run

@@ -7,8 +7,9 @@ import pytest
 
 from coopetition.tools.errors import UsageError
 from paper_figures.figure import figures_of, find_figure
+from paper_figures.kept import index
 from paper_figures.needs import all_found
-from paper_figures.sources import index, kept_tables
+from paper_figures.sources import kept_tables
 
 OF_RUNS = [
     name

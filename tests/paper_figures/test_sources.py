@@ -3,7 +3,8 @@
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.sources import DATA, index, kept_runs, read_rows, trained_run
+from paper_figures.kept import DATA, index, read_rows
+from paper_figures.sources import kept_runs, trained_run
 from transformer.config import RunConfig
 from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
@@ -30,7 +31,7 @@ def test_every_kept_file_is_in_the_index_once():
     assert files - set(listed) <= {f"coopetition/{kind}.csv" for kind in kinds}
     ids = {entry["run_id"] for entry in index()}
     for table in files - set(listed):
-        assert {row["run_id"] for row in read_rows(DATA / table)} <= ids
+        assert {row["run_id"] for row in read_rows(DATA / table, needed="run_id")} <= ids
 
 
 @pytest.mark.parametrize(

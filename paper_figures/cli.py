@@ -61,7 +61,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
         )
     _write(figure.drawn(found), flags.out, stem_of(figure.stem, flags.scale, flags.init_seed))
     if missing:
-        print(f"without {some_of(missing, 20)}: not kept at scale {flags.scale}", file=sys.stderr)
+        print(f"not kept at scale {flags.scale}: {some_of(missing, 20)}")
 
 
 def _write(drawn: FigureResult, out: Path, stem: str) -> None:

@@ -40,10 +40,10 @@ def read_rows(path: Path, *, needed: str) -> Rows:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
-            rows = list(table)
+            columns, rows = table.fieldnames or (), list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise damaged(path, f"{error}") from error
-    if needed not in (table.fieldnames or ()):
+    if needed not in columns:
         raise damaged(path, f"no column {needed}")
     for k, row in enumerate(rows):
         if None in row or None in row.values():

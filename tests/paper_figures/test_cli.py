@@ -2,6 +2,11 @@
 
 import json
 
+import pandas as pd
+import pytest
+
+from paper_figures.sources import kept_runs
+
 
 def test_a_figure_is_written_whole(call, tmp_path):
     assert "coopetition 5" in call("paper_figures", "--list")
@@ -18,5 +23,45 @@ def test_what_cannot_be_drawn_is_refused(call, tmp_path):
         (("coopetition", 1, "--out", tmp_path / "file"), "file is a file; give a folder"),
         (("nature", 1), "'nature'"),
         (("--list", "more"), "Unrecognized options: more"),
+        (("pages", "more"), "Unrecognized options: more"),
+        (("coopetition", 11, "--scale", "paper"), "nothing of figure coopetition 11 is kept at"),
+        (("coopetition", 16, "--init-seed", 5), "is of no trained run; it takes only --out"),
+        (("preset", "nothing"), "preset 'nothing' is unknown"),
+        (("preset", "glyphs", "--init-seed", 99), "no run of seed 99 is kept"),
+        (("preset", "glyphs", "--scale", "paper"), "preset glyphs --retrain"),
+        (("keep", tmp_path, "--scale", "smoke"), "--scale smoke is for trying"),
+        (("keep", tmp_path, "--paper", "nature"), "--paper nature is unknown"),
     ):
         assert names in call("paper_figures", *arguments, expect=2)
+
+
+def test_what_is_missing_is_told_beside_the_figure(call, tmp_path):
+    told = call("paper_figures", "coopetition", 6, "--out", tmp_path)
+    assert "not kept at scale cpu: coopetition/deep, coopetition/deep_matched\n" in told
+
+
+def test_files_tell_what_else_than_the_default_was_drawn(call, tmp_path):
+    for more in ((), ("--init-seed", 6), ("--scale", "paper")):
+        call("paper_figures", "coopetition", 13, *more, "--out", tmp_path)
+    call("paper_figures", "preset", "coopetition/one_layer", "--out", tmp_path)
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "coopetition_13.png",
+        "coopetition_13_init_6.png",
+        "coopetition_13_paper.png",
+        "coopetition_one_layer.png",
+    }
+
+
+def test_a_preset_is_drawn_as_it_was_measured(call, tmp_path):
+    call("paper_figures", "preset", "glyphs", "--out", tmp_path)
+    rows = pd.read_csv(tmp_path / "glyphs.csv").set_index("curve")
+    runs = kept_runs("glyphs")
+    last = [run.curves("in_context_accuracy").values["icl"][-1] for run in runs]
+    assert rows.loc["ICL, highest"].y.iloc[-1] == pytest.approx(max(last))
+    assert "IWL" not in rows.index, "these runs did not measure it"
+
+
+def test_no_half_of_a_figure_is_written(call, tmp_path):
+    (tmp_path / "theory_2.csv").mkdir()
+    assert "theory_2.csv" in call("paper_figures", "theory", 2, "--out", tmp_path, expect=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["theory_2.csv"]

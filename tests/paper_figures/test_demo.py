@@ -28,7 +28,9 @@ def cut(run, n_samples, folder):
     lines = run.path.read_text().splitlines()[: n_samples + 1]
     path = folder / "short.csv"
     path.write_text("\n".join(lines) + "\n")
-    return FigureRun("short", path, run.provenance)
+    batch = run.provenance["config"]["data"]["batch_size"]
+    step = int(lines[-1].split(",")[0]) // batch
+    return FigureRun("short", path, run.provenance | {"step": step})
 
 
 def test_the_kept_runs_show_the_phenomenon():

@@ -61,12 +61,6 @@ def test_tables_that_are_not_kept_are_told_with_what_makes_them():
         kept_tables("mechanisms", "coopetition/main", 9)
 
 
-@pytest.mark.parametrize("flag", [["--preset", "glyphs"], ["--retrain"]])
-def test_a_figure_of_models_is_not_drawn_from_curves_alone(call, flag):
-    told = call("paper_figures", "coopetition", 2, *flag, expect=2)
-    assert f"coopetition 2 is of more than curves of one preset; leave out {flag[0]}" in told
-
-
 @pytest.mark.slow
 def test_make_trains_what_is_missing_keeps_it_and_draws(call, tmp_path):
     """Figure 8 takes five runs; a second call finds them made."""
@@ -90,6 +84,7 @@ def test_make_trains_what_is_missing_keeps_it_and_draws(call, tmp_path):
     [
         (("coopetition", "16"), "is of no trained run; draw it without make"),
         (("coopetition", "99"), "no figure 99"),
+        (("nature", "1"), "unknown paper 'nature'; choose one of"),
         (("comparison", "1"), "is of no trained run"),
         (("coopetition", "rates"), "is of runs of two scales; make them by sweeps"),
     ],

@@ -1,11 +1,15 @@
 """The runs that are kept are what their index says."""
 
+import json
+import shutil
+
 import pytest
 
-from coopetition.tools.errors import UsageError
-from paper_figures.kept import DATA, index, read_rows
+from coopetition.tools.errors import UsageError, UserError
+from paper_figures.kept import DATA, index, path_of, read_rows
 from paper_figures.sources import kept_runs, trained_run
 from transformer.config import RunConfig
+from transformer.experiments.coopetition import early_presets
 from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
 from transformer.sweeps.measure import Table
@@ -43,7 +47,7 @@ def test_every_kept_file_is_in_the_index_once():
         ),
         ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only matched` and"),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
-        ("smoke", "at scale cpu; train it by --retrain"),
+        ("smoke", "at scale cpu; train it by `python -m paper_figures preset smoke --retrain`"),
     ],
 )
 def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(
@@ -68,7 +72,9 @@ def test_kept_runs_are_of_their_preset(preset):
         config = RunConfig.from_dict(kept)
         assert run.provenance["run_id"] == config.run_id()
         assert run.provenance["step"] * config.data.batch_size == run.n_sequences
-        expected = PRESETS[preset].make(run.provenance["scale"])
+        paper, _, name = preset.partition("/")
+        shorter = early_presets() if paper == "coopetition" else {}
+        expected = shorter.get(name, PRESETS[preset]).make(run.provenance["scale"])
         assert (config.model, config.optim) == (expected.model, expected.optim)
         assert _as_named(config).data == expected.data
         assert config.evaluation == expected.evaluation
@@ -90,6 +96,56 @@ def test_a_kept_run_can_lead():
         UsageError, match="'smoke' is kept at scale cpu; choose one of .*demo, glyphs"
     ):
         kept_runs("smoke")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A folder of one kept run and one kept table, and the run's entry."""
+    entry = next(each for each in index() if each["preset"] == "coopetition/one_layer")
+    (tmp_path / "coopetition").mkdir()
+    (tmp_path / "index.json").write_text(json.dumps([entry]))
+    shutil.copy(path_of(entry), path_of(entry, tmp_path))
+    return tmp_path, entry
+
+
+def test_damaged_curves_are_told(copied):
+    data, entry = copied
+    path = path_of(entry, data)
+    (run,) = kept_runs("coopetition/one_layer", data=data)
+    assert run.curves("loss").sequences[-1] == run.n_sequences
+    lines = path.read_text().splitlines()
+    for text, told in (
+        ("\n".join(lines[:-1]) + "\n", "is damaged .it ends at .* its run at .*; restore it"),
+        (path.read_text()[:-20], "fewer cells than the"),
+        ("", "is empty"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=told):
+            run.curves("loss")
+
+
+@pytest.mark.parametrize("content", ["", "[", "\x00", "[" * 100_000])
+def test_a_damaged_index_is_told(copied, content):
+    data, _ = copied
+    (data / "index.json").write_text(content)
+    with pytest.raises(UserError, match="index.json is damaged .*; restore it"):
+        kept_runs("coopetition/one_layer", data=data)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a,b\n1,2\n", "no column run_id"),
+        ("", "no column run_id"),
+        ("run_id,b\n1,2\n3\n", "line 3 has not as many cells as columns"),
+        ("run_id,b\n1,2,3\n", "line 2 has not as many"),
+    ],
+)
+def test_a_damaged_table_is_told(tmp_path, content, told):
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"table.csv is damaged .{told}"):
+        read_rows(path, needed="run_id")
 
 
 def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path):

@@ -37,6 +37,13 @@ def test_unusable_csv_files_are_refused(tmp_path, text, message):
         read_curves(write(tmp_path / "c.csv", text))
 
 
+def test_a_line_that_was_cut_short_is_refused(tmp_path):
+    path = tmp_path / "cut.csv"
+    path.write_text("sequences,icl,ciwl\n1,2,3\n2,3\n")
+    with pytest.raises(UsageError, match="line 3 has fewer cells than the 3 columns"):
+        read_curves(path)
+
+
 def test_blank_cells_are_gaps(tmp_path):
     curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip/loss\n1,,2\n2,3,4\n"))
     assert list(curves.values) == ["flip"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from paper_figures.coopetition.events import icl_75
+from paper_figures.coopetition.events import icl_above
 from paper_figures.figure import find_figure
 from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
@@ -105,7 +105,7 @@ def _at(sequences: float | None) -> str:
 
 def _grafts() -> Iterator[str]:
     for millions in ("4", "8", "15", "31.5", "64"):
-        yield f"{millions}M {_at(icl_75(_first(f'grafted_{millions}M')))}"
+        yield f"{millions}M {_at(icl_above(_first(f'grafted_{millions}M')))}"
 
 
 def _resumed() -> Iterator[str]:

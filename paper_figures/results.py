@@ -1,7 +1,7 @@
 """The verdict on every claim of the coopetition paper, by the rule of `claim`, at every scale."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,7 @@ from paper_figures.figure import Figure, figures_of
 
 PAPER = "coopetition"
 UNEXPLAINED = "no explanation was tested"
+OF_THE_RATE = "of the learning rate: at the paper's own it is reproduced"
 MISSED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
 
 
@@ -30,7 +31,7 @@ class Result:
         return {
             "figure": self.figure.number,
             "claim": self.claim.text,
-            "published": str(self.claim.published or "") or None,
+            "published": asdict(self.claim.published) if self.claim.published else None,
             "scale": self.scale,
         } | self.judgement.to_dict()
 
@@ -118,11 +119,21 @@ def counts() -> str:
     return "\n".join([*lines, f"- not tested yet: {untested}"])
 
 
+def explained(result: Result) -> str:
+    """Why a claim may not be reproduced: the best explanation that was tested."""
+    verdicts = {
+        each.scale: each.judgement.verdict for each in judged() if each.claim is result.claim
+    }
+    if result.scale == "cpu" and verdicts.get("paper") is Verdict.REPRODUCED:
+        return OF_THE_RATE
+    return result.claim.explained or UNEXPLAINED
+
+
 def explanations() -> str:
     """Of claims that are not reproduced, the best explanation that was tested; a list."""
-    lines = {
-        f"- {each.figure.number}, *{each.claim.text}*: {each.claim.explained or UNEXPLAINED}": None
+    lines = [
+        f"- {each.figure.number}, *{each.claim.text}* ({each.scale}): {explained(each)}"
         for each in judged()
         if each.judgement.verdict in MISSED
-    }
+    ]
     return "\n".join(lines)

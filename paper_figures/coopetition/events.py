@@ -85,11 +85,11 @@ def height(name: str) -> Callable[[FigureRun], float | None]:
     return lambda run: getattr(run.timeline(), name)
 
 
-def icl_75(run: FigureRun) -> float:
-    """When ICL accuracy is first above 0.75, in the run's own sequences; infinite if it never is.
+def icl_above(run: FigureRun, level: float = 0.75) -> float:
+    """When ICL accuracy is first above a level, in the run's own sequences; infinite if never.
 
     ICL-only runs have this event too, unlike those of Flip accuracy.
     """
     curves = run.curves(METRIC)
-    above = curves.sequences[curves.values["icl"] > 0.75]
+    above = curves.sequences[curves.values["icl"] > level]
     return float(above[0]) if len(above) else math.inf

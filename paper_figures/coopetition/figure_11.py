@@ -28,17 +28,17 @@ def _ends_below(long: list[FigureRun], evaluator: str, level: float) -> list[Rea
 
 CLAIMS = (
     Claim(
-        "in the end ICL is below chance of two labels",
+        "at 320M ICL accuracy is below chance of two labels",
         lambda long: _ends_below(long, "icl", 0.5),
         Published(0.466, 0.466),
     ),
     Claim(
-        "in the end Flip is 0: ICL does not return",
+        "at 320M Flip accuracy is 0: ICL does not return",
         lambda long: _ends_below(long, "flip", 0.1),
         Published(0.005, 0.005),
     ),
     Claim(
-        "labels that are not in context are not learnt",
+        "labels that are not in context are not learnt by 320M",
         lambda long: _ends_below(long, "iwl", 0.05),
         Published(0.001, 0.001),
     ),

@@ -24,7 +24,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
 
 CLAIMS = (
     Claim(
-        "the same where the target is the second label",
+        "CIWL is attention to the target also where that is the second label",
         lambda mechanisms: to_the_target(mechanisms, pair=2),
         Published(*TARGET),
     ),

@@ -49,20 +49,23 @@ def _told(run: FigureRun) -> str:
     return f"{rises}, at most {told.flip_peak:.2f}, falls {fade}"
 
 
+AS_MAIN = "it is as in the main run at this learning rate (figure 1)"
 CLAIMS = (
     Claim(
         "where labels cannot attend to the token before them, ICL is never preferred",
         lambda main, without, ablated: readings(without, never_emerges),
     ),
     Claim(
-        "without three heads of the first layer ICL emerges all the same: it is no lottery ticket",
+        "without three heads of the first layer ICL emerges all the same: height of Flip's peak",
         lambda main, without, ablated: readings(ablated, emerges, height("flip_peak")),
         Published(0.761, 0.761),
+        AS_MAIN,
     ),
     Claim(
-        "and fades",
+        "without three heads of the first layer ICL fades",
         lambda main, without, ablated: readings(ablated, fades, event("fade")),
         Published(8e6, 8e6, "sequences"),
+        AS_MAIN,
     ),
 )
 

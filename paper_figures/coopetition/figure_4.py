@@ -150,11 +150,11 @@ CLAIMS = (
         needed=1,
     ),
     Claim(
-        "with that of CIWL-only before 9.8M it is not",
+        "with the second half of CIWL-only before 9.8M ICL is not learnt",
         lambda alone, clamped, ciwl, *started: readings(_grafts(started, 0, 9.79), does_not_learn),
     ),
     Claim(
-        "nor with that of CIWL-only from 32M on: the window closes",
+        "with the second half of CIWL-only from 32M on ICL is not learnt: the window closes",
         lambda alone, clamped, ciwl, *started: readings(_grafts(started, 32, 64), does_not_learn),
         explained="the late circuit is no obstacle here: the later the graft, the sooner ICL is "
         "learnt, and alone it is learnt too",
@@ -170,7 +170,7 @@ CLAIMS = (
         for at, (_, peak) in zip((4, 5, 6), PEAKS, strict=False)
     ),
     Claim(
-        "from 7M on it does not",
+        "ordinary training from CIWL-only at 7M or later does not bring ICL",
         lambda alone, clamped, ciwl, *started: readings(_resumed(started, 7, 16), _does_not_rise),
     ),
 )

@@ -62,7 +62,7 @@ CLAIMS = (
         needed=1,
     ),
     Claim(
-        "it fades with every seed",
+        "ICL fades with every seed",
         lambda *groups: readings(runs_of(*groups), fades),
         needed=1,
     ),

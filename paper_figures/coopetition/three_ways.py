@@ -29,13 +29,14 @@ from coopetition.studies.interventions import (
     with_circuit,
 )
 from paper_figures.bands import METRIC
-from paper_figures.coopetition.events import icl_75
+from paper_figures.coopetition.events import icl_above
 from paper_figures.needs import Runs, all_found
 from paper_figures.published import published_ensemble
 from paper_figures.sources import FigureRun
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HORIZON = 30_000.0  # steps of descent
+LEVELS = (0.6, 0.75, 0.9)  # of ICL accuracy
 STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
 
 
@@ -118,11 +119,10 @@ def fits_of_main() -> list[Fit]:
 def transformer() -> Answers:
     """What our runs of scale cpu say."""
     mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
-    time = float(np.mean([icl_75(run) for run in mains.values()]))
-    (single,) = Runs("coopetition/icl_only").found()
-    alone = [icl_75(single) / icl_75(mains[single.init_seed])]
+    time = float(np.mean([icl_above(run) for run in mains.values()]))
+    alone, single = [alone_over_both(0.75)], _single()
     circuit = {
-        _start(at, time, runs[0]): [icl_75(single) / icl_75(run) for run in runs]
+        _start(at, time, runs[0]): [icl_above(single) / icl_above(run) for run in runs]
         for at, runs in _kept("grafted", GRAFTED_AT)
     }
     late = {
@@ -132,6 +132,24 @@ def transformer() -> Answers:
     came = [run.timeline() for run in mains.values() if run.timeline().emergence is not None]
     fades = [told.fade is not None for told in came]
     return Answers("transformer", alone, circuit, late, fades)
+
+
+def _single() -> FigureRun:
+    (single,) = Runs("coopetition/icl_only").found()
+    return single
+
+
+def alone_over_both(level: float) -> float:
+    """T alone over T of our runs, if ICL has come where its accuracy is above a level."""
+    single = _single()
+    both = {run.init_seed: run for run in Runs("coopetition/main").found()}[single.init_seed]
+    return icl_above(single, level) / icl_above(both, level)
+
+
+def levels_sentence() -> str:
+    """How T alone over T depends on the level that ICL accuracy has to pass; in Markdown."""
+    told = ", ".join(f"{alone_over_both(level):.2f} at {level}" for level in LEVELS)
+    return f"T alone / T of the transformer, by the accuracy that ICL has to pass: {told}."
 
 
 def _start(millions: float, time: float, run: FigureRun) -> float:

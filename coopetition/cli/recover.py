@@ -12,16 +12,16 @@ class Flags:
     """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
     all."""
     values: tuple[str, ...] = ()
-    """Its parameters, `alpha=0.3`, those of time in sequences (1,000,000 are made); without, others
-    are drawn for each problem."""
+    """Its parameters, as `alpha=0.3 mu1=0.1`, those of time in sequences (1,000,000 are made);
+    without, others are drawn for each problem."""
     problems: int = 20
     """How many are made and fitted: some seconds each."""
     samples: int = 100
     """Of each curve."""
     noise: float = 0.02
     """In units of a curve's deviation."""
-    shared: float = 0.5
-    """The part of noise that neighbouring samples share."""
+    correlation: float = 0.5
+    """Of the noise of neighbouring samples."""
     seed: int = 0
     """Of parameters, noise and starts."""
     starts: int = 8
@@ -39,7 +39,7 @@ def run(flags: Flags) -> None:
         n_problems=flags.problems,
         n=flags.samples,
         noise=flags.noise,
-        shared=flags.shared,
+        correlation=flags.correlation,
         seed=flags.seed,
         n_starts=flags.starts,
         n_screened=max(1024, flags.starts),

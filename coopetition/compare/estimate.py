@@ -67,8 +67,8 @@ def fit(
     for run in runs:
         expect(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
     check_whole("seed", seed, 0)
-    check_whole("the number of starts", n_starts, 1)
-    check_whole(f"screened points, out of which {n_starts} are refined,", n_screened, n_starts)
+    check_whole("the number of screened points", n_screened, 1)
+    check_whole("the number of starts", n_starts, 1, most=n_screened)
     check_whole("max_iterations", max_iterations, 1)
     check_number("tolerance", tolerance, positive=True)
     theory = theory_of(theory) if isinstance(theory, str) else theory

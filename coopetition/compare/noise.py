@@ -57,11 +57,11 @@ def curves_that_count(residuals: Array) -> float:
     return float(len(residuals) ** 2 / np.sum(np.corrcoef(common) ** 2))
 
 
-def correlated_noise(rng: np.random.Generator, n: int, shared: float) -> Array:
-    """Normal noise of variance 1 of which neighbours share `shared`: e_k = shared e_(k-1) + ..."""
+def correlated_noise(rng: np.random.Generator, n: int, correlation: float) -> Array:
+    """Normal noise of variance 1, autoregressive: e_k = correlation e_(k-1) + what is fresh."""
     fresh = rng.standard_normal(n)
     noise = np.empty(n)
     noise[0] = fresh[0]
     for k in range(1, n):
-        noise[k] = shared * noise[k - 1] + np.sqrt(1 - shared**2) * fresh[k]
+        noise[k] = correlation * noise[k - 1] + np.sqrt(1 - correlation**2) * fresh[k]
     return noise

@@ -108,7 +108,7 @@ def simulate(
     *,
     n: int = 100,
     noise: float = 0.02,
-    shared: float = 0.5,
+    correlation: float = 0.5,
     seed: int = 0,
 ) -> Curves:
     """Curves that a theory makes in 1,000,000 sequences, with noise.
@@ -116,13 +116,13 @@ def simulate(
     Parameters
     ----------
     values : of all its parameters; in sequences where their unit has time
-    noise : of a curve's deviation;  shared : part of it that neighbours share
+    noise : of a curve's deviation;  correlation : of that of neighbouring samples
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
     check_whole("the number of samples", n, MIN_SAMPLES)
     check_number("noise", noise, positive=True)
-    if not 0 <= shared < 1:
-        raise UsageError(f"the shared part of noise is {shared}; choose one from 0 to below 1")
+    if not 0 <= correlation < 1:
+        raise UsageError(f"the correlation of noise is {correlation}; choose one from 0 to below 1")
     if others := [name for name in values if name not in theory.names]:
         raise UsageError(
             f"the theory {theory.name} has no parameter {', '.join(others)}; it has "
@@ -138,7 +138,7 @@ def simulate(
     measured = {}
     for name, row in rows.items():
         curve = FLOOR + GAIN * row
-        error = noise * np.std(curve) * correlated_noise(rng, n, shared)
+        error = noise * np.std(curve) * correlated_noise(rng, n, correlation)
         measured[name] = np.maximum(curve + error, 0.0)
     return Curves(times * LENGTH, measured, f"simulated by {theory.name}")
 
@@ -167,7 +167,7 @@ def recover(
     n_problems: int = 20,
     n: int = 100,
     noise: float = 0.02,
-    shared: float = 0.5,
+    correlation: float = 0.5,
     seed: int = 0,
     **settings: Any,
 ) -> Recovery:
@@ -176,24 +176,30 @@ def recover(
     Parameters
     ----------
     values : parameters, as `simulate` takes them; without, others are drawn for each problem
-    noise, shared, n : as `simulate`
+    noise, correlation, n : as `simulate`
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
     check_whole("the number of problems", n_problems, 1)
     check_whole("seed", seed, 0)
     if values is not None:  # what cannot be made is told before anything is done
-        simulate(theory, values, n=n, noise=noise, shared=shared, seed=seed)
+        simulate(theory, values, n=n, noise=noise, correlation=correlation, seed=seed)
     fits, truths = [], []
     with ProgressReport("recover", n_problems, "problems") as report:
         for k in range(n_problems):
             rng = np.random.default_rng([seed, k])
             own = drawn_values(theory, rng) if values is None else dict(values)
             of_noise = int(rng.integers(2**32))
-            curves = simulate(theory, own, n=n, noise=noise, shared=shared, seed=of_noise)
+            curves = simulate(theory, own, n=n, noise=noise, correlation=correlation, seed=of_noise)
             fits.append(fit(curves, theory, seed=k, **settings))
             truths.append(own)
             report.advance()
-    about = {"n": n, "noise": noise, "shared": shared, "seed": seed, "values": values} | settings
+    about = {
+        "n": n,
+        "noise": noise,
+        "correlation": correlation,
+        "seed": seed,
+        "values": values,
+    } | settings
     found = {p.name: _recovered(theory, p.name, fits, truths) for p in theory.parameters}
     return Recovery(theory.name, found, tuple(fits), tuple(truths), about)
 

@@ -13,13 +13,13 @@ from coopetition.compare.noise import (
 )
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.5, 0.9])
-def test_correlation_times_of_noise_are_known(shared):
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_correlation_times_of_noise_are_known(correlation):
     """(1 + r) / (1 - r) of a noise whose neighbours share r; 20,000 samples, to 15 % (3 s.d.)."""
-    noise = correlated_noise(np.random.default_rng(0), 20_000, shared)
-    assert correlation_time(noise) == pytest.approx((1 + shared) / (1 - shared), rel=0.15)
+    noise = correlated_noise(np.random.default_rng(0), 20_000, correlation)
+    assert correlation_time(noise) == pytest.approx((1 + correlation) / (1 - correlation), rel=0.15)
     assert noise.std() == pytest.approx(1, rel=0.1)
-    assert autocorrelations(noise)[1] == pytest.approx(shared, abs=0.03)
+    assert autocorrelations(noise)[1] == pytest.approx(correlation, abs=0.03)
 
 
 @settings(deadline=None, max_examples=50)

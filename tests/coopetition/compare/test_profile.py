@@ -15,7 +15,7 @@ TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 
 @pytest.fixture(scope="module")
 def fitted():
-    curves = simulate("logistic_race", TRUTH, noise=0.01, shared=0.0)
+    curves = simulate("logistic_race", TRUTH, noise=0.01, correlation=0.0)
     return fit(curves, "logistic_race", n_screened=256, n_starts=4)
 
 

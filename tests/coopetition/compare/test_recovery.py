@@ -41,7 +41,7 @@ def test_values_are_in_sequences():
         ({"noise": 0.0}, "noise is 0"),
         ({"values": TRUTH | {"icl_at": np.nan}}, "icl_at is nan; choose a number from"),
         ({"values": TRUTH | {"icl_width": -1.0}}, "icl_width is -1; choose a number from 0"),
-        ({"shared": 1.0}, "the shared part of noise is 1.0"),
+        ({"correlation": 1.0}, "the correlation of noise is 1.0"),
         ({"n_problems": 0}, "the number of problems is 0"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
+    LATE,
     earlier,
     event,
     height,
@@ -15,12 +16,10 @@ from paper_figures.result import FigureResult
 from paper_figures.settings import draw_settings
 from paper_figures.sources import FigureRun
 
-SHOWN = 20.0  # millions of the paper's sequences
-
 
 def draw(main: list[FigureRun], one_layer: list[FigureRun]) -> FigureResult:
     """A panel a depth."""
-    return draw_settings({"2 layers": main, "1 layer": one_layer}, SHOWN)
+    return draw_settings({"2 layers": main, "1 layer": one_layer}, LATE)
 
 
 CLAIMS = (

@@ -4,6 +4,7 @@ from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
 from paper_figures.bands import EVALUATORS
 from paper_figures.claim import Claim, Published, Reading
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.heads import draw_heads
 from paper_figures.figure import Figure
 from paper_figures.needs import Tables
@@ -11,7 +12,6 @@ from paper_figures.result import FigureResult, Numbers, blank
 from paper_figures.sources import KeptTable
 
 MEASURES = {"previous_token": "to the token before", "self_attention": "to themselves"}
-SHOWN = 20e6  # of the paper's sequences
 
 
 def draw(label_attention: list[KeptTable]) -> FigureResult:
@@ -24,7 +24,7 @@ def draw(label_attention: list[KeptTable]) -> FigureResult:
         for evaluator, ax in zip(EVALUATORS, row, strict=True):
             own = table.select(measure=measure, evaluator=evaluator)
             numbers += draw_heads(ax, f"{evaluator}, {measure}", own, "sequences", scale=1e6)
-            ax.set(ylim=(0, 1), xlim=(0, SHOWN / table.run.rate_ratio / 1e6))
+            ax.set(ylim=(0, 1), xlim=(0, LATE / table.run.rate_ratio))
         row[0].set_ylabel(f"attention of labels\n{what}")
     for evaluator, top, bottom in zip(EVALUATORS, *axes, strict=True):
         top.set_title(label_of(evaluator))

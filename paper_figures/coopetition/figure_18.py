@@ -4,7 +4,15 @@ from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
 from paper_figures.bands import draw_half
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import emerges, event, fades, height, never_emerges, readings
+from paper_figures.coopetition.events import (
+    LATE,
+    emerges,
+    event,
+    fades,
+    height,
+    never_emerges,
+    readings,
+)
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank, points
@@ -15,7 +23,7 @@ NAMES = {  # and what the paper's do
     "no attention of labels to the token before": "never above one half",
     "without heads 1, 4, 7": "rises at 4.25M, at most 0.76, falls at 8.0M",
 }
-SHOWN = 40e6  # of the paper's sequences, twice as many as in its figure
+SHOWN = 2 * LATE  # millions of the paper's sequences, twice as many as in its figure
 
 
 def draw(*groups: list[FigureRun]) -> FigureResult:
@@ -25,7 +33,7 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
     styles = line_styles(NAMES)
     numbers: Numbers = []
     for name, (run, *_) in zip(NAMES, groups, strict=True):
-        curves = run.curves("in_context_accuracy").between(last=SHOWN / run.rate_ratio)
+        curves = run.curves("in_context_accuracy").between(last=SHOWN * 1e6 / run.rate_ratio)
         ax.plot(curves.sequences / 1e6, curves.values["flip"], label=name, **styles[name])
         numbers += points("", name, curves.sequences, curves.values["flip"])
     draw_half(ax)

@@ -12,13 +12,13 @@ from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.bands import EVALUATORS, METRIC
 from paper_figures.claim import Claim, Published, Reading
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.heads import Band, compared, draw_heads, draw_published
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs, Tables
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun, KeptTable
 
-SHOWN = 20e6  # of the paper's sequences
 STRENGTHS: list[Band] = [
     (3.5e6, 0.05, 0.20),
     (4.3e6, 0.28, 0.33),
@@ -44,7 +44,7 @@ def draw(
 ) -> FigureResult:
     """The run of the first seed that is measured."""
     run, upper, lower = induction[0].run, layer_2_fixed[0], [each[0] for each in layer_1_fixed]
-    shown = SHOWN / run.rate_ratio
+    shown = LATE * 1e6 / run.rate_ratio
     drawing = blank(7.2, 4.8)
     (strength_axes, upper_axes, empty), lower_axes = drawing.subplots(2, 3)
     empty.set_axis_off()
@@ -130,7 +130,7 @@ def _turns(induction: list[KeptTable]) -> list[Reading]:
         curves = table.select(layer=1).curves("head", "sequences").values()
         x = next(iter(curves))[0]
         mean = np.mean([y for _, y in curves], axis=0)
-        last = float(np.interp(SHOWN / table.run.rate_ratio, x, mean))
+        last = float(np.interp(LATE * 1e6 / table.run.rate_ratio, x, mean))
         readings.append(Reading(table.run.name, bool(mean.max() > 0.1 and last < -0.1), last))
     return readings
 

@@ -6,6 +6,7 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 from paper_figures.bands import draw_groups, draw_half, draw_paper
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
+    LATE,
     earlier,
     emerges,
     event,
@@ -25,7 +26,6 @@ PAPER_DEEP = {
     ORDINARY: ((50, 0.943), (100, 0.935), (200, 0.87), (300, 0.79), (400, 0.775)),
     MATCHED: ((100, 0.915), (200, 0.915), (400, 0.915)),
 }
-SHOWN = 20e6
 
 
 def draw(
@@ -40,7 +40,7 @@ def draw(
     ratio = matched[0].rate_ratio
     numbers = draw_groups(axes[0], "a", {ORDINARY: main, MATCHED: matched}, "flip")
     numbers += draw_paper(axes[0], "a", MATCHED, PAPER, ratio, color="black")
-    axes[0].set(title="a  2 layers", xlim=(0, SHOWN / ratio / 1e6))
+    axes[0].set(title="a  2 layers", xlim=(0, LATE / ratio))
     if deep:
         both = {ORDINARY: deep, MATCHED: deep_matched}
         numbers += draw_groups(axes[1], "b", both, "flip")

@@ -9,13 +9,12 @@ import numpy as np
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.bands import EVALUATORS, METRIC, draw_half, legend_of_all, together
 from paper_figures.claim import Claim, Reading
-from paper_figures.coopetition.events import event, readings
+from paper_figures.coopetition.events import LATE, event, readings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank, points
 from paper_figures.sources import FigureRun
 
-SHOWN = 20.0  # millions of the paper's sequences
 EVENTS = ("emergence", "flip_peak_at", "fade", "ciwl_90")
 TITLES = ("emergence", "Flip's peak", "fade", "CIWL 0.9")
 ALIKE = 1.2  # factor within which times are the same: seeds differ by as much
@@ -41,7 +40,7 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
         title="a  the same number of steps x rate",
         xlabel="sequences x rate / 1e-5 (millions)",
         ylabel="in-context accuracy",
-        xlim=(0, SHOWN),
+        xlim=(0, LATE),
         ylim=(0, 1.02),
     )
     legend_of_all(drawing)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from paper_figures.bands import legend_of_all
 from paper_figures.claim import Claim, Reading
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.figure_7 import seeds_of
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -25,7 +26,6 @@ EVENTS = {
 }
 SOURCES = ("initial seed", "data seed", "both")
 HARDLY = 0.25  # of the variance: below that, the data seed hardly matters
-UNTIL = 20e6  # of the paper's sequences: all runs of the grid last so long
 
 Grid = dict[tuple[int, int], FigureRun]
 
@@ -76,13 +76,16 @@ def axes_of(grid: Grid) -> tuple[list[int], list[int]]:
 
 
 def values_of(grid: Grid, event: str) -> NDArray[np.float64]:
-    """An event (initial seeds, data seeds): times in millions; NaN where it did not happen."""
+    """An event by `LATE`, until which all runs last; NaN where it did not happen.
+
+    Of shape (initial seeds, data seeds); times in millions.
+    """
     inits, datas = axes_of(grid)
     values = np.full((len(inits), len(datas)), np.nan)
     for i, init in enumerate(inits):
         for j, data in enumerate(datas):
             run = grid[init, data]
-            found = getattr(run.timeline(UNTIL / run.rate_ratio), event)
+            found = getattr(run.timeline(LATE * 1e6 / run.rate_ratio), event)
             if found is not None:
                 values[i, j] = found if event == "flip_peak" else found / 1e6
     return values

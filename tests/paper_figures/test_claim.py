@@ -11,7 +11,7 @@ from paper_figures.claim import Claim, Judgement, Published, Reading, Verdict
 from paper_figures.coopetition import events
 from paper_figures.figure import figures_of
 from paper_figures.needs import all_found
-from paper_figures.results import counts, judged, result_rows
+from paper_figures.results import OF_THE_RATE, counts, explained, judged, result_rows
 from paper_figures.sources import FigureRun
 
 HALF = Published(0.5, 0.6)
@@ -169,3 +169,22 @@ def test_a_run_counts_by_the_clock_of_its_own_preset():
     assert FigureRun("deep", None, deep).rate_ratio == 1
     main = dict(preset="coopetition/main", config={"optim": {"learning_rate": 1e-4}})
     assert FigureRun("main", None, main).rate_ratio == pytest.approx(10)
+
+
+def test_what_the_papers_rate_mends_is_said_to_be_of_the_rate():
+    of_rate = [each for each in judged() if explained(each) == OF_THE_RATE]
+    reproduced = {
+        id(each.claim): each.scale
+        for each in judged()
+        if each.judgement.verdict is Verdict.REPRODUCED
+    }
+    assert of_rate
+    for each in of_rate:
+        assert each.scale == "cpu" and reproduced[id(each.claim)] == "paper"
+
+
+def test_published_ranges_are_told_in_their_unit():
+    fade = next(
+        each.to_dict() for each in judged() if each.claim.text.startswith("ICL is transient")
+    )
+    assert fade["published"] == {"low": 6.3e6, "high": 6.3e6, "unit": "sequences"}

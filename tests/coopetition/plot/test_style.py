@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 
-from coopetition.plot.style import COLOURS, FURTHER, line_styles, new_axes, save_plot
+from coopetition.plot.style import COLOURS, FURTHER, graded_styles, line_styles, new_axes, save_plot
 from coopetition.tools.errors import UsageError
 
 # linear sRGB as seen without one kind of cone (Machado, Oliveira and Fernandes 2009, severity 1)
@@ -83,3 +83,10 @@ def test_a_plot_is_saved_whole_and_nothing_is_left_open(name, start, tmp_path):
     assert not pyplot.get_fignums()
     with pytest.raises(UsageError, match="names no picture format"):
         save_plot(lambda ax: None, tmp_path / "p.txt")
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_graded_colours_grow_lighter_to_everybody(vision):
+    styles = graded_styles(map(str, range(12)))
+    lightness = [lab(style["color"], vision)[0] for style in styles.values()]
+    assert len(styles) == 12 and np.diff(lightness).min() > 1

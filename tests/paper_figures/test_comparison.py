@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from paper_figures.comparison import confront, tables
+from paper_figures.coopetition import main_runs
+from paper_figures.pages import ROOT
+from paper_figures.sources import kept_runs
 
 
 def test_every_run_and_theory_is_in_the_tables():
@@ -55,3 +58,21 @@ def test_the_naive_forecast_knows_the_other_runs_only():
 def test_the_verdicts_are_those_of_the_kept_runs():
     kept = {each["claim"]: each["holds"] for each in json.loads(confront.VERDICTS.read_text())}
     assert {each["claim"]: each["holds"] for each in confront.verdicts()} == kept
+
+
+def test_the_readme_quotes_the_fit_to_the_papers_losses():
+    rows = tables.fits()["published figure 5b", "loss"]
+    toy = next(row for row in rows if row["theory"] == "toy")
+    r2 = [f"{float(toy[f'r2_{curve}']):.3f}" for curve in ("train", "icl", "ciwl")]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"the toy reaches R² {r2[0]}, {r2[1]} and {r2[2]} for train, ICL and CIWL" in readme
+
+
+def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():
+    assert "within a factor of 1.5 in every event" in (ROOT / "README.md").read_text()
+    (run,) = kept_runs("coopetition/main", scale="paper")
+    for name, ours in main_runs.CELLS.items():
+        of_seed_5 = main_runs.PAPER[name][0]
+        if name not in ("sequences in all", "ICL, Flip accuracy at 20M"):
+            theirs, own = (float(cell.split()[-1]) for cell in (of_seed_5, ours(run)))
+            assert 1 / 1.5 < own / theirs < 1.5, name

@@ -54,7 +54,7 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
     for ax in (alone_axes, grafted_axes):
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
         ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
-    numbers += _draw_resumed(resumed_axes, ciwl, resumed)
+    numbers += _draw_resumed(resumed_axes, ciwl, resumed, ratio)
     for ax, n_columns in ((alone_axes, 1), (grafted_axes, 4), (resumed_axes, 2)):
         legend_below(ax, n_columns)
     runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
@@ -70,13 +70,13 @@ def split(*started: list[FigureRun]) -> tuple[Groups, Groups]:
     return list(started[: len(GRAFTED_AT)]), list(started[len(GRAFTED_AT) :])
 
 
-def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups) -> Numbers:
-    numbers = draw_band(ax, "c", "CIWL-only", ciwl, "flip", color="grey")
+def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups, rate_ratio: float) -> Numbers:
+    numbers = draw_band(ax, "c", "CIWL-only", ciwl, "flip", color="grey") if ciwl else []
     groups = {f"from {at:g}M": runs for at, runs in zip(RESUMED_AT, resumed, strict=True) if runs}
     for name, style in graded_styles(groups).items():
         start = groups[name][0].started_at
         numbers += draw_band(ax, "c", name, groups[name], "flip", before=start, **style)
-    numbers += draw_paper(ax, "c", "peaks", PEAKS, ciwl[0].rate_ratio, color="black")
+    numbers += draw_paper(ax, "c", "peaks", PEAKS, rate_ratio, color="black")
     draw_half(ax)
     ends = [runs[0].started_at + runs[0].n_sequences for runs in groups.values()]
     last = max(ends, default=1e6)
@@ -183,8 +183,8 @@ FIGURE = Figure(
     draw,
     needs=(
         Runs("coopetition/icl_only"),
-        Runs("coopetition/icl_only_clamped"),
-        Runs("coopetition/ciwl_only"),
+        Runs("coopetition/icl_only_clamped", optional=True),
+        Runs("coopetition/ciwl_only", optional=True),
         *(Runs(f"coopetition/grafted_{at:g}M", optional=True) for at in GRAFTED_AT),
         *(Runs(f"coopetition/resumed_{at:g}M", optional=True) for at in RESUMED_AT),
     ),

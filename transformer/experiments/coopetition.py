@@ -250,14 +250,15 @@ def presets() -> dict[str, Preset]:
 
 
 def early_presets() -> dict[str, Preset]:
-    """Main runs, one of CIWL-only data and those that start from it: their beginning only.
+    """Main runs, one of either strategy's data and those that start from these: their beginning.
 
     With those of other seeds, each for as long as figure 1 shows.
     """
     every = presets()
-    names = ("ciwl_only", *(f"resumed_{millions}M" for millions in (3, 4, 5, 6)))
     early = {"main": replace(every["main"], make=_until(SHOWN, main))}
-    for name in names:
+    for name in ("icl_only", "icl_only_clamped"):
+        early[name] = replace(every[name], make=_until(10, every[name].make))
+    for name in ("ciwl_only", *(f"resumed_{millions}M" for millions in (3, 4, 5, 6))):
         early[name] = replace(every[name], make=_until(10, every[name].make), seeds=SEEDS[:1])
     for name, preset in every.items():
         if name.startswith("seeds_"):

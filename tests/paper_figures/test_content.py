@@ -60,6 +60,15 @@ def test_resumed_runs_start_where_their_parents_were():
     assert first == run.started_at + run.curves("loss").sequences[0]
 
 
+def test_figure_4_is_drawn_from_its_first_run_alone():
+    figure = find_figure("coopetition", "4")
+    alone, *others = all_found(figure.needs)
+    result = figure.drawn([alone, *([] for _ in others)])
+    assert {curve for panel, curve, *_ in result.numbers if panel == "b"} == set()
+    judged = {each["claim"]: each["verdict"] for each in result.provenance["claims"]}
+    assert [each for each in judged.values() if each != "not tested"] == ["contradicted"]
+
+
 def test_what_is_learnt_is_read_off_the_loss():
     alone = kept_runs("coopetition/icl_only")[0]
     losses = alone.curves("loss")

@@ -46,6 +46,11 @@ class Published:
     high: float
     unit: Literal["share", "sequences", "nats"] = "share"
 
+    @classmethod
+    def at(cls, *millions: float) -> "Published":
+        """A time, or those of several runs, in millions of sequences."""
+        return cls(1e6 * min(millions), 1e6 * max(millions), "sequences")
+
     def agrees(self, value: float) -> bool:
         """Whether a number of ours is what was published, by the rule."""
         if self.unit == "share":

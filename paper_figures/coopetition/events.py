@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 
 from paper_figures.bands import METRIC
-from paper_figures.claim import Reading
+from paper_figures.claim import FACTOR, Reading
+from paper_figures.coopetition.paper_seeds import PAPER
 from paper_figures.sources import FigureRun
 
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
+CIWL_LATE = FACTOR * max(each.ciwl_90 for each in PAPER.values())  # the same, of CIWL
 
 
 def readings(
@@ -33,15 +35,14 @@ def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | Non
     return None if found is None else not found
 
 
-def happens(name: str) -> Callable[[FigureRun], bool | None]:
-    """Whether an event of `Timeline` does; None if it has not yet in a short run."""
-    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run)
+def happens(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
+    """Whether an event of `Timeline` does; None if it has not yet in a run of less than that."""
+    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run, millions)
 
 
-emerges, fades = (
-    happens("emergence"),
-    happens("fade"),
-)  # ICL comes to be preferred; and no longer is
+emerges = happens("emergence")  # ICL comes to be preferred
+fades = happens("fade")  # and no longer is
+ciwl_comes = happens("ciwl_90", CIWL_LATE)
 
 
 def never_emerges(run: FigureRun) -> bool | None:
@@ -57,15 +58,19 @@ def never_learnt(run: FigureRun) -> bool | None:
 def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], bool | None]:
     """Whether an event comes before it does in the other run of the same seed (or the first).
 
-    None if it has come in neither.
+    None if it has come in neither, or not yet in one that ends before it has come in the other.
     """
     by_seed = {run.init_seed: run for run in others}
+    time = event(name)
 
     def holds(run: FigureRun) -> bool | None:
-        own, other = event(name)(run), event(name)(by_seed.get(run.init_seed, others[0]))
-        if own is None and other is None:
-            return None
-        return own is not None and (other is None or own < other)
+        beside = by_seed.get(run.init_seed, others[0])
+        own, other = time(run), time(beside)
+        if own is None:
+            return None if other is None or not run.lasts(other / 1e6) else False
+        if other is None:
+            return True if beside.lasts(own / 1e6) else None
+        return own < other
 
     return holds
 

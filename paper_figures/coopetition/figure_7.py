@@ -1,8 +1,12 @@
 """Figure 7: the main run with other seeds, of the initial parameters and of the data."""
 
+from collections.abc import Callable
+from functools import partial
+
 from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half, draw_paper, legend_of_all
-from paper_figures.claim import Claim
-from paper_figures.coopetition.events import emerges, fades, happens, readings
+from paper_figures.claim import Claim, Reading
+from paper_figures.coopetition.events import ciwl_comes, emerges, fades, readings
+from paper_figures.coopetition.paper_seeds import PAPER
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
@@ -10,14 +14,6 @@ from paper_figures.sources import FigureRun
 from transformer.experiments.coopetition import DATA_SEED, PAPER_SEEDS, SEEDS
 
 SEEDED = ((SEEDS[0], DATA_SEED), *PAPER_SEEDS)
-PAPER = {  # (init, data) -> millions and height of Flip's peak, and where it falls through one half
-    (5, 2): (4.3, 0.71, 6.3),
-    (5, 3): (4.0, 0.67, 5.7),
-    (5, 4): (3.9, 0.69, 5.9),
-    (6, 2): (6.5, 0.78, 10.0),
-    (6, 3): (6.8, 0.75, 10.1),
-    (7, 2): (5.3, 0.84, 10.9),
-}
 
 
 def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
@@ -31,11 +27,13 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
         pair = seeds_of(run)
         panel = f"init {pair[0]}, data {pair[1]}"
         numbers += draw_evaluators(ax, panel, [run])
-        peak_at, peak, fade = PAPER[pair]
-        points = ((peak_at, peak), (fade, 0.5))
+        seen = PAPER[pair]
+        points = ((seen.flip_peak_at, seen.flip_peak), (seen.fade, 0.5))
         numbers += draw_paper(ax, panel, "Flip", points, run.rate_ratio, color="black")
         draw_half(ax)
         ax.set(title=panel, xlim=(0, 20 / run.rate_ratio), ylabel="in-context accuracy")
+    for ax in axes.flat[len(runs) :]:
+        ax.set_axis_off()
     legend_of_all(drawing, 5)
     for ax in drawing.axes:
         ax.label_outer()
@@ -55,20 +53,26 @@ def runs_of(*groups: list[FigureRun]) -> list[FigureRun]:
     return [found[pair] for pair in SEEDED if pair in found]
 
 
+def _of_every(*groups: list[FigureRun], holds: Callable[[FigureRun], bool | None]) -> list[Reading]:
+    """A reading of each run, where there are several: of every seed, one tells nothing."""
+    runs = runs_of(*groups)
+    return readings(runs, holds) if len(runs) > 1 else []
+
+
 CLAIMS = (
     Claim(
         "ICL emerges with every seed",
-        lambda *groups: readings(runs_of(*groups), emerges),
+        partial(_of_every, holds=emerges),
         needed=1,
     ),
     Claim(
         "ICL fades with every seed",
-        lambda *groups: readings(runs_of(*groups), fades),
+        partial(_of_every, holds=fades),
         needed=1,
     ),
     Claim(
         "CIWL comes with every seed: accuracy of 0.9",
-        lambda *groups: readings(runs_of(*groups), happens("ciwl_90")),
+        partial(_of_every, holds=ciwl_comes),
         needed=1,
     ),
 )

@@ -1,12 +1,14 @@
 """The page on theories against runs tells what is kept, and its scores are what they say."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from paper_figures.comparison import confront, tables
 from paper_figures.coopetition import main_runs
+from paper_figures.coopetition.paper_seeds import PAPER, Seen
 from paper_figures.pages import ROOT
 from paper_figures.sources import kept_runs
 
@@ -71,8 +73,7 @@ def test_the_readme_quotes_the_fit_to_the_papers_losses():
 def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():
     assert "within a factor of 1.5 in every event" in (ROOT / "README.md").read_text()
     (run,) = kept_runs("coopetition/main", scale="paper")
-    for name, ours in main_runs.CELLS.items():
-        of_seed_5 = main_runs.PAPER[name][0]
-        if name not in ("sequences in all", "ICL, Flip accuracy at 20M"):
-            theirs, own = (float(cell.split()[-1]) for cell in (of_seed_5, ours(run)))
-            assert 1 / 1.5 < own / theirs < 1.5, name
+    ours, theirs = main_runs.seen_of(run), PAPER[5, 2]
+    for each in fields(Seen):
+        ratio = getattr(ours, each.name) / getattr(theirs, each.name)
+        assert 1 / 1.5 < ratio < 1.5, each.name

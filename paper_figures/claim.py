@@ -73,11 +73,15 @@ class Reading:
     run : its name
     holds : whether the shape does; None if it ends too early to tell
     value : the number; None without, or where there is none
+    part : which part of the run, of several that are read
+    n_runs : of all runs together that one reading is of
     """
 
     run: str
     holds: bool | None
     value: float | None = None
+    part: str = ""
+    n_runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,11 @@ class Judgement:
         if self.published is not None and (mean is None or few or not self.published.agrees(mean)):
             return Verdict.SHAPE_ONLY
         return Verdict.REPRODUCED
+
+    @property
+    def n_runs(self) -> int:
+        """Different runs."""
+        return sum({each.run: each.n_runs for each in self.readings}.values())
 
     @property
     def n_told(self) -> int:
@@ -148,6 +157,7 @@ class Claim:
     published : its number
     explained : where it is not reproduced, the best explanation that was tested
     needed : share of the runs that tell in which it must hold, if it says so: 1 for "every seed"
+    ours : whether it is no claim of the paper but one of ours
     """
 
     text: str
@@ -155,6 +165,7 @@ class Claim:
     published: Published | None = None
     explained: str = ""
     needed: float | None = None
+    ours: bool = False
 
     def judge(self, *found: Any) -> Judgement:
         """The verdict of what was found."""

@@ -50,6 +50,9 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     flags = parse(FigureFlags, arguments, prog=f"{PROG} {paper}")
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
+    _check_kept(flags.scale)
+    if figure.of_several_scales and flags.scale != SCALE:
+        raise UsageError(f"{paper} {figure.slot} is of runs of two scales; leave out --scale")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
     found = all_found(figure.needs, flags.init_seed, flags.scale)
@@ -70,6 +73,14 @@ def _write(drawn: FigureResult, out: Path, stem: str) -> None:
         print(f"wrote {path}")
     for line in drawn.findings:
         print(line)
+
+
+def _check_kept(scale: Scale) -> None:
+    """Raise `UsageError` for a scale whose runs are not kept."""
+    if scale not in SCALES:
+        raise UsageError(
+            f"--scale {scale} is for trying, and not kept; choose one of {', '.join(SCALES)}"
+        )
 
 
 def _check_folder(out: Path) -> None:
@@ -99,6 +110,8 @@ def preset_command(arguments: list[str]) -> None:
     """Draw runs of a preset."""
     flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
     _check_folder(flags.out)
+    if not flags.retrain:
+        _check_kept(flags.scale)
     if flags.retrain:
         run = trained_run(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)
         runs = [run]
@@ -197,8 +210,7 @@ def keep_command(arguments: list[str]) -> None:
     flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
-    if flags.scale not in SCALES:
-        raise UsageError(f"--scale {flags.scale} is for trying; choose one of {', '.join(SCALES)}")
+    _check_kept(flags.scale)
     plan = load_plan(flags.plan or flags.paper, flags.scale)
     kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale, DATA)
     _tell_left_out(left_out)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from paper_figures.coopetition.events import icl_above
+from paper_figures.coopetition.three_ways import kept_from
 from paper_figures.figure import find_figure
 from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
+from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HEAD = (
     "| in the transformer | in the toy | theory | measured (scale cpu) |",
@@ -40,20 +42,21 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "ICL-only data (`icl_only`), against `main`",
         "d = 0, clamped",
         "with the published draws CIWL delays ICL; it hastens ICL if d starts small or aligned",
-        f"hastens: Flip passes one half at {_at(alone.timeline().emergence)} alone, at "
-        f"{_at(main.timeline().emergence)} with CIWL",
+        f"{_hastens(alone, main)}: ICL accuracy passes 0.75 at {_at(icl_above(alone))} alone, at "
+        f"{_at(icl_above(main))} with CIWL",
     )
     yield (
         "the same, second half that of `main` at 20M (`icl_only_clamped`)",
         "d = 0; b and c clamped at a late state",
         "hastens ICL, in the median of random draws by a factor of 18",
-        f"hastens: {_at(clamped.timeline().emergence)} against {_at(alone.timeline().emergence)}",
+        f"{_hastens(alone, clamped)}: {_at(icl_above(clamped))} against {_at(icl_above(alone))}",
     )
     yield (
         "the same, second half that of `ciwl_only` (`grafted_*`)",
         "b and c clamped at a state of a CIWL-only run",
         "hurts before CIWL has emerged; then a window opens, and does not close",
-        f"ICL accuracy 0.75 from {', '.join(_grafts())}: opens, does not close (the paper's does)",
+        f"ICL accuracy passes 0.75, by the checkpoint, at {', '.join(_grafts())}; alone at "
+        f"{_at(icl_above(alone))}",
     )
     yield (
         "ordinary data from a CIWL-only run (`resumed_*`)",
@@ -66,7 +69,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "labels cannot see the token before them (`no_previous_token`)",
         "a = 0, clamped",
         "no ICL; CIWL comes without it, in 8 of 10 draws later than with it",
-        f"no ICL: Flip at most {without.timeline().flip_peak:.2f}; but CIWL comes sooner: 0.9 at "
+        f"Flip at most {without.timeline().flip_peak:.2f}; CIWL of 0.9 at "
         f"{_at(without.timeline().ciwl_90)} against {_at(main.timeline().ciwl_90)}",
     )
     ciwl = _first("ciwl_only")
@@ -74,7 +77,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "CIWL-only data (`ciwl_only`)",
         "a = 0, clamped",
         "the same",
-        f"CIWL comes sooner: 0.9 at {_at(ciwl.timeline().ciwl_90)}",
+        f"CIWL of 0.9 at {_at(ciwl.timeline().ciwl_90)}",
     )
     end = 20e6 / main.rate_ratio
     fixed = _flip("layer_2_fixed", end)
@@ -83,7 +86,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "second layer fixed to a late one (`GraftOut`)",
         "b and c at a late state, a and d as they are",
         "after emergence a and d alone tell ICL from CIWL: preference changes as it did",
-        f"as it did: Flip's peak {max(fixed):.2f} ({own.max():.2f} without), {fixed[-1]:.2f} "
+        f"Flip's peak {max(fixed):.2f} ({own.max():.2f} without), {fixed[-1]:.2f} "
         f"({own[-1]:.2f}) at {_at(end)}",
     )
     peak, last = (np.mean(_flip(f"layer_1_of_{name}", end)) for name in ("peak", "end"))
@@ -91,8 +94,12 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "first layer fixed at Flip's peak, or at its end (`GraftIn`)",
         "a and d clamped, b and c as they are",
         "preference stays whatever b and c do",
-        f"stays: from the peak on Flip is {peak:.2f}, or {last:.2f}",
+        f"from the peak on Flip is {peak:.2f}, or {last:.2f}",
     )
+
+
+def _hastens(alone: FigureRun, helped: FigureRun) -> str:
+    return "hastens" if icl_above(helped) < icl_above(alone) else "does not hasten"
 
 
 def _first(name: str) -> FigureRun:
@@ -104,14 +111,14 @@ def _at(sequences: float | None) -> str:
 
 
 def _grafts() -> Iterator[str]:
-    for millions in ("4", "8", "15", "31.5", "64"):
-        yield f"{millions}M {_at(icl_above(_first(f'grafted_{millions}M')))}"
+    for millions, runs in kept_from("grafted", GRAFTED_AT):
+        yield f"{millions:g}M {_at(icl_above(runs[0]))}"
 
 
 def _resumed() -> Iterator[str]:
-    for millions in (3, 4, 5, 6):
-        peaks = [run.timeline().flip_peak for run in kept_runs(f"coopetition/resumed_{millions}M")]
-        yield f"{' '.join(f'{peak:.2f}' for peak in peaks)} from {millions}M"
+    for millions, runs in kept_from("resumed", RESUMED_AT):
+        peaks = " ".join(f"{run.timeline().flip_peak:.2f}" for run in runs)
+        yield f"{peaks} from {millions:g}M"
 
 
 def _flip(kind: str, last: float) -> list[float]:

@@ -11,7 +11,7 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
 from paper_figures.coopetition.main_runs import main_runs_table
-from paper_figures.coopetition.three_ways import levels_sentence, three_ways_table
+from paper_figures.coopetition.three_ways import levels_table, three_ways_table
 from paper_figures.counterparts import counterparts_table, evidence
 from paper_figures.demo import demo_table
 from paper_figures.results import counts, explanations, results_table
@@ -27,7 +27,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "fits": fits_table,
     },
     "docs/interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
-    "docs/coopetition.md": {"three ways": three_ways_table, "levels": levels_sentence},
+    "docs/coopetition.md": {"three ways": three_ways_table, "levels": levels_table},
     "docs/results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
 }
 

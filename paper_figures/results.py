@@ -1,7 +1,7 @@
 """The verdict on every claim of the coopetition paper, by the rule of `claim`, at every scale."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,6 @@ from paper_figures.figure import Figure, figures_of
 
 PAPER = "coopetition"
 UNEXPLAINED = "no explanation was tested"
-OF_THE_RATE = "of the learning rate: at the paper's own it is reproduced"
 MISSED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
 
 
@@ -44,7 +43,7 @@ def judged() -> tuple[Result, ...]:
 
 
 def _of_figure(figure: Figure) -> list[Result]:
-    kept = {f"{scale}": found for scale, found in figure.kept_at().items()}
+    kept: dict[str, list[list[Any]]] = {**figure.kept_at()}
     if figure.of_several_scales:
         kept = {"both": next(iter(kept.values()))} if kept else {}
     if not figure.needs:
@@ -102,7 +101,7 @@ def results_table() -> str:
 
 def counts() -> str:
     """How many of the paper's claims have each verdict, a line a scale, and how many none."""
-    results = [each for each in judged() if not each.figure.number.startswith("ours")]
+    results = [each for each in judged() if not each.claim.ours]
     claims = {(each.figure.slot, each.claim.text) for each in results}
     lines = [f"Of {len(claims)} claims:", ""]
     for scale in ("paper", "cpu", "toy"):
@@ -113,20 +112,36 @@ def counts() -> str:
             for verdict in Verdict
             if verdict in verdicts
         )
-        single = sum(len(each.readings) == 1 for each in own)
+        single = sum(each.n_runs == 1 for each in own)
         lines.append(f"- at scale {scale} {len(own)}: {told} ({single} of them by a single run)")
     untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
     return "\n".join([*lines, f"- not tested yet: {untested}"])
 
 
 def explained(result: Result) -> str:
-    """Why a claim may not be reproduced: the best explanation that was tested."""
-    verdicts = {
-        each.scale: each.judgement.verdict for each in judged() if each.claim is result.claim
-    }
-    if result.scale == "cpu" and verdicts.get("paper") is Verdict.REPRODUCED:
-        return OF_THE_RATE
-    return result.claim.explained or UNEXPLAINED
+    """Why a claim may not be reproduced: the best explanation that was tested.
+
+    Of what is not at scale cpu, whether it is at the paper's rate, unless numbers are alike there.
+    """
+    if result.claim.explained:
+        return result.claim.explained
+    at_paper = [each for each in judged() if each.claim is result.claim and each.scale == "paper"]
+    for other in at_paper if result.scale == "cpu" else ():
+        if other.judgement.verdict is Verdict.REPRODUCED and not _alike(result, other):
+            return f"at the paper's own rate it is reproduced ({_n_runs(other.judgement)})"
+    return UNEXPLAINED
+
+
+def _n_runs(judgement: Judgement) -> str:
+    return f"{judgement.n_runs} run{'s' * (judgement.n_runs > 1)}"
+
+
+def _alike(one: Result, other: Result) -> bool:
+    """Whether numbers of two scales are as near as a published one has to be."""
+    published, a, b = one.claim.published, one.judgement.mean, other.judgement.mean
+    if published is None or a is None or b is None:
+        return False
+    return replace(published, low=b, high=b).agrees(a)
 
 
 def explanations() -> str:

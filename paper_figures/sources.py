@@ -156,7 +156,7 @@ def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
 def kept_runs(
     preset: str, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
 ) -> list[FigureRun]:
-    """The runs of a preset, of its length or longer, whose curves are kept in `data`, by seed.
+    """The runs of a preset whose curves are kept in `data`, by seed; longer and shorter ones too.
 
     The one of seed `first` leads, if given.
     """
@@ -209,7 +209,7 @@ def node_of(preset: str, kind: str = "") -> str:
 def _make(preset: str, scale: Scale, kind: str = "") -> str:
     """What makes a run of a preset that is not kept, or what measures it, as advice."""
     if not _needs_others(preset):
-        return f"train it by `python -m paper_figures preset {preset} --retrain`"
+        return f"train it by `python -m paper_figures preset {preset} --scale {scale} --retrain`"
     paper, node = preset.partition("/")[0], node_of(preset, kind)
     only = f"'{node}'" if "*" in node else node
     return (

@@ -59,7 +59,7 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def graded_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colours of curves that stand in an order, as of ever later starts, from dark to light."""
+    """Colours of curves that are numbered, as heads or ever later starts, from dark to light."""
     from matplotlib import colormaps
 
     names = list(names)

@@ -35,7 +35,8 @@ def draw() -> FigureResult:
             label = label_of(curve) if k == 0 else None
             fit_axes.plot(values, y, "|", ms=5, color=COLOURS[curve], alpha=0.5, label=label)
             fit_axes.plot([np.median(values)], y[:1], "D", ms=3, color=COLOURS[curve])
-            numbers += [("a R2", f"{name}, {curve}", float(k), value) for value in values]
+            numbers += [("a R2", f"{name}, {curve}", x, z) for x, z in zip(y, values, strict=True)]
+            numbers.append(("a R2", f"{name}, {curve}, median", float(y[0]), np.median(values)))
     fit_axes.set_yticks(range(len(names)), names)
     fit_axes.invert_yaxis()
     fit_axes.set(title="a  R2 of every fit (diamond: median; below 0.5 left out)", xlim=(0.5, 1.01))
@@ -64,7 +65,10 @@ def _draw_fades(ax: Axes) -> Numbers:
             if label in ax.get_legend_handles_labels()[1]:
                 label = None
             ax.plot([true / MILLION], [drawn], marker, color="black", ms=4, mfc="none", label=label)
-            numbers.append(("b fade", row["run"], true / MILLION, drawn))
+            told = "expected" if value < math.inf else "not expected: its end"
+            numbers.append(("b fade", f"{row['run']}, {told}", true / MILLION, drawn))
+            for end, place in zip(("low", "high"), shown, strict=True):
+                numbers.append(("b fade", f"{row['run']}, {end}", true / MILLION, place))
     ends = ax.get_xlim()
     ax.plot(ends, ends, color="grey", lw=0.8, ls=":")
     ax.set(

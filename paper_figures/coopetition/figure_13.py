@@ -35,7 +35,7 @@ CLAIMS = (
     Claim(
         "one layer: CIWL comes, and sooner than with two: accuracy of 0.9",
         lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), event("ciwl_90")),
-        Published(5e6, 5e6, "sequences"),
+        Published.at(5),
     ),
 )
 

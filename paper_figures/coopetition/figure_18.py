@@ -72,7 +72,7 @@ CLAIMS = (
     Claim(
         "without three heads of the first layer ICL fades",
         lambda main, without, ablated: readings(ablated, fades, event("fade")),
-        Published(8e6, 8e6, "sequences"),
+        Published.at(8),
         AS_MAIN,
     ),
 )

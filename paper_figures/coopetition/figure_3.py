@@ -5,6 +5,8 @@ unembedding fixed to a late checkpoint.  c: with the embeddings and the first la
 paper's numbers are read off its figures; its sequences count by the learning rate.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -42,8 +44,8 @@ def draw(
     layer_2_fixed: list[KeptTable],
     *layer_1_fixed: list[KeptTable],
 ) -> FigureResult:
-    """The run of the first seed that is measured."""
-    run, upper, lower = induction[0].run, layer_2_fixed[0], [each[0] for each in layer_1_fixed]
+    """The run of the first seed that is measured; panels b and c where layers were fixed."""
+    run = induction[0].run
     shown = LATE * 1e6 / run.rate_ratio
     drawing = blank(7.2, 4.8)
     (strength_axes, upper_axes, empty), lower_axes = drawing.subplots(2, 3)
@@ -54,26 +56,30 @@ def draw(
     strength_axes.set(title="a  induction strength on Flip", xlabel=SEQUENCES)
     heads = strength_axes.get_legend_handles_labels()
     empty.legend(*heads, frameon=False, loc="center", bbox_to_anchor=(0.1, 0.5))
-    numbers += _draw_fixed(upper_axes, "b", run, upper)
+    numbers += _draw_fixed(upper_axes, "b", run, layer_2_fixed)
     upper_axes.set(title="b  second layer fixed (points)")
-    for name, ax, table in zip(LAYER_1_OF, lower_axes, lower, strict=True):
-        numbers += _draw_fixed(ax, f"c {name}", run, table)
+    for name, ax, tables in zip(LAYER_1_OF, lower_axes, layer_1_fixed, strict=True):
+        numbers += _draw_fixed(ax, f"c {name}", run, tables)
         ax.set(title=f"c  first layer of Flip's {name}")
     empty.add_artist(empty.get_legend())  # a second legend would replace it
     strategies = upper_axes.get_legend_handles_labels()
     empty.legend(*strategies, frameon=False, loc="center", bbox_to_anchor=(0.75, 0.5))
     for ax in (strength_axes, upper_axes, *lower_axes):
         ax.set(xlim=(0, shown / 1e6))
-    findings = [_deviation(run, upper), *_levels(run, lower, shown)]
+    findings = [_deviation(run, table) for table in layer_2_fixed[:1]]
+    findings += _levels(run, layer_1_fixed, shown)
     return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)}, findings)
 
 
-def _draw_fixed(ax: Axes, panel: str, run: FigureRun, fixed: KeptTable) -> Numbers:
+def _draw_fixed(ax: Axes, panel: str, run: FigureRun, fixed: list[KeptTable]) -> Numbers:
     """The run's own curves as lines, and those with a layer fixed as points."""
-    plot_curves(run.curves(METRIC).select(EVALUATORS), ax=ax, lw=0.8, alpha=0.6)
+    curves = run.curves(METRIC).select(EVALUATORS)
+    plot_curves(curves, ax=ax, lw=0.8, alpha=0.6)
     styles = line_styles(EVALUATORS)
-    numbers = []
-    for name, (x, y) in _accuracies(fixed).items():
+    numbers: Numbers = []
+    for name, values in curves.values.items():
+        numbers += points(panel, f"{label_of(name)}, the run", curves.sequences, values)
+    for name, (x, y) in _accuracies(fixed[0]).items() if fixed else ():
         ax.plot(x / 1e6, y, ".", ms=3, color=styles[name]["color"])
         numbers += points(panel, label_of(name), x, y)
     ax.set(ylim=(0, 1), ylabel="in-context accuracy")
@@ -103,20 +109,19 @@ def _deviation(run: FigureRun, fixed: KeptTable) -> str:
     return f"second layer fixed: from Flip's peak on at most {told} from the run's own curves"
 
 
-def _levels(run: FigureRun, lower: list[KeptTable], last: float) -> list[str]:
+def _levels(run: FigureRun, layer_1_fixed: Sequence[list[KeptTable]], last: float) -> Iterator[str]:
     """Mean accuracies with the first layer fixed, from Flip's peak on, beside the paper's."""
-    lines = []
-    for name, table, paper in zip(LAYER_1_OF, lower, LAYER_1_FIXED, strict=True):
-        ours, spread = {}, 0.0
-        for evaluator, (x, y) in _accuracies(table).items():
-            there = y[(x >= run.timeline().flip_peak_at) & (x <= last)]
-            ours[evaluator] = float(there.mean())
-            spread = max(spread, float(there.std()))
-        lines.append(
-            compared(f"first layer of Flip's {name} fixed", ours, paper)
-            + f"; standard deviation over checkpoints at most {spread:.3f}"
-        )
-    return lines
+    for name, tables, paper in zip(LAYER_1_OF, layer_1_fixed, LAYER_1_FIXED, strict=True):
+        for table in tables[:1]:
+            ours, spread = {}, 0.0
+            for evaluator, (x, y) in _accuracies(table).items():
+                there = y[(x >= run.timeline().flip_peak_at) & (x <= last)]
+                ours[evaluator] = float(there.mean())
+                spread = max(spread, float(there.std()))
+            yield (
+                compared(f"first layer of Flip's {name} fixed", ours, paper)
+                + f"; standard deviation over checkpoints at most {spread:.3f}"
+            )
 
 
 FOLLOWS = 0.1  # deviation below which a curve is that of the run itself
@@ -144,7 +149,7 @@ def _follows(layer_2_fixed: list[KeptTable]) -> list[Reading]:
 
 def _stays_flat(*layer_1_fixed: list[KeptTable]) -> list[Reading]:
     return [
-        Reading(f"{table.run.name}, of Flip's {name}", _spread(table) < FLAT)
+        Reading(table.run.name, _spread(table) < FLAT, part=f"of Flip's {name}")
         for name, tables in zip(LAYER_1_OF, layer_1_fixed, strict=True)
         for table in tables
     ]
@@ -182,8 +187,8 @@ FIGURE = Figure(
     needs=(
         Runs("coopetition/main"),
         Tables("induction", "coopetition/main"),
-        Tables("layer_2_fixed", "coopetition/main"),
-        *(Tables(f"layer_1_of_{name}", "coopetition/main") for name in LAYER_1_OF),
+        Tables("layer_2_fixed", "coopetition/main", optional=True),
+        *(Tables(f"layer_1_of_{name}", "coopetition/main", optional=True) for name in LAYER_1_OF),
     ),
     claims=CLAIMS,
 )

@@ -3,6 +3,8 @@
 a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs.
 """
 
+from collections.abc import Callable
+
 from paper_figures.bands import draw_groups, draw_half, draw_paper
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
@@ -47,7 +49,8 @@ def draw(
         for name, colour in ((ORDINARY, "grey"), (MATCHED, "black")):
             crosses = PAPER_DEEP[name]
             numbers += draw_paper(axes[1], "b", name, crosses, deep[0].rate_ratio, color=colour)
-        axes[1].set(title="b  12 layers")
+        last = max(run.n_sequences for run in (*deep, *deep_matched))
+        axes[1].set(title="b  12 layers", xlim=(0, last / 1e6))
     for ax in axes:
         draw_half(ax)
         ax.set(ylabel="Flip accuracy", ylim=(0, 1))
@@ -57,12 +60,16 @@ def draw(
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
 
 
-def stays(run: FigureRun) -> bool | None:
-    """Whether ICL, once preferred, stays so until the end."""
-    told = run.timeline()
-    if told.emergence is None:
-        return emerges(run)
-    return not_by(told.fade is not None, run)
+def stays(millions: float = LATE) -> Callable[[FigureRun], bool | None]:
+    """Whether ICL, once preferred, stays so until the end; None if that is before `millions`."""
+
+    def holds(run: FigureRun) -> bool | None:
+        told = run.timeline()
+        if told.emergence is None:
+            return emerges(run)
+        return not_by(told.fade is not None, run, millions)
+
+    return holds
 
 
 def _at_400(run: FigureRun) -> float:
@@ -82,11 +89,11 @@ CLAIMS = (
         lambda main, matched, *deep: readings(
             matched, earlier("emergence", main), event("emergence")
         ),
-        Published(2.3e6, 2.3e6, "sequences"),
+        Published.at(2.3),
     ),
     Claim(
         "2 layers, matched data: ICL stays",
-        lambda main, matched, *deep: readings(matched, stays, height("flip_final")),
+        lambda main, matched, *deep: readings(matched, stays(), height("flip_final")),
         Published(0.924, 0.924),
     ),
     Claim(
@@ -96,9 +103,7 @@ CLAIMS = (
     ),
     Claim(
         "12 layers, matched data: ICL stays",
-        lambda main, matched, deep, deep_matched: readings(
-            deep_matched, lambda run: stays(run) if run.lasts(300) else None, _at_400
-        ),
+        lambda main, matched, deep, deep_matched: readings(deep_matched, stays(300), _at_400),
         Published(0.90, 0.93),
     ),
 )

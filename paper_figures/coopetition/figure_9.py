@@ -1,7 +1,17 @@
 """Figure 9: fewer exemplars, and fewer classes."""
 
+from collections.abc import Callable
+
 from paper_figures.claim import Claim, Published, Reading
-from paper_figures.coopetition.events import earlier, event, fades, never_emerges, not_by, readings
+from paper_figures.coopetition.events import (
+    LATE,
+    earlier,
+    event,
+    happens,
+    never_emerges,
+    not_by,
+    readings,
+)
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult
@@ -17,18 +27,21 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
     return draw_settings(dict(zip(SIZES, groups, strict=True)), SHOWN)
 
 
-def final_iwl(run: FigureRun) -> float:
-    """Accuracy of IWL over all labels, after the paper's 100 million sequences or at the end."""
-    return run.at("iwl", SHOWN, "accuracy")
+def iwl_at(millions: float) -> Callable[[FigureRun], float]:
+    """Accuracy of IWL over all labels, after so many of the paper's sequences or at the end."""
+    return lambda run: run.at("iwl", millions, "accuracy")
 
 
-def later(runs: list[FigureRun], others: list[FigureRun]) -> list[Reading]:
-    """Whether ICL fades, and later than in the other run of the same seed; when."""
+def later(runs: list[FigureRun], others: list[FigureRun], millions: float = LATE) -> list[Reading]:
+    """Whether ICL fades, and later than in the other run of the same seed; when.
+
+    millions : by which it should have
+    """
     sooner = earlier("fade", others)
 
     def holds(run: FigureRun) -> bool | None:
-        faded, first = fades(run), sooner(run)
-        return not first if faded and first is not None else faded
+        faded, first = happens("fade", millions)(run), sooner(run)
+        return None if faded and first is None else faded and not first
 
     return readings(runs, holds, event("fade"))
 
@@ -36,8 +49,8 @@ def later(runs: list[FigureRun], others: list[FigureRun]) -> list[Reading]:
 CLAIMS = (
     Claim(
         "12,800 classes, 5 exemplars: ICL fades, but later than with 20 (6.3M)",
-        lambda main, five, *few: later(five, main) if main else [],
-        Published(11.5e6, 11.5e6, "sequences"),
+        lambda main, five, *few: later(five, main),
+        Published.at(11.5),
     ),
     Claim(
         "1,600 classes, 20 exemplars: ICL is never preferred",
@@ -50,7 +63,7 @@ CLAIMS = (
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are hardly learnt by 100M",
         lambda main, five, twenty, few: readings(
-            few, lambda run: not_by(final_iwl(run) >= 0.2, run, SHOWN), final_iwl
+            few, lambda run: not_by(iwl_at(SHOWN)(run) >= 0.2, run, SHOWN), iwl_at(SHOWN)
         ),
         Published(0.05, 0.05),
     ),

@@ -85,8 +85,9 @@ def _alike(fast: list[FigureRun], slow: list[FigureRun], name: str) -> list[Read
 
 CLAIMS = tuple(
     Claim(
-        f"ours: {title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
+        f"{title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
         lambda fast, slow, name=name: _alike(fast, slow, name),
+        ours=True,
     )
     for name, title in zip(EVENTS, TITLES, strict=True)
 )

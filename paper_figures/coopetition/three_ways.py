@@ -10,9 +10,9 @@ learnt); starts and checkpoints are told in units of T in ordinary training.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -30,13 +30,14 @@ from coopetition.studies.interventions import (
 )
 from paper_figures.bands import METRIC
 from paper_figures.coopetition.events import icl_above
+from paper_figures.coopetition.figure_4 import learnt
 from paper_figures.needs import Runs, all_found
 from paper_figures.published import published_ensemble
 from paper_figures.sources import FigureRun
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HORIZON = 30_000.0  # steps of descent
-LEVELS = (0.6, 0.75, 0.9)  # of ICL accuracy
+LEVELS = (0.6, 0.75, 0.9)  # of ICL accuracy, by which ICL may be said to have come
 STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
 
 
@@ -120,14 +121,15 @@ def transformer() -> Answers:
     """What our runs of scale cpu say."""
     mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
     time = float(np.mean([icl_above(run) for run in mains.values()]))
-    alone, single = [alone_over_both(0.75)], _single()
+    single = _single()
+    alone = [icl_above(single) / icl_above(mains[single.init_seed])]
     circuit = {
         _start(at, time, runs[0]): [icl_above(single) / icl_above(run) for run in runs]
-        for at, runs in _kept("grafted", GRAFTED_AT)
+        for at, runs in kept_from("grafted", GRAFTED_AT)
     }
     late = {
         _start(at, time, runs[0]): [run.timeline().emergence is not None for run in runs]
-        for at, runs in _kept("resumed", RESUMED_AT)
+        for at, runs in kept_from("resumed", RESUMED_AT)
     }
     came = [run.timeline() for run in mains.values() if run.timeline().emergence is not None]
     fades = [told.fade is not None for told in came]
@@ -139,24 +141,39 @@ def _single() -> FigureRun:
     return single
 
 
-def alone_over_both(level: float) -> float:
-    """T alone over T of our runs, if ICL has come where its accuracy is above a level."""
-    single = _single()
-    both = {run.init_seed: run for run in Runs("coopetition/main").found()}[single.init_seed]
-    return icl_above(single, level) / icl_above(both, level)
+def _both() -> FigureRun:
+    mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
+    return mains[_single().init_seed]
 
 
-def levels_sentence() -> str:
-    """How T alone over T depends on the level that ICL accuracy has to pass; in Markdown."""
-    told = ", ".join(f"{alone_over_both(level):.2f} at {level}" for level in LEVELS)
-    return f"T alone / T of the transformer, by the accuracy that ICL has to pass: {told}."
+def levels_table() -> str:
+    """T alone over T in our runs, by what counts as ICL having come; in Markdown."""
+    grafts = dict(kept_from("grafted", GRAFTED_AT))
+    heads = ["with CIWL", *(f"on the circuit of {at:g}M" for at in grafts)]
+    runs = [_both(), *(own[0] for own in grafts.values())]
+    lines = [f"| T: when ICL's | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, time in _times().items():
+        ratios = " | ".join(_ratio(time(_single()), time(run)) for run in runs)
+        lines.append(f"| {name} | {ratios} |")
+    return "\n".join(lines)
+
+
+def _ratio(alone: float, time: float) -> str:
+    return "comes alone only" if math.isinf(time) else f"{alone / time:.2f}"
+
+
+def _times() -> dict[str, Callable[[FigureRun], float]]:
+    """When ICL has come, by accuracy and by loss."""
+    by_level = {f"accuracy is above {at}": partial(icl_above, level=at) for at in LEVELS}
+    return by_level | {"loss is below ln 2": lambda run: learnt(run) or math.inf}
 
 
 def _start(millions: float, time: float, run: FigureRun) -> float:
     return millions * 1e6 / run.rate_ratio / time
 
 
-def _kept(kind: str, starts: tuple[float, ...]) -> Iterator[tuple[float, list[FigureRun]]]:
+def kept_from(kind: str, starts: tuple[float, ...]) -> Iterator[tuple[float, list[FigureRun]]]:
+    """Starts, in millions, and the runs from there that are kept; `kind` : grafted or resumed."""
     needs = tuple(Runs(f"coopetition/{kind}_{at:g}M", optional=True) for at in starts)
     return ((at, runs) for at, runs in zip(starts, all_found(needs), strict=True) if runs)
 

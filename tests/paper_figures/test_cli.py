@@ -28,7 +28,10 @@ def test_what_cannot_be_drawn_is_refused(call, tmp_path):
         (("coopetition", 16, "--init-seed", 5), "is of no trained run; it takes only --out"),
         (("preset", "nothing"), "preset 'nothing' is unknown"),
         (("preset", "glyphs", "--init-seed", 99), "no run of seed 99 is kept"),
-        (("preset", "glyphs", "--scale", "paper"), "preset glyphs --retrain"),
+        (("preset", "glyphs", "--scale", "paper"), "preset glyphs --scale paper --retrain"),
+        (("coopetition", "rates", "--scale", "paper"), "is of runs of two scales; leave out"),
+        (("coopetition", 5, "--scale", "smoke"), "--scale smoke is for trying"),
+        (("preset", "glyphs", "--scale", "smoke"), "--scale smoke is for trying"),
         (("keep", tmp_path, "--scale", "smoke"), "--scale smoke is for trying"),
         (("keep", tmp_path, "--paper", "nature"), "--paper nature is unknown"),
     ):

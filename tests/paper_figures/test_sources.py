@@ -47,7 +47,10 @@ def test_every_kept_file_is_in_the_index_once():
         ),
         ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only matched` and"),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
-        ("smoke", "at scale cpu; train it by `python -m paper_figures preset smoke --retrain`"),
+        (
+            "smoke",
+            "train it by `python -m paper_figures preset smoke --scale cpu --retrain`",
+        ),
     ],
 )
 def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(
@@ -100,7 +103,7 @@ def test_a_kept_run_can_lead():
 
 @pytest.fixture
 def copied(tmp_path):
-    """A folder of one kept run and one kept table, and the run's entry."""
+    """A folder of one kept run, and its entry."""
     entry = next(each for each in index() if each["preset"] == "coopetition/one_layer")
     (tmp_path / "coopetition").mkdir()
     (tmp_path / "index.json").write_text(json.dumps([entry]))

@@ -1,6 +1,7 @@
 """Times of emergence and takeover: predicted from the state after the collapse, and simulated."""
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
@@ -71,7 +72,7 @@ def draw(n_draws: int = 500) -> FigureResult:
         ("emergence: slow system", times["emergence"], times["slow emergence"]),
         ("takeover after emergence: slow system", after["takeover"], after["slow takeover"]),
         (
-            "from the one to the other: slow system",
+            "from emergence to takeover: slow system",
             after["takeover"] - times["emergence"],
             after["slow takeover"] - times["slow emergence"],
         ),
@@ -84,6 +85,7 @@ def draw(n_draws: int = 500) -> FigureResult:
         ends = [np.nanmin(measured), np.nanmax(measured)]
         ax.loglog(ends, ends, color="grey", lw=0.8)
         ax.set(xlabel="simulated", ylabel="predicted")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # within one decade they overlap
         ax.set_title(name.replace(": ", ":\n"))
         numbers += points(name, "draws", measured, predicted)
         findings.append(compare(name, measured, predicted))

@@ -110,12 +110,11 @@ def preset_command(arguments: list[str]) -> None:
     """Draw runs of a preset."""
     flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
     _check_folder(flags.out)
-    if not flags.retrain:
-        _check_kept(flags.scale)
     if flags.retrain:
         run = trained_run(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)
         runs = [run]
     else:
+        _check_kept(flags.scale)
         runs = kept_runs(flags.preset, flags.init_seed, flags.scale)
     stem = stem_of(flags.preset, flags.scale, flags.init_seed)
     _write(draw_preset(flags.preset, runs), flags.out, stem)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
+from threadpoolctl import ThreadpoolController
 
 from coopetition.compare.curves import Curves, check_rising
 from coopetition.compare.observation import ACCURACY
@@ -189,12 +191,19 @@ def refine(
 
     1e-5 is much less than what noise moves it by, and these problems have long flat valleys.
     """
-    return least_squares(
-        problem.residuals,
-        place,
-        problem.slopes,  # pyright: ignore[reportArgumentType]
-        bounds=(0, 1),
-        max_nfev=max_iterations,
-        ftol=tolerance,
-        xtol=tolerance / 10,
-    )
+    with _libraries().limit(limits=1, user_api="blas"):  # ten columns: threads would only wait
+        return least_squares(
+            problem.residuals,
+            place,
+            problem.slopes,  # pyright: ignore[reportArgumentType]
+            bounds=(0, 1),
+            max_nfev=max_iterations,
+            ftol=tolerance,
+            xtol=tolerance / 10,
+        )
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries with threads of their own that are loaded, scipy's among them."""
+    return ThreadpoolController()

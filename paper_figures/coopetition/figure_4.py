@@ -45,13 +45,13 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
     ratio = alone[0].rate_ratio
     groups = {ALONE: alone, CLAMPED: clamped}
     numbers = draw_groups(alone_axes, "a", groups, "icl", metric="loss")
-    for name, style in line_styles(groups).items():
+    for name, style in line_styles(name for name, runs in groups.items() if runs).items():
         numbers += draw_paper(alone_axes, "a", name, PAPER[name], ratio, color=style["color"])
     alone_axes.set(title="a  ICL-only data")
     labels = {f"{at:g}M": runs for at, runs in zip(GRAFTED_AT, grafted, strict=True) if runs}
     shades = graded_styles(labels)
     numbers += draw_groups(grafted_axes, "b", labels, "icl", metric="loss", styles=shades)
-    grafted_axes.set(title="b  second half: CIWL-only at")
+    grafted_axes.set(title="b  second half: CIWL-only at" if labels else "b  no run yet")
     for ax in (alone_axes, grafted_axes):
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
         ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
@@ -77,11 +77,17 @@ def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups, rate_ratio: 
     for name, style in graded_styles(groups).items():
         start = groups[name][0].started_at
         numbers += draw_band(ax, "c", name, groups[name], "flip", before=start, **style)
-    numbers += draw_paper(ax, "c", "peaks", PEAKS, rate_ratio, color="black")
+    if groups:
+        numbers += draw_paper(ax, "c", "peaks", PEAKS, rate_ratio, color="black")
     draw_half(ax)
     ends = [runs[0].started_at + runs[0].n_sequences for runs in groups.values()]
     last = max(ends, default=1e6)
-    ax.set(title="c  ordinary data", xlabel=SEQUENCES, ylabel="Flip accuracy", ylim=(0, 1))
+    ax.set(
+        title="c  ordinary data" if groups else "c  no run yet",
+        xlabel=SEQUENCES,
+        ylabel="Flip accuracy",
+        ylim=(0, 1),
+    )
     ax.set(xlim=(0, last / 1e6))
     return numbers
 

@@ -103,7 +103,10 @@ def counts() -> str:
     """How many of the paper's claims have each verdict, a line a scale, and how many none."""
     results = [each for each in judged() if not each.claim.ours]
     claims = {(each.figure.slot, each.claim.text) for each in results}
-    lines = [f"Of {len(claims)} claims:", ""]
+    lines = [
+        f"Of {len(claims)} claims of the paper, each at every scale at which its runs are:",
+        "",
+    ]
     for scale in ("paper", "cpu", "toy"):
         own = [each.judgement for each in results if each.scale == scale]
         verdicts = [each.verdict for each in own]
@@ -115,7 +118,8 @@ def counts() -> str:
         single = sum(each.n_runs == 1 for each in own)
         lines.append(f"- at scale {scale} {len(own)}: {told} ({single} of them by a single run)")
     untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
-    return "\n".join([*lines, f"- not tested yet: {untested}"])
+    ours = sum(each.claim.ours for each in judged())
+    return "\n".join([*lines, f"- not tested yet: {untested}", f"- besides {ours} of ours"])
 
 
 def explained(result: Result) -> str:

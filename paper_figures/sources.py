@@ -1,5 +1,6 @@
 """Where figures get their runs: curves that are kept, of runs made before, or a run trained now."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -85,6 +86,8 @@ class FigureRun:
 
     def curves(self, metric: str) -> Curves:
         """One metric of every evaluator that has it, up to the run's last step."""
+        if not self.path.exists():
+            raise damaged(self.path, "it is missing")
         found = read_curves(self.path, metric)
         ends, last = found.sequences[-1], self._last
         if ends != last:
@@ -93,8 +96,9 @@ class FigureRun:
 
     def measured(self, evaluator: str, metric: str) -> bool:
         """Whether it has such a curve."""
-        with open(self.path, encoding="utf-8") as file:
-            return f"{evaluator}/{metric}" in file.readline().strip().split(",")
+        with contextlib.suppress(UsageError):
+            return evaluator in self.curves(metric).values
+        return False
 
     def timeline(self, until: float = math.inf) -> Timeline:
         """When ICL emerged, peaked and faded, within the first `until` sequences."""
@@ -104,7 +108,7 @@ class FigureRun:
         """Its events in a line."""
         events = asdict(self.timeline()).items()
         found = ", ".join(f"{name} {'-' if x is None else f'{x:.3g}'}" for name, x in events)
-        return f"{self.name}: {found}"
+        return f"{self.name}, in its own sequences: {found}"
 
     def record(self) -> dict[str, Any]:
         """Its provenance and its events, for the record of a figure."""

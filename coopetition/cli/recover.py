@@ -12,8 +12,8 @@ class Flags:
     """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
     all."""
     values: tuple[str, ...] = ()
-    """Its parameters, as `alpha=0.3 mu1=0.1`, those of time in sequences (1,000,000 are made);
-    without, others are drawn for each problem."""
+    """All its parameters, as `alpha=0.3 mu1=0.1 ...`, those of time in sequences (1,000,000 are
+    made); without, others are drawn for each problem."""
     problems: int = 20
     """How many are made and fitted: some seconds each."""
     samples: int = 100

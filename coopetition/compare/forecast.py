@@ -8,7 +8,8 @@ Events, in sequences, read off the curves as they would be measured (floor and g
 
 and `final` values of the curves at the horizon.  What is so at the peak already has the peak's
 time.  Intervals are those of draws (`draws`): an event that some draws do not have by the horizon
-has no upper end, and is `open above`.
+has no upper end, and is `open above`.  What is expected is what the closest fit has; where that
+lies outside of what 9 of 10 draws have, the status says so.
 """
 
 import math
@@ -41,6 +42,7 @@ EVENTS = ("peak", "crossing", "fade")
 SAMPLES = 1000  # of a forecast curve
 FARTHEST = 100  # times the length of what is known
 NOT_BY_HORIZON = "not by the horizon"
+OUTSIDE = "the closest fit lies outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,9 @@ class Forecast:
         ]
         for name, each in self.events.items():
             past = each.value is not None and each.value <= self.known_until
-            lines.append(_line(name, each, "   in the known part" * past))
+            already = name != "peak" and each.value and each.value == self.events["peak"].value
+            seen = "   so at the peak already" * bool(already) + "   in the known part" * past
+            lines.append(_line(name, each, seen))
         lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
         lines += [_line(name, each) for name, each in self.final.items()]
         return "\n".join(lines)
@@ -237,6 +241,8 @@ def _expected(value: float | None, drawn: list[float | None], unfinished: bool) 
         told = UNFINISHED
     elif math.isinf(low):
         told = NOT_BY_HORIZON
+    elif not low <= (math.inf if value is None else value) <= high:
+        told = OUTSIDE
     else:
         told = OPEN_ABOVE if math.isinf(high) else IDENTIFIABLE
     return Expected(
@@ -249,4 +255,5 @@ def _expected(value: float | None, drawn: list[float | None], unfinished: bool) 
 
 def _at_the_end(values: Array, unfinished: bool) -> Expected:
     best, low, high = map(float, values)
-    return Expected(best, low, high, UNFINISHED if unfinished else IDENTIFIABLE)
+    told = IDENTIFIABLE if low <= best <= high else OUTSIDE
+    return Expected(best, low, high, UNFINISHED if unfinished else told)

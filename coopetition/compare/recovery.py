@@ -129,7 +129,7 @@ def simulate(
             f"{', '.join(theory.names)}"
         )
     if missing := [name for name in theory.names if name not in values]:
-        raise UsageError(f"values of {', '.join(missing)} are missing")
+        raise UsageError(f"values of {', '.join(missing)} are missing; give all or none")
     for parameter in theory.parameters:
         check_value(parameter, values[parameter.name], LENGTH**-parameter.per_time)
     given = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])

@@ -180,7 +180,11 @@ class Fit:
             )
         if not self.integration_error <= TOLERATED_ERROR:  # it may be NaN
             off = f"{self.integration_error:.1%} of their range"
-            found.append(f"the theory's curves are off by {off}")
+            found.append(f"the theory's curves are computed to {off} only")
+        if self.n_effective <= self.n_numbers:
+            found.append(f"only {self.n_effective:.0f} samples count, for {self.n_numbers} numbers")
+        if flat := [name for name, each in self.curves.items() if each.gain == 0]:
+            found.append(f"nothing of {', '.join(flat)} is explained")
         if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
             few = f"{self.n_starts_at_best} of {len(self.starts)} starts"
             found.append(f"only {few} ended near the best cost: there may be a better one")

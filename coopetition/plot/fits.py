@@ -93,14 +93,15 @@ def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
     for name, (best, low, high) in forecast.curves.items():
         ax.plot(x, best, label=label_of(name), **styles[name])
         ax.fill_between(x, low, high, color=styles[name]["color"], alpha=0.2, lw=0)
-    ax.axvline(forecast.known_until / 1e6, color="grey", lw=0.8, ls=":")
-    for name, each in forecast.events.items():
+    known = forecast.known_until / 1e6
+    ax.axvline(known, color="grey", lw=0.8, ls=":", label="known until there")
+    for k, (name, each) in enumerate(forecast.events.items()):
         if each.value is not None:
             ax.axvline(each.value / 1e6, color="grey", lw=0.8)
-            place = (each.value / 1e6, 1.0)
+            place = (each.value / 1e6, 1 - 0.2 * k)  # names of events at one time stand apart
             ax.annotate(name, place, xycoords=("data", "axes fraction"), fontsize="small",
                         rotation=90, va="top", ha="right")  # fmt: skip
-    ax.set(xlabel=SEQUENCES)
+    ax.set(xlabel=SEQUENCES, ylabel=forecast.metric.replace("_", " "))
     ax.legend(frameon=False)
     return ax
 

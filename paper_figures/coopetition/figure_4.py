@@ -28,7 +28,7 @@ PAPER = {  # millions of sequences, ICL's loss
     ALONE: ((7, 1.79), (10, 1.06), (30, 0.85), (60, 0.85), (64, 0.79)),
     CLAMPED: ((1, 2.52), (2, 0.96), (2.5, 0.693), (5, 0.27), (10, 0.17), (64, 0.09)),
 }
-PEAKS = ((9, 0.885), (9, 0.87), (9, 0.76), (8.3, 0.44))  # of Flip, from 4, 5, 6 and 7 million on
+PEAKS = {4: (9, 0.885), 5: (9, 0.87), 6: (9, 0.76), 7: (8.3, 0.44)}  # of Flip, by the start
 WINDOW = (9.8, 31.5)  # from which the paper's grafts learn
 RISES = 8.0  # millions after a start by which Flip has risen, or does not
 PLATEAU = 30.0  # millions by which a run on ICL alone is where it stays, or not
@@ -73,12 +73,13 @@ def split(*started: list[FigureRun]) -> tuple[Groups, Groups]:
 
 def _draw_resumed(ax: Axes, ciwl: list[FigureRun], resumed: Groups, rate_ratio: float) -> Numbers:
     numbers = draw_band(ax, "c", "CIWL-only", ciwl, "flip", color="grey") if ciwl else []
-    groups = {f"from {at:g}M": runs for at, runs in zip(RESUMED_AT, resumed, strict=True) if runs}
-    for name, style in graded_styles(groups).items():
-        start = groups[name][0].started_at
-        numbers += draw_band(ax, "c", name, groups[name], "flip", before=start, **style)
-    if groups:
-        numbers += draw_paper(ax, "c", "peaks", PEAKS, rate_ratio, color="black")
+    groups = {at: runs for at, runs in zip(RESUMED_AT, resumed, strict=True) if runs}
+    shades = graded_styles(map(str, groups)).values()
+    for (at, runs), style in zip(groups.items(), shades, strict=True):
+        name = f"from {at:g}M"
+        numbers += draw_band(ax, "c", name, runs, "flip", before=runs[0].started_at, **style)
+        if at in PEAKS:
+            numbers += draw_paper(ax, "c", name, [PEAKS[at]], rate_ratio, color=style["color"])
     draw_half(ax)
     ends = [runs[0].started_at + runs[0].n_sequences for runs in groups.values()]
     last = max(ends, default=1e6)
@@ -170,7 +171,7 @@ CLAIMS = (
             ),
             Published(peak, peak),
         )
-        for at, (_, peak) in zip((4, 5, 6), PEAKS, strict=False)
+        for at, (_, peak) in [(at, PEAKS[at]) for at in (4, 5, 6)]
     ),
     Claim(
         "ordinary training from CIWL-only at 7M or later does not bring ICL",

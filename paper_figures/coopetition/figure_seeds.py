@@ -49,8 +49,8 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
             ax.plot(x, values[:, j], "o^sD"[j % 4], ms=4, color="black", mfc="none",
                     label=f"data seed {data}")  # fmt: skip
             numbers += [
-                (event, f"data seed {data}", float(place), float(y))
-                for place, y in zip(x, values[:, j], strict=True)
+                (event, f"data seed {data}", float(init), float(y))
+                for init, y in zip(inits, values[:, j], strict=True)
                 if np.isfinite(y)
             ]
         ax.set_xticks(range(len(inits)), [str(init) for init in inits])
@@ -156,7 +156,7 @@ FIGURE = Figure(
     needs=(
         Runs("coopetition/main"),
         *(
-            Runs(f"coopetition/seeds_{init}_{data}", optional=True)
+            Runs(f"coopetition/seeds_{init}_{data}")
             for init, data in SEED_GRID
             if (init, data) != (SEEDS[0], DATA_SEED)
         ),

@@ -41,7 +41,7 @@ def test_figure_1_draws_every_evaluator_of_every_run():
     assert len(sequences) == 4 * (3 + 2 + 1), "drawings, labels and the answer of four evaluators"
     assert (
         len(result.findings) == len(runs)
-        and "coopetition/main_5: emergence 2.24e+05" in result.findings[0]
+        and "coopetition/main_5, in its own sequences: emergence 2.24e+05" in result.findings[0]
     )
 
 

@@ -138,9 +138,9 @@ def test_a_report_says_first_what_is_amiss(hasty):
     told = replace(hasty, integration_error=np.nan)
     first = told.summary().splitlines()[0]
     assert first.startswith("CAUTION: stopped after 1 iterations, unfinished; the theory's curves")
-    assert "off by nan%" in first
+    assert "computed to nan%" in first
     assert {each.status for each in hasty.parameters.values()} == {"not converged"}
-    sound = replace(hasty, converged=True, integration_error=1e-3)
+    sound = replace(hasty, converged=True, integration_error=1e-3, n_effective=50.0)
     assert sound.cautions == [] and sound.summary().startswith("curve")
 
 
@@ -169,4 +169,23 @@ def test_a_theory_that_cannot_be_computed_at_the_answer_is_told():
     broken = Fails(**{name: getattr(theory, name) for name in type(theory).__dataclass_fields__})
     found = fit(noisy, broken, n_screened=64, n_starts=2)
     assert np.isnan(found.integration_error)
-    assert "the theory's curves are off by nan%" in found.summary().splitlines()[0]
+    assert "the theory's curves are computed to nan%" in found.summary().splitlines()[0]
+
+
+def test_a_curve_of_which_nothing_is_explained_is_told():
+    """CIWL's error rises, which in this theory it never does, and a gain is not negative."""
+    t = np.linspace(0, 1e6, 60)
+    rng = np.random.default_rng(0)
+    noise = 0.01 * rng.standard_normal((3, 60))
+    falls = 0.1 + 0.8 / (1 + np.exp((t - 3e5) / 5e4))
+    curves = Curves(
+        t,
+        dict(zip(CURVES, (falls + noise[0], falls + noise[1], 1 - falls + noise[2]), strict=True)),
+    )
+    found = fit(curves, "logistic_race", n_starts=8)
+    assert found.curves["ciwl"].gain == 0 and "nothing of ciwl is explained" in found.cautions
+
+
+def test_too_few_samples_that_count_are_told(hasty):
+    few = replace(hasty, n_effective=float(hasty.n_numbers))
+    assert any(each.startswith("only") and "samples count" in each for each in few.cautions)

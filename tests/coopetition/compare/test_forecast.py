@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from coopetition.compare.draws import draws
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import events, forecast
+from coopetition.compare.forecast import _expected, events, forecast
 from coopetition.compare.recovery import simulate
 from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
 from coopetition.tools.errors import UsageError
@@ -67,6 +67,13 @@ def test_what_is_not_by_the_horizon_has_no_time(early):
     assert found.events["crossing"].value is None
     assert found.events["crossing"].status in ("not by the horizon", "open above")
     assert "-" in found.summary()
+
+
+def test_a_closest_fit_outside_of_its_draws_is_told():
+    inside, outside = (_expected(v, [1.0, 2.0, 3.0] * 10, False) for v in (2.0, 4.0))
+    assert (inside.status, outside.status) == ("identifiable", "the closest fit lies outside")
+    never = _expected(None, [1.0] * 30, False)
+    assert never.status == "the closest fit lies outside" and never.value is None
 
 
 def test_it_saves_prints_and_draws(early, tmp_path):

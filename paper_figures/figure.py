@@ -82,28 +82,27 @@ class Figure:
                     found[scale] = own
         return found
 
+    def _kept_in_words(self, scale: Scale, found: list[list[Any]]) -> str:
+        """Scale and initial seeds of what is kept, and how much of it is not."""
+        seeds = sorted({each.init_seed for own in found for each in own})
+        lacks = len(self.missing(found))
+        rest = f" ({lacks} of {len(found)} not made)" if lacks else ""
+        return f"{scale} {' '.join(map(str, seeds))}{rest}" if seeds else ""
+
     def status(self) -> dict[str, Any]:
         """What of it is there, in plain values."""
         kept = self.kept_at() if self.needs else {}
         n = len(self.needs)
         missing = min((len(self.missing(found)) for found in kept.values()), default=n)
         told = "not made" if missing == n else f"{missing} of {n} not made" if missing else "kept"
-        seeds = {scale: _fewest(found) for scale, found in kept.items()}
+        scales = [self._kept_in_words(scale, found) for scale, found in kept.items()]
         return {
             "figure": f"{self.paper} {self.slot}",
             "number": self.number,
             "status": told if self.needs else "computed",
-            "seeds": "; ".join(
-                f"{scale} {' '.join(map(str, own))}" for scale, own in seeds.items() if own
-            ),
+            "seeds": "; ".join(filter(None, scales)),
             "title": self.title,
         }
-
-
-def _fewest(found: list[list[Any]]) -> list[int]:
-    """Initial seeds of what there is least of, of what there is."""
-    some = [sorted(each.init_seed for each in own) for own in found if own]
-    return min(some, key=len, default=[])
 
 
 def papers() -> dict[str, str]:

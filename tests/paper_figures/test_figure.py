@@ -1,5 +1,7 @@
 """Figures are found by their files, and called by what --list prints."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import paper_figures
@@ -43,6 +45,16 @@ def test_the_runs_that_figures_need_are_kept():
     for need in (need for each in every_figure() for need in each.needs):
         if not need.optional:
             assert need.found()
+
+
+def test_the_list_tells_seeds_by_scale_and_what_is_not_made(monkeypatch):
+    figure = find_figure("coopetition", "13")
+    main, one = [SimpleNamespace(init_seed=seed) for seed in (7, 5)], []
+    monkeypatch.setattr(Figure, "kept_at", lambda self: {"cpu": [main, main], "paper": [main, one]})
+    told = figure.status()
+    assert (told["status"], told["seeds"]) == ("kept", "cpu 5 7; paper 5 7 (1 of 2 not made)")
+    monkeypatch.setattr(Figure, "kept_at", lambda self: {})
+    assert (figure.status()["status"], figure.status()["seeds"]) == ("not made", "")
 
 
 def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from coopetition.model.declaration import check_whole
 from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_file
@@ -126,13 +127,16 @@ class AllFlags:
 
     out: Path = Path("figures")
     """Folder for their files."""
+    jobs: int = 2
+    """Processes at once."""
 
 
 def all_command(arguments: list[str]) -> None:
     """Draw all figures; print what was drawn, and what is not made yet."""
     flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
     _check_folder(flags.out)
-    print_rows(draw_all(flags.out), as_json=False)
+    check_whole("--jobs", flags.jobs, 1)
+    print_rows(draw_all(flags.out, flags.jobs), as_json=False)
 
 
 @dataclass(frozen=True, kw_only=True)

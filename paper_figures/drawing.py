@@ -1,6 +1,9 @@
 """Drawing every figure of which what it needs is kept, and the runs of a preset."""
 
-from collections.abc import Iterator
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ from matplotlib import rc_context
 
 from coopetition.plot.style import PRINT
 from coopetition.tools.progress import ProgressReport
-from paper_figures.figure import Figure, figures_of, papers
+from paper_figures.figure import figures_of, papers
 from paper_figures.result import FigureResult
 from paper_figures.settings import draw_settings
 from paper_figures.sources import SCALE, FigureRun
@@ -27,29 +30,39 @@ def draw_preset(preset: str, runs: list[FigureRun]) -> FigureResult:
         return draw_settings({preset: runs})
 
 
-def draw_all(out: Path) -> list[dict[str, Any]]:
-    """Draw into `out`; a row a figure and scale, of what was made.
+def draw_all(out: Path, jobs: int) -> list[dict[str, Any]]:
+    """Draw into `out`, by so many processes; a row a figure and scale, of what was made.
 
     At a scale other than `SCALE` only what is whole: of which nothing is still to be made.
     """
-    figures = [each for paper in papers() for each in figures_of(paper).values()]
-    rows = []
-    with ProgressReport("draw", len(figures), "figures") as report:
-        for figure in figures:
-            rows += _drawn(figure, out)
-            report.advance(note=f"{figure.paper} {figure.slot}")
-    return rows
+    names = [(paper, slot) for paper in papers() for slot in figures_of(paper)]
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _be_silent)
+    try:
+        drawn = {pool.submit(_drawn, *name, out): name for name in names}
+        with ProgressReport("draw", len(names), "figures") as report:
+            for done in as_completed(drawn):
+                done.result()
+                report.advance(note=" ".join(drawn[done]))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [row for each in drawn for row in each.result()]
 
 
-def _drawn(figure: Figure, out: Path) -> Iterator[dict[str, Any]]:
-    name = f"{figure.paper} {figure.slot}"
+def _be_silent() -> None:
+    """Leave progress to the process that waits for all."""
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _drawn(paper: str, slot: str, out: Path) -> list[dict[str, Any]]:
+    figure, name = figures_of(paper)[slot], f"{paper} {slot}"
     kept: dict[Scale, list[list[Any]]] = figure.kept_at() if figure.needs else {SCALE: []}
     whole: dict[Scale, list[list[Any]]] = {
         scale: found for scale, found in kept.items() if all(found) or scale == SCALE
     }
     if not whole or (figure.needs and not any(map(any, whole.values()))):
-        yield {"figure": name, "file": "not made"}
-        return
+        return [{"figure": name, "file": "not made"}]
+    rows = []
     for scale, found in whole.items():
         path = figure.drawn(found).write(out, stem_of(figure.stem, scale))[0]
-        yield {"figure": name, "file": str(path)}
+        rows.append({"figure": name, "file": str(path)})
+    return rows

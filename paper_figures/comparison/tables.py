@@ -171,7 +171,7 @@ def bet_table() -> str:
 def _text(value: float | None) -> str:
     if value is None:
         return "beyond the run"
-    return f"{value:,.0f}" if value > 1000 else f"{value:.3f}"
+    return f"{value:,.0f}" if value > 1000 or value == 0 else f"{value:.3f}"
 
 
 def _yes(holds: bool) -> str:

@@ -48,7 +48,7 @@ def later(runs: list[FigureRun], others: list[FigureRun], millions: float = LATE
 
 CLAIMS = (
     Claim(
-        "12,800 classes, 5 exemplars: ICL fades, but later than with 20 (6.3M)",
+        "12,800 classes, 5 exemplars: ICL fades, but later than the run of the same seed with 20",
         lambda main, five, *few: later(five, main),
         Published.at(11.5),
     ),

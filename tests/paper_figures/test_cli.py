@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from paper_figures.figure import figures_of, papers
 from paper_figures.sources import kept_runs
 
 
@@ -24,6 +25,7 @@ def test_what_cannot_be_drawn_is_refused(call, tmp_path):
         (("nature", 1), "'nature'"),
         (("--list", "more"), "Unrecognized options: more"),
         (("pages", "more"), "Unrecognized options: more"),
+        (("--all", "--jobs", 0), "--jobs is 0; choose a whole number of at least 1"),
         (("coopetition", 11, "--scale", "paper"), "nothing of figure coopetition 11 is kept at"),
         (("coopetition", 16, "--init-seed", 5), "is of no trained run; it takes only --out"),
         (("preset", "nothing"), "preset 'nothing' is unknown"),
@@ -68,3 +70,14 @@ def test_no_half_of_a_figure_is_written(call, tmp_path):
     (tmp_path / "theory_2.csv").mkdir()
     assert "theory_2.csv" in call("paper_figures", "theory", 2, "--out", tmp_path, expect=2)
     assert [path.name for path in tmp_path.iterdir()] == ["theory_2.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_all_that_is_kept_is_drawn_at_once(call, tmp_path):
+    told = call("paper_figures", "--all", "--out", tmp_path)
+    assert "coopetition 11           not made" in told
+    figures = [each for paper in papers() for each in figures_of(paper).values()]
+    made = {each.stem for each in figures if each.status()["status"] != "not made"}
+    assert made <= {path.stem for path in tmp_path.glob("*.png")}
+    assert "coopetition_5_paper" in {path.stem for path in tmp_path.glob("*.pdf")}

@@ -108,10 +108,14 @@ def draw_paper(
     """
     x, y = np.array(list(published), float).T
     label = "the paper's" if rate_ratio == 1 else f"the paper's, times / {rate_ratio:g}"
-    if label in ax.get_legend_handles_labels()[1]:
-        label = None
-    ax.plot(x / rate_ratio, y, label=label, **CROSS | style)  # pyright: ignore[reportArgumentType]
+    look: dict[str, Any] = CROSS | style
+    ax.plot(x / rate_ratio, y, label=once(ax, label), **look)
     return points(panel, f"{name}, the paper", x * 1e6 / rate_ratio, y)
+
+
+def once(ax: Axes, label: str) -> str | None:
+    """A label for what is drawn in several pieces: none if the legend has it."""
+    return None if label in ax.get_legend_handles_labels()[1] else label
 
 
 def legend_below(ax: Axes, n_columns: int = 2) -> None:

@@ -47,9 +47,9 @@ class Published:
     unit: Literal["share", "sequences", "nats"] = "share"
 
     @classmethod
-    def at(cls, *millions: float) -> "Published":
-        """A time, or those of several runs, in millions of sequences."""
-        return cls(1e6 * min(millions), 1e6 * max(millions), "sequences")
+    def at(cls, millions: float) -> "Published":
+        """A time, in millions of sequences."""
+        return cls(1e6 * millions, 1e6 * millions, "sequences")
 
     def agrees(self, value: float) -> bool:
         """Whether a number of ours is what was published, by the rule."""

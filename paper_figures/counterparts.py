@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from coopetition.tools.tables import markdown_table
 from paper_figures.coopetition.events import icl_above
 from paper_figures.coopetition.three_ways import kept_from
 from paper_figures.figure import find_figure
@@ -12,12 +13,7 @@ from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
-HEAD = (
-    "| in the transformer | in the toy | theory | measured (scale cpu) |",
-    "|---|---|---|---|",
-)
-
-
+HEADS = ("in the transformer", "in the toy", "theory", "measured (scale cpu)")
 FIGURES = ("composition", "2", "12", "3", "14", "15", "18")
 
 
@@ -33,7 +29,7 @@ def evidence() -> str:
 
 def counterparts_table() -> str:
     """Rows in Markdown; what was measured is read off the kept runs."""
-    return "\n".join([*HEAD, *(f"| {' | '.join(row)} |" for row in _rows())])
+    return markdown_table(HEADS, _rows())
 
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:

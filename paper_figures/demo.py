@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from coopetition.compare.result import Fit
 from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import write_text
+from coopetition.tools.tables import markdown_table
 from paper_figures.bands import draw_half
 from paper_figures.coopetition.figure_5 import (
     absence,
@@ -177,15 +178,14 @@ def demo_table() -> str:
     config, runs = demo_config(quick=False), kept_runs(PRESET)
     n_sequences = config.n_steps * config.sequences_per_step
     told = [run.timeline(n_sequences) for run in runs]
+    heads = ["initial seed", *(str(run.init_seed) for run in runs)]
     rows = [
-        ("initial seed", [str(run.init_seed) for run in runs]),
-        ("---", ["---"] * len(runs)),
         ("emergence (thousand sequences)", [_thousands(each.emergence) for each in told]),
         ("Flip peak", [f"{each.flip_peak:.2f}" for each in told]),
         ("fade (thousand sequences)", [_thousands(each.fade) for each in told]),
         ("Flip at the end", [f"{each.flip_final:.2f}" for each in told]),
     ]
-    return "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
+    return markdown_table(heads, ([name, *values] for name, values in rows))
 
 
 def _thousands(value: float | None) -> str:

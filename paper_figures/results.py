@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
+from coopetition.tools.tables import markdown_table
 from paper_figures.claim import Claim, Judgement, Verdict
 from paper_figures.figure import Figure, figures_of
 
@@ -93,10 +94,7 @@ def _short(judgement: Judgement) -> str:
 def results_table() -> str:
     """The table in Markdown."""
     rows = result_rows(judged())
-    names = list(rows[0])
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    lines += [f"| {' | '.join(row.values())} |" for row in rows]
-    return "\n".join(lines)
+    return markdown_table(list(rows[0]), (row.values() for row in rows))
 
 
 def counts() -> str:

@@ -107,8 +107,9 @@ class Forecast:
         ]
         for name, each in self.events.items():
             past = each.value is not None and each.value <= self.known_until
-            already = name != "peak" and each.value and each.value == self.events["peak"].value
-            seen = "   so at the peak already" * bool(already) + "   in the known part" * past
+            already = each.value is not None and each.value == self.events["peak"].value
+            seen = "   so at the peak already" * (already and name != "peak")
+            seen += "   in the known part" * past
             lines.append(_line(name, each, seen))
         lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
         lines += [_line(name, each) for name, each in self.final.items()]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from coopetition.compare.theory import CURVES, TOY
 from coopetition.plot.style import COLOURS, label_of
-from paper_figures.bands import legend_below
+from paper_figures.bands import legend_below, once
 from paper_figures.comparison.tables import fits, forecasts, number
 from paper_figures.figure import Figure
 from paper_figures.result import FigureResult, Numbers, blank
@@ -62,9 +62,8 @@ def _draw_fades(ax: Axes) -> Numbers:
             ax.plot([true / MILLION] * 2, shown, color="grey", lw=1)
             drawn = min(value, end) / MILLION
             label, marker = ("expected", "o") if value < math.inf else ("not by the run's end", "^")
-            if label in ax.get_legend_handles_labels()[1]:
-                label = None
-            ax.plot([true / MILLION], [drawn], marker, color="black", ms=4, mfc="none", label=label)
+            look = {"color": "black", "ms": 4, "mfc": "none", "label": once(ax, label)}
+            ax.plot([true / MILLION], [drawn], marker, **look)
             told = "expected" if value < math.inf else "not expected: its end"
             numbers.append(("b fade", f"{row['run']}, {told}", true / MILLION, drawn))
             for end, place in zip(("low", "high"), shown, strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 
 from coopetition.compare.forecast import EVENTS
 from coopetition.compare.theory import CURVES
+from coopetition.tools.tables import markdown_table
 from paper_figures.comparison.confront import FOLDER, VERDICTS
 from paper_figures.kept import read_json, read_rows
 
@@ -33,19 +34,23 @@ def fits() -> dict[tuple[str, str], list[Row]]:
 
 def fits_table() -> str:
     """Of every run: the best theory by BIC, and the toy."""
-    lines = [
-        "| run | curves | samples that count | lowest BIC | its R² (train, ICL, CIWL) | toy's R² "
-        "| its BIC above the lowest |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "run",
+        "curves",
+        "samples that count",
+        "lowest BIC",
+        "its R² (train, ICL, CIWL)",
+        "toy's R²",
+        "its BIC above the lowest",
+    )
+    lines = []
     for (run, metric), rows in fits().items():
         best, toy = rows[0], next(row for row in rows if row["theory"] == "toy")
         above = float(toy["bic"]) - float(best["bic"])
-        lines.append(
-            f"| {run} | {metric.replace('_', ' ')} | {float(best['n_effective']):.0f} "
-            f"| `{best['theory']}` | {_r2(best)} | {_r2(toy)} | {above:.0f} |"
-        )
-    return "\n".join(lines)
+        count, theory = f"{float(best['n_effective']):.0f}", f"`{best['theory']}`"
+        told = (run, metric.replace("_", " "), count, theory, _r2(best), _r2(toy), f"{above:.0f}")
+        lines.append(told)
+    return markdown_table(heads, lines)
 
 
 def _r2(row: Row) -> str:
@@ -60,8 +65,9 @@ def ranks_table() -> str:
         "lowest BIC",
         f"within {MUCH} of it",
         "median R², and the lowest, of all curves",
+        "converged",
     )
-    lines = [f"| {' | '.join(heads)} | converged |", "|---" * (len(heads) + 1) + "|"]
+    lines = []
     names = dict.fromkeys(row["theory"] for rows in found.values() for row in rows)
     best = [rows[0]["theory"] for rows in found.values()]
     for name in sorted(names, key=lambda name: -best.count(name)):
@@ -74,12 +80,10 @@ def ranks_table() -> str:
             if row["theory"] == name
         )
         done = sum(row["converged"] == "True" for row in own)
-        lines.append(
-            f"| `{name}` | {best.count(name)} of {len(found)} | {near} "
-            f"| {np.median(r2):.3f}, {min(r2):.3f} "
-            f"| {done} of {len(own)} |"
-        )
-    return "\n".join(lines)
+        fitted = f"{np.median(r2):.3f}, {min(r2):.3f}"
+        first = f"{best.count(name)} of {len(found)}"
+        lines.append((f"`{name}`", first, f"{near}", fitted, f"{done} of {len(own)}"))
+    return markdown_table(heads, lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,32 +144,33 @@ def score(rows: Iterable[Row]) -> Score:
 
 def forecasts_table() -> str:
     """Scores of every theory and event, naive forecasts last."""
-    head = "".join(f" {event}: factor | missed | in the interval |" for event in EVENTS)
-    lines = [f"| theory |{head}", "|---" * (1 + 3 * len(EVENTS)) + "|"]
+    heads = ["theory"]
+    for event in EVENTS:
+        heads += [f"{event}: factor", "missed", "in the interval"]
+    lines = []
     for theory, by_event in forecasts().items():
-        cells = [_cells(score(by_event[event])) for event in EVENTS]
         name = theory if theory.startswith("naive") else f"`{theory}`"
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *(cell for event in EVENTS for cell in _cells(score(by_event[event])))])
+    return markdown_table(heads, lines)
 
 
-def _cells(found: Score) -> str:
+def _cells(found: Score) -> tuple[str, str, str]:
     factor = "-" if math.isnan(found.factor) else f"{found.factor:.2f}"
     covered = "-" if found.covered is None else f"{found.covered:.2f}"
-    return f"{factor} | {found.missed:.2f} | {covered}"
+    return factor, f"{found.missed:.2f}", covered
 
 
 def bet_table() -> str:
     """Claims and what became of them."""
-    lines = ["| claim | measured | predicted | holds |", "|---|---|---|---|"]
+    lines = []
     for each in read_json(VERDICTS):
         if "rank" in each:
             measured, said = f"rank {each['rank']:+.2f}, p {each['chance']:.1g}", "a trend"
         else:
             measured = _text(each["measured"])
             said = f"{_text(each['low'])} to {_text(each['high'])}"
-        lines.append(f"| {each['claim']} | {measured} | {said} | {_yes(each['holds'])} |")
-    return "\n".join(lines)
+        lines.append((each["claim"], measured, said, _yes(each["holds"])))
+    return markdown_table(("claim", "measured", "predicted", "holds"), lines)
 
 
 def _text(value: float | None) -> str:

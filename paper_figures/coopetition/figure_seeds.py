@@ -61,8 +61,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
             p = ", ".join(f"{n} {p:.2g}" for n, p in zip(SOURCES, by_chance, strict=False))
             findings.append(f"{title}: of its variance over {values.size} runs, {told}; p: {p}")
     drawing.axes[0].set_ylabel("millions of sequences")
-    if grid:
-        legend_of_all(drawing)
+    legend_of_all(drawing)
     record = {"runs": [run.record() for run in grid.values()]}
     return FigureResult(drawing, numbers, record, findings)
 
@@ -135,8 +134,7 @@ def by_init(values: NDArray[np.float64]) -> bool | None:
 def _of_grid(event: str, *groups: list[FigureRun]) -> list[Reading]:
     """One reading of all runs; it tells nothing where a run has no such event."""
     grid = grid_of(*groups)
-    holds = by_init(values_of(grid, event)) if grid else None
-    return [Reading("the grid", holds, n_runs=len(grid))] if grid else []
+    return [Reading("the grid", by_init(values_of(grid, event)), n_runs=len(grid))]
 
 
 CLAIMS = tuple(

@@ -3,6 +3,7 @@
 import math
 from dataclasses import fields
 
+from coopetition.tools.tables import markdown_table
 from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.paper_seeds import PAPER, Seen
 from paper_figures.needs import Runs
@@ -51,8 +52,7 @@ def main_runs_table() -> str:
         **{name: [_cell(each, what) for each in seen] for name, what in ROWS.items()},
         "ICL, Flip accuracy at 20M": [THEIR_END, *[""] * (len(SEEDS) - 1), *ends],
     }
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    return "\n".join([*lines, *(f"| {name} | {' | '.join(row)} |" for name, row in rows.items())])
+    return markdown_table(["", *heads], ([name, *row] for name, row in rows.items()))
 
 
 def _cell(seen: Seen, names: tuple[str, ...]) -> str:

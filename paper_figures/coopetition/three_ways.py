@@ -28,6 +28,7 @@ from coopetition.studies.interventions import (
     outcome,
     with_circuit,
 )
+from coopetition.tools.tables import markdown_table
 from paper_figures.bands import METRIC
 from paper_figures.coopetition.events import icl_above
 from paper_figures.coopetition.figure_4 import learnt
@@ -119,10 +120,9 @@ def fits_of_main() -> list[Fit]:
 
 def transformer() -> Answers:
     """What our runs of scale cpu say."""
-    mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
-    time = float(np.mean([icl_above(run) for run in mains.values()]))
-    single = _single()
-    alone = [icl_above(single) / icl_above(mains[single.init_seed])]
+    mains, single = Runs("coopetition/main").found(), _single()
+    time = float(np.mean([icl_above(run) for run in mains]))
+    alone = [icl_above(single) / icl_above(_main_like(single))]
     circuit = {
         _start(at, time, runs[0]): [icl_above(single) / icl_above(run) for run in runs]
         for at, runs in kept_from("grafted", GRAFTED_AT)
@@ -131,7 +131,7 @@ def transformer() -> Answers:
         _start(at, time, runs[0]): [run.timeline().emergence is not None for run in runs]
         for at, runs in kept_from("resumed", RESUMED_AT)
     }
-    came = [run.timeline() for run in mains.values() if run.timeline().emergence is not None]
+    came = [told for told in (run.timeline() for run in mains) if told.emergence is not None]
     fades = [told.fade is not None for told in came]
     return Answers("transformer", alone, circuit, late, fades)
 
@@ -141,21 +141,22 @@ def _single() -> FigureRun:
     return single
 
 
-def _both() -> FigureRun:
-    mains = {run.init_seed: run for run in Runs("coopetition/main").found()}
-    return mains[_single().init_seed]
+def _main_like(run: FigureRun) -> FigureRun:
+    """The main run of the same seed."""
+    return Runs("coopetition/main").found(run.init_seed)[0]
 
 
 def levels_table() -> str:
     """T alone over T in our runs, by what counts as ICL having come; in Markdown."""
     grafts = dict(kept_from("grafted", GRAFTED_AT))
-    heads = ["with CIWL", *(f"on the circuit of {at:g}M" for at in grafts)]
-    runs = [_both(), *(own[0] for own in grafts.values())]
-    lines = [f"| T: when ICL's | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name, time in _times().items():
-        ratios = " | ".join(_ratio(time(_single()), time(run)) for run in runs)
-        lines.append(f"| {name} | {ratios} |")
-    return "\n".join(lines)
+    heads = ["T: when ICL's", "with CIWL", *(f"on the circuit of {at:g}M" for at in grafts)]
+    single = _single()
+    runs = [_main_like(single), *(own[0] for own in grafts.values())]
+    rows = (
+        [name, *(_ratio(time(single), time(run)) for run in runs)]
+        for name, time in _times().items()
+    )
+    return markdown_table(heads, rows)
 
 
 def _ratio(alone: float, time: float) -> str:
@@ -191,15 +192,12 @@ def answers() -> tuple[Answers, ...]:
 def three_ways_table() -> str:
     """Questions down, the three across, and whether they agree; in Markdown."""
     told = answers()
-    lines = [
-        f"| question | {' | '.join(each.name for each in told)} | agree in kind |",
-        "|---" * (len(told) + 2) + "|",
-    ]
+    heads = ["question", *(each.name for each in told), "agree in kind"]
+    rows = []
     for question, cell, verdict in QUESTIONS:
-        yes = {verdict(each) for each in told}
-        cells = " | ".join(cell(each) for each in told)
-        lines.append(f"| {question} | {cells} | {'yes' if len(yes) == 1 else 'no'} |")
-    return "\n".join(lines)
+        agree = len({verdict(each) for each in told}) == 1
+        rows.append([question, *map(cell, told), "yes" if agree else "no"])
+    return markdown_table(heads, rows)
 
 
 def _alone_cell(each: Answers) -> str:

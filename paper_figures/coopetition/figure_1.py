@@ -66,7 +66,7 @@ def draw(
         ylabel="in-context accuracy",
         xlim=(0, 1.5 * LATE / ratio),
     )
-    legend_below(ax, 4)
+    legend_below(ax, 5)
     events = [run.finding() for run in runs]
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, events)
 

@@ -23,6 +23,7 @@ from transformer.data.sequences import Pool, draw_sequences
 GLYPHS = GlyphConfig(n_classes=24, n_exemplars=4, seed=3)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWX"
 TOKENS = ("exemplar", "label", "exemplar", "label", "query")
+FRAME = {"edgecolor": "lightgrey", "linewidth": 0.5}
 WIDEST = 4.0  # points, of an arrow of attention 1
 
 
@@ -37,10 +38,12 @@ def draw_tasks(ax: Axes) -> Numbers:
         exemplars, labels = sequence.exemplars[:, 0].tolist(), sequence.labels[:, 0].tolist()
         y = -row
         for k, exemplar in enumerate(exemplars):
-            image = OffsetImage(pictures[exemplar], cmap="Greys", zoom=0.7)
-            ax.add_artist(AnnotationBbox(image, (2 * k, y), frameon=False, pad=0))
+            image = OffsetImage(pictures[exemplar], cmap="Greys", zoom=0.6)
+            ax.add_artist(AnnotationBbox(image, (2 * k, y), pad=0.1, bboxprops=FRAME))
             own = LETTERS[exemplar // GLYPHS.n_exemplars]
-            ax.annotate(own, (2 * k, y - 0.42), ha="center", va="center", fontsize=5, color="grey")
+            ax.annotate(
+                own, (2 * k - 0.75, y - 0.3), ha="center", va="center", color="grey", fontsize=5
+            )
             numbers.append(("a", f"{name}, exemplar of class", float(2 * k), float(exemplar)))
         texts = LETTERS if name != "icl" else "01"
         for k, label in enumerate(labels):

@@ -29,7 +29,8 @@ USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
        {PROG} preset NAME [flags]
        {PROG} keep RUNS [flags]
        {PROG} results [--json]
-       {PROG} pages"""
+       {PROG} pages
+       {PROG} pictures"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,15 +254,24 @@ def results_command(arguments: list[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class NoFlags:
-    """Write the parts of README.md and docs/*.md anew that are told by what is kept."""
+    """Make README.md and docs/ anew: the parts that are told by what is kept, or the pictures."""
 
 
 def pages_command(arguments: list[str]) -> None:
-    """Write them."""
+    """Write those parts."""
     from paper_figures.pages import write_pages
 
     parse(NoFlags, arguments, prog=f"{PROG} pages")
     for path in write_pages():
+        print(f"wrote {path}")
+
+
+def pictures_command(arguments: list[str]) -> None:
+    """Draw the pictures of README.md and docs/."""
+    from paper_figures.pages import write_pictures
+
+    parse(NoFlags, arguments, prog=f"{PROG} pictures")
+    for path in write_pictures():
         print(f"wrote {path}")
 
 
@@ -273,6 +283,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "preset": preset_command,
     "results": results_command,
     "pages": pages_command,
+    "pictures": pictures_command,
 }
 
 

@@ -1,20 +1,28 @@
 """The parts of README.md and docs/*.md that are told by what is kept, each between two marks.
 
-`python -m paper_figures pages` writes them anew; a test compares.
+`python -m paper_figures pages` writes them anew, and a test compares; `python -m paper_figures
+pictures` draws what they show, docs/images.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from coopetition.plot.style import figure_bytes
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_text
+from coopetition.tools.files import write_bytes, write_text
+from coopetition.tools.progress import ProgressReport
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
 from paper_figures.coopetition.main_runs import main_runs_table
 from paper_figures.coopetition.three_ways import levels_table, three_ways_table
 from paper_figures.counterparts import counterparts_table, evidence
 from paper_figures.demo import demo_table
+from paper_figures.drawing import stem_of
+from paper_figures.figure import Figure, find_figure
+from paper_figures.needs import all_found
 from paper_figures.results import counts, explanations, results_table
+from paper_figures.sources import SCALE
+from transformer.config.scale import Scale
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +39,12 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
     "docs/results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
 }
 
+PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their runs
+    ("coopetition", "1"): SCALE,
+    ("coopetition", "5"): "paper",
+    **{("theory", slot): SCALE for slot in "123456"},
+}
+
 
 def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     """A page with its parts as they are now."""
@@ -44,11 +58,31 @@ def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     return text
 
 
+def pictures() -> dict[Path, tuple[Figure, Scale]]:
+    """The pictures of the pages: where each lies, and what it shows."""
+    folder = ROOT / "docs" / "images"
+    found: dict[Path, tuple[Figure, Scale]] = {}
+    for (paper, slot), scale in PICTURES.items():
+        figure = find_figure(paper, slot)
+        found[folder / f"{stem_of(figure.stem, scale)}.png"] = figure, scale
+    return found
+
+
 def write_pages() -> list[Path]:
-    """Write all of them; where."""
+    """Write the words of all pages; where."""
     paths = []
     for name, parts in PAGES.items():
         path = ROOT / name
         write_text(path, filled(path.read_text(), parts))
         paths.append(path)
     return paths
+
+
+def write_pictures() -> list[Path]:
+    """Draw the pictures of all pages; where."""
+    with ProgressReport("draw", len(PICTURES), "pictures") as report:
+        for path, (figure, scale) in pictures().items():
+            drawing = figure.drawn(all_found(figure.needs, scale=scale)).drawing
+            write_bytes(path, figure_bytes(drawing, "png"))
+            report.advance(note=path.stem)
+    return [*pictures()]

@@ -1,9 +1,11 @@
 """What the README and docs/ tell in numbers is what is kept."""
 
+import re
+
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.pages import PAGES, ROOT, filled
+from paper_figures.pages import PAGES, ROOT, filled, pictures
 
 SLOW = ("docs/coopetition.md",)  # fits the toy
 
@@ -26,3 +28,10 @@ def test_a_part_is_filled_between_its_marks_and_nothing_else():
 def test_a_page_without_its_marks_is_refused():
     with pytest.raises(UsageError, match="no <!-- x --> before <!-- end of x -->"):
         filled("a page\n<!-- x -->\n", {"x": lambda: "new"})
+
+
+def test_the_pages_show_the_pictures_that_are_drawn_and_no_others():
+    folder = ROOT / "docs" / "images"
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = {name for page in pages for name in re.findall(r"images/(\w+\.png)", page.read_text())}
+    assert {path.name for path in pictures()} == shown == {path.name for path in folder.iterdir()}

@@ -10,12 +10,12 @@ from transformer.interventions.graft_out import GraftOut
 from transformer.runs.folder import checkpoint_name
 from transformer.sweeps.measure import Readings
 
-# millions of sequences of the main run from which figure 3c takes the first layer, by what Flip
-# does there; a scale's runs have their events at other times
+# millions of sequences of the main run from which figure 3c takes the first layer: where Flip is
+# what it is in the paper's run at 4.25, 7.75 and 15 (at its peak, 0.31, 0.045), in ours of a scale
 LAYER_1_AT: dict[Scale, dict[str, float]] = {
-    "paper": {"peak": 4.25, "fall": 7.75, "end": 15},
-    "cpu": {"peak": 5.5, "fall": 10, "end": 20},
-    "smoke": {"peak": 4.25, "fall": 7.75, "end": 15},
+    "paper": {"peak": 5.5, "fall": 10.5, "end": 20},
+    "cpu": {"peak": 5.5, "fall": 17, "end": 48},
+    "smoke": {"peak": 5.5, "fall": 10.5, "end": 20},
 }
 LAYER_2_AT = 20  # and figure 3b the second
 EVALUATORS = ("train", "icl", "ciwl", "flip")

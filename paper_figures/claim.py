@@ -4,7 +4,8 @@ A claim has a *shape*, which holds in a run or does not (`Reading.holds`), and m
 The same rule for all, whatever the runs show:
 
 - `not tested`: no run that it is about is kept
-- `horizon too short`: fewer than half of the runs last long enough to tell
+- `horizon too short`: fewer than half of the runs last long enough to tell; `undecided` of a claim
+  that noise keeps from being told (`Claim.untold`)
 - `contradicted`: the shape holds in at most half of those that tell, or in fewer than the claim
   itself says (`Claim.needed`)
 - `shape only`: it holds in enough, but the number is not what was published: fewer than half of the
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
     SHAPE_ONLY = "shape only"
     CONTRADICTED = "contradicted"
     TOO_SHORT = "horizon too short"
+    UNDECIDED = "undecided"
     NOT_TESTED = "not tested"
 
 
@@ -45,6 +47,11 @@ class Published:
     low: float
     high: float
     unit: Literal["share", "sequences", "nats"] = "share"
+
+    @classmethod
+    def of(cls, value: float) -> "Published":
+        """One share."""
+        return cls(value, value)
 
     @classmethod
     def at(cls, millions: float) -> "Published":
@@ -71,7 +78,7 @@ class Reading:
     """What one run says of a claim.
 
     run : its name
-    holds : whether the shape does; None if it ends too early to tell
+    holds : whether the shape does; None if it cannot tell, as one that ends too early
     value : the number; None without, or where there is none
     part : which part of the run, of several that are read
     n_runs : of all runs together that one reading is of
@@ -88,12 +95,13 @@ class Reading:
 class Judgement:
     """What the runs together say of a claim, of which a number may be published.
 
-    needed : see `Claim`
+    needed, untold : see `Claim`
     """
 
     readings: tuple[Reading, ...] = ()
     published: Published | None = None
     needed: float | None = None
+    untold: Verdict = Verdict.TOO_SHORT
 
     @property
     def verdict(self) -> Verdict:
@@ -101,7 +109,7 @@ class Judgement:
         if not self.readings:
             return Verdict.NOT_TESTED
         if 2 * self.n_told < len(self.readings):
-            return Verdict.TOO_SHORT
+            return self.untold
         share = self.n_held / self.n_told
         if share <= 0.5 or share < (self.needed or 0.0):
             return Verdict.CONTRADICTED
@@ -117,7 +125,7 @@ class Judgement:
 
     @property
     def n_told(self) -> int:
-        """Runs that last long enough to tell."""
+        """Runs that can tell."""
         return sum(each.holds is not None for each in self.readings)
 
     @property
@@ -158,6 +166,7 @@ class Claim:
     explained : where it is not reproduced, the best explanation that was tested
     needed : share of the runs that tell in which it must hold, if it says so: 1 for "every seed"
     ours : whether it is no claim of the paper but one of ours
+    untold : the verdict where fewer than half of the runs can tell
     """
 
     text: str
@@ -166,7 +175,8 @@ class Claim:
     explained: str = ""
     needed: float | None = None
     ours: bool = False
+    untold: Verdict = Verdict.TOO_SHORT
 
     def judge(self, *found: Any) -> Judgement:
         """The verdict of what was found."""
-        return Judgement(tuple(self.measure(*found)), self.published, self.needed)
+        return Judgement(tuple(self.measure(*found)), self.published, self.needed, self.untold)

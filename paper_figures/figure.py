@@ -84,10 +84,17 @@ class Figure:
 
     def _kept_in_words(self, scale: Scale, found: list[list[Any]]) -> str:
         """Scale and initial seeds of what is kept, and how much of it is not."""
-        seeds = sorted({each.init_seed for own in found for each in own})
+        of_each = [{each.init_seed for each in own} for own in found if own]
+        if not of_each:
+            return ""
+        seeds = set[int]().union(*of_each)
+        whole = seeds.intersection(*of_each) or seeds
+        told = " ".join(map(str, sorted(whole)))
+        if seeds > whole:
+            told += f", of some {' '.join(map(str, sorted(seeds - whole)))}"
         lacks = len(self.missing(found))
         rest = f" ({lacks} of {len(found)} not made)" if lacks else ""
-        return f"{scale} {' '.join(map(str, seeds))}{rest}" if seeds else ""
+        return f"{'both' if self.of_several_scales else scale} {told}{rest}"
 
     def status(self) -> dict[str, Any]:
         """What of it is there, in plain values."""

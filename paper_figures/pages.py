@@ -46,15 +46,15 @@ PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their
 }
 
 
-def filled(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
-    """A page with its parts as they are now."""
+def filled(page: str, text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """The text of a page with its parts as they are now."""
     for name, made in parts.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         pattern = re.escape(start) + ".*?" + re.escape(end)
         new = f"{start}\n{made()}\n{end}"
         text, n = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
         if not n:
-            raise UsageError(f"the page has no {start} before {end}; put them where it is to be")
+            raise UsageError(f"{page} has no {start} before {end}; put both where it is to be")
     return text
 
 
@@ -73,7 +73,7 @@ def write_pages() -> list[Path]:
     paths = []
     for name, parts in PAGES.items():
         path = ROOT / name
-        write_text(path, filled(path.read_text(), parts))
+        write_text(path, filled(name, path.read_text(), parts))
         paths.append(path)
     return paths
 

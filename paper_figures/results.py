@@ -10,7 +10,6 @@ from paper_figures.claim import Claim, Judgement, Verdict
 from paper_figures.figure import Figure, figures_of
 
 PAPER = "coopetition"
-UNEXPLAINED = "no explanation was tested"
 MISSED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
 
 
@@ -76,8 +75,7 @@ def result_rows(results: Iterable[Result]) -> list[dict[str, str]]:
             "claim": each.claim.text,
             "paper": str(each.claim.published or ""),
             "ours": numbers_of(each),
-            "holds in": f"{each.judgement.n_held} of {each.judgement.n_told}"
-            + _short(each.judgement),
+            "holds in": _held(each.judgement),
             "scale": each.scale,
             "verdict": each.judgement.verdict.value,
         }
@@ -85,10 +83,12 @@ def result_rows(results: Iterable[Result]) -> list[dict[str, str]]:
     ]
 
 
-def _short(judgement: Judgement) -> str:
-    """How many runs are too short to tell."""
+def _held(judgement: Judgement) -> str:
+    """In how many runs a claim holds, of those that can tell; and how many cannot."""
     n = len(judgement.readings) - judgement.n_told
-    return f", {n} too short" if n else ""
+    told = f"{judgement.n_held} of {judgement.n_told}" + (f", {n} cannot tell" if n else "")
+    together = any(each.n_runs > 1 for each in judgement.readings)
+    return f"{told} ({judgement.n_runs} runs together)" if together else told
 
 
 def results_table() -> str:
@@ -102,7 +102,8 @@ def counts() -> str:
     results = [each for each in judged() if not each.claim.ours]
     claims = {(each.figure.slot, each.claim.text) for each in results}
     lines = [
-        f"Of {len(claims)} claims of the paper, each at every scale at which its runs are:",
+        f"Of {len(claims)} claims of the paper, by the scale of the runs that they are judged by "
+        "(some by runs of two):",
         "",
     ]
     for scale in ("paper", "cpu", "toy"):
@@ -114,14 +115,16 @@ def counts() -> str:
             if verdict in verdicts
         )
         single = sum(each.n_runs == 1 for each in own)
-        lines.append(f"- at scale {scale} {len(own)}: {told} ({single} of them by a single run)")
+        by_one = f" ({single} of them by a single run)" if single else ""
+        lines.append(f"- {scale}: {len(own)}, of which {told}{by_one}")
     untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
     ours = sum(each.claim.ours for each in judged())
-    return "\n".join([*lines, f"- not tested yet: {untested}", f"- besides {ours} of ours"])
+    lines += [f"- not tested yet: {untested}", "", f"Besides there are {ours} claims of ours."]
+    return "\n".join(lines)
 
 
 def explained(result: Result) -> str:
-    """Why a claim may not be reproduced: the best explanation that was tested.
+    """Why a claim may not be reproduced: the best explanation that was tested, if one was.
 
     Of what is not at scale cpu, whether it is at the paper's rate, unless numbers are alike there.
     """
@@ -131,7 +134,7 @@ def explained(result: Result) -> str:
     for other in at_paper if result.scale == "cpu" else ():
         if other.judgement.verdict is Verdict.REPRODUCED and not _alike(result, other):
             return f"at the paper's own rate it is reproduced ({_n_runs(other.judgement)})"
-    return UNEXPLAINED
+    return ""
 
 
 def _n_runs(judgement: Judgement) -> str:
@@ -148,9 +151,11 @@ def _alike(one: Result, other: Result) -> bool:
 
 def explanations() -> str:
     """Of claims that are not reproduced, the best explanation that was tested; a list."""
-    lines = [
-        f"- {each.figure.number}, *{each.claim.text}* ({each.scale}): {explained(each)}"
-        for each in judged()
-        if each.judgement.verdict in MISSED
-    ]
-    return "\n".join(lines)
+    scales: dict[tuple[str, str], list[str]] = {}
+    for each in judged():
+        if each.judgement.verdict in MISSED:
+            claim = f"{each.figure.number}, *{each.claim.text}*"
+            scales.setdefault((claim, explained(each)), []).append(each.scale)
+    told = [f"- {claim} ({', '.join(own)}): {why}" for (claim, why), own in scales.items() if why]
+    rest = [f"- {claim} ({', '.join(own)})" for (claim, why), own in scales.items() if not why]
+    return "\n".join([*told, "", "No explanation was tested of:", "", *rest])

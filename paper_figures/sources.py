@@ -104,6 +104,10 @@ class FigureRun:
         """When ICL emerged, peaked and faded, within the first `until` sequences."""
         return timeline(self.curves("in_context_accuracy").between(last=until))
 
+    def timeline_by(self, millions: float) -> Timeline:
+        """The same, within so many millions of the paper's sequences."""
+        return self.timeline(millions * 1e6 / self.rate_ratio)
+
     def finding(self) -> str:
         """Its events in a line."""
         events = asdict(self.timeline()).items()
@@ -152,9 +156,10 @@ class KeptTable:
 def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
     for entry in index(data):
         if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
+            alone = "/" in preset and not PRESETS[preset].seeds  # one run in its paper's plan
+            of_seed = "" if alone else f"_{entry['config']['init_seed']}"
             of_scale = "" if scale == SCALE else f" ({scale})"
-            name = f"{preset}_{entry['config']['init_seed']}{of_scale}"
-            yield FigureRun(name, path_of(entry, data), entry)
+            yield FigureRun(preset + of_seed + of_scale, path_of(entry, data), entry)
 
 
 def kept_runs(

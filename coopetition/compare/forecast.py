@@ -240,10 +240,10 @@ def _expected(value: float | None, drawn: list[float | None], unfinished: bool) 
     low, high = np.quantile(times, ENDS, method="nearest")
     if unfinished:
         told = UNFINISHED
-    elif math.isinf(low):
-        told = NOT_BY_HORIZON
     elif not low <= (math.inf if value is None else value) <= high:
         told = OUTSIDE
+    elif math.isinf(low):
+        told = NOT_BY_HORIZON
     else:
         told = OPEN_ABOVE if math.isinf(high) else IDENTIFIABLE
     return Expected(

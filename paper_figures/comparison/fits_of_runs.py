@@ -73,7 +73,7 @@ def _draw_fades(ax: Axes) -> Numbers:
     ax.set(
         xscale="log",
         yscale="log",
-        title="b  fade, known until 1.5 x emergence",
+        title="b  fade, known until 1.5 x Flip's rise",
         xlabel="measured (M sequences)",
         ylabel="expected by the toy (M sequences)",
     )

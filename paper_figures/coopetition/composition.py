@@ -86,38 +86,30 @@ def _ciwl(case: str, holds: Callable[[float], bool]) -> Callable[[list[KeptTable
 
 def _published(case: str) -> Published:
     value = (PAPER | PATHS)[case][EVALUATORS.index("ciwl")]
-    return Published(value, value)
+    return Published.of(value)
 
 
 CLAIMS = tuple(
-    Claim(text, _ciwl(case, holds), _published(case), explained)
-    for case, text, holds, explained in (
-        ("kept", "the first layer works by queries, keys and values alone", lambda x: x > 0.9, ""),
+    Claim(text, _ciwl(case, holds), _published(case))
+    for case, text, holds in (
+        ("kept", "the first layer works by queries, keys and values alone", lambda x: x > 0.9),
         (
             "only queries recomputed",
             "CIWL with only queries recomputed: little changes",
             lambda x: x > 0.9,
-            "",
         ),
         (
             "only keys recomputed",
             "CIWL with only keys recomputed: much is lost",
             lambda x: x < 0.75,
-            "",
         ),
         (
             "only values recomputed",
             "CIWL with only values recomputed: much is lost",
             lambda x: x < 0.75,
-            "",
         ),
-        ("heads alone", "CIWL is what the heads of the second layer write", lambda x: x > 0.9, ""),
-        (
-            "no heads",
-            "the query alone tells something of its label",
-            lambda x: x > 0.55,
-            "more so in our runs: 16 components of the features tell classes apart linearly",
-        ),
+        ("heads alone", "CIWL is what the heads of the second layer write", lambda x: x > 0.9),
+        ("no heads", "the query alone tells something of its label", lambda x: x > 0.55),
     )
 )
 

@@ -23,7 +23,7 @@ def readings(
 
 
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """Whether something happened; None if it has not yet in a run of less than `millions`."""
+    """Whether something happened by then; None if it has not yet in a run that ends before."""
     if happened:
         return True
     return False if run.lasts(millions) else None
@@ -36,8 +36,13 @@ def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | Non
 
 
 def happens(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
-    """Whether an event of `Timeline` does; None if it has not yet in a run of less than that."""
-    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run, millions)
+    """Whether an event of `Timeline` does by then; None if not yet in a run that ends before."""
+
+    def holds(run: FigureRun) -> bool | None:
+        happened = getattr(run.timeline_by(millions), name) is not None
+        return happened_by(happened, run, millions)
+
+    return holds
 
 
 emerges = happens("emergence")  # ICL comes to be preferred
@@ -47,24 +52,27 @@ ciwl_comes = happens("ciwl_90", CIWL_LATE)
 
 def never_emerges(run: FigureRun) -> bool | None:
     """The opposite of `emerges`."""
-    return not_by(run.timeline().emergence is not None, run)
+    return not_by(run.timeline_by(LATE).emergence is not None, run)
 
 
 def never_learnt(run: FigureRun) -> bool | None:
     """Whether ICL accuracy stays about chance."""
-    return not_by(run.timeline().icl_peak >= NO_ICL, run)
+    return not_by(run.timeline_by(LATE).icl_peak >= NO_ICL, run)
 
 
 def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], bool | None]:
-    """Whether an event comes before it does in the other run of the same seed (or the first).
+    """Whether an event comes before it does in the other run of the same seed.
 
-    None if it has come in neither, or not yet in one that ends before it has come in the other.
+    None if there is none, if it has come in neither, or not yet in one that ends before it has come
+    in the other.
     """
     by_seed = {run.init_seed: run for run in others}
     time = event(name)
 
     def holds(run: FigureRun) -> bool | None:
-        beside = by_seed.get(run.init_seed, others[0])
+        beside = by_seed.get(run.init_seed)
+        if beside is None:
+            return None
         own, other = time(run), time(beside)
         if own is None:
             return None if other is None or not run.lasts(other / 1e6) else False
@@ -90,7 +98,10 @@ def height(name: str) -> Callable[[FigureRun], float | None]:
     return lambda run: getattr(run.timeline(), name)
 
 
-def icl_above(run: FigureRun, level: float = 0.75) -> float:
+COME = 0.75  # accuracy from which on ICL has come
+
+
+def icl_above(run: FigureRun, level: float = COME) -> float:
     """When ICL accuracy is first above a level, in the run's own sequences; infinite if never.
 
     ICL-only runs have this event too, unlike those of Flip accuracy.

@@ -53,7 +53,7 @@ CLAIMS = (
     Claim(
         "12,800 classes, 5 exemplars: ICL rises again by 320M",
         lambda large, five, twenty, few: readings(five, rises_again, height("flip_final")),
-        Published(0.18, 0.18),
+        Published.of(0.18),
     ),
     Claim(
         "1,600 classes, 20 exemplars: ICL is never preferred",
@@ -62,7 +62,7 @@ CLAIMS = (
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are learnt",
         lambda large, five, twenty, few: readings(few, learns_labels, iwl_at(SHOWN)),
-        Published(0.43, 0.43),
+        Published.of(0.43),
     ),
 )
 

@@ -64,7 +64,7 @@ CLAIMS = (
         "after emergence labels attend to the token before them in one head of the first layer "
         "only",
         _recovers,
-        Published(0.23, 0.23),
+        Published.of(0.23),
     ),
 )
 

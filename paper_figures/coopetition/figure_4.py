@@ -100,18 +100,23 @@ def learnt(run: FigureRun) -> float | None:
     return None if found is None else found * run.rate_ratio
 
 
+def _learnt_by(run: FigureRun, millions: float) -> bool:
+    when = learnt(run)
+    return when is not None and when <= millions * 1e6
+
+
 def _told(sequences: float | None) -> str:
     return "never" if sequences is None else f"from {sequences / 1e6:.3g}M of the paper's on"
 
 
 def learns(run: FigureRun) -> bool | None:
     """Whether ICL is learnt by itself; None if not yet in a short run."""
-    return happened_by(learnt(run) is not None, run, PLATEAU)
+    return happened_by(_learnt_by(run, PLATEAU), run, PLATEAU)
 
 
 def does_not_learn(run: FigureRun) -> bool | None:
     """The opposite."""
-    return not_by(learnt(run) is not None, run, PLATEAU)
+    return not_by(_learnt_by(run, PLATEAU), run, PLATEAU)
 
 
 def _between(starts: Sequence[float], groups: Groups, first: float, last: float) -> list[FigureRun]:
@@ -133,7 +138,7 @@ def _ends_high(run: FigureRun) -> float:
 
 
 def _does_not_rise(run: FigureRun) -> bool | None:
-    return not_by(run.timeline().emergence is not None, run, RISES)
+    return not_by(run.timeline_by(RISES).emergence is not None, run, RISES)
 
 
 CLAIMS = (
@@ -156,26 +161,29 @@ CLAIMS = (
     Claim(
         "with the second half of CIWL-only before 9.8M ICL is not learnt",
         lambda alone, clamped, ciwl, *started: readings(_grafts(started, 0, 9.79), does_not_learn),
+        needed=1,
     ),
     Claim(
         "with the second half of CIWL-only from 32M on ICL is not learnt: the window closes",
         lambda alone, clamped, ciwl, *started: readings(_grafts(started, 32, 64), does_not_learn),
+        needed=1,
         explained="the late circuit is no obstacle here: the later the graft, the sooner ICL is "
         "learnt, and alone it is learnt too",
     ),
     *(
         Claim(
-            f"ordinary training from CIWL-only at {at}M still brings ICL",
+            f"in ordinary training from CIWL-only at {at}M ICL still comes to be preferred",
             lambda alone, clamped, ciwl, *started, at=at: readings(
                 _resumed(started, at, at), happens("emergence", RISES), height("flip_peak")
             ),
-            Published(peak, peak),
+            Published.of(peak),
         )
         for at, (_, peak) in [(at, PEAKS[at]) for at in (4, 5, 6)]
     ),
     Claim(
-        "ordinary training from CIWL-only at 7M or later does not bring ICL",
+        "in ordinary training from CIWL-only at 7M or later ICL does not come to be preferred",
         lambda alone, clamped, ciwl, *started: readings(_resumed(started, 7, 16), _does_not_rise),
+        needed=1,
     ),
 )
 

@@ -1,5 +1,6 @@
 """Figure 5: the minimal model, the transformer's losses, and the model fitted to them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import TOY
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.plot.fits import plot_curves, plot_fit
-from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import emerges, happened_by, readings
+from paper_figures.claim import Claim, Published, Verdict
+from paper_figures.coopetition.events import LATE, emerges, happened_by, readings
 from paper_figures.coopetition.toy_seeds import draw_toy
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -94,13 +95,10 @@ def record_of(trajectory: Trajectory, run: FigureRun, fitted: Fit) -> dict[str, 
     return {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
 
 
-BUMP = 0.003  # of CIWL's loss: half of the paper's
-
-
 def bump(run: FigureRun) -> bool | None:
     """Whether CIWL's loss rises while ICL emerges: until Flip's peak, from 0.9 of emergence on.
 
-    None in a short run where ICL has not yet emerged.
+    None in a short run where ICL has not yet emerged, and where noise may have made it rise.
     """
     told = run.timeline()
     if told.emergence is None:
@@ -109,14 +107,24 @@ def bump(run: FigureRun) -> bool | None:
     return rises(losses.values["ciwl"])
 
 
-def rises(losses: NDArray[np.float64]) -> bool:
-    """Whether a loss rises by `BUMP` above what it has been before."""
-    return bool((losses > (1 + BUMP) * np.minimum.accumulate(losses)).any())
+def rises(losses: NDArray[np.float64]) -> bool | None:
+    """Whether a loss rises above what it has been, by more than it scatters from sample to sample.
+
+    None if it rises, but by less than three standard deviations: those of its logarithm about
+    straight lines through neighbours.
+    """
+    logs = np.log(losses)
+    rise = float(np.max(logs - np.minimum.accumulate(logs)))
+    scatter = float(np.std(np.diff(logs, 2))) / math.sqrt(6)
+    if rise > 3 * scatter:
+        return True
+    return None if rise > 0 else False
 
 
 def crosses(run: FigureRun) -> bool | None:
     """Whether CIWL's loss falls below ICL's; None if it has not yet in a short run."""
-    return happened_by(crossing(run) is not None, run)
+    when = crossing(run)
+    return happened_by(when is not None and when <= LATE * 1e6, run)
 
 
 def crossing(run: FigureRun) -> float | None:
@@ -133,6 +141,7 @@ CLAIMS = (
     Claim(
         "CIWL's loss rises a little while ICL emerges",
         lambda runs: readings(runs, bump),
+        untold=Verdict.UNDECIDED,
     ),
     Claim(
         "CIWL's loss falls below ICL's",

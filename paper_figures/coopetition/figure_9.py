@@ -65,7 +65,7 @@ CLAIMS = (
         lambda main, five, twenty, few: readings(
             few, lambda run: not_by(iwl_at(SHOWN)(run) >= 0.2, run, SHOWN), iwl_at(SHOWN)
         ),
-        Published(0.05, 0.05),
+        Published.of(0.05),
     ),
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.bands import EVALUATORS, METRIC, draw_half, legend_of_all, together
-from paper_figures.claim import Claim, Reading
+from paper_figures.claim import FACTOR, Claim, Reading
 from paper_figures.coopetition.events import LATE, event, readings
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -17,7 +17,6 @@ from paper_figures.sources import FigureRun
 
 EVENTS = ("emergence", "flip_peak_at", "fade", "ciwl_90")
 TITLES = ("emergence", "Flip's peak", "fade", "CIWL 0.9")
-ALIKE = 1.2  # factor within which times are the same: seeds differ by as much
 
 
 def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
@@ -32,9 +31,9 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
             x, rows = together(runs, name)
             x, mean = x * runs[0].rate_ratio, rows.mean(axis=0)
             style = styles[name] | {"linestyle": dashes}
-            label = f"{label_of(name).split()[0]}, {rate:.0e}, n = {len(runs)}"
-            curves_axes.plot(x / 1e6, mean, label=label, **style)
-            numbers += points(f"a {METRIC}", f"{name}, rate {rate:.0e}", x, mean)
+            curve = f"{label_of(name).split()[0]}, {rate:.0e}"
+            curves_axes.plot(x / 1e6, mean, label=f"{curve} (n = {len(runs)})", **style)
+            numbers += points(f"a {METRIC}", curve, x, mean)
     draw_half(curves_axes)
     curves_axes.set(
         title="a  the same number of steps x rate",
@@ -45,17 +44,17 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     )
     legend_of_all(drawing)
     for k, each in enumerate(EVENTS):
-        for run, ratio in ratios(fast, slow, each).items():
+        for seed, ratio in ratios(fast, slow, each).items():
             ratio_axes.plot([k], [ratio], "o", color="black", ms=3)
-            numbers.append((f"b {each}", run, float(k), ratio))
+            numbers.append((f"b {each}", f"seed {seed}", float(k), ratio))
     ratio_axes.axhline(1, color="grey", lw=0.8, ls=":")
     ratio_axes.set_xticks(range(len(TITLES)), TITLES, rotation=20)
     ratio_axes.set(title="b  time at the higher rate over that at 1e-5", yscale="log")
     ratio_axes.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     ratio_axes.minorticks_off()
     findings = [
-        f"{title}: {np.mean([*ratios(fast, slow, each).values()]):.2f} times as late (or early) "
-        "at ten times the rate, in steps x rate"
+        f"{title}: at ten times the rate at {np.mean([*ratios(fast, slow, each).values()]):.2f} of "
+        "its time at the paper's, in steps x rate"
         for each, title in zip(EVENTS, TITLES, strict=True)
         if ratios(fast, slow, each)
     ]
@@ -63,24 +62,28 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
 
 
-def ratios(fast: list[FigureRun], slow: list[FigureRun], name: str) -> dict[str, float]:
-    """Time of an event (steps x rate) at the higher rate, over the mean at the lower, by run."""
-    late = [event(name)(run) for run in slow]
-    known = [time for time in late if time is not None]
-    if not known:
-        return {}
-    times = {run.name: event(name)(run) for run in fast}
-    mean = float(np.mean(known))
-    return {name: time / mean for name, time in times.items() if time is not None}
+def ratios(fast: list[FigureRun], slow: list[FigureRun], name: str) -> dict[int, float]:
+    """Time of an event (steps x rate) at the higher rate over that at the lower, by initial seed;
+    of seeds that have it at both.
+    """
+    of_fast, of_slow = ({run.init_seed: event(name)(run) for run in runs} for runs in (fast, slow))
+    return {
+        seed: time / other
+        for seed, time in of_fast.items()
+        if time is not None and (other := of_slow.get(seed)) is not None
+    }
 
 
 def _alike(fast: list[FigureRun], slow: list[FigureRun], name: str) -> list[Reading]:
-    """Whether an event of each fast run comes when it does at the lower rate; where it does not
-    come at all, it does not.
+    """Whether an event comes at the same time, within `FACTOR`, of seeds run at both rates; a seed
+    that does not have it at both tells nothing.
     """
     found = ratios(fast, slow, name)
-    alike = {run: 1 / ALIKE <= ratio <= ALIKE for run, ratio in found.items()}
-    return readings(fast, lambda run: alike.get(run.name, False)) if slow else []
+    alike = {seed: 1 / FACTOR <= ratio <= FACTOR for seed, ratio in found.items()}
+    both = {run.init_seed for run in slow}
+    return readings(
+        [run for run in fast if run.init_seed in both], lambda run: alike.get(run.init_seed)
+    )
 
 
 CLAIMS = tuple(

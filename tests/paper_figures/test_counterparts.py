@@ -1,4 +1,7 @@
-"""The page's table of the transformer beside the toy is what the kept runs and the toy show."""
+"""What the page's table of the transformer beside the toy says of the toy.
+
+Its other numbers of the toy are those of figure theory 6: `tests/coopetition/theory`.
+"""
 
 import numpy as np
 

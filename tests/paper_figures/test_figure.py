@@ -49,10 +49,12 @@ def test_the_runs_that_figures_need_are_kept():
 
 def test_the_list_tells_seeds_by_scale_and_what_is_not_made(monkeypatch):
     figure = find_figure("coopetition", "13")
-    main, one = [SimpleNamespace(init_seed=seed) for seed in (7, 5)], []
-    monkeypatch.setattr(Figure, "kept_at", lambda self: {"cpu": [main, main], "paper": [main, one]})
+    main = [SimpleNamespace(init_seed=seed) for seed in (7, 5)]
+    one = main[1:]
+    monkeypatch.setattr(Figure, "kept_at", lambda self: {"cpu": [main, one], "paper": [main, []]})
     told = figure.status()
-    assert (told["status"], told["seeds"]) == ("kept", "cpu 5 7; paper 5 7 (1 of 2 not made)")
+    expected = "cpu 5, of some 7; paper 5 7 (1 of 2 not made)"
+    assert (told["status"], told["seeds"]) == ("kept", expected)
     monkeypatch.setattr(Figure, "kept_at", lambda self: {})
     assert (figure.status()["status"], figure.status()["seeds"]) == ("not made", "")
 

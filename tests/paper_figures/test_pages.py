@@ -15,19 +15,19 @@ SLOW = ("docs/coopetition.md",)  # fits the toy
 )
 def test_a_page_is_generated_from_what_is_kept(name):
     text = (ROOT / name).read_text()
-    assert filled(text, PAGES[name]) == text, "run python -m paper_figures pages"
+    assert filled(name, text, PAGES[name]) == text, "run python -m paper_figures pages"
     assert all(f"<!-- {part} -->" in text for part in PAGES[name])
 
 
 def test_a_part_is_filled_between_its_marks_and_nothing_else():
     page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\nkept\n<!-- end of y -->\n"
     expected = page.replace("old", r"new \1")
-    assert filled(page, {"x": lambda: r"new \1"}) == expected
+    assert filled("p.md", page, {"x": lambda: r"new \1"}) == expected
 
 
 def test_a_page_without_its_marks_is_refused():
-    with pytest.raises(UsageError, match="no <!-- x --> before <!-- end of x -->"):
-        filled("a page\n<!-- x -->\n", {"x": lambda: "new"})
+    with pytest.raises(UsageError, match="p.md has no <!-- x --> before <!-- end of x -->"):
+        filled("p.md", "a page\n<!-- x -->\n", {"x": lambda: "new"})
 
 
 def test_the_pages_show_the_pictures_that_are_drawn_and_no_others():

@@ -9,9 +9,9 @@ from paper_figures.theory import interventions, times
 from tests.coopetition.theory.test_fates import EXCEPTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
-TOUR, THEORY, README = (
+TOUR, THEORY, README, INTERVENTIONS = (
     " ".join((ROOT / name).read_text("utf8").split())
-    for name in ("docs/tour.md", "docs/theory.md", "README.md")
+    for name in ("docs/tour.md", "docs/theory.md", "README.md", "docs/interventions.md")
 )
 
 
@@ -88,5 +88,6 @@ def test_coopetition():
     learnt = f"faster than alone in {share(circuit)} % of the draws with any difference"
     assert learnt in THEORY
     emerged, draws = re.search(r"late start: ICL emerges in (\d+) of (\d+)", findings).groups()
-    for text in (TOUR, THEORY):
+    for text in (TOUR, THEORY, INTERVENTIONS):
         assert f"in {emerged} of {draws} draws" in text
+    assert f"in the median of random draws by a factor of {factor(circuit)} " in INTERVENTIONS

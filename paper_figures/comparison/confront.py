@@ -1,7 +1,8 @@
 """Every theory against every run: fitted to all of it, and asked for what it has not seen.
 
-`python -m paper_figures.comparison.confront` fits them all (a quarter of an hour) and writes
-`fits.csv`, `forecasts.csv` and the verdicts on the bet, of which docs/comparison.md tells.
+`python -m paper_figures.comparison.confront` fits them all (a quarter of an hour), those of
+runs that are named alone, and writes `fits.csv`, `forecasts.csv` and the verdicts on the bet, of
+which docs/comparison.md tells.
 
 - fits: to the losses from `LEAD` of the time at which ICL emerges, for theories know no earlier
   phase (where it does not, only the next); and to the in-context accuracies from the start
@@ -9,7 +10,8 @@
   is above `RISEN`; asked for the rest of the run
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,14 @@ from coopetition.compare.forecast import EVENTS, events, forecast
 from coopetition.compare.selection import compare
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.outcomes import crossing_time
-from coopetition.tools.errors import UsageError
+from coopetition.tools.command_line import exit_code
+from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
-from paper_figures.kept import DATA
+from paper_figures.kept import DATA, read_rows
 from paper_figures.needs import Runs, all_found
 from paper_figures.sources import FigureRun
 from paper_figures.within_class.predictions import measured_errors
@@ -49,30 +52,35 @@ GROUPS = (
 ACCURACY = "in_context_accuracy"
 MARGIN = 1.5  # of the time at which Flip has risen
 N_DRAWS = 40
+PROG = "python -m paper_figures.comparison.confront"
 
 Rows = list[dict[str, Any]]
 
 
-def runs() -> list[FigureRun]:
+def all_runs() -> list[FigureRun]:
     """All kept runs that theories are held against."""
     return [run for found in all_found(GROUPS) for run in found]
 
 
-def problems() -> Iterator[tuple[str, Curves]]:
-    """What is fitted: a name, and the part of the curves."""
+def published() -> tuple[str, Curves]:
+    """The paper's losses, as a problem."""
     if not PUBLISHED.is_file():
         raise UsageError(f"{PUBLISHED} is not there; run this in a checkout of the repository")
-    yield "published figure 5b", read_curves(PUBLISHED).between(PUBLISHED_FROM)
-    for run in runs():
+    return "published figure 5b", read_curves(PUBLISHED).between(PUBLISHED_FROM)
+
+
+def problems(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
+    """What is fitted of runs: a name, and the part of the curves."""
+    for run in runs:
         emergence = run.timeline().emergence
         if emergence is not None:
             yield run.name, run.curves("loss").select(CURVES).between(LEAD * emergence)
         yield run.name, run.curves(ACCURACY).select(CURVES)
 
 
-def fits() -> Iterator[Rows]:
+def fits(problems: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
     """Of every problem, a row a theory."""
-    for name, curves in problems():
+    for name, curves in problems:
         found = compare(curves)
         yield [
             {
@@ -109,9 +117,9 @@ def measured_events(run: FigureRun) -> dict[str, float | None]:
     return events(curves.sequences, measured_errors(curves) | preference)
 
 
-def forecasts() -> Iterator[Rows]:
+def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
     """Of every run in which ICL comes to be preferred, a row a theory and event."""
-    for run in runs():
+    for run in runs:
         until = known_until(run)
         if until is None:
             continue
@@ -144,13 +152,19 @@ def verdicts() -> list[dict[str, Any]]:
     return figure.draw(*all_found(figure.needs)).provenance["verdicts"]
 
 
-def write(name: str, made: Callable[[], Iterator[Rows]], total: int) -> None:
-    """Write a table, whole or not at all."""
-    rows: Rows = []
-    with ProgressReport(name, total, "runs") as report:
-        for some in made():
-            rows += some
+def write(name: str, made: Iterator[Rows], total: int, known: Rows) -> None:
+    """Write a table, whole or not at all; of a run that is made anew its rows take the place of
+    those that are known.
+    """
+    by_run: dict[str, Rows] = {}
+    for row in known:
+        by_run.setdefault(row["run"], []).append(row)
+    fresh: dict[str, Rows] = {}
+    with ProgressReport(name, total, "problems") as report:
+        for some in made:
+            fresh.setdefault(some[0]["run"], []).extend(some)
             report.advance()
+    rows = [row for own in (by_run | fresh).values() for row in own]
     rounded = ({name: _rounded(value) for name, value in row.items()} for row in rows)
     write_text(FOLDER / f"{name}.csv", to_csv(rounded))
     print(f"wrote {FOLDER / name}.csv")
@@ -160,9 +174,21 @@ def _rounded(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
 
-if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    write("forecasts", forecasts, len(runs()))
-    write("fits", fits, 1 + 2 * len(runs()))
+def confront(names: list[str]) -> int:
+    """Confront theories with all runs, or with those that are named; the exit code."""
+    every = {run.name: run for run in all_runs()}
+    if unknown := [name for name in names if name not in every]:
+        raise UsageError(f"no run {some_of(unknown)}; choose among {some_of(list(every), 50)}")
+    own = [every[name] for name in names or every]
+    tables = ("forecasts", "fits")
+    known = [read_rows(FOLDER / f"{name}.csv", needed="run") if names else [] for name in tables]
+    write("forecasts", forecasts(own), len(own), known[0])
+    asked = [*([] if names else [published()]), *problems(own)]
+    write("fits", fits(asked), len(asked), known[1])
     write_json(VERDICTS, verdicts())
     print(f"wrote {VERDICTS}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: confront(sys.argv[1:]), PROG))

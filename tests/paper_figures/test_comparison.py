@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from coopetition.tools.errors import UsageError
 from paper_figures.comparison import confront, tables
 from paper_figures.coopetition import main_runs
 from paper_figures.coopetition.paper_seeds import PAPER, Seen
@@ -16,14 +17,27 @@ from paper_figures.sources import kept_runs
 def test_every_run_and_theory_is_in_the_tables():
     from coopetition.compare.theory import theories
 
-    names = {run.name for run in confront.runs()}
+    names = {run.name for run in confront.all_runs()}
     fitted = tables.fits()
     assert {run for run, _ in fitted} == names | {"published figure 5b"}
     assert all({row["theory"] for row in rows} == {*theories()} for rows in fitted.values())
-    risen = {run.name for run in confront.runs() if confront.known_until(run) is not None}
+    risen = {run.name for run in confront.all_runs() if confront.known_until(run) is not None}
     for name, by_event in tables.forecasts().items():
         for rows in by_event.values():
             assert {row["run"] for row in rows} == risen, name
+
+
+def test_a_run_that_is_made_anew_takes_the_place_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(confront, "FOLDER", tmp_path)
+    known = [{"run": run, "x": "0"} for run in ("a", "b", "a", "c")]
+    made = iter([[{"run": "a", "x": 0.5}], [{"run": "d", "x": 2.0}, {"run": "d", "x": None}]])
+    confront.write("t", made, 2, known)
+    assert (tmp_path / "t.csv").read_text().split() == ["run,x", "a,0.5", "b,0", "c,0", "d,2", "d,"]
+
+
+def test_who_names_a_run_that_is_not_kept_is_told_which_are():
+    with pytest.raises(UsageError, match="no run main_9; choose among coopetition/main_5"):
+        confront.confront(["main_9"])
 
 
 def row(measured: str, value: str, low: str = "", high: str = "", known_until: str = "1") -> dict:

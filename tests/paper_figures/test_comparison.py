@@ -84,6 +84,32 @@ def test_the_readme_quotes_the_fit_to_the_papers_losses():
     assert f"the toy reaches R² {r2[0]}, {r2[1]} and {r2[2]} for train, ICL and CIWL" in readme
 
 
+def test_the_page_quotes_how_well_the_toy_fits():
+    """Ranges of R²: all curves at the paper's rate, and ICL's at ten times it."""
+    found = {key: next(row for row in rows if row["theory"] == "toy")
+             for key, rows in tables.fits().items()}  # fmt: skip
+
+    def span(metric, of, curves):
+        r2 = [float(row[f"r2_{curve}"]) for (run, kind), row in found.items()
+              if kind == metric and of(run) for curve in curves]  # fmt: skip
+        return min(r2), max(r2)
+
+    page = " ".join((ROOT / "docs" / "comparison.md").read_text().split())
+    all_three = ("train", "icl", "ciwl")
+    for of, words in (
+        ("published", "On the paper's own losses it has R² {:.3f} to {:.3f},"),
+        ("(paper)", "our main run at the paper's learning rate {:.3f} to {:.3f}."),
+    ):
+        assert words.format(*span("loss", lambda run, of=of: of in run, all_three)) in page
+
+    def fast(run):
+        return run.startswith("coopetition/") and "(paper)" not in run
+
+    losses, accuracies = (span(m, fast, ["icl"]) for m in ("loss", "in_context_accuracy"))
+    quoted = "(R² {:.2f} to {:.2f} of its losses, {:.2f} to {:.2f} of its accuracies)"
+    assert quoted.format(*losses, *accuracies) in page
+
+
 def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():
     assert "within a factor of 1.5 in every event" in (ROOT / "README.md").read_text()
     (run,) = kept_runs("coopetition/main", scale="paper")

@@ -14,7 +14,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.tables import to_csv
-from paper_figures.kept import DATA, index, path_of, read_rows, rows_by_run
+from paper_figures.kept import DATA, Rows, index, path_of, read_rows, rows_by_run
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.measures.history import spaced
@@ -39,12 +39,11 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What was measured of a run, and how many steps this had."""
+    """What was measured of a run."""
 
     name: str
     run_id: str
-    steps: int
-    rows: list[dict[str, str]]
+    rows: Rows
 
 
 def keep_finished(
@@ -68,8 +67,7 @@ def keep_finished(
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}{why}")
     with _held(data):
-        longest = {entry["run_id"]: entry["step"] for entry in index(data)}
-        kept = _keep_tables(tables, data / paper, longest)
+        kept = _keep_tables(tables, data / paper)
         return _keep_runs(finished, paper, scale, data) + kept, left_out
 
 
@@ -98,10 +96,10 @@ def _tables(node: Table, runs: Path) -> Iterator[_Table]:
         own = [row for row in rows if row["run_id"] == about["run_id"]]
         own = [row for row in own if row.get("run", run) == run]  # two may be of one id
         if own:
-            yield _Table(node.kind, about["run_id"], about["step"], _thinned(own))
+            yield _Table(node.kind, about["run_id"], _thinned(own))
 
 
-def _thinned(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def _thinned(rows: Rows) -> Rows:
     """The rows of steps at least `SPACING` apart, and of the last; without steps, all rows."""
     kept = {*spaced(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
     return [row for row in rows if "step" not in row or int(row["step"]) in kept]
@@ -162,23 +160,24 @@ def _keep_runs(finished: list[_Run], paper: str, scale: Scale, data: Path) -> li
     return new
 
 
-def _keep_tables(tables: list[_Table], folder: Path, longest: dict[str, int]) -> list[str]:
-    """Write the tables of which a run is new, or as long as the one whose curves are kept.
-
-    Of the same run in two lengths the longer's is written.  `longest` : steps of the kept runs, by
-    run_id.
-    """
+def _keep_tables(tables: list[_Table], folder: Path) -> list[str]:
+    """Write the tables of which a run is new, or measured as far as it is there, or further."""
     new = []
     for name in dict.fromkeys(table.name for table in tables):
         path = folder / f"{name}.csv"
         by_run = rows_by_run(path)
         before = to_csv(row for rows in by_run.values() for row in rows)
-        for table in sorted(tables, key=lambda each: each.steps):
-            short = table.steps < longest.get(table.run_id, 0)
-            if table.name == name and not (short and table.run_id in by_run):
+        for table in tables:
+            there = by_run.get(table.run_id, [])
+            if table.name == name and _last_step(table.rows) >= _last_step(there):
                 by_run[table.run_id] = table.rows
         after = to_csv(row for rows in by_run.values() for row in rows)
         if after != before:
             write_text(path, after)
             new.append(path.name)
     return new
+
+
+def _last_step(rows: Rows) -> int:
+    """That of the last model that was measured; 0 of none, and where steps are not told."""
+    return max((int(row.get("step", 0)) for row in rows), default=0)

@@ -188,6 +188,18 @@ def test_of_a_run_in_two_lengths_the_longers_rows_are_kept(runs, data):
     assert keep_finished(both, elsewhere, "coopetition", "cpu", data)[0] == []
 
 
+def test_what_is_measured_anew_is_kept_though_the_run_has_gone_on_since(runs, data):
+    plan = measured_plan()
+    keep_finished(plan, runs, "coopetition", "cpu", data)
+    entries = [entry | {"step": 10**6} for entry in index(data)]
+    (data / "index.json").write_text(json.dumps(entries))
+    table = runs / "norms_first" / "table.csv"
+    frame = pd.read_csv(table)
+    frame["labels"] += 1
+    frame.to_csv(table, index=False)
+    assert keep_finished(plan, runs, "coopetition", "cpu", data)[0] == ["weight_norms.csv"]
+
+
 def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt

@@ -111,8 +111,10 @@ def rises(losses: NDArray[np.float64]) -> bool | None:
     """Whether a loss rises above what it has been, by more than it scatters from sample to sample.
 
     None if it rises, but by less than three standard deviations: those of its logarithm about
-    straight lines through neighbours.
+    straight lines through neighbours.  Four samples tell something, fewer nothing.
     """
+    if len(losses) < 4:
+        return None
     logs = np.log(losses)
     rise = float(np.max(logs - np.minimum.accumulate(logs)))
     scatter = float(np.std(np.diff(logs, 2))) / math.sqrt(6)

@@ -2,7 +2,15 @@
 
 import sys
 
-from paper_figures.cli import main
+from coopetition.tools.command_line import exit_code
+
+
+def run() -> int:
+    """Run the command line; its imports take seconds, in which it may be interrupted."""
+    from paper_figures.cli import main
+
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(run, "python -m paper_figures"))

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -18,7 +19,7 @@ from paper_figures.figure import SCALES, Figure, figures_of, find_figure, papers
 from paper_figures.kept import DATA
 from paper_figures.needs import all_found
 from paper_figures.result import FigureResult
-from paper_figures.sources import SCALE, kept_runs, trained_run
+from paper_figures.sources import SCALE, NotKeptError, kept_runs, trained_run
 from transformer.config.scale import Scale
 
 PROG = "python -m paper_figures"
@@ -57,16 +58,27 @@ def draw_command(paper: str, arguments: list[str]) -> None:
         raise UsageError(f"{paper} {figure.slot} is of runs of two scales; leave out --scale")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
         raise UsageError(f"figure {paper} {figure.slot} is of no trained run; it takes only --out")
-    found = all_found(figure.needs, flags.init_seed, flags.scale)
+    found = _kept(figure, flags)
     missing = figure.missing(found)
-    if figure.needs and len(missing) == len(figure.needs):
-        raise UsageError(
-            f"nothing of figure {paper} {figure.slot} is kept at scale {flags.scale}; make it by "
-            f"`{PROG} make {paper} {figure.slot} --scale {flags.scale} --runs DIR`"
-        )
     _write(figure.drawn(found), flags.out, stem_of(figure.stem, flags.scale, flags.init_seed))
     if missing:
         print(f"not kept at scale {flags.scale}: {some_of(missing, 20)}")
+
+
+def _kept(figure: Figure, flags: FigureFlags) -> list[list[Any]]:
+    """What is kept of a figure's needs; `UsageError` where it cannot be drawn of that."""
+    try:
+        found = all_found(figure.needs, flags.init_seed, flags.scale)
+    except NotKeptError:
+        found = []
+    if figure.needs and not any(found):
+        of_seed = "" if flags.init_seed is None else f" of seed {flags.init_seed}"
+        name, at = f"{figure.paper} {figure.slot}", f"at scale {flags.scale}"
+        raise UsageError(
+            f"what figure {name} needs{of_seed} is not kept {at}; make it by "
+            f"`{PROG} make {name} --scale {flags.scale} --runs DIR`"
+        )
+    return found
 
 
 def _write(drawn: FigureResult, out: Path, stem: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ def draw_all(out: Path, jobs: int) -> list[dict[str, Any]]:
             for done in as_completed(drawn):
                 done.result()
                 report.advance(note=" ".join(drawn[done]))
+    except BaseException:
+        for worker in active_children():  # else the exit waits for what they are drawing
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return [row for each in drawn for row in each.result()]

@@ -38,6 +38,15 @@ class FigureResult:
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
         for path in paths.values():
             check_file(path)
+        try:
+            self._write(paths)
+        except OSError:
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+            raise
+        return list(paths.values())
+
+    def _write(self, paths: dict[str, Path]) -> None:
         for kind in ("png", "pdf"):
             write_bytes(paths[kind], figure_bytes(self.drawing, kind))
         text = io.StringIO()
@@ -49,7 +58,6 @@ class FigureResult:
         write_text(paths["csv"], text.getvalue())
         record = {"findings": self.findings, "versions": {name: version(name) for name in VERSIONS}}
         write_json(paths["json"], self.provenance | record)
-        return list(paths.values())
 
 
 def blank(width: float, height: float) -> Drawing:

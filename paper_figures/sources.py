@@ -179,7 +179,7 @@ def kept_runs(
         )
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:
-        raise UsageError(f"no run of seed {first} is kept; choose one of {seeds}")
+        raise UsageError(f"of {preset} no run of seed {first} is kept; choose one of {seeds}")
     return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
 
 

@@ -59,7 +59,7 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
     for ax, n_columns in ((alone_axes, 1), (grafted_axes, 4), (resumed_axes, 2)):
         legend_below(ax, n_columns)
     runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
-    findings = [f"{run.name}: loss below ln 2 {_told(learnt(run))}" for run in runs
+    findings = [f"{run.name}: loss {_told(learnt(run))}" for run in runs
                 if run.name.split("/")[1].startswith(("icl", "grafted"))]  # fmt: skip
     findings += [f"{run.name}: Flip at most {run.timeline().flip_peak:.2f}"
                  for group in resumed for run in group]  # fmt: skip
@@ -106,7 +106,9 @@ def _learnt_by(run: FigureRun, millions: float) -> bool:
 
 
 def _told(sequences: float | None) -> str:
-    return "never" if sequences is None else f"from {sequences / 1e6:.3g}M of the paper's on"
+    if sequences is None:
+        return "never below ln 2"
+    return f"first below ln 2 at {sequences / 1e6:.3g}M of the paper's"
 
 
 def learns(run: FigureRun) -> bool | None:

@@ -1,6 +1,9 @@
 """`python -m paper_figures`."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -26,7 +29,9 @@ def test_what_cannot_be_drawn_is_refused(call, tmp_path):
         (("--list", "more"), "Unrecognized options: more"),
         (("pages", "more"), "Unrecognized options: more"),
         (("--all", "--jobs", 0), "--jobs is 0; choose a whole number of at least 1"),
-        (("coopetition", 11, "--scale", "paper"), "nothing of figure coopetition 11 is kept at"),
+        (("coopetition", 11, "--scale", "paper"), "coopetition 11 needs is not kept at scale"),
+        (("coopetition", 8, "--scale", "paper", "--init-seed", 6), "no run of seed 6 is kept"),
+        (("within_class", 1, "--scale", "paper"), "make within_class 1 --scale paper --runs"),
         (("coopetition", 16, "--init-seed", 5), "is of no trained run; it takes only --out"),
         (("preset", "nothing"), "preset 'nothing' is unknown"),
         (("preset", "glyphs", "--init-seed", 99), "no run of seed 99 is kept"),
@@ -81,3 +86,18 @@ def test_all_that_is_kept_is_drawn_at_once(call, tmp_path):
     made = {each.stem for each in figures if each.status()["status"] != "not made"}
     assert made <= {path.stem for path in tmp_path.glob("*.png")}
     assert "coopetition_5_paper" in {path.stem for path in tmp_path.glob("*.pdf")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_interrupt_ends_drawing_all_with_its_workers(tmp_path):
+    command = [sys.executable, "-m", "paper_figures", "--all", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("draw: "):
+            break
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)  # all of it takes minutes
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "python -m paper_figures: interrupted"
+    assert "Traceback" not in told

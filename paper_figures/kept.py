@@ -51,11 +51,11 @@ def read_rows(path: Path, *, needed: str) -> Rows:
     return rows
 
 
-def rows_by_run(path: Path) -> dict[str, Rows]:
-    """The rows of a kept table by their `run_id`; none where there is no such file."""
+def rows_by_run(path: Path, by: str = "run_id") -> dict[str, Rows]:
+    """The rows of a kept table by the column that tells runs; none where there is no such file."""
     by_run: dict[str, Rows] = {}
-    for row in read_rows(path, needed="run_id") if path.exists() else []:
-        by_run.setdefault(row["run_id"], []).append(row)
+    for row in read_rows(path, needed=by) if path.exists() else []:
+        by_run.setdefault(row[by], []).append(row)
     return by_run
 
 

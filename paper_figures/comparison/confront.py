@@ -11,7 +11,7 @@ which docs/comparison.md tells.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import to_csv
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
-from paper_figures.kept import DATA, read_rows
+from paper_figures.kept import DATA, rows_by_run
 from paper_figures.needs import Runs, all_found
 from paper_figures.sources import FigureRun
 from paper_figures.within_class.predictions import measured_errors
@@ -152,19 +152,16 @@ def verdicts() -> list[dict[str, Any]]:
     return figure.draw(*all_found(figure.needs)).provenance["verdicts"]
 
 
-def write(name: str, made: Iterator[Rows], total: int, known: Rows) -> None:
+def write(name: str, made: Iterator[Rows], total: int, known: Mapping[str, Rows]) -> None:
     """Write a table, whole or not at all; of a run that is made anew its rows take the place of
-    those that are known.
+    those that are known, by run.
     """
-    by_run: dict[str, Rows] = {}
-    for row in known:
-        by_run.setdefault(row["run"], []).append(row)
     fresh: dict[str, Rows] = {}
     with ProgressReport(name, total, "problems") as report:
         for some in made:
             fresh.setdefault(some[0]["run"], []).extend(some)
             report.advance()
-    rows = [row for own in (by_run | fresh).values() for row in own]
+    rows = [row for own in {**known, **fresh}.values() for row in own]
     rounded = ({name: _rounded(value) for name, value in row.items()} for row in rows)
     write_text(FOLDER / f"{name}.csv", to_csv(rounded))
     print(f"wrote {FOLDER / name}.csv")
@@ -180,11 +177,13 @@ def confront(names: list[str]) -> int:
     if unknown := [name for name in names if name not in every]:
         raise UsageError(f"no run {some_of(unknown)}; choose among {some_of(list(every), 50)}")
     own = [every[name] for name in names or every]
-    tables = ("forecasts", "fits")
-    known = [read_rows(FOLDER / f"{name}.csv", needed="run") if names else [] for name in tables]
-    write("forecasts", forecasts(own), len(own), known[0])
+
+    def known(table: str) -> Mapping[str, Rows]:
+        return rows_by_run(FOLDER / f"{table}.csv", by="run") if names else {}
+
+    write("forecasts", forecasts(own), len(own), known("forecasts"))
     asked = [*([] if names else [published()]), *problems(own)]
-    write("fits", fits(asked), len(asked), known[1])
+    write("fits", fits(asked), len(asked), known("fits"))
     write_json(VERDICTS, verdicts())
     print(f"wrote {VERDICTS}")
     return 0

@@ -31,7 +31,10 @@ def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool 
 
 def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
     """The opposite of `happened_by`."""
-    found = happened_by(happened, run, millions)
+    return _opposite(happened_by(happened, run, millions))
+
+
+def _opposite(found: bool | None) -> bool | None:
     return None if found is None else not found
 
 
@@ -45,14 +48,16 @@ def happens(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | N
     return holds
 
 
+def never(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
+    """The opposite of `happens`."""
+    holds = happens(name, millions)
+    return lambda run: _opposite(holds(run))
+
+
 emerges = happens("emergence")  # ICL comes to be preferred
+never_emerges = never("emergence")
 fades = happens("fade")  # and no longer is
 ciwl_comes = happens("ciwl_90", CIWL_LATE)
-
-
-def never_emerges(run: FigureRun) -> bool | None:
-    """The opposite of `emerges`."""
-    return not_by(run.timeline_by(LATE).emergence is not None, run)
 
 
 def never_learnt(run: FigureRun) -> bool | None:
@@ -83,6 +88,11 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], boo
     return holds
 
 
+def within(time: float | None, millions: float) -> bool:
+    """Whether something happened, and at a time (in the paper's sequences) by then."""
+    return time is not None and time <= millions * 1e6
+
+
 def event(name: str) -> Callable[[FigureRun], float | None]:
     """The time of an event of `Timeline`, in the paper's sequences; None where it is not."""
 
@@ -98,10 +108,7 @@ def height(name: str) -> Callable[[FigureRun], float | None]:
     return lambda run: getattr(run.timeline(), name)
 
 
-COME = 0.75  # accuracy from which on ICL has come
-
-
-def icl_above(run: FigureRun, level: float = COME) -> float:
+def icl_above(run: FigureRun, level: float = 0.75) -> float:
     """When ICL accuracy is first above a level, in the run's own sequences; infinite if never.
 
     ICL-only runs have this event too, unlike those of Flip accuracy.

@@ -15,7 +15,15 @@ from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below
 from paper_figures.claim import Claim, Published
-from paper_figures.coopetition.events import happened_by, happens, height, not_by, readings
+from paper_figures.coopetition.events import (
+    happened_by,
+    happens,
+    height,
+    never,
+    not_by,
+    readings,
+    within,
+)
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
@@ -100,11 +108,6 @@ def learnt(run: FigureRun) -> float | None:
     return None if found is None else found * run.rate_ratio
 
 
-def _learnt_by(run: FigureRun, millions: float) -> bool:
-    when = learnt(run)
-    return when is not None and when <= millions * 1e6
-
-
 def _told(sequences: float | None) -> str:
     if sequences is None:
         return "never below ln 2"
@@ -113,12 +116,12 @@ def _told(sequences: float | None) -> str:
 
 def learns(run: FigureRun) -> bool | None:
     """Whether ICL is learnt by itself; None if not yet in a short run."""
-    return happened_by(_learnt_by(run, PLATEAU), run, PLATEAU)
+    return happened_by(within(learnt(run), PLATEAU), run, PLATEAU)
 
 
 def does_not_learn(run: FigureRun) -> bool | None:
     """The opposite."""
-    return not_by(_learnt_by(run, PLATEAU), run, PLATEAU)
+    return not_by(within(learnt(run), PLATEAU), run, PLATEAU)
 
 
 def _between(starts: Sequence[float], groups: Groups, first: float, last: float) -> list[FigureRun]:
@@ -137,10 +140,6 @@ def _resumed(started: Sequence[list[FigureRun]], first: float, last: float) -> l
 
 def _ends_high(run: FigureRun) -> float:
     return float(run.curves("loss").values["icl"][-1])
-
-
-def _does_not_rise(run: FigureRun) -> bool | None:
-    return not_by(run.timeline_by(RISES).emergence is not None, run, RISES)
 
 
 CLAIMS = (
@@ -184,7 +183,9 @@ CLAIMS = (
     ),
     Claim(
         "in ordinary training from CIWL-only at 7M or later ICL does not come to be preferred",
-        lambda alone, clamped, ciwl, *started: readings(_resumed(started, 7, 16), _does_not_rise),
+        lambda alone, clamped, ciwl, *started: readings(
+            _resumed(started, 7, 16), never("emergence", RISES)
+        ),
         needed=1,
     ),
 )

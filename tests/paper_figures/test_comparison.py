@@ -29,7 +29,7 @@ def test_every_run_and_theory_is_in_the_tables():
 
 def test_a_run_that_is_made_anew_takes_the_place_of_its_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(confront, "FOLDER", tmp_path)
-    known = [{"run": run, "x": "0"} for run in ("a", "b", "a", "c")]
+    known = {run: [{"run": run, "x": "0"}] * n for run, n in (("a", 2), ("b", 1), ("c", 1))}
     made = iter([[{"run": "a", "x": 0.5}], [{"run": "d", "x": 2.0}, {"run": "d", "x": None}]])
     confront.write("t", made, 2, known)
     assert (tmp_path / "t.csv").read_text().split() == ["run,x", "a,0.5", "b,0", "c,0", "d,2", "d,"]

@@ -83,10 +83,14 @@ def _kept(figure: Figure, flags: FigureFlags) -> list[list[Any]]:
 
 def _write(drawn: FigureResult, out: Path, stem: str) -> None:
     """Write a figure's files, and print where they are and what it shows."""
-    for path in drawn.write(out, stem):
-        print(f"wrote {path}")
+    _tell_written(drawn.write(out, stem))
     for line in drawn.findings:
         print(line)
+
+
+def _tell_written(paths: list[Path]) -> None:
+    for path in paths:
+        print(f"wrote {path}")
 
 
 def _check_kept(scale: Scale) -> None:
@@ -239,25 +243,36 @@ def _tell_left_out(sentences: list[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonFlags:
-    """Print what is asked for."""
+class ListFlags:
+    """Print all figures: what is kept for each, at which scale, of which seeds."""
 
     json: bool = False
-    """As JSON."""
+    """As JSON, an object a figure."""
 
 
 def list_command(arguments: list[str]) -> None:
     """Print the figures under the names that commands take, and what is kept for them."""
-    flags = parse(JsonFlags, arguments, prog=f"{PROG} --list")
+    flags = parse(ListFlags, arguments, prog=f"{PROG} --list")
     rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
     print_rows(rows, as_json=flags.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsFlags:
+    """Print every claim of the paper with our verdict, as judged now from kept curves.
+
+    docs/results.md says by which rule, and shows them by figure.
+    """
+
+    json: bool = False
+    """As JSON, an object a claim and scale, with what each run says."""
 
 
 def results_command(arguments: list[str]) -> None:
     """Print the verdict on every claim."""
     from paper_figures.results import judged, result_rows
 
-    flags = parse(JsonFlags, arguments, prog=f"{PROG} results")
+    flags = parse(ResultsFlags, arguments, prog=f"{PROG} results")
     if flags.json:
         print_json([each.to_dict() for each in judged()])
     else:
@@ -265,26 +280,29 @@ def results_command(arguments: list[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoFlags:
-    """Make README.md and docs/ anew: the parts that are told by what is kept, or the pictures."""
+class PagesFlags:
+    """Write those parts of README.md and docs/ anew that are told by what is kept."""
 
 
 def pages_command(arguments: list[str]) -> None:
     """Write those parts."""
     from paper_figures.pages import write_pages
 
-    parse(NoFlags, arguments, prog=f"{PROG} pages")
-    for path in write_pages():
-        print(f"wrote {path}")
+    parse(PagesFlags, arguments, prog=f"{PROG} pages")
+    _tell_written(write_pages())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PicturesFlags:
+    """Draw the pictures of README.md and docs/ anew: some minutes."""
 
 
 def pictures_command(arguments: list[str]) -> None:
     """Draw the pictures of README.md and docs/."""
     from paper_figures.pages import write_pictures
 
-    parse(NoFlags, arguments, prog=f"{PROG} pictures")
-    for path in write_pictures():
-        print(f"wrote {path}")
+    parse(PicturesFlags, arguments, prog=f"{PROG} pictures")
+    _tell_written(write_pictures())
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {

@@ -1,7 +1,6 @@
 """Measured curves against sequences seen, from a run folder or a CSV file."""
 
 import csv
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_readable
+from coopetition.tools.manifest_file import no_run, read_manifest
 from coopetition.tools.metrics_file import read_metrics
 from coopetition.tools.tables import html_table, to_frame
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Array = NDArray[np.float64]
-RUN_FORMAT = 3  # of the trainer's run folders; a change that old code cannot read raises it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,32 +171,11 @@ def check_rising(curves: Curves) -> None:
             )
 
 
-def no_run(folder: Path, lacks: str) -> UsageError:
-    """The mistake of naming a folder that is no run's, for it lacks a file that runs have."""
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        return UsageError(f"{folder} {what}; name the folder of a run")
-    found = [*folder.glob(f"*/{lacks}"), *folder.glob(f"*/*/{lacks}")]
-    if runs := sorted(str(each.parent.relative_to(folder)) for each in found):
-        return UsageError(
-            f"{folder} is not a run folder but holds runs; name one: {some_of(runs, 5)}"
-        )
-    return UsageError(f"{folder} is not a run folder: it has no {lacks}; name one that has")
-
-
 def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         raise no_run(folder, path.name)
-    try:
-        found = json.loads((folder / "manifest.json").read_text())["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder} is not a run folder ({error!r})") from error
-    if found != RUN_FORMAT:
-        raise UsageError(
-            f"{folder} has run format {found!r}; this version reads format {RUN_FORMAT}: use the "
-            "version that wrote it"
-        )
+    read_manifest(folder)  # of a format that is known
     rows = read_metrics(path)
     if not rows:
         raise UsageError(f"{path} holds no measurements; train the run first, or restore it")

@@ -63,6 +63,10 @@ class Problem:
         self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
         self.shared, self.fixed = tuple(shared), dict(fixed or {})
         self.labels = _labels(self.runs)
+        if both := sorted({*self.shared} & {*self.fixed}):
+            raise UsageError(
+                f"{', '.join(both)} cannot be shared and fixed; what is fixed is so in all runs"
+            )
         if self.shared and len(self.runs) == 1:
             raise UsageError(f"{', '.join(self.shared)} cannot be shared by one run; give several")
         # all runs have one unit of time, so that they can share a pace

@@ -181,8 +181,9 @@ def recover(
     theory = theory_of(theory) if isinstance(theory, str) else theory
     check_whole("the number of problems", n_problems, 1)
     check_whole("seed", seed, 0)
-    if values is not None:  # what cannot be made is told before anything is done
-        simulate(theory, values, n=n, noise=noise, correlation=correlation, seed=seed)
+    # what cannot be made is told before anything is done
+    first = drawn_values(theory, np.random.default_rng([seed, 0])) if values is None else values
+    simulate(theory, first, n=n, noise=noise, correlation=correlation, seed=seed)
     fits, truths = [], []
     with ProgressReport("recover", n_problems, "problems") as report:
         for k in range(n_problems):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from coopetition.compare.result import Estimate
@@ -25,6 +26,7 @@ from paper_figures.within_class.predictions import (
 
 CHANCE = 0.05  # of a rank correlation at least as high without any trend, one-sided
 MILLION = 1e6
+OURS = "#0072B2"
 
 
 def draw(*runs: list[FigureRun]) -> FigureResult:
@@ -37,42 +39,61 @@ def draw(*runs: list[FigureRun]) -> FigureResult:
     gaps = {level: [measured_gap(run) for run in own] for level, own in mains.items()}
     drawing = blank(7.2, 2.6)
     left, middle, right = drawing.subplots(1, 3)
-    numbers: Numbers = []
-    for level in LEVELS:
-        place = f"{level}"
-        for value in floors[level]:
-            numbers.append(("a", "ICL-only loss", level, value))
-        for each in mu1[level]:
-            numbers.append(("b", "mu1 fitted", level, each.value))
-            middle.plot([level, level], [each.low, each.high], color="#0072B2", lw=1, alpha=0.5)
-            numbers += [("b", "low", level, each.low), ("b", "high", level, each.high)]
-        for value in gaps[level]:
-            if value is not None:
-                numbers.append(("c", "measured", level, value / MILLION))
-        for panel, name, scale in (("b", "mu1", 1.0), ("c", "peak_to_crossing", MILLION)):
-            for end in ("low", "median", "high"):
-                value = said[place][name][end]
-                if value is not None:
-                    numbers.append((panel, f"predicted {end}", level, value / scale))
-    for ax, panel, names in (
-        (left, "a", {"ICL-only loss": "o"}),
-        (middle, "b", {"mu1 fitted": "o", "predicted median": "_", "predicted low": "2",
-                       "predicted high": "1"}),
-        (right, "c", {"measured": "o", "predicted median": "_", "predicted low": "2",
-                      "predicted high": "1"}),
-    ):  # fmt: skip
-        for name, marker in names.items():
-            own = [(x, y) for where, curve, x, y in numbers if (where, curve) == (panel, name)]
-            colour = "black" if name.startswith("predicted") else "#0072B2"
-            ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=colour, ms=8 if
-                    colour == "black" else 4, label=name)  # fmt: skip
-        ax.set(xlabel="deviation within a class")
-    legend_of_all(drawing, 6)
     left.set(ylabel="ICL-only loss (nats)", title="a  ICL's error alone", yscale="log")
+    numbers = draw_measured(left, "a", floors)
     middle.set(ylabel="$\\mu_1$", title="b  fitted to accuracies", yscale="log")
+    numbers += draw_measured(middle, "b", values_of(mu1)) + draw_intervals(middle, mu1)
+    numbers += draw_predicted(middle, "b", said, "mu1")
     right.set(ylabel="peak to crossing (M sequences)", title="c  time")
+    numbers += draw_measured(right, "c", gaps, MILLION)
+    numbers += draw_predicted(right, "c", said, "peak_to_crossing", MILLION)
+    legend_of_all(drawing)
     found = verdicts(floors, mu1, gaps, said)
     return FigureResult(drawing, numbers, {"verdicts": found}, [_sentence(each) for each in found])
+
+
+def draw_measured(
+    ax: Axes, panel: str, measured: Mapping[float, Sequence[float | None]], unit: float = 1.0
+) -> Numbers:
+    """A dot a run; none where there is nothing within the run."""
+    pairs = [
+        (level, value / unit)
+        for level, own in measured.items()
+        for value in own
+        if value is not None
+    ]
+    ax.plot(*zip(*pairs, strict=True), "o", color=OURS, ms=4, label="a run")
+    ax.set(xlabel="deviation within a class")
+    return [(panel, "measured", level, value) for level, value in pairs]
+
+
+def draw_intervals(ax: Axes, fitted: Mapping[float, Sequence[Estimate]]) -> Numbers:
+    """A line a fit, over its interval."""
+    numbers: Numbers = []
+    for level, own in fitted.items():
+        for each in own:
+            ax.plot([level, level], [each.low, each.high], color=OURS, lw=1, alpha=0.5)
+            numbers += [("b", "low", level, each.low), ("b", "high", level, each.high)]
+    return numbers
+
+
+def draw_predicted(
+    ax: Axes, panel: str, said: Mapping[str, Any], name: str, unit: float = 1.0
+) -> Numbers:
+    """What was predicted of each level: the median over seeds, the lowest and the highest."""
+    numbers: Numbers = []
+    for end, marker in (("low", "2"), ("median", "_"), ("high", "1")):
+        ends = {level: said[f"{level}"][name][end] for level in LEVELS}
+        pairs = [(level, value / unit) for level, value in ends.items() if value is not None]
+        numbers += [(panel, f"predicted {end}", *pair) for pair in pairs]
+        x, y = zip(*pairs, strict=True)
+        ax.plot(x, y, ls="", marker=marker, color="black", ms=8, label=f"predicted {end}")
+    return numbers
+
+
+def values_of(fitted: Mapping[float, Sequence[Estimate]]) -> dict[float, list[float]]:
+    """The values of fits, without intervals."""
+    return {level: [each.value for each in own] for level, own in fitted.items()}
 
 
 def fitted_mu1(mains: dict[float, list[FigureRun]]) -> dict[float, list[Estimate]]:
@@ -100,7 +121,7 @@ def verdicts(
     what is measured lies in what is predicted from one seed or another.
     """
     late = {level: [np.inf if g is None else g for g in own] for level, own in gaps.items()}
-    values = {level: [each.value for each in own] for level, own in mu1.items()}
+    values = values_of(mu1)
     found = [
         _trend("ICL's error alone grows", floors, sign=1),
         _trend("mu1 grows", values, sign=1),

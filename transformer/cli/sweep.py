@@ -110,6 +110,9 @@ def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     now = standings(plan, runs)
     rows = graph_rows(plan, now, estimate)
     print_rows(rows if flags.json else map(in_words, rows), as_json=flags.json)
+    for row in rows:
+        if row["message"]:
+            print(f"{row['node']}: {row['message']}", file=sys.stderr)
     at_once = len(plan.nodes) if flags.slurm else flags.jobs
     left = estimate.seconds_left(plan, now, at_once)
     unknown = [row["node"] for row in rows if row["seconds_left"] is None]

@@ -40,6 +40,9 @@ class EncoderConfig(Kind):
             f"std={self.std}; choose finite numbers above 0",
         )
 
+    def check_installed(self) -> None:
+        """Raise `UsageError` if a package is missing that the network comes from."""
+
     def load(self, device: Any) -> Any:
         """The network on a `torch.device`: `transformer.data.encoder.Encoder`."""
         raise NotImplementedError

@@ -91,7 +91,10 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
     `UsageError`.
     """
     file = Path(path)
-    expected = "give an .npy or .safetensors file as `path` (--data-path for a run that is there)"
+    expected = (
+        "give an .npy or .safetensors file as `path` (--data.exemplars.path to train, --data-path "
+        "for a run that is there); `embed` makes one"
+    )
     if not path:
         raise UsageError(f"no file of features is given; {expected}")
     check_readable(file, expected)

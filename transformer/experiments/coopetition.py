@@ -37,7 +37,7 @@ RATE: dict[Scale, float] = {"paper": 1e-5, "cpu": 1e-4, "smoke": 1e-3}
 EVALUATION: dict[Scale, EvaluationConfig] = {
     "paper": EvaluationConfig(every=3125, n_sequences=5000),  # 100,000 sequences apart
     "cpu": EvaluationConfig(),
-    "smoke": EvaluationConfig(every=5, n_sequences=50, n_classes=16),
+    "smoke": EvaluationConfig(every=2, n_sequences=50, n_classes=16),
 }
 INTERVENED: dict[Scale, float] = {"paper": 20, "cpu": 40, "smoke": 20}  # fades later at cpu
 MILLION = 10**6

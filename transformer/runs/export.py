@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json, write_text
+from coopetition.tools.files import check_file, write_json, write_text
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.tables import to_csv
 from transformer.config import to_dict
@@ -25,6 +25,7 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
+    check_file(path)
     run.check_measured()
     rows = run.metrics()
     write_text(path, curves_csv(rows, spacing))

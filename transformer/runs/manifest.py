@@ -9,22 +9,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coopetition.compare.curves import RUN_FORMAT, no_run
+from coopetition.tools import manifest_file
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_json
+from coopetition.tools.manifest_file import ADVICE, FORMAT, NAME, in_a_line
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
 from transformer.runs.machine import Execution, Machine
 
-NAME = "manifest.json"
-ADVICE = "put it back, or train the run anew in another folder"
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 
 
 def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
     """The manifest of a new run."""
     return {
-        "format": RUN_FORMAT,
+        "format": FORMAT,
         "run_id": config.run_id(),
         "config": to_dict(config),
         **asdict(machine),
@@ -86,21 +85,7 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
 
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
-    path = folder / NAME
-    try:
-        manifest = json.loads(path.read_text())
-        found = manifest["format"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise no_run(folder, NAME) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or not a run's ({_line(error)}); {ADVICE}") from error
-    if found != RUN_FORMAT:
-        versions = manifest.get("versions")
-        wrote = versions.get("coopetition") if isinstance(versions, dict) else None
-        raise UserError(
-            f"{folder} has run format {found!r}; this version reads format {RUN_FORMAT}: "
-            f"use the version of coopetition that wrote it ({wrote or 'which it does not say'})"
-        )
+    manifest = manifest_file.read_manifest(folder)
     try:
         config = RunConfig.from_dict(manifest["config"])
         machine = Machine(str(manifest["device"]), manifest["threads"], manifest["execution"])
@@ -108,12 +93,8 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
     except NotRegistered as error:
         raise UserError(f"{folder} needs what is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path} is damaged ({_line(error)}); {ADVICE}") from error
+        raise UserError(f"{folder / NAME} is damaged ({in_a_line(error)}); {ADVICE}") from error
     return config, machine
-
-
-def _line(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _check(machine: Machine, sessions: Any) -> None:

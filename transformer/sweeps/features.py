@@ -95,9 +95,13 @@ class Features(Node):
         if told := difference(found, self._identity(runs, flat(found))):
             raise UserError(
                 f"{file} holds other features than the plan's ({told}); move its folder away, or "
-                "put back what it was made from"
+                "put back what it was made from (each scale wants a folder of runs of its own)"
             )
         return True
+
+    def check_installed(self) -> None:
+        """Raise `UsageError` if a package of the encoder is missing."""
+        self.encoder.check_installed()
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Write the file, or go on with it."""

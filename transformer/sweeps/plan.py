@@ -51,6 +51,9 @@ class Node:
         """What it will take on disk, small files aside."""
         return 0
 
+    def check_installed(self) -> None:
+        """Raise `UsageError` if a package is missing here that the work takes."""
+
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Make it, or go on with what is there.  All that it needs is done."""
         raise NotImplementedError

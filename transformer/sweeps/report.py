@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from coopetition.tools.errors import some_of
+from coopetition.tools.errors import UsageError, some_of
 from transformer.sweeps.estimate import Estimate, clock, n_steps
-from transformer.sweeps.plan import Plan
+from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job
 from transformer.sweeps.standing import Standing
 
@@ -24,10 +24,23 @@ def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate
             "disk_bytes": node.disk_bytes() or None,
             "state": standings[name].state,
             "seconds_left": left[name],
+            "message": _obstacle(node, standings[name]),
             "what": "; ".join(filter(None, (node.what, ", ".join(node.also)))) or None,
         }
         for name, node in plan.nodes.items()
     ]
+
+
+def _obstacle(node: Node, now: Standing) -> str | None:
+    """Why a node failed, or could not be worked on here."""
+    if now.state in ("failed", "blocked"):
+        return now.message
+    try:
+        if now.state != "done":
+            node.check_installed()
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def in_words(row: Row) -> Row:

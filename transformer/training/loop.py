@@ -223,10 +223,10 @@ def evaluate_checkpoint(
     else:
         checkpoint, damaged = newest_checkpoint(run)
         if checkpoint is None:
-            why = f" ({damaged[0]})" if damaged else ""
-            raise UserError(
-                f"{run.path} has no sound checkpoint{why}; resume it until it has, or put one back"
-            )
+            if damaged:
+                raise UserError(f"{run.path} has no sound checkpoint ({damaged[0]}); put one back")
+            run.check_restart()
+            raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
         warn_of(damaged)
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)

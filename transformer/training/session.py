@@ -181,13 +181,13 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Chec
     last = next(resumable_together(live), -1)
     if last >= missing and not newest:
         raise UserError(
-            f"{path} lacks step {missing}, which the checkpoint of step {last} comes after; "
-            "restore the file, or start anew in another folder"
+            f"{path} lacks a whole line of step {missing}, which the checkpoint of step {last} "
+            "comes after; restore the file, or start anew in another folder"
         )
     if last >= missing:
         print(
-            f"warning: {path} lacks step {missing}; going on from the checkpoint of step "
-            f"{newest[0].step} before it",
+            f"warning: {path} lacks a whole line of step {missing}; going on from the checkpoint "
+            f"of step {newest[0].step} before it",
             file=sys.stderr,
         )
     states = dict(zip(ensemble.live, newest, strict=False))

@@ -87,6 +87,7 @@ def test_what_is_fixed_stays_and_what_is_tied_follows():
     ("settings", "message"),
     [
         ({"shared": ("loss",)}, "loss cannot be shared by one run"),
+        ({"shared": ("loss",), "fixed": {"loss": 1.0}}, "loss cannot be shared and fixed"),
         ({"fixed": {"losses": 1.0}}, "no parameter 'losses'"),
         ({"fixed": {"icl_width": -1.0}}, "icl_width is -1; choose a number from 0 to 2e.06"),
         ({"fixed": {"loss": "icl_at"}}, "not free or of another unit; tie it to one of none"),

@@ -61,6 +61,9 @@ def test_curves_are_exported(call, run, tmp_path):
     assert str(run) not in (tmp_path / "curves.json").read_text()
     for name, names in ((run / "manifest.csv", "own folder"), (tmp_path / "c.json", "end in .csv")):
         assert names in call("transformer", "export", run, "--out", name, expect=2)
+    nowhere = out / "c.csv"
+    told = call("transformer", "export", run, "--out", nowhere, expect=2)
+    assert f"{nowhere} cannot be written: {out} is no folder" in told
 
 
 def test_an_ensemble_is_exported_at_once(call, ensemble, tmp_path):
@@ -115,6 +118,9 @@ def test_of_many_runs_some_are_named_those_within_ensembles_too(call, tmp_path):
 def test_a_damaged_manifest_is_told_in_a_line(call, tmp_path, manifest, told):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text(manifest)
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    if "config" not in told:  # the theory needs none
+        assert told in call("coopetition", "fit", tmp_path / "run", expect=1)
     out = ("--out", tmp_path / "x.csv")
     for command, *more in (("show",), ("evaluate",), ("resume",), ("export", *out)):
         assert told in call("transformer", command, tmp_path / "run", *more, expect=1)
@@ -129,6 +135,10 @@ def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_p
     error = call("transformer", "evaluate", tmp_path / "run", expect=1)
     assert "no sound checkpoint (checkpoint " in error and "put one back" in error
     shutil.rmtree(tmp_path / "run" / "checkpoints")
+    shutil.rmtree(tmp_path / "run" / "state")
+    for command in ("evaluate", "resume"):
+        told = call("transformer", command, tmp_path / "run", expect=1)
+        assert "but no checkpoint to go on from; put one back, or train the run anew" in told
     error = call("transformer", "evaluate", tmp_path / "run", "--step", 7, expect=2)
     assert error.endswith("no checkpoint of step 7; it has none")
     (tmp_path / "run" / "metrics.jsonl").unlink()

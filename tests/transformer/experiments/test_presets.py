@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from coopetition.compare.estimate import MIN_SAMPLES
 from transformer.config import RunConfig, to_dict
 from transformer.experiments.preset import PRESETS, Scale
 
@@ -28,6 +29,15 @@ def test_presets_that_start_from_others_find_their_checkpoint(scale):
         source = PRESETS[preset.after].make(scale)
         assert source.is_checkpoint(config.start.step) and config.start.step <= source.n_steps
         assert source.model == config.model
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PRESETS if name.startswith(("coopetition/main", "within_class/"))]
+)
+def test_runs_that_figures_fit_theories_to_have_samples_enough(name):
+    for scale in get_args(Scale):
+        config = PRESETS[name].make(scale)
+        assert config.n_steps // config.evaluation.every + 1 >= MIN_SAMPLES
 
 
 def test_the_published_steps_of_checkpoints():

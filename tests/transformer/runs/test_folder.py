@@ -222,7 +222,7 @@ def test_an_ensemble_whose_resume_is_refused_stays_as_it_was(store, tmp_path):
     path = tmp_path / "pair" / "init_seed=6" / "metrics.jsonl"
     path.write_bytes(b"spoilt\n" + path.read_bytes())
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(UserError, match="lacks step 0"):
+    with pytest.raises(UserError, match="lacks a whole line of step 0"):
         resume(tmp_path / "pair", n_steps=60)
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 

@@ -134,6 +134,18 @@ def test_a_node_that_fails_stops_what_needs_it_and_nothing_else(plan_file, tmp_p
     assert found["pair"]["state"] == "done" and found["first"]["state"] == "failed"
     assert "is not finite" in found["first"]["message"]
     assert {found[name]["state"] for name in ("on", "long", "norms", "events")} == {"blocked"}
+    rows = [json.loads(line) for line in call(*command, "--dry-run", "--json").splitlines()]
+    found = {row["node"]: row["message"] for row in rows}
+    assert "is not finite" in found["first"] and found["pair"] is None
+    assert found["on"] == "needs first"
+
+
+def test_the_dry_run_tells_what_is_not_installed(tmp_path, call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    command = ("transformer", "sweep", "coopetition", "--runs", tmp_path, "--only", "features")
+    row = json.loads(call(*command, "--dry-run", "--json"))
+    assert row["state"] == "ready"
+    assert "pip install 'coopetition[encoder]'" in row["message"]
 
 
 def test_one_that_failed_is_tried_again_when_asked_for(runs, plan, plan_file, call, monkeypatch):

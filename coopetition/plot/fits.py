@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.noise import autocorrelations
-from coopetition.plot.style import label_of, line_styles, new_axes
+from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +39,14 @@ def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def _styles(fit: Any) -> dict[str, dict[str, Any]]:
-    """Of a fit's curves; a strategy looks alike in all runs."""
-    curves = {name: name.rpartition("/")[2] for name in fit.curves}
-    of_strategies = line_styles(curves.values())
-    return {name: of_strategies[curve] for name, curve in curves.items()}
+    """Of a fit's curves: a strategy has its colour in all runs, and a run its dashes."""
+    parts = {name: name.rpartition("/") for name in fit.curves}
+    runs = [*dict.fromkeys(run for run, _, _ in parts.values())]
+    of_strategies = line_styles(curve for _, _, curve in parts.values())
+    return {
+        name: of_strategies[curve] | {"linestyle": DASHES[runs.index(run) % len(DASHES)]}
+        for name, (run, _, curve) in parts.items()
+    }
 
 
 def _label(name: str) -> str:

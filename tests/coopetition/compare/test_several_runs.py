@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 
 from coopetition.compare.draws import seed_bootstrap
 from coopetition.compare.estimate import fit
@@ -36,6 +37,17 @@ def test_what_is_shared_is_one_number_and_what_is_not_is_each_runs_own(together)
     for k in range(3):
         own = together.parameters[f"run {k}/ciwl_at"].value
         assert own == pytest.approx(6e5 + 1e5 * k, rel=0.02)
+
+
+def test_in_a_plot_a_strategy_has_its_colour_and_a_run_its_dashes(together):
+    lines = {
+        line.get_label().partition(":")[0]: (line.get_color(), line.get_linestyle())
+        for line in together.plot(ax=Figure().subplots()).get_lines()
+        if "R^2" in str(line.get_label())
+    }
+    assert len({*lines.values()}) == len(lines) == 9
+    assert lines["ICL, run 0"][0] == lines["ICL, run 2"][0] != lines["CIWL, run 0"][0]
+    assert lines["ICL, run 1"][1] == lines["CIWL, run 1"][1] != lines["ICL, run 2"][1]
 
 
 def test_sharing_makes_surer(together):

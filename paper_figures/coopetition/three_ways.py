@@ -129,11 +129,10 @@ def fits_of_main() -> list[Fit]:
 
 def transformer() -> Answers:
     """What our runs of scale cpu say."""
-    mains, single = Runs("coopetition/main").found(), _single()
+    mains = Runs("coopetition/main").found()
     time = float(np.mean([icl_above(run) for run in mains]))
-    alone = [icl_above(single) / icl_above(_main_like(single))]
     circuit = {
-        _start(at, time, runs[0]): [icl_above(single) / icl_above(run) for run in runs]
+        _start(at, time, runs[0]): as_soon(runs, icl_above)
         for at, runs in kept_from("grafted", GRAFTED_AT)
     }
     late = {
@@ -142,34 +141,32 @@ def transformer() -> Answers:
     }
     came = [told for told in (run.timeline() for run in mains) if told.emergence is not None]
     fades = [told.fade is not None for told in came]
-    return Answers("transformer", alone, circuit, late, fades)
+    return Answers("transformer", as_soon(mains, icl_above), circuit, late, fades)
 
 
-def _single() -> FigureRun:
-    (single,) = Runs("coopetition/icl_only").found()
-    return single
+def as_soon(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list[float]:
+    """T alone over T in runs, a seed each; 0 where ICL comes alone only.
 
-
-def _main_like(run: FigureRun) -> FigureRun:
-    """The main run of the same seed."""
-    return Runs("coopetition/main").found(run.init_seed)[0]
+    Runs of whose seed there is none on ICL alone are left out.
+    """
+    alone = {run.init_seed: run for run in Runs("coopetition/icl_only").found()}
+    return [time(alone[run.init_seed]) / time(run) for run in runs if run.init_seed in alone]
 
 
 def levels_table() -> str:
-    """T alone over T in our runs, by what counts as ICL having come; in Markdown."""
+    """T alone over T in our runs, in the median, by what counts as ICL having come; in Markdown."""
     grafts = dict(kept_from("grafted", GRAFTED_AT))
+    groups = [Runs("coopetition/main").found(), *grafts.values()]
     heads = ["T: when ICL's", "with CIWL", *(f"on the circuit of {at:g}M" for at in grafts)]
-    single = _single()
-    runs = [_main_like(single), *(own[0] for own in grafts.values())]
     rows = (
-        [name, *(_ratio(time(single), time(run)) for run in runs)]
-        for name, time in _times().items()
+        [name, *(_ratio(as_soon(runs, time)) for runs in groups)] for name, time in _times().items()
     )
     return markdown_table(heads, rows)
 
 
-def _ratio(alone: float, time: float) -> str:
-    return "comes alone only" if math.isinf(time) else f"{alone / time:.2f}"
+def _ratio(of_seeds: list[float]) -> str:
+    median = float(np.median(of_seeds))
+    return f"{median:.2f}" if median else "comes alone only"
 
 
 def _times() -> dict[str, Callable[[FigureRun], float]]:

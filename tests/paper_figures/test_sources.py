@@ -45,7 +45,7 @@ def test_every_kept_file_is_in_the_index_once():
             "coopetition/main",
             "sweep coopetition --scale cpu --runs DIR --only 'main_*'` and `python -m",
         ),
-        ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only matched` and"),
+        ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only 'matched_*'` and"),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
         (
             "smoke",

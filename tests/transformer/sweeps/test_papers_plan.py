@@ -25,14 +25,14 @@ def plan():
 def swept(tmp_path_factory):
     """A graft, and what it needs: an encoder, features, and the run that it starts from."""
     runs = tmp_path_factory.mktemp("smoke") / "runs"
-    assert main([*SWEEP, str(runs), "--only", "grafted_4M"]) == 0
+    assert main([*SWEEP, str(runs), "--only", "grafted_4M_5"]) == 0
     return runs
 
 
 def test_a_graft_brings_what_it_needs(swept, plan):
-    chain = {"encoder", "features", "ciwl_only_5", "grafted_4M"}
+    chain = {"encoder", "features", "ciwl_only_5", "grafted_4M_5"}
     assert {path.name for path in swept.iterdir() if path.name[0] != "."} == chain
-    graft, source = (load_run(swept / name) for name in ("grafted_4M", "ciwl_only_5"))
+    graft, source = (load_run(swept / name) for name in ("grafted_4M_5", "ciwl_only_5"))
     assert graft.config.start.run_id == source.config.run_id()
     grafted, original = (
         graft.checkpoint(graft.config.n_steps).tensors,
@@ -47,12 +47,12 @@ def test_other_features_than_a_run_had_are_told_in_a_line(swept, plan, tmp_path)
     with safe_open(file, "pt") as opened:
         values, metadata = opened.get_tensor("features"), opened.metadata()
     save_file({"features": values * 1.5}, file, metadata)
-    found = standings(plan.select(["grafted_4M"]), runs)
+    found = standings(plan.select(["grafted_4M_5"]), runs)
     assert {name: each.state for name, each in found.items()} == {
         "encoder": "done",
         "features": "done",
         "ciwl_only_5": "failed",
-        "grafted_4M": "failed",
+        "grafted_4M_5": "failed",
     }
     told = found["ciwl_only_5"].message
     assert "holds another run than the plan's (data.exemplars.fingerprint=" in told

@@ -64,7 +64,7 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
         ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
     numbers += _draw_resumed(resumed_axes, ciwl, resumed, ratio)
-    for ax, n_columns in ((alone_axes, 1), (grafted_axes, 4), (resumed_axes, 2)):
+    for ax, n_columns in ((alone_axes, 1), (grafted_axes, 2), (resumed_axes, 2)):
         legend_below(ax, n_columns)
     runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
     findings = [f"{run.name}: loss {_told(learnt(run))}" for run in runs

@@ -217,7 +217,9 @@ def _hastens(each: Answers) -> bool:
 
 def _circuit_cell(each: Answers) -> str:
     medians = ((start, float(np.median(own))) for start, own in each.circuit.items())
-    return ", ".join(f"{start:.2g} T: {ratio:.2g}" for start, ratio in medians)
+    told = ", ".join(f"{start:.2g} T: {ratio:.2g}" for start, ratio in medians)
+    counts = sorted({len(own) for own in each.circuit.values()})
+    return f"{told} (medians of {' or '.join(map(str, counts))})"
 
 
 def _opens(each: Answers) -> bool:

@@ -4,10 +4,10 @@ A claim has a *shape*, which holds in a run or does not (`Reading.holds`), and m
 The same rule for all, whatever the runs show:
 
 - `not tested`: no run that it is about is kept
-- `horizon too short`: fewer than half of the runs last long enough to tell; `undecided` of a claim
-  that noise keeps from being told (`Claim.untold`)
-- `contradicted`: the shape holds in at most half of those that tell, or in fewer than the claim
-  itself says (`Claim.needed`)
+- `contradicted`: the shape holds in at most half of the runs, or in fewer than the claim says
+  (`Claim.needed`), whatever is so in those that cannot tell
+- `horizon too short`: it depends on these, which end too early; `undecided` of a claim that noise
+  keeps from being told (`Claim.untold`)
 - `shape only`: it holds in enough, but the number is not what was published: fewer than half of the
   runs that tell have one, or its mean is farther than 0.1 from the published range for shares, by
   more than a factor 1.5 for sequences and losses
@@ -108,15 +108,20 @@ class Judgement:
         """By the rule (see above)."""
         if not self.readings:
             return Verdict.NOT_TESTED
-        if 2 * self.n_told < len(self.readings):
-            return self.untold
-        share = self.n_held / self.n_told
-        if share <= 0.5 or share < (self.needed or 0.0):
+        n_untold = len(self.readings) - self.n_told
+        if not self._enough(self.n_held + n_untold):
             return Verdict.CONTRADICTED
+        if not self._enough(self.n_held):
+            return self.untold
         mean, few = self.mean, 2 * len(self.values) < self.n_told
         if self.published is not None and (mean is None or few or not self.published.agrees(mean)):
             return Verdict.SHAPE_ONLY
         return Verdict.REPRODUCED
+
+    def _enough(self, n: int) -> bool:
+        """Whether the shape is right if it holds in so many of the readings."""
+        share = n / len(self.readings)
+        return share > 0.5 and share >= (self.needed or 0.0)
 
     @property
     def n_runs(self) -> int:
@@ -164,9 +169,9 @@ class Claim:
     measure : readings of what each of the figure's `needs` stands for, in that order
     published : its number
     explained : where it is not reproduced, the best explanation that was tested
-    needed : share of the runs that tell in which it must hold, if it says so: 1 for "every seed"
+    needed : share of the runs in which it must hold, if it says so: 1 for "every seed"
     ours : whether it is no claim of the paper but one of ours
-    untold : the verdict where fewer than half of the runs can tell
+    untold : the verdict where it depends on runs that cannot tell
     """
 
     text: str

@@ -13,7 +13,12 @@ from paper_figures.needs import all_found
 from paper_figures.sources import FigureRun, kept_runs, kept_tables
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
-HEADS = ("in the transformer", "in the toy", "theory", "measured (scale cpu)")
+HEADS = (
+    "in the transformer",
+    "in the toy",
+    "theory",
+    "measured (scale cpu, the first seed; the paper's sequences)",
+)
 FIGURES = ("composition", "2", "12", "3", "14", "15", "18")
 
 
@@ -38,21 +43,21 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "ICL-only data (`icl_only`), against `main`",
         "d = 0, clamped",
         "with the published draws CIWL delays ICL; it hastens ICL if d starts small or aligned",
-        f"{_hastens(alone, main)}: ICL accuracy passes 0.75 at {_at(icl_above(alone))} alone, at "
-        f"{_at(icl_above(main))} with CIWL",
+        f"{_hastens(alone, main)}: ICL accuracy passes 0.75 at {_comes(alone)} alone, at "
+        f"{_comes(main)} with CIWL",
     )
     yield (
         "the same, second half that of `main` at 20M (`icl_only_clamped`)",
         "d = 0; b and c clamped at a late state",
         "hastens ICL, in the median of random draws by a factor of 18",
-        f"{_hastens(alone, clamped)}: {_at(icl_above(clamped))} against {_at(icl_above(alone))}",
+        f"{_hastens(alone, clamped)}: {_comes(clamped)} against {_comes(alone)}",
     )
     yield (
         "the same, second half that of `ciwl_only` (`grafted_*`)",
         "b and c clamped at a state of a CIWL-only run",
         "hurts before CIWL has emerged; then a window opens, and does not close",
         f"ICL accuracy passes 0.75, by the checkpoint, at {', '.join(_grafts())}; alone at "
-        f"{_at(icl_above(alone))}",
+        f"{_comes(alone)}",
     )
     yield (
         "ordinary data from a CIWL-only run (`resumed_*`)",
@@ -66,14 +71,14 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "a = 0, clamped",
         "no ICL; CIWL comes without it, in 8 of 10 draws later than with it",
         f"Flip at most {without.timeline().flip_peak:.2f}; CIWL of 0.9 at "
-        f"{_at(without.timeline().ciwl_90)} against {_at(main.timeline().ciwl_90)}",
+        f"{_ciwl_90(without)} against {_ciwl_90(main)}",
     )
     ciwl = _first("ciwl_only")
     yield (
         "CIWL-only data (`ciwl_only`)",
         "a = 0, clamped",
         "the same",
-        f"CIWL of 0.9 at {_at(ciwl.timeline().ciwl_90)}",
+        f"CIWL of 0.9 at {_ciwl_90(ciwl)}",
     )
     end = 20e6 / main.rate_ratio
     fixed = _flip("layer_2_fixed", end)
@@ -83,7 +88,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "b and c at a late state, a and d as they are",
         "after emergence a and d alone tell ICL from CIWL: preference changes as it did",
         f"Flip's peak {max(fixed):.2f} ({own.max():.2f} without), {fixed[-1]:.2f} "
-        f"({own[-1]:.2f}) at {_at(end)}",
+        f"({own[-1]:.2f}) at 20M",
     )
     peak, last = (np.mean(_flip(f"layer_1_of_{name}", end)) for name in ("peak", "end"))
     yield (
@@ -102,13 +107,24 @@ def _first(name: str) -> FigureRun:
     return kept_runs(f"coopetition/{name}")[0]
 
 
-def _at(sequences: float | None) -> str:
-    return "never" if sequences in (None, math.inf) else f"{sequences / 1e6:.2f}M"
+def _comes(run: FigureRun) -> str:
+    """When ICL accuracy passes 0.75."""
+    return _at(icl_above(run), run)
+
+
+def _ciwl_90(run: FigureRun) -> str:
+    return _at(run.timeline().ciwl_90, run)
+
+
+def _at(sequences: float | None, run: FigureRun) -> str:
+    """In the paper's sequences."""
+    never = sequences is None or math.isinf(sequences)
+    return "never" if never else f"{sequences * run.rate_ratio / 1e6:.1f}M"
 
 
 def _grafts() -> Iterator[str]:
     for millions, runs in kept_from("grafted", GRAFTED_AT):
-        yield f"{millions:g}M {_at(icl_above(runs[0]))}"
+        yield f"{millions:g}M {_comes(runs[0])}"
 
 
 def _resumed() -> Iterator[str]:

@@ -104,10 +104,6 @@ class FigureRun:
         """When ICL emerged, peaked and faded, within the first `until` sequences."""
         return timeline(self.curves("in_context_accuracy").between(last=until))
 
-    def timeline_by(self, millions: float) -> Timeline:
-        """The same, within so many millions of the paper's sequences."""
-        return self.timeline(millions * 1e6 / self.rate_ratio)
-
     def finding(self) -> str:
         """Its events in a line."""
         events = asdict(self.timeline()).items()
@@ -212,7 +208,7 @@ def _check_known(preset: str) -> None:
 def node_of(preset: str, kind: str = "") -> str:
     """The pattern of a preset's runs, or of what `kind` measures of them, in its paper's plan."""
     name = "_".join(filter(None, (kind, preset.partition("/")[2])))
-    return f"{name}_*" if PRESETS[preset].seeds else name
+    return f"{name}_[0-9]*" if PRESETS[preset].seeds else name  # not `icl_only_clamped_5`
 
 
 def _make(preset: str, scale: Scale, kind: str = "") -> str:
@@ -220,7 +216,7 @@ def _make(preset: str, scale: Scale, kind: str = "") -> str:
     if not _needs_others(preset):
         return f"train it by `python -m paper_figures preset {preset} --scale {scale} --retrain`"
     paper, node = preset.partition("/")[0], node_of(preset, kind)
-    only = f"'{node}'" if "*" in node else node
+    only = f"'{node}'" if PRESETS[preset].seeds else node
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
         f" and `python -m paper_figures keep DIR --paper {paper} --scale {scale}`"

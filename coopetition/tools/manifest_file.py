@@ -22,7 +22,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         found = manifest["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise no_run(folder, NAME) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged or not a run's ({in_a_line(error)}); {ADVICE}"
         ) from error

@@ -23,7 +23,7 @@ def readings(
 
 
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """Whether something happened by then; None if it has not yet in a run that ends before."""
+    """Whether something happened; None if it has not yet in a run that ends before `millions`."""
     if happened:
         return True
     return False if run.lasts(millions) else None
@@ -39,11 +39,10 @@ def _opposite(found: bool | None) -> bool | None:
 
 
 def happens(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
-    """Whether an event of `Timeline` does by then; None if not yet in a run that ends before."""
+    """Whether an event of `Timeline` does; None if not yet in a run that ends before `millions`."""
 
     def holds(run: FigureRun) -> bool | None:
-        happened = getattr(run.timeline_by(millions), name) is not None
-        return happened_by(happened, run, millions)
+        return happened_by(getattr(run.timeline(), name) is not None, run, millions)
 
     return holds
 
@@ -62,7 +61,7 @@ ciwl_comes = happens("ciwl_90", CIWL_LATE)
 
 def never_learnt(run: FigureRun) -> bool | None:
     """Whether ICL accuracy stays about chance."""
-    return not_by(run.timeline_by(LATE).icl_peak >= NO_ICL, run)
+    return not_by(run.timeline().icl_peak >= NO_ICL, run)
 
 
 def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], bool | None]:
@@ -86,11 +85,6 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], boo
         return own < other
 
     return holds
-
-
-def within(time: float | None, millions: float) -> bool:
-    """Whether something happened, and at a time (in the paper's sequences) by then."""
-    return time is not None and time <= millions * 1e6
 
 
 def event(name: str) -> Callable[[FigureRun], float | None]:

@@ -22,7 +22,6 @@ from paper_figures.coopetition.events import (
     never,
     not_by,
     readings,
-    within,
 )
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -116,12 +115,12 @@ def _told(sequences: float | None) -> str:
 
 def learns(run: FigureRun) -> bool | None:
     """Whether ICL is learnt by itself; None if not yet in a short run."""
-    return happened_by(within(learnt(run), PLATEAU), run, PLATEAU)
+    return happened_by(learnt(run) is not None, run, PLATEAU)
 
 
 def does_not_learn(run: FigureRun) -> bool | None:
     """The opposite."""
-    return not_by(within(learnt(run), PLATEAU), run, PLATEAU)
+    return not_by(learnt(run) is not None, run, PLATEAU)
 
 
 def _between(starts: Sequence[float], groups: Groups, first: float, last: float) -> list[FigureRun]:

@@ -14,7 +14,7 @@ from coopetition.compare.theory import TOY
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.claim import Claim, Published, Verdict
-from paper_figures.coopetition.events import LATE, emerges, happened_by, readings, within
+from paper_figures.coopetition.events import emerges, happened_by, readings
 from paper_figures.coopetition.toy_seeds import draw_toy
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -125,7 +125,7 @@ def rises(losses: NDArray[np.float64]) -> bool | None:
 
 def crosses(run: FigureRun) -> bool | None:
     """Whether CIWL's loss falls below ICL's; None if it has not yet in a short run."""
-    return happened_by(within(crossing(run), LATE), run)
+    return happened_by(crossing(run) is not None, run)
 
 
 def crossing(run: FigureRun) -> float | None:

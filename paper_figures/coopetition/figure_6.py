@@ -67,7 +67,7 @@ def stays(millions: float = LATE) -> Callable[[FigureRun], bool | None]:
         risen = happens("emergence", millions)(run)
         if not risen:
             return risen
-        return not_by(run.timeline_by(millions).fade is not None, run, millions)
+        return not_by(run.timeline().fade is not None, run, millions)
 
     return holds
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half, draw_paper, legend_of_all
 from paper_figures.claim import Claim, Reading
-from paper_figures.coopetition.events import ciwl_comes, emerges, fades, readings
+from paper_figures.coopetition.events import LATE, ciwl_comes, emerges, fades, readings
 from paper_figures.coopetition.paper_seeds import PAPER
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
@@ -31,7 +31,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
         points = ((seen.flip_peak_at, seen.flip_peak), (seen.fade, 0.5))
         numbers += draw_paper(ax, panel, "Flip", points, run.rate_ratio, color="black")
         draw_half(ax)
-        ax.set(title=panel, xlim=(0, 20 / run.rate_ratio), ylabel="in-context accuracy")
+        ax.set(title=panel, xlim=(0, LATE / run.rate_ratio), ylabel="in-context accuracy")
     for ax in axes.flat[len(runs) :]:
         ax.set_axis_off()
     legend_of_all(drawing, 5)

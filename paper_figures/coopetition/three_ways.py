@@ -41,6 +41,7 @@ from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HORIZON = 30_000.0  # steps of descent; with the published draws ICL takes 140 to 28,000
 FITTED_HORIZON = 3_000.0  # with the problems that fits find, 150 to 340
+LENGTH = 64.0  # millions of sequences of the paper's main run
 LEVELS = (0.6, 0.75, 0.9)  # of ICL accuracy, by which ICL may be said to have come
 STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
 
@@ -122,9 +123,10 @@ def fitted_ensemble(fits: list[Fit]) -> Ensemble:
 
 
 def fits_of_main() -> list[Fit]:
-    """The toy fitted to in-context accuracies of the main runs, from their start."""
+    """The toy fitted to in-context accuracies of the main runs, for as long as the paper's."""
     runs = [*Runs("coopetition/main").found(), *Runs("coopetition/main").found(scale="paper")]
-    return [fit(run.curves(METRIC).select(CURVES), TOY) for run in runs]
+    each = [run.curves(METRIC).between(last=LENGTH * 1e6 / run.rate_ratio) for run in runs]
+    return [fit(curves.select(CURVES), TOY) for curves in each]
 
 
 def transformer() -> Answers:
@@ -145,16 +147,18 @@ def transformer() -> Answers:
 
 
 def as_soon(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list[float]:
-    """T alone over T in runs, a seed each; 0 where ICL comes alone only.
+    """T alone over T in runs, a seed each; 0 where ICL comes alone only, infinite if not alone.
 
-    Runs of whose seed there is none on ICL alone are left out.
+    Runs of whose seed there is none on ICL alone, and seeds with which ICL comes in neither, are
+    left out.
     """
     alone = {run.init_seed: run for run in Runs("coopetition/icl_only").found()}
-    return [time(alone[run.init_seed]) / time(run) for run in runs if run.init_seed in alone]
+    pairs = [(time(alone[run.init_seed]), time(run)) for run in runs if run.init_seed in alone]
+    return [first / second for first, second in pairs if min(first, second) < math.inf]
 
 
 def levels_table() -> str:
-    """T alone over T in our runs, in the median, by what counts as ICL having come; in Markdown."""
+    """T alone over T in our runs by what counts as ICL having come, medians; in Markdown."""
     grafts = dict(kept_from("grafted", GRAFTED_AT))
     groups = [Runs("coopetition/main").found(), *grafts.values()]
     heads = ["T: when ICL's", "with CIWL", *(f"on the circuit of {at:g}M" for at in grafts)]
@@ -165,8 +169,12 @@ def levels_table() -> str:
 
 
 def _ratio(of_seeds: list[float]) -> str:
+    """The median, in words where ICL comes in one of both only; how many seeds, if they differ."""
+    if not of_seeds:
+        return "comes in neither"
     median = float(np.median(of_seeds))
-    return f"{median:.2f}" if median else "comes alone only"
+    words = {0.0: "comes alone only", math.inf: "does not come alone"}
+    return words.get(median, f"{median:.2f}") + f" ({len(of_seeds)})"
 
 
 def _times() -> dict[str, Callable[[FigureRun], float]]:
@@ -217,9 +225,9 @@ def _hastens(each: Answers) -> bool:
 
 def _circuit_cell(each: Answers) -> str:
     medians = ((start, float(np.median(own))) for start, own in each.circuit.items())
-    told = ", ".join(f"{start:.2g} T: {ratio:.2g}" for start, ratio in medians)
-    counts = sorted({len(own) for own in each.circuit.values()})
-    return f"{told} (medians of {' or '.join(map(str, counts))})"
+    return ", ".join(
+        f"{start:.2g} T: {ratio:.2g} ({len(each.circuit[start])})" for start, ratio in medians
+    )
 
 
 def _opens(each: Answers) -> bool:
@@ -250,7 +258,7 @@ def _fades(each: Answers) -> bool:
 QUESTIONS = (
     ("Does ICL come sooner with CIWL than alone?", _alone_cell, _hastens),
     (
-        "Does the circuit of a CIWL-only run help ICL? T alone / T on it, by checkpoint",
+        "Does the circuit of a CIWL-only run help ICL? T alone / T on it, by checkpoint (runs)",
         _circuit_cell,
         _opens,
     ),

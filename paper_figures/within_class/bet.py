@@ -22,6 +22,7 @@ from paper_figures.within_class.predictions import (
     fit_run,
     floor_of,
     measured_gap,
+    range_of,
 )
 
 CHANCE = 0.05  # of a rank correlation at least as high without any trend, one-sided
@@ -62,7 +63,8 @@ def draw_measured(
         for value in own
         if value is not None
     ]
-    ax.plot(*zip(*pairs, strict=True), "o", color=OURS, ms=4, label="a run")
+    x, y = [level for level, _ in pairs], [value for _, value in pairs]
+    ax.plot(x, y, "o", color=OURS, ms=4, label="a run")
     ax.set(xlabel="deviation within a class")
     return [(panel, "measured", level, value) for level, value in pairs]
 
@@ -86,7 +88,7 @@ def draw_predicted(
         ends = {level: said[f"{level}"][name][end] for level in LEVELS}
         pairs = [(level, value / unit) for level, value in ends.items() if value is not None]
         numbers += [(panel, f"predicted {end}", *pair) for pair in pairs]
-        x, y = zip(*pairs, strict=True)
+        x, y = [level for level, _ in pairs], [value for _, value in pairs]
         ax.plot(x, y, ls="", marker=marker, color="black", ms=8, label=f"predicted {end}")
     return numbers
 
@@ -130,18 +132,17 @@ def verdicts(
     for level in LEVELS:
         if level == BASE:
             continue
-        for name, measured in (("mu1", values), ("peak_to_crossing", late)):
-            median = float(np.quantile(measured[level], 0.5, method="higher"))
-            low, high = said[f"{level}"][name]["low"], said[f"{level}"][name]["high"]
-            ends = [np.inf if end is None else end for end in (low, high)]
-            holds = ends[0] <= median <= ends[1]
+        for name, measured in (("mu1", values), ("peak_to_crossing", gaps)):
+            told, median = said[f"{level}"][name], range_of([*measured[level]]).median
+            ends = (told["low"], median, told["high"])
+            low, middle, high = (np.inf if end is None else end for end in ends)
             found.append(
                 {
                     "claim": f"{name} at {level}",
-                    "holds": bool(holds),
-                    "measured": median if np.isfinite(median) else None,
-                    "low": low,
-                    "high": high,
+                    "holds": bool(low <= middle <= high),
+                    "measured": median,
+                    "low": told["low"],
+                    "high": told["high"],
                 }
             )
     return found

@@ -1,5 +1,6 @@
 """Figures show what is kept, by their artists and numbers."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,11 +14,19 @@ from coopetition.compare.theory import TOY, theory_of
 from coopetition.compare.two_strategies import UNIT
 from coopetition.dynamics.ensemble import descend_ensemble
 from paper_figures.bands import together
-from paper_figures.coopetition import figure_4, figure_5, figure_rates, figure_seeds
+from paper_figures.coopetition import (
+    figure_3,
+    figure_4,
+    figure_5,
+    figure_11,
+    figure_rates,
+    figure_seeds,
+    three_ways,
+)
 from paper_figures.coopetition.three_ways import fitted_ensemble
 from paper_figures.figure import find_figure
 from paper_figures.needs import all_found
-from paper_figures.sources import kept_runs
+from paper_figures.sources import kept_runs, kept_tables
 from tests.conftest import REFERENCE
 
 
@@ -143,14 +152,44 @@ def test_shares_of_variance_are_those_of_an_analysis_of_variance(values, scale):
 
 
 def test_seeds_that_do_not_matter_are_said_to_seldom():
-    """One in twenty, by the level; above 0.07 of 2,000 by chance once in 40,000 times."""
+    """One in twenty, by the level, over four events; above 0.07 of 2,000 once in 40,000 times."""
     rng = np.random.default_rng(0)
-    found = [figure_seeds.by_init(rng.standard_normal((4, 3))) for _ in range(2000)]
+    found = [figure_seeds.by_init(rng.standard_normal((4, 4, 3))) for _ in range(2000)]
     for said in (True, False):
         assert np.mean([each is said for each in found]) < 0.07
     init, data = np.array([[0.0], [1.0], [2.0], [5.0]]), np.array([0.0, 3.0, 6.0])
     noise = 0.3 * rng.standard_normal((4, 3))
-    assert figure_seeds.by_init(init + noise) and figure_seeds.by_init(init + data + noise) is False
+    assert figure_seeds.by_init([noise, init + noise])
+    assert figure_seeds.by_init([init + noise, data + noise]) is False
+    assert figure_seeds.by_init([np.full((4, 3), np.nan)]) is None, "an event that some lack"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "told"), [(0.46, True), (0.481, None), (0.51, None), (0.54, False)]
+)
+def test_what_is_within_two_standard_errors_of_a_level_is_not_told(accuracy, told):
+    """Of 1,000 sequences: 0.032 about one half."""
+    assert figure_11.below(accuracy, 0.5, 1000) is told
+
+
+def test_the_run_itself_does_not_stand_still():
+    """What is told of figure 3c could be false: of the second layer fixed it is."""
+    (first, *_), (second, *_) = (
+        kept_tables(kind, "coopetition/main") for kind in ("layer_1_of_end", "layer_2_fixed")
+    )
+    assert figure_3.stands_still(first) and not figure_3.stands_still(second)
+    fixed, own = figure_3.spreads(second)
+    assert fixed == pytest.approx(own, rel=0.2), "these are the run's own curves"
+
+
+def test_how_much_sooner_icl_comes_is_told_by_the_run_alone_of_the_same_seed(monkeypatch):
+    alone = [SimpleNamespace(init_seed=k, at=4.0 + k) for k in (5, 6)]
+    alone.append(SimpleNamespace(init_seed=7, at=math.inf))
+    monkeypatch.setattr(three_ways.Runs, "found", lambda need: alone)
+    runs = [SimpleNamespace(init_seed=k, at=3.0) for k in (6, 5, 8, 7)]
+    assert three_ways.as_soon(runs, lambda run: run.at) == [10 / 3, 3.0, math.inf]
+    late = [SimpleNamespace(init_seed=k, at=math.inf) for k in (5, 7)]
+    assert three_ways.as_soon(late, lambda run: run.at) == [0.0], "7 comes in neither"
 
 
 def test_a_rise_is_told_from_noise():

@@ -43,9 +43,12 @@ def test_every_kept_file_is_in_the_index_once():
     [
         (
             "coopetition/main",
-            "sweep coopetition --scale cpu --runs DIR --only 'main_*'` and `python -m",
+            "sweep coopetition --scale cpu --runs DIR --only 'main_[0-9]*'` and `python -m",
         ),
-        ("coopetition/matched", "sweep coopetition --scale cpu --runs DIR --only 'matched_*'` and"),
+        (
+            "coopetition/matched",
+            "sweep coopetition --scale cpu --runs DIR --only 'matched_[0-9]*'` and",
+        ),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
         (
             "smoke",

@@ -41,8 +41,11 @@ def at_the_end(run: str) -> list[Readings]:
     ]
 
 
-def over_training(run: str, scale: Scale) -> list[Readings]:
-    """Attention during a main run, and its curves with one layer fixed to a checkpoint of it."""
+def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
+    """Attention during a main run, and its curves with one layer fixed to a checkpoint of it.
+
+    Of checkpoints, those within the run.
+    """
 
     def checkpoint(millions: float) -> str:
         return f"{run}/{checkpoint_name(steps(millions, scale))}"
@@ -50,6 +53,7 @@ def over_training(run: str, scale: Scale) -> list[Readings]:
     swaps = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
         f"layer_1_of_{name}": GraftIn(checkpoint=checkpoint(millions), till=0)
         for name, millions in LAYER_1_AT[scale].items()
+        if steps(millions, scale) <= n_steps
     }
     return [
         Readings(

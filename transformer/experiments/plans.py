@@ -55,7 +55,7 @@ def _coopetition(presets: dict[str, Preset], scale: Scale) -> Plan:
             nodes.append(Measure(name=name, measure="weight_norms", of=(node.name,)))
             nodes += at_the_end(node.name)
         if node.name.startswith("main_"):
-            nodes += over_training(node.name, scale)
+            nodes += over_training(node.name, n_steps(node), scale)
     return Plan([*nodes, events_of(trained)])
 
 

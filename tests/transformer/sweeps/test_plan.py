@@ -12,7 +12,7 @@ from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
 from transformer.config.scale import Scale
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.plans import load_plan
+from transformer.experiments.plans import PLANS, load_plan
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.graft_out import GraftOut
 from transformer.sweeps.estimate import makespan
@@ -84,7 +84,7 @@ def test_nodes_stand_after_what_they_need_and_else_as_given():
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
-@pytest.mark.parametrize("name", ["coopetition", "transience", "within_class"])
+@pytest.mark.parametrize("name", PLANS)
 def test_the_papers_plans_hold_together_and_make_no_run_twice(name, scale):
     plan = load_plan(name, scale)
     seen = set()

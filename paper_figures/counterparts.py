@@ -118,8 +118,9 @@ def _ciwl_90(run: FigureRun) -> str:
 
 def _at(sequences: float | None, run: FigureRun) -> str:
     """In the paper's sequences."""
-    never = sequences is None or math.isinf(sequences)
-    return "never" if never else f"{sequences * run.rate_ratio / 1e6:.1f}M"
+    if sequences is None or math.isinf(sequences):
+        return "never"
+    return f"{sequences * run.rate_ratio / 1e6:.1f}M"
 
 
 def _grafts() -> Iterator[str]:

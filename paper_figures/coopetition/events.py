@@ -9,6 +9,7 @@ from paper_figures.coopetition.paper_seeds import PAPER
 from paper_figures.sources import FigureRun
 
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
+AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
 CIWL_LATE = FACTOR * max(each.ciwl_90 for each in PAPER.values())  # the same, of CIWL
 

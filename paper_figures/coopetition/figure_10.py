@@ -3,6 +3,7 @@
 from paper_figures.bands import METRIC
 from paper_figures.claim import FACTOR, Claim, Published
 from paper_figures.coopetition.events import (
+    AS_MAIN,
     event,
     fades,
     happened_by,
@@ -44,6 +45,7 @@ CLAIMS = (
         "12,800 classes, 20 exemplars: ICL emerges and fades",
         lambda large, five, twenty, few: readings(large, fades, event("fade")),
         Published.at(8.6),
+        AS_MAIN,
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL fades later than with 20",

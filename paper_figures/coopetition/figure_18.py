@@ -5,6 +5,7 @@ from coopetition.plot.style import line_styles
 from paper_figures.bands import draw_half
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
+    AS_MAIN,
     LATE,
     emerges,
     event,
@@ -59,7 +60,6 @@ def _told(run: FigureRun) -> str:
     return f"{rises}, at most {told.flip_peak:.2f}, falls {fade}"
 
 
-AS_MAIN = "it is as in the main run at this learning rate (figure 1)"
 CLAIMS = (
     Claim(
         "where labels cannot attend to the token before them, ICL is never preferred",

@@ -182,6 +182,18 @@ def test_the_run_itself_does_not_stand_still():
     assert fixed == pytest.approx(own, rel=0.2), "these are the run's own curves"
 
 
+def test_what_the_page_on_coopetition_says_of_losses():
+    mains = kept_runs("coopetition/main")
+    assert 2 * sum(figure_4.learnt(run) is None for run in mains) > len(mains)
+    assert all(figure_4.learnt(run) for run in kept_runs("coopetition/icl_only"))
+    by_start = dict(three_ways.kept_from("grafted", figure_4.GRAFTED_AT))
+    sooner = {
+        at: np.median(three_ways.as_soon(runs, lambda run: figure_4.learnt(run) or math.inf)) > 1
+        for at, runs in by_start.items()
+    }
+    assert {at for at, helps in sooner.items() if helps} == {at for at in by_start if at > 15}
+
+
 def test_how_much_sooner_icl_comes_is_told_by_the_run_alone_of_the_same_seed(monkeypatch):
     alone = [SimpleNamespace(init_seed=k, at=4.0 + k) for k in (5, 6)]
     alone.append(SimpleNamespace(init_seed=7, at=math.inf))

@@ -103,7 +103,7 @@ def counts() -> str:
     claims = {(each.figure.slot, each.claim.text) for each in results}
     lines = [
         f"Of {len(claims)} claims of the paper, by the scale of the runs that they are judged by "
-        "(some by runs of two):",
+        "(some by runs of two scales):",
         "",
     ]
     for scale in ("paper", "cpu", "toy"):

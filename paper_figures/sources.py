@@ -135,7 +135,13 @@ class KeptTable:
 
     def column(self, name: str) -> NDArray[np.float64]:
         """A column of numbers."""
-        return np.array([float(row[name]) for row in self.rows])
+        try:
+            return np.array([float(row[name]) for row in self.rows])
+        except ValueError as error:
+            raise UsageError(
+                f"what was measured of {self.run.name} is damaged: in column {name}, {error}; put "
+                "the table back, or keep it anew"
+            ) from error
 
     def value(self) -> float:
         """The value of the one row that there is."""

@@ -15,6 +15,7 @@ import errno
 import importlib
 import importlib.metadata
 import inspect
+import os
 import pkgutil
 import signal
 import sys
@@ -97,6 +98,7 @@ def run_command(command: Any, arguments: list[str], prog: str) -> None:
 def exit_code(work: Callable[[], int], prog: str) -> int:
     """Do `work`; its exit code, or that of what stopped it, after a line that says so."""
     before = signal.signal(signal.SIGTERM, _terminate)
+    os.environ["MPLBACKEND"] = "agg"  # commands draw into files, whatever a notebook has set
     try:
         return work()
     except Interrupted as stop:

@@ -60,7 +60,7 @@ def draw(
     upper_axes.set(title="b  second layer fixed (points)")
     for name, ax, tables in zip(LAYER_1_OF, lower_axes, layer_1_fixed, strict=True):
         numbers += _draw_fixed(ax, f"c {name}", run, tables)
-        ax.set(title=f"c  first layer of Flip's {name}")
+        ax.set(title=f"c  first layer of Flip's {name}" + ("" if tables else ": no run yet"))
     empty.add_artist(empty.get_legend())  # a second legend would replace it
     strategies = upper_axes.get_legend_handles_labels()
     empty.legend(*strategies, frameon=False, loc="center", bbox_to_anchor=(0.75, 0.5))

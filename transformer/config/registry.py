@@ -168,6 +168,8 @@ def load_plugin(path: Path | str) -> ModuleType:
         if isinstance(error, SyntaxError):
             line = f"line {error.lineno}: {error.msg}"
             raise UsageError(f"{path} is no sound Python file ({line}); mend it") from error
+        if isinstance(error, UnicodeDecodeError):
+            raise UsageError(f"{path} is no Python file but bytes ({error}); mend it") from error
         if isinstance(error, ImportError):
             raise UsageError(f"{path} imports what is not there ({error}); mend it") from error
         raise

@@ -141,8 +141,8 @@ class RunFolder:
         """Raise `UserError` if it has no metrics."""
         if not self.metrics():
             raise UserError(
-                f"{self.path} has no metrics; resume it until it has, or put its "
-                f"{self.metrics_path.name} back"
+                f"{self.path} has no metrics; put its {self.metrics_path.name} back, or train the "
+                "run anew"
             )
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
@@ -246,10 +246,11 @@ class RunFolder:
         return saved
 
     def is_finished(self) -> bool:
-        """Whether all its steps are done, and the checkpoint of the last is sound."""
+        """Whether all its steps are done and measured, and the checkpoint of the last is sound."""
         last = self.config.n_steps
         ended = self.recorded()["status"] == "finished" and self.steps()[-1:] == [last]
-        return ended and self.is_sound(last)
+        measured = [row["step"] for row in self.metrics()[-1:]]
+        return ended and measured == [last] and self.is_sound(last)
 
     def set_status(self, status: str, message: str) -> None:
         """Record how the run stands: running, finished, interrupted, failed, diverged."""

@@ -5,9 +5,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from multiprocessing.connection import wait
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -58,6 +60,8 @@ class Pool:
         SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
         """
         log_path(self.runs, "").parent.mkdir(parents=True, exist_ok=True)
+        with _ignored(signal.SIGINT):  # else it dies of it while it imports, with a traceback
+            ensure_running()
         sorter = TopologicalSorter(self.plan.graph())
         sorter.prepare()
         rank = {name: number for number, name in enumerate(self.plan.nodes)}
@@ -66,7 +70,12 @@ class Pool:
         with stop_signals() as stop:
             while not stop:
                 queue = sorted([*queue, *sorter.get_ready()], key=rank.__getitem__)
-                done = self._start(queue) + self._ended(queue)
+                try:
+                    done = self._start(queue) + self._ended(queue)
+                except EOFError:  # a signal has ended the process that all are forked from, too
+                    if not stop:
+                        raise
+                    break
                 sorter.done(*done)
                 if not (done or queue or self._processes):
                     break
@@ -102,8 +111,9 @@ class Pool:
                 self._fail(name, own.message)
             else:
                 _tell(f"{name}: started")
-                self._processes[name] = self._process(name)
-                self._processes[name].start()
+                process = self._process(name)
+                process.start()
+                self._processes[name] = process
         return done
 
     def _process(self, name: str) -> BaseProcess:
@@ -169,6 +179,16 @@ class Pool:
             + (f", {n_failed} failed" if n_failed else "")
             + f", ETA {clock(left)}  {', '.join(running)}"
         )
+
+
+@contextmanager
+def _ignored(number: int) -> Iterator[None]:
+    """Have processes that are started within take no notice of a signal."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _tell(line: str) -> None:

@@ -143,4 +143,4 @@ def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_p
     assert error.endswith("no checkpoint of step 7; it has none")
     (tmp_path / "run" / "metrics.jsonl").unlink()
     error = call("transformer", "export", tmp_path / "run", "--out", tmp_path / "x.csv", expect=1)
-    assert "has no metrics; resume it" in error
+    assert "has no metrics; put its metrics.jsonl back" in error

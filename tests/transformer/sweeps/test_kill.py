@@ -90,3 +90,18 @@ def test_signals_end_it_in_good_order(plan_file, swept, tmp_path, number, code):
         for name, each in contents(swept / node).items():
             if "manifest" not in name:
                 assert contents(runs / node)[name] == each, name
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_processes_are_still_importing_is_told_in_a_line(
+    plan_file, tmp_path, number, code
+):
+    runs = tmp_path / "runs"
+    process = start(plan_file, runs, start_new_session=True)
+    while "started" not in said_in(runs).read_text():
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    assert process.wait(120) == code
+    last = said_in(runs).read_text().splitlines()[-1]
+    assert last.endswith(f"stopped by {signal.Signals(number).name}; start it again to go on")
+    assert "Traceback" not in said_in(runs).read_text()

@@ -140,6 +140,14 @@ def test_a_node_that_fails_stops_what_needs_it_and_nothing_else(plan_file, tmp_p
     assert found["on"] == "needs first"
 
 
+def test_a_run_whose_last_metrics_are_gone_is_not_done(runs, plan):
+    """Its curves would be taken for those of a shorter run."""
+    file = runs / "first" / "metrics.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert not load_run(runs / "first").is_finished()
+    assert standings(plan, runs)["first"].state == "stopped"
+
+
 def test_the_dry_run_tells_what_is_not_installed(tmp_path, call, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     command = ("transformer", "sweep", "coopetition", "--runs", tmp_path, "--only", "features")

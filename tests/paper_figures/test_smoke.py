@@ -55,7 +55,9 @@ def test_a_head_is_drawn_as_it_was_measured(smoke):
 
 
 def test_tables_that_are_not_kept_are_told_with_what_makes_them():
-    with pytest.raises(UsageError, match="no depths of preset .* --only 'depths_main_\\*'` and"):
+    with pytest.raises(
+        UsageError, match="no depths of preset .* --only 'depths_main_\\[0-9\\]\\*'` and"
+    ):
         kept_tables("depths", "coopetition/main")
     with pytest.raises(UsageError, match="no run of seed 9 is kept"):
         kept_tables("mechanisms", "coopetition/main", 9)

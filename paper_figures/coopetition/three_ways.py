@@ -224,9 +224,8 @@ def _hastens(each: Answers) -> bool:
 
 
 def _circuit_cell(each: Answers) -> str:
-    medians = ((start, float(np.median(own))) for start, own in each.circuit.items())
     return ", ".join(
-        f"{start:.2g} T: {ratio:.2g} ({len(each.circuit[start])})" for start, ratio in medians
+        f"{start:.2g} T: {np.median(own):.2g} ({len(own)})" for start, own in each.circuit.items()
     )
 
 

@@ -249,8 +249,9 @@ class RunFolder:
         """Whether all its steps are done and measured, and the checkpoint of the last is sound."""
         last = self.config.n_steps
         ended = self.recorded()["status"] == "finished" and self.steps()[-1:] == [last]
-        measured = [row["step"] for row in self.metrics()[-1:]]
-        return ended and measured == [last] and self.is_sound(last)
+        return (
+            ended and [row["step"] for row in self.metrics()[-1:]] == [last] and self.is_sound(last)
+        )
 
     def set_status(self, status: str, message: str) -> None:
         """Record how the run stands: running, finished, interrupted, failed, diverged."""

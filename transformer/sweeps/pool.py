@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from graphlib import TopologicalSorter
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
-from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -60,8 +59,6 @@ class Pool:
         SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
         """
         log_path(self.runs, "").parent.mkdir(parents=True, exist_ok=True)
-        with _ignored(signal.SIGINT):  # else it dies of it while it imports, with a traceback
-            ensure_running()
         sorter = TopologicalSorter(self.plan.graph())
         sorter.prepare()
         rank = {name: number for number, name in enumerate(self.plan.nodes)}
@@ -111,6 +108,7 @@ class Pool:
                 self._fail(name, own.message)
             else:
                 _tell(f"{name}: started")
+                _ready_server()
                 process = self._process(name)
                 process.start()
                 self._processes[name] = process
@@ -181,14 +179,18 @@ class Pool:
         )
 
 
-@contextmanager
-def _ignored(number: int) -> Iterator[None]:
-    """Have processes that are started within take no notice of a signal."""
-    before = signal.signal(number, signal.SIG_IGN)
+def _ready_server() -> None:
+    """Start the process that all are forked from, if it does not run.
+
+    SIGINT stays blocked in it: it would die of it while it imports.  Those that are forked are
+    ended by SIGTERM.
+    """
+    resource_tracker.ensure_running()  # which would unblock the signal when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        yield
+        forkserver.ensure_running()
     finally:
-        signal.signal(number, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _tell(line: str) -> None:

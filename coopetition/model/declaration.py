@@ -34,6 +34,8 @@ class Mechanism:
 
     def __post_init__(self) -> None:
         mu = check_number(f"mu of mechanism {self.name}", self.mu)
+        factors = _to_tuple(f"factors of mechanism {self.name}", self.factors, str)
+        object.__setattr__(self, "factors", factors)
         object.__setattr__(self, "mu", mu)
 
 
@@ -47,6 +49,8 @@ class Cost:
 
     def __post_init__(self) -> None:
         alpha = check_number(f"alpha of cost {self.name}", self.alpha)
+        factors = _to_tuple(f"factors of cost {self.name}", self.factors, str)
+        object.__setattr__(self, "factors", factors)
         object.__setattr__(self, "alpha", alpha)
 
 
@@ -54,13 +58,15 @@ class Cost:
 class Model:
     """Factors, the mechanisms built of them, the costs between them, and how fast each learns.
 
+    Lists are accepted in place of tuples, and kept as tuples.
+
     convention : losses are the mean, or the sum, over the entries of their tensors
     rates : each factor's step size relative to the others, 1 where it is not given; at 0 the factor
         is clamped to its initial value
 
     Raises
     ------
-    UsageError : no mechanism; a factor in no mechanism, unknown, or named twice; a part named
+    UsageError : a field that is not a tuple or list of its kind; no mechanism; a factor in no mechanism, unknown, or named twice; a part named
         twice; a name that is not of letters, digits and single underscores; a mu, alpha (already
         as its part is made) or rate that is negative or not finite
     """
@@ -72,6 +78,9 @@ class Model:
     rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        kinds = {"factors": str, "mechanisms": Mechanism, "costs": Cost, "rates": object}
+        for field, kind in kinds.items():
+            object.__setattr__(self, field, _to_tuple(field, getattr(self, field), kind))
         if not self.mechanisms:
             raise UsageError("the model has no mechanism; give at least one")
         _check_different("factor", self.factors)
@@ -182,6 +191,15 @@ class Model:
             data["convention"],
             tuple(data["rates"]),
         )
+
+
+def _to_tuple(name: str, given: Any, kind: type) -> tuple[Any, ...]:
+    """A tuple or list as a tuple; `UsageError` for another value, or an entry of another kind."""
+    is_sequence = isinstance(given, tuple | list)
+    if is_sequence and all(isinstance(each, kind) for each in given):
+        return tuple(given)
+    expected = {str: " of names", object: ""}.get(kind, f" of {kind.__name__} objects")
+    raise UsageError(f"{name} is {given!r:.80}; give a tuple{expected}")
 
 
 def check_number(name: str, value: Any, *, positive: bool = False) -> float:

@@ -70,6 +70,7 @@ class NormLaw:
 
 def norm_laws(model: Model) -> list[NormLaw]:
     """A basis of a model's laws of the norms: first those that are conserved, then the others."""
+    expect(model, Model, "a Model")
     import sympy as sp  # slow to import, and a solution needs it only for its laws
 
     moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]

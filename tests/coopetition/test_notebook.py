@@ -175,6 +175,10 @@ def test_a_value_of_another_kind_is_refused_in_one_line():
         (co.fit, ("runs/smoke",), "expected Curves .* got 'runs/smoke'"),
         (co.critical_sets, (model,), "expected a Problem, got"),
         (co.check_laws, (model,), "expected a Trajectory, got"),
+        (co.norm_laws, (draw,), "expected a Model, got <Draw"),
+        (co.Model, (("a",), co.Mechanism("icl", ("a",), 0.1)), "mechanisms is Mechanism"),
+        (co.Model, ("a", (co.Mechanism("icl", ("a",), 0.1),)), "factors is 'a'"),
+        (co.Model, (("a",), ("icl",)), "mechanisms is .*icl"),
     ]
     for function, given, message in slips:
         with pytest.raises(co.UsageError, match=message) as caught:
@@ -192,3 +196,16 @@ def test_what_was_not_saved_is_not_loaded(tmp_path, kind):
     with pytest.raises(co.UserError, match="is not a saved") as caught:
         kind.load(tmp_path / "other.npz")
     assert "allow_pickle" not in str(caught.value)
+
+
+def test_a_model_of_lists_is_the_model_of_tuples():
+    listed, named = (
+        co.Model(
+            kind(["a", "d"]),
+            kind([co.Mechanism("icl", kind(["a"]), 0.1), co.Mechanism("ciwl", kind(["d"]), 0.0)]),
+            kind([co.Cost("competition", kind(["a", "d"]), 0.1)]),
+            rates=kind([1.0, 2.0]),
+        )
+        for kind in (list, tuple)
+    )
+    assert listed == named and hash(listed) == hash(named)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
+from coopetition.dynamics.descent import MAX_STEPS
 from coopetition.dynamics.solve import Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.declaration import Model, check_number, check_whole
@@ -28,6 +29,8 @@ class Flags(ModelFlags, Outputs):
     """Lengths of the factors for random draws (a b c d: the published 20 20 20 160 without)."""
     initial_scale: float = 1.0
     """Standard deviation of a random draw's initial entries."""
+    scales: tuple[str, ...] = ()
+    """Further scale of single factors' initial entries, as `d=0.1` (the axis scale_d of phases)."""
     method: Method = "descent"
     """Gradient descent, or its limit of small steps, gradient flow."""
     step: float = 1.0
@@ -45,7 +48,8 @@ def run(flags: Flags) -> None:
     model = flags.named()
     draw = _draw(flags, model)
     check_number("step", flags.step, positive=True)
-    check_whole("max_steps", flags.max_steps, 1)
+    most = MAX_STEPS if flags.method == "descent" and flags.t1 is None else None
+    check_whole("max_steps", flags.max_steps, 1, most)
     trajectory = solve(
         model,
         draw,
@@ -62,9 +66,12 @@ def run(flags: Flags) -> None:
 
 def _draw(flags: Flags, model: Model) -> Draw:
     if flags.draws is None:
-        return random_draw(flags.seed, _dims(model, flags.dims), flags.initial_scale)
-    if flags.dims is not None or flags.initial_scale != 1.0:
-        raise UsageError("--dims and --initial-scale are for random draws; leave out --draws")
+        dims, scales = _dims(model, flags.dims), dict(map(_scale, flags.scales))
+        return random_draw(flags.seed, dims, flags.initial_scale, scales=scales)
+    if flags.dims is not None or flags.initial_scale != 1.0 or flags.scales:
+        raise UsageError(
+            "--dims, --initial-scale and --scales are for random draws; leave out --draws"
+        )
     if flags.draws == Path("published"):
         return published_draw(flags.seed)
     return read_draw(flags.draws, flags.seed)
@@ -79,3 +86,12 @@ def _dims(model: Model, lengths: tuple[int, ...] | None) -> dict[str, int]:
             f"{' '.join(model.factors)}"
         )
     return dict(zip(model.factors, lengths, strict=True))
+
+
+def _scale(given: str) -> tuple[str, float]:
+    """`d=0.1`, taken apart."""
+    factor, _, value = given.partition("=")
+    try:
+        return factor, float(value)
+    except ValueError as error:
+        raise UsageError(f"--scales {given}; expected FACTOR=NUMBER, as d=0.1") from error

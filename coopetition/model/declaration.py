@@ -66,9 +66,10 @@ class Model:
 
     Raises
     ------
-    UsageError : a field that is not a tuple or list of its kind; no mechanism; a factor in no mechanism, unknown, or named twice; a part named
-        twice; a name that is not of letters, digits and single underscores; a mu, alpha (already
-        as its part is made) or rate that is negative or not finite
+    UsageError : a field that is not a tuple or list of its kind; no mechanism; a factor in no
+        mechanism, unknown, or named twice; a part named twice; a name that is not of letters,
+        digits and single underscores; a mu, alpha (already as its part is made) or rate that is
+        negative or not finite
     """
 
     factors: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Draws: the targets and initial values of every factor."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.model.declaration import check_number, check_whole
-from coopetition.model.presets import PUBLISHED_DIMS
+from coopetition.model.declaration import Model, check_number, check_whole
+from coopetition.model.presets import PUBLISHED_DIMS, named_dims
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
 
@@ -73,13 +74,29 @@ def real_numbers(name: str, values: ArrayLike) -> Vector:
     return given.astype(np.float64)
 
 
-def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: float = 1.0) -> Draw:
-    """Standard normal targets and initial values (times `initial_scale`), by numpy's generator.
+def random_draw(
+    seed: int,
+    dims: Model | Mapping[str, int] | None = None,
+    initial_scale: float = 1.0,
+    *,
+    scales: Mapping[str, float] | None = None,
+) -> Draw:
+    """Standard normal targets and initial values (times a scale), by numpy's generator.
 
     These are not the published draws, which come from another generator: see `published_draw`.
+
+    Parameters
+    ----------
+    dims : length of each factor, or a model whose factors have the lengths of a named model's
+        (`named_dims`); default: the four published lengths
+    initial_scale : standard deviation of the initial entries of every factor
+    scales : further scale of the initial entries of some factors, as {"d": 0.1}; default: 1
+
+    Raises
+    ------
+    UsageError : a length, scale or seed out of range, or a factor without a length
     """
-    dims = PUBLISHED_DIMS if dims is None else dims
-    dims = {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in dims.items()}
+    dims = _to_dims(dims)
     if sum(dims.values()) > MAX_ENTRIES:
         raise UsageError(
             f"the dimensions are {', '.join(map(str, dims.values()))}; choose at most "
@@ -87,10 +104,34 @@ def random_draw(seed: int, dims: dict[str, int] | None = None, initial_scale: fl
         )
     seed = check_whole("seed", seed, 0)
     initial_scale = check_number("initial_scale", initial_scale)
+    scales = {f: check_number(f"scale_{f}", scale) for f, scale in (scales or {}).items()}
+    if unknown := sorted(set(scales) - set(dims)):
+        raise UsageError(
+            f"scales are given for the factors {', '.join(unknown)}; choose out of {', '.join(dims)}"
+        )
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}
-    initial = {name: initial_scale * rng.standard_normal(n) for name, n in dims.items()}
-    return Draw(initial, target, f"random, seed {seed}, initial scale {initial_scale}")
+    initial = {
+        name: initial_scale * scales.get(name, 1.0) * rng.standard_normal(n)
+        for name, n in dims.items()
+    }
+    source = f"random, seed {seed}, initial scale {initial_scale}"
+    return Draw(
+        initial, target, ", ".join([source, *(f"scale_{f} {s}" for f, s in scales.items())])
+    )
+
+
+def _to_dims(given: object) -> dict[str, int]:
+    """Lengths by factor, as `random_draw` takes them."""
+    if given is None:
+        return PUBLISHED_DIMS
+    if isinstance(given, Model):
+        return named_dims(given)
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"dims is {given!r:.80}; give the length of each factor, as dims={{'a': 20}}, or a Model"
+        )
+    return {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in given.items()}
 
 
 def canonical_draw(

@@ -108,5 +108,8 @@ def named_dims(model: Model) -> dict[str, int]:
     """Lengths of a named model's factors: the published ones, and like ones for what it adds."""
     unknown = [factor for factor in model.factors if factor not in DIMS]
     if unknown:
-        raise UsageError(f"the lengths of the factors {unknown} are not known; give all dims")
+        raise UsageError(
+            f"the lengths of the factors {unknown} are not known; give all of them, as "
+            f"dims={dict.fromkeys(model.factors, 20)}"
+        )
     return {factor: DIMS[factor] for factor in model.factors}

@@ -281,8 +281,8 @@ def check_factors(model: Model, named: Mapping[str, Any]) -> None:
     different = set(model.factors) ^ set(named)
     if different:
         raise UsageError(
-            f"the draw and the model disagree on the factors {sorted(different)}; "
-            f"the model has {model.factors}"
+            f"the draw and the model disagree on the factors {sorted(different)}; the model has "
+            f"{model.factors}: give a random draw the model, or lengths of these factors as `dims`"
         )
 
 

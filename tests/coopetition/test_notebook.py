@@ -175,6 +175,8 @@ def test_a_value_of_another_kind_is_refused_in_one_line():
         (co.fit, ("runs/smoke",), "expected Curves .* got 'runs/smoke'"),
         (co.critical_sets, (model,), "expected a Problem, got"),
         (co.check_laws, (model,), "expected a Trajectory, got"),
+        (co.random_draw, (7, 20), "dims is 20; .*dims="),
+        (co.solve, (co.three_strategies(), draw), r"\['e'\].*`dims`"),
         (co.norm_laws, (draw,), "expected a Model, got <Draw"),
         (co.Model, (("a",), co.Mechanism("icl", ("a",), 0.1)), "mechanisms is Mechanism"),
         (co.Model, ("a", (co.Mechanism("icl", ("a",), 0.1),)), "factors is 'a'"),
@@ -209,3 +211,16 @@ def test_a_model_of_lists_is_the_model_of_tuples():
         for kind in (list, tuple)
     )
     assert listed == named and hash(listed) == hash(named)
+
+
+def test_a_random_draw_is_of_any_model_and_scale():
+    draw = co.random_draw(3, co.three_strategies())
+    assert draw.dims == {"a": 20, "b": 20, "c": 20, "d": 160, "e": 160}
+    scaled = co.random_draw(3, co.three_strategies(), 2.0, scales={"d": 0.5, "e": 0.1})
+    for factor, scale in {"a": 2.0, "d": 1.0, "e": 0.2}.items():
+        np.testing.assert_allclose(scaled.initial[factor], scale * draw.initial[factor])
+        np.testing.assert_array_equal(scaled.target[factor], draw.target[factor])
+    own = co.Model(("x", "y"), (co.Mechanism("one", ("x", "y"), 0.0),))
+    with pytest.raises(co.UsageError, match=r"'x', 'y'.*dims="):
+        co.random_draw(3, own)
+    assert co.solve(own, co.random_draw(3, {"x": 3, "y": 4})).events().emergence is not None

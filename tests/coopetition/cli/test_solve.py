@@ -53,7 +53,12 @@ def test_the_contract(call, tmp_path):
         (["--out", "."], "end it in .npz"),
         (["--out", "x.png", "--plot", "x.png"], "end it in .npz"),
         (["--max-steps", "0"], "max_steps is 0; "),
-        (["--max-steps", str(10**9)], "takes 1e+09 steps"),
+        (["--max-steps", str(10**10)], "max_steps is 10000000000; choose at most"),
+        (["--t1", "1e10"], "takes 1e+10 steps"),
+        (["--scales", "d"], "--scales d; "),
+        (["--scales", "z=2"], "factors z; "),
+        (["--scales", "d=-2"], "scale_d is -2"),
+        (["--draws", "published", "--scales", "d=2"], "--scales"),
         (["--initial-scale", "nan"], "initial_scale is nan"),
         (["--model", "induction_head", "--alpha", "0.1"], "induction_head has no alpha"),
     ],
@@ -67,6 +72,16 @@ def test_any_named_model_is_solved(call):
     for name, dims in (("no_sharing", 6), ("induction_head", 3), ("three_strategies", 5)):
         flags = ["--model", name, "--max-steps", 20, "--json", "--dims", *[3] * dims]
         assert json.loads(call("coopetition", "solve", *flags))["model"]["factors"]
+
+
+def test_single_factors_have_scales_of_their_own(call):
+    """At a scale of 0 a factor starts at 0; the others start as without it."""
+    flags = ("--model", "three_strategies", "--max-steps", 1, "--threshold", 0, "--json")
+    whole, without = (
+        json.loads(call("coopetition", "solve", *flags, *more))["losses"]
+        for more in ((), ("--scales", "d=0", "e=1"))
+    )
+    assert whole["icl_ciwl"] > 1e3 * without["icl_ciwl"] and whole["icl_iwl"] > 0
 
 
 def test_a_diverged_solution_is_reported_and_fails(call, capsys):

@@ -110,6 +110,7 @@ class Fate(Enum):
     CIWL_ONLY = "CIWL was learnt, ICL never"
     COEXISTENCE = "both are learnt in the end"
     DIVERGED = "descent diverged; lower the step size"
+    OTHER = "neither was learnt, but another strategy was"
 
 
 FATES = list(Fate)
@@ -121,7 +122,7 @@ def check_told(mechanisms: Iterable[str]) -> None:
     if ICL not in names and CIWL not in names:
         raise UsageError(
             f"fates are those of mechanisms named {ICL} and {CIWL}; the model has "
-            f"{', '.join(names)}"
+            f"{', '.join(names)}: give them these names, or read `Trajectory.events` instead"
         )
 
 
@@ -142,12 +143,18 @@ def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDAr
             else np.zeros(losses["total"].shape, bool)
             for name in (ICL, CIWL)
         )
+        others = [
+            excess(losses[name][-1], unlearnt[name]) < 0
+            for name in unlearnt
+            if name not in (ICL, CIWL)
+        ]
     told = [
         (~(losses["total"][-1] < DIVERGED), Fate.DIVERGED),
         (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
         (icl[-1], Fate.ICL_PERSISTENT),
         (icl.any(0), Fate.ICL_TRANSIENT),
         (ciwl.any(0), Fate.CIWL_ONLY),
+        (np.any(others, axis=0) & np.ones_like(icl[-1]), Fate.OTHER),
     ]
     return np.select(
         [where for where, _ in told],

@@ -119,7 +119,10 @@ class Trajectory:
         return first, rival or next(iter(others), None)
 
     def fate(self) -> Fate:
-        """What becomes of ICL and CIWL, from every one of the samples."""
+        """What becomes of ICL and CIWL, from every one of the samples.
+
+        Raises `UsageError` for a model without mechanisms of these names: see `events`.
+        """
         return FATES[int(tell_fates(self.losses, self.problem.unlearnt()))]
 
     def final_losses(self) -> dict[str, float]:

@@ -107,7 +107,8 @@ def random_draw(
     scales = {f: check_number(f"scale_{f}", scale) for f, scale in (scales or {}).items()}
     if unknown := sorted(set(scales) - set(dims)):
         raise UsageError(
-            f"scales are given for the factors {', '.join(unknown)}; choose out of {', '.join(dims)}"
+            f"scales are given for the factors {', '.join(unknown)}; choose out of "
+            f"{', '.join(dims)}"
         )
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}
@@ -129,7 +130,8 @@ def _to_dims(given: object) -> dict[str, int]:
         return named_dims(given)
     if not isinstance(given, Mapping):
         raise UsageError(
-            f"dims is {given!r:.80}; give the length of each factor, as dims={{'a': 20}}, or a Model"
+            f"dims is {given!r:.80}; give a Model, or the length of each factor, as "
+            "dims={'a': 20}"
         )
     return {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in given.items()}
 

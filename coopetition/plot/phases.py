@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.model.presets import CIWL, ICL
+from coopetition.model.presets import CIWL, ICL, IWL
 from coopetition.plot.style import COLOURS, new_axes, under
 
 if TYPE_CHECKING:
@@ -18,14 +18,16 @@ FATE_COLOURS = {
     "CIWL_ONLY": COLOURS[CIWL],
     "COEXISTENCE": "#009E73",
     "DIVERGED": "#000000",
+    "OTHER": COLOURS[IWL],
 }
 SHADING = "most frequent fate\n(paler: in fewer of the draws)"
 
 
-def plot_phases(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
+def plot_phases(diagram: Any, *, ax: "Axes | None" = None, legend: bool = True) -> "Axes":
     """The most frequent fate at each point: its colour, the paler the fewer draws meet it.
 
-    Fates that are nowhere the most frequent are not in the legend.
+    legend : whether a legend stands under the axes; fates that are nowhere the most frequent are
+        not in it
     """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
@@ -48,6 +50,8 @@ def plot_phases(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
         set_label(axis.parameter)
         if axis.log:
             set_scale("log")
+    if not legend:
+        return ax
     met = [fate for k, fate in enumerate(fates) if (first == k).any()]
     ax.legend(
         handles=[Patch(color=FATE_COLOURS[fate.name], label=fate.value) for fate in met],

@@ -81,10 +81,11 @@ class PhaseDiagram:
         return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Of each fate how many trajectories met it, their share, and what it is called."""
+        """Return the count, share and sentence of each fate that the model can have."""
         return [
             (str(count), f"{count / self.fates.size:.1%}", fate.value)
             for fate, count in zip(FATES, self.counts().values(), strict=True)
+            if count or fate is not Fate.OTHER
         ]
 
     def summary(self) -> str:
@@ -107,11 +108,11 @@ class PhaseDiagram:
         values = {self.x.parameter: self.x.values[column], self.y.parameter: self.y.values[row]}
         return to_frame(values | {"draw": draw, "fate": names[self.fates.ravel()]})
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: "Axes | None" = None, *, legend: bool = True) -> "Axes":
         """The most frequent fate at each point; see `coopetition.plot.phases`."""
         from coopetition.plot.phases import plot_phases
 
-        return plot_phases(self, ax=ax)
+        return plot_phases(self, ax=ax, legend=legend)
 
     def save(self, path: Path | str) -> None:
         """Write everything to an `.npz` file."""

@@ -37,20 +37,26 @@ def possible_fates(model: Model) -> frozenset[Fate]:
     if not minima and min(m.mu for m in model.mechanisms) == 0:
         raise UsageError("this model has no isolated minima; simulate its fates")
     fates: set[Fate] = set()
-    for icl, ciwl in [(ICL in names, CIWL in names)] if not minima else _ends(model, minima):
+    others = [name for name in names if name not in (ICL, CIWL)]
+    all_learnt = (ICL in names, CIWL in names, bool(others))
+    for icl, ciwl, other in _ends(model, minima, others) if minima else [all_learnt]:
         if icl:
             fates.add(Fate.COEXISTENCE if ciwl else Fate.ICL_PERSISTENT)
         else:
             fates |= {Fate.ICL_TRANSIENT} if ICL in names else set()
             fates |= {Fate.CIWL_ONLY} if CIWL in names else set()
-            fates |= set() if ciwl else {Fate.NEVER}
+            fates |= set() if ciwl else {Fate.OTHER if other else Fate.NEVER}
     return frozenset(fates)
 
 
-def _ends(model: Model, minima: list[CriticalSet]) -> Iterator[tuple[bool, bool]]:
-    """Whether ICL and CIWL are learnt at the end, in every way that the minima leave open."""
+def _ends(
+    model: Model, minima: list[CriticalSet], others: list[str]
+) -> Iterator[tuple[bool, bool, bool]]:
+    """Whether ICL, CIWL and any other are learnt at the end, in every way that minima allow."""
     for each in minima:
-        yield from itertools.product(_learnt(model, each, ICL), _learnt(model, each, CIWL))
+        learnt = [_learnt(model, each, name) for name in (ICL, CIWL, *others)]
+        for icl, ciwl, *rest in itertools.product(*learnt):
+            yield icl, ciwl, any(rest)
 
 
 def _learnt(model: Model, minimum: CriticalSet, name: str) -> tuple[bool, ...]:

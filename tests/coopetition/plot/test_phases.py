@@ -48,6 +48,11 @@ def test_a_point_has_the_colour_of_its_most_frequent_fate(diagram):
     assert legend.get_title().get_text() == SHADING
 
 
+def test_the_legend_can_be_left_out(diagram):
+    ax = diagram.plot(ax=Figure().subplots(), legend=False)
+    assert ax.get_legend() is None and ax.get_xlabel() == "alpha"
+
+
 def test_labels_and_legend_are_inside_the_picture(diagram):
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = plot_phases(diagram, ax=figure.subplots())

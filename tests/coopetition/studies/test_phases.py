@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from coopetition import descend, two_strategies
 from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
-from coopetition.model.presets import PUBLISHED_DIMS, no_competition
+from coopetition.model.presets import PUBLISHED_DIMS, no_competition, three_strategies
 from coopetition.studies import phases
 from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
@@ -30,6 +30,29 @@ def test_fates_are_told_from_curves():
     losses = {"icl": icl, "ciwl": ciwl, "total": icl * ciwl}
     told = tell_fates(losses, {"icl": 1.0, "ciwl": 1.0})
     assert [FATES[k] for k in told] == list(cases)
+
+
+def test_a_third_strategy_that_is_learnt_alone_is_told():
+    high, low = np.full((3, 2), 1.0), np.full((3, 2), 0.1)
+    iwl = np.array([[1.0, 1.0], [0.1, 0.1], [0.1, 1.0]])
+    unlearnt = {"icl": 1.0, "ciwl": 1.0, "iwl": 1.0}
+    losses = {"icl": high, "ciwl": high, "iwl": iwl, "total": low}
+    told = [FATES[k] for k in tell_fates(losses, unlearnt)]
+    assert told == [Fate.OTHER, Fate.NEVER], "learnt at the end, and only in between"
+    told = [FATES[k] for k in tell_fates(losses | {"icl": low}, unlearnt)]
+    assert told == [Fate.ICL_PERSISTENT] * 2
+
+
+def test_a_diagram_tells_where_a_third_strategy_is_learnt_alone():
+    """With short factors IWL comes first, and then keeps the others away."""
+    model = three_strategies()
+    x, y = Axis.between("scale_e", 0.5, 2.0, 2), Axis.between("mu3", 0.0, 0.1, 2)
+    diagram = phase_diagram(model, x, y, n_draws=2, n_steps=4000, dims=dict.fromkeys("abcde", 6))
+    counts = diagram.counts()
+    assert counts["other"] > 0 and Fate.OTHER.value in diagram.summary()
+    problems = ensemble_at(model, dict.fromkeys("abcde", 6), 2, 0, {"scale_e": 0.5, "mu3": 0.0})
+    for k in range(2):
+        assert FATES[diagram.fates[0, 0, k]] is descend(*problems.single(k), n_steps=4000).fate()
 
 
 def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):

@@ -17,7 +17,7 @@ from coopetition.tools.errors import UsageError
         (two_strategies(mu1=0.0, mu2=0.1), {Fate.ICL_PERSISTENT}),
         (two_strategies(mu2=0.1), {Fate.COEXISTENCE}),
         (named_model("induction_head"), {Fate.ICL_PERSISTENT}),
-        (three_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY, Fate.NEVER}),
+        (three_strategies(), {Fate.ICL_TRANSIENT, Fate.CIWL_ONLY, Fate.OTHER}),
     ],
 )
 def test_possible_fates(model, fates):

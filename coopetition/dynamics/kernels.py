@@ -32,10 +32,12 @@ LANES = 32  # problems in a block: a few vector registers for each number of the
 class Kernel:
     """Descent for one sharing graph.
 
+    name : of what it computes, for messages
     losses : names of the rows of the samples
     run : function of `jit` with the arguments of a call
     """
 
+    name: str
     losses: tuple[str, ...]
     run: Any
 
@@ -48,9 +50,7 @@ class Kernel:
         parameters : (blocks, rows, LANES), as `parameter_rows`
         samples : (blocks, n, losses, LANES), filled, each after `waits` (n,) more steps
         """
-        run = compiled(
-            self.run, "gradient descent of many problems", state, parameters, samples, waits, step
-        )
+        run = compiled(self.run, self.name, state, parameters, samples, waits, step)
         n_threads = min(config.NUMBA_NUM_THREADS, len(state))  # type: ignore[attr-defined]
         bounds = np.linspace(0, len(state), n_threads + 1).astype(int)
 
@@ -88,7 +88,9 @@ def descent_kernel(model: Model) -> Kernel:
     parameters = parameter_rows(inverse.values(), symbolic.problem, symbolic.rate.values())
     source = _source(symbolic.state, velocity, list(losses.values()), parameters)
     # "contract": a product and a sum may become one instruction, the one liberty that is taken
-    return Kernel(tuple(losses), jit_source(source, "run", nogil=True, fastmath={"contract"}))
+    graph = ", ".join(f"{m.name} = {' '.join(m.factors)}" for m in model.mechanisms)
+    name = f"gradient descent of the model {graph}"
+    return Kernel(name, tuple(losses), jit_source(source, "run", nogil=True, fastmath={"contract"}))
 
 
 def _source(

@@ -45,7 +45,7 @@ class Kind(Enum):
     DEGENERATE = "degenerate: flat beyond its own directions, so the Hessian does not decide"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CriticalSet:
     """A set of critical points, with the spectrum at a point of it.
 
@@ -68,6 +68,9 @@ class CriticalSet:
             return Kind.SADDLE
         flat = self.spectrum.count(0)
         return Kind.MINIMUM if flat == self.dimension else Kind.DEGENERATE
+
+    def __repr__(self) -> str:
+        return f"<CriticalSet, {self.kind.name.lower()}: {self.describe()}>"
 
     def describe(self) -> str:
         """The set in one line."""

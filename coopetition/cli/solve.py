@@ -1,4 +1,4 @@
-"""Solve a model: when does ICL emerge, peak and fade?
+"""Solve a model: when is ICL learnt, best, and unlearnt?
 
 The model is one of a family, its problem a draw of targets and initial values.
 """

@@ -4,7 +4,8 @@ Events, in sequences, read off the curves as they would be measured (floor and g
 
 - `peak`: ICL errs least
 - `crossing`: CIWL errs less than ICL, from the peak on
-- `fade`: CIWL is preferred where the two disagree (`preference` below 0), from the peak on
+- `fade`: CIWL is preferred where the two disagree (`preference` below 0), from the peak on; in a
+  run's timeline that is when Flip accuracy falls through one half
 
 and `final` values of the curves at the horizon.  What is so at the peak already has the peak's
 time.  Intervals are those of draws (`draws`): an event that some draws do not have by the horizon
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 EVENTS = ("peak", "crossing", "fade")
+MEANINGS = (
+    "peak: ICL errs least; from there on, crossing: CIWL errs less than ICL, and fade: CIWL is "
+    "preferred where the two disagree"
+)
 SAMPLES = 1000  # of a forecast curve
 FARTHEST = 100  # times the length of what is known
 NOT_BY_HORIZON = "not by the horizon"
@@ -111,6 +116,7 @@ class Forecast:
             seen = "   so at the peak already" * (already and name != "peak")
             seen += "   in the known part" * past
             lines.append(_line(name, each, seen))
+        lines.append(MEANINGS)
         lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
         lines += [_line(name, each) for name, each in self.final.items()]
         return "\n".join(lines)

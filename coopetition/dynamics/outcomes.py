@@ -68,17 +68,20 @@ def learnt_for(times: Array, above: Array) -> Array:
 class Events:
     """Times of what happens to a strategy, in flow time (steps x step size); None if it does not.
 
+    These are events of losses.  The `fade` of a run's timeline and of a forecast is another event:
+    CIWL becomes the preferred strategy.
+
     emergence : it is learnt for the first time; the start if it is learnt there
     peak : its loss is lowest, after emergence; None if it falls to the end
     crossing : its rival becomes the better learnt of the two, after emergence
-    fade : it ceases to be learnt, after its peak
+    unlearning : its loss rises through the level of emergence again, after its peak
     takeover : its rival is learnt for the first time, likewise
     """
 
     emergence: float | None
     peak: float | None = None
     crossing: float | None = None
-    fade: float | None = None
+    unlearning: float | None = None
     takeover: float | None = None
 
 
@@ -97,8 +100,8 @@ def tell_events(times: Array, strategy: Array, rival: Array | None = None) -> Ev
     if lowest == len(times) - 1:
         return Events(emergence, None, crossing, None, takeover)
     peak = float(times[lowest])
-    fade = crossing_time(times, strategy, 0.0, rising=True, after=peak)
-    return Events(emergence, peak, crossing, fade, takeover)
+    unlearning = crossing_time(times, strategy, 0.0, rising=True, after=peak)
+    return Events(emergence, peak, crossing, unlearning, takeover)
 
 
 class Fate(Enum):

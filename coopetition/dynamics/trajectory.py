@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.dynamics.outcomes import FATES, Events, Fate, excess, tell_events, tell_fates
+from coopetition.dynamics.outcomes import (
+    FATES,
+    LEARNT_BELOW,
+    Events,
+    Fate,
+    excess,
+    tell_events,
+    tell_fates,
+)
 from coopetition.model.declaration import Model
 from coopetition.model.draws import Draw, real_numbers
 from coopetition.model.problem import Problem, State
@@ -99,7 +107,7 @@ class Trajectory:
         return excess(self.losses[mechanism], self.problem.unlearnt()[mechanism])
 
     def events(self, strategy: str | None = None, rival: str | None = None) -> Events:
-        """Emergence, peak, crossing and fade of a mechanism, and takeover by its rival.
+        """Emergence, peak, crossing and unlearning of a mechanism, and takeover by its rival.
 
         By default of the model's first mechanism (ICL in all that have a name), against its second.
         A model of one mechanism has no crossing and no takeover.
@@ -148,9 +156,18 @@ class Trajectory:
         strategy, rival = self._pair(None, None)
         found = asdict(self.events())
         if rival is None:
-            found = {name: found[name] for name in ("emergence", "peak", "fade")}
+            found = {name: found[name] for name in ("emergence", "peak", "unlearning")}
         else:
             found[f"takeover by {rival}"] = found.pop("takeover")
+        meanings = [
+            f"learnt: a loss below {LEARNT_BELOW:g} of what it is when nothing is learnt",
+            f"emergence: {strategy} is learnt",
+            "peak: its loss is lowest",
+            f"unlearning: {strategy} is no longer learnt",
+        ]
+        if rival is not None:
+            meanings[3:3] = [f"crossing: {rival} becomes the better learnt"]
+            meanings += [f"takeover: {rival} is learnt"]
         events = "  ".join(
             f"{name} {'never' if time is None else f'{time:.6g}'}" for name, time in found.items()
         )
@@ -158,6 +175,7 @@ class Trajectory:
             "status": f"{self.status.value} (time {self.times[-1]:.6g})",
             "losses": "  ".join(f"{name} {x:.6g}" for name, x in self.final_losses().items()),
             "events": f"{strategy}: {events}",
+            "meaning": "; ".join(meanings),
         }
 
     def summary(self) -> str:
@@ -171,7 +189,8 @@ class Trajectory:
         )
 
     def _repr_html_(self) -> str:
-        return html_table(self.rows().items())
+        laws = {"laws": "`coopetition.check_laws(trajectory)` tells how well they are kept"}
+        return html_table((self.rows() | laws).items())
 
     def to_frame(self) -> "DataFrame":
         """A row a sample: time, every loss, overlap_X and orthogonal_X of every factor X."""

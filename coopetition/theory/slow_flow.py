@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 class SlowFlow:
     """The slow system from a state on.
 
-    events : emergence, takeover and fade;  losses : name -> (n,) at the integrator's own steps
+    events : emergence, takeover and unlearning;  losses : name -> (n,) at the integrator's own steps
     """
 
     events: Events
@@ -33,7 +33,7 @@ class SlowFlow:
 
 
 def slow_times(problem: Problem, state: State, *, t_max: float = 1e7) -> Events:
-    """Emergence, takeover and fade from a state after the collapse, by the slow system."""
+    """Emergence, takeover and unlearning from a state after the collapse, by the slow system."""
     return slow_flow(problem, state, t_max=t_max).events
 
 
@@ -80,9 +80,9 @@ def slow_flow(problem: Problem, state: State, *, t_max: float) -> SlowFlow:
     def unlearnt_yet(name: str) -> Any:
         return lambda _, slow: excess(problem.losses(unfold(slow))[name], unlearnt[name])
 
-    emergence, takeover, fade = unlearnt_yet(ICL), unlearnt_yet(CIWL), unlearnt_yet(ICL)
+    emergence, takeover, unlearning = map(unlearnt_yet, (ICL, CIWL, ICL))
     emergence.direction = takeover.direction = -1
-    fade.direction = 1
+    unlearning.direction = 1
     start = np.array(
         [
             state["a"].overlap,
@@ -96,12 +96,13 @@ def slow_flow(problem: Problem, state: State, *, t_max: float) -> SlowFlow:
         (state.time, t_max),
         start,
         "LSODA",
-        events=(emergence, takeover, fade),
+        events=(emergence, takeover, unlearning),
         rtol=1e-7,
         atol=1e-10,
     )
     if not found.success:
         raise UserError(f"the slow system could not be followed: {found.message}")
-    came, taken, faded = (float(times[0]) if len(times) else None for times in found.t_events)
-    events = Events(came, fade=faded, takeover=taken)
+    times = (float(each[0]) if len(each) else None for each in found.t_events)
+    came, taken, unlearnt_at = times
+    events = Events(came, unlearning=unlearnt_at, takeover=taken)
     return SlowFlow(events, problem.losses(unfold(found.y)))

@@ -18,6 +18,12 @@ def test_results_are_for_reading():
     assert len(frame) == 9621 and {"time", "icl", "overlap_d", "orthogonal_a"} <= set(frame)
     assert trajectory == trajectory and hash(trajectory)
     assert len(repr(trajectory)) < 1000 and "<table>" in trajectory._repr_html_()
+    assert "check_laws" in trajectory._repr_html_()
+    told = trajectory.summary()
+    for event in ("emergence", "peak", "crossing", "unlearning", "takeover"):
+        assert f"{event}: " in told, f"{event} is defined where it is printed"
+    sets = co.critical_sets(trajectory.problem)
+    assert len(repr(sets)) < 100 * len(sets) and sets[0].describe() in repr(sets)
 
 
 def test_every_name_is_there_and_no_other():
@@ -157,7 +163,7 @@ def test_events_are_those_of_any_mechanism():
     model = co.Model(named.factors, (x, y), named.costs)
     trajectory = co.solve(model, co.published_draw(7))
     expected = co.solve(named, co.published_draw(7)).events()
-    assert trajectory.events() == expected and expected.fade is not None
+    assert trajectory.events() == expected and expected.unlearning is not None
     assert trajectory.events("y", "x").emergence == expected.takeover
     assert "x: emergence" in trajectory.summary()
     with pytest.raises(co.UsageError, match="no rival"):

@@ -37,8 +37,8 @@ def test_losses_of_seed_7_are_the_published_ones():
 
 def test_icl_of_seed_7_is_transient_and_ciwl_takes_over():
     events = solve_seed(7).events()
-    assert None not in (events.emergence, events.peak, events.crossing, events.fade)
-    assert events.emergence < events.peak < events.crossing < events.fade
+    assert None not in (events.emergence, events.peak, events.crossing, events.unlearning)
+    assert events.emergence < events.peak < events.crossing < events.unlearning
     # read off the paper's figure 5a
     assert events.emergence == pytest.approx(4700, abs=100)
     assert events.peak == pytest.approx(5750, abs=250)
@@ -50,7 +50,7 @@ def test_icl_persists_without_irreducible_error():
     trajectory = solve(model, published_draw(7), threshold=1e-4, t1=40000.0)
     events = trajectory.events()
     assert events.emergence is not None
-    assert events.peak is None and events.fade is None, "the loss falls to the end"
+    assert events.peak is None and events.unlearning is None, "the loss falls to the end"
     assert trajectory.final_losses()[ICL] < 1e-3
 
 

@@ -30,11 +30,12 @@ def errors() -> dict[str, np.ndarray]:
         state, events = after_collapse(flow), flow.events()
         slow = slow_times(flow.problem, state)
         collapse = collapse_time(flow.problem, flow.state(0))
-        times = [events.emergence, events.takeover, events.fade]
-        times += [slow.emergence, slow.takeover, slow.fade]
+        times = [events.emergence, events.takeover, events.unlearning]
+        times += [slow.emergence, slow.takeover, slow.unlearning]
         rows.append([np.nan if t is None else t - state.time for t in times])
         rows[-1] += [escape_time(flow.problem, state), state.time, collapse]
-    names = ["emergence", "takeover", "fade", "slow emergence", "slow takeover", "slow fade"]
+    names = ["emergence", "takeover", "unlearning"]
+    names += ["slow emergence", "slow takeover", "slow unlearning"]
     return dict(zip([*names, "escape", "collapse", "fall"], np.array(rows).T, strict=True))
 
 
@@ -47,7 +48,7 @@ def judge(measured: np.ndarray, predicted: np.ndarray) -> tuple[float, float, fl
     return error, np.median(constants, axis=1).min(), spearmanr(measured, predicted)[0]
 
 
-@pytest.mark.parametrize("name", ["emergence", "takeover", "fade"])
+@pytest.mark.parametrize("name", ["emergence", "takeover", "unlearning"])
 def test_the_slow_system_carries_plateau_and_takeover(errors, name):
     """To 0.04 % in the median of 500 draws (figure `theory 5`): here, to twice that."""
     measured, predicted = errors[name], errors[f"slow {name}"]

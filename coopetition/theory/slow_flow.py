@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 class SlowFlow:
     """The slow system from a state on.
 
-    events : emergence, takeover and unlearning;  losses : name -> (n,) at the integrator's own steps
+    events : emergence, takeover and unlearning
+    losses : name -> (n,) at the integrator's own steps
     """
 
     events: Events

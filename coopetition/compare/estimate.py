@@ -1,6 +1,6 @@
 """Fitting a theory to measured curves, of one run or of several at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -97,7 +97,7 @@ def fit(
     converged = bool(ends[0].status > 0)
     # to the last digits, as far as iterations go
     ends[0] = refine(problem, ends[0].x, max_iterations, tolerance=1e-9)
-    starts = tuple(2 * float(end.cost) / len(end.fun) for end in ends)
+    starts = tuple(map(_mean_square, ends))
     places = np.array([end.x for end in ends])
     return fit_at(problem, places, starts, converged, settings)
 
@@ -176,8 +176,13 @@ def _refined(problem: Problem, places: Array, max_iterations: int) -> list[Optim
     with ProgressReport("fit", len(places), "starts") as report:
         for place in places:
             ends.append(refine(problem, place, max_iterations))
-            report.advance(note=f"best cost {min(end.cost for end in ends):.4g}")
+            report.advance(note=f"best mean squared residual {min(map(_mean_square, ends)):.4g}")
     return sorted(ends, key=lambda end: end.cost)
+
+
+def _mean_square(end: OptimizeResult) -> float:
+    """Mean squared residual at an end of least squares, whose `cost` is half of the sum."""
+    return 2 * float(end.cost) / len(end.fun)
 
 
 def refine(
@@ -191,11 +196,25 @@ def refine(
 
     1e-5 is much less than what noise moves it by, and these problems have long flat valleys.
     """
+    return least_squares_in_search(
+        problem.residuals, problem.slopes, place, max_iterations, tolerance=tolerance
+    )
+
+
+def least_squares_in_search(
+    residuals: Callable[[Array], Array],
+    slopes: Callable[[Array], Array],
+    place: Array,
+    max_iterations: int,
+    *,
+    tolerance: float = 1e-5,
+) -> OptimizeResult:
+    """Minimise the sum of squared residuals over places between 0 and 1, on one BLAS thread."""
     with _libraries().limit(limits=1, user_api="blas"):  # ten columns: threads would only wait
         return least_squares(
-            problem.residuals,
+            residuals,
             place,
-            problem.slopes,  # pyright: ignore[reportArgumentType]
+            slopes,  # pyright: ignore[reportArgumentType]
             bounds=(0, 1),
             max_nfev=max_iterations,
             ftol=tolerance,

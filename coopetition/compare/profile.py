@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
+from coopetition.compare.estimate import least_squares_in_search
 from coopetition.compare.identifiability import deviations
 from coopetition.compare.problem import Free
 from coopetition.compare.result import UNFINISHED, Estimate, Fit, estimate_of, told_by
@@ -235,14 +235,11 @@ def _held(fit: Fit, held: Mapping[int, float], start: Array) -> tuple[float, str
 
     found = VALID
     if len(others):
-        end = least_squares(
+        end = least_squares_in_search(
             lambda x: problem.residuals(whole(x)),
+            jacobian,
             np.clip(place[others], 1e-9, 1 - 1e-9),
-            jacobian,  # pyright: ignore[reportArgumentType]
-            bounds=(0, 1),
-            max_nfev=MAX_ITERATIONS,
-            ftol=1e-5,
-            xtol=1e-6,
+            MAX_ITERATIONS,
         )
         place = whole(end.x)
         if end.status <= 0:

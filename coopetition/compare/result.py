@@ -91,7 +91,7 @@ class Fit:
 
     parameters : by name, `RUN/NAME` of several runs; those of time are in sequences
     curves : by name, likewise
-    starts : cost (mean squared residual in the problem's units) of every refined start, best first:
+    starts : mean squared residual, in the problem's units, of every refined start, best first:
         many equal ones say that the best is no accident
     converged : whether the best start did
     n_effective : samples that count, of all curves

@@ -189,3 +189,11 @@ def test_a_curve_of_which_nothing_is_explained_is_told():
 def test_too_few_samples_that_count_are_told(hasty):
     few = replace(hasty, n_effective=float(hasty.n_numbers))
     assert any(each.startswith("only") and "samples count" in each for each in few.cautions)
+
+
+def test_progress_shows_the_number_that_the_fit_gives(capsys):
+    """The mean squared residual of the best start, as `Fit.starts` has it."""
+    _, noisy = made(0.01)
+    fitted = fit(noisy, "logistic_race", n_screened=16, n_starts=1)
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fit: 1/1")]
+    assert float(shown[0].split()[-1]) == pytest.approx(fitted.starts[0], rel=1e-3)

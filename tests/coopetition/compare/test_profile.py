@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from coopetition.compare.draws import block_bootstrap, draws, with_draws
 from coopetition.compare.estimate import fit
+from coopetition.compare.problem import Problem
 from coopetition.compare.profile import contour, profile, profiled
 from coopetition.compare.recovery import simulate
 from coopetition.tools.errors import UsageError
@@ -30,6 +32,22 @@ def test_with_little_noise_the_profile_is_the_first_order(fitted):
         assert abs(along.high - first.high) < 0.15 * half
         assert abs(of_draws[name].low - first.low) < 0.35 * half
         assert abs(of_draws[name].high - first.high) < 0.35 * half
+
+
+def test_profiles_are_computed_on_one_blas_thread(fitted, monkeypatch):
+    """As fits are: more threads would only wait for each other."""
+    threads = set()
+    slopes = Problem.slopes
+
+    def watched(self, place):
+        blas = [each for each in threadpool_info() if each["user_api"] == "blas"]
+        threads.update(each["num_threads"] for each in blas)
+        return slopes(self, place)
+
+    monkeypatch.setattr(Problem, "slopes", watched)
+    with threadpool_limits(2, user_api="blas"):
+        profile(fitted, "loss", n=1)
+    assert threads == {1}
 
 
 def test_no_point_of_a_profile_is_better_than_another_fit_with_that_value(fitted):

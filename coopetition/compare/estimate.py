@@ -175,9 +175,19 @@ def _refined(problem: Problem, places: Array, max_iterations: int) -> list[Optim
     ends = []
     with ProgressReport("fit", len(places), "starts") as report:
         for place in places:
-            ends.append(refine(problem, place, max_iterations))
+            ends.append(refine_all_curves(problem, place, max_iterations))
             report.advance(note=f"best mean squared residual {min(map(_mean_square, ends)):.4g}")
     return sorted(ends, key=lambda end: end.cost)
+
+
+def refine_all_curves(problem: Problem, place: Array, max_iterations: int) -> OptimizeResult:
+    """`refine`, once more where a curve ended with a gain of 0, which slopes do not lead out of."""
+    end = refine(problem, place, max_iterations)
+    if not problem.unexplained(end.x):
+        return end
+    lifted = refine(problem.lifted(), end.x, max_iterations)
+    again = refine(problem, lifted.x, max_iterations)
+    return min(end, again, key=lambda each: each.cost)
 
 
 def _mean_square(end: OptimizeResult) -> float:

@@ -36,13 +36,17 @@ def errors_of(values: Array, metric: str) -> Array:
     return 1 - values if ACCURACY in metric else values
 
 
-def seen(y: Array, f: Array, df: Array, weight: Array) -> Seen:
+def seen(y: Array, f: Array, df: Array, weight: Array, *, least: float = 0.0) -> Seen:
     """The floor and gain that bring an error f (n,) closest to y (n,), neither negative.
 
     Closest is the least sum of squares of weight (n,) times the residual floor + gain f - y.  Its
     slopes (n, p) are those by the theory's parameters, of which df (n, p) are the error's: floor
     and gain follow (variable projection, exactly).  An error that is not finite, as where a theory
     cannot be computed, is seen as NaN.
+
+    A curve whose gain is 0 has no slopes: nothing tells how to explain it.  With `least` above 0,
+    gain x error has at least this share of y's deviation, and its slopes lead to errors that go
+    with y (the floor may then be negative).
     """
     if not np.isfinite(f).all():
         nothing = np.full(len(y), np.nan)
@@ -52,6 +56,12 @@ def seen(y: Array, f: Array, df: Array, weight: Array) -> Seen:
     centred, of_y, slopes = f - mean_f, y - mean_y, df - mean_df
     power = share @ centred**2
     gain = (share * centred) @ of_y / power if power > 0 else 0.0
+    lowest = least * np.sqrt(share @ of_y**2 / power) if power > 0 else 0.0
+    if max(gain, 0.0) < lowest:
+        d_lowest = -lowest / power * ((share * centred) @ slopes)
+        residual = lowest * centred - of_y
+        moved = np.outer(centred, d_lowest) + lowest * slopes
+        return Seen(float(mean_y - lowest * mean_f), float(lowest), residual, moved)
     if gain <= 0 <= mean_y:
         return Seen(float(mean_y), 0.0, mean_y - y, np.zeros_like(df))
     floor = mean_y - gain * mean_f

@@ -10,6 +10,7 @@ less.  All residuals are then taken to have one variance, which the best fit tel
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from coopetition.tools.errors import UsageError
 Array = NDArray[np.float64]
 
 TOLERANCE = 0.05
+LEAST = 1.0  # share of a curve's deviation that a lifted problem gives to a theory's error
 WORST = 100.0  # of a residual, in units: where a theory cannot be computed
 
 
@@ -62,7 +64,7 @@ class Problem:
     ) -> None:
         self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
         self.shared, self.fixed = tuple(shared), dict(fixed or {})
-        self.labels = _labels(self.runs)
+        self.labels, self.least = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):
             raise UsageError(
                 f"{', '.join(both)} cannot be shared and fixed; what is fixed is so in all runs"
@@ -165,6 +167,16 @@ class Problem:
         outputs = self.outputs(place, self.times)
         return self._seen(outputs, [np.zeros((*rows.shape, 0)) for rows in outputs])
 
+    def unexplained(self, place: Array) -> list[str]:
+        """Curves whose gain is 0 at a place."""
+        return [name for name, each in self.seen(place).items() if each.gain == 0]
+
+    def lifted(self) -> "Problem":
+        """The same problem with a gain above 0 of every curve, to leave places where one is 0."""
+        lifted = copy(self)
+        lifted.least = LEAST
+        return lifted
+
     def _seen(self, outputs: list[Array], by_place: list[Array]) -> dict[str, Seen]:
         return {
             curve: seen(
@@ -172,6 +184,7 @@ class Problem:
                 outputs[k][row][self.known[curve]],
                 by_place[k][row][self.known[curve]],
                 1 / self.units[curve],
+                least=self.least,
             )
             for curve, (k, row) in self.where.items()
         }

@@ -83,7 +83,7 @@ def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Misfit of every refined start, best first: a plateau at the left is one valley found often."""
+    """Misfit of refined starts, best first: a plateau at the left is one valley found often."""
     ax = new_axes(ax)
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
     ax.set(xlabel="start, best first", ylabel="mean squared residual", yscale="log")

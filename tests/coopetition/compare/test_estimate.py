@@ -7,8 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.compare.estimate import fit
+from coopetition.compare.estimate import fit, refine, refine_all_curves
 from coopetition.compare.observation import errors_of
+from coopetition.compare.problem import Problem
+from coopetition.compare.recovery import simulate
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, theory_of
 from coopetition.tools.errors import UsageError, UserError
@@ -197,3 +199,16 @@ def test_progress_shows_the_number_that_the_fit_gives(capsys):
     fitted = fit(noisy, "logistic_race", n_screened=16, n_starts=1)
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fit: 1/1")]
     assert float(shown[0].split()[-1]) == pytest.approx(fitted.starts[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", [17, 27])
+def test_a_fit_leaves_where_a_curve_has_no_gain(seed):
+    """Least squares from these places end with a gain of 0 for ICL, and so without slopes."""
+    truth = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
+    race = theory_of("logistic_race")
+    problem = Problem([simulate("logistic_race", truth, noise=0.01)], race)
+    place = np.random.default_rng(seed).random(len(problem.free))
+    stuck = refine(problem, place)
+    assert problem.unexplained(stuck.x) == ["icl"]
+    end = refine_all_curves(problem, place, 300)
+    assert not problem.unexplained(end.x) and end.cost < 1e-3 * stuck.cost

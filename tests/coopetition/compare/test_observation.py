@@ -38,14 +38,14 @@ def test_no_floor_and_gain_above_0_are_better(seed):
 
 
 @settings(deadline=None, max_examples=100)
-@given(SEEDS)
-def test_slopes_follow_floor_and_gain(seed):
+@given(SEEDS, st.sampled_from([0.0, 0.3, 1.0]))
+def test_slopes_follow_floor_and_gain(seed, least):
     y, error, p, f, df, weight = drawn(seed)
-    found = seen(y, f, df, weight)
+    found = seen(y, f, df, weight, least=least)
     for k in range(2):
         step = np.zeros(2)
         step[k] = 1e-6
-        ends = [seen(y, error(p + s * step), df, weight) for s in (1, -1)]
+        ends = [seen(y, error(p + s * step), df, weight, least=least) for s in (1, -1)]
         if len({(end.floor > 0, end.gain > 0) for end in (*ends, found)}) > 1:
             return  # at the edge of what a floor may be
         by_hand = (ends[0].residual - ends[1].residual) / 2e-6

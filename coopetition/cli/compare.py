@@ -15,11 +15,13 @@ class Flags(CurveFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.selection import compare
+    from coopetition.compare.selection import compare_theories
     from coopetition.plot.report import report_comparison
 
     flags.check_report()
-    found = compare(flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts)
+    found = compare_theories(
+        flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts
+    )
     if flags.json:
         print_json(found.rows())
     else:

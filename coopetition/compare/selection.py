@@ -1,13 +1,13 @@
 """Theories against each other on the same curves."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
-from coopetition.compare.theory import theories, theory_of
+from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.errors import UsageError
 from coopetition.tools.progress import ProgressReport
 from coopetition.tools.tables import html_table, to_frame
@@ -84,18 +84,55 @@ class Comparison:
         return html_table(rows)
 
 
-def compare(
-    curves: Curves | Sequence[Curves], names: Iterable[str] | None = None, **settings: Any
+def compare_theories(
+    curves: Curves | Sequence[Curves],
+    chosen: Iterable[str | Theory] | None = None,
+    *,
+    fixed: Mapping[str, float | str] | None = None,
+    shared: Sequence[str] = (),
+    **settings: Any,
 ) -> Comparison:
-    """Fit theories (all, or those of some names) to the same curves; `settings` are `fit`'s."""
-    chosen = list(theories().values()) if names is None else [*map(theory_of, dict.fromkeys(names))]
-    if not chosen:
+    """Fit theories to the same curves, and rank them by BIC.
+
+    Parameters
+    ----------
+    chosen : theories, or their names; default: all that have a name
+    fixed, shared : as those of `fit`; each theory takes those of its own parameters.  One that
+        equals another is fixed only where a theory has both.
+    settings : further settings of `fit`
+
+    Raises
+    ------
+    UsageError : a parameter that none of the theories has, or what `fit` refuses
+    """
+    asked = theories().values() if chosen is None else dict.fromkeys(chosen)
+    found = [theory_of(each) if isinstance(each, str) else each for each in asked]
+    if not found:
         raise UsageError(f"no theory is given; choose of {', '.join(theories())}")
+    fixed = fixed or {}
+    _check_parameters([*shared, *fixed, *(x for x in fixed.values() if isinstance(x, str))], found)
     fits = []
-    with ProgressReport("compare", len(chosen), "theories") as report:
-        for theory in chosen:
-            fits.append(fit(curves, theory, **settings))
+    with ProgressReport("compare", len(found), "theories") as report:
+        for theory in found:
+            own = {
+                name: value
+                for name, value in fixed.items()
+                if name in theory.names and (not isinstance(value, str) or value in theory.names)
+            }
+            common = [name for name in shared if name in theory.names]
+            fits.append(fit(curves, theory, fixed=own, shared=common, **settings))
             report.advance(note=theory.name)
-    found = Comparison(tuple(fits))
-    by_bic = sorted(found.fits, key=lambda each: each.bic_of(found.n_effective))
+    comparison = Comparison(tuple(fits))
+    by_bic = sorted(fits, key=lambda each: each.bic_of(comparison.n_effective))
     return Comparison(tuple(by_bic))
+
+
+def _check_parameters(names: Iterable[str], chosen: Sequence[Theory]) -> None:
+    """Raise `UsageError` unless each name is that of a parameter of one of the theories."""
+    known = dict.fromkeys(name for theory in chosen for name in theory.names)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"none of the theories has a parameter {name!r}; their parameters are "
+                f"{', '.join(known)}"
+            )

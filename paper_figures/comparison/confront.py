@@ -18,7 +18,7 @@ from typing import Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.draws import draws
 from coopetition.compare.forecast import EVENTS, events, forecast
-from coopetition.compare.selection import compare
+from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.outcomes import crossing_time
 from coopetition.tools.command_line import exit_code
@@ -81,7 +81,7 @@ def problems(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
 def fits(problems: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
     """Of every problem, a row a theory."""
     for name, curves in problems:
-        found = compare(curves)
+        found = compare_theories(curves)
         yield [
             {
                 "run": name,
@@ -126,7 +126,7 @@ def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
         measured = measured_events(run)
         known = run.curves(ACCURACY).select(CURVES).between(last=until)
         rows = []
-        for fit in compare(known, n_starts=16).fits:
+        for fit in compare_theories(known, n_starts=16).fits:
             expected = forecast(draws(fit, n=N_DRAWS), run.n_sequences).events
             rows += [
                 {

@@ -18,7 +18,7 @@ from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.profile import profiled
 from coopetition.compare.recovery import LENGTH, MIDDLE, drawn_values, recover, simulate
-from coopetition.compare.selection import compare
+from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
@@ -43,7 +43,7 @@ def share_named(name: str, n_problems: int) -> float:
     for k in range(n_problems):
         values = drawn_values(theory_of(name), np.random.default_rng([1, k]))
         made = simulate(name, values, seed=k)
-        found = compare(made, THEORIES, n_screened=512, n_starts=8, seed=k)
+        found = compare_theories(made, THEORIES, n_screened=512, n_starts=8, seed=k)
         right += found.fits[0].theory == name
     return right / n_problems
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.selection import compare
+from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES, theory_of
 from coopetition.tools.errors import UsageError
 
@@ -28,7 +28,7 @@ def curves_of(name: str, noise: float = 0.01) -> Curves:
 @pytest.mark.parametrize("name", MADE_BY)
 def test_the_theory_that_made_the_curves_wins(name):
     """With 1 % noise, against a spline with more numbers and another rival."""
-    found = compare(curves_of(name), NAMES, n_screened=256, n_starts=4)
+    found = compare_theories(curves_of(name), NAMES, n_screened=256, n_starts=4)
     assert found.fits[0].theory == name
     bics = [row["bic"] for row in found.rows()]
     assert bics == sorted(bics) and bics[1] - bics[0] > 10
@@ -43,7 +43,8 @@ def test_the_theory_that_made_the_curves_wins(name):
 def test_ranks_do_not_depend_on_the_curves_unit(unit):
     curves = curves_of("logistic_race")
     other = Curves(curves.sequences, {n: unit * v for n, v in curves.values.items()})
-    one, two = (compare(each, NAMES, n_screened=64, n_starts=2) for each in (curves, other))
+    quick = {"n_screened": 64, "n_starts": 2}
+    one, two = (compare_theories(each, NAMES, **quick) for each in (curves, other))
     assert [each.theory for each in one.fits] == [each.theory for each in two.fits]
     for mine, theirs in zip(one.fits, two.fits, strict=True):
         assert mine.bic == pytest.approx(theirs.bic, abs=0.5), "but for where descents stop"
@@ -51,9 +52,26 @@ def test_ranks_do_not_depend_on_the_curves_unit(unit):
 
 def test_a_theory_that_there_is_not_is_told():
     with pytest.raises(UsageError, match="theory 'magic' is unknown; choose one of toy"):
-        compare(curves_of("logistic_race"), ("magic",))
+        compare_theories(curves_of("logistic_race"), ("magic",))
     with pytest.raises(UsageError, match="no theory is given; choose of toy"):
-        compare(curves_of("logistic_race"), ())
+        compare_theories(curves_of("logistic_race"), ())
+
+
+def test_what_is_fixed_and_shared_is_so_in_the_theories_that_have_it():
+    quick = {"n_screened": 32, "n_starts": 1}
+    one, two = curves_of("logistic_race"), curves_of("bayesian_mixture")
+    fixed = {"loss": 0.8, "ciwl_width": "icl_width", "icl_gain": np.float64(20.0)}
+    names = ("logistic_race", "bayesian_mixture")
+    found = {each.theory: each for each in compare_theories(one, names, fixed=fixed, **quick).fits}
+    told = {name: {*fit.problem.fixed} for name, fit in found.items()}
+    assert told["logistic_race"] == {"loss", "ciwl_width"}
+    assert told["bayesian_mixture"] == {"icl_gain"}
+    both = compare_theories([one, two], names, shared=["loss", "offset"], **quick)
+    shared = {each.theory: each.problem.shared for each in both.fits}
+    assert shared == {"logistic_race": ("loss",), "bayesian_mixture": ("offset",)}
+    for wrong in ({"fixed": {"losses": 0.8}}, {"fixed": {"loss": "z"}}, {"shared": ["losses"]}):
+        with pytest.raises(UsageError, match="none of the theories has a parameter"):
+            compare_theories(one, names, **wrong)
 
 
 def test_the_command(call, tmp_path):

@@ -80,9 +80,10 @@ def test_a_waterfall_falls_from_the_best_on(fitted, ax):
 
 
 def test_theories_are_drawn_above_the_best(fitted, ax):
-    from coopetition.compare.selection import compare
+    from coopetition.compare.selection import compare_theories
 
-    found = compare(fitted.problem.runs[0], ("logistic_race", "spline"), n_screened=64, n_starts=2)
+    names = ("logistic_race", "spline")
+    found = compare_theories(fitted.problem.runs[0], names, n_screened=64, n_starts=2)
     bars = plot_theories(found, ax=ax).patches
     rows = found.rows()
     assert [bar.get_width() for bar in bars] == [row["bic"] - rows[0]["bic"] for row in rows]

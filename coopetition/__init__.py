@@ -37,14 +37,19 @@ _HOME = {
     "theory.timescales": ("after_collapse",),
     "studies.axes": ("Axis",),
     "studies.phases": ("PhaseDiagram", "phase_diagram"),
+    "compare.closed_form": ("TIME", "ClosedForm"),
     "compare.curves": ("Curves", "read_curves"),
     "compare.draws": ("draws",),
     "compare.estimate": ("fit",),
-    "compare.forecast": ("forecast",),
+    "compare.flow": ("Flow",),
+    "compare.forecast": ("Forecast", "forecast"),
     "compare.profile": ("contour", "profile", "profiled"),
     "compare.recovery": ("recover", "simulate"),
     "compare.result": ("Fit",),
+    "compare.selection": ("Comparison", "compare_theories"),
+    "compare.theory": ("Parameter", "Theory", "theories"),
     "tools.errors": ("UsageError", "UserError"),
+    "tools.progress": ("show_progress",),
 }
 _MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}
 __all__ = [*_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]

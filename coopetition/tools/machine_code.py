@@ -25,6 +25,7 @@ from numba.core import event
 
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
+from coopetition.tools.progress import is_progress_shown
 
 # what reading a pickle that is cut short or overwritten can raise
 DAMAGED = (
@@ -115,7 +116,7 @@ class _Teller(event.Listener):
         self._line: str | None = f"compiling {what}" + (" (once on this machine)" if kept else "")
 
     def on_start(self, event: event.Event) -> None:
-        if self._line is not None:
+        if self._line is not None and is_progress_shown():
             print(self._line, file=sys.stderr, flush=True)
         self._line = None
 

@@ -20,7 +20,22 @@ LINE_EVERY_S = 10.0  # between two plain lines
 REFRESH_S = 0.2  # between two updates of the bar, so that it costs nothing
 
 
+_is_shown = True
 _OUTER: ContextVar["ProgressReport | None"] = ContextVar("outer progress report", default=None)
+
+
+def show_progress(shown: bool) -> None:
+    """Turn all progress reports on or off, those of compilation among them, from now on.
+
+    A notebook that is to stay clean calls `show_progress(False)`.
+    """
+    global _is_shown
+    _is_shown = bool(shown)
+
+
+def is_progress_shown() -> bool:
+    """Return whether progress is shown."""
+    return _is_shown
 
 
 class ProgressReport:
@@ -43,7 +58,7 @@ class ProgressReport:
         self._outer = _OUTER.get()
         self._token: Token[ProgressReport | None] = _OUTER.set(self)
         console = Console(file=sys.stderr)
-        if console.is_terminal and self._outer is None:
+        if console.is_terminal and self._outer is None and _is_shown:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -85,6 +100,8 @@ class ProgressReport:
             self._show()
 
     def _show(self) -> None:
+        if not _is_shown:
+            return
         # a reader of standard error that has gone must not end the work
         with contextlib.suppress(BrokenPipeError):
             self._write()

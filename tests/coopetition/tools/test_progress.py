@@ -2,6 +2,7 @@
 
 import pytest
 
+import coopetition as co
 from coopetition.tools.progress import ProgressReport
 
 
@@ -29,6 +30,20 @@ def test_no_line_comes_twice(clock, capsys):
     with ProgressReport("train", 2, "steps"):
         pass
     assert capsys.readouterr().err.startswith("train: 0/2 steps")
+
+
+def test_progress_can_be_switched_off(capsys):
+    co.show_progress(False)
+    try:
+        with ProgressReport("train", 2, "steps") as progress:
+            progress.advance()
+            progress.advance()
+        assert not capsys.readouterr().err
+    finally:
+        co.show_progress(True)
+    with ProgressReport("train", 1, "steps") as progress:
+        progress.advance()
+    assert "train: 1/1" in capsys.readouterr().err
 
 
 def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypatch):

@@ -68,11 +68,11 @@ def fit(
         raise UsageError("no curves are given")
     for run in runs:
         expect(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
-    check_whole("seed", seed, 0)
-    check_whole("the number of screened points", n_screened, 1)
-    check_whole("the number of starts", n_starts, 1, most=n_screened)
-    check_whole("max_iterations", max_iterations, 1)
-    check_number("tolerance", tolerance, positive=True)
+    seed = check_whole("seed", seed, 0)
+    n_screened = check_whole("the number of screened points", n_screened, 1)
+    n_starts = check_whole("the number of starts", n_starts, 1, most=n_screened)
+    max_iterations = check_whole("max_iterations", max_iterations, 1)
+    tolerance = check_number("tolerance", tolerance, positive=True)
     theory = theory_of(theory) if isinstance(theory, str) else theory
     _check_different(runs)
     used = [checked(run) for run in runs]

@@ -9,6 +9,7 @@ with the samples' own errors where they are known.  So no theory is expected to 
 less.  All residuals are then taken to have one variance, which the best fit tells.
 """
 
+import numbers
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class Problem:
         tolerance: float = TOLERANCE,
     ) -> None:
         self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
-        self.shared, self.fixed = tuple(shared), dict(fixed or {})
+        self.shared = tuple(shared)
+        self.fixed = {name: _to_fixed(name, value) for name, value in (fixed or {}).items()}
         self.labels, self.least = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):
             raise UsageError(
@@ -239,15 +241,26 @@ class Problem:
         }
 
     @classmethod
-    def of_dict(cls, saved: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+    def of_dict(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+        """The inverse of `to_dict`; a theory without a name in `theories()` is to be given."""
+        if theory is not None and theory.name != saved["theory"]:
+            raise UsageError(f"the problem is of the theory {saved['theory']}, not {theory.name}")
         return cls(
             [Curves.of_dict(run) for run in saved["runs"]],
-            theory_of(saved["theory"]),
+            theory_of(saved["theory"]) if theory is None else theory,
             shared=saved["shared"],
             fixed=saved["fixed"],
             tolerance=saved["tolerance"],
         )
+
+
+def _to_fixed(name: str, value: Any) -> float | str:
+    """A fixed value as a float, or the name of a parameter; `UsageError` for another kind."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise UsageError(f"{name} is fixed to {value!r:.80}; give a number, or a parameter's name")
+    return float(value)
 
 
 def check_value(parameter: Parameter, value: float, unit: float) -> None:

@@ -21,7 +21,8 @@ from coopetition.compare.identifiability import (
 from coopetition.compare.noise import autocorrelations, curves_that_count, samples_that_count
 from coopetition.compare.observation import Seen, errors_of
 from coopetition.compare.problem import Problem
-from coopetition.tools.errors import UserError
+from coopetition.compare.theory import Theory
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_readable, write_json
 from coopetition.tools.tables import html_table, to_frame
 
@@ -297,8 +298,11 @@ class Fit:
         write_json(Path(path), self.to_dict() | more)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote; another file raises `UserError`."""
+    def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
+        """Read what `save` wrote; another file raises `UserError`.
+
+        theory : of the fit, where it is one of your own; default: the theory of the saved name
+        """
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
@@ -307,7 +311,7 @@ class Fit:
                 for name, values in saved["curves"].items()
             }
             return cls(
-                Problem.of_dict(saved["problem"]),
+                Problem.of_dict(saved["problem"], theory),
                 np.array(saved["place"], float),
                 {name: Estimate(**values) for name, values in saved["parameters"].items()},
                 curves,
@@ -323,8 +327,10 @@ class Fit:
                 np.array(saved["valleys"], float),
                 saved["provenance"],
             )
+        except UsageError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not a saved fit ({error!r})") from error
+            raise UserError(f"{path} is not a saved fit ({error!r:.200})") from error
 
 
 def _arrays(saved: dict[str, Any]) -> dict[str, Any]:

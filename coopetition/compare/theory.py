@@ -92,6 +92,10 @@ class Theory(ABC):
         """The same computed more finely, where it is computed in steps."""
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Its fields, without compiled functions, which are made again when they are needed."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
     def __repr__(self) -> str:
         return f"<Theory {self.name}: {', '.join(each.name for each in self.parameters)}>"
 

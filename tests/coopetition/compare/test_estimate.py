@@ -1,11 +1,14 @@
 """Fitting the model to curves."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import sympy
 from matplotlib.figure import Figure
 
+import coopetition as co
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.estimate import fit, refine, refine_all_curves
 from coopetition.compare.observation import errors_of
@@ -212,3 +215,53 @@ def test_a_fit_leaves_where_a_curve_has_no_gain(seed):
     assert problem.unexplained(stuck.x) == ["icl"]
     end = refine_all_curves(problem, place, 300)
     assert not problem.unexplained(end.x) and end.cost < 1e-3 * stuck.cost
+
+
+@pytest.mark.parametrize("theory", ["logistic_race", "bayesian_mixture", "toy"])
+def test_fits_are_pickled_with_any_theory(theory):
+    _, noisy = made(0.01, n=20)
+    fitted = fit(noisy, theory, n_screened=2, n_starts=1, max_iterations=2)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.to_dict() == fitted.to_dict()
+    assert again.problem.cost(again.place) == fitted.problem.cost(fitted.place)
+
+
+def test_numbers_of_numpy_are_kept_as_plain_numbers(tmp_path):
+    _, noisy = made(0.01, n=20)
+    quick = {"n_screened": np.int64(4), "n_starts": np.int32(1), "max_iterations": np.int64(2)}
+    fitted = fit(
+        noisy,
+        "logistic_race",
+        fixed={"loss": np.float32(0.5), "icl_width": np.int64(50_000)},
+        seed=np.int64(3),
+        tolerance=np.float64(0.05),
+        **quick,
+    )
+    fitted.save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json").to_dict() == fitted.to_dict()
+    for wrong in (None, True, [1.0]):
+        with pytest.raises(UsageError, match="loss is fixed to"):
+            fit(noisy, "logistic_race", fixed={"loss": wrong})
+
+
+def test_a_fit_of_a_theory_of_ones_own_is_saved_and_loaded(tmp_path):
+    rate = sympy.Symbol("rate", positive=True)
+    left = sympy.exp(-rate * co.TIME)
+    decay = co.ClosedForm(
+        name="decay",
+        title="everything is learnt at one rate",
+        source="none",
+        parameters=(co.Parameter(name="rate", what="of learning", lower=0.1, upper=100.0),),
+        symbols=(rate,),
+        outputs={"train": left, "icl": left, "ciwl": left, "preference": sympy.Integer(0)},
+    )
+    _, noisy = made(0.01, n=20)
+    found = co.compare_theories(noisy, [decay, "logistic_race"], n_screened=8, n_starts=1)
+    assert {each.theory for each in found.fits} == {"decay", "logistic_race"}
+    fitted = next(each for each in found.fits if each.theory == "decay")
+    fitted.save(tmp_path / "fit.json")
+    assert co.Fit.load(tmp_path / "fit.json", theory=decay).to_dict() == fitted.to_dict()
+    with pytest.raises(UsageError, match="decay"):
+        co.Fit.load(tmp_path / "fit.json")
+    with pytest.raises(UsageError, match="decay, not toy"):
+        co.Fit.load(tmp_path / "fit.json", theory=co.theories()["toy"])

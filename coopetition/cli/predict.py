@@ -22,13 +22,14 @@ class Flags(CurveFlags, Outputs):
     """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
     all."""
     horizon: float | None = None
-    """Sequences to look ahead to (without: the end of the curves, or three times what is known)."""
+    """Sequences to look ahead to (without: the end of the curves, or three times what is known,
+    but at most 100 times the length of the known part)."""
 
 
 def run(flags: Flags) -> None:
     from coopetition.compare.draws import draws
     from coopetition.compare.estimate import fit
-    from coopetition.compare.forecast import check_horizon, forecast
+    from coopetition.compare.forecast import check_horizon, farthest_horizon, forecast
     from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast
@@ -43,7 +44,8 @@ def run(flags: Flags) -> None:
     first, last = map(float, known.sequences[[0, -1]])
     end = float(whole.sequences[-1])
     ahead = end if end > last else BEYOND * last
-    horizon = ahead if flags.horizon is None else flags.horizon
+    nearest = min(ahead, farthest_horizon(first, last))
+    horizon = nearest if flags.horizon is None else flags.horizon
     check_horizon(horizon, first, last)
     result = draws(fit(known, flags.theory, seed=flags.seed, n_starts=flags.starts))
     found = forecast(result, horizon)

@@ -139,9 +139,14 @@ class Forecast:
         return plot_forecast(self, ax=ax)
 
 
+def farthest_horizon(first: float, last: float) -> float:
+    """The latest horizon, in sequences, of a forecast from curves known from `first` to `last`."""
+    return first + FARTHEST * (last - first)
+
+
 def check_horizon(horizon: float, first: float, last: float) -> None:
     """Raise `UsageError` unless a horizon lies after what is known, and not too far."""
-    farthest = first + FARTHEST * (last - first)
+    farthest = farthest_horizon(first, last)
     if not last <= horizon <= farthest:
         raise UsageError(
             f"horizon {horizon:g}; choose one from {last:g}, where the known part ends, to "

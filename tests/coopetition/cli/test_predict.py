@@ -31,6 +31,16 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
     assert "crossing" in text and "at 2e+06 sequences" in text
 
 
+def test_the_default_horizon_is_never_refused(call, tmp_path):
+    """Of a short part late in a run: three times its end is too far to look ahead."""
+    path = tmp_path / "late.csv"
+    frame = simulate("logistic_race", TRUTH).to_frame()
+    frame["sequences"] = 9.9e6 + np.linspace(0, 1e5, len(frame))
+    frame.to_csv(path, index=False)
+    found = json.loads(call("coopetition", "predict", path, *RACE, "--json"))
+    assert (found["known_until"], found["horizon"]) == (1e7, 9.9e6 + 100 * 1e5)
+
+
 def test_fits_of_two_runs_share_what_is_asked(call, csv, tmp_path):
     other = tmp_path / "other.csv"
     simulate("logistic_race", TRUTH, seed=1).to_frame().to_csv(other, index=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_readable
 from coopetition.tools.manifest_file import no_run, read_manifest
 from coopetition.tools.metrics_file import read_metrics
@@ -139,7 +139,7 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
         }
     if not columns:
         raise UsageError(
-            f"{path} holds no curves of {metric} (but of {', '.join(metrics) or 'nothing'}); "
+            f"{path} holds no curves of {metric} (but of {some_of([*metrics]) or 'nothing'}); "
             "columns of a metric are named as icl/accuracy, and plain names are losses"
         )
     if len(sequences) < 2:
@@ -198,11 +198,11 @@ def _read_csv(path: Path) -> dict[str, Array]:
         raise UsageError(f"{path} is empty; expected a column `sequences` and one for each curve")
     if "sequences" not in header:
         raise UsageError(
-            f"{path} has the columns {', '.join(header)}; expected `sequences` among them, with "
-            "commas between"
+            f"{path} has the columns {some_of(header)}; expected `sequences` among them, with "
+            "commas between; for the metrics.jsonl of a run, name the run's folder"
         )
     if len(set(header)) != len(header):
-        raise UsageError(f"{path} has two columns of one name in {', '.join(header)}; rename one")
+        raise UsageError(f"{path} has two columns of one name in {some_of(header)}; rename one")
     columns = {name: np.empty(len(rows)) for name in header}
     for k, row in enumerate(rows):
         where = f"{path}: line {k + 2}"
@@ -227,4 +227,4 @@ def _number(where: str, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{where}: {text!r} in column {name} is not a number") from error
+        raise UsageError(f"{where}: {text!r:.80} in column {name:.80} is not a number") from error

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+NAME_LENGTH = 200  # characters of a name that a message shows
+
 
 class UserError(Exception):
     """Something outside the program stopped it: a missing file, a damaged checkpoint, a full disk.
@@ -26,9 +28,9 @@ def expect(value: object, kind: type, what: str) -> None:
 
 
 def some_of(names: Sequence[object], shown: int = 3) -> str:
-    """The first of many names, for a message, and how many more there are."""
+    """The first of many names, each cut after `NAME_LENGTH`, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(map(str, names[:shown])) + more
+    return ", ".join(f"{name!s:.{NAME_LENGTH}}" for name in names[:shown]) + more
 
 
 class Interrupted(UserError):

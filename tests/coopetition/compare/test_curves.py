@@ -38,6 +38,20 @@ def test_unusable_csv_files_are_refused(tmp_path, text, message):
         read_curves(write(tmp_path / "c.csv", text))
 
 
+@pytest.mark.parametrize("n_lines", [1, 3])
+def test_a_file_of_another_kind_is_refused_in_a_short_line(tmp_path, n_lines):
+    """A JSON file of one long line, and the metrics of a run, which are of its folder."""
+    row = {"step": 1, "sequences": 5, **{f"evaluator_{k}/loss": 0.123 for k in range(5000)}}
+    path = write(tmp_path / "metrics.jsonl", n_lines * (json.dumps(row) + "\n"))
+    with pytest.raises(UsageError, match="name the run's folder") as caught:
+        read_curves(path)
+    assert len(str(caught.value)) < 1000
+    long = write(tmp_path / "long.csv", f"sequences,icl\n1,{'x' * 10_000}\n")
+    with pytest.raises(UsageError, match="is not a number") as caught:
+        read_curves(long)
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_line_that_was_cut_short_is_refused(tmp_path):
     path = tmp_path / "cut.csv"
     path.write_text("sequences,icl,ciwl\n1,2,3\n2,3\n")

@@ -88,8 +88,10 @@ def compiled(function: Any, what: str, *arguments: Any) -> Any:
     """A function of `jit`, ready to be called with such arguments; says so if it compiles `what`.
 
     Kept code that is cut short or overwritten is made again; single bytes that have changed inside
-    it go unnoticed.
+    it go unnoticed.  With NUMBA_DISABLE_JIT=1 it is the Python function itself.
     """
+    if numba.config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
+        return function
     types = tuple(numba.typeof(each) for each in arguments)
     if types in function.overloads:
         return function

@@ -83,6 +83,23 @@ def test_a_disk_that_is_full_gives_one_warning(cache, monkeypatch, capsys):
     assert capsys.readouterr().err.count("warning: compiled code cannot be kept in ") == 1
 
 
+def test_without_numbas_compiler_the_functions_of_python_run(cache):
+    """As who looks for a mistake in them wants it, and a coverage tool."""
+    code = """
+import numpy as np
+import coopetition as co
+model, draw = co.two_strategies(), co.random_draw(0, dict.fromkeys("abcd", 2))
+assert co.descend(model, draw, n_steps=3).n_steps == 3
+curves = co.theories()["toy"].curves(np.full(8, 1.5), np.linspace(0, 0.1, 3))
+print(curves.shape)
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0 and done.stdout == "(4, 3)\n", done.stderr
+
+
 def test_folders(monkeypatch, tmp_path):
     monkeypatch.delenv("COOPETITION_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import tyro
@@ -84,8 +85,9 @@ def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | 
 
     def read(words: list[str]) -> Any:
         try:
-            return spec.instance_from_str(words)
-        except ValueError:
+            value = spec.instance_from_str(words)
+            return value.expanduser() if isinstance(value, Path) else value  # of --out=~/x
+        except (ValueError, RuntimeError):  # a home that there is not is a RuntimeError
             raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
 
     return replace(spec, metavar=expected, instance_from_str=read)

@@ -33,6 +33,14 @@ def test_values_are_read():
     assert parse(Flags, ["--count", "None", "--path", "x"], prog="program").count is None
 
 
+def test_a_home_is_put_for_its_sign(monkeypatch):
+    """A shell leaves it in `--out=~/x`."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert parse(Flags, ["--path=~/x"], prog="program").path == Path("/home/me/x")
+    with pytest.raises(UsageError, match="got ~nobody_of_this_name/x"):
+        parse(Flags, ["--path=~nobody_of_this_name/x"], prog="program")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coopetition.cli._outputs import write_said
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, check_file
-from coopetition.tools.printing import print_wrote
 
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
@@ -43,8 +43,7 @@ class CurveFlags:
     def write_report(self, write: Callable[[Path], None], *, as_json: bool) -> None:
         """Write the page, if one is asked for, and say so."""
         if self.report is not None:
-            write(self.report)
-            print_wrote(self.report, as_json=as_json)
+            write_said(self.report, write, as_json=as_json)
 
     def read(self) -> "list[Curves]":
         """The part of the curves that is asked for."""

@@ -1,7 +1,9 @@
 """Where a command's result goes: standard output, and files that are asked for."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,8 +42,14 @@ class Outputs:
                 else:
                     print(f"{name} {value:.1f}")
         if self.out is not None:
-            result.save(self.out)
-            print_wrote(self.out, as_json=self.json)
+            write_said(self.out, result.save, as_json=self.json)
         if self.plot is not None:
-            save_plot(plot, self.plot)
-            print_wrote(self.plot, as_json=self.json)
+            write_said(self.plot, partial(save_plot, plot), as_json=self.json)
+
+
+def write_said(path: Path, write: Callable[[Path], None], *, as_json: bool) -> None:
+    """Write a file, and say so; a folder that did not exist is made, which is said too."""
+    if not path.parent.exists():
+        print(f"made the folder {path.parent}", file=sys.stderr)
+    write(path)
+    print_wrote(path, as_json=as_json)

@@ -95,6 +95,16 @@ def test_what_is_written_is_said_where_it_does_not_disturb(call, tmp_path, capsy
     assert json.loads(call("coopetition", "solve", *SMALL, "--json", "--out", out))
 
 
+def test_a_folder_that_is_made_is_said(tmp_path, capsys):
+    from coopetition.cli import main
+
+    flags = ["solve", *map(str, SMALL), "--plot", str(tmp_path / "no" / "such" / "x.png")]
+    for times in (1, 0):
+        assert main(flags) == 0
+        said = capsys.readouterr().err.splitlines()
+        assert said.count(f"made the folder {tmp_path / 'no' / 'such'}") == times
+
+
 def test_a_result_is_printed_even_if_it_cannot_be_written(monkeypatch, capsys, tmp_path):
     from coopetition.cli import main
 

@@ -17,16 +17,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurveFlags:
-    curves: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or CSVs with the column sequences and some of train, icl, ciwl; several are
-    fitted at once."""
+class PartFlags:
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
     """Leave out what came before so many sequences (theories know no earlier phase)."""
     until: float = math.inf
     """Leave out what came after so many sequences."""
     metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
     """What of a run folder: a loss in nats, or an accuracy, over all labels or those in context."""
+
+    def check_part(self) -> None:
+        """Raise `UsageError` unless the ends of the part are numbers, in order."""
+        if not math.isfinite(self.from_):
+            raise UsageError(f"--from {self.from_}; give a number of sequences")
+        if not self.from_ < self.until:
+            raise UsageError(f"--until {self.until:g} is not after --from {self.from_:g}")
+
+    def part(self, path: Path, curves: "Curves") -> "Curves":
+        """The part of a file's curves that is asked for; `UsageError` if there is none."""
+        found = curves.between(self.from_, self.until)
+        if len(found.sequences) < 2:
+            raise UsageError(
+                f"{path} has {len(found.sequences)} samples from {self.from_:g} until "
+                f"{self.until:g}; choose others for --from and --until"
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveFlags(PartFlags):
+    curves: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, or CSVs with the column sequences and some of train, icl, ciwl; several are
+    fitted at once."""
     seed: int = 0
     """Of the random starts."""
     starts: int = 32
@@ -52,16 +73,6 @@ class CurveFlags:
             for path, curves in zip(self.curves, self.read_whole(), strict=True)
         ]
 
-    def part(self, path: Path, curves: "Curves") -> "Curves":
-        """The part of a file's curves that is asked for; `UsageError` if there is none."""
-        found = curves.between(self.from_, self.until)
-        if len(found.sequences) < 2:
-            raise UsageError(
-                f"{path} has {len(found.sequences)} samples from {self.from_:g} until "
-                f"{self.until:g}; choose others for --from and --until"
-            )
-        return found
-
     def read_whole(self) -> "list[Curves]":
         """The curves, and what comes after `until`."""
         from coopetition.compare.curves import read_curves
@@ -71,8 +82,5 @@ class CurveFlags:
                 "no curves are given; name a run folder or a CSV file, before flags that take "
                 "several values"
             )
-        if not math.isfinite(self.from_):
-            raise UsageError(f"--from {self.from_}; give a number of sequences")
-        if not self.from_ < self.until:
-            raise UsageError(f"--until {self.until:g} is not after --from {self.from_:g}")
+        self.check_part()
         return [read_curves(path, self.metric) for path in self.curves]

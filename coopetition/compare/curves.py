@@ -57,10 +57,10 @@ class Curves:
         return to_frame({"sequences": self.sequences, **self.values})
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The curves against sequences seen; see `coopetition.plot.fits`."""
-        from coopetition.plot.fits import plot_curves
+        """The curves against sequences seen, with a legend; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_measured
 
-        return plot_curves(self, ax=ax)
+        return plot_measured(self, ax=ax)
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
         """The part from `first` to `last` sequences."""

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from coopetition.compare.noise import autocorrelations
 from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
 
@@ -21,6 +23,22 @@ def plot_curves(
         text = label_of(name) if label else None
         ax.plot(curves.sequences / 1e6, values, label=text, **styles[name] | style)
     ax.set(xlabel=SEQUENCES)
+    return ax
+
+
+def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
+    """All that was measured against sequences seen, in millions, with a legend and the metric.
+
+    Gaps are bridged, so that a curve that was measured rarely is seen.
+    """
+    ax = new_axes(ax)
+    styles = line_styles(curves.values)
+    for name, values in curves.values.items():
+        known = np.isfinite(values)
+        x = curves.sequences[known] / 1e6
+        ax.plot(x, values[known], label=label_of(name), **styles[name])
+    ax.set(xlabel=SEQUENCES, ylabel=curves.metric.replace("_", " "))
+    ax.legend(frameon=False)
     return ax
 
 

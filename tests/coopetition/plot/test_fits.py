@@ -35,6 +35,16 @@ def test_curves_are_drawn_in_millions_of_sequences(ax):
     assert icl.get_linewidth() == 0.5 and icl.get_label() == "ICL"
 
 
+def test_measured_curves_are_told_apart_and_named(ax):
+    """Also one that was measured now and then, of which no two samples are neighbours."""
+    rare = np.array([0.5, np.nan, 0.7])
+    curves = Curves(SEQUENCES, {"train": np.ones(3), "icl": rare}, metric="in_context_accuracy")
+    assert curves.plot(ax=ax) is ax
+    assert ax.get_ylabel() == "in context accuracy" and "sequences" in ax.get_xlabel()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "ICL"]
+    np.testing.assert_array_equal(ax.get_lines()[1].get_xydata(), [[0, 0.5], [3, 0.7]])
+
+
 def test_a_fit_is_drawn_as_points_and_lines(ax):
     curve = SimpleNamespace(
         sequences=SEQUENCES,

@@ -1,0 +1,38 @@
+"""Plot measured curves of a run: its folder, or a CSV file.
+
+All curves of one metric are drawn against sequences seen.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from coopetition.cli._curves import PartFlags
+from coopetition.cli._outputs import write_said
+from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.files import check_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(PartFlags):
+    curves: tyro.conf.Positional[Path]
+    """Run folder, or CSV with the column sequences and one for each curve."""
+    out: Path = Path("curves.png")
+    """File of the picture (`.png`, `.pdf` or `.svg`)."""
+    only: tuple[str, ...] = ()
+    """Names of the curves to draw, as `icl ciwl flip` (default: all)."""
+
+
+def run(flags: Flags) -> None:
+    from coopetition.compare.curves import read_curves
+    from coopetition.plot.fits import plot_measured
+
+    check_picture(flags.out)
+    check_file(flags.out)
+    flags.check_part()
+    curves = flags.part(flags.curves, read_curves(flags.curves, flags.metric))
+    if flags.only:
+        curves = curves.select(flags.only)
+    write_said(flags.out, partial(save_plot, partial(plot_measured, curves)), as_json=False)

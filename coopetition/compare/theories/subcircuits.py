@@ -12,6 +12,10 @@ Errors are the losses of one margin alone, log(1 + e^-z) / log 2 and log(1 + e^-
 both.
 Theirs is a one-layer network, with many contexts; ours keeps its two products and their
 independence, and nothing of what makes memory slow with more classes but its `speed`.
+
+In this theory ICL fades only by `decay`, which stands for weight decay.  The runs whose fits are
+kept (docs/comparison.md) are trained without weight decay, so a fitted `decay` above 0 describes
+their fade but cannot explain it.
 """
 
 import sympy as sp

@@ -29,6 +29,16 @@ def test_the_toy_comes_first_and_another_name_is_refused():
         theory_of("toys")
 
 
+def test_in_subcircuits_icl_fades_only_by_decay():
+    """What docs/comparison.md says of it: the kept runs have no weight decay."""
+    theory = theory_of("subcircuits")
+    values = dict(beta=0.3, readout=0.3, memory=-1.0, speed=1.0, decay=0.1, pace=200.0)
+    for decay, rises in ((0.1, True), (0.0, False)):
+        values["decay"] = decay
+        icl = theory.curves(np.array([values[name] for name in theory.names]), TIMES)[1]
+        assert bool(np.diff(icl).max() > 1e-9) == rises
+
+
 def value_of(theory, places) -> np.ndarray:
     pairs = zip(theory.parameters, places, strict=True)
     return np.array([float(each.from_unit(x)) for each, x in pairs])

@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 
 from coopetition.compare.draws import seed_bootstrap
 from coopetition.compare.estimate import fit
+from coopetition.compare.problem import Problem
 from coopetition.compare.recovery import simulate
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
@@ -122,3 +124,10 @@ def test_too_few_samples_for_the_numbers_are_refused():
         fit(few, "spline")
     with pytest.raises(UsageError, match="no curves are given"):
         fit([])
+
+
+def test_runs_whose_names_hold_commas_are_told_apart():
+    """As those of two axes of `--vary`."""
+    named = [replace(run, source=f"lr=1,seed={k}, {run.metric}") for k, run in enumerate(runs(2))]
+    labels = Problem(named, theory_of("logistic_race")).labels
+    assert labels == ["lr=1,seed=0/", "lr=1,seed=1/"]

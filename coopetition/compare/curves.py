@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, expect, some_of
 from coopetition.tools.files import check_readable
 from coopetition.tools.manifest_file import no_run, read_manifest
 from coopetition.tools.metrics_file import read_metrics
@@ -26,11 +27,18 @@ Array = NDArray[np.float64]
 class Curves:
     """Curves over common samples.
 
+    Lists, series, tensors and masked arrays are accepted, and kept as float64 arrays; what is
+    masked or None is NaN.
+
     sequences : (n,) sequences seen, rising
     values : name -> (n,); NaN where a curve was not measured
     source : where they come from, in words, for the record
     metric : what was measured, as `loss` or `in_context_accuracy`
-    errors : name -> (n,) standard deviations, of curves of which they are known
+    errors : name -> (n,) standard deviations, or one number, of curves of which they are known
+
+    Raises
+    ------
+    UsageError : samples that are no real numbers, or curves that are not named
     """
 
     sequences: Array
@@ -38,6 +46,18 @@ class Curves:
     source: str = "given"
     metric: str = "loss"
     errors: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sequences = _to_samples("sequences", self.sequences)
+        object.__setattr__(self, "sequences", sequences)
+        for kind in ("values", "errors"):
+            named = getattr(self, kind)
+            expect(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
+            arrays = {name: _to_samples(f"{kind} of curve {name}", v) for name, v in named.items()}
+            object.__setattr__(self, kind, arrays)
+        for name, error in self.errors.items():
+            if error.ndim == 0:
+                self.errors[name] = np.full(sequences.shape, float(error))
 
     def __repr__(self) -> str:
         names = ", ".join(self.values) or "none"
@@ -67,10 +87,20 @@ class Curves:
         return self._at((self.sequences >= first) & (self.sequences <= last))
 
     def thinned(self, n: int) -> "Curves":
-        """At most `n` of the samples, evenly spread, the first and the last among them."""
-        if len(self.sequences) <= n:
+        """At most `n` samples of each curve, evenly spread, its first and its last among them.
+
+        Curves that were measured at different samples are thinned each by itself.
+        """
+        kept = {
+            name: _evenly(np.flatnonzero(np.isfinite(values)), n)
+            for name, values in self.values.items()
+        }
+        if all(len(kept[name]) == np.isfinite(v).sum() for name, v in self.values.items()):
             return self
-        return self._at(np.unique(np.linspace(0, len(self.sequences) - 1, n).round().astype(int)))
+        values = {name: np.full(len(self.sequences), np.nan) for name in kept}
+        for name, rows in kept.items():
+            values[name][rows] = self.values[name][rows]
+        return replace(self, values=values)._at(np.unique(np.concatenate([*kept.values()])))
 
     def _at(self, kept: NDArray[Any]) -> "Curves":
         return replace(
@@ -112,6 +142,21 @@ class Curves:
             saved["metric"],
             arrays["errors"],
         )
+
+
+def _evenly(indices: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """At most `n` of the indices, evenly spread, the first and the last among them."""
+    if len(indices) <= n:
+        return indices
+    return indices[np.unique(np.linspace(0, len(indices) - 1, n).round().astype(int))]
+
+
+def _to_samples(name: str, given: Any) -> Array:
+    """Numbers of any container as float64, NaN where they are masked or None."""
+    try:
+        return np.asarray(np.ma.filled(np.ma.asanyarray(given).astype(np.float64), np.nan))
+    except (TypeError, ValueError, RuntimeError) as error:  # torch raises the last
+        raise UsageError(f"{name} are no real numbers ({error}); give one each sample") from error
 
 
 def _ends(values: Array) -> str:

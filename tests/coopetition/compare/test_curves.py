@@ -3,7 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
@@ -57,6 +61,47 @@ def test_a_line_that_was_cut_short_is_refused(tmp_path):
     path.write_text("sequences,icl,ciwl\n1,2,3\n2,3\n")
     with pytest.raises(UsageError, match="line 3 has fewer cells than the 3 columns"):
         read_curves(path)
+
+
+def test_samples_of_any_container_are_taken():
+    numbers = [3.0, 2.0, 1.0]
+    filtered = pd.Series([9.0, *numbers])[[False, True, True, True]]  # its index starts at 1
+    masked = np.ma.masked_array([3, 2, 7], mask=[False, False, True])
+    curves = Curves(
+        pd.Series([0, 1, 2]),
+        {"icl": filtered, "ciwl": masked, "train": [3, None, 1], "flip": torch.tensor(numbers)},
+        errors={"icl": 0.1},
+    )
+    assert {each.dtype for each in (curves.sequences, *curves.values.values())} == {np.dtype(float)}
+    np.testing.assert_array_equal(curves.values["ciwl"], [3, 2, np.nan])
+    np.testing.assert_array_equal(curves.values["train"], [3, np.nan, 1])
+    np.testing.assert_array_equal(curves.errors["icl"], [0.1] * 3)
+    assert len(curves.between(1).values["icl"]) == 2 and repr(curves)
+    wrong: list[tuple] = [
+        ([0, 1], {"icl": ["a", "b"]}),
+        (["a", 1], {"icl": [0, 1]}),
+        ([0, 1], [[1, 2]]),
+        ([0, 1], {"icl": torch.ones(2, requires_grad=True)}),
+    ]
+    for sequences, values in wrong:
+        with pytest.raises(UsageError):
+            Curves(sequences, values)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 40), st.integers(1, 12), st.integers(2, 20))
+def test_curves_that_are_measured_rarely_are_thinned_by_themselves(n_rows, every, most):
+    """However often: all samples of a rare curve are kept if it has few, evenly else."""
+    sequences = np.arange(float(n_rows * every))
+    icl = np.where(sequences % every == 0, sequences, np.nan)
+    thin = Curves(sequences, {"train": sequences, "icl": icl}).thinned(most)
+    for name, n in (("train", n_rows * every), ("icl", n_rows)):
+        kept = thin.values[name][np.isfinite(thin.values[name])]
+        assert len(kept) == min(n, most) and (kept[0] == 0)
+        assert kept[-1] == np.nanmax({"train": sequences, "icl": icl}[name])
+        steps = np.diff(kept) / (every if name == "icl" else 1)
+        assert steps.max() - steps.min() <= 1
+        np.testing.assert_array_equal(kept, thin.sequences[np.isfinite(thin.values[name])])
 
 
 def test_blank_cells_are_gaps(tmp_path):

@@ -92,6 +92,7 @@ def fit(
         "samples": [
             [len(run.sequences), len(own.sequences)] for run, own in zip(runs, used, strict=True)
         ],
+        "unused": [[name for name in run.values if name not in CURVES] for run in runs],
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     converged = bool(ends[0].status > 0)

@@ -22,7 +22,7 @@ from coopetition.compare.noise import autocorrelations, curves_that_count, sampl
 from coopetition.compare.observation import Seen, errors_of
 from coopetition.compare.problem import Problem
 from coopetition.compare.theory import Theory
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError, some_of
 from coopetition.tools.files import check_readable, write_json
 from coopetition.tools.tables import html_table, to_frame
 
@@ -235,6 +235,7 @@ class Fit:
                 f"{each.status:13} {meant.what}{UNITS[meant.per_time]}"
             )
         lines += [f"thinned: {told}" for told in self._thinned()]
+        lines += [f"not fitted: {told}" for told in self._unused()]
         worst = self.directions[0]
         far = worst.deviation
         told = "not told at all" if far > 1 else f"told to {far:.2g} of the search"
@@ -250,6 +251,15 @@ class Fit:
             f"{used} of {given} samples of {source} are fitted"
             for source, (given, used) in zip(about["sources"], about["samples"], strict=True)
             if used < given
+        ]
+
+    def _unused(self) -> list[str]:
+        """Return the curves of each run that no theory describes, in words."""
+        unused = self.provenance.get("unused", [])  # fits of earlier versions do not tell
+        return [
+            f"{some_of(names, 10)} of {source}"
+            for source, names in zip(self.provenance["sources"], unused, strict=False)
+            if names
         ]
 
     def __repr__(self) -> str:

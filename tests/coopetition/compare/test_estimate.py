@@ -196,6 +196,14 @@ def test_too_few_samples_that_count_are_told(hasty):
     assert any(each.startswith("only") and "samples count" in each for each in few.cautions)
 
 
+def test_curves_that_are_read_but_not_fitted_are_told():
+    _, noisy = made(0.01, n=20)
+    quick = {"n_screened": 2, "n_starts": 1, "max_iterations": 2}
+    both = replace(noisy, values=noisy.values | {"flip": noisy.values["icl"]})
+    assert "not fitted: flip" in fit(both, "logistic_race", **quick).summary()
+    assert "not fitted" not in fit(noisy, "logistic_race", **quick).summary()
+
+
 def test_progress_shows_the_number_that_the_fit_gives(capsys):
     """The mean squared residual of the best start, as `Fit.starts` has it."""
     _, noisy = made(0.01)

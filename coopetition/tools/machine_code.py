@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import numba
-from numba.core import event
+from numba.core import config, event
 
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
@@ -90,7 +90,7 @@ def compiled(function: Any, what: str, *arguments: Any) -> Any:
     Kept code that is cut short or overwritten is made again; single bytes that have changed inside
     it go unnoticed.  With NUMBA_DISABLE_JIT=1 it is the Python function itself.
     """
-    if numba.config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
     types = tuple(numba.typeof(each) for each in arguments)
     if types in function.overloads:

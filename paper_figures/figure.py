@@ -25,7 +25,7 @@ from paper_figures.result import FigureResult
 from paper_figures.sources import NotKeptError
 from transformer.config.scale import Scale
 
-SCALES: tuple[Scale, ...] = ("cpu", "paper")  # of kept runs
+SCALES: tuple[Scale, ...] = ("cpu", "gpu", "paper")  # of kept runs
 
 
 @dataclass(frozen=True, slots=True)

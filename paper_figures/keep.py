@@ -118,7 +118,9 @@ def _runs(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
 def _preset(paper: str, name: str, init_seed: int) -> str:
     """The preset that a run is of; one of several seeds has its own in the run's name."""
     own = f"{paper}/{name}"
-    return own if own in PRESETS else own.removesuffix(f"_{init_seed}")
+    if own in PRESETS:
+        return own
+    return own.removesuffix(f"/init_seed={init_seed}").removesuffix(f"_{init_seed}")
 
 
 @contextmanager

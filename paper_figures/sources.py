@@ -214,7 +214,8 @@ def _check_known(preset: str) -> None:
 def node_of(preset: str, kind: str = "") -> str:
     """The pattern of a preset's runs, or of what `kind` measures of them, in its paper's plan."""
     name = "_".join(filter(None, (kind, preset.partition("/")[2])))
-    return f"{name}_[0-9]*" if PRESETS[preset].seeds else name  # not `icl_only_clamped_5`
+    has_nodes = PRESETS[preset].seeds and not PRESETS[preset].together
+    return f"{name}_[0-9]*" if has_nodes else name  # not `icl_only_clamped_5`
 
 
 def _make(preset: str, scale: Scale, kind: str = "") -> str:
@@ -222,7 +223,7 @@ def _make(preset: str, scale: Scale, kind: str = "") -> str:
     if not _needs_others(preset):
         return f"train it by `python -m paper_figures preset {preset} --scale {scale} --retrain`"
     paper, node = preset.partition("/")[0], node_of(preset, kind)
-    only = f"'{node}'" if PRESETS[preset].seeds else node
+    only = f"'{node}'" if "*" in node else node
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
         f" and `python -m paper_figures keep DIR --paper {paper} --scale {scale}`"
@@ -243,7 +244,7 @@ def trained_run(
         raise UsageError(
             f"preset {preset!r} needs more than --retrain makes; {_make(preset, scale)}"
         )
-    config = PRESETS[preset].make(scale)
+    config = PRESETS[preset].config(scale)
     config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
     machine = Machine.choose(n_steps=config.n_steps)
     folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"

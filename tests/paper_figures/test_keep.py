@@ -15,7 +15,7 @@ import pytest
 
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
-from paper_figures.keep import keep_finished
+from paper_figures.keep import _preset, keep_finished
 from paper_figures.kept import index, path_of
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
@@ -245,3 +245,10 @@ def open_folder(folder):
     descriptor = os.open(folder, os.O_RDONLY)
     yield descriptor
     os.close(descriptor)
+
+
+def test_runs_of_a_preset_that_are_trained_together_are_kept_as_its_runs():
+    for name in ("default", "l2_0.0001"):
+        assert _preset("transience", f"{name}/init_seed=6", 6) == f"transience/{name}"
+    assert _preset("coopetition", "main_6", 6) == "coopetition/main"
+    assert _preset("coopetition", "seeds_6_2", 2) == "coopetition/seeds_6_2"

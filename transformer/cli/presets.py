@@ -9,7 +9,7 @@ from transformer.experiments.preset import PRESETS, Scale
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     scale: Scale = "cpu"
-    """`paper`, or what two CPU cores can do."""
+    """Of the papers' presets: `smoke`, `cpu`, `gpu` or `paper`; those that lack it are left out."""
     json: bool = False
     """Print one JSON object a preset."""
 
@@ -18,6 +18,8 @@ def run(flags: Flags) -> None:
     rows = []
     small_first = sorted(PRESETS.items(), key=lambda item: "/" in item[0])
     for name, preset in small_first:
+        if flags.scale not in preset.scales:
+            continue
         config = preset.make(flags.scale)
         start = f"{preset.after} at step {config.start.step}" if preset.after else None
         rows.append(

@@ -1,8 +1,8 @@
 """Work off a plan of runs and measures, by some processes; go on with one that was stopped.
 
-The plan is that of a paper (coopetition, coopetition_early, transience), one of ours
-(within_class), a Python file that defines PLAN, or a TOML file (docs/trainer.md).  Each node's work
-lies in a folder of its name.
+The plan is that of a paper (coopetition, coopetition_early, transience, transience_tokens), one of
+ours (within_class), a Python file that defines PLAN, or a TOML file (docs/trainer.md).  Each node's
+work lies in a folder of its name.
 """
 
 import os
@@ -30,11 +30,12 @@ ALL = ("*",)  # pattern of all nodes
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     plan: tyro.conf.Positional[str]
-    """coopetition, coopetition_early, transience, within_class, or a file."""
+    """coopetition, coopetition_early, transience, transience_tokens, within_class, or a file."""
     runs: Path
     """The folder of all that is made; what is there is not made again."""
     scale: Scale = "cpu"
-    """Of a paper's plan: `paper`; `cpu`, what two cores can do; `smoke`, some steps of each run."""
+    """Size of a paper's runs: `paper`; `gpu`, what one GPU trains in hours (transience only);
+    `cpu`, what two cores can do; `smoke`, some steps of each run."""
     only: tuple[str, ...] = ALL
     """Names of nodes or patterns such as 'main_*'; what they need is done too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()

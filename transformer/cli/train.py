@@ -25,7 +25,8 @@ class Start:
     preset: str = "glyphs"
     """Where the config starts from; `presets` lists them (each has its own flags)."""
     scale: Scale = "cpu"
-    """Of the papers' presets: `paper`, or what two CPU cores can do."""
+    """Size of a paper's runs: `paper`; `gpu`, what one GPU trains in hours (transience only);
+    `cpu`, what two cores can do; `smoke`, some steps."""
     exemplars: str | None = None
     """Other exemplars than the preset's; `data` lists the kinds (each has its own flags)."""
 
@@ -56,7 +57,7 @@ def defaults(arguments: list[str]) -> Flags:
         raise UsageError(
             f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"
         )
-    config = PRESETS[start.preset].make(start.scale)
+    config = PRESETS[start.preset].config(start.scale)
     if start.exemplars is not None:
         config = config.with_kind(KINDS[start.exemplars])
     return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)

@@ -136,7 +136,7 @@ def _check_weights(encoder: EncoderConfig) -> None:
 
 def _run(name: str, table: Table, scale: Scale, features: Mapping[str, Features]) -> Train:
     _check(table, RUN, "preset")
-    config = PRESETS[table["preset"]].make(scale)
+    config = PRESETS[table["preset"]].config(scale)
     source = table.get("exemplars", "")
     if source in features:
         config = _trained_on(features[source], config)

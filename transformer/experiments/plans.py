@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coopetition.tools.command_line import exit_code
 from coopetition.tools.errors import UsageError
+from transformer.config import RunConfig
 from transformer.config.registry import Registry, load_plugin
 from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.encoders.own import OwnConfig
@@ -85,9 +86,17 @@ def _glyph_features() -> list[Node]:
 
 @PLANS.register("transience")
 def transience(scale: Scale) -> Plan:
-    """All runs of the transience paper; the files that they need are given by `--data`."""
+    """All runs of the transience paper but those on tokens, the most important first."""
+    features = _glyph_features() if scale == "smoke" else [_omniglot_features()]
     trained = runs_of(transience_paper.presets(), scale)
-    return Plan([_omniglot_features(), *trained, events_of(trained)])
+    return Plan([*trained, *features, transience_of(trained)])
+
+
+@PLANS.register("transience_tokens")
+def transience_tokens(scale: Scale) -> Plan:
+    """Its runs on token embeddings, whose file is given by `--data tokens PATH`."""
+    trained = runs_of(transience_paper.token_presets(), scale)
+    return Plan([*trained, transience_of(trained)])
 
 
 @PLANS.register("within_class")
@@ -103,14 +112,26 @@ def events_of(trained: list[Train]) -> Measure:
     return Measure(name="events", measure="events", of=names, what="of every run")
 
 
+def transience_of(trained: list[Train]) -> Measure:
+    """Return the table at the end: onset, peak and half-decay of ICL in every run."""
+    names = tuple(node.name for node in trained)
+    return Measure(name="transience", measure="transience", of=names, what="of every run")
+
+
 def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
     """The runs of presets, each made once however many presets it is.
 
-    One of which there are several initial seeds is called `NAME_SEED`.
+    One of which there are several initial seeds is called `NAME_SEED`; with `together`, one node
+    has the preset's name and trains all seeds, in folders `init_seed=SEED`.
     """
     nodes: dict[tuple[str, str], Train] = {}  # by run id and where they start
     for name, preset in presets.items():
-        config = preset.make(scale)
+        config = preset.config(scale)
+        if preset.together:
+            node = _ensemble(name, preset, config)
+            key = (config.run_id(), "")
+            nodes[key] = _both(nodes[key], node) if key in nodes else node
+            continue
         parent = preset.after.rpartition("/")[2]
         for seed in preset.seeds or (config.init_seed,):
             after = f"{parent}_{seed}" if parent and presets[parent].seeds else parent
@@ -119,7 +140,7 @@ def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
                 what=preset.what,
                 config=replace(config, init_seed=seed),
                 after=after,
-                exemplars=FEATURES if isinstance(config.data.exemplars, FeatureConfig) else "",
+                exemplars=_features_of(config),
             )
             key = (replace(config, init_seed=seed).run_id(), after)
             if key in nodes and config.n_steps > n_steps(nodes[key]):
@@ -128,11 +149,30 @@ def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
     return [*nodes.values()]
 
 
+def _ensemble(name: str, preset: Preset, config: RunConfig) -> Train:
+    """Return the node that trains a preset at all its seeds."""
+    return Train(
+        name=name,
+        what=preset.what,
+        config={f"init_seed={seed}": replace(config, init_seed=seed) for seed in preset.seeds},
+        exemplars=_features_of(config),
+    )
+
+
+def _features_of(config: RunConfig) -> str:
+    """Return the node whose features a run is trained on; empty if it is not of features."""
+    return FEATURES if isinstance(config.data.exemplars, FeatureConfig) else ""
+
+
 def _both(one: Train, other: Train) -> Train:
-    """The node of a run that two presets are: with as many checkpoints as both have."""
-    each, also = (next(iter(node.configs.values())) for node in (one, other))
-    kept = tuple(sorted({*each.checkpoint_at, *also.checkpoint_at}))
-    return replace(one, config=replace(each, checkpoint_at=kept), also=(*one.also, other.name))
+    """Return the node of two presets of one run: all seeds, the longer, all checkpoints."""
+    configs = other.configs | one.configs
+    for name in one.configs.keys() & other.configs.keys():
+        each, also = one.configs[name], other.configs[name]
+        longer = max(each, also, key=lambda config: config.n_steps)
+        kept = tuple(sorted({*each.checkpoint_at, *also.checkpoint_at}))
+        configs[name] = replace(longer, checkpoint_at=kept)
+    return replace(one, config=configs.get("", configs), also=(*one.also, other.name))
 
 
 def plan_of(call: Call) -> Plan:

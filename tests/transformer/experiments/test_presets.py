@@ -8,21 +8,27 @@ from typing import get_args
 import pytest
 
 from coopetition.compare.estimate import MIN_SAMPLES
+from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
+from transformer.data.evaluation import evaluators_of
 from transformer.experiments.preset import PRESETS, Scale
+from transformer.measures.transience import WINDOW
 
 
-@pytest.mark.parametrize("scale", get_args(Scale))
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name, each in PRESETS.items() for scale in each.scales]
+)
 def test_presets_survive_json(name, scale):
-    config = PRESETS[name].make(scale)
+    config = PRESETS[name].config(scale)
     assert RunConfig.from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
 def test_presets_that_start_from_others_find_their_checkpoint(scale):
     for preset in PRESETS.values():
-        config = preset.make(scale)
+        if scale not in preset.scales:
+            continue
+        config = preset.config(scale)
         if not preset.after:
             assert not config.start.step and config.start.parts == ("all",)
             continue
@@ -35,8 +41,8 @@ def test_presets_that_start_from_others_find_their_checkpoint(scale):
     "name", [name for name in PRESETS if name.startswith(("coopetition/main", "within_class/"))]
 )
 def test_runs_that_figures_fit_theories_to_have_samples_enough(name):
-    for scale in get_args(Scale):
-        config = PRESETS[name].make(scale)
+    for scale in PRESETS[name].scales:
+        config = PRESETS[name].config(scale)
         assert config.n_steps // config.evaluation.every + 1 >= MIN_SAMPLES
 
 
@@ -58,7 +64,11 @@ def test_the_published_steps_of_checkpoints():
 
 @pytest.mark.parametrize("scale", get_args(Scale))
 def test_initial_values_of_the_papers_runs_are_the_papers(scale):
-    models = {name: PRESETS[name].make(scale).model for name in PRESETS if "/" in name}
+    models = {
+        name: preset.config(scale).model
+        for name, preset in PRESETS.items()
+        if "/" in name and scale in preset.scales
+    }
     assert {model.initialiser for model in models.values()} == {"paper"}
 
 
@@ -93,3 +103,51 @@ def test_the_kept_run_is_main_at_scale_cpu_but_for_its_pixels_and_initial_values
     assert (kept.optim, kept.evaluation) == (main.optim, main.evaluation)
     assert kept.data == replace(main.data, exemplars=kept.data.exemplars)
     assert kept.model == replace(main.model, initialiser="truncated")
+
+
+# --- the transience paper
+
+
+TRANSIENCE = [name for name in PRESETS if name.startswith("transience/")]
+
+
+def test_a_scale_that_a_preset_lacks_is_refused():
+    with pytest.raises(UsageError, match="gpu.*choose one of smoke, cpu, paper"):
+        PRESETS["coopetition/main"].config("gpu")
+
+
+@pytest.mark.parametrize("name", TRANSIENCE)
+def test_transience_runs_have_the_evaluators_and_evaluations_that_their_events_need(name):
+    """ICL needs a smoothing window; the IWL study of figure 11 needs the other evaluators."""
+    assert PRESETS[name].seeds[:2] == (5, 6)
+    for scale in PRESETS[name].scales:
+        config = PRESETS[name].config(scale)
+        if not config.data.exemplars.needs_path:
+            wanted = {"train", "train_burst_2", "icl", "iwl", "ciwl", "flip"}
+            assert wanted <= {*evaluators_of(config).data}
+        assert config.n_steps // config.evaluation.every + 1 >= 2 * WINDOW
+        assert config.is_checkpoint(config.n_steps)
+
+
+def test_the_transience_default_is_the_published_one():
+    """Section 2 of the paper's sheet of facts."""
+    for scale in ("paper", "gpu"):
+        config = PRESETS["transience/default"].config(scale)
+        model, data = config.model, config.data
+        assert (model.n_layers, model.d_model, model.n_heads, model.mlp_ratio) == (12, 64, 8, 4)
+        assert (model.encoder, model.positions) == ("resnet", "sinusoidal")
+        assert (data.context, data.burstiness, data.batch_size) == (8, 3, 32)
+        assert (data.exemplars.n_classes, data.exemplars.n_exemplars) == (1600, 20)
+        assert (config.optim.learning_rate, config.optim.warmup_steps) == (3e-4, 4000)
+    assert PRESETS["transience/default"].config("paper").n_steps == 50_000_000
+
+
+def test_a_larger_batch_sees_as_many_sequences_at_as_many_evaluations():
+    for scale in get_args(Scale):
+        one, other = (
+            PRESETS[f"transience/{name}"].config(scale) for name in ("default", "large_batch")
+        )
+        assert other.data.batch_size == 4 * one.data.batch_size
+        seen = [each.n_steps * each.sequences_per_step for each in (one, other)]
+        assert seen[0] == seen[1]
+        assert one.n_steps // one.evaluation.every == other.n_steps // other.evaluation.every

@@ -83,16 +83,42 @@ def test_nodes_stand_after_what_they_need_and_else_as_given():
     assert [*plan.nodes] == ["first", "second", "third"]
 
 
-@pytest.mark.parametrize("scale", get_args(Scale))
-@pytest.mark.parametrize("name", PLANS)
+PLANS_AT = [
+    (name, scale)
+    for name in PLANS
+    for scale in get_args(Scale)
+    if scale != "gpu" or name.startswith("transience")
+]
+
+
+@pytest.mark.parametrize(("name", "scale"), PLANS_AT)
 def test_the_papers_plans_hold_together_and_make_no_run_twice(name, scale):
     plan = load_plan(name, scale)
     seen = set()
     for node in plan.nodes.values():
-        if isinstance(node, Train):
-            key = node.configs[""].run_id(), node.after, node.configs[""].n_steps
+        for config in node.configs.values() if isinstance(node, Train) else ():
+            key = config.run_id(), node.after, config.n_steps
             assert key not in seen, node.name
             seen.add(key)
+
+
+@pytest.mark.parametrize("name", ["coopetition", "within_class"])
+def test_a_scale_that_a_plan_lacks_is_refused(name):
+    with pytest.raises(UsageError, match="gpu.*choose one of smoke, cpu, paper"):
+        load_plan(name, "gpu")
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_the_transience_plan_trains_the_default_first_and_all_seeds_as_one(scale):
+    plan = load_plan("transience", scale)
+    trained = {name: node for name, node in plan.nodes.items() if isinstance(node, Train)}
+    first = next(iter(trained.values()))
+    assert first.name == "default" and first.what
+    assert [*first.configs] == ["init_seed=5", "init_seed=6", "init_seed=7"]
+    assert [*plan.nodes][-1] == "transience" and plan.nodes["transience"].needs == (*trained,)
+    plan.check_files()
+    deep = next(each for each in trained.values() if "depth_12" in (each.name, *each.also))
+    assert {*first.configs} >= {*deep.configs} >= {"init_seed=5", "init_seed=6"}
 
 
 def test_a_run_that_two_figures_show_has_both_names():

@@ -1,0 +1,150 @@
+"""Transience of a learning curve: when an accuracy rises, peaks and decays, with errors.
+
+These events use the ICL evaluator alone, unlike those of `transformer.measures.timeline`, which
+ask whether ICL is preferred to in-weights answers (Flip accuracy).
+
+Error model
+-----------
+- Smoothing: the mean of `WINDOW` consecutive evaluations, at the middle one.  Events lie between
+  the first and the last full window.
+- Error: that of a binomial share, sqrt(p (1 - p) / n) with p = (k + 1) / (n + 2), where k of n
+  sequences are right.  Smoothing does not reduce it: every evaluation uses the same n sequences,
+  so that errors of neighbouring evaluations may be fully correlated.  With independent errors it is
+  conservative, by a factor of sqrt(`WINDOW`).
+- A rise counts if the peak is at least `SIGNIFICANCE` errors (of chance) above chance.  Pure noise
+  about chance then has an onset with probability below 1e-4 per independent window.
+- Intervals: the half-level is off by at most one error of the difference between the curve and
+  (peak + chance) / 2.  Each interval holds the times at which the curve crosses the half-level
+  shifted by that error, down and up.
+- The peak is the largest of many noisy values, which overestimates it by up to two errors.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coopetition.dynamics.outcomes import crossing_time
+
+WINDOW = 5
+SIGNIFICANCE = 4.0
+CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
+Status = Literal["never rose", "horizon too short", "decayed"]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Transience:
+    """Onset, peak and half-decay of an accuracy; times in the unit of the curve's times."""
+
+    status: Status
+    """`never rose`: no significant rise, so no onset and no half-decay; `horizon too short`: it
+    rose and stays above the half-level up to the end; `decayed`: it rose and fell to half."""
+    onset: float | None
+    """The smoothed accuracy rises through chance + (peak - chance) / 2, for the last time before
+    its peak; the first window if it is above from there on."""
+    onset_from: float | None
+    """The end of the interval of one error; None where the curve begins inside it."""
+    onset_to: float | None
+    peak_at: float | None
+    """Middle of the window with the largest smoothed accuracy; None if it never rose."""
+    peak_from: float | None
+    """First and last window about the peak with no lower accuracy between than peak - error."""
+    peak_to: float | None
+    peak: float
+    """Largest smoothed accuracy."""
+    peak_error: float
+    half_decay: float | None
+    """The smoothed accuracy falls through chance + (peak - chance) / 2 for the first time after
+    its peak."""
+    half_decay_from: float | None
+    half_decay_to: float | None
+    """None where the curve has not left the interval by the end."""
+    final: float
+    """Smoothed accuracy of the last window."""
+    final_error: float
+    horizon: float
+    """The last time of the curve."""
+
+
+def binomial_error(accuracy: float, n_sequences: int) -> float:
+    """Return the standard deviation of a share of `n_sequences`; positive at 0 and 1 too."""
+    p = (accuracy * n_sequences + 1) / (n_sequences + 2)
+    return math.sqrt(p * (1 - p) / n_sequences)
+
+
+def smooth(values: Array) -> Array:
+    """Return the mean of each `WINDOW` consecutive values (n - WINDOW + 1,)."""
+    return np.lib.stride_tricks.sliding_window_view(values, WINDOW).mean(1)
+
+
+def transience(
+    times: ArrayLike, accuracy: ArrayLike, n_sequences: int, chance: float
+) -> Transience:
+    """Return the events of a curve of accuracies, each of `n_sequences` sequences.
+
+    Parameters
+    ----------
+    times : (n,) rising, such as sequences seen; accuracy : (n,); n is at least `WINDOW`
+    chance : accuracy without ICL
+    """
+    times, accuracy = np.asarray(times, float), np.asarray(accuracy, float)
+    if len(times) < WINDOW:
+        raise ValueError(f"{len(times)} evaluations; choose at least {WINDOW}")
+    smoothed = smooth(accuracy)
+    middle = times[WINDOW // 2 : len(times) - WINDOW // 2]
+    top = int(np.argmax(smoothed))
+    peak, final = float(smoothed[top]), float(smoothed[-1])
+    error = binomial_error(peak, n_sequences)
+    half = (peak + chance) / 2
+    rose = peak - chance >= SIGNIFICANCE * binomial_error(chance, n_sequences)
+    # the half-level moves by half the peak's error
+    spread = math.hypot(binomial_error(half, n_sequences), error / 2)
+    levels = (half - spread, half, half + spread)
+    rises = [_last_rise(middle[: top + 1], smoothed[: top + 1], each) for each in levels]
+    falls = [_first_fall(middle[top:], smoothed[top:], each) for each in reversed(levels)]
+    if rises[1] is None:  # above the half-level from the first window on
+        rises[1] = float(middle[0])
+    first, last = _around(smoothed >= peak - error, top)
+    status: Status = "never rose"
+    if rose:
+        status = "horizon too short" if falls[1] is None else "decayed"
+    else:
+        rises, falls = [None] * 3, [None] * 3
+    return Transience(
+        status=status,
+        onset=rises[1],
+        onset_from=rises[0],
+        onset_to=rises[2],
+        peak_at=float(middle[top]) if rose else None,
+        peak_from=float(middle[first]) if rose else None,
+        peak_to=float(middle[last]) if rose else None,
+        peak=peak,
+        peak_error=error,
+        half_decay=falls[1],
+        half_decay_from=falls[0],
+        half_decay_to=falls[2],
+        final=final,
+        final_error=binomial_error(final, n_sequences),
+        horizon=float(times[-1]),
+    )
+
+
+def _last_rise(times: Array, values: Array, level: float) -> float | None:
+    """Return the last time at which a curve rises through a level, before its end."""
+    mirrored = crossing_time(-times[::-1], values[::-1], level, rising=False)
+    return None if mirrored is None else -mirrored
+
+
+def _first_fall(times: Array, values: Array, level: float) -> float | None:
+    return crossing_time(times, values, level, rising=False)
+
+
+def _around(within: NDArray[np.bool_], at: int) -> tuple[int, int]:
+    """Return the first and last index of the run of true values that holds `at`."""
+    outside = np.flatnonzero(~within)
+    before, after = outside[outside < at], outside[outside > at]
+    first = int(before[-1]) + 1 if len(before) else 0
+    return first, int(after[0]) - 1 if len(after) else len(within) - 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
+from coopetition.tools.files import check_ending, write_json
 from transformer.cli._runs import RunFlags
 from transformer.config.interventions import Intervention
 
@@ -33,6 +33,7 @@ def run(flags: Flags) -> None:
     from transformer.measures.history import history
     from transformer.runs.folder import load_run
 
+    check_ending(flags.out, ".csv")  # the description beside it has the same name in .json
     run = load_run(flags.run)
     if not run.steps():
         raise UsageError(f"{run.path} has no checkpoint; train it until it has")

@@ -144,3 +144,11 @@ def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_p
     (tmp_path / "run" / "metrics.jsonl").unlink()
     error = call("transformer", "export", tmp_path / "run", "--out", tmp_path / "x.csv", expect=1)
     assert "has no metrics; put its metrics.jsonl back" in error
+
+
+def test_a_table_is_not_written_over_by_its_description(call, run, tmp_path):
+    for name in ("table.json", "table.txt", "table"):
+        out = tmp_path / name
+        told = call("transformer", "measure", run, "--measures", "accuracy", "--out", out, expect=2)
+        assert str(out) in told and ".csv" in told
+        assert not out.exists()

@@ -391,6 +391,8 @@ def load_run(path: Path | str) -> RunFolder:
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
     path = Path(path)
+    if path.name in ("", ".."):  # `.` has no parent to look for an ensemble in
+        path = path.resolve()
     if (path / ENSEMBLE).exists():
         raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
     return RunFolder(path, *read_manifest(path))

@@ -283,3 +283,11 @@ def test_the_step_of_a_table_is_that_of_the_run(tiny, tmp_path):
     run.checkpoint_path(40).unlink()
     (row,) = list_runs(tmp_path)
     assert row["step"] == run.status()["step"] == 30
+
+
+def test_the_folder_one_is_in_is_a_run_like_another(store, monkeypatch):
+    member = store / "pair" / "init_seed=5"
+    monkeypatch.chdir(member)
+    here = load_run(".")
+    assert here.path.name == member.name
+    assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"

@@ -137,6 +137,11 @@ class RunFolder:
         names = ("step", "sequences", "learning_rate", "gradient_norm", "seconds")
         return [dict.fromkeys(names) | row for row in read_metrics(self.metrics_path)]
 
+    def measured_step(self) -> int | None:
+        """The step of the last metric line; None before there is one."""
+        rows = self.metrics()
+        return rows[-1]["step"] if rows else None
+
     def check_measured(self) -> None:
         """Raise `UserError` if it has no metrics."""
         if not self.metrics():
@@ -227,13 +232,17 @@ class RunFolder:
         return True
 
     def status(self) -> dict[str, Any]:
-        """`status`, `message` and steps of the run as it stands, for people and programs."""
+        """`status`, `message` and steps of the run as it stands, for people and programs.
+
+        `step` is that of the last metrics, `checkpoint` that of the newest sound checkpoint.
+        """
         newest, damaged = newest_checkpoint(self)
-        step = newest.step if newest else 0
+        step = newest.step if newest else None
         return self.standing() | {
-            "step": step,
+            "step": self.measured_step(),
+            "checkpoint": step,
             "n_steps": self.config.n_steps,
-            "latest_checkpoint": str(self.checkpoint_path(step)) if newest else None,
+            "latest_checkpoint": None if step is None else str(self.checkpoint_path(step)),
             "damaged": damaged,
             "run_id": self.config.run_id(),
         }

@@ -82,6 +82,9 @@ class Session:
                 run.check_restart()  # first those that lack something
             ensemble.begin()
             done = -1
+            _report_restart(live)
+        else:
+            print(f"continuing from step {done}", file=sys.stderr)
         kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
         self.seconds = max(seconds for seconds, _ in kept.values())
         return {path: content for path, (_, content) in kept.items()}, states
@@ -194,6 +197,18 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Chec
     for number, state in states.items():
         ensemble.restore(number, state)
     return states
+
+
+def _report_restart(runs: list[RunFolder]) -> None:
+    """Say so if a session began before and left no checkpoint: its steps are done again."""
+    begun = [run for run in runs if run.recorded()["status"] in ("running", "failed")]
+    if begun:
+        done = max((row["step"] for run in begun for row in run.metrics()), default=0)
+        print(
+            f"note: {begun[0].shared} was stopped before its first checkpoint (its metrics reach "
+            f"step {done}); training starts again at step 0",
+            file=sys.stderr,
+        )
 
 
 def _mend_weights(run: RunFolder, state: Checkpoint) -> None:

@@ -277,12 +277,13 @@ def test_only_what_the_dead_left_is_removed(tiny, tmp_path):
         assert (run.path / names[os.getpid()]).exists()
 
 
-def test_the_step_of_a_table_is_that_of_the_run(tiny, tmp_path):
-    """Of its newest checkpoint, as its status says; 35 and 40 are evaluated too."""
+def test_the_steps_of_a_table_are_those_of_the_run(tiny, tmp_path):
+    """That of the last metrics, and that of the newest checkpoint."""
     run = train(tiny, tmp_path / "run", HERE)
     run.checkpoint_path(40).unlink()
     (row,) = list_runs(tmp_path)
-    assert row["step"] == run.status()["step"] == 30
+    assert row["checkpoint"] == run.status()["checkpoint"] == 30
+    assert row["step"] == run.status()["step"] == 40
 
 
 def test_the_folder_one_is_in_is_a_run_like_another(store, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,35 @@ def test_tensorboard_gets_every_metric(run, tmp_path):
         seen = {event.step: event.value for event in events.Scalars(name)}
         expected = {row["step"]: row[name] for row in rows if row[name] is not None}
         assert seen == pytest.approx(expected, rel=1e-6)
-    with pytest.raises(UsageError, match="exists already"):
+
+
+def test_events_carry_the_times_of_the_metrics_and_are_refreshed(tiny, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def events(run):
+        write_tensorboard(run, tmp_path / "events")
+        (file,) = (tmp_path / "events").iterdir()
+        found = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        found.Reload()
+        return found.Scalars("icl/loss")
+
+    run = train(tiny, tmp_path / "run", HERE)
+    began = datetime(2020, 1, 2, tzinfo=UTC)
+    record = json.loads((run.path / "manifest.json").read_text())
+    record["sessions"][0]["began"] = began.isoformat()
+    (run.path / "manifest.json").write_text(json.dumps(record))
+    for event, row in zip(events(run), run.metrics(), strict=True):
+        assert event.step == row["step"]
+        assert event.wall_time == pytest.approx(began.timestamp() + row["seconds"], abs=1e-3)
+    resume(run.path, n_steps=60)
+    record = json.loads((run.path / "manifest.json").read_text())
+    again = datetime.fromisoformat(record["sessions"][1]["began"]).timestamp()
+    seen = events(run)
+    assert [event.step for event in seen] == [row["step"] for row in run.metrics()]
+    assert seen[-1].step == 60 and again <= seen[-1].wall_time < again + 60
+    assert [event.wall_time for event in seen] == sorted(event.wall_time for event in seen)
+    (tmp_path / "events" / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"notes\.txt"):
         write_tensorboard(run, tmp_path / "events")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError, some_of
 from coopetition.tools.files import remove_left_over, write_json
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
@@ -403,5 +403,9 @@ def load_run(path: Path | str) -> RunFolder:
     if path.name in ("", ".."):  # `.` has no parent to look for an ensemble in
         path = path.resolve()
     if (path / ENSEMBLE).exists():
-        raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
+        names = sorted(each.parent.name for each in path.glob(f"*/{NAME}"))
+        raise UsageError(
+            f"{path} holds runs that were trained together; name the folder of one "
+            f"({some_of(names, 5)}), or load them all by transformer.runs.ensemble.load_runs"
+        )
     return RunFolder(path, *read_manifest(path))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes, write_npz
-from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint
@@ -102,7 +101,7 @@ class Session:
             }
 
             def evaluate() -> str:
-                """Append lines of metrics; how the first run stands."""
+                """Append lines of metrics; how the runs stand, in words."""
                 evaluated = ensemble.evaluate()
                 rows = ensemble.metric_rows(evaluated)
                 self._record_failures()
@@ -112,7 +111,7 @@ class Session:
                         self._write_by_sequence(number, evaluated[number])
                     seconds = self.seconds + time.monotonic() - start
                     metrics[number].append(row | {"seconds": round(seconds, 3)})
-                return self._describe(rows)
+                return describe(rows.values()) if rows else "diverged"
 
             if ensemble.step == 0:
                 evaluate()
@@ -126,13 +125,6 @@ class Session:
                 self._write_checkpoints()
         for number in ensemble.live:
             end_session(self.runs[number].path, ensemble.step)
-
-    def _describe(self, rows: dict[int, Row]) -> str:
-        number = next(iter(rows), None)
-        if number is None:
-            return "diverged"
-        label = f"{self.runs[number].path.name}: " if len(self.runs) > 1 else ""
-        return label + describe(rows[number])
 
     def _write_by_sequence(self, number: int, by_sequence: Metrics) -> None:
         arrays = {

@@ -22,6 +22,7 @@ from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.ensemble import check_together, load_runs, vary
 from transformer.runs.folder import create_run, load_run
 from transformer.runs.machine import Machine
+from transformer.runs.metrics import describe
 from transformer.runs.table import list_runs
 from transformer.runs.tensorboard import write_tensorboard
 from transformer.training.loop import resume, train, train_together
@@ -269,7 +270,7 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(store, tmp_path):
 
 
 def test_an_ensemble_is_not_taken_for_a_run(store):
-    with pytest.raises(UsageError, match="trained together; name the folder of one"):
+    with pytest.raises(UsageError, match=r"trained together.*init_seed=5, init_seed=6"):
         load_run(store / "pair")
 
 
@@ -321,3 +322,15 @@ def test_the_folder_one_is_in_is_a_run_like_another(store, monkeypatch):
     here = load_run(".")
     assert here.path.name == member.name
     assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"
+
+
+def test_runs_that_are_trained_together_are_told_of_by_their_range():
+    rows = [
+        {"batch_loss": loss, "icl/in_context_accuracy": icl}
+        for loss, icl in ((2.5, 0.5), (1.25, 0.75), (2.0, 0.625))
+    ]
+    told = describe(rows)
+    assert told.startswith("3 runs") and "1.250-2.500" in told and "0.50-0.75" in told
+    alone = describe(rows[:1])
+    assert "runs" not in alone and "loss 2.500" in alone and "icl 0.50" in alone
+    assert "loss nan" in describe([{"batch_loss": None}])

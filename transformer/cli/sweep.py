@@ -177,6 +177,7 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
+    from transformer.runs.folder import ENSEMBLE, NAME
     from transformer.runs.machine import Machine
     from transformer.sweeps.standing import log_path
 
@@ -194,6 +195,12 @@ def _check(flags: Flags) -> None:
     if not (flags.status or flags.slurm):  # jobs run elsewhere
         Machine.choose(flags.device, flags.threads)
     runs = flags.runs.resolve()
+    for each in (runs, *runs.parents):
+        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+            raise UsageError(
+                f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
+                "name a folder for the sweep"
+            )
     if flags.slurm and "%" in str(runs):
         raise UsageError(
             f"--runs {runs}: Slurm replaces the % in a log's path; choose another name"

@@ -103,3 +103,8 @@ def test_an_interrupt_ends_drawing_all_with_its_workers(tmp_path):
     assert process.returncode == 130
     assert told.splitlines()[-1] == "python -m paper_figures: interrupted"
     assert "Traceback" not in told
+
+
+def test_what_is_not_kept_is_told_with_the_remedy_first(call):
+    told = call("paper_figures", "preset", "smoke", expect=2)
+    assert "preset smoke --scale cpu --retrain" in told and len(told) < 400

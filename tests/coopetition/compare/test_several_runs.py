@@ -75,6 +75,11 @@ def test_runs_of_one_name_are_numbered():
     other = [replace(same[0], source="run 10"), replace(same[1], source="run 1")]
     joint = fit(other, "logistic_race", n_screened=16, n_starts=1)
     assert {"run 10/ciwl_at", "run 1/ciwl_at"} <= {*joint.parameters}
+    sources = ("init_seed=5,data.mode=a, loss", "init_seed=5,data.mode=b, loss")
+    varied = [replace(run, source=each) for run, each in zip(runs(2), sources, strict=True)]
+    joint = fit(varied, "logistic_race", n_screened=16, n_starts=1)
+    names = {f"init_seed=5+data.mode={mode}/ciwl_at" for mode in "ab"}
+    assert names <= {*joint.parameters}
 
 
 def test_the_bootstrap_over_seeds_is_of_what_is_shared(together):

@@ -121,6 +121,7 @@ def test_both_omniglot_layouts_give_the_same_drawings(archive, tmp_path):
         folder.mkdir(parents=True)
         for n, drawing in enumerate(character):
             Image.fromarray(~drawing).save(folder / f"{k:04d}_{n + 1:02d}.png")
+            (folder / f"._{k:04d}_{n + 1:02d}.png").write_bytes(b"left by a Mac")
     a, b = (
         load_exemplars(OmniglotConfig(path=str(path), n_classes=12)) for path in (archive, tmp_path)
     )
@@ -194,6 +195,10 @@ def test_foreign_omniglot_archives_are_refused(tmp_path, content, message):
 
 def test_foreign_omniglot_folders_are_refused(tmp_path):
     with pytest.raises(UsageError, match="holds 0 character folders"):
+        load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
+    within = tmp_path / "omniglot-py"  # as torchvision downloads it
+    (within / "images_background").mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"give {within}$"):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
 
 

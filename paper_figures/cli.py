@@ -15,7 +15,14 @@ from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
 from coopetition.tools.printing import print_json, print_rows
 from paper_figures.drawing import draw_all, draw_preset, stem_of
-from paper_figures.figure import SCALES, Figure, figures_of, find_figure, papers
+from paper_figures.figure import (
+    SCALES,
+    Figure,
+    figures_of,
+    find_figure,
+    papers,
+    unknown_paper,
+)
 from paper_figures.kept import DATA
 from paper_figures.needs import all_found
 from paper_figures.result import FigureResult
@@ -335,5 +342,5 @@ def _dispatch(arguments: list[str]) -> int:
     elif name in papers():
         draw_command(name, rest)
     else:
-        raise UsageError(f"unknown paper {name!r}; choose one of {', '.join(papers())}, or --list")
+        raise unknown_paper(name)
     return 0

@@ -108,3 +108,10 @@ def test_an_interrupt_ends_drawing_all_with_its_workers(tmp_path):
 def test_what_is_not_kept_is_told_with_the_remedy_first(call):
     told = call("paper_figures", "preset", "smoke", expect=2)
     assert "preset smoke --scale cpu --retrain" in told and len(told) < 400
+
+
+@pytest.mark.parametrize("command", [[], ["make"]])
+def test_a_paper_whose_runs_alone_are_there_is_told_so(call, tmp_path, command):
+    runs = ["--runs", tmp_path] if command else []
+    told = call("paper_figures", *command, "transience", 6, *runs, expect=2)
+    assert "not made yet" in told and "sweep transience" in told and "unknown" not in told

@@ -93,6 +93,8 @@ def _write(drawn: FigureResult, out: Path, stem: str) -> None:
     _tell_written(drawn.write(out, stem))
     for line in drawn.findings:
         print(line)
+    for each in drawn.provenance.get("claims", ()):
+        print(f"{each['verdict']}: {each['claim']}")
 
 
 def _tell_written(paths: list[Path]) -> None:

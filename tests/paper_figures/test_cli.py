@@ -115,3 +115,11 @@ def test_a_paper_whose_runs_alone_are_there_is_told_so(call, tmp_path, command):
     runs = ["--runs", tmp_path] if command else []
     told = call("paper_figures", *command, "transience", 6, *runs, expect=2)
     assert "not made yet" in told and "sweep transience" in told and "unknown" not in told
+
+
+def test_the_verdicts_on_a_figures_claims_are_printed(call, tmp_path):
+    told = call("paper_figures", "coopetition", 13, "--out", tmp_path).splitlines()
+    claims = json.loads((tmp_path / "coopetition_13.json").read_text())["claims"]
+    assert claims
+    for each in claims:
+        assert f"{each['verdict']}: {each['claim']}" in told

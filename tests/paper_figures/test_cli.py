@@ -8,8 +8,13 @@ import sys
 import pandas as pd
 import pytest
 
-from paper_figures.figure import figures_of, papers
+from coopetition.tools.errors import UsageError
+from paper_figures.drawing import as_trial
+from paper_figures.figure import figures_of, find_figure, papers
+from paper_figures.make import sweep_of
+from paper_figures.needs import all_found
 from paper_figures.sources import kept_runs
+from transformer.experiments.plans import load_plan
 
 
 def test_a_figure_is_written_whole(call, tmp_path):
@@ -123,3 +128,32 @@ def test_the_verdicts_on_a_figures_claims_are_printed(call, tmp_path):
     assert claims
     for each in claims:
         assert f"{each['verdict']}: {each['claim']}" in told
+
+
+def test_make_takes_part_of_what_a_figure_needs(tmp_path):
+    figure = find_figure("coopetition", "8")
+    of_all = load_plan("coopetition", "smoke").select(
+        sweep_of(figure, tmp_path, scale="smoke").only
+    )
+    runs = {name for name in of_all.nodes if name.startswith(("main_", "rotary", "sinusoidal"))}
+    for asked, expected in (
+        ({"seeds": (6,)}, {name for name in runs if name.endswith("_6")}),
+        ({"only": ("main_*",)}, {name for name in runs if name.startswith("main_")}),
+        ({"only": ("main_*",), "seeds": (5, 6)}, {"main_5", "main_6"}),
+    ):
+        assert {*sweep_of(figure, tmp_path, scale="smoke", **asked).only} == expected != set()
+    for asked in ({"seeds": (99,)}, {"only": ("deep",)}):
+        with pytest.raises(UsageError, match="main_5"):
+            sweep_of(figure, tmp_path, scale="smoke", **asked)
+
+
+def test_a_trial_is_marked_and_reports_nothing():
+    figure = find_figure("coopetition", "13")
+    real = figure.drawn(all_found(figure.needs))
+    assert real.findings and real.provenance["claims"] and "events" in real.provenance["runs"][0]
+    trial = as_trial(real)
+    assert "smoke" in trial.drawing.get_suptitle()
+    assert "claims" not in trial.provenance
+    assert all("events" not in run for run in trial.provenance["runs"])
+    assert not any(finding in trial.findings for finding in real.findings)
+    assert trial.numbers == real.numbers

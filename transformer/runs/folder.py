@@ -338,7 +338,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
 
 def check_new_folder(path: Path) -> None:
     """Raise `UsageError` if a path is not free for a new run."""
-    if (path.exists() and not path.is_dir()) or path == Path():
+    if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / NAME).exists() else "name a new folder"
@@ -394,14 +394,18 @@ def _newest(
     return [], damaged
 
 
+def named_path(path: Path | str) -> Path:
+    """The same folder by a path with a name and a parent, which `.` and `..` lack."""
+    path = Path(path)
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def load_run(path: Path | str) -> RunFolder:
     """Open a run folder: its config, curves and checkpoints.
 
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
-    path = Path(path)
-    if path.name in ("", ".."):  # `.` has no parent to look for an ensemble in
-        path = path.resolve()
+    path = named_path(path)
     if (path / ENSEMBLE).exists():
         names = sorted(each.parent.name for each in path.glob(f"*/{NAME}"))
         raise UsageError(

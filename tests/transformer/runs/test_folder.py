@@ -326,6 +326,15 @@ def test_the_folder_one_is_in_is_a_run_like_another(store, monkeypatch):
     assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"
 
 
+def test_an_empty_folder_one_is_in_takes_a_run(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(tiny, n_steps=7)
+    run = train(config, ".", HERE)
+    assert run.is_finished() and run.path == tmp_path.resolve()
+    with pytest.raises(UsageError, match="exists already"):
+        train(config, ".", HERE)
+
+
 def test_runs_that_are_trained_together_are_told_of_by_their_range():
     rows = [
         {"batch_loss": loss, "icl/in_context_accuracy": icl}

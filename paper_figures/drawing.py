@@ -36,12 +36,14 @@ def as_trial(result: FigureResult) -> FigureResult:
 
     Those would be read off noise.
     """
-    result.drawing.suptitle("scale smoke: a trial of a few steps, not a result", color="firebrick")
+    result.drawing.suptitle("smoke run: not a result", fontsize=8, color="firebrick")
     provenance = {name: each for name, each in result.provenance.items() if name != "claims"}
     runs = provenance.get("runs")
     if runs is not None:
         provenance["runs"] = [{n: v for n, v in run.items() if n != "events"} for run in runs]
-    findings = ["scale smoke only tries out that all works; it gives no events and no verdicts"]
+    findings = [
+        "a smoke run only shows that everything works; no events or verdicts are read off it"
+    ]
     return replace(result, provenance=provenance, findings=findings)
 
 

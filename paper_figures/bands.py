@@ -104,12 +104,14 @@ def draw_paper(
     """Points read off the paper's figure (millions of its sequences, value), as crosses.
 
     They stand where our learning rate brings them: `rate_ratio` times as early.  The legend of the
-    axes says so once.
+    axes says so once, by a grey cross: those drawn have the colours of their curves.
     """
     x, y = np.array(list(published), float).T
     label = "the paper's" if rate_ratio == 1 else f"the paper's, times / {rate_ratio:g}"
     look: dict[str, Any] = CROSS | style
-    ax.plot(x / rate_ratio, y, label=once(ax, label), **look)
+    ax.plot(x / rate_ratio, y, **look)
+    if once(ax, label):
+        ax.plot([], [], label=label, color="grey", **CROSS)
     return points(panel, f"{name}, the paper", x * 1e6 / rate_ratio, y)
 
 
@@ -118,10 +120,10 @@ def once(ax: Axes, label: str) -> str | None:
     return None if label in ax.get_legend_handles_labels()[1] else label
 
 
-def legend_below(ax: Axes, n_columns: int = 2) -> None:
+def legend_below(ax: Axes, n_columns: int = 2, title: str | None = None) -> None:
     """A legend under the axes, for curves that leave no room between them."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, ncols=n_columns, **under(ax))
+        ax.legend(frameon=False, ncols=n_columns, title=title, **under(ax))
 
 
 def legend_of_all(drawing: Drawing, n_columns: int = 4) -> None:

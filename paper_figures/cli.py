@@ -14,14 +14,22 @@ from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_file
 from coopetition.tools.flags import parse
 from coopetition.tools.printing import print_json, print_rows
-from paper_figures.drawing import draw_all, draw_preset, stem_of
-from paper_figures.figure import SCALES, Figure, figures_of, find_figure, papers
+from paper_figures.drawing import as_trial, draw_all, draw_preset, stem_of
+from paper_figures.figure import (
+    SCALES,
+    Figure,
+    figures_of,
+    find_figure,
+    papers,
+    unknown_paper,
+)
 from paper_figures.kept import DATA
 from paper_figures.needs import all_found
 from paper_figures.result import FigureResult
 from paper_figures.sources import SCALE, NotKeptError, kept_runs, trained_run
 from transformer.config.scale import Scale
 
+ALL = ("*",)  # pattern of all nodes
 PROG = "python -m paper_figures"
 USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
        {PROG} --list [--json]
@@ -86,6 +94,8 @@ def _write(drawn: FigureResult, out: Path, stem: str) -> None:
     _tell_written(drawn.write(out, stem))
     for line in drawn.findings:
         print(line)
+    for each in drawn.provenance.get("claims", ()):
+        print(f"{each['verdict']}: {each['claim']}")
 
 
 def _tell_written(paths: list[Path]) -> None:
@@ -135,7 +145,9 @@ def preset_command(arguments: list[str]) -> None:
         _check_kept(flags.scale)
         runs = kept_runs(flags.preset, flags.init_seed, flags.scale)
     stem = stem_of(flags.preset, flags.scale, flags.init_seed)
-    _write(draw_preset(flags.preset, runs), flags.out, stem)
+    drawn = draw_preset(flags.preset, runs)
+    is_trial = "smoke" in (flags.scale, flags.preset)
+    _write(as_trial(drawn) if is_trial else drawn, flags.out, stem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +180,10 @@ class MakeFlags:
     """The folder of all that is made, as that of a sweep; curves are kept in `kept` within it."""
     scale: Scale = SCALE
     """`paper`; `cpu`, what two cores can do; `smoke`, some steps of each run."""
+    only: tuple[str, ...] = ALL
+    """Make only these nodes of the sweep, by names or patterns such as 'main_*' (default: all)."""
+    seeds: tuple[int, ...] = ()
+    """Make only runs of these initial seeds (default: all that the figure shows)."""
     out: Path = Path("figures")
     """Folder for the figure's files."""
     jobs: int = 1
@@ -193,6 +209,8 @@ def make_command(arguments: list[str]) -> None:
         figure,
         flags.runs,
         scale=flags.scale,
+        only=flags.only,
+        seeds=flags.seeds,
         jobs=flags.jobs,
         threads=flags.threads,
         device=flags.device,
@@ -204,7 +222,19 @@ def make_command(arguments: list[str]) -> None:
         return
     data, left_out = made
     _tell_left_out(left_out)
-    drawn = figure.drawn(all_found(figure.needs, None, flags.scale, data))
+    try:
+        found = all_found(figure.needs, None, flags.scale, data)
+    except NotKeptError:
+        if flags.only == ALL and not flags.seeds:
+            raise
+        where = f"{figure.paper} {figure.slot}"
+        print(
+            f"{where} is not drawn: it needs more than was asked for; leave out --only and --seeds"
+        )
+        return
+    drawn = figure.drawn(found)
+    if flags.scale == "smoke":
+        drawn = as_trial(drawn)
     _write(drawn, flags.out, stem_of(figure.stem, flags.scale))
 
 
@@ -335,5 +365,5 @@ def _dispatch(arguments: list[str]) -> int:
     elif name in papers():
         draw_command(name, rest)
     else:
-        raise UsageError(f"unknown paper {name!r}; choose one of {', '.join(papers())}, or --list")
+        raise unknown_paper(name)
     return 0

@@ -3,6 +3,7 @@
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,22 @@ def draw_preset(preset: str, runs: list[FigureRun]) -> FigureResult:
     """Curves of a preset's runs, in the house's style."""
     with rc_context(PRINT):
         return draw_settings({preset: runs})
+
+
+def as_trial(result: FigureResult) -> FigureResult:
+    """A drawing of runs of a few steps, marked as such, without events, findings and verdicts.
+
+    Those would be read off noise.
+    """
+    result.drawing.suptitle("smoke run: not a result", fontsize=8, color="firebrick")
+    provenance = {name: each for name, each in result.provenance.items() if name != "claims"}
+    runs = provenance.get("runs")
+    if runs is not None:
+        provenance["runs"] = [{n: v for n, v in run.items() if n != "events"} for run in runs]
+    findings = [
+        "a smoke run only shows that everything works; no events or verdicts are read off it"
+    ]
+    return replace(result, provenance=provenance, findings=findings)
 
 
 def draw_all(out: Path, jobs: int) -> list[dict[str, Any]]:

@@ -126,12 +126,24 @@ def papers() -> dict[str, str]:
 def figures_of(paper: str) -> dict[str, Figure]:
     """A paper's figures by slot, in the order of their numbers; `UsageError` if it has none."""
     if paper not in papers():
-        raise UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}")
+        raise unknown_paper(paper)
     folder = import_module(f"paper_figures.{paper}")
     modules = pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")
     loaded = [import_module(each.name) for each in modules]
     found = [each.FIGURE for each in loaded if hasattr(each, "FIGURE")]
     return {each.slot: each for each in sorted(found, key=lambda each: _counted(each.slot))}
+
+
+def unknown_paper(paper: str) -> UsageError:
+    """The mistake of asking for figures of a paper that has none here."""
+    from transformer.experiments.plans import PLANS
+
+    if paper in PLANS:
+        return UsageError(
+            f"the figures of {paper} are not made yet; `python -m transformer sweep {paper} "
+            f"--runs DIR` trains its runs. Figures are made of {', '.join(papers())}"
+        )
+    return UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}, or --list")
 
 
 def _counted(slot: str) -> list[tuple[int, str]]:

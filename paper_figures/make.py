@@ -1,5 +1,6 @@
 """Making what a figure needs: the part of its papers' plans that it is drawn from, then kept."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,29 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json
 from paper_figures.figure import Figure
 from paper_figures.keep import keep_finished
+from paper_figures.sources import SCALE
 from transformer.cli import sweep
+from transformer.config.scale import Scale
 from transformer.experiments.plans import PLANS, load_plan
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.train import Train
 
 KEPT = "kept"  # the folder of what is kept, in that of all runs
 
 
-def sweep_of(figure: Figure, runs: Path, **flags: Any) -> sweep.Flags:
-    """The sweep that makes what a figure needs.
+def sweep_of(
+    figure: Figure,
+    runs: Path,
+    *,
+    scale: Scale = SCALE,
+    only: tuple[str, ...] = sweep.ALL,
+    seeds: tuple[int, ...] = (),
+    **flags: Any,
+) -> sweep.Flags:
+    """The sweep that makes what a figure needs, or those of its nodes that are asked for.
 
-    One of no runs, or of runs that no plan has, raises `UsageError`.
+    A figure of no runs, or of runs that no plan has, raises `UsageError`; so do names and initial
+    seeds of which it needs nothing.
     """
     where = f"figure {figure.paper} {figure.slot}"
     own = sorted({need.preset.partition("/")[0] for need in figure.needs})
@@ -26,8 +40,29 @@ def sweep_of(figure: Figure, runs: Path, **flags: Any) -> sweep.Flags:
         raise UsageError(f"{where} is of runs of {', '.join(own)}, which no one plan makes")
     if figure.of_several_scales:
         raise UsageError(f"{where} is of runs of two scales; make them by sweeps, and keep them")
-    patterns = dict.fromkeys(need.node for need in figure.needs)
-    return sweep.Flags(plan=own[0], runs=runs, only=tuple(patterns), **flags)
+    nodes = tuple(dict.fromkeys(need.node for need in figure.needs))
+    if only != sweep.ALL or seeds:
+        plan = load_plan(own[0], scale)
+        there = plan.matching(nodes)
+        nodes = tuple(
+            name
+            for name in there
+            if any(fnmatchcase(name, pattern) for pattern in only)
+            and (not seeds or init_seeds(plan, name) & {*seeds})
+        )
+        if not nodes:
+            raise UsageError(
+                f"--only and --seeds leave nothing that {where} needs; choose of {', '.join(there)}"
+            )
+    return sweep.Flags(plan=own[0], runs=runs, scale=scale, only=nodes, **flags)
+
+
+def init_seeds(plan: Plan, name: str) -> set[int]:
+    """The initial seeds of a node's runs, or of the runs that it measures."""
+    node = plan.nodes[name]
+    if isinstance(node, Train):
+        return {config.init_seed for config in node.configs.values()}
+    return set[int]().union(*(init_seeds(plan, need) for need in node.needs))
 
 
 def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]] | None:

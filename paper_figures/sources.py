@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, some_of
 from paper_figures.kept import DATA, damaged, index, path_of, read_json, rows_by_run
 from transformer.config import RunConfig
 from transformer.config.scale import Scale
@@ -175,9 +176,10 @@ def kept_runs(
     runs = list(_kept(preset, scale, data))
     if not runs:
         kept = sorted({entry["preset"] for entry in index(data) if entry["scale"] == scale})
-        others = f"choose one of {', '.join(kept)}, or " if kept else ""
+        kept = [*dict.fromkeys(get_close_matches(preset, kept) + kept)]
+        others = f", or choose one that is kept: {some_of(kept)}" if kept else ""
         raise NotKeptError(
-            f"no run of preset {preset!r} is kept at scale {scale}; {others}{_make(preset, scale)}"
+            f"no run of preset {preset!r} is kept at scale {scale}; {_make(preset, scale)}{others}"
         )
     seeds = sorted(run.init_seed for run in runs)
     if first is not None and first not in seeds:

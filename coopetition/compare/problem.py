@@ -283,6 +283,7 @@ def _labels(runs: Sequence[Curves]) -> list[str]:
     """What stands before a run's own names: nothing, if it is the only one."""
     if len(runs) == 1:
         return [""]
-    names = [run.source.removesuffix(f", {run.metric}") for run in runs]
+    # of a folder such as `init_seed=5,data.mode=bursty`; commas separate names in commands
+    names = [run.source.removesuffix(f", {run.metric}").replace(",", "+") for run in runs]
     earlier = [names[:k].count(name) for k, name in enumerate(names)]
     return [f"{n}#{same + 1}/" if same else f"{n}/" for n, same in zip(names, earlier, strict=True)]

@@ -29,6 +29,7 @@ _INNER: Any = object()  # marks what is already read by a rule of ours
 
 def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
     """Flags of the dataclass `kind`; a mistake raises `UsageError`."""
+    arguments = [*map(_without_tilde, arguments)]
     captured = io.StringIO()
     helps = {"-h", "--help"}.intersection(arguments)
     try:
@@ -51,6 +52,12 @@ def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, li
     """`parse` of those arguments that are flags of `kind`, and the others."""
     both: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
     return both
+
+
+def _without_tilde(word: str) -> str:
+    """A word with the home folder for its `~`, which no shell expands in `--out=~/x`."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + os.path.expanduser(value)
 
 
 def message_in(boxed: str) -> str:

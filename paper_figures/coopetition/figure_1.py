@@ -48,11 +48,14 @@ def draw(
     if labels and induction:
         told = labels[0].run.timeline()
         late = LATE * 1e6 / labels[0].run.rate_ratio
-        moments = (("at Flip's peak", told.flip_peak_at), ("late", late))
-        for ax, (what, when) in zip(circuit_axes, moments, strict=True):
+        moments = (
+            ("at Flip's peak", "c  attention at Flip's peak", told.flip_peak_at),
+            ("late", "attention late", late),
+        )
+        for ax, (what, title, when) in zip(circuit_axes, moments, strict=True):
             ax.set_axis_on()
             found = circuit_at(labels[0], induction[0], when)
-            numbers += draw_circuit(ax, f"c {what}", f"c  attention {what}", found)
+            numbers += draw_circuit(ax, f"c {what}", title, found)
     ax = bottom.subplots()
     numbers += draw_evaluators(ax, "b", runs)
     ratio = runs[0].rate_ratio

@@ -30,6 +30,7 @@ from paper_figures.sources import FigureRun
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 CHANCE = math.log(2)  # loss of who knows which two labels may be right, and not which
+OF_PAPER = "(the paper's sequences)"  # legends name steps so; the axes count our own
 ALONE, CLAMPED = "ICL alone", "second half: main at 20M"
 PAPER = {  # millions of sequences, ICL's loss
     ALONE: ((7, 1.79), (10, 1.06), (30, 0.85), (60, 0.85), (64, 0.79)),
@@ -58,13 +59,14 @@ def draw(alone: list[FigureRun], clamped: list[FigureRun], ciwl: list[FigureRun]
     labels = {f"{at:g}M": runs for at, runs in zip(GRAFTED_AT, grafted, strict=True) if runs}
     shades = graded_styles(labels)
     numbers += draw_groups(grafted_axes, "b", labels, "icl", metric="loss", styles=shades)
-    grafted_axes.set(title="b  second half: CIWL-only at" if labels else "b  no run yet")
+    grafted_axes.set(title="b  second half of CIWL-only" if labels else "b  no run yet")
     for ax in (alone_axes, grafted_axes):
         ax.axhline(CHANCE, color="grey", lw=0.8, ls=":")
         ax.set(ylabel="loss on ICL (nats)", ylim=(0, 3))
     numbers += _draw_resumed(resumed_axes, ciwl, resumed, ratio)
-    for ax, n_columns in ((alone_axes, 1), (grafted_axes, 2), (resumed_axes, 2)):
-        legend_below(ax, n_columns)
+    legend_below(alone_axes, 1)
+    legend_below(grafted_axes, 2, "taken at " + OF_PAPER)
+    legend_below(resumed_axes, 2, "start at " + OF_PAPER)
     runs = [*alone, *clamped, *ciwl, *(run for group in started for run in group)]
     findings = [f"{run.name}: loss {_told(learnt(run))}" for run in runs
                 if run.name.split("/")[1].startswith(("icl", "grafted"))]  # fmt: skip

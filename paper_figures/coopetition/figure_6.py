@@ -5,6 +5,7 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 
 from collections.abc import Callable
 
+from coopetition.plot.style import line_styles
 from paper_figures.bands import draw_groups, draw_half, draw_paper
 from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
@@ -36,22 +37,26 @@ def draw(
     deep: list[FigureRun],
     deep_matched: list[FigureRun],
 ) -> FigureResult:
-    """Flip accuracies; panel b where its runs are kept."""
-    drawing = blank(7.2 if deep else 3.6, 2.6)
-    axes = drawing.subplots(1, 2 if deep else 1, squeeze=False)[0]
+    """Flip accuracies; panel b says so where its runs are not kept."""
+    drawing = blank(7.2, 2.6)
+    axes = drawing.subplots(1, 2)
     ratio = matched[0].rate_ratio
     numbers = draw_groups(axes[0], "a", {ORDINARY: main, MATCHED: matched}, "flip")
-    numbers += draw_paper(axes[0], "a", MATCHED, PAPER, ratio, color="black")
+    colours = {name: style["color"] for name, style in line_styles((ORDINARY, MATCHED)).items()}
+    numbers += draw_paper(axes[0], "a", MATCHED, PAPER, ratio, color=colours[MATCHED])
     axes[0].set(title="a  2 layers", xlim=(0, LATE / ratio))
     if deep:
         both = {ORDINARY: deep, MATCHED: deep_matched}
         numbers += draw_groups(axes[1], "b", both, "flip")
-        for name, colour in ((ORDINARY, "grey"), (MATCHED, "black")):
+        for name, colour in colours.items():
             crosses = PAPER_DEEP[name]
             numbers += draw_paper(axes[1], "b", name, crosses, deep[0].rate_ratio, color=colour)
         last = max(run.n_sequences for run in (*deep, *deep_matched))
         axes[1].set(title="b  12 layers", xlim=(0, last / 1e6))
-    for ax in axes:
+    else:
+        axes[1].set(title="b  12 layers: no run yet")
+        axes[1].set_axis_off()
+    for ax in axes[: 2 if deep else 1]:
         draw_half(ax)
         ax.set(ylabel="Flip accuracy", ylim=(0, 1))
         ax.legend(frameon=False)

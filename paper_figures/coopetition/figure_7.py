@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from coopetition.plot.style import COLOURS
 from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half, draw_paper, legend_of_all
 from paper_figures.claim import Claim, Reading
 from paper_figures.coopetition.events import LATE, ciwl_comes, emerges, fades, readings
@@ -29,7 +30,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
         numbers += draw_evaluators(ax, panel, [run])
         seen = PAPER[pair]
         points = ((seen.flip_peak_at, seen.flip_peak), (seen.fade, 0.5))
-        numbers += draw_paper(ax, panel, "Flip", points, run.rate_ratio, color="black")
+        numbers += draw_paper(ax, panel, "Flip", points, run.rate_ratio, color=COLOURS["flip"])
         draw_half(ax)
         ax.set(title=panel, xlim=(0, LATE / run.rate_ratio), ylabel="in-context accuracy")
     for ax in axes.flat[len(runs) :]:

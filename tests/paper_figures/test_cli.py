@@ -8,8 +8,13 @@ import sys
 import pandas as pd
 import pytest
 
-from paper_figures.figure import figures_of, papers
+from coopetition.tools.errors import UsageError
+from paper_figures.drawing import as_trial
+from paper_figures.figure import figures_of, find_figure, papers
+from paper_figures.make import sweep_of
+from paper_figures.needs import all_found
 from paper_figures.sources import kept_runs
+from transformer.experiments.plans import load_plan
 
 
 def test_a_figure_is_written_whole(call, tmp_path):
@@ -103,3 +108,52 @@ def test_an_interrupt_ends_drawing_all_with_its_workers(tmp_path):
     assert process.returncode == 130
     assert told.splitlines()[-1] == "python -m paper_figures: interrupted"
     assert "Traceback" not in told
+
+
+def test_what_is_not_kept_is_told_with_the_remedy_first(call):
+    told = call("paper_figures", "preset", "smoke", expect=2)
+    assert "preset smoke --scale cpu --retrain" in told and len(told) < 400
+
+
+@pytest.mark.parametrize("command", [[], ["make"]])
+def test_a_paper_whose_runs_alone_are_there_is_told_so(call, tmp_path, command):
+    runs = ["--runs", tmp_path] if command else []
+    told = call("paper_figures", *command, "transience", 6, *runs, expect=2)
+    assert "not made yet" in told and "sweep transience" in told and "unknown" not in told
+
+
+def test_the_verdicts_on_a_figures_claims_are_printed(call, tmp_path):
+    told = call("paper_figures", "coopetition", 13, "--out", tmp_path).splitlines()
+    claims = json.loads((tmp_path / "coopetition_13.json").read_text())["claims"]
+    assert claims
+    for each in claims:
+        assert f"{each['verdict']}: {each['claim']}" in told
+
+
+def test_make_takes_part_of_what_a_figure_needs(tmp_path):
+    figure = find_figure("coopetition", "8")
+    of_all = load_plan("coopetition", "smoke").select(
+        sweep_of(figure, tmp_path, scale="smoke").only
+    )
+    runs = {name for name in of_all.nodes if name.startswith(("main_", "rotary", "sinusoidal"))}
+    for asked, expected in (
+        ({"seeds": (6,)}, {name for name in runs if name.endswith("_6")}),
+        ({"only": ("main_*",)}, {name for name in runs if name.startswith("main_")}),
+        ({"only": ("main_*",), "seeds": (5, 6)}, {"main_5", "main_6"}),
+    ):
+        assert {*sweep_of(figure, tmp_path, scale="smoke", **asked).only} == expected != set()
+    for asked in ({"seeds": (99,)}, {"only": ("deep",)}):
+        with pytest.raises(UsageError, match="main_5"):
+            sweep_of(figure, tmp_path, scale="smoke", **asked)
+
+
+def test_a_trial_is_marked_and_reports_nothing():
+    figure = find_figure("coopetition", "13")
+    real = figure.drawn(all_found(figure.needs))
+    assert real.findings and real.provenance["claims"] and "events" in real.provenance["runs"][0]
+    trial = as_trial(real)
+    assert "smoke" in trial.drawing.get_suptitle()
+    assert "claims" not in trial.provenance
+    assert all("events" not in run for run in trial.provenance["runs"])
+    assert not any(finding in trial.findings for finding in real.findings)
+    assert trial.numbers == real.numbers

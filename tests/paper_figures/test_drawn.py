@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
+from paper_figures.figure import find_figure
 from paper_figures.needs import all_found
 from paper_figures.sources import kept_runs
 from paper_figures.theory import (
@@ -82,3 +83,37 @@ def test_theory_figures_are_drawn_with_their_numbers(module, sizes, tmp_path):
     result = module.FIGURE.drawn([], **sizes)
     assert rows_of(result, tmp_path) and result.findings
     assert all(ax.has_data() for ax in result.drawing.axes)
+
+
+def letters(drawing) -> list[str]:
+    """Those that the titles of panels begin with."""
+    titles = (ax.get_title(loc="left") for ax in drawing.axes)
+    return [title.split()[0] for title in titles if title[1:3] == "  "]
+
+
+def test_every_panel_has_a_letter_of_its_own():
+    for name in ("1", "4", "6"):
+        figure = find_figure("coopetition", name)
+        found = letters(figure.drawn(all_found(figure.needs)).drawing)
+        assert sorted(found) == sorted({*found}) and found
+
+
+def test_a_panel_without_runs_says_so():
+    """Those of twelve layers are not made yet."""
+    figure = find_figure("coopetition", "6")
+    main, matched, *_ = all_found(figure.needs)
+    panels = figure.drawn([main, matched, [], []]).drawing.axes
+    assert len(panels) == 2
+    assert ["no run yet" in ax.get_title(loc="left") for ax in panels] == [False, True]
+
+
+def test_legends_of_figure_4_tell_whose_sequences_they_count():
+    """The axes count our own, which are fewer; a cross of the paper has its curve's colour."""
+    figure = find_figure("coopetition", "4")
+    alone, *others = figure.drawn(all_found(figure.needs)).drawing.axes
+    for ax in others:
+        assert "the paper's" in ax.get_legend().get_title().get_text()
+        assert ax.get_legend().get_texts()
+    crosses = {line.get_color() for line in alone.get_lines() if line.get_marker() == "x"}
+    labelled = [line for line in alone.get_lines() if "the paper's" in str(line.get_label())]
+    assert [line.get_color() for line in labelled] == ["grey"] and len(crosses) >= 2

@@ -162,7 +162,7 @@ def test_what_is_no_plugin_is_refused(tmp_path, name, capsys):
 def test_a_plugin_that_fails_can_be_mended_and_loaded_again(tmp_path):
     path = tmp_path / "broken_one.py"
     path.write_text(FILES["mode"].replace("neighbours", "broken") + "\n1 / 0\n")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
         load_plugin(path)
     assert "broken" not in MODES
     path.write_text(path.read_text().replace("1 / 0", ""))
@@ -230,3 +230,21 @@ def test_a_plugin_that_python_cannot_read_is_told_in_a_line(tmp_path, text, mess
     with pytest.raises(UsageError, match=message) as told:
         load_plugin(path)
     assert "unsound.py" in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        ("raise ValueError('odd')", ("ValueError", "odd")),
+        ("open('/nowhere/x')", ("FileNotFoundError", "/nowhere/x")),
+        ("int('a\\nb')", ("ValueError",)),
+    ],
+)
+@pytest.mark.parametrize("command", [["--plugin", "{}", "data"], ["sweep", "{}", "--runs", "runs"]])
+def test_a_file_that_raises_is_told_in_a_line(tmp_path, capsys, command, statement, names):
+    path = tmp_path / "raising.py"
+    path.write_text(f"x = 1\n\n{statement}\n")
+    assert main([word.format(path) for word in command]) == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in ("raising.py", "line 3", *names))
+    assert told.count("\n") == 1

@@ -1,7 +1,7 @@
 """What the commands about runs share: a run's folder, where it computes now, how it stands."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,11 @@ def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder",
     if len(runs) == 1:
         return [(runs[0], out)]
     return [(run, out / f"{run.path.name}{suffix}") for run in runs]
+
+
+def title(run: "RunFolder", runs: Collection["RunFolder"]) -> str:
+    """What stands before a run's output: its name, if there are several."""
+    return f"{run.path.name}: " if len(runs) > 1 else ""
 
 
 def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:

@@ -1,25 +1,33 @@
-"""Measure a run's models on its evaluators, over training: a table, a row a reading."""
+"""Measure a run's models on its evaluators, over training: a table, a row a reading.
 
+Of runs that were trained together, each gets a table of its own.
+"""
+
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
-from transformer.cli._runs import RunFlags
+from coopetition.tools.files import check_ending, write_json
+from transformer.cli._runs import RunFlags, places
 from transformer.config.interventions import Intervention
+
+if TYPE_CHECKING:
+    from transformer.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(RunFlags):
     run: tyro.conf.Positional[Path]
-    """The folder of a run."""
+    """The folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
     """Which ones; `measures` lists them."""
     out: Path
-    """The CSV file, beside which a JSON says what it is of.  A call that was stopped is gone on
-    with by the same call; a file that is there is left alone."""
+    """The CSV file, or for several runs the folder of theirs; a JSON beside each describes it.  To
+    continue after an interruption, run the same command again; a finished file is not replaced."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints: steps, `all` or `last`."""
     evaluators: tuple[str, ...] = ()
@@ -30,27 +38,38 @@ class Flags(RunFlags):
 
 def run(flags: Flags) -> None:
     from coopetition.tools.printing import print_json
-    from transformer.measures.history import history
-    from transformer.runs.folder import load_run
 
-    run = load_run(flags.run)
-    if not run.steps():
-        raise UsageError(f"{run.path} has no checkpoint; train it until it has")
-    if flags.out.exists():
-        raise UsageError(f"--out {flags.out} is there already; remove it or choose another name")
+    wanted = places(flags.run, flags.out, ".csv")
+    for run, out in wanted:
+        check_ending(out, ".csv")  # the description beside it has the same name in .json
+        if not run.steps():
+            raise UsageError(f"{run.path} has no checkpoint; train it until it has")
+        if out.exists():
+            raise UsageError(f"--out {out} is there already; remove it or choose another name")
+    for run, out in wanted:
+        about = _measure(run, out, flags)
+        if not flags.json:
+            print(f"wrote {out}: {len(about['steps'])} checkpoints")
+        elif len(wanted) > 1:
+            print(json.dumps(about | {"out": str(out)}))
+        else:
+            print_json(about | {"out": str(out)})
+
+
+def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
+    """Write the table of one run and its description, and return the latter."""
+    from transformer.measures.history import history
+
     about = history(
         run,
         flags.measures,
-        flags.out,
+        out,
         steps=_steps(flags.steps, run.steps()),
         evaluators=flags.evaluators or None,
         interventions=flags.intervene,
     )
-    write_json(flags.out.with_suffix(".json"), about)
-    if flags.json:
-        print_json(about | {"out": str(flags.out)})
-    else:
-        print(f"wrote {flags.out}: {len(about['steps'])} checkpoints")
+    write_json(out.with_suffix(".json"), about)
+    return about
 
 
 def _steps(given: tuple[str, ...], there: list[int]) -> list[int] | None:

@@ -102,14 +102,18 @@ def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
 def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     """Print the graph, and how long each node and all will take."""
     from coopetition.tools.errors import some_of
+    from transformer.runs.machine import Machine
     from transformer.sweeps.estimate import Estimate, clock
     from transformer.sweeps.report import graph_rows, in_words
+    from transformer.sweeps.slurm import planned_jobs
     from transformer.sweeps.standing import standings
 
     estimate = Estimate(runs)
-    estimate.time_here(plan, flags.device, flags.threads)
+    device = "auto" if flags.slurm else flags.device  # jobs run elsewhere
+    estimate.time_here(plan, device, flags.threads)
     now = standings(plan, runs)
-    rows = graph_rows(plan, now, estimate)
+    jobs = planned_jobs(plan, runs, now) if flags.slurm else None
+    rows = graph_rows(plan, now, estimate, jobs)
     print_rows(rows if flags.json else map(in_words, rows), as_json=flags.json)
     for row in rows:
         if row["message"]:
@@ -119,6 +123,30 @@ def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     unknown = [row["node"] for row in rows if row["seconds_left"] is None]
     without = f"; not estimated, nor counted: {some_of(unknown)}" if unknown else ""
     print(f"{at_once} at once: {clock(left)}{without}", file=sys.stderr)
+    here = Machine.choose(device, flags.threads).device
+    print(f"steps that were not trained yet are timed on this machine ({here})", file=sys.stderr)
+    if jobs is not None:
+        _describe_jobs(len(jobs), plan, flags, here)
+
+
+def _describe_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
+    """Print what `--slurm` submits: how many jobs, with which options, for how much disk."""
+    from transformer.sweeps.report import size
+    from transformer.sweeps.slurm import sbatch_options
+
+    given = sbatch_options(flags.threads, flags.job).items()
+    options = " ".join(
+        f"--{name}" if value is True else f"--{name}={value}" for name, value in given
+    )
+    disk = size(sum(node.disk_bytes() for node in plan.nodes.values())) or "less than 1 MiB"
+    print(f"{n_jobs} jobs, each: sbatch {options}", file=sys.stderr)
+    print(f"all nodes together take {disk} of disk", file=sys.stderr)
+    if flags.job.gpus and here == "cpu":
+        print(
+            "note: the jobs use GPUs, on which a step takes another time; for an estimate, call "
+            "this on a node with such a GPU",
+            file=sys.stderr,
+        )
 
 
 def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
@@ -150,6 +178,7 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
+    from transformer.runs.folder import ENSEMBLE, NAME
     from transformer.runs.machine import Machine
     from transformer.sweeps.standing import log_path
 
@@ -167,6 +196,16 @@ def _check(flags: Flags) -> None:
     if not (flags.status or flags.slurm):  # jobs run elsewhere
         Machine.choose(flags.device, flags.threads)
     runs = flags.runs.resolve()
+    for each in (runs, *runs.parents):
+        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+            raise UsageError(
+                f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
+                "name a folder for the sweep"
+            )
+    if flags.slurm and "%" in str(runs):
+        raise UsageError(
+            f"--runs {runs}: Slurm replaces the % in a log's path; choose another name"
+        )
     nearest = next(each for each in (runs, *runs.parents) if os.path.exists(each))
     if not (nearest.is_dir() and os.access(nearest, os.X_OK)):
         raise UsageError(f"--runs {runs}: {nearest} is no folder to be opened; name another place")

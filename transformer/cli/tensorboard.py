@@ -14,7 +14,8 @@ class Flags:
     run: tyro.conf.Positional[Path]
     """The folder of a run, or of runs that were trained together."""
     out: Path
-    """A new folder for the events, or for several runs the folder of theirs."""
+    """Folder for the events, or for several runs the folder of theirs; to refresh events, write
+    them again into the same folder."""
 
 
 def run(flags: Flags) -> None:

@@ -26,6 +26,8 @@ class ExemplarConfig(Kind):
     """Exemplars of each class; 0 likewise."""
     bytes_per_feature: ClassVar[int] = 1
     """What a feature takes in memory: 1 for pixels, 2 for half precision."""
+    may_be_images: ClassVar[bool] = True
+    """Whether features can be the pixels of a square, row by row."""
     needs_path: ClassVar[bool] = False
     """Whether nothing can be read before its field `path` is given."""
 

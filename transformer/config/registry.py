@@ -8,13 +8,14 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, UserError, some_of
 
 MANY, SHOWN = 20, 6  # of more names, a message shows so many: those that are alike first
 PLUGIN = "plugin_"  # how the modules of the user's files are called
@@ -172,7 +173,14 @@ def load_plugin(path: Path | str) -> ModuleType:
             raise UsageError(f"{path} is no Python file but bytes ({error}); mend it") from error
         if isinstance(error, ImportError):
             raise UsageError(f"{path} imports what is not there ({error}); mend it") from error
-        raise
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next(each.lineno for each in reversed(frames) if each.filename == str(file))
+        told = " ".join(str(error).split())
+        raise UsageError(
+            f"{path} fails in line {line} ({type(error).__name__}: {told}); mend it"
+        ) from error
     return module
 
 

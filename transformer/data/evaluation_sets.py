@@ -36,6 +36,8 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
         for name, why in evaluators_of(config).left_out.items():
             print(f"note: the evaluator {name} is left out: {why}", file=sys.stderr)
         drawn = draw_evaluators(config)
+        if told := different_labels(drawn):
+            print(f"note: {told}", file=sys.stderr)
         write_bytes(
             path,
             save(
@@ -59,6 +61,28 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
             f"{path} is damaged ({error}); remove it to have the sets drawn again"
         ) from error
     return sets
+
+
+def different_labels(sets: dict[str, Sequences]) -> str:
+    """Which evaluators have another number of labels in context than training; "" for none.
+
+    Chance within the context is one in that number.
+    """
+    counts = {name: label_count(each) for name, each in sets.items()}
+    trained = counts["train"]
+    others = [f"{name} has {n}" for name, n in counts.items() if n != trained]
+    if not others:
+        return ""
+    return (
+        f"training has {trained} labels in context, but {', '.join(others)}: chance of its "
+        f"in-context accuracy is 1/{trained} in training, and one in that number there"
+    )
+
+
+def label_count(sequences: Sequences) -> int:
+    """Distinct labels in the context of a sequence, in the median."""
+    ordered = sequences.labels.sort(0).values
+    return int((1 + (ordered.diff(dim=0) != 0).sum(0)).median())
 
 
 def _identity(config: RunConfig) -> str:

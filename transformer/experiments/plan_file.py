@@ -78,7 +78,9 @@ def read_plan(path: Path, scale: Scale) -> Plan:
     What it does not understand, and an encoder whose weights are not there, raise `UsageError`.
     """
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(
+            path.read_text(encoding="utf-8-sig")
+        )  # with a byte-order mark or without
     except OSError as error:
         raise UsageError(f"plan {path} cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -35,6 +35,7 @@ def quick() -> RunConfig:
         data=DataConfig(exemplars=GlyphConfig(n_classes=1600)),
         evaluation=EvaluationConfig(every=50, n_sequences=500),
         n_steps=1500,
+        checkpoint_every=500,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json
 from transformer.config import OptimConfig, RunConfig, to_dict
-from transformer.config.plain import difference
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_new_folder, create_run, load_run
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME
@@ -79,11 +78,14 @@ def check_together(configs: dict[str, RunConfig]) -> None:
     if not configs:
         raise UsageError("no runs are given; give the config of at least one")
     (first, base), *others = configs.items()
+    ours = _shared(base)
     for name, config in others:
-        if told := difference(_shared(config), _shared(base)):
+        theirs = _shared(config)
+        if differing := [field for field in ours if theirs[field] != ours[field]]:
+            field = differing[0]
             raise UsageError(
-                f"{name} has {told} as in {first}, but runs that are trained together share it; "
-                "train them apart"
+                f"runs that are trained together share {field}, but it is {ours[field]} in {first} "
+                f"and {theirs[field]} in {name}; train each by a command of its own"
             )
 
 

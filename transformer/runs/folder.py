@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError, some_of
 from coopetition.tools.files import remove_left_over, write_json
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
@@ -137,6 +137,11 @@ class RunFolder:
         names = ("step", "sequences", "learning_rate", "gradient_norm", "seconds")
         return [dict.fromkeys(names) | row for row in read_metrics(self.metrics_path)]
 
+    def measured_step(self) -> int | None:
+        """The step of the last metric line; None before there is one."""
+        rows = self.metrics()
+        return rows[-1]["step"] if rows else None
+
     def check_measured(self) -> None:
         """Raise `UserError` if it has no metrics."""
         if not self.metrics():
@@ -227,13 +232,17 @@ class RunFolder:
         return True
 
     def status(self) -> dict[str, Any]:
-        """`status`, `message` and steps of the run as it stands, for people and programs."""
+        """`status`, `message` and steps of the run as it stands, for people and programs.
+
+        `step` is that of the last metrics, `checkpoint` that of the newest sound checkpoint.
+        """
         newest, damaged = newest_checkpoint(self)
-        step = newest.step if newest else 0
+        step = newest.step if newest else None
         return self.standing() | {
-            "step": step,
+            "step": self.measured_step(),
+            "checkpoint": step,
             "n_steps": self.config.n_steps,
-            "latest_checkpoint": str(self.checkpoint_path(step)) if newest else None,
+            "latest_checkpoint": None if step is None else str(self.checkpoint_path(step)),
             "damaged": damaged,
             "run_id": self.config.run_id(),
         }
@@ -329,7 +338,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
 
 def check_new_folder(path: Path) -> None:
     """Raise `UsageError` if a path is not free for a new run."""
-    if (path.exists() and not path.is_dir()) or path == Path():
+    if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / NAME).exists() else "name a new folder"
@@ -385,12 +394,22 @@ def _newest(
     return [], damaged
 
 
+def named_path(path: Path | str) -> Path:
+    """The same folder by a path with a name and a parent, which `.` and `..` lack."""
+    path = Path(path)
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def load_run(path: Path | str) -> RunFolder:
     """Open a run folder: its config, curves and checkpoints.
 
     One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
-    path = Path(path)
+    path = named_path(path)
     if (path / ENSEMBLE).exists():
-        raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
+        names = sorted(each.parent.name for each in path.glob(f"*/{NAME}"))
+        raise UsageError(
+            f"{path} holds runs that were trained together; name the folder of one "
+            f"({some_of(names, 5)}), or load them all by transformer.runs.ensemble.load_runs"
+        )
     return RunFolder(path, *read_manifest(path))

@@ -72,6 +72,14 @@ def has_trained(folder: Path) -> bool:
     return any(session.get("first_step") or session.get("last_step") for session in sessions)
 
 
+def read_sessions(folder: Path) -> list[tuple[int, float]]:
+    """The first step of each session, and when it began in seconds since 1970."""
+    return [
+        (session["first_step"], datetime.fromisoformat(session["began"]).timestamp())
+        for session in _read(folder).get("sessions", [])
+    ]
+
+
 def _read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / NAME).read_text())
 

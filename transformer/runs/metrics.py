@@ -2,8 +2,8 @@
 
 import itertools
 import json
-import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from coopetition.tools.metrics_file import Row, complete_lines
@@ -50,11 +50,18 @@ def _lines(path: Path) -> list[tuple[Row, bytes]]:
     return list(complete_lines(path.read_bytes() if path.exists() else b""))
 
 
-def describe(row: Row) -> str:
-    """A metrics line in a few words: batch loss and in-context accuracies."""
-    shown = {name: row.get(f"{name}/in_context_accuracy") for name in brief_evaluators()}
-    accuracies = "  ".join(
-        f"{name} {value:.2f}" for name, value in shown.items() if value is not None
-    )
-    loss = math.nan if row["batch_loss"] is None else row["batch_loss"]
-    return f"loss {loss:.3f}  {accuracies}"
+def describe(rows: Collection[Row]) -> str:
+    """Metric lines of one step in a few words: batch loss and in-context accuracies.
+
+    Of several runs: how many they are, and the lowest and highest of each.
+    """
+    columns = {"loss": "batch_loss"}
+    columns |= {name: f"{name}/in_context_accuracy" for name in brief_evaluators()}
+    shown = [f"{len(rows)} runs:"] if len(rows) > 1 else []
+    for name, column in columns.items():
+        values = [row[column] for row in rows if row.get(column) is not None]
+        digits = 3 if name == "loss" else 2
+        ends = sorted({f"{end:.{digits}f}" for end in (min(values), max(values))} if values else ())
+        if ends or name == "loss":
+            shown.append(f"{name} {'-'.join(ends) or 'nan'}")
+    return "  ".join(shown)

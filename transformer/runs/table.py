@@ -26,7 +26,8 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:
     """A row for each run in a folder or below it, by path.
 
-    `step` is that of the newest checkpoint, which is not read: `show` checks it.
+    `step` is that of the last metrics, `checkpoint` that of the newest checkpoint, which is not
+    read: `show` checks it.
     """
     return [row_of(path) | {"run": name} for name, path in find_runs(folder).items()]
 
@@ -35,7 +36,7 @@ def row_of(path: Path) -> dict[str, Any]:
     """How one run stands; one that cannot be read says why."""
     brief = brief_evaluators()
     row: dict[str, Any] = dict.fromkeys(
-        ("run", "run_id", "status", "step", "n_steps", *brief, "message")
+        ("run", "run_id", "status", "step", "checkpoint", "n_steps", *brief, "message")
     )
     row["run"] = path.name
     try:
@@ -44,9 +45,10 @@ def row_of(path: Path) -> dict[str, Any]:
         metrics = run.metrics()
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
-    row["step"] = (run.steps() or [0])[-1]
+    row["checkpoint"] = max(run.steps(), default=None)
     if metrics:
         last = metrics[-1]
+        row["step"] = last["step"]
         row |= {name: last.get(f"{name}/in_context_accuracy") for name in brief}
     return row
 

@@ -108,6 +108,17 @@ class Plan:
 
     def select(self, patterns: Iterable[str]) -> "Plan":
         """The nodes that patterns such as `main_*` name, and all that they need."""
+        wanted = self.matching(patterns)
+        chosen: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name not in chosen:
+                chosen.add(name)
+                wanted += self.nodes[name].needs
+        return Plan(node for name, node in self.nodes.items() if name in chosen)
+
+    def matching(self, patterns: Iterable[str]) -> list[str]:
+        """The names of the nodes that patterns name, without what they need."""
         wanted: list[str] = []
         for pattern in patterns:
             found = [
@@ -118,13 +129,7 @@ class Plan:
             if not found:
                 raise UsageError(f"--only {pattern}: no node of that name; --status lists them all")
             wanted += found
-        chosen: set[str] = set()
-        while wanted:
-            name = wanted.pop()
-            if name not in chosen:
-                chosen.add(name)
-                wanted += self.nodes[name].needs
-        return Plan(node for name, node in self.nodes.items() if name in chosen)
+        return wanted
 
     def with_files(self, paths: Mapping[str, Path]) -> "Plan":
         """The plan with exemplars that want a file, by their kind, taken from `paths`.

@@ -13,8 +13,16 @@ from transformer.sweeps.standing import Standing
 Row = dict[str, Any]
 
 
-def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate) -> list[Row]:
-    """What each node needs, how it stands, and what it takes; None where that is not estimated."""
+def graph_rows(
+    plan: Plan,
+    standings: Mapping[str, Standing],
+    estimate: Estimate,
+    jobs: Mapping[str, tuple[str, list[str]]] | None = None,
+) -> list[Row]:
+    """What each node needs, how it stands, and what it takes; None where that is not estimated.
+
+    With `jobs`, those of `slurm.planned_jobs`, also the job of each node and those it waits for.
+    """
     left = estimate.seconds(plan, standings)
     return [
         {
@@ -27,6 +35,11 @@ def graph_rows(plan: Plan, standings: Mapping[str, Standing], estimate: Estimate
             "message": _obstacle(node, standings[name]),
             "what": "; ".join(filter(None, (node.what, ", ".join(node.also)))) or None,
         }
+        | (
+            {}
+            if jobs is None
+            else dict(zip(("job", "after"), jobs.get(name, (None, [])), strict=True))
+        )
         for name, node in plan.nodes.items()
     ]
 
@@ -53,6 +66,7 @@ def in_words(row: Row) -> Row:
         "disk": size(row["disk_bytes"] or 0),
         "state": row["state"],
         "left": None if left is None else clock(left),
+        **({"job": row["job"], "after": some_of(row["after"]) or None} if "job" in row else {}),
         "what": row["what"],
     }
 

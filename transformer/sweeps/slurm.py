@@ -6,23 +6,45 @@ it, writes a checkpoint, ends with 143, and is put back into the queue.
 """
 
 import hashlib
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError, UserError, some_of
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.standing import FOLDER, Busy, failed_path, held, log_path, standings
+from transformer.sweeps.standing import (
+    FOLDER,
+    Busy,
+    Standing,
+    failed_path,
+    held,
+    log_path,
+    standings,
+)
 
 Entry = Callable[[str], int]  # does the node of a name; its exit code
 
 NOTICE_S = 90  # before the end of its time, at which a job is told; Slurm may do so 60 s early
 LEAST_MINUTES = 5  # so that something is done before the notice
+# long options of sbatch, but for those that a job here has already
+SBATCH_OPTIONS = """
+acctg-freq batch bb bbf begin chdir cluster-constraint clusters comment constraint contiguous
+core-spec cores-per-socket cpu-freq cpus-per-gpu deadline delay-boot distribution error
+exclude exclusive export export-file extra extra-node-info get-user-env gpu-bind gpu-freq
+gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold licenses
+mail-type mail-user mcs-label mem-bind mem-per-cpu mem-per-gpu mincpus network nice
+no-kill nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node
+ntasks-per-socket open-mode oom-kill-step overcommit oversubscribe power prefer priority
+profile propagate qos quiet reboot resv-ports reservation segment sockets-per-node
+spread-job stepmgr switches thread-spec threads-per-core time-min tmp tres-bind
+tres-per-task uid use-min-nodes verbose wait-all-nodes wckey x11"""
 SUBMISSION = ".submission"  # held while jobs are submitted; no node can have this name
 ENDED = {  # states of jobs that will do nothing any more
     "BOOT_FAIL",
@@ -35,6 +57,8 @@ ENDED = {  # states of jobs that will do nothing any more
     "PREEMPTED",
     "TIMEOUT",
 }
+ENDED_NODES = ("done", "failed", "blocked")  # states of nodes that get no job
+KNOWN = ("partition", "account", "time", "mem", "gpus-per-node", "cpus-per-task")  # to submitit
 # The last lines of a job's script.  Where Slurm ends a job (`scancel`, `scontrol requeue`) it ends
 # the shell as well: after a `scancel` nobody asks for the job to be put back.
 AFTER_WORK = """\
@@ -63,11 +87,30 @@ class Resources:
     """More of sbatch's options for the jobs of --slurm: qos=long exclusive."""
 
     def __post_init__(self) -> None:
+        if self.gpus < 0:
+            raise UsageError(f"gpus={self.gpus}; choose 0 (no GPU) or more")
+        if self.memory_gb is not None and not self.memory_gb > 0:
+            raise UsageError(f"memory_gb={self.memory_gb:g}; choose more than 0")
+        for given in self.sbatch:
+            name = given.removeprefix("--").partition("=")[0]
+            known = SBATCH_OPTIONS.split()
+            if name not in known and not _sbatch_lists(name):
+                alike = get_close_matches(name, known, 3)
+                hint = f"did you mean {some_of(alike)}?" if alike else "see `man sbatch`"
+                raise UsageError(f"sbatch has no option {name!r} that --sbatch takes; {hint}")
         if self.minutes < LEAST_MINUTES:
             raise UsageError(
                 f"minutes={self.minutes}; choose {LEAST_MINUTES} or more: a job is told up to "
                 f"{NOTICE_S + 60} s before its end"
             )
+
+
+def _sbatch_lists(option: str) -> bool:
+    """Whether the help of sbatch, where it is installed, has an option, as those of plugins."""
+    if shutil.which("sbatch") is None:
+        return False
+    answer = subprocess.run(["sbatch", "--help"], capture_output=True, text=True)
+    return re.search(rf"--{re.escape(option)}(?![\w-])", answer.stdout) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +143,7 @@ def submit(
             live = {name: job for name, job in jobs.items() if job.state not in ENDED}
             executor = submitit.SlurmExecutor(runs / FOLDER / "slurm")
             for name, standing in standings(plan, runs).items():
-                if name in live or standing.state in ("done", "failed", "blocked"):
+                if name in live or standing.state in ENDED_NODES:
                     continue
                 after = [live[need].number for need in plan.nodes[name].needs if need in live]
                 executor.update_parameters(**_parameters(name, runs, after, threads, resources))
@@ -115,30 +158,55 @@ def _parameters(
 ) -> dict[str, Any]:
     """A job's parameters as submitit names them, those that it does not know as sbatch does."""
     log = log_path(runs, name)
+    options = sbatch_options(threads, resources)
     failed = shlex.quote(str(failed_path(runs, name)))
     end = AFTER_WORK.format(busy=Busy.exit_code, failed=failed, log=shlex.quote(str(log)))
-    gigabytes = resources.memory_gb
-    more = (each.removeprefix("--").partition("=") for each in resources.sbatch)
     return {
         "job_name": _job_name(name, runs),
         "dependency": ":".join(["afterok", *map(str, after)]) if after else None,
-        "partition": resources.partition,
-        "account": resources.account,
-        "time": resources.minutes,
-        "mem": None if gigabytes is None else f"{round(1024 * gigabytes)}M",
-        "gpus_per_node": resources.gpus or None,
-        "cpus_per_task": threads,
+        **{name.replace("-", "_"): options.pop(name, None) for name in KNOWN},
         # some versions of srun do not take over how many CPUs the job has
         "srun_args": [f"--cpus-per-task={threads}", f"--output={log}"],
         "stderr_to_stdout": True,
         "teardown": [end],
         "additional_parameters": {
-            "kill-on-invalid-dep": "yes",
             "output": log,
-            "requeue": True,
-            "signal": f"TERM@{NOTICE_S}",
-            **{option: value if given else True for option, given, value in more},
+            **options,
         },
+    }
+
+
+def sbatch_options(threads: int, resources: Resources) -> dict[str, Any]:
+    """The options of sbatch that all jobs share; True where one takes no value."""
+    gigabytes = resources.memory_gb
+    own = {
+        "partition": resources.partition,
+        "account": resources.account,
+        "time": resources.minutes,
+        "mem": None if gigabytes is None else f"{round(1024 * gigabytes)}M",
+        "gpus-per-node": resources.gpus or None,
+        "cpus-per-task": threads,
+        "kill-on-invalid-dep": "yes",
+        "requeue": True,
+        "signal": f"TERM@{NOTICE_S}",
+    }
+    more = (each.removeprefix("--").partition("=") for each in resources.sbatch)
+    own |= {option: value if given else True for option, given, value in more}
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def planned_jobs(
+    plan: Plan, runs: Path, now: Mapping[str, Standing]
+) -> dict[str, tuple[str, list[str]]]:
+    """The job that `submit` makes of each node that has none: its name, and the jobs it waits for.
+
+    Jobs that are in Slurm's queue already are not looked for.
+    """
+    left = [name for name, each in now.items() if each.state not in ENDED_NODES]
+    names = {name: _job_name(name, runs) for name in left}
+    return {
+        name: (job, [names[need] for need in plan.nodes[name].needs if need in names])
+        for name, job in names.items()
     }
 
 
@@ -171,7 +239,8 @@ def jobs_of(names: Collection[str], runs: Path) -> dict[str, Job]:
         raise UserError(f"--slurm: squeue does not answer: {' '.join(answer.stderr.split())}")
     nodes = {_job_name(name, runs): name for name in names}
     listed = [line.split(maxsplit=2) for line in answer.stdout.splitlines()]
-    ours = [Job(nodes[job], int(number), state) for number, state, job in listed if job in nodes]
+    named = [each for each in listed if len(each) == 3]  # a job's name may be blank
+    ours = [Job(nodes[job], int(number), state) for number, state, job in named if job in nodes]
     return {job.node: job for job in sorted(ours, key=lambda job: job.number)}
 
 

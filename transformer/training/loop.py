@@ -18,6 +18,7 @@ from transformer.runs.folder import (
     check_new_folder,
     create_run,
     load_run,
+    named_path,
     newest_checkpoint,
 )
 from transformer.runs.machine import Machine
@@ -41,7 +42,7 @@ def train(config: RunConfig, out: Path | str, machine: Machine | None = None) ->
     Python gives no other one signals); `resume` goes on from there, bit for bit as if it had not
     stopped (on a CPU with the same number of threads).
     """
-    out = Path(out)
+    out = named_path(out)
     check_new_folder(out)
     machine = machine or Machine.choose(n_steps=config.n_steps)
     (config,), exemplars = prepare([config], machine.device)
@@ -56,7 +57,7 @@ def train_together(
     Each becomes what it would be alone, up to rounding.  One whose loss becomes not finite is given
     up; when the others are done, `Diverged` tells.
     """
-    out = Path(out)
+    out = named_path(out)
     check_new_folder(out)
     check_together(configs)
     each = list(configs.values())

@@ -43,6 +43,12 @@ def state_bytes(configs: list[RunConfig], d_features: int) -> int:
     return len(configs) * copies * _width(config) * trained
 
 
+def batch_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """What the features of a step's batches take, of all runs; activations come on top."""
+    data = configs[0].data
+    return len(configs) * data.batch_size * (data.context + 1) * d_features * _width(configs[0])
+
+
 def disk_bytes(config: RunConfig, d_features: int) -> int:
     """What a run's checkpoints take when it is done, but for headers of some KiB each."""
     weights, state = config.keep
@@ -84,7 +90,15 @@ def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
             f"{n_tensors * TENSOR_S:,.0f} s; choose a smaller "
             f"model.n_layers than {configs[0].model.n_layers}"
         )
-    needed, there = state_bytes(configs, d_features), _memory(torch.device(device))
+    there = _memory(torch.device(device))
+    batch = batch_bytes(configs, d_features)
+    if batch > there:
+        raise UsageError(
+            f"the batches of a step take {batch / 2**30:,.1f} GiB, and {device} has "
+            f"{there / 2**30:.1f}; choose a smaller data.batch_size than "
+            f"{configs[0].data.batch_size:,}"
+        )
+    needed = state_bytes(configs, d_features)
     if needed > there:
         raise UsageError(
             f"parameters, gradients and moments take {needed / 2**30:.1f} GiB, and {device} has "

@@ -56,7 +56,13 @@ def load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
 
 
 def _check_encoder(config: RunConfig, d_features: int) -> None:
-    """Raise `UsageError` if the encoder cannot read so many features."""
+    """Raise `UsageError` if the encoder cannot read the exemplars, or so many features."""
+    exemplars = config.data.exemplars
+    if config.model.encoder == "resnet" and not exemplars.may_be_images:
+        raise UsageError(
+            f"the ResNet encoder reads images, but exemplars of {type(exemplars).__name__} are "
+            "none; choose --model.encoder linear"
+        )
     if config.model.encoder == "resnet" and math.isqrt(d_features) ** 2 != d_features:
         raise UsageError(
             f"the ResNet encoder reads square images, but the exemplars have {d_features} "

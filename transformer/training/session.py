@@ -8,7 +8,6 @@ from pathlib import Path
 
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes, write_npz
-from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint
@@ -82,6 +81,9 @@ class Session:
                 run.check_restart()  # first those that lack something
             ensemble.begin()
             done = -1
+            _report_restart(live)
+        else:
+            print(f"continuing from step {done}", file=sys.stderr)
         kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
         self.seconds = max(seconds for seconds, _ in kept.values())
         return {path: content for path, (_, content) in kept.items()}, states
@@ -99,7 +101,7 @@ class Session:
             }
 
             def evaluate() -> str:
-                """Append lines of metrics; how the first run stands."""
+                """Append lines of metrics; how the runs stand, in words."""
                 evaluated = ensemble.evaluate()
                 rows = ensemble.metric_rows(evaluated)
                 self._record_failures()
@@ -109,7 +111,7 @@ class Session:
                         self._write_by_sequence(number, evaluated[number])
                     seconds = self.seconds + time.monotonic() - start
                     metrics[number].append(row | {"seconds": round(seconds, 3)})
-                return self._describe(rows)
+                return describe(rows.values()) if rows else "diverged"
 
             if ensemble.step == 0:
                 evaluate()
@@ -123,13 +125,6 @@ class Session:
                 self._write_checkpoints()
         for number in ensemble.live:
             end_session(self.runs[number].path, ensemble.step)
-
-    def _describe(self, rows: dict[int, Row]) -> str:
-        number = next(iter(rows), None)
-        if number is None:
-            return "diverged"
-        label = f"{self.runs[number].path.name}: " if len(self.runs) > 1 else ""
-        return label + describe(rows[number])
 
     def _write_by_sequence(self, number: int, by_sequence: Metrics) -> None:
         arrays = {
@@ -194,6 +189,18 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Chec
     for number, state in states.items():
         ensemble.restore(number, state)
     return states
+
+
+def _report_restart(runs: list[RunFolder]) -> None:
+    """Say so if a session began before and left no checkpoint: its steps are done again."""
+    begun = [run for run in runs if run.recorded()["status"] in ("running", "failed")]
+    if begun:
+        done = max((row["step"] for run in begun for row in run.metrics()), default=0)
+        print(
+            f"note: {begun[0].shared} was stopped before its first checkpoint (its metrics reach "
+            f"step {done}); training starts again at step 0",
+            file=sys.stderr,
+        )
 
 
 def _mend_weights(run: RunFolder, state: Checkpoint) -> None:

@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 
 from coopetition.compare.draws import seed_bootstrap
 from coopetition.compare.estimate import fit
-from coopetition.compare.problem import Problem
 from coopetition.compare.recovery import simulate
-from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
@@ -77,6 +75,11 @@ def test_runs_of_one_name_are_numbered():
     other = [replace(same[0], source="run 10"), replace(same[1], source="run 1")]
     joint = fit(other, "logistic_race", n_screened=16, n_starts=1)
     assert {"run 10/ciwl_at", "run 1/ciwl_at"} <= {*joint.parameters}
+    sources = ("init_seed=5,data.mode=a, loss", "init_seed=5,data.mode=b, loss")
+    varied = [replace(run, source=each) for run, each in zip(runs(2), sources, strict=True)]
+    joint = fit(varied, "logistic_race", n_screened=16, n_starts=1)
+    names = {f"init_seed=5+data.mode={mode}/ciwl_at" for mode in "ab"}
+    assert names <= {*joint.parameters}
 
 
 def test_the_bootstrap_over_seeds_is_of_what_is_shared(together):
@@ -124,10 +127,3 @@ def test_too_few_samples_for_the_numbers_are_refused():
         fit(few, "spline")
     with pytest.raises(UsageError, match="no curves are given"):
         fit([])
-
-
-def test_runs_whose_names_hold_commas_are_told_apart():
-    """As those of two axes of `--vary`."""
-    named = [replace(run, source=f"lr=1,seed={k}, {run.metric}") for k, run in enumerate(runs(2))]
-    labels = Problem(named, theory_of("logistic_race")).labels
-    assert labels == ["lr=1,seed=0/", "lr=1,seed=1/"]

@@ -92,3 +92,11 @@ def test_help_names_both_forms_of_a_switch(capsys):
     assert end.value.code == 0
     shown = capsys.readouterr().out
     assert "--norm, --no-norm" in shown and "{None}" not in shown
+
+
+@pytest.mark.parametrize("words", [["--path=~/x"], ["--path", "~/x"]])
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(Flags, words, prog="program").path == tmp_path / "x"
+    other = parse(Flags, ["--path", "a~b", "--pair", "~", "1"], prog="program")
+    assert other.path == Path("a~b") and other.pair[0] == str(tmp_path)

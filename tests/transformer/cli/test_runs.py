@@ -144,3 +144,28 @@ def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_p
     (tmp_path / "run" / "metrics.jsonl").unlink()
     error = call("transformer", "export", tmp_path / "run", "--out", tmp_path / "x.csv", expect=1)
     assert "has no metrics; put its metrics.jsonl back" in error
+
+
+def test_a_table_is_not_written_over_by_its_description(call, run, tmp_path):
+    for name in ("table.json", "table.txt", "table"):
+        out = tmp_path / name
+        told = call("transformer", "measure", run, "--measures", "accuracy", "--out", out, expect=2)
+        assert str(out) in told and ".csv" in told
+        assert not out.exists()
+
+
+def test_every_run_of_an_ensemble_is_evaluated_and_measured(call, ensemble, tmp_path):
+    rows = [
+        json.loads(row) for row in call("transformer", "evaluate", ensemble, "--json").splitlines()
+    ]
+    names = [f"init_seed={seed}" for seed in (5, 6)]
+    assert [row["path"] for row in rows] == [str(ensemble / name) for name in names]
+    alone = json.loads(call("transformer", "evaluate", ensemble / names[1], "--json"))
+    assert alone["evaluators"] == rows[1]["evaluators"] != rows[0]["evaluators"]
+    told = call("transformer", "evaluate", ensemble)
+    assert all(f"{name}: step 50" in told for name in names)
+    out = tmp_path / "tables"
+    call("transformer", "measure", ensemble, "--measures", "accuracy", "--out", out)
+    assert {path.name for path in out.iterdir()} == {
+        f"{n}{e}" for n in names for e in (".csv", ".json")
+    }

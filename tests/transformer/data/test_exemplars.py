@@ -121,6 +121,7 @@ def test_both_omniglot_layouts_give_the_same_drawings(archive, tmp_path):
         folder.mkdir(parents=True)
         for n, drawing in enumerate(character):
             Image.fromarray(~drawing).save(folder / f"{k:04d}_{n + 1:02d}.png")
+            (folder / f"._{k:04d}_{n + 1:02d}.png").write_bytes(b"left by a Mac")
     a, b = (
         load_exemplars(OmniglotConfig(path=str(path), n_classes=12)) for path in (archive, tmp_path)
     )
@@ -194,6 +195,10 @@ def test_foreign_omniglot_archives_are_refused(tmp_path, content, message):
 
 def test_foreign_omniglot_folders_are_refused(tmp_path):
     with pytest.raises(UsageError, match="holds 0 character folders"):
+        load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
+    within = tmp_path / "omniglot-py"  # as torchvision downloads it
+    (within / "images_background").mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"give {within}$"):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
 
 
@@ -645,7 +650,7 @@ def test_the_shape_of_a_file_is_the_default_on_the_command_line(feature_file, tm
 @pytest.mark.parametrize(("size", "fine"), [(1e-9, False), (1e-5, False), (1e-3, True)])
 def test_features_that_half_precision_would_lose_are_refused(tmp_path, size, fine):
     path = tmp_path / "small.npy"
-    np.save(path, size * np.ones((3, 2, 4), np.float32))
+    np.save(path, size * np.linspace(0.5, 1, 24, dtype=np.float32).reshape(3, 2, 4))
     if fine:
         assert load_exemplars(FeatureConfig(path=str(path))).values.min() > 0
         return
@@ -682,3 +687,13 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
 def test_a_kind_that_reads_nothing_is_as_it_was():
     config = GlyphConfig()
     assert as_read(config, "0123") == config
+
+
+def test_features_that_are_all_the_same_are_refused(tmp_path):
+    path, values = tmp_path / "same.npy", np.ones((3, 2, 4), np.float32)
+    np.save(path, values)
+    with pytest.raises(UsageError, match=r"same\.npy are all the same"):
+        load_exemplars(FeatureConfig(path=str(path)))
+    values[2, 1, 3] = 2
+    np.save(path, values)
+    assert load_exemplars(FeatureConfig(path=str(path))).n_classes == 3

@@ -18,6 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest, chi2_contingency, chisquare, norm
 
 from coopetition.tools.errors import UsageError, UserError
+from tests.transformer.conftest import tiny_config
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.modes import MODES
 from transformer.data.evaluation import draw_evaluators, evaluators_of
@@ -1048,3 +1049,16 @@ def test_the_data_stream_is_that_of_the_kept_runs(mode):
 def test_the_evaluators_are_those_of_the_kept_runs():
     sets = draw_evaluators(RunConfig())
     assert {name: digest(each) for name, each in sets.items()} == GOLDEN_SETS
+
+
+def test_evaluators_with_another_number_of_labels_than_training_are_told(tmp_path, capsys):
+    usual = tiny_config()
+    load_evaluators(tmp_path / "usual", usual)
+    assert "labels in context" not in capsys.readouterr().err
+    many = replace(usual.data, context=8, unique_rest=True)
+    load_evaluators(tmp_path / "many", replace(usual, data=many))
+    told = capsys.readouterr().err
+    assert "training has 8 labels" in told and "icl has 2" in told and "flip has 2" in told
+    assert "ciwl" not in told
+    load_evaluators(tmp_path / "many", replace(usual, data=many))
+    assert not capsys.readouterr().err, "once, when they are drawn"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.ensemble import check_together, load_runs, vary
 from transformer.runs.folder import create_run, load_run
 from transformer.runs.machine import Machine
+from transformer.runs.metrics import describe
 from transformer.runs.table import list_runs
 from transformer.runs.tensorboard import write_tensorboard
 from transformer.training.loop import resume, train, train_together
@@ -133,7 +135,35 @@ def test_tensorboard_gets_every_metric(run, tmp_path):
         seen = {event.step: event.value for event in events.Scalars(name)}
         expected = {row["step"]: row[name] for row in rows if row[name] is not None}
         assert seen == pytest.approx(expected, rel=1e-6)
-    with pytest.raises(UsageError, match="exists already"):
+
+
+def test_events_carry_the_times_of_the_metrics_and_are_refreshed(tiny, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def events(run):
+        write_tensorboard(run, tmp_path / "events")
+        (file,) = (tmp_path / "events").iterdir()
+        found = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        found.Reload()
+        return found.Scalars("icl/loss")
+
+    run = train(tiny, tmp_path / "run", HERE)
+    began = datetime(2020, 1, 2, tzinfo=UTC)
+    record = json.loads((run.path / "manifest.json").read_text())
+    record["sessions"][0]["began"] = began.isoformat()
+    (run.path / "manifest.json").write_text(json.dumps(record))
+    for event, row in zip(events(run), run.metrics(), strict=True):
+        assert event.step == row["step"]
+        assert event.wall_time == pytest.approx(began.timestamp() + row["seconds"], abs=1e-3)
+    resume(run.path, n_steps=60)
+    record = json.loads((run.path / "manifest.json").read_text())
+    again = datetime.fromisoformat(record["sessions"][1]["began"]).timestamp()
+    seen = events(run)
+    assert [event.step for event in seen] == [row["step"] for row in run.metrics()]
+    assert seen[-1].step == 60 and again <= seen[-1].wall_time < again + 60
+    assert [event.wall_time for event in seen] == sorted(event.wall_time for event in seen)
+    (tmp_path / "events" / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"notes\.txt"):
         write_tensorboard(run, tmp_path / "events")
 
 
@@ -187,8 +217,10 @@ def test_what_cannot_be_varied_is_refused(tiny, axes, message):
     ],
 )
 def test_runs_that_cannot_be_one_step_are_told_apart(tiny, field, values):
-    with pytest.raises(UsageError, match=f" has {field}=.*, not .* train them apart"):
+    with pytest.raises(UsageError) as caught:
         check_together(vary(tiny, {field: values}))
+    told = str(caught.value)
+    assert f"share {field}, but it is {values[0]} in" in told and f"and {values[1]} in" in told
 
 
 def test_damaged_ensembles_are_named(store, tmp_path):
@@ -240,7 +272,7 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(store, tmp_path):
 
 
 def test_an_ensemble_is_not_taken_for_a_run(store):
-    with pytest.raises(UsageError, match="trained together; name the folder of one"):
+    with pytest.raises(UsageError, match=r"trained together.*init_seed=5, init_seed=6"):
         load_run(store / "pair")
 
 
@@ -277,9 +309,39 @@ def test_only_what_the_dead_left_is_removed(tiny, tmp_path):
         assert (run.path / names[os.getpid()]).exists()
 
 
-def test_the_step_of_a_table_is_that_of_the_run(tiny, tmp_path):
-    """Of its newest checkpoint, as its status says; 35 and 40 are evaluated too."""
+def test_the_steps_of_a_table_are_those_of_the_run(tiny, tmp_path):
+    """That of the last metrics, and that of the newest checkpoint."""
     run = train(tiny, tmp_path / "run", HERE)
     run.checkpoint_path(40).unlink()
     (row,) = list_runs(tmp_path)
-    assert row["step"] == run.status()["step"] == 30
+    assert row["checkpoint"] == run.status()["checkpoint"] == 30
+    assert row["step"] == run.status()["step"] == 40
+
+
+def test_the_folder_one_is_in_is_a_run_like_another(store, monkeypatch):
+    member = store / "pair" / "init_seed=5"
+    monkeypatch.chdir(member)
+    here = load_run(".")
+    assert here.path.name == member.name
+    assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"
+
+
+def test_an_empty_folder_one_is_in_takes_a_run(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(tiny, n_steps=7)
+    run = train(config, ".", HERE)
+    assert run.is_finished() and run.path == tmp_path.resolve()
+    with pytest.raises(UsageError, match="exists already"):
+        train(config, ".", HERE)
+
+
+def test_runs_that_are_trained_together_are_told_of_by_their_range():
+    rows = [
+        {"batch_loss": loss, "icl/in_context_accuracy": icl}
+        for loss, icl in ((2.5, 0.5), (1.25, 0.75), (2.0, 0.625))
+    ]
+    told = describe(rows)
+    assert told.startswith("3 runs") and "1.250-2.500" in told and "0.50-0.75" in told
+    alone = describe(rows[:1])
+    assert "runs" not in alone and "loss 2.500" in alone and "icl 0.50" in alone
+    assert "loss nan" in describe([{"batch_loss": None}])

@@ -272,6 +272,11 @@ def test_a_mistake_in_toml_is_told_with_file_and_node(tmp_path, text, message):
     assert str(told.value).startswith(f"plan {path}: ") and message in str(told.value)
 
 
+def test_toml_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "plan.toml").write_text('[run.first]\npreset = "smoke"', encoding="utf-8-sig")
+    assert list(load_plan(str(tmp_path / "plan.toml"), "cpu").nodes) == ["first"]
+
+
 def test_what_is_no_toml_is_told_in_a_line(tmp_path):
     (tmp_path / "plan.toml").write_text("[run")
     with pytest.raises(UsageError, match="is no TOML"):

@@ -273,3 +273,12 @@ def test_another_run_in_a_folder_is_told_in_a_line_and_kept(runs, plan):
     with pytest.raises(UserError, match="holds another run than the plan's"):
         work(plan, "first", runs, "cpu")
     assert load_run(runs / "first").is_finished()
+
+
+@pytest.mark.parametrize("flags", [[], ["--status"], ["--dry-run"], ["--slurm"], ["--node", "on"]])
+@pytest.mark.parametrize("within", ["first", "first/checkpoints", "pair", "pair/seed_6"])
+def test_a_sweep_into_the_folder_of_a_run_is_refused(swept, plan_file, call, flags, within):
+    runs = swept / within
+    told = call("transformer", "sweep", plan_file, "--runs", runs, *flags, expect=2)
+    assert "--runs" in told and str(runs) in told
+    assert not list(runs.glob(".sweep"))

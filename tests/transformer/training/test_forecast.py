@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -105,7 +106,7 @@ def test_every_set_of_exemplars_counts_once(tiny):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": ModelConfig(encoder="resnet")}, "square images, but the exemplars have 50"),
+        ({"model": ModelConfig(encoder="resnet")}, "reads images, but exemplars of GaussianConfig"),
         ({"start": StartConfig(path="/nowhere")}, "/nowhere"),
     ],
 )
@@ -125,3 +126,17 @@ def test_parameters_that_do_not_fit_are_refused_as_they_are_by_train(tiny, tmp_p
     ):
         with pytest.raises(UsageError, match=r"does not fit the model: W_U is \(3, 4\), expected"):
             start()
+
+
+def test_the_resnet_takes_images_alone(tiny, tmp_path):
+    """Not 64 numbers that happen to be a square number."""
+    data = DataConfig(exemplars=GaussianConfig(n_classes=20, d_features=64))
+    config = replace(tiny, data=data, model=ModelConfig(encoder="resnet"))
+    with pytest.raises(UserError, match="reads images"):
+        train(config, tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()
+    path = tmp_path / "features.npy"
+    np.save(path, np.random.default_rng(0).random((20, 4, 50), np.float32))
+    features = DataConfig(exemplars=FeatureConfig(path=str(path)))
+    with pytest.raises(UserError, match="square images, but the exemplars have 50"):
+        train(replace(config, data=features), tmp_path / "run", HERE)

@@ -45,3 +45,14 @@ def test_tensors_are_counted():
         config = preset.make("paper")
         shapes = parameter_shapes(config.model, context=8, d_features=9, n_labels=2)
         assert memory.tensor_count(config) == len(shapes) < memory.MOST_TENSORS / 10
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_a_folder_is_made(tiny, tmp_path):
+    config = replace(tiny, data=replace(tiny.data, batch_size=10**9))
+    for start in (
+        lambda: forecast({"": config}, HERE),
+        lambda: train(config, tmp_path / "run", HERE),
+    ):
+        with pytest.raises(UsageError, match="batch_size"):
+            start()
+    assert not (tmp_path / "run").exists()

@@ -306,7 +306,7 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole
     run = train(whole.config, tmp_path / "run", HERE)
     last = run.checkpoint_path(40)
     last.write_bytes(last.read_bytes()[:100])
-    assert run.status()["step"] == 30
+    assert run.status()["checkpoint"] == 30
     resume(run.path)
     assert_same_run(whole, run)
     assert last.name in capsys.readouterr().err
@@ -735,3 +735,34 @@ def test_chance_levels_at_initialisation(tmp_path, tiny):
     assert table["iwl"]["in_context_loss"] is None
     assert table["iwl"]["accuracy"] == pytest.approx(1 / 20, abs=0.04)
     assert table["train"]["loss"] == pytest.approx(torch.tensor(20.0).log().item(), rel=0.25)
+
+
+def test_a_resume_says_where_it_goes_on(whole, tmp_path, capsys):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    stop_at([run], 20)
+    resume(run.path)
+    assert "continuing from step 20" in capsys.readouterr().err
+    resume(run.path)
+    assert "step" not in capsys.readouterr().err, "it is finished"
+
+
+def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp_path, capsys):
+    run = create_run(tmp_path / "run", whole.config, HERE)
+    lines = whole.metrics_path.read_bytes().splitlines(keepends=True)
+    run.metrics_path.write_bytes(b"".join(lines[:2]))
+    run.set_status("running", "")
+    assert (run.status()["step"], run.status()["checkpoint"]) == (7, None)
+    resume(run.path)
+    told = capsys.readouterr().err
+    assert "first checkpoint" in told and "step 7" in told and "step 0" in told
+    assert_same_run(whole, run)
+    fresh = train(replace(whole.config, n_steps=7), tmp_path / "fresh", HERE)
+    assert "step 0" not in capsys.readouterr().err
+    assert (fresh.status()["step"], fresh.status()["checkpoint"]) == (7, 7)
+
+
+def test_small_presets_have_checkpoints_on_the_way():
+    for name in ("smoke", "quick"):
+        config = PRESETS[name].make("cpu")
+        assert config.checkpoint_every <= config.n_steps // 3

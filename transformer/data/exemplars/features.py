@@ -59,6 +59,12 @@ class FeatureConfig(ExemplarConfig):
     def load(self) -> Exemplars:
         """Read them."""
         features = read_features(self)
+        first = features[0, 0]
+        if len(features) > 1 and all(bool((each == first).all()) for each in features):
+            raise UsageError(
+                f"the {len(features) * features.shape[1]} feature vectors of {self.path} are all "
+                "the same, so that nothing can be learnt; give another file"
+            )
         return Exemplars(features, GREY if features.dtype == torch.uint8 else 1.0)
 
 

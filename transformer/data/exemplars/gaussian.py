@@ -24,6 +24,7 @@ class GaussianConfig(ExemplarConfig):
     coordinates, in classes and in noise alike (there times noise ** 2).
     """
 
+    may_be_images = False
     bytes_per_feature = 2
     n_classes: int = 1600
     n_exemplars: int = 20

@@ -202,11 +202,12 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
     if len(characters) < n_characters:
         raise UsageError(
             f"{path} holds {len(characters)} character folders under {PARTS[0]} and {PARTS[1]}; "
-            f"expected at least {n_characters}"
+            f"expected at least {n_characters}{_hint(path)}"
         )
     drawings = np.empty((n_characters, N_DRAWINGS, RAW_SIDE, RAW_SIDE), np.uint8)
     for row, folder in zip(drawings, characters, strict=False):
-        files = sorted(folder.glob("*.png"))
+        # a Mac puts a `._` file beside each one that it copies to another file system
+        files = sorted(each for each in folder.glob("*.png") if not each.name.startswith("._"))
         if len(files) != N_DRAWINGS:
             raise UsageError(f"{folder} holds {len(files)} drawings; expected {N_DRAWINGS}")
         for drawing, file in zip(row, files, strict=True):
@@ -219,6 +220,12 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
                 raise UsageError(f"{file} is {pixels.shape} pixels; expected {drawing.shape}")
             drawing[:] = ~pixels  # ink is black in the files
     return drawings
+
+
+def _hint(path: Path) -> str:
+    """Which folder in a folder, as torchvision's `omniglot-py`, holds the parts instead."""
+    within = next((each.parent for each in sorted(path.glob(f"*/{PARTS[0]}"))), None)
+    return "" if within is None else f"; give {within}"
 
 
 def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from transformer.data.exemplar_sets import Exemplars
 class OneHotConfig(ExemplarConfig):
     """Each class a unit vector of its own, with one exemplar."""
 
+    may_be_images = False
     n_classes: int = 1600
 
     def __post_init__(self) -> None:

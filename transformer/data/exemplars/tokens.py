@@ -31,6 +31,7 @@ class TokenConfig(ExemplarConfig):
     (has the largest distance to the nearest of them); the first is the farthest from their mean.
     """
 
+    may_be_images = False
     bytes_per_feature = 2
     needs_path = True
     path: str = field(default="", metadata=LOCATION)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
-from tests.transformer.conftest import tiny_config
+from tests.transformer.conftest import compiled, tiny_config
 from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
@@ -134,6 +134,16 @@ def test_a_grafted_run_goes_on_by_its_config_and_by_its_folder(runs, tmp_path):
     whole = train(replace(config, n_steps=8), tmp_path / "whole", MACHINE)
     for name, value in whole.checkpoint(8).tensors.items():
         assert torch.equal(value, longer.checkpoint(8).tensors[name]), name
+
+
+@compiled
+@pytest.mark.parametrize("kind", GRAFTS)
+def test_compiled_training_under_a_graft_equals_eager_training(runs, kind, tmp_path):
+    config = replace(CONFIG, init_seed=7, interventions=(GRAFTS[kind](runs[1].path),))
+    eager = train(config, tmp_path / "eager", MACHINE).checkpoint(8).tensors
+    compiled_run = train(config, tmp_path / "compiled", Machine("cpu", 1, "compiled"))
+    for name, value in compiled_run.checkpoint(8).tensors.items():
+        torch.testing.assert_close(value, eager[name], rtol=1e-4, atol=1e-6)
 
 
 def test_a_graft_is_a_node_of_a_plan_after_what_it_is_grafted_with(tmp_path):

@@ -1,6 +1,7 @@
 """Figures show what is kept, by their artists and numbers."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -219,6 +220,22 @@ def test_the_papers_bump_is_within_the_scatter_of_what_is_read_off():
     losses = pd.read_csv(REFERENCE / "figure_5b_loss.csv").query("3e6 <= sequences <= 4.4e6")
     assert figure_5.rises(losses.ciwl.to_numpy()) is None
     assert figure_5.rises(losses.icl.to_numpy()) is False
+
+
+def test_figure_15c_is_the_papers_manipulation_or_says_that_it_is_not_measured():
+    figure = find_figure("coopetition", "15")
+    (tables,) = all_found(figure.needs)
+    result = figure.drawn([tables])
+    assert not [row for row in result.numbers if row[0] == "c"], "not what the paper has in c"
+    assert any("15c" in line and "not measured" in line for line in result.findings)
+    together = next(claim for claim in figure.claims if claim.text.startswith("all heads"))
+    assert together.judge(tables).verdict == "not tested"
+    common = {"layer": "1", "measure": "superposition", "what": "one of all", "value": "0.98"}
+    rows = [common | {"head": str(head), "at": str(at)} for head in range(8) for at in (0.1, 1.0)]
+    measured = replace(tables[0], rows=[*tables[0].rows, *rows])
+    curves = {curve for panel, curve, *_ in figure.drawn([[measured]]).numbers if panel == "c"}
+    assert {f"head {head}" for head in range(8)} < curves
+    assert together.judge([measured]).mean == pytest.approx(0.98)
 
 
 def test_shares_of_additive_seeds():

@@ -409,6 +409,7 @@ MODELS["mlp, rotary"] = replace(MODELS["mlp"], positions="rotary")
 MODELS["deep"] = replace(MODELS["mlp"], n_layers=5)  # torch 2.13 miscompiles such, left whole
 TWO = DIFFERENT[1:3]  # with penalties, clipping and frozen parts
 
+
 def check_execution(model, precision, tolerance, n_steps, **how):
     """Parameters against those of eager execution, relative to each one's size."""
     eager = make_state(MODELS[model], TWO, precision=precision, device=how["device"])

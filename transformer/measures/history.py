@@ -17,7 +17,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures.view import MODEL_MEASURES, View
+from transformer.measures.view import MODEL_MEASURES, View, all_settings
 from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
@@ -69,6 +69,7 @@ def history(
         "measures": list(of),
         "evaluators": names,
         "interventions": [named(each, leave_out="no identity") for each in interventions],
+        **all_settings(measures),
     }
     partial = out.with_name(out.name + ".partial")
     done = _done(partial, about)

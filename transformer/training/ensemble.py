@@ -88,6 +88,7 @@ class Ensemble:
         self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
         self._block: _Block | None = None
+        self._intervened: dict[tuple[int, tuple[Intervention, ...]], Intervened] = {}
 
     @property
     def live(self) -> list[int]:
@@ -201,15 +202,25 @@ class Ensemble:
     def _evaluate_run(self, number: int, further: tuple[Intervention, ...]) -> Metrics:
         config = self.configs[number]
         parameters, exemplars = self.train_state.of_run(number), self.exemplars[source_of(config)]
-        intervened, interventions = None, (*config.interventions, *further)
-        if interventions:
-            own = Intervened([config.interventions], config.model, parameters)
-            intervened = Intervened([interventions], config.model, parameters, own)
+        intervened = self._intervened_run(number, further)
+        if intervened:
+            intervened.acted.clear()
             self.acted = intervened.acted
         return {
             name: evaluate(parameters, config.model, exemplars, sequences, intervened)
             for name, sequences in self.evaluators[number].items()
         }
+
+    def _intervened_run(self, number: int, further: tuple[Intervention, ...]) -> Intervened | None:
+        """Return a run's interventions and `further` ones, made once; None if there are none."""
+        config = self.configs[number]
+        together = (*config.interventions, *further)
+        if together and (number, together) not in self._intervened:
+            parameters = self.train_state.of_run(number)
+            own = Intervened([config.interventions], config.model, parameters)
+            made = Intervened([together], config.model, parameters, own)
+            self._intervened[number, together] = made  # grafts read their checkpoints here
+        return self._intervened.get((number, together))
 
     @_on_its_machine
     def metric_rows(self, evaluated: dict[int, Metrics]) -> dict[int, Row]:

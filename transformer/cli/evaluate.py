@@ -21,6 +21,8 @@ class Flags(MovedRunFlags):
     intervene: tuple[Intervention, ...] = ()
     """Interventions as JSON, one or a list, beside those that the run was trained under:
     `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""
+    replace_interventions: bool = False
+    """Leave out the interventions that the run was trained under (default: keep them)."""
 
 
 def run(flags: Flags) -> None:
@@ -28,7 +30,12 @@ def run(flags: Flags) -> None:
     from transformer.training.loop import evaluate_checkpoint, relocated
 
     run = relocated(load_run(flags.run), **flags.place())
-    step, table, acted = evaluate_checkpoint(run, flags.step, interventions=flags.intervene)
+    step, table, acted = evaluate_checkpoint(
+        run,
+        flags.step,
+        interventions=flags.intervene,
+        replace_own=flags.replace_interventions,
+    )
     counts = [named(each) | {"acted": count} for each, count in acted.items()]
     if flags.json:
         about = {"step": step, "run_id": run.config.run_id()}

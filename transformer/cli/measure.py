@@ -26,6 +26,8 @@ class Flags(RunFlags):
     """On which sequences (without: all that the run has)."""
     intervene: tuple[Intervention, ...] = ()
     """Interventions that the models are measured under, as `evaluate` takes them."""
+    replace_interventions: bool = False
+    """Leave out the interventions that the run was trained under (default: keep them)."""
 
 
 def run(flags: Flags) -> None:
@@ -45,6 +47,7 @@ def run(flags: Flags) -> None:
         steps=_steps(flags.steps, run.steps()),
         evaluators=flags.evaluators or None,
         interventions=flags.intervene,
+        replace_own=flags.replace_interventions,
     )
     write_json(flags.out.with_suffix(".json"), about)
     if flags.json:

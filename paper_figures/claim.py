@@ -20,7 +20,7 @@ for a claim counts.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 SHARE_TOLERANCE = 0.1
 FACTOR = 1.5
@@ -73,6 +73,20 @@ class Published:
         return " to ".join(ends)
 
 
+class SeededRun(Protocol):
+    """What a reading keeps of a run."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Seeds of its initial parameters and of its data."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one run says of a claim.
@@ -82,6 +96,7 @@ class Reading:
     value : the number; None without, or where there is none
     part : which part of the run, of several that are read
     n_runs : of all runs together that one reading is of
+    seeds : of the run's initial parameters and data; None where there is no such pair
     """
 
     run: str
@@ -89,6 +104,14 @@ class Reading:
     value: float | None = None
     part: str = ""
     n_runs: int = 1
+    seeds: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls, run: SeededRun, holds: bool | None, value: float | None = None, part: str = ""
+    ) -> "Reading":
+        """Return a reading of one run."""
+        return cls(run.name, holds, value, part, seeds=run.seeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,11 @@ class Judgement:
         return sum({each.run: each.n_runs for each in self.readings}.values())
 
     @property
+    def n_seed_pairs(self) -> int:
+        """Different pairs of seeds: runs of one pair are not independent of each other."""
+        return sum({each.seeds or each.run: each.n_runs for each in self.readings}.values())
+
+    @property
     def n_told(self) -> int:
         """Runs that can tell."""
         return sum(each.holds is not None for each in self.readings)
@@ -156,6 +184,8 @@ class Judgement:
             "n": len(self.readings),
             "n_told": self.n_told,
             "n_held": self.n_held,
+            "n_runs": self.n_runs,
+            "n_seed_pairs": self.n_seed_pairs,
             "mean": self.mean,
             "readings": [asdict(each) for each in self.readings],
         }

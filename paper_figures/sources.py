@@ -57,6 +57,11 @@ class FigureRun:
         return self.provenance["config"]["init_seed"]
 
     @property
+    def seeds(self) -> tuple[int, int]:
+        """Return the seeds of the initial parameters and of the data."""
+        return self.init_seed, self.provenance["config"]["data_seed"]
+
+    @property
     def rate_ratio(self) -> float:
         """Its learning rate over the paper's: so many times as early its events come, roughly.
 

@@ -87,7 +87,7 @@ def _sharper(superposition: list[KeptTable]) -> list[Reading]:
         alone = table.select(measure="head_alone")
         falls = all((np.diff(y) <= 0).all() for _, y in alone.curves("head", "at").values())
         sharpest = float(alone.select(at=0.1).column("value").mean())
-        readings.append(Reading(table.run.name, falls, sharpest))
+        readings.append(Reading.of(table.run, falls, sharpest))
     return readings
 
 
@@ -101,7 +101,7 @@ def _together(superposition: list[KeptTable]) -> list[Reading]:
         together = table.select(measure="superposition", at=1.0)
         if together.rows:
             value = float(together.column("value").mean())
-            readings.append(Reading(table.run.name, value > _best_alone(table), value))
+            readings.append(Reading.of(table.run, value > _best_alone(table), value))
     return readings
 
 
@@ -110,7 +110,7 @@ def _variant(superposition: list[KeptTable]) -> list[Reading]:
     readings = []
     for table in superposition:
         value = table.select(measure="common_temperature", at=1.0).value()
-        readings.append(Reading(table.run.name, value > _best_alone(table), value))
+        readings.append(Reading.of(table.run, value > _best_alone(table), value))
     return readings
 
 

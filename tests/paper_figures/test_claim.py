@@ -111,10 +111,10 @@ def test_the_counts_are_of_the_papers_claims():
     figures = figures_of("coopetition").values()
     own = [claim for figure in figures for claim in figure.claims if not claim.ours]
     first, *lines = counts().splitlines()
-    assert first.startswith(f"Of {len(own)} claims of the paper")
-    of_scales = [line for line in lines if ", of which " in line]
+    assert first.startswith(f"We judge {len(own)} claims of the paper")
+    of_scales = [line for line in lines if re.match(r"- \d+ claims", line)]
     for line in of_scales:
-        n = int(re.search(r"- \w+: (\d+), of which", line).group(1))
+        n = int(re.match(r"- (\d+) claims", line).group(1))
         parts = re.findall(r"(\d+) (?:reproduced|shape|contradicted|horizon|undecided)", line)
         assert sum(map(int, parts)) == n
     assert of_scales
@@ -130,6 +130,7 @@ def test_a_claim_tells_what_it_was_judged_by():
         "value": 0.5,
         "part": "",
         "n_runs": 1,
+        "seeds": None,
     }
 
 
@@ -216,6 +217,32 @@ def test_claims_of_a_single_run_are_counted_by_runs():
     parts = [Reading("a", True, part="peak"), Reading("a", True, part="end")]
     assert Judgement(tuple(parts)).n_runs == 1
     assert Judgement((Reading("the grid", True, n_runs=12),)).n_runs == 12
+
+
+def test_runs_of_one_pair_of_seeds_are_counted_once():
+    """Grafts from several checkpoints of one parent, and late starts of three seeds."""
+    figure = figures_of("coopetition")["4"]
+    found = all_found(figure.needs)
+    by_text = {claim.text: claim.judge(*found) for claim in figure.claims}
+    grafts = by_text["with the second half of CIWL-only before 9.8M ICL is not learnt"]
+    assert (grafts.n_runs, grafts.n_seed_pairs) == (4, len({e.seeds for e in grafts.readings}))
+    assert grafts.n_seed_pairs < grafts.n_runs
+    late = next(own for text, own in by_text.items() if "7M or later" in text)
+    assert (late.n_runs, late.n_seed_pairs) == (6, 3)
+    assert Judgement((Reading("the grid", True, n_runs=12),)).n_seed_pairs == 12
+    row = next(row for row in result_rows(judged()) if "7M or later" in row["claim"])
+    assert (row["runs"], row["pairs of seeds"]) == ("6", "3")
+
+
+def test_the_counts_say_that_one_run_decides_at_the_papers_scale():
+    (line,) = (line for line in counts().splitlines() if "at the paper's scale" in line)
+    at_paper = [each for each in judged() if each.scale == "paper" and not each.claim.ours]
+    by_main = sum(
+        {r.run.split()[0] for r in each.judgement.readings} == {"coopetition/main_5"}
+        for each in at_paper
+    )
+    assert f"{len(at_paper)} claims" in line and "same" in line and "seed 5" in line
+    assert f"{by_main} of them by one run, main_5" in line
 
 
 def test_one_run_is_not_every_seed():

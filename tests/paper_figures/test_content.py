@@ -128,6 +128,20 @@ def test_what_is_learnt_is_read_off_the_loss():
     assert figure_4.learnt(never) is None and never.curves("loss").values["icl"].min() > np.log(2)
 
 
+def test_help_is_told_by_the_run_alone_of_the_same_seeds(monkeypatch):
+    def run(at, seeds=(5, 2), lasts=64.0):
+        return SimpleNamespace(at=at, seeds=seeds, lasts=lambda millions: lasts >= millions)
+
+    monkeypatch.setattr(figure_4, "learnt", lambda run: run.at)
+    holds = figure_4.learns_sooner([run(8e6), run(None, (6, 2)), run(None, (7, 2), lasts=10.0)])
+    assert holds(run(5e6)) is True
+    assert holds(run(8e6)) is False, "it is learnt, but alone it is too"
+    assert holds(run(None)) is False and holds(run(None, lasts=10.0)) is None
+    assert holds(run(9e6, (6, 2))) is True, "alone never"
+    assert holds(run(9e6, (7, 2))) is None, "alone not yet"
+    assert holds(run(1e6, (5, 3))) is None, "no run alone of these seeds"
+
+
 def test_times_at_two_rates_are_compared_in_steps_times_rate():
     fast, slow = kept_runs("coopetition/main"), kept_runs("coopetition/main", scale="paper")
     ratio = figure_rates.ratios(fast, slow, "fade")[fast[0].init_seed]

@@ -179,7 +179,7 @@ CLAIMS = (
     Claim(
         "induction strength rises with ICL and turns negative with CIWL",
         lambda runs, induction, *fixed: _turns(induction),
-        Published(-0.55, -0.51),
+        Published(-0.55, -0.51, "signed"),
     ),
     Claim(
         "from Flip's peak on, all curves are those of the first layer alone: the second layer's "

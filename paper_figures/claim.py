@@ -9,21 +9,25 @@ The same rule for all, whatever the runs show:
 - `horizon too short`: it depends on these, which end too early; `undecided` of a claim that noise
   keeps from being told (`Claim.untold`)
 - `shape only`: it holds in enough, but the number is not what was published: fewer than half of the
-  runs that tell have one, or its mean is farther than 0.1 from the published range for shares, by
-  more than a factor 1.5 for sequences and losses
+  runs that tell have one, or its mean is farther from the published range than a factor 1.5: of
+  sequences and losses, and of the odds of shares, p / (1 - p) (about 0.1 at one half, 0.01 at
+  0.98); shares may differ by 0.02, or by two standard errors of 1,000 sequences, at any rate
 - `reproduced`: it holds in enough, and so does the number, if one was published
 
 Sequences are the paper's: ours times our learning rate over the paper's.  Every run that was made
 for a claim counts.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-SHARE_TOLERANCE = 0.1
 FACTOR = 1.5
+READING = 0.02  # of shares that are read off a figure
+N_SEQUENCES = 1000  # of an evaluation of ours
+Unit = Literal["share", "above chance", "signed", "sequences", "nats"]
 
 
 class Verdict(StrEnum):
@@ -37,21 +41,29 @@ class Verdict(StrEnum):
     NOT_TESTED = "not tested"
 
 
+def _margin(share: float) -> float:
+    """Return what a share may differ by at any rate."""
+    variance = max(0.0, share * (1 - share))
+    return max(READING, 2 * math.sqrt(variance / N_SEQUENCES))
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A published number, or the range of those of several runs.
 
-    unit : `share` (accuracies, attention), `sequences`, or `nats`
+    unit : `share` (accuracies, attention); `above chance` (accuracy among two labels, of which the
+        odds are those of what is known, 2 p - 1); `signed` (from -1 to 1, as induction strength);
+        `sequences`; or `nats`
     """
 
     low: float
     high: float
-    unit: Literal["share", "sequences", "nats"] = "share"
+    unit: Unit = "share"
 
     @classmethod
-    def of(cls, value: float) -> "Published":
+    def of(cls, value: float, unit: Unit = "share") -> "Published":
         """One share."""
-        return cls(value, value)
+        return cls(value, value, unit)
 
     @classmethod
     def at(cls, millions: float) -> "Published":
@@ -60,9 +72,27 @@ class Published:
 
     def agrees(self, value: float) -> bool:
         """Whether a number of ours is what was published, by the rule."""
-        if self.unit == "share":
-            return self.low - SHARE_TOLERANCE <= value <= self.high + SHARE_TOLERANCE
-        return self.low / FACTOR <= value <= self.high * FACTOR
+        low, high = self.band
+        return low <= value <= high
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """Return the lowest and the highest number that agree."""
+        if self.unit in ("sequences", "nats"):
+            return self.low / FACTOR, self.high * FACTOR
+        return (
+            min(self._with_odds_times(1 / FACTOR, self.low), self.low - _margin(self.low)),
+            max(self._with_odds_times(FACTOR, self.high), self.high + _margin(self.high)),
+        )
+
+    def _with_odds_times(self, factor: float, value: float) -> float:
+        """Return the number whose odds are those of another times a factor; chance stays."""
+        scale, offset = {"above chance": (2, -1), "signed": (0.5, 0.5)}.get(self.unit, (1, 0))
+        p = scale * value + offset
+        if not 0 < p < 1:
+            return value
+        odds = factor * p / (1 - p)
+        return (odds / (1 + odds) - offset) / scale
 
     def told(self, value: float) -> str:
         """A number in this unit, as text."""
@@ -71,6 +101,20 @@ class Published:
     def __str__(self) -> str:
         ends = dict.fromkeys(self.told(end) for end in (self.low, self.high))
         return " to ".join(ends)
+
+
+class SeededRun(Protocol):
+    """What a reading keeps of a run."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Seeds of its initial parameters and of its data."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +126,7 @@ class Reading:
     value : the number; None without, or where there is none
     part : which part of the run, of several that are read
     n_runs : of all runs together that one reading is of
+    seeds : of the run's initial parameters and data; None where there is no such pair
     """
 
     run: str
@@ -89,6 +134,14 @@ class Reading:
     value: float | None = None
     part: str = ""
     n_runs: int = 1
+    seeds: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls, run: SeededRun, holds: bool | None, value: float | None = None, part: str = ""
+    ) -> "Reading":
+        """Return a reading of one run."""
+        return cls(run.name, holds, value, part, seeds=run.seeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +182,11 @@ class Judgement:
         return sum({each.run: each.n_runs for each in self.readings}.values())
 
     @property
+    def n_seed_pairs(self) -> int:
+        """Different pairs of seeds: runs of one pair are not independent of each other."""
+        return sum({each.seeds or each.run: each.n_runs for each in self.readings}.values())
+
+    @property
     def n_told(self) -> int:
         """Runs that can tell."""
         return sum(each.holds is not None for each in self.readings)
@@ -156,6 +214,8 @@ class Judgement:
             "n": len(self.readings),
             "n_told": self.n_told,
             "n_held": self.n_held,
+            "n_runs": self.n_runs,
+            "n_seed_pairs": self.n_seed_pairs,
             "mean": self.mean,
             "readings": [asdict(each) for each in self.readings],
         }

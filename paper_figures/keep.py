@@ -14,7 +14,16 @@ from typing import Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_json, write_text
 from coopetition.tools.tables import to_csv
-from paper_figures.kept import DATA, Rows, index, path_of, read_rows, rows_by_run
+from paper_figures.kept import (
+    DATA,
+    Rows,
+    index,
+    path_of,
+    read_rows,
+    rows_by_run,
+    table_record,
+    table_records,
+)
 from transformer.config.scale import Scale
 from transformer.experiments.preset import PRESETS
 from transformer.measures.history import spaced
@@ -44,6 +53,7 @@ class _Table:
     name: str
     run_id: str
     rows: Rows
+    record: dict[str, Any]
 
 
 def keep_finished(
@@ -67,7 +77,7 @@ def keep_finished(
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}{why}")
     with _held(data):
-        kept = _keep_tables(tables, data / paper)
+        kept = _keep_tables(tables, paper, data)
         return _keep_runs(finished, paper, scale, data) + kept, left_out
 
 
@@ -96,7 +106,9 @@ def _tables(node: Table, runs: Path) -> Iterator[_Table]:
         own = [row for row in rows if row["run_id"] == about["run_id"]]
         own = [row for row in own if row.get("run", run) == run]  # two may be of one id
         if own:
-            yield _Table(node.kind, about["run_id"], _thinned(own))
+            rows = _thinned(own)
+            record = table_record(node.name, node.definitions(), rows)
+            yield _Table(node.kind, about["run_id"], rows, record)
 
 
 def _thinned(rows: Rows) -> Rows:
@@ -162,20 +174,24 @@ def _keep_runs(finished: list[_Run], paper: str, scale: Scale, data: Path) -> li
     return new
 
 
-def _keep_tables(tables: list[_Table], folder: Path) -> list[str]:
+def _keep_tables(tables: list[_Table], paper: str, data: Path) -> list[str]:
     """Write the tables of which a run is new, or measured as far as it is there, or further."""
-    new = []
+    new, records = [], table_records(data)
     for name in dict.fromkeys(table.name for table in tables):
-        path = folder / f"{name}.csv"
+        path = data / paper / f"{name}.csv"
         by_run = rows_by_run(path)
+        of_runs = dict(records.get(f"{paper}/{name}", {}))
         before = to_csv(row for rows in by_run.values() for row in rows)
         for table in tables:
             there = by_run.get(table.run_id, [])
             if table.name == name and _last_step(table.rows) >= _last_step(there):
                 by_run[table.run_id] = table.rows
+                of_runs[table.run_id] = table.record
         after = to_csv(row for rows in by_run.values() for row in rows)
-        if after != before:
+        if after != before or of_runs != records.get(f"{paper}/{name}"):
             write_text(path, after)
+            records[f"{paper}/{name}"] = of_runs
+            write_json(data / "tables.json", records)
             new.append(path.name)
     return new
 

@@ -1,5 +1,6 @@
 """The verdict on every claim of the coopetition paper, by the rule of `claim`, at every scale."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -76,6 +77,8 @@ def result_rows(results: Iterable[Result]) -> list[dict[str, str]]:
             "paper": str(each.claim.published or ""),
             "ours": numbers_of(each),
             "holds in": _held(each.judgement),
+            "runs": str(each.judgement.n_runs),
+            "pairs of seeds": str(each.judgement.n_seed_pairs),
             "scale": each.scale,
             "verdict": each.judgement.verdict.value,
         }
@@ -84,11 +87,9 @@ def result_rows(results: Iterable[Result]) -> list[dict[str, str]]:
 
 
 def _held(judgement: Judgement) -> str:
-    """In how many runs a claim holds, of those that can tell; and how many cannot."""
+    """Return in how many readings a claim holds, of the decisive ones, and how many are not."""
     n = len(judgement.readings) - judgement.n_told
-    told = f"{judgement.n_held} of {judgement.n_told}" + (f", {n} cannot tell" if n else "")
-    together = any(each.n_runs > 1 for each in judgement.readings)
-    return f"{told} ({judgement.n_runs} runs together)" if together else told
+    return f"{judgement.n_held} of {judgement.n_told}" + (f" ({n} inconclusive)" if n else "")
 
 
 def results_table() -> str:
@@ -102,8 +103,7 @@ def counts() -> str:
     results = [each for each in judged() if not each.claim.ours]
     claims = {(each.figure.slot, each.claim.text) for each in results}
     lines = [
-        f"Of {len(claims)} claims of the paper, by the scale of the runs that they are judged by "
-        "(some by runs of two scales):",
+        f"We judge {len(claims)} claims of the paper, some of them at two scales:",
         "",
     ]
     for scale in ("paper", "cpu", "toy"):
@@ -114,13 +114,31 @@ def counts() -> str:
             for verdict in Verdict
             if verdict in verdicts
         )
-        single = sum(each.n_runs == 1 for each in own)
-        by_one = f" ({single} of them by a single run)" if single else ""
-        lines.append(f"- {scale}: {len(own)}, of which {told}{by_one}")
+        lines.append(f"- {_judged_by(scale, own)}: {told}")
     untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
-    ours = sum(each.claim.ours for each in judged())
-    lines += [f"- not tested yet: {untested}", "", f"Besides there are {ours} claims of ours."]
+    ours = len({each.claim.text for each in judged() if each.claim.ours})
+    lines += [f"- not tested yet: {untested}", "", f"In addition we make {ours} claims of our own."]
     return "\n".join(lines)
+
+
+PLACES = {"paper": "at the paper's scale", "cpu": "at scale cpu", "toy": "on the minimal model"}
+
+
+def _judged_by(scale: str, judgements: list[Judgement]) -> str:
+    """Return how many claims are judged at a scale, and on which runs and seeds they rest."""
+    start = f"{len(judgements)} claims {PLACES[scale]}"
+    by_run = Counter(own.readings[0].run for own in judgements if own.n_runs == 1)
+    pairs = {each.seeds for own in judgements for each in own.readings}
+    alone = sum(own.n_seed_pairs == 1 for own in judgements)
+    if alone < len(judgements) or len(pairs) > 1:
+        return start + (f", {alone} of them judged by a single pair of seeds" if alone else "")
+    (run, most), *others = by_run.most_common()
+    seeds = next(iter(pairs))
+    seed = f" (seed {seeds[0]})" if seeds else ""
+    if not others and most == len(judgements):
+        return f"{start}, all judged by the same run{seed}"
+    name = run.partition("/")[2].partition(" ")[0]
+    return f"{start}, all judged by the same pair of seeds{seed}, {most} of them by one run, {name}"
 
 
 def explained(result: Result) -> str:

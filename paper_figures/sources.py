@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, some_of
-from paper_figures.kept import DATA, damaged, index, path_of, read_json, rows_by_run
+from coopetition.tools.errors import UsageError, UserError, some_of
+from paper_figures.kept import (
+    DATA,
+    Rows,
+    count_rows,
+    damaged,
+    definition_hash,
+    index,
+    path_of,
+    read_json,
+    rows_by_run,
+    table_records,
+)
 from transformer.config import RunConfig
 from transformer.config.scale import Scale
+from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
 from transformer.measures.timeline import Timeline, timeline
 from transformer.runs.export import export
 from transformer.runs.machine import Machine
+from transformer.sweeps.measure import Table
 from transformer.sweeps.plan import wanted_file
 from transformer.training.loop import train_or_resume
 
@@ -42,6 +56,11 @@ class FigureRun:
     def init_seed(self) -> int:
         """The seed of the run's initial parameters."""
         return self.provenance["config"]["init_seed"]
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Return the seeds of the initial parameters and of the data."""
+        return self.init_seed, self.provenance["config"]["data_seed"]
 
     @property
     def rate_ratio(self) -> float:
@@ -194,18 +213,61 @@ def kept_tables(
     scale: Scale = SCALE,
     data: Path = DATA,
 ) -> list[KeptTable]:
-    """What was measured of the models of a preset's runs and is kept, by seed; `first` leads."""
+    """What was measured of the models of a preset's runs and is kept, by seed; `first` leads.
+
+    A table that is not whole, or was measured otherwise than the plan does now, raises `UserError`.
+    """
     runs = kept_runs(preset, first, scale, data)
-    by_run = rows_by_run(data / preset.partition("/")[0] / f"{kind}.csv")
+    paper = preset.partition("/")[0]
+    path = data / paper / f"{kind}.csv"
+    by_run = rows_by_run(path)
     ids = {run.provenance["run_id"]: run for run in runs}
-    tables = [KeptTable(run, by_run[run_id]) for run_id, run in ids.items() if run_id in by_run]
+    records = table_records(data).get(f"{paper}/{kind}", {})
+    there = {*by_run, *records}
+    tables = [KeptTable(run, by_run.get(each, [])) for each, run in ids.items() if each in there]
     if not tables or first not in (None, tables[0].run.init_seed):
         of_seed = "" if first is None else f" and seed {first}"
         raise NotKeptError(
             f"no {kind} of preset {preset!r}{of_seed} is kept at scale {scale}; "
             + _make(preset, scale, kind)
         )
+    definitions = _definitions(paper, scale)
+    for table in tables:
+        if why := _mismatch(kind, table.rows, records, table.run, definitions):
+            raise UserError(
+                f"{path}, {table.run.name}: {why}; restore it, or " + _make(preset, scale, kind)
+            )
     return tables
+
+
+@cache
+def _definitions(paper: str, scale: Scale) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the definitions of measures by node, of a paper's plan."""
+    nodes = load_plan(paper, scale).nodes
+    return {name: node.definitions() for name, node in nodes.items() if isinstance(node, Table)}
+
+
+def _mismatch(
+    kind: str,
+    rows: Rows,
+    records: dict[str, Any],
+    run: FigureRun,
+    definitions: dict[str, dict[str, dict[str, Any]]],
+) -> str:
+    """Return how a run's rows differ from their record or from the plan; empty if they do not."""
+    record = records.get(run.provenance["run_id"])
+    if record is None:
+        return "the table is stale: tables.json has no record of how it was measured"
+    n_rows, measures = count_rows(rows, kind), record["measures"]
+    for name in n_rows | measures:
+        expected = measures.get(name, {"n_rows": 0})["n_rows"]
+        if n_rows[name] != expected:
+            return f"the table is damaged: {n_rows[name]} rows of {name}, expected {expected}"
+    for name, own in measures.items():
+        now = definitions.get(record["node"], {}).get(name)
+        if now is None or definition_hash(now) != own["hash"]:
+            return f"the table is stale: the plan now defines {name} otherwise"
+    return ""
 
 
 def _check_known(preset: str) -> None:

@@ -78,8 +78,8 @@ def _ciwl(case: str, holds: Callable[[float], bool]) -> Callable[[list[KeptTable
     """CIWL accuracy in a case."""
 
     def measure(mechanisms: list[KeptTable]) -> list[Reading]:
-        values = {table.run.name: values_of(table, "ciwl")[case] for table in mechanisms}
-        return [Reading(name, holds(value), value) for name, value in values.items()]
+        values = [(table.run, values_of(table, "ciwl")[case]) for table in mechanisms]
+        return [Reading.of(run, holds(value), value) for run, value in values]
 
     return measure
 

@@ -20,7 +20,7 @@ def readings(
     value: Callable[[FigureRun], float | None] = lambda run: None,
 ) -> list[Reading]:
     """A reading of each run."""
-    return [Reading(run.name, holds(run), value(run)) for run in runs]
+    return [Reading.of(run, holds(run), value(run)) for run in runs]
 
 
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:

@@ -107,7 +107,7 @@ CLAIMS = (
     Claim(
         "at 20M little is left of the ability: ICL accuracy",
         lambda runs, *heads: readings(runs, _below("icl", 0.7), _late("icl")),
-        Published.of(SHOWN["icl"][-1][1]),
+        Published.of(SHOWN["icl"][-1][1], "above chance"),
     ),
     Claim(
         "CIWL takes ICL's place: accuracy of 0.9",

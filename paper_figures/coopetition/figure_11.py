@@ -50,7 +50,7 @@ CLAIMS = (
     Claim(
         "in the end (from 150M on) ICL accuracy is below chance of two labels",
         lambda long: _ends_below(long, "icl", 0.5),
-        Published.of(0.466),
+        Published.of(0.466, "above chance"),
         untold=Verdict.UNDECIDED,
     ),
     Claim(

@@ -26,7 +26,7 @@ CLAIMS = (
     Claim(
         "one layer: ICL accuracy stays at chance",
         lambda main, one_layer: readings(one_layer, never_learnt, height("icl_final")),
-        Published.of(0.50),
+        Published.of(0.50, "above chance"),
     ),
     Claim(
         "one layer: ICL is never preferred",

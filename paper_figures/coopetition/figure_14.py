@@ -55,7 +55,7 @@ def _recovers(label_attention: list[KeptTable]) -> list[Reading]:
         after = table.run.timeline().emergence or 0.0
         curves = own.curves("head", "sequences").values()
         tops = sorted(float(y[x >= after].max()) for x, y in curves)
-        readings.append(Reading(table.run.name, tops[-1] > 2 * tops[-2], tops[-1]))
+        readings.append(Reading.of(table.run, tops[-1] > 2 * tops[-2], tops[-1]))
     return readings
 
 

@@ -82,7 +82,7 @@ def to_the_target(tables: list[KeptTable], pair: int) -> list[Reading]:
         own = each.select(evaluator="ciwl", layer=1, measure="query_row")
         row = own.select(what=f"target in pair {pair}")
         target, other = (row.select(at=at).column("value") for at in (2 * pair - 1, 5 - 2 * pair))
-        readings.append(Reading(each.run.name, bool((target > other).all()), float(target.mean())))
+        readings.append(Reading.of(each.run, bool((target > other).all()), float(target.mean())))
     return readings
 
 
@@ -93,7 +93,7 @@ def _copied(tables: list[KeptTable]) -> list[Reading]:
         own = each.select(evaluator="ciwl", layer=1, measure="copying")
         lowest, highest = (own.select(at=at).column("value") for at in (-1.0, 1.0))
         copies = bool((highest > 0.8).all() and (lowest < 0.2).all())
-        readings.append(Reading(each.run.name, copies, float(highest.mean())))
+        readings.append(Reading.of(each.run, copies, float(highest.mean())))
     return readings
 
 

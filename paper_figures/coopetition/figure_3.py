@@ -137,20 +137,20 @@ def _turns(induction: list[KeptTable]) -> list[Reading]:
         x = next(iter(curves))[0]
         mean = np.mean([y for _, y in curves], axis=0)
         last = float(np.interp(LATE * 1e6 / table.run.rate_ratio, x, mean))
-        readings.append(Reading(table.run.name, bool(mean.max() > 0.1 and last < -0.1), last))
+        readings.append(Reading.of(table.run, bool(mean.max() > 0.1 and last < -0.1), last))
     return readings
 
 
 def _follows(layer_2_fixed: list[KeptTable]) -> list[Reading]:
     return [
-        Reading(table.run.name, max(deviations(table.run, table).values()) < FOLLOWS)
+        Reading.of(table.run, max(deviations(table.run, table).values()) < FOLLOWS)
         for table in layer_2_fixed
     ]
 
 
 def _stays_flat(*layer_1_fixed: list[KeptTable]) -> list[Reading]:
     return [
-        Reading(table.run.name, stands_still(table), part=f"of Flip's {name}")
+        Reading.of(table.run, stands_still(table), part=f"of Flip's {name}")
         for name, tables in zip(LAYER_1_OF, layer_1_fixed, strict=True)
         for table in tables
     ]
@@ -179,7 +179,7 @@ CLAIMS = (
     Claim(
         "induction strength rises with ICL and turns negative with CIWL",
         lambda runs, induction, *fixed: _turns(induction),
-        Published(-0.55, -0.51),
+        Published(-0.55, -0.51, "signed"),
     ),
     Claim(
         "from Flip's peak on, all curves are those of the first layer alone: the second layer's "

@@ -25,7 +25,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
     axes = drawing.subplots(n_rows, 3, sharex=True, sharey=True, squeeze=False)
     numbers: Numbers = []
     for run, ax in zip(runs, axes.flat, strict=False):
-        pair = seeds_of(run)
+        pair = run.seeds
         panel = f"init {pair[0]}, data {pair[1]}"
         numbers += draw_evaluators(ax, panel, [run])
         seen = PAPER[pair]
@@ -42,15 +42,9 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
     return FigureResult(drawing, numbers, record, [run.finding() for run in runs])
 
 
-def seeds_of(run: FigureRun) -> tuple[int, int]:
-    """Seeds of the initial parameters, and of the data."""
-    config = run.provenance["config"]
-    return config["init_seed"], config["data_seed"]
-
-
 def runs_of(*groups: list[FigureRun]) -> list[FigureRun]:
     """The runs of the paper's pairs of seeds, each once, in the paper's order."""
-    found = {seeds_of(run): run for group in groups for run in group}
+    found = {run.seeds: run for group in groups for run in group}
     return [found[pair] for pair in SEEDED if pair in found]
 
 

@@ -22,12 +22,12 @@ CLAIMS = (
     Claim(
         "sinusoidal positions: ICL accuracy stays at chance",
         lambda main, sinusoidal, rotary: readings(sinusoidal, never_learnt, height("icl_final")),
-        Published(0.49, 0.52),
+        Published(0.49, 0.52, "above chance"),
     ),
     Claim(
         "rotary positions: ICL accuracy stays at chance",
         lambda main, sinusoidal, rotary: readings(rotary, never_learnt, height("icl_final")),
-        Published(0.49, 0.52),
+        Published(0.49, 0.52, "above chance"),
     ),
     Claim(
         "sinusoidal positions: CIWL comes all the same: accuracy of 0.9",

@@ -15,7 +15,6 @@ from scipy.stats import f
 from paper_figures.bands import legend_of_all
 from paper_figures.claim import Claim, Reading, Verdict
 from paper_figures.coopetition.events import LATE
-from paper_figures.coopetition.figure_7 import seeds_of
 from paper_figures.figure import Figure
 from paper_figures.needs import Runs
 from paper_figures.result import FigureResult, Numbers, blank
@@ -68,7 +67,7 @@ def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
 
 def grid_of(*groups: list[FigureRun]) -> Grid:
     """Runs by their pair of seeds, those that make a whole grid: initial seeds with all data."""
-    found = {seeds_of(run): run for group in groups for run in group}
+    found = {run.seeds: run for group in groups for run in group}
     datas = {data for _, data in SEED_GRID}
     inits = {init for init, _ in found}
     whole = {init for init in inits if all((init, data) in found for data in datas)}

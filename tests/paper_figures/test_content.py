@@ -1,6 +1,7 @@
 """Figures show what is kept, by their artists and numbers."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,6 +128,20 @@ def test_what_is_learnt_is_read_off_the_loss():
     assert figure_4.learnt(never) is None and never.curves("loss").values["icl"].min() > np.log(2)
 
 
+def test_help_is_told_by_the_run_alone_of_the_same_seeds(monkeypatch):
+    def run(at, seeds=(5, 2), lasts=64.0):
+        return SimpleNamespace(at=at, seeds=seeds, lasts=lambda millions: lasts >= millions)
+
+    monkeypatch.setattr(figure_4, "learnt", lambda run: run.at)
+    holds = figure_4.learns_sooner([run(8e6), run(None, (6, 2)), run(None, (7, 2), lasts=10.0)])
+    assert holds(run(5e6)) is True
+    assert holds(run(8e6)) is False, "it is learnt, but alone it is too"
+    assert holds(run(None)) is False and holds(run(None, lasts=10.0)) is None
+    assert holds(run(9e6, (6, 2))) is True, "alone never"
+    assert holds(run(9e6, (7, 2))) is None, "alone not yet"
+    assert holds(run(1e6, (5, 3))) is None, "no run alone of these seeds"
+
+
 def test_times_at_two_rates_are_compared_in_steps_times_rate():
     fast, slow = kept_runs("coopetition/main"), kept_runs("coopetition/main", scale="paper")
     ratio = figure_rates.ratios(fast, slow, "fade")[fast[0].init_seed]
@@ -219,6 +234,22 @@ def test_the_papers_bump_is_within_the_scatter_of_what_is_read_off():
     losses = pd.read_csv(REFERENCE / "figure_5b_loss.csv").query("3e6 <= sequences <= 4.4e6")
     assert figure_5.rises(losses.ciwl.to_numpy()) is None
     assert figure_5.rises(losses.icl.to_numpy()) is False
+
+
+def test_figure_15c_is_the_papers_manipulation_or_says_that_it_is_not_measured():
+    figure = find_figure("coopetition", "15")
+    (tables,) = all_found(figure.needs)
+    result = figure.drawn([tables])
+    assert not [row for row in result.numbers if row[0] == "c"], "not what the paper has in c"
+    assert any("15c" in line and "not measured" in line for line in result.findings)
+    together = next(claim for claim in figure.claims if claim.text.startswith("all heads"))
+    assert together.judge(tables).verdict == "not tested"
+    common = {"layer": "1", "measure": "superposition", "what": "one of all", "value": "0.98"}
+    rows = [common | {"head": str(head), "at": str(at)} for head in range(8) for at in (0.1, 1.0)]
+    measured = replace(tables[0], rows=[*tables[0].rows, *rows])
+    curves = {curve for panel, curve, *_ in figure.drawn([[measured]]).numbers if panel == "c"}
+    assert {f"head {head}" for head in range(8)} < curves
+    assert together.judge([measured]).mean == pytest.approx(0.98)
 
 
 def test_shares_of_additive_seeds():

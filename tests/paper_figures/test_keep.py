@@ -16,7 +16,7 @@ import pytest
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
 from paper_figures.keep import _preset, keep_finished
-from paper_figures.kept import index, path_of
+from paper_figures.kept import index, path_of, table_records
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.runs.folder import load_run
@@ -162,6 +162,10 @@ def test_tables_are_merged_by_run(runs, data):
     assert rows["old"].dropna().to_dict() == {"abc": 1}
     measured = pd.read_csv(runs / "norms_first" / "table.csv").set_index("run_id")
     assert rows.loc[first, "labels"] == measured.loc[first, "labels"]
+    record = table_records(data)["coopetition/weight_norms"]
+    assert record.keys() == {first, second}, "of the other nothing is known"
+    assert record[first]["node"] == "norms_first"
+    assert record[first]["measures"]["weight_norms"]["n_rows"] == len(measured)
     assert keep() == [], "all of it is kept already"
 
 
@@ -209,7 +213,7 @@ def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, mon
         keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
     assert index(data) == []
     kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
-    assert kept == ["first", "second"]
+    assert kept == ["first", "second", "weight_norms.csv"]
     files = {path.name for path in (data / "coopetition").iterdir()}
     assert files == {f"{entry['run_id']}.csv" for entry in index(data)} | {"weight_norms.csv"}
 

@@ -6,12 +6,15 @@ import shutil
 import pytest
 
 from coopetition.tools.errors import UsageError, UserError
-from paper_figures.kept import DATA, index, path_of, read_rows
-from paper_figures.sources import kept_runs, trained_run
+from paper_figures import sources
+from paper_figures.kept import DATA, index, path_of, read_rows, rows_by_run, table_records
+from paper_figures.sources import kept_runs, kept_tables, trained_run
 from transformer.config import RunConfig
 from transformer.experiments.coopetition import early_presets
+from transformer.experiments.mechanisms import LAYER_1_AT
 from transformer.experiments.plans import load_plan
 from transformer.experiments.preset import PRESETS
+from transformer.measures.of_models.superposition import head_alone
 from transformer.sweeps.measure import Table
 
 COMPUTED = {  # from kept curves; see paper_figures/comparison/confront.py
@@ -152,6 +155,68 @@ def test_a_damaged_table_is_told(tmp_path, content, told):
     path.write_text(content)
     with pytest.raises(UserError, match=f"table.csv is damaged .{told}"):
         read_rows(path, needed="run_id")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A folder of one kept table, its rows as lines, and the record of all tables."""
+    shutil.copytree(DATA, tmp_path / "data", ignore=shutil.ignore_patterns("within_class"))
+    data = tmp_path / "data"
+    path = data / "coopetition" / "superposition.csv"
+    return data, path, path.read_text().splitlines()
+
+
+def found(data):
+    return kept_tables("superposition", "coopetition/main", data=data)
+
+
+def test_every_kept_table_is_as_its_record_says_and_as_the_plan_has_it():
+    for name, of_runs in table_records().items():
+        paper, kind = name.split("/")
+        rows = rows_by_run(DATA / paper / f"{kind}.csv")
+        assert set(of_runs) == set(rows)
+        entries = {entry["run_id"]: entry for entry in index()}
+        for run_id in of_runs:
+            entry = entries[run_id]
+            assert kept_tables(kind, entry["preset"], scale=entry["scale"])
+    listed = {f"{entry['paper']}/{entry['run_id']}" for entry in index()}
+    tables = {f"coopetition/{path.stem}" for path in DATA.glob("coopetition/*.csv")} - listed
+    assert table_records().keys() == tables
+
+
+def test_a_table_that_lost_rows_is_one_line(table):
+    data, path, lines = table
+    others = [line for line in lines if not line.startswith(lines[1].partition(",")[0])]
+    for kept in ([*lines[:3], *lines[4:]], [*lines, lines[1]], lines[:100], others):
+        path.write_text("\n".join(kept) + "\n")
+        with pytest.raises(UserError, match="superposition.csv.*expected") as error:
+            found(data)
+        assert "\n" not in str(error.value)
+
+
+def test_a_table_of_other_settings_is_one_line(table, monkeypatch):
+    data, *_ = table
+    assert found(data)
+    monkeypatch.setattr(sources, "_definitions", sources._definitions.__wrapped__)
+    monkeypatch.setitem(head_alone.__kwdefaults__, "temperatures", (0.1, 1.0))
+    with pytest.raises(UserError, match="superposition.csv.*stale.*head_alone") as error:
+        found(data)
+    assert "\n" not in str(error.value)
+
+
+def test_a_layer_that_is_taken_elsewhere_makes_its_table_stale(monkeypatch):
+    monkeypatch.setattr(sources, "_definitions", sources._definitions.__wrapped__)
+    monkeypatch.setitem(LAYER_1_AT["cpu"], "fall", 16)
+    with pytest.raises(UserError, match="layer_1_of_fall.csv.*stale"):
+        kept_tables("layer_1_of_fall", "coopetition/main")
+    assert kept_tables("layer_1_of_end", "coopetition/main")
+
+
+def test_a_table_without_a_record_is_refused(table):
+    data, *_ = table
+    (data / "tables.json").unlink()
+    with pytest.raises(UserError, match="no record"):
+        found(data)
 
 
 def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path):

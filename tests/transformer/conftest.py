@@ -3,11 +3,13 @@ import torch
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.runs.machine import can_compile
 from transformer.training.optimisers import step_numbers
 from transformer.training.step import TrainState
 
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet
+HAS_COMPILER = can_compile(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -70,3 +72,20 @@ def draw_batch(train_state, seed=0):
     target = torch.randint(N_LABELS, (n_runs, BATCH), generator=generator)
     features = features.to(train_state.dtype)
     return tuple(each.to(train_state.device) for each in (features, labels, target))
+
+
+def traced(test):
+    """Mark a test that lets torch trace a step; torch warns of its own code while it does."""
+    for mark in (
+        pytest.mark.slow,
+        pytest.mark.timeout(600),
+        pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated"),
+        pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+    ):
+        test = mark(test)
+    return test
+
+
+def compiled(test):
+    """Mark a test that compiles too."""
+    return pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")(traced(test))

@@ -28,6 +28,8 @@ class Flags(MovedRunFlags):
     intervene: tuple[Intervention, ...] = ()
     """Interventions as JSON, one or a list, beside those that the run was trained under:
     `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""
+    replace_interventions: bool = False
+    """Leave out the interventions that the run was trained under (default: keep them)."""
 
 
 def run(flags: Flags) -> None:
@@ -36,7 +38,9 @@ def run(flags: Flags) -> None:
 
     runs = [relocated(run, **flags.place()) for run in load_runs(flags.run)]
     for run in runs:
-        evaluated = evaluate_checkpoint(run, flags.step, interventions=flags.intervene)
+        evaluated = evaluate_checkpoint(
+            run, flags.step, interventions=flags.intervene, replace_own=flags.replace_interventions
+        )
         if not flags.json:
             _print(evaluated, title(run, runs))
             continue

@@ -34,6 +34,8 @@ class Flags(RunFlags):
     """On which sequences (without: all that the run has)."""
     intervene: tuple[Intervention, ...] = ()
     """Interventions that the models are measured under, as `evaluate` takes them."""
+    replace_interventions: bool = False
+    """Leave out the interventions that the run was trained under (default: keep them)."""
 
 
 def run(flags: Flags) -> None:
@@ -67,6 +69,7 @@ def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
         steps=_steps(flags.steps, run.steps()),
         evaluators=flags.evaluators or None,
         interventions=flags.intervene,
+        replace_own=flags.replace_interventions,
     )
     write_json(out.with_suffix(".json"), about)
     return about

@@ -31,6 +31,14 @@ UNROTATED = 1600  # classes that the papers evaluate on: Omniglot's characters a
 N_EVALUATED = 5  # exemplars of each that they evaluate on
 
 
+class _Derived(int):
+    """A number that nobody gave: it follows the data when these change."""
+
+
+def _unless_given(value: int, default: int) -> int:
+    return _Derived(default) if value == 0 or isinstance(value, _Derived) else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationConfig:
     """Fixed evaluation sets, drawn once from `eval_seed`."""
@@ -39,12 +47,12 @@ class EvaluationConfig:
     """Steps between two evaluations."""
     n_sequences: int = 1000
     """Sequences of each evaluator (the paper: 5,000)."""
-    n_classes: int = 1600
-    """Evaluators use the first so many classes (the paper: the 1,600 that are not rotated); 0 for
-    1,600, or as many as are trained on."""
-    n_exemplars: int = 5
-    """Evaluators use the first so many exemplars of a class (the paper: 5); 0 for 5, or as many as
-    there are."""
+    n_classes: int = 0
+    """Evaluators use the first so many classes (default: 1,600 as in the paper, those that are not
+    rotated; or as many as are trained on, if fewer)."""
+    n_exemplars: int = 0
+    """Evaluators use the first so many exemplars of a class (default: 5 as in the paper; or as many
+    as there are, if fewer)."""
     also: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Evaluators beyond those that every run has, such as `icl_held_out`, `train_burst_2`
     (`transformer.data.evaluators`)."""
@@ -61,11 +69,13 @@ class EvaluationConfig:
             )
 
     def resolved(self, data: DataConfig) -> Self:
-        """The same with its zeros filled in."""
+        """Return the same with numbers that are not given filled in for the data."""
         return replace(
             self,
-            n_classes=self.n_classes or min(UNROTATED, data.n_trained),
-            n_exemplars=self.n_exemplars or min(N_EVALUATED, data.exemplars.n_exemplars),
+            n_classes=_unless_given(self.n_classes, min(UNROTATED, data.n_trained)),
+            n_exemplars=_unless_given(
+                self.n_exemplars, min(N_EVALUATED, data.exemplars.n_exemplars)
+            ),
         )
 
 

@@ -35,7 +35,12 @@ def at_the_end(run: str) -> list[Readings]:
             name=f"superposition_{run}",
             what="figure 15",
             of=run,
-            measures=("superposition", "strength_by_sequence"),
+            measures=(
+                "head_alone",
+                "superposition",
+                "common_temperature",
+                "strength_by_sequence",
+            ),
             evaluators=("train",),
         ),
     ]

@@ -46,9 +46,9 @@ class GraftOut(Graft):
 
     def acting_with(self, other: Other) -> Callable[[str, Tensor, Scene], Tensor]:
         """Keep the output; make logits of it."""
+        key = f"{self.meeting} for {self}"  # not in `act`: torch.compile cannot print dataclasses
 
         def act(site: str, value: Tensor, scene: Scene) -> Tensor:
-            key = f"{self.meeting} for {self}"
             if site != "logits":
                 scene.seen[key] = value
                 return value

@@ -17,7 +17,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures.view import MODEL_MEASURES, View
+from transformer.measures.view import MODEL_MEASURES, View, all_settings
 from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
@@ -40,6 +40,7 @@ def history(
     steps: Iterable[int] | None = None,
     evaluators: Sequence[str] | None = None,
     interventions: tuple[Intervention, ...] = (),
+    replace_own: bool = False,
 ) -> dict[str, Any]:
     """Write the table of measures of a run's checkpoints, CSV, a row a reading.
 
@@ -52,6 +53,7 @@ def history(
     steps : of checkpoints; unless given all but those that an interruption left besides
     evaluators : names; all that the run has unless given
     interventions : what the models are measured under, beside what they were trained under
+    replace_own : whether to leave out what they were trained under
     """
     if out.is_dir() or not out.name:
         raise UsageError(f"{out} is a folder; give a file")
@@ -69,6 +71,8 @@ def history(
         "measures": list(of),
         "evaluators": names,
         "interventions": [named(each, leave_out="no identity") for each in interventions],
+        **all_settings(measures),
+        **({"replaces": True} if replace_own else {}),
     }
     partial = out.with_name(out.name + ".partial")
     done = _done(partial, about)
@@ -83,6 +87,8 @@ def history(
     ):
         for step in left:
             model, rows = _model(run, step), []
+            if replace_own:
+                model.interventions = ()
             with model.intervened(*interventions):
                 for name in names:
                     view = View(model, name, exemplars, sets[name])

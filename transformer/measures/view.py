@@ -1,5 +1,7 @@
 """A model on the sequences of an evaluator: what measures look at."""
 
+import inspect
+import json
 import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -110,6 +112,19 @@ ModelMeasure = Callable[[View], Iterable[Reading]]
 MODEL_MEASURES: Registry[ModelMeasure] = Registry(
     "measure of a model", "transformer.measures.of_models"
 )
+
+
+def settings_of(measure: ModelMeasure) -> dict[str, Any]:
+    """Return the keyword-only settings of a measure with the values that it uses."""
+    parameters = inspect.signature(measure).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def all_settings(measures: Iterable[str]) -> dict[str, Any]:
+    """Return `{"settings": ...}` by measure for a record; empty if no measure has settings."""
+    found = {name: settings_of(MODEL_MEASURES[name]) for name in measures}
+    with_settings = {name: own for name, own in found.items() if own}
+    return {"settings": json.loads(json.dumps(with_settings))} if with_settings else {}
 
 
 def by_head(what: str, layer: int, values: Any) -> list[Reading]:

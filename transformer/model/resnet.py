@@ -80,7 +80,9 @@ class BatchNorm:
     def __call__(self, x: Tensor, name: str) -> Tensor:
         """Normalise (n, R, channels, height, width)."""
         if self.training:
-            var, mean = torch.var_mean(x, (0, 3, 4), correction=0)
+            # in the parameters' precision: the 8 bits of bfloat16 would spoil the running ones
+            wide = x.to(self.parameters[name + "_w"].dtype)
+            var, mean = torch.var_mean(wide, (0, 3, 4), correction=0)
             self.seen |= {name + "_mean": mean, name + "_var": var}
         else:
             mean, var = self.parameters[name + "_mean"], self.parameters[name + "_var"]

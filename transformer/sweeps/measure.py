@@ -15,7 +15,7 @@ from transformer.config.plain import named
 from transformer.data.evaluation import evaluators_of
 from transformer.measures.history import history, spaced
 from transformer.measures.measure import MEASURES
-from transformer.measures.view import MODEL_MEASURES
+from transformer.measures.view import MODEL_MEASURES, all_settings
 from transformer.runs.ensemble import load_runs
 from transformer.runs.folder import RunFolder, load_run
 from transformer.sweeps.plan import Node, grafted
@@ -64,6 +64,10 @@ class Table(Node):
 
     def record(self, runs: Path) -> dict[str, Any]:
         """What the table is of."""
+        raise NotImplementedError
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return by measure what its rows depend on beside the runs."""
         raise NotImplementedError
 
     def runs(self, runs: Path) -> dict[str, RunFolder]:
@@ -118,6 +122,10 @@ class Measure(Table):
     def record(self, runs: Path) -> dict[str, Any]:
         """The measure, and the runs."""
         return {"measure": self.measure, "runs": self.lengths(runs)}
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """See `Table`."""
+        return {self.measure: {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +190,18 @@ class Readings(Table):
         """The measures, where, under what, and the runs."""
         return {
             "measures": list(self.measures),
+            **self._conditions(),
+            **all_settings(self.measures),
+            "runs": self.lengths(runs),
+        }
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """See `Table`."""
+        return {name: self._conditions() | all_settings([name]) for name in self.measures}
+
+    def _conditions(self) -> dict[str, Any]:
+        return {
             "steps": self.steps,
             "evaluators": list(self.evaluators),
             "interventions": [named(each) for each in self.interventions],
-            "runs": self.lengths(runs),
         }

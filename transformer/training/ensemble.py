@@ -88,6 +88,7 @@ class Ensemble:
         self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
         self._block: _Block | None = None
+        self._intervened: dict[tuple[Any, ...], Intervened] = {}
 
     @property
     def live(self) -> list[int]:
@@ -190,26 +191,46 @@ class Ensemble:
         return torch.randn(like.shape, generator=generator).to(like)
 
     @_on_its_machine
-    def evaluate(self, further: tuple[Intervention, ...] = ()) -> dict[int, Metrics]:
+    def evaluate(
+        self, further: tuple[Intervention, ...] = (), replace_own: bool = False
+    ) -> dict[int, Metrics]:
         """Metrics of each sequence now, of each run that has not failed.
 
-        Under the run's interventions and `further` ones; `acted` then tells how often.
+        Under the run's interventions and `further` ones, or these alone (`replace_own`); `acted`
+        then tells how often.
         """
         self._give_up_diverged()
-        return {number: self._evaluate_run(number, further) for number in self.live}
+        under = {
+            number: (() if replace_own else self.configs[number].interventions)
+            for number in self.live
+        }
+        return {number: self._evaluate_run(number, own, further) for number, own in under.items()}
 
-    def _evaluate_run(self, number: int, further: tuple[Intervention, ...]) -> Metrics:
+    def _evaluate_run(
+        self, number: int, own: tuple[Intervention, ...], further: tuple[Intervention, ...]
+    ) -> Metrics:
         config = self.configs[number]
         parameters, exemplars = self.train_state.of_run(number), self.exemplars[source_of(config)]
-        intervened, interventions = None, (*config.interventions, *further)
-        if interventions:
-            own = Intervened([config.interventions], config.model, parameters)
-            intervened = Intervened([interventions], config.model, parameters, own)
+        intervened = self._intervened_run(number, own, further)
+        if intervened:
+            intervened.acted.clear()
             self.acted = intervened.acted
         return {
             name: evaluate(parameters, config.model, exemplars, sequences, intervened)
             for name, sequences in self.evaluators[number].items()
         }
+
+    def _intervened_run(
+        self, number: int, own: tuple[Intervention, ...], further: tuple[Intervention, ...]
+    ) -> Intervened | None:
+        """Return a run's own interventions and further ones, made once; None without any."""
+        key, model = (number, own, further), self.configs[number].model
+        if (own or further) and key not in self._intervened:
+            parameters = self.train_state.of_run(number)
+            alone = Intervened([own], model, parameters)
+            # grafts read their checkpoints here
+            self._intervened[key] = Intervened([(*own, *further)], model, parameters, alone)
+        return self._intervened.get(key)
 
     @_on_its_machine
     def metric_rows(self, evaluated: dict[int, Metrics]) -> dict[int, Row]:

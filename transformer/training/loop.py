@@ -211,14 +211,19 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_checkpoint(
-    run: RunFolder, step: int | None = None, *, interventions: tuple[Intervention, ...] = ()
+    run: RunFolder,
+    step: int | None = None,
+    *,
+    interventions: tuple[Intervention, ...] = (),
+    replace_own: bool = False,
 ) -> Evaluated:
     """Evaluate a checkpoint: the newest sound one, or that of `step`.
 
-    Under `interventions`, and those that the run was trained under.
+    Under `interventions`, and those that the run was trained under unless `replace_own`.
     """
     interventions = tuple(each.found() for each in interventions)
-    check_interventions((*run.config.interventions, *interventions), run.config.model)
+    own = () if replace_own else run.config.interventions
+    check_interventions((*own, *interventions), run.config.model)
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:
@@ -232,6 +237,6 @@ def evaluate_checkpoint(
     exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)
     ensemble.restore_weights(0, checkpoint)
-    evaluated = ensemble.evaluate(interventions)[0]
+    evaluated = ensemble.evaluate(interventions, replace_own)[0]
     table = {name: means(metrics) for name, metrics in evaluated.items()}
     return Evaluated(ensemble.step, table, dict(ensemble.acted))

@@ -118,11 +118,17 @@ def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
         (lambda: RunConfig(data_seed=10**30), "data_seed=1"),
         (lambda: RunConfig().with_exemplars(side=28), "GlyphConfig has no field 'side'"),
         (
-            lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_classes=100))),
+            lambda: RunConfig(
+                data=DataConfig(exemplars=GlyphConfig(n_classes=100)),
+                evaluation=EvaluationConfig(n_classes=1600),
+            ),
             "evaluation.n_classes=1600 is more than data.exemplars.n_classes=100",
         ),
         (
-            lambda: RunConfig(data=DataConfig(exemplars=GlyphConfig(n_exemplars=2))),
+            lambda: RunConfig(
+                data=DataConfig(exemplars=GlyphConfig(n_exemplars=2)),
+                evaluation=EvaluationConfig(n_exemplars=5),
+            ),
             "evaluation.n_exemplars=5 is more",
         ),
         (
@@ -171,3 +177,19 @@ def test_what_is_no_run_folder_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="damaged"):
         load_run(tmp_path)
+
+
+def test_what_is_evaluated_follows_the_data_unless_it_is_given():
+    whole = RunConfig()
+    assert (whole.evaluation.n_classes, whole.evaluation.n_exemplars) == (1600, 5)
+    few = whole.with_exemplars(n_classes=100, n_exemplars=3)
+    assert (few.evaluation.n_classes, few.evaluation.n_exemplars) == (100, 3)
+    seldom = replace(few, evaluation=replace(few.evaluation, every=7))
+    again = seldom.with_exemplars(n_classes=12800, n_exemplars=20)
+    assert (again.evaluation.n_classes, again.evaluation.n_exemplars) == (1600, 5)
+    fixed = replace(whole, evaluation=EvaluationConfig(n_classes=50))
+    assert fixed.with_exemplars(n_classes=100).evaluation.n_classes == 50
+    with pytest.raises(UsageError, match="n_classes=50"):
+        fixed.with_exemplars(n_classes=40)
+    written = RunConfig.from_dict(json.loads(json.dumps(to_dict(few))))
+    assert written == few and written.run_id() == few.run_id()

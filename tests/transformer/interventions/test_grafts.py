@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
-from tests.transformer.conftest import tiny_config
+from tests.transformer.conftest import compiled, tiny_config
 from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
 from transformer.config.parts import in_part
 from transformer.config.plain import named
+from transformer.data.evaluation_sets import evaluation_sets
+from transformer.interventions import graft
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.clamp_pattern import ClampPattern
 from transformer.interventions.graft_in import GraftIn
@@ -21,7 +23,9 @@ from transformer.model.loaded import Model
 from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
+from transformer.training.ensemble import Ensemble
 from transformer.training.loop import evaluate_checkpoint, resume, train_or_resume
+from transformer.training.prepare import load_each
 
 MACHINE = Machine("cpu", 1, "eager")
 CONFIG = replace(tiny_config(), n_steps=8, checkpoint_every=4)
@@ -134,6 +138,36 @@ def test_a_grafted_run_goes_on_by_its_config_and_by_its_folder(runs, tmp_path):
     whole = train(replace(config, n_steps=8), tmp_path / "whole", MACHINE)
     for name, value in whole.checkpoint(8).tensors.items():
         assert torch.equal(value, longer.checkpoint(8).tensors[name]), name
+
+
+@compiled
+@pytest.mark.parametrize("kind", GRAFTS)
+def test_compiled_training_under_a_graft_equals_eager_training(runs, kind, tmp_path):
+    config = replace(CONFIG, init_seed=7, interventions=(GRAFTS[kind](runs[1].path),))
+    eager = train(config, tmp_path / "eager", MACHINE).checkpoint(8).tensors
+    compiled_run = train(config, tmp_path / "compiled", Machine("cpu", 1, "compiled"))
+    for name, value in compiled_run.checkpoint(8).tensors.items():
+        torch.testing.assert_close(value, eager[name], rtol=1e-4, atol=1e-6)
+
+
+def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, monkeypatch):
+    """Six grafts of different checkpoints, more than any cache of a few models holds."""
+    paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
+    grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
+    configs = [replace(CONFIG, interventions=(each.found(),)) for each in grafts]
+    exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
+    ensemble = Ensemble(configs, exemplars, sets, MACHINE)
+    first, acted = ensemble.evaluate(), dict(ensemble.acted)
+
+    def reads(*_):
+        raise AssertionError("a checkpoint is read again")
+
+    monkeypatch.setattr(graft, "load_model", reads)
+    monkeypatch.setattr(graft, "load_run", reads)
+    second = ensemble.evaluate()
+    assert dict(ensemble.acted) == acted, "of one evaluation"
+    for number, metrics in first.items():
+        assert torch.equal(metrics["icl"]["loss"], second[number]["icl"]["loss"])
 
 
 def test_a_graft_is_a_node_of_a_plan_after_what_it_is_grafted_with(tmp_path):

@@ -1,5 +1,7 @@
 """Training under interventions: with their gradient, compiled or not, alone or together."""
 
+import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,16 +10,20 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests.transformer.conftest import draw_batch, make_state, numbers_at, randomise, tiny_config
 from tests.transformer.model.textbook import make_model
-from transformer import train
+from transformer import load_model, train
 from transformer.config import OptimConfig
 from transformer.config.interventions import Intervention
 from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.forbid_previous_token import ForbidPreviousToken
 from transformer.interventions.graft_in import GraftIn
 from transformer.interventions.graft_out import GraftOut
 from transformer.interventions.preserve import Preserve
+from transformer.measures.history import history
+from transformer.measures.view import View
 from transformer.model.forward import cross_entropy, encode, logits_of_items
+from transformer.model.loaded import Model
 from transformer.runs.folder import load_run
 from transformer.runs.machine import Machine, can_compile
 from transformer.training.loop import evaluate_checkpoint, train_together
@@ -171,9 +177,36 @@ def test_a_run_is_evaluated_under_what_it_was_trained_under(parent, tmp_path, ca
     assert found.acted[forbid] > 0
     assert "ForbidPreviousToken" in call("transformer", "show", run.path)
     further = evaluate_checkpoint(run, interventions=(Ablate(heads=("1:*",)),))
-
     assert further.metrics["icl"]["loss"] != found.metrics["icl"]["loss"]
     assert {*further.acted} == {forbid, Ablate(heads=("1:*",))}
+
+
+def test_what_a_run_was_trained_under_can_be_left_out(tmp_path, call):
+    """As the papers' code does: what is given replaces it."""
+    forbid, ablate = ForbidPreviousToken(heads=("0:*",), rows="labels"), Ablate(heads=("1:*",))
+    run = train(replace(tiny_config(), interventions=(forbid,)), tmp_path / "run", MACHINE)
+    model = load_model(run)
+    plain = Model(model.config, model.parameters, model.step)
+    for given in ((), (ablate,)):
+        found = evaluate_checkpoint(run, interventions=given, replace_own=True)
+        assert {*found.acted} == {*given}
+        with plain.intervened(*given):
+            view = View(plain, "icl", load_exemplars(run.config.data.exemplars),
+                        evaluation_sets(run)["icl"])  # fmt: skip
+            expected = view.metric("loss")
+        assert found.metrics["icl"]["loss"] == pytest.approx(expected, rel=1e-5)
+        out = tmp_path / f"{len(given)}.csv"
+        about = history(run, ["accuracy"], out, interventions=given, replace_own=True)
+        assert about["replaces"] and about != history(run, ["accuracy"], tmp_path / "own.csv")
+        rows = [
+            row
+            for row in csv.DictReader(out.read_text().splitlines())
+            if row["step"] == str(model.step)
+        ]
+        (loss,) = (r["value"] for r in rows if (r["evaluator"], r["what"]) == ("icl", "loss"))
+        assert float(loss) == pytest.approx(expected, rel=1e-5)
+    printed = call("transformer", "evaluate", run.path, "--json", "--replace-interventions")
+    assert json.loads(printed)["interventions"] == []
 
 
 def test_runs_of_an_ensemble_differ_in_interventions(tmp_path):

@@ -14,6 +14,7 @@ from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.ablate import Ablate
 from transformer.interventions.ablate_embedding import AblateEmbedding
+from transformer.interventions.at import At
 from transformer.interventions.clamp_pattern import ClampPattern
 from transformer.interventions.preserve import Preserve
 from transformer.measures.history import history
@@ -138,6 +139,30 @@ def test_attention_to_each_token_and_of_each_sequence_is_that_of_the_patterns(ru
     for reading in readings:
         value = float(strength[int(reading.at), reading.head])
         assert reading.value == pytest.approx(value, abs=1e-6)
+
+
+def test_superposition_changes_one_head_while_all_attend_to_labels_only(run):
+    """The manipulation of figure 15c, written again as a function of the attention scores."""
+    view = view_of(run, "train")
+    readings = [*MODEL_MEASURES["superposition"](view, temperatures=(0.1, 1.0))]
+    assert len(readings) == 2 * view.model.config.n_heads
+
+    def heated(head, temperature):
+        def act(name, scores, scene):
+            scores = scores.clone()
+            scores[:, :, -1, ::2] = -1e9
+            scores[:, head, -1] /= temperature
+            return scores
+
+        return view.metric("in_context_probability", At(names="blocks.1.attn_scores", function=act))
+
+    for each in readings:
+        assert (each.what, each.layer) == ("one of all", 1)
+        assert each.value == pytest.approx(heated(each.head, each.at), abs=1e-6)
+    assert len({each.value for each in readings if each.at == 1.0}) == 1
+    assert len({each.value for each in readings if each.at == 0.1}) > 1
+    (common,) = MODEL_MEASURES["common_temperature"](view, temperatures=(1.0,))
+    assert common.value == pytest.approx(view.metric("in_context_probability"))
 
 
 def test_a_view_measures_the_model_as_it_is_computed_now(run):

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 
 import transformer.training.fusion_barrier
 from coopetition.tools.errors import UserError
-from tests.transformer.conftest import draw_batch, make_state, numbers_at
+from tests.transformer.conftest import compiled, draw_batch, make_state, numbers_at, traced
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.parts import in_part
 from transformer.model.forward import encode, logits_of_items
-from transformer.runs.machine import can_compile
 from transformer.training.fusion_barrier import fusion_barrier
 from transformer.training.optimisers import penalty_slope
 from transformer.training.step import RunSettings
@@ -409,25 +408,6 @@ def test_bfloat16_learns_about_as_float32_does(model):
 MODELS["mlp, rotary"] = replace(MODELS["mlp"], positions="rotary")
 MODELS["deep"] = replace(MODELS["mlp"], n_layers=5)  # torch 2.13 miscompiles such, left whole
 TWO = DIFFERENT[1:3]  # with penalties, clipping and frozen parts
-
-HAS_COMPILER = can_compile(torch.device("cpu"))
-
-
-def traced(test):
-    """Mark a test that lets torch trace a step; torch warns of its own code while it does."""
-    for mark in (
-        pytest.mark.slow,
-        pytest.mark.timeout(600),
-        pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated"),
-        pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-    ):
-        test = mark(test)
-    return test
-
-
-def compiled(test):
-    """Mark a test that compiles too."""
-    return pytest.mark.skipif(not HAS_COMPILER, reason="no C++ compiler")(traced(test))
 
 
 def check_execution(model, precision, tolerance, n_steps, **how):

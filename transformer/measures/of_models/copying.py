@@ -10,11 +10,11 @@ from transformer.interventions.clamp_pattern import ClampPattern
 from transformer.interventions.preserve import Preserve
 from transformer.measures.view import MODEL_MEASURES, Reading, View
 
-STRENGTHS = np.linspace(0, 1, 11)
+STRENGTHS = tuple(np.linspace(0, 1, 11).tolist())
 
 
 @MODEL_MEASURES.register("copying")
-def copying(view: View) -> Iterator[Reading]:
+def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator[Reading]:
     """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
 
     All other heads add nothing and tokens are 0 (positions, biases and MLPs stay); values are kept.
@@ -28,7 +28,7 @@ def copying(view: View) -> Iterator[Reading]:
         alone = [AblateEmbedding(), Preserve(what=("patterns", "values"))]
         if others:
             alone.append(Ablate(heads=tuple(others)))
-        for strength in STRENGTHS:
-            clamp = ClampPattern(heads=(f"{last}:{head}",), strength=float(strength))
+        for strength in strengths:
+            clamp = ClampPattern(heads=(f"{last}:{head}",), strength=strength)
             accuracy = view.metric("in_context_accuracy", *alone, clamp)
-            yield Reading("accuracy", accuracy, last, head, float(2 * strength - 1))
+            yield Reading("accuracy", accuracy, last, head, 2 * strength - 1)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+FLAT = 1e-6  # deviation of an error, of order 1 where nothing is learnt: less has no shape
 ACCURACY = "accuracy"  # in a metric's name: what is missing to 1 is seen
 
 
@@ -56,7 +57,7 @@ def seen(y: Array, f: Array, df: Array, weight: Array, *, least: float = 0.0) ->
     centred, of_y, slopes = f - mean_f, y - mean_y, df - mean_df
     power = share @ centred**2
     gain = (share * centred) @ of_y / power if power > 0 else 0.0
-    lowest = least * np.sqrt(share @ of_y**2 / power) if power > 0 else 0.0
+    lowest = least * np.sqrt(share @ of_y**2 / power) if power > FLAT**2 else 0.0
     if max(gain, 0.0) < lowest:
         d_lowest = -lowest / power * ((share * centred) @ slopes)
         residual = lowest * centred - of_y

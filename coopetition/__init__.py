@@ -14,8 +14,18 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "model.declaration": ("Cost", "Mechanism", "Model"),
-    "model.draws": ("Draw", "canonical_draw", "published_draw", "random_draw", "read_draw"),
+    "model.graph": (
+        "Cost",
+        "Mechanism",
+        "Model",
+    ),
+    "model.initial_state": (
+        "Draw",
+        "canonical_draw",
+        "published_draw",
+        "random_draw",
+        "read_draw",
+    ),
     "model.presets": (
         "induction_head",
         "no_competition",
@@ -23,33 +33,83 @@ _HOME = {
         "three_strategies",
         "two_strategies",
     ),
-    "model.problem": ("Problem", "State"),
-    "dynamics.descent": ("descend",),
-    "dynamics.solve": ("solve",),
-    "dynamics.ensemble": ("Ensemble", "descend_ensemble", "random_ensemble"),
-    "dynamics.outcomes": ("Events", "Fate"),
-    "dynamics.trajectory": ("Status", "Trajectory"),
-    "theory.critical_points": ("critical_sets",),
+    "model.reduced": (
+        "Problem",
+        "State",
+    ),
+    "dynamics.solve": (
+        "descend",
+        "solve",
+    ),
+    "dynamics.ensemble": (
+        "Ensemble",
+        "descend_ensemble",
+        "random_ensemble",
+    ),
+    "dynamics.events": (
+        "Events",
+        "Fate",
+    ),
+    "dynamics.trajectory": (
+        "Status",
+        "Trajectory",
+    ),
+    "theory.critical_sets": (
+        "critical_sets",
+        "largest_stable_step",
+        "spectrum",
+    ),
     "theory.fates": ("possible_fates",),
-    "theory.laws": ("check_laws", "norm_laws"),
-    "theory.stability": ("largest_stable_step", "spectrum"),
-    "theory.slow_flow": ("slow_times",),
-    "theory.timescales": ("after_collapse",),
-    "studies.axes": ("Axis",),
-    "studies.phases": ("PhaseDiagram", "phase_diagram"),
-    "compare.closed_form": ("TIME", "ClosedForm"),
-    "compare.curves": ("Curves", "read_curves"),
-    "compare.draws": ("draws",),
+    "theory.laws": (
+        "check_laws",
+        "norm_laws",
+    ),
+    "theory.times": (
+        "after_collapse",
+        "slow_times",
+    ),
+    "studies.phases": (
+        "Axis",
+        "PhaseDiagram",
+        "phase_diagram",
+    ),
+    "compare.theory": (
+        "ClosedForm",
+        "Parameter",
+        "TIME",
+        "Theory",
+        "theories",
+    ),
+    "compare.curves": (
+        "Curves",
+        "read_curves",
+    ),
+    "compare.posterior": ("draws",),
     "compare.estimate": ("fit",),
-    "compare.flow": ("Flow",),
-    "compare.forecast": ("Forecast", "forecast"),
-    "compare.profile": ("contour", "profile", "profiled"),
-    "compare.recovery": ("recover", "simulate"),
+    "compare.sensitivities": ("Flow",),
+    "compare.forecast": (
+        "Forecast",
+        "forecast",
+    ),
+    "compare.intervals": (
+        "contour",
+        "profile",
+        "profiled",
+    ),
+    "compare.recovery": (
+        "recover",
+        "simulate",
+    ),
     "compare.result": ("Fit",),
-    "compare.selection": ("Comparison", "compare_theories"),
-    "compare.theory": ("Parameter", "Theory", "theories"),
-    "tools.errors": ("UsageError", "UserError"),
-    "tools.progress": ("show_progress",),
+    "compare.selection": (
+        "Comparison",
+        "compare_theories",
+    ),
+    "tools.errors": (
+        "UsageError",
+        "UserError",
+    ),
+    "tools.console": ("show_progress",),
 }
 _MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}
 __all__ = [*_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,7 +2,7 @@
 
 import sys
 
-from coopetition.tools.command_line import exit_code
+from coopetition.tools.commands import exit_code
 
 
 def run() -> int:

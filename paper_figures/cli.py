@@ -8,12 +8,11 @@ from typing import Any
 
 import tyro
 
-from coopetition.model.declaration import check_whole
-from coopetition.tools.command_line import exit_code
+from coopetition.model.graph import check_whole
+from coopetition.tools.commands import exit_code, parse
+from coopetition.tools.console import print_json, print_rows
 from coopetition.tools.errors import UsageError, some_of
 from coopetition.tools.files import check_file
-from coopetition.tools.flags import parse
-from coopetition.tools.printing import print_json, print_rows
 from paper_figures.drawing import as_trial, draw_all, draw_preset, stem_of
 from paper_figures.figure import (
     SCALES,

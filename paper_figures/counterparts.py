@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import icl_above
 from paper_figures.coopetition.three_ways import kept_from
 from paper_figures.figure import find_figure

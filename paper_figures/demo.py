@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
 from coopetition.plot.fits import plot_curves
-from coopetition.tools.files import write_text
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table, write_text
 from paper_figures.bands import draw_half
 from paper_figures.coopetition.figure_5 import (
     absence,

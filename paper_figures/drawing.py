@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib import rc_context
 
 from coopetition.plot.style import PRINT
-from coopetition.tools.progress import ProgressReport
+from coopetition.tools.console import ProgressReport
 from paper_figures.figure import figures_of, papers
 from paper_figures.result import FigureResult
 from paper_figures.settings import draw_settings

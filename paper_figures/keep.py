@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import write_json, write_text
-from coopetition.tools.tables import to_csv
+from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.kept import (
     DATA,
     Rows,

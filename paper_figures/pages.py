@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from coopetition.plot.style import figure_bytes
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_bytes, write_text
-from coopetition.tools.progress import ProgressReport
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
 from paper_figures.coopetition.main_runs import main_runs_table
 from paper_figures.coopetition.three_ways import levels_table, three_ways_table

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table
 from paper_figures.claim import Claim, Judgement, Verdict
 from paper_figures.figure import Figure, figures_of
 

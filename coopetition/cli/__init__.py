@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from coopetition.tools.command_line import run_commands
+from coopetition.tools.commands import run_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

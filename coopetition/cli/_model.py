@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tyro.extras import literal_type_from_choices
 
-from coopetition.model.declaration import Model
+from coopetition.model.graph import Model
 from coopetition.model.presets import MODELS, named_model
 
 if TYPE_CHECKING:

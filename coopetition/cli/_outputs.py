@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.console import print_json, print_wrote
 from coopetition.tools.files import check_ending, check_file
-from coopetition.tools.printing import print_json, print_wrote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from coopetition.cli._curves import CurveFlags
-from coopetition.tools.printing import print_json
+from coopetition.tools.console import print_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ class Flags(CurveFlags, Outputs):
 
 def run(flags: Flags) -> None:
     from coopetition.compare.estimate import fit
-    from coopetition.compare.profile import profiled
+    from coopetition.compare.intervals import profiled
     from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_fit
     from coopetition.plot.report import report_fit

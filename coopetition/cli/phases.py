@@ -38,9 +38,8 @@ class Flags(ModelFlags, Outputs):
 
 def run(flags: Flags) -> None:
     flags.check_outputs()
-    from coopetition.plot.phases import plot_phases
-    from coopetition.studies.axes import Axis
-    from coopetition.studies.phases import phase_diagram
+    from coopetition.plot.toy import plot_phases
+    from coopetition.studies.phases import Axis, phase_diagram
 
     for axis, (parameter, *_) in (("x", flags.x), ("y", flags.y)):
         if parameter in flags.numbers():

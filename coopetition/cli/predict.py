@@ -27,9 +27,9 @@ class Flags(CurveFlags, Outputs):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.draws import draws
     from coopetition.compare.estimate import fit
     from coopetition.compare.forecast import check_horizon, farthest_horizon, forecast
+    from coopetition.compare.posterior import draws
     from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from coopetition.tools.console import print_json
 from coopetition.tools.errors import UsageError
-from coopetition.tools.printing import print_json
 
 
 @dataclass(frozen=True, kw_only=True)

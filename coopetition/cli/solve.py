@@ -8,11 +8,10 @@ from pathlib import Path
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
-from coopetition.dynamics.descent import MAX_STEPS
-from coopetition.dynamics.solve import Method, solve
+from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
-from coopetition.model.declaration import Model, check_number, check_whole
-from coopetition.model.draws import Draw, published_draw, random_draw, read_draw
+from coopetition.model.graph import Model, check_number, check_whole
+from coopetition.model.initial_state import Draw, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
 from coopetition.tools.errors import UsageError, UserError

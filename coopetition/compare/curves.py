@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError, expect, some_of
-from coopetition.tools.files import check_readable
-from coopetition.tools.manifest_file import no_run, read_manifest
-from coopetition.tools.metrics_file import read_metrics
-from coopetition.tools.tables import html_table, to_frame
+from coopetition.tools.files import check_readable, html_table, to_frame
+from coopetition.tools.run_files import no_run, read_manifest, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
 
 Array = NDArray[np.float64]
 

@@ -12,13 +12,12 @@ from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
 from coopetition.compare.curves import Curves, check_rising
-from coopetition.compare.observation import ACCURACY
-from coopetition.compare.problem import TOLERANCE, Problem
+from coopetition.compare.least_squares import ACCURACY, TOLERANCE, Problem
 from coopetition.compare.result import Fit, fit_at
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
-from coopetition.model.declaration import check_number, check_whole
+from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, expect
-from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 

@@ -22,17 +22,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.draws import ENDS, Draws
 from coopetition.compare.identifiability import IDENTIFIABLE, OPEN_ABOVE
-from coopetition.compare.observation import errors_of
-from coopetition.compare.problem import Problem
+from coopetition.compare.least_squares import Problem, errors_of
+from coopetition.compare.posterior import ENDS, Draws
 from coopetition.compare.result import UNFINISHED
 from coopetition.compare.theory import OUTPUTS
-from coopetition.dynamics.outcomes import crossing_time
+from coopetition.dynamics.events import crossing_time
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
-from coopetition.tools.tables import html_table
+from coopetition.tools.files import html_table, write_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import MIN_SAMPLES, fit
 from coopetition.compare.identifiability import IDENTIFIABLE
+from coopetition.compare.least_squares import check_value
 from coopetition.compare.noise import correlated_noise
-from coopetition.compare.problem import check_value
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
-from coopetition.model.declaration import check_number, check_whole
+from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import to_frame
+from coopetition.tools.files import to_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

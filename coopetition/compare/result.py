@@ -18,13 +18,11 @@ from coopetition.compare.identifiability import (
     directions,
     status,
 )
+from coopetition.compare.least_squares import Problem, Seen, errors_of
 from coopetition.compare.noise import autocorrelations, curves_that_count, samples_that_count
-from coopetition.compare.observation import Seen, errors_of
-from coopetition.compare.problem import Problem
 from coopetition.compare.theory import Theory
 from coopetition.tools.errors import UsageError, UserError, some_of
-from coopetition.tools.files import check_readable, write_json
-from coopetition.tools.tables import html_table, to_frame
+from coopetition.tools.files import check_readable, html_table, to_frame, write_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

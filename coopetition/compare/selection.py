@@ -8,9 +8,9 @@ from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import html_table, to_frame
+from coopetition.tools.files import html_table, to_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -2,7 +2,7 @@
 
 The arithmetic is that of `Problem`, operation by operation, so that the two agree bit by bit: a
 model enters as tables of which factor is in which part.  (Many problems of one model at once have
-kernels of their own, in which the model is spelt out: `coopetition.dynamics.kernels`.)
+kernels of their own, in which the model is spelt out: `coopetition.dynamics.ensemble`.)
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.problem import Problem, State
-from coopetition.tools.machine_code import compiled, jit
+from coopetition.model.reduced import Problem, State
+from coopetition.tools.compiled_code import compiled, jit
 
 Array = NDArray[np.float64]
 Tables = tuple[NDArray[np.int64], NDArray[np.int64], Array, Array, Array]
@@ -55,7 +55,7 @@ def take_steps(
 
 @numba.njit(error_model="numpy")
 def _excess(members: Any, leave_out: int, u: Any, w: Any, squares: Any) -> float:
-    """Prod (u^2 + w^2) - prod u^2 without cancellation (`coopetition.model.problem`)."""
+    """Prod (u^2 + w^2) - prod u^2 without cancellation (`coopetition.model.reduced`)."""
     total, aligned = 0.0, 1.0
     for f in members:
         if f >= 0 and f != leave_out:

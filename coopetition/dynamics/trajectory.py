@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.dynamics.outcomes import (
+from coopetition.dynamics.events import (
     FATES,
     LEARNT_BELOW,
     Events,
@@ -19,12 +19,11 @@ from coopetition.dynamics.outcomes import (
     tell_events,
     tell_fates,
 )
-from coopetition.model.declaration import Model
-from coopetition.model.draws import Draw, real_numbers
-from coopetition.model.problem import Problem, State
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import Draw, real_numbers
+from coopetition.model.reduced import Problem, State
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, write_npz
-from coopetition.tools.tables import html_table, to_frame
+from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -246,13 +245,13 @@ class Trajectory:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Losses of the mechanisms and the total against time; see `coopetition.plot`."""
-        from coopetition.plot.trajectories import plot_losses
+        from coopetition.plot.toy import plot_losses
 
         return plot_losses(self, ax=ax)
 
     def plot_state(self, ax: "Axes | None" = None) -> "Axes":
         """Overlaps and orthogonal parts of the factors against time; see `coopetition.plot`."""
-        from coopetition.plot.trajectories import plot_state
+        from coopetition.plot.toy import plot_state
 
         return plot_state(self, ax=ax)
 

@@ -1,6 +1,6 @@
 """The model by its definition: full vectors, explicit tensors.
 
-Slow and obvious.  It is the oracle that the exact reduction (`coopetition.model.problem`) is tested
+Slow and obvious.  It is the oracle that the exact reduction (`coopetition.model.reduced`) is tested
 against; use the reduction for everything else.
 """
 
@@ -10,8 +10,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.model.declaration import Model
-from coopetition.model.draws import Draw, Vector
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import Draw, Vector
 
 Vectors = dict[str, Vector]
 

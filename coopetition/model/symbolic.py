@@ -11,8 +11,8 @@ from typing import Any
 
 import sympy as sp
 
-from coopetition.model.declaration import Model
-from coopetition.model.problem import Problem, State
+from coopetition.model.graph import Model
+from coopetition.model.reduced import Problem, State
 
 Expression = Any  # of sympy, whose annotations do not know what its operators return
 

@@ -9,14 +9,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from coopetition.compare.forecast import Forecast
-from coopetition.compare.profile import Profile
+from coopetition.compare.intervals import Profile
 from coopetition.compare.result import Fit
 from coopetition.compare.selection import Comparison
-from coopetition.plot.confidence import plot_profile
 from coopetition.plot.fits import (
     plot_autocorrelation,
     plot_fit,
     plot_forecast,
+    plot_profile,
     plot_residuals,
     plot_theories,
     plot_waterfall,

@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
-from coopetition.dynamics.outcomes import DIVERGED, excess, learnt_for, learnt_from
-from coopetition.model.declaration import Model, check_whole
+from coopetition.dynamics.events import DIVERGED, excess, learnt_for, learnt_from
+from coopetition.model.graph import Model, check_whole
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
-from coopetition.studies.axes import Axis, check_axes, ensemble_at
+from coopetition.studies.phases import Axis, check_axes, ensemble_at
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizon

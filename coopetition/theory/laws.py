@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.trajectory import Trajectory
-from coopetition.model.declaration import Model
-from coopetition.model.problem import Number, Part, Problem, State
+from coopetition.model.graph import Model
+from coopetition.model.reduced import Number, Part, Problem, State
 from coopetition.tools.errors import expect
 
 

@@ -1,5 +1,10 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one.
 
+Results as tables: CSV, a data frame, or a few rows of HTML for a notebook.
+"""
+
+import csv
+import html
 import io
 import json
 import math
@@ -7,13 +12,18 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 # what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
 NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -145,3 +155,38 @@ def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
+
+
+def to_frame(columns: Mapping[str, Any]) -> "DataFrame":
+    """Columns as a data frame; `UserError` without pandas, which is an optional dependency."""
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise UserError("tables need pandas; install it beside this package") from error
+    return DataFrame(dict(columns))
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with a column for every name in any of them; blank where a row has none."""
+    rows = list(rows)
+    text = io.StringIO()
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Rows of text as a table in Markdown."""
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def html_table(rows: Iterable[Iterable[str]]) -> str:
+    """Rows of text as an HTML table, the first cell of each its title."""
+    lines = []
+    for title, *cells in rows:
+        told = "".join(f"<td style='text-align: left'>{html.escape(cell)}</td>" for cell in cells)
+        lines.append(f"<tr><th>{html.escape(title)}</th>{told}</tr>")
+    return f"<table>{''.join(lines)}</table>"

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.compare.draws import draws
 from coopetition.compare.forecast import EVENTS, events, forecast
+from coopetition.compare.posterior import draws
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
-from coopetition.dynamics.outcomes import crossing_time
-from coopetition.tools.command_line import exit_code
+from coopetition.dynamics.events import crossing_time
+from coopetition.tools.commands import exit_code
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, some_of
-from coopetition.tools.files import write_json, write_text
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import to_csv
+from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
 from paper_figures.kept import DATA, rows_by_run

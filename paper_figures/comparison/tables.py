@@ -8,7 +8,7 @@ import numpy as np
 
 from coopetition.compare.forecast import EVENTS
 from coopetition.compare.theory import CURVES
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table
 from paper_figures.comparison.confront import FOLDER, VERDICTS
 from paper_figures.kept import read_json, read_rows
 

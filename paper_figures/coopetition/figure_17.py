@@ -1,6 +1,6 @@
 """Figure 17: the minimal model from twelve draws, ICL without an irreducible error."""
 
-from coopetition.dynamics.outcomes import Fate
+from coopetition.dynamics.events import Fate
 from paper_figures.claim import Claim
 from paper_figures.coopetition.toy_seeds import draw_seeds, fates
 from paper_figures.figure import Figure

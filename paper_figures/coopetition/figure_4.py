@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
-from coopetition.dynamics.outcomes import crossing_time
+from coopetition.dynamics.events import crossing_time
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below

@@ -11,7 +11,7 @@ from coopetition import Trajectory
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import TOY
-from coopetition.dynamics.outcomes import crossing_time
+from coopetition.dynamics.events import crossing_time
 from coopetition.plot.fits import plot_curves, plot_fit
 from paper_figures.claim import Claim, Published, Verdict
 from paper_figures.coopetition.events import emerges, happened_by, readings

@@ -3,7 +3,7 @@
 import math
 from dataclasses import fields
 
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.figure_1 import SHOWN
 from paper_figures.coopetition.paper_seeds import PAPER, Seen

@@ -30,7 +30,7 @@ from coopetition.studies.interventions import (
     outcome,
     with_circuit,
 )
-from coopetition.tools.tables import markdown_table
+from coopetition.tools.files import markdown_table
 from paper_figures.bands import METRIC
 from paper_figures.coopetition.events import icl_above
 from paper_figures.coopetition.figure_4 import learnt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 
 from coopetition import Trajectory
-from coopetition.dynamics.outcomes import Fate
+from coopetition.dynamics.events import Fate
 from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.bands import legend_of_all

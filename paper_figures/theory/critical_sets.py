@@ -3,11 +3,11 @@
 import numpy as np
 
 from coopetition import Draw, published_draw, solve, two_strategies
-from coopetition.model.draws import canonical_draw
+from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
-from coopetition.model.problem import Problem
-from coopetition.theory.critical_points import CriticalSet, Kind, critical_sets
-from coopetition.theory.toleration import toleration
+from coopetition.model.reduced import Problem
+from coopetition.theory.critical_sets import CriticalSet, Kind, critical_sets
+from coopetition.theory.fates import toleration
 from paper_figures.figure import Figure
 from paper_figures.result import FigureResult, blank, points
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from coopetition.dynamics.ensemble import descend_ensemble
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
-from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.interventions import (
     Effect,
     after_ciwl,
@@ -22,6 +21,7 @@ from coopetition.studies.interventions import (
     sharing,
     without_competition,
 )
+from coopetition.studies.phases import Axis, ensemble_at
 from paper_figures.figure import Figure
 from paper_figures.published import published_ensemble
 from paper_figures.result import FigureResult, blank, points

@@ -1,7 +1,7 @@
 """What moves: two numbers a factor."""
 
-from coopetition.plot.trajectories import plot_losses, plot_state
-from coopetition.theory.timescales import after_collapse
+from coopetition.plot.toy import plot_losses, plot_state
+from coopetition.theory.times import after_collapse
 from paper_figures.figure import Figure
 from paper_figures.published import solve_published
 from paper_figures.result import FigureResult, blank, points

@@ -3,9 +3,8 @@
 import numpy as np
 
 from coopetition.model.presets import two_strategies
-from coopetition.plot.phases import plot_boundaries, plot_phases
-from coopetition.studies.axes import Axis
-from coopetition.studies.phases import PhaseDiagram, phase_diagram, predicted_diagram
+from coopetition.plot.toy import plot_boundaries, plot_phases
+from coopetition.studies.phases import Axis, PhaseDiagram, phase_diagram, predicted_diagram
 from paper_figures.figure import Figure
 from paper_figures.result import FigureResult, Numbers, blank
 

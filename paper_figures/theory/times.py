@@ -5,13 +5,8 @@ from matplotlib.ticker import NullFormatter
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
-from coopetition.theory.slow_flow import slow_times
-from coopetition.theory.timescales import (
-    after_collapse,
-    collapse_time,
-    escape_time,
-)
-from coopetition.tools.progress import ProgressReport
+from coopetition.theory.times import after_collapse, collapse_time, escape_time, slow_times
+from coopetition.tools.console import ProgressReport
 from paper_figures.figure import Figure
 from paper_figures.result import FigureResult, blank, points
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from coopetition.compare.result import Estimate
-from coopetition.tools.progress import ProgressReport
+from coopetition.tools.console import ProgressReport
 from paper_figures.bands import legend_of_all
 from paper_figures.figure import Figure
 from paper_figures.kept import read_json

@@ -19,11 +19,11 @@ import numpy as np
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at, events
-from coopetition.compare.observation import errors_of
+from coopetition.compare.least_squares import errors_of
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.files import write_json
-from coopetition.tools.progress import ProgressReport
 from paper_figures.kept import DATA
 from paper_figures.sources import FigureRun, kept_runs
 from transformer.experiments.within_class import LEVELS

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import kstest
 
-from coopetition.compare.draws import draws
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
-from coopetition.compare.profile import profiled
+from coopetition.compare.intervals import profiled
+from coopetition.compare.posterior import draws
 from coopetition.compare.recovery import LENGTH, MIDDLE, drawn_values, recover, simulate
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import TOY, Theory, theory_of

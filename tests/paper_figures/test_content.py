@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from coopetition.compare.theories.toy import UNIT
 from coopetition.compare.theory import TOY, theory_of
-from coopetition.compare.two_strategies import UNIT
 from coopetition.dynamics.ensemble import descend_ensemble
 from paper_figures.bands import together
 from paper_figures.coopetition import (

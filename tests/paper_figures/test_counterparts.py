@@ -6,10 +6,10 @@ Its other numbers of the toy are those of figure theory 6: `tests/coopetition/th
 import numpy as np
 
 from coopetition.dynamics.ensemble import descend_ensemble, sample_steps
-from coopetition.dynamics.outcomes import excess, learnt_from
+from coopetition.dynamics.events import excess, learnt_from
 from coopetition.model.presets import CIWL, PUBLISHED_DIMS, two_strategies
-from coopetition.studies.axes import ensemble_at
 from coopetition.studies.interventions import ciwl_alone
+from coopetition.studies.phases import ensemble_at
 
 HORIZON = 30_000
 

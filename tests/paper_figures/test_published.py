@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition import published_draw, read_draw, two_strategies
-from coopetition.model.problem import Problem
+from coopetition.model.reduced import Problem
 from paper_figures.published import SEEDS
 from tests.conftest import SHARED
 

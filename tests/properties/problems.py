@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 
 from coopetition import Cost, Draw, Mechanism, Model
-from coopetition.model.draws import random_draw
-from coopetition.model.problem import Problem
-from coopetition.theory.stability import spectrum
+from coopetition.model.initial_state import random_draw
+from coopetition.model.reduced import Problem
+from coopetition.theory.critical_sets import spectrum
 
 parameter = st.floats(0, 2)
 

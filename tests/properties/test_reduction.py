@@ -5,11 +5,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition import Status, descend, two_strategies
-from coopetition.dynamics import descent
-from coopetition.dynamics.outcomes import DIVERGED
+from coopetition.dynamics import solve as descent
+from coopetition.dynamics.events import DIVERGED
 from coopetition.model import definition
-from coopetition.model.draws import Draw, canonical_draw, random_draw
-from coopetition.model.problem import Problem
+from coopetition.model.initial_state import Draw, canonical_draw, random_draw
+from coopetition.model.reduced import Problem
 from tests.properties.problems import problems, stable_step
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from coopetition import Draw, Model, Status, descend, solve
 from coopetition.model import definition
-from coopetition.model.problem import Problem, State
+from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import check_laws, norm_laws
 from tests.properties.problems import models, problems, stable_step
 
@@ -141,7 +141,7 @@ def test_flipping_two_factors_that_are_always_together_changes_no_loss(problem):
 @given(models(), st.integers(0, 10**6))
 def test_swapping_factors_with_their_places_changes_nothing(model, seed):
     """Equations depend on where a factor stands, not on its name."""
-    from coopetition.model.draws import random_draw
+    from coopetition.model.initial_state import random_draw
 
     draw = random_draw(seed, dict.fromkeys(model.factors, 3))
     renamed = dict(zip(model.factors, reversed(model.factors), strict=True))

@@ -6,7 +6,7 @@ that adds data modes, kinds of exemplars, evaluators or presets.
 
 from collections.abc import Sequence
 
-from coopetition.tools.command_line import run_commands
+from coopetition.tools.commands import run_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from coopetition.tools.flags import parse_some
+from coopetition.tools.commands import parse_some
 from transformer.config.registry import load_plugin
 from transformer.experiments.preset import PRESETS
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from coopetition.tools.console import print_json, print_rows, print_table
 from coopetition.tools.errors import some_of
-from coopetition.tools.printing import print_json, print_rows, print_table
 
 if TYPE_CHECKING:
     from transformer.runs.folder import RunFolder

@@ -5,7 +5,7 @@ Flags with several values make a row for every combination.
 
 from dataclasses import asdict, dataclass
 
-from coopetition.tools.printing import print_rows
+from coopetition.tools.console import print_rows
 
 COLUMNS = (
     "n_layers",

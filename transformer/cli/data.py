@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from coopetition.tools.printing import print_rows
+from coopetition.tools.console import print_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.flags import parse_some
+from coopetition.tools.commands import parse_some
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
@@ -62,7 +62,7 @@ def defaults(arguments: list[str]) -> Flags:
 def run(flags: Flags) -> None:
     import time
 
-    from coopetition.tools.printing import print_json, print_table, print_wrote
+    from coopetition.tools.console import print_json, print_table, print_wrote
     from transformer.data.embed import write_features
 
     started = time.monotonic()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from coopetition.tools.printing import print_json
+from coopetition.tools.console import print_json
 from transformer.cli._runs import MovedRunFlags, title
 from transformer.config.interventions import Intervention
 from transformer.config.plain import named

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.tools.printing import print_wrote
+from coopetition.tools.console import print_wrote
 from transformer.cli._runs import places
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.tools.printing import print_rows
+from coopetition.tools.console import print_rows
 
 
 @dataclass(frozen=True, kw_only=True)

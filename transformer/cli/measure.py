@@ -39,7 +39,7 @@ class Flags(RunFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.tools.printing import print_json
+    from coopetition.tools.console import print_json
 
     wanted = places(flags.run, flags.out, ".csv")
     for run, out in wanted:

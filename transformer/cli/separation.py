@@ -5,7 +5,7 @@ What an encoder, its image size and a reduction are chosen by.
 
 from dataclasses import asdict, dataclass
 
-from coopetition.tools.flags import parse_some
+from coopetition.tools.commands import parse_some
 from transformer.config.exemplars import KINDS, ExemplarConfig
 
 
@@ -30,7 +30,7 @@ def defaults(arguments: list[str]) -> Flags:
 
 
 def run(flags: Flags) -> None:
-    from coopetition.tools.printing import print_table
+    from coopetition.tools.console import print_table
     from transformer.data.exemplar_sets import load_exemplars
     from transformer.data.separation import separation
 

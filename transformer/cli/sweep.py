@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_file
-from coopetition.tools.printing import print_rows
 from transformer.config.scale import Scale
 from transformer.sweeps.slurm import Resources
 

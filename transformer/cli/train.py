@@ -9,9 +9,9 @@ from typing import Annotated
 
 import tyro
 
+from coopetition.tools.commands import parse_some
+from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
-from coopetition.tools.flags import parse_some
-from coopetition.tools.printing import print_table
 from transformer.cli._runs import print_ends
 from transformer.config import RunConfig
 from transformer.config.exemplars import KINDS

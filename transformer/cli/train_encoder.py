@@ -25,7 +25,7 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from coopetition.tools.printing import print_table, print_wrote
+    from coopetition.tools.console import print_table, print_wrote
     from transformer.data.train_encoder import train_encoder
 
     result = train_encoder(flags.config, flags.out, device=flags.device, threads=flags.threads)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from coopetition.tools.commands import InOneText
 from coopetition.tools.errors import UsageError
-from coopetition.tools.one_text import InOneText
 from transformer.config.model import ModelConfig
 from transformer.config.plain import named, named_values, require
 from transformer.config.registry import Kind, Registry

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_readable
-from coopetition.tools.progress import ProgressReport
 
 CHUNK = 2**20  # numbers converted at once, so that memory stays near that of the result
 SAFETENSORS_TYPES = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
 from transformer.config.exemplars import ExemplarConfig
 from transformer.data.exemplar_sets import check_fingerprint, fingerprint_of, load_exemplars
 from transformer.data.exemplars.omniglot import OmniglotConfig, open_omniglot

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
-from coopetition.tools.progress import ProgressReport
 from transformer.config.encoders import EncoderConfig
 from transformer.config.exemplars import ExemplarConfig
 from transformer.config.plain import difference

@@ -10,9 +10,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
-from coopetition.tools.progress import ProgressReport
 from transformer.config.plain import difference, require, require_at_least, to_dict
 from transformer.data.encoder import images_of
 from transformer.data.encoders.own import (

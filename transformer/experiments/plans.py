@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from coopetition.tools.command_line import exit_code
+from coopetition.tools.commands import exit_code
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.config.registry import Registry, load_plugin

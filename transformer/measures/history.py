@@ -9,10 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError, some_of
-from coopetition.tools.files import check_file, write_text
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import to_csv
+from coopetition.tools.files import check_file, to_csv, write_text
 from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 from transformer.data.evaluation_sets import evaluation_sets

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from coopetition.compare.curves import Curves
-from coopetition.dynamics.outcomes import crossing_time
+from coopetition.dynamics.events import crossing_time
 
 EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies it is read off
 TIMES = (

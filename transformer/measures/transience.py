@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.dynamics.outcomes import crossing_time
+from coopetition.dynamics.events import crossing_time
 
 WINDOW = 5
 SIGNIFICANCE = 4.0

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from coopetition.model.declaration import check_whole
+from coopetition.model.graph import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention

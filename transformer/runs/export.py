@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file, write_json, write_text
-from coopetition.tools.metrics_file import Row
-from coopetition.tools.tables import to_csv
+from coopetition.tools.files import check_file, to_csv, write_json, write_text
+from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
 from transformer.runs.manifest import NAME

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError, some_of
-from coopetition.tools.files import remove_left_over, write_json
-from coopetition.tools.metrics_file import Row, read_metrics
-from coopetition.tools.tables import html_table, to_frame
+from coopetition.tools.files import html_table, remove_left_over, to_frame, write_json
+from coopetition.tools.run_files import Row, read_metrics
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import (
     Checkpoint,
@@ -130,7 +129,7 @@ class RunFolder:
             )
 
     def metrics(self) -> list[Row]:
-        """Metric lines so far, see `coopetition.tools.metrics_file`.
+        """Metric lines so far, see `coopetition.tools.run_files`.
 
         What older runs did not record is None.
         """

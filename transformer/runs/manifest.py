@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coopetition.tools import manifest_file
+from coopetition.tools import run_files as manifest_file
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_json
-from coopetition.tools.manifest_file import ADVICE, FORMAT, NAME, in_a_line
+from coopetition.tools.run_files import ADVICE, FORMAT, NAME, in_a_line
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
 from transformer.runs.machine import Execution, Machine

@@ -1,4 +1,4 @@
-"""Writing a run's metrics; see `coopetition.tools.metrics_file` for what is in the file."""
+"""Writing a run's metrics; see `coopetition.tools.run_files` for what is in the file."""
 
 import itertools
 import json
@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from coopetition.tools.metrics_file import Row, complete_lines
+from coopetition.tools.run_files import Row, complete_lines
 from transformer.config.evaluators import brief_evaluators
 
 

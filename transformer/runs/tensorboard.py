@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.metrics_file import Row
+from coopetition.tools.run_files import Row
 from transformer.runs.folder import RunFolder
 from transformer.runs.manifest import read_sessions
 

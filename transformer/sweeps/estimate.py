@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.metrics_file import read_metrics
+from coopetition.tools.run_files import read_metrics
 from transformer.config import StartConfig, to_dict
 from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Node, Plan

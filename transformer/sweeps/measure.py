@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import write_json, write_text
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import to_csv
+from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import named
 from transformer.data.evaluation import evaluators_of

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.metrics_file import read_metrics
+from coopetition.tools.run_files import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.exemplars import ExemplarConfig
 from transformer.config.interventions import Intervention

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
 from transformer.config import ModelConfig, OptimConfig
 from transformer.runs.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
 from transformer.training.step import RunSettings, TrainState

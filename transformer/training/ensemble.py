@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.metrics_file import Row
+from coopetition.tools.run_files import Row
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars

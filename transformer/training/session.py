@@ -6,9 +6,9 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_bytes, write_npz
-from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.folder import RunFolder, newest_resumable, resumable_together

@@ -15,8 +15,7 @@ what came before as the `offset`.
 
 import sympy as sp
 
-from coopetition.compare.closed_form import TIME, ClosedForm
-from coopetition.compare.theory import Parameter
+from coopetition.compare.theory import TIME, ClosedForm, Parameter
 from coopetition.model.presets import CIWL, ICL
 
 PARAMETERS = (

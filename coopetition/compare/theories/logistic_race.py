@@ -8,8 +8,7 @@ What any story of "one rises, then the other" reaches.
 
 import sympy as sp
 
-from coopetition.compare.closed_form import TIME, ClosedForm, rising
-from coopetition.compare.theory import Parameter
+from coopetition.compare.theory import TIME, ClosedForm, Parameter, rising
 from coopetition.model.presets import CIWL, ICL
 
 PARAMETERS = (

@@ -20,7 +20,7 @@ their fade but cannot explain it.
 
 import sympy as sp
 
-from coopetition.compare.flow import Flow
+from coopetition.compare.sensitivities import Flow
 from coopetition.compare.theory import Parameter
 from coopetition.model.presets import CIWL, ICL
 

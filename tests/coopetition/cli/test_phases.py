@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from coopetition.model.declaration import Model
+from coopetition.model.graph import Model
 from coopetition.studies.phases import PhaseDiagram
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from coopetition.model.draws import published_draw, random_draw
-from coopetition.tools import files
+from coopetition.model.initial_state import published_draw, random_draw
+from coopetition.tools import files as files
 from coopetition.tools.files import write_npz
 from paper_figures.published import SEEDS
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
-from coopetition.tools.manifest_file import FORMAT
+from coopetition.tools.run_files import FORMAT
 
 
 def write(path, text):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coopetition.compare.curves import Curves
-from coopetition.compare.errors import mean_of_seeds, with_binomial_errors, with_reading_error
 from coopetition.compare.estimate import fit
+from coopetition.compare.intervals import mean_of_seeds, with_binomial_errors, with_reading_error
 from coopetition.tools.errors import UsageError
 
 X = np.linspace(0, 1e6, 60)

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 import coopetition as co
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.compare.estimate import fit, refine, refine_all_curves
-from coopetition.compare.observation import errors_of
-from coopetition.compare.problem import Problem
+from coopetition.compare.least_squares import Problem, errors_of
 from coopetition.compare.recovery import simulate
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, theory_of

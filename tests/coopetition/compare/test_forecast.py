@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from coopetition.compare.draws import draws
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import _expected, events, forecast
+from coopetition.compare.posterior import draws
 from coopetition.compare.recovery import simulate
 from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
 from coopetition.tools.errors import UsageError

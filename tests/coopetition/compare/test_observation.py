@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from coopetition.compare.observation import errors_of, seen
+from coopetition.compare.least_squares import errors_of, seen
 
 SEEDS = st.integers(0, 2**16)
 

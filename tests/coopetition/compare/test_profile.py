@@ -5,10 +5,10 @@ import pytest
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from coopetition.compare.draws import block_bootstrap, draws, with_draws
 from coopetition.compare.estimate import fit
-from coopetition.compare.problem import Problem
-from coopetition.compare.profile import contour, profile, profiled
+from coopetition.compare.intervals import contour, profile, profiled
+from coopetition.compare.least_squares import Problem
+from coopetition.compare.posterior import block_bootstrap, draws, with_draws
 from coopetition.compare.recovery import simulate
 from coopetition.tools.errors import UsageError
 

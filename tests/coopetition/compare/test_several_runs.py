@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
-from coopetition.compare.draws import seed_bootstrap
 from coopetition.compare.estimate import fit
+from coopetition.compare.posterior import seed_bootstrap
 from coopetition.compare.recovery import simulate
 from coopetition.tools.errors import UsageError
 

@@ -8,14 +8,13 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.compare.closed_form import ClosedForm
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
-from coopetition.compare.flow import Flow
-from coopetition.compare.theory import CURVES, OUTPUTS, TOY, theories, theory_of
-from coopetition.compare.two_strategies import UNIT
-from coopetition.dynamics.flow import flow
-from coopetition.model.draws import canonical_draw
+from coopetition.compare.sensitivities import Flow
+from coopetition.compare.theories.toy import UNIT
+from coopetition.compare.theory import CURVES, OUTPUTS, TOY, ClosedForm, theories, theory_of
+from coopetition.dynamics.solve import flow
+from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.tools.errors import UsageError
 

@@ -8,7 +8,7 @@ import pytest
 from coopetition import descend, random_draw, solve, two_strategies
 from coopetition.dynamics.ensemble import descend_ensemble, random_ensemble, sample_steps
 from coopetition.model.presets import MODELS, named_dims, named_model
-from coopetition.model.problem import Problem
+from coopetition.model.reduced import Problem
 from coopetition.tools.errors import UsageError
 from paper_figures.published import published_ensemble
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition import Status, Trajectory, solve, two_strategies
-from coopetition.model.draws import published_draw
+from coopetition.model.initial_state import published_draw
 from coopetition.model.presets import CIWL, COMPETITION, ICL
 from tests.conftest import REFERENCE
 

@@ -18,10 +18,10 @@ from coopetition import (
     solve,
     two_strategies,
 )
-from coopetition.dynamics import flow
-from coopetition.dynamics.outcomes import Fate, crossing_time
-from coopetition.model.draws import Draw, canonical_draw
-from coopetition.theory.stability import largest_stable_step
+from coopetition.dynamics import solve as flow
+from coopetition.dynamics.events import Fate, crossing_time
+from coopetition.model.initial_state import Draw, canonical_draw
+from coopetition.theory.critical_sets import largest_stable_step
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_json, write_npz
 

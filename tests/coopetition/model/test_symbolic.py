@@ -4,9 +4,9 @@ import numpy as np
 import sympy as sp
 
 from coopetition import random_draw, two_strategies
-from coopetition.model.problem import Problem
+from coopetition.model.reduced import Problem
 from coopetition.model.symbolic import Symbolic
-from coopetition.theory.stability import hessian
+from coopetition.theory.critical_sets import hessian
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 

@@ -6,9 +6,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from coopetition import two_strategies
-from coopetition.plot.phases import FATE_COLOURS, SHADING, plot_boundaries, plot_phases
-from coopetition.studies.axes import Axis
-from coopetition.studies.phases import FATES, PhaseDiagram
+from coopetition.plot.toy import FATE_COLOURS, SHADING, plot_boundaries, plot_phases
+from coopetition.studies.phases import FATES, Axis, PhaseDiagram
 
 
 def index(name):

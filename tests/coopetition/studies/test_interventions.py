@@ -8,7 +8,6 @@ import pytest
 from coopetition import descend, two_strategies
 from coopetition.dynamics.ensemble import random_ensemble
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition
-from coopetition.studies.axes import Axis, ensemble_at
 from coopetition.studies.interventions import (
     circuit,
     competition,
@@ -21,6 +20,7 @@ from coopetition.studies.interventions import (
     sharing,
     without_sharing,
 )
+from coopetition.studies.phases import Axis, ensemble_at
 from coopetition.tools.errors import UsageError
 from paper_figures.published import published_ensemble
 

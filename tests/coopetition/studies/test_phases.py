@@ -7,11 +7,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition import descend, two_strategies
-from coopetition.dynamics.outcomes import FATES, Fate, tell_fates
+from coopetition.dynamics.events import FATES, Fate, tell_fates
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition, three_strategies
-from coopetition.studies import phases
-from coopetition.studies.axes import Axis, ensemble_at
-from coopetition.studies.phases import PhaseDiagram, grid_of, phase_diagram, predicted_diagram
+from coopetition.studies import phases as phases
+from coopetition.studies.phases import (
+    Axis,
+    PhaseDiagram,
+    ensemble_at,
+    grid_of,
+    phase_diagram,
+    predicted_diagram,
+)
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 

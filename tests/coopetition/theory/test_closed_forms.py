@@ -6,12 +6,11 @@ import sympy as sp
 from scipy.special import elliprf
 
 from coopetition import random_draw, two_strategies
-from coopetition.model.problem import Problem, State
+from coopetition.model.reduced import Problem, State
 from coopetition.model.symbolic import Symbolic
-from coopetition.theory.language import Language
-from coopetition.theory.timescales import elliptic_escape, escape_time
-from coopetition.theory.toleration import toleration
-from coopetition.theory.two_strategies import two_strategies_statements
+from coopetition.theory.document import Language, two_strategies_statements
+from coopetition.theory.fates import toleration
+from coopetition.theory.times import elliptic_escape, escape_time
 
 FACTORS = ("a", "b", "c", "d")
 LANGUAGE = Language(Symbolic(two_strategies()))

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from coopetition import Cost, Mechanism, Model, random_draw, solve, two_strategies
-from coopetition.model.draws import canonical_draw
+from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import named_model, no_competition
-from coopetition.model.problem import Problem, State
-from coopetition.theory.critical_points import Kind, critical_sets, list_is_complete, theorem_holds
-from coopetition.theory.fates import possible_fates
-from coopetition.theory.stability import spectrum
-from coopetition.theory.toleration import toleration
+from coopetition.model.reduced import Problem, State
+from coopetition.theory.critical_sets import (
+    Kind,
+    critical_sets,
+    list_is_complete,
+    spectrum,
+    theorem_holds,
+)
+from coopetition.theory.fates import possible_fates, toleration
 from coopetition.tools.errors import UsageError
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition import Mechanism, Model, Status, random_draw, solve, two_strategies
-from coopetition.dynamics.outcomes import Fate
+from coopetition.dynamics.events import Fate
 from coopetition.model.presets import named_model, no_competition, three_strategies
 from coopetition.theory.fates import possible_fates
 from coopetition.tools.errors import UsageError

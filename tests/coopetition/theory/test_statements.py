@@ -9,9 +9,14 @@ import sympy as sp
 from coopetition import two_strategies
 from coopetition.model.presets import MODELS, named_model
 from coopetition.model.symbolic import Symbolic
-from coopetition.theory.language import Language
-from coopetition.theory.statements import Statement, family_statements, is_exact, vanishes
-from coopetition.theory.two_strategies import two_strategies_statements
+from coopetition.theory.document import (
+    Language,
+    Statement,
+    family_statements,
+    is_exact,
+    two_strategies_statements,
+    vanishes,
+)
 
 LANGUAGES = {name: Language(Symbolic(named_model(name))) for name in MODELS}
 PUBLISHED = LANGUAGES["two_strategies"]

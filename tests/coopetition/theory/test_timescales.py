@@ -5,17 +5,17 @@ import pytest
 from scipy.stats import spearmanr
 
 from coopetition import random_draw, solve, two_strategies
-from coopetition.model.draws import canonical_draw
+from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
-from coopetition.model.problem import Problem, State
-from coopetition.theory.slow_flow import slow_times
-from coopetition.theory.timescales import (
+from coopetition.model.reduced import Problem, State
+from coopetition.theory.fates import toleration
+from coopetition.theory.times import (
     after_collapse,
     collapse_time,
     elliptic_escape,
     escape_time,
+    slow_times,
 )
-from coopetition.theory.toleration import toleration
 from coopetition.tools.errors import UsageError
 
 FACTORS = ("a", "b", "c", "d")

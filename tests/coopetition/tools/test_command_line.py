@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coopetition.tools.command_line import exit_code, run_commands
+from coopetition.tools.commands import exit_code, run_commands
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 
 COMMAND = '''"""Greet somebody.

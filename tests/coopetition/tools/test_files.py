@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from coopetition.tools import files
+from coopetition.tools import files as files
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_file, check_readable, write_text
 

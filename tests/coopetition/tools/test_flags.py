@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
+from coopetition.tools.commands import message_in, parse, parse_some
 from coopetition.tools.errors import UsageError
-from coopetition.tools.flags import message_in, parse, parse_some
 
 
 @dataclass(frozen=True, kw_only=True)

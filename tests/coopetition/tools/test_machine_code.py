@@ -10,11 +10,11 @@ import numba
 import pytest
 from numba.core import event
 
-from coopetition.tools.machine_code import cache_folder, compiled, jit_source
+from coopetition.tools.compiled_code import cache_folder, compiled, jit_source
 
 SOURCE = "def twice(x):\n    return x + x\n"
 PROGRAM = """
-from coopetition.tools.machine_code import compiled, jit_source
+from coopetition.tools.compiled_code import compiled, jit_source
 twice = jit_source("def twice(x):\\n    return x + x\\n", "twice")
 print(compiled(twice, "a sum", 1.5)(1.5))
 """

@@ -3,14 +3,14 @@
 import pytest
 
 import coopetition as co
-from coopetition.tools.progress import ProgressReport
+from coopetition.tools.console import ProgressReport
 
 
 @pytest.fixture
 def clock(monkeypatch):
     times = iter([0.0, 60.0, *[61.0] * 9])
-    monkeypatch.setattr("coopetition.tools.progress.time.monotonic", lambda: next(times))
-    monkeypatch.setattr("coopetition.tools.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("coopetition.tools.console.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("coopetition.tools.console.LINE_EVERY_S", 0.0)
 
 
 def test_it_is_timed_from_the_first_step_on(clock, capsys):
@@ -52,7 +52,7 @@ def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypa
         with ProgressReport("fit", 2, "starts") as inner:
             inner.advance()
         assert "fit" not in capsys.readouterr().err
-        monkeypatch.setattr("coopetition.tools.progress.LINE_EVERY_S", 0.0)
+        monkeypatch.setattr("coopetition.tools.console.LINE_EVERY_S", 0.0)
         with ProgressReport("fit", 2, "starts") as inner:
             inner.advance()
         assert "recover 2/5: fit: 1/2 starts" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.metrics_file import read_metrics
+from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import tiny_config
 from transformer.data.evaluation import draw_evaluators
 from transformer.data.evaluation_sets import evaluation_sets

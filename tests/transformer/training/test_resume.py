@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.metrics_file import Row
+from coopetition.tools.run_files import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.parts import in_part

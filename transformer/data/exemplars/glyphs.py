@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coopetition.tools.progress import ProgressReport
+from coopetition.tools.console import ProgressReport
 from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.progress import ProgressReport
 from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.config.plain import LOCATION, require, require_at_least
 from transformer.data.arrays import ArrayFile, check_not_tiny, convert, open_array

@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import refine
-from coopetition.compare.observation import errors_of
-from coopetition.compare.problem import Free, Problem
+from coopetition.compare.least_squares import Free, Problem, errors_of
 from coopetition.compare.result import LEVEL, Estimate, Fit, estimate_of, told_by
 from coopetition.compare.theory import CURVES
-from coopetition.model.declaration import check_whole
+from coopetition.model.graph import check_whole
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,8 @@
-"""How much worse the fit gets as one parameter is held elsewhere, or two: profiles and contours.
+"""How surely curves are measured: from the size of an evaluation, from seeds, or from a figure.
+
+What a fit makes of it: samples that are known badly count less (`problem`).
+
+How much worse the fit gets as one parameter is held elsewhere, or two: profiles and contours.
 
 All others are fitted anew at every point, from the point beside it, by least squares with exact
 slopes.  (General minimisers, as iminuit's, stop early in the long flat valleys of these problems,
@@ -11,25 +15,78 @@ Student's t for N - k, the curves allow the value.  The others may end at an end
 then the rise is that of the search, and the point's status is `at limit`, even if all else is well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import least_squares_in_search
 from coopetition.compare.identifiability import deviations
-from coopetition.compare.problem import Free
+from coopetition.compare.least_squares import ACCURACY, Free
 from coopetition.compare.result import UNFINISHED, Estimate, Fit, estimate_of, told_by
-from coopetition.model.declaration import check_whole
+from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.progress import ProgressReport
-from coopetition.tools.tables import to_frame
+from coopetition.tools.files import to_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+
+def with_binomial_errors(curves: Curves, n_sequences: int) -> Curves:
+    """Accuracies with the deviation of a share of so many sequences, p (1 - p) / n.
+
+    p is (right + 1/2) / (n + 1), so that no share is known without error.  Sequences are taken to
+    be drawn anew for each evaluation; where they are the same ones, as in the trainer, a curve is
+    shifted as a whole by some of this, which floor and gain take up.
+    """
+    check_whole("the sequences of an evaluation", n_sequences, 1)
+    if ACCURACY not in curves.metric:
+        raise UsageError(
+            f"errors by sequences are of accuracies; the curves are of {curves.metric}"
+        )
+    errors = {}
+    for name, values in curves.values.items():
+        p = (values * n_sequences + 0.5) / (n_sequences + 1)
+        errors[name] = np.sqrt(p * (1 - p) / n_sequences)
+    return replace(curves, errors=errors)
+
+
+def with_reading_error(curves: Curves, deviation: float) -> Curves:
+    """Curves read off a figure, each sample with one deviation, in the curve's unit."""
+    check_number("the reading error", deviation, positive=True)
+    errors = {name: np.full(len(v), float(deviation)) for name, v in curves.values.items()}
+    return replace(curves, errors=errors)
+
+
+def mean_of_seeds(runs: Sequence[Curves]) -> Curves:
+    """The mean of runs that were measured at the same sequences, with its standard error.
+
+    Of seeds whose events come at different times the mean is washed out: then fit the runs, with
+    some parameters shared.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"{len(runs)} run is given; a mean over seeds wants two or more")
+    first = runs[0]
+    for run in runs[1:]:
+        if not np.array_equal(run.sequences, first.sequences) or run.metric != first.metric:
+            raise UsageError(
+                f"{run.source} was not measured at the same sequences as {first.source}"
+            )
+    names = [name for name in first.values if all(name in run.values for run in runs)]
+    every = {name: np.stack([run.values[name] for run in runs]) for name in names}
+    return Curves(
+        first.sequences,
+        {name: rows.mean(0) for name, rows in every.items()},
+        f"mean of {len(runs)} runs, {first.metric}",
+        first.metric,
+        {name: rows.std(0, ddof=1) / np.sqrt(len(runs)) for name, rows in every.items()},
+    )
+
 
 Array = NDArray[np.float64]
 
@@ -71,8 +128,8 @@ class Profile:
         return f"<Profile of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}>"
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The rise, its threshold, and points at a limit; see `coopetition.plot.confidence`."""
-        from coopetition.plot.confidence import plot_profile
+        """The rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_profile
 
         return plot_profile(self, ax=ax)
 
@@ -92,8 +149,8 @@ class Contour:
     threshold: float
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Lines of equal rise; see `coopetition.plot.confidence`."""
-        from coopetition.plot.confidence import plot_contour
+        """Lines of equal rise; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_contour
 
         return plot_contour(self, ax=ax)
 

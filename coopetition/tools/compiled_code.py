@@ -23,9 +23,9 @@ from typing import Any
 import numba
 from numba.core import config, event
 
+from coopetition.tools.console import is_progress_shown
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
-from coopetition.tools.progress import is_progress_shown
 
 # what reading a pickle that is cut short or overwritten can raise
 DAMAGED = (

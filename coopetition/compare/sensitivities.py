@@ -20,7 +20,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from coopetition.compare.theory import OUTPUTS, Parameter, Theory
-from coopetition.tools.machine_code import compiled, jit_source
+from coopetition.tools.compiled_code import compiled, jit_source
 
 Array = NDArray[np.float64]
 Expression = Any  # sympy's

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from coopetition.model.declaration import Model
-from coopetition.model.draws import Draw
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import Draw
 from coopetition.tools.errors import UsageError, expect
 
 Number = Any  # a float, an array over problems, or a symbol

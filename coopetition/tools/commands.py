@@ -1,4 +1,11 @@
-"""What every command shares: how it is found, one-line errors, exit codes.
+"""Values of which several are one flag.
+
+Flags from dataclasses, by tyro: a mistake is one line.
+
+Tyro tells what it refuses in a box on standard error, which is the only public way to its messages:
+what stands there between the title and the first rule is ours.
+
+What every command shares: how it is found, one-line errors, exit codes.
 
 A command is a file of its program's folder `cli/`: a docstring, which is its help and whose first
 line stands in the program's, a dataclass `Flags`, and `run(flags)`.  Where some flags decide what
@@ -11,20 +18,147 @@ terminated.
 """
 
 import ast
+import contextlib
 import errno
 import importlib
 import importlib.metadata
 import inspect
+import io
 import os
 import pkgutil
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self, TypeVar, get_args
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+
+
+class InOneText:
+    """Base of values of which a tuple is one flag's text, read and written by their class."""
+
+    @classmethod
+    def read_flag(cls, text: str) -> tuple[Self, ...]:
+        """The values that a text says; a mistake raises `UsageError`."""
+        raise NotImplementedError
+
+    @classmethod
+    def write_flag(cls, values: tuple[Self, ...]) -> str:
+        """The inverse of `read_flag`."""
+        raise NotImplementedError
+
+
+T = TypeVar("T")
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a terminal
+BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
+RULES = ConstructorRegistry()
+_INNER: Any = object()  # marks what is already read by a rule of ours
+
+
+def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
+    """Flags of the dataclass `kind`; a mistake raises `UsageError`."""
+    arguments = [*map(_without_tilde, arguments)]
+    captured = io.StringIO()
+    helps = {"-h", "--help"}.intersection(arguments)
+    try:
+        with contextlib.redirect_stderr(captured), contextlib.nullcontext() if helps else _wide():
+            return tyro.cli(
+                kind,
+                args=arguments,
+                prog=prog,
+                config=(tyro.conf.AvoidSubcommands,),
+                registry=RULES,
+                **keywords,
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise UsageError(f"{message_in(captured.getvalue())}; see {prog} --help") from end
+
+
+def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
+    """`parse` of those arguments that are flags of `kind`, and the others."""
+    both: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    return both
+
+
+def _without_tilde(word: str) -> str:
+    """A word with the home folder for its `~`, which no shell expands in `--out=~/x`."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + os.path.expanduser(value)
+
+
+def message_in(boxed: str) -> str:
+    """The message in tyro's box: the text between its title and its first rule."""
+    lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
+    block = " ".join("\n".join(lines[1:]).strip().split("\n\n")[0].split()).rstrip(".")
+    return block.removeprefix("Error parsing ") or "the flags could not be read"
+
+
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    """A terminal so wide that no word of a box is broken."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+@RULES.primitive_rule
+def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Tyro's own rule for a kind of value, but that a wrong one is told by what was expected."""
+    if _INNER in info.markers:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(replace(info, markers=info.markers | {_INNER}))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
+
+    def read(words: list[str]) -> Any:
+        try:
+            value = spec.instance_from_str(words)
+            return value.expanduser() if isinstance(value, Path) else value  # of --out=~/x
+        except (ValueError, RuntimeError):  # a home that there is not is a RuntimeError
+            raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
+
+    return replace(spec, metavar=expected, instance_from_str=read)
+
+
+@RULES.primitive_rule
+def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How a tuple of `InOneText` is read."""
+    kind = next(iter(get_args(info.type)), None)
+    if info.type_origin is not tuple or not (
+        isinstance(kind, type) and issubclass(kind, InOneText)
+    ):
+        return None
+
+    def read(words: list[str]) -> tuple[Any, ...]:
+        try:
+            return kind.read_flag(words[0])
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [kind.write_flag(value)],
+    )
+
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
 
@@ -87,8 +221,6 @@ def _complete(package: str, prog: str, names: dict[str, str], shells: list[str])
 
 def run_command(command: Any, arguments: list[str], prog: str) -> None:
     """Read the flags of the module `command`, and run it."""
-    from coopetition.tools.flags import parse
-
     keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(arguments)

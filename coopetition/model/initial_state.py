@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.model.declaration import Model, check_number, check_whole
+from coopetition.model.graph import Model, check_number, check_whole
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive

@@ -194,7 +194,8 @@ def kept_runs(
     _check_known(preset)
     runs = list(_kept(preset, scale, data))
     if not runs:
-        kept = sorted({entry["preset"] for entry in index(data) if entry["scale"] == scale})
+        there = {entry["preset"] for entry in index(data) if entry["scale"] == scale}
+        kept = sorted(there, key=lambda name: ("/" in name, name))
         kept = [*dict.fromkeys(get_close_matches(preset, kept) + kept)]
         others = f", or choose one that is kept: {some_of(kept)}" if kept else ""
         raise NotKeptError(

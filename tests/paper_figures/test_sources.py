@@ -102,7 +102,7 @@ def test_a_kept_run_can_lead():
     with pytest.raises(UsageError, match="no run of seed 99"):
         kept_runs("coopetition/main", first=99)
     with pytest.raises(
-        UsageError, match="'smoke' is kept at scale cpu; choose one of .*demo, glyphs"
+        UsageError, match="'smoke' is kept at scale cpu; .* --retrain`, or .*demo, glyphs"
     ):
         kept_runs("smoke")
 

@@ -20,7 +20,7 @@ for a claim counts.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -227,6 +227,7 @@ class Claim:
 
     text : the paper's words in ours
     measure : readings of what each of the figure's `needs` stands for, in that order
+    contradiction : the result that would contradict it, in words
     published : its number
     explained : where it is not reproduced, the best explanation that was tested
     needed : share of the runs in which it must hold, if it says so: 1 for "every seed"
@@ -241,6 +242,8 @@ class Claim:
     needed: float | None = None
     ours: bool = False
     untold: Verdict = Verdict.TOO_SHORT
+    _: KW_ONLY
+    contradiction: str
 
     def judge(self, *found: Any) -> Judgement:
         """The verdict of what was found."""

@@ -31,6 +31,7 @@ class Result:
         return {
             "figure": self.figure.number,
             "claim": self.claim.text,
+            "contradiction": self.claim.contradiction,
             "published": asdict(self.claim.published) if self.claim.published else None,
             "scale": self.scale,
         } | self.judgement.to_dict()
@@ -93,8 +94,11 @@ def _held(judgement: Judgement) -> str:
 
 
 def results_table() -> str:
-    """The table in Markdown."""
-    rows = result_rows(judged())
+    """Return the table in Markdown, with the result that would contradict each claim."""
+    rows = [
+        row | {"contradicted if": each.claim.contradiction}
+        for each, row in zip(judged(), result_rows(judged()), strict=True)
+    ]
     return markdown_table(list(rows[0]), (row.values() for row in rows))
 
 

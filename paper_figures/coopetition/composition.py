@@ -90,26 +90,44 @@ def _published(case: str) -> Published:
 
 
 CLAIMS = tuple(
-    Claim(text, _ciwl(case, holds), _published(case))
-    for case, text, holds in (
-        ("kept", "the first layer works by queries, keys and values alone", lambda x: x > 0.9),
+    Claim(text, _ciwl(case, holds), _published(case), contradiction=f"CIWL accuracy is {limit}")
+    for case, text, holds, limit in (
+        (
+            "kept",
+            "the first layer works by queries, keys and values alone",
+            lambda x: x > 0.9,
+            "0.9 or less",
+        ),
         (
             "only queries recomputed",
             "CIWL with only queries recomputed: little changes",
             lambda x: x > 0.9,
+            "0.9 or less",
         ),
         (
             "only keys recomputed",
             "CIWL with only keys recomputed: much is lost",
             lambda x: x < 0.75,
+            "0.75 or more",
         ),
         (
             "only values recomputed",
             "CIWL with only values recomputed: much is lost",
             lambda x: x < 0.75,
+            "0.75 or more",
         ),
-        ("heads alone", "CIWL is what the heads of the second layer write", lambda x: x > 0.9),
-        ("no heads", "the query alone tells something of its label", lambda x: x > 0.55),
+        (
+            "heads alone",
+            "CIWL is what the heads of the second layer write",
+            lambda x: x > 0.9,
+            "0.9 or less",
+        ),
+        (
+            "no heads",
+            "the query alone tells something of its label",
+            lambda x: x > 0.55,
+            "0.55 or less",
+        ),
     )
 )
 

@@ -86,6 +86,7 @@ CLAIMS = (
         "ICL emerges: Flip accuracy rises through one half",
         lambda runs, *heads: readings(runs, emerges, event("emergence")),
         Published.at(SEED_5.emergence),
+        contradiction="Flip accuracy never rises above one half by 20M",
     ),
     Claim(
         "at its best ICL is preferred: height of Flip's peak",
@@ -93,26 +94,31 @@ CLAIMS = (
         Published.of(SEED_5.flip_peak),
         "it goes by the features: the better they tell classes apart, the higher "
         "([`embed`](trainer.md#features-embed))",
+        contradiction="Flip accuracy never rises above one half by 20M",
     ),
     Claim(
         "ICL is transient: Flip accuracy falls through one half",
         lambda runs, *heads: readings(runs, fades, event("fade")),
         Published.at(SEED_5.fade),
+        contradiction="Flip accuracy stays above one half until 20M",
     ),
     Claim(
         "at 20M nothing is left of the preference: Flip accuracy",
         lambda runs, *heads: readings(runs, _below("flip", 0.1), _late("flip")),
         Published.of(SHOWN["flip"][-1][1]),
+        contradiction="Flip accuracy at 20M is 0.1 or more",
     ),
     Claim(
         "at 20M little is left of the ability: ICL accuracy",
         lambda runs, *heads: readings(runs, _below("icl", 0.7), _late("icl")),
         Published.of(SHOWN["icl"][-1][1], "above chance"),
+        contradiction="ICL accuracy at 20M is 0.7 or more",
     ),
     Claim(
         "CIWL takes ICL's place: accuracy of 0.9",
         lambda runs, *heads: readings(runs, ciwl_comes, event("ciwl_90")),
         Published.at(SEED_5.ciwl_90),
+        contradiction="CIWL accuracy stays below 0.9 until 23M",
     ),
 )
 

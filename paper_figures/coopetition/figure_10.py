@@ -46,25 +46,30 @@ CLAIMS = (
         lambda large, five, twenty, few: readings(large, fades, event("fade")),
         Published.at(8.6),
         AS_MAIN,
+        contradiction="Flip accuracy never rises above one half by 20M, or stays there",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL fades later than with 20",
         lambda large, five, twenty, few: later(five, large, FACTOR * 35) if large else [],
         Published.at(35),
+        contradiction="ICL does not fade, or sooner than with 20 exemplars",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL rises again by 320M",
         lambda large, five, twenty, few: readings(five, rises_again, height("flip_final")),
         Published.of(0.18),
+        contradiction="ICL does not fade, or Flip accuracy then rises by 0.1 or less until 320M",
     ),
     Claim(
         "1,600 classes, 20 exemplars: ICL is never preferred",
         lambda large, five, twenty, few: readings(twenty, never_emerges),
+        contradiction="Flip accuracy rises above one half",
     ),
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are learnt",
         lambda large, five, twenty, few: readings(few, learns_labels, iwl_at(SHOWN)),
         Published.of(0.43),
+        contradiction="IWL accuracy is 0.2 or less at 320M",
     ),
 )
 

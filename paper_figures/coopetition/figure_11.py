@@ -52,16 +52,19 @@ CLAIMS = (
         lambda long: _ends_below(long, "icl", 0.5),
         Published.of(0.466, "above chance"),
         untold=Verdict.UNDECIDED,
+        contradiction="ICL accuracy is above one half by more than two standard errors",
     ),
     Claim(
         "in the end (from 150M on) Flip accuracy is 0: ICL does not return",
         lambda long: _ends_below(long, "flip", 0.1),
         Published.of(0.005),
+        contradiction="Flip accuracy is above 0.1 by more than two standard errors",
     ),
     Claim(
         "in the end (from 150M on) labels that are not in context are not learnt",
         lambda long: _ends_below(long, "iwl", 0.05),
         Published.of(0.001),
+        contradiction="IWL accuracy is above 0.05 by more than two standard errors",
     ),
 )
 

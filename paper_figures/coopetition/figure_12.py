@@ -27,6 +27,7 @@ CLAIMS = (
         "CIWL is attention to the target also where that is the second label",
         lambda mechanisms: to_the_target(mechanisms, pair=2),
         Published(*TARGET),
+        contradiction="a head attends to the other label as much as to the target, or more",
     ),
 )
 

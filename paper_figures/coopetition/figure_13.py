@@ -27,15 +27,19 @@ CLAIMS = (
         "one layer: ICL accuracy stays at chance",
         lambda main, one_layer: readings(one_layer, never_learnt, height("icl_final")),
         Published.of(0.50, "above chance"),
+        contradiction="ICL accuracy reaches 0.6",
     ),
     Claim(
         "one layer: ICL is never preferred",
         lambda main, one_layer: readings(one_layer, never_emerges),
+        contradiction="Flip accuracy rises above one half",
     ),
     Claim(
         "one layer: CIWL comes, and sooner than with two: accuracy of 0.9",
         lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), event("ciwl_90")),
         Published.at(5),
+        contradiction="CIWL accuracy reaches 0.9 later than with two layers and the same "
+        "seed, or never",
     ),
 )
 

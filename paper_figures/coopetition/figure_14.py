@@ -65,6 +65,8 @@ CLAIMS = (
         "only",
         _recovers,
         Published.of(0.23),
+        contradiction="after emergence no head attends to the token before twice as much as "
+        "every other head",
     ),
 )
 

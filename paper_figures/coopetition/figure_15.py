@@ -123,16 +123,19 @@ CLAIMS = (
         "a head alone is the better the sharper it attends",
         _sharper,
         Published(*ALONE[0][1:]),
+        contradiction="a head alone answers better at a higher temperature",
     ),
     Claim(
         "all heads together are better than any alone: they add up what each tells weakly",
         _together,
         Published(*TOGETHER[0][1:]),
+        contradiction="a head alone answers as well as all heads together",
     ),
     Claim(
         "the model as it is, with attention to exemplars too, is better than any head alone",
         _variant,
         ours=True,
+        contradiction="a head alone answers as well as the model as it is",
     ),
 )
 

@@ -17,6 +17,7 @@ CLAIMS = (
         "with mu1 = 0.1 ICL is learnt and then lost in 10 of 12 draws",
         lambda: fates(lambda fate: fate is Fate.ICL_TRANSIENT, mu1=0.1, threshold=1e-6),
         needed=10 / 12,
+        contradiction="ICL is learnt and then lost in fewer than 10 draws",
     ),
 )
 

@@ -17,6 +17,7 @@ CLAIMS = (
         "with mu1 = 0 no draw shows transience",
         lambda: fates(lambda fate: fate is not Fate.ICL_TRANSIENT, mu1=0.0, threshold=1e-3),
         needed=1,
+        contradiction="ICL is learnt and then lost in a draw",
     ),
 )
 

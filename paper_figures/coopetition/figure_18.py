@@ -64,18 +64,21 @@ CLAIMS = (
     Claim(
         "where labels cannot attend to the token before them, ICL is never preferred",
         lambda main, without, ablated: readings(without, never_emerges),
+        contradiction="Flip accuracy rises above one half",
     ),
     Claim(
         "without three heads of the first layer ICL emerges all the same: height of Flip's peak",
         lambda main, without, ablated: readings(ablated, emerges, height("flip_peak")),
         Published.of(0.761),
         AS_MAIN,
+        contradiction="Flip accuracy stays below one half until 20M",
     ),
     Claim(
         "without three heads of the first layer ICL fades",
         lambda main, without, ablated: readings(ablated, fades, event("fade")),
         Published.at(8),
         AS_MAIN,
+        contradiction="Flip accuracy stays above one half until 20M",
     ),
 )
 

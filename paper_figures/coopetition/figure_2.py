@@ -102,11 +102,14 @@ CLAIMS = (
         "CIWL is attention to the label that belongs to the query's class, in every head",
         lambda mechanisms: to_the_target(mechanisms, pair=1),
         Published(*TARGET),
+        contradiction="a head attends to the other label as much as to the target, or more",
     ),
     Claim(
         "every head alone copies the label that it attends to",
         _copied,
         Published(*COPIED[-1][1:]),
+        contradiction="a head alone answers 80 % or less of what it attends to, or 20 % or "
+        "more of what it does not",
     ),
 )
 

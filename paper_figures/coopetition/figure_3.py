@@ -180,15 +180,20 @@ CLAIMS = (
         "induction strength rises with ICL and turns negative with CIWL",
         lambda runs, induction, *fixed: _turns(induction),
         Published(-0.55, -0.51, "signed"),
+        contradiction="mean strength never exceeds 0.1, or is -0.1 or more at 20M",
     ),
     Claim(
         "from Flip's peak on, all curves are those of the first layer alone: the second layer's "
         "end reproduces them",
         lambda runs, induction, upper, *lower: _follows(upper),
+        contradiction="a curve with the second layer fixed is 0.1 or more from the run "
+        "itself after Flip's peak",
     ),
     Claim(
         "with the first layer fixed nothing changes any more",
         lambda runs, induction, upper, *lower: _stays_flat(*lower),
+        contradiction="accuracies with the first layer fixed vary by a tenth or more of what "
+        "they do without",
     ),
 )
 

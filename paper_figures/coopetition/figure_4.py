@@ -166,12 +166,15 @@ CLAIMS = (
         lambda alone, *rest: readings(alone, does_not_learn, _ends_high),
         Published(0.79, 0.85, "nats"),
         "in our runs CIWL hastens ICL, and is not needed for it",
+        contradiction="its loss falls below ln 2",
     ),
     Claim(
         "with the second half of the main run at 20M ICL is learnt, and sooner than alone: loss "
         "below ln 2",
         lambda alone, clamped, *rest: readings(clamped, learns_sooner(alone), learnt),
         Published.at(2.5),
+        contradiction="ICL is not learnt by 30M, or less than 1.5 times sooner than alone "
+        "with the same seeds",
     ),
     Claim(
         "with the second half of CIWL-only at 9.8M to 31.5M ICL is learnt, and sooner than alone",
@@ -179,11 +182,14 @@ CLAIMS = (
             _grafts(started, *WINDOW), learns_sooner(alone)
         ),
         needed=1,
+        contradiction="from one of these checkpoints ICL is not learnt by 30M, or less than "
+        "1.5 times sooner than alone",
     ),
     Claim(
         "with the second half of CIWL-only before 9.8M ICL is not learnt",
         lambda alone, clamped, ciwl, *started: readings(_grafts(started, 0, 9.79), does_not_learn),
         needed=1,
+        contradiction="from one of these checkpoints the loss falls below ln 2",
     ),
     Claim(
         "with the second half of CIWL-only from 32M on ICL is not learnt: the window closes",
@@ -191,6 +197,7 @@ CLAIMS = (
         needed=1,
         explained="the late circuit is no obstacle here: the later the graft, the sooner ICL is "
         "learnt, and alone it is learnt too",
+        contradiction="from one of these checkpoints the loss falls below ln 2",
     ),
     *(
         Claim(
@@ -199,6 +206,7 @@ CLAIMS = (
                 _resumed(started, at, at), happens("emergence", RISES), height("flip_peak")
             ),
             Published.of(peak),
+            contradiction="Flip accuracy stays below one half for 8M after the start",
         )
         for at, (_, peak) in [(at, PEAKS[at]) for at in (4, 5, 6)]
     ),
@@ -208,6 +216,7 @@ CLAIMS = (
             _resumed(started, 7, 16), never("emergence", RISES)
         ),
         needed=1,
+        contradiction="from one of these checkpoints Flip accuracy rises above one half",
     ),
 )
 

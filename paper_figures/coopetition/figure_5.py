@@ -143,11 +143,13 @@ CLAIMS = (
         "CIWL's loss rises a little while ICL emerges",
         lambda runs: readings(runs, bump),
         untold=Verdict.UNDECIDED,
+        contradiction="CIWL's loss only falls while ICL emerges",
     ),
     Claim(
         "CIWL's loss falls below ICL's",
         lambda runs: readings(runs, crosses, crossing),
         Published.at(8.7),
+        contradiction="CIWL's loss stays above ICL's until 20M",
     ),
 )
 

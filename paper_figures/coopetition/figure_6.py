@@ -96,21 +96,27 @@ CLAIMS = (
         ),
         Published.at(2.3),
         "on ordinary data, too, ICL emerges sooner than the paper's (figure 1)",
+        contradiction="Flip accuracy rises through one half later than on ordinary data with "
+        "the same seed, or never",
     ),
     Claim(
         "2 layers, matched data: ICL stays",
         lambda main, matched, *deep: readings(matched, stays(), height("flip_final")),
         Published.of(0.924),
+        contradiction="Flip accuracy falls below one half again, or never rises above it",
     ),
     Claim(
         "12 layers, ordinary data: ICL is preferred, and fades slowly",
         lambda main, matched, deep, deep_matched: readings(deep, fades_slowly, _at_400),
         Published(0.77, 0.78),
+        contradiction="Flip accuracy falls by less than 0.1 from its peak by 300M, or never "
+        "rises above one half",
     ),
     Claim(
         "12 layers, matched data: ICL stays",
         lambda main, matched, deep, deep_matched: readings(deep_matched, stays(300), _at_400),
         Published(0.90, 0.93),
+        contradiction="Flip accuracy falls below one half by 300M, or never rises above it",
     ),
 )
 

@@ -59,16 +59,19 @@ CLAIMS = (
         "ICL emerges with every seed",
         partial(_of_every, holds=emerges),
         needed=1,
+        contradiction="with one seed Flip accuracy stays below one half until 20M",
     ),
     Claim(
         "ICL fades with every seed",
         partial(_of_every, holds=fades),
         needed=1,
+        contradiction="with one seed Flip accuracy stays above one half until 20M",
     ),
     Claim(
         "CIWL comes with every seed: accuracy of 0.9",
         partial(_of_every, holds=ciwl_comes),
         needed=1,
+        contradiction="with one seed CIWL accuracy stays below 0.9 until 23M",
     ),
 )
 

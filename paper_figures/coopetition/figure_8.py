@@ -23,21 +23,25 @@ CLAIMS = (
         "sinusoidal positions: ICL accuracy stays at chance",
         lambda main, sinusoidal, rotary: readings(sinusoidal, never_learnt, height("icl_final")),
         Published(0.49, 0.52, "above chance"),
+        contradiction="ICL accuracy reaches 0.6",
     ),
     Claim(
         "rotary positions: ICL accuracy stays at chance",
         lambda main, sinusoidal, rotary: readings(rotary, never_learnt, height("icl_final")),
         Published(0.49, 0.52, "above chance"),
+        contradiction="ICL accuracy reaches 0.6",
     ),
     Claim(
         "sinusoidal positions: CIWL comes all the same: accuracy of 0.9",
         lambda main, sinusoidal, rotary: readings(sinusoidal, ciwl_comes, event("ciwl_90")),
         Published.at(15.1),
+        contradiction="CIWL accuracy stays below 0.9 until 23M",
     ),
     Claim(
         "rotary positions: CIWL comes all the same: accuracy of 0.9",
         lambda main, sinusoidal, rotary: readings(rotary, ciwl_comes, event("ciwl_90")),
         Published.at(9.4),
+        contradiction="CIWL accuracy stays below 0.9 until 23M",
     ),
 )
 

@@ -51,14 +51,17 @@ CLAIMS = (
         "12,800 classes, 5 exemplars: ICL fades, but later than the run of the same seed with 20",
         lambda main, five, *few: later(five, main),
         Published.at(11.5),
+        contradiction="ICL does not fade, or sooner than with 20 exemplars",
     ),
     Claim(
         "1,600 classes, 20 exemplars: ICL is never preferred",
         lambda main, five, twenty, few: readings(twenty, never_emerges),
+        contradiction="Flip accuracy rises above one half",
     ),
     Claim(
         "1,600 classes, 5 exemplars: ICL is never preferred",
         lambda main, five, twenty, few: readings(few, never_emerges),
+        contradiction="Flip accuracy rises above one half",
     ),
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are hardly learnt by 100M",
@@ -66,6 +69,7 @@ CLAIMS = (
             few, lambda run: not_by(iwl_at(SHOWN)(run) >= 0.2, run, SHOWN), iwl_at(SHOWN)
         ),
         Published.of(0.05),
+        contradiction="IWL accuracy reaches 0.2 by 100M",
     ),
 )
 

@@ -1,6 +1,7 @@
 """The rule of verdicts, and what it says of the kept runs."""
 
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,13 @@ from paper_figures.claim import Claim, Judgement, Published, Reading, Verdict
 from paper_figures.coopetition import events
 from paper_figures.figure import figures_of
 from paper_figures.needs import all_found
-from paper_figures.results import counts, explained, judged, result_rows
+from paper_figures.results import counts, explained, judged, result_rows, results_table
 from paper_figures.sources import FigureRun
 
 HALF = Published(0.5, 0.6)
+
+
+claim_of = partial(Claim, "x", contradiction="it is otherwise")
 
 
 def of(*holds, value=0.55):
@@ -102,7 +106,7 @@ def _first_below(curves):
 
 
 def test_one_run_that_cannot_tell_keeps_a_claim_about_all_open():
-    claim = Claim("x", lambda *holds: list(of(*holds)), needed=1)
+    claim = claim_of(lambda *holds: list(of(*holds)), needed=1)
     assert claim.judge(True, True, None).verdict is Verdict.TOO_SHORT
     assert claim.judge(True, False, None).verdict is Verdict.CONTRADICTED
 
@@ -121,7 +125,7 @@ def test_the_counts_are_of_the_papers_claims():
 
 
 def test_a_claim_tells_what_it_was_judged_by():
-    claim = Claim("x", lambda runs: [Reading(run, run == "a", 0.5) for run in runs], HALF)
+    claim = claim_of(lambda runs: [Reading(run, run == "a", 0.5) for run in runs], HALF)
     told = claim.judge(["a", "b", "a"]).to_dict()
     assert (told["verdict"], told["n"], told["n_told"], told["n_held"]) == ("reproduced", 3, 3, 2)
     assert told["readings"][1] == {
@@ -135,7 +139,7 @@ def test_a_claim_tells_what_it_was_judged_by():
 
 
 def test_what_noise_keeps_from_being_told_is_undecided():
-    claim = Claim("x", lambda: list(of(None, None, True)), untold=Verdict.UNDECIDED)
+    claim = claim_of(lambda: list(of(None, None, True)), untold=Verdict.UNDECIDED)
     assert claim.judge().verdict is Verdict.UNDECIDED
 
 
@@ -143,7 +147,7 @@ def test_what_noise_keeps_from_being_told_is_undecided():
     ("needed", "verdict"), [(None, "reproduced"), (2 / 3, "reproduced"), (1, "contradicted")]
 )
 def test_a_claim_about_every_run_needs_all(needed, verdict):
-    claim = Claim("x", lambda: list(of(True, True, False)), HALF, needed=needed)
+    claim = claim_of(lambda: list(of(True, True, False)), HALF, needed=needed)
     assert claim.judge().verdict == verdict
 
 
@@ -294,6 +298,15 @@ SHAPE_BUT_NOT_THE_NUMBER = {  # figure, start of the claim: a number with which 
     ("15", "all heads together"): 0.9,  # better than any alone
     ("18", "without three heads of the first layer ICL emerges"): 0.95,
 }
+
+
+def test_every_claim_names_the_result_that_would_contradict_it():
+    rows = results_table().splitlines()
+    for each in judged():
+        named = each.claim.contradiction
+        assert len(named.split()) >= 3 and named != each.claim.text
+        assert any(each.claim.text in row and named in row for row in rows)
+        assert each.to_dict()["contradiction"] == named
 
 
 def test_every_number_can_disagree_where_the_shape_holds():

@@ -162,7 +162,7 @@ class TrainState:
         """
         gradients, _, _ = self._gradients(features, labels, target)
         squares = sum(
-            gradient.double().flatten(1).square().sum(1) * self._trained[name]
+            gradient.flatten(1).square().sum(1) * self._trained[name]
             for name, gradient in gradients.items()
         )
         return torch.as_tensor(squares).sqrt().tolist()

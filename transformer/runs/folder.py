@@ -320,7 +320,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
-    run = RunFolder(path, config, machine)
+    run = RunFolder(path.resolve(), config, machine)
     with run.lock():
         check_new_folder(path)  # again, now that no other process can be making it
         write_json(path / NAME, make_manifest(config, machine))
@@ -388,9 +388,10 @@ def _newest(
 def load_run(path: Path | str) -> RunFolder:
     """Open a run folder: its config, curves and checkpoints.
 
-    One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
+    The path is resolved: a run may be named by `.` from its own folder.  One that is missing or
+    foreign raises `UsageError`; damaged or of another version, `UserError`.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     if (path / ENSEMBLE).exists():
         raise UsageError(f"{path} holds runs that were trained together; name the folder of one")
     return RunFolder(path, *read_manifest(path))

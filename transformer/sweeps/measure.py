@@ -69,7 +69,7 @@ class Table(Node):
     def runs(self, runs: Path) -> dict[str, RunFolder]:
         """The runs that it measures, by their place."""
         return {
-            str(run.path.relative_to(runs)): run
+            str(run.path.relative_to(runs.resolve())): run
             for name in self.needs
             for run in load_runs(runs / name)
         }

@@ -184,6 +184,15 @@ def test_a_member_that_goes_further_alone_keeps_where_all_can_go_on(tmp_path):
     assert [run.path.name for run in runs] == ["a", "b"]
 
 
+def test_a_member_resumed_from_its_own_folder_keeps_where_all_can_go_on(tmp_path, monkeypatch):
+    config = short_config()
+    train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
+    monkeypatch.chdir(tmp_path / "r" / "a")
+    (alone,) = resume(".", n_steps=15)
+    assert alone.path == tmp_path / "r" / "a" and alone.state_steps() == [9, 15]
+    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=15)] == [15, 15]
+
+
 def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):
     shutil.copytree(whole.path, tmp_path / "run")
     run = load_run(tmp_path / "run")

@@ -10,9 +10,7 @@ DIR/status.json        how the last session on it ended
 DIR/.lock              held while a process trains it (`flock`: POSIX systems only)
 """
 
-import fcntl
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import remove_left_over, write_json
+from coopetition.tools.locks import hold, is_held
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
 from transformer.config import RunConfig
@@ -271,30 +270,13 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder, so that no second process trains it; the system frees it on a kill."""
-        with open(self.path / ".lock", "w") as file:
-            for wait in (0.1, 0.2, 0.4, None):  # another process may just be asking for the status
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if wait is None:
-                        raise UserError(
-                            f"{self.path} is being trained by another process; "
-                            "wait for it or stop it"
-                        ) from error
-                    time.sleep(wait)
+        busy = UserError(f"{self.path} is being trained by another process; wait for it or stop it")
+        with hold(self.path / ".lock", busy):
             remove_left_over(self.path)
             yield
 
     def _locked(self) -> bool:
-        if not (self.path / ".lock").exists():
-            return False
-        with open(self.path / ".lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-            except BlockingIOError:
-                return True
+        return is_held(self.path / ".lock")
 
 
 def checkpoint_name(step: int) -> str:

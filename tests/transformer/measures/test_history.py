@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.data.evaluation_sets import evaluation_sets
@@ -174,6 +174,26 @@ def test_a_history_that_was_stopped_goes_on_to_the_same_table(run, tmp_path):
     partial.write_text(json.dumps(about | {"run_id": "another"}) + "\n")
     with pytest.raises(UsageError, match="holds partial work on something else"):
         history(run, names, tmp_path / "again.csv")
+
+
+def test_a_history_is_written_by_one_process_at_a_time(run, tmp_path, monkeypatch):
+    """A second call in the middle of the first is refused and touches nothing."""
+    out, refused = tmp_path / "table.csv", []
+
+    def during(view):
+        partial = out.with_name("table.csv.partial").read_bytes()
+        with pytest.raises(UserError, match="another process") as caught:
+            history(run, ["accuracy"], out)
+        refused.append(caught.value)
+        assert out.with_name("table.csv.partial").read_bytes() == partial
+        return accuracy(view)
+
+    accuracy = MODEL_MEASURES["accuracy"]
+    own = {"accuracy": during}
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.measures.history.MODEL_MEASURES", own)
+        history(run, ["accuracy"], out, evaluators=["flip"])
+    assert len(refused) == 2 and [each.name for each in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_a_history_under_interventions_says_what_they_do(run, tmp_path):

@@ -13,7 +13,7 @@ from transformer.training.loop import train
 class RefuseFloat64(TorchDispatchMode):
     """Raise `TypeError` whenever an operation makes a float64 tensor, as MPS does."""
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for each in tree_leaves(result):
             if isinstance(each, torch.Tensor) and each.dtype == torch.float64:

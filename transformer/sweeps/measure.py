@@ -18,6 +18,7 @@ from transformer.measures.measure import MEASURES
 from transformer.measures.view import MODEL_MEASURES
 from transformer.runs.ensemble import load_runs
 from transformer.runs.folder import RunFolder, load_run
+from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
 
@@ -54,8 +55,9 @@ class Table(Node):
         return (folder / FILE).exists() and record == wanted
 
     def work(self, runs: Path, device: str, threads: int) -> None:
-        """Write the table, and then what it is of: so that it is whole."""
-        self.write(runs, runs / self.name / FILE)
+        """Write the table, and then its record, which marks it as complete."""
+        with Machine.choose(device, threads, "eager").use():
+            self.write(runs, runs / self.name / FILE)
         write_json(runs / self.name / RECORD, self.record(runs))
 
     def write(self, runs: Path, file: Path) -> None:

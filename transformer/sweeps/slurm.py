@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from transformer.sweeps.plan import Plan
+from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.standing import FOLDER, Busy, failed_path, held, log_path, standings
 
 Entry = Callable[[str], int]  # does the node of a name; its exit code
@@ -58,7 +58,7 @@ class Resources:
     memory_gb: float | None = None
     """Of each job of --slurm; without, what the cluster gives."""
     gpus: int = 0
-    """Of each job of --slurm."""
+    """Of each job of --slurm that trains runs or embeds drawings; others get none."""
     sbatch: tuple[str, ...] = ()
     """More of sbatch's options for the jobs of --slurm: qos=long exclusive."""
 
@@ -103,7 +103,8 @@ def submit(
                 if name in live or standing.state in ("done", "failed", "blocked"):
                     continue
                 after = [live[need].number for need in plan.nodes[name].needs if need in live]
-                executor.update_parameters(**_parameters(name, runs, after, threads, resources))
+                node = plan.nodes[name]
+                executor.update_parameters(**_parameters(node, runs, after, threads, resources))
                 live[name] = Job(name, _number(executor, entry, name), "PENDING")
             return jobs | live
     except Busy as error:
@@ -111,10 +112,10 @@ def submit(
 
 
 def _parameters(
-    name: str, runs: Path, after: list[int], threads: int, resources: Resources
+    node: Node, runs: Path, after: list[int], threads: int, resources: Resources
 ) -> dict[str, Any]:
     """A job's parameters as submitit names them, those that it does not know as sbatch does."""
-    log = log_path(runs, name)
+    name, log = node.name, log_path(runs, node.name)
     failed = shlex.quote(str(failed_path(runs, name)))
     end = AFTER_WORK.format(busy=Busy.exit_code, failed=failed, log=shlex.quote(str(log)))
     gigabytes = resources.memory_gb
@@ -126,7 +127,7 @@ def _parameters(
         "account": resources.account,
         "time": resources.minutes,
         "mem": None if gigabytes is None else f"{round(1024 * gigabytes)}M",
-        "gpus_per_node": resources.gpus or None,
+        "gpus_per_node": resources.gpus if node.uses_gpu and resources.gpus else None,
         "cpus_per_task": threads,
         # some versions of srun do not take over how many CPUs the job has
         "srun_args": [f"--cpus-per-task={threads}", f"--output={log}"],

@@ -38,14 +38,15 @@ def run(flags: Flags) -> None:
         raise UsageError(f"{run.path} has no checkpoint; train it until it has")
     if flags.out.exists():
         raise UsageError(f"--out {flags.out} is there already; remove it or choose another name")
-    about = history(
-        run,
-        flags.measures,
-        flags.out,
-        steps=_steps(flags.steps, run.steps()),
-        evaluators=flags.evaluators or None,
-        interventions=flags.intervene,
-    )
+    with run.machine.use():  # with the threads that its training chose
+        about = history(
+            run,
+            flags.measures,
+            flags.out,
+            steps=_steps(flags.steps, run.steps()),
+            evaluators=flags.evaluators or None,
+            interventions=flags.intervene,
+        )
     write_json(flags.out.with_suffix(".json"), about)
     if flags.json:
         print_json(about | {"out": str(flags.out)})

@@ -10,6 +10,7 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
+from transformer.cli import main
 from transformer.data.evaluation_sets import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.ablate import Ablate
@@ -235,3 +236,21 @@ def test_the_command_leaves_files_alone_and_says_what_a_table_is_of(run, tmp_pat
     assert "give steps of checkpoints, or `all` or `last` alone" in call(
         "transformer", *given, expect=2
     )
+
+
+def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch):
+    threads = []
+
+    def measured(*arguments, **keywords):
+        threads.append(torch.get_num_threads())
+        return {"steps": [8]}
+
+    monkeypatch.setattr("transformer.measures.history.history", measured)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        out = tmp_path / "table.csv"
+        assert main(["measure", str(run.path), "--measures", "accuracy", "--out", str(out)]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1] == [run.machine.threads]

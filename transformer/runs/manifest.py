@@ -5,6 +5,7 @@ import platform
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -32,7 +33,9 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
     }
 
 
+@cache  # asking git and the packages takes some 50 ms
 def _software() -> dict[str, Any]:
+    """Return versions and git revision, as they are when a process first asks."""
     versions = {name: version(name) for name in PACKAGES}
     return {"versions": versions | {"python": platform.python_version()}, "git": git_revision()}
 

@@ -4,27 +4,38 @@ import itertools
 import json
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coopetition.tools.metrics_file import Row, complete_lines
 from transformer.config.evaluators import brief_evaluators
 
+SYNCED_AT_ONCE = 32  # files
 
-class MetricsFile:
-    """Appends metric lines, each on disk before training goes on."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab")  # noqa: SIM115 - closed by close()
+class MetricsWriter:
+    """Appends metric lines to the files of runs; no file stays open."""
 
-    def append(self, row: Row) -> None:
-        """Add one line."""
-        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def __init__(self) -> None:
+        self._unsynced: set[Path] = set()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def append(self, path: Path, row: Row) -> None:
+        """Add one line to a file; a crash of the machine may lose it until `sync`."""
+        with open(path, "ab") as file:
+            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        self._unsynced.add(path)
+
+    def sync(self) -> None:
+        """Put all lines on disk, all files at once, which takes hardly longer than one."""
+        if self._unsynced:
+            with ThreadPoolExecutor(min(SYNCED_AT_ONCE, len(self._unsynced))) as pool:
+                list(pool.map(_sync, self._unsynced))
+            self._unsynced.clear()
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def metrics_until(path: Path, step: int) -> tuple[float, bytes]:

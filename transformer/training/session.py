@@ -2,7 +2,6 @@
 
 import sys
 import time
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.folder import RunFolder, newest_resumable, resumable_together
 from transformer.runs.machine import keep_freed_memory
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsFile, describe, first_missing, metrics_until
-from transformer.runs.retention import drop_superseded
+from transformer.runs.metrics import MetricsWriter, describe, first_missing, metrics_until
+from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Ensemble, Metrics
 from transformer.training.interruption import stop_signals
 
@@ -26,6 +25,7 @@ class Session:
 
     def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
         self.runs, self.ensemble = runs, ensemble
+        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
         self.seconds = 0.0  # in training, before this session
 
     def train(self) -> list[int]:
@@ -37,10 +37,7 @@ class Session:
         try:
             for path, content in kept.items():
                 write_bytes(path, content)
-            for number, state in states.items():
-                _mend_weights(self.runs[number], state)
-            if states:  # a kill may have come before the files that they supersede were removed
-                drop_superseded([self.runs[number] for number in states], ensemble.step)
+            self.checkpoints.begin(ensemble.live, states)
             keep_freed_memory()
             machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]
@@ -89,14 +86,7 @@ class Session:
     def _loop(self, stop: list[int]) -> None:
         ensemble, start = self.ensemble, time.monotonic()
         config = ensemble.configs[0]  # its schedule is all runs'
-        with (
-            ExitStack() as files,
-            ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress,
-        ):
-            metrics = {
-                number: files.enter_context(closing(MetricsFile(self.runs[number].metrics_path)))
-                for number in ensemble.live
-            }
+        with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
 
             def evaluate() -> str:
                 """Append lines of metrics; how the first run stands."""
@@ -104,11 +94,12 @@ class Session:
                 rows = ensemble.metric_rows(evaluated)
                 self._record_failures()
                 for number, row in rows.items():
-                    self.runs[number].check_there()
+                    run = self.runs[number]
+                    run.check_there()
                     if ensemble.configs[number].evaluation.per_sequence:
                         self._write_by_sequence(number, evaluated[number])
                     seconds = self.seconds + time.monotonic() - start
-                    metrics[number].append(row | {"seconds": round(seconds, 3)})
+                    self.metrics.append(run.metrics_path, row | {"seconds": round(seconds, 3)})
                 return self._describe(rows)
 
             if ensemble.step == 0:
@@ -121,6 +112,7 @@ class Session:
                 progress.advance(note=note)
             if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
                 self._write_checkpoints()
+        self.metrics.sync()
         for number in ensemble.live:
             end_session(self.runs[number].path, ensemble.step)
 
@@ -144,11 +136,11 @@ class Session:
         """Of all that live; a run that has diverged is on record before another's is written."""
         checkpoints = self.ensemble.checkpoints()
         self._record_failures()
-        for number, checkpoint in checkpoints.items():
+        for number in checkpoints:
             self.runs[number].check_there()
-            self.runs[number].write(checkpoint)
+        self.metrics.sync()  # a resume needs the lines before its checkpoint
         if checkpoints:
-            drop_superseded([self.runs[number] for number in checkpoints], self.ensemble.step)
+            self.checkpoints.write(checkpoints)
 
     def _record_failures(self) -> None:
         """So that a resume, whatever ends this session, does not wait for a diverged run."""
@@ -158,7 +150,7 @@ class Session:
                 continue
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
-            run.set_status("diverged", message + kept)
+            run.set_status("diverged", message + kept, self.ensemble.step)
             end_session(run.path, self.ensemble.step)
 
 
@@ -194,14 +186,6 @@ def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Chec
     for number, state in states.items():
         ensemble.restore(number, state)
     return states
-
-
-def _mend_weights(run: RunFolder, state: Checkpoint) -> None:
-    """Write the weights of a state again if they are damaged."""
-    if not run.is_sound(state.step):
-        path = run.checkpoint_path(state.step)
-        print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
-        run.write_weights(state)
 
 
 def _warn_of_unreached(config: RunConfig) -> None:

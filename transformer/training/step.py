@@ -230,6 +230,12 @@ class TrainState:
         tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
+    def are_finite(self) -> list[bool]:
+        """Return whether all that `tensors` gives of each run is finite."""
+        views = self._state_views().values()
+        finite = [view.reshape(len(view), -1).isfinite().all(1) for view in views]
+        return torch.stack(finite).all(0).tolist()
+
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
         """Inverse of `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""
         views = self._state_views()

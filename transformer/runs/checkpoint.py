@@ -73,11 +73,17 @@ def _digest(checkpoint: Checkpoint) -> str:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of one run by temporary file and rename."""
-    _write(path, checkpoint.tensors, {"step": str(checkpoint.step), **_about(checkpoint)})
+    write_bytes(path, content_of(checkpoint))
 
 
-def write_together(path: Path, each: dict[str, Checkpoint]) -> None:
-    """Write checkpoints of one step, by run, as one file whose tensors have a run axis."""
+def content_of(checkpoint: Checkpoint) -> bytes:
+    """Return the file of the checkpoint of one run."""
+    about = {"step": str(checkpoint.step), **_about(checkpoint)}
+    return _with_sorted_header(save(checkpoint.tensors, about))
+
+
+def content_of_all(each: dict[str, Checkpoint]) -> bytes:
+    """Return one file of checkpoints of one step, by run; its tensors have a run axis."""
     first = next(iter(each.values()))
     tensors = {
         name: _stacked([checkpoint.tensors[name] for checkpoint in each.values()])
@@ -87,7 +93,8 @@ def write_together(path: Path, each: dict[str, Checkpoint]) -> None:
         run: _about(replace(checkpoint, tensors={n: t[row] for n, t in tensors.items()}))
         for row, (run, checkpoint) in enumerate(each.items())
     }
-    _write(path, tensors, {"step": str(first.step), "runs": json.dumps(runs)})
+    about = {"step": str(first.step), "runs": json.dumps(runs)}
+    return _with_sorted_header(save(tensors, about))
 
 
 def _stacked(values: list[torch.Tensor]) -> torch.Tensor:
@@ -102,10 +109,6 @@ def _about(checkpoint: Checkpoint) -> dict[str, str]:
         "exemplars": checkpoint.exemplars,
         "digest": _digest(checkpoint),
     }
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    write_bytes(path, _with_sorted_header(save(tensors, metadata)))
 
 
 def _with_sorted_header(content: bytes) -> bytes:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import remove_left_over, write_json
+from coopetition.tools.files import remove_left_over, to_json, write_all, write_json
 from coopetition.tools.locks import hold, is_held
 from coopetition.tools.metrics_file import Row, read_metrics
 from coopetition.tools.tables import html_table, to_frame
@@ -32,12 +32,12 @@ from transformer.runs.checkpoint import (
     Checkpoint,
     DamagedCheckpoint,
     MissingCheckpoint,
+    content_of,
+    content_of_all,
     holds_state,
     in_half,
     read_checkpoint,
     weights_of,
-    write_checkpoint,
-    write_together,
 )
 from transformer.runs.machine import Machine
 from transformer.runs.manifest import NAME, has_trained, make_manifest, read_manifest
@@ -337,21 +337,30 @@ def write_states(folder: Path, runs: list[RunFolder], states: list[Checkpoint]) 
 
     A kill may leave the first without the second.
     """
-    _write(folder, STATES, runs, states)
     weights = map(weights_of, states)
     kept = [
         in_half(each) if run.config.keep_half else each
         for run, each in zip(runs, weights, strict=True)
     ]
-    _write(folder, CHECKPOINTS, runs, kept)
+    step = states[0].step
+    write_all(
+        {
+            file_of(folder, STATES, step): _content(folder, runs, states),
+            file_of(folder, CHECKPOINTS, step): _content(folder, runs, kept),
+        }
+    )
 
 
-def _write(folder: Path, kind: str, runs: list[RunFolder], each: list[Checkpoint]) -> None:
-    path = file_of(folder, kind, each[0].step)
+def _content(folder: Path, runs: list[RunFolder], each: list[Checkpoint]) -> bytes:
     if folder == runs[0].path:
-        write_checkpoint(path, each[0])
-    else:
-        write_together(path, {run.path.name: own for run, own in zip(runs, each, strict=True)})
+        return content_of(each[0])
+    return content_of_all({run.path.name: own for run, own in zip(runs, each, strict=True)})
+
+
+def set_status_of(runs: list[RunFolder], status: str, message: str) -> None:
+    """Record how runs stand, as `RunFolder.set_status` does, of those that are where they were."""
+    content = to_json({"status": status, "message": message}).encode()
+    write_all({run.path / STATUS: content for run in runs if run.is_there()})
 
 
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:

@@ -4,13 +4,11 @@ import itertools
 import json
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from coopetition.tools.files import for_all
 from coopetition.tools.metrics_file import Row, complete_lines
 from transformer.config.evaluators import brief_evaluators
-
-SYNCED_AT_ONCE = 32  # files
 
 
 class MetricsWriter:
@@ -27,10 +25,8 @@ class MetricsWriter:
 
     def sync(self) -> None:
         """Put all lines on disk, all files at once, which takes hardly longer than one."""
-        if self._unsynced:
-            with ThreadPoolExecutor(min(SYNCED_AT_ONCE, len(self._unsynced))) as pool:
-                list(pool.map(_sync, self._unsynced))
-            self._unsynced.clear()
+        for_all(_sync, self._unsynced)
+        self._unsynced.clear()
 
 
 def _sync(path: Path) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import write_bytes, write_npz
+from coopetition.tools.files import write_all, write_npz
 from coopetition.tools.metrics_file import Row
 from coopetition.tools.progress import ProgressReport
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.folder import RunFolder, newest_resumable, resumable_together
+from transformer.runs.folder import RunFolder, newest_resumable, resumable_together, set_status_of
 from transformer.runs.machine import keep_freed_memory
 from transformer.runs.manifest import begin_session, end_session
 from transformer.runs.metrics import MetricsWriter, describe, first_missing, metrics_until
@@ -35,15 +35,13 @@ class Session:
         kept, states = self._begin()
         self._set_status("running", "")
         try:
-            for path, content in kept.items():
-                write_bytes(path, content)
+            write_all(kept)
             self.checkpoints.begin(ensemble.live, states)
             keep_freed_memory()
             machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]
-            for number in ensemble.live:
-                run = self.runs[number]
-                begin_session(run.path, run.config, machine, why, ensemble.step)
+            configs = {self.runs[n].path: self.runs[n].config for n in ensemble.live}
+            begin_session(configs, machine, why, ensemble.step)
             with stop_signals() as stop:  # before, nothing is to be saved: they end it at once
                 self._loop(stop)
         except KeyboardInterrupt:
@@ -61,9 +59,7 @@ class Session:
 
     def _set_status(self, status: str, message: str) -> None:
         """Of the runs that have not failed, and are where they were."""
-        for number in self.ensemble.live:
-            if self.runs[number].is_there():
-                self.runs[number].set_status(status, message)
+        set_status_of([self.runs[number] for number in self.ensemble.live], status, message)
 
     def _begin(self) -> tuple[dict[Path, bytes], dict[int, Checkpoint]]:
         """Put the ensemble where its runs start or go on.
@@ -113,8 +109,7 @@ class Session:
             if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
                 self._write_checkpoints()
         self.metrics.sync()
-        for number in ensemble.live:
-            end_session(self.runs[number].path, ensemble.step)
+        end_session([self.runs[number].path for number in ensemble.live], ensemble.step)
 
     def _describe(self, rows: dict[int, Row]) -> str:
         number = next(iter(rows), None)
@@ -151,7 +146,7 @@ class Session:
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
             run.set_status("diverged", message + kept, self.ensemble.step)
-            end_session(run.path, self.ensemble.step)
+            end_session([run.path], self.ensemble.step)
 
 
 def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Checkpoint]:

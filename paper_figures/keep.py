@@ -118,7 +118,7 @@ def _thinned(rows: Rows) -> Rows:
 
 def _runs(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
     for run in load_runs(runs / node.name):
-        within = run.path.relative_to(runs / node.name)
+        within = run.path.relative_to((runs / node.name).resolve())
         names = [str(each / within) for each in map(Path, (node.name, *node.also))]
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
         run.check_measured()

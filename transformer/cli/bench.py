@@ -36,7 +36,7 @@ class Flags:
     """Timed repeats; the median counts."""
     device: str = "auto"
     threads: int | None = None
-    """CPU threads (all cores without)."""
+    """CPU threads (default: chosen by timing steps, as training does)."""
     json: bool = False
     """Print one JSON object a row."""
 

@@ -156,12 +156,14 @@ def _loaded(run: RunFolder, step: int | None) -> Model:
     if step is None:
         return load_model(run)
     path = run.checkpoint_path(step)
-    return _kept(path, step, path.stat().st_mtime_ns) if path.exists() else load_model(run, step)
+    return (
+        _kept(run.path, step, path.stat().st_mtime_ns) if path.exists() else load_model(run, step)
+    )
 
 
 @lru_cache(maxsize=4)
-def _kept(path: Path, step: int, changed_at: int) -> Model:
-    return load_model(path.parent.parent, step)
+def _kept(folder: Path, step: int, changed_at: int) -> Model:
+    return load_model(folder, step)
 
 
 @dataclass(frozen=True)

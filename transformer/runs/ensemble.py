@@ -12,7 +12,6 @@ from coopetition.tools.files import write_json
 from transformer.config import OptimConfig, RunConfig, to_dict
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_new_folder, create_run, load_run
 from transformer.runs.machine import Machine
-from transformer.runs.manifest import NAME
 
 _DEFAULT = OptimConfig()
 # settings that may differ by run within one step, at a value that makes them comparable
@@ -101,6 +100,7 @@ def _shared(config: RunConfig) -> dict[str, Any]:
         "data.batch_size": data.batch_size,
         "evaluation.every": evaluation.every,
         "precision": config.precision,
+        "keep_half": config.keep_half,
         "n_steps": config.n_steps,
         "checkpoint_every": config.checkpoint_every,
         "checkpoint_at": config.checkpoint_at,
@@ -136,16 +136,3 @@ def load_runs(path: Path) -> list[RunFolder]:
             "folders of the others one by one"
         )
     return [load_run(path / name) for name in names]
-
-
-def load_siblings(run: RunFolder) -> list[RunFolder]:
-    """A run and those beside it in an ensemble's folder which can be read and have not diverged."""
-    siblings = [run]
-    for path in run.shared.glob(f"*/{NAME}") if run.shared != run.path else ():
-        try:
-            sibling = load_run(path.parent)
-        except UserError:
-            continue  # whoever names it is told
-        if sibling.path != run.path and sibling.recorded()["status"] != "diverged":
-            siblings.append(sibling)
-    return siblings

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config.encoders import EncoderConfig
@@ -55,6 +55,8 @@ class Features(Node):
 
     With `after`, the encoder's weights are those of that node.
     """
+
+    uses_gpu: ClassVar[bool] = True
 
     drawings: ExemplarConfig
     encoder: EncoderConfig

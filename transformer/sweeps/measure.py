@@ -17,6 +17,7 @@ from transformer.measures.measure import MEASURES
 from transformer.measures.view import MODEL_MEASURES, all_settings
 from transformer.runs.ensemble import load_runs
 from transformer.runs.folder import RunFolder, load_run
+from transformer.runs.machine import Machine
 from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
 
@@ -53,8 +54,9 @@ class Table(Node):
         return (folder / FILE).exists() and record == wanted
 
     def work(self, runs: Path, device: str, threads: int) -> None:
-        """Write the table, and then what it is of: so that it is whole."""
-        self.write(runs, runs / self.name / FILE)
+        """Write the table, and then its record, which marks it as complete."""
+        with Machine.choose(device, threads, "eager").use():
+            self.write(runs, runs / self.name / FILE)
         write_json(runs / self.name / RECORD, self.record(runs))
 
     def write(self, runs: Path, file: Path) -> None:
@@ -72,7 +74,7 @@ class Table(Node):
     def runs(self, runs: Path) -> dict[str, RunFolder]:
         """The runs that it measures, by their place."""
         return {
-            str(run.path.relative_to(runs)): run
+            str(run.path.relative_to(runs.resolve())): run
             for name in self.needs
             for run in load_runs(runs / name)
         }

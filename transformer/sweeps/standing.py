@@ -6,8 +6,6 @@ RUNS/.sweep/NODE.failed   why the last one failed
 """
 
 import contextlib
-import fcntl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from coopetition.tools import locks
 from coopetition.tools.errors import UserError, some_of
 from coopetition.tools.files import write_text
 from transformer.sweeps.plan import Node, Plan
 
 State = Literal["done", "running", "failed", "blocked", "stopped", "ready", "waiting"]
 FOLDER = ".sweep"
-WAITS = (0.05, 0.1, 0.2, None)  # somebody may just be asking whether it is held
 
 
 class Busy(UserError):
@@ -74,30 +72,19 @@ def forget_failure(runs: Path, name: str) -> None:
 @contextmanager
 def held(runs: Path, name: str) -> Iterator[None]:
     """Hold a node, so that no second process works on it; the system frees it on a kill."""
-    path = runs / FOLDER / f"{name}.lock"
+    path = _lock_path(runs, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        for wait in WAITS:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if wait is None:
-                    raise Busy(f"{name} in {runs} is worked on by another process") from error
-                time.sleep(wait)
+    with locks.hold(path, Busy(f"{name} in {runs} is worked on by another process")):
         yield
 
 
 def is_held(runs: Path, name: str) -> bool:
     """Whether a process works on a node."""
-    try:
-        with open(runs / FOLDER / f"{name}.lock") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
+    return locks.is_held(_lock_path(runs, name))
+
+
+def _lock_path(runs: Path, name: str) -> Path:
+    return runs / FOLDER / f"{name}.lock"
 
 
 def standing(node: Node, runs: Path) -> Standing:

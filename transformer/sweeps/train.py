@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
@@ -36,6 +37,8 @@ class Train(Node):
     kept as that one does.  With `exemplars`, they are trained on that node's features.  The
     `checkpoint` of a graft is a path within the folder of all runs: NODE/checkpoints/... .
     """
+
+    uses_gpu: ClassVar[bool] = True
 
     config: RunConfig | Mapping[str, RunConfig]
     after: str = ""

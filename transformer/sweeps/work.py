@@ -26,7 +26,7 @@ def work(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int =
         if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
             raise UserError(f"{name} needs {some_of(undone)}, not done yet; do that first")
         with _recorded(runs, name):
-            node.work(runs, device, threads)
+            node.work(runs, device if node.uses_gpu else "cpu", threads)
 
 
 @contextmanager

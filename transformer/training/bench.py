@@ -5,7 +5,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig, OptimConfig
 from transformer.runs.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
+from transformer.training.execution import plain_threads
 from transformer.training.step import RunSettings, TrainState
 from transformer.training.timing import repeated_step, wait
 
@@ -45,8 +46,12 @@ class Workload:
 
     def step(self, execution: Execution, device: torch.device) -> Callable[[], object]:
         """One call is one step of all runs."""
+        return self.repeated(self.train_state(device, execution))
+
+    def repeated(self, state: TrainState) -> Callable[[], object]:
+        """One call is one step of a train state."""
         return repeated_step(
-            self.train_state(device, execution),
+            state,
             context=self.context,
             d_features=self.d_features,
             n_labels=self.n_classes,
@@ -109,17 +114,26 @@ def bench(
 
 
 def _machine(device: str, threads: int | None, execution: str) -> Machine:
-    """As named; `auto` compiles where it can, and threads that are not given are all."""
+    """Resolve the machine; `auto` compiles where it can."""
     machine = Machine.choose(device, threads, execution, n_steps=WORTH_COMPILING)
-    threads = machine.threads or torch.get_num_threads()
-    return Machine(
-        machine.device, threads, "compiled" if machine.execution == "auto" else machine.execution
-    )
+    return replace(machine, execution="compiled") if machine.execution == "auto" else machine
+
+
+def _threads(workload: Workload, device: torch.device) -> int:
+    """Choose threads as training does for a run that is long enough to be compiled."""
+    state = workload.train_state(device, "eager")
+    most = torch.get_num_threads()
+    try:
+        return plain_threads(state, workload.repeated(state), most, WORTH_COMPILING).number
+    finally:
+        torch.set_num_threads(most)
 
 
 def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dict[str, Any]]:
     device = torch.device(machines[0].device)
     keep_freed_memory()
+    threads = machines[0].threads or _threads(workload, device)
+    machines = [replace(machine, threads=threads) for machine in machines]
     steps, first_s = [], []
     with machines[0].use():
         for machine in machines:

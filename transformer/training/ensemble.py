@@ -280,12 +280,12 @@ class Ensemble:
     def checkpoints(self) -> dict[int, Checkpoint]:
         """The state of each run that has not failed, if its parameters are finite."""
         self._give_up_diverged()
-        checkpoints = {}
+        checkpoints, are_finite = {}, self.train_state.are_finite()
         for number in self.live:
-            tensors = self.train_state.tensors(number)
-            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            if not are_finite[number]:
                 self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
+            tensors = self.train_state.tensors(number)
             tensors["steps_since"] = torch.tensor(self.steps_since)
             run_id = self.configs[number].run_id()
             checkpoints[number] = Checkpoint(self.step, run_id, self.fingerprints[number], tensors)

@@ -49,7 +49,7 @@ def settle(
     with train_state.kept():
         try:
             threads = (
-                _threads_of_plain(train_state, step, most, n_steps)
+                plain_threads(train_state, step, most, n_steps)
                 if machine.threads is None
                 else Threads(machine.threads, "as given or recorded")
             )
@@ -71,8 +71,11 @@ def settle(
     return replace(machine, threads=threads.number, execution=execution), threads.why
 
 
-def _threads_of_plain(train_state: TrainState, step: Step, most: int, n_steps: int) -> Threads:
-    """The threads with which plain steps are fastest, one where the gain is small."""
+def plain_threads(train_state: TrainState, step: Step, most: int, n_steps: int) -> Threads:
+    """Choose the threads with which plain steps are fastest; one where the gain is small.
+
+    The state changes.
+    """
     if train_state.device.type != "cpu":
         return Threads(most, f"{train_state.device.type} computes")
     if most == 1:

@@ -1,7 +1,6 @@
 """Training runs from their configs to their last step, with exact resume."""
 
 import signal
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from transformer.runs.folder import (
     check_new_folder,
     create_run,
     load_run,
+    lock_together,
     named_path,
     newest_checkpoint,
 )
@@ -160,9 +160,7 @@ def _continue(
     They start anew then and their results are not looked at, but so the others' arithmetic is the
     same as before.
     """
-    with ExitStack() as held:
-        for run in runs:
-            held.enter_context(run.lock())
+    with lock_together(runs):
         if all(run.is_finished() for run in runs):
             return runs  # nothing to do, not even to look for their data
         given_up = {

@@ -2,20 +2,19 @@
 
 import sys
 import time
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import write_bytes, write_npz
+from coopetition.tools.files import write_all, write_npz
 from transformer.config import RunConfig
 from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.folder import RunFolder, newest_resumable, resumable_together
+from transformer.runs.folder import RunFolder, newest_resumable, resumable_together, set_status_of
 from transformer.runs.machine import keep_freed_memory
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsFile, describe, first_missing, metrics_until
-from transformer.runs.retention import drop_superseded
+from transformer.runs.metrics import MetricsWriter, describe, first_missing, metrics_until
+from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Ensemble, Metrics
 from transformer.training.interruption import stop_signals
 
@@ -25,6 +24,7 @@ class Session:
 
     def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
         self.runs, self.ensemble = runs, ensemble
+        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
         self.seconds = 0.0  # in training, before this session
 
     def train(self) -> list[int]:
@@ -34,18 +34,13 @@ class Session:
         kept, states = self._begin()
         self._set_status("running", "")
         try:
-            for path, content in kept.items():
-                write_bytes(path, content)
-            for number, state in states.items():
-                _mend_weights(self.runs[number], state)
-            if states:  # a kill may have come before the files that they supersede were removed
-                drop_superseded([self.runs[number] for number in states], ensemble.step)
+            write_all(kept)
+            self.checkpoints.begin(ensemble.live, states)
             keep_freed_memory()
             machine, why = ensemble.settle()
             self.runs = [replace(run, machine=machine) for run in self.runs]
-            for number in ensemble.live:
-                run = self.runs[number]
-                begin_session(run.path, run.config, machine, why, ensemble.step)
+            configs = {self.runs[n].path: self.runs[n].config for n in ensemble.live}
+            begin_session(configs, machine, why, ensemble.step)
             with stop_signals() as stop:  # before, nothing is to be saved: they end it at once
                 self._loop(stop)
         except KeyboardInterrupt:
@@ -63,9 +58,7 @@ class Session:
 
     def _set_status(self, status: str, message: str) -> None:
         """Of the runs that have not failed, and are where they were."""
-        for number in self.ensemble.live:
-            if self.runs[number].is_there():
-                self.runs[number].set_status(status, message)
+        set_status_of([self.runs[number] for number in self.ensemble.live], status, message)
 
     def _begin(self) -> tuple[dict[Path, bytes], dict[int, Checkpoint]]:
         """Put the ensemble where its runs start or go on.
@@ -91,14 +84,7 @@ class Session:
     def _loop(self, stop: list[int]) -> None:
         ensemble, start = self.ensemble, time.monotonic()
         config = ensemble.configs[0]  # its schedule is all runs'
-        with (
-            ExitStack() as files,
-            ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress,
-        ):
-            metrics = {
-                number: files.enter_context(closing(MetricsFile(self.runs[number].metrics_path)))
-                for number in ensemble.live
-            }
+        with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
 
             def evaluate() -> str:
                 """Append lines of metrics; how the runs stand, in words."""
@@ -106,11 +92,12 @@ class Session:
                 rows = ensemble.metric_rows(evaluated)
                 self._record_failures()
                 for number, row in rows.items():
-                    self.runs[number].check_there()
+                    run = self.runs[number]
+                    run.check_there()
                     if ensemble.configs[number].evaluation.per_sequence:
                         self._write_by_sequence(number, evaluated[number])
                     seconds = self.seconds + time.monotonic() - start
-                    metrics[number].append(row | {"seconds": round(seconds, 3)})
+                    self.metrics.append(run.metrics_path, row | {"seconds": round(seconds, 3)})
                 return describe(rows.values()) if rows else "diverged"
 
             if ensemble.step == 0:
@@ -123,8 +110,8 @@ class Session:
                 progress.advance(note=note)
             if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
                 self._write_checkpoints()
-        for number in ensemble.live:
-            end_session(self.runs[number].path, ensemble.step)
+        self.metrics.sync()
+        end_session([self.runs[number].path for number in ensemble.live], ensemble.step)
 
     def _write_by_sequence(self, number: int, by_sequence: Metrics) -> None:
         arrays = {
@@ -139,11 +126,11 @@ class Session:
         """Of all that live; a run that has diverged is on record before another's is written."""
         checkpoints = self.ensemble.checkpoints()
         self._record_failures()
-        for number, checkpoint in checkpoints.items():
+        for number in checkpoints:
             self.runs[number].check_there()
-            self.runs[number].write(checkpoint)
+        self.metrics.sync()  # a resume needs the lines before its checkpoint
         if checkpoints:
-            drop_superseded([self.runs[number] for number in checkpoints], self.ensemble.step)
+            self.checkpoints.write(checkpoints)
 
     def _record_failures(self) -> None:
         """So that a resume, whatever ends this session, does not wait for a diverged run."""
@@ -153,8 +140,8 @@ class Session:
                 continue
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
-            run.set_status("diverged", message + kept)
-            end_session(run.path, self.ensemble.step)
+            run.set_status("diverged", message + kept, self.ensemble.step)
+            end_session([run.path], self.ensemble.step)
 
 
 def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Checkpoint]:
@@ -201,14 +188,6 @@ def _report_restart(runs: list[RunFolder]) -> None:
             f"step {done}); training starts again at step 0",
             file=sys.stderr,
         )
-
-
-def _mend_weights(run: RunFolder, state: Checkpoint) -> None:
-    """Write the weights of a state again if they are damaged."""
-    if not run.is_sound(state.step):
-        path = run.checkpoint_path(state.step)
-        print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
-        run.write_weights(state)
 
 
 def _warn_of_unreached(config: RunConfig) -> None:

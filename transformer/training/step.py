@@ -162,7 +162,7 @@ class TrainState:
         """
         gradients, _, _ = self._gradients(features, labels, target)
         squares = sum(
-            gradient.double().flatten(1).square().sum(1) * self._trained[name]
+            gradient.flatten(1).square().sum(1) * self._trained[name]
             for name, gradient in gradients.items()
         )
         return torch.as_tensor(squares).sqrt().tolist()
@@ -229,6 +229,12 @@ class TrainState:
         tensors = {name: view[run] for name, view in self._state_views().items()}
         tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def are_finite(self) -> list[bool]:
+        """Return whether all that `tensors` gives of each run is finite."""
+        views = self._state_views().values()
+        finite = [view.reshape(len(view), -1).isfinite().all(1) for view in views]
+        return torch.stack(finite).all(0).tolist()
 
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
         """Inverse of `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""

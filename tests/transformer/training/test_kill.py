@@ -143,14 +143,14 @@ def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tm
 @pytest.mark.parametrize(
     ("suffix", "count"),
     [
-        ("b/checkpoints/step_000000020.safetensors", 1),  # with a's in place
+        ("checkpoints/step_000000020.safetensors", 1),  # with the state in place
         *(
             pytest.param(*moment, marks=pytest.mark.slow)
             for moment in (
                 ("wild/status.json", 2),  # just when it is to be recorded as diverged
                 ("wild/manifest.json", 2),  # just after
-                ("a/checkpoints/step_000000010.safetensors", 1),
-                ("a/checkpoints/step_000000040.safetensors", 1),
+                ("checkpoints/step_000000010.safetensors", 1),
+                ("checkpoints/step_000000040.safetensors", 1),
                 ("a/status.json", 2),  # with all done
             )
         ),

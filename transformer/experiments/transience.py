@@ -313,6 +313,7 @@ def presets() -> dict[str, Preset]:
         presets[name] = Preset(sized, what, seeds=seeds, together=True, scales=get_args(Scale))
 
     add("default", default, "figures 1, 2, 11: the default setting")
+    add("features_1600", features(1600), "figure 12: features of a frozen network")
     for c in (1e-4, *(each for each in L2 if each != 1e-4)):
         add(f"l2_{c:g}", changed(_optim(l2=(("all", c),))), "figures 8, 15: L2 on all weights")
     for n_layers in DEPTHS:
@@ -337,8 +338,7 @@ def presets() -> dict[str, Preset]:
         add(f"p_bursty_{share:g}", p_bursty(share), "figure 3: P(bursty)")
     add("matched", changed(_data(mode="matched", repeats=True)), "matched data: is ICL kept?")
     add("large_batch", large_batch, "four times the batch: does the fade go by sequences?")
-    for n_classes in (1600, 12800):
-        add(f"features_{n_classes}", features(n_classes), "figure 12: features of a frozen network")
+    add("features_12800", features(12800), "figure 12: features of a frozen network")
     add("resnet", resnet(), "figure 16: without L2")
     for part in ("mlp", "attention", "encoder"):
         add(f"l2_{part}", resnet(l2=((part, MODULE_L2),)), "figure 16: L2 on one module")

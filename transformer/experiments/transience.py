@@ -51,17 +51,27 @@ BATCH_FACTOR = 4  # chosen here
 FROZEN_RATE = 1e-3  # chosen here, at scale cpu
 # lengths at scale cpu, over the default run's: each run takes at most 15 minutes of one core
 CPU_LENGTHS = {
-    "depth_6": 2 / 3,
-    "depth_12": 1 / 3,
-    "classes_12800": 3 / 2,
-    "width_128": 9 / 10,
-    "width_128_icl_only": 1 / 2,
-    "width_128_iwl_only": 1 / 2,
-    "resnet": 1 / 10,
-    "l2_mlp": 1 / 10,
-    "l2_attention": 1 / 10,
-    "l2_encoder": 1 / 10,
+    # three times the default run's half-decay, to see whether ICL is kept
+    "l2_3e-05": 1.7,
+    "l2_0.0001": 1.7,
+    "matched": 1.7,
+    "depth_6": 0.65,
+    "depth_12": 0.35,
+    "classes_12800": 1.5,
+    "width_32_icl_only": 0.5,
+    "width_32_iwl_only": 0.5,
+    "width_64_icl_only": 0.5,
+    "width_64_iwl_only": 0.5,
+    "width_128": 0.9,
+    "width_128_icl_only": 0.5,
+    "width_128_iwl_only": 0.5,
+    "resnet": 0.08,
+    "l2_mlp": 0.08,
+    "l2_attention": 0.08,
+    "l2_encoder": 0.08,
 }
+RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
+RESNET_RATE = 1e-3  # likewise
 N_EXEMPLARS = 20  # of features
 
 Change = Callable[[RunConfig], RunConfig]
@@ -278,8 +288,10 @@ def resnet(**optim: Any) -> Callable[[Scale], RunConfig]:
     """Figure 16: a jointly trained ResNet, at scale cpu on 28 x 28 pixels."""
 
     def make(scale: Scale) -> RunConfig:
-        size = SIZES[scale]
-        config = _trained(size.exemplars, "resnet")(default(scale))
+        config = _trained(SIZES[scale].exemplars, "resnet")(default(scale))
+        if scale == "cpu":
+            config = _exemplars(RESNET_DRAWINGS)(config)
+            config = with_optim(config, learning_rate=RESNET_RATE)
         return with_optim(config, **optim)
 
     return make

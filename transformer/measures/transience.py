@@ -11,8 +11,9 @@ Error model
   sequences are right.  Smoothing does not reduce it: every evaluation uses the same n sequences,
   so that errors of neighbouring evaluations may be fully correlated.  With independent errors it is
   conservative, by a factor of sqrt(`WINDOW`).
-- A rise counts if the peak is at least `SIGNIFICANCE` errors (of chance) above chance.  Pure noise
-  about chance then has an onset with probability below 1e-4 per independent window.
+- A rise counts if the peak is at least `SIGNIFICANCE` errors (of chance) and `LEAST_RISE` above
+  chance.  Pure noise about chance then has an onset with probability below 1e-4 per independent
+  window.  `LEAST_RISE` matters where chance is 0, and so is its error.
 - Intervals: the half-level is off by at most one error of the difference between the curve and
   (peak + chance) / 2.  Each interval holds the times at which the curve crosses the half-level
   shifted by that error, down and up.
@@ -30,6 +31,7 @@ from coopetition.dynamics.events import crossing_time
 
 WINDOW = 5
 SIGNIFICANCE = 4.0
+LEAST_RISE = 0.05
 CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
 Status = Literal["never rose", "horizon too short", "decayed"]
 Array = NDArray[np.float64]
@@ -99,7 +101,7 @@ def transience(
     peak, final = float(smoothed[top]), float(smoothed[-1])
     error = binomial_error(peak, n_sequences)
     half = (peak + chance) / 2
-    rose = peak - chance >= SIGNIFICANCE * binomial_error(chance, n_sequences)
+    rose = peak - chance >= max(SIGNIFICANCE * binomial_error(chance, n_sequences), LEAST_RISE)
     # the half-level moves by half the peak's error
     spread = math.hypot(binomial_error(half, n_sequences), error / 2)
     levels = (half - spread, half, half + spread)

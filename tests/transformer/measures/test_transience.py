@@ -153,6 +153,12 @@ def test_a_rise_counts_from_so_many_errors_on(height):
     assert (transience(TIMES, values, N, 0.5).status == "decayed") == (height > SIGNIFICANCE)
 
 
+@given(height=st.floats(0, 1), chance=CHANCES, n=st.integers(1, 10**7))
+def test_a_rise_of_less_than_five_percent_never_counts(height, chance, n):
+    values = np.where(TIMES > 80, chance + 0.05 * height - 1e-9, chance)
+    assert transience(TIMES, values, n, chance).status == "never rose"
+
+
 def of_run(**curves):
     config = SimpleNamespace(evaluation=SimpleNamespace(n_sequences=N))
     times = TIMES[: len(next(iter(curves.values())))]

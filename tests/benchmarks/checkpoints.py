@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.data.evaluation import draw_evaluators
+from transformer.data.evaluators import draw_evaluators
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.runs.machine import Machine
+from transformer.runs.loop import train_together
+from transformer.runs.prepare import load_each
 from transformer.training.ensemble import Ensemble
-from transformer.training.loop import train_together
-from transformer.training.prepare import load_each
+from transformer.training.machine import Machine
 
 MACHINE = Machine("cpu", 1, "eager")
 BASE = RunConfig(

@@ -15,9 +15,8 @@ import pytest
 
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
-from paper_figures.keep import keep_finished
-from paper_figures.kept import index, path_of, table_records
-from paper_figures.sources import kept_runs, kept_tables
+from paper_figures.core.kept_data import index, keep_finished, path_of, table_records
+from paper_figures.core.runs import kept_runs, kept_tables
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.experiments.plans import load_plan
@@ -211,7 +210,7 @@ def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("paper_figures.keep.write_json", killed)
+        patch.setattr("paper_figures.core.kept_data.write_json", killed)
         keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
     assert index(data) == []
     kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)

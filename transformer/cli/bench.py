@@ -42,7 +42,7 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.bench import bench
+    from transformer.training.cost import bench
 
     settings = asdict(flags)
     as_json = settings.pop("json")

@@ -36,7 +36,14 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.tokens import TokenConfig
-from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
+from transformer.experiments.presets import (
+    PRESETS,
+    Preset,
+    Scale,
+    with_data,
+    with_model,
+    with_optim,
+)
 
 SEEDS = (5, 6, 7)
 P_BURSTY = (0.5, 0.9, 1.0)  # chosen here

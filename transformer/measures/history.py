@@ -14,9 +14,9 @@ from coopetition.tools.files import check_file, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import named
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures.view import MODEL_MEASURES, View, all_settings
+from transformer.measures.of_models import MODEL_MEASURES, View, all_settings
 from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 

@@ -17,7 +17,7 @@ from coopetition.tools.files import to_json, write_all
 from coopetition.tools.run_files import ADVICE, FORMAT, NAME, in_a_line
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
-from transformer.runs.machine import Execution, Machine
+from transformer.training.machine import Execution, Machine
 
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 

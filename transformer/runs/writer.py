@@ -3,14 +3,7 @@
 import sys
 
 from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.folder import (
-    CHECKPOINTS,
-    STATES,
-    RunFolder,
-    file_of,
-    steps_in,
-    write_states,
-)
+from transformer.runs.folder import CHECKPOINTS, STATES, RunFolder, file_of, steps_in, write_states
 
 
 class CheckpointWriter:

@@ -11,15 +11,14 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import named
-from transformer.data.evaluation import evaluators_of
+from transformer.data.evaluators import evaluators_of
 from transformer.measures.history import history, spaced
-from transformer.measures.measure import MEASURES
-from transformer.measures.view import MODEL_MEASURES, all_settings
-from transformer.runs.ensemble import load_runs
-from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.machine import Machine
+from transformer.measures.of_models import MODEL_MEASURES, all_settings
+from transformer.measures.of_runs import MEASURES
+from transformer.runs.folder import RunFolder, load_run, load_runs
 from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
+from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
 SPACING = 0.02  # of checkpoints

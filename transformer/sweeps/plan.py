@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from coopetition.tools.errors import UsageError
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.interventions import Intervention
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # of a node, and so of a folder

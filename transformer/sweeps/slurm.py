@@ -19,15 +19,7 @@ from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError, some_of
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.standing import (
-    FOLDER,
-    Busy,
-    Standing,
-    failed_path,
-    held,
-    log_path,
-    standings,
-)
+from transformer.sweeps.status import FOLDER, Busy, Standing, failed_path, held, log_path, standings
 
 Entry = Callable[[str], int]  # does the node of a name; its exit code
 

@@ -12,18 +12,17 @@ from typing import ClassVar
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from transformer.config import RunConfig, to_dict
-from transformer.config.exemplars import ExemplarConfig
+from transformer.config.data import ExemplarConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference
 from transformer.data.exemplar_sets import as_read, load_exemplars
-from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
-from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.machine import Machine
+from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
+from transformer.runs.loop import resume, train, train_together, with_recorded_identity
 from transformer.runs.manifest import NAME as MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted
-from transformer.training.loop import resume, train, train_together, with_recorded_identity
+from transformer.training.machine import Machine
 from transformer.training.memory import disk_bytes
 
 

@@ -21,15 +21,13 @@ from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
-from transformer.model.intervened import Intervened
+from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
 from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.machine import Machine
 from transformer.runs.warm_start import read_warm_start
-from transformer.training.execution import settle
-from transformer.training.optimisers import step_numbers
-from transformer.training.step import RunSettings, TrainState
-from transformer.training.timing import repeated_step
+from transformer.training.execution import repeated_step, settle
+from transformer.training.machine import Machine
+from transformer.training.step import RunSettings, TrainState, step_numbers
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 

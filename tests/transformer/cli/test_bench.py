@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from transformer.training.bench import bench
+from transformer.training.cost import bench
 
 
 def test_the_contract(call):

@@ -11,16 +11,13 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.cli import main
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.ablate_embedding import AblateEmbedding
-from transformer.interventions.at import At
-from transformer.interventions.clamp_pattern import ClampPattern
-from transformer.interventions.preserve import Preserve
+from transformer.interventions.attention import Ablate, ClampPattern, Preserve
+from transformer.interventions.inputs import AblateEmbedding, At
 from transformer.measures.history import history
-from transformer.measures.view import MODEL_MEASURES, View
-from transformer.runs.machine import Machine
+from transformer.measures.of_models import MODEL_MEASURES, View
+from transformer.training.machine import Machine
 
 
 @pytest.fixture(scope="module")

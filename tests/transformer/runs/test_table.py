@@ -9,8 +9,8 @@ import pytest
 from tests.transformer.conftest import tiny_config
 from transformer import load_run, runs_table
 from transformer.runs.folder import create_run
-from transformer.runs.machine import Machine
 from transformer.runs.metrics import MetricsWriter
+from transformer.training.machine import Machine
 
 
 def make_run(path, config, rows):

@@ -10,11 +10,11 @@ from tests.transformer.conftest import tiny_config
 from transformer.config.encoders import ENCODERS
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.sweeps.features import Features, TrainEncoder
+from transformer.sweeps.local import work
 from transformer.sweeps.measure import Measure, Readings
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import Resources, submit
 from transformer.sweeps.train import Train
-from transformer.sweeps.work import work
 
 NODES = (
     TrainEncoder(name="encoder"),

@@ -13,9 +13,8 @@ from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.training.test_resume import HERE, assert_same_run
 from transformer.config import OptimConfig
-from transformer.runs.ensemble import create_ensemble, load_runs
-from transformer.runs.folder import create_run, load_run
-from transformer.training.loop import resume, train, train_together
+from transformer.runs.folder import create_ensemble, create_run, load_run, load_runs
+from transformer.runs.loop import resume, train, train_together
 
 
 def start_smoke(folder) -> subprocess.Popen:
@@ -86,7 +85,7 @@ def resume_and_die(folder, suffix: str, count: int) -> None:
     """Go on in another process, which is killed before it puts a file in place the nth time."""
     code = f"""
 import os, pathlib
-from transformer.training.loop import resume
+from transformer.runs.loop import resume
 replace, left = os.replace, {count}
 def dying(source, target):
     global left

@@ -6,8 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from transformer.runs.machine import Machine
-from transformer.training.loop import train
+from transformer.runs.loop import train
+from transformer.training.machine import Machine
 
 
 class RefuseFloat64(TorchDispatchMode):

@@ -18,32 +18,33 @@ from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.run_files import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
-from transformer.config.parts import in_part
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.config.model import in_part
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, write_checkpoint
-from transformer.runs.ensemble import create_ensemble, load_runs
 from transformer.runs.folder import (
     RunFolder,
+    create_ensemble,
     create_run,
     load_run,
+    load_runs,
     newest_checkpoint,
     newest_resumable,
     write_states,
 )
-from transformer.runs.machine import Machine
-from transformer.runs.metrics import first_missing, metrics_until
-from transformer.training.ensemble import Ensemble
-from transformer.training.loop import (
+from transformer.runs.loop import (
     evaluate_checkpoint,
     resume,
     train,
     train_or_resume,
     train_together,
 )
-from transformer.training.prepare import load_each
+from transformer.runs.metrics import first_missing, metrics_until
+from transformer.runs.prepare import load_each
+from transformer.training.ensemble import Ensemble
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 

@@ -18,12 +18,12 @@ from tests.transformer.training.test_resume import assert_same_run
 from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.checkpoint import write_checkpoint
 from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint, write_states
-from transformer.runs.machine import Machine
+from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.training.ensemble import Ensemble, source_of
-from transformer.training.loop import evaluate_checkpoint, resume, train, train_together
+from transformer.training.machine import Machine
 from transformer.training.memory import disk_bytes
 
 HERE = Machine("cpu", 1, "eager")
@@ -167,7 +167,7 @@ def test_an_ensemble_that_is_killed_before_it_has_weights_starts_anew(tmp_path, 
         patch.setattr("transformer.runs.folder.weights_of", killed)
         train_together(configs, tmp_path / "runs", HERE)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.training.session.keep_freed_memory", killed)
+        patch.setattr("transformer.runs.loop.keep_freed_memory", killed)
         resume(tmp_path / "runs")
     for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
         assert_same_run(one, other)

@@ -35,18 +35,14 @@ SCANNED = {
     "transformer.config.interventions": {"transformer.interventions"},
 }
 PENDING = {  # (importer, imported): against the direction until persistence lies above computation
-    ("transformer.data.evaluators", "transformer.runs.folder"),
     ("transformer.data.features.embed", "transformer.training.machine"),
     ("transformer.data.features.train_encoder", "transformer.training.machine"),
     ("transformer.interventions.grafts", "transformer.runs.folder"),
+    ("transformer.interventions.grafts", "transformer.runs.models"),
     ("transformer.measures.history", "transformer.runs.folder"),
+    ("transformer.measures.history", "transformer.runs.models"),
     ("transformer.measures.of_runs", "transformer.runs.folder"),
-    ("transformer.model.loaded", "transformer.runs.folder"),
-    ("transformer.training.cost", "transformer.runs.prepare"),
-    ("transformer.training.cost", "transformer.runs.warm_start"),
-    ("transformer.training.ensemble", "transformer.runs.checkpoint"),
-    ("transformer.training.ensemble", "transformer.runs.warm_start"),
-    ("transformer.training.step", "transformer.runs.folder"),
+    ("transformer.measures.of_runs", "transformer.runs.models"),
 }
 DRAWN = {"coopetition.dynamics", "coopetition.studies", "coopetition.compare"}  # results that plot
 

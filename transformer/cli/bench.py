@@ -3,7 +3,7 @@
 Flags with several values make a row for every combination.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from coopetition.tools.console import print_rows
 
@@ -42,8 +42,22 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.cost import bench
+    from transformer.training.cost import bench, combine
 
-    settings = asdict(flags)
-    as_json = settings.pop("json")
-    print_rows(bench(**settings), as_json=as_json, shown=COLUMNS)
+    workloads = combine(
+        n_layers=flags.n_layers,
+        n_classes=flags.n_classes,
+        runs=flags.runs,
+        mlp_ratio=(flags.mlp_ratio,),
+        context=(flags.context,),
+        d_features=(flags.d_features,),
+        batch_size=(flags.batch_size,),
+    )
+    rows = bench(
+        workloads,
+        device=flags.device,
+        threads=flags.threads,
+        executions=flags.execution,
+        repeats=flags.repeats,
+    )
+    print_rows(rows, as_json=flags.json, shown=COLUMNS)

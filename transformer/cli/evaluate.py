@@ -16,7 +16,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 
 if TYPE_CHECKING:
-    from transformer.runs.loop import Evaluated
+    from transformer.runs.loop import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Flags(MovedRunFlags):
 
 def run(flags: Flags) -> None:
     from transformer.runs.folder import load_runs
-    from transformer.runs.loop import evaluate_checkpoint, relocated
+    from transformer.runs.loop import evaluate_checkpoint, relocate
 
-    runs = [relocated(run, **flags.place()) for run in load_runs(flags.run)]
+    runs = [relocate(run, **flags.place()) for run in load_runs(flags.run)]
     for run in runs:
         evaluated = evaluate_checkpoint(
             run, flags.step, interventions=flags.intervene, replace_own=flags.replace_interventions
@@ -56,12 +56,12 @@ def run(flags: Flags) -> None:
             print_json(report)
 
 
-def _counts(evaluated: "Evaluated") -> list[dict[str, Any]]:
+def _counts(evaluated: "Evaluation") -> list[dict[str, Any]]:
     """The interventions, and how often each acted."""
     return [named(each) | {"acted": count} for each, count in evaluated.acted.items()]
 
 
-def _print(evaluated: "Evaluated", title: str) -> None:
+def _print(evaluated: "Evaluation", title: str) -> None:
     """Print a table of metrics, a column an evaluator."""
     print(f"{title}step {evaluated.step}")
     for each in _counts(evaluated):

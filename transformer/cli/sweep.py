@@ -177,7 +177,7 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
-    from transformer.runs.folder import ENSEMBLE, NAME
+    from transformer.runs.layout import ENSEMBLE, MANIFEST
     from transformer.sweeps.status import log_path
     from transformer.training.machine import Machine
 
@@ -196,7 +196,7 @@ def _check(flags: Flags) -> None:
         Machine.choose(flags.device, flags.threads)
     runs = flags.runs.resolve()
     for each in (runs, *runs.parents):
-        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+        if (each / MANIFEST).exists() or (each / ENSEMBLE).exists():
             raise UsageError(
                 f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
                 "name a folder for the sweep"

@@ -71,7 +71,7 @@ def run(flags: Flags) -> None:
         if field.replace("-", "_") in axes:
             raise UsageError(f"--vary {field} comes twice; give all its values at once")
         axes[field.replace("-", "_")] = values
-    from transformer.runs.folder import check_together, vary
+    from transformer.config.variants import check_together, vary
     from transformer.training.machine import Machine
 
     machine = Machine.choose(
@@ -79,10 +79,12 @@ def run(flags: Flags) -> None:
     )
     configs = vary(flags.config, axes) if axes else {"": flags.config}
     if flags.dry_run:
+        from transformer.runs.prepare import prepare_forecast
         from transformer.training.cost import forecast
 
         check_together(configs)
-        print_table(forecast(configs, machine), as_json=flags.json)
+        ready = prepare_forecast([*configs.values()], machine.device)
+        print_table(forecast(ready, machine), as_json=flags.json)
         return
     from transformer.runs.loop import train, train_together
 

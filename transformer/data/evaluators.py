@@ -35,7 +35,6 @@ from transformer.config.evaluators import EVALUATORS, evaluator
 from transformer.config.plain import require, to_dict
 from transformer.config.run import RunConfig
 from transformer.data.sequences import Pool, Sequences, draw_sequences
-from transformer.runs.folder import RunFolder
 
 
 def plain(data: DataConfig, mode: str) -> DataConfig:
@@ -179,11 +178,6 @@ def stream_key(config: RunConfig, name: str) -> list[int]:
 
 
 PARTS = ("exemplars", "labels", "target")  # of `Sequences`
-
-
-def evaluation_sets(run: RunFolder) -> dict[str, Sequences]:
-    """The evaluation sets of a run, drawn once and kept beside it or its ensemble."""
-    return load_evaluators(run.shared / "evaluators", run.config)
 
 
 def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:

@@ -48,10 +48,10 @@ from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import dotted, from_dict, named_values
 from transformer.config.registry import Registry
+from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import ReductionConfig
 from transformer.experiments.presets import PRESETS, Scale
-from transformer.runs.folder import vary
 from transformer.sweeps.features import Features
 from transformer.sweeps.measure import Measure, Readings, Steps
 from transformer.sweeps.plan import Plan

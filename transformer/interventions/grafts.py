@@ -19,10 +19,11 @@ from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, places
 from transformer.config.plain import ADDED, LOCATION, MAX_SEED
 from transformer.model.hooks import Intervened, Scene, site_names
-from transformer.model.loaded import Model, load_model
+from transformer.model.loaded import Model
 from transformer.model.parameters import Parameters
 from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
 from transformer.runs.folder import RunFolder, load_run
+from transformer.runs.models import load_model
 
 LONGEST = 4000  # characters of a path
 

@@ -15,8 +15,9 @@ import torch
 from transformer.config.model import in_part
 from transformer.config.registry import Registry
 from transformer.measures.events import CHANCE, EVALUATORS, WINDOW, timeline, transience
-from transformer.model.loaded import Model, load_model
+from transformer.model.loaded import Model
 from transformer.runs.folder import RunFolder
+from transformer.runs.models import load_model
 
 Row = dict[str, float | str | None]
 """The columns of a table by name, None for what there is not; all rows of a measure have them."""

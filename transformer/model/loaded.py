@@ -1,25 +1,21 @@
 """A trained model by itself, to be asked for its logits."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from coopetition.model.graph import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
 from transformer.model.hooks import Intervened, matching_sites, outward, site_names
-from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
+from transformer.model.parameters import Parameters
 from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
-from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
 
 
 @dataclass(slots=True, repr=False)
@@ -213,27 +209,3 @@ def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
 def _shown(values: Tensor) -> str:
     """Shape and type, for a message."""
     return f"{tuple(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
-
-
-def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
-    """The model of a run, or of the run in a folder, after a step: the newest unless given.
-
-    Its weights are float32 and on the CPU, whatever the run was trained in and on.  A step without
-    a checkpoint raises `UsageError`, a damaged one `UserError`; without `step`, damaged ones are
-    passed over with a warning.
-    """
-    if not isinstance(run, RunFolder):
-        run = load_run(run)
-    if step is None:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            why = f": {damaged[-1]}" if damaged else "; train it until it has one"
-            raise UsageError(f"{run.path} has no sound checkpoint{why}")
-        for sentence in damaged:
-            warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
-    else:
-        checkpoint = run.checkpoint(check_whole("step", step, 0))
-    config = run.config.model
-    names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
-    weights = {name: checkpoint.tensors[name].float() for name in names}
-    return Model(config, weights, checkpoint.step, run.config.interventions)

@@ -13,7 +13,8 @@ from coopetition.tools.files import check_file, to_csv, write_json, write_text
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
-from transformer.runs.manifest import NAME, read_sessions
+from transformer.runs.layout import MANIFEST
+from transformer.runs.manifest import read_sessions
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # the first two are one; no two runs share the last
 DIGITS = 5  # significant; the evaluation sets' noise is far above
@@ -57,11 +58,11 @@ def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
 
     Of the machine that it was made on the device, the threads and the execution.
     """
-    manifest = json.loads((run.path / NAME).read_text())
+    manifest = json.loads((run.path / MANIFEST).read_text())
     names = ("run_id", "versions", "git", "device", "threads", "execution")
     return {name: manifest.get(name) for name in names} | {
         "config": to_dict(run.config, leave_out="machine"),
-        "status": run.recorded()["status"],
+        "status": run.recorded_status()["status"],
         "step": rows[-1]["step"],
     }
 

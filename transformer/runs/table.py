@@ -9,7 +9,7 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import brief_evaluators
 from transformer.config.plain import dotted
 from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.manifest import NAME
+from transformer.runs.layout import MANIFEST
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
@@ -19,7 +19,7 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
-    found = sorted(path.parent for path in folder.rglob(NAME))
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
     return {str(path.relative_to(folder)): path for path in found}
 
 
@@ -41,7 +41,7 @@ def row_of(path: Path) -> dict[str, Any]:
     row["run"] = path.name
     try:
         run = load_run(path)
-        row |= run.standing() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
+        row |= run.current_status() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
         metrics = run.metrics()
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}

@@ -4,7 +4,8 @@ import json
 
 import torch
 
-from transformer.training.cost import bench
+from transformer.config import ModelConfig
+from transformer.training.cost import Workload, bench
 
 
 def test_the_contract(call):
@@ -26,9 +27,12 @@ def test_threads_are_chosen_as_training_chooses_them(monkeypatch):
     torch.set_num_threads(2)
     try:
         (row,) = bench(
-            n_classes=(8,), runs=(1,), n_layers=(1,), execution=("eager",), mlp_ratio=0, context=2,
-            d_features=4, batch_size=2, repeats=1, device="cpu", threads=None,
-        )  # fmt: skip
+            [Workload(8, 1, ModelConfig(n_layers=1), context=2, d_features=4, batch_size=2)],
+            device="cpu",
+            threads=None,
+            executions=("eager",),
+            repeats=1,
+        )
         assert row["threads"] == 1 and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -138,7 +138,7 @@ def test_a_run_that_lacks_its_metrics_or_checkpoints_is_told_so(call, run, tmp_p
     shutil.rmtree(tmp_path / "run" / "state")
     for command in ("evaluate", "resume"):
         told = call("transformer", command, tmp_path / "run", expect=1)
-        assert "but no checkpoint to go on from; put one back, or train the run anew" in told
+        assert "but no checkpoint" in told
     error = call("transformer", "evaluate", tmp_path / "run", "--step", 7, expect=2)
     assert error.endswith("no checkpoint of step 7; it has none")
     (tmp_path / "run" / "metrics.jsonl").unlink()

@@ -16,12 +16,13 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import tiny_config
-from transformer.data.evaluators import draw_evaluators, evaluation_sets
+from transformer.config.variants import check_together, vary
+from transformer.data.evaluators import draw_evaluators
 from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.export import write_tensorboard
-from transformer.runs.folder import check_together, create_run, load_run, load_runs, vary
+from transformer.runs.folder import create_run, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together
-from transformer.runs.metrics import describe
+from transformer.runs.metrics import summarise
 from transformer.runs.table import list_runs
 from transformer.training.machine import Machine
 
@@ -101,7 +102,7 @@ def test_evaluation_sets_are_kept_once_and_shared(store, run):
     assert not list(store.glob("pair/*/evaluators"))
     drawn = draw_evaluators(run.config)
     for member in (run, *load_runs(store / "pair")):
-        for name, kept in evaluation_sets(member).items():
+        for name, kept in member.evaluation_sets().items():
             assert torch.equal(kept.exemplars, drawn[name].exemplars)
 
 
@@ -338,8 +339,8 @@ def test_runs_that_are_trained_together_are_told_of_by_their_range():
         {"batch_loss": loss, "icl/in_context_accuracy": icl}
         for loss, icl in ((2.5, 0.5), (1.25, 0.75), (2.0, 0.625))
     ]
-    told = describe(rows)
+    told = summarise(rows)
     assert told.startswith("3 runs") and "1.250-2.500" in told and "0.50-0.75" in told
-    alone = describe(rows[:1])
+    alone = summarise(rows[:1])
     assert "runs" not in alone and "loss 2.500" in alone and "icl 0.50" in alone
-    assert "loss nan" in describe([{"batch_loss": None}])
+    assert "loss nan" in summarise([{"batch_loss": None}])

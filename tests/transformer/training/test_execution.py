@@ -65,7 +65,7 @@ def test_more_threads_are_taken_where_they_are_clearly_faster(
 ):
     step, _ = costing(monkeypatch, state, seconds)
     before = state.tensors(0)
-    found = execution.settle(state, step, OPEN, LONG)
+    found = execution.choose_execution(state, step, OPEN, LONG)
     assert found == (Machine("cpu", chosen, "eager"), why)
     assert torch.get_num_threads() == 4, "what others compute with is left as it was"
     assert all(torch.equal(value, before[name]) for name, value in state.tensors(0).items())
@@ -76,7 +76,7 @@ def test_more_threads_are_taken_where_they_are_clearly_faster(
 def test_a_short_run_is_not_kept_waiting(monkeypatch, capsys, state):
     """300 steps: two are tried, by one thread."""
     step, used = costing(monkeypatch, state, {1: 3e-3, 2: 0.8})
-    machine, why = execution.settle(state, step, OPEN, 300)
+    machine, why = execution.choose_execution(state, step, OPEN, 300)
     assert (machine.threads, why) == (1, "a run of seconds")
     assert used == [1, 1]
     assert capsys.readouterr().err == "threads: 1 (a run of seconds)\n"
@@ -86,14 +86,14 @@ def test_a_short_run_is_not_kept_waiting(monkeypatch, capsys, state):
 def test_a_hopeless_number_is_given_up_early(monkeypatch, state):
     """Timing takes at most 2 % of the run, and one round of steps."""
     step, used = costing(monkeypatch, state, {1: 10e-3, 2: 0.8})
-    assert execution.settle(state, step, OPEN, 3000)[0].threads == 1
+    assert execution.choose_execution(state, step, OPEN, 3000)[0].threads == 1
     assert used.count(2) <= execution.STEPS
 
 
 def test_threads_that_are_given_are_taken(monkeypatch, capsys, state):
     step, used = costing(monkeypatch, state, {3: 1e-3})
     given = Machine("cpu", 3, "eager")
-    assert execution.settle(state, step, given, LONG) == (given, "as given or recorded")
+    assert execution.choose_execution(state, step, given, LONG) == (given, "as given or recorded")
     assert used == []
     assert capsys.readouterr().err == ""
 
@@ -110,6 +110,6 @@ def test_compiled_steps_are_timed_themselves(monkeypatch, state, by_two, chosen)
         return method
 
     monkeypatch.setattr(torch, "compile", compiled)
-    machine, why = execution.settle(state, step, Machine("cpu", None, "compiled"), LONG)
+    machine, why = execution.choose_execution(state, step, Machine("cpu", None, "compiled"), LONG)
     assert machine == Machine("cpu", chosen, "compiled")
     assert why.startswith(f"{seconds[chosen] * 1e3:g} ms a compiled step; ")

@@ -9,12 +9,13 @@ from safetensors.torch import save_file
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
+from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.synthetic import GaussianConfig
-from transformer.runs.folder import vary
 from transformer.runs.loop import train
+from transformer.runs.prepare import prepare_forecast
 from transformer.training.cost import forecast
 from transformer.training.machine import Machine
 
@@ -27,7 +28,7 @@ def brief(monkeypatch):
 
 
 def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
-    report = forecast({"": tiny}, HERE)
+    report = forecast([tiny], HERE)
     run = train(tiny, tmp_path / "run", HERE)
     means = [
         tensor
@@ -52,7 +53,7 @@ def test_a_path_is_asked_for_only_where_nothing_can_be_read_without(tiny):
         (FeatureConfig(n_classes=20, n_exemplars=4), "--data.exemplars.path"),
     ):
         config = replace(tiny, data=replace(tiny.data, exemplars=exemplars))
-        assert forecast({"": config}, HERE)["still_needed"] == needed
+        assert forecast([config], HERE)["still_needed"] == needed
 
 
 @pytest.mark.usefixtures("untimed")
@@ -75,7 +76,7 @@ def test_memory_is_that_of_parameters_optimiser_and_exemplars(
         optim=OptimConfig(algorithm=algorithm, l2=(("all", 1e-4),)),
         precision=precision,
     )
-    report = forecast({"": config}, HERE)
+    report = forecast([config], HERE)
     expected = copies * width * report["parameters"] + 1600 * 20 * 28 * 28
     assert report["memory_mib"] == pytest.approx(expected / 2**20, abs=0.6)
 
@@ -86,7 +87,7 @@ def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, 
     seconds = iter([0.5, 2.0])
     monkeypatch.setattr("transformer.training.cost.median_seconds", lambda *_: next(seconds))
     axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
-    report = forecast(vary(tiny, axes), HERE)
+    report = forecast([*vary(tiny, axes).values()], HERE)
     n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())
     evaluated = n_evaluations * 5 * sum(n_sequences)
     assert report["predicted_s"] == pytest.approx(40 * 0.5 + evaluated * 0.002, abs=0.1)
@@ -99,8 +100,10 @@ def test_every_set_of_exemplars_counts_once(tiny):
     config = replace(tiny, data=DataConfig(exemplars=GlyphConfig(**exemplars)))
     seeds = vary(config, {"init_seed": ["11", "12"], "data.exemplars.seed": ["1", "2", "3"]})
     drawn = 3 * 1600 * 20 * 28 * 28
-    learnt = 6 * 4 * 4 * forecast({"": config}, HERE)["parameters"]
-    assert forecast(seeds, HERE)["memory_mib"] == pytest.approx((drawn + learnt) / 2**20, abs=0.6)
+    learnt = 6 * 4 * 4 * forecast([config], HERE)["parameters"]
+    assert forecast([*seeds.values()], HERE)["memory_mib"] == pytest.approx(
+        (drawn + learnt) / 2**20, abs=0.6
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_every_set_of_exemplars_counts_once(tiny):
 def test_what_cannot_run_is_refused(tiny, changes, message):
     data = DataConfig(exemplars=GaussianConfig(n_classes=20, d_features=50))
     with pytest.raises(UserError, match=message):
-        forecast({"": replace(tiny, data=data, **changes)}, HERE)
+        prepare_forecast([replace(tiny, data=data, **changes)], "cpu")
 
 
 def test_parameters_that_do_not_fit_are_refused_as_they_are_by_train(tiny, tmp_path):
@@ -121,7 +124,7 @@ def test_parameters_that_do_not_fit_are_refused_as_they_are_by_train(tiny, tmp_p
     save_file({"W_U": torch.zeros(3, 4)}, path)
     config = replace(tiny, start=StartConfig(path=str(path), parts=("unembedding",)))
     for start in (
-        lambda: forecast({"": config}, HERE),
+        lambda: prepare_forecast([config], "cpu"),
         lambda: train(config, tmp_path / "run", HERE),
     ):
         with pytest.raises(UsageError, match=r"does not fit the model: W_U is \(3, 4\), expected"):

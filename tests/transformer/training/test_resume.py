@@ -15,15 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.files import write_bytes
 from coopetition.tools.run_files import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.model import in_part
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
-from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, write_checkpoint
+from transformer.runs.checkpoint import DamagedCheckpoint, encode, read_checkpoint
 from transformer.runs.folder import (
     RunFolder,
     create_ensemble,
@@ -31,7 +31,7 @@ from transformer.runs.folder import (
     load_run,
     load_runs,
     newest_checkpoint,
-    newest_resumable,
+    newest_states,
     write_states,
 )
 from transformer.runs.loop import (
@@ -42,7 +42,7 @@ from transformer.runs.loop import (
     train_together,
 )
 from transformer.runs.metrics import first_missing, metrics_until
-from transformer.runs.prepare import load_each
+from transformer.runs.prepare import resolve_recorded
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
@@ -50,8 +50,10 @@ HERE = Machine("cpu", 1, "eager")
 
 
 def ensemble_of(*runs: RunFolder) -> Ensemble:
-    configs = [run.config for run in runs]
-    return Ensemble(configs, load_each(configs), [evaluation_sets(run) for run in runs], HERE)
+    resolved = resolve_recorded([run.config for run in runs], with_start=False)
+    sets = [run.evaluation_sets() for run in runs]
+    each = [replace(one, evaluation_sets=own) for one, own in zip(resolved, sets, strict=True)]
+    return Ensemble(each, HERE)
 
 
 def without_time(rows: list[Row]) -> list[Row]:
@@ -89,7 +91,7 @@ def stop_at(runs: list[RunFolder], step: int) -> None:
         if ensemble.is_evaluation(ensemble.step):
             rows.append(ensemble.metric_rows(ensemble.evaluate()))
         if runs[0].config.is_checkpoint(ensemble.step):
-            states = [*ensemble.checkpoints().values()]
+            states = [*ensemble.states().values()]
             write_states(runs[0].path if len(runs) == 1 else runs[0].shared, runs, states)
     for number, run in enumerate(runs):
         lines = (json.dumps(row[number]) + "\n" for row in rows)
@@ -136,7 +138,7 @@ def test_a_run_goes_on_from_before_its_metrics_were_cut(whole, tmp_path, capsys)
     resume(run.path)
     assert_same_run(whole, run)
     assert (
-        "lacks a whole line of step 14; going on from the checkpoint of step 10"
+        "lacks a whole line of step 14; continuing from the earlier checkpoint of step 10"
         in capsys.readouterr().err
     )
 
@@ -158,28 +160,18 @@ def test_a_run_without_its_checkpoints_is_refused(whole, tmp_path, status):
     shutil.rmtree(run.path / "checkpoints")
     shutil.rmtree(run.path / "state")
     before = contents(run.path)
-    with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint to go on from"):
+    with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint"):
         resume(run.path)
     assert contents(run.path) == before
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])
-def test_a_state_without_its_weights_is_told_of_and_can_take_their_place(whole, tmp_path, left):
+def test_lost_weights_are_written_again_from_the_state(whole, tmp_path, left):
     shutil.copytree(whole.path, tmp_path / "run")
     run = load_run(tmp_path / "run")
     for step in set(run.steps()) - {*left}:
         run.checkpoint_path(step).unlink()
-    weights, state = run.checkpoint_path(40), run.state_path(40)
-    before = contents(run.path)
-    with pytest.raises(UserError) as refused:
-        resume(run.path)
-    assert (
-        f"a state of step 40 but no weights of that step; put {weights} back, or copy {state} "
-        in (str(refused.value))
-    )
-    assert contents(run.path) == before
-    shutil.copy(state, weights)
-    assert resume(run.path)[0].is_finished()
+    assert resume(run.path)[0].is_finished() and run.steps() == [*left, 40]
     assert evaluate_checkpoint(run) == evaluate_checkpoint(whole)
 
 
@@ -202,7 +194,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
     run.checkpoint_path(17).unlink()
     run.state_path(17).unlink()
     before = contents(run.path)
-    with pytest.raises(UserError, match="metrics up to step 14 but no checkpoint to go on from"):
+    with pytest.raises(UserError, match="metrics up to step 14 but no checkpoint"):
         resume(run.path)
     assert contents(run.path) == before
 
@@ -215,7 +207,7 @@ def test_a_signal_before_training_ends_it_at_once(tiny, tmp_path, monkeypatch):
         raise AssertionError("compiled to the end")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ensemble, "settle", interrupted)
+        patch.setattr(Ensemble, "choose_execution", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(tiny, tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
@@ -239,11 +231,9 @@ def test_an_ensemble_without_its_checkpoints_is_refused(whole_ensemble, tmp_path
     folder = tmp_path / "runs"
     first = folder / whole_ensemble[0].path.name
     shutil.rmtree(folder / "checkpoints")
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match=rf"^{first} has a state of step 40 but no weights"):
-        resume(folder)
     shutil.rmtree(folder / "state")
-    with pytest.raises(UserError, match=rf"^{first} has metrics .* no checkpoint to go on from"):
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=rf"^{first} has metrics .* no checkpoint"):
         resume(folder)
     assert {p: c for p, c in before.items() if p.exists()} == contents(tmp_path)
 
@@ -267,7 +257,7 @@ def test_runs_without_a_common_checkpoint_are_told_what_they_have(whole_ensemble
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
     names = [run.path.name for run in whole_ensemble]
     with_own_files(tmp_path / "runs", {name: [40 if name == "icl" else 30] for name in names})
-    with pytest.raises(UserError, match="has a checkpoint of step 30, but not all runs beside it"):
+    with pytest.raises(UserError, match="has a state of step 30, but not all runs"):
         resume(tmp_path / "runs")
 
 
@@ -317,7 +307,7 @@ def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
     for step in run.state_steps():
         run.state_path(step).write_bytes(b"spoilt")
     run.metrics_path.write_bytes(b"".join(lines))
-    with pytest.raises(UserError, match="step_000000010.* and there is no other to go on from"):
+    with pytest.raises(UserError, match="step_000000010.* and there is no other"):
         resume(run.path)
     assert run.metrics_path.read_bytes() == b"".join(lines)
 
@@ -342,7 +332,7 @@ def test_what_is_damaged_is_named_and_made_again(whole, tmp_path, capsys, kind, 
     if kind == "weights":
         newest, damaged = newest_checkpoint(run)
     else:
-        (newest,), damaged = newest_resumable([run], up_to=40)
+        (newest,), damaged = newest_states([run], up_to=40)
     assert newest is not None and newest.step == 10 and str(path) in damaged[0]
     resume(run.path)
     assert_same_run(whole, run)
@@ -361,14 +351,14 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(whole
 
 def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
     run = create_run(tmp_path / "run", whole.config, HERE)
-    checkpoint = ensemble_of(run).checkpoints()[0]
+    checkpoint = ensemble_of(run).states()[0]
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_checkpoint(run.checkpoint_path(0), checkpoint)
+        write_bytes(run.checkpoint_path(0), encode(checkpoint))
     assert run.steps() == []
     assert not list((run.path / "checkpoints").iterdir()) and not list(run.path.rglob(".*.tmp"))
 
@@ -502,6 +492,7 @@ def test_resume_from_any_checkpoint(whole, tmp_path, step):
     stop_at([run], 40)
     for later in (s for s in run.steps() if s > step):
         run.checkpoint_path(later).unlink()
+        run.state_path(later).unlink()
     resume(run.path)
     assert_same_run(whole, run)
 
@@ -785,8 +776,7 @@ def test_chance_levels_at_initialisation(tmp_path, tiny):
 
 
 def test_a_resume_says_where_it_goes_on(whole, tmp_path, capsys):
-    shutil.copytree(whole.path, tmp_path / "run")
-    run = load_run(tmp_path / "run")
+    run = create_run(tmp_path / "run", whole.config, HERE)
     stop_at([run], 20)
     resume(run.path)
     assert "continuing from step 20" in capsys.readouterr().err

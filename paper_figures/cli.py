@@ -11,8 +11,8 @@ import tyro
 from coopetition.model.graph import check_whole
 from coopetition.tools.commands import exit_code, parse
 from coopetition.tools.console import print_json, print_rows
-from coopetition.tools.errors import UsageError, some_of
-from coopetition.tools.files import check_file
+from coopetition.tools.errors import UsageError, abbreviate
+from coopetition.tools.files import check_writable
 from paper_figures.drawing import as_trial, draw_all, draw_preset, stem_of
 from paper_figures.figure import (
     SCALES,
@@ -69,7 +69,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     missing = figure.missing(found)
     _write(figure.drawn(found), flags.out, stem_of(figure.stem, flags.scale, flags.init_seed))
     if missing:
-        print(f"not kept at scale {flags.scale}: {some_of(missing, 20)}")
+        print(f"not kept at scale {flags.scale}: {abbreviate(missing, 20)}")
 
 
 def _kept(figure: Figure, flags: FigureFlags) -> list[list[Any]]:
@@ -114,7 +114,7 @@ def _check_folder(out: Path) -> None:
     """Raise `UsageError` if files cannot be written there."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder")
-    check_file(out / "figure")
+    check_writable(out / "figure")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from coopetition.plot.style import figure_bytes
-from coopetition.tools.files import check_file, write_bytes, write_json, write_text
+from coopetition.tools.files import check_writable, write_bytes, write_json, write_text
 
 VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")
 
@@ -37,7 +37,7 @@ class FigureResult:
         """Write `stem`.png, .pdf, .csv and .json into `out`; none if one cannot be written."""
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
         for path in paths.values():
-            check_file(path)
+            check_writable(path)
         try:
             self._write(paths)
         except OSError:

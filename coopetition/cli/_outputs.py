@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
 from coopetition.tools.console import print_json, print_wrote
-from coopetition.tools.files import check_ending, check_file
+from coopetition.tools.files import check_ending, check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Outputs:
         check_ending(self.out, self.ending)
         check_picture(self.plot)
         for path in (self.out, self.plot):
-            check_file(path)
+            check_writable(path)
 
     def give(self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]) -> None:
         """Print the result, and what else is told of it; then write the files."""

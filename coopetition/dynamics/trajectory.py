@@ -23,7 +23,7 @@ from coopetition.model.graph import Model
 from coopetition.model.initial_state import Draw, real_numbers
 from coopetition.model.reduced import Problem, State
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -240,7 +240,7 @@ class Trajectory:
                     header["n_steps"],
                     header["provenance"],
                 )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
+        except (OSError, *ARCHIVE_ERRORS) as error:
             raise UserError(f"{path} is not a saved trajectory ({error})") from error
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from coopetition.model.graph import Model, check_number, check_whole
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive
 
 Vector = NDArray[np.float64]
 MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
@@ -191,7 +191,7 @@ def read_draw(path: Path | str, seed: int) -> Draw:
                 }
                 for kind in ("initial", "target")
             }
-    except (OSError, *NOT_AN_ARCHIVE) as error:
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise UsageError(f"{path} is not a readable .npz of numbers ({error})") from error
     if not parts["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})

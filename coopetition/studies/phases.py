@@ -21,8 +21,8 @@ from coopetition.model.initial_state import real_numbers
 from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, UserError, expect
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.errors import UsageError, UserError, check_type
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ class Axis:
 def check_axes(model: Model, x: Axis, y: Axis) -> None:
     """Raise `UsageError` unless two axes are of different numbers of the model."""
     for axis in (x, y):
-        expect(axis, Axis, "an Axis")
+        check_type(axis, Axis, "an Axis")
     sets_x, sets_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
     if sets_x == sets_y:
         raise UsageError(
@@ -246,7 +246,7 @@ class PhaseDiagram:
                     place[archive["fates"]],
                     header["provenance"],
                 )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
+        except (OSError, *ARCHIVE_ERRORS) as error:
             raise UserError(f"{path} is not a saved phase diagram ({error})") from error
 
 

@@ -21,13 +21,13 @@ class UsageError(UserError, ValueError):
     exit_code = 2
 
 
-def expect(value: object, kind: type, what: str) -> None:
+def check_type(value: object, kind: type, what: str) -> None:
     """Raise `UsageError` unless a value is of a type; `what` names one, as in "a Draw"."""
     if not isinstance(value, kind):
         raise UsageError(f"expected {what}, got {value!r:.80} of type {type(value).__name__}")
 
 
-def some_of(names: Sequence[object], shown: int = 3) -> str:
+def abbreviate(names: Sequence[object], shown: int = 3) -> str:
     """The first of many names, each cut after `NAME_LENGTH`, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(f"{name!s:.{NAME_LENGTH}}" for name in names[:shown]) + more

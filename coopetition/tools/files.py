@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 # what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
-NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def check_file(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Raise `UsageError` if a file of this name cannot be written; before the work, not after.
 
     Tries it, by a temporary file that leaves nothing behind.  Folders on the way that do not exist
@@ -107,7 +107,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove_left_over(folder: Path) -> None:
+def remove_stale_temporaries(folder: Path) -> None:
     """Remove the temporary files in a folder whose processes were killed while they wrote."""
     for path in folder.rglob(".*.tmp"):
         pid = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""

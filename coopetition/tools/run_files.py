@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
-NAME = "manifest.json"
-FORMAT = 3  # of run folders; a change that old code cannot read raises it
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 3  # of run folders; a change that old code cannot read raises it
 ADVICE = "put it back, or train the run anew in another folder"
 
 
@@ -27,32 +27,32 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     One that is missing raises `UsageError`; damaged or of another version, `UserError`.
     """
-    path = folder / NAME
+    path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
         found = manifest["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise no_run(folder, NAME) from error
+        raise not_a_run(folder, MANIFEST) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged or not a run's ({in_a_line(error)}); {ADVICE}"
+            f"{path} is damaged or not a run's ({describe_error(error)}); {ADVICE}"
         ) from error
-    if found != FORMAT:
+    if found != MANIFEST_FORMAT:
         versions = manifest.get("versions")
         wrote = versions.get("coopetition") if isinstance(versions, dict) else None
         raise UserError(
-            f"{folder} has run format {found!r}; this version reads format {FORMAT}: "
+            f"{folder} has run format {found!r}; this version reads format {MANIFEST_FORMAT}: "
             f"use the version of coopetition that wrote it ({wrote or 'which it does not say'})"
         )
     return manifest
 
 
-def in_a_line(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What is wrong with a manifest."""
     return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
-def no_run(folder: Path, lacks: str) -> UsageError:
+def not_a_run(folder: Path, lacks: str) -> UsageError:
     """The mistake of naming a folder that is no run's, for it lacks a file that runs have."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -60,7 +60,7 @@ def no_run(folder: Path, lacks: str) -> UsageError:
     found = [*folder.glob(f"*/{lacks}"), *folder.glob(f"*/*/{lacks}")]
     if runs := sorted(str(each.parent.relative_to(folder)) for each in found):
         return UsageError(
-            f"{folder} is not a run folder but holds runs; name one: {some_of(runs, 5)}"
+            f"{folder} is not a run folder but holds runs; name one: {abbreviate(runs, 5)}"
         )
     return UsageError(f"{folder} is not a run folder: it has no {lacks}; name one that has")
 

@@ -23,7 +23,7 @@ from coopetition.compare.theory import CURVES
 from coopetition.dynamics.events import crossing_time
 from coopetition.tools.commands import exit_code
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.figure import find_figure
@@ -174,7 +174,9 @@ def confront(names: list[str]) -> int:
     """Confront theories with all runs, or with those that are named; the exit code."""
     every = {run.name: run for run in all_runs()}
     if unknown := [name for name in names if name not in every]:
-        raise UsageError(f"no run {some_of(unknown)}; choose among {some_of(list(every), 50)}")
+        raise UsageError(
+            f"no run {abbreviate(unknown)}; choose among {abbreviate(list(every), 50)}"
+        )
     own = [every[name] for name in names or every]
 
     def known(table: str) -> Mapping[str, Rows]:

@@ -12,7 +12,7 @@ from coopetition.tools.files import write_json
 from transformer.config import OptimConfig, RunConfig, to_dict
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_new_folder, create_run, load_run
 from transformer.runs.machine import Machine
-from transformer.runs.manifest import NAME
+from transformer.runs.manifest import MANIFEST
 
 _DEFAULT = OptimConfig()
 # settings that may differ by run within one step, at a value that makes them comparable
@@ -141,7 +141,7 @@ def load_runs(path: Path) -> list[RunFolder]:
 def load_siblings(run: RunFolder) -> list[RunFolder]:
     """A run and those beside it in an ensemble's folder which can be read and have not diverged."""
     siblings = [run]
-    for path in run.shared.glob(f"*/{NAME}") if run.shared != run.path else ():
+    for path in run.shared.glob(f"*/{MANIFEST}") if run.shared != run.path else ():
         try:
             sibling = load_run(path.parent)
         except UserError:

@@ -18,7 +18,7 @@ from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.machine import Machine
-from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted

@@ -6,13 +6,13 @@ import pytest
 
 from coopetition.tools import files as files
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file, check_readable, write_text
+from coopetition.tools.files import check_readable, check_writable, write_text
 
 
 def test_a_file_that_can_be_written_passes(tmp_path):
     (tmp_path / "old").write_text("")
     for path in (None, tmp_path / "old", tmp_path / "new", tmp_path / "folders" / "to" / "make"):
-        check_file(path)
+        check_writable(path)
     assert os.listdir(tmp_path) == ["old"]
 
 
@@ -27,7 +27,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monk
         (tmp_path / "file" / "below", "file is no folder"),
     ):
         with pytest.raises(UsageError, match=names):
-            check_file(path)
+            check_writable(path)
     assert sorted(os.listdir(tmp_path)) == ["file", "loop", "pipe"]
 
     def refuse(**_):
@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monk
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError, match=f"{tmp_path} takes no new file .Read-only file system"):
-        check_file(tmp_path / "a" / "b")
+        check_writable(tmp_path / "a" / "b")
 
 
 def test_what_is_no_file_to_read_is_told(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from coopetition.model.graph import check_whole
-from coopetition.tools.commands import exit_code, parse
+from coopetition.tools.commands import parse_flags, run_as_program
 from coopetition.tools.console import print_json, print_rows
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_writable
@@ -57,7 +57,7 @@ class FigureFlags:
 
 def draw_command(paper: str, arguments: list[str]) -> None:
     """Draw a figure, write its files and print where they are and what it shows."""
-    flags = parse(FigureFlags, arguments, prog=f"{PROG} {paper}")
+    flags = parse_flags(FigureFlags, arguments, prog=f"{PROG} {paper}")
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
     _check_kept(flags.scale)
@@ -135,7 +135,7 @@ class PresetFlags:
 
 def preset_command(arguments: list[str]) -> None:
     """Draw runs of a preset."""
-    flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
+    flags = parse_flags(PresetFlags, arguments, prog=f"{PROG} preset")
     _check_folder(flags.out)
     if flags.retrain:
         run = trained_run(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)
@@ -161,7 +161,7 @@ class AllFlags:
 
 def all_command(arguments: list[str]) -> None:
     """Draw all figures; print what was drawn, and what is not made yet."""
-    flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
+    flags = parse_flags(AllFlags, arguments, prog=f"{PROG} --all")
     _check_folder(flags.out)
     check_whole("--jobs", flags.jobs, 1)
     print_rows(draw_all(flags.out, flags.jobs), as_json=False)
@@ -201,7 +201,7 @@ def make_command(arguments: list[str]) -> None:
     """Make what a figure needs, and draw it."""
     from paper_figures.make import make, sweep_of
 
-    flags = parse(MakeFlags, arguments, prog=f"{PROG} make")
+    flags = parse_flags(MakeFlags, arguments, prog=f"{PROG} make")
     figure = find_figure(flags.paper, flags.figure)
     _check_folder(flags.out)
     sweep = sweep_of(
@@ -256,7 +256,7 @@ def keep_command(arguments: list[str]) -> None:
     from paper_figures.keep import keep_finished
     from transformer.experiments.plans import load_plan
 
-    flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
+    flags = parse_flags(KeepFlags, arguments, prog=f"{PROG} keep")
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     _check_kept(flags.scale)
@@ -281,7 +281,7 @@ class ListFlags:
 
 def list_command(arguments: list[str]) -> None:
     """Print the figures under the names that commands take, and what is kept for them."""
-    flags = parse(ListFlags, arguments, prog=f"{PROG} --list")
+    flags = parse_flags(ListFlags, arguments, prog=f"{PROG} --list")
     rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
     print_rows(rows, as_json=flags.json)
 
@@ -301,7 +301,7 @@ def results_command(arguments: list[str]) -> None:
     """Print the verdict on every claim."""
     from paper_figures.results import judged, result_rows
 
-    flags = parse(ResultsFlags, arguments, prog=f"{PROG} results")
+    flags = parse_flags(ResultsFlags, arguments, prog=f"{PROG} results")
     if flags.json:
         print_json([each.to_dict() for each in judged()])
     else:
@@ -317,7 +317,7 @@ def pages_command(arguments: list[str]) -> None:
     """Write those parts."""
     from paper_figures.pages import write_pages
 
-    parse(PagesFlags, arguments, prog=f"{PROG} pages")
+    parse_flags(PagesFlags, arguments, prog=f"{PROG} pages")
     _tell_written(write_pages())
 
 
@@ -330,7 +330,7 @@ def pictures_command(arguments: list[str]) -> None:
     """Draw the pictures of README.md and docs/."""
     from paper_figures.pages import write_pictures
 
-    parse(PicturesFlags, arguments, prog=f"{PROG} pictures")
+    parse_flags(PicturesFlags, arguments, prog=f"{PROG} pictures")
     _tell_written(write_pictures())
 
 
@@ -349,7 +349,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(given), PROG)
+    return run_as_program(lambda: _dispatch(given), PROG)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.console import print_json, print_wrote
+from coopetition.tools.console import print_json, print_written
 from coopetition.tools.files import check_ending, check_writable
 
 
@@ -52,4 +52,4 @@ def write_said(path: Path, write: Callable[[Path], None], *, as_json: bool) -> N
     if not path.parent.exists():
         print(f"made the folder {path.parent}", file=sys.stderr)
     write(path)
-    print_wrote(path, as_json=as_json)
+    print_written(path, as_json=as_json)

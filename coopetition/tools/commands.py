@@ -41,17 +41,17 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 
 
-class InOneText:
+class JsonTuple:
     """Base of values of which a tuple is one flag's text, read and written by their class."""
 
     @classmethod
-    def read_flag(cls, text: str) -> tuple[Self, ...]:
+    def from_json_text(cls, text: str) -> tuple[Self, ...]:
         """The values that a text says; a mistake raises `UsageError`."""
         raise NotImplementedError
 
     @classmethod
-    def write_flag(cls, values: tuple[Self, ...]) -> str:
-        """The inverse of `read_flag`."""
+    def to_json_text(cls, values: tuple[Self, ...]) -> str:
+        """The inverse of `from_json_text`."""
         raise NotImplementedError
 
 
@@ -63,7 +63,7 @@ RULES = ConstructorRegistry()
 _INNER: Any = object()  # marks what is already read by a rule of ours
 
 
-def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
+def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
     """Flags of the dataclass `kind`; a mistake raises `UsageError`."""
     arguments = [*map(_without_tilde, arguments)]
     captured = io.StringIO()
@@ -84,9 +84,9 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) ->
         raise UsageError(f"{message_in(captured.getvalue())}; see {prog} --help") from end
 
 
-def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
+def parse_known_flags(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
     """`parse` of those arguments that are flags of `kind`, and the others."""
-    both: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    both: Any = parse_flags(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
     return both
 
 
@@ -138,16 +138,16 @@ def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | 
 
 @RULES.primitive_rule
 def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """How a tuple of `InOneText` is read."""
+    """How a tuple of `JsonTuple` is read."""
     kind = next(iter(get_args(info.type)), None)
     if info.type_origin is not tuple or not (
-        isinstance(kind, type) and issubclass(kind, InOneText)
+        isinstance(kind, type) and issubclass(kind, JsonTuple)
     ):
         return None
 
     def read(words: list[str]) -> tuple[Any, ...]:
         try:
-            return kind.read_flag(words[0])
+            return kind.from_json_text(words[0])
         except UsageError as error:
             raise ValueError(str(error)) from None
 
@@ -156,7 +156,7 @@ def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | Non
         metavar="JSON",
         instance_from_str=read,
         is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [kind.write_flag(value)],
+        str_from_instance=lambda value: [kind.to_json_text(value)],
     )
 
 
@@ -178,7 +178,7 @@ def run_commands(
     `prepare` does what is to be done before any command, and gives the arguments without its own.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(package, prog, prepare(given)), prog)
+    return run_as_program(lambda: _dispatch(package, prog, prepare(given)), prog)
 
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
@@ -224,10 +224,10 @@ def run_command(command: Any, arguments: list[str], prog: str) -> None:
     keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(arguments)
-    command.run(parse(command.Flags, arguments, prog=prog, **keywords))
+    command.run(parse_flags(command.Flags, arguments, prog=prog, **keywords))
 
 
-def exit_code(work: Callable[[], int], prog: str) -> int:
+def run_as_program(work: Callable[[], int], prog: str) -> int:
     """Do `work`; its exit code, or that of what stopped it, after a line that says so."""
     before = signal.signal(signal.SIGTERM, _terminate)
     os.environ["MPLBACKEND"] = "agg"  # commands draw into files, whatever a notebook has set

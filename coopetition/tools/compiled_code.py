@@ -49,7 +49,7 @@ def cache_folder() -> Path:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function by `numba.njit`, which keeps its machine code; `compiled` reads or makes it.
+    """A function by `numba.njit`, which keeps its machine code; `ensure_compiled` reads or makes it.
 
     Division is numpy's: by zero it gives infinity or NaN.
     """
@@ -84,7 +84,7 @@ def _warn_once(folder: Path) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def compiled(function: Any, what: str, *arguments: Any) -> Any:
+def ensure_compiled(function: Any, what: str, *arguments: Any) -> Any:
     """A function of `jit`, ready to be called with such arguments; says so if it compiles `what`.
 
     Kept code that is cut short or overwritten is made again; single bytes that have changed inside

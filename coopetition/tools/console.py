@@ -30,7 +30,7 @@ def print_json(content: Any) -> None:
     print(to_json(content), end="")
 
 
-def print_wrote(*paths: Path, as_json: bool = False) -> None:
+def print_written(*paths: Path, as_json: bool = False) -> None:
     """Say what was written; beside a JSON object, on standard error."""
     print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr if as_json else sys.stdout)
 

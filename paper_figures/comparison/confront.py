@@ -21,7 +21,7 @@ from coopetition.compare.posterior import draws
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.events import crossing_time
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
@@ -191,4 +191,4 @@ def confront(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: confront(sys.argv[1:]), PROG))
+    sys.exit(run_as_program(lambda: confront(sys.argv[1:]), PROG))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coopetition.tools.commands import exit_code, run_commands
+from coopetition.tools.commands import run_as_program, run_commands
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 
 COMMAND = '''"""Greet somebody.
@@ -103,14 +103,14 @@ def raising(error):
     ],
 )  # fmt: skip
 def test_what_stops_a_command_is_one_line_and_its_code(capsys, error, code, line):
-    assert exit_code(raising(error), "p") == code
+    assert run_as_program(raising(error), "p") == code
     assert capsys.readouterr().err == line + "\n"
 
 
 def test_a_mistake_of_ours_is_not_hidden():
     for error in (RuntimeError("a bug"), AssertionError()):
         with pytest.raises(type(error)):
-            exit_code(raising(error), "p")
+            run_as_program(raising(error), "p")
 
 
 def test_a_terminated_command_cleans_up_and_says_so(capsys):
@@ -124,6 +124,6 @@ def test_a_terminated_command_cleans_up_and_says_so(capsys):
             cleaned.append(True)
 
     before = signal.getsignal(signal.SIGTERM)
-    assert exit_code(work, "p") == 143
+    assert run_as_program(work, "p") == 143
     assert capsys.readouterr().err == "p: terminated\n" and cleaned
     assert signal.getsignal(signal.SIGTERM) is before

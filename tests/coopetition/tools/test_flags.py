@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from coopetition.tools.commands import message_in, parse, parse_some
+from coopetition.tools.commands import message_in, parse_flags, parse_known_flags
 from coopetition.tools.errors import UsageError
 
 
@@ -26,19 +26,19 @@ class Flags:
 
 def test_values_are_read():
     words = "--number 2 --count 3 --pair b 2.5 --several 1 2 --choice right --no-norm --path x"
-    assert parse(Flags, words.split(), prog="program") == Flags(
+    assert parse_flags(Flags, words.split(), prog="program") == Flags(
         number=2.0, count=3, pair=("b", 2.5), several=(1, 2), choice="right", norm=False,
         path=Path("x"),
     )  # fmt: skip
-    assert parse(Flags, ["--count", "None", "--path", "x"], prog="program").count is None
+    assert parse_flags(Flags, ["--count", "None", "--path", "x"], prog="program").count is None
 
 
 def test_a_home_is_put_for_its_sign(monkeypatch):
     """A shell leaves it in `--out=~/x`."""
     monkeypatch.setenv("HOME", "/home/me")
-    assert parse(Flags, ["--path=~/x"], prog="program").path == Path("/home/me/x")
+    assert parse_flags(Flags, ["--path=~/x"], prog="program").path == Path("/home/me/x")
     with pytest.raises(UsageError, match="got ~nobody_of_this_name/x"):
-        parse(Flags, ["--path=~nobody_of_this_name/x"], prog="program")
+        parse_flags(Flags, ["--path=~nobody_of_this_name/x"], prog="program")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_mistake_is_one_line(monkeypatch, words, message):
     monkeypatch.setenv("COLUMNS", "20")
     path = [] if not words else ["--path", "x"]
     with pytest.raises(UsageError) as caught:
-        parse(Flags, [*path, *words.split()], prog="program")
+        parse_flags(Flags, [*path, *words.split()], prog="program")
     assert str(caught.value) == f"{message}; see program --help"
     assert os.environ["COLUMNS"] == "20"
 
@@ -77,18 +77,18 @@ def test_boxes_are_read_with_colours_and_in_ascii():
 
 
 def test_flags_among_others_are_found():
-    found, others = parse_some(
+    found, others = parse_known_flags(
         Flags, ["--a", "1", "--path", "x", "--b", "--number", "3", "c"], prog="program"
     )
     assert (found.path, found.number) == (Path("x"), 3.0)
     assert others == ["--a", "1", "--b", "c"]
     with pytest.raises(UsageError, match="--path"):
-        parse_some(Flags, ["--path"], prog="program")
+        parse_known_flags(Flags, ["--path"], prog="program")
 
 
 def test_help_names_both_forms_of_a_switch(capsys):
     with pytest.raises(SystemExit) as end:
-        parse(Flags, ["--help"], prog="program")
+        parse_flags(Flags, ["--help"], prog="program")
     assert end.value.code == 0
     shown = capsys.readouterr().out
     assert "--norm, --no-norm" in shown and "{None}" not in shown
@@ -97,6 +97,6 @@ def test_help_names_both_forms_of_a_switch(capsys):
 @pytest.mark.parametrize("words", [["--path=~/x"], ["--path", "~/x"]])
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path, words):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert parse(Flags, words, prog="program").path == tmp_path / "x"
-    other = parse(Flags, ["--path", "a~b", "--pair", "~", "1"], prog="program")
+    assert parse_flags(Flags, words, prog="program").path == tmp_path / "x"
+    other = parse_flags(Flags, ["--path", "a~b", "--pair", "~", "1"], prog="program")
     assert other.path == Path("a~b") and other.pair[0] == str(tmp_path)

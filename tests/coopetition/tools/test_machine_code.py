@@ -10,13 +10,13 @@ import numba
 import pytest
 from numba.core import event
 
-from coopetition.tools.compiled_code import cache_folder, compiled, jit_source
+from coopetition.tools.compiled_code import cache_folder, ensure_compiled, jit_source
 
 SOURCE = "def twice(x):\n    return x + x\n"
 PROGRAM = """
-from coopetition.tools.compiled_code import compiled, jit_source
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 twice = jit_source("def twice(x):\\n    return x + x\\n", "twice")
-print(compiled(twice, "a sum", 1.5)(1.5))
+print(ensure_compiled(twice, "a sum", 1.5)(1.5))
 """
 COMPILING = "compiling a sum (once on this machine)\n"
 
@@ -44,21 +44,21 @@ def test_code_is_compiled_once_and_read_by_other_processes(cache):
 @pytest.mark.parametrize("suffix", [".py", ".nbi", ".nbc"])
 @pytest.mark.parametrize("content", [b"", b"no such file"])
 def test_damaged_files_are_made_again(cache, suffix, content):
-    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
+    ensure_compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
     (path,) = cache.rglob(f"*{suffix}")
     path.write_bytes(content)
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
     assert path.read_bytes() != content or suffix == ".py"
     again = jit_source(SOURCE, "twice")
-    assert compiled(again, "a sum", 1.5)(1.5) == 3.0 and again.stats.cache_hits
+    assert ensure_compiled(again, "a sum", 1.5)(1.5) == 3.0 and again.stats.cache_hits
 
 
 def test_a_file_that_is_cut_short_is_made_again(cache, capsys):
-    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
+    ensure_compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
     (path,) = cache.rglob("*.nbc")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
     assert len(path.read_bytes()) >= len(whole) // 2 and capsys.readouterr().err == 2 * COMPILING
 
 
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_written_gives_one_warning(cache, monkeypatch, c
     folder = cache / "file" / "folder"
     monkeypatch.setenv("COOPETITION_CACHE", str(folder))
     jit_source("def other():\n    pass\n", "other")
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
     warning, line = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"warning: compiled code cannot be kept in {folder}; ")
     assert line == "compiling a sum"
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_gives_one_warning(cache, monkeypatch, capsys):
 
     twice = jit_source(SOURCE, "twice")
     monkeypatch.setattr(os, "replace", full)
-    assert compiled(twice, "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(twice, "a sum", 1.5)(1.5) == 3.0
     assert capsys.readouterr().err.count("warning: compiled code cannot be kept in ") == 1
 
 
@@ -128,7 +128,7 @@ def test_an_interrupt_waits_until_the_code_is_compiled(cache, number, monkeypatc
     twice = jit_source(SOURCE, "twice")
     try:
         with event.install_listener("numba:compile", Sender()), pytest.raises(Stop):
-            compiled(twice, "a sum", 1.5)
+            ensure_compiled(twice, "a sum", 1.5)
         assert signal.getsignal(number) is stop
     finally:
         signal.signal(number, before)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from transformer import in_memory
 from transformer.config import DataConfig, EvaluationConfig, OptimConfig, RunConfig
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 
 BURSTY = RunConfig(
     data=DataConfig(exemplars=GaussianConfig(noise=0.3)),

@@ -13,20 +13,19 @@ from coopetition.tools.commands import parse_flags, run_as_program
 from coopetition.tools.console import print_json, print_rows
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_writable
-from paper_figures.drawing import as_trial, draw_all, draw_preset, stem_of
-from paper_figures.figure import (
+from paper_figures.core.figure import (
     SCALES,
     Figure,
+    FigureResult,
     figures_of,
     find_figure,
     papers,
     unknown_paper,
 )
-from paper_figures.kept import DATA
-from paper_figures.needs import all_found
-from paper_figures.result import FigureResult
-from paper_figures.sources import SCALE, NotKeptError, kept_runs, trained_run
-from transformer.config.scale import Scale
+from paper_figures.core.kept_data import DATA
+from paper_figures.core.plotting import as_trial, draw_all, draw_preset, stem_of
+from paper_figures.core.runs import SCALE, NotKeptError, all_found, kept_runs, trained_run
+from transformer.config.run import Scale
 
 ALL = ("*",)  # pattern of all nodes
 PROG = "python -m paper_figures"
@@ -199,7 +198,7 @@ class MakeFlags:
 
 def make_command(arguments: list[str]) -> None:
     """Make what a figure needs, and draw it."""
-    from paper_figures.make import make, sweep_of
+    from paper_figures.core.build import make, sweep_of
 
     flags = parse_flags(MakeFlags, arguments, prog=f"{PROG} make")
     figure = find_figure(flags.paper, flags.figure)
@@ -253,7 +252,7 @@ class KeepFlags:
 
 def keep_command(arguments: list[str]) -> None:
     """Keep finished runs and tables; print which, and what is left out."""
-    from paper_figures.keep import keep_finished
+    from paper_figures.core.kept_data import keep_finished
     from transformer.experiments.plans import load_plan
 
     flags = parse_flags(KeepFlags, arguments, prog=f"{PROG} keep")
@@ -299,7 +298,7 @@ class ResultsFlags:
 
 def results_command(arguments: list[str]) -> None:
     """Print the verdict on every claim."""
-    from paper_figures.results import judged, result_rows
+    from paper_figures.core.verdicts import judged, result_rows
 
     flags = parse_flags(ResultsFlags, arguments, prog=f"{PROG} results")
     if flags.json:

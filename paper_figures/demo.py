@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from coopetition.compare.result import Fit
 from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import markdown_table, write_text
-from paper_figures.bands import draw_half
 from paper_figures.coopetition.figure_5 import (
     absence,
     draw_fitted,
@@ -19,13 +18,14 @@ from paper_figures.coopetition.figure_5 import (
     fit_run,
     record_of,
 )
-from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import FigureRun, finished_run, kept_runs
+from paper_figures.core.figure import FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import draw_half
+from paper_figures.core.published import solve_published
+from paper_figures.core.runs import FigureRun, finished_run, kept_runs
 from transformer.config import EvaluationConfig, RunConfig
-from transformer.experiments.preset import PRESETS
-from transformer.measures.timeline import EVALUATORS
-from transformer.runs.machine import Machine
+from transformer.experiments.presets import PRESETS
+from transformer.measures.events import EVALUATORS
+from transformer.training.machine import Machine
 
 PRESET = "demo"
 QUICK_STEPS = 3000  # of the preset's: in all kept runs ICL has risen by then, and not yet fallen

@@ -13,16 +13,15 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_bytes, write_text
 from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
+from paper_figures.coopetition.counterparts import counterparts_table, evidence
 from paper_figures.coopetition.main_runs import main_runs_table
 from paper_figures.coopetition.three_ways import levels_table, three_ways_table
-from paper_figures.counterparts import counterparts_table, evidence
+from paper_figures.core.figure import Figure, find_figure
+from paper_figures.core.plotting import stem_of
+from paper_figures.core.runs import SCALE, all_found
+from paper_figures.core.verdicts import counts, explanations, results_table
 from paper_figures.demo import demo_table
-from paper_figures.drawing import stem_of
-from paper_figures.figure import Figure, find_figure
-from paper_figures.needs import all_found
-from paper_figures.results import counts, explanations, results_table
-from paper_figures.sources import SCALE
-from transformer.config.scale import Scale
+from transformer.config.run import Scale
 
 ROOT = Path(__file__).parents[1]
 

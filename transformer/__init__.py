@@ -27,20 +27,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformer.model.loaded import load_model as load_model
     from transformer.runs.folder import load_run as load_run
+    from transformer.runs.loop import in_memory as in_memory
+    from transformer.runs.loop import resume as resume
+    from transformer.runs.loop import train as train
+    from transformer.runs.loop import train_together as train_together
     from transformer.runs.table import runs_table as runs_table
-    from transformer.training.in_memory import in_memory as in_memory
-    from transformer.training.loop import resume as resume
-    from transformer.training.loop import train as train
-    from transformer.training.loop import train_together as train_together
 
 _HOMES = {
-    "in_memory": "transformer.training.in_memory",
+    "in_memory": "transformer.runs.loop",
     "load_model": "transformer.model.loaded",
     "load_run": "transformer.runs.folder",
-    "resume": "transformer.training.loop",
+    "resume": "transformer.runs.loop",
     "runs_table": "transformer.runs.table",
-    "train": "transformer.training.loop",
-    "train_together": "transformer.training.loop",
+    "train": "transformer.runs.loop",
+    "train_together": "transformer.runs.loop",
 }
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

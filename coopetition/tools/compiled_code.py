@@ -49,7 +49,7 @@ def cache_folder() -> Path:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function by `numba.njit`, which keeps its machine code; `ensure_compiled` reads or makes it.
+    """Return a function by `numba.njit` that keeps its machine code on disk.
 
     Division is numpy's: by zero it gives infinity or NaN.
     """

@@ -12,7 +12,9 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+AT_ONCE = 32  # files that wait for the disk
 # what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
 ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -91,20 +94,53 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     On failure (a full disk, say) the temporary file is removed and the error is raised.
     """
-    _nearest_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files as `write_bytes` does, put in place in this order.
+
+    They are flushed to disk at once, which takes hardly longer than one of them.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+
+    def write(path: Path) -> None:
+        _nearest_folder(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _naming(path), open(temporary[path], "wb") as file:
+            file.write(contents[path])
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        error.filename = str(path)  # not that of the temporary file, or none
-        raise
+
+    try:
+        for_all(write, contents)
+        for path in contents:
+            with _naming(path):
+                os.replace(temporary[path], path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for each in temporary.values():
+            each.unlink(missing_ok=True)
+
+
+def for_all(write: Callable[[Path], None], paths: Iterable[Path]) -> None:
+    """Call a function that waits for the disk, for all paths at once."""
+    paths = list(paths)
+    if len(paths) < 2:
+        for path in paths:
+            write(path)
+        return
+    with ThreadPoolExecutor(min(AT_ONCE, len(paths))) as pool:
+        list(pool.map(write, paths))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors name a path, instead of its temporary file or nothing."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def remove_stale_temporaries(folder: Path) -> None:

@@ -26,14 +26,13 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
-from paper_figures.figure import find_figure
-from paper_figures.kept import DATA, rows_by_run
-from paper_figures.needs import Runs, all_found
-from paper_figures.sources import FigureRun
+from paper_figures.core.figure import find_figure
+from paper_figures.core.kept_data import DATA, rows_by_run
+from paper_figures.core.runs import FigureRun, Runs, all_found
 from paper_figures.within_class.predictions import measured_errors
 from transformer.experiments.coopetition import DATA_SEED, SEED_GRID, SEEDS
 from transformer.experiments.within_class import LEVELS
-from transformer.measures.timeline import RISEN
+from transformer.measures.events import RISEN
 
 FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"

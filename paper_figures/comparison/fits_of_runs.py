@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 
 from coopetition.compare.theory import CURVES, TOY
 from coopetition.plot.style import COLOURS, label_of
-from paper_figures.bands import legend_below, once
 from paper_figures.comparison.tables import fits, forecasts, number
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import legend_below, once
 
 MILLION = 1e6
 

@@ -4,10 +4,9 @@ import math
 
 from coopetition.compare.forecast import EVENTS
 from coopetition.plot.style import FURTHER
-from paper_figures.bands import legend_of_all
 from paper_figures.comparison.tables import OTHERS, forecasts, number, score
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import legend_of_all
 
 SHOWN = ("toy", "logistic_race", "spline", OTHERS)
 MARKS = tuple(zip((*FURTHER[:3], "#000000"), "osD^", strict=True))

@@ -10,7 +10,7 @@ from coopetition.compare.forecast import EVENTS
 from coopetition.compare.theory import CURVES
 from coopetition.tools.files import markdown_table
 from paper_figures.comparison.confront import FOLDER, VERDICTS
-from paper_figures.kept import read_json, read_rows
+from paper_figures.core.kept_data import read_json, read_rows
 
 Row = dict[str, str]
 

@@ -5,12 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from coopetition.plot.style import line_styles
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import compared
-from paper_figures.figure import Figure
-from paper_figures.needs import Tables
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import KeptTable
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.runs import KeptTable, Tables
 
 EVALUATORS = ("train", "ciwl", "flip")
 PAPER = {  # as printed by the notebook of the authors, after 64 million sequences

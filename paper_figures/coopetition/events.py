@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 
-from paper_figures.bands import METRIC
-from paper_figures.claim import FACTOR, Reading
 from paper_figures.coopetition.paper_seeds import PAPER
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import FACTOR, Reading
+from paper_figures.core.plotting import METRIC
+from paper_figures.core.runs import FigureRun
 
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
 AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from coopetition.plot.style import COLOURS
-from paper_figures.bands import draw_evaluators, draw_half, draw_paper, legend_below
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
     LATE,
     ciwl_comes,
@@ -21,10 +19,10 @@ from paper_figures.coopetition.events import (
 )
 from paper_figures.coopetition.paper_seeds import SEED_5
 from paper_figures.coopetition.schematic import circuit_at, draw_circuit, draw_tasks
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs, Tables
-from paper_figures.result import FigureResult, blank
-from paper_figures.sources import FigureRun, KeptTable
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult, blank
+from paper_figures.core.plotting import draw_evaluators, draw_half, draw_paper, legend_below
+from paper_figures.core.runs import FigureRun, KeptTable, Runs, Tables
 
 SHOWN = {  # in the paper's panel b, of its seed 5: millions of sequences, accuracy
     "train": ((3.7, 0.75), (5.8, 0.90), (20, 0.977)),

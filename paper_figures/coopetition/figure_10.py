@@ -1,7 +1,5 @@
 """Figure 10: the same with MLPs."""
 
-from paper_figures.bands import METRIC
-from paper_figures.claim import FACTOR, Claim, Published
 from paper_figures.coopetition.events import (
     AS_MAIN,
     event,
@@ -12,11 +10,10 @@ from paper_figures.coopetition.events import (
     readings,
 )
 from paper_figures.coopetition.figure_9 import SIZES, iwl_at, later
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult
-from paper_figures.settings import draw_settings
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import FACTOR, Claim, Published
+from paper_figures.core.figure import Figure, FigureResult
+from paper_figures.core.plotting import METRIC, draw_settings
+from paper_figures.core.runs import FigureRun, Runs
 
 SHOWN = 320.0  # millions of the paper's sequences
 RISEN_AGAIN = 0.1  # of Flip, from its lowest after the fade

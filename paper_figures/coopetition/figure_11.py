@@ -2,13 +2,11 @@
 
 import math
 
-from paper_figures.claim import Claim, Published, Reading, Verdict
 from paper_figures.coopetition.events import readings
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult
-from paper_figures.settings import draw_settings
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published, Reading, Verdict
+from paper_figures.core.figure import Figure, FigureResult
+from paper_figures.core.plotting import draw_settings
+from paper_figures.core.runs import FigureRun, Runs
 
 SHOWN = 320.0  # millions of the paper's sequences
 LONG = 150.0  # from which on the paper's curves are flat

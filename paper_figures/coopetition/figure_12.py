@@ -1,16 +1,14 @@
 """Figure 12: as figure 2a, where the target is the second label."""
 
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.figure_2 import (
     TARGET,
     attention_finding,
     draw_query_row,
     to_the_target,
 )
-from paper_figures.figure import Figure
-from paper_figures.needs import Tables
-from paper_figures.result import FigureResult, blank
-from paper_figures.sources import KeptTable
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult, blank
+from paper_figures.core.runs import KeptTable, Tables
 
 
 def draw(mechanisms: list[KeptTable]) -> FigureResult:

@@ -1,6 +1,5 @@
 """Figure 13: one layer learns CIWL, and no ICL."""
 
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
@@ -10,11 +9,10 @@ from paper_figures.coopetition.events import (
     never_learnt,
     readings,
 )
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult
-from paper_figures.settings import draw_settings
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult
+from paper_figures.core.plotting import draw_settings
+from paper_figures.core.runs import FigureRun, Runs
 
 
 def draw(main: list[FigureRun], one_layer: list[FigureRun]) -> FigureResult:

@@ -2,14 +2,12 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
-from paper_figures.bands import EVALUATORS
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.heads import draw_heads
-from paper_figures.figure import Figure
-from paper_figures.needs import Tables
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import KeptTable
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import EVALUATORS
+from paper_figures.core.runs import KeptTable, Tables
 
 MEASURES = {"previous_token": "to the token before", "self_attention": "to themselves"}
 

@@ -8,13 +8,11 @@ our own instead: all heads share one temperature, and may attend to exemplars.
 import numpy as np
 from matplotlib.axes import Axes
 
-from paper_figures.bands import legend_below
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
-from paper_figures.figure import Figure
-from paper_figures.needs import Tables
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import KeptTable
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import legend_below
+from paper_figures.core.runs import KeptTable, Tables
 
 ALONE: list[Band] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
 TOGETHER: list[Band] = [(1, 0.98345, 0.98345)]  # of one head, where the others have 1

@@ -1,10 +1,9 @@
 """Figure 16: the minimal model from twelve draws, ICL with an irreducible error."""
 
 from coopetition.dynamics.events import Fate
-from paper_figures.claim import Claim
 from paper_figures.coopetition.toy_seeds import draw_seeds, fates
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult
+from paper_figures.core.claims import Claim
+from paper_figures.core.figure import Figure, FigureResult
 
 
 def draw() -> FigureResult:

@@ -2,8 +2,6 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import line_styles
-from paper_figures.bands import draw_half
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
     AS_MAIN,
     LATE,
@@ -15,10 +13,10 @@ from paper_figures.coopetition.events import (
     readings,
 )
 from paper_figures.coopetition.paper_seeds import SEED_5
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import draw_half
+from paper_figures.core.runs import FigureRun, Runs
 
 NAMES = {  # and what the paper's do
     "main run": f"rises at {SEED_5.emergence:g}M, at most {SEED_5.flip_peak:g}, falls at "

@@ -5,13 +5,11 @@ The paper's numbers are read off its figure by eye.
 
 from matplotlib.axes import Axes
 
-from paper_figures.bands import draw_half
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.heads import Band, draw_heads, draw_published
-from paper_figures.figure import Figure
-from paper_figures.needs import Tables
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import KeptTable
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import draw_half
+from paper_figures.core.runs import KeptTable, Tables
 
 TOKENS = ("exemplar 1", "label 1", "exemplar 2", "label 2", "query")
 TARGET, OTHER, NOTHING = (0.75, 0.8), (0.2, 0.25), (0.0, 0.02)  # attention of the paper's heads

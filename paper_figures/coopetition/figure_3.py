@@ -12,14 +12,12 @@ from matplotlib.axes import Axes
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.bands import EVALUATORS, METRIC
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.heads import Band, compared, draw_heads, draw_published
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs, Tables
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import FigureRun, KeptTable
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import EVALUATORS, METRIC
+from paper_figures.core.runs import FigureRun, KeptTable, Runs, Tables
 
 STRENGTHS: list[Band] = [
     (3.5e6, 0.05, 0.20),
@@ -30,7 +28,7 @@ STRENGTHS: list[Band] = [
     (15e6, -0.51, -0.46),
     (20e6, -0.55, -0.51),
 ]
-LAYER_1_OF = ("peak", "fall", "end")  # of Flip, see `transformer.experiments.mechanisms`
+LAYER_1_OF = ("peak", "fall", "end")  # of Flip, see `transformer.experiments.coopetition`
 LAYER_1_FIXED = (
     {"train": 0.81, "icl": 0.76, "flip": 0.72, "ciwl": 0.57},
     {"train": 0.95, "icl": 0.89, "flip": 0.31, "ciwl": 0.82},

@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from coopetition.dynamics.events import crossing_time
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
-from paper_figures.bands import draw_band, draw_groups, draw_half, draw_paper, legend_below
-from paper_figures.claim import FACTOR, Claim, Published
 from paper_figures.coopetition.events import (
     happened_by,
     happens,
@@ -23,10 +21,10 @@ from paper_figures.coopetition.events import (
     not_by,
     readings,
 )
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import FACTOR, Claim, Published
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import draw_band, draw_groups, draw_half, draw_paper, legend_below
+from paper_figures.core.runs import FigureRun, Runs
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 CHANCE = math.log(2)  # loss of who knows which two labels may be right, and not which

@@ -13,14 +13,12 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import TOY
 from coopetition.dynamics.events import crossing_time
 from coopetition.plot.fits import plot_curves, plot_fit
-from paper_figures.claim import Claim, Published, Verdict
 from paper_figures.coopetition.events import emerges, happened_by, readings
 from paper_figures.coopetition.toy_seeds import draw_toy
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published, Verdict
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.published import solve_published
+from paper_figures.core.runs import FigureRun, Runs
 
 CURVES = ("train", "icl", "ciwl")
 LEAD = 0.9  # the fit starts at this part of the time of emergence: the toy knows only what follows

@@ -6,8 +6,6 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 from collections.abc import Callable
 
 from coopetition.plot.style import line_styles
-from paper_figures.bands import draw_groups, draw_half, draw_paper
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
@@ -18,10 +16,10 @@ from paper_figures.coopetition.events import (
     not_by,
     readings,
 )
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, blank
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult, blank
+from paper_figures.core.plotting import draw_groups, draw_half, draw_paper
+from paper_figures.core.runs import FigureRun, Runs
 
 ORDINARY, MATCHED = "ordinary data", "matched data"
 PAPER = ((2.3, 0.5), (4, 0.90), (20, 0.924))  # millions, Flip on matched data, two layers

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from functools import partial
 
 from coopetition.plot.style import COLOURS
-from paper_figures.bands import EVALUATORS, draw_evaluators, draw_half, draw_paper, legend_of_all
-from paper_figures.claim import Claim, Reading
 from paper_figures.coopetition.events import LATE, ciwl_comes, emerges, fades, readings
 from paper_figures.coopetition.paper_seeds import PAPER
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import (
+    EVALUATORS,
+    draw_evaluators,
+    draw_half,
+    draw_paper,
+    legend_of_all,
+)
+from paper_figures.core.runs import FigureRun, Runs
 from transformer.experiments.coopetition import DATA_SEED, PAPER_SEEDS, SEEDS
 
 SEEDED = ((SEEDS[0], DATA_SEED), *PAPER_SEEDS)

@@ -1,12 +1,10 @@
 """Figure 8: with positions that are not learned, ICL does not come."""
 
-from paper_figures.claim import Claim, Published
 from paper_figures.coopetition.events import ciwl_comes, event, height, never_learnt, readings
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult
-from paper_figures.settings import draw_settings
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published
+from paper_figures.core.figure import Figure, FigureResult
+from paper_figures.core.plotting import draw_settings
+from paper_figures.core.runs import FigureRun, Runs
 
 SHOWN = 40.0  # millions of the paper's sequences
 

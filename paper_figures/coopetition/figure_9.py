@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from paper_figures.claim import Claim, Published, Reading
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
@@ -12,11 +11,10 @@ from paper_figures.coopetition.events import (
     not_by,
     readings,
 )
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult
-from paper_figures.settings import draw_settings
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.figure import Figure, FigureResult
+from paper_figures.core.plotting import draw_settings
+from paper_figures.core.runs import FigureRun, Runs
 
 SIZES = ("12800x20", "12800x5", "1600x20", "1600x5")
 SHOWN = 100.0  # millions of the paper's sequences

@@ -7,13 +7,11 @@ rate).  If only their product mattered, curves would lie on each other.
 import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.bands import EVALUATORS, METRIC, draw_half, legend_of_all, together
-from paper_figures.claim import FACTOR, Claim, Reading
 from paper_figures.coopetition.events import LATE, event, readings
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank, points
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import FACTOR, Claim, Reading
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import EVALUATORS, METRIC, draw_half, legend_of_all, together
+from paper_figures.core.runs import FigureRun, Runs
 
 EVENTS = ("emergence", "flip_peak_at", "fade", "ciwl_90")
 TITLES = ("emergence", "Flip's peak", "fade", "CIWL 0.9")

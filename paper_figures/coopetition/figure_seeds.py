@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f
 
-from paper_figures.bands import legend_of_all
-from paper_figures.claim import Claim, Reading, Verdict
 from paper_figures.coopetition.events import LATE
-from paper_figures.figure import Figure
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Reading, Verdict
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.plotting import legend_of_all
+from paper_figures.core.runs import FigureRun, Runs
 from transformer.experiments.coopetition import DATA_SEED, SEED_GRID, SEEDS
 
 EVENTS = {

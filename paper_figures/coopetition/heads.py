@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from coopetition.plot.style import graded_styles
-from paper_figures.result import Numbers, points
-from paper_figures.sources import KeptTable
+from paper_figures.core.figure import Numbers, points
+from paper_figures.core.runs import KeptTable
 
 Band = tuple[float, float, float]  # x, and the lowest and highest of the paper's heads there
 PAPER = {"color": "grey", "lw": 4, "alpha": 0.6, "solid_capstyle": "butt"}

@@ -7,8 +7,7 @@ from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.figure_1 import SHOWN
 from paper_figures.coopetition.paper_seeds import PAPER, Seen
-from paper_figures.needs import Runs
-from paper_figures.sources import FigureRun
+from paper_figures.core.runs import FigureRun, Runs
 from transformer.experiments.coopetition import DATA_SEED, SEEDS
 
 HEIGHTS = ("flip_peak", "icl_peak")

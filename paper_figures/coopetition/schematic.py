@@ -11,13 +11,13 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch
 
 from coopetition.plot.style import COLOURS, label_of
-from paper_figures.bands import EVALUATORS
-from paper_figures.result import Numbers
-from paper_figures.sources import KeptTable
+from paper_figures.core.figure import Numbers
+from paper_figures.core.plotting import EVALUATORS
+from paper_figures.core.runs import KeptTable
 from transformer.config import DataConfig
 from transformer.config.evaluators import EVALUATORS as EVALUATOR_DATA
 from transformer.data.exemplars.glyphs import GlyphConfig, draw_glyphs
-from transformer.data.images import SIDE
+from transformer.data.exemplars.omniglot import SIDE
 from transformer.data.sequences import Pool, draw_sequences
 
 GLYPHS = GlyphConfig(n_classes=24, n_exemplars=4, seed=3)

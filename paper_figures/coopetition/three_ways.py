@@ -31,12 +31,11 @@ from coopetition.studies.interventions import (
     with_circuit,
 )
 from coopetition.tools.files import markdown_table
-from paper_figures.bands import METRIC
 from paper_figures.coopetition.events import icl_above
 from paper_figures.coopetition.figure_4 import learnt
-from paper_figures.needs import Runs, all_found
-from paper_figures.published import published_ensemble
-from paper_figures.sources import FigureRun
+from paper_figures.core.plotting import METRIC
+from paper_figures.core.published import published_ensemble
+from paper_figures.core.runs import FigureRun, Runs, all_found
 from transformer.experiments.coopetition import GRAFTED_AT, RESUMED_AT
 
 HORIZON = 30_000.0  # steps of descent; with the published draws ICL takes 140 to 28,000

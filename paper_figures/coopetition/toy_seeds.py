@@ -9,10 +9,10 @@ from coopetition import Trajectory
 from coopetition.dynamics.events import Fate
 from coopetition.model.presets import COMPETITION, ICL
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.bands import legend_of_all
-from paper_figures.claim import Reading
-from paper_figures.published import SEEDS, solve_published
-from paper_figures.result import FigureResult, Numbers, blank, points
+from paper_figures.core.claims import Reading
+from paper_figures.core.figure import FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import legend_of_all
+from paper_figures.core.published import SEEDS, solve_published
 
 SHORT = {  # in titles
     Fate.ICL_TRANSIENT: "ICL fades",

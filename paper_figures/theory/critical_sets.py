@@ -8,8 +8,7 @@ from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
 from coopetition.model.reduced import Problem
 from coopetition.theory.critical_sets import CriticalSet, Kind, critical_sets
 from coopetition.theory.fates import toleration
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 SIZE = 1e-3  # of the perturbation, relative to the targets
 

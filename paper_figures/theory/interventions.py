@@ -22,9 +22,8 @@ from coopetition.studies.interventions import (
     without_competition,
 )
 from coopetition.studies.phases import Axis, ensemble_at
-from paper_figures.figure import Figure
-from paper_figures.published import published_ensemble
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.core.figure import Figure, FigureResult, blank, points
+from paper_figures.core.published import published_ensemble
 
 HORIZON = 30000.0
 STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)

@@ -4,8 +4,7 @@ import numpy as np
 
 from coopetition import descend, published_draw, solve, two_strategies
 from coopetition.theory.laws import check_laws, norm_laws
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 STEPS = (1.0, 0.5, 0.25, 0.125)
 TIME = 2000.0

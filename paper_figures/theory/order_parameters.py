@@ -2,9 +2,8 @@
 
 from coopetition.plot.toy import plot_losses, plot_state
 from coopetition.theory.times import after_collapse
-from paper_figures.figure import Figure
-from paper_figures.published import solve_published
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.core.figure import Figure, FigureResult, blank, points
+from paper_figures.core.published import solve_published
 
 
 def draw() -> FigureResult:

@@ -5,8 +5,7 @@ import numpy as np
 from coopetition.model.presets import two_strategies
 from coopetition.plot.toy import plot_boundaries, plot_phases
 from coopetition.studies.phases import Axis, PhaseDiagram, phase_diagram, predicted_diagram
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, Numbers, blank
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 
 SEED = 1
 

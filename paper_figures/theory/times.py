@@ -7,8 +7,7 @@ from scipy.stats import spearmanr
 from coopetition import random_draw, solve, two_strategies
 from coopetition.theory.times import after_collapse, collapse_time, escape_time, slow_times
 from coopetition.tools.console import ProgressReport
-from paper_figures.figure import Figure
-from paper_figures.result import FigureResult, blank, points
+from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 HORIZON = 10**6
 

@@ -9,12 +9,10 @@ from scipy.stats import spearmanr
 
 from coopetition.compare.result import Estimate
 from coopetition.tools.console import ProgressReport
-from paper_figures.bands import legend_of_all
-from paper_figures.figure import Figure
-from paper_figures.kept import read_json
-from paper_figures.needs import Runs
-from paper_figures.result import FigureResult, Numbers, blank
-from paper_figures.sources import FigureRun
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.kept_data import read_json
+from paper_figures.core.plotting import legend_of_all
+from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.within_class.predictions import (
     BASE,
     LEVELS,

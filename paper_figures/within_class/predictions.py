@@ -24,8 +24,8 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.files import write_json
-from paper_figures.kept import DATA
-from paper_figures.sources import FigureRun, kept_runs
+from paper_figures.core.kept_data import DATA
+from paper_figures.core.runs import FigureRun, kept_runs
 from transformer.experiments.within_class import LEVELS
 
 BASE = 0.67

@@ -20,10 +20,9 @@ from contextlib import contextmanager
 import torch
 
 from transformer.config import ModelConfig
-from transformer.runs.machine import Machine, keep_freed_memory
-from transformer.training.bench import Workload
-from transformer.training.execution import settle
-from transformer.training.timing import median_seconds, repeated_step
+from transformer.training.cost import Workload
+from transformer.training.execution import median_seconds, repeated_step, settle
+from transformer.training.machine import Machine, keep_freed_memory
 
 CPU = torch.device("cpu")
 REPEATS = 4

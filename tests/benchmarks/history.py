@@ -19,13 +19,13 @@ import torch
 
 from transformer import load_model, train
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.measures.history import history
-from transformer.model.forward import encode, logits_of_items
+from transformer.model.transformer import encode, logits_of_items
 from transformer.runs.folder import RunFolder
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 MEASURES = ("induction_strength", "query_attention", "previous_token", "self_attention")
 CHUNK = 1000

@@ -15,13 +15,11 @@ import torch
 
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.interventions import Intervention
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.forbid_previous_token import ForbidPreviousToken
-from transformer.interventions.preserve import Preserve
-from transformer.model.forward import cross_entropy, encode, logits_of_items
-from transformer.runs.machine import keep_freed_memory
+from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
+from transformer.model.transformer import cross_entropy, encode, logits_of_items
+from transformer.training.execution import median_seconds, repeated_step
+from transformer.training.machine import keep_freed_memory
 from transformer.training.step import RunSettings, TrainState
-from transformer.training.timing import median_seconds, repeated_step
 
 CPU = torch.device("cpu")
 CASES: dict[str, tuple[Intervention, ...]] = {

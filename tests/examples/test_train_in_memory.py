@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_in_memory.py"
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper_figures.claim import Claim, Judgement, Published, Reading, Verdict
 from paper_figures.coopetition import events
-from paper_figures.figure import figures_of
-from paper_figures.needs import all_found
-from paper_figures.results import counts, explained, judged, result_rows, results_table
-from paper_figures.sources import FigureRun
+from paper_figures.core.claims import Claim, Judgement, Published, Reading, Verdict
+from paper_figures.core.figure import figures_of
+from paper_figures.core.runs import FigureRun, all_found
+from paper_figures.core.verdicts import counts, explained, judged, result_rows, results_table
 
 HALF = Published(0.5, 0.6)
 

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.drawing import as_trial
-from paper_figures.figure import figures_of, find_figure, papers
-from paper_figures.make import sweep_of
-from paper_figures.needs import all_found
-from paper_figures.sources import kept_runs
+from paper_figures.core.build import sweep_of
+from paper_figures.core.figure import figures_of, find_figure, papers
+from paper_figures.core.plotting import as_trial
+from paper_figures.core.runs import all_found, kept_runs
 from transformer.experiments.plans import load_plan
 
 

@@ -10,8 +10,8 @@ from coopetition.tools.errors import UsageError
 from paper_figures.comparison import confront, tables
 from paper_figures.coopetition import main_runs
 from paper_figures.coopetition.paper_seeds import PAPER, Seen
+from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
-from paper_figures.sources import kept_runs
 
 
 def test_every_run_and_theory_is_in_the_tables():

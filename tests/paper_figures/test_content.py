@@ -14,7 +14,6 @@ from hypothesis.extra.numpy import arrays
 from coopetition.compare.theories.toy import UNIT
 from coopetition.compare.theory import TOY, theory_of
 from coopetition.dynamics.ensemble import descend_ensemble
-from paper_figures.bands import together
 from paper_figures.coopetition import (
     figure_3,
     figure_4,
@@ -25,9 +24,9 @@ from paper_figures.coopetition import (
     three_ways,
 )
 from paper_figures.coopetition.three_ways import fitted_ensemble
-from paper_figures.figure import find_figure
-from paper_figures.needs import all_found
-from paper_figures.sources import kept_runs, kept_tables
+from paper_figures.core.figure import find_figure
+from paper_figures.core.plotting import together
+from paper_figures.core.runs import all_found, kept_runs, kept_tables
 from tests.conftest import REFERENCE
 
 

@@ -5,9 +5,8 @@ import csv
 import pytest
 
 from paper_figures.coopetition import figure_1, figure_5, figure_16, figure_17
-from paper_figures.figure import find_figure
-from paper_figures.needs import all_found
-from paper_figures.sources import kept_runs
+from paper_figures.core.figure import find_figure
+from paper_figures.core.runs import all_found, kept_runs
 from paper_figures.theory import (
     critical_sets,
     interventions,

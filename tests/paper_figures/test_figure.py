@@ -6,8 +6,8 @@ import pytest
 
 import paper_figures
 from coopetition.tools.errors import UsageError
-from paper_figures import figure as figures
-from paper_figures.figure import Figure, figures_of, find_figure, papers
+from paper_figures.core import figure as figures
+from paper_figures.core.figure import Figure, figures_of, find_figure, papers
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,8 @@ def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text('"""Figures of a letter."""\n')
     (folder / "helper.py").write_text("X = 1\n")
     (folder / "curve.py").write_text(
-        "from paper_figures.figure import Figure\n"
-        "from paper_figures.result import FigureResult, blank\n\n\n"
+        "from paper_figures.core.figure import Figure\n"
+        "from paper_figures.core.figure import FigureResult, blank\n\n\n"
         "def draw():\n"
         "    drawing = blank(2, 2)\n"
         "    drawing.subplots().plot([1, 2])\n"

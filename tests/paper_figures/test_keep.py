@@ -15,10 +15,11 @@ import pytest
 
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
-from paper_figures.keep import _preset, keep_finished
-from paper_figures.kept import index, path_of, table_records
+from paper_figures.core.kept_data import index, keep_finished, path_of, table_records
+from paper_figures.core.runs import kept_runs, kept_tables
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
+from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
 from transformer.sweeps.measure import Measure
 from transformer.sweeps.plan import Plan
@@ -209,7 +210,7 @@ def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("paper_figures.keep.write_json", killed)
+        patch.setattr("paper_figures.core.kept_data.write_json", killed)
         keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
     assert index(data) == []
     kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
@@ -251,8 +252,26 @@ def open_folder(folder):
     os.close(descriptor)
 
 
-def test_runs_of_a_preset_that_are_trained_together_are_kept_as_its_runs():
-    for name in ("default", "l2_0.0001"):
-        assert _preset("transience", f"{name}/init_seed=6", 6) == f"transience/{name}"
-    assert _preset("coopetition", "main_6", 6) == "coopetition/main"
-    assert _preset("coopetition", "seeds_6_2", 2) == "coopetition/seeds_6_2"
+@pytest.mark.parametrize("preset", ["default", "width_64", "p_bursty_1"])
+def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, preset):
+    data = trained_together
+    runs = kept_runs(f"transience/{preset}", 6, "smoke", data)
+    assert [run.init_seed for run in runs] == [6, 5, 7]
+    for table in kept_tables("transience", f"transience/{preset}", 5, "smoke", data):
+        assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
+        assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")
+
+
+@pytest.fixture(scope="module")
+def trained_together(tmp_path_factory):
+    """What is kept of a small default run of the transience paper and its measure."""
+    folder = tmp_path_factory.mktemp("transience")
+    runs, data = folder / "runs", folder / "data"
+    (data / "transience").mkdir(parents=True)
+    (data / "index.json").write_text("[]")
+    node = load_plan("transience", "smoke").nodes["default"]
+    plan = Plan([node, Measure(name="transience", measure="transience", of=("default",))])
+    for each in plan.nodes.values():
+        each.work(runs, "cpu", 1)
+    keep_finished(plan, runs, "transience", "smoke", data)
+    return data

@@ -5,7 +5,7 @@ import pytest
 
 from coopetition import published_draw, read_draw, two_strategies
 from coopetition.model.reduced import Problem
-from paper_figures.published import SEEDS
+from paper_figures.core.published import SEEDS
 from tests.conftest import SHARED
 
 

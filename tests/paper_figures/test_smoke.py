@@ -6,10 +6,9 @@ import json
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.figure import figures_of, find_figure
-from paper_figures.kept import index
-from paper_figures.needs import all_found
-from paper_figures.sources import kept_tables
+from paper_figures.core.figure import figures_of, find_figure
+from paper_figures.core.kept_data import index
+from paper_figures.core.runs import all_found, kept_tables
 
 OF_RUNS = [
     name

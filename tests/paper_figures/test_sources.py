@@ -6,15 +6,14 @@ import shutil
 import pytest
 
 from coopetition.tools.errors import UsageError, UserError
-from paper_figures import sources
-from paper_figures.kept import DATA, index, path_of, read_rows, rows_by_run, table_records
-from paper_figures.sources import kept_runs, kept_tables, trained_run
+from paper_figures.core import runs as sources
+from paper_figures.core.kept_data import DATA, index, path_of, read_rows, rows_by_run, table_records
+from paper_figures.core.runs import kept_runs, kept_tables, trained_run
 from transformer.config import RunConfig
-from transformer.experiments.coopetition import early_presets
-from transformer.experiments.mechanisms import LAYER_1_AT
+from transformer.experiments.coopetition import LAYER_1_AT, early_presets
 from transformer.experiments.plans import load_plan
-from transformer.experiments.preset import PRESETS
-from transformer.measures.of_models.superposition import head_alone
+from transformer.experiments.presets import PRESETS
+from transformer.measures.of_models import head_alone
 from transformer.sweeps.measure import Table
 
 COMPUTED = {  # from kept curves; see paper_figures/comparison/confront.py
@@ -62,7 +61,7 @@ def test_every_kept_file_is_in_the_index_once():
 def test_who_asks_for_runs_that_are_not_kept_is_told_what_makes_them(
     tmp_path, monkeypatch, preset, advice
 ):
-    monkeypatch.setattr("paper_figures.sources.index", lambda data: [])
+    monkeypatch.setattr("paper_figures.core.runs.index", lambda data: [])
     with pytest.raises(UsageError) as refused:
         kept_runs(preset)
     assert advice in str(refused.value) and "\n" not in str(refused.value)

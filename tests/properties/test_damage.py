@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig, to_dict
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import load_run
-from transformer.runs.machine import Machine
-from transformer.training.loop import resume, train
+from transformer.runs.loop import resume, train
+from transformer.training.machine import Machine
 
 N_EXAMPLES = 1000
 LEFT_ALONE = (".lock", "status.json")  # what a session writes to say how it went

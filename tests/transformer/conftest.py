@@ -3,9 +3,8 @@ import torch
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.runs.machine import can_compile
-from transformer.training.optimisers import step_numbers
-from transformer.training.step import TrainState
+from transformer.training.machine import can_compile
+from transformer.training.step import TrainState, step_numbers
 
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet

@@ -16,20 +16,19 @@ from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.cli import main
 from transformer.config import RunConfig, to_dict
+from transformer.config.data import KINDS, MODES
 from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
-from transformer.config.exemplars import KINDS
 from transformer.config.interventions import INTERVENTIONS
-from transformer.config.modes import MODES
 from transformer.config.registry import Registry, load_plugin
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.experiments.plans import load_plan
-from transformer.experiments.preset import PRESETS
-from transformer.measures.measure import MEASURES
-from transformer.measures.view import MODEL_MEASURES
+from transformer.experiments.presets import PRESETS
+from transformer.measures.of_models import MODEL_MEASURES
+from transformer.measures.of_runs import MEASURES
 from transformer.runs.folder import load_run
-from transformer.runs.machine import Machine
-from transformer.training.loop import evaluate_checkpoint, resume, train
+from transformer.runs.loop import evaluate_checkpoint, resume, train
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 PAGE = Path(__file__).parents[2] / "docs" / "how_to_add.md"
@@ -88,7 +87,7 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
 
 
 def test_the_commands_know_them(added, capsys, monkeypatch):
-    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
+    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
     assert main(["--plugin", str(added["mode"]), "data"]) == 0
     listed = capsys.readouterr().out
     for line in ("those after it, in order", "What the run is trained on", "1 up to place k"):
@@ -182,7 +181,7 @@ def test_a_name_of_the_package_is_taken_before_it_is_asked_for(tmp_path):
     path.write_text(FILES["mode"].replace('"neighbours"', '"bursty"'))
     lines = f"""
 from transformer.config.registry import load_plugin
-from transformer.config.modes import MODES
+from transformer.config.data import MODES
 try:
     load_plugin({str(path)!r})
 except ValueError as error:

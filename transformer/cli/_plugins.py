@@ -6,7 +6,7 @@ from tyro.conf import UseAppendAction
 
 from coopetition.tools.commands import parse_known_flags
 from transformer.config.registry import load_plugin
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ class MovedRunFlags(RunFlags):
 
 def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder", Path]]:
     """Where something of a run goes, `out`; of each run of an ensemble, a name of its own there."""
-    from transformer.runs.ensemble import load_runs
+    from transformer.runs.folder import load_runs
 
     runs = load_runs(folder)
     if len(runs) == 1:
@@ -61,7 +61,7 @@ def title(run: "RunFolder", runs: Collection["RunFolder"]) -> str:
 
 def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
     """Train, and print how the runs ended, those that diverged too."""
-    from transformer.training.loop import Diverged
+    from transformer.runs.loop import Diverged
 
     try:
         runs = train()
@@ -73,7 +73,7 @@ def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None
 
 def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
     """How runs stand, with the timeline of each; several as a table."""
-    from transformer.measures.timeline import EVALUATORS, timeline
+    from transformer.measures.events import EVALUATORS, timeline
     from transformer.runs.table import row_of
 
     if len(runs) > 1 and not as_json:

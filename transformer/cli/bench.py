@@ -36,13 +36,13 @@ class Flags:
     """Timed repeats; the median counts."""
     device: str = "auto"
     threads: int | None = None
-    """CPU threads (all cores without)."""
+    """CPU threads (default: chosen by timing steps, as training does)."""
     json: bool = False
     """Print one JSON object a row."""
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.bench import bench
+    from transformer.training.cost import bench
 
     settings = asdict(flags)
     as_json = settings.pop("json")

@@ -12,10 +12,9 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
+    from transformer.config.data import KINDS, MODES
     from transformer.config.encoders import ENCODERS
     from transformer.config.evaluators import EVALUATORS
-    from transformer.config.exemplars import KINDS
-    from transformer.config.modes import MODES
 
     tables = {
         "--data.mode": MODES,

@@ -11,10 +11,10 @@ from typing import Annotated
 import tyro
 
 from coopetition.tools.commands import parse_known_flags
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig
-from transformer.config.exemplars import KINDS, ExemplarConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
-from transformer.data.reduction import ReductionConfig
+from transformer.data.features.embed import ReductionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def run(flags: Flags) -> None:
     import time
 
     from coopetition.tools.console import print_json, print_table, print_written
-    from transformer.data.embed import write_features
+    from transformer.data.features.embed import write_features
 
     started = time.monotonic()
     provenance = write_features(

@@ -16,7 +16,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import named
 
 if TYPE_CHECKING:
-    from transformer.training.loop import Evaluated
+    from transformer.runs.loop import Evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Flags(MovedRunFlags):
 
 
 def run(flags: Flags) -> None:
-    from transformer.runs.ensemble import load_runs
-    from transformer.training.loop import evaluate_checkpoint, relocated
+    from transformer.runs.folder import load_runs
+    from transformer.runs.loop import evaluate_checkpoint, relocated
 
     runs = [relocated(run, **flags.place()) for run in load_runs(flags.run)]
     for run in runs:

@@ -62,15 +62,16 @@ def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
     """Write the table of one run and its description, and return the latter."""
     from transformer.measures.history import history
 
-    about = history(
-        run,
-        flags.measures,
-        out,
-        steps=_steps(flags.steps, run.steps()),
-        evaluators=flags.evaluators or None,
-        interventions=flags.intervene,
-        replace_own=flags.replace_interventions,
-    )
+    with run.machine.use():  # with the threads that its training chose
+        about = history(
+            run,
+            flags.measures,
+            out,
+            steps=_steps(flags.steps, run.steps()),
+            evaluators=flags.evaluators or None,
+            interventions=flags.intervene,
+            replace_own=flags.replace_interventions,
+        )
     write_json(out.with_suffix(".json"), about)
     return about
 

@@ -12,7 +12,7 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.measures.view import MODEL_MEASURES
+    from transformer.measures.of_models import MODEL_MEASURES
 
     rows = [{"measure": n, "what": line} for n, line in MODEL_MEASURES.described().items()]
     print_rows(rows, as_json=flags.json)

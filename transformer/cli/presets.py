@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from coopetition.tools.console import print_rows
-from transformer.experiments.preset import PRESETS, Scale
+from transformer.experiments.presets import PRESETS, Scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ class Flags(MovedRunFlags):
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.loop import resume
+    from transformer.runs.loop import resume
 
     print_ends(
         lambda: resume(flags.run, n_steps=flags.n_steps, **flags.place()), as_json=flags.json

@@ -6,7 +6,7 @@ What an encoder, its image size and a reduction are chosen by.
 from dataclasses import asdict, dataclass
 
 from coopetition.tools.commands import parse_known_flags
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,6 @@ def defaults(arguments: list[str]) -> Flags:
 def run(flags: Flags) -> None:
     from coopetition.tools.console import print_table
     from transformer.data.exemplar_sets import load_exemplars
-    from transformer.data.separation import separation
+    from transformer.data.features.separation import separation
 
     print_table(asdict(separation(load_exemplars(flags.data))), as_json=flags.json)

@@ -5,6 +5,6 @@ from transformer.cli._runs import print_standing
 
 
 def run(flags: Flags) -> None:
-    from transformer.runs.ensemble import load_runs
+    from transformer.runs.folder import load_runs
 
     print_standing(load_runs(flags.run), as_json=flags.json)

@@ -17,7 +17,7 @@ import tyro
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_writable
-from transformer.config.scale import Scale
+from transformer.config.run import Scale
 from transformer.sweeps.slurm import Resources
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
     """Print how each node stands."""
     from transformer.sweeps.report import status_rows
     from transformer.sweeps.slurm import jobs_of
-    from transformer.sweeps.standing import standings
+    from transformer.sweeps.status import standings
 
     jobs = jobs_of(plan.nodes, runs) if flags.slurm else {}
     print_rows(status_rows(plan, standings(plan, runs), jobs), as_json=flags.json)
@@ -102,11 +102,10 @@ def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
 def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     """Print the graph, and how long each node and all will take."""
     from coopetition.tools.errors import abbreviate
-    from transformer.runs.machine import Machine
-    from transformer.sweeps.estimate import Estimate, clock
-    from transformer.sweeps.report import graph_rows, in_words
+    from transformer.sweeps.report import Estimate, clock, graph_rows, in_words
     from transformer.sweeps.slurm import planned_jobs
-    from transformer.sweeps.standing import standings
+    from transformer.sweeps.status import standings
+    from transformer.training.machine import Machine
 
     estimate = Estimate(runs)
     device = "auto" if flags.slurm else flags.device  # jobs run elsewhere
@@ -152,10 +151,10 @@ def _describe_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
 def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
     """Do all that is left, here or as jobs, and print how it ended."""
     from transformer.experiments.plans import node_process
-    from transformer.sweeps.pool import Pool
+    from transformer.sweeps.local import Pool
     from transformer.sweeps.report import status_rows
     from transformer.sweeps.slurm import submit
-    from transformer.sweeps.standing import forget_failure, standings
+    from transformer.sweeps.status import forget_failure, standings
 
     plan.check_files()
     if flags.retry:
@@ -178,9 +177,9 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
-    from transformer.runs.folder import ENSEMBLE, NAME
-    from transformer.runs.machine import Machine
-    from transformer.sweeps.standing import log_path
+    from transformer.runs.folder import ENSEMBLE, MANIFEST
+    from transformer.sweeps.status import log_path
+    from transformer.training.machine import Machine
 
     for name, number in (("jobs", flags.jobs), ("threads", flags.threads)):
         if number < 1:
@@ -197,7 +196,7 @@ def _check(flags: Flags) -> None:
         Machine.choose(flags.device, flags.threads)
     runs = flags.runs.resolve()
     for each in (runs, *runs.parents):
-        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+        if (each / MANIFEST).exists() or (each / ENSEMBLE).exists():
             raise UsageError(
                 f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
                 "name a folder for the sweep"

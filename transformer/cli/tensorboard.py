@@ -19,7 +19,7 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.runs.tensorboard import write_tensorboard
+    from transformer.runs.export import write_tensorboard
 
     for run, out in places(flags.run, flags.out):
         write_tensorboard(run, out)

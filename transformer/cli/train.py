@@ -14,8 +14,8 @@ from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import print_ends
 from transformer.config import RunConfig
-from transformer.config.exemplars import KINDS
-from transformer.experiments.preset import PRESETS, Scale
+from transformer.config.data import KINDS
+from transformer.experiments.presets import PRESETS, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +71,20 @@ def run(flags: Flags) -> None:
         if field.replace("-", "_") in axes:
             raise UsageError(f"--vary {field} comes twice; give all its values at once")
         axes[field.replace("-", "_")] = values
-    from transformer.runs.ensemble import check_together, vary
-    from transformer.runs.machine import Machine
+    from transformer.runs.folder import check_together, vary
+    from transformer.training.machine import Machine
 
     machine = Machine.choose(
         flags.device, flags.threads, flags.execution, n_steps=flags.config.n_steps
     )
     configs = vary(flags.config, axes) if axes else {"": flags.config}
     if flags.dry_run:
-        from transformer.training.forecast import forecast
+        from transformer.training.cost import forecast
 
         check_together(configs)
         print_table(forecast(configs, machine), as_json=flags.json)
         return
-    from transformer.training.loop import train, train_together
+    from transformer.runs.loop import train, train_together
 
     if axes:
         print_ends(lambda: train_together(configs, flags.out, machine), as_json=flags.json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from transformer.data.train_encoder import TrainingConfig
+from transformer.data.features.train_encoder import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Flags:
 
 def run(flags: Flags) -> None:
     from coopetition.tools.console import print_table, print_written
-    from transformer.data.train_encoder import train_encoder
+    from transformer.data.features.train_encoder import train_encoder
 
     result = train_encoder(flags.config, flags.out, device=flags.device, threads=flags.threads)
     print_written(flags.out, as_json=flags.json)

@@ -5,8 +5,7 @@ belong to the machine and are recorded in the run's manifest.  Kinds of exemplar
 evaluators are each a file in `transformer.data`, found by a registry.
 """
 
-from transformer.config.data import DataConfig
-from transformer.config.exemplars import ExemplarConfig
+from transformer.config.data import DataConfig, ExemplarConfig
 from transformer.config.model import ModelConfig
 from transformer.config.optim import OptimConfig
 from transformer.config.plain import to_dict

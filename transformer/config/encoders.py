@@ -44,5 +44,5 @@ class EncoderConfig(Kind):
         """Raise `UsageError` if a package is missing that the network comes from."""
 
     def load(self, device: Any) -> Any:
-        """The network on a `torch.device`: `transformer.data.encoder.Encoder`."""
+        """The network on a `torch.device`: `transformer.data.encoders.base.Encoder`."""
         raise NotImplementedError

@@ -58,7 +58,7 @@ class Intervention(Kind, JsonTuple):
         """Raise `UsageError` unless it can act on such a model."""
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Names of the activations that it sees, see `transformer.model.forward`."""
+        """Names of the activations that it sees, see `transformer.model.transformer`."""
         raise NotImplementedError
 
     def sets(self, model: ModelConfig) -> frozenset[str]:
@@ -74,7 +74,7 @@ class Intervention(Kind, JsonTuple):
         return frozenset()
 
     def replaces(self) -> tuple[str, ...]:
-        """Parts of the model (`transformer.config.parts`) that have no say: they do not move."""
+        """Parts of the model (`transformer.config.model`) that have no say: they do not move."""
         return ()
 
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class Intervention(Kind, JsonTuple):
     def acting(
         self, config: ModelConfig, parameters: "Mapping[str, Tensor]"
     ) -> Callable[[str, "Tensor", Any], "Tensor"]:
-        """What is done at a site: (name, value, `transformer.model.intervened.Scene`) -> value.
+        """What is done at a site: (name, value, `transformer.model.hooks.Scene`) -> value.
 
         Parameters
         ----------

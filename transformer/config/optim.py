@@ -43,7 +43,7 @@ class OptimConfig:
     (Chan et al. 2022 name a limit, 0.25, and do not apply it)."""
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
     """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
-    `transformer.config.parts`; coefficients of parts that overlap add up."""
+    `transformer.config.model`; coefficients of parts that overlap add up."""
     penalty: Penalty = field(default="squared", metadata=ADDED)
     """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
     `norm`, c x the sum over tensors of their norms (as the papers' released code does; but its

@@ -71,7 +71,7 @@ class Registry(Generic[T]):
         self._scanning = True
         try:
             package = importlib.import_module(self.folder)
-            for module in pkgutil.iter_modules(package.__path__):
+            for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
                 importlib.import_module(f"{self.folder}.{module.name}")
             self._scanned = True
         finally:

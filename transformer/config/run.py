@@ -1,4 +1,7 @@
-"""All that defines a run."""
+"""How large the runs of a paper are made.
+
+All that defines a run.
+"""
 
 import hashlib
 import json
@@ -7,13 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from coopetition.tools.errors import UsageError
-from transformer.config.data import DataConfig, require_distinct_classes
+from transformer.config.data import DataConfig, ExemplarConfig, require_distinct_classes
 from transformer.config.evaluators import EVALUATORS
-from transformer.config.exemplars import ExemplarConfig
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.config.model import ModelConfig
+from transformer.config.model import ModelConfig, check_parts
 from transformer.config.optim import OptimConfig
-from transformer.config.parts import check_parts
 from transformer.config.plain import (
     ADDED,
     LOCATION,
@@ -25,6 +26,11 @@ from transformer.config.plain import (
     require_choice,
     to_dict,
 )
+
+Scale = Literal["smoke", "cpu", "gpu", "paper"]
+"""`paper`: as published; `gpu`: what one GPU trains in hours, where the published runs take longer;
+`cpu`: what two cores can do; `smoke`: seconds, to test that everything works."""
+
 
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 UNROTATED = 1600  # classes that the papers evaluate on: Omniglot's characters as they are drawn
@@ -90,7 +96,7 @@ class StartConfig:
     step: int = 0
     """Which checkpoint."""
     parts: tuple[str, ...] = ("all",)
-    """What is taken over, see `transformer.config.parts`."""
+    """What is taken over, see `transformer.config.model`."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "step")
@@ -111,7 +117,7 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     start: StartConfig = field(default_factory=StartConfig, metadata=ADDED)
     frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
-    """Parts that are not trained, see `transformer.config.parts`."""
+    """Parts that are not trained, see `transformer.config.model`."""
     interventions: tuple[Intervention, ...] = field(default=(), metadata=ADDED)
     """What it is trained and evaluated under, see `transformer.interventions`."""
     precision: Precision = field(default="float32", metadata=ADDED)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
-from transformer.config.exemplars import ExemplarConfig
+from transformer.config.data import ExemplarConfig
 
 GREY = 1 / 255  # a pixel's scale
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transformer.config.data import DataConfig
-from transformer.config.modes import MODES
+from transformer.config.data import MODES, DataConfig
 
 BLOCK_STEPS = 256  # steps drawn at once; part of the definition of the data stream
 

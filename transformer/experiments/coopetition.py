@@ -8,6 +8,10 @@ have half of these (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, 
 and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
 is learnt.
 A run that starts from another's checkpoint counts its own sequences, from 0.
+
+What is measured of the coopetition paper's models, over training and at the end.
+
+Histories are those of figures 3 and 14; the rest is measured at the end of a run.
 """
 
 import math
@@ -24,9 +28,18 @@ from transformer.config import (
 )
 from transformer.config.interventions import Intervention
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.forbid_previous_token import ForbidPreviousToken
+from transformer.experiments.presets import (
+    PRESETS,
+    Preset,
+    Scale,
+    with_data,
+    with_model,
+    with_optim,
+)
+from transformer.interventions.attention import Ablate, ForbidPreviousToken
+from transformer.interventions.grafts import GraftIn, GraftOut
+from transformer.runs.folder import checkpoint_name
+from transformer.sweeps.measure import Readings
 
 BATCH = 32
 FASTER: dict[Scale, int] = {"paper": 1, "cpu": 10, "smoke": 100_000}
@@ -280,3 +293,85 @@ def _until(millions: float, make: Callable[[Scale], RunConfig]) -> Callable[[Sca
 
 for name, preset in presets().items():
     PRESETS.register(f"coopetition/{name}")(preset)
+
+
+# millions of sequences of the main run from which figure 3c takes the first layer: where Flip is
+# what it is in the paper's run at 4.25, 7.75 and 15 (at its peak, 0.31, 0.045), in ours of a scale
+LAYER_1_AT: dict[Scale, dict[str, float]] = {
+    "paper": {"peak": 5.5, "fall": 10.5, "end": 20},
+    "cpu": {"peak": 5.5, "fall": 17, "end": 48},
+    "smoke": {"peak": 5.5, "fall": 10.5, "end": 20},
+}
+LAYER_2_AT = 20  # and figure 3b the second
+EVALUATORS = ("train", "icl", "ciwl", "flip")
+
+
+def at_the_end(run: str) -> list[Readings]:
+    """What a run's last model does, and by which heads: figures 2, 12, 15 and section 4."""
+    return [
+        Readings(
+            name=f"mechanisms_{run}",
+            what="figures 2, 12, section 4",
+            of=run,
+            measures=("composition", "copying", "paths", "query_row"),
+            evaluators=EVALUATORS,
+        ),
+        Readings(
+            name=f"superposition_{run}",
+            what="figure 15",
+            of=run,
+            measures=(
+                "head_alone",
+                "superposition",
+                "common_temperature",
+                "strength_by_sequence",
+            ),
+            evaluators=("train",),
+        ),
+    ]
+
+
+def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
+    """Attention during a main run, and its curves with one layer fixed to a checkpoint of it.
+
+    Of checkpoints, those within the run.
+    """
+
+    def checkpoint(millions: float) -> str:
+        return f"{run}/{checkpoint_name(steps(millions, scale))}"
+
+    swaps = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
+        f"layer_1_of_{name}": GraftIn(checkpoint=checkpoint(millions), till=0)
+        for name, millions in LAYER_1_AT[scale].items()
+        if steps(millions, scale) <= n_steps
+    }
+    return [
+        Readings(
+            name=f"induction_{run}",
+            what="figure 3a",
+            of=run,
+            steps="all",
+            measures=("induction_strength",),
+            evaluators=("flip",),
+        ),
+        Readings(
+            name=f"label_attention_{run}",
+            what="figure 14",
+            of=run,
+            steps="all",
+            measures=("previous_token", "self_attention"),
+            evaluators=EVALUATORS,
+        ),
+        *(
+            Readings(
+                name=f"{name}_{run}",
+                what="figure 3b" if name == "layer_2_fixed" else "figure 3c",
+                of=run,
+                steps="spaced",
+                measures=("accuracy",),
+                evaluators=EVALUATORS,
+                interventions=(swap,),
+            )
+            for name, swap in swaps.items()
+        ),
+    ]

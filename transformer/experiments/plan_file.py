@@ -43,15 +43,15 @@ from typing import Any, TypeVar, get_args
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
+from transformer.config.data import KINDS
 from transformer.config.encoders import ENCODERS, EncoderConfig
-from transformer.config.exemplars import KINDS
 from transformer.config.interventions import Intervention
 from transformer.config.plain import dotted, from_dict, named_values
 from transformer.config.registry import Registry
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.reduction import ReductionConfig
-from transformer.experiments.preset import PRESETS, Scale
-from transformer.runs.ensemble import vary
+from transformer.data.features.embed import ReductionConfig
+from transformer.experiments.presets import PRESETS, Scale
+from transformer.runs.folder import vary
 from transformer.sweeps.features import Features
 from transformer.sweeps.measure import Measure, Readings, Steps
 from transformer.sweeps.plan import Plan

@@ -13,21 +13,21 @@ from transformer.data.encoders.own import OwnConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
-from transformer.data.reduction import ReductionConfig
-from transformer.data.train_encoder import TrainingConfig
+from transformer.data.features.embed import ReductionConfig
+from transformer.data.features.train_encoder import TrainingConfig
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
 from transformer.experiments import within_class as within_class_runs
-from transformer.experiments.mechanisms import at_the_end, over_training
+from transformer.experiments.coopetition import at_the_end, over_training
 from transformer.experiments.plan_file import read_plan
-from transformer.experiments.preset import Preset, Scale
+from transformer.experiments.presets import Preset, Scale
 from transformer.sweeps.call import Call
-from transformer.sweeps.estimate import n_steps
 from transformer.sweeps.features import Features, TrainEncoder
+from transformer.sweeps.local import work
 from transformer.sweeps.measure import Measure
 from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.report import n_steps
 from transformer.sweeps.train import Train
-from transformer.sweeps.work import work
 
 PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")
 FEATURES = "features"  # name of the node that makes them
@@ -183,7 +183,7 @@ def plan_of(call: Call) -> Plan:
 
 
 def do_node(call: Call, name: str) -> None:
-    """Do a node of a sweep in this process; see `transformer.sweeps.work`."""
+    """Do a node of a sweep in this process; see `transformer.sweeps.local`."""
     plan = plan_of(call)
     if name not in plan.nodes:
         raise UsageError(f"node {name!r} is not in the plan; --dry-run lists those that are")

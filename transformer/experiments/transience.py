@@ -9,10 +9,12 @@ marked "chosen here".
   here: the paper's schedule has fallen to 2.7e-5 by then, and ICL would fade later).
 - Scale *cpu*: 2 layers, a linear map of standardised 28 x 28 pixels, 6,400 classes, Adam at a
   constant 6e-4 (chosen here: with 1,600 classes such models learn CIWL at once and no ICL).
-- Scale *smoke*: 64 classes of procedural glyphs and 40 steps, in which nothing is learnt.
+  Features of a frozen network have a rate of 1e-3 (chosen here: at 6e-4 ICL comes late).
+- Scale *smoke*: 16 classes of procedural glyphs and 40 steps, in which nothing is learnt.
 
-At all scales but in `matched`, no drawing stands twice in a sequence (Chan et al. draw the two
-extra items apart), where there are enough of a class and it is not the sampler of the other paper.
+No drawing stands twice in a sequence (Chan et al. draw the two extra items apart), except in
+`matched`, with fewer than 9 exemplars of a class, and on features and tokens, which have the
+sampler of the coopetition paper.
 The ResNet's batch norms span the 288 images of a batch (on eight devices, as Chan et al. trained,
 36 each).
 """
@@ -34,7 +36,14 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.tokens import TokenConfig
-from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_model, with_optim
+from transformer.experiments.presets import (
+    PRESETS,
+    Preset,
+    Scale,
+    with_data,
+    with_model,
+    with_optim,
+)
 
 SEEDS = (5, 6, 7)
 P_BURSTY = (0.5, 0.9, 1.0)  # chosen here
@@ -46,13 +55,31 @@ ZIPF = (0.5, 1.0, 1.5, 2.0)  # chosen here
 WIDTHS = (32, 64, 128)
 MODULE_L2 = 1e-4  # chosen here
 BATCH_FACTOR = 4  # chosen here
-PIXELS = OmniglotConfig(n_classes=1600, standardised=True)  # at scale cpu, of the ResNet
-CPU_STEPS = 30_000
-# lengths at scale cpu, over the default run's
-LONGER = 1.5  # of the largest number of classes
-DEEP_SHARE = 0.4  # of 12 layers
-RESNET_SHARE = 0.1  # of the ResNet
-N_EXEMPLARS = 20
+FROZEN_RATE = 1e-3  # chosen here, at scale cpu
+# lengths at scale cpu, over the default run's: each run takes at most 15 minutes of one core
+CPU_LENGTHS = {
+    # three times the default run's half-decay, to see whether ICL is kept
+    "l2_3e-05": 1.7,
+    "l2_0.0001": 1.7,
+    "matched": 1.7,
+    "depth_6": 0.65,
+    "depth_12": 0.35,
+    "classes_12800": 1.5,
+    "width_32_icl_only": 0.5,
+    "width_32_iwl_only": 0.5,
+    "width_64_icl_only": 0.5,
+    "width_64_iwl_only": 0.5,
+    "width_128": 0.9,
+    "width_128_icl_only": 0.5,
+    "width_128_iwl_only": 0.5,
+    "resnet": 0.08,
+    "l2_mlp": 0.08,
+    "l2_attention": 0.08,
+    "l2_encoder": 0.08,
+}
+RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
+RESNET_RATE = 1e-3  # likewise
+N_EXEMPLARS = 20  # of features
 
 Change = Callable[[RunConfig], RunConfig]
 
@@ -96,10 +123,10 @@ SIZES: dict[Scale, Size] = {
         n_checkpoints=10,
     ),
     "cpu": Size(
-        exemplars=FeatureConfig(n_classes=1600, n_exemplars=N_EXEMPLARS),
-        optim=OptimConfig(learning_rate=1e-3),
-        n_steps=CPU_STEPS,
-        every=250,
+        exemplars=OmniglotConfig(n_classes=6400, standardised=True),
+        optim=OptimConfig(learning_rate=6e-4),
+        n_steps=40_000,
+        every=500,
         n_checkpoints=4,
     ),
     "smoke": Size(
@@ -107,7 +134,7 @@ SIZES: dict[Scale, Size] = {
         optim=OptimConfig(learning_rate=1e-3),
         n_steps=40,
         every=4,
-        n_sequences=20,
+        n_sequences=10,
         n_checkpoints=2,
         batch_size=8,
         fewer=100,
@@ -130,8 +157,6 @@ def default(scale: Scale) -> RunConfig:
         n_steps=size.n_steps,
         checkpoint_every=size.n_steps // size.n_checkpoints,
     )
-    if isinstance(size.exemplars, FeatureConfig):
-        return _frozen(size.exemplars)(config)
     return _trained(size.exemplars, size.encoder)(config)
 
 
@@ -181,12 +206,11 @@ def _trained(exemplars: ExemplarConfig, encoder: Encoder) -> Change:
 
 
 def _frozen(exemplars: ExemplarConfig) -> Change:
-    """Exemplars that a frozen network encodes, a constant rate, the other paper's sampler."""
+    """Exemplars that a frozen network encodes, the sampler of the coopetition paper."""
 
     def change(config: RunConfig) -> RunConfig:
         config = with_model(config, encoder="linear", attention_bias=False)
         config = with_data(config, distractor_may_match=False, repeats=True)
-        config = with_optim(config, schedule="constant", warmup_steps=0)
         return _exemplars(exemplars)(config)
 
     return change
@@ -208,6 +232,11 @@ def _lasting(config: RunConfig, factor: float) -> RunConfig:
     )
 
 
+def _at_cpu(factor: float, make: Callable[[Scale], RunConfig]) -> Callable[[Scale], RunConfig]:
+    """Return what makes runs that are so many times as long at scale cpu."""
+    return lambda scale: _lasting(make(scale), factor) if scale == "cpu" else make(scale)
+
+
 def p_bursty(share: float) -> Callable[[Scale], RunConfig]:
     """Figure 3: at scale paper with the length of Chan et al. (2022)."""
 
@@ -221,15 +250,21 @@ def p_bursty(share: float) -> Callable[[Scale], RunConfig]:
 
 
 def classes(n_classes: int) -> Callable[[Scale], RunConfig]:
-    """Figure 6: so many classes; at scale cpu most of them have a longer horizon."""
+    """Figure 6: so many classes."""
 
     def make(scale: Scale) -> RunConfig:
-        size, config = SIZES[scale], default(scale)
-        config = _exemplars(size.exemplars.changed(n_classes=n_classes // size.fewer))(config)
-        longer = scale == "cpu" and n_classes == max(CLASSES)
-        return _lasting(config, LONGER) if longer else config
+        size = SIZES[scale]
+        exemplars = size.exemplars.changed(n_classes=n_classes // size.fewer)
+        return _exemplars(exemplars)(default(scale))
 
     return make
+
+
+def _with_frozen_encoder(exemplars: ExemplarConfig, scale: Scale) -> RunConfig:
+    """Return the default run on such exemplars, at a constant rate."""
+    config = _frozen(exemplars)(default(scale))
+    rate = FROZEN_RATE if scale == "cpu" else config.optim.learning_rate
+    return with_optim(config, learning_rate=rate, schedule="constant", warmup_steps=0)
 
 
 def features(n_classes: int) -> Callable[[Scale], RunConfig]:
@@ -238,7 +273,7 @@ def features(n_classes: int) -> Callable[[Scale], RunConfig]:
     def make(scale: Scale) -> RunConfig:
         there = n_classes // SIZES[scale].fewer
         exemplars = FeatureConfig(n_classes=there, n_exemplars=N_EXEMPLARS)
-        return _frozen(exemplars)(default(scale))
+        return _with_frozen_encoder(exemplars, scale)
 
     return make
 
@@ -250,33 +285,21 @@ def tokens(n_classes: int, n_exemplars: int, seed: int) -> Callable[[Scale], Run
         exemplars = TokenConfig(
             n_classes=n_classes // SIZES[scale].fewer, n_exemplars=n_exemplars, seed=seed
         )
-        config = _frozen(exemplars)(default(scale))
+        config = _with_frozen_encoder(exemplars, scale)
         return _lasting(config, 0.04) if scale == "paper" else config
 
     return make
 
 
 def resnet(**optim: Any) -> Callable[[Scale], RunConfig]:
-    """Figure 16: a jointly trained ResNet, at scale cpu on 28 x 28 pixels and for fewer steps."""
+    """Figure 16: a jointly trained ResNet, at scale cpu on 28 x 28 pixels."""
 
     def make(scale: Scale) -> RunConfig:
-        config = default(scale)
+        config = _trained(SIZES[scale].exemplars, "resnet")(default(scale))
         if scale == "cpu":
-            config = _lasting(config, RESNET_SHARE)
-        if SIZES[scale].encoder != "resnet":
-            drawings = {"cpu": PIXELS, "smoke": SIZES["smoke"].exemplars}[scale]
-            config = _trained(drawings, "resnet")(config)
+            config = _exemplars(RESNET_DRAWINGS)(config)
+            config = with_optim(config, learning_rate=RESNET_RATE)
         return with_optim(config, **optim)
-
-    return make
-
-
-def depth(n_layers: int) -> Callable[[Scale], RunConfig]:
-    """Figure 4: so many layers; at scale cpu 12 layers are trained for fewer steps."""
-
-    def make(scale: Scale) -> RunConfig:
-        config = with_model(default(scale), n_layers=n_layers)
-        return _lasting(config, DEEP_SHARE) if scale == "cpu" and n_layers == 12 else config
 
     return make
 
@@ -285,6 +308,7 @@ def large_batch(scale: Scale) -> RunConfig:
     """As many sequences and evaluations as the default run has, in larger batches."""
     config = default(scale)
     config = with_data(config, batch_size=BATCH_FACTOR * config.data.batch_size)
+    config = with_optim(config, warmup_steps=config.optim.warmup_steps // BATCH_FACTOR)
     return _lasting(config, 1 / BATCH_FACTOR)
 
 
@@ -304,14 +328,16 @@ def presets() -> dict[str, Preset]:
         what: str,
         seeds: tuple[int, ...] = SEEDS,
     ) -> None:
-        presets[name] = Preset(make, what, seeds=seeds, together=True, scales=get_args(Scale))
+        sized = _at_cpu(CPU_LENGTHS.get(name, 1.0), make)
+        presets[name] = Preset(sized, what, seeds=seeds, together=True, scales=get_args(Scale))
 
     add("default", default, "figures 1, 2, 11: the default setting")
+    add("features_1600", features(1600), "figure 12: features of a frozen network")
     for c in (1e-4, *(each for each in L2 if each != 1e-4)):
         add(f"l2_{c:g}", changed(_optim(l2=(("all", c),))), "figures 8, 15: L2 on all weights")
     for n_layers in DEPTHS:
         seeds = SEEDS[:2] if n_layers == max(DEPTHS) else SEEDS
-        add(f"depth_{n_layers}", depth(n_layers), "figure 4: depth", seeds)
+        add(f"depth_{n_layers}", changed(_model(n_layers=n_layers)), "figure 4: depth", seeds)
     for n in CLASSES:
         add(f"classes_{n}", classes(n), "figure 6: classes")
     for n in EXEMPLARS:
@@ -331,8 +357,7 @@ def presets() -> dict[str, Preset]:
         add(f"p_bursty_{share:g}", p_bursty(share), "figure 3: P(bursty)")
     add("matched", changed(_data(mode="matched", repeats=True)), "matched data: is ICL kept?")
     add("large_batch", large_batch, "four times the batch: does the fade go by sequences?")
-    for n_classes in (1600, 12800):
-        add(f"features_{n_classes}", features(n_classes), "figure 12: features of a frozen network")
+    add("features_12800", features(12800), "figure 12: features of a frozen network")
     add("resnet", resnet(), "figure 16: without L2")
     for part in ("mlp", "attention", "encoder"):
         add(f"l2_{part}", resnet(l2=((part, MODULE_L2),)), "figure 16: L2 on one module")

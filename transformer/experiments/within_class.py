@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from transformer.config import EvaluationConfig, RunConfig
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.experiments.coopetition import base
-from transformer.experiments.preset import PRESETS, Preset, Scale, with_data, with_optim
+from transformer.experiments.presets import PRESETS, Preset, Scale, with_data, with_optim
 
 LEVELS = (0.6, 0.67, 0.74, 0.81)
 SEEDS = (14, 15, 16)  # not among those with which levels and sizes were chosen (11, 12, 13)

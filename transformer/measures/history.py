@@ -1,22 +1,22 @@
 """Measures of a run's models over its training, as a table on disk that grows step by step."""
 
-import fcntl
 import json
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError, abbreviate
 from coopetition.tools.files import check_writable, to_csv, write_text
+from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import named
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures.view import MODEL_MEASURES, View, all_settings
+from transformer.measures.of_models import MODEL_MEASURES, View, all_settings
 from transformer.model.loaded import Model, load_model
 from transformer.runs.folder import RunFolder
 
@@ -43,8 +43,9 @@ def history(
 ) -> dict[str, Any]:
     """Write the table of measures of a run's checkpoints, CSV, a row a reading.
 
-    What is done lies in `OUT.partial`, a line a step, until all is: a call that was stopped is
-    gone on with by the same call, of other steps too.  Returned is what the table is of.
+    Finished steps lie in `OUT.partial`, a line a step, until all are done: to continue after an
+    interruption, call it again, with other steps too.  Returns what the table is of.  A second
+    process that writes the same table raises `UserError`.
 
     Parameters
     ----------
@@ -73,48 +74,49 @@ def history(
         **all_settings(measures),
         **({"replaces": True} if replace_own else {}),
     }
-    partial = out.with_name(out.name + ".partial")
-    done = _done(partial, about)
-    if not done:
-        write_text(partial, json.dumps(about) + "\n")
-    exemplars = load_exemplars(run.config.data.exemplars)
-    left = [step for step in wanted if step not in done]
-    with (
-        open(partial, "a") as file,
-        ProgressReport("measure", len(wanted), "checkpoints", done=len(wanted) - len(left)) as bar,
-        _alone(file, partial),
-    ):
-        for step in left:
-            model, rows = _model(run, step), []
-            if replace_own:
-                model.interventions = ()
-            with model.intervened(*interventions):
-                for name in names:
-                    view = View(model, name, exemplars, sets[name])
-                    rows += [
-                        {"evaluator": name, "measure": measure} | asdict(reading)
-                        for measure, function in of.items()
-                        for reading in function(view)
-                    ]
-            done[step] = rows
-            file.write(json.dumps({"step": step, "rows": rows}) + "\n")
-            file.flush()
-            bar.advance()
-    write_text(out, _table(run, {step: done[step] for step in wanted}))
-    partial.unlink()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        partial = out.with_name(out.name + ".partial")
+        done = _done(partial, about)
+        if not done:
+            write_text(partial, json.dumps(about) + "\n")
+        exemplars = load_exemplars(run.config.data.exemplars)
+        left = [step for step in wanted if step not in done]
+        n_done = len(wanted) - len(left)
+        with (
+            open(partial, "a") as file,
+            ProgressReport("measure", len(wanted), "checkpoints", done=n_done) as bar,
+        ):
+            for step in left:
+                model, rows = _model(run, step), []
+                if replace_own:
+                    model.interventions = ()
+                with model.intervened(*interventions):
+                    for name in names:
+                        view = View(model, name, exemplars, sets[name])
+                        rows += [
+                            {"evaluator": name, "measure": measure} | asdict(reading)
+                            for measure, function in of.items()
+                            for reading in function(view)
+                        ]
+                done[step] = rows
+                file.write(json.dumps({"step": step, "rows": rows}) + "\n")
+                file.flush()
+                bar.advance()
+        write_text(out, _table(run, {step: done[step] for step in wanted}))
+        partial.unlink()
     return about | {"steps": wanted}
 
 
 @contextmanager
-def _alone(file: IO[str], partial: Path) -> Iterator[None]:
-    """Be the only one who adds to a file; say when stopped how to go on."""
+def _alone(out: Path) -> Iterator[None]:
+    """Be the only process that writes a table; say when stopped how to continue."""
+    busy = UserError(f"{out}: another process is writing this table; wait until it ends")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise UserError(f"{partial}: another process works on it; wait until it ends") from error
+        with hold(out.with_name(f".{out.name}.lock"), busy, remove=True):
+            yield
     except KeyboardInterrupt as error:
-        told = f"stopped; {partial} keeps what is measured: the same call goes on"
+        told = f"stopped; {out}.partial keeps what is measured; repeat the call to continue"
         raise Interrupted(told, signal.SIGINT) from error
 
 

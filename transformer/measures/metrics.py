@@ -10,9 +10,9 @@ from torch import Tensor
 from transformer.config import ModelConfig
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.model.forward import encode, final_residual, unchanged, unembed
-from transformer.model.intervened import Intervened
+from transformer.model.hooks import Intervened
 from transformer.model.parameters import Parameters
+from transformer.model.transformer import encode, final_residual, unchanged, unembed
 
 CHUNK = 1000  # sequences that go through the model at once
 IMAGES = 250  # images that go through the ResNet at once: some 500 MB at 105 x 105

@@ -16,10 +16,9 @@ from coopetition.model.graph import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
-from transformer.model.forward import Tap, encode, final_residual, unchanged, unembed
-from transformer.model.intervened import Intervened
+from transformer.model.hooks import Intervened, matching_sites, outward, site_names
 from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
-from transformer.model.sites import matching_sites, outward, site_names
+from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
 from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
 
 
@@ -87,7 +86,7 @@ class Model:
         ----------
         exemplars : (batch, context + 1, features) floating-point numbers, the query's last
         labels : (batch, context) whole numbers, of the exemplars in context
-        tap : sees, and may replace, every activation; see `transformer.model.forward`
+        tap : sees, and may replace, every activation; see `transformer.model.transformer`
         target : (batch,) the query's label, which some interventions want
 
         Arrays or tensors; what does not fit raises `UsageError`.
@@ -102,7 +101,7 @@ class Model:
         names: str | tuple[str, ...] | Callable[[str], bool] = "*",
         target: ArrayLike | Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, and activations by name with the batch first (`transformer.model.sites`).
+        """The logits, and activations by name with the batch first (`transformer.model.hooks`).
 
         `names` : which ones: names, patterns such as `blocks.*.pattern`, or a function of a name.
         Of the last layer, too, all tokens' are there.
@@ -112,7 +111,7 @@ class Model:
         else:
             wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
         if not wanted:
-            raise UsageError("names choose no site; `transformer.model.sites` lists them")
+            raise UsageError("names choose no site; `transformer.model.hooks` lists them")
         found: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor) -> Tensor:

@@ -72,14 +72,43 @@ def _digest(checkpoint: Checkpoint) -> str:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint by temporary file and rename."""
-    metadata = {
-        "step": str(checkpoint.step),
+    """Write the checkpoint of one run by temporary file and rename."""
+    write_bytes(path, content_of(checkpoint))
+
+
+def content_of(checkpoint: Checkpoint) -> bytes:
+    """Return the file of the checkpoint of one run."""
+    about = {"step": str(checkpoint.step), **_about(checkpoint)}
+    return _with_sorted_header(save(checkpoint.tensors, about))
+
+
+def content_of_all(each: dict[str, Checkpoint]) -> bytes:
+    """Return one file of checkpoints of one step, by run; its tensors have a run axis."""
+    first = next(iter(each.values()))
+    tensors = {
+        name: _stacked([checkpoint.tensors[name] for checkpoint in each.values()])
+        for name in first.tensors
+    }
+    runs = {
+        run: _about(replace(checkpoint, tensors={n: t[row] for n, t in tensors.items()}))
+        for row, (run, checkpoint) in enumerate(each.items())
+    }
+    about = {"step": str(first.step), "runs": json.dumps(runs)}
+    return _with_sorted_header(save(tensors, about))
+
+
+def _stacked(values: list[torch.Tensor]) -> torch.Tensor:
+    """Stack values; where some are in half precision and others are not, none is."""
+    dtype = max((value.dtype for value in values), key=lambda dtype: dtype.itemsize)
+    return torch.stack([value.to(dtype) for value in values])
+
+
+def _about(checkpoint: Checkpoint) -> dict[str, str]:
+    return {
         "run_id": checkpoint.run_id,
         "exemplars": checkpoint.exemplars,
         "digest": _digest(checkpoint),
     }
-    write_bytes(path, _with_sorted_header(save(checkpoint.tensors, metadata)))
 
 
 def _with_sorted_header(content: bytes) -> bytes:
@@ -94,22 +123,28 @@ def _with_sorted_header(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint; a truncated or altered one raises `DamagedCheckpoint`.
+def read_checkpoint(path: Path, run: str = "") -> Checkpoint:
+    """Read and check the checkpoint of a run; `run` is its name in a file of several runs.
 
-    One that is not there raises `MissingCheckpoint`.
+    A missing file raises `MissingCheckpoint`; one that is truncated, altered or lacks the run
+    raises `DamagedCheckpoint`.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        checkpoint = Checkpoint(
-            int(metadata["step"]), metadata["run_id"], metadata["exemplars"], tensors
-        )
-        expected = metadata["digest"]
+            names = file.keys()
+            if "runs" in metadata:
+                about = json.loads(metadata["runs"])
+                row = list(about).index(run)
+                tensors = {name: file.get_slice(name)[row] for name in names}
+                about = about[run]
+            else:
+                tensors, about = {name: file.get_tensor(name) for name in names}, metadata
+        checkpoint = Checkpoint(int(metadata["step"]), about["run_id"], about["exemplars"], tensors)
+        expected = about["digest"]
     except FileNotFoundError as error:
         raise MissingCheckpoint(f"there is no checkpoint {path}") from error
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise DamagedCheckpoint(f"checkpoint {path} is damaged ({error})") from error
     if _digest(checkpoint) != expected or path.stem != f"step_{checkpoint.step:09d}":
         raise DamagedCheckpoint(f"checkpoint {path} is damaged (its contents have changed)")

@@ -3,19 +3,21 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 from coopetition.tools import run_files as manifest_file
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import write_json
+from coopetition.tools.files import to_json, write_all
 from coopetition.tools.run_files import ADVICE, MANIFEST, MANIFEST_FORMAT, describe_error
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
-from transformer.runs.machine import Execution, Machine
+from transformer.training.machine import Execution, Machine
 
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 
@@ -32,19 +34,24 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
     }
 
 
+@cache  # asking git and the packages takes some 50 ms
 def _software() -> dict[str, Any]:
+    """Return versions and git revision, as they are when a process first asks."""
     versions = {name: version(name) for name in PACKAGES}
     return {"versions": versions | {"python": platform.python_version()}, "git": git_revision()}
 
 
 def begin_session(
-    folder: Path, config: RunConfig, machine: Machine, why_threads: str, step: int
+    runs: Mapping[Path, RunConfig], machine: Machine, why_threads: str, step: int
 ) -> None:
-    """Record that a session trains on from a step: with what, on what, when, to which end.
+    """Record that a session trains runs on from a step: with what, on what, when, to which end.
 
     The machine is then the one that is recorded for the sessions to come.
+
+    Parameters
+    ----------
+    runs : configs by folder
     """
-    manifest = _read(folder)
     session = {
         "why_threads": why_threads,
         "first_step": step,
@@ -52,18 +59,25 @@ def begin_session(
         "began": _now(),
         "ended": None,
     }
-    manifest |= asdict(machine) | {
-        "config": to_dict(config),
-        "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],
-    }
-    write_json(folder / MANIFEST, manifest)
+    contents = {}
+    for folder, config in runs.items():
+        manifest = _read(folder)
+        manifest |= asdict(machine) | {
+            "config": to_dict(config),
+            "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],
+        }
+        contents[folder / MANIFEST] = to_json(manifest).encode()
+    write_all(contents)
 
 
-def end_session(folder: Path, step: int) -> None:
+def end_session(folders: Iterable[Path], step: int) -> None:
     """Record the step at which the last session ended; one that was killed has none."""
-    manifest = _read(folder)
-    manifest["sessions"][-1] |= {"last_step": step, "ended": _now()}
-    write_json(folder / MANIFEST, manifest)
+    contents = {}
+    for folder in folders:
+        manifest = _read(folder)
+        manifest["sessions"][-1] |= {"last_step": step, "ended": _now()}
+        contents[folder / MANIFEST] = to_json(manifest).encode()
+    write_all(contents)
 
 
 def has_trained(folder: Path) -> bool:

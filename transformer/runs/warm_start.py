@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import StartConfig
-from transformer.config.parts import in_part
+from transformer.config.model import in_part
 from transformer.runs.folder import load_run
 
 HALF = "/half"  # ends the identity of weights in half precision: other numbers than the run's own

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformer.config.scale import Scale
+from transformer.config.run import Scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

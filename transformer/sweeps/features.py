@@ -4,18 +4,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
+from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig
-from transformer.config.exemplars import ExemplarConfig
 from transformer.config.plain import difference, flat
-from transformer.data.embed import write_features
-from transformer.data.encoder import hash_of
+from transformer.data.encoders.base import hash_of
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.provenance import identity, identity_in, read_provenance
-from transformer.data.reduction import ReductionConfig
-from transformer.data.train_encoder import TrainingConfig, difference_from, train_encoder
+from transformer.data.features.embed import (
+    ReductionConfig,
+    identity,
+    identity_in,
+    read_provenance,
+    write_features,
+)
+from transformer.data.features.train_encoder import TrainingConfig, difference_from, train_encoder
 from transformer.sweeps.plan import Node
 
 FEATURES, WEIGHTS = "features.safetensors", "weights.safetensors"
@@ -55,6 +59,8 @@ class Features(Node):
 
     With `after`, the encoder's weights are those of that node.
     """
+
+    uses_gpu: ClassVar[bool] = True
 
     drawings: ExemplarConfig
     encoder: EncoderConfig

@@ -11,14 +11,14 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import named
-from transformer.data.evaluation import evaluators_of
+from transformer.data.evaluators import evaluators_of
 from transformer.measures.history import history, spaced
-from transformer.measures.measure import MEASURES
-from transformer.measures.view import MODEL_MEASURES, all_settings
-from transformer.runs.ensemble import load_runs
-from transformer.runs.folder import RunFolder, load_run
+from transformer.measures.of_models import MODEL_MEASURES, all_settings
+from transformer.measures.of_runs import MEASURES
+from transformer.runs.folder import RunFolder, load_run, load_runs
 from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
+from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
 SPACING = 0.02  # of checkpoints
@@ -53,8 +53,9 @@ class Table(Node):
         return (folder / FILE).exists() and record == wanted
 
     def work(self, runs: Path, device: str, threads: int) -> None:
-        """Write the table, and then what it is of: so that it is whole."""
-        self.write(runs, runs / self.name / FILE)
+        """Write the table, and then its record, which marks it as complete."""
+        with Machine.choose(device, threads, "eager").use():
+            self.write(runs, runs / self.name / FILE)
         write_json(runs / self.name / RECORD, self.record(runs))
 
     def write(self, runs: Path, file: Path) -> None:
@@ -72,7 +73,7 @@ class Table(Node):
     def runs(self, runs: Path) -> dict[str, RunFolder]:
         """The runs that it measures, by their place."""
         return {
-            str(run.path.relative_to(runs)): run
+            str(run.path.relative_to(runs.resolve())): run
             for name in self.needs
             for run in load_runs(runs / name)
         }

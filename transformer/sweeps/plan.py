@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import ClassVar
 
 from coopetition.tools.errors import UsageError
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.interventions import Intervention
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # of a node, and so of a folder
@@ -17,6 +18,9 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # of a node, and so of a f
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """One piece of work.  What it makes lies in a folder of its name, in that of all runs."""
+
+    uses_gpu: ClassVar[bool] = False
+    """Whether its work runs on a GPU where one is given; other nodes run on the CPU."""
 
     name: str
     what: str = ""
@@ -55,7 +59,10 @@ class Node:
         """Raise `UsageError` if a package is missing here that the work takes."""
 
     def work(self, runs: Path, device: str, threads: int) -> None:
-        """Make it, or go on with what is there.  All that it needs is done."""
+        """Make it, or continue from what is there.  All that it needs is done.
+
+        `device` is the CPU unless the node `uses_gpu`.
+        """
         raise NotImplementedError
 
 

@@ -12,22 +12,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from transformer.sweeps.plan import Plan
-from transformer.sweeps.standing import (
-    FOLDER,
-    Busy,
-    Standing,
-    failed_path,
-    held,
-    log_path,
-    standings,
-)
+from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.status import FOLDER, Busy, Standing, failed_path, held, log_path, standings
 
 Entry = Callable[[str], int]  # does the node of a name; its exit code
 
@@ -82,7 +74,7 @@ class Resources:
     memory_gb: float | None = None
     """Of each job of --slurm; without, what the cluster gives."""
     gpus: int = 0
-    """Of each job of --slurm."""
+    """Of each job of --slurm that trains runs or embeds drawings; others get none."""
     sbatch: tuple[str, ...] = ()
     """More of sbatch's options for the jobs of --slurm: qos=long exclusive."""
 
@@ -146,7 +138,8 @@ def submit(
                 if name in live or standing.state in ENDED_NODES:
                     continue
                 after = [live[need].number for need in plan.nodes[name].needs if need in live]
-                executor.update_parameters(**_parameters(name, runs, after, threads, resources))
+                node = plan.nodes[name]
+                executor.update_parameters(**_parameters(node, runs, after, threads, resources))
                 live[name] = Job(name, _number(executor, entry, name), "PENDING")
             return jobs | live
     except Busy as error:
@@ -154,11 +147,12 @@ def submit(
 
 
 def _parameters(
-    name: str, runs: Path, after: list[int], threads: int, resources: Resources
+    node: Node, runs: Path, after: list[int], threads: int, resources: Resources
 ) -> dict[str, Any]:
     """A job's parameters as submitit names them, those that it does not know as sbatch does."""
-    log = log_path(runs, name)
-    options = sbatch_options(threads, resources)
+    name, log = node.name, log_path(runs, node.name)
+    gpus = resources.gpus if node.uses_gpu else 0
+    options = sbatch_options(threads, replace(resources, gpus=gpus))
     failed = shlex.quote(str(failed_path(runs, name)))
     end = AFTER_WORK.format(busy=Busy.exit_code, failed=failed, log=shlex.quote(str(log)))
     return {

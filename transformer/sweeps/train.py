@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from transformer.config import RunConfig, to_dict
-from transformer.config.exemplars import ExemplarConfig
+from transformer.config.data import ExemplarConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference
 from transformer.data.exemplar_sets import as_read, load_exemplars
-from transformer.runs.ensemble import ENSEMBLE, check_together, load_runs
-from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.machine import Machine
+from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
+from transformer.runs.loop import resume, train, train_together, with_recorded_identity
 from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted
-from transformer.training.loop import resume, train, train_together, with_recorded_identity
+from transformer.training.machine import Machine
 from transformer.training.memory import disk_bytes
 
 
@@ -36,6 +36,8 @@ class Train(Node):
     kept as that one does.  With `exemplars`, they are trained on that node's features.  The
     `checkpoint` of a graft is a path within the folder of all runs: NODE/checkpoints/... .
     """
+
+    uses_gpu: ClassVar[bool] = True
 
     config: RunConfig | Mapping[str, RunConfig]
     after: str = ""

@@ -1,4 +1,8 @@
-"""A compiled training step, which is compared with the plain one before it is used.
+"""An identity that a compiler cannot look through, to keep the parts of a model apart.
+
+A step as one CUDA graph: recorded once, then replayed without Python.
+
+A compiled training step, which is compared with the plain one before it is used.
 
 Compilers have faults, and one that is not noticed would spoil all that follows.
 """
@@ -14,6 +18,75 @@ from torch import Tensor
 
 from coopetition.tools.errors import UserError
 from transformer.config.run import Precision
+
+# `torch.library.custom_op` with `register_autograd` cannot be used under `torch.func.grad`
+_NAME = "coopetition::fusion_barrier"
+if not hasattr(torch.ops.coopetition, "fusion_barrier"):  # it stays when a module is reloaded
+    torch.library.define(_NAME, "(Tensor x) -> Tensor")
+    torch.library.impl(_NAME, "CompositeExplicitAutograd", lambda x: x.clone())
+    torch.library.register_fake(_NAME, torch.empty_like)
+
+
+class _FusionBarrier(torch.autograd.Function):
+    """The identity, forwards and backwards, each as an operation unknown to the compiler."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.ops.coopetition.fusion_barrier(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing is kept for the backward pass."""
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:  # pyright: ignore
+        return torch.ops.coopetition.fusion_barrier(slope)
+
+
+def fusion_barrier(x: Tensor) -> Tensor:
+    """A copy of x; what is computed before it and after it is compiled separately.
+
+    Where torch 2.13 fuses operations of many layers (from three with MLPs or five without, on a
+    CPU, with vector instructions), it gives wrong gradients for the first ones.
+    """
+    return _FusionBarrier.apply(x)  # pyright: ignore
+
+
+class GraphReplay:
+    """A function of tensors that changes others in place, captured once and replayed (CUDA).
+
+    The first calls run as they are, on a side stream, so that libraries can set themselves up.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.calls = 0
+        self.inputs: tuple[Tensor, ...] = ()
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """Run the function on inputs whose shapes never change."""
+        self.calls += 1
+        if self.calls <= self.WARM_UP:
+            self._call_aside(inputs)
+            return
+        if not self.inputs:
+            self.inputs = tuple(each.clone() for each in inputs)
+            with torch.cuda.graph(self.graph):  # records, does not run
+                self.function(*self.inputs)
+        for kept, value in zip(self.inputs, inputs, strict=True):
+            kept.copy_(value)
+        self.graph.replay()
+
+    def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+
 
 Named = dict[str, Tensor]
 Gradients = Callable[..., tuple[Named, Tensor, Named]]

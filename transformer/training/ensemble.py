@@ -21,15 +21,13 @@ from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
-from transformer.model.intervened import Intervened
+from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
 from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.machine import Machine
 from transformer.runs.warm_start import read_warm_start
-from transformer.training.execution import settle
-from transformer.training.optimisers import step_numbers
-from transformer.training.step import RunSettings, TrainState
-from transformer.training.timing import repeated_step
+from transformer.training.execution import repeated_step, settle
+from transformer.training.machine import Machine
+from transformer.training.step import RunSettings, TrainState, step_numbers
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
@@ -280,12 +278,12 @@ class Ensemble:
     def checkpoints(self) -> dict[int, Checkpoint]:
         """The state of each run that has not failed, if its parameters are finite."""
         self._give_up_diverged()
-        checkpoints = {}
+        checkpoints, are_finite = {}, self.train_state.are_finite()
         for number in self.live:
-            tensors = self.train_state.tensors(number)
-            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            if not are_finite[number]:
                 self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
+            tensors = self.train_state.tensors(number)
             tensors["steps_since"] = torch.tensor(self.steps_since)
             run_id = self.configs[number].run_id()
             checkpoints[number] = Checkpoint(self.step, run_id, self.fingerprints[number], tensors)

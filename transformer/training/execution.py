@@ -1,4 +1,7 @@
-"""How steps are executed: compiled if that works, by as many threads as are faster."""
+"""Timing of training steps: a step that can be repeated, and waiting for a device.
+
+How steps are executed: compiled if that works, by as many threads as are faster.
+"""
 
 import statistics
 import sys
@@ -9,10 +12,52 @@ from typing import NamedTuple
 
 import torch
 
-from transformer.runs.machine import Machine
 from transformer.training.compiled import NotCompiled
-from transformer.training.step import TrainState
-from transformer.training.timing import seconds_of
+from transformer.training.machine import Machine
+from transformer.training.step import TrainState, step_numbers
+
+
+def repeated_step(
+    train_state: TrainState, *, context: int, d_features: int, n_labels: int, batch_size: int
+) -> Callable[[], object]:
+    """One call is one step of all runs of a train state, always on the same random batch."""
+    generator = torch.Generator().manual_seed(0)
+    n_runs = len(train_state.loss_sum)
+    shape = (n_runs, context + 1, batch_size, d_features)
+    features = torch.randn(shape, generator=generator, dtype=train_state.dtype)
+    labels = torch.randint(n_labels, (n_runs, context, batch_size), generator=generator)
+    each = torch.tensor([step_numbers(train_state.optim, 1)] * n_runs, dtype=train_state.dtype)
+    numbers = each.mT.contiguous()
+    batch = [
+        tensor.to(train_state.device)
+        for tensor in (features, labels, labels[:, 0].contiguous(), numbers)
+    ]
+    return lambda: train_state.step(*batch)
+
+
+def seconds_of(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds that one call takes, with the device's work done."""
+    start = time.perf_counter()
+    function()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def median_seconds(function: Callable[[], object], device: torch.device, at_least: float) -> float:
+    """Median seconds of a call, over calls that take `at_least` so many together."""
+    times: list[float] = []
+    while sum(times) < at_least:
+        times.append(seconds_of(function, device))
+    return statistics.median(times)
+
+
+def wait(device: torch.device) -> None:
+    """Until all work on a device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
 
 WORTH_TIMING_S = 20.0  # a shorter run has one thread, untimed
 SHARE = 0.02  # of the run's time that timing a number of threads may take
@@ -49,7 +94,7 @@ def settle(
     with train_state.kept():
         try:
             threads = (
-                _threads_of_plain(train_state, step, most, n_steps)
+                plain_threads(train_state, step, most, n_steps)
                 if machine.threads is None
                 else Threads(machine.threads, "as given or recorded")
             )
@@ -71,8 +116,11 @@ def settle(
     return replace(machine, threads=threads.number, execution=execution), threads.why
 
 
-def _threads_of_plain(train_state: TrainState, step: Step, most: int, n_steps: int) -> Threads:
-    """The threads with which plain steps are fastest, one where the gain is small."""
+def plain_threads(train_state: TrainState, step: Step, most: int, n_steps: int) -> Threads:
+    """Choose the threads with which plain steps are fastest; one where the gain is small.
+
+    The state changes.
+    """
     if train_state.device.type != "cpu":
         return Threads(most, f"{train_state.device.type} computes")
     if most == 1:

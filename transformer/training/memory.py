@@ -9,7 +9,7 @@ import torch
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
-from transformer.training.optimisers import moment_names
+from transformer.training.step import moment_names
 
 MOST_TENSORS = 20_000  # a step of so many takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step a tensor, on a core of 2026

@@ -1,4 +1,10 @@
-"""The training step: gradient and optimiser, for any number of runs at once."""
+"""Update rules: what a step does to one parameter of all runs, given its gradient.
+
+Each is plain arithmetic in place on tensors with a leading run axis, so that the whole training
+step can be compiled into a few loops, or captured as a GPU graph.
+
+The training step: gradient and optimiser, for any number of runs at once.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +15,9 @@ from torch import Tensor
 
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.interventions import Intervention
-from transformer.config.parts import in_part
+from transformer.config.model import in_part
 from transformer.config.run import Precision
-from transformer.model.forward import cross_entropy, encode, logits_of_items
-from transformer.model.intervened import Intervened
+from transformer.model.hooks import Intervened
 from transformer.model.parameters import (
     Parameters,
     Shapes,
@@ -21,19 +26,79 @@ from transformer.model.parameters import (
     running_shapes,
 )
 from transformer.model.resnet import DECAY
-from transformer.runs.ensemble import FREE_OPTIM
-from transformer.runs.machine import Execution
-from transformer.training.compiled import CompiledStep
-from transformer.training.fusion_barrier import fusion_barrier
-from transformer.training.graph import GraphReplay
-from transformer.training.optimisers import (
-    RULES,
-    Moments,
-    clip_scale,
-    moment_names,
-    over_run,
-    penalty_slope,
-)
+from transformer.model.transformer import cross_entropy, encode, logits_of_items
+from transformer.runs.folder import FREE_OPTIM
+from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barrier
+from transformer.training.machine import Execution
+
+Moments = dict[str, Tensor]
+Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Tensor], None]
+
+
+def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
+    """What of a step (the first is 1) its number decides: the rate, and Adam's two corrections.
+
+    A moment that decays by beta lacks beta ** step of its mean; a correction divides by the rest.
+    """
+    return optim.rate(step), 1 / (1 - optim.beta1**step), 1 / (1 - optim.beta2**step)
+
+
+def adam(
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
+) -> None:
+    """Adam (Kingma and Ba 2015), with decoupled decay if there is any (Loshchilov and Hutter 2019).
+
+    `value`, `gradient` and the moments `mean` and `square` are (R, ...), `numbers` are (3, R), the
+    `step_numbers` of each run.
+    """
+    rate, of_mean, of_square = (over_run(each, value) for each in numbers)
+    mean, square = moments["mean"], moments["square"]
+    if optim.weight_decay:
+        value.mul_(1 - rate * optim.weight_decay)
+    mean.lerp_(gradient, 1 - optim.beta1)
+    square.mul_(optim.beta2).addcmul_(gradient, gradient, value=1 - optim.beta2)
+    value.sub_(rate * of_mean * mean / ((square * of_square).sqrt() + optim.epsilon))
+
+
+def sgd(
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
+) -> None:
+    """Gradient descent, with momentum if there is any: the moment `velocity` sums gradients."""
+    if optim.momentum:
+        gradient = moments["velocity"].mul_(optim.momentum).add_(gradient)
+    value.sub_(over_run(numbers[0], value) * gradient)
+
+
+def moment_names(optim: OptimConfig) -> tuple[str, ...]:
+    """The moments that an optimiser keeps of every parameter."""
+    if optim.algorithm == "sgd":
+        return ("velocity",) if optim.momentum else ()
+    return ("mean", "square")
+
+
+RULES: dict[str, Rule] = {"adam": adam, "adamw": adam, "sgd": sgd}
+
+
+def penalty_slope(value: Tensor, squared: bool) -> Tensor:
+    """Gradient of half the sum of squares of a parameter (R, ...), or else of its norm (0 at 0)."""
+    if squared:
+        return value
+    norm = value.flatten(1).norm(dim=1).clamp_min(torch.finfo(value.dtype).tiny ** 0.5)
+    return value / over_run(norm, value)
+
+
+def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
+    """Factor (R,) that brings each run's gradient to a norm of at most its limit (R,)."""
+    norm = torch.zeros_like(limit)
+    for gradient in gradients:
+        norm = norm + gradient.flatten(1).square().sum(1)
+    norm = norm.sqrt()
+    return torch.where(norm > limit, limit / norm, 1)  # also where both are infinite
+
+
+def over_run(each: Tensor, like: Tensor) -> Tensor:
+    """One number a run (R,) in a shape that broadcasts over (R, ...)."""
+    return each.view(-1, *[1] * (like.dim() - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +211,7 @@ class TrainState:
         Parameters
         ----------
         features : (R, C + 1, B, D);  labels : (R, C, B);  target : (R, B)
-        numbers : (3, R), `transformer.training.optimisers.step_numbers` of each run
+        numbers : (3, R), `transformer.training.step.step_numbers` of each run
         """
         with torch.no_grad():
             self.run_step(features, labels, target, numbers)
@@ -162,7 +227,7 @@ class TrainState:
         """
         gradients, _, _ = self._gradients(features, labels, target)
         squares = sum(
-            gradient.double().flatten(1).square().sum(1) * self._trained[name]
+            gradient.flatten(1).square().sum(1) * self._trained[name]
             for name, gradient in gradients.items()
         )
         return torch.as_tensor(squares).sqrt().tolist()
@@ -229,6 +294,12 @@ class TrainState:
         tensors = {name: view[run] for name, view in self._state_views().items()}
         tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def are_finite(self) -> list[bool]:
+        """Return whether all that `tensors` gives of each run is finite."""
+        views = self._state_views().values()
+        finite = [view.reshape(len(view), -1).isfinite().all(1) for view in views]
+        return torch.stack(finite).all(0).tolist()
 
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
         """Inverse of `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""

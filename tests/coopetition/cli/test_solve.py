@@ -7,7 +7,7 @@ import pytest
 from coopetition.model.initial_state import published_draw, random_draw
 from coopetition.tools import files as files
 from coopetition.tools.files import write_npz
-from paper_figures.published import SEEDS
+from paper_figures.core.published import SEEDS
 
 SMALL = ("--dims", 3, 3, 3, 4, "--max-steps", 50)
 

@@ -10,7 +10,7 @@ from coopetition.dynamics.ensemble import descend_ensemble, random_ensemble, sam
 from coopetition.model.presets import MODELS, named_dims, named_model
 from coopetition.model.reduced import Problem
 from coopetition.tools.errors import UsageError
-from paper_figures.published import published_ensemble
+from paper_figures.core.published import published_ensemble
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 

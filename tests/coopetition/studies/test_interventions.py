@@ -22,7 +22,7 @@ from coopetition.studies.interventions import (
 )
 from coopetition.studies.phases import Axis, ensemble_at
 from coopetition.tools.errors import UsageError
-from paper_figures.published import published_ensemble
+from paper_figures.core.published import published_ensemble
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 

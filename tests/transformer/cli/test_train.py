@@ -36,7 +36,7 @@ def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(call, flags, names,
 
 
 def test_a_dry_run_says_what_a_run_takes_and_starts_nothing(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
+    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
     flags = ["--preset", "smoke", "--out", tmp_path / "run", "--dry-run", "--threads", 1]
     report = json.loads(call("transformer", "train", *flags, "--json"))
     assert {"steps", "parameters", "memory_mib", "predicted_time"} <= set(report)

@@ -19,9 +19,9 @@ from transformer.config import (
 from transformer.config.plain import difference
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import create_run, load_run
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 exemplars = st.one_of(
     st.builds(GlyphConfig, seed=st.integers(0, 99), jitter=st.floats(0, 1)),

@@ -20,25 +20,27 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.encoders import EncoderConfig
-from transformer.data import embed
-from transformer.data.drawings import open_drawings
-from transformer.data.embed import write_features
-from transformer.data.encoder import Encoder, images_of
+from transformer.data.encoders.base import Encoder, images_of
 from transformer.data.encoders.efficientnet import EfficientNetConfig, pretrained
 from transformer.data.encoders.own import OwnConfig
 from transformer.data.encoders.own import shapes as own_shapes
 from transformer.data.encoders.resnet18 import ResNet18Config, shapes
 from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.exemplars.gaussian import GaussianConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.data.provenance import read_provenance
-from transformer.data.records import MAGIC, open_records
-from transformer.data.reduction import ReductionConfig, fit_reduction
-from transformer.data.train_encoder import TrainingConfig, train_encoder
-from transformer.runs.machine import Machine
-from transformer.training.loop import train_or_resume
+from transformer.data.exemplars.omniglot import OmniglotConfig, open_drawings
+from transformer.data.exemplars.synthetic import GaussianConfig
+from transformer.data.features import embed as embed
+from transformer.data.features.embed import (
+    ReductionConfig,
+    fit_reduction,
+    read_provenance,
+    write_features,
+)
+from transformer.data.features.records import MAGIC, open_records
+from transformer.data.features.train_encoder import TrainingConfig, train_encoder
+from transformer.runs.loop import train_or_resume
+from transformer.training.machine import Machine
 
 CPU = torch.device("cpu")
 GLYPHS = GlyphConfig(n_classes=50, n_exemplars=4)

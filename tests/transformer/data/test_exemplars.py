@@ -21,14 +21,13 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 from transformer.cli import main
 from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
-from transformer.data.arrays import open_array
 from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
-from transformer.data.exemplars import omniglot
+from transformer.data.exemplars import omniglot as omniglot
+from transformer.data.exemplars.arrays import open_array
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.exemplars.gaussian import GaussianConfig, coordinate_scales
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig, _pool
-from transformer.data.exemplars.one_hot import OneHotConfig
+from transformer.data.exemplars.synthetic import GaussianConfig, OneHotConfig, coordinate_scales
 from transformer.data.exemplars.tokens import TokenConfig, farthest_first, minilm_token_embeddings
 from transformer.runs.folder import load_run
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from transformer.data import separation as module
 from transformer.data.exemplar_sets import Exemplars
-from transformer.data.separation import separation
+from transformer.data.features import separation as module
+from transformer.data.features.separation import separation
 
 
 def exemplars_of(n_classes, n_exemplars, d, noise, seed=0):

@@ -20,9 +20,8 @@ from scipy.stats import binom, binomtest, chi2_contingency, chisquare, norm
 from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.config.modes import MODES
-from transformer.data.evaluation import draw_evaluators, evaluators_of
-from transformer.data.evaluation_sets import load_evaluators
+from transformer.config.data import MODES
+from transformer.data.evaluators import draw_evaluators, evaluators_of, load_evaluators
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import (
     BLOCK_STEPS,
@@ -930,7 +929,7 @@ def kept(tmp_path):
 def test_sets_are_drawn_once_and_kept(kept, monkeypatch):
     folder, config, path = kept
     before = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr("transformer.data.evaluation_sets.draw_evaluators", None)
+    monkeypatch.setattr("transformer.data.evaluators.draw_evaluators", None)
     sets = load_evaluators(folder, replace(config, n_steps=7, init_seed=9, data_seed=8))
     assert tuple(sets) == EVALUATORS
     drawn = draw_evaluators(config)

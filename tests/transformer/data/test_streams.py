@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.config.exemplars import KINDS
-from transformer.data.evaluation import draw_evaluators, stream_key
+from transformer.config.data import KINDS
+from transformer.data.evaluators import draw_evaluators, stream_key
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import training_block
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.model.parameters import initialise, parameter_shapes, running_shapes
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "streams.json").read_text())

@@ -10,9 +10,9 @@ import pytest
 from coopetition.compare.estimate import MIN_SAMPLES
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
-from transformer.data.evaluation import evaluators_of
-from transformer.experiments.preset import PRESETS, Scale
-from transformer.measures.transience import WINDOW
+from transformer.data.evaluators import evaluators_of
+from transformer.experiments.presets import PRESETS, Scale
+from transformer.measures.events import WINDOW
 
 
 @pytest.mark.parametrize(

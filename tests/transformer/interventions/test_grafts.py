@@ -10,22 +10,19 @@ from tests.transformer.conftest import compiled, tiny_config
 from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
-from transformer.config.parts import in_part
+from transformer.config.model import in_part
 from transformer.config.plain import named
-from transformer.data.evaluation_sets import evaluation_sets
-from transformer.interventions import graft
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.clamp_pattern import ClampPattern
-from transformer.interventions.graft_in import GraftIn
-from transformer.interventions.graft_out import GraftOut
-from transformer.interventions.preserve import Preserve
+from transformer.data.evaluators import evaluation_sets
+from transformer.interventions import grafts as graft
+from transformer.interventions.attention import Ablate, ClampPattern, Preserve
+from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
-from transformer.runs.machine import Machine
+from transformer.runs.loop import evaluate_checkpoint, resume, train_or_resume
+from transformer.runs.prepare import load_each
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 from transformer.training.ensemble import Ensemble
-from transformer.training.loop import evaluate_checkpoint, resume, train_or_resume
-from transformer.training.prepare import load_each
+from transformer.training.machine import Machine
 
 MACHINE = Machine("cpu", 1, "eager")
 CONFIG = replace(tiny_config(), n_steps=8, checkpoint_every=4)

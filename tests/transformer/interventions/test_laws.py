@@ -17,23 +17,22 @@ from transformer import load_model, train
 from transformer.config import ModelConfig, RunConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
 from transformer.config.plain import named, named_values
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.ablate_embedding import AblateEmbedding
-from transformer.interventions.at import At
-from transformer.interventions.clamp_pattern import ClampPattern
-from transformer.interventions.copy_from_pattern import CopyFromPattern
-from transformer.interventions.forbid_previous_token import ForbidPreviousToken
-from transformer.interventions.graft_in import GraftIn
-from transformer.interventions.graft_out import GraftOut
-from transformer.interventions.match import Match
-from transformer.interventions.perfect_previous_token_input import PerfectPreviousTokenInput
-from transformer.interventions.preserve import Preserve
-from transformer.interventions.previous_token import PreviousToken
-from transformer.interventions.silence_non_labels import SilenceNonLabels
-from transformer.interventions.temperature import Temperature
+from transformer.interventions.attention import (
+    Ablate,
+    ClampPattern,
+    CopyFromPattern,
+    ForbidPreviousToken,
+    Match,
+    Preserve,
+    PreviousToken,
+    SilenceNonLabels,
+    Temperature,
+)
+from transformer.interventions.grafts import GraftIn, GraftOut
+from transformer.interventions.inputs import AblateEmbedding, At, PerfectPreviousTokenInput
 from transformer.model.attribution import logits_by_head
 from transformer.model.loaded import Model
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 MODELS = st.builds(
     ModelConfig,

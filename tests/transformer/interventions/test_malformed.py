@@ -10,7 +10,7 @@ from transformer import train
 from transformer.cli import main
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 MODEL = ModelConfig(n_layers=2, n_heads=2, d_model=8)
 GOOD = {  # each with all its fields

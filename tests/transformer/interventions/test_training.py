@@ -13,20 +13,17 @@ from tests.transformer.model.textbook import make_model
 from transformer import load_model, train
 from transformer.config import OptimConfig
 from transformer.config.interventions import Intervention
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.forbid_previous_token import ForbidPreviousToken
-from transformer.interventions.graft_in import GraftIn
-from transformer.interventions.graft_out import GraftOut
-from transformer.interventions.preserve import Preserve
+from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
+from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.measures.history import history
-from transformer.measures.view import View
-from transformer.model.forward import cross_entropy, encode, logits_of_items
+from transformer.measures.of_models import View
 from transformer.model.loaded import Model
+from transformer.model.transformer import cross_entropy, encode, logits_of_items
 from transformer.runs.folder import load_run
-from transformer.runs.machine import Machine, can_compile
-from transformer.training.loop import evaluate_checkpoint, train_together
+from transformer.runs.loop import evaluate_checkpoint, train_together
+from transformer.training.machine import Machine, can_compile
 from transformer.training.step import RunSettings
 
 CASES = {
@@ -144,7 +141,7 @@ def parent(tmp_path_factory):
 )
 def test_a_grafted_half_does_not_move(parent, tmp_path, graft, own):
     """Of the model's own parameters, those that the graft stands for; nor does the other run's."""
-    from transformer.config.parts import in_part
+    from transformer.config.model import in_part
 
     before = {n: v.clone() for n, v in parent.checkpoint(8).tensors.items()}
     config = replace(

@@ -7,19 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.cli import main
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.ablate_embedding import AblateEmbedding
-from transformer.interventions.at import At
-from transformer.interventions.clamp_pattern import ClampPattern
-from transformer.interventions.preserve import Preserve
+from transformer.interventions.attention import Ablate, ClampPattern, Preserve
+from transformer.interventions.inputs import AblateEmbedding, At
 from transformer.measures.history import history
-from transformer.measures.view import MODEL_MEASURES, View
-from transformer.runs.machine import Machine
+from transformer.measures.of_models import MODEL_MEASURES, View
+from transformer.training.machine import Machine
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +199,26 @@ def test_a_history_that_was_stopped_goes_on_to_the_same_table(run, tmp_path):
         history(run, names, tmp_path / "again.csv")
 
 
+def test_a_history_is_written_by_one_process_at_a_time(run, tmp_path, monkeypatch):
+    """A second call in the middle of the first is refused and touches nothing."""
+    out, refused = tmp_path / "table.csv", []
+
+    def during(view):
+        partial = out.with_name("table.csv.partial").read_bytes()
+        with pytest.raises(UserError, match="another process") as caught:
+            history(run, ["accuracy"], out)
+        refused.append(caught.value)
+        assert out.with_name("table.csv.partial").read_bytes() == partial
+        return accuracy(view)
+
+    accuracy = MODEL_MEASURES["accuracy"]
+    own = {"accuracy": during}
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.measures.history.MODEL_MEASURES", own)
+        history(run, ["accuracy"], out, evaluators=["flip"])
+    assert len(refused) == 2 and [each.name for each in tmp_path.iterdir()] == ["table.csv"]
+
+
 def test_a_history_under_interventions_says_what_they_do(run, tmp_path):
     everything = (Ablate(heads=("0:*", "1:*")),)
     history(run, ["accuracy"], tmp_path / "plain.csv", steps=[8])
@@ -240,3 +258,21 @@ def test_the_command_leaves_files_alone_and_says_what_a_table_is_of(run, tmp_pat
     assert "give steps of checkpoints, or `all` or `last` alone" in call(
         "transformer", *given, expect=2
     )
+
+
+def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch):
+    threads = []
+
+    def measured(*arguments, **keywords):
+        threads.append(torch.get_num_threads())
+        return {"steps": [8]}
+
+    monkeypatch.setattr("transformer.measures.history.history", measured)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        out = tmp_path / "table.csv"
+        assert main(["measure", str(run.path), "--measures", "accuracy", "--out", str(out)]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1] == [run.machine.threads]

@@ -10,7 +10,7 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures import metrics as measured
 from transformer.measures.metrics import evaluate, sequence_metrics
-from transformer.model.forward import encode
+from transformer.model.transformer import encode
 
 N_LABELS = 11
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from transformer.config import ModelConfig, RunConfig
-from transformer.measures import measure
-from transformer.measures.measure import MEASURES
-from transformer.measures.of_runs.weight_norms import PARTS
+from transformer.measures import of_runs as measure
+from transformer.measures.of_runs import MEASURES, PARTS
 from transformer.model.loaded import Model
 
 

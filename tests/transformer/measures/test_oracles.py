@@ -7,8 +7,8 @@ import torch
 from scipy.stats import binomtest
 
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluation import draw_evaluators
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.evaluators import draw_evaluators
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.measures.metrics import means, sequence_metrics
 
 N_CLASSES, N_EXEMPLARS, N = 1000, 4, 5000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition.compare.curves import Curves
-from transformer.measures.timeline import timeline
+from transformer.measures.events import timeline
 
 
 def of(flip, ciwl=None, icl=None):

@@ -8,14 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves
-from transformer.measures.measure import MEASURES
-from transformer.measures.transience import (
-    SIGNIFICANCE,
-    WINDOW,
-    binomial_error,
-    smooth,
-    transience,
-)
+from transformer.measures.events import SIGNIFICANCE, WINDOW, binomial_error, smooth, transience
+from transformer.measures.of_runs import MEASURES
 
 N = 1000  # sequences of an evaluation
 TIMES = np.arange(201.0)
@@ -151,6 +145,12 @@ def test_a_rise_counts_from_so_many_errors_on(height):
     peak = 0.5 + height * binomial_error(0.5, N)
     values = np.where((TIMES > 80) & (TIMES < 120), peak, 0.5)
     assert (transience(TIMES, values, N, 0.5).status == "decayed") == (height > SIGNIFICANCE)
+
+
+@given(height=st.floats(0, 1), chance=CHANCES, n=st.integers(1, 10**7))
+def test_a_rise_of_less_than_five_percent_never_counts(height, chance, n):
+    values = np.where(TIMES > 80, chance + 0.05 * height - 1e-9, chance)
+    assert transience(TIMES, values, n, chance).status == "never rose"
 
 
 def of_run(**curves):

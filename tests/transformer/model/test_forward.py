@@ -5,8 +5,8 @@ import torch
 
 from tests.transformer.conftest import BATCH, CONTEXT, N_LABELS, draw_batch, numbers_at
 from tests.transformer.model.textbook import EXACT, make, make_model, of_run, slow_batch
-from transformer.model.forward import cross_entropy, encode, logits, logits_of_items, unchanged
 from transformer.model.parameters import running_shapes
+from transformer.model.transformer import cross_entropy, encode, logits, logits_of_items, unchanged
 
 N_TOKENS = 2 * CONTEXT + 1
 POSITIONS = ["learned", "sinusoidal", "rotary"]

@@ -10,10 +10,10 @@ import torch
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, load_run, train
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.metrics import means, sequence_metrics
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy.stats import truncnorm
 from tests.transformer.conftest import make_state
 from tests.transformer.model.textbook import make_model
 from transformer.config import ModelConfig, OptimConfig
-from transformer.config.parts import in_part
+from transformer.config.model import in_part
 from transformer.model.parameters import initialise, parameter_shapes, running_shapes
 from transformer.training.step import RunSettings
 

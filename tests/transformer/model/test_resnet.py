@@ -12,9 +12,9 @@ from tests.transformer.model.textbook import (
     slow_batch,
     slow_resnet,
 )
-from transformer.model.forward import logits
 from transformer.model.parameters import running_shapes
 from transformer.model.resnet import BatchNorm, resnet
+from transformer.model.transformer import logits
 
 
 @pytest.mark.parametrize("side", [28, 13])

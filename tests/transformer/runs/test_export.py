@@ -13,7 +13,7 @@ from coopetition.compare.curves import read_curves
 from transformer.config import RunConfig
 from transformer.runs.export import curves_csv, export
 from transformer.runs.folder import RunFolder
-from transformer.runs.machine import Machine
+from transformer.training.machine import Machine
 
 ROW = {"step": 0, "sequences": 0, "batch_loss": None, "train/loss": 9.87654321}
 ROW |= {"iwl/accuracy": 0.25, "iwl/in_context_loss": None, "iwl/context_probability": 0.125}

@@ -16,16 +16,14 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import tiny_config
-from transformer.data.evaluation import draw_evaluators
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.data.evaluators import draw_evaluators, evaluation_sets
 from transformer.runs.checkpoint import DamagedCheckpoint
-from transformer.runs.ensemble import check_together, load_runs, vary
-from transformer.runs.folder import create_run, load_run
-from transformer.runs.machine import Machine
+from transformer.runs.export import write_tensorboard
+from transformer.runs.folder import check_together, create_run, load_run, load_runs, vary
+from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import describe
 from transformer.runs.table import list_runs
-from transformer.runs.tensorboard import write_tensorboard
-from transformer.training.loop import resume, train, train_together
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 

@@ -9,16 +9,16 @@ import pytest
 from tests.transformer.conftest import tiny_config
 from transformer import load_run, runs_table
 from transformer.runs.folder import create_run
-from transformer.runs.machine import Machine
-from transformer.runs.metrics import MetricsFile
+from transformer.runs.metrics import MetricsWriter
+from transformer.training.machine import Machine
 
 
 def make_run(path, config, rows):
     run = create_run(path, config, Machine("cpu", 1, "eager"))
-    file = MetricsFile(run.metrics_path)
+    writer = MetricsWriter()
     for row in rows:
-        file.append(row)
-    file.close()
+        writer.append(run.metrics_path, row)
+    writer.sync()
     return run
 
 

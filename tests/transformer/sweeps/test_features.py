@@ -12,12 +12,11 @@ from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.encoders.own import OwnConfig, shapes
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.data.provenance import read_provenance
-from transformer.data.reduction import ReductionConfig
-from transformer.data.train_encoder import TrainingConfig
+from transformer.data.features.embed import ReductionConfig, read_provenance
+from transformer.data.features.train_encoder import TrainingConfig
 from transformer.sweeps.features import FEATURES, WEIGHTS, Features, TrainEncoder
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.standing import standings
+from transformer.sweeps.status import standings
 
 ENCODER = TrainEncoder(
     name="encoder",

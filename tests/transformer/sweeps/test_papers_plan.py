@@ -10,7 +10,7 @@ from transformer.cli import main
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
 from transformer.runs.table import find_runs
-from transformer.sweeps.standing import standings
+from transformer.sweeps.status import standings
 from transformer.sweeps.train import Train
 
 SWEEP = ["sweep", "coopetition", "--scale", "smoke", "--jobs", "2", "--device", "cpu", "--runs"]

@@ -10,14 +10,14 @@ import pytest
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
-from transformer.config.scale import Scale
+from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import PLANS, load_plan
-from transformer.interventions.ablate import Ablate
-from transformer.interventions.graft_out import GraftOut
-from transformer.sweeps.estimate import makespan
+from transformer.interventions.attention import Ablate
+from transformer.interventions.grafts import GraftOut
 from transformer.sweeps.measure import Measure, Readings
 from transformer.sweeps.plan import Plan
+from transformer.sweeps.report import makespan
 from transformer.sweeps.train import Train
 
 TINY = tiny_config()

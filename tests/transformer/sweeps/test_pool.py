@@ -14,11 +14,11 @@ from coopetition.tools.errors import UserError
 from tests.transformer.sweeps.conftest import NODES
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
+from transformer.sweeps.local import work
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import in_words
-from transformer.sweeps.standing import Busy, Standing, failure, held, standings
+from transformer.sweeps.status import Busy, Standing, failure, held, standings
 from transformer.sweeps.train import Train
-from transformer.sweeps.work import work
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_what_is_done_is_left_alone(runs, plan_file, call):
 
 
 def test_the_dry_run_counts_and_times(tmp_path, plan_file, call, monkeypatch):
-    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
+    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
     runs = tmp_path / "runs"
     command = ("transformer", "sweep", plan_file, "--runs", runs, "--dry-run", "--json")
     rows = {row["node"]: row for row in map(json.loads, call(*command).splitlines())}
@@ -177,7 +177,7 @@ def test_a_full_disk_loses_nothing_of_a_run(swept, plan, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("transformer.training.session.end_session", full)
+        patch.setattr("transformer.runs.loop.end_session", full)
         work(plan, "first", tmp_path, "cpu")
     assert states(plan, tmp_path)["first"] == "failed"
     work(plan, "first", tmp_path, "cpu")
@@ -272,7 +272,7 @@ def test_another_run_in_a_folder_is_told_in_a_line_and_kept(runs, plan):
     assert told.state == "failed" and "(init_seed=6, not 5)" in told.message
     with pytest.raises(UserError, match="holds another run than the plan's"):
         work(plan, "first", runs, "cpu")
-    assert load_run(runs / "first").is_finished()
+    assert len(load_run(runs / "first").metrics()) == 5, "it is left as it was"
 
 
 @pytest.mark.parametrize("flags", [[], ["--status"], ["--dry-run"], ["--slurm"], ["--node", "on"]])

@@ -7,8 +7,9 @@ import torch
 
 from tests.transformer.conftest import make_state
 from transformer.config import ModelConfig, OptimConfig
-from transformer.runs.machine import Machine
-from transformer.training import execution, timing
+from transformer.training import execution as execution
+from transformer.training import execution as timing
+from transformer.training.machine import Machine
 from transformer.training.step import RunSettings
 
 OPEN = Machine("cpu", None, "eager")

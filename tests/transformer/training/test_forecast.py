@@ -10,20 +10,20 @@ from safetensors.torch import save_file
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.exemplars.gaussian import GaussianConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.runs.ensemble import vary
-from transformer.runs.machine import Machine
-from transformer.training.forecast import forecast
-from transformer.training.loop import train
+from transformer.data.exemplars.synthetic import GaussianConfig
+from transformer.runs.folder import vary
+from transformer.runs.loop import train
+from transformer.training.cost import forecast
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
-    monkeypatch.setattr("transformer.training.forecast.TIMED_S", 0.02)
+    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
 
 
 def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
@@ -42,7 +42,7 @@ def test_steps_and_parameters_are_those_of_the_run(tiny, tmp_path):
 @pytest.fixture
 def untimed(monkeypatch):
     """As if steps took no time: none is made."""
-    monkeypatch.setattr("transformer.training.forecast.median_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("transformer.training.cost.median_seconds", lambda *_: 0.0)
 
 
 @pytest.mark.usefixtures("untimed")
@@ -84,7 +84,7 @@ def test_memory_is_that_of_parameters_optimiser_and_exemplars(
 def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, n_sequences):
     """With steps of half a second and 1,000 sequences measured in two."""
     seconds = iter([0.5, 2.0])
-    monkeypatch.setattr("transformer.training.forecast.median_seconds", lambda *_: next(seconds))
+    monkeypatch.setattr("transformer.training.cost.median_seconds", lambda *_: next(seconds))
     axes = {"evaluation.n_sequences": [str(n) for n in n_sequences]}
     report = forecast(vary(tiny, axes), HERE)
     n_evaluations = len(train(tiny, tmp_path / "run", HERE).metrics())

@@ -9,8 +9,8 @@ import torch
 from coopetition.tools.errors import UsageError
 from transformer import in_memory, load_model, train, train_together
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.runs.machine import Machine
 from transformer.training.ensemble import source_of
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 

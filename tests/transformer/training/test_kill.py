@@ -13,9 +13,8 @@ from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.training.test_resume import HERE, assert_same_run
 from transformer.config import OptimConfig
-from transformer.runs.ensemble import create_ensemble, load_runs
-from transformer.runs.folder import create_run, load_run
-from transformer.training.loop import resume, train, train_together
+from transformer.runs.folder import create_ensemble, create_run, load_run, load_runs
+from transformer.runs.loop import resume, train, train_together
 
 
 def start_smoke(folder) -> subprocess.Popen:
@@ -86,7 +85,7 @@ def resume_and_die(folder, suffix: str, count: int) -> None:
     """Go on in another process, which is killed before it puts a file in place the nth time."""
     code = f"""
 import os, pathlib
-from transformer.training.loop import resume
+from transformer.runs.loop import resume
 replace, left = os.replace, {count}
 def dying(source, target):
     global left
@@ -143,14 +142,14 @@ def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tm
 @pytest.mark.parametrize(
     ("suffix", "count"),
     [
-        ("b/checkpoints/step_000000020.safetensors", 1),  # with a's in place
+        ("checkpoints/step_000000020.safetensors", 1),  # with the state in place
         *(
             pytest.param(*moment, marks=pytest.mark.slow)
             for moment in (
                 ("wild/status.json", 2),  # just when it is to be recorded as diverged
                 ("wild/manifest.json", 2),  # just after
-                ("a/checkpoints/step_000000010.safetensors", 1),
-                ("a/checkpoints/step_000000040.safetensors", 1),
+                ("checkpoints/step_000000010.safetensors", 1),
+                ("checkpoints/step_000000040.safetensors", 1),
                 ("a/status.json", 2),  # with all done
             )
         ),

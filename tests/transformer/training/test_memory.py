@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from coopetition.tools.errors import UsageError
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.model.parameters import parameter_shapes
-from transformer.runs.machine import Machine
-from transformer.training import memory
-from transformer.training.forecast import forecast
-from transformer.training.loop import train
+from transformer.runs.loop import train
+from transformer.training import memory as memory
+from transformer.training.cost import forecast
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 

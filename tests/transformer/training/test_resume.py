@@ -11,37 +11,40 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.run_files import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
-from transformer.config.parts import in_part
-from transformer.data.evaluation_sets import evaluation_sets
+from transformer.config.model import in_part
+from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.preset import PRESETS
+from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, write_checkpoint
-from transformer.runs.ensemble import create_ensemble, load_runs
 from transformer.runs.folder import (
     RunFolder,
+    create_ensemble,
     create_run,
     load_run,
+    load_runs,
     newest_checkpoint,
     newest_resumable,
+    write_states,
 )
-from transformer.runs.machine import Machine
-from transformer.runs.metrics import first_missing, metrics_until
-from transformer.training.ensemble import Ensemble
-from transformer.training.loop import (
+from transformer.runs.loop import (
     evaluate_checkpoint,
     resume,
     train,
     train_or_resume,
     train_together,
 )
-from transformer.training.prepare import load_each
+from transformer.runs.metrics import first_missing, metrics_until
+from transformer.runs.prepare import load_each
+from transformer.training.ensemble import Ensemble
+from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
 
@@ -86,8 +89,8 @@ def stop_at(runs: list[RunFolder], step: int) -> None:
         if ensemble.is_evaluation(ensemble.step):
             rows.append(ensemble.metric_rows(ensemble.evaluate()))
         if runs[0].config.is_checkpoint(ensemble.step):
-            for number, checkpoint in ensemble.checkpoints().items():
-                runs[number].write(checkpoint)
+            states = [*ensemble.checkpoints().values()]
+            write_states(runs[0].path if len(runs) == 1 else runs[0].shared, runs, states)
     for number, run in enumerate(runs):
         lines = (json.dumps(row[number]) + "\n" for row in rows)
         run.metrics_path.write_text("".join(lines))
@@ -231,33 +234,77 @@ def test_a_checkpoint_beyond_the_end_is_told_of(tiny, tmp_path, capsys):
     assert run.steps() == [1, 2, 3, 4]
 
 
-def test_an_ensemble_of_which_one_run_lacks_its_checkpoints_is_refused(whole_ensemble, tmp_path):
+def test_an_ensemble_without_its_checkpoints_is_refused(whole_ensemble, tmp_path):
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
-    lacking = tmp_path / "runs" / "icl"
-    shutil.rmtree(lacking / "checkpoints")
+    folder = tmp_path / "runs"
+    first = folder / whole_ensemble[0].path.name
+    shutil.rmtree(folder / "checkpoints")
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=rf"^{lacking} has a state of step 40 but no weights"):
-        resume(tmp_path / "runs")
-    shutil.rmtree(lacking / "state")
-    with pytest.raises(UserError, match=rf"^{lacking} has metrics .* no checkpoint to go on from"):
-        resume(tmp_path / "runs")
-    (lacking / "metrics.jsonl").unlink()
-    with pytest.raises(
-        UserError, match="plain has a checkpoint of step 40, but not all runs beside"
-    ):
-        resume(tmp_path / "runs")
+    with pytest.raises(UserError, match=rf"^{first} has a state of step 40 but no weights"):
+        resume(folder)
+    shutil.rmtree(folder / "state")
+    with pytest.raises(UserError, match=rf"^{first} has metrics .* no checkpoint to go on from"):
+        resume(folder)
     assert {p: c for p, c in before.items() if p.exists()} == contents(tmp_path)
+
+
+def with_own_files(folder, at: dict[str, list[int]]) -> list[RunFolder]:
+    """Give each run of an ensemble files of its own for some steps, and remove the ensemble's.
+
+    So version 0.2 and earlier left an ensemble.
+    """
+    runs = load_runs(folder)
+    for run in runs:
+        for step in at[run.path.name]:
+            state = replace(run.state(run.state_steps()[-1]), step=step)
+            write_states(run.path, [run], [state])
+    for kind in ("checkpoints", "state"):
+        shutil.rmtree(folder / kind)
+    return runs
 
 
 def test_runs_without_a_common_checkpoint_are_told_what_they_have(whole_ensemble, tmp_path):
     shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
-    for run in load_runs(tmp_path / "runs"):
-        kept = 40 if run.path.name == "icl" else 30
-        shutil.copy(run.state_path(40), run.state_path(30))
-        for step in {30, 40} - {kept}:
-            run.checkpoint_path(step).unlink()
+    names = [run.path.name for run in whole_ensemble]
+    with_own_files(tmp_path / "runs", {name: [40 if name == "icl" else 30] for name in names})
     with pytest.raises(UserError, match="has a checkpoint of step 30, but not all runs beside it"):
         resume(tmp_path / "runs")
+
+
+def test_an_ensemble_with_a_file_for_each_run_goes_on(whole_ensemble, tmp_path):
+    """As older versions left it; the states are then the ensemble's."""
+    configs = {run.path.name: run.config for run in whole_ensemble}
+    stop_at(create_ensemble(tmp_path / "runs", configs, HERE), 17)
+    runs = with_own_files(tmp_path / "runs", {name: [10] for name in configs})
+    assert [(run.steps(), run.state_steps()) for run in runs] == [([10], [10])] * len(runs)
+    assert evaluate_checkpoint(runs[0]) == evaluate_checkpoint(whole_ensemble[0], 10)
+    for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
+        assert_same_run(one, other)
+        assert not list((other.path / "state").iterdir())
+
+
+def test_an_ensemble_writes_one_file_a_step(whole_ensemble):
+    folder = whole_ensemble[0].shared
+    files = {str(path.relative_to(folder)) for path in folder.rglob("step_*")}
+    weights = {f"checkpoints/step_{step:09d}.safetensors" for step in (10, 20, 30, 40)}
+    assert files == weights | {"state/step_000000040.safetensors"}
+
+
+def test_a_member_is_damaged_or_missing_alone(whole_ensemble, tmp_path):
+    """In the file of all, by a byte of its own, or since it was given up before that step."""
+    shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
+    first, *others = load_runs(tmp_path / "runs")
+    path = first.checkpoint_path(40)
+    content = bytearray(path.read_bytes())
+    with safe_open(path, framework="pt") as file:
+        name = file.keys()[-1]
+        n_bytes = file.get_tensor(name).nbytes
+    content[len(content) - n_bytes] ^= 1  # of the last tensor's first row
+    path.write_bytes(content)
+    sound = [run.is_sound(40) for run in (first, *others)]
+    assert sound == [False] + [True] * len(others)
+    with pytest.raises(DamagedCheckpoint, match="stranger"):
+        read_checkpoint(path, "stranger")
 
 
 def test_nothing_is_built_on_what_is_lost(whole, tmp_path):

@@ -18,12 +18,12 @@ from tests.transformer.training.test_resume import assert_same_run
 from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
-from transformer.data.exemplars.gaussian import GaussianConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.checkpoint import write_checkpoint
-from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint
-from transformer.runs.machine import Machine
+from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint, write_states
+from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.training.ensemble import Ensemble, source_of
-from transformer.training.loop import evaluate_checkpoint, resume, train, train_together
+from transformer.training.machine import Machine
 from transformer.training.memory import disk_bytes
 
 HERE = Machine("cpu", 1, "eager")
@@ -81,12 +81,12 @@ def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damag
 ):
     """Another process writes step 9 and removes step 8, after that was listed."""
     run = create_run(tmp_path / "run", whole.config, HERE)
-    run.write(whole.state(8))
+    write_states(run.path, [run], [whole.state(8)])
     listed = RunFolder.steps
 
     def superseded(run):
         steps = listed(run)
-        run.write(whole.state(9))
+        write_states(run.path, [run], [whole.state(9)])
         run.checkpoint_path(8).unlink(missing_ok=True)
         return steps
 
@@ -154,8 +154,8 @@ def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
             assert_same_run(one, other)
 
 
-def test_an_ensemble_that_is_killed_before_all_have_a_state_starts_anew(tmp_path, monkeypatch):
-    """In its first checkpoint, and again with the metrics emptied for the new start."""
+def test_an_ensemble_that_is_killed_before_it_has_weights_starts_anew(tmp_path, monkeypatch):
+    """After its first state, and again with the metrics emptied for the new start."""
     config = short_config()
     configs = {"a": config, "b": replace(config, init_seed=9)}
     uncut = train_together(configs, tmp_path / "whole", HERE)
@@ -163,13 +163,11 @@ def test_an_ensemble_that_is_killed_before_all_have_a_state_starts_anew(tmp_path
     def killed(*_):
         raise Killed
 
-    write = RunFolder.write
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        of_a = lambda run, state: write(run, state) if run.path.name == "a" else killed()  # noqa: E731
-        patch.setattr(RunFolder, "write", of_a)
+        patch.setattr("transformer.runs.folder.weights_of", killed)
         train_together(configs, tmp_path / "runs", HERE)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.training.session.keep_freed_memory", killed)
+        patch.setattr("transformer.runs.loop.keep_freed_memory", killed)
         resume(tmp_path / "runs")
     for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
         assert_same_run(one, other)
@@ -180,8 +178,19 @@ def test_a_member_that_goes_further_alone_keeps_where_all_can_go_on(tmp_path):
     runs = train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
     (alone,) = resume(tmp_path / "r" / "a", n_steps=15)
     assert alone.state_steps() == [9, 15]
+    own = {path.name for path in alone.path.rglob("step_*")}
+    assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
     assert [run.state_steps() for run in resume(tmp_path / "r", n_steps=15)] == [[15], [15]]
     assert [run.path.name for run in runs] == ["a", "b"]
+
+
+def test_a_member_resumed_from_its_own_folder_keeps_where_all_can_go_on(tmp_path, monkeypatch):
+    config = short_config()
+    train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
+    monkeypatch.chdir(tmp_path / "r" / "a")
+    (alone,) = resume(".", n_steps=15)
+    assert alone.path == tmp_path / "r" / "a" and alone.state_steps() == [9, 15]
+    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=15)] == [15, 15]
 
 
 def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):
@@ -250,7 +259,7 @@ def test_weights_beyond_half_precision_stay_as_they_are(tmp_path):
     run = train(config, tmp_path / "run", HERE)
     state = run.state(9)
     state.tensors["W_U"][0, 0] = 1e5
-    run.write_weights(state)
+    write_states(run.path, [run], [state])
     assert run.checkpoint(9).tensors["W_U"][0, 0] == 1e5
     assert run.checkpoint(9).tensors["W_L"].dtype == torch.float16
 
@@ -284,7 +293,7 @@ def test_400_checkpoints_of_12_800_classes_take_3_gb(tmp_path, half):
     run = create_run(tmp_path / "run", config, HERE)
     exemplars = {source_of(config): Exemplars(torch.zeros(1, 1, 512), 1.0)}
     state = Ensemble([config], exemplars, [{}], HERE).checkpoints()[0]
-    run.write(state)
+    write_states(run.path, [run], [state])
     weights, kept = (path(0).stat().st_size for path in (run.checkpoint_path, run.state_path))
     total = 400 * weights + kept
     assert total <= 3e9 / (1 + half)

@@ -9,15 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import transformer.training.fusion_barrier
+import transformer.training.compiled
 from coopetition.tools.errors import UserError
 from tests.transformer.conftest import compiled, draw_batch, make_state, numbers_at, traced
 from transformer.config import ModelConfig, OptimConfig
-from transformer.config.parts import in_part
-from transformer.model.forward import encode, logits_of_items
-from transformer.training.fusion_barrier import fusion_barrier
-from transformer.training.optimisers import penalty_slope
-from transformer.training.step import RunSettings
+from transformer.config.model import in_part
+from transformer.model.transformer import encode, logits_of_items
+from transformer.training.compiled import fusion_barrier
+from transformer.training.step import RunSettings, penalty_slope
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 MODELS = {
@@ -583,4 +582,4 @@ def test_a_replayed_graph_equals_the_eager_step(model, precision, tolerance):
 
 def test_the_barrier_can_be_loaded_again():
     """As a notebook that reloads modules does."""
-    importlib.reload(transformer.training.fusion_barrier)
+    importlib.reload(transformer.training.compiled)

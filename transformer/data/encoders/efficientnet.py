@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig
-from transformer.data.encoder import Encoder, hash_of
+from transformer.data.encoders.base import Encoder, hash_of
 
 D_FEATURES = 1280
 NAME = "efficientnet-lite0"

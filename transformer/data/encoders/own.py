@@ -13,7 +13,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
 from transformer.config.plain import LOCATION
-from transformer.data.encoder import Encoder, hash_of, weights_file
+from transformer.data.encoders.base import Encoder, hash_of, weights_file
 
 CHANNELS = (1, 32, 64, 128)  # of the image and after each 3 x 3 convolution
 STRIDES = (2, 2, 1)

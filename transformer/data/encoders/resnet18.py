@@ -14,7 +14,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.plain import LOCATION
-from transformer.data.encoder import Encoder, hash_of, weights_file
+from transformer.data.encoders.base import Encoder, hash_of, weights_file
 
 D_FEATURES = 512
 CHANNELS = (64, 128, 256, 512)  # of the four layers, each of two blocks

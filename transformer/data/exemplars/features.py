@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from coopetition.tools.errors import UsageError
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.plain import ADDED, LOCATION, require_at_least
-from transformer.data.arrays import ArrayFile, open_array
 from transformer.data.exemplar_sets import GREY, Exemplars
-from transformer.data.provenance import entries, made_by, read_provenance
+from transformer.data.exemplars.arrays import ArrayFile, open_array
+from transformer.data.features.embed import entries, made_by, read_provenance
 
 ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars
-from transformer.data.images import SIDE, blur, quantise
+from transformer.data.exemplars.omniglot import SIDE, blur, quantise
 
 N_STROKES = 3  # at most; a class has 1, 2 or 3 with equal chance
 N_POINTS = 32  # samples along a stroke: about one a pixel

@@ -1,11 +1,17 @@
-"""Omniglot drawings (Lake et al. 2015): the copy in this package, or another.
+"""Small image operations that glyphs and Omniglot share.
+
+Omniglot drawings (Lake et al. 2015): the copy in this package, or another.
 
 Two kinds of copy are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105,
 1 = ink), as this package's is, and the folders that torchvision unpacks (`images_background` and
 `images_evaluation`, then alphabet, character, `####_NN.png`).  Both give the same drawings in the
 same order.
+
+Square drawings, a few classes at a time: all of Omniglot's in 105 x 105 pixels are 2.8 GB.
 """
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,12 +20,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import ARCHIVE_ERRORS
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.plain import ADDED, LOCATION, require, require_at_least, require_choice
-from transformer.data.exemplar_sets import GREY, Exemplars
-from transformer.data.images import SIDE, blur, quantise
+from transformer.data.exemplar_sets import (
+    GREY,
+    Exemplars,
+    check_fingerprint,
+    fingerprint_of,
+    load_exemplars,
+)
+
+SIDE = 28  # pixels; both sources draw on this square
+
+
+def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One 3 x 3 binomial blur (weights 1 2 1 by 1 2 1, over 16) of images (..., side, side)."""
+    for axis in (-2, -1):
+        padding = [(0, 0)] * images.ndim
+        padding[axis] = (1, 1)
+        padded = np.moveaxis(np.pad(images, padding), axis, 0)
+        smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+        images = np.moveaxis(smooth, 0, axis).astype(np.float32)
+    return images
+
+
+def quantise(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey values 0 to 1, clipped, as 0 to 255."""
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
 
 SHIPPED = Path(__file__).parents[1] / "omniglot" / "omniglot.npz"
 N_CHARACTERS = 1600  # of 1,623, as both papers split them
@@ -244,3 +275,57 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _orient(images: NDArray[np.uint8], *, turns: int, mirrored: bool) -> NDArray[np.uint8]:
     turned = np.rot90(images, turns, axes=(-2, -1))
     return turned[..., ::-1] if mirrored else turned
+
+
+CHUNK = 160  # classes that are looked at together for the fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """Drawings of every exemplar of every class."""
+
+    n_classes: int
+    n_exemplars: int
+    side: int
+    classes: Callable[[int, int], NDArray[np.uint8]]
+    """Pixels (stop - start, n_exemplars, side * side), 255 = ink, of the classes from `start`."""
+
+    def fingerprint(self) -> str:
+        """That of the same drawings as exemplars."""
+        return fingerprint_of(self._chunks())
+
+    def _chunks(self) -> Iterator[NDArray[np.uint8]]:
+        with ProgressReport("read drawings", self.n_classes, "classes") as progress:
+            for start in range(0, self.n_classes, CHUNK):
+                chunk = self.classes(start, min(start + CHUNK, self.n_classes))
+                yield chunk
+                progress.advance(len(chunk))
+
+
+def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
+    """The drawings of a config, and their fingerprint, which is checked if the config names one.
+
+    Exemplars that are no drawings raise `UsageError`.
+    """
+    if isinstance(config, OmniglotConfig):
+        if config.standardised:
+            raise UsageError(
+                "an encoder sees drawings as they are; leave out standardised (--data.standardised)"
+            )
+        classes = open_omniglot(config).classes
+    else:
+        values = load_exemplars(config).values.numpy()
+        if values.dtype != np.uint8 or math.isqrt(values.shape[2]) ** 2 != values.shape[2]:
+            raise UsageError(
+                f"exemplars of {values.shape[2]} features ({values.dtype}) are no drawings; "
+                "expected the grey values (uint8) of a square"
+            )
+
+        def classes(start: int, stop: int) -> NDArray[np.uint8]:
+            return values[start:stop]
+
+    side = math.isqrt(config.feature_count())
+    drawings = Drawings(config.n_classes, config.n_exemplars, side, classes)
+    fingerprint = drawings.fingerprint()
+    check_fingerprint(config, fingerprint)
+    return drawings, fingerprint

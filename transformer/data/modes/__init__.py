@@ -1,1 +1,0 @@
-"""Data modes: how the classes, exemplars and labels of a sequence are drawn.  Each has a file."""

@@ -1,1 +1,0 @@
-"""Measures of a model on an evaluator's sequences, a file each."""

@@ -1,1 +1,0 @@
-"""Measures of whole runs, a file each: from their metrics, or from all their checkpoints."""

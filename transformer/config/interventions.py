@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coopetition.tools.commands import InOneText
+from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
 from transformer.config.plain import named, named_values, require
@@ -22,7 +22,7 @@ HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
-class Intervention(Kind, InOneText):
+class Intervention(Kind, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
@@ -34,7 +34,7 @@ class Intervention(Kind, InOneText):
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
     @classmethod
-    def read_flag(cls, text: str) -> tuple["Intervention", ...]:
+    def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
         """Interventions written as JSON: an object with one name, or a list of such."""
         try:
             plain = json.loads(text)
@@ -47,8 +47,8 @@ class Intervention(Kind, InOneText):
         return named_values(Intervention, plain, "interventions")
 
     @classmethod
-    def write_flag(cls, values: tuple["Intervention", ...]) -> str:
-        """The inverse of `read_flag`."""
+    def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
+        """The inverse of `from_json_text`."""
         return json.dumps([named(each) for each in values])
 
     in_process_only: ClassVar[bool] = False

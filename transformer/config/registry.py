@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
 MANY, SHOWN = 20, 6  # of more names, a message shows so many: those that are alike first
 PLUGIN = "plugin_"  # how the modules of the user's files are called
@@ -98,7 +98,7 @@ class Registry(Generic[T]):
         if len(names) > MANY:
             names = [*dict.fromkeys(get_close_matches(name, names, SHOWN, 0.5) + names)]
             shown = SHOWN
-        told = some_of(names, shown)
+        told = abbreviate(names, shown)
         return NotRegistered(
             f"{self.what} {name!r} is not of this package: choose one of {told}, or give "
             "--plugin FILE"

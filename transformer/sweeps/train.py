@@ -18,7 +18,7 @@ from transformer.config.plain import difference
 from transformer.data.exemplar_sets import as_read, load_exemplars
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE
+from coopetition.tools.files import ARCHIVE_ERRORS
 from transformer.config.data import KINDS, ExemplarConfig
 from transformer.config.plain import ADDED, LOCATION, require, require_at_least, require_choice
 from transformer.data.exemplar_sets import (
@@ -212,7 +212,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
     try:
         with np.load(path) as archive:
             packed = np.atleast_1d(archive["images"])[:n_characters]
-    except NOT_AN_ARCHIVE as error:
+    except ARCHIVE_ERRORS as error:
         raise UsageError(
             f"{path} is not an Omniglot archive; expected an .npz with the array 'images'"
         ) from error

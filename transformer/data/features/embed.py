@@ -19,7 +19,7 @@ from torch import Tensor
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
+from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig
 from transformer.config.plain import difference, flat, require, require_at_least, to_dict
@@ -216,8 +216,8 @@ def write_features(
     reduction = reduction or ReductionConfig()
     check_ending(out, ".safetensors")
     partial = raw or out.with_name(out.name + PARTIAL)
-    check_file(out)
-    check_file(partial)
+    check_writable(out)
+    check_writable(partial)
     if partial == out:
         raise UsageError(f"raw={str(raw)!r} is the file of the result too; give it another name")
     machine = _machine(partial, device, threads)

@@ -8,7 +8,7 @@ from typing import Any
 
 import tyro
 
-from coopetition.model.graph import check_whole
+from coopetition.tools.checks import check_int
 from coopetition.tools.commands import exit_code, parse
 from coopetition.tools.console import print_json, print_rows
 from coopetition.tools.errors import UsageError, some_of
@@ -162,7 +162,7 @@ def all_command(arguments: list[str]) -> None:
     """Draw all figures; print what was drawn, and what is not made yet."""
     flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
     _check_folder(flags.out)
-    check_whole("--jobs", flags.jobs, 1)
+    check_int("--jobs", flags.jobs, 1)
     print_rows(draw_all(flags.out, flags.jobs), as_json=False)
 
 

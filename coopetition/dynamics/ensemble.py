@@ -25,10 +25,11 @@ import sympy as sp
 from numba.core import config
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.model.graph import Model, check_number
+from coopetition.model.graph import Model
 from coopetition.model.initial_state import Draw, canonical_draw
 from coopetition.model.reduced import Problem, State
 from coopetition.model.symbolic import Expression, Symbolic
+from coopetition.tools.checks import check_number
 from coopetition.tools.compiled_code import compiled, jit_source
 from coopetition.tools.errors import UsageError
 

@@ -576,7 +576,7 @@ def test_a_run_on_features_is_found_again(make, tmp_path):
 EMBED = """
 import sys
 from transformer.cli import main
-from transformer.data import embed
+from transformer.data.features import embed
 embed.PER_RECORD = 20
 sys.exit(main(sys.argv[1:]))
 """

@@ -920,7 +920,7 @@ def test_items_that_fill_a_matched_context_have_drawings_of_their_own():
 @pytest.fixture
 def kept(tmp_path):
     """A folder, a config, and the file of its sets."""
-    config = run_config(n_sequences=20)
+    config = run_config(n_sequences=20, evaluated=30)
     load_evaluators(tmp_path, config)
     (path,) = tmp_path.iterdir()
     return tmp_path, config, path

@@ -21,7 +21,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 from transformer.cli import main
 from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
-from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
+from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
 from transformer.data.exemplars import omniglot as omniglot
 from transformer.data.exemplars.arrays import open_array
 from transformer.data.exemplars.features import FeatureConfig
@@ -663,7 +663,7 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
     """Runs of before, which name no fingerprint, keep their ids."""
     config = OmniglotConfig(path=str(archive), n_classes=12)
     found = load_exemplars(config).fingerprint()
-    read = as_read(config, found)
+    read = with_recorded_content(config, found)
     assert isinstance(read, OmniglotConfig) and read.fingerprint == found
     assert load_exemplars(read).fingerprint() == found
     other = tmp_path / "omniglot.npz"
@@ -687,7 +687,7 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
 
 def test_a_kind_that_reads_nothing_is_as_it_was():
     config = GlyphConfig()
-    assert as_read(config, "0123") == config
+    assert with_recorded_content(config, "0123") == config
 
 
 def test_features_that_are_all_the_same_are_refused(tmp_path):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
-from transformer.config.plain import named, named_values, require
-from transformer.config.registry import Kind, Registry
+from transformer.config.plain import from_named_dicts, require, to_named_dict
+from transformer.config.registry import RegisteredConfig, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,14 +22,14 @@ HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
-class Intervention(Kind, JsonTuple):
+class Intervention(RegisteredConfig, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
     """
 
     __slots__ = ()
-    kinds = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
+    registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
     turn: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
@@ -44,12 +44,12 @@ class Intervention(Kind, JsonTuple):
                 f"{shown!r} is no JSON ({error}); write interventions as in "
                 '{"Ablate": {"heads": ["0:0"]}}'
             ) from error
-        return named_values(Intervention, plain, "interventions")
+        return from_named_dicts(Intervention, plain, "interventions")
 
     @classmethod
     def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
         """The inverse of `from_json_text`."""
-        return json.dumps([named(each) for each in values])
+        return json.dumps([to_named_dict(each) for each in values])
 
     in_process_only: ClassVar[bool] = False
     """Whether it cannot be written down."""
@@ -83,22 +83,22 @@ class Intervention(Kind, JsonTuple):
 
     def shown(self) -> str:
         """For a message."""
-        return json.dumps(named(self, leave_out="no identity"))
+        return json.dumps(to_named_dict(self, for_id=True))
 
     @property
     def source(self) -> str:
         """The run, or the file of one, that it takes something of; empty for most."""
         return ""
 
-    def within(self, folder: Path) -> Self:
+    def relative_to(self, folder: Path) -> Self:
         """The same with its source in a folder."""
         return self
 
-    def found(self) -> Self:
+    def resolved(self) -> Self:
         """The same with what it refers to looked up, and its identity filled in."""
         return self
 
-    def as_recorded(self, found: "Intervention") -> Self:
+    def with_recorded_ids(self, found: "Intervention") -> Self:
         """The same with that identity as it is in one that was looked up before."""
         return self
 

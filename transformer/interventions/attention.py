@@ -34,7 +34,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer, places
-from transformer.config.plain import ADDED, require_choice
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require_choice
 from transformer.model.hooks import Scene, site_names
 
 HIDDEN = -1e9  # a score that the softmax makes 0, and that is finite, as its gradient then is
@@ -118,7 +118,7 @@ Rows = Literal["all", "labels"]
 class OfRows(OfHeads):
     """Base of the interventions on attention to the previous token."""
 
-    rows: Rows = field(default="all", metadata=ADDED)
+    rows: Rows = field(default="all", metadata=OMIT_DEFAULT_FROM_ID)
     """Which tokens' attention: that of `all`, or of `labels` alone."""
 
     def __post_init__(self) -> None:
@@ -184,7 +184,7 @@ class OfQueryRow(OfHeads):
 class PreviousToken(OfRows):
     """Tokens attend to the one before them by `strength`, to themselves by the rest."""
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
     activation = "pattern"
 
     def __post_init__(self) -> None:
@@ -217,7 +217,7 @@ class Match(OfQueryRow):
     most alike alone, which share if they are several.
     """
 
-    temperature: float = field(default=0.0, metadata=ADDED)
+    temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -261,7 +261,7 @@ class ClampPattern(OfQueryRow):
     has all of it.  With two pairs the induction strength is then 2 `strength` - 1.
     """
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -105,7 +105,7 @@ def test_a_malformed_one_is_told_in_a_line(text):
         given = Intervention.from_json_text(text)
         check_interventions(given, MODEL)
         for each in given:
-            each.found()
+            each.resolved()
     told = str(refused.value)
     assert told and "\n" not in told and len(told) < 500, told
 

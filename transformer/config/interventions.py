@@ -30,7 +30,7 @@ class Intervention(Kind, InOneText):
 
     __slots__ = ()
     kinds = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
-    turn: ClassVar[int] = 0
+    priority: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
     @classmethod
@@ -81,7 +81,7 @@ class Intervention(Kind, InOneText):
         """Activations of the model left alone that it needs."""
         return ()
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
         return json.dumps(named(self, leave_out="no identity"))
 
@@ -90,15 +90,15 @@ class Intervention(Kind, InOneText):
         """The run, or the file of one, that it takes something of; empty for most."""
         return ""
 
-    def within(self, folder: Path) -> Self:
+    def relative_to(self, folder: Path) -> Self:
         """The same with its source in a folder."""
         return self
 
-    def found(self) -> Self:
+    def resolved(self) -> Self:
         """The same with what it refers to looked up, and its identity filled in."""
         return self
 
-    def as_recorded(self, found: "Intervention") -> Self:
+    def with_recorded_ids(self, found: "Intervention") -> Self:
         """The same with that identity as it is in one that was looked up before."""
         return self
 
@@ -161,7 +161,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         each.check(model)
         for what in sorted(each.sets(model)):
             if what in by:
-                raise UsageError(f"{by[what].shown()} and {each.shown()} both set {what}; {ONE}")
+                both = f"{by[what].to_text()} and {each.to_text()}"
+                raise UsageError(f"{both} both set {what}; {ONE}")
             by[what] = each
     hidden = [(each, each.hides(model)) for each in interventions]
     for each in interventions:
@@ -170,8 +171,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
             other = next(other for other, gone in others if touched & gone)
             raise UsageError(
-                f"{each.shown()} has no effect: {other.shown()} leaves nothing of what it changes; "
-                + ONE
+                f"{each.to_text()} has no effect: {other.to_text()} leaves nothing of what it "
+                f"changes; {ONE}"
             )
 
 

@@ -72,7 +72,7 @@ class Graft(Intervention):
         """The checkpoint."""
         return self.checkpoint
 
-    def within(self, folder: Path) -> Self:
+    def relative_to(self, folder: Path) -> Self:
         """The same with the checkpoint in a folder."""
         return replace(self, checkpoint=str(folder / self.checkpoint))
 
@@ -84,13 +84,13 @@ class Graft(Intervention):
                 f"{model.n_layers - 1}"
             )
 
-    def found(self) -> Self:
+    def resolved(self) -> Self:
         """The same with which run and step it is of; another than it says raises `UsageError`."""
         model, run_id = self._read()
         path = str(Path(self.checkpoint).resolve())
         return replace(self, checkpoint=path, run_id=run_id, step=model.step or 0)
 
-    def as_recorded(self, found: Intervention) -> Self:
+    def with_recorded_ids(self, found: Intervention) -> Self:
         """The same with that run and step, unless it says them itself."""
         if not (isinstance(found, type(self)) and found.layer == self.layer):
             return self
@@ -230,7 +230,7 @@ class GraftIn(Graft):
 
     till: int
     at: ClassVar[str] = "till"
-    turn: ClassVar[int] = -1
+    priority: ClassVar[int] = -1
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """The output of that layer."""

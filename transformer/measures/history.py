@@ -65,7 +65,7 @@ def history(
     sets = evaluation_sets(run)
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
-    interventions = tuple(each.found() for each in interventions)
+    interventions = tuple(each.resolved() for each in interventions)
     about = {
         "run_id": run.config.run_id(),
         "measures": list(of),

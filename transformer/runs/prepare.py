@@ -27,7 +27,7 @@ def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dic
         read = as_read(config.data.exemplars, fingerprints[source])
         data = replace(config.data, exemplars=read)
         config = replace(config, data=data, start=start[0] if start else config.start)
-        found = tuple(each.found() for each in config.interventions)
+        found = tuple(each.resolved() for each in config.interventions)
         ready.append(replace(config, interventions=found))
         exemplars[source_of(ready[-1])] = loaded[source]
     return ready, exemplars

@@ -183,7 +183,7 @@ class Readings(Table):
             file,
             steps={"all": steps, "spaced": spaced(steps, SPACING), "last": steps[-1:]}[self.steps],
             evaluators=self.evaluators or None,
-            interventions=tuple(each.within(runs) for each in self.interventions),
+            interventions=tuple(each.relative_to(runs) for each in self.interventions),
         )
 
     def record(self, runs: Path) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, m
     """Six grafts of different checkpoints, more than any cache of a few models holds."""
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
-    configs = [replace(CONFIG, interventions=(each.found(),)) for each in grafts]
+    configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
     exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
     ensemble = Ensemble(configs, exemplars, sets, MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)

@@ -253,8 +253,8 @@ def test_a_graft_of_its_own_is_none(runs, layer):
         GraftOut(checkpoint=str(run.checkpoint_path(8)), from_=layer),
     ):
         torch.testing.assert_close(under(model, batch, graft), plain(model, batch))
-        assert graft.found().run_id == run.config.run_id()
-        assert graft.found().step == 8
+        assert graft.resolved().run_id == run.config.run_id()
+        assert graft.resolved().step == 8
 
 
 @pytest.mark.parametrize("layer", [0, 1])

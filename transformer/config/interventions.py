@@ -30,7 +30,7 @@ class Intervention(RegisteredConfig, JsonTuple):
 
     __slots__ = ()
     registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
-    turn: ClassVar[int] = 0
+    priority: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
     @classmethod
@@ -81,7 +81,7 @@ class Intervention(RegisteredConfig, JsonTuple):
         """Activations of the model left alone that it needs."""
         return ()
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
         return json.dumps(to_named_dict(self, for_id=True))
 
@@ -161,7 +161,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         each.check(model)
         for what in sorted(each.sets(model)):
             if what in by:
-                raise UsageError(f"{by[what].shown()} and {each.shown()} both set {what}; {ONE}")
+                both = f"{by[what].to_text()} and {each.to_text()}"
+                raise UsageError(f"{both} both set {what}; {ONE}")
             by[what] = each
     hidden = [(each, each.hides(model)) for each in interventions]
     for each in interventions:
@@ -170,8 +171,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
             other = next(other for other, gone in others if touched & gone)
             raise UsageError(
-                f"{each.shown()} has no effect: {other.shown()} leaves nothing of what it changes; "
-                + ONE
+                f"{each.to_text()} has no effect: {other.to_text()} leaves nothing of what it "
+                f"changes; {ONE}"
             )
 
 

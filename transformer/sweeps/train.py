@@ -207,9 +207,7 @@ class Train(Node):
                 for name, config in configs.items()
             }
         return {
-            name: replace(
-                c, interventions=tuple(each.relative_to(runs) for each in c.interventions)
-            )
+            name: replace(c, interventions=tuple(i.relative_to(runs) for i in c.interventions))
             for name, c in configs.items()
         }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_file, to_csv, write_json, write_text
+from coopetition.tools.files import check_writable, to_csv, write_json, write_text
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
@@ -28,7 +28,7 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
-    check_file(path)
+    check_writable(path)
     run.check_measured()
     rows = run.metrics()
     write_text(path, curves_csv(rows, spacing))
@@ -61,7 +61,7 @@ def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
     manifest = json.loads((run.path / MANIFEST).read_text())
     names = ("run_id", "versions", "git", "device", "threads", "execution")
     return {name: manifest.get(name) for name in names} | {
-        "config": to_dict(run.config, leave_out="machine"),
+        "config": to_dict(run.config, machine_paths=False),
         "status": run.recorded_status()["status"],
         "step": rows[-1]["step"],
     }

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
     html_table,
-    remove_left_over,
+    remove_stale_temporaries,
     to_frame,
     to_json,
     write_all,
@@ -281,7 +281,7 @@ class RunFolder:
             held.enter_context(hold(self.path / LOCK, _busy(self.path)))
             if (shared := self.shared) != self.path:
                 held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
-            remove_left_over(self.path)
+            remove_stale_temporaries(self.path)
             yield
 
     def _is_locked(self) -> bool:
@@ -297,7 +297,7 @@ def lock_together(runs: list[RunFolder]) -> Iterator[None]:
         return
     folder = runs[0].shared
     with hold(folder / LOCK, _busy(folder)):
-        remove_left_over(folder)
+        remove_stale_temporaries(folder)
         yield
 
 
@@ -418,7 +418,7 @@ def load_run(path: Path | str) -> RunFolder:
         names = sorted(each.parent.name for each in path.glob(f"*/{MANIFEST}"))
         raise UsageError(
             f"{path} holds runs that were trained together; name the folder of one "
-            f"({some_of(names, 5)}), or load them all by transformer.runs.folder.load_runs"
+            f"({abbreviate(names, 5)}), or load them all by transformer.runs.folder.load_runs"
         )
     return RunFolder(path, *read_manifest(path))
 

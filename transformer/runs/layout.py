@@ -16,7 +16,7 @@ run trains alone lie in its own folder.
 
 from pathlib import Path
 
-from coopetition.tools.run_files import NAME as MANIFEST
+from coopetition.tools.run_files import MANIFEST
 
 ENSEMBLE = "ensemble.json"  # the names of runs that are trained together
 METRICS, STATUS, LOCK = "metrics.jsonl", "status.json", ".lock"

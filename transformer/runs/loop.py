@@ -196,7 +196,7 @@ def with_recorded_ids(config: RunConfig, recorded: RunConfig) -> RunConfig:
         config = replace(config, start=replace(config.start, run_id=recorded.start.run_id))
     own, theirs = config.interventions, recorded.interventions
     if len(own) == len(theirs):
-        filled = tuple(a.as_recorded(b) for a, b in zip(own, theirs, strict=True))
+        filled = tuple(a.with_recorded_ids(b) for a, b in zip(own, theirs, strict=True))
         config = replace(config, interventions=filled)
     return config
 
@@ -314,7 +314,7 @@ def evaluate_checkpoint(
     It is evaluated under `interventions`, and those that the run was trained under unless
     `replace_own`.
     """
-    interventions = tuple(each.found() for each in interventions)
+    interventions = tuple(each.resolved() for each in interventions)
     own = () if replace_own else run.config.interventions
     check_interventions((*own, *interventions), run.config.model)
     if step is not None:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from coopetition.tools import run_files
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import to_json, write_all
-from coopetition.tools.run_files import ADVICE, FORMAT, in_a_line
+from coopetition.tools.run_files import ADVICE, MANIFEST_FORMAT, describe_error
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
 from transformer.runs.layout import MANIFEST
@@ -26,7 +26,7 @@ PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
     """Return the manifest of a new run."""
     return {
-        "format": FORMAT,
+        "format": MANIFEST_FORMAT,
         "run_id": config.run_id(),
         "config": to_dict(config),
         **asdict(machine),
@@ -115,7 +115,9 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
     except NotRegistered as error:
         raise UserError(f"{folder} needs a plugin that is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged ({in_a_line(error)}); {ADVICE}") from error
+        raise UserError(
+            f"{folder / MANIFEST} is damaged ({describe_error(error)}); {ADVICE}"
+        ) from error
     return config, machine
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, StartConfig
 from transformer.config.model import in_part
-from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
+from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
 from transformer.runs.folder import load_run
 from transformer.training.cost import all_shapes, check_size
 from transformer.training.ensemble import ResolvedRun
@@ -33,12 +33,12 @@ def prepare(configs: Sequence[RunConfig], device: str) -> list[ResolvedRun]:
     resolved = []
     for config, (start, parameters), each in zip(configs, starts, loaded, strict=True):
         exemplars, fingerprint = each
-        read = as_read(config.data.exemplars, fingerprint)
+        read = with_recorded_content(config.data.exemplars, fingerprint)
         config = replace(
             config,
             data=replace(config.data, exemplars=read),
             start=start,
-            interventions=tuple(each.found() for each in config.interventions),
+            interventions=tuple(each.resolved() for each in config.interventions),
         )
         resolved.append(ResolvedRun(config, exemplars, fingerprint, start=parameters))
     return resolved

@@ -107,11 +107,11 @@ def test_of_many_runs_some_are_named_those_within_ensembles_too(call, tmp_path):
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
-        ("", "put it back"),
-        ('{"format": 3, "run', "put it back"),
-        ("[]", "put it back"),
-        ("{}", "it lacks 'format'); put it back"),
-        ('{"format": 3}', "it lacks 'config'); put it back"),
+        ("", "damaged"),
+        ('{"format": 3, "run', "damaged"),
+        ("[]", "damaged"),
+        ("{}", "it lacks 'format'"),
+        ('{"format": 3}', "it lacks 'config'"),
         ('{"format": 99, "versions": {"coopetition": "9.9"}}', "that wrote it (9.9)"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Time the training step beside the floor of its own matrix products and optimiser.
+"""Time training steps, beside the floor of their own matrix products and optimiser.
 
-Flags with several values make a row for every combination.
+Flags with several values give a row for every combination.
 """
 
 from dataclasses import dataclass
@@ -27,18 +27,19 @@ class Flags:
     """Runs trained at once."""
     n_layers: tuple[int, ...] = (2,)
     execution: tuple[str, ...] = ("auto",)
-    """eager, compiled, graph (CUDA); auto: compiled if it can be."""
+    """Execution of steps: eager, compiled, graph (CUDA), or auto: compiled if possible."""
     mlp_ratio: int = 0
     context: int = 2
     d_features: int = 512
     batch_size: int = 32
     repeats: int = 7
-    """Timed repeats; the median counts."""
+    """Timed repeats; the median is shown."""
     device: str = "auto"
+    """auto, cpu, cuda or mps."""
     threads: int | None = None
     """CPU threads (default: chosen by timing steps, as training does)."""
     json: bool = False
-    """Print one JSON object a row."""
+    """Print one JSON object for each row."""
 
 
 def run(flags: Flags) -> None:

@@ -4,6 +4,7 @@ Flags with several values give a row for every combination.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 from coopetition.tools.console import print_rows
 
@@ -43,17 +44,20 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.cost import bench, combine
+    from transformer.config import ModelConfig
+    from transformer.training.cost import Workload, bench
 
-    workloads = combine(
-        n_layers=flags.n_layers,
-        n_classes=flags.n_classes,
-        runs=flags.runs,
-        mlp_ratio=(flags.mlp_ratio,),
-        context=(flags.context,),
-        d_features=(flags.d_features,),
-        batch_size=(flags.batch_size,),
-    )
+    workloads = [
+        Workload(
+            n_classes,
+            n_runs,
+            ModelConfig(n_layers=n_layers, mlp_ratio=flags.mlp_ratio),
+            flags.context,
+            flags.d_features,
+            flags.batch_size,
+        )
+        for n_layers, n_classes, n_runs in product(flags.n_layers, flags.n_classes, flags.runs)
+    ]
     rows = bench(
         workloads,
         device=flags.device,

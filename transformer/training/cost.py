@@ -1,6 +1,5 @@
 """What runs take: memory, disk and time, before they are started; and the time of one step."""
 
-import itertools
 import math
 import os
 import platform
@@ -16,6 +15,7 @@ import torch
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig, OptimConfig, RunConfig
+from transformer.config.plain import require_at_least
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
@@ -235,6 +235,10 @@ class Workload:
     d_features: int
     batch_size: int
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "n_classes")  # a single class leaves nothing to tell apart
+        require_at_least(self, 1, "n_runs", "context", "d_features", "batch_size")
+
     def train_state(self, device: torch.device, execution: Execution = "eager") -> TrainState:
         """Return runs at their initial parameters."""
         return TrainState(
@@ -263,37 +267,16 @@ def bench(
     and unembedding, forwards and backwards, and one fused Adam pass.  Executions and the floor are
     timed in turn in one process.
     """
-    if repeats < 1:
-        raise UsageError(f"repeats={repeats}; choose at least 1")
+    if not (workloads and executions) or repeats < 1:
+        raise UsageError(
+            f"{len(workloads)} workloads, {len(executions)} executions and {repeats} repeats; give "
+            "at least one value of --n-classes, --runs, --n-layers, --execution and --repeats"
+        )
     machines = [_bench_machine(device, threads, each) for each in executions]
     with ProgressReport("bench", len(workloads), "workloads") as progress:
         for workload in workloads:
             yield from _bench_rows(workload, machines, repeats)
             progress.advance()
-
-
-def combine(**values: tuple[int, ...]) -> list[Workload]:
-    """Return a workload for each combination of values; `UsageError` for values out of range."""
-    for name, each in values.items():
-        if not each:
-            raise UsageError(f"--{name.replace('_', '-')}: no values; give some")
-        # a single class leaves nothing to tell apart; 0 leaves the MLPs out
-        least = {"n_classes": 2, "mlp_ratio": 0}.get(name, 1)
-        if min(each) < least:
-            raise UsageError(f"{name}={min(each)}; choose at least {least}")
-    return [
-        Workload(
-            n_classes=own["n_classes"],
-            n_runs=own["runs"],
-            model=ModelConfig(n_layers=own["n_layers"], mlp_ratio=own["mlp_ratio"]),
-            context=own["context"],
-            d_features=own["d_features"],
-            batch_size=own["batch_size"],
-        )
-        for own in (
-            dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())
-        )
-    ]
 
 
 def _bench_machine(device: str, threads: int | None, execution: str) -> Machine:

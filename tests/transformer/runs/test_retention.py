@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_bytes
-from tests.transformer.conftest import tiny_config
-from tests.transformer.training.test_resume import assert_same_run
+from tests.transformer.conftest import HERE, assert_same_run, tiny_config
 from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
@@ -25,9 +24,6 @@ from transformer.runs.folder import RunFolder, create_run, load_run, newest_chec
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun
-from transformer.training.machine import Machine
-
-HERE = Machine("cpu", 1, "eager")
 
 
 def short_config(**changes) -> RunConfig:
@@ -63,7 +59,7 @@ def whole(tmp_path_factory):
         (("70", "all"), (3,), [2, 3, 4, 6, 8, 9], [2, 3, 4, 6, 8, 9]),
     ],
 )
-def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
+def test_checkpoints_are_kept_as_asked_for(whole, tmp_path, keep, at, weights, states):
     run = train(short_config(keep=keep, checkpoint_at=at), tmp_path / "run", HERE)
     assert (run.steps(), run.state_steps()) == (weights, states)
     assert run.config.run_id() == whole.config.run_id(), "what is kept changes no number"
@@ -71,9 +67,7 @@ def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
         assert run.checkpoint_path(step).read_bytes() == whole.checkpoint_path(step).read_bytes()
 
 
-def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damage(
-    whole, tmp_path, monkeypatch
-):
+def test_a_checkpoint_may_be_superseded_while_it_is_looked_for(whole, tmp_path, monkeypatch):
     """Another process writes step 9 and removes step 8, after that was listed."""
     run = create_run(tmp_path / "run", whole.config, HERE)
     write_states(run.path, [run], [whole.state(8)])
@@ -90,7 +84,7 @@ def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damag
     assert newest is not None and (newest.step, damaged) == (9, [])
 
 
-def test_what_leads_to_no_checkpoint_is_none(whole, tmp_path):
+def test_dangling_links_and_foreign_names_are_no_checkpoints(whole, tmp_path):
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.checkpoint_path(4).parent.mkdir()
     run.checkpoint_path(4).symlink_to(tmp_path / "moved.safetensors")
@@ -99,7 +93,7 @@ def test_what_leads_to_no_checkpoint_is_none(whole, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [("0", "last"), ("some", "last"), ("-1", "all"), ("all", "none")])
-def test_what_cannot_be_kept_is_refused(keep):
+def test_invalid_values_of_keep_are_refused(keep):
     with pytest.raises(UsageError, match="keep"):
         RunConfig.from_dict({**to_dict(short_config()), "keep": list(keep)})
 
@@ -168,24 +162,18 @@ def test_an_ensemble_that_is_killed_before_it_has_weights_starts_anew(tmp_path, 
         assert_same_run(one, other)
 
 
-def test_a_member_that_goes_further_alone_keeps_where_all_can_go_on(tmp_path):
-    config = short_config()
-    runs = train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
-    (alone,) = resume(tmp_path / "r" / "a", n_steps=15)
-    assert alone.state_steps() == [9, 15]
-    own = {path.name for path in alone.path.rglob("step_*")}
-    assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
-    assert [run.state_steps() for run in resume(tmp_path / "r", n_steps=15)] == [[15], [15]]
-    assert [run.path.name for run in runs] == ["a", "b"]
-
-
-def test_a_member_resumed_from_its_own_folder_keeps_where_all_can_go_on(tmp_path, monkeypatch):
+def test_a_member_that_goes_further_alone_keeps_where_all_can_continue(tmp_path, monkeypatch):
+    """Also when it is named from its own folder."""
     config = short_config()
     train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
     monkeypatch.chdir(tmp_path / "r" / "a")
     (alone,) = resume(".", n_steps=15)
     assert alone.path == tmp_path / "r" / "a" and alone.state_steps() == [9, 15]
-    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=15)] == [15, 15]
+    own = {path.name for path in alone.path.rglob("step_*")}
+    assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
+    runs = resume(tmp_path / "r", n_steps=15)
+    assert [run.state_steps() for run in runs] == [[15], [15]]
+    assert [run.path.name for run in runs] == ["a", "b"]
 
 
 def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):
@@ -256,6 +244,23 @@ def test_weights_beyond_half_precision_stay_as_they_are(tmp_path):
     write_states(run.path, [run], [state])
     assert run.checkpoint(9).tensors["W_U"][0, 0] == 1e5
     assert run.checkpoint(9).tensors["W_L"].dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("every", "at", "per_decade", "kept"),
+    [
+        (20, (), 0, {20, 40, 60, 80, 90}),
+        (0, (), 0, {90}),
+        (0, (5, 50, 500), 0, {5, 50, 90}),
+        (0, (), 1, {1, 10, 90}),
+        (0, (), 3, {1, 2, 5, 10, 22, 46, 90}),
+    ],
+)
+def test_checkpoint_schedules(every, at, per_decade, kept):
+    schedule = {"checkpoint_every": every, "checkpoint_at": at}
+    config = replace(tiny_config(), n_steps=90, checkpoints_per_decade=per_decade, **schedule)
+    assert {step for step in range(1, 91) if config.is_checkpoint(step)} == kept
+    assert config.run_id() == tiny_config().run_id(), "what is kept changes no number"
 
 
 SCHEDULES = st.builds(

@@ -10,8 +10,7 @@ from dataclasses import replace
 import pytest
 
 from coopetition.tools.errors import UserError
-from tests.transformer.conftest import tiny_config
-from tests.transformer.training.test_resume import HERE, assert_same_run
+from tests.transformer.conftest import HERE, assert_same_run, tiny_config
 from transformer.config import OptimConfig
 from transformer.runs.folder import create_ensemble, create_run, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from coopetition.tools.run_files import Row
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.folder import RunFolder
 from transformer.training.machine import Machine, can_compile
 from transformer.training.step import TrainState, step_numbers
@@ -34,6 +36,21 @@ def tiny_config() -> RunConfig:
         evaluation=EvaluationConfig(every=7, n_sequences=50, n_classes=20, n_exemplars=3),
         n_steps=40,
         checkpoint_every=10,
+    )
+
+
+def short_config(**changes) -> RunConfig:
+    """Nine steps, a checkpoint every other and the last."""
+    tiny = tiny_config()
+    evaluation = replace(tiny.evaluation, every=4, n_sequences=2)
+    exemplars = GaussianConfig(n_classes=20, n_exemplars=4, d_features=3)
+    return replace(
+        tiny,
+        data=replace(tiny.data, exemplars=exemplars),
+        evaluation=evaluation,
+        n_steps=9,
+        checkpoint_every=2,
+        **changes,
     )
 
 

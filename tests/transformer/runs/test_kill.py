@@ -1,36 +1,46 @@
-"""Processes that are killed or interrupted, at awkward moments."""
+"""Training that is killed or interrupted at awkward moments."""
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coopetition.tools.errors import UserError
-from tests.transformer.conftest import HERE, assert_same_run, tiny_config
+from tests.transformer.conftest import HERE, assert_same_run, short_config, tiny_config
 from transformer.config import OptimConfig
-from transformer.runs.folder import create_ensemble, create_run, load_run, load_runs
-from transformer.runs.loop import resume, train, train_together
+from transformer.runs.folder import create_ensemble, load_run, load_runs
+from transformer.runs.loop import resume, train_together
+
+# processes
 
 
-def start_smoke(folder) -> subprocess.Popen:
-    command = [sys.executable, "-m", "transformer", "train", "--preset", "smoke"]
-    command += ["--out", str(folder), "--threads", "1", "--device", "cpu"]
+def start(*words) -> subprocess.Popen:
+    command = [sys.executable, "-m", "transformer", *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
+def start_smoke(folder) -> subprocess.Popen:
+    flags = ("--threads", 1, "--device", "cpu")
+    return start("train", "--preset", "smoke", "--out", folder, *flags)
+
+
+def wait_for_lines(folder, count: int, process: subprocess.Popen, seconds=120):
+    """Wait until a run has so many lines of metrics."""
+    path, end = folder / "metrics.jsonl", time.monotonic() + seconds
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.01)
-
-
-def lines_in(path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 @pytest.fixture(scope="module")
@@ -46,79 +56,117 @@ def whole_smoke(tmp_path_factory):
 def test_sigkill_and_resume_are_bitwise(whole_smoke, tmp_path):
     """Killed before its first checkpoint, then again between two later ones."""
     folder = tmp_path / "run"
-    process = start_smoke(folder)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 1, process)
-    process.kill()
-    process.communicate()
-    assert load_run(folder).status()["status"] == "killed"
-    command = [sys.executable, "-m", "transformer", "resume", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 4, process)
-    process.kill()
-    process.communicate()
-    subprocess.run(command, check=True, capture_output=True)
+    for begin, count in ((start_smoke, 1), (lambda folder: start("resume", folder), 4)):
+        process = begin(folder)
+        wait_for_lines(folder, count, process)
+        process.kill()
+        process.communicate()
+        assert load_run(folder).status()["status"] == "killed"
+    process = start("resume", folder)
+    output = process.communicate()
+    assert process.returncode == 0, output
     assert load_run(folder).status()["status"] == "finished"
     assert_same_run(whole_smoke, load_run(folder))
 
 
 @pytest.mark.slow
-def test_sigint_checkpoints_and_exits_with_its_code(whole_smoke, tmp_path):
+def test_sigint_writes_a_checkpoint_and_exits_with_its_code(whole_smoke, tmp_path):
     folder = tmp_path / "run"
     process = start_smoke(folder)
-    wait_for(lambda: lines_in(folder / "metrics.jsonl") >= 2, process)
+    wait_for_lines(folder, 2, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Traceback" not in stderr
+    assert process.returncode == 130 and "Traceback" not in stderr, stderr
     run = load_run(folder)
     status = run.status()
-    assert status["status"] == "interrupted"
-    assert 50 <= status["step"] < 300
+    assert status["status"] == "interrupted" and 50 <= status["step"] < 300
     resume(folder)
     for step in set(run.steps()) - set(whole_smoke.steps()):
         run.checkpoint_path(step).unlink()  # the one more that the interruption made
     assert_same_run(whole_smoke, run)
 
 
-def resume_and_die(folder, suffix: str, count: int) -> None:
-    """Go on in another process, which is killed before it puts a file in place the nth time."""
-    code = f"""
-import os, pathlib
-from transformer.runs.loop import resume
-replace, left = os.replace, {count}
-def dying(source, target):
-    global left
-    if str(target).endswith({suffix!r}):
-        left -= 1
-        if left == 0:
-            os._exit(9)
-    replace(source, target)
-os.replace = dying
-resume(pathlib.Path({str(folder)!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    assert done.returncode == 9, done.stderr
+# kills between two operations on files, in this process
+
+
+class Killed(BaseException):
+    """Nothing more is written after it."""
+
+
+@contextlib.contextmanager
+def killed_when(is_due: Callable[[tuple], bool]):
+    """Raise `Killed` from the operation on files on whose arguments `is_due` is true for."""
+    is_dead = False
+
+    def mortal(function):
+        def call(*arguments):
+            nonlocal is_dead
+            is_dead = is_dead or is_due(arguments)
+            if is_dead:
+                raise Killed
+            return function(*arguments)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+        for name in ("replace", "unlink", "fsync"):
+            patch.setattr(os, name, mortal(getattr(os, name)))
+        yield
+
+
+def nth(count: int, suffix: str = "") -> Callable[[tuple], bool]:
+    """The nth operation, or the nth that puts a file of such a name in place."""
+    left = count
+
+    def is_due(arguments) -> bool:
+        nonlocal left
+        left -= not suffix or (len(arguments) == 2 and str(arguments[1]).endswith(suffix))
+        return left <= 0
+
+    return is_due
+
+
+KEPT = st.sampled_from([("all", "last"), ("2", "last"), ("1", "all"), ("all", "all")])
 
 
 @pytest.mark.slow
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path):
-    """The process dies with the temporary file complete but not yet in its place."""
-    whole = train(tiny_config(), tmp_path / "whole", HERE)
-    run = create_run(tmp_path / "run", whole.config, HERE)
-    resume_and_die(run.path, "step_000000020.safetensors", 1)
-    assert run.steps() == [10]
-    assert list(run.path.rglob(".*.tmp"))
-    resume(run.path)
-    assert_same_run(whole, run)
-    assert not list(run.path.rglob(".*.tmp"))
+@pytest.mark.timeout(600)
+@settings(max_examples=30)
+@given(keep=KEPT, half=st.booleans(), kills=st.lists(st.integers(1, 60), min_size=1, max_size=3))
+def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
+    """Two runs together; killed between any two operations on files, while resumed too."""
+    config = short_config(keep=keep, keep_half=half)
+    configs = {"a": config, "b": replace(config, init_seed=9)}
+    with tempfile.TemporaryDirectory() as folder:
+        uncut = train_together(configs, Path(folder) / "whole", HERE)
+        runs = Path(folder) / "runs"
+        for count, operation in enumerate(kills):
+            with killed_when(nth(operation + 12 * (count == 0))):  # the first makes the folders
+                resume(runs) if count else train_together(configs, runs, HERE)
+        for one, other in zip(uncut, resume(runs), strict=True):
+            assert_same_run(one, other)
+
+
+def test_an_ensemble_that_is_killed_before_its_first_state_starts_anew(tmp_path):
+    """And again, with the metrics emptied for the new start."""
+    config = short_config()
+    configs = {"a": config, "b": replace(config, init_seed=9)}
+    uncut = train_together(configs, tmp_path / "whole", HERE)
+    with killed_when(nth(1, "state/step_000000002.safetensors")):
+        train_together(configs, tmp_path / "runs", HERE)
+    with killed_when(nth(1, "a/manifest.json")):
+        resume(tmp_path / "runs")
+    assert load_run(tmp_path / "runs" / "a").metrics() == []
+    for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
+        assert_same_run(one, other)
 
 
 def diverging() -> dict:
-    """Runs of which the first diverges at step 2; that is seen at step 7."""
+    """Runs of which the first diverges at step 2, which is noticed at step 7."""
     tiny = tiny_config()
     wild = replace(tiny, optim=OptimConfig(algorithm="sgd", learning_rate=1e30))
-    others = [replace(tiny, optim=OptimConfig(algorithm="sgd"), init_seed=n) for n in (5, 9)]
-    return {"wild": wild, "a": others[0], "b": others[1]}
+    a, b = (replace(tiny, optim=OptimConfig(algorithm="sgd"), init_seed=n) for n in (5, 9))
+    return {"wild": wild, "a": a, "b": b}
 
 
 @pytest.fixture(scope="module")
@@ -142,23 +190,19 @@ def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tm
     ("suffix", "count"),
     [
         ("checkpoints/step_000000020.safetensors", 1),  # with the state in place
-        *(
-            pytest.param(*moment, marks=pytest.mark.slow)
-            for moment in (
-                ("wild/status.json", 2),  # just when it is to be recorded as diverged
-                ("wild/manifest.json", 2),  # just after
-                ("checkpoints/step_000000010.safetensors", 1),
-                ("checkpoints/step_000000040.safetensors", 1),
-                ("a/status.json", 2),  # with all done
-            )
-        ),
+        ("wild/status.json", 2),  # just when it is to be recorded as diverged
+        ("wild/manifest.json", 2),  # just after
+        ("checkpoints/step_000000010.safetensors", 1),
+        ("checkpoints/step_000000040.safetensors", 1),
+        ("a/status.json", 2),  # with all done
     ],
 )
-def test_others_go_on_where_they_were_after_one_diverged(
+def test_others_continue_where_they_were_after_one_diverged(
     beside_one_that_diverged, tmp_path, suffix, count
 ):
     create_ensemble(tmp_path / "runs", diverging(), HERE)
-    resume_and_die(tmp_path / "runs", suffix, count)
+    with killed_when(nth(count, suffix)):
+        resume(tmp_path / "runs")
     with pytest.raises(UserError, match="wild: the loss of step"):
         resume(tmp_path / "runs")
     for one, other in zip(beside_one_that_diverged, load_runs(tmp_path / "runs"), strict=True):

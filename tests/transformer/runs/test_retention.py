@@ -1,20 +1,16 @@
-"""Weights and states: what is kept of them, in which precision, and what a kill leaves."""
+"""Weights and states: which are kept, in which precision, and what they are good for."""
 
-import contextlib
-import os
 import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_bytes
-from tests.transformer.conftest import HERE, assert_same_run, tiny_config
+from tests.transformer.conftest import HERE, short_config, tiny_config
 from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
@@ -24,21 +20,6 @@ from transformer.runs.folder import RunFolder, create_run, load_run, newest_chec
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun
-
-
-def short_config(**changes) -> RunConfig:
-    """Nine steps, a checkpoint every other and the last."""
-    tiny = tiny_config()
-    evaluation = replace(tiny.evaluation, every=4, n_sequences=2)
-    exemplars = GaussianConfig(n_classes=20, n_exemplars=4, d_features=3)
-    return replace(
-        tiny,
-        data=replace(tiny.data, exemplars=exemplars),
-        evaluation=evaluation,
-        n_steps=9,
-        checkpoint_every=2,
-        **changes,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -96,70 +77,6 @@ def test_dangling_links_and_foreign_names_are_no_checkpoints(whole, tmp_path):
 def test_invalid_values_of_keep_are_refused(keep):
     with pytest.raises(UsageError, match="keep"):
         RunConfig.from_dict({**to_dict(short_config()), "keep": list(keep)})
-
-
-class Killed(BaseException):
-    """Nothing more is written after it."""
-
-
-def killed_at(operation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the nth time on that a file is put in place, removed or made safe, all of it fails."""
-    done = 0
-
-    def counted(function):
-        def call(*arguments):
-            nonlocal done
-            done += 1
-            if done >= operation:
-                raise Killed
-            return function(*arguments)
-
-        return call
-
-    for name in ("replace", "unlink", "fsync"):
-        monkeypatch.setattr(os, name, counted(getattr(os, name)))
-
-
-KEPT = st.sampled_from([("all", "last"), ("2", "last"), ("1", "all"), ("all", "all")])
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@settings(max_examples=30)
-@given(keep=KEPT, half=st.booleans(), kills=st.lists(st.integers(1, 60), min_size=1, max_size=3))
-def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
-    """Two runs as one; killed between any two operations on files, while resumed too."""
-    config = short_config(keep=keep, keep_half=half)
-    configs = {"a": config, "b": replace(config, init_seed=9)}
-    with tempfile.TemporaryDirectory() as folder:
-        uncut = train_together(configs, Path(folder) / "whole", HERE)
-        start = Path(folder) / "runs"
-        for count, operation in enumerate(kills):
-            with pytest.MonkeyPatch.context() as patch:
-                killed_at(operation + 12 * (count == 0), patch)  # the first makes the folders
-                with contextlib.suppress(Killed):
-                    resume(start) if count else train_together(configs, start, HERE)
-        for one, other in zip(uncut, resume(start), strict=True):
-            assert_same_run(one, other)
-
-
-def test_an_ensemble_that_is_killed_before_it_has_weights_starts_anew(tmp_path, monkeypatch):
-    """Before its first state, and again with the metrics emptied for the new start."""
-    config = short_config()
-    configs = {"a": config, "b": replace(config, init_seed=9)}
-    uncut = train_together(configs, tmp_path / "whole", HERE)
-
-    def killed(*_, **__):
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.runs.folder.weights_of", killed)
-        train_together(configs, tmp_path / "runs", HERE)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.runs.loop.keep_freed_memory", killed)
-        resume(tmp_path / "runs")
-    for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
 
 
 def test_a_member_that_goes_further_alone_keeps_where_all_can_continue(tmp_path, monkeypatch):

@@ -604,7 +604,9 @@ class Derivation:
 
     def _critical_sets(self) -> str:
         names = self.model.factors
-        problem = Problem.of_numbers(self.model, dict.fromkeys(names, 3), dict.fromkeys(names, 1.0))
+        problem = Problem.from_numbers(
+            self.model, dict.fromkeys(names, 3), dict.fromkeys(names, 1.0)
+        )
         holds = "hold" if theorem_holds(self.model) else "do **not** hold"
         complete = "complete" if list_is_complete(self.model) else "**not** complete"
         lines = [

@@ -22,7 +22,7 @@ class UsageError(UserError, ValueError):
 
 
 def expect(value: object, kind: type, what: str) -> None:
-    """Raise `UsageError` unless a value is of a type; `what` names one, as in "a Draw"."""
+    """Raise `UsageError` unless a value is of a type; `what` names one, as in "an InitialState"."""
     if not isinstance(value, kind):
         raise UsageError(f"expected {what}, got {value!r:.80} of type {type(value).__name__}")
 

@@ -29,7 +29,7 @@ def test_ensembles_agree_with_the_single_solver_over_the_published_time():
 @pytest.mark.parametrize("name", MODELS)
 def test_ensembles_of_every_model_clamped_too(name):
     model = named_model(name)
-    model = model.at_rates(**{model.factors[0]: 0.5}).clamped(model.factors[-1])
+    model = model.with_rates(**{model.factors[0]: 0.5}).with_clamped(model.factors[-1])
     ensemble = random_ensemble(model, named_dims(model), 5, np.random.default_rng(0))
     run = descend_ensemble(ensemble, [0, 7, 50], step=0.5)
     single = descend(*ensemble.single(3), step=0.5, n_steps=50)

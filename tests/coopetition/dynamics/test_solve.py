@@ -20,7 +20,7 @@ from coopetition import (
 )
 from coopetition.dynamics import solve as flow
 from coopetition.dynamics.events import Fate, crossing_time
-from coopetition.model.initial_state import Draw, canonical_draw
+from coopetition.model.initial_state import InitialState, canonical_draw
 from coopetition.theory.critical_sets import largest_stable_step
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_json, write_npz
@@ -65,7 +65,7 @@ def test_a_solution_that_diverged_has_that_fate():
 @pytest.mark.parametrize("method", ["descent", "flow"])
 def test_a_start_at_rest_is_recognised(method):
     still = solve(two_strategies(), random_draw(0, SMALL, 0.0), method=method, t1=5.0)
-    clamped = two_strategies().clamped(*"abcd")
+    clamped = two_strategies().with_clamped(*"abcd")
     held = solve(clamped, random_draw(0, SMALL), method=method, t1=5.0)
     assert still.status is held.status is Status.AT_REST
 
@@ -165,14 +165,14 @@ def test_draws_are_checked():
     with pytest.raises(UsageError, match="dimension of factor b is 0"):
         random_draw(0, SMALL | {"b": 0})
     with pytest.raises(UsageError, match="factor a .* not finite"):
-        Draw(good.initial | {"a": np.full(3, np.nan)}, good.target)
+        InitialState(good.initial | {"a": np.full(3, np.nan)}, good.target)
     with pytest.raises(UsageError, match=r"factor a .*shape \(2,\)"):
-        Draw(good.initial | {"a": np.ones(2)}, good.target)
+        InitialState(good.initial | {"a": np.ones(2)}, good.target)
     with pytest.raises(UsageError, match="target of factor c is zero"):
-        Draw(good.initial, good.target | {"c": np.zeros(4)})
+        InitialState(good.initial, good.target | {"c": np.zeros(4)})
     with pytest.raises(UsageError, match="disagree on the factors"):
         three = {name: good.target[name] for name in "abc"}
-        solve(two_strategies(), Draw(three, three))
+        solve(two_strategies(), InitialState(three, three))
 
 
 def test_a_model_of_one_mechanism_is_solved():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from coopetition import Cost, Mechanism, Model, random_draw, solve
-from coopetition.model import definition
 from coopetition.model.presets import MODELS, named_dims, named_model, no_sharing, two_strategies
 from coopetition.tools.errors import UsageError
+from tests.properties import definition
 
 AB = Mechanism("m", ("a", "b"), 0.0)
 
@@ -20,7 +20,6 @@ AB = Mechanism("m", ("a", "b"), 0.0)
         ((("a", "b"), (AB, AB)), "more than one mechanism or cost is named m"),
         ((("a", "b"), (Mechanism("total", ("a", "b"), 0.0),)), "named total"),
         ((("a", "b"), (AB,), (Cost("k", ("a", "q"), 1.0),)), "k uses the factors"),
-        ((("a", "b"), (AB,), (Cost("k", ("a",), 1.0),)), "choose two"),
         ((("a", "b"), (Mechanism("m-1", ("a", "b"), 0.0),)), "named 'm-1'; choose letters"),
         ((("a", "b"), (AB,), (), "median"), "convention 'median' is unknown"),
         ((("a", "b"), (AB,), (), "mean", (1.0,)), "1 rates for the factors"),
@@ -37,6 +36,8 @@ def test_names_and_parameters_are_checked():
         Mechanism("m", ("a", "b"), -1.0)
     with pytest.raises(UsageError, match=r"alpha of cost k is -2\.0"):
         Cost("k", ("a", "b"), -2.0)
+    with pytest.raises(UsageError, match="choose two"):
+        Cost("k", ("a",), 1.0)
     with pytest.raises(UsageError, match="model 'one' is unknown; choose one of two_strategies"):
         named_model("one")
     with pytest.raises(UsageError, match="induction_head has no alpha; its parameters are mu1"):
@@ -44,7 +45,7 @@ def test_names_and_parameters_are_checked():
     with pytest.raises(UsageError, match="no mechanism 'iwl'"):
         two_strategies().mechanism("iwl")
     with pytest.raises(UsageError, match=r"unknown factors \['z'\]"):
-        two_strategies().clamped("z")
+        two_strategies().with_clamped("z")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,7 +58,7 @@ def test_every_named_model_can_be_solved(name):
 
 
 def test_clamped_factors_stay_and_others_move():
-    model = two_strategies().clamped("b", "d")
+    model = two_strategies().with_clamped("b", "d")
     trajectory = solve(model, random_draw(0, {"a": 3, "b": 3, "c": 3, "d": 3}), t1=10.0)
     moved = np.ptp(trajectory.overlap, axis=1) > 0
     assert moved.tolist() == [True, False, True, False]

@@ -7,14 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition import descend, two_strategies
-from coopetition.dynamics.events import FATES, Fate, tell_fates
+from coopetition.dynamics.events import FATES, Fate, classify_fates
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition, three_strategies
 from coopetition.studies import phases as phases
 from coopetition.studies.phases import (
     Axis,
     PhaseDiagram,
     ensemble_at,
-    grid_of,
+    grid_shape,
     phase_diagram,
     predicted_diagram,
 )
@@ -34,7 +34,7 @@ def test_fates_are_told_from_curves():
     }
     icl, ciwl = (np.array([case[k] for case in cases.values()]).T for k in (0, 1))
     losses = {"icl": icl, "ciwl": ciwl, "total": icl * ciwl}
-    told = tell_fates(losses, {"icl": 1.0, "ciwl": 1.0})
+    told = classify_fates(losses, {"icl": 1.0, "ciwl": 1.0})
     assert [FATES[k] for k in told] == list(cases)
 
 
@@ -43,9 +43,9 @@ def test_a_third_strategy_that_is_learnt_alone_is_told():
     iwl = np.array([[1.0, 1.0], [0.1, 0.1], [0.1, 1.0]])
     unlearnt = {"icl": 1.0, "ciwl": 1.0, "iwl": 1.0}
     losses = {"icl": high, "ciwl": high, "iwl": iwl, "total": low}
-    told = [FATES[k] for k in tell_fates(losses, unlearnt)]
+    told = [FATES[k] for k in classify_fates(losses, unlearnt)]
     assert told == [Fate.OTHER, Fate.NEVER], "learnt at the end, and only in between"
-    told = [FATES[k] for k in tell_fates(losses | {"icl": low}, unlearnt)]
+    told = [FATES[k] for k in classify_fates(losses | {"icl": low}, unlearnt)]
     assert told == [Fate.ICL_PERSISTENT] * 2
 
 
@@ -138,12 +138,12 @@ def test_predicted_fates_are_the_simulated_ones():
 
 
 def test_grids_have_the_cells_asked_for_and_are_near_to_square():
-    assert grid_of(10000) == (100, 100)
+    assert grid_shape(10000) == (100, 100)
     for n in range(1, 300):
-        nx, ny = grid_of(n)
+        nx, ny = grid_shape(n)
         assert n <= nx * ny <= n + 10 and ny <= nx <= 2 * ny
     with pytest.raises(UsageError, match="0 points"):
-        grid_of(0)
+        grid_shape(0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from coopetition import random_draw, two_strategies
 from coopetition.model.reduced import Problem, State
 from coopetition.model.symbolic import Symbolic
 from coopetition.theory.document import Language, two_strategies_statements
-from coopetition.theory.fates import toleration
+from coopetition.theory.fates import coexistence_asymptotics
 from coopetition.theory.times import elliptic_escape, escape_time
 
 FACTORS = ("a", "b", "c", "d")
@@ -31,7 +31,7 @@ def value(expression: sp.Expr, problem: Problem, **more: float) -> float:
         (s.problem.sizes, problem.sizes),
         (s.offset, problem.mu),
         (s.strength, problem.alpha),
-        (LANGUAGE.unlearnt, problem.unlearnt()),
+        (LANGUAGE.unlearnt, problem.unlearnt_losses()),
     ]
     numbers = {symbols[name].name: x for symbols, values in pairs for name, x in values.items()}
     numbers |= more
@@ -40,7 +40,7 @@ def value(expression: sp.Expr, problem: Problem, **more: float) -> float:
 
 def test_toleration_is_that_of_the_statements():
     problem, t = made(), 1e6
-    late, q = toleration(problem), toleration(problem).shared(t) ** 2
+    late, q = coexistence_asymptotics(problem), coexistence_asymptotics(problem).shared(t) ** 2
     growth = value(STATEMENTS["toleration_growth"].right, problem)
     assert late.growth == pytest.approx(growth, rel=1e-12)
     assert q**5 == pytest.approx(growth * t, rel=1e-12)
@@ -55,7 +55,7 @@ def test_the_plateau_is_that_of_the_statement():
     problem = made()
     state = State(FACTORS, [0.0, 0.4, 0.0, 0.3], [0.0, 2.0, 0.1, 3.0])
     b2, d2 = (state[f].square for f in "bd")
-    k1, k2 = (problem.unlearnt()[name] for name in ("icl", "ciwl"))
+    k1, k2 = (problem.unlearnt_losses()[name] for name in ("icl", "ciwl"))
     kappa = 4 * k2 * (k1 + problem.mu["icl"]) / (b2 * d2)
     remaining = STATEMENTS["plateau_time"].left.expr
     expected = value(remaining, problem, U=0.3**2, V=0.4**2, kappa=kappa)

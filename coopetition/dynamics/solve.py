@@ -68,12 +68,11 @@ def solve(
         raise UsageError(
             f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}"
         )
-    if method == "flow":
-        return flow(model, draw, t1=t1, ts=ts, threshold=threshold, rtol=rtol, atol=atol)
-    step = check_number("step", step, positive=True)
     t1 = check_number("t1", t1, positive=True)
-    if ts is not None:
-        check_times(ts, t1)
+    extra_times = np.empty(0) if ts is None else _check_times(ts, t1)
+    if method == "flow":
+        return _flow(model, draw, t1, extra_times, threshold, rtol, atol)
+    step = check_number("step", step, positive=True)
     if t1 / step > MAX_STEPS:
         raise UsageError(
             f"t1 is {t1}, which takes {t1 / step:.3g} steps; choose a time of at most {MAX_STEPS} "
@@ -147,27 +146,20 @@ def _descent_kernel() -> Any:
     return jit(reduced.descend_states)
 
 
-def flow(
+def _flow(
     model: Model,
     draw: InitialState,
-    *,
-    t1: float = 16000.0,
-    ts: ArrayLike | None = None,
-    threshold: float = 1e-6,
-    rtol: float = 1e-9,
-    atol: float = 1e-12,
+    t1: float,
+    extra_times: Array,
+    threshold: float,
+    rtol: float,
+    atol: float,
 ) -> Trajectory:
-    """Follow d(state)/dt = -rate * gradient until the time `t1`, or until the loss is `threshold`.
-
-    ts : times among the samples, besides the integrator's own; `Trajectory.samples_at` finds them
-    """
-    t1 = check_number("t1", t1, positive=True)
     threshold = check_number("threshold", threshold)
     rtol = check_number("rtol", rtol, positive=True)
     atol = check_number("atol", atol, positive=True)
     if rtol < MIN_RTOL:
         raise UsageError(f"rtol is {rtol}; choose at least {MIN_RTOL}")
-    extra_times = np.empty(0) if ts is None else check_times(ts, t1)
     problem = make_problem(model, draw)
     times, states, status = _integrate(problem, t1, extra_times, threshold, rtol, atol)
     settings = {"method": "flow", "t1": t1, "threshold": threshold, "rtol": rtol, "atol": atol}
@@ -175,7 +167,7 @@ def flow(
     return build_trajectory(problem, times, states, status, None, settings)
 
 
-def check_times(ts: ArrayLike, t1: float) -> Array:
+def _check_times(ts: ArrayLike, t1: float) -> Array:
     """Return `ts` as an array; raise `UsageError` unless they ascend within 0 and `t1`."""
     times = np.atleast_1d(check_real_array("ts", ts))
     if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-1.0) > 0).all():

@@ -47,8 +47,11 @@ class Axis:
         values = check_real_array(f"the axis {self.parameter}", self.values)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
             raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
-        if (np.diff(values) <= 0).any():
-            raise UsageError(f"the values of {self.parameter} do not ascend; sort them, each once")
+        if values[0] < 0 or (np.diff(values) <= 0).any():
+            raise UsageError(
+                f"{self.parameter} from {values[0]} to {values[-1]}; give ascending numbers of at "
+                "least 0"
+            )
         if self.parameter.startswith("dim_") and ((values < 1) | (values % 1 != 0)).any():
             raise UsageError(f"{self.parameter} has a value that is no whole number of at least 1")
         object.__setattr__(self, "values", values)
@@ -61,21 +64,12 @@ class Axis:
 
         Dimensions are rounded, so there may be fewer of them.
         """
-        if not (np.isfinite([first, last]).all() and 0 <= first < last):
-            raise UsageError(
-                f"{parameter} from {first} to {last}; give two numbers of at least 0, ascending"
-            )
-        if n < 1:
-            raise UsageError(f"{n} values of {parameter}; choose at least 1")
+        n = check_int(f"the number of values of {parameter}", n, 1)
+        cls(parameter, np.array([first, last]))  # raises unless these are values of the parameter
         if log and first == 0:
             raise UsageError(f"{parameter} from 0 by equal ratios; start above 0, or leave out log")
         values = (np.geomspace if log else np.linspace)(first, last, n)
         if parameter.startswith("dim_"):
-            if first < 1 or first % 1 or last % 1:
-                raise UsageError(
-                    f"{parameter} from {first} to {last}; a dimension is a whole number of at "
-                    "least 1"
-                )
             values = np.unique(np.round(values))
         return cls(parameter, values, log)
 

@@ -7,14 +7,14 @@ from scipy.special import elliprf
 
 from coopetition import random_draw, two_strategies
 from coopetition.model.reduced import Problem, State
-from coopetition.model.symbolic import Symbolic
-from coopetition.theory.document import Language, two_strategies_statements
+from coopetition.theory.document import Derivation
 from coopetition.theory.fates import coexistence_asymptotics
 from coopetition.theory.times import elliptic_escape, escape_time
 
 FACTORS = ("a", "b", "c", "d")
-LANGUAGE = Language(Symbolic(two_strategies()))
-STATEMENTS = {each.id: each for each in two_strategies_statements(LANGUAGE)}
+DERIVATION = Derivation("two_strategies", two_strategies())
+LANGUAGE = DERIVATION.language
+STATEMENTS = {each.id: each for each in DERIVATION.statements}
 
 
 def made() -> Problem:
@@ -38,15 +38,15 @@ def value(expression: sp.Expr, problem: Problem, **more: float) -> float:
     return float(expression.xreplace({x: numbers[x.name] for x in expression.free_symbols}))
 
 
-def test_toleration_is_that_of_the_statements():
+def test_coexistence_is_that_of_the_statements():
     problem, t = made(), 1e6
     late, q = coexistence_asymptotics(problem), coexistence_asymptotics(problem).shared(t) ** 2
-    growth = value(STATEMENTS["toleration_growth"].right, problem)
+    growth = value(STATEMENTS["coexistence_growth"].right, problem)
     assert late.growth == pytest.approx(growth, rel=1e-12)
     assert q**5 == pytest.approx(growth * t, rel=1e-12)
-    cost = value(STATEMENTS["toleration_cost"].right, problem, q=q)
+    cost = value(STATEMENTS["coexistence_cost"].right, problem, q=q)
     assert late.competition(t) == pytest.approx(cost, rel=1e-12)
-    at = {str(x): y for x, y in STATEMENTS["toleration_cost"].at.items()}
+    at = {str(x): y for x, y in STATEMENTS["coexistence_cost"].at.items()}
     own = [value(at[f"u_{f}**2"], problem, q=q) ** 0.5 for f in "ad"]
     assert late.own(t) == pytest.approx(own, rel=1e-12)
 

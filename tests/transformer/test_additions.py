@@ -21,7 +21,6 @@ from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.registry import Registry, load_plugin
-from transformer.data.evaluators import evaluation_sets
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.measures.of_models import MODEL_MEASURES
@@ -78,7 +77,7 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
     for name, tensor in whole.state(20).tensors.items():
         if name != "steps_since":
             assert torch.equal(tensor, run.state(20).tensors[name]), name
-    drawn = evaluation_sets(run)["of_the_mode"]
+    drawn = run.evaluation_sets()["of_the_mode"]
     classes = (drawn.exemplars // 4).numpy()
     assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()
     table = evaluate_checkpoint(run).metrics

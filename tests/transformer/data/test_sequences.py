@@ -21,13 +21,12 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.data import MODES
-from transformer.data.evaluators import draw_evaluators, evaluators_of, load_evaluators
+from transformer.data.evaluators import draw_evaluation_sets, evaluators_of, load_evaluation_sets
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import (
     BLOCK_STEPS,
     Pool,
     Sequences,
-    class_weights,
     distinct,
     training_block,
 )
@@ -687,8 +686,8 @@ def test_a_step_of_a_block_is_its_batch():
 
 @pytest.mark.parametrize("rarest_first", [False, True])
 def test_weights_are_powers_of_the_rank(rarest_first):
-    assert class_weights(data()) is None
-    weights = class_weights(data(3, zipf_exponent=2.0, zipf_rarest_first=rarest_first))
+    assert data().class_weights() is None
+    weights = data(3, zipf_exponent=2.0, zipf_rarest_first=rarest_first).class_weights()
     assert weights is not None
     assert (weights[::-1] if rarest_first else weights) == pytest.approx([1, 1 / 4, 1 / 9])
 
@@ -722,7 +721,7 @@ MODE_OF = {
 @pytest.mark.parametrize(("context", "burstiness"), [(2, 1), (8, 3), (4, 2)])
 def test_evaluators_follow_their_definitions(context, burstiness):
     config = run_config(context, burstiness, evaluated=12)
-    sets = draw_evaluators(config)
+    sets = draw_evaluation_sets(config)
     assert tuple(sets) == EVALUATORS
     for name, mode in MODE_OF.items():
         drawn = as_drawn(sets[name], 6)
@@ -746,7 +745,7 @@ def test_what_each_strategy_scores(context):
         "ciwl": (None, 1, 1, 1 / context),
         "iwl": (None, None, 1, 0),
     }
-    for name, sequences in draw_evaluators(config).items():
+    for name, sequences in draw_evaluation_sets(config).items():
         drawn = as_drawn(sequences, 6)
         icl, ciwl, iwl, guess = chances[name]
         beside = np.take_along_axis(drawn.labels, drawn.of_query.argmax(0)[None], 0)[0]
@@ -765,7 +764,7 @@ def test_what_each_strategy_scores(context):
 
 @pytest.mark.parametrize("context", [2, 8])
 def test_labels_of_the_icl_evaluator_say_nothing_of_class_or_place(context):
-    drawn = as_drawn(draw_evaluators(run_config(context, context // 2))["icl"], 6)
+    drawn = as_drawn(draw_evaluation_sets(run_config(context, context // 2))["icl"], 6)
     table = np.zeros((30, 2))
     np.add.at(table, (drawn.query, drawn.target), 1)
     ones = (drawn.labels == 1).argmax(0) if context == 2 else drawn.labels[0]
@@ -790,8 +789,8 @@ def test_labels_of_the_icl_evaluator_say_nothing_of_class_or_place(context):
 )
 def test_how_training_draws_does_not_change_the_evaluators(switches):
     shape = {name: switches[name] for name in ("context", "burstiness") if name in switches}
-    plain = draw_evaluators(run_config(**shape))
-    for name, sequences in draw_evaluators(run_config(**switches)).items():
+    plain = draw_evaluation_sets(run_config(**shape))
+    for name, sequences in draw_evaluation_sets(run_config(**switches)).items():
         assert same(sequences, plain[name])
 
 
@@ -806,17 +805,17 @@ def test_how_training_draws_does_not_change_the_evaluators(switches):
     ids=str,
 )
 def test_only_the_train_evaluator_has_the_training_context(settings):
-    plain = draw_evaluators(run_config(context=4))
+    plain = draw_evaluation_sets(run_config(context=4))
     config = run_config(**{"context": 4} | settings)
-    changed = draw_evaluators(config)
+    changed = draw_evaluation_sets(config)
     assert follows("bursty", config.data, as_drawn(changed["train"], 6)).all()
     assert [name for name in EVALUATORS if not same(changed[name], plain[name])] == ["train"]
 
 
 def test_evaluators_depend_on_their_seed_alone():
     config = run_config()
-    first, again = draw_evaluators(config), draw_evaluators(replace(config, data_seed=99))
-    other = draw_evaluators(replace(config, eval_seed=7))
+    first, again = draw_evaluation_sets(config), draw_evaluation_sets(replace(config, data_seed=99))
+    other = draw_evaluation_sets(replace(config, eval_seed=7))
     for name in EVALUATORS:
         assert same(first[name], again[name]) and not same(first[name], other[name])
 
@@ -836,7 +835,7 @@ def test_every_run_that_is_accepted_has_its_evaluators(settings):
         data=data(**settings),
         evaluation=EvaluationConfig(n_sequences=20, n_classes=12, n_exemplars=1),
     )
-    assert tuple(draw_evaluators(config)) == EVALUATORS
+    assert tuple(draw_evaluation_sets(config)) == EVALUATORS
 
 
 @pytest.mark.parametrize(
@@ -859,18 +858,18 @@ def test_an_odd_context_leaves_out_what_two_classes_fill(context, tmp_path, caps
     config = run_config(context, n_sequences=300, distractor=context > 1)
     left = evaluators_of(config).left_out
     assert set(left) == {"icl", "flip"} and f"context={context} is odd" in left["icl"]
-    sets = load_evaluators(tmp_path, config)
-    assert tuple(sets) == ("train", "ciwl", "iwl") == tuple(load_evaluators(tmp_path, config))
+    sets = load_evaluation_sets(tmp_path, config)
+    assert tuple(sets) == ("train", "ciwl", "iwl") == tuple(load_evaluation_sets(tmp_path, config))
     assert capsys.readouterr().err.count("evaluator icl is left out") == 1, "said when drawn"
     for name in ("ciwl", "iwl"):
         assert follows(MODE_OF[name], config.data, as_drawn(sets[name], 6)).all()
 
 
 def test_evaluators_that_are_asked_for():
-    plain = draw_evaluators(run_config(8, 3))
+    plain = draw_evaluation_sets(run_config(8, 3))
     config = run_config(8, 3, evaluated=12, held_out=10)
     also = replace(config.evaluation, also=("icl_held_out", "train_burst_2"))
-    sets = draw_evaluators(replace(config, evaluation=also))
+    sets = draw_evaluation_sets(replace(config, evaluation=also))
     assert tuple(sets) == (*EVALUATORS, "icl_held_out", "train_burst_2")
     unseen = as_drawn(sets["icl_held_out"], 6)
     assert set(np.unique(unseen.classes)) == set(range(20, 30)), "those held out"
@@ -878,7 +877,7 @@ def test_evaluators_that_are_asked_for():
     twice = as_drawn(sets["train_burst_2"], 6)
     assert follows("bursty", replace(config.data, burstiness=2), twice).all()
     assert plausible(fit((twice.of_query.sum(0) > 2), [(11 / 12) ** 4, 1 - (11 / 12) ** 4]))
-    for name, each in draw_evaluators(run_config(8, 3, also=("train_burst_2",))).items():
+    for name, each in draw_evaluation_sets(run_config(8, 3, also=("train_burst_2",))).items():
         assert name == "train_burst_2" or same(each, plain[name]), "streams of others stay"
 
 
@@ -921,7 +920,7 @@ def test_items_that_fill_a_matched_context_have_drawings_of_their_own():
 def kept(tmp_path):
     """A folder, a config, and the file of its sets."""
     config = run_config(n_sequences=20, evaluated=30)
-    load_evaluators(tmp_path, config)
+    load_evaluation_sets(tmp_path, config)
     (path,) = tmp_path.iterdir()
     return tmp_path, config, path
 
@@ -929,20 +928,22 @@ def kept(tmp_path):
 def test_sets_are_drawn_once_and_kept(kept, monkeypatch):
     folder, config, path = kept
     before = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr("transformer.data.evaluators.draw_evaluators", None)
-    sets = load_evaluators(folder, replace(config, n_steps=7, init_seed=9, data_seed=8))
+    monkeypatch.setattr("transformer.data.evaluators.draw_evaluation_sets", None)
+    sets = load_evaluation_sets(folder, replace(config, n_steps=7, init_seed=9, data_seed=8))
     assert tuple(sets) == EVALUATORS
-    drawn = draw_evaluators(config)
+    drawn = draw_evaluation_sets(config)
     assert all(same(sets[name], drawn[name]) for name in EVALUATORS)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
 def test_what_is_kept_is_used_and_not_what_would_be_drawn(kept):
     folder, config, path = kept
-    other = draw_evaluators(replace(config, eval_seed=77))
+    other = draw_evaluation_sets(replace(config, eval_seed=77))
     tensors = load_file(path)
     save_file(tensors | {"iwl.exemplars": other["iwl"].exemplars}, path)
-    assert torch.equal(load_evaluators(folder, config)["iwl"].exemplars, other["iwl"].exemplars)
+    assert torch.equal(
+        load_evaluation_sets(folder, config)["iwl"].exemplars, other["iwl"].exemplars
+    )
 
 
 @pytest.mark.parametrize(
@@ -961,9 +962,9 @@ def test_other_sets_have_a_file_of_their_own(kept, changes):
     folder, config, path = kept
     before = path.read_bytes()
     other = replace(config, **changes)
-    sets = load_evaluators(folder, other)
+    sets = load_evaluation_sets(folder, other)
     assert len(list(folder.iterdir())) == 2 and path.read_bytes() == before
-    again = load_evaluators(folder, other)
+    again = load_evaluation_sets(folder, other)
     assert all(same(sets[name], again[name]) for name in EVALUATORS)
 
 
@@ -982,7 +983,7 @@ def test_other_sets_have_a_file_of_their_own(kept, changes):
 )
 def test_runs_with_the_same_sets_share_a_file(kept, changes):
     folder, config, path = kept
-    load_evaluators(folder, replace(config, **changes))
+    load_evaluation_sets(folder, replace(config, **changes))
     assert list(folder.iterdir()) == [path]
 
 
@@ -1010,7 +1011,7 @@ def test_a_damaged_file_is_reported_in_one_line_and_left_alone(kept, spoil):
     path.write_bytes(spoil(path.read_bytes(), load_file(path)))
     before = path.read_bytes()
     with pytest.raises(UserError, match="is damaged .*; remove it") as caught:
-        load_evaluators(folder, config)
+        load_evaluation_sets(folder, config)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert path.read_bytes() == before and os.listdir(folder) == [path.name]
 
@@ -1046,18 +1047,18 @@ def test_the_data_stream_is_that_of_the_kept_runs(mode):
 
 
 def test_the_evaluators_are_those_of_the_kept_runs():
-    sets = draw_evaluators(RunConfig())
+    sets = draw_evaluation_sets(RunConfig())
     assert {name: digest(each) for name, each in sets.items()} == GOLDEN_SETS
 
 
 def test_evaluators_with_another_number_of_labels_than_training_are_told(tmp_path, capsys):
     usual = tiny_config()
-    load_evaluators(tmp_path / "usual", usual)
+    load_evaluation_sets(tmp_path / "usual", usual)
     assert "labels in context" not in capsys.readouterr().err
     many = replace(usual.data, context=8, unique_rest=True)
-    load_evaluators(tmp_path / "many", replace(usual, data=many))
+    load_evaluation_sets(tmp_path / "many", replace(usual, data=many))
     told = capsys.readouterr().err
     assert "training has 8 labels" in told and "icl has 2" in told and "flip has 2" in told
     assert "ciwl" not in told
-    load_evaluators(tmp_path / "many", replace(usual, data=many))
+    load_evaluation_sets(tmp_path / "many", replace(usual, data=many))
     assert not capsys.readouterr().err, "once, when they are drawn"

@@ -14,7 +14,7 @@ import torch
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.config.data import EXEMPLAR_KINDS
-from transformer.data.evaluators import draw_evaluators, stream_key
+from transformer.data.evaluators import draw_evaluation_sets, stream_key
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import training_block
@@ -54,7 +54,9 @@ def test_evaluation_sequences(name):
     table, digests = REFERENCE["evaluators"][name]
     evaluation = EvaluationConfig(n_sequences=100, n_classes=40, n_exemplars=5)
     config = RunConfig(data=DataConfig(exemplars=GLYPHS, **table), evaluation=evaluation)
-    assert {name: of_sequences(each) for name, each in draw_evaluators(config).items()} == digests
+    assert {
+        name: of_sequences(each) for name, each in draw_evaluation_sets(config).items()
+    } == digests
 
 
 @pytest.mark.skipif(
@@ -101,18 +103,18 @@ def test_with_equal_seeds_no_evaluator_repeats_a_training_block(seed):
     """By its number alone, `train`, of the same sampler and classes, would be block 0."""
     config = equal_seeds(seed)
     block = training_block(config.data, seed, 0)
-    drawn = draw_evaluators(config)["train"]
+    drawn = draw_evaluation_sets(config)["train"]
     trained = block.exemplars.movedim(0, -2).flatten(-2)
     assert drawn.exemplars.shape == trained.shape
     same = (drawn.exemplars == trained).all(0).float().mean()
     assert same < 0.02, "but by chance"
-    other = draw_evaluators(replace(config, data_seed=seed + 1))
+    other = draw_evaluation_sets(replace(config, data_seed=seed + 1))
     assert not np.array_equal(other["train"].exemplars, drawn.exemplars)
 
 
 def test_streams_of_evaluators_are_apart():
     config = equal_seeds()
     for each in (config, replace(config, data_seed=4)):
-        keys = [tuple(stream_key(each, name)) for name in draw_evaluators(each)]
+        keys = [tuple(stream_key(each, name)) for name in draw_evaluation_sets(each)]
         assert len({*keys}) == 5
     assert stream_key(config, "icl") != stream_key(replace(config, data_seed=4), "icl")

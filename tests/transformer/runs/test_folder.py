@@ -17,7 +17,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import HERE, contents, tiny_config
 from transformer.config.variants import vary
-from transformer.data.evaluators import draw_evaluators
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs
@@ -81,7 +81,7 @@ def test_evaluation_sets_are_kept_once_and_shared(store, run):
     assert len(list((store / "single" / "evaluators").iterdir())) == 1
     assert len(list((store / "pair" / "evaluators").iterdir())) == 1
     assert not list(store.glob("pair/*/evaluators"))
-    drawn = draw_evaluators(run.config)
+    drawn = draw_evaluation_sets(run.config)
     for member in (run, *load_runs(store / "pair")):
         for name, kept in member.evaluation_sets().items():
             assert torch.equal(kept.exemplars, drawn[name].exemplars)

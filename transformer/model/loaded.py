@@ -1,25 +1,22 @@
-"""A trained model by itself, to be asked for its logits."""
+"""A model without a run axis: its logits and activations on any sequences."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from coopetition.model.graph import check_whole
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
-from transformer.model.hooks import Intervened, matching_sites, outward, site_names
-from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
+from transformer.config.sites import matching_sites, site_names
+from transformer.model.hooks import Intervened, outward
+from transformer.model.parameters import Parameters
 from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
-from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
 
 
 @dataclass(slots=True, repr=False)
@@ -30,8 +27,8 @@ class Model:
     ----------
     config : the architecture
     parameters : by the names and in the shapes of `transformer.model.parameters`
-    step : after how many training steps; None where that is not known
-    interventions : what it is computed under: those that it was trained under
+    step : number of training steps; None if it is not known
+    interventions : what it is computed under, at first those that it was trained under
     """
 
     config: ModelConfig
@@ -57,10 +54,10 @@ class Model:
 
     @contextmanager
     def intervened(self, *interventions: Intervention) -> Iterator[Intervened]:
-        """The model under further interventions, until the end of the `with`, however it ends.
+        """Compute the model under further interventions until the end of the `with`.
 
-        It yields what tells how often each has acted (`.acted`).  One that cannot act on this
-        model, and two that contradict each other, raise `UsageError`.
+        It yields an object that counts how often each has acted (`.acted`).  Interventions that
+        cannot act on this model, or contradict each other, raise `UsageError`.
         """
         before = self.interventions, self._ready
         together = (*self.interventions, *interventions)
@@ -80,16 +77,16 @@ class Model:
         *,
         target: ArrayLike | Tensor | None = None,
     ) -> Tensor:
-        """The query's logits (batch, n_labels) for each sequence.
+        """Return the query's logits (batch, n_labels) for each sequence.
 
         Parameters
         ----------
         exemplars : (batch, context + 1, features) floating-point numbers, the query's last
         labels : (batch, context) whole numbers, of the exemplars in context
         tap : sees, and may replace, every activation; see `transformer.model.transformer`
-        target : (batch,) the query's label, which some interventions want
+        target : (batch,) the query's label, which some interventions need
 
-        Arrays or tensors; what does not fit raises `UsageError`.
+        All may be arrays or tensors.  Values or shapes that do not fit raise `UsageError`.
         """
         return self._pass(exemplars, labels, target, tap, every_row=False)
 
@@ -101,17 +98,22 @@ class Model:
         names: str | tuple[str, ...] | Callable[[str], bool] = "*",
         target: ArrayLike | Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, and activations by name with the batch first (`transformer.model.hooks`).
+        """Return the logits, and activations by name with the batch first.
 
-        `names` : which ones: names, patterns such as `blocks.*.pattern`, or a function of a name.
-        Of the last layer, too, all tokens' are there.
+        The last layer, too, is computed for all tokens.  `transformer.config.sites` lists the
+        names and shapes.
+
+        Parameters
+        ----------
+        names : which activations: names, patterns such as `blocks.*.pattern`, or a function that
+            tells whether a name is wanted
         """
         if callable(names):
             wanted = set(filter(names, site_names(self.config)))
         else:
             wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
         if not wanted:
-            raise UsageError("names choose no site; `transformer.model.hooks` lists them")
+            raise UsageError("names choose no site; `transformer.config.sites` lists them")
         found: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ class Model:
         return tap("logits", unembed(own, final))[0]
 
     def acting(self) -> Intervened | None:
-        """What it is computed under, made ready once; None without interventions."""
+        """Return its interventions, prepared once; None without any."""
         made_of = self.interventions, self.parameters
         if self._ready is None or any(
             one is not other for one, other in zip(self._ready, made_of, strict=False)
@@ -158,18 +160,18 @@ class Model:
         return self._ready[-1]
 
     def with_run_axis(self) -> Parameters:
-        """Its parameters as those of one run."""
+        """Return its parameters as those of one run."""
         return {name: value[None] for name, value in self.parameters.items()}
 
     def _target(self, target: ArrayLike | Tensor, n: int) -> Tensor:
-        """The query's labels, checked."""
+        """Return the query's labels; raise `UsageError` unless each sequence has one."""
         t = _tensor(target, "target")
         if t.shape != (n,) or t.is_floating_point() or t.dtype == torch.bool:
             raise UsageError(f"target {_shown(t)}; expected ({n},) whole numbers, a label each")
         return t.to(self.parameters["W_L"].device, torch.int64)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
-        """Raise `UsageError` unless exemplars and labels are what the model reads."""
+        """Raise `UsageError` unless the model can read exemplars and labels."""
         came = f"exemplars {_shown(x)} and labels {_shown(y)}"
         if x.ndim != 3 or y.shape != (x.shape[0], x.shape[1] - 1):
             raise UsageError(
@@ -192,7 +194,7 @@ class Model:
             context = self.parameters["W_pos"].shape[0] // 2
             if y.shape[1] != context:
                 raise UsageError(
-                    f"{came}; the model has learnt positions for a context of {context}"
+                    f"{came}; the model has learned positions for a context of {context}"
                 )
         y = y.to(torch.int64)
         outside = y[(y < 0) | (y >= self.n_labels)]
@@ -211,29 +213,5 @@ def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
 
 
 def _shown(values: Tensor) -> str:
-    """Shape and type, for a message."""
+    """Return shape and type, for a message."""
     return f"{tuple(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
-
-
-def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
-    """The model of a run, or of the run in a folder, after a step: the newest unless given.
-
-    Its weights are float32 and on the CPU, whatever the run was trained in and on.  A step without
-    a checkpoint raises `UsageError`, a damaged one `UserError`; without `step`, damaged ones are
-    passed over with a warning.
-    """
-    if not isinstance(run, RunFolder):
-        run = load_run(run)
-    if step is None:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            why = f": {damaged[-1]}" if damaged else "; train it until it has one"
-            raise UsageError(f"{run.path} has no sound checkpoint{why}")
-        for sentence in damaged:
-            warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
-    else:
-        checkpoint = run.checkpoint(check_whole("step", step, 0))
-    config = run.config.model
-    names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
-    weights = {name: checkpoint.tensors[name].float() for name in names}
-    return Model(config, weights, checkpoint.step, run.config.interventions)

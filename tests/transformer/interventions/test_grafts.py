@@ -13,7 +13,6 @@ from transformer import load_model, train
 from transformer.config.model import in_part
 from transformer.config.plain import named
 from transformer.data.evaluators import evaluation_sets
-from transformer.interventions import grafts as graft
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
@@ -159,8 +158,8 @@ def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, m
     def reads(*_):
         raise AssertionError("a checkpoint is read again")
 
-    monkeypatch.setattr(graft, "load_model", reads)
-    monkeypatch.setattr(graft, "load_run", reads)
+    monkeypatch.setattr("transformer.runs.models.load_model", reads)
+    monkeypatch.setattr("transformer.runs.models.load_run", reads)
     second = ensemble.evaluate()
     assert dict(ensemble.acted) == acted, "of one evaluation"
     for number, metrics in first.items():

@@ -306,7 +306,7 @@ def test_what_has_no_effect_beside_another_is_refused(pair):
     def acted(*interventions):
         exemplars, labels, target = batch
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(inert), "touches", lambda self, model: frozenset())
+            patch.setattr(type(inert), "changes", lambda self, model: frozenset())
             with model.intervened(*interventions):
                 return model.logits(exemplars, labels, target=target)
 
@@ -355,7 +355,7 @@ def test_a_function_of_ones_own_cannot_be_kept():
         At(names=(), function=added.function)
     model, *batch = drawn(ModelConfig(n_layers=2, n_heads=2, d_model=8), seed=1)
     wrong = At(names="blocks.0.z", function=lambda name, value, scene: value.numpy())
-    with pytest.raises(UsageError, match="that is no tensor; expected") as told:
+    with pytest.raises(UsageError, match="returned ndarray; expected a tensor") as told:
         under(model, batch, wrong)
     assert "\n" not in str(told.value)
 

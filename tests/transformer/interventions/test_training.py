@@ -17,12 +17,12 @@ from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
-from transformer.measures.history import history
 from transformer.measures.of_models import View
 from transformer.model.loaded import Model
 from transformer.model.transformer import cross_entropy, encode, logits_of_items
 from transformer.runs.folder import load_run
 from transformer.runs.loop import evaluate_checkpoint, train_together
+from transformer.runs.measures import write_model_table as history
 from transformer.training.machine import Machine, can_compile
 from transformer.training.step import RunSettings
 

@@ -15,8 +15,9 @@ from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.inputs import AblateEmbedding, At
-from transformer.measures.history import history
-from transformer.measures.of_models import MODEL_MEASURES, View
+from transformer.measures import MEASURES
+from transformer.measures.of_models import View
+from transformer.runs.measures import write_model_table as history
 from transformer.training.machine import Machine
 
 
@@ -49,7 +50,11 @@ def test_attention_measures_are_those_of_the_patterns(run):
             expected["self"].append(float(first[1, 1] + first[3, 3]) / 2)
 
     def found(measure: str, layer: int, what: str) -> float:
-        own = [r.value for r in MODEL_MEASURES[measure](view) if (r.layer, r.what) == (layer, what)]
+        own = [
+            row["value"]
+            for row in MEASURES[measure](view)
+            if (row["layer"], row["what"]) == (layer, what)
+        ]
         return sum(own) / len(own)
 
     for name, value in (
@@ -64,22 +69,22 @@ def test_attention_measures_are_those_of_the_patterns(run):
 def test_a_clamped_head_is_measured_as_clamped(run):
     model = load_model(run)
     with model.intervened(ClampPattern(heads="1:0", strength=0.75)):
-        readings = list(MODEL_MEASURES["induction_strength"](view_of(run, "flip", model)))
-    assert readings[model.config.n_heads].value == pytest.approx(0.5)
+        readings = list(MEASURES["induction_strength"](view_of(run, "flip", model)))
+    assert readings[model.config.n_heads]["value"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("measure", sorted(MODEL_MEASURES))
+@pytest.mark.parametrize("measure", [n for n, m in MEASURES.items() if m.per == "evaluator"])
 def test_every_measure_gives_finite_numbers(run, measure):
-    readings = list(MODEL_MEASURES[measure](view_of(run, "ciwl")))
+    readings = list(MEASURES[measure](view_of(run, "ciwl")))
     assert readings
-    assert torch.tensor([reading.value for reading in readings]).isfinite().all()
+    assert torch.tensor([reading["value"] for reading in readings]).isfinite().all()
 
 
 def test_the_first_reading_of_a_stage_table_is_what_training_recorded(run):
     recorded = run.metrics()[-1]["ciwl/in_context_accuracy"]
     for measure in ("composition", "paths"):
-        first = next(iter(MODEL_MEASURES[measure](view_of(run, "ciwl"))))
-        assert (first.what, first.value) == ("default", pytest.approx(recorded))
+        first = next(iter(MEASURES[measure](view_of(run, "ciwl"))))
+        assert (first["what"], first["value"]) == ("default", pytest.approx(recorded))
 
 
 def test_stage_tables_are_what_their_interventions_give(run):
@@ -97,9 +102,9 @@ def test_stage_tables_are_what_their_interventions_give(run):
 
     def found(measure: str, **wanted) -> float:
         (value,) = (
-            reading.value
-            for reading in MODEL_MEASURES[measure](view)
-            if all(getattr(reading, name) == each for name, each in wanted.items())
+            reading["value"]
+            for reading in MEASURES[measure](view)
+            if all(reading[name] == each for name, each in wanted.items())
         )
         return value
 
@@ -126,23 +131,23 @@ def test_attention_to_each_token_and_of_each_sequence_is_that_of_the_patterns(ru
     query = cache["blocks.1.pattern"][:, :, -1]
     second = view.right[1] & ~view.right[0]
     expected = query[second].mean(0)
-    for reading in MODEL_MEASURES["query_row"](view):
-        if (reading.layer, reading.what) == (1, "target in pair 2"):
-            value = float(expected[reading.head, int(reading.at)])
-            assert reading.value == pytest.approx(value, abs=1e-6)
+    for reading in MEASURES["query_row"](view):
+        if (reading["layer"], reading["what"]) == (1, "target in pair 2"):
+            value = float(expected[reading["head"], int(reading["at"])])
+            assert reading["value"] == pytest.approx(value, abs=1e-6)
     sign = view.right.T.float() * 2 - 1
     strength = (query[:, :, 1::2] * sign[:, None]).sum(-1)
-    readings = [*MODEL_MEASURES["strength_by_sequence"](view)]
+    readings = [*MEASURES["strength_by_sequence"](view)]
     assert len(readings) == model.config.n_heads * min(250, int(view.both.sum()))
     for reading in readings:
-        value = float(strength[int(reading.at), reading.head])
-        assert reading.value == pytest.approx(value, abs=1e-6)
+        value = float(strength[int(reading["at"]), reading["head"]])
+        assert reading["value"] == pytest.approx(value, abs=1e-6)
 
 
 def test_superposition_changes_one_head_while_all_attend_to_labels_only(run):
     """The manipulation of figure 15c, written again as a function of the attention scores."""
     view = view_of(run, "train")
-    readings = [*MODEL_MEASURES["superposition"](view, temperatures=(0.1, 1.0))]
+    readings = [*MEASURES["superposition"](view, temperatures=(0.1, 1.0))]
     assert len(readings) == 2 * view.model.config.n_heads
 
     def heated(head, temperature):
@@ -155,12 +160,12 @@ def test_superposition_changes_one_head_while_all_attend_to_labels_only(run):
         return view.metric("in_context_probability", At(names="blocks.1.attn_scores", function=act))
 
     for each in readings:
-        assert (each.what, each.layer) == ("one of all", 1)
-        assert each.value == pytest.approx(heated(each.head, each.at), abs=1e-6)
-    assert len({each.value for each in readings if each.at == 1.0}) == 1
-    assert len({each.value for each in readings if each.at == 0.1}) > 1
-    (common,) = MODEL_MEASURES["common_temperature"](view, temperatures=(1.0,))
-    assert common.value == pytest.approx(view.metric("in_context_probability"))
+        assert (each["what"], each["layer"]) == ("one of all", 1)
+        assert each["value"] == pytest.approx(heated(each["head"], each["at"]), abs=1e-6)
+    assert len({each["value"] for each in readings if each["at"] == 1.0}) == 1
+    assert len({each["value"] for each in readings if each["at"] == 0.1}) > 1
+    (common,) = MEASURES["common_temperature"](view, temperatures=(1.0,))
+    assert common["value"] == pytest.approx(view.metric("in_context_probability"))
 
 
 def test_a_view_measures_the_model_as_it_is_computed_now(run):
@@ -211,10 +216,9 @@ def test_a_history_is_written_by_one_process_at_a_time(run, tmp_path, monkeypatc
         assert out.with_name("table.csv.partial").read_bytes() == partial
         return accuracy(view)
 
-    accuracy = MODEL_MEASURES["accuracy"]
-    own = {"accuracy": during}
+    accuracy = MEASURES["accuracy"]
     with monkeypatch.context() as patch:
-        patch.setattr("transformer.measures.history.MODEL_MEASURES", own)
+        patch.setattr("transformer.runs.measures.find_measures", lambda *_: {"accuracy": during})
         history(run, ["accuracy"], out, evaluators=["flip"])
     assert len(refused) == 2 and [each.name for each in tmp_path.iterdir()] == ["table.csv"]
 
@@ -229,15 +233,15 @@ def test_a_history_under_interventions_says_what_they_do(run, tmp_path):
 
 
 def test_what_is_not_there_is_refused(run, tmp_path):
-    with pytest.raises(UsageError, match="no step 5; choose of 4, 8"):
+    with pytest.raises(UsageError, match="no step 5; choose from 4, 8"):
         history(run, ["accuracy"], tmp_path / "t.csv", steps=[5])
-    with pytest.raises(UsageError, match="no evaluator nothing; choose of"):
+    with pytest.raises(UsageError, match="no evaluator nothing; choose from"):
         history(run, ["accuracy"], tmp_path / "t.csv", evaluators=["nothing"])
-    with pytest.raises(UsageError, match="measure of a model 'nothing' is not of this package"):
+    with pytest.raises(UsageError, match="measure 'nothing' is not of this package"):
         history(run, ["nothing"], tmp_path / "t.csv")
     with pytest.raises(UsageError, match="no measures are given"):
         history(run, [], tmp_path / "t.csv")
-    with pytest.raises(UsageError, match="no step is given; choose of 4, 8"):
+    with pytest.raises(UsageError, match="no step is given; choose from 4, 8"):
         history(run, ["accuracy"], tmp_path / "t.csv", steps=[])
     with pytest.raises(UsageError, match="is a folder; give a file"):
         history(run, ["accuracy"], tmp_path)
@@ -267,7 +271,7 @@ def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkey
         threads.append(torch.get_num_threads())
         return {"steps": [8]}
 
-    monkeypatch.setattr("transformer.measures.history.history", measured)
+    monkeypatch.setattr("transformer.runs.measures.write_model_table", measured)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from transformer.config import ModelConfig, RunConfig
-from transformer.measures import of_runs as measure
-from transformer.measures.of_runs import MEASURES, PARTS
+from transformer.measures.of_models import PARTS
 from transformer.model.loaded import Model
+from transformer.runs.measures import measure_run
 
 
 @pytest.mark.parametrize("has_mlp", [False, True])
@@ -17,9 +17,9 @@ def test_weight_norms_have_a_column_for_every_part(monkeypatch, has_mlp):
     if has_mlp:
         parameters["blocks.0.W_in"] = torch.tensor([2.0])
     model = Model(ModelConfig(), parameters)
-    monkeypatch.setattr(measure, "load_model", lambda run, step: model)
+    monkeypatch.setattr("transformer.runs.measures.load_model", lambda run, step: model)
     run = SimpleNamespace(config=RunConfig(checkpoint_every=5), steps=lambda: [4, 5, 10])
-    rows = [*MEASURES["weight_norms"](run)]
+    rows = [*measure_run(run, "weight_norms")]
     assert [row["step"] for row in rows] == [5, 10]
     for row in rows:
         assert [*row] == ["step", "sequences", *PARTS]

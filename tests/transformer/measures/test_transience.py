@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves
+from transformer.measures import MEASURES
 from transformer.measures.events import SIGNIFICANCE, WINDOW, binomial_error, smooth, transience
-from transformer.measures.of_runs import MEASURES
 
 N = 1000  # sequences of an evaluation
 TIMES = np.arange(201.0)

@@ -19,6 +19,6 @@ def run(flags: Flags) -> None:
 
     rows = [
         {"measure": name, "per": MEASURES[name].per, "what": line}
-        for name, line in MEASURES.described().items()
+        for name, line in MEASURES.summaries().items()
     ]
     print_rows(rows, as_json=flags.json)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coopetition.tools.commands import InOneText
+from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
-from transformer.config.plain import named, named_values, require
-from transformer.config.registry import Kind, Registry
+from transformer.config.plain import from_named_dicts, require, to_named_dict
+from transformer.config.registry import RegisteredConfig, Registry
 from transformer.config.sites import live_places, places
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ INTERVENTIONS: Registry[type["Intervention"]] = Registry(
 HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 
 
-class Intervention(Kind, InOneText):
+class Intervention(RegisteredConfig, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     In JSON, an intervention is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
@@ -30,14 +30,14 @@ class Intervention(Kind, InOneText):
     """
 
     __slots__ = ()
-    kinds = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
+    registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
     priority: ClassVar[int] = 0
     """Lower ones act first: -1 sets what others may change, 1 reads the result."""
     in_process_only: ClassVar[bool] = False
     """Whether it has no JSON form."""
 
     @classmethod
-    def read_flag(cls, text: str) -> tuple["Intervention", ...]:
+    def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
         """Return interventions from JSON: an object with one name, or a list of such."""
         try:
             plain = json.loads(text)
@@ -47,16 +47,16 @@ class Intervention(Kind, InOneText):
                 f"{start!r} is not JSON ({error}); write interventions as in "
                 '{"Ablate": {"heads": ["0:0"]}}'
             ) from error
-        return named_values(Intervention, plain, "interventions")
+        return from_named_dicts(Intervention, plain, "interventions")
 
     @classmethod
-    def write_flag(cls, values: tuple["Intervention", ...]) -> str:
-        """Return the inverse of `read_flag`."""
-        return json.dumps([named(each) for each in values])
+    def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
+        """Return the inverse of `from_json_text`."""
+        return json.dumps([to_named_dict(each) for each in values])
 
     def to_text(self) -> str:
         """Return the intervention as messages show it."""
-        return json.dumps(named(self, leave_out="no identity"))
+        return json.dumps(to_named_dict(self, for_id=True))
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless it can act on such a model."""

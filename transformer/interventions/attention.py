@@ -11,7 +11,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, resolve_heads
-from transformer.config.plain import ADDED, require_choice
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require_choice
 from transformer.config.sites import places
 from transformer.model.hooks import Scene
 
@@ -148,7 +148,7 @@ class SilenceNonLabels(HeadIntervention):
 class RowIntervention(HeadIntervention):
     """Base of the interventions on attention to the previous token."""
 
-    rows: Rows = field(default="all", metadata=ADDED)
+    rows: Rows = field(default="all", metadata=OMIT_DEFAULT_FROM_ID)
     """Which tokens' attention: that of `all`, or of `labels` alone."""
 
     def __post_init__(self) -> None:
@@ -183,7 +183,7 @@ class RowIntervention(HeadIntervention):
 class PreviousToken(RowIntervention):
     """Tokens attend to the one before them by `strength`, to themselves by the rest."""
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
     activation = "pattern"
 
     def __post_init__(self) -> None:
@@ -256,7 +256,7 @@ class Match(QueryIntervention):
     At temperature 0 the most alike has all attention, in equal shares if there are several.
     """
 
-    temperature: float = field(default=0.0, metadata=ADDED)
+    temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,7 +282,7 @@ class ClampPattern(QueryIntervention):
     attention.  With two pairs the induction strength is 2 `strength` - 1.
     """
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention
-from transformer.config.plain import ADDED, LOCATION, MAX_SEED
+from transformer.config.plain import MACHINE_PATH, MAX_SEED, OMIT_DEFAULT_FROM_ID
 from transformer.config.registry import Registry
 from transformer.model.hooks import Act, Intervened, Scene
 from transformer.model.loaded import Model
@@ -42,12 +42,12 @@ class Graft(Intervention):
     have no gradient and never change.
     """
 
-    checkpoint: str = field(metadata=LOCATION)
+    checkpoint: str = field(metadata=MACHINE_PATH)
     """A weights file of a run, `RUN/checkpoints/step_000001000.safetensors`, or the run's folder,
     for its newest."""
-    run_id: str = field(default="", metadata=ADDED)
+    run_id: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
     """The run's id; filled in when it is read, and checked if given."""
-    step: int = field(default=0, metadata=ADDED)
+    step: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """The checkpoint's step, likewise."""
     at: ClassVar[str]
     """Name of the field with the layer at whose output the halves meet."""

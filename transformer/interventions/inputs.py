@@ -10,7 +10,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention
-from transformer.config.plain import ADDED
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID
 from transformer.config.sites import matching_sites, places
 from transformer.model.hooks import Scene, inward, outward
 from transformer.model.transformer import layer_norm, queries_keys_values
@@ -41,7 +41,7 @@ class PerfectPreviousTokenInput(Intervention):
     residual are those of the unshifted embeddings, whatever earlier layers would make of them.
     """
 
-    layer: int = field(default=1, metadata=ADDED)
+    layer: int = field(default=1, metadata=OMIT_DEFAULT_FROM_ID)
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless the model has such a layer after the first."""

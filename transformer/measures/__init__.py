@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from coopetition.compare.curves import Curves
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from transformer.config import RunConfig
 from transformer.config.registry import Registry
 
@@ -103,7 +103,7 @@ def find_measures(names: Iterable[str], *per: Per) -> dict[str, Measure]:
             others = [other for other, one in MEASURES.items() if one.per in per]
             raise UsageError(
                 f"{name} is measured per {each.per}, not per {' or '.join(per)}; choose one of "
-                f"{some_of(others, len(others))}"
+                f"{abbreviate(others, len(others))}"
             )
     return found
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import Interrupted, UsageError, UserError, some_of
-from coopetition.tools.files import check_file, to_csv, write_text
+from coopetition.tools.errors import Interrupted, UsageError, UserError, abbreviate
+from coopetition.tools.files import check_writable, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures import MEASURES, Row, all_settings, find_measures
@@ -74,7 +74,7 @@ def write_model_table(
     """
     if out.is_dir() or not out.name:
         raise UsageError(f"{out} is a folder; give a file")
-    check_file(out)
+    check_writable(out)
     if not measures:
         names = [name for name, each in MEASURES.items() if each.per == "evaluator"]
         raise UsageError(f"no measures are given; choose from {', '.join(names)}")
@@ -89,7 +89,7 @@ def write_model_table(
         "run_id": run.config.run_id(),
         "measures": list(chosen),
         "evaluators": list(sets),
-        "interventions": [named(each, leave_out="no identity") for each in interventions],
+        "interventions": [to_named_dict(each, for_id=True) for each in interventions],
         **all_settings(chosen),
         **({"replaces": True} if replace_own else {}),
     }
@@ -150,7 +150,7 @@ def _check_choice(what: str, options: list[Any], chosen: Iterable[Any]) -> list[
     """Return the chosen values; one that is not an option, or none at all, raises `UsageError`."""
     chosen = list(chosen)
     last = f", the last {options[-1]}" if len(options) > 5 else ""
-    advice = f"choose from {some_of(options, 5) or 'none'}{last}"
+    advice = f"choose from {abbreviate(options, 5) or 'none'}{last}"
     if not chosen:
         raise UsageError(f"no {what} is given; {advice}")
     for each in chosen:

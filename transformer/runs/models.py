@@ -4,7 +4,7 @@ import warnings
 from functools import lru_cache
 from pathlib import Path
 
-from coopetition.model.graph import check_whole
+from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
 from transformer.interventions.grafts import SOURCES, Source
 from transformer.model.loaded import Model
@@ -29,7 +29,7 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
         for sentence in damaged:
             warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
     else:
-        checkpoint = run.checkpoint(check_whole("step", step, 0))
+        checkpoint = run.checkpoint(check_int("step", step, 0))
     config = run.config.model
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}

@@ -10,7 +10,7 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
 from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import RunFolder, load_run, load_runs
@@ -202,5 +202,5 @@ class Readings(Table):
         return {
             "steps": self.steps,
             "evaluators": list(self.evaluators),
-            "interventions": [named(each) for each in self.interventions],
+            "interventions": [to_named_dict(each) for each in self.interventions],
         }

@@ -11,7 +11,7 @@ from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
 from transformer.config.model import in_part
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluation_sets
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
@@ -67,7 +67,11 @@ def doubled(run) -> Model:
 def test_logits_are_those_of_the_slow_definition(runs, kind, beside):
     graft = GRAFTS[kind](runs[1].path)
     model, other = doubled(runs[0]), doubled(runs[1])
-    do = {name: settings for each in (graft, *beside) for name, settings in named(each).items()}
+    do = {
+        name: settings
+        for each in (graft, *beside)
+        for name, settings in to_named_dict(each).items()
+    }
     found = under(model, graft, *beside)
     exemplars, labels, target = batch()
     for n in range(2):

@@ -16,7 +16,7 @@ from tests.transformer.model.textbook import EXACT, make, of_run
 from transformer import load_model, train
 from transformer.config import ModelConfig, RunConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
-from transformer.config.plain import named, named_values
+from transformer.config.plain import from_named_dicts, to_named_dict
 from transformer.interventions.attention import (
     Ablate,
     ClampPattern,
@@ -130,7 +130,7 @@ def test_each_ends_with_its_with_and_acts_in_it(case, seed):
 @given(models_and(1))
 def test_each_can_be_written_down(case):
     config, (intervention,) = case
-    assert named_values(Intervention, named(intervention), "here") == (intervention,)
+    assert from_named_dicts(Intervention, to_named_dict(intervention), "here") == (intervention,)
     run = RunConfig(model=config, interventions=(intervention,))
     assert RunConfig.from_dict(_through_json(run)) == run
     assert run.run_id() != replace(run, interventions=()).run_id()

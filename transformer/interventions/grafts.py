@@ -16,7 +16,7 @@ from transformer.config.registry import Registry
 from transformer.model.hooks import Act, Intervened, Scene
 from transformer.model.loaded import Model
 from transformer.model.parameters import Parameters
-from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
+from transformer.model.transformer import Tap, final_residual, make_batch, unchanged, unembed
 
 LONGEST = 4000  # characters of a path
 
@@ -161,19 +161,16 @@ class OtherModel:
 
         Taps see activations of R B sequences as one run's: `first` before that tap, `then` after.
         """
-        features = _as_one(scene.features)
-        items, _ = encode(self.parameters, self.config, features, training=False)
-        labels, target = _as_one(scene.labels), scene.given_target
+        own, every_row, target = self.parameters, scene.every_row, scene.batch.target
         target = None if target is None else target.flatten()[None]
-        own, every_row = self.parameters, scene.every_row
-        own_tap = self.intervened.tap(
-            own, features, items, labels, target, then=then, every_row=every_row
-        )
+        features, labels = _as_one(scene.features), _as_one(scene.labels)
+        batch = make_batch(own, self.config, features, labels, target)
+        own_tap = self.intervened.tap(own, batch, then=then, every_row=every_row)
 
         def tap(name: str, value: Tensor) -> Tensor:
             return own_tap(name, first(name, value))
 
-        return final_residual(own, self.config, items, labels, tap, every_row=every_row), tap
+        return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
 
     def logits(self, scene: Scene, first: Tap) -> Tensor:
         """Return its logits (R, B, N)."""

@@ -23,7 +23,7 @@ from transformer.interventions.attention import (
 )
 from transformer.interventions.inputs import AblateEmbedding
 from transformer.measures import Row, measure, reading
-from transformer.measures.metrics import evaluate, means, parts_of
+from transformer.measures.metrics import batches, evaluate, means
 from transformer.model.loaded import Model
 from transformer.model.transformer import final_residual
 
@@ -101,9 +101,9 @@ class View:
             return value
 
         own, intervened = self.model.with_run_axis(), self.model.acting()
-        for part in parts_of(own, config, self.exemplars, self.sequences):
-            tap = intervened.tap(own, *part, then=keep) if intervened else keep
-            final_residual(own, config, part.items, part.labels, tap)
+        for batch in batches(own, config, self.exemplars, self.sequences):
+            tap = intervened.tap(own, batch, then=keep) if intervened else keep
+            final_residual(own, config, batch.items, batch.labels, tap)
         return [torch.cat(each, -1) for each in chunks.values()]
 
     def metrics(self, *interventions: Intervention) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.sites import site_of
 from transformer.model.parameters import Parameters
-from transformer.model.transformer import Tap, final_residual, unchanged
+from transformer.model.transformer import Batch, Tap, final_residual, unchanged
 
 
 def outward(name: str, value: Tensor, batch: int) -> Tensor:
@@ -48,14 +48,7 @@ class Scene:
 
     config: ModelConfig
     parameters: Parameters
-    features: Tensor
-    """(R, C + 1, B, D), the query's last."""
-    items: Tensor
-    """(R, C + 1, B, d): the features, encoded."""
-    labels: Tensor
-    """(R, C, B), of the context."""
-    given_target: Tensor | None
-    """(R, B): the query's label, if it is known."""
+    batch: Batch
     every_row: bool = False
     """Whether the last layer is computed for all tokens."""
     clean: Mapping[str, Tensor] = field(default_factory=dict)
@@ -64,11 +57,21 @@ class Scene:
     """Activations of this pass that an intervention keeps for a later site."""
 
     @property
+    def features(self) -> Tensor:
+        """The features (R, C + 1, B, D), the query's last."""
+        return self.batch.features
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels in context (R, C, B)."""
+        return self.batch.labels
+
+    @property
     def target(self) -> Tensor:
         """The query's label (R, B); `UsageError` where it is not known."""
-        if self.given_target is None:
+        if self.batch.target is None:
             raise UsageError("an intervention needs the query's label; give `target` too")
-        return self.given_target
+        return self.batch.target
 
 
 class Intervened:
@@ -111,16 +114,12 @@ class Intervened:
     def tap(
         self,
         parameters: Parameters,
-        features: Tensor,
-        items: Tensor,
-        labels: Tensor,
-        target: Tensor | None,
+        batch: Batch,
         *,
         then: Tap = unchanged,
         every_row: bool = False,
     ) -> Tap:
-        """Return the tap of one pass over a batch, see `Scene`; `then` sees its result."""
-        config = self._config
+        """Return the tap of one pass over a batch; `then` sees its result."""
         clean: dict[str, Tensor] = {}
         if self._reads:
 
@@ -131,11 +130,16 @@ class Intervened:
 
             left_alone = keep
             if self._alone:
-                left_alone = self._alone.tap(
-                    parameters, features, items, labels, target, then=keep, every_row=every_row
-                )
-            final_residual(parameters, config, items, labels, left_alone, every_row=every_row)
-        scene = Scene(config, parameters, features, items, labels, target, every_row, clean)
+                left_alone = self._alone.tap(parameters, batch, then=keep, every_row=every_row)
+            final_residual(
+                parameters,
+                self._config,
+                batch.items,
+                batch.labels,
+                left_alone,
+                every_row=every_row,
+            )
+        scene = Scene(self._config, parameters, batch, every_row, clean)
 
         def tap(name: str, value: Tensor) -> Tensor:
             for act, where, intervention in self._acts.get(name, ()):

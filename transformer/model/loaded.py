@@ -16,7 +16,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.sites import matching_sites, site_names
 from transformer.model.hooks import Intervened, outward
 from transformer.model.parameters import Parameters
-from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
+from transformer.model.transformer import Tap, final_residual, make_batch, unchanged, unembed
 
 
 @dataclass(slots=True, repr=False)
@@ -140,11 +140,11 @@ class Model:
         features = x.to(weight).transpose(0, 1)[None]
         y = y.to(weight.device, torch.int64).T[None]
         t = None if target is None else self._target(target, len(x))[None]
-        items, _ = encode(own, self.config, features, training=False)
+        batch = make_batch(own, self.config, features, y, t)
         tap = then
         if acting := self.acting():
-            tap = acting.tap(own, features, items, y, t, then=then, every_row=every_row)
-        final = final_residual(own, self.config, items, y, tap, every_row=every_row)
+            tap = acting.tap(own, batch, then=then, every_row=every_row)
+        final = final_residual(own, self.config, batch.items, y, tap, every_row=every_row)
         return tap("logits", unembed(own, final))[0]
 
     def acting(self) -> Intervened | None:
@@ -215,3 +215,46 @@ def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
 def _shown(values: Tensor) -> str:
     """Return shape and type, for a message."""
     return f"{tuple(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
+
+
+@torch.no_grad()
+def logits_by_head(
+    model: Model,
+    exemplars: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    *,
+    target: ArrayLike | Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the direct contributions of heads to the logits of the labels in context.
+
+    The final layer norm is a linear map for a given scale of the residual.  A head contributes what
+    it adds to the query's residual, passed through that map and the unembedding; its effect on
+    later layers does not count.  Contributions and rest sum to the logits.  A model whose logits an
+    intervention sets (`GraftOut`, `CopyFromPattern`) raises `UsageError`.
+
+    Returns
+    -------
+    by_head : (batch, layers, heads, context)
+    rest : (batch, context), of the query's own path, biases and MLPs
+    """
+    p, config = model.parameters, model.config
+    for each in model.interventions:
+        if "the logits" in each.writes(config):
+            raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
+    names = ("blocks.*.z", "*.resid_post")
+    z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)
+    last = cache[f"blocks.{config.n_layers - 1}.resid_post"][:, -1]
+    y = torch.as_tensor(labels).long()
+    towards = p["W_U"].T[y]  # (batch, context, d)
+    if config.norm:
+        scale = last.var(-1, correction=0).add(1e-5).rsqrt()
+        towards = towards * p["ln_final_w"][0]
+        towards = (towards - towards.mean(-1, keepdim=True)) * scale[:, None, None]
+    by_layer = []
+    for layer in range(config.n_layers):
+        mixed = cache[f"blocks.{layer}.z"][:, -1]  # (batch, heads, d_head)
+        weight = p[f"blocks.{layer}.W_O"].unflatten(0, (config.n_heads, config.d_head))
+        added = torch.einsum("bhi,hid->bhd", mixed, weight)
+        by_layer.append(torch.einsum("bhd,bcd->bhc", added, towards))
+    by_head = torch.stack(by_layer, 1)
+    return by_head, z.gather(1, y) - by_head.sum((1, 2))

@@ -30,8 +30,7 @@ from transformer.interventions.attention import (
 )
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.interventions.inputs import AblateEmbedding, At, PerfectPreviousTokenInput
-from transformer.model.attribution import logits_by_head
-from transformer.model.loaded import Model
+from transformer.model.loaded import Model, logits_by_head
 from transformer.training.machine import Machine
 
 MODELS = st.builds(

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.transformer.conftest import BATCH, CONTEXT, N_LABELS, draw_batch, numbers_at
-from tests.transformer.model.textbook import EXACT, make, make_model, of_run, slow_batch
+from tests.transformer.model.textbook import EXACT, logits, make, make_model, of_run, slow_batch
 from transformer.model.parameters import running_shapes
-from transformer.model.transformer import cross_entropy, encode, logits, logits_of_items, unchanged
+from transformer.model.transformer import cross_entropy, encode, logits_of_items, unchanged
 
 N_TOKENS = 2 * CONTEXT + 1
 POSITIONS = ["learned", "sinusoidal", "rotary"]

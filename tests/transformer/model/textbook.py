@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from tests.transformer.conftest import make_state, randomise
 from transformer.config import ModelConfig, OptimConfig
+from transformer.model.transformer import encode, logits_of_items, unchanged
 from transformer.training.step import RunSettings
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -20,6 +21,12 @@ def make(model, n_runs=2, **optim):
     """A train_state whose parameters are all random."""
     members = [RunSettings(seed, OptimConfig(**optim)) for seed in range(n_runs)]
     return randomise(make_state(model, members))
+
+
+def logits(parameters, model, features, labels, tap=unchanged):
+    """Logits (R, B, N) as evaluation computes them."""
+    items, _ = encode(parameters, model, features, training=False)
+    return logits_of_items(parameters, model, items, labels, tap)
 
 
 def of_run(train_state, run):

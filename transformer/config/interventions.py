@@ -35,6 +35,8 @@ class Intervention(RegisteredConfig, JsonTuple):
     """Lower ones act first: -1 sets what others may change, 1 reads the result."""
     in_process_only: ClassVar[bool] = False
     """Whether it has no JSON form."""
+    decides: ClassVar[tuple[str, ...]] = ()
+    """What no other may decide beside it, in words."""
 
     @classmethod
     def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
@@ -66,8 +68,8 @@ class Intervention(RegisteredConfig, JsonTuple):
         raise NotImplementedError
 
     def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what it alone decides, in words; two that write the same are refused."""
-        return frozenset()
+        """Return what it decides in this model; two that write the same are refused."""
+        return frozenset(self.decides)
 
     def changes(self, model: ModelConfig) -> frozenset[str]:
         """Return the places that it changes."""

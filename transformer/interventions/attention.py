@@ -30,10 +30,10 @@ class HeadIntervention(Intervention):
     heads: tuple[str, ...]
     """As "layer:head", counted from 0; "layer:*" for all of a layer."""
 
-    activation = ""
+    activation: ClassVar[str]
     """The site, without the layer: `pattern`."""
-    decides: ClassVar[tuple[str, ...]] = ()
-    """What it alone may decide of its heads, in words."""
+    limits: ClassVar[dict[str, tuple[float, float]]] = {}
+    """The range of its numbers, by field."""
 
     def __post_init__(self) -> None:
         heads = (self.heads,) if isinstance(self.heads, str) else self.heads
@@ -43,6 +43,15 @@ class HeadIntervention(Intervention):
         object.__setattr__(self, "heads", tuple(heads))
         if not self.heads:
             raise UsageError(f"{name} names no heads; give some, as in 1:0")
+        for field_name, (lower, upper) in self.limits.items():
+            value = getattr(self, field_name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and lower <= value <= upper):
+                shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.40}"
+                raise UsageError(
+                    f"{name}: {field_name}={shown} is out of range; choose from {lower:g} to "
+                    f"{upper:g}"
+                )
 
     def resolve_heads(self, model: ModelConfig) -> tuple[tuple[int, int], ...]:
         """Return (layer, head) of its heads, sorted."""
@@ -58,7 +67,7 @@ class HeadIntervention(Intervention):
         return tuple(f"blocks.{layer}.{self.activation}" for layer in layers)
 
     def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what it decides of each of its heads."""
+        """Return what it decides, for each of its heads."""
         heads = self.resolve_heads(model)
         return frozenset(
             f"{what} of {layer}:{head}" for what in self.decides for layer, head in heads
@@ -78,17 +87,6 @@ class HeadIntervention(Intervention):
             if site.startswith(f"blocks.{layer}."):
                 own[head] = True  # one by one: a captured CUDA graph cannot copy a list of them
         return torch.where(own.view(-1, *[1] * (value.dim() - 2)), changed, value)
-
-    def check_number(self, name: str, lower: float, upper: float) -> None:
-        """Raise `UsageError` unless a field is a number between two."""
-        value = getattr(self, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (is_number and lower <= value <= upper):
-            shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.40}"
-            raise UsageError(
-                f"{type(self).__name__}: {name}={shown} is out of range; choose from {lower:g} to "
-                f"{upper:g}"
-            )
 
 
 @INTERVENTIONS.register("Ablate")
@@ -119,10 +117,7 @@ class Temperature(HeadIntervention):
     temperature: float
     activation = "attn_scores"
     decides = ("the temperature",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("temperature", COOLEST, HOTTEST)
+    limits: ClassVar = {"temperature": (COOLEST, HOTTEST)}
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Return the scores of its heads, divided."""
@@ -185,10 +180,7 @@ class PreviousToken(RowIntervention):
 
     strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
     activation = "pattern"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("strength", 0, 1)
+    limits: ClassVar = {"strength": (0, 1)}
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return the patterns of its heads, if all rows are its own."""
@@ -258,10 +250,10 @@ class Match(QueryIntervention):
 
     temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.temperature != 0:
-            self.check_number("temperature", COOLEST, HOTTEST)
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The range of temperatures other than 0."""
+        return {} if self.temperature == 0 else {"temperature": (COOLEST, HOTTEST)}
 
     def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
         """Return the softmax of cosines."""
@@ -283,10 +275,7 @@ class ClampPattern(QueryIntervention):
     """
 
     strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("strength", 0, 1)
+    limits: ClassVar = {"strength": (0, 1)}
 
     def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
         """Return equal shares of the strength, and of the rest."""
@@ -309,6 +298,7 @@ class CopyFromPattern(Intervention):
     """
 
     priority: ClassVar[int] = 1
+    decides: ClassVar = ("the logits",)
     head: str
     """As "layer:head"."""
 
@@ -326,10 +316,6 @@ class CopyFromPattern(Intervention):
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the scores and the logits."""
         return self._scores(model)[0], "logits"
-
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return the logits."""
-        return frozenset({"the logits"})
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return the logits, made of the scores."""
@@ -377,10 +363,6 @@ class Preserve(Intervention):
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the same."""
         return self.sites(model)
-
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what it preserves."""
-        return frozenset(f"what {what} are preserved" for what in self.what)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return what it preserves, by head."""

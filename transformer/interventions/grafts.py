@@ -192,14 +192,11 @@ class GraftIn(Graft):
     till: int
     at: ClassVar[str] = "till"
     priority: ClassVar[int] = -1
+    decides: ClassVar = ("the lower half",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the output of that layer."""
         return (self.meeting,)
-
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return the layers of the lower half."""
-        return frozenset(f"layer {layer}" for layer in range(self.till + 1))
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return the output of that layer."""
@@ -239,15 +236,11 @@ class GraftOut(Graft):
 
     from_: int
     at: ClassVar[str] = "from_"
+    decides: ClassVar = ("the logits",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the output of that layer, and the logits."""
         return self.meeting, "logits"
-
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return the layers of the upper half, and the logits."""
-        above = range(self.from_ + 1, model.n_layers)
-        return frozenset({"the logits", *(f"layer {layer}" for layer in above)})
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return the logits, made of that output."""

@@ -59,10 +59,6 @@ class PerfectPreviousTokenInput(Intervention):
         """Return the embeddings, what the layer reads, and its queries and keys."""
         return EMBEDDED, *self._own_sites()
 
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what the layer reads."""
-        return frozenset({f"what layer {self.layer} reads"})
-
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return what the layer reads, and its queries and keys, made of the embeddings."""
         own = (place for site in self._own_sites() for place in places(site, model))

@@ -239,7 +239,7 @@ def logits_by_head(
     """
     p, config = model.parameters, model.config
     for each in model.interventions:
-        if "the logits" in each.writes(config):
+        if "the logits" in each.decides:
             raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
     names = ("blocks.*.z", "*.resid_post")
     z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)

@@ -45,7 +45,10 @@ def _norms(d_model: int) -> dict[str, int]:
 
 
 def resnet_shapes(d_model: int) -> dict[str, tuple[int, ...]]:
-    """Return each trained parameter's shape: `W*` (outputs, inputs, height, width), others flat."""
+    """Return the shape of each trained parameter.
+
+    `W*` are (outputs, inputs, height, width), parameters of norms (channels,).
+    """
     shapes: dict[str, tuple[int, ...]] = {"encoder.W": (STEM, 1, 7, 7)}
     for name, inputs, outputs, _ in _blocks(d_model):
         inner = outputs // 4

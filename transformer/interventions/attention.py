@@ -80,13 +80,18 @@ class HeadIntervention(Intervention):
             for layer, head in self.resolve_heads(model)
         )
 
-    def on_heads(self, site: str, value: Tensor, changed: Tensor, model: ModelConfig) -> Tensor:
+    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Return the activation (R, H, ...), changed where the heads are its own."""
-        own = torch.zeros(model.n_heads, dtype=torch.bool, device=value.device)
-        for layer, head in self.resolve_heads(model):
+        own = torch.zeros(scene.config.n_heads, dtype=torch.bool, device=value.device)
+        for layer, head in self.resolve_heads(scene.config):
             if site.startswith(f"blocks.{layer}."):
                 own[head] = True  # one by one: a captured CUDA graph cannot copy a list of them
-        return torch.where(own.view(-1, *[1] * (value.dim() - 2)), changed, value)
+        own = own.view(-1, *[1] * (value.dim() - 2))
+        return torch.where(own, self.change(value, scene), value)
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the activation (R, H, ...) as if all heads were its own."""
+        raise NotImplementedError
 
 
 @INTERVENTIONS.register("Ablate")
@@ -100,9 +105,9 @@ class Ablate(HeadIntervention):
         """Return what its heads mix."""
         return dict.fromkeys(self.changes(model), ())
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return 0 for its heads."""
-        return self.on_heads(site, value, torch.zeros_like(value), scene.config)
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(value)
 
 
 @INTERVENTIONS.register("Temperature")
@@ -119,9 +124,9 @@ class Temperature(HeadIntervention):
     decides = ("the temperature",)
     limits: ClassVar = {"temperature": (COOLEST, HOTTEST)}
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return the scores of its heads, divided."""
-        return self.on_heads(site, value, value / self.temperature, scene.config)
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the scores, divided."""
+        return value / self.temperature
 
 
 @INTERVENTIONS.register("SilenceNonLabels")
@@ -131,12 +136,11 @@ class SilenceNonLabels(HeadIntervention):
 
     activation = "attn_scores"
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
         """Return the query's scores, hidden except for labels."""
         hidden = torch.zeros(value.shape[2:4], dtype=torch.bool, device=value.device)
         hidden[-1, ::2] = True
-        changed = value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
-        return self.on_heads(site, value, changed, scene.config)
+        return value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,15 +190,14 @@ class PreviousToken(RowIntervention):
         """Return the patterns of its heads, if all rows are its own."""
         return dict.fromkeys(self.changes(model) if self.rows == "all" else (), ())
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
         """Return patterns with its rows."""
         n_rows, n_tokens = value.shape[2:4]
         one = torch.eye(n_tokens, dtype=value.dtype, device=value.device)
         rows = (1 - self.strength) * one + self.strength * one.roll(-1, 1)  # row t: 1 at t - 1
         rows = torch.cat([one[:1], rows[1:]])
         own = self.own_rows(n_tokens, value)[-n_rows:].view(-1, 1, 1)
-        changed = torch.where(own, rows[-n_rows:].unsqueeze(-1), value)
-        return self.on_heads(site, value, changed, scene.config)
+        return torch.where(own, rows[-n_rows:].unsqueeze(-1), value)
 
 
 @INTERVENTIONS.register("ForbidPreviousToken")
@@ -204,13 +207,13 @@ class ForbidPreviousToken(RowIntervention):
 
     activation = "attn_scores"
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
         """Return the scores of its rows, hidden at the token before."""
         n_rows, n_tokens = value.shape[2:4]
         before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1)
         before[0] = False
         hidden = (before & self.own_rows(n_tokens, value).unsqueeze(1))[-n_rows:].unsqueeze(-1)
-        return self.on_heads(site, value, value.masked_fill(hidden, HIDDEN), scene.config)
+        return value.masked_fill(hidden, HIDDEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,14 +228,13 @@ class QueryIntervention(HeadIntervention):
         last = f"blocks.{model.n_layers - 1}."
         return {place: () for place in self.changes(model) if place.startswith(last)}
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
         """Return patterns with the query's row."""
         shares = self.shares(value, scene)
         nothing = torch.zeros_like(shares)
         row = torch.cat([torch.stack([nothing, shares], 2).flatten(1, 2), nothing[:, :1]], 1)
         query = row[:, None, None].to(value).expand(-1, value.shape[1], -1, -1, -1)
-        changed = torch.cat([value[:, :, :-1], query], 2)
-        return self.on_heads(site, value, changed, scene.config)
+        return torch.cat([value[:, :, :-1], query], 2)
 
     def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
         """Return the attention to each label (R, C, B), of the precision of the pattern."""

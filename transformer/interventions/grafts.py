@@ -13,10 +13,10 @@ from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention
 from transformer.config.plain import MACHINE_PATH, MAX_SEED, OMIT_DEFAULT_FROM_ID
 from transformer.config.registry import Registry
-from transformer.model.hooks import Act, Intervened, Scene
+from transformer.model.hooks import Act, Scene
 from transformer.model.loaded import Model
 from transformer.model.parameters import Parameters
-from transformer.model.transformer import Tap, final_residual, make_batch, unchanged, unembed
+from transformer.model.transformer import Tap, unchanged, unembed
 
 LONGEST = 4000  # characters of a path
 
@@ -121,10 +121,10 @@ class Graft(Intervention):
         """Return what it does at a site, with the weights read."""
         model, _ = self._read()
         self._check_fits(model, config, parameters)
-        like = parameters["W_U"]
-        own = {name: value[None].to(like) for name, value in model.parameters.items()}
-        intervened = Intervened([model.interventions], model.config, own)
-        return self.acting_with(OtherModel(model.config, own, intervened))
+        weights = {name: value.to(parameters["W_U"]) for name, value in model.parameters.items()}
+        other = Model(model.config, weights, model.step, model.interventions)
+        other.acting()  # its own grafts are read now, and not when a step is compiled
+        return self.acting_with(other)
 
     def _check_fits(self, model: Model, config: ModelConfig, parameters: Parameters) -> None:
         """Raise `UsageError` unless both read the same sequences and their halves meet."""
@@ -141,47 +141,26 @@ class Graft(Intervention):
                 f"size (this one has {', '.join(sorted(wrong))}); graft from a run of the same size"
             )
 
-    def acting_with(self, other: "OtherModel") -> Act:
+    def acting_with(self, other: Model) -> Act:
         """Return what it does at a site, by the other model."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class OtherModel:
-    """A model that computes the sequences of all runs as one batch."""
-
-    config: ModelConfig
-    parameters: Parameters
-    intervened: Intervened
-
-    def final(
-        self, scene: Scene, *, first: Tap = unchanged, then: Tap = unchanged
-    ) -> tuple[Tensor, Tap]:
-        """Return its final residual (1, R B, d) and the tap of its own interventions.
-
-        Taps see activations of R B sequences as one run's: `first` before that tap, `then` after.
-        """
-        own, every_row, target = self.parameters, scene.every_row, scene.batch.target
-        target = None if target is None else target.flatten()[None]
-        features, labels = _as_one(scene.features), _as_one(scene.labels)
-        batch = make_batch(own, self.config, features, labels, target)
-        own_tap = self.intervened.tap(own, batch, then=then, every_row=every_row)
-
-        def tap(name: str, value: Tensor) -> Tensor:
-            return own_tap(name, first(name, value))
-
-        return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
-
-    def logits(self, scene: Scene, first: Tap) -> Tensor:
-        """Return its logits (R, B, N)."""
-        final, tap = self.final(scene, first=first)
-        runs, _, batch = scene.labels.shape
-        return tap("logits", unembed(self.parameters, final)).view(runs, batch, -1)
-
-
 def _as_one(value: Tensor) -> Tensor:
-    """Return (R, tokens, B, ...) as (1, tokens, R B, ...)."""
+    """Return (R, tokens, B, ...) as (1, tokens, R B, ...): the runs' batches as one."""
     return value.transpose(0, 1).flatten(1, 2)[None]
+
+
+def _final(
+    other: Model, scene: Scene, *, first: Tap = unchanged, then: Tap = unchanged
+) -> tuple[Tensor, Tap]:
+    """Return another model's final residual (1, R B, d) and tap, for the sequences of all runs.
+
+    `first` sees activations before its own interventions, `then` after them.
+    """
+    target = None if scene.batch.target is None else scene.batch.target.flatten()[None]
+    features, labels = _as_one(scene.features), _as_one(scene.labels)
+    return other.final(features, labels, target, first=first, then=then, every_row=scene.every_row)
 
 
 @INTERVENTIONS.register("GraftIn")
@@ -206,7 +185,7 @@ class GraftIn(Graft):
         """Return the lower half."""
         return (f"input.{self.till}",)
 
-    def acting_with(self, other: OtherModel) -> Act:
+    def acting_with(self, other: Model) -> Act:
         """Return a function that gives the other model's output."""
 
         def act(site: str, value: Tensor, scene: Scene) -> Tensor:
@@ -217,7 +196,7 @@ class GraftIn(Graft):
                     outputs.append(theirs)
                 return theirs
 
-            other.final(scene, then=keep)
+            _final(other, scene, then=keep)
             runs, _, batch = scene.labels.shape
             (resid,) = outputs  # (1, tokens R B, d)
             resid = resid[0].unflatten(0, (-1, runs, batch)).transpose(0, 1).flatten(1, 2)
@@ -250,7 +229,7 @@ class GraftOut(Graft):
         """Return the upper half."""
         return (f"output.{self.from_}",)
 
-    def acting_with(self, other: OtherModel) -> Act:
+    def acting_with(self, other: Model) -> Act:
         """Return a function that keeps the output, and makes logits of it."""
         key = f"{self.meeting} for {self}"  # not in `act`: torch.compile cannot print dataclasses
 
@@ -264,6 +243,8 @@ class GraftOut(Graft):
             def inject(name: str, theirs: Tensor) -> Tensor:
                 return resid.to(theirs.dtype) if name == self.meeting else theirs
 
-            return other.logits(scene, inject).to(value.dtype)
+            final, tap = _final(other, scene, first=inject)
+            z = tap("logits", unembed(other.with_run_axis(), final))
+            return z.view(value.shape).to(value.dtype)
 
         return act

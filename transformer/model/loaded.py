@@ -135,17 +135,38 @@ class Model:
         every_row: bool,
     ) -> Tensor:
         x, y = _tensor(exemplars, "exemplars"), _tensor(labels, "labels")
-        self._check(x, y)
-        weight, own = self.parameters["W_L"], self.with_run_axis()
-        features = x.to(weight).transpose(0, 1)[None]
-        y = y.to(weight.device, torch.int64).T[None]
+        if advice := self._misfit(x, y):
+            raise UsageError(f"exemplars {_shown(x)} and labels {_shown(y)}; {advice}")
+        weight = self.parameters["W_L"]
+        features, y = x.to(weight).transpose(0, 1)[None], y.to(weight.device, torch.int64).T[None]
         t = None if target is None else self._target(target, len(x))[None]
-        batch = make_batch(own, self.config, features, y, t)
-        tap = then
-        if acting := self.acting():
-            tap = acting.tap(own, batch, then=then, every_row=every_row)
-        final = final_residual(own, self.config, batch.items, y, tap, every_row=every_row)
-        return tap("logits", unembed(own, final))[0]
+        final, tap = self.final(features, y, t, then=then, every_row=every_row)
+        return tap("logits", unembed(self.with_run_axis(), final))[0]
+
+    def final(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        target: Tensor | None,
+        *,
+        first: Tap = unchanged,
+        then: Tap = unchanged,
+        every_row: bool = False,
+    ) -> tuple[Tensor, Tap]:
+        """Return the query's final residual (1, B, d), and the tap for its logits.
+
+        Features (1, C + 1, B, D), labels (1, C, B) and target (1, B) have a run axis; `first` sees
+        activations before its interventions, `then` after them.
+        """
+        own = self.with_run_axis()
+        batch = make_batch(own, self.config, features, labels, target)
+        acting = self.acting()
+        own_tap = acting.tap(own, batch, then=then, every_row=every_row) if acting else then
+
+        def tap(name: str, value: Tensor) -> Tensor:
+            return own_tap(name, first(name, value))
+
+        return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
 
     def acting(self) -> Intervened | None:
         """Return its interventions, prepared once; None without any."""
@@ -170,36 +191,31 @@ class Model:
             raise UsageError(f"target {_shown(t)}; expected ({n},) whole numbers, a label each")
         return t.to(self.parameters["W_L"].device, torch.int64)
 
-    def _check(self, x: Tensor, y: Tensor) -> None:
-        """Raise `UsageError` unless the model can read exemplars and labels."""
-        came = f"exemplars {_shown(x)} and labels {_shown(y)}"
+    def _misfit(self, x: Tensor, y: Tensor) -> str:
+        """Return why the model cannot read exemplars and labels, empty if it can."""
         if x.ndim != 3 or y.shape != (x.shape[0], x.shape[1] - 1):
-            raise UsageError(
-                f"{came}; expected (batch, context + 1, features) and (batch, context): "
-                "a label for each exemplar but the query"
+            return (
+                "expected (batch, context + 1, features) and (batch, context): a label for each "
+                "exemplar but the query"
             )
         if not len(x):
-            raise UsageError(f"{came}; give at least one sequence")
+            return "give at least one sequence"
         if not x.is_floating_point():
-            raise UsageError(f"{came}; give exemplars as floating-point features (ink 1, paper 0)")
+            return "give exemplars as floating-point features (ink 1, paper 0)"
         if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise UsageError(f"{came}; give labels as whole numbers")
-        d_features = x.shape[2]
-        if self.config.encoder == "resnet":
-            if math.isqrt(d_features) ** 2 != d_features:
-                raise UsageError(f"{came}; the model reads square images")
-        elif d_features != (expected := self.parameters["W_E"].shape[0]):
-            raise UsageError(f"{came}; the model reads {expected} features")
-        if "W_pos" in self.parameters:
-            context = self.parameters["W_pos"].shape[0] // 2
-            if y.shape[1] != context:
-                raise UsageError(
-                    f"{came}; the model has learned positions for a context of {context}"
-                )
+            return "give labels as whole numbers"
+        if self.config.encoder == "resnet" and math.isqrt(x.shape[2]) ** 2 != x.shape[2]:
+            return "the model reads square images"
+        if self.config.encoder == "linear" and x.shape[2] != len(self.parameters["W_E"]):
+            return f"the model reads {len(self.parameters['W_E'])} features"
+        context = len(self.parameters.get("W_pos", ())) // 2
+        if context and y.shape[1] != context:
+            return f"the model has learned positions for a context of {context}"
         y = y.to(torch.int64)
         outside = y[(y < 0) | (y >= self.n_labels)]
         if len(outside):
-            raise UsageError(f"labels hold {int(outside[0])}; choose from 0 to {self.n_labels - 1}")
+            return f"labels hold {int(outside[0])}; choose from 0 to {self.n_labels - 1}"
+        return ""
 
 
 def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:

@@ -1,10 +1,12 @@
 """Models of runs: read from checkpoints, to be analysed or grafted from."""
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
+from transformer.interventions.grafts import SOURCES, Source
 from transformer.model.loaded import Model
 from transformer.model.parameters import parameter_shapes, running_shapes
 from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
@@ -32,3 +34,31 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}
     return Model(config, weights, checkpoint.step, run.config.interventions)
+
+
+@SOURCES.register("run")
+def read_source(checkpoint: str, step: int) -> Source:
+    """Return the model in a weights file or in a run folder, there at a step (0: the newest)."""
+    path = Path(checkpoint)
+    if path.suffix != ".safetensors":
+        run = load_run(path)
+    else:
+        run = load_run(path.parent.parent)
+        named = [each for each in run.steps() if run.checkpoint_path(each).name == path.name]
+        if not named:
+            raise UsageError(
+                "this is not a checkpoint; give RUN/checkpoints/step_....safetensors, or the run's "
+                "folder"
+            )
+        (step,) = named
+    if not step:
+        return Source(load_model(run), run.config.run_id())
+    file = run.checkpoint_path(step)
+    changed_at = file.stat().st_mtime_ns if file.exists() else 0
+    return Source(_model_at(run.path, step, changed_at), run.config.run_id())
+
+
+@lru_cache(maxsize=4)
+def _model_at(folder: Path, step: int, changed_at: int) -> Model:
+    """Return the model at a step, kept for the next call until its file changes."""
+    return load_model(folder, step)

@@ -1,24 +1,25 @@
-"""Tiny transformers that learn one strategy and then swap it for another.
+"""Train tiny transformers that learn one strategy and then swap it for another.
 
-In a notebook, each of these comes when it is asked for, so that `import transformer` stays light:
+These names are imported when they are first used, so that `import transformer` stays light:
 
-train, train_together, resume   train runs into folders, and go on with them
-in_memory                       train by a loop of your own, without a folder
-load_run                        a run's config, curves, checkpoints, evaluation sets
-load_model                      its transformer: logits and activations of any sequences
-runs_table                      the metrics of many runs, in long form
+train, train_together, resume   train runs into folders, and continue them
+in_memory                       train by your own loop, without a folder
+load_run                        open a run: config, curves, checkpoints, evaluation sets
+load_model                      load a run's transformer: logits and activations of any sequences
+runs_table                      tabulate the metrics of many runs in long form
 
-The rooms, each of which imports only from those below it:
+Subpackages, each of which imports only from those below it:
 
-cli           one file a command
-experiments   runs by name: small ones, and those of both papers, which are plans too
-sweeps        graphs of runs and measures, worked off by a pool of processes
-training      the step, optimisers, execution; the loop from a config to its last step
-measures      metrics of sequences; when ICL emerges, peaks and fades
-model         parameters, forward pass with taps, positions, ResNet; trained models by themselves
-data          exemplars; sequences of every data mode; evaluators
-runs          what lies on disk: folders, manifests, checkpoints, metrics, tables of them
-config        what defines a run; its id is a hash of it
+cli            commands
+experiments    runs by name: small ones, and the plans of both papers
+sweeps         plans of runs and measures, run by local processes or by Slurm
+runs           runs on disk: folders, checkpoints, metrics, the training loop, tables
+training       runs in memory: the step, optimisers, execution, ensembles, their cost
+measures       metrics of sequences and models; events such as the emergence and fade of ICL
+interventions  changes of activations during training or evaluation
+model          parameters, forward pass with taps, positions, ResNet; trained models
+data           exemplars; sequences of every data mode; evaluation sets
+config         what defines a run; its id is a hash of it
 """
 
 from importlib import import_module

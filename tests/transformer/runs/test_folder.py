@@ -18,7 +18,6 @@ from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import HERE, contents, tiny_config
 from transformer.config.variants import vary
 from transformer.data.evaluators import draw_evaluation_sets
-from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together
@@ -116,15 +115,6 @@ def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
     assert row["status"] == "unreadable" and "manifest.json is damaged" in row["message"]
 
 
-def test_a_run_whose_resume_is_refused_stays_as_it_was(copied):
-    for step in copied.state_steps():
-        copied.state_path(step).write_bytes(b"spoilt")
-    before = contents(copied.path)
-    with pytest.raises(UserError, match="damaged"):
-        resume(copied.path, n_steps=60)
-    assert contents(copied.path) == before
-
-
 def test_an_ensemble_whose_resume_is_refused_stays_as_it_was(store, tmp_path):
     """One run's metrics are damaged: the other's are not touched either."""
     shutil.copytree(store / "pair", tmp_path / "pair")
@@ -145,14 +135,6 @@ def test_damaged_ensembles_are_named(store, tmp_path):
         load_runs(tmp_path)
     with pytest.raises(UsageError, match=r"init_seed=5, init_seed=6"):
         load_run(store / "pair")
-
-
-def test_damage_is_an_error_of_the_checkpoint(tiny, tmp_path):
-    run = create_run(tmp_path / "run", tiny, HERE)
-    run.checkpoint_path(3).parent.mkdir()
-    run.checkpoint_path(3).write_bytes(b"nothing")
-    with pytest.raises(DamagedCheckpoint):
-        run.checkpoint(3)
 
 
 GOOD = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'

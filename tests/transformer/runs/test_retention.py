@@ -16,7 +16,14 @@ from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, 
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.checkpoint import encode
-from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint, write_states
+from transformer.runs.folder import (
+    RunFolder,
+    create_run,
+    load_run,
+    load_runs,
+    newest_checkpoint,
+    write_states,
+)
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun
@@ -88,9 +95,11 @@ def test_a_member_that_goes_further_alone_keeps_where_all_can_continue(tmp_path,
     assert alone.path == tmp_path / "r" / "a" and alone.state_steps() == [9, 15]
     own = {path.name for path in alone.path.rglob("step_*")}
     assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
-    runs = resume(tmp_path / "r", n_steps=15)
+    assert [run.config.n_steps for run in load_runs(tmp_path / "r")] == [15, 9]
+    runs = resume(tmp_path / "r")
     assert [run.state_steps() for run in runs] == [[15], [15]]
     assert [run.path.name for run in runs] == ["a", "b"]
+    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=20)] == [20, 20]
 
 
 def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):

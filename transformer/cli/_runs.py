@@ -81,7 +81,7 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
         return
     for run in runs:
         status = run.status()
-        if under := [each.shown() for each in run.config.interventions]:
+        if under := [each.to_text() for each in run.config.interventions]:
             status["interventions"] = under if as_json else ", ".join(under)
 
         curves = run.curves() if len(run.metrics()) > 1 else None

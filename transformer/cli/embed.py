@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from coopetition.tools.commands import parse_known_flags
-from transformer.config.data import KINDS, ExemplarConfig
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
 from transformer.data.features.embed import ReductionConfig
@@ -47,9 +47,9 @@ class Flags(Start):
 
 def defaults(arguments: list[str]) -> Flags:
     start, _ = parse_known_flags(Start, arguments, prog="python -m transformer embed")
-    data = KINDS[start.drawings]()
+    data = EXEMPLAR_KINDS[start.drawings]()
     if isinstance(data, OmniglotConfig):
-        data = data.changed(side=RAW_SIDE)  # as drawn: the encoder has its own size
+        data = data.with_fields(side=RAW_SIDE)  # as drawn: the encoder has its own size
     return Flags(
         network=ENCODERS[start.encoder](),  # pyright: ignore[reportCallIssue]
         data=data,

@@ -14,7 +14,7 @@ from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import print_ends
 from transformer.config import RunConfig
-from transformer.config.data import KINDS
+from transformer.config.data import EXEMPLAR_KINDS
 from transformer.experiments.presets import PRESETS, Scale
 
 
@@ -59,7 +59,7 @@ def defaults(arguments: list[str]) -> Flags:
         )
     config = PRESETS[start.preset].config(start.scale)
     if start.exemplars is not None:
-        config = config.with_kind(KINDS[start.exemplars])
+        config = config.with_kind(EXEMPLAR_KINDS[start.exemplars])
     return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)
 
 

@@ -13,7 +13,7 @@ from coopetition.tools.errors import Interrupted, UsageError, UserError, abbrevi
 from coopetition.tools.files import check_writable, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.of_models import MODEL_MEASURES, View, all_settings
@@ -65,12 +65,12 @@ def history(
     sets = evaluation_sets(run)
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
-    interventions = tuple(each.found() for each in interventions)
+    interventions = tuple(each.resolved() for each in interventions)
     about = {
         "run_id": run.config.run_id(),
         "measures": list(of),
         "evaluators": names,
-        "interventions": [named(each, leave_out="no identity") for each in interventions],
+        "interventions": [to_named_dict(each, for_id=True) for each in interventions],
         **all_settings(measures),
         **({"replaces": True} if replace_own else {}),
     }

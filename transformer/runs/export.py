@@ -60,7 +60,7 @@ def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
     manifest = json.loads((run.path / MANIFEST).read_text())
     names = ("run_id", "versions", "git", "device", "threads", "execution")
     return {name: manifest.get(name) for name in names} | {
-        "config": to_dict(run.config, leave_out="machine"),
+        "config": to_dict(run.config, machine_paths=False),
         "status": run.recorded()["status"],
         "step": rows[-1]["step"],
     }

@@ -65,7 +65,7 @@ TEXTS = [  # no JSON, or no list of objects with one name each
     *("[" * 10_000, '{"Ablate": {"heads": ["0:0"]}', "\0", "nul", '{"a": 1}}'),
     *("null", "1", "true", '"Ablate"', '["Ablate"]', "[1]", "[null]", "[[]]", "{}", "[{}]"),
     *('{"Ablate": []}', '{"Ablate": null}', '{"Ablate": "0:0"}', '[{"Ablate": {"heads": []}}, 1]'),
-    *('{"ablate": {"heads": ["0:0"]}}', '{"At": {}}', '{"": {}}', '{"OfHeads": {"heads": []}}'),
+    *('{"ablate": {"heads": ["0:0"]}}', '{"At": {}}', '{"": {}}', '{"HeadIntervention": {}}'),
     '{"Ablate": {"heads": ["0:0"]}, "AblateEmbedding": {}}',
 ]
 CONTRADICTIONS = [  # where both set the same
@@ -105,7 +105,7 @@ def test_a_malformed_one_is_told_in_a_line(text):
         given = Intervention.from_json_text(text)
         check_interventions(given, MODEL)
         for each in given:
-            each.found()
+            each.resolved()
     told = str(refused.value)
     assert told and "\n" not in told and len(told) < 500, told
 

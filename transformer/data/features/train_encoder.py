@@ -101,7 +101,7 @@ def difference_from(config: TrainingConfig, path: Path) -> str:
 
 
 def _identity(config: TrainingConfig) -> dict[str, Any]:
-    return to_dict(config, leave_out="no identity")
+    return to_dict(config, for_id=True)
 
 
 def _fit(

@@ -133,7 +133,7 @@ def test_a_theory_is_added_as_the_page_says():
     block = page.split("## A theory to be fitted")[1].split("```python\n")[1].split("```")[0]
     module: dict[str, object] = {}
     exec(block, module)
-    theory = module["THEORY"]
+    theory = module["DECAY"]
     assert isinstance(theory, ClosedForm)
     t = np.linspace(0, 1, 40)
     curves = Curves(1e6 * t, {"icl": 0.2 + 3 * np.exp(-5 * t)})

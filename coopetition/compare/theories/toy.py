@@ -76,7 +76,7 @@ def toy_theory(
     )
     state = State(factors, [norms[f] * v[f] for f in factors], [norms[f] * s[f] for f in factors])
     free = {each: symbols[each] for each in ("alpha", "mu1") if each in symbols}
-    problem = Problem.of_numbers(model, dims, norms, start=state, parameters=free)
+    problem = Problem.from_numbers(model, dims, norms, start=state, parameters=free)
     velocity = problem.velocity(state).entries
     losses = problem.losses(state)
     learnt = {

@@ -94,6 +94,15 @@ def _sort_header(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
+def holds_state(path: Path) -> bool:
+    """Return whether a readable file holds a state."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "optimiser.step" in file.keys()  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_checkpoint(path: Path, run: str = "") -> Checkpoint:
     """Read and verify the checkpoint of a run; `run` is its name in a file of several runs.
 

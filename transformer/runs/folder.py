@@ -15,6 +15,7 @@ from coopetition.tools.files import (
     to_frame,
     to_json,
     write_all,
+    write_bytes,
     write_json,
 )
 from coopetition.tools.locks import hold, is_held
@@ -27,6 +28,7 @@ from transformer.runs.checkpoint import (
     MissingCheckpoint,
     encode,
     encode_together,
+    holds_state,
     read_checkpoint,
     weights_of,
 )
@@ -328,6 +330,16 @@ def _encode(folder: Path, runs: list[RunFolder], checkpoints: list[Checkpoint]) 
         return encode(checkpoints[0])
     names = [run.path.name for run in runs]
     return encode_together(dict(zip(names, checkpoints, strict=True)))
+
+
+def adopt_old_states(run: RunFolder) -> None:
+    """Copy checkpoints that hold a state, as version 0.1 wrote them, to where states lie now."""
+    if run.state_steps():
+        return
+    for step in run.steps():
+        path = run.checkpoint_path(step)
+        if holds_state(path):
+            write_bytes(step_file(run.path, STATES, step), path.read_bytes())
 
 
 def set_status_together(runs: list[RunFolder], status: str, message: str) -> None:

@@ -20,6 +20,7 @@ from transformer.data.evaluators import draw_evaluation_sets
 from transformer.measures.metrics import means
 from transformer.runs.folder import (
     RunFolder,
+    adopt_old_states,
     check_new_folder,
     common_state_steps,
     create_ensemble,
@@ -223,6 +224,8 @@ def _continue(
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)
+        for number in live:
+            adopt_old_states(runs[number])
         states = _find_states([runs[number] for number in live])
         if resolved is None:
             resolved = resolve_recorded([run.config for run in runs], with_start=not states)

@@ -121,8 +121,8 @@ def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(who
     assert {path: path.read_bytes() for path in run.path.rglob("step_*")} == before
 
 
-def test_a_run_whose_states_are_its_checkpoints_can_be_evaluated(whole, tmp_path):
-    """Version 0.1 wrote one file a step, in `checkpoints/`."""
+def test_a_run_of_version_0_1_can_be_evaluated_and_resumed(whole, tmp_path):
+    """It has one file a step, a state, in `checkpoints/`."""
     old = create_run(tmp_path / "run", replace(whole.config, keep=("all", "last")), HERE)
     for step in (2, 4):
         write_bytes(old.checkpoint_path(step), encode(whole.state(step)))
@@ -130,8 +130,9 @@ def test_a_run_whose_states_are_its_checkpoints_can_be_evaluated(whole, tmp_path
     old.metrics_path.write_bytes(b"".join(rows[:2]))
     assert evaluate_checkpoint(old) == evaluate_checkpoint(whole, 4)
     assert load_model(old, 2).step == 2
-    with pytest.raises(UserError, match=r"no state to resume from"):
-        resume(old.path)
+    resume(old.path)
+    assert (old.steps(), old.state_steps()) == (whole.steps(), [9])
+    assert old.state_path(9).read_bytes() == whole.state_path(9).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_some
+from coopetition.tools.commands import parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
@@ -45,7 +45,7 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer embed")
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer embed")
     data = EXEMPLAR_KINDS[start.drawings]()
     if isinstance(data, OmniglotConfig):
         data = data.with_fields(side=RAW_SIDE)  # as drawn: the encoder resizes them
@@ -61,7 +61,7 @@ def defaults(arguments: list[str]) -> Flags:
 def run(flags: Flags) -> None:
     import time
 
-    from coopetition.tools.console import print_json, print_table, print_wrote
+    from coopetition.tools.console import print_json, print_table, print_written
     from transformer.data.features.embed import write_features
     from transformer.training.machine import Machine
 
@@ -75,7 +75,7 @@ def run(flags: Flags) -> None:
         device=Machine.choose(flags.device, flags.threads, "eager").device,
         threads=flags.threads,
     )
-    print_wrote(flags.out, as_json=flags.json)
+    print_written(flags.out, as_json=flags.json)
     if flags.json:
         print_json(provenance)
     else:

@@ -5,7 +5,7 @@ Use it to choose an encoder, its image size and a reduction.
 
 from dataclasses import asdict, dataclass
 
-from coopetition.tools.commands import parse_some
+from coopetition.tools.commands import parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 
 
@@ -25,7 +25,7 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer separation")
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer separation")
     return Flags(data=EXEMPLAR_KINDS[start.exemplars](), exemplars=start.exemplars)
 
 

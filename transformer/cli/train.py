@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_some
+from coopetition.tools.commands import parse_known_flags
 from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import print_ends
@@ -52,7 +52,7 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer train")
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer train")
     if start.preset not in PRESETS:
         raise UsageError(
             f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"

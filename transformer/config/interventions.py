@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coopetition.tools.commands import InOneText
+from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
 from transformer.config.plain import from_named_dicts, require, to_named_dict
@@ -22,7 +22,7 @@ HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
-class Intervention(RegisteredConfig, InOneText):
+class Intervention(RegisteredConfig, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
@@ -30,11 +30,11 @@ class Intervention(RegisteredConfig, InOneText):
 
     __slots__ = ()
     registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
-    turn: ClassVar[int] = 0
+    priority: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
     @classmethod
-    def read_flag(cls, text: str) -> tuple["Intervention", ...]:
+    def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
         """Interventions written as JSON: an object with one name, or a list of such."""
         try:
             plain = json.loads(text)
@@ -47,8 +47,8 @@ class Intervention(RegisteredConfig, InOneText):
         return from_named_dicts(Intervention, plain, "interventions")
 
     @classmethod
-    def write_flag(cls, values: tuple["Intervention", ...]) -> str:
-        """The inverse of `read_flag`."""
+    def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
+        """The inverse of `from_json_text`."""
         return json.dumps([to_named_dict(each) for each in values])
 
     in_process_only: ClassVar[bool] = False
@@ -81,7 +81,7 @@ class Intervention(RegisteredConfig, InOneText):
         """Activations of the model left alone that it needs."""
         return ()
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
         return json.dumps(to_named_dict(self, for_id=True))
 
@@ -161,7 +161,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         each.check(model)
         for what in sorted(each.sets(model)):
             if what in by:
-                raise UsageError(f"{by[what].shown()} and {each.shown()} both set {what}; {ONE}")
+                both = f"{by[what].to_text()} and {each.to_text()}"
+                raise UsageError(f"{both} both set {what}; {ONE}")
             by[what] = each
     hidden = [(each, each.hides(model)) for each in interventions]
     for each in interventions:
@@ -170,8 +171,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
             other = next(other for other, gone in others if touched & gone)
             raise UsageError(
-                f"{each.shown()} has no effect: {other.shown()} leaves nothing of what it changes; "
-                + ONE
+                f"{each.to_text()} has no effect: {other.to_text()} leaves nothing of what it "
+                f"changes; {ONE}"
             )
 
 

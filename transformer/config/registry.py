@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
 MANY, SHOWN = 20, 6  # a message lists at most MANY names, or else the SHOWN most similar ones
 PLUGIN = "plugin_"  # prefix of the names of plugin modules
@@ -112,7 +112,7 @@ class Registry(Mapping[str, T], Generic[T]):
             names = [*dict.fromkeys(get_close_matches(name, names, SHOWN, 0.5) + names)]
             shown = SHOWN
         return NotRegistered(
-            f"unknown {self.what} {name!r}: choose one of {some_of(names, shown)}, or give "
+            f"unknown {self.what} {name!r}: choose one of {abbreviate(names, shown)}, or give "
             "--plugin FILE"
         )
 

@@ -230,7 +230,7 @@ class GraftIn(Graft):
 
     till: int
     at: ClassVar[str] = "till"
-    turn: ClassVar[int] = -1
+    priority: ClassVar[int] = -1
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """The output of that layer."""

@@ -121,7 +121,7 @@ class At(Intervention):
         """Its sites by this function, so that it does not stand there twice."""
         return frozenset(f"{site} by {self.function!r}" for site in self.sites(model))
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
         return f"At {', '.join(self.names)}"
 

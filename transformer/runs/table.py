@@ -9,7 +9,7 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import summary_evaluators
 from transformer.config.plain import flatten
 from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.manifest import NAME
+from transformer.runs.manifest import MANIFEST
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
@@ -19,7 +19,7 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
-    found = sorted(path.parent for path in folder.rglob(NAME))
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
     return {str(path.relative_to(folder)): path for path in found}
 
 

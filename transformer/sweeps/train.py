@@ -18,7 +18,7 @@ from transformer.config.plain import difference
 from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted
@@ -207,9 +207,7 @@ class Train(Node):
                 for name, config in configs.items()
             }
         return {
-            name: replace(
-                c, interventions=tuple(each.relative_to(runs) for each in c.interventions)
-            )
+            name: replace(c, interventions=tuple(i.relative_to(runs) for i in c.interventions))
             for name, c in configs.items()
         }
 

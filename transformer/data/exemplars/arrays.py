@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_readable
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _open_safetensors(path: Path, key: str) -> ArrayFile:
     if key not in names:
         problem = f"key={key!r} is not an array of" if key else "no key is given for"
         raise UsageError(
-            f"{problem} {path}; choose one of its {len(names)} arrays: {some_of(names, 5)}"
+            f"{problem} {path}; choose one of its {len(names)} arrays: {abbreviate(names, 5)}"
         )
     array = file.get_slice(key)
     dtype = _known_type(SAFETENSORS_TYPES, array.get_dtype(), path)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE
+from coopetition.tools.files import ARCHIVE_ERRORS
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import (
     MACHINE_PATH,
@@ -203,7 +203,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
     try:
         with np.load(path) as archive:
             packed = np.atleast_1d(archive["images"])[:n_characters]
-    except NOT_AN_ARCHIVE as error:
+    except ARCHIVE_ERRORS as error:
         raise UsageError(
             f"{path} is not an Omniglot archive; expected an .npz with the array 'images'"
         ) from error

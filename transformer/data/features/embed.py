@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
+from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.plain import difference, require
@@ -126,10 +126,10 @@ def write_features(
     reduction = reduction or ReductionConfig()
     partial = raw or out.with_name(out.name + PARTIAL)
     check_ending(out, ".safetensors")
-    check_file(out)
+    check_writable(out)
     if partial == out:
         raise UsageError(f"raw={str(raw)!r} is also the name of the result; give another name")
-    check_file(partial / ABOUT)
+    check_writable(partial / ABOUT)
     if threads is None:
         begun = read_about(partial).get("machines", [])
         threads = begun[0]["threads"] if begun else torch.get_num_threads()

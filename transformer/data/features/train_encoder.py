@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
+from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.plain import to_dict
 from transformer.data.encoders.base import images_of
 from transformer.data.encoders.own import (
@@ -45,7 +45,7 @@ def train_encoder(
     threads : CPU threads (default: torch's)
     """
     check_ending(out, ".safetensors")
-    check_file(out)
+    check_writable(out)
     if out.exists():
         raise UsageError(f"{out} exists; give another name, or remove it")
     threads = torch.get_num_threads() if threads is None else threads

@@ -137,6 +137,11 @@ def test_the_shipped_omniglot_is_whole_and_with_its_notice():
     assert "Copyright (c) 2015 Brenden Lake" in notice and "Permission is hereby granted" in notice
     with np.load(omniglot.SHIPPED) as archive:
         assert archive["images"].shape[:2] == (*archive["characters"].shape, 20) == (1623, 20)
+    default, given = (
+        load_exemplars(OmniglotConfig(path=path, n_classes=12)).values
+        for path in ("", str(omniglot.SHIPPED))
+    )
+    assert torch.equal(default, given), "the default"
 
 
 def test_standardised_drawings_have_mean_0_and_variance_1(archive):

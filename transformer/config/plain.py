@@ -92,7 +92,7 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Return the first value in which two tables differ as JSON, `name=found, not wanted`, or ""."""
+    """Return the first value in which two tables differ, `name=found, not wanted`, or ""."""
     theirs, ours = (flatten(json.loads(json.dumps(table))) for table in (found, wanted))
     for name in {**ours, **theirs}:
         if theirs.get(name) != ours.get(name):

@@ -158,8 +158,8 @@ def _open_safetensors(path: Path, key: str) -> ArrayFile:
             f"{problem} {path}; choose one of its {len(names)} arrays: {abbreviate(names, 5)}"
         )
     array = file.get_slice(key)
-    dtype = TYPES.get(array.get_dtype(), array.get_dtype())
-    return ArrayFile(path, tuple(array.get_shape()), dtype, array.__getitem__)
+    name = str(array.get_dtype())
+    return ArrayFile(path, tuple(array.get_shape()), TYPES.get(name, name), array.__getitem__)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ SIDE = 28  # pixels of reduced drawings, and of glyphs
 def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return images (..., side, side) after a 3 x 3 binomial blur (weights 1 2 1 by 1 2 1)."""
     for axis in (-2, -1):
-        padding = [(0, 0)] * images.ndim
+        padding: Any = [(0, 0)] * images.ndim
         padding[axis] = (1, 1)
         padded = np.moveaxis(np.pad(images, padding), axis, 0)
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
@@ -293,7 +293,9 @@ def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
                 f"exemplars of {values.shape[2]} features ({values.dtype}) are not drawings; "
                 "expected the grey values (uint8) of a square"
             )
-        drawings = Drawings(*values.shape[:2], side, lambda start, stop: values[start:stop])
+        drawings = Drawings(
+            len(values), values.shape[1], side, lambda start, stop: values[start:stop]
+        )
     fingerprint = drawings.fingerprint()
     check_fingerprint(config, fingerprint)
     return drawings, fingerprint

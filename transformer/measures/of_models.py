@@ -100,7 +100,7 @@ class View:
                 chunks[name].append(value[0])
             return value
 
-        own, intervened = self.model.with_run_axis(), self.model.acting()
+        own, intervened = self.model.with_run_axis(), self.model.active_interventions()
         for batch in batches(own, config, self.exemplars, self.sequences):
             tap = intervened.tap(own, batch, then=keep) if intervened else keep
             final_residual(own, config, batch.items, batch.labels, tap)
@@ -110,7 +110,7 @@ class View:
         """Return means of all metrics under interventions (`transformer.measures.metrics`)."""
         model = self.model
         with model.intervened(*interventions) if interventions else nullcontext():
-            own, acting = model.with_run_axis(), model.acting()
+            own, acting = model.with_run_axis(), model.active_interventions()
             return means(evaluate(own, model.config, self.exemplars, self.sequences, acting))
 
     def metric(self, name: str, *interventions: Intervention) -> float:
@@ -243,7 +243,7 @@ def composition(view: View) -> Iterator[Row]:
     silent = (Ablate(heads=before),) if before else ()
     cases = {"default": (), "kept": (*silent, Preserve(what=STAGES))}
     for stage in STAGES:
-        kept = tuple(each for each in STAGES if each != stage)
+        kept: tuple[What, ...] = tuple(each for each in STAGES if each != stage)
         cases[f"only {stage} recomputed"] = (*silent, Preserve(what=kept))
     return _accuracies(view, cases)
 

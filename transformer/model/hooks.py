@@ -104,7 +104,7 @@ class Intervened:
         self._reads: set[str] = set()
         for intervention in sorted(together, key=lambda each: each.priority):
             runs = torch.tensor([intervention in of_run for of_run in of_runs])
-            act = intervention.acting(config, parameters)
+            act = intervention.bind(config, parameters)
             where = None if runs.all() else runs.to(parameters["W_U"].device)
             self._reads |= {*intervention.reads(config)}
             for site in intervention.sites(config):

@@ -61,7 +61,7 @@ class Model:
         """
         before = self.interventions, self._ready
         together = (*self.interventions, *interventions)
-        alone = self.acting()
+        alone = self.active_interventions()
         ready = Intervened([together], self.config, self.with_run_axis(), alone)
         self.interventions, self._ready = together, (together, self.parameters, ready)
         try:
@@ -160,7 +160,7 @@ class Model:
         """
         own = self.with_run_axis()
         batch = make_batch(own, self.config, features, labels, target)
-        acting = self.acting()
+        acting = self.active_interventions()
         own_tap = acting.tap(own, batch, then=then, every_row=every_row) if acting else then
 
         def tap(name: str, value: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class Model:
 
         return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
 
-    def acting(self) -> Intervened | None:
+    def active_interventions(self) -> Intervened | None:
         """Return its interventions, prepared once; None without any."""
         made_of = self.interventions, self.parameters
         if self._ready is None or any(
@@ -255,7 +255,7 @@ def logits_by_head(
     """
     p, config = model.parameters, model.config
     for each in model.interventions:
-        if "the logits" in each.decides:
+        if "the logits" in each.claims:
             raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
     names = ("blocks.*.z", "*.resid_post")
     z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)

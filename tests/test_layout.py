@@ -36,9 +36,6 @@ SCANNED = {
     "transformer.interventions.grafts": {"transformer.runs.models"},
 }
 PENDING = {  # (importer, imported): against the direction until persistence lies above computation
-    ("transformer.data.evaluators", "transformer.runs.folder"),
-    ("transformer.data.features.embed", "transformer.training.machine"),
-    ("transformer.data.features.train_encoder", "transformer.training.machine"),
     ("transformer.training.cost", "transformer.runs.prepare"),
     ("transformer.training.cost", "transformer.runs.warm_start"),
     ("transformer.training.ensemble", "transformer.runs.checkpoint"),

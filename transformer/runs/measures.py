@@ -13,7 +13,6 @@ from coopetition.tools.files import check_writable, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures import MEASURES, Row, all_settings, find_measures
 from transformer.measures.of_models import View
@@ -81,7 +80,7 @@ def write_model_table(
     chosen = find_measures(measures, "evaluator")
     planned = [step for step in run.steps() if run.config.is_checkpoint(step)]
     wanted = planned if steps is None else _check_choice("step", run.steps(), steps)
-    sets = evaluation_sets(run)
+    sets = run.evaluation_sets()
     if evaluators is not None:
         sets = {name: sets[name] for name in _check_choice("evaluator", [*sets], evaluators)}
     interventions = tuple(each.resolved() for each in interventions)

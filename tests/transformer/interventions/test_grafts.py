@@ -12,7 +12,6 @@ from tests.transformer.model.textbook import EXACT, slow_intervened
 from transformer import load_model, load_run, train
 from transformer.config.model import in_part
 from transformer.config.plain import to_named_dict
-from transformer.data.evaluators import evaluation_sets
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
@@ -160,7 +159,7 @@ def test_checkpoints_of_any_number_of_sources_are_read_once(runs, monkeypatch):
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
     configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
-    exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
+    exemplars, sets = load_each(configs), [runs[0].evaluation_sets()] * len(configs)
     ensemble = Ensemble(configs, exemplars, sets, MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)
 

@@ -14,7 +14,6 @@ from tests.transformer.model.textbook import make_model
 from transformer import load_model, train
 from transformer.config import OptimConfig
 from transformer.config.interventions import Intervention
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
 from transformer.measures.of_models import View
@@ -140,7 +139,7 @@ def test_what_a_run_was_trained_under_can_be_left_out(forbidden, given, tmp_path
     model = load_model(forbidden)
     model.interventions = given
     exemplars = load_exemplars(forbidden.config.data.exemplars)
-    expected = View(model, "icl", exemplars, evaluation_sets(forbidden)["icl"]).metric("loss")
+    expected = View(model, "icl", exemplars, forbidden.evaluation_sets()["icl"]).metric("loss")
     found = evaluate_checkpoint(forbidden, interventions=given, replace_own=True)
     assert {*found.acted} == {*given}
     assert found.metrics["icl"]["loss"] == pytest.approx(expected, rel=1e-5)
@@ -165,4 +164,4 @@ def test_runs_of_an_ensemble_may_differ_in_interventions(tmp_path):
     runs = train_together({"plain": CONFIG, "kept": kept}, tmp_path / "runs", MACHINE)
     plain, kept = (run.metrics()[-1]["train/loss"] for run in runs)
     assert plain != kept
-    assert evaluation_sets(runs[0]).keys() == evaluation_sets(runs[1]).keys()
+    assert runs[0].evaluation_sets().keys() == runs[1].evaluation_sets().keys()

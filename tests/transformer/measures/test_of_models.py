@@ -8,7 +8,6 @@ import torch
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.config import ModelConfig
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.inputs import AblateEmbedding, At
@@ -27,7 +26,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def view_of(run):
     """A view of the run's model by evaluator."""
-    exemplars, sets = load_exemplars(run.config.data.exemplars), evaluation_sets(run)
+    exemplars, sets = load_exemplars(run.config.data.exemplars), run.evaluation_sets()
     return lambda evaluator: View(load_model(run), evaluator, exemplars, sets[evaluator])
 
 

@@ -11,7 +11,6 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.cli import main
-from transformer.data.evaluators import evaluation_sets
 from transformer.interventions.attention import Ablate
 from transformer.measures import MEASURES
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
@@ -42,7 +41,7 @@ def test_an_interrupted_table_is_completed_to_the_same_table(run, tmp_path):
     about = {
         "run_id": run.config.run_id(),
         "measures": names,
-        "evaluators": list(evaluation_sets(run)),
+        "evaluators": list(run.evaluation_sets()),
         "interventions": [],
     }
     done = table[table["step"] == 4].drop(columns=["run_id", "step", "sequences"])

@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from tests.transformer.conftest import compiled, draw_batch, make_state, numbers_at, randomise
+from tests.transformer.conftest import (
+    compiled,
+    draw_batch,
+    make_state,
+    numbers_at,
+    randomise,
+)
 from tests.transformer.interventions.conftest import CONFIG, MACHINE
 from tests.transformer.model.textbook import make_model
 from transformer import load_model, train

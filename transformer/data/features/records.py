@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import remove_left_over, write_bytes, write_json
+from coopetition.tools.files import remove_stale_temporaries, write_bytes, write_json
 from coopetition.tools.locks import hold
 from transformer.config.plain import difference
 
@@ -70,7 +70,7 @@ def open_records(folder: Path, about: dict[str, Any], machine: dict[str, Any]) -
     busy = UserError(f"{folder} is being written by another process; wait for it or stop it")
     try:
         with hold(folder / LOCK, busy, remove=True):
-            remove_left_over(folder)
+            remove_stale_temporaries(folder)
             records = Records(folder, _machines(folder, about, machine))
             write_json(folder / ABOUT, {"about": about, "machines": records.machines})
             try:

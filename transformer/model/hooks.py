@@ -111,6 +111,10 @@ class Intervened:
                 self._acts.setdefault(site, []).append((act, where, intervention))
         self._config, self._alone = config, alone
 
+    def __len__(self) -> int:
+        """The number of sites at which interventions act."""
+        return len(self._acts)
+
     def tap(
         self,
         parameters: Parameters,

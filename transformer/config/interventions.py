@@ -35,6 +35,8 @@ class Intervention(RegisteredConfig, JsonTuple):
     """Lower ones act first: -1 sets what others may change, 1 reads the result."""
     in_process_only: ClassVar[bool] = False
     """Whether it has no JSON form."""
+    needs_clean: ClassVar[bool] = False
+    """Whether it needs the values of its sites in the model without further interventions."""
     claims: ClassVar[tuple[str, ...]] = ()
     """What no other may decide beside it, in words."""
 
@@ -81,10 +83,6 @@ class Intervention(RegisteredConfig, JsonTuple):
 
     def replaces(self) -> tuple[str, ...]:
         """Return the parts of the model (`transformer.config.model`) that it puts out of use."""
-        return ()
-
-    def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the sites whose values without further interventions it needs."""
         return ()
 
     @property

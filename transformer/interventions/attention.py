@@ -346,6 +346,7 @@ class Preserve(Intervention):
     """
 
     priority: ClassVar[int] = -1
+    needs_clean: ClassVar[bool] = True
     what: tuple[What, ...]
 
     def __post_init__(self) -> None:
@@ -361,10 +362,6 @@ class Preserve(Intervention):
             for layer in range(model.n_layers)
             for what in self.what
         )
-
-    def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the same."""
-        return self.sites(model)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return what it preserves, by head."""

@@ -17,7 +17,7 @@ from coopetition.compare.result import Fit, fit_at
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
 from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def fit(
     if not runs:
         raise UsageError("no curves are given")
     for run in runs:
-        expect(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
+        check_type(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
     seed = check_int("seed", seed, 0)
     n_screened = check_int("the number of screened points", n_screened, 1)
     n_starts = check_int("the number of starts", n_starts, 1, most=n_screened)

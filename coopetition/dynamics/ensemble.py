@@ -27,7 +27,7 @@ from coopetition.model.initial_state import InitialState, canonical_draw
 from coopetition.model.reduced import Problem, State
 from coopetition.model.symbolic import Symbolic
 from coopetition.tools.checks import check_number
-from coopetition.tools.compiled_code import compiled, jit_source
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -234,7 +234,7 @@ def _run_kernel(
     """
     graph = ", ".join(f"{m.name} = {' '.join(m.factors)}" for m in structure.mechanisms)
     what = f"gradient descent of the model {graph}"
-    run = compiled(_kernel(structure), what, state, parameters, samples, waits, step)
+    run = ensure_compiled(_kernel(structure), what, state, parameters, samples, waits, step)
     n_threads = min(config.NUMBA_NUM_THREADS, len(state))  # type: ignore[attr-defined]
     bounds = np.linspace(0, len(state), n_threads + 1).astype(int)
 

@@ -117,7 +117,7 @@ def _descend_compiled(
     problem: Problem, states: Array, step: float, threshold: float
 ) -> tuple[int, int]:
     """Call `reduced.descend_states`."""
-    from coopetition.tools.compiled_code import compiled
+    from coopetition.tools.compiled_code import ensure_compiled
 
     members, pairs, mechanisms, costs = problem.tables
     padded = np.full((len(members), max(map(len, members))), -1)
@@ -131,7 +131,7 @@ def _descend_compiled(
     )
     rates = np.array(problem.model.rates)
     arguments = states, tables, rates, step, threshold, DIVERGED
-    return compiled(_descent_kernel(), "gradient descent", *arguments)(*arguments)
+    return ensure_compiled(_descent_kernel(), "gradient descent", *arguments)(*arguments)
 
 
 @cache

@@ -13,7 +13,7 @@ from coopetition.model.graph import Model
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims
 from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive
 
 Vector = NDArray[np.float64]
 MAX_ENTRIES = 2 * 10**7  # of a random initial state: 320 MB
@@ -176,7 +176,7 @@ def read_draw(path: Path | str, seed: int) -> InitialState:
                 for name in names:
                     if name.startswith(prefix):
                         named[name.removeprefix(prefix)] = np.asarray(archive[name], np.float64)
-    except (OSError, *NOT_AN_ARCHIVE) as error:
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise UsageError(f"{path} is not a readable .npz of numbers ({error})") from error
     if not vectors["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})

@@ -27,7 +27,7 @@ import numpy as np
 
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import InitialState
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Number = Any  # a float, an array over problems, or a symbol
 Numbers = Sequence[Number]
@@ -122,8 +122,8 @@ class Problem:
     """
 
     def __init__(self, model: Model, draw: InitialState) -> None:
-        expect(model, Model, "a Model")
-        expect(draw, InitialState, "an InitialState")
+        check_type(model, Model, "a Model")
+        check_type(draw, InitialState, "an InitialState")
         model.check_factors(draw.target)
         self._set_numbers(model, draw.dims, *_reduce(model, draw), {})
 

@@ -17,7 +17,7 @@ from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
 from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.results import ArchivedResult
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Axis:
 def check_axes(model: Model, x: Axis, y: Axis) -> None:
     """Raise `UsageError` unless two axes are different parameters of the model."""
     for axis in (x, y):
-        expect(axis, Axis, "an Axis")
+        check_type(axis, Axis, "an Axis")
     parts_x, parts_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
     if parts_x == parts_y:
         raise UsageError(

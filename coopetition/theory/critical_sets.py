@@ -28,7 +28,7 @@ from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Cost, Model
 from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import norm_laws
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 ZERO_BELOW = 1e-9  # of the largest eigenvalue
@@ -175,7 +175,7 @@ def critical_sets(problem: Problem) -> list[CriticalSet]:
     candidate is kept if the gradient is exactly zero at a point of it in general position.  A model
     with clamped factors, which rest anywhere, raises `UsageError`.
     """
-    expect(problem, Problem, "a Problem")
+    check_type(problem, Problem, "a Problem")
     model = problem.model
     if 0 in model.rates:
         raise UsageError("the model has clamped factors, which rest anywhere; free them")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -76,5 +76,5 @@ class ArchivedResult(Result):
         try:
             with np.load(path) as archive:
                 return cls.from_archive(json.loads(str(archive["header"])), archive)
-        except (OSError, *NOT_AN_ARCHIVE) as error:
+        except (OSError, *ARCHIVE_ERRORS) as error:
             raise UserError(f"{path} is not {cls.kind} ({error})") from error

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from coopetition import Status, descend, two_strategies
 from coopetition.dynamics import solve as solver
-from coopetition.dynamics.events import DIVERGED
+from coopetition.dynamics.events import DIVERGED_ABOVE
 from coopetition.model.initial_state import InitialState, canonical_draw, random_draw
 from coopetition.model.reduced import Problem
 from tests.properties import definition
@@ -60,7 +60,7 @@ def test_compiled_descent_is_the_plain_arithmetic_of_the_problem(pair, step):
     found = descend(*pair, step=step, n_steps=20, threshold=threshold)
     state, total = problem.start, problem.losses(problem.start)["total"]
     for k in range(found.n_steps):
-        assert found.state(k).entries == state.entries and threshold <= total < DIVERGED
+        assert found.state(k).entries == state.entries and threshold <= total < DIVERGED_ABOVE
         state = state.step_along(problem.velocity(state), step)
         total = problem.losses(state)["total"]
     np.testing.assert_array_equal(found.state(-1).entries, state.entries)

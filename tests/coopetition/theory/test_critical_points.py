@@ -66,9 +66,9 @@ def test_the_theorem_is_not_claimed_where_its_conditions_fail():
     clamped = two_strategies().with_clamped("b")
     for model in (twice, rival, nested, clamped):
         assert theorem_holds(model) == (model is nested) and not list_is_complete(model)
-        with pytest.raises(UsageError, match="not all known"):
+        with pytest.raises(UsageError):
             possible_fates(model)
-    with pytest.raises(UsageError, match="clamped factors"):
+    with pytest.raises(UsageError, match="clamped"):
         critical_sets(Problem(clamped, random_draw(0, SMALL)))
 
 

@@ -114,7 +114,7 @@ class Language:
             residual = residual.xreplace(meaning).xreplace(point).xreplace(self._shallow)
             yield residual
 
-    def below(self, order: int, expression: Expression) -> list[Expression]:
+    def terms_below(self, order: int, expression: Expression) -> list[Expression]:
         """Return the terms of a polynomial below an order in the state, order by order."""
         scaled = sp.expand(expression.xreplace({x: SIZE * x for x in self.symbolic.state}))
         return [scaled.coeff(SIZE, k) for k in range(order)]
@@ -239,7 +239,7 @@ class Statement:
         stages = self.language.stages(residual.removeO(), self.at)
         if residual.has(sp.Order):
             *_, plain = stages
-            return all(map(vanishes, self.language.below(residual.getn(), plain)))
+            return all(map(vanishes, self.language.terms_below(residual.getn(), plain)))
         return any(_sample(stage) == 0 and vanishes(stage) for stage in stages)
 
     def latex(self) -> str:
@@ -385,7 +385,7 @@ class Derivation:
         """Ids of the statements whose proof fails: none, or something is wrong."""
         return {each.id for each in self.statements if not each.proved}
 
-    def at(self, pattern: str) -> list[Statement]:
+    def statements_at(self, pattern: str) -> list[Statement]:
         """Return the statements of a place."""
         return [each for each in self.statements if fnmatchcase(each.id, pattern)]
 
@@ -394,7 +394,9 @@ class Derivation:
         lines = []
         for section in re.split(r"^## [\d. ]*", self.page, flags=re.MULTILINE)[1:]:
             title, _, body = section.partition("\n")
-            statements = [each for place in PLACE.findall(body) for each in self.at(place[0])]
+            statements = [
+                each for place in PLACE.findall(body) for each in self.statements_at(place[0])
+            ]
             lines += ["", title, "-" * len(title)] if statements else []
             for each in statements:
                 mark = "NOT PROVED" if each.id in self.unproved else "proved"
@@ -411,7 +413,7 @@ class Derivation:
 
     def _equations(self, pattern: str) -> str:
         lines = ""
-        for each in self.at(pattern):
+        for each in self.statements_at(pattern):
             mark = " **(not proved)**" if each.id in self.unproved else ""
             at = ", ".join(f"${part}$" for part in each.conditions(sp.latex))
             says = f"{each.says}, with {at}" if at else each.says

@@ -1,25 +1,14 @@
-"""Train tiny transformers that learn one strategy and then swap it for another.
+"""Tiny transformers that learn one strategy and then replace it by another.
 
-These names are imported when they are first used, so that `import transformer` stays light:
+For notebooks (each name is imported when it is first used, so that `import transformer` is fast):
 
-train, train_together, resume   train runs into folders, and continue them
-in_memory                       train by your own loop, without a folder
-load_run                        open a run: config, curves, checkpoints, evaluation sets
-load_model                      load a run's transformer: logits and activations of any sequences
-runs_table                      tabulate the metrics of many runs in long form
+train, train_together, resume   train runs in folders, and continue them
+in_memory                       train in a loop of your own, without a folder
+load_run                        config, curves, checkpoints and evaluation sets of a run
+load_model                      the transformer of a run: logits and activations of any sequences
+runs_table                      the metrics of many runs, in long form
 
-Subpackages, each of which imports only from those below it:
-
-cli            commands
-experiments    runs by name: small ones, and the plans of both papers
-sweeps         plans of runs and measures, run by local processes or by Slurm
-runs           runs on disk: folders, checkpoints, metrics, the training loop, tables
-training       runs in memory: the step, optimisers, execution, ensembles, their cost
-measures       metrics of sequences and models; events such as the emergence and fade of ICL
-interventions  changes of activations during training or evaluation
-model          parameters, forward pass with taps, positions, ResNet; trained models
-data           exemplars; sequences of every data mode; evaluation sets
-config         what defines a run; its id is a hash of it
+CONTRIBUTING.md lists the packages.
 """
 
 from importlib import import_module

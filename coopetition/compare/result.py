@@ -267,6 +267,7 @@ class Fit(Result):
         size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         width = max(14, *map(len, self.parameters))
+        status_width = max(len(each.status) for each in self.parameters.values())
         lines += [
             "",
             f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
@@ -278,7 +279,7 @@ class Fit(Result):
             parameter = by_name[name.rpartition("/")[2]]
             lines.append(
                 f"{name:{width}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}   "
-                f"{each.status:14} {parameter.description}{UNITS[parameter.per_time]}"
+                f"{each.status:{status_width}}   {parameter.description}{UNITS[parameter.per_time]}"
             )
         worst = self.directions[0]
         certainty = f"known to {worst.deviation:.2g} of the search"

@@ -371,7 +371,7 @@ class Fit(Result):
             curves = {}
             for name, statistics in saved["curves"].items():
                 samples = saved["samples"][name].items()
-                arrays = {column: np.array(values, float) for column, values in samples}
+                arrays: dict[str, Any] = {column: np.array(v, float) for column, v in samples}
                 curves[name] = CurveFit(**statistics, **arrays)
             return cls(
                 FitProblem.from_dict(saved["problem"], theory),

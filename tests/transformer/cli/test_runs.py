@@ -107,11 +107,11 @@ def test_of_many_runs_some_are_named_those_within_ensembles_too(call, tmp_path):
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
-        ("", "put it back"),
-        ('{"format": 3, "run', "put it back"),
-        ("[]", "put it back"),
-        ("{}", "it lacks 'format'); put it back"),
-        ('{"format": 3}', "it lacks 'config'); put it back"),
+        ("", "restore it"),
+        ('{"format": 3, "run', "restore it"),
+        ("[]", "restore it"),
+        ("{}", "it lacks 'format'); restore it"),
+        ('{"format": 3}', "it lacks 'config'); restore it"),
         ('{"format": 99, "versions": {"coopetition": "9.9"}}', "that wrote it (9.9)"),
     ],
 )

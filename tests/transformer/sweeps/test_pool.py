@@ -202,7 +202,7 @@ def test_a_lost_checkpoint_of_a_parent_is_told_with_the_way_out(swept, runs, pla
     shutil.rmtree(runs / "on")
     file = load_run(runs / "first").checkpoint_path(20)
     file.unlink() if content is None else file.write_bytes(content)
-    told = f"{file}, from which on starts, is {how}; put it back, or move {runs / 'first'} away"
+    told = f"{file}, from which on starts, is {how}; restore it, or move {runs / 'first'} away"
     with pytest.raises(UserError, match=re.escape(told)):
         work(plan, "on", runs, "cpu")
     assert told in standings(plan, runs)["on"].message

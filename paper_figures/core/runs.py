@@ -37,7 +37,7 @@ from transformer.measures.events import Timeline, timeline
 from transformer.runs.export import export
 from transformer.runs.loop import train_or_resume
 from transformer.sweeps.measure import Table
-from transformer.sweeps.plan import wanted_file
+from transformer.sweeps.plan import missing_file_kind
 from transformer.training.machine import Machine
 
 SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
@@ -300,7 +300,9 @@ def _make(preset: str, scale: Scale, kind: str = "") -> str:
 
 def _needs_others(preset: str) -> bool:
     """Whether runs of a preset need what other nodes of its paper's plan make."""
-    return bool(PRESETS[preset].after or wanted_file(PRESETS[preset].make(SCALE).data.exemplars))
+    return bool(
+        PRESETS[preset].after or missing_file_kind(PRESETS[preset].make(SCALE).data.exemplars)
+    )
 
 
 def trained_run(

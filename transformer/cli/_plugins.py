@@ -6,7 +6,6 @@ from tyro.conf import UseAppendAction
 
 from coopetition.tools.commands import parse_some
 from transformer.config.registry import load_plugin
-from transformer.experiments.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +19,8 @@ def load_plugins(arguments: list[str]) -> list[str]:
     """Import the files that `--plugin` names; the other arguments."""
     plugins, others = parse_some(Plugins, arguments, prog="python -m transformer")
     if plugins.plugin:
+        from transformer.experiments.presets import PRESETS
+
         PRESETS.scan()  # the configs' own registries are known to `load_plugin`
     for path in plugins.plugin:
         load_plugin(path)

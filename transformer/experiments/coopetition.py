@@ -311,14 +311,14 @@ def at_the_end(run: str) -> list[Readings]:
     return [
         Readings(
             name=f"mechanisms_{run}",
-            what="figures 2, 12, section 4",
+            description="figures 2, 12, section 4",
             of=run,
             measures=("composition", "copying", "paths", "query_row"),
             evaluators=EVALUATORS,
         ),
         Readings(
             name=f"superposition_{run}",
-            what="figure 15",
+            description="figure 15",
             of=run,
             measures=(
                 "head_alone",
@@ -348,7 +348,7 @@ def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
     return [
         Readings(
             name=f"induction_{run}",
-            what="figure 3a",
+            description="figure 3a",
             of=run,
             steps="all",
             measures=("induction_strength",),
@@ -356,7 +356,7 @@ def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
         ),
         Readings(
             name=f"label_attention_{run}",
-            what="figure 14",
+            description="figure 14",
             of=run,
             steps="all",
             measures=("previous_token", "self_attention"),
@@ -365,7 +365,7 @@ def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
         *(
             Readings(
                 name=f"{name}_{run}",
-                what="figure 3b" if name == "layer_2_fixed" else "figure 3c",
+                description="figure 3b" if name == "layer_2_fixed" else "figure 3c",
                 of=run,
                 steps="spaced",
                 measures=("accuracy",),

@@ -52,23 +52,23 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import ReductionConfig
 from transformer.experiments.presets import PRESETS, Scale
 from transformer.runs.folder import vary
-from transformer.sweeps.features import Features
 from transformer.sweeps.measure import Measure, Readings, Steps
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.train import Train
+from transformer.sweeps.train import Features, Train
 
 Table = dict[str, Any]
 Made = TypeVar("Made")
 
 KINDS_OF_NODES = {"features": dict, "run": dict, "measure": dict, "readings": dict}
-FEATURES = {"drawings": dict, "encoder": dict, "reduction": dict, "what": str}
+FEATURES = {"drawings": dict, "encoder": dict, "reduction": dict, "description": str}
 RUN = {"preset": str, "change": dict, "vary": dict} | dict.fromkeys(
-    ("after", "longer_than", "exemplars", "what"), str
+    ("after", "extends", "exemplars", "description"), str
 )
-MEASURE = {"measure": str, "of": list, "what": str}
-READINGS = {"of": str, "steps": str, "what": str} | dict.fromkeys(
+MEASURE = {"measure": str, "of": list, "description": str}
+READINGS = {"of": str, "steps": str, "description": str} | dict.fromkeys(
     ("measures", "evaluators", "interventions"), list
 )
+RENAMED = {"longer_than": "extends", "what": "description"}
 WORDS = {dict: "a table", list: "a list", str: "a text"}
 
 
@@ -120,7 +120,7 @@ def _features(name: str, table: Table) -> Features:
     reduction = to_dict(ReductionConfig()) | table.get("reduction", {})
     return Features(
         name=name,
-        what=table.get("what", ""),
+        description=table.get("description", ""),
         drawings=_kind("drawings", table["drawings"], KINDS),
         encoder=encoder,
         reduction=from_dict(ReductionConfig, reduction, "reduction"),
@@ -167,7 +167,9 @@ def _trained_on(features: Features, config: RunConfig) -> RunConfig:
 def _measure(name: str, table: Table) -> Measure:
     _check(table, MEASURE, "measure", "of")
     of = tuple(map(str, table["of"]))
-    return Measure(name=name, measure=table["measure"], of=of, what=table.get("what", ""))
+    return Measure(
+        name=name, measure=table["measure"], of=of, description=table.get("description", "")
+    )
 
 
 def _readings(name: str, table: Table) -> Readings:
@@ -177,7 +179,7 @@ def _readings(name: str, table: Table) -> Readings:
         raise UsageError(f"steps={steps!r}; choose one of {', '.join(get_args(Steps))}")
     return Readings(
         name=name,
-        what=table.get("what", ""),
+        description=table.get("description", ""),
         measures=tuple(map(str, table["measures"])),
         of=table["of"],
         steps=steps,
@@ -203,6 +205,8 @@ def _text(value: Any) -> str:
 def _check(table: Table, kinds: Mapping[str, type], *wanted: str) -> None:
     """Raise `UsageError` unless a table has what is wanted, and nothing but what is of its kind."""
     for name, value in table.items():
+        if name in RENAMED:
+            raise UsageError(f"{name!r} is now {RENAMED[name]!r}; rename it")
         if name not in kinds:
             raise UsageError(f"{name!r} is unknown here; choose of {', '.join(sorted(kinds))}")
         if not isinstance(value, kinds[name]):

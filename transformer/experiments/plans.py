@@ -1,7 +1,7 @@
 """Plans by name: all runs of a paper, with what is measured of them; and plans of the user's."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coopetition.tools.commands import exit_code
@@ -21,13 +21,10 @@ from transformer.experiments import within_class as within_class_runs
 from transformer.experiments.coopetition import at_the_end, over_training
 from transformer.experiments.plan_file import read_plan
 from transformer.experiments.presets import Preset, Scale
-from transformer.sweeps.call import Call
-from transformer.sweeps.features import Features, TrainEncoder
-from transformer.sweeps.local import work
+from transformer.sweeps.executor import run_node
 from transformer.sweeps.measure import Measure
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.report import n_steps
-from transformer.sweeps.train import Train
+from transformer.sweeps.train import Features, Train, TrainEncoder
 
 PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")
 FEATURES = "features"  # name of the node that makes them
@@ -56,7 +53,7 @@ def _coopetition(presets: dict[str, Preset], scale: Scale) -> Plan:
             nodes.append(Measure(name=name, measure="weight_norms", of=(node.name,)))
             nodes += at_the_end(node.name)
         if node.name.startswith("main_"):
-            nodes += over_training(node.name, n_steps(node), scale)
+            nodes += over_training(node.name, node.n_steps, scale)
     return Plan([*nodes, events_of(trained)])
 
 
@@ -109,13 +106,13 @@ def within_class(scale: Scale) -> Plan:
 def events_of(trained: list[Train]) -> Measure:
     """The table at the end: when ICL emerged, peaked and faded in every run."""
     names = tuple(node.name for node in trained)
-    return Measure(name="events", measure="events", of=names, what="of every run")
+    return Measure(name="events", measure="events", of=names, description="of every run")
 
 
 def transience_of(trained: list[Train]) -> Measure:
     """Return the table at the end: onset, peak and half-decay of ICL in every run."""
     names = tuple(node.name for node in trained)
-    return Measure(name="transience", measure="transience", of=names, what="of every run")
+    return Measure(name="transience", measure="transience", of=names, description="of every run")
 
 
 def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
@@ -137,14 +134,14 @@ def runs_of(presets: dict[str, Preset], scale: Scale) -> list[Train]:
             after = f"{parent}_{seed}" if parent and presets[parent].seeds else parent
             node = Train(
                 name=f"{name}_{seed}" if preset.seeds else name,
-                what=preset.what,
+                description=preset.description,
                 config=replace(config, init_seed=seed),
                 after=after,
                 exemplars=_features_of(config),
             )
             key = (replace(config, init_seed=seed).run_id(), after)
-            if key in nodes and config.n_steps > n_steps(nodes[key]):
-                key, node = (name, ""), replace(node, longer_than=nodes[key].name)
+            if key in nodes and config.n_steps > nodes[key].n_steps:
+                key, node = (name, ""), replace(node, extends=nodes[key].name)
             nodes[key] = _both(nodes[key], node) if key in nodes else node
     return [*nodes.values()]
 
@@ -153,7 +150,7 @@ def _ensemble(name: str, preset: Preset, config: RunConfig) -> Train:
     """Return the node that trains a preset at all its seeds."""
     return Train(
         name=name,
-        what=preset.what,
+        description=preset.description,
         config={f"init_seed={seed}": replace(config, init_seed=seed) for seed in preset.seeds},
         exemplars=_features_of(config),
     )
@@ -172,32 +169,48 @@ def _both(one: Train, other: Train) -> Train:
         longer = max(each, also, key=lambda config: config.n_steps)
         kept = tuple(sorted({*each.checkpoint_at, *also.checkpoint_at}))
         configs[name] = replace(longer, checkpoint_at=kept)
-    return replace(one, config=configs.get("", configs), also=(*one.also, other.name))
+    return replace(one, config=configs.get("", configs), aliases=(*one.aliases, other.name))
 
 
-def plan_of(call: Call) -> Plan:
-    """The plan that a call is of."""
-    for plugin in call.plugins:
-        load_plugin(plugin)
-    return load_plan(call.plan, call.scale).with_files(dict(call.data))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A call of the command `sweep`, from which another process makes the same plan."""
 
+    plan: str
+    """The name of a plan, or a file."""
+    runs: Path
+    scale: Scale = "cpu"
+    data: tuple[tuple[str, Path], ...] = ()
+    """Kinds of exemplars and their files."""
+    device: str = "auto"
+    threads: int = 1
+    plugins: tuple[str, ...] = ()
 
-def do_node(call: Call, name: str) -> None:
-    """Do a node of a sweep in this process; see `transformer.sweeps.local`."""
-    plan = plan_of(call)
-    if name not in plan.nodes:
-        raise UsageError(f"node {name!r} is not in the plan; --dry-run lists those that are")
-    work(plan, name, call.runs, call.device, call.threads)
+    def load_plan(self) -> Plan:
+        """Return the plan, with the files of exemplars filled in."""
+        for plugin in self.plugins:
+            load_plugin(plugin)
+        return load_plan(self.plan, self.scale).with_files(dict(self.data))
 
+    def run_node(self, name: str) -> None:
+        """Do a node of the plan in this process."""
+        plan = self.load_plan()
+        if name not in plan.nodes:
+            raise UsageError(f"node {name!r} is not in the plan; --dry-run lists all nodes")
+        run_node(plan, name, self.runs, self.device, self.threads)
 
-def node_process(call: Call, name: str) -> int:
-    """`do_node` as what a process does: its exit code, after one line if it failed."""
+    def work(self, name: str) -> int:
+        """Do a node and return the exit code, after one line that says why it failed.
 
-    def run() -> int:
-        do_node(call, name)
-        return 0
+        The code is 0 if the node is done, 75 if another process works on it, 128 plus the number
+        of a signal that stopped it, and otherwise 1 or 2.
+        """
 
-    return exit_code(run, f"sweep: {name}")
+        def run() -> int:
+            self.run_node(name)
+            return 0
+
+        return exit_code(run, f"sweep: {name}")
 
 
 def load_plan(source: str, scale: Scale) -> Plan:

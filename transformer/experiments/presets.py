@@ -20,7 +20,7 @@ class Preset:
     """A run by name."""
 
     make: Callable[[Scale], RunConfig]
-    what: str
+    description: str
     """Where it belongs, and what is special about it."""
     after: str = ""
     """The preset whose checkpoint it starts from; its folder is to be given as `start.path`."""
@@ -35,7 +35,7 @@ class Preset:
         """Return the run at a scale; raise `UsageError` for a scale that it does not have."""
         if scale not in self.scales:
             raise UsageError(
-                f"scale {scale} is not among those of this run ({self.what}); choose one of "
+                f"scale {scale} is not among those of this run ({self.description}); choose one of "
                 + ", ".join(self.scales)
             )
         return self.make(scale)

@@ -21,8 +21,14 @@ def run(flags: Flags) -> None:
     rows = []
     for name, preset in sorted(PRESETS.items(), key=lambda item: "/" in item[0]):
         if flags.scale in preset.scales:
-            config = preset.config(flags.scale)
-            start = f"{preset.after} at step {config.start.step}" if preset.after else None
-            description = {"description": preset.description, "starts_from": start}
-            rows.append({"preset": name, "steps": config.n_steps} | description)
+            at_scale = preset.at(flags.scale)
+            source, step = at_scale.starts_from, at_scale.config.start.step
+            rows.append(
+                {
+                    "preset": name,
+                    "steps": at_scale.config.n_steps,
+                    "description": at_scale.description,
+                    "starts_from": f"{source} at step {step}" if source else None,
+                }
+            )
     print_rows(rows, as_json=flags.json)

@@ -63,7 +63,7 @@ def test_configs_survive_json(config):
 
 
 def test_the_run_id_depends_on_numbers_not_on_paths():
-    base = PRESETS["omniglot"].make("cpu")
+    base = PRESETS["omniglot"].config("cpu")
 
     def at(path):
         return replace(base, data=replace(base.data, exemplars=OmniglotConfig(path=path)))
@@ -74,7 +74,7 @@ def test_the_run_id_depends_on_numbers_not_on_paths():
 
 
 def test_a_setting_that_was_added_leaves_older_runs_as_they_were():
-    base = PRESETS["glyphs"].make("cpu")
+    base = PRESETS["glyphs"].config("cpu")
     older = to_dict(base)
     del older["data"]["mode"]
     assert RunConfig.from_dict(older) == base

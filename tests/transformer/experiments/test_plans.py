@@ -32,7 +32,7 @@ def test_no_plan_makes_a_run_twice(name, scale):
 
 @pytest.mark.parametrize("name", ["coopetition", "within_class"])
 def test_a_scale_that_a_plan_lacks_is_refused(name):
-    with pytest.raises(UsageError, match="gpu.*smoke, cpu, paper"):
+    with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
         load_plan(name, "gpu")
 
 

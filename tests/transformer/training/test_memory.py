@@ -42,7 +42,7 @@ def test_models_of_too_many_tensors_are_refused_at_once(tiny, tmp_path, monkeypa
 
 def test_tensors_are_counted():
     for preset in PRESETS.values():
-        config = preset.make("paper")
+        config = preset.config("paper")
         shapes = parameter_shapes(config.model, context=8, d_features=9, n_labels=2)
         assert memory.tensor_count(config) == len(shapes) < memory.MOST_TENSORS / 10
 

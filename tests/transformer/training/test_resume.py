@@ -529,10 +529,12 @@ def test_a_run_can_start_from_another(whole, tiny, tmp_path):
         train(narrow, tmp_path / "narrow", HERE)
 
 
-@pytest.mark.parametrize("name", [name for name, each in PRESETS.items() if each.after])
+@pytest.mark.parametrize(
+    "name", [name for name, each in PRESETS.items() if each.at("cpu").starts_from]
+)
 def test_presets_that_start_from_others_want_their_folder(name, tmp_path):
     with pytest.raises(UsageError, match="start.path is missing; give a run's folder"):
-        train(PRESETS[name].make("cpu"), tmp_path / "run", HERE)
+        train(PRESETS[name].config("cpu"), tmp_path / "run", HERE)
     assert not (tmp_path / "run").exists()
 
 
@@ -811,5 +813,5 @@ def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp
 
 def test_small_presets_have_checkpoints_on_the_way():
     for name in ("smoke", "quick"):
-        config = PRESETS[name].make("cpu")
+        config = PRESETS[name].config("cpu")
         assert config.checkpoint_every <= config.n_steps // 3

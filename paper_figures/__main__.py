@@ -2,7 +2,7 @@
 
 import sys
 
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 
 
 def run() -> int:
@@ -13,4 +13,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(run, "python -m paper_figures"))
+    sys.exit(run_as_program(run, "python -m paper_figures"))

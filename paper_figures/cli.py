@@ -8,11 +8,11 @@ from typing import Any
 
 import tyro
 
-from coopetition.model.graph import check_whole
-from coopetition.tools.commands import exit_code, parse
+from coopetition.tools.checks import check_int
+from coopetition.tools.commands import parse_flags, run_as_program
 from coopetition.tools.console import print_json, print_rows
-from coopetition.tools.errors import UsageError, some_of
-from coopetition.tools.files import check_file
+from coopetition.tools.errors import UsageError, abbreviate
+from coopetition.tools.files import check_writable
 from paper_figures.core.figure import (
     SCALES,
     Figure,
@@ -56,7 +56,7 @@ class FigureFlags:
 
 def draw_command(paper: str, arguments: list[str]) -> None:
     """Draw a figure, write its files and print where they are and what it shows."""
-    flags = parse(FigureFlags, arguments, prog=f"{PROG} {paper}")
+    flags = parse_flags(FigureFlags, arguments, prog=f"{PROG} {paper}")
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
     _check_kept(flags.scale)
@@ -68,7 +68,7 @@ def draw_command(paper: str, arguments: list[str]) -> None:
     missing = figure.missing(found)
     _write(figure.drawn(found), flags.out, stem_of(figure.stem, flags.scale, flags.init_seed))
     if missing:
-        print(f"not kept at scale {flags.scale}: {some_of(missing, 20)}")
+        print(f"not kept at scale {flags.scale}: {abbreviate(missing, 20)}")
 
 
 def _kept(figure: Figure, flags: FigureFlags) -> list[list[Any]]:
@@ -113,7 +113,7 @@ def _check_folder(out: Path) -> None:
     """Raise `UsageError` if files cannot be written there."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder")
-    check_file(out / "figure")
+    check_writable(out / "figure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class PresetFlags:
 
 def preset_command(arguments: list[str]) -> None:
     """Draw runs of a preset."""
-    flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
+    flags = parse_flags(PresetFlags, arguments, prog=f"{PROG} preset")
     _check_folder(flags.out)
     if flags.retrain:
         run = trained_run(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)
@@ -160,9 +160,9 @@ class AllFlags:
 
 def all_command(arguments: list[str]) -> None:
     """Draw all figures; print what was drawn, and what is not made yet."""
-    flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
+    flags = parse_flags(AllFlags, arguments, prog=f"{PROG} --all")
     _check_folder(flags.out)
-    check_whole("--jobs", flags.jobs, 1)
+    check_int("--jobs", flags.jobs, 1)
     print_rows(draw_all(flags.out, flags.jobs), as_json=False)
 
 
@@ -200,7 +200,7 @@ def make_command(arguments: list[str]) -> None:
     """Make what a figure needs, and draw it."""
     from paper_figures.core.build import make, sweep_of
 
-    flags = parse(MakeFlags, arguments, prog=f"{PROG} make")
+    flags = parse_flags(MakeFlags, arguments, prog=f"{PROG} make")
     figure = find_figure(flags.paper, flags.figure)
     _check_folder(flags.out)
     sweep = sweep_of(
@@ -255,7 +255,7 @@ def keep_command(arguments: list[str]) -> None:
     from paper_figures.core.kept_data import keep_finished
     from transformer.experiments.plans import load_plan
 
-    flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
+    flags = parse_flags(KeepFlags, arguments, prog=f"{PROG} keep")
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     _check_kept(flags.scale)
@@ -280,7 +280,7 @@ class ListFlags:
 
 def list_command(arguments: list[str]) -> None:
     """Print the figures under the names that commands take, and what is kept for them."""
-    flags = parse(ListFlags, arguments, prog=f"{PROG} --list")
+    flags = parse_flags(ListFlags, arguments, prog=f"{PROG} --list")
     rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
     print_rows(rows, as_json=flags.json)
 
@@ -300,7 +300,7 @@ def results_command(arguments: list[str]) -> None:
     """Print the verdict on every claim."""
     from paper_figures.core.verdicts import judged, result_rows
 
-    flags = parse(ResultsFlags, arguments, prog=f"{PROG} results")
+    flags = parse_flags(ResultsFlags, arguments, prog=f"{PROG} results")
     if flags.json:
         print_json([each.to_dict() for each in judged()])
     else:
@@ -316,7 +316,7 @@ def pages_command(arguments: list[str]) -> None:
     """Write those parts."""
     from paper_figures.pages import write_pages
 
-    parse(PagesFlags, arguments, prog=f"{PROG} pages")
+    parse_flags(PagesFlags, arguments, prog=f"{PROG} pages")
     _tell_written(write_pages())
 
 
@@ -329,7 +329,7 @@ def pictures_command(arguments: list[str]) -> None:
     """Draw the pictures of README.md and docs/."""
     from paper_figures.pages import write_pictures
 
-    parse(PicturesFlags, arguments, prog=f"{PROG} pictures")
+    parse_flags(PicturesFlags, arguments, prog=f"{PROG} pictures")
     _tell_written(write_pictures())
 
 
@@ -348,7 +348,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(given), PROG)
+    return run_as_program(lambda: _dispatch(given), PROG)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -25,11 +25,12 @@ import sympy as sp
 from numba.core import config
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.model.graph import Model, check_number
+from coopetition.model.graph import Model
 from coopetition.model.initial_state import Draw, canonical_draw
 from coopetition.model.reduced import Problem, State
 from coopetition.model.symbolic import Expression, Symbolic
-from coopetition.tools.compiled_code import compiled, jit_source
+from coopetition.tools.checks import check_number
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -58,7 +59,7 @@ class Kernel:
         parameters : (blocks, rows, LANES), as `parameter_rows`
         samples : (blocks, n, losses, LANES), filled, each after `waits` (n,) more steps
         """
-        run = compiled(self.run, self.name, state, parameters, samples, waits, step)
+        run = ensure_compiled(self.run, self.name, state, parameters, samples, waits, step)
         n_threads = min(config.NUMBA_NUM_THREADS, len(state))  # type: ignore[attr-defined]
         bounds = np.linspace(0, len(state), n_threads + 1).astype(int)
 

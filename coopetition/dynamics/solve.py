@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike
 
 from coopetition.dynamics.events import DIVERGED
 from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
-from coopetition.model.graph import Model, check_number, check_whole
-from coopetition.model.initial_state import Draw, real_numbers
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import Draw
 from coopetition.model.reduced import Problem
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
 
 MAX_STEPS = 10**6  # every state is kept
@@ -38,7 +39,7 @@ def descend(
 
     step : step size; one step is `step` units of flow time.  Every step is kept.
     """
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     step = check_number("step", step, positive=True)
     threshold = check_number("threshold", threshold)
     problem = pose(model, draw)
@@ -100,7 +101,7 @@ def flow(
 
 def check_times(ts: ArrayLike, t1: float) -> Array:
     """`ts` as an array; `UsageError` unless they ascend from 0 or later to `t1` or earlier."""
-    times = np.atleast_1d(real_numbers("ts", ts))
+    times = np.atleast_1d(check_real_array("ts", ts))
     if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-1.0) > 0).all():
         raise UsageError("ts must be at least one time, ascending from 0 or later")
     if not (times[0] >= 0 and times[-1] <= t1):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.reduced import Problem, State
-from coopetition.tools.compiled_code import compiled, jit
+from coopetition.tools.compiled_code import ensure_compiled, jit
 
 Array = NDArray[np.float64]
 Tables = tuple[NDArray[np.int64], NDArray[np.int64], Array, Array, Array]
@@ -49,7 +49,7 @@ def take_steps(
     states = np.empty((n_steps + 1, len(state.entries)))
     states[0] = state.entries
     given = states, *tables(problem), float(step), float(threshold), float(diverged)
-    n, ending = compiled(_take_steps, "gradient descent", *given)(*given)
+    n, ending = ensure_compiled(_take_steps, "gradient descent", *given)(*given)
     return states[: n + 1], ending
 
 

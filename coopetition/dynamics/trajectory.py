@@ -20,10 +20,11 @@ from coopetition.dynamics.events import (
     tell_fates,
 )
 from coopetition.model.graph import Model
-from coopetition.model.initial_state import Draw, real_numbers
+from coopetition.model.initial_state import Draw
 from coopetition.model.reduced import Problem, State
+from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ class Trajectory:
         That of descent is the nearest step.  The flow has those times that it was asked for (`ts`
         of `solve`), and the integrator's own; another time, or one past the end: `UsageError`.
         """
-        asked = np.atleast_1d(real_numbers("times", times))
+        asked = np.atleast_1d(check_real_array("times", times))
         found = np.array([np.abs(self.times - time).argmin() for time in asked], np.intp)
         reach = self.provenance["step"] / 2 if self.provenance["method"] == "descent" else 0.0
         missed = asked[~(np.abs(self.times[found] - asked) <= reach + 1e-12 * np.abs(asked))]
@@ -240,7 +241,7 @@ class Trajectory:
                     header["n_steps"],
                     header["provenance"],
                 )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
+        except (OSError, *ARCHIVE_ERRORS) as error:
             raise UserError(f"{path} is not a saved trajectory ({error})") from error
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

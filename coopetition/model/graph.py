@@ -11,13 +11,12 @@ coopetition (Singh et al. 2025, section 6) is `two_strategies`.
 """
 
 import dataclasses
-import math
-import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
+from coopetition.tools.checks import check_number
 from coopetition.tools.errors import UsageError
 
 Convention = Literal["mean", "sum"]
@@ -201,33 +200,6 @@ def _to_tuple(name: str, given: Any, kind: type) -> tuple[Any, ...]:
         return tuple(given)
     expected = {str: " of names", object: ""}.get(kind, f" of {kind.__name__} objects")
     raise UsageError(f"{name} is {given!r:.80}; give a tuple{expected}")
-
-
-def check_number(name: str, value: Any, *, positive: bool = False) -> float:
-    """A finite number of at least 0, or above 0, as a float; `UsageError` for others."""
-    if not _is_finite(value) or value < 0 or (positive and value == 0):
-        bound = "above 0" if positive else "of at least 0"
-        raise UsageError(f"{name} is {_shown(value)}; choose a finite number {bound}")
-    return float(value)
-
-
-def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number as an int, 1e4 too; `UsageError` for others and beyond the bounds."""
-    if not _is_finite(value) or value != int(value) or value < least:
-        raise UsageError(f"{name} is {_shown(value)}; choose a whole number of at least {least}")
-    if most is not None and value > most:
-        raise UsageError(f"{name} is {value}; choose at most {most}")
-    return int(value)
-
-
-def _is_finite(value: Any) -> bool:
-    # True and False are numbers to Python, and a slip where a number is asked for
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return real and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, numbers.Real) else repr(value)
 
 
 def _check_different(kind: str, names: list[str] | tuple[str, ...]) -> None:

@@ -7,12 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from coopetition.model.graph import Model, check_number, check_whole
+from coopetition.model.graph import Model
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive
 
 Vector = NDArray[np.float64]
 MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
@@ -36,7 +37,7 @@ class Draw:
             raise UsageError(f"the draw has no target for the factors {extra}; give one, or none")
         for kind in ("initial", "target"):
             vectors = {
-                name: real_numbers(f"the {kind} of factor {name}", values)
+                name: check_real_array(f"the {kind} of factor {name}", values)
                 for name, values in getattr(self, kind).items()
             }
             object.__setattr__(self, kind, vectors)
@@ -61,17 +62,6 @@ class Draw:
     def dims(self) -> dict[str, int]:
         """Length of each factor."""
         return {name: len(target) for name, target in self.target.items()}
-
-
-def real_numbers(name: str, values: ArrayLike) -> Vector:
-    """Values as a float64 array; `UsageError` unless all are real numbers, of one shape."""
-    try:
-        given = np.asarray(values)
-    except ValueError as error:  # lists of different lengths
-        raise UsageError(f"{name} is no array of real numbers ({error})") from error
-    if given.dtype.kind not in "iuf":
-        raise UsageError(f"{name} is not of real numbers; it has the type {given.dtype}")
-    return given.astype(np.float64)
 
 
 def random_draw(
@@ -102,7 +92,7 @@ def random_draw(
             f"the dimensions are {', '.join(map(str, dims.values()))}; choose at most "
             f"{MAX_ENTRIES:.0e} in all, or give a draw by its numbers (`canonical_draw`)"
         )
-    seed = check_whole("seed", seed, 0)
+    seed = check_int("seed", seed, 0)
     initial_scale = check_number("initial_scale", initial_scale)
     scales = {f: check_number(f"scale_{f}", scale) for f, scale in (scales or {}).items()}
     if unknown := sorted(set(scales) - set(dims)):
@@ -133,7 +123,7 @@ def _to_dims(given: object) -> dict[str, int]:
             f"dims is {given!r:.80}; give a Model, or the length of each factor, as "
             "dims={'a': 20}"
         )
-    return {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in given.items()}
+    return {f: check_int(f"the dimension of factor {f}", n, 1) for f, n in given.items()}
 
 
 def canonical_draw(
@@ -191,7 +181,7 @@ def read_draw(path: Path | str, seed: int) -> Draw:
                 }
                 for kind in ("initial", "target")
             }
-    except (OSError, *NOT_AN_ARCHIVE) as error:
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise UsageError(f"{path} is not a readable .npz of numbers ({error})") from error
     if not parts["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})

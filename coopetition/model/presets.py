@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from coopetition.model.graph import Cost, Mechanism, Model, check_number
+from coopetition.model.graph import Cost, Mechanism, Model
+from coopetition.tools.checks import check_number
 from coopetition.tools.errors import UsageError
 
 ICL, CIWL, IWL, COMPETITION = "icl", "ciwl", "iwl", "competition"

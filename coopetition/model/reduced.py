@@ -26,7 +26,7 @@ import numpy as np
 
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import Draw
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Number = Any  # a float, an array over problems, or a symbol
 Numbers = Sequence[Number]
@@ -114,8 +114,8 @@ class Problem:
     """
 
     def __init__(self, model: Model, draw: Draw) -> None:
-        expect(model, Model, "a Model")
-        expect(draw, Draw, "a Draw")
+        check_type(model, Model, "a Model")
+        check_type(draw, Draw, "a Draw")
         self._set(model, draw.dims, *_project(model, draw), {})
 
     @classmethod

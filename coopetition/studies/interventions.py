@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import Ensemble, EnsembleRun, descend_ensemble, sample_steps
 from coopetition.dynamics.events import DIVERGED, excess, learnt_for, learnt_from
-from coopetition.model.graph import Model, check_whole
+from coopetition.model.graph import Model
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
 from coopetition.studies.phases import Axis, check_axes, ensemble_at
+from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 
@@ -270,7 +271,7 @@ def effect_map(
 
     Draws without any effect are left out of the share.
     """
-    n_draws = check_whole("n_draws", n_draws, 1)
+    n_draws = check_int("n_draws", n_draws, 1)
     check_axes(model, x, y)
     size, positive = (np.empty((len(y.values), len(x.values))) for _ in range(2))
     with ProgressReport(effect.__name__, size.size, "points") as progress:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
 from coopetition.dynamics.events import FATES, Fate, check_told, tell_fates
 from coopetition.dynamics.solve import MAX_STEPS, solve
-from coopetition.model.graph import Model, check_number, check_whole
-from coopetition.model.initial_state import real_numbers
+from coopetition.model.graph import Model
 from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, UserError, expect
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.errors import UsageError, UserError, check_type
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ class Axis:
     log: bool = False
 
     def __post_init__(self) -> None:
-        values = real_numbers(f"the axis {self.parameter}", self.values)
+        values = check_real_array(f"the axis {self.parameter}", self.values)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
             raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
         if (np.diff(values) <= 0).any():
@@ -85,7 +85,7 @@ class Axis:
 def check_axes(model: Model, x: Axis, y: Axis) -> None:
     """Raise `UsageError` unless two axes are of different numbers of the model."""
     for axis in (x, y):
-        expect(axis, Axis, "an Axis")
+        check_type(axis, Axis, "an Axis")
     sets_x, sets_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
     if sets_x == sets_y:
         raise UsageError(
@@ -100,7 +100,7 @@ def ensemble_at(
 
     An unknown parameter, one that the model does not have, or a negative seed: `UsageError`.
     """
-    rng = np.random.default_rng(check_whole("seed", seed, 0))
+    rng = np.random.default_rng(check_int("seed", seed, 0))
     lengths, scales = dict(dims), dict.fromkeys(model.factors, 1.0)
     parameters = {}
     for name, value in point.items():
@@ -246,7 +246,7 @@ class PhaseDiagram:
                     place[archive["fates"]],
                     header["provenance"],
                 )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
+        except (OSError, *ARCHIVE_ERRORS) as error:
             raise UserError(f"{path} is not a saved phase diagram ({error})") from error
 
 
@@ -266,8 +266,8 @@ def phase_diagram(
     Each trajectory is looked at `N_SAMPLES` times: an ICL that is learnt for less than
     n_steps / N_SAMPLES steps can be missed.
     """
-    n_draws = check_whole("n_draws", n_draws, 1, MAX_DRAWS)
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    n_draws = check_int("n_draws", n_draws, 1, MAX_DRAWS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     check_told(m.name for m in model.mechanisms)
     check_axes(model, x, y)
     if len(x.values) * len(y.values) > MAX_POINTS:
@@ -318,7 +318,7 @@ def predicted_diagram(
 
     That state is found in a flow that is solved to the end; the slow system knows no more of it.
     """
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     check_axes(model, x, y)
     lengths = named_dims(model)
     fates = []

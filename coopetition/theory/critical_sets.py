@@ -30,7 +30,7 @@ from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Cost, Mechanism, Model
 from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import norm_laws
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 
@@ -177,7 +177,7 @@ def critical_sets(problem: Problem) -> list[CriticalSet]:
     if the gradient is exactly zero at a point of general position on them.  Raises `UsageError`
     for a model with clamped factors: those rest anywhere.
     """
-    expect(problem, Problem, "a Problem")
+    check_type(problem, Problem, "a Problem")
     model = problem.model
     if 0 in model.rates:
         raise UsageError("the model has clamped factors, which rest anywhere; free them")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Model
 from coopetition.model.reduced import Number, Part, Problem, State
-from coopetition.tools.errors import expect
+from coopetition.tools.errors import check_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class NormLaw:
 
 def norm_laws(model: Model) -> list[NormLaw]:
     """A basis of a model's laws of the norms: first those that are conserved, then the others."""
-    expect(model, Model, "a Model")
+    check_type(model, Model, "a Model")
     import sympy as sp  # slow to import, and a solution needs it only for its laws
 
     moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]
@@ -135,7 +135,7 @@ def check_laws(trajectory: Trajectory) -> list[LawCheck]:
     correction, of fourth order in the integrator's own steps.  Descent is held against the sum of
     its exact steps.
     """
-    expect(trajectory, Trajectory, "a Trajectory")
+    check_type(trajectory, Trajectory, "a Trajectory")
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
 

@@ -21,9 +21,9 @@ from coopetition.compare.posterior import draws
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.events import crossing_time
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.core.figure import find_figure
@@ -173,7 +173,9 @@ def confront(names: list[str]) -> int:
     """Confront theories with all runs, or with those that are named; the exit code."""
     every = {run.name: run for run in all_runs()}
     if unknown := [name for name in names if name not in every]:
-        raise UsageError(f"no run {some_of(unknown)}; choose among {some_of(list(every), 50)}")
+        raise UsageError(
+            f"no run {abbreviate(unknown)}; choose among {abbreviate(list(every), 50)}"
+        )
     own = [every[name] for name in names or every]
 
     def known(table: str) -> Mapping[str, Rows]:
@@ -188,4 +190,4 @@ def confront(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: confront(sys.argv[1:]), PROG))
+    sys.exit(run_as_program(lambda: confront(sys.argv[1:]), PROG))

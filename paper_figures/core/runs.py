@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 from paper_figures.core.kept_data import (
     DATA,
     Rows,
@@ -201,7 +201,7 @@ def kept_runs(
         there = {entry["preset"] for entry in index(data) if entry["scale"] == scale}
         kept = sorted(there, key=lambda name: ("/" in name, name))
         kept = [*dict.fromkeys(get_close_matches(preset, kept) + kept)]
-        others = f", or choose one that is kept: {some_of(kept)}" if kept else ""
+        others = f", or choose one that is kept: {abbreviate(kept)}" if kept else ""
         raise NotKeptError(
             f"no run of preset {preset!r} is kept at scale {scale}; {_make(preset, scale)}{others}"
         )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from coopetition.tools.console import print_rows
-from coopetition.tools.errors import UsageError, UserError, some_of
-from coopetition.tools.files import check_file
+from coopetition.tools.errors import UsageError, UserError, abbreviate
+from coopetition.tools.files import check_writable
 from transformer.config.run import Scale
 from transformer.sweeps.slurm import Resources, read_jobs, submit_jobs
 from transformer.sweeps.status import clear_failure, log_path, plan_status
@@ -113,7 +113,7 @@ def _print_estimate(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
     n_processes = len(plan.nodes) if flags.slurm else flags.jobs
     left = clock(estimate.seconds_left(plan, statuses, n_processes))
     unknown = [row["node"] for row in rows if row["seconds_left"] is None]
-    excluded = f"; without an estimate, not included: {some_of(unknown)}" if unknown else ""
+    excluded = f"; without an estimate, not included: {abbreviate(unknown)}" if unknown else ""
     print(f"{n_processes} at a time: {left}{excluded}", file=sys.stderr)
     here = Machine.choose(device, flags.threads).device
     print(f"steps without metrics were timed on this machine ({here})", file=sys.stderr)
@@ -202,11 +202,11 @@ def _check_combination(flags: Flags) -> None:
 
 def _check_folder(flags: Flags) -> None:
     """Refuse an output folder that belongs to a run, or that cannot be written."""
-    from transformer.runs.folder import ENSEMBLE, NAME
+    from transformer.runs.folder import ENSEMBLE, MANIFEST
 
     runs = flags.runs.resolve()
     for each in (runs, *runs.parents):
-        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+        if (each / MANIFEST).exists() or (each / ENSEMBLE).exists():
             raise UsageError(
                 f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
                 "choose another folder for the sweep"
@@ -221,4 +221,4 @@ def _check_folder(flags: Flags) -> None:
             f"--runs {runs}: {nearest} is no folder that can be opened; choose another"
         )
     if not (flags.status or flags.dry_run):
-        check_file(log_path(runs, "sweep"))
+        check_writable(log_path(runs, "sweep"))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.errors import UsageError
 from transformer.config.registry import Registry, load_plugin
 from transformer.config.run import Scale
@@ -198,7 +198,7 @@ class Sweep:
             self.run_node(name)
             return 0
 
-        return exit_code(run, f"sweep: {name}")
+        return run_as_program(run, f"sweep: {name}")
 
 
 def load_plan(source: str, scale: Scale) -> Plan:

@@ -249,10 +249,10 @@ def presets(scale: Scale) -> dict[str, Preset]:
         config = with_model(base, n_layers=n_layers)
         add(f"depth_{n_layers}", "figure 4: depth", config, seeds)
     for n_classes in CLASSES:
-        exemplars = size.exemplars.changed(n_classes=n_classes // size.fewer)
+        exemplars = size.exemplars.with_fields(n_classes=n_classes // size.fewer)
         add(f"classes_{n_classes}", "figure 6: classes", _with_exemplars(base, exemplars))
     for n in EXEMPLARS:
-        config = _with_exemplars(base, size.exemplars.changed(n_exemplars=n))
+        config = _with_exemplars(base, size.exemplars.with_fields(n_exemplars=n))
         add(f"exemplars_{n}", "figure 5: exemplars of a class", config)
     for exponent in ZIPF:
         for first in (True, False):

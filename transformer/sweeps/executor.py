@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from coopetition.tools.errors import Interrupted, UserError, some_of
-from coopetition.tools.files import remove_left_over
+from coopetition.tools.errors import Interrupted, UserError, abbreviate
+from coopetition.tools.files import remove_stale_temporaries
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.status import SETTLED, clear_failure, hold_node, plan_status, write_failure
 
@@ -49,14 +49,14 @@ def run_node(plan: Plan, name: str, runs: Path, device: str = "auto", threads: i
     """
     node = plan.nodes[name]
     with hold_node(runs, name):
-        remove_left_over(runs / name)
+        remove_stale_temporaries(runs / name)
         with _failure_recorded(runs, name):
             is_done = node.is_done(runs)
         clear_failure(runs, name)
         if is_done:
             return
         if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
-            raise UserError(f"{name} needs {some_of(undone)}, not done yet; do that first")
+            raise UserError(f"{name} needs {abbreviate(undone)}, not done yet; do that first")
         with _failure_recorded(runs, name):
             node.execute(runs, device if node.uses_gpu else "cpu", threads)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from coopetition.tools.errors import UsageError
-from transformer.config.data import KINDS, ExemplarConfig
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.interventions import Intervention
 
 NODE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # also the name of a folder
@@ -154,7 +154,7 @@ class Plan:
 
         def fill(exemplars: ExemplarConfig) -> ExemplarConfig:
             kind = missing_file_kind(exemplars)
-            return exemplars.changed(path=str(paths[kind])) if kind in paths else exemplars
+            return exemplars.with_fields(path=str(paths[kind])) if kind in paths else exemplars
 
         return Plan(node.with_exemplars(fill) for node in self.nodes.values())
 
@@ -188,4 +188,4 @@ def missing_file_kind(exemplars: ExemplarConfig) -> str:
     """Return the kind of exemplars that still need a file; an empty string for others."""
     if not exemplars.needs_path or getattr(exemplars, "path", ""):
         return ""
-    return next(name for name, kind in KINDS.items() if kind is type(exemplars))
+    return next(name for name, kind in EXEMPLAR_KINDS.items() if kind is type(exemplars))

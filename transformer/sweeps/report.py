@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.run_files import read_metrics
 from transformer.config import StartConfig, to_dict
 from transformer.sweeps.plan import Node, Plan
@@ -192,10 +192,10 @@ def readable_row(row: Row) -> Row:
     """Return a row of `graph_rows` for people."""
     left, job = row["seconds_left"], {}
     if "job" in row:
-        job = {"job": row["job"], "after": some_of(row["after"]) or None}
+        job = {"job": row["job"], "after": abbreviate(row["after"]) or None}
     return {
         "node": row["node"],
-        "needs": some_of(row["needs"]) or None,
+        "needs": abbreviate(row["needs"]) or None,
         "steps": row["steps"],
         "disk": mebibytes(row["disk_bytes"] or 0),
         "state": row["state"],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from coopetition.tools import locks
-from coopetition.tools.errors import UserError, some_of
+from coopetition.tools.errors import UserError, abbreviate
 from coopetition.tools.files import write_text
 from transformer.sweeps.plan import Node, Plan
 
@@ -118,9 +118,9 @@ def plan_status(plan: Plan, runs: Path) -> dict[str, NodeStatus]:
 def _readiness(needs: list[tuple[str, State]]) -> NodeStatus:
     """Return the status of a node that has not begun, from the states of those that it needs."""
     if failed := [need for need, state in needs if state in ("failed", "blocked")]:
-        return NodeStatus("blocked", f"needs {some_of(failed)}")
+        return NodeStatus("blocked", f"needs {abbreviate(failed)}")
     undone = [need for need, state in needs if state != "done"]
     if not undone:
         return NodeStatus("ready")
     count = f"; {len(needs) - len(undone)} of {len(needs)} done" if len(needs) > 1 else ""
-    return NodeStatus("waiting", f"for {some_of(undone)}{count}")
+    return NodeStatus("waiting", f"for {abbreviate(undone)}{count}")

@@ -15,9 +15,9 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig
 from transformer.config.interventions import Intervention
-from transformer.config.plain import difference, flat
+from transformer.config.plain import difference, flatten
 from transformer.data.encoders.base import hash_of
-from transformer.data.exemplar_sets import as_read, load_exemplars
+from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import (
     ReductionConfig,
@@ -29,7 +29,7 @@ from transformer.data.features.embed import (
 from transformer.data.features.train_encoder import TrainingConfig, difference_from, train_encoder
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.plan import Node, graft_sources
 from transformer.training.machine import Machine
@@ -111,7 +111,7 @@ class Features(Node):
             return False
         FeatureConfig(path=str(file))  # raises unless it holds features
         found = identity_in(read_provenance(file))
-        if differing := difference(found, self._identity(runs, flat(found))):
+        if differing := difference(found, self._identity(runs, flatten(found))):
             raise UserError(
                 f"{file} holds other features than the plan's ({differing}); move its folder away, "
                 "or restore what it was made from (use a folder of runs for each scale)"
@@ -322,7 +322,9 @@ class Train(Node):
             place = {"path": str(source.path.resolve()), "run_id": run_id}
             configs = {n: replace(c, start=replace(c.start, **place)) for n, c in configs.items()}
         return {
-            name: replace(c, interventions=tuple(each.within(runs) for each in c.interventions))
+            name: replace(
+                c, interventions=tuple(each.relative_to(runs) for each in c.interventions)
+            )
             for name, c in configs.items()
         }
 
@@ -338,9 +340,7 @@ class Train(Node):
                 raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
             expected = with_recorded_identity(config, run.config)
             if expected.run_id() != run.config.run_id():
-                found, wanted = (
-                    to_dict(c, leave_out="no identity") for c in (run.config, expected)
-                )
+                found, wanted = (to_dict(c, for_id=True) for c in (run.config, expected))
                 raise UserError(
                     f"{run.path} holds another run than the plan's ({difference(found, wanted)}); "
                     "move it away, or restore what it was made from"
@@ -385,8 +385,8 @@ def _check_checkpoint(
 
 def _with_features(config: RunConfig, file: Path) -> RunConfig:
     """Return a run's config with the features in a file, and their fingerprint."""
-    exemplars = config.data.exemplars.changed(path=str(file), fingerprint="")
-    exemplars = as_read(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
+    exemplars = config.data.exemplars.with_fields(path=str(file), fingerprint="")
+    exemplars = with_recorded_content(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
     return replace(config, data=replace(config.data, exemplars=exemplars))
 
 

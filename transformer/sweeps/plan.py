@@ -161,21 +161,20 @@ class Plan:
     def check_files(self) -> None:
         """Raise `UsageError` if exemplars need a file that is not given."""
         if missing := self._missing_files():
-            kind, name = min(missing.items())
-            raise UsageError(f"{name} wants a file of {kind}; give it by --data {kind} PATH")
+            kind = min(missing)
+            raise UsageError(f"a file of {kind} is missing; give it by --data {kind} PATH")
 
-    def _missing_files(self) -> dict[str, str]:
-        """Return the kinds of exemplars whose file is not given, each with a node that needs it."""
-        missing: dict[str, str] = {}
-        for name, node in self.nodes.items():
+    def _missing_files(self) -> set[str]:
+        """Return the kinds of exemplars whose file is not given."""
+        missing: set[str] = set()
 
-            def note(exemplars: ExemplarConfig, name: str = name) -> ExemplarConfig:
-                if kind := missing_file_kind(exemplars):
-                    missing.setdefault(kind, name)
-                return exemplars
+        def note(exemplars: ExemplarConfig) -> ExemplarConfig:
+            missing.add(missing_file_kind(exemplars))
+            return exemplars
 
+        for node in self.nodes.values():
             node.with_exemplars(note)
-        return missing
+        return missing - {""}
 
 
 def graft_sources(interventions: Iterable[Intervention]) -> list[str]:

@@ -23,17 +23,9 @@ from transformer.sweeps.status import FOLDER, Busy, failure_path, hold_node, log
 NOTICE_S = 90  # a job is told to stop so long before its end; Slurm may do so 60 s earlier
 MIN_MINUTES = 5  # leaves time for work before the notice
 SUBMISSION = ".submission"  # lock of the submission of jobs; no node can have this name
-ENDED = {  # final states of jobs
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "TIMEOUT",
-}
+FINAL_STATES = (
+    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT"
+).split()
 # options that submitit has parameters for
 SUBMITIT = ("partition", "account", "time", "mem", "gpus-per-node", "cpus-per-task")
 # The last lines of a job's script. `scancel` and `scontrol requeue` end the shell as well, so that
@@ -138,7 +130,7 @@ class SlurmExecutor:
 
     def submitted(self) -> set[str]:
         """Return the nodes whose jobs are queued or running."""
-        return {name for name, job in self.jobs.items() if job.state not in ENDED}
+        return {name for name, job in self.jobs.items() if job.state not in FINAL_STATES}
 
     def submit(self, node: Node, after: list[str]) -> None:
         """Submit the job of a node; Slurm cancels it if a job of `after` fails."""

@@ -197,14 +197,10 @@ class Train(Node):
         """Return the node with changed exemplars, unless another node makes them."""
         if self.exemplars:
             return self
-        return self._with_configs(
-            {
-                name: replace(c, data=replace(c.data, exemplars=change(c.data.exemplars)))
-                for name, c in self.configs.items()
-            }
-        )
-
-    def _with_configs(self, configs: dict[str, RunConfig]) -> "Train":
+        configs = {
+            name: replace(c, data=replace(c.data, exemplars=change(c.data.exemplars)))
+            for name, c in self.configs.items()
+        }
         return replace(self, config=configs.get("", configs))
 
     def check(self, nodes: Mapping[str, Node]) -> None:

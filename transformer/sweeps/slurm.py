@@ -23,9 +23,17 @@ from transformer.sweeps.status import FOLDER, Busy, failure_path, hold_node, log
 NOTICE_S = 90  # a job is told to stop so long before its end; Slurm may do so 60 s earlier
 MIN_MINUTES = 5  # leaves time for work before the notice
 SUBMISSION = ".submission"  # lock of the submission of jobs; no node can have this name
-FINAL_STATES = (
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT"
-).split()
+FINAL_STATES = {
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "TIMEOUT",
+}
 # options that submitit has parameters for
 SUBMITIT = ("partition", "account", "time", "mem", "gpus-per-node", "cpus-per-task")
 # The last lines of a job's script. `scancel` and `scontrol requeue` end the shell as well, so that

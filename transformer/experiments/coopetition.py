@@ -267,22 +267,12 @@ EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 
 def measures_at_end(run: str) -> list[Readings]:
-    """Return what a run's last model does, by head: figures 2, 12, 15 and section 4."""
+    """Return the measures of a run's last model, by head: figures 2, 12, 15 and section 4."""
+    mechanisms = ("composition", "copying", "paths", "query_row")
+    heads = ("head_alone", "superposition", "common_temperature", "strength_by_sequence")
     return [
-        Readings(
-            name=f"mechanisms_{run}",
-            description="figures 2, 12, section 4",
-            of=run,
-            measures=("composition", "copying", "paths", "query_row"),
-            evaluators=EVALUATORS,
-        ),
-        Readings(
-            name=f"superposition_{run}",
-            description="figure 15",
-            of=run,
-            measures=("head_alone", "superposition", "common_temperature", "strength_by_sequence"),
-            evaluators=("train",),
-        ),
+        _readings("mechanisms", run, "figures 2, 12, section 4", mechanisms),
+        _readings("superposition", run, "figure 15", heads, ("train",)),
     ]
 
 
@@ -295,39 +285,33 @@ def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[Reading
     def checkpoint(millions: float) -> str:
         return f"{run}/{checkpoint_name(steps(millions, scale))}"
 
-    readings = [
-        Readings(
-            name=f"induction_{run}",
-            description="figure 3a",
-            of=run,
-            steps="all",
-            measures=("induction_strength",),
-            evaluators=("flip",),
-        ),
-        Readings(
-            name=f"label_attention_{run}",
-            description="figure 14",
-            of=run,
-            steps="all",
-            measures=("previous_token", "self_attention"),
-            evaluators=EVALUATORS,
-        ),
-    ]
+    induction = _readings("induction", run, "figure 3a", ("induction_strength",), ("flip",))
+    attention = ("previous_token", "self_attention")
+    tables = [induction, _readings("label_attention", run, "figure 14", attention)]
+    readings = [replace(each, steps="all") for each in tables]
     grafts = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
         f"layer_1_of_{name}": GraftIn(checkpoint=checkpoint(millions), till=0)
         for name, millions in LAYER_1_AT[scale].items()
         if steps(millions, scale) <= n_steps
     }
     for name, graft in grafts.items():
-        readings.append(
-            Readings(
-                name=f"{name}_{run}",
-                description="figure 3b" if name == "layer_2_fixed" else "figure 3c",
-                of=run,
-                steps="spaced",
-                measures=("accuracy",),
-                evaluators=EVALUATORS,
-                interventions=(graft,),
-            )
-        )
+        figure = "figure 3b" if name == "layer_2_fixed" else "figure 3c"
+        curves = _readings(name, run, figure, ("accuracy",))
+        readings.append(replace(curves, steps="spaced", interventions=(graft,)))
     return readings
+
+
+def _readings(
+    name: str,
+    run: str,
+    description: str,
+    measures: tuple[str, ...],
+    evaluators: tuple[str, ...] = EVALUATORS,
+) -> Readings:
+    return Readings(
+        name=f"{name}_{run}",
+        description=description,
+        of=run,
+        measures=measures,
+        evaluators=evaluators,
+    )

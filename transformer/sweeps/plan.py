@@ -30,7 +30,7 @@ class Node:
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the names of the nodes that must be done before."""
-        raise NotImplementedError
+        return ()
 
     @property
     def n_steps(self) -> int:

@@ -75,12 +75,12 @@ class Estimate:
         if not known:
             return None
         mean = statistics.mean(known.values())
-        lengths = {
+        left = {
             name: mean * plan.nodes[name].n_steps if seconds is None else seconds
             for name, seconds in self.seconds(plan, statuses).items()
             if statuses[name].state not in SETTLED
         }
-        return makespan({name: plan.nodes[name].needs for name in lengths}, lengths, jobs)
+        return makespan(plan, left, jobs)
 
     def _measured(self, plan: Plan) -> dict[str, float]:
         """Return the median seconds per step of the runs in the folder, by kind."""
@@ -118,24 +118,13 @@ def _step_kind(node: Train) -> str:
     return json.dumps(same, sort_keys=True)
 
 
-def makespan(
-    needs: Mapping[str, tuple[str, ...]], lengths: Mapping[str, float], jobs: int
-) -> float:
-    """Return the time until all is done, if free processes take the first node that can start."""
+def makespan(plan: Plan, seconds: Mapping[str, float], jobs: int) -> float:
+    """Return the time of nodes on `jobs` processes: the longest chain, or an equal share of all."""
     ends: dict[str, float] = {}
-    free = [0.0] * jobs
-    waiting = {name: {*each} & {*needs} for name, each in needs.items()}
-    while waiting:
-        earliest = {
-            name: max((ends[need] for need in each), default=0.0)
-            for name, each in waiting.items()
-            if ends.keys() >= each
-        }
-        free.sort()
-        name = min(earliest, key=lambda each: max(earliest[each], free[0]))
-        free[0] = ends[name] = max(earliest[name], free[0]) + lengths[name]
-        del waiting[name]
-    return max(ends.values(), default=0.0)
+    for name, node in plan.nodes.items():
+        start = max((ends[need] for need in node.needs), default=0.0)
+        ends[name] = start + seconds.get(name, 0.0)
+    return max(*ends.values(), sum(seconds.values()) / jobs)
 
 
 def clock(seconds: float | None) -> str:

@@ -44,11 +44,6 @@ class TrainEncoder(Node):
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Return no nodes."""
-        return ()
-
     def is_done(self, runs: Path) -> bool:
         """Return whether its weights are there; those of another training raise `UserError`."""
         file = runs / self.name / WEIGHTS

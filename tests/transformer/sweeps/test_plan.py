@@ -74,10 +74,10 @@ def test_an_extension_may_be_extended():
 
 
 def test_a_plan_takes_as_long_as_its_longest_chain_or_as_all_processes():
-    needs = {"a": (), "b": ("a",), "c": (), "d": ("elsewhere",)}
-    lengths = {"a": 3.0, "b": 4.0, "c": 1.0, "d": 1.0}
-    assert makespan(needs, lengths, 1) == 9
-    assert makespan(needs, lengths, 4) == 7
+    plan = Plan([FIRST, start(10), replace(FIRST, name="third"), replace(FIRST, name="done")])
+    seconds = {"first": 3.0, "second": 4.0, "third": 1.0}
+    assert makespan(plan, seconds, 1) == 8
+    assert makespan(plan, seconds, 4) == 7
 
 
 def test_files_are_filled_in_for_the_kinds_that_want_them(tmp_path):

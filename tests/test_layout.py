@@ -35,9 +35,6 @@ SCANNED = {
     "transformer.config.interventions": {"transformer.interventions"},
 }
 PENDING = {  # (importer, imported): against the direction until persistence lies above computation
-    ("transformer.data.evaluators", "transformer.runs.folder"),
-    ("transformer.data.features.embed", "transformer.training.machine"),
-    ("transformer.data.features.train_encoder", "transformer.training.machine"),
     ("transformer.interventions.grafts", "transformer.runs.folder"),
     ("transformer.measures.history", "transformer.runs.folder"),
     ("transformer.measures.of_runs", "transformer.runs.folder"),

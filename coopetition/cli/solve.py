@@ -11,7 +11,7 @@ from coopetition.cli._outputs import Outputs
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model
-from coopetition.model.initial_state import Draw, published_draw, random_draw, read_draw
+from coopetition.model.initial_state import InitialState, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
 from coopetition.tools.checks import check_int, check_number
@@ -64,7 +64,7 @@ def run(flags: Flags) -> None:
         raise UserError(trajectory.status.value)
 
 
-def _draw(flags: Flags, model: Model) -> Draw:
+def _draw(flags: Flags, model: Model) -> InitialState:
     if flags.draws is None:
         dims, scales = _dims(model, flags.dims), dict(map(_scale, flags.scales))
         return random_draw(flags.seed, dims, flags.initial_scale, scales=scales)

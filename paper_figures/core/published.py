@@ -8,7 +8,7 @@ SEEDS = range(12)
 
 def published_ensemble() -> Ensemble:
     """All twelve at once, with the published parameters."""
-    return Ensemble.of_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
+    return Ensemble.from_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
 
 
 def solve_published(seed: int = 7, *, mu1: float = 0.1, threshold: float = 1e-6) -> Trajectory:

@@ -19,7 +19,6 @@ import torch
 
 from transformer import load_model, train
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.measures.history import history
@@ -73,7 +72,7 @@ def plain_passes(run: RunFolder, steps: list[int]) -> None:
     for step in steps:
         model = load_model(run, step)
         own = model.with_run_axis()
-        for sequences in evaluation_sets(run).values():
+        for sequences in run.evaluation_sets().values():
             for start in range(0, len(sequences.target), CHUNK):
                 part = slice(start, start + CHUNK)
                 features = exemplars.features(sequences.exemplars[:, part])[None]

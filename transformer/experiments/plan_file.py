@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
 from transformer.config.data import EXEMPLAR_KINDS
-from transformer.config.encoders import ENCODERS
+from transformer.config.encoders import ENCODERS, ReductionConfig
 from transformer.config.plain import flatten, from_dict
 from transformer.config.registry import Registry
 from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.features.embed import ReductionConfig
 from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import vary
 from transformer.sweeps.measure import Measure, Readings

@@ -14,7 +14,6 @@ from coopetition.tools.files import check_writable, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.of_models import MODEL_MEASURES, View, all_settings
 from transformer.model.loaded import Model, load_model
@@ -62,7 +61,7 @@ def history(
         raise UsageError(f"no measures are given; choose of {', '.join(MODEL_MEASURES)}")
     there = [step for step in run.steps() if run.config.is_checkpoint(step)]
     wanted = _checked("step", there if steps is None else run.steps(), steps)
-    sets = evaluation_sets(run)
+    sets = run.evaluation_sets()
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
     interventions = tuple(each.resolved() for each in interventions)

@@ -13,20 +13,16 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.data import ExemplarConfig
-from transformer.config.encoders import EncoderConfig
+from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference, flatten
 from transformer.data.encoders.base import hash_of
+from transformer.data.encoders.own import TrainingConfig
 from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.features.embed import (
-    ReductionConfig,
-    identity,
-    identity_in,
-    read_provenance,
-    write_features,
-)
-from transformer.data.features.train_encoder import TrainingConfig, difference_from, train_encoder
+from transformer.data.features.embed import write_features
+from transformer.data.features.provenance import identity, identity_of, read_provenance
+from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together, with_recorded_identity
 from transformer.runs.manifest import MANIFEST
@@ -49,7 +45,7 @@ class TrainEncoder(Node):
         file = runs / self.name / WEIGHTS
         if not file.exists():
             return False
-        if found := difference_from(self.config, file):
+        if found := self.config.difference_from(file):
             raise UserError(
                 f"{file} is of another training than the plan's ({found}); move its folder away, "
                 "or change the plan"
@@ -58,6 +54,7 @@ class TrainEncoder(Node):
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
         """Train the encoder."""
+        device = Machine.choose(device, threads, "eager").device
         train_encoder(self.config, runs / self.name / WEIGHTS, device=device, threads=threads)
 
 
@@ -105,7 +102,7 @@ class Features(Node):
         if not file.exists():
             return False
         FeatureConfig(path=str(file))  # raises unless it holds features
-        found = identity_in(read_provenance(file))
+        found = identity_of(read_provenance(file))
         if differing := difference(found, self._identity(runs, flatten(found))):
             raise UserError(
                 f"{file} holds other features than the plan's ({differing}); move its folder away, "
@@ -121,9 +118,13 @@ class Features(Node):
         """Write the file, or continue it."""
         file = runs / self.name / FEATURES
         file.parent.mkdir(parents=True, exist_ok=True)
-        encoder, reduction = self._encoder(runs), self.reduction
         write_features(
-            self.drawings, encoder, file, reduction=reduction, device=device, threads=threads
+            self.drawings,
+            self._encoder(runs),
+            file,
+            reduction=self.reduction,
+            device=Machine.choose(device, threads, "eager").device,
+            threads=threads,
         )
 
     def _identity(self, runs: Path, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
 from transformer.config.model import in_part
 from transformer.config.plain import to_named_dict
-from transformer.data.evaluators import evaluation_sets
 from transformer.interventions import grafts as graft
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
@@ -156,7 +155,7 @@ def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, m
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
     configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
-    exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
+    exemplars, sets = load_each(configs), [runs[0].evaluation_sets()] * len(configs)
     ensemble = Ensemble(configs, exemplars, sets, MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)
 

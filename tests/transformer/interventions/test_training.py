@@ -13,7 +13,6 @@ from tests.transformer.model.textbook import make_model
 from transformer import load_model, train
 from transformer.config import OptimConfig
 from transformer.config.interventions import Intervention
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
@@ -189,7 +188,7 @@ def test_what_a_run_was_trained_under_can_be_left_out(tmp_path, call):
         assert {*found.acted} == {*given}
         with plain.intervened(*given):
             view = View(plain, "icl", load_exemplars(run.config.data.exemplars),
-                        evaluation_sets(run)["icl"])  # fmt: skip
+                        run.evaluation_sets()["icl"])  # fmt: skip
             expected = view.metric("loss")
         assert found.metrics["icl"]["loss"] == pytest.approx(expected, rel=1e-5)
         out = tmp_path / f"{len(given)}.csv"
@@ -215,4 +214,4 @@ def test_runs_of_an_ensemble_differ_in_interventions(tmp_path):
     runs = train_together(configs, tmp_path / "runs", MACHINE)
     plain, kept = (run.metrics()[-1]["train/loss"] for run in runs)
     assert plain != kept
-    assert evaluation_sets(runs[0]).keys() == evaluation_sets(runs[1]).keys()
+    assert runs[0].evaluation_sets().keys() == runs[1].evaluation_sets().keys()

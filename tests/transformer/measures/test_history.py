@@ -11,7 +11,6 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.cli import main
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.inputs import AblateEmbedding, At
@@ -28,7 +27,7 @@ def run(tmp_path_factory):
 
 def view_of(run, evaluator: str, model=None) -> View:
     exemplars = load_exemplars(run.config.data.exemplars)
-    return View(model or load_model(run), evaluator, exemplars, evaluation_sets(run)[evaluator])
+    return View(model or load_model(run), evaluator, exemplars, run.evaluation_sets()[evaluator])
 
 
 def test_attention_measures_are_those_of_the_patterns(run):
@@ -181,7 +180,7 @@ def test_a_history_that_was_stopped_goes_on_to_the_same_table(run, tmp_path):
     about = {
         "run_id": run.config.run_id(),
         "measures": names,
-        "evaluators": list(evaluation_sets(run)),
+        "evaluators": list(run.evaluation_sets()),
         "interventions": [],
     }
     rows = pd.read_csv(tmp_path / "part.csv")

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluators import draw_evaluators
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.measures.metrics import means, sequence_metrics
 
@@ -24,7 +24,7 @@ def evaluators():
         data=DataConfig(exemplars=exemplars),
         evaluation=EvaluationConfig(n_sequences=N, n_classes=N_CLASSES, n_exemplars=N_EXEMPLARS),
     )
-    return draw_evaluators(config)
+    return draw_evaluation_sets(config)
 
 
 def logits_for(labels: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ import torch
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, load_run, train
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.metrics import means, sequence_metrics
 from transformer.training.machine import Machine
@@ -30,7 +29,7 @@ def test_logits_give_the_metrics_that_training_recorded(run):
     rows = {row["step"]: row for row in run.metrics()}
     model = load_model(run)
     assert (model.step, model.config) == (8, run.config.model)
-    for name, sequences in evaluation_sets(run).items():
+    for name, sequences in run.evaluation_sets().items():
         z = model.logits(exemplars.features(sequences.exemplars.T), sequences.labels.T)
         assert z.shape == (50, 20)
         for metric, value in means(sequence_metrics(z, sequences.labels, sequences.target)).items():

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from coopetition.tools.errors import UserError
+from transformer.config.encoders import ReductionConfig
 from transformer.data.encoders.efficientnet import EfficientNetConfig
-from transformer.data.encoders.own import OwnConfig, shapes
+from transformer.data.encoders.own import OwnConfig, TrainingConfig, shapes
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.data.features.embed import ReductionConfig, read_provenance
-from transformer.data.features.train_encoder import TrainingConfig
+from transformer.data.features.provenance import read_provenance
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import plan_status
 from transformer.sweeps.train import FEATURES, WEIGHTS, Features, TrainEncoder

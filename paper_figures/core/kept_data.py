@@ -27,9 +27,9 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.run import Scale
 from transformer.experiments.presets import PRESETS
-from transformer.measures.history import spaced
 from transformer.runs.export import curves_csv, record_of
 from transformer.runs.folder import load_runs
+from transformer.runs.measures import thin_steps
 from transformer.sweeps.measure import FILE, Table
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Train
@@ -196,7 +196,7 @@ def _tables(node: Table, runs: Path) -> Iterator[_Table]:
 
 def _thinned(rows: Rows) -> Rows:
     """The rows of steps at least `SPACING` apart, and of the last; without steps, all rows."""
-    kept = {*spaced(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
+    kept = {*thin_steps(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
     return [row for row in rows if "step" not in row or int(row["step"]) in kept]
 
 

@@ -140,7 +140,7 @@ class FigureRun:
 
 @dataclass(frozen=True, slots=True)
 class KeptTable:
-    """What was measured of one run's models: rows of `transformer.measures.history`."""
+    """What was measured of one run's models: rows of `transformer.runs.measures`."""
 
     run: FigureRun
     rows: list[dict[str, str]]

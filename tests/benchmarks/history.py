@@ -21,9 +21,9 @@ from transformer import load_model, train
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
-from transformer.measures.history import history
 from transformer.model.transformer import encode, logits_of_items
 from transformer.runs.folder import RunFolder
+from transformer.runs.measures import write_model_table
 from transformer.training.machine import Machine
 
 MEASURES = ("induction_strength", "query_attention", "previous_token", "self_attention")
@@ -52,7 +52,7 @@ def main() -> None:
         for part in range(PARTS):
             own = steps[part::PARTS]
             start = time.perf_counter()
-            history(run, MEASURES, Path(folder) / f"{part}.csv", steps=own)
+            write_model_table(run, MEASURES, Path(folder) / f"{part}.csv", steps=own)
             between = time.perf_counter()
             plain_passes(run, own)
             measured.append(between - start)

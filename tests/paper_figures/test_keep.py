@@ -21,7 +21,7 @@ from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -97,8 +97,8 @@ def measured_plan() -> Plan:
         [
             Train(name="first", config=config),
             Train(name="second", config=replace(config, init_seed=8)),
-            Measure(name="norms_first", measure="weight_norms", of=("first",)),
-            Measure(name="norms_second", measure="weight_norms", of=("second",)),
+            RunTable(name="norms_first", measure="weight_norms", of=("first",)),
+            RunTable(name="norms_second", measure="weight_norms", of=("second",)),
         ]
     )
 
@@ -177,7 +177,7 @@ def test_of_a_run_in_two_lengths_the_longers_rows_are_kept(runs, data):
         [
             replace(longer, name="short", config=replace(RUN, n_steps=10)),
             longer,
-            Measure(name="norms", measure="weight_norms", of=("first", "short")),
+            RunTable(name="norms", measure="weight_norms", of=("first", "short")),
         ]
     )
     elsewhere = runs.parent / "elsewhere"
@@ -270,7 +270,7 @@ def trained_together(tmp_path_factory):
     (data / "transience").mkdir(parents=True)
     (data / "index.json").write_text("[]")
     node = load_plan("transience", "smoke").nodes["default"]
-    plan = Plan([node, Measure(name="transience", measure="transience", of=("default",))])
+    plan = Plan([node, RunTable(name="transience", measure="transience", of=("default",))])
     for each in plan.nodes.values():
         each.execute(runs, "cpu", 1)
     keep_finished(plan, runs, "transience", "smoke", data)

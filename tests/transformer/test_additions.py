@@ -23,10 +23,10 @@ from transformer.config.interventions import INTERVENTIONS
 from transformer.config.registry import Registry, load_plugin
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
-from transformer.measures.of_models import MODEL_MEASURES
-from transformer.measures.of_runs import MEASURES
+from transformer.measures import MEASURES
 from transformer.runs.folder import load_run
 from transformer.runs.loop import evaluate_checkpoint, resume, train
+from transformer.runs.measures import measure_run
 from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
@@ -56,7 +56,7 @@ def added(tmp_path_factory):
         (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
         (MEASURES, "label_bias"),
-        (MODEL_MEASURES, "query_self"),
+        (MEASURES, "query_self"),
         (INTERVENTIONS, "Uniform"),
     ):
         registry.reset({each: registry[each] for each in registry if each != name})
@@ -120,7 +120,7 @@ def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
 
 def test_a_measure_and_a_plan_are_taken(added, config, tmp_path):
     run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
-    (row,) = MEASURES["label_bias"](run)
+    (row,) = measure_run(run, "label_bias")
     assert row["step"] == 10 and row["std"] >= 0
     assert [*load_plan(str(added["plan"]), "cpu").nodes] == ["first", "graft", "events"]
 

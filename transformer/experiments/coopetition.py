@@ -34,7 +34,7 @@ from transformer.experiments.presets import (
 from transformer.interventions.attention import Ablate, ForbidPreviousToken
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.runs.folder import checkpoint_name
-from transformer.sweeps.measure import Readings
+from transformer.sweeps.measure import ModelTable
 
 BATCH_SIZE = 32
 MILLION = 10**6
@@ -266,17 +266,17 @@ LAYER_2_AT = 20  # and figure 3b the second
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 
-def measures_at_end(run: str) -> list[Readings]:
+def measures_at_end(run: str) -> list[ModelTable]:
     """Return the measures of a run's last model, by head: figures 2, 12, 15 and section 4."""
     mechanisms = ("composition", "copying", "paths", "query_row")
     heads = ("head_alone", "superposition", "common_temperature", "strength_by_sequence")
     return [
-        _readings("mechanisms", run, "figures 2, 12, section 4", mechanisms),
-        _readings("superposition", run, "figure 15", heads, ("train",)),
+        _model_table("mechanisms", run, "figures 2, 12, section 4", mechanisms),
+        _model_table("superposition", run, "figure 15", heads, ("train",)),
     ]
 
 
-def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
+def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[ModelTable]:
     """Return attention during a main run, and its curves with one layer from a checkpoint of it.
 
     Checkpoints after the end of the run are left out.
@@ -285,10 +285,10 @@ def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[Reading
     def checkpoint(millions: float) -> str:
         return f"{run}/{checkpoint_name(steps(millions, scale))}"
 
-    induction = _readings("induction", run, "figure 3a", ("induction_strength",), ("flip",))
+    induction = _model_table("induction", run, "figure 3a", ("induction_strength",), ("flip",))
     attention = ("previous_token", "self_attention")
-    tables = [induction, _readings("label_attention", run, "figure 14", attention)]
-    readings = [replace(each, steps="all") for each in tables]
+    whole = [induction, _model_table("label_attention", run, "figure 14", attention)]
+    tables = [replace(each, steps="all") for each in whole]
     grafts = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
         f"layer_1_of_{name}": GraftIn(checkpoint=checkpoint(millions), till=0)
         for name, millions in LAYER_1_AT[scale].items()
@@ -296,19 +296,19 @@ def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[Reading
     }
     for name, graft in grafts.items():
         figure = "figure 3b" if name == "layer_2_fixed" else "figure 3c"
-        curves = _readings(name, run, figure, ("accuracy",))
-        readings.append(replace(curves, steps="spaced", interventions=(graft,)))
-    return readings
+        curves = _model_table(name, run, figure, ("accuracy",))
+        tables.append(replace(curves, steps="spaced", interventions=(graft,)))
+    return tables
 
 
-def _readings(
+def _model_table(
     name: str,
     run: str,
     description: str,
     measures: tuple[str, ...],
     evaluators: tuple[str, ...] = EVALUATORS,
-) -> Readings:
-    return Readings(
+) -> ModelTable:
+    return ModelTable(
         name=f"{name}_{run}",
         description=description,
         of=run,

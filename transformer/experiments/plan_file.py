@@ -1,11 +1,11 @@
 """Plans as TOML files; docs/trainer.md#sweeps has an example of every kind of node.
 
-Each table describes a node: `[features.NAME]`, `[run.NAME]`, `[measure.NAME]`, `[readings.NAME]`.
+A table describes a node: [features.NAME], [run.NAME], [run_table.NAME] or [model_table.NAME].
 """
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,18 +20,23 @@ from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import vary
-from transformer.sweeps.measure import Measure, Readings
+from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Features, Train
 
 Table = dict[str, Any]
 T = TypeVar("T")
-KINDS = ("features", "run", "measure", "readings")
-RENAMED = {"longer_than": "extends", "what": "description"}
+KINDS = ("features", "run", "run_table", "model_table")
+RENAMED = {
+    "longer_than": "extends",
+    "what": "description",
+    "measure": "run_table",
+    "readings": "model_table",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturesTable:
+class FeaturesEntry:
     """The table of a node that makes features."""
 
     drawings: dict
@@ -41,7 +46,7 @@ class FeaturesTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunTable:
+class RunEntry:
     """The table of a node that trains runs."""
 
     preset: str
@@ -69,14 +74,13 @@ def read_plan(path: Path, scale: Scale) -> Plan:
 
 
 def _plan(tables: Table, scale: Scale) -> Plan:
-    if unknown := [kind for kind in tables if kind not in KINDS]:
-        raise UsageError(f"{unknown[0]!r} is unknown; choose of {', '.join(KINDS)}")
+    _check_names(tables, KINDS)
     nodes: dict[str, Node] = {}
     readers: dict[str, Callable[[str, Any], Node]] = {
         "features": _features,
         "run": lambda name, table: _train(name, table, scale, nodes),
-        "measure": lambda name, table: _measure(Measure, name, table),
-        "readings": lambda name, table: _measure(Readings, name, table),
+        "run_table": lambda name, table: _read(RunTable, table, name),
+        "model_table": lambda name, table: _read(ModelTable, table, name),
     }
     for kind, read in readers.items():
         named = tables.get(kind, {})
@@ -90,29 +94,34 @@ def _plan(tables: Table, scale: Scale) -> Plan:
     return Plan(nodes.values())
 
 
+def _check_names(table: Table, known: Collection[str]) -> None:
+    for name in table:
+        if name not in known:
+            advice = f"choose one of {', '.join(known)}"
+            if name in RENAMED:
+                advice = f"it is now called {RENAMED[name]!r}"
+            raise UsageError(f"{name!r} is unknown; {advice}")
+
+
 def _read(cls: type[T], table: Any, name: str = "") -> T:
     """Return a table as a dataclass, with the defaults of the fields that are missing."""
     if not isinstance(table, dict):
         raise UsageError(f"{table!r} is no table; expected one of {cls.__name__}")
-    if old := RENAMED.keys() & table.keys():
-        raise UsageError(f"{min(old)!r} is now {RENAMED[min(old)]!r}; rename it")
+    known = {item.name: item for item in fields(cls)}  # pyright: ignore[reportArgumentType]
+    _check_names(table, known)
     defaults: Table = {"name": name} if name else {}
-    for item in fields(cls):  # pyright: ignore[reportArgumentType]
+    for item in known.values():
         if item.default is not MISSING:
             defaults[item.name] = item.default
         elif item.default_factory is not MISSING:
             defaults[item.name] = item.default_factory()
-    if missing := {item.name for item in fields(cls)} - defaults.keys() - table.keys():
+    if missing := known.keys() - defaults.keys() - table.keys():
         raise UsageError(f"{min(missing)} is missing; give it")
     return from_dict(cls, defaults | table, "table")
 
 
-def _measure(cls: type[Measure] | type[Readings], name: str, table: Any) -> Node:
-    return _read(cls, table, name)
-
-
 def _features(name: str, table: Any) -> Features:
-    given = _read(FeaturesTable, table)
+    given = _read(FeaturesEntry, table)
     encoder = _registered("encoder", given.encoder, ENCODERS)
     weights = getattr(encoder, "weights", None)
     if weights is not None and not Path(weights).is_file():  # now, and not after hours
@@ -137,7 +146,7 @@ def _registered(where: str, table: Table, registry: Registry[Any]) -> Any:
 
 
 def _train(name: str, table: Any, scale: Scale, nodes: dict[str, Node]) -> Train:
-    given = _read(RunTable, table)
+    given = _read(RunEntry, table)
     config = PRESETS[given.preset].config(scale)
     source = nodes.get(f"features.{given.exemplars}")
     if isinstance(source, Features):

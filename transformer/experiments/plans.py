@@ -20,7 +20,7 @@ from transformer.experiments import within_class as within_class_runs
 from transformer.experiments.plan_file import read_plan
 from transformer.experiments.presets import Preset, check_scale
 from transformer.sweeps.executor import run_node
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Features, Train, TrainEncoder
 
@@ -49,7 +49,7 @@ def _coopetition_plan(presets: Callable[[Scale], dict[str, Preset]], scale: Scal
         nodes.append(node)
         if node.name.startswith(("main_", "ciwl_only_")):
             name = f"weight_norms_{node.name}"
-            nodes.append(Measure(name=name, measure="weight_norms", of=(node.name,)))
+            nodes.append(RunTable(name=name, measure="weight_norms", of=(node.name,)))
             nodes += coopetition_paper.measures_at_end(node.name)
         if node.name.startswith("main_"):
             nodes += coopetition_paper.measures_over_training(node.name, node.n_steps, scale)
@@ -78,10 +78,10 @@ def within_class(scale: Scale) -> Plan:
     return Plan([*trained, _final_measure("events", trained)])
 
 
-def _final_measure(measure: str, trained: list[Train]) -> Measure:
+def _final_measure(measure: str, trained: list[Train]) -> RunTable:
     """Return the last node: a measure of every run."""
     names = tuple(node.name for node in trained)
-    return Measure(name=measure, measure=measure, of=names, description="of every run")
+    return RunTable(name=measure, measure=measure, of=names, description="of every run")
 
 
 def _feature_nodes(scale: Scale) -> list[Node]:

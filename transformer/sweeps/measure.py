@@ -12,10 +12,9 @@ from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
-from transformer.measures.history import history, spaced
-from transformer.measures.of_models import MODEL_MEASURES, all_settings
-from transformer.measures.of_runs import MEASURES
+from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import load_run, load_runs
+from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, graft_sources
 from transformer.sweeps.train import Train, check_grafts
 from transformer.training.machine import Machine
@@ -83,8 +82,8 @@ class Table(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(Table):
-    """A measure (`transformer.measures.of_runs`) of the runs of other nodes."""
+class RunTable(Table):
+    """A table of a measure per run or per checkpoint, of the runs of other nodes."""
 
     measure: str
     of: tuple[str, ...]
@@ -101,7 +100,7 @@ class Measure(Table):
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for an unknown measure, or if it measures no runs."""
-        MEASURES[self.measure]
+        find_measures([self.measure], "run", "checkpoint")
         super().check(nodes)
 
     def write(self, runs: Path, file: Path) -> None:
@@ -111,7 +110,7 @@ class Measure(Table):
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
             for name, run in measured.items():
                 start = {"run": name, "run_id": run["run_id"]}
-                rows += [start | row for row in MEASURES[self.measure](load_run(runs / name))]
+                rows += [start | row for row in measure_run(load_run(runs / name), self.measure)]
                 progress.advance()
         write_text(file, to_csv(rows))
 
@@ -125,8 +124,8 @@ class Measure(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Readings(Table):
-    """Measures of models (`transformer.measures.of_models`) at checkpoints of a run.
+class ModelTable(Table):
+    """A table of measures per evaluator, of a run's models at checkpoints.
 
     `steps` selects all checkpoints, those at least 2 % apart (`spaced`), or the last. With
     `interventions`, the models are measured under them; the `checkpoint` of a graft is a path
@@ -151,8 +150,7 @@ class Readings(Table):
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for unknown measures and evaluators, or several runs."""
-        for measure in self.measures:
-            MODEL_MEASURES[measure]
+        find_measures(self.measures, "evaluator")
         super().check(nodes)
         node = nodes[self.of]
         configs = node.configs if isinstance(node, Train) else {}
@@ -172,11 +170,12 @@ class Readings(Table):
         """Write the table, or continue it."""
         run = load_run(runs / self.of)
         steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
-        history(
+        chosen = {"all": steps, "spaced": thin_steps(steps, SPACING), "last": steps[-1:]}
+        write_model_table(
             run,
             self.measures,
             file,
-            steps={"all": steps, "spaced": spaced(steps, SPACING), "last": steps[-1:]}[self.steps],
+            steps=chosen[self.steps],
             evaluators=self.evaluators or None,
             interventions=tuple(each.relative_to(runs) for each in self.interventions),
         )

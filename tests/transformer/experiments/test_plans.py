@@ -70,10 +70,10 @@ vary = { init_seed = [7, 8] }
 [run.on_features]
 preset = "quick"
 exemplars = "drawings"
-[measure.norms]
+[run_table.norms]
 measure = "weight_norms"
 of = ["first", "second"]
-[readings.heads]
+[model_table.heads]
 measures = ["accuracy"]
 of = "second"
 evaluators = ["flip"]
@@ -125,7 +125,7 @@ def test_a_byte_order_mark_is_skipped(nodes_of):
 
 
 RUN = "[run.a]\npreset = 'smoke'"
-READ = f"{RUN}\n[readings.r]\nmeasures = ['accuracy']\nof = 'a'"
+READ = f"{RUN}\n[model_table.r]\nmeasures = ['accuracy']\nof = 'a'"
 FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
 
 
@@ -141,18 +141,19 @@ FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
         (f"{RUN}\nafter = 3", "run.a", "after"),
         (f"{RUN}\nlonger_than = 'a'", "run.a", "extends"),
         (f"{RUN}\nwhat = 'a'", "run.a", "description"),
+        ("[readings.r]", "", "model_table"),
         (f"{RUN}\nchange = {{ optim.rate = 1 }}", "run.a", "optim.rate"),
         (f"{RUN}\nchange = {{ init_seed = 1979-05-27 }}", "run.a", "1979-05-27"),
         (f"{RUN}\nvary = {{ init_seed = [] }}", "run.a", "init_seed"),
         (f"{RUN}\nvary = {{ init_seed = 7 }}", "run.a", "init_seed"),
         (f"{RUN}\nvary = {{ init_seed = [7, 7] }}", "run.a", "init_seed=7"),
         (f"{RUN}\nafter = 'b'", "a", "b"),
-        ("[measure.m]\nmeasure = 'events'\nof = 'a'", "measure.m", "of"),
-        (f"{READ}\nsteps = 'first'", "readings.r", "'first'"),
+        ("[run_table.m]\nmeasure = 'events'\nof = 'a'", "run_table.m", "of"),
+        (f"{READ}\nsteps = 'first'", "model_table.r", "'first'"),
         (f"{READ}\nevaluators = ['x']", "r", "'x'"),
-        (f"{READ}\ninterventions = ['Ablate']", "readings.r", "'Ablate'"),
+        (f"{READ}\ninterventions = ['Ablate']", "model_table.r", "'Ablate'"),
         (f"{READ}\ninterventions = [{{ Ablate = {{ heads = ['2:0'] }} }}]", "", "'2:0'"),
-        ("[readings.r]\nof = 'a'", "readings.r", "measures"),
+        ("[model_table.r]\nof = 'a'", "model_table.r", "measures"),
         (f"{FEATURES} 3", "features.a", "encoder"),
         (f"{FEATURES} {{ side = 3 }}", "features.a", "resnet18"),
         (f"{FEATURES} {{ kind = 'own', weights = 'nowhere' }}", "features.a", "'nowhere'"),

@@ -10,7 +10,7 @@ from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.interventions.grafts import GraftOut
-from transformer.sweeps.measure import Measure, Readings
+from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import makespan
 from transformer.sweeps.train import Train
@@ -40,17 +40,17 @@ LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs
         ([replace(FIRST, config=replace(TINY, keep=("1", "last"))), start(10)], "step 10 of first"),
         ([FIRST, start(10, after="first/pair")], "first/pair; choose one of first"),
         ([Train(name="a/b", config=TINY)], "'a/b'"),
-        ([FIRST, Measure(name="m", measure="nothing", of=("first",))], "'nothing'"),
+        ([FIRST, RunTable(name="m", measure="nothing", of=("first",))], "'nothing'"),
         (
-            [FIRST, Measure(name="m", measure="events", of=("first",)), start(10, after="m")],
+            [FIRST, RunTable(name="m", measure="events", of=("first",)), start(10, after="m")],
             "second starts from m",
         ),
         ([FIRST, replace(start(10), exemplars="first", after="")], "exemplars from first"),
         ([FIRST, replace(FIRST, name="b", extends="first")], "b extends first"),
         ([PAIR, SHORT, replace(LONG, after="pair/b")], "long extends short"),
         ([PAIR, SHORT, LONG, start(20, after="long")], "step 20 of long.* start from that"),
-        ([FIRST, Measure(name="m", measure="events", of=())], "m measures no runs"),
-        ([FIRST, Readings(name="r", measures=("accuracy",), of="nowhere")], "r needs nowhere"),
+        ([FIRST, RunTable(name="m", measure="events", of=())], "m measures no runs"),
+        ([FIRST, ModelTable(name="r", measures=("accuracy",), of="nowhere")], "r needs nowhere"),
     ],
 )
 def test_nodes_that_do_not_fit_are_named_in_one_line(nodes, names):
@@ -91,9 +91,9 @@ def test_files_are_filled_in_for_the_kinds_that_want_them(tmp_path):
     plan.with_files({"features": tmp_path / "some.npy"}).check_files()
 
 
-def test_readings_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
+def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
     config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
-    readings = Readings(
+    table = ModelTable(
         name="swapped",
         measures=("accuracy",),
         of="run",
@@ -102,12 +102,12 @@ def test_readings_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
         interventions=(GraftOut(checkpoint="other", from_=0),),
     )
     other = Train(name="other", config=replace(config, init_seed=6))
-    plan = Plan([Train(name="run", config=config), other, readings])
-    assert readings.needs == ("run", "other")
+    plan = Plan([Train(name="run", config=config), other, table])
+    assert table.needs == ("run", "other")
     for node in plan.nodes.values():
         assert not node.is_done(tmp_path)
         node.execute(tmp_path, "cpu", 1)
         assert node.is_done(tmp_path)
     lines = (tmp_path / "swapped" / "table.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 4 and lines[1].split(",")[3] == "flip"
-    assert not replace(readings, evaluators=("icl",)).is_done(tmp_path)
+    assert not replace(table, evaluators=("icl",)).is_done(tmp_path)

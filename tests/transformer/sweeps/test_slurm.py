@@ -13,7 +13,7 @@ from transformer.cli import main
 from transformer.config.encoders import ENCODERS
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.sweeps.executor import run_node
-from transformer.sweeps.measure import Measure, Readings
+from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import MIN_MINUTES, Resources, read_jobs, submit_jobs
 from transformer.sweeps.train import Features, Train, TrainEncoder
@@ -23,8 +23,8 @@ NODES = (
     TrainEncoder(name="encoder"),
     Features(name="features", drawings=GlyphConfig(), encoder=ENCODERS["own"](), after="encoder"),
     Train(name="run", config=tiny_config()),
-    Measure(name="norms", measure="weight_norms", of=("run",)),
-    Readings(name="heads", measures=("accuracy",), of="run"),
+    RunTable(name="norms", measure="weight_norms", of=("run",)),
+    ModelTable(name="heads", measures=("accuracy",), of="run"),
 )
 
 
@@ -121,8 +121,8 @@ def test_nodes_that_use_no_gpu_get_the_cpu(node, tmp_path, monkeypatch):
 
 def test_a_measure_runs_with_the_given_threads(tmp_path, monkeypatch):
     threads = []
-    rows = lambda run: threads.append(torch.get_num_threads()) or [{"step": 0}]  # noqa: E731
-    monkeypatch.setattr("transformer.sweeps.measure.MEASURES", {"weight_norms": rows})
+    rows = lambda *_: threads.append(torch.get_num_threads()) or [{"step": 0}]  # noqa: E731
+    monkeypatch.setattr("transformer.sweeps.measure.measure_run", rows)
     for node, number in (("run", 1), ("norms", 2)):
         run_node(Plan(NODES[2:4]), node, tmp_path, "cpu", number)
     assert threads == [2] and torch.get_num_threads() == 1

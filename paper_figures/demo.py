@@ -167,8 +167,9 @@ def _caution_sentence(fitted: Fit) -> str:
     """How far the fit is to be trusted."""
     if fitted.cautions:
         return f"To be read with care: {'; '.join(fitted.cautions)}."
-    if fitted.untold:
-        return f"The fit has converged. What the curves do not tell: {', '.join(fitted.untold)}."
+    if fitted.unidentified:
+        names = ", ".join(fitted.unidentified)
+        return f"The fit has converged. What the curves do not tell: {names}."
     return "The fit has converged, and the curves tell every parameter."
 
 

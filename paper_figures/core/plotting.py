@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from coopetition.plot.fits import SEQUENCES
-from coopetition.plot.style import PRINT, label_of, line_styles, under
+from coopetition.plot.style import PRINT, label_of, legend_position, line_styles
 from coopetition.tools.console import ProgressReport
 from paper_figures.core.figure import FigureResult, Numbers, blank, figures_of, papers, points
 from paper_figures.core.runs import SCALE, FigureRun
@@ -139,7 +139,7 @@ def once(ax: Axes, label: str) -> str | None:
 def legend_below(ax: Axes, n_columns: int = 2, title: str | None = None) -> None:
     """A legend under the axes, for curves that leave no room between them."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, ncols=n_columns, title=title, **under(ax))
+        ax.legend(frameon=False, ncols=n_columns, title=title, **legend_position(ax))
 
 
 def legend_of_all(drawing: Drawing, n_columns: int = 4) -> None:

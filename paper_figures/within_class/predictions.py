@@ -18,8 +18,8 @@ import numpy as np
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import errors_at, events
-from coopetition.compare.least_squares import errors_of
+from coopetition.compare.forecast import errors_at, find_events
+from coopetition.compare.least_squares import to_errors
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES
 from coopetition.tools.console import ProgressReport
@@ -77,15 +77,15 @@ def fit_run(run: FigureRun) -> Fit:
 def gap_of(fitted: Fit, factor: float = 1.0) -> float | None:
     """Sequences from ICL's peak to the crossing by a fitted toy, with mu1 times a factor."""
     k = [free.name for free in fitted.problem.free].index("mu1")
-    mu1, place = fitted.problem.free[k].parameter, fitted.place.copy()
-    place[k] = mu1.to_unit(factor * float(mu1.from_unit(place[k])))
+    mu1, theta = fitted.problem.free[k].parameter, fitted.theta.copy()
+    theta[k] = mu1.to_unit(factor * float(mu1.from_unit(theta[k])))
     sequences = np.linspace(0, HORIZON, SAMPLES)
-    return gap(sequences, errors_at(fitted.problem, place, fitted.levels, sequences))
+    return gap(sequences, errors_at(fitted.problem, theta, fitted.levels, sequences))
 
 
 def gap(sequences: np.ndarray, errors: dict[str, np.ndarray]) -> float | None:
     """Sequences from ICL's peak to the crossing; 0 if CIWL errs less at the peak already."""
-    found = events(sequences, errors)
+    found = find_events(sequences, errors)
     if found["peak"] is None or found["crossing"] is None:
         return None
     return found["crossing"] - found["peak"]
@@ -93,7 +93,7 @@ def gap(sequences: np.ndarray, errors: dict[str, np.ndarray]) -> float | None:
 
 def measured_errors(curves: Curves) -> dict[str, np.ndarray]:
     """Curves of accuracy as errors."""
-    return {name: errors_of(curves.values[name], curves.metric) for name in CURVES}
+    return {name: to_errors(curves.values[name], curves.metric) for name in CURVES}
 
 
 def measured_gap(run: FigureRun) -> float | None:

@@ -201,14 +201,12 @@ class Sweep:
 
 
 def load_plan(source: str, scale: Scale) -> Plan:
-    """The plan of a name, of a Python file that defines `PLAN`, or of a TOML file."""
+    """Return the plan of a name, of a Python file that defines `PLAN`, or of a TOML file."""
     path = Path(source)
     if path.suffix == ".py":
         plan = getattr(load_plugin(path), "PLAN", None)
         if not isinstance(plan, Plan):
-            raise UsageError(
-                f"{source} defines no PLAN; make one of `transformer.sweeps.plan.Plan`"
-            )
+            raise UsageError(f"{source} defines no PLAN; define a `transformer.sweeps.plan.Plan`")
         return plan
     if path.suffix == ".toml":
         return read_plan(path, scale)

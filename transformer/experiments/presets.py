@@ -67,8 +67,8 @@ def register_presets(
 
 
 def preset(make: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
-    """Register a run of one size, by the name of its function and the start of its docstring."""
-    description = " ".join((make.__doc__ or "").split("\n\n")[0].split())
+    """Register a run of one size, by the name and the docstring of its function."""
+    description = " ".join((make.__doc__ or "").split())
     entry = ScaledPreset(lambda scale: Preset(config=make(), description=description), SCALES)
     PRESETS.register(make.__name__)(entry)
     return make
@@ -130,7 +130,8 @@ def glyphs() -> RunConfig:
 
 @preset
 def omniglot() -> RunConfig:
-    """`coopetition/main` at scale cpu for 60,000 steps on 28 x 28 pixels, with initial values
-    12 % narrower than the paper's, and positions half as wide again: kept curves.
+    """Kept curves: `coopetition/main` at scale cpu for 60,000 steps, on 28 x 28 pixels.
+
+    Initial values are 12 % narrower than the paper's, and positions half as wide again.
     """
     return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))

@@ -202,7 +202,7 @@ def _check_combination(flags: Flags) -> None:
 
 def _check_folder(flags: Flags) -> None:
     """Refuse an output folder that belongs to a run, or that cannot be written."""
-    from transformer.runs.folder import ENSEMBLE, MANIFEST
+    from transformer.runs.layout import ENSEMBLE, MANIFEST
 
     runs = flags.runs.resolve()
     for each in (runs, *runs.parents):

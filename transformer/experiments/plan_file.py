@@ -17,9 +17,9 @@ from transformer.config.encoders import ENCODERS, ReductionConfig
 from transformer.config.plain import flatten, from_dict
 from transformer.config.registry import Registry
 from transformer.config.run import Scale
+from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
-from transformer.runs.folder import vary
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.train import Features, Train

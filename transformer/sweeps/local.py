@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from coopetition.tools.errors import Interrupted
-from transformer.runs.loop import stop_signals
+from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.executor import Work, submit_plan
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.report import Estimate, clock
@@ -68,7 +68,7 @@ class LocalExecutor:
     def run(self) -> None:
         """Run the queue until it is empty, or holds only nodes that need a failed one."""
         reported = time.monotonic()
-        with stop_signals() as stop:
+        with catch_stop_signals() as stop:
             while not stop:
                 self._collect()
                 ready = [name for name, after in self._queue.items() if self._done >= {*after}]

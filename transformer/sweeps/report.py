@@ -16,7 +16,7 @@ from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job, job_name
 from transformer.sweeps.status import SETTLED, NodeStatus
 from transformer.sweeps.train import Train
-from transformer.training.cost import LONGEST_S, forecast
+from transformer.training.cost import MAX_S, forecast
 from transformer.training.machine import Machine
 
 Statuses = Mapping[str, NodeStatus]
@@ -99,7 +99,7 @@ def _trained(plan: Plan) -> list[Train]:
 
 def _step_seconds(node: Train, machine: Machine) -> float:
     """Return the predicted seconds per step, evaluations included."""
-    configs = {name: replace(each, start=StartConfig()) for name, each in node.configs.items()}
+    configs = [replace(each, start=StartConfig()) for each in node.configs.values()]
     return forecast(configs, machine)["predicted_s"] / node.n_steps
 
 
@@ -131,7 +131,7 @@ def clock(seconds: float | None) -> str:
     """Return hours, minutes and seconds, such as 1:02:03."""
     if seconds is None:
         return "unknown"
-    return str(timedelta(seconds=round(min(seconds, LONGEST_S))))
+    return str(timedelta(seconds=round(min(seconds, MAX_S))))
 
 
 def graph_rows(plan: Plan, statuses: Statuses, estimate: Estimate, *, as_jobs: bool) -> list[Row]:

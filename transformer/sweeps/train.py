@@ -16,6 +16,7 @@ from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference, flatten
+from transformer.config.variants import check_together
 from transformer.data.encoders.base import hash_of
 from transformer.data.encoders.own import TrainingConfig
 from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
@@ -23,13 +24,13 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import write_features
 from transformer.data.features.provenance import identity, identity_of, read_provenance
 from transformer.data.features.train_encoder import train_encoder
-from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
-from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import MANIFEST
-from transformer.runs.warm_start import HALF
+from transformer.runs.folder import RunFolder, load_run, load_runs
+from transformer.runs.layout import ENSEMBLE, MANIFEST
+from transformer.runs.loop import resume, train, train_together, with_recorded_ids
+from transformer.runs.prepare import HALF
 from transformer.sweeps.plan import Node, graft_sources
+from transformer.training.cost import disk_bytes
 from transformer.training.machine import Machine
-from transformer.training.memory import disk_bytes
 
 FEATURES, WEIGHTS = "features.safetensors", "weights.safetensors"
 
@@ -330,7 +331,7 @@ class Train(Node):
             run = next((each for each in folders if name in ("", each.path.name)), None)
             if run is None:
                 raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
-            expected = with_recorded_identity(config, run.config)
+            expected = with_recorded_ids(config, run.config)
             if expected.run_id() != run.config.run_id():
                 found, wanted = (to_dict(c, for_id=True) for c in (run.config, expected))
                 raise UserError(

@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from coopetition.tools.errors import UserError
 from transformer.config.encoders import ReductionConfig
 from transformer.data.encoders.efficientnet import EfficientNetConfig
-from transformer.data.encoders.own import OwnConfig, TrainingConfig, shapes
+from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
+from transformer.data.features.networks import OwnNetwork
 from transformer.data.features.provenance import read_provenance
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import plan_status
@@ -32,7 +33,8 @@ NODE = Features(
 
 def write_weights(path, seed):
     generator = torch.Generator().manual_seed(seed)
-    save_file({name: torch.randn(s, generator=generator) for name, s in shapes().items()}, path)
+    shapes = {name: each.shape for name, each in OwnNetwork().state_dict().items()}
+    save_file({name: torch.randn(s, generator=generator) for name, s in shapes.items()}, path)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def _say(text: str) -> None:
 
 def demo_config(*, quick: bool) -> RunConfig:
     """The preset `demo`, or its beginning, measured often enough for a fit."""
-    config = PRESETS[PRESET].make("cpu")
+    config = PRESETS[PRESET].config("cpu")
     if not quick:
         return config
     return replace(

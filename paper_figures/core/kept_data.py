@@ -185,7 +185,7 @@ def _read_node(node: Node, runs: Path, paper: str) -> list[_Run | _Table]:
 
 def _tables(node: Table, runs: Path) -> Iterator[_Table]:
     rows = read_rows(runs / node.name / FILE, needed="run_id")
-    for run, about in node.lengths(runs).items():
+    for run, about in node.measured_runs(runs).items():
         own = [row for row in rows if row["run_id"] == about["run_id"]]
         own = [row for row in own if row.get("run", run) == run]  # two may be of one id
         if own:
@@ -203,7 +203,7 @@ def _thinned(rows: Rows) -> Rows:
 def _runs(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
     for run in load_runs(runs / node.name):
         within = run.path.relative_to((runs / node.name).resolve())
-        names = [str(each / within) for each in map(Path, (node.name, *node.also))]
+        names = [str(each / within) for each in map(Path, (node.name, *node.aliases))]
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
         run.check_measured()
         rows = run.metrics()

@@ -37,7 +37,7 @@ from transformer.measures.events import Timeline, timeline
 from transformer.runs.export import export
 from transformer.runs.loop import train_or_resume
 from transformer.sweeps.measure import Table
-from transformer.sweeps.plan import wanted_file
+from transformer.sweeps.plan import missing_file_kind
 from transformer.training.machine import Machine
 
 SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
@@ -73,7 +73,7 @@ class FigureRun:
         most of its runs.
         """
         preset = self.provenance.get("preset", "")
-        paper = PRESETS[preset].make("paper").optim.learning_rate if "/" in preset else 1e-5
+        paper = PRESETS[preset].config("paper").optim.learning_rate if "/" in preset else 1e-5
         return self.learning_rate / paper
 
     @property
@@ -181,7 +181,8 @@ class KeptTable:
 def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
     for entry in index(data):
         if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
-            alone = "/" in preset and not PRESETS[preset].seeds  # one run in its paper's plan
+            # of one run in its paper's plan
+            alone = "/" in preset and not PRESETS[preset].at(SCALE).seeds
             of_seed = "" if alone else f"_{entry['config']['init_seed']}"
             of_scale = "" if scale == SCALE else f" ({scale})"
             yield FigureRun(preset + of_seed + of_scale, path_of(entry, data), entry)
@@ -282,7 +283,8 @@ def _check_known(preset: str) -> None:
 def node_of(preset: str, kind: str = "") -> str:
     """The pattern of a preset's runs, or of what `kind` measures of them, in its paper's plan."""
     name = "_".join(filter(None, (kind, preset.partition("/")[2])))
-    has_nodes = PRESETS[preset].seeds and not PRESETS[preset].together
+    named = PRESETS[preset].at(SCALE)
+    has_nodes = named.seeds and not named.together
     return f"{name}_[0-9]*" if has_nodes else name  # not `icl_only_clamped_5`
 
 
@@ -300,7 +302,8 @@ def _make(preset: str, scale: Scale, kind: str = "") -> str:
 
 def _needs_others(preset: str) -> bool:
     """Whether runs of a preset need what other nodes of its paper's plan make."""
-    return bool(PRESETS[preset].after or wanted_file(PRESETS[preset].make(SCALE).data.exemplars))
+    named = PRESETS[preset].at(SCALE)
+    return bool(named.starts_from or missing_file_kind(named.config.data.exemplars))
 
 
 def trained_run(

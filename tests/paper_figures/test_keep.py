@@ -21,7 +21,7 @@ from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -34,8 +34,8 @@ def plan_of(n_steps: int) -> Plan:
     both = {"a": config, "b": replace(config, init_seed=7)}
     return Plan(
         [
-            Train(name="main_6", config=config, also=("seeds_6_2",)),
-            Train(name="long", config=replace(config, n_steps=40), longer_than="main_6"),
+            Train(name="main_6", config=config, aliases=("seeds_6_2",)),
+            Train(name="long", config=replace(config, n_steps=40), extends="main_6"),
             Train(name="seeds_6_3", config=replace(config, data_seed=3)),
             Train(name="together", config=both),
         ]
@@ -58,11 +58,11 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
     with pytest.raises(UsageError, match="holds no finished run of the plan coopetition"):
         keep(10)
     for node in (plan_of(10).nodes[name] for name in ("main_6", "together")):
-        node.work(runs, "cpu", 1)
+        node.execute(runs, "cpu", 1)
     assert keep(10) == ["main_6", "together/b"], "not what has not begun, nor the same run twice"
     assert keep(10) == []
-    plan_of(20).nodes["main_6"].work(runs, "cpu", 1)
-    plan_of(20).nodes["seeds_6_3"].work(runs, "cpu", 1)
+    plan_of(20).nodes["main_6"].execute(runs, "cpu", 1)
+    plan_of(20).nodes["seeds_6_3"].execute(runs, "cpu", 1)
     assert keep(20) == ["main_6", "seeds_6_3"]
     presets = {entry["preset"]: entry for entry in index(data)}
     together = presets.pop("coopetition/together/b")
@@ -73,7 +73,7 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
         assert RunConfig.from_dict(entry["config"]).run_id() == entry["run_id"]
         curves = read_curves(data / "coopetition" / f"{entry['run_id']}.csv", "loss")
         np.testing.assert_array_equal(curves.sequences, [0, 40, 80, 120, 160])
-    plan_of(20).nodes["long"].work(runs, "cpu", 1)
+    plan_of(20).nodes["long"].execute(runs, "cpu", 1)
     assert keep(20) == ["long"]
     entry = next(each for each in index(data) if each["step"] == 40)
     assert entry["preset"] == "coopetition/main"
@@ -87,7 +87,7 @@ def swept(tmp_path_factory):
     """A sweep of two runs, and its measures."""
     runs = tmp_path_factory.mktemp("swept")
     for node in measured_plan().nodes.values():
-        node.work(runs, "cpu", 1)
+        node.execute(runs, "cpu", 1)
     return runs
 
 
@@ -97,8 +97,8 @@ def measured_plan() -> Plan:
         [
             Train(name="first", config=config),
             Train(name="second", config=replace(config, init_seed=8)),
-            Measure(name="norms_first", measure="weight_norms", of=("first",)),
-            Measure(name="norms_second", measure="weight_norms", of=("second",)),
+            RunTable(name="norms_first", measure="weight_norms", of=("first",)),
+            RunTable(name="norms_second", measure="weight_norms", of=("second",)),
         ]
     )
 
@@ -177,12 +177,12 @@ def test_of_a_run_in_two_lengths_the_longers_rows_are_kept(runs, data):
         [
             replace(longer, name="short", config=replace(RUN, n_steps=10)),
             longer,
-            Measure(name="norms", measure="weight_norms", of=("first", "short")),
+            RunTable(name="norms", measure="weight_norms", of=("first", "short")),
         ]
     )
     elsewhere = runs.parent / "elsewhere"
     for node in both.nodes.values():
-        node.work(elsewhere, "cpu", 1)
+        node.execute(elsewhere, "cpu", 1)
     keep_finished(both, elsewhere, "coopetition", "cpu", data)
     table = (data / "coopetition" / "weight_norms.csv").read_text()
     steps = pd.read_csv(data / "coopetition" / "weight_norms.csv")["step"]
@@ -222,7 +222,7 @@ def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, mon
 def test_a_longer_run_of_another_plan_takes_the_place_of_a_shorter(runs, data):
     keep_finished(measured_plan(), runs, "coopetition_early", "cpu", data)
     longer = Train(name="first", config=replace(RUN, n_steps=20))
-    longer.work(runs, "cpu", 1)
+    longer.execute(runs, "cpu", 1)
     kept, _ = keep_finished(Plan([longer]), runs, "coopetition", "cpu", data)
     entry = index(data)[0]
     assert kept == ["first"] and (entry["paper"], entry["step"]) == ("coopetition", 20)
@@ -270,8 +270,8 @@ def trained_together(tmp_path_factory):
     (data / "transience").mkdir(parents=True)
     (data / "index.json").write_text("[]")
     node = load_plan("transience", "smoke").nodes["default"]
-    plan = Plan([node, Measure(name="transience", measure="transience", of=("default",))])
+    plan = Plan([node, RunTable(name="transience", measure="transience", of=("default",))])
     for each in plan.nodes.values():
-        each.work(runs, "cpu", 1)
+        each.execute(runs, "cpu", 1)
     keep_finished(plan, runs, "transience", "smoke", data)
     return data

@@ -67,8 +67,8 @@ def register_presets(
 
 
 def preset(make: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
-    """Register a run of one size, by the name and the docstring of its function."""
-    description = " ".join((make.__doc__ or "").split())
+    """Register a run of one size, by the name and the docstring's first line of its function."""
+    description = (make.__doc__ or "").split("\n")[0]
     entry = ScaledPreset(lambda scale: Preset(config=make(), description=description), SCALES)
     PRESETS.register(make.__name__)(entry)
     return make

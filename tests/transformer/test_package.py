@@ -25,7 +25,7 @@ from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 assert all(map(len, (EXEMPLAR_KINDS, MODES, ENCODERS, EVALUATORS)))
 from transformer.experiments.presets import PRESETS
-PRESETS["smoke"].make("cpu").run_id()
+PRESETS["smoke"].config("cpu").run_id()
 """
 
 

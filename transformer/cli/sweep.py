@@ -132,6 +132,8 @@ def _print_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
     disk = mebibytes(sum(node.disk_bytes() for node in plan.nodes.values())) or "less than 1 MiB"
     print(f"{n_jobs} jobs, each: sbatch {options}", file=sys.stderr)
     print(f"disk for all nodes: {disk}", file=sys.stderr)
+    if flags.job.sbatch and not flags.job.check_options():
+        print("note: no sbatch here, so the options of --sbatch are not checked", file=sys.stderr)
     if flags.job.gpus and here == "cpu":
         print("note: for an estimate on GPUs, run this on a node that has one", file=sys.stderr)
 
@@ -147,6 +149,7 @@ def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
             clear_failure(sweep.runs, name)
     jobs = {}
     if flags.slurm:
+        flags.job.check_options()
         jobs = submit_jobs(plan, sweep.runs, sweep.work, flags.threads, flags.job)
     else:
         run_locally(plan, sweep.runs, sweep.work, flags.jobs)

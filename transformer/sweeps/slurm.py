@@ -6,6 +6,7 @@ it, writes a checkpoint, ends with 143, and is requeued.
 """
 
 import hashlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -90,6 +91,18 @@ class Resources:
         more = (each.removeprefix("--").partition("=") for each in self.sbatch)
         options |= {option: value if equals else True for option, equals, value in more}
         return {name: value for name, value in options.items() if value is not None}
+
+    def check_options(self) -> bool:
+        """Refuse options that `sbatch --help` does not list; return whether there is an sbatch."""
+        if shutil.which("sbatch") is None:
+            return False
+        text = subprocess.run(["sbatch", "--help"], capture_output=True, text=True).stdout
+        known = {*re.findall(r"--([a-z][a-z0-9-]*)", text)}
+        for each in self.sbatch:
+            name = each.removeprefix("--").partition("=")[0]
+            if name not in known:
+                raise UsageError(f"--sbatch {each}: unknown to sbatch; see sbatch --help")
+        return True
 
 
 @dataclass(frozen=True, slots=True)

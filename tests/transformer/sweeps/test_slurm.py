@@ -69,6 +69,17 @@ def test_a_dry_run_shows_jobs_and_their_options(capsys, tmp_path, plan_file):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("flags", [["--dry-run"], []])
+def test_options_that_sbatch_lacks_are_refused(call, tmp_path, plan_file, monkeypatch, flags):
+    program = tmp_path / "sbatch"
+    program.write_text("#!/bin/sh\necho '  -q, --qos=qos   quality of service'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    command = ("sweep", plan_file, "--runs", tmp_path / "runs", "--slurm", *flags, "--sbatch")
+    assert "foo" in call("transformer", *command, "qos=long", "foo", expect=2)
+    assert not (tmp_path / "runs").exists() or not [*(tmp_path / "runs").glob("*")]
+
+
 def test_a_job_with_a_blank_name_is_not_ours(tmp_path, monkeypatch):
     program = tmp_path / "squeue"
     program.write_text("#!/bin/sh\necho '7 PENDING '\necho '8 RUNNING other job'\n")

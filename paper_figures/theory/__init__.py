@@ -1,1 +1,1 @@
-"""Figures of the tour through the theory (docs/tour.md)."""
+"""The minimal model's theory, as in docs/tour.md."""

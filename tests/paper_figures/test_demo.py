@@ -1,4 +1,4 @@
-"""The demo's report, and what else is told of the kept runs."""
+"""The demo's report and figure, and what the documents say of the kept runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -62,9 +62,9 @@ def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
 
     assert "unfinished" in first_line(hasty)
     sound = replace(hasty, converged=True, integration_error=0.0, n_effective=50.0)
-    assert "converged. What the curves do not tell: alpha, mu1" in first_line(sound)
-    told = replace(sound, parameters=with_status(fitted, "identifiable"))
-    assert first_line(told) == "The fit has converged, and the curves tell every parameter."
+    assert "alpha, mu1" in first_line(sound)
+    identified = replace(sound, parameters=with_status(fitted, "identifiable"))
+    assert "every parameter" in first_line(identified)
 
 
 def test_a_run_that_is_too_short_says_so_in_words_and_picture(run, fitted, tmp_path):
@@ -79,7 +79,7 @@ def test_a_run_that_is_too_short_says_so_in_words_and_picture(run, fitted, tmp_p
 
 def test_the_quick_report_says_first_what_it_is_for(run, fitted):
     first = _report(run, fitted, True, 12.0).splitlines()[2]
-    assert "too short to show in-context learning being replaced: leave out --quick" in first
+    assert "too short" in first and "--quick" in first
     quick, whole = demo_config(quick=True), demo_config(quick=False)
     assert quick.n_steps == QUICK_STEPS < whole.n_steps
     assert (quick.model, quick.data, quick.optim) == (whole.model, whole.data, whole.optim)
@@ -97,7 +97,7 @@ def test_the_picture_shows_what_rises_and_what_replaces_it(run, fitted):
     assert max(flip) == pytest.approx(run.timeline().flip_peak)
 
 
-def test_the_documents_tell_what_the_kept_glyph_runs_show():
+def test_the_documents_say_what_the_kept_glyph_runs_show():
     """What is not generated (`test_pages`)."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     told = " ".join(" ".join(path.read_text() for path in documents).split())

@@ -1,4 +1,4 @@
-"""Finished runs of a sweep are kept where figures look for runs."""
+"""Finished runs of a sweep are kept where figures look for them."""
 
 import fcntl
 import json
@@ -15,7 +15,8 @@ import pytest
 
 from coopetition.compare.curves import read_curves
 from coopetition.tools.errors import UsageError
-from paper_figures.core.kept_data import index, keep_finished, path_of, table_records
+from paper_figures.core.collect import keep_finished
+from paper_figures.core.kept_data import curves_path, load_index, table_records
 from paper_figures.core.runs import kept_runs, kept_tables
 from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
@@ -52,10 +53,10 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
         assert left_out == ([] if n_steps == 10 else ["together: not finished"])
         return kept
 
-    with pytest.raises(UsageError, match="runs is not a folder; give that of a sweep"):
+    with pytest.raises(UsageError, match="runs"):
         keep(10)
     runs.mkdir()
-    with pytest.raises(UsageError, match="holds no finished run of the plan coopetition"):
+    with pytest.raises(UsageError, match="no finished run"):
         keep(10)
     for node in (plan_of(10).nodes[name] for name in ("main_6", "together")):
         node.work(runs, "cpu", 1)
@@ -64,7 +65,7 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
     plan_of(20).nodes["main_6"].work(runs, "cpu", 1)
     plan_of(20).nodes["seeds_6_3"].work(runs, "cpu", 1)
     assert keep(20) == ["main_6", "seeds_6_3"]
-    presets = {entry["preset"]: entry for entry in index(data)}
+    presets = {entry["preset"]: entry for entry in load_index(data)}
     together = presets.pop("coopetition/together/b")
     assert (together["step"], together["config"]["init_seed"]) == (10, 7)
     assert set(presets) == {"coopetition/main", "coopetition/seeds_6_3"}
@@ -75,7 +76,7 @@ def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
         np.testing.assert_array_equal(curves.sequences, [0, 40, 80, 120, 160])
     plan_of(20).nodes["long"].work(runs, "cpu", 1)
     assert keep(20) == ["long"]
-    entry = next(each for each in index(data) if each["step"] == 40)
+    entry = next(each for each in load_index(data) if each["step"] == 40)
     assert entry["preset"] == "coopetition/main"
     others = ["coopetition/seeds_6_2", "coopetition/together/a", "coopetition/long"]
     assert entry["also"] == others, "those that it was kept for before too"
@@ -141,7 +142,7 @@ def empty(run):
 
 
 @pytest.mark.parametrize("spoil", [spoil_manifest, spoil_metrics, put_another, empty])
-def test_what_cannot_be_kept_is_told_and_does_not_stop_the_others(runs, data, spoil):
+def test_what_cannot_be_kept_is_reported_and_does_not_stop_the_others(runs, data, spoil):
     why = spoil(runs / "first")
     kept, left_out = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
     assert kept == ["second", "weight_norms.csv"]
@@ -170,7 +171,7 @@ def test_tables_are_merged_by_run(runs, data):
     assert keep() == [], "all of it is kept already"
 
 
-def test_of_a_run_in_two_lengths_the_longers_rows_are_kept(runs, data):
+def test_of_a_run_in_two_lengths_the_rows_of_the_longer_are_kept(runs, data):
     """Whichever sweep is kept last, and where one table has both."""
     longer = Train(name="first", config=replace(RUN, n_steps=20))
     both = Plan(
@@ -193,10 +194,10 @@ def test_of_a_run_in_two_lengths_the_longers_rows_are_kept(runs, data):
     assert keep_finished(both, elsewhere, "coopetition", "cpu", data)[0] == []
 
 
-def test_what_is_measured_anew_is_kept_though_the_run_has_gone_on_since(runs, data):
+def test_what_is_measured_anew_is_kept_although_the_kept_run_is_longer(runs, data):
     plan = measured_plan()
     keep_finished(plan, runs, "coopetition", "cpu", data)
-    entries = [entry | {"step": 10**6} for entry in index(data)]
+    entries = [entry | {"step": 10**6} for entry in load_index(data)]
     (data / "index.json").write_text(json.dumps(entries))
     table = runs / "norms_first" / "table.csv"
     frame = pd.read_csv(table)
@@ -205,18 +206,18 @@ def test_what_is_measured_anew_is_kept_though_the_run_has_gone_on_since(runs, da
     assert keep_finished(plan, runs, "coopetition", "cpu", data)[0] == ["weight_norms.csv"]
 
 
-def test_keeping_that_is_killed_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
+def test_a_kill_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("paper_figures.core.kept_data.write_json", killed)
+        patch.setattr("paper_figures.core.collect.write_json", killed)
         keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
-    assert index(data) == []
+    assert load_index(data) == []
     kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
     assert kept == ["first", "second", "weight_norms.csv"]
     files = {path.name for path in (data / "coopetition").iterdir()}
-    assert files == {f"{entry['run_id']}.csv" for entry in index(data)} | {"weight_norms.csv"}
+    assert files == {f"{entry['run_id']}.csv" for entry in load_index(data)} | {"weight_norms.csv"}
 
 
 def test_a_longer_run_of_another_plan_takes_the_place_of_a_shorter(runs, data):
@@ -224,14 +225,14 @@ def test_a_longer_run_of_another_plan_takes_the_place_of_a_shorter(runs, data):
     longer = Train(name="first", config=replace(RUN, n_steps=20))
     longer.work(runs, "cpu", 1)
     kept, _ = keep_finished(Plan([longer]), runs, "coopetition", "cpu", data)
-    entry = index(data)[0]
+    entry = load_index(data)[0]
     assert kept == ["first"] and (entry["paper"], entry["step"]) == ("coopetition", 20)
     assert (entry["preset"], entry["also"]) == ("coopetition_early/first", ["coopetition/first"])
     files = {path for path in data.glob("*/*") if path.stem != "weight_norms"}
-    assert files == {path_of(entry, data) for entry in index(data)}
+    assert files == {curves_path(entry, data) for entry in load_index(data)}
 
 
-def test_who_keeps_waits_for_another_who_does(runs, data):
+def test_two_calls_do_not_keep_at_once(runs, data):
     def keep():
         return keep_finished(measured_plan(), runs, "coopetition", "cpu", data)[0]
 
@@ -241,7 +242,7 @@ def test_who_keeps_waits_for_another_who_does(runs, data):
             waiting = pool.submit(keep)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.5)
-            assert index(data) == []
+            assert load_index(data) == []
         assert waiting.result() == ["first", "second", "weight_norms.csv"]
 
 
@@ -257,7 +258,7 @@ def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, 
     data = trained_together
     runs = kept_runs(f"transience/{preset}", 6, "smoke", data)
     assert [run.init_seed for run in runs] == [6, 5, 7]
-    for table in kept_tables("transience", f"transience/{preset}", 5, "smoke", data):
+    for table in kept_tables(f"transience/{preset}", "transience", 5, "smoke", data):
         assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
         assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")
 

@@ -1,7 +1,7 @@
-"""Ours: does a tenth of the steps at ten times the learning rate show the same?
+"""Ours: the main run at the paper's learning rate and at ten times it.
 
-The main run at the paper's rate and at ten times it, against the paper's sequences (steps times
-rate).  If only their product mattered, the curves would coincide.
+Curves are against the paper's sequences (steps times rate).  If only this product mattered, they
+would coincide.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Ours: how much does each seed decide on when ICL emerges and fades?
+"""Ours: how much each seed decides on when ICL emerges and fades.
 
 The main run from a grid of initial and data seeds, in an analysis of variance of two factors.
 Shares are those of the sum of squares: of the means over data seeds, of those over initial seeds,

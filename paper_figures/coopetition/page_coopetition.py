@@ -1,4 +1,4 @@
-"""The tables of docs/coopetition.md: does training on CIWL help ICL?
+"""The tables of docs/coopetition.md: whether training on CIWL helps ICL.
 
 The same four questions for the transformer, the toy, and the toy as fitted to our runs.  T is the
 time at which ICL emerges (ICL accuracy first above 0.75; the toy's ICL learnt).  Starts and

@@ -235,7 +235,7 @@ class Claim:
     contradiction: str
 
     def judge(self, *found: Any) -> Judgement:
-        """The verdict of what was found."""
+        """Return the judgement of what was found."""
         return Judgement(
             tuple(self.measure(*found)), self.published, self.needed, self.if_indecisive
         )

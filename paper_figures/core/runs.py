@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, asdict, dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core.kept_data import (
     DATA,
     SCALE,
@@ -160,9 +159,8 @@ class KeptTable:
         try:
             return np.array([float(row[name]) for row in self.rows])
         except ValueError as error:
-            raise UsageError(
-                f"the table of {self.run.name} is damaged: in column {name}, {error}; restore it, "
-                "or keep it anew"
+            raise UserError(
+                f"a table of {self.run.name} is damaged ({error}); restore it"
             ) from error
 
     def value(self) -> float:
@@ -172,7 +170,8 @@ class KeptTable:
 
     def curves(self, by: str, over: str) -> dict[str, tuple[Array, Array]]:
         """Return (column `over`, values) for each value of column `by`."""
-        parts = {row[by]: self.select(**{by: row[by]}) for row in self.rows}
+        names = dict.fromkeys(row[by] for row in self.rows)
+        parts = {name: self.select(**{by: name}) for name in names}
         return {name: (part.column(over), part.column()) for name, part in parts.items()}
 
 
@@ -192,16 +191,15 @@ def kept_runs(
     They are sorted by preset and by seed; those of the initial seed `first` lead.
     """
     matching_presets(preset)
-    matched = sorted(
-        _matched(preset, scale, data),
-        key=lambda pair: (pair[1]["config"]["init_seed"] != first, natural_key(pair[0]),
-                          pair[1]["config"]["init_seed"]),
-    )  # fmt: skip
-    runs = [_figure_run(name, entry, scale, data) for name, entry in matched]
+    runs = [
+        FigureRun(_run_name(name, entry, scale), curves_path(entry, data), entry)
+        for name, entry in _matched(preset, scale, data)
+    ]
+    runs.sort(key=lambda run: (run.init_seed != first, natural_key(run.name)))
     if not runs:
         raise NotKeptError(
             f"no run of preset {preset!r} is kept at scale {scale}; "
-            f"{training_advice(preset, scale)}{_alternatives(preset, scale, data)}"
+            + training_advice(preset, scale)
         )
     seeds = sorted({run.init_seed for run in runs})
     if first is not None and first not in seeds:
@@ -211,23 +209,15 @@ def kept_runs(
 
 def natural_key(text: str) -> list[tuple[float, str]]:
     """Return a key that sorts 2 before 10."""
-    return [(float(n or 0), rest) for n, rest in re.findall(r"(\d*\.?\d*)(\D*)", text)]
+    return [(float(n or 0), rest) for n, rest in re.findall(r"(\d+(?:\.\d+)?|)(\D*)", text)]
 
 
-def _figure_run(preset: str, entry: dict[str, Any], scale: Scale, data: Path) -> FigureRun:
+def _run_name(preset: str, entry: dict[str, Any], scale: Scale) -> str:
     from transformer.experiments.presets import PRESETS
 
     is_alone = "/" in preset and not PRESETS[preset].seeds  # the only one in its paper's plan
     seed = "" if is_alone else f"_{entry['config']['init_seed']}"
-    suffix = "" if scale == SCALE else f" ({scale})"
-    return FigureRun(preset + seed + suffix, curves_path(entry, data), entry)
-
-
-def _alternatives(preset: str, scale: Scale, data: Path) -> str:
-    kept = {entry["preset"] for entry in load_index(data) if entry["scale"] == scale}
-    names = sorted(kept, key=lambda name: ("/" in name, name))
-    names = [*dict.fromkeys(get_close_matches(preset, names) + names)]
-    return f", or choose one that is kept: {some_of(names)}" if names else ""
+    return preset + seed + ("" if scale == SCALE else f" ({scale})")
 
 
 def kept_tables(

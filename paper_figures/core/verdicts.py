@@ -141,7 +141,7 @@ def _basis(scale: str, judgements: list[Judgement]) -> str:
     if n_of_run == len(judgements) and not others:
         return f"{text}, all judged by the same run{seed}"
     name = run.partition("/")[2].partition(" ")[0]
-    return f"{text}, all of the same pair of seeds{seed}, {n_of_run} judged by one run, {name}"
+    return f"{text}, all judged by one pair of seeds{seed}, {n_of_run} of them by one run, {name}"
 
 
 def explanation_of(judged: JudgedClaim) -> str:

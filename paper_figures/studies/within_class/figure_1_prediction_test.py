@@ -1,4 +1,4 @@
-"""A pre-registered test of mu1: with more variation within classes, does ICL fade sooner?"""
+"""A pre-registered test of mu1: ICL should fade sooner with more variation within classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -20,7 +20,7 @@ _HOME = {
         "Model",
     ),
     "model.initial_state": (
-        "Draw",
+        "InitialState",
         "canonical_draw",
         "published_draw",
         "random_draw",
@@ -115,7 +115,12 @@ _MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for 
 __all__ = [*_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
+_RENAMED = {"Draw": "InitialState"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"coopetition.{name} is now coopetition.{_RENAMED[name]}")
     if name not in _MODULE:
         raise AttributeError(f"module 'coopetition' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_MODULE[name]), name)

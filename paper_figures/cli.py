@@ -7,11 +7,11 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.model.graph import check_whole
-from coopetition.tools.commands import exit_code, parse
+from coopetition.tools.checks import check_int
+from coopetition.tools.commands import parse_flags, run_as_program
 from coopetition.tools.console import print_json, print_rows
-from coopetition.tools.errors import UsageError, some_of
-from coopetition.tools.files import check_file
+from coopetition.tools.errors import UsageError, abbreviate
+from coopetition.tools.files import check_writable
 from paper_figures.core.figure import (
     Figure,
     FigureResult,
@@ -56,7 +56,7 @@ class FigureFlags:
 
 def draw_command(arguments: list[str], paper: str) -> None:
     """Draw a figure, write its files and print where they are and what it shows."""
-    flags = parse(FigureFlags, arguments, prog=f"{PROG} {paper}")
+    flags = parse_flags(FigureFlags, arguments, prog=f"{PROG} {paper}")
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
     _check_kept_scale(flags.scale)
@@ -77,7 +77,7 @@ def draw_command(arguments: list[str], paper: str) -> None:
         )
     _write(figure.render(found), flags.out, figure.stem(flags.scale, flags.init_seed))
     if missing := figure.missing(found):
-        print(f"not kept at scale {flags.scale}: {some_of(missing, 20)}")
+        print(f"not kept at scale {flags.scale}: {abbreviate(missing, 20)}")
 
 
 def _write(result: FigureResult, out: Path, stem: str) -> None:
@@ -107,7 +107,7 @@ def _check_folder(out: Path) -> None:
     """Raise `UsageError` if files cannot be written there."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; give a folder")
-    check_file(out / "figure")
+    check_writable(out / "figure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class PresetFlags:
 
 def preset_command(arguments: list[str]) -> None:
     """Draw runs of a preset."""
-    flags = parse(PresetFlags, arguments, prog=f"{PROG} preset")
+    flags = parse_flags(PresetFlags, arguments, prog=f"{PROG} preset")
     _check_folder(flags.out)
     if flags.retrain:
         from paper_figures.core.build import train_preset
@@ -159,9 +159,9 @@ class AllFlags:
 
 def all_command(arguments: list[str]) -> None:
     """Draw all figures; print what was drawn, and which figures lack runs."""
-    flags = parse(AllFlags, arguments, prog=f"{PROG} --all")
+    flags = parse_flags(AllFlags, arguments, prog=f"{PROG} --all")
     _check_folder(flags.out)
-    check_whole("--jobs", flags.jobs, 1)
+    check_int("--jobs", flags.jobs, 1)
     print_rows(draw_all(flags.out, flags.jobs), as_json=False)
 
 
@@ -198,7 +198,7 @@ class MakeFlags:
 
 def make_command(arguments: list[str]) -> None:
     """Make what a figure needs, and draw it."""
-    flags = parse(MakeFlags, arguments, prog=f"{PROG} make")
+    flags = parse_flags(MakeFlags, arguments, prog=f"{PROG} make")
     from paper_figures.core.build import make, sweep, sweep_flags
 
     figure = find_figure(flags.paper, flags.figure)
@@ -240,7 +240,7 @@ class KeepFlags:
 
 def keep_command(arguments: list[str]) -> None:
     """Keep finished runs and tables; print which, and what is left out."""
-    flags = parse(KeepFlags, arguments, prog=f"{PROG} keep")
+    flags = parse_flags(KeepFlags, arguments, prog=f"{PROG} keep")
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     _check_kept_scale(flags.scale)
@@ -269,7 +269,7 @@ class ListFlags:
 
 def list_command(arguments: list[str]) -> None:
     """Print the figures by the names that commands take, and what is kept for them."""
-    flags = parse(ListFlags, arguments, prog=f"{PROG} --list")
+    flags = parse_flags(ListFlags, arguments, prog=f"{PROG} --list")
     rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
     print_rows(rows, as_json=flags.json)
 
@@ -287,7 +287,7 @@ class ResultsFlags:
 
 def results_command(arguments: list[str]) -> None:
     """Print the verdict on every claim."""
-    flags = parse(ResultsFlags, arguments, prog=f"{PROG} results")
+    flags = parse_flags(ResultsFlags, arguments, prog=f"{PROG} results")
     from paper_figures.core.verdicts import claim_rows, judge_claims
 
     if flags.json:
@@ -303,7 +303,7 @@ class PagesFlags:
 
 def pages_command(arguments: list[str]) -> None:
     """Rewrite those parts."""
-    parse(PagesFlags, arguments, prog=f"{PROG} pages")
+    parse_flags(PagesFlags, arguments, prog=f"{PROG} pages")
     from paper_figures.pages import write_pages
 
     _print_written(write_pages())
@@ -316,7 +316,7 @@ class PicturesFlags:
 
 def pictures_command(arguments: list[str]) -> None:
     """Redraw those pictures."""
-    parse(PicturesFlags, arguments, prog=f"{PROG} pictures")
+    parse_flags(PicturesFlags, arguments, prog=f"{PROG} pictures")
     from paper_figures.pages import write_pictures
 
     _print_written(write_pictures())
@@ -337,7 +337,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(given), PROG)
+    return run_as_program(lambda: _dispatch(given), PROG)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -67,11 +67,11 @@ def fill(page: str, text: str, parts: Mapping[str, Callable[[], str]]) -> str:
 
 def pictures() -> dict[Path, tuple[Figure, Scale]]:
     """Return the file of each picture, its figure and scale."""
-    figures = ((find_figure(*name), scale) for name, scale in PICTURES.items())
-    return {
-        ROOT / "docs" / "images" / f"{figure.stem(scale)}.png": (figure, scale)
-        for figure, scale in figures
-    }
+    found: dict[Path, tuple[Figure, Scale]] = {}
+    for name, scale in PICTURES.items():
+        figure = find_figure(*name)
+        found[ROOT / "docs" / "images" / f"{figure.stem(scale)}.png"] = figure, scale
+    return found
 
 
 def write_pages() -> list[Path]:

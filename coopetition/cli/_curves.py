@@ -10,7 +10,7 @@ import tyro
 
 from coopetition.cli._outputs import write_said
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_ending, check_file
+from coopetition.tools.files import check_ending, check_writable
 
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
@@ -59,7 +59,7 @@ class CurveFlags(PartFlags):
     def check_report(self) -> None:
         """Raise `UsageError` if the page cannot be written; before the work, not after."""
         check_ending(self.report, ".html")
-        check_file(self.report)
+        check_writable(self.report)
 
     def write_report(self, write: Callable[[Path], None], *, as_json: bool) -> None:
         """Write the page, if one is asked for, and say so."""

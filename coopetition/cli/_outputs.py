@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.console import print_json, print_wrote
-from coopetition.tools.files import check_ending, check_file
+from coopetition.tools.console import print_json, print_written
+from coopetition.tools.files import check_ending, check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Outputs:
         check_ending(self.out, self.ending)
         check_picture(self.plot)
         for path in (self.out, self.plot):
-            check_file(path)
+            check_writable(path)
 
     def give(self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]) -> None:
         """Print the result, and what else is told of it; then write the files."""
@@ -52,4 +52,4 @@ def write_said(path: Path, write: Callable[[Path], None], *, as_json: bool) -> N
     if not path.parent.exists():
         print(f"made the folder {path.parent}", file=sys.stderr)
     write(path)
-    print_wrote(path, as_json=as_json)
+    print_written(path, as_json=as_json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file
+from coopetition.tools.files import check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ def run(flags: Flags) -> None:
         raise UsageError(f"--out {flags.out} is a file; give a folder")
     if (flags.out / "manifest.json").exists():
         raise UsageError(f"--out {flags.out} is the folder of a run; choose another")
-    check_file(flags.out / "report.md")
+    check_writable(flags.out / "report.md")
     from paper_figures.demo import run_demo  # the one import against the usual direction
 
     run_demo(flags.out, quick=flags.quick, threads=flags.threads)

@@ -63,14 +63,14 @@ def _far_apart(_parameter: str, first: float, last: float) -> bool:
 
 
 def _grid(flags: Flags) -> tuple[int, int]:
-    from coopetition.studies.phases import grid_of
+    from coopetition.studies.phases import grid_shape
 
     for name in ("draws", "cells"):
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} is {value}; choose at least 1")
     if flags.grid is None:
-        return grid_of(-(-(flags.cells or 10000) // flags.draws))
+        return grid_shape(-(-(flags.cells or 10000) // flags.draws))
     if flags.cells is not None:
         raise UsageError("--grid and --cells both say how many points there are; give one of them")
     return flags.grid

@@ -12,7 +12,7 @@ import tyro
 from coopetition.cli._curves import PartFlags
 from coopetition.cli._outputs import write_said
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.files import check_file
+from coopetition.tools.files import check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def run(flags: Flags) -> None:
     from coopetition.plot.fits import plot_measured
 
     check_picture(flags.out)
-    check_file(flags.out)
+    check_writable(flags.out)
     flags.check_part()
     curves = flags.part(flags.curves, read_curves(flags.curves, flags.metric))
     if flags.only:

@@ -10,10 +10,11 @@ from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import Outputs
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
-from coopetition.model.graph import Model, check_number, check_whole
-from coopetition.model.initial_state import Draw, published_draw, random_draw, read_draw
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import InitialState, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
+from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.errors import UsageError, UserError
 
 
@@ -48,7 +49,7 @@ def run(flags: Flags) -> None:
     draw = _draw(flags, model)
     check_number("step", flags.step, positive=True)
     most = MAX_STEPS if flags.method == "descent" and flags.t1 is None else None
-    check_whole("max_steps", flags.max_steps, 1, most)
+    check_int("max_steps", flags.max_steps, 1, most)
     trajectory = solve(
         model,
         draw,
@@ -63,7 +64,7 @@ def run(flags: Flags) -> None:
         raise UserError(trajectory.status.value)
 
 
-def _draw(flags: Flags, model: Model) -> Draw:
+def _draw(flags: Flags, model: Model) -> InitialState:
     if flags.draws is None:
         dims, scales = _dims(model, flags.dims), dict(map(_scale, flags.scales))
         return random_draw(flags.seed, dims, flags.initial_scale, scales=scales)

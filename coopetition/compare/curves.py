@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError, expect, some_of
+from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.files import check_readable, html_table, to_frame
-from coopetition.tools.run_files import no_run, read_manifest, read_metrics
+from coopetition.tools.run_files import not_a_run, read_manifest, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ class Curves:
         object.__setattr__(self, "sequences", sequences)
         for kind in ("values", "errors"):
             named = getattr(self, kind)
-            expect(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
+            check_type(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
             arrays = {name: _to_samples(f"{kind} of curve {name}", v) for name, v in named.items()}
             object.__setattr__(self, kind, arrays)
         for name, error in self.errors.items():
@@ -183,7 +183,7 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
         }
     if not columns:
         raise UsageError(
-            f"{path} holds no curves of {metric} (but of {some_of([*metrics]) or 'nothing'}); "
+            f"{path} holds no curves of {metric} (but of {abbreviate([*metrics]) or 'nothing'}); "
             "columns of a metric are named as icl/accuracy, and plain names are losses"
         )
     if len(sequences) < 2:
@@ -218,7 +218,7 @@ def check_rising(curves: Curves) -> None:
 def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
-        raise no_run(folder, path.name)
+        raise not_a_run(folder, path.name)
     read_manifest(folder)  # of a format that is known
     rows = read_metrics(path)
     if not rows:
@@ -242,11 +242,11 @@ def _read_csv(path: Path) -> dict[str, Array]:
         raise UsageError(f"{path} is empty; expected a column `sequences` and one for each curve")
     if "sequences" not in header:
         raise UsageError(
-            f"{path} has the columns {some_of(header)}; expected `sequences` among them, with "
+            f"{path} has the columns {abbreviate(header)}; expected `sequences` among them, with "
             "commas between; for the metrics.jsonl of a run, name the run's folder"
         )
     if len(set(header)) != len(header):
-        raise UsageError(f"{path} has two columns of one name in {some_of(header)}; rename one")
+        raise UsageError(f"{path} has two columns of one name in {abbreviate(header)}; rename one")
     columns = {name: np.empty(len(rows)) for name in header}
     for k, row in enumerate(rows):
         where = f"{path}: line {k + 2}"

@@ -15,9 +15,9 @@ from coopetition.compare.curves import Curves, check_rising
 from coopetition.compare.least_squares import ACCURACY, TOLERANCE, Problem
 from coopetition.compare.result import Fit, fit_at
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
-from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 
@@ -66,11 +66,11 @@ def fit(
     if not runs:
         raise UsageError("no curves are given")
     for run in runs:
-        expect(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
-    seed = check_whole("seed", seed, 0)
-    n_screened = check_whole("the number of screened points", n_screened, 1)
-    n_starts = check_whole("the number of starts", n_starts, 1, most=n_screened)
-    max_iterations = check_whole("max_iterations", max_iterations, 1)
+        check_type(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
+    seed = check_int("seed", seed, 0)
+    n_screened = check_int("the number of screened points", n_screened, 1)
+    n_starts = check_int("the number of starts", n_starts, 1, most=n_screened)
+    max_iterations = check_int("max_iterations", max_iterations, 1)
     tolerance = check_number("tolerance", tolerance, positive=True)
     theory = theory_of(theory) if isinstance(theory, str) else theory
     _check_different(runs)

@@ -27,7 +27,7 @@ from coopetition.compare.estimate import least_squares_in_search
 from coopetition.compare.identifiability import deviations
 from coopetition.compare.least_squares import ACCURACY, Free
 from coopetition.compare.result import UNFINISHED, Estimate, Fit, estimate_of, told_by
-from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import to_frame
@@ -44,7 +44,7 @@ def with_binomial_errors(curves: Curves, n_sequences: int) -> Curves:
     be drawn anew for each evaluation; where they are the same ones, as in the trainer, a curve is
     shifted as a whole by some of this, which floor and gain take up.
     """
-    check_whole("the sequences of an evaluation", n_sequences, 1)
+    check_int("the sequences of an evaluation", n_sequences, 1)
     if ACCURACY not in curves.metric:
         raise UsageError(
             f"errors by sequences are of accuracies; the curves are of {curves.metric}"
@@ -160,7 +160,7 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
     """
-    check_whole("the number of points", n, 1)
+    check_int("the number of points", n, 1)
     k, free = _index(fit, parameter)
     x, threshold = float(fit.place[k]), fit.threshold
     with ProgressReport(f"profile {parameter}", 2, "sides") as report:
@@ -197,7 +197,7 @@ def profiled(fit: Fit) -> tuple[Fit, dict[str, Profile]]:
 
 def contour(fit: Fit, first: str, second: str, *, n: int = 15) -> Contour:
     """The rise at n x n points of two free parameters, over their first-order intervals."""
-    check_whole("the number of points", n, 3)
+    check_int("the number of points", n, 3)
     if first == second:
         raise UsageError(f"a contour is of two parameters; both are {first}")
     chosen = [_index(fit, name) for name in (first, second)]

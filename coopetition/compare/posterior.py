@@ -27,7 +27,7 @@ from coopetition.compare.estimate import refine
 from coopetition.compare.least_squares import Free, Problem, errors_of
 from coopetition.compare.result import LEVEL, Estimate, Fit, estimate_of, told_by
 from coopetition.compare.theory import CURVES
-from coopetition.model.graph import check_whole
+from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 
@@ -68,8 +68,8 @@ class Draws:
 
 def draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
     """`n` draws of the posterior about a fit; see the module."""
-    check_whole("the number of draws", n, 2)
-    check_whole("seed", seed, 0)
+    check_int("the number of draws", n, 2)
+    check_int("seed", seed, 0)
     rng = np.random.default_rng(seed)
     chain = _chain(fit, rng)
     places = chain[rng.integers(len(chain), size=n)]
@@ -133,7 +133,7 @@ def with_draws(fit: Fit, *, n: int = 100, seed: int = 0) -> Fit:
 
 def block_bootstrap(fit: Fit, *, n: int = 100, seed: int = 0) -> Draws:
     """`n` draws by residuals in blocks, twice as long as these are correlated."""
-    check_whole("the number of draws", n, 2)
+    check_int("the number of draws", n, 2)
     rng = np.random.default_rng(seed)
     places = np.empty((n, len(fit.place)))
     levels = {name: np.empty((n, 2)) for name in fit.curves}
@@ -158,7 +158,7 @@ def seed_bootstrap(fit: Fit, *, n: int = 100, seed: int = 0) -> dict[str, Estima
 
     With three runs there are but ten different draws: take the ends for the extremes.
     """
-    check_whole("the number of bootstrap samples", n, 2)
+    check_int("the number of bootstrap samples", n, 2)
     problem, rng = fit.problem, np.random.default_rng(seed)
     if not problem.shared or len(problem.runs) < 2:
         raise UsageError("a bootstrap over seeds is of what several runs share; fit them with some")

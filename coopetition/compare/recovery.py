@@ -18,7 +18,7 @@ from coopetition.compare.least_squares import check_value
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
-from coopetition.model.graph import check_number, check_whole
+from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import to_frame
@@ -119,7 +119,7 @@ def simulate(
     noise : of a curve's deviation;  correlation : of that of neighbouring samples
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
-    check_whole("the number of samples", n, MIN_SAMPLES)
+    check_int("the number of samples", n, MIN_SAMPLES)
     check_number("noise", noise, positive=True)
     if not 0 <= correlation < 1:
         raise UsageError(f"the correlation of noise is {correlation}; choose one from 0 to below 1")
@@ -179,8 +179,8 @@ def recover(
     noise, correlation, n : as `simulate`
     """
     theory = theory_of(theory) if isinstance(theory, str) else theory
-    check_whole("the number of problems", n_problems, 1)
-    check_whole("seed", seed, 0)
+    check_int("the number of problems", n_problems, 1)
+    check_int("seed", seed, 0)
     # what cannot be made is told before anything is done
     first = drawn_values(theory, np.random.default_rng([seed, 0])) if values is None else values
     simulate(theory, first, n=n, noise=noise, correlation=correlation, seed=seed)

@@ -21,7 +21,7 @@ from coopetition.compare.identifiability import (
 from coopetition.compare.least_squares import Problem, Seen, errors_of
 from coopetition.compare.noise import autocorrelations, curves_that_count, samples_that_count
 from coopetition.compare.theory import Theory
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import check_readable, html_table, to_frame, write_json
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class Fit:
         """Return the curves of each run that no theory describes, in words."""
         unused = self.provenance.get("unused", [])  # fits of earlier versions do not tell
         return [
-            f"{some_of(names, 10)} of {source}"
+            f"{abbreviate(names, 10)} of {source}"
             for source, names in zip(self.provenance["sources"], unused, strict=False)
             if names
         ]

@@ -20,7 +20,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from coopetition.compare.theory import OUTPUTS, Parameter, Theory
-from coopetition.tools.compiled_code import compiled, jit_source
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 
 Array = NDArray[np.float64]
 Expression = Any  # sympy's
@@ -70,7 +70,7 @@ class Flow(Theory):
         outputs = np.empty((len(OUTPUTS), n_steps + 1))
         slopes = np.empty((len(OUTPUTS), n_steps + 1, n_slopes))
         given = np.ascontiguousarray(values, float), 1 / self.steps, outputs, slopes
-        compiled(self._solver, f"the theory {self.name}", *given)(*given)
+        ensure_compiled(self._solver, f"the theory {self.name}", *given)(*given)
         outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also what is NaN already
         place = np.clip(times * self.steps, 0, n_steps)
         before = np.minimum(place.astype(int), n_steps - 1)

@@ -1,6 +1,6 @@
-"""What becomes of a strategy: is it learnt, when, for how long; read off curves of any kind.
+"""Events of a strategy and fates of ICL and CIWL, found in curves of any source.
 
-A mechanism counts as learnt while its loss is below half of what it is unlearnt (`excess` < 0).
+A mechanism counts as learnt while its loss is below half of its unlearnt loss (`excess` < 0).
 """
 
 import math
@@ -17,13 +17,13 @@ from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 LEARNT_BELOW = 0.5  # of the unlearnt loss
-DIVERGED = 1e12  # a loss above this will not come back
+DIVERGED = 1e12  # a loss above this does not return
 
 
 def excess(loss: Any, unlearnt: Any) -> Any:
-    """How far a mechanism's loss is above the level at which it counts as learnt, over `unlearnt`.
+    """Return a loss relative to the unlearnt one, minus the level below which it is learnt.
 
-    unlearnt : its loss when nothing is learnt (`Problem.unlearnt`)
+    unlearnt : the mechanism's loss when nothing is learnt (`Problem.unlearnt_losses`)
     """
     return loss / unlearnt - LEARNT_BELOW
 
@@ -31,10 +31,10 @@ def excess(loss: Any, unlearnt: Any) -> Any:
 def crossing_time(
     times: ArrayLike, values: ArrayLike, level: float, *, rising: bool, after: float = -math.inf
 ) -> float | None:
-    """First time after `after` at which a curve crosses `level` in the given direction.
+    """Return the first time after `after` at which a curve crosses `level` in the given direction.
 
-    Linear between samples; None if it never does.  A curve that already lies beyond the level at
-    its first sample has not crossed it until it has been on the other side.
+    The curve is linear between samples.  None if it never crosses; a curve that lies beyond the
+    level at its first sample crosses it only after it has been on the other side.
     """
     times, values = np.asarray(times, float), np.asarray(values, float)
     known = np.isfinite(values) & (times >= after)
@@ -48,16 +48,16 @@ def crossing_time(
     return float(times[k] + part * (times[k + 1] - times[k]))
 
 
-def learnt_from(times: Array, above: Array) -> float | None:
-    """First time at which a mechanism is learnt, by the curve of its `excess`; None if never.
+def first_learnt_time(times: Array, above: Array) -> float | None:
+    """Return the first time at which a mechanism is learnt, given its `excess`; None if never.
 
-    That is the first sample where it is learnt at the start, unlike `crossing_time`.
+    Unlike `crossing_time`, this is the first sample if the mechanism is learnt at the start.
     """
     return float(times[0]) if above[0] < 0 else crossing_time(times, above, 0.0, rising=False)
 
 
-def learnt_for(times: Array, above: Array) -> Array:
-    """How long mechanisms are learnt, by curves of their `excess` (n, ...), linear between them."""
+def learnt_duration(times: Array, above: Array) -> Array:
+    """Return how long mechanisms are learnt, given curves of their `excess` (n_samples, ...)."""
     below = np.maximum(-above, 0.0)
     size = np.abs(above[:-1]) + np.abs(above[1:])
     part = (below[:-1] + below[1:]) / np.where(size > 0, size, 1.0)
@@ -66,7 +66,7 @@ def learnt_for(times: Array, above: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Times of what happens to a strategy, in flow time (steps x step size); None if it does not.
+    """Times of a strategy's events, in flow time (steps x step size); None if they do not happen.
 
     These are events of losses.  The `fade` of a run's timeline and of a forecast is another event:
     CIWL becomes the preferred strategy.
@@ -75,7 +75,7 @@ class Events:
     peak : its loss is lowest, after emergence; None if it falls to the end
     crossing : its rival becomes the better learnt of the two, after emergence
     unlearning : its loss rises through the level of emergence again, after its peak
-    takeover : its rival is learnt for the first time, likewise
+    takeover : its rival is learnt for the first time, as in emergence
     """
 
     emergence: float | None
@@ -85,27 +85,25 @@ class Events:
     takeover: float | None = None
 
 
-def tell_events(times: Array, strategy: Array, rival: Array | None = None) -> Events:
-    """Events of a strategy in the curves of its `excess` and, if it has one, of its rival's."""
-    takeover = None if rival is None else learnt_from(times, rival)
-    emergence = learnt_from(times, strategy)
+def find_events(times: Array, strategy: Array, rival: Array | None = None) -> Events:
+    """Find the events of a strategy in curves of its `excess` and, if it has one, its rival's."""
+    takeover = None if rival is None else first_learnt_time(times, rival)
+    emergence = first_learnt_time(times, strategy)
     if emergence is None:
         return Events(None, takeover=takeover)
-    crossing = (
-        None
-        if rival is None
-        else crossing_time(times, strategy - rival, 0.0, rising=True, after=emergence)
-    )
+    crossing = None
+    if rival is not None:
+        crossing = crossing_time(times, strategy - rival, 0.0, rising=True, after=emergence)
     lowest = np.argmin(np.where(times >= emergence, strategy, np.inf))
     if lowest == len(times) - 1:
-        return Events(emergence, None, crossing, None, takeover)
+        return Events(emergence, crossing=crossing, takeover=takeover)
     peak = float(times[lowest])
     unlearning = crossing_time(times, strategy, 0.0, rising=True, after=peak)
     return Events(emergence, peak, crossing, unlearning, takeover)
 
 
 class Fate(Enum):
-    """What becomes of ICL and CIWL; the value is the sentence for the reader."""
+    """The fate of ICL and CIWL; the value is the sentence for the reader."""
 
     NEVER = "neither was learnt in the given time"
     ICL_PERSISTENT = "ICL was learnt and stays"
@@ -119,8 +117,8 @@ class Fate(Enum):
 FATES = list(Fate)
 
 
-def check_told(mechanisms: Iterable[str]) -> None:
-    """Raise `UsageError` unless fates can be told of mechanisms of these names."""
+def check_has_fates(mechanisms: Iterable[str]) -> None:
+    """Raise `UsageError` unless ICL or CIWL is among the names of mechanisms."""
     names = list(mechanisms)
     if ICL not in names and CIWL not in names:
         raise UsageError(
@@ -129,8 +127,8 @@ def check_told(mechanisms: Iterable[str]) -> None:
         )
 
 
-def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDArray[np.int8]:
-    """Index in `FATES` for curves (n_samples, ...) of one trajectory or of many.
+def classify_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDArray[np.int8]:
+    """Return the index in `FATES` of one trajectory or of many, given curves (n_samples, ...).
 
     unlearnt : each mechanism's loss when nothing is learnt, one number or (...)
 
@@ -138,29 +136,20 @@ def tell_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> NDAr
     ------
     UsageError : neither ICL nor CIWL is among the mechanisms
     """
-    check_told(unlearnt)
+    check_has_fates(unlearnt)
+    total = losses["total"]
     with np.errstate(invalid="ignore", over="ignore"):
-        icl, ciwl = (
-            excess(losses[name], unlearnt[name]) < 0
-            if name in unlearnt
-            else np.zeros(losses["total"].shape, bool)
-            for name in (ICL, CIWL)
-        )
-        others = [
-            excess(losses[name][-1], unlearnt[name]) < 0
-            for name in unlearnt
-            if name not in (ICL, CIWL)
-        ]
-    told = [
-        (~(losses["total"][-1] < DIVERGED), Fate.DIVERGED),
-        (icl[-1] & ciwl[-1], Fate.COEXISTENCE),
-        (icl[-1], Fate.ICL_PERSISTENT),
-        (icl.any(0), Fate.ICL_TRANSIENT),
-        (ciwl.any(0), Fate.CIWL_ONLY),
-        (np.any(others, axis=0) & np.ones_like(icl[-1]), Fate.OTHER),
-    ]
-    return np.select(
-        [where for where, _ in told],
-        [FATES.index(fate) for _, fate in told],
-        FATES.index(Fate.NEVER),
-    ).astype(np.int8)
+        learnt = {name: excess(losses[name], unlearnt[name]) < 0 for name in unlearnt}
+    never = np.zeros(total.shape, bool)
+    icl, ciwl = learnt.pop(ICL, never), learnt.pop(CIWL, never)
+    other = np.any([never[-1], *(curve[-1] for curve in learnt.values())], axis=0)
+    cases = {
+        Fate.DIVERGED: ~(total[-1] < DIVERGED),
+        Fate.COEXISTENCE: icl[-1] & ciwl[-1],
+        Fate.ICL_PERSISTENT: icl[-1],
+        Fate.ICL_TRANSIENT: icl.any(0),
+        Fate.CIWL_ONLY: ciwl.any(0),
+        Fate.OTHER: other,
+    }
+    index = [FATES.index(fate) for fate in cases]
+    return np.select(list(cases.values()), index, FATES.index(Fate.NEVER)).astype(np.int8)

@@ -1,8 +1,4 @@
-"""Gradient descent of one problem.
-
-Gradient flow of one problem, by scipy's LSODA.
-
-Solving the minimal model: gradient descent or gradient flow on the exact reduction.
+"""Solve the minimal model: gradient descent or gradient flow of one problem, on the reduction.
 
 The published runs are descent with step 1.  The flow is its limit of small steps; in the published
 regime the two differ by up to 2e-2 in ICL's loss around its emergence: say which one a number is.
@@ -10,25 +6,87 @@ regime the two differ by up to 2e-2 in ICL's loss around its emergence: say whic
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from coopetition.dynamics.events import DIVERGED
-from coopetition.dynamics.trajectory import Array, Status, Trajectory, finish, pose
-from coopetition.model.graph import Model, check_number, check_whole
-from coopetition.model.initial_state import Draw, real_numbers
-from coopetition.model.reduced import Problem
+from coopetition.dynamics.trajectory import (
+    Array,
+    Status,
+    Trajectory,
+    build_trajectory,
+    make_problem,
+)
+from coopetition.model import reduced
+from coopetition.model.graph import Model
+from coopetition.model.initial_state import InitialState
+from coopetition.model.reduced import Problem, Tables
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
 
+Method = Literal["descent", "flow"]
 MAX_STEPS = 10**6  # every state is kept
 BETWEEN_INTERRUPTS = 2**16  # steps: some tens of milliseconds
+MIN_RTOL = 1e-13  # the integrator's limit
+MAX_EVALUATIONS = 250_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
+ROUNDING = 1e-12  # 0.3 / 0.1 is a little below 3
+ENDINGS = {reduced.BELOW_THRESHOLD: Status.STOPPED, reduced.DIVERGED: Status.DIVERGED}
+
+
+def solve(
+    model: Model,
+    draw: InitialState,
+    *,
+    method: Method = "descent",
+    t1: float = 16000.0,
+    ts: ArrayLike | None = None,
+    step: float = 1.0,
+    threshold: float = 1e-6,
+    rtol: float = 1e-9,
+    atol: float = 1e-12,
+) -> Trajectory:
+    """Follow the model from an initial state until its loss is below `threshold`, or time `t1`.
+
+    Parameters
+    ----------
+    method : "descent" takes steps; "flow" integrates d(state)/dt = -rate * gradient
+    t1 : the end, in flow time.  Descent takes the whole steps that fit, at least one.
+    ts : times among the samples of the flow, besides the integrator's own; descent keeps every
+        step.  `Trajectory.samples_at` finds them.
+    step : step size of descent; one step is `step` units of flow time
+    threshold : stop at the first step (or time) whose total loss is below this
+    rtol, atol : tolerances of the flow
+
+    Raises
+    ------
+    UsageError : a setting that is not a finite number, or out of range
+    """
+    if method not in get_args(Method):
+        raise UsageError(
+            f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}"
+        )
+    t1 = check_number("t1", t1, positive=True)
+    extra_times = np.empty(0) if ts is None else _check_times(ts, t1)
+    if method == "flow":
+        return _flow(model, draw, t1, extra_times, threshold, rtol, atol)
+    step = check_number("step", step, positive=True)
+    if t1 / step > MAX_STEPS:
+        raise UsageError(
+            f"t1 is {t1}, which takes {t1 / step:.3g} steps; choose a time of at most {MAX_STEPS} "
+            "steps, or the flow"
+        )
+    n_steps = math.floor(t1 / step * (1 + ROUNDING))
+    if n_steps < 1:
+        raise UsageError(f"t1 is {t1}, and one step is {step}; choose a time of at least one step")
+    return descend(model, draw, n_steps=n_steps, step=step, threshold=threshold)
 
 
 def descend(
     model: Model,
-    draw: Draw,
+    draw: InitialState,
     *,
     n_steps: int = 16000,
     step: float = 1.0,
@@ -38,69 +96,80 @@ def descend(
 
     step : step size; one step is `step` units of flow time.  Every step is kept.
     """
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     step = check_number("step", step, positive=True)
     threshold = check_number("threshold", threshold)
-    problem = pose(model, draw)
-    states, status = _follow(problem, n_steps, step, threshold)
+    problem = make_problem(model, draw)
+    states = np.empty((n_steps + 1, len(problem.start.entries)))
+    states[0] = problem.start.entries
+    done, ending = 0, reduced.AT_LIMIT
+    while done < n_steps and ending == reduced.AT_LIMIT:
+        # compiled code hears no interrupt, so it returns now and then
+        part = states[done : done + BETWEEN_INTERRUPTS + 1]
+        rows, ending = _descend_compiled(problem, part, step, threshold)
+        done += rows
     settings = {"method": "descent", "step": step, "threshold": threshold, "draw": draw.source}
-    times = step * np.arange(len(states), dtype=np.float64)
-    return finish(problem, times, states.T, status, len(states) - 1, settings)
+    times, status = step * np.arange(done + 1.0), ENDINGS.get(ending, Status.LIMIT)
+    return build_trajectory(problem, times, states[: done + 1].T, status, done, settings)
 
 
-def _follow(problem: Problem, n_steps: int, step: float, threshold: float) -> tuple[Array, Status]:
-    """Every state, (n, 2 * n_factors), and how it ended."""
-    from coopetition.dynamics import steps  # numba is slow to import
+def _descend_compiled(
+    problem: Problem, states: Array, step: float, threshold: float
+) -> tuple[int, int]:
+    """Call `reduced.descend_states`."""
+    from coopetition.tools.compiled_code import ensure_compiled
 
-    parts, state, left = [], problem.start, n_steps
-    while True:
-        # compiled code hears no interrupt, so it comes back now and then
-        now = min(left, BETWEEN_INTERRUPTS)
-        states, ending = steps.take_steps(problem, state, now, step, threshold, DIVERGED)
-        left -= now
-        if ending != steps.GOES_ON or not left:
-            break
-        parts.append(states[:-1])
-        state = state.with_entries(states[-1].tolist())
-    status = {steps.STOPPED: Status.STOPPED, steps.DIVERGED: Status.DIVERGED}
-    return np.concatenate([*parts, states]), status.get(ending, Status.LIMIT)
+    members, pairs, mechanisms, costs = problem.tables
+    padded = np.full((len(members), max(map(len, members))), -1)
+    for row, factors in zip(padded, members, strict=True):
+        row[: len(factors)] = factors
+    tables = Tables(
+        padded,
+        np.array(pairs, int).reshape(-1, 2),
+        np.array(mechanisms, float),
+        np.array(costs, float).reshape(-1, 2),
+    )
+    rates = np.array(problem.model.rates)
+    arguments = states, tables, rates, step, threshold, DIVERGED
+    return ensure_compiled(_descent_kernel(), "gradient descent", *arguments)(*arguments)
 
 
-MIN_RTOL = 1e-13  # what the integrator can keep
-MAX_EVALUATIONS = 250_000  # of the flow's velocity, some ten seconds: a stiffer problem has failed
+@cache
+def _descent_kernel() -> Any:
+    """Return `reduced.descend_states` as a function of numba, which is slow to import."""
+    from numba.extending import register_jitable
+
+    from coopetition.tools.compiled_code import NUMPY, jit
+
+    for function in reduced.ARITHMETIC:
+        register_jitable(forceinline=True, **NUMPY)(function)
+    return jit(reduced.descend_states)
 
 
-def flow(
+def _flow(
     model: Model,
-    draw: Draw,
-    *,
-    t1: float = 16000.0,
-    ts: ArrayLike | None = None,
-    threshold: float = 1e-6,
-    rtol: float = 1e-9,
-    atol: float = 1e-12,
+    draw: InitialState,
+    t1: float,
+    extra_times: Array,
+    threshold: float,
+    rtol: float,
+    atol: float,
 ) -> Trajectory:
-    """Follow d(state)/dt = -rate * gradient until the time `t1`, or the loss is at `threshold`.
-
-    ts : times that are among the samples, besides the integrator's own; `Trajectory.samples_at`
-        finds them
-    """
-    t1 = check_number("t1", t1, positive=True)
     threshold = check_number("threshold", threshold)
     rtol = check_number("rtol", rtol, positive=True)
     atol = check_number("atol", atol, positive=True)
     if rtol < MIN_RTOL:
         raise UsageError(f"rtol is {rtol}; choose at least {MIN_RTOL}")
-    besides = np.empty(0) if ts is None else check_times(ts, t1)
-    problem = pose(model, draw)
-    times, states, status = _integrate(problem, t1, besides, threshold, rtol, atol)
+    problem = make_problem(model, draw)
+    times, states, status = _integrate(problem, t1, extra_times, threshold, rtol, atol)
     settings = {"method": "flow", "t1": t1, "threshold": threshold, "rtol": rtol, "atol": atol}
-    return finish(problem, times, states, status, None, settings | {"draw": draw.source})
+    settings |= {"draw": draw.source}
+    return build_trajectory(problem, times, states, status, None, settings)
 
 
-def check_times(ts: ArrayLike, t1: float) -> Array:
-    """`ts` as an array; `UsageError` unless they ascend from 0 or later to `t1` or earlier."""
-    times = np.atleast_1d(real_numbers("ts", ts))
+def _check_times(ts: ArrayLike, t1: float) -> Array:
+    """Return `ts` as an array; raise `UsageError` unless they ascend within 0 and `t1`."""
+    times = np.atleast_1d(check_real_array("ts", ts))
     if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-1.0) > 0).all():
         raise UsageError("ts must be at least one time, ascending from 0 or later")
     if not (times[0] >= 0 and times[-1] <= t1):
@@ -111,7 +180,7 @@ def check_times(ts: ArrayLike, t1: float) -> Array:
 def _integrate(
     problem: Problem, t1: float, ts: Array, threshold: float, rtol: float, atol: float
 ) -> tuple[Array, Array, Status]:
-    """Times (n,) and states (2 * n_factors, n), and how it ended."""
+    """Return times (n,), states (2 * n_factors, n), and how the flow ended."""
     from scipy.integrate import LSODA  # slow to import, and only the flow needs it
 
     n_evaluations = 0
@@ -131,85 +200,29 @@ def _integrate(
     solver = LSODA(velocity, 0.0, start, t1, rtol=rtol, atol=atol)
     status = None
     while status is None:
-        if n_evaluations > MAX_EVALUATIONS:
-            status = Status.FAILED
-            break
-        solver.step()
-        if solver.status == "failed":
+        is_exhausted = n_evaluations > MAX_EVALUATIONS
+        if not is_exhausted:
+            solver.step()
+        if is_exhausted or solver.status == "failed":
             status = Status.FAILED
             break
         t_old, t, y = float(solver.t_old), float(solver.t), solver.y  # type: ignore[arg-type]
         if distance(y) < 0:
-            status = Status.STOPPED
-            inside = solver.dense_output()
-            t = _root(lambda at, inside=inside: distance(inside(at)), t_old, t)
+            status, inside = Status.STOPPED, solver.dense_output()
+            if distance(inside(t)) < 0:  # the interpolant is not quite the end of the step
+                t = _crossing(lambda at, inside=inside: distance(inside(at)), t_old, t)
             y = inside(t)
         elif solver.status == "finished":
             status = Status.LIMIT
-        within = ts[(ts > t_old) & (ts < t)]
-        times += [*within.tolist(), t]
-        states += [*(solver.dense_output()(within).T if len(within) else []), y]
+        between = ts[(ts > t_old) & (ts < t)]
+        times += [*between.tolist(), t]
+        states += [*(solver.dense_output()(between).T if len(between) else []), y]
     return np.array(times), np.array(states).T, status
 
 
-def _root(distance: Callable[[float], float], t_old: float, t: float) -> float:
-    """Where a step crosses the threshold, to rounding."""
+def _crossing(distance: Callable[[float], float], first: float, last: float) -> float:
+    """Return the zero of a function between two times, to rounding."""
     from scipy.optimize import brentq
 
-    if distance(t) >= 0:  # the interpolant is not quite the step's end
-        return t
     precision = 4 * np.finfo(float).eps
-    return float(brentq(distance, t_old, t, xtol=precision, rtol=precision))  # type: ignore[arg-type]
-
-
-Method = Literal["descent", "flow"]
-ROUNDING = 1e-12  # 0.3 / 0.1 is a little below 3
-
-
-def solve(
-    model: Model,
-    draw: Draw,
-    *,
-    method: Method = "descent",
-    t1: float = 16000.0,
-    ts: ArrayLike | None = None,
-    step: float = 1.0,
-    threshold: float = 1e-6,
-    rtol: float = 1e-9,
-    atol: float = 1e-12,
-) -> Trajectory:
-    """Follow the model from a draw until its loss is below `threshold`, or until the time `t1`.
-
-    Parameters
-    ----------
-    method : "descent" takes steps; "flow" integrates d(state)/dt = -rate * gradient
-    t1 : the end, in flow time.  Descent takes the whole steps that fit, at least one.
-    ts : times that are among the samples of the flow, besides the integrator's own; descent keeps
-        every step.  `Trajectory.samples_at` finds them.
-    step : step size of descent; one step is `step` units of flow time
-    threshold : stop at the first step (or time) whose total loss is below this
-    rtol, atol : tolerances of the flow
-
-    Raises
-    ------
-    UsageError : a setting that is not a finite number, or out of range
-    """
-    if method not in get_args(Method):
-        raise UsageError(
-            f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}"
-        )
-    if method == "flow":
-        return flow(model, draw, t1=t1, ts=ts, threshold=threshold, rtol=rtol, atol=atol)
-    step = check_number("step", step, positive=True)
-    t1 = check_number("t1", t1, positive=True)
-    if ts is not None:
-        check_times(ts, t1)
-    if t1 / step > MAX_STEPS:
-        raise UsageError(
-            f"t1 is {t1}, which takes {t1 / step:.3g} steps; choose a time of at most {MAX_STEPS} "
-            "steps, or the flow"
-        )
-    n_steps = math.floor(t1 / step * (1 + ROUNDING))
-    if n_steps < 1:
-        raise UsageError(f"t1 is {t1}, and one step is {step}; choose a time of at least one step")
-    return descend(model, draw, n_steps=n_steps, step=step, threshold=threshold)
+    return float(brentq(distance, first, last, xtol=precision, rtol=precision))  # type: ignore[arg-type]

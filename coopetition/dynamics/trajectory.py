@@ -1,11 +1,10 @@
-"""The result of solving the minimal model: a trajectory that can be read, kept and drawn."""
+"""Trajectories: a solution of the minimal model, its events, and its text, tables and plots."""
 
-import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,19 +14,19 @@ from coopetition.dynamics.events import (
     LEARNT_BELOW,
     Events,
     Fate,
+    classify_fates,
     excess,
-    tell_events,
-    tell_fates,
+    find_events,
 )
 from coopetition.model.graph import Model
-from coopetition.model.initial_state import Draw, real_numbers
+from coopetition.model.initial_state import InitialState
 from coopetition.model.reduced import Problem, State
-from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.checks import check_real_array
+from coopetition.tools.errors import UsageError
+from coopetition.tools.results import ArchivedResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 
@@ -43,18 +42,19 @@ class Status(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Trajectory:
+class Trajectory(ArchivedResult):
     """A solution of the minimal model.
 
-    problem : what was solved
-    times : (n,) flow time; for descent, steps x step size.  All of the solver's own steps are
-        there, for events, fates and laws are read off them.
+    problem : the problem that was solved
+    times : (n,) flow time; for descent, steps x step size.  All steps of the solver are among the
+        samples, because events, fates and laws are computed from them.
     overlap, orthogonal : (n_factors, n) u and w of each factor, in the model's order
     losses : name -> (n,) each mechanism's loss, each cost, and `total`
-    n_steps : how many steps descent took; None for the flow
+    n_steps : number of descent steps; None for the flow
     provenance : method, settings and versions
     """
 
+    kind: ClassVar[str] = "a saved trajectory"
     problem: Problem
     times: Array
     overlap: Array
@@ -75,20 +75,20 @@ class Trajectory:
         return State(self.model.factors, list(self.overlap), list(self.orthogonal))
 
     def state(self, k: int) -> State:
-        """Sample `k`; -1 is the last."""
+        """Return sample `k`; -1 is the last."""
         u, w = (part[:, k].tolist() for part in (self.overlap, self.orthogonal))
         return State(self.model.factors, u, w, float(self.times[k]))
 
     def samples_at(self, times: ArrayLike) -> NDArray[np.intp]:
-        """Index of the sample at each of these times, as in `losses["icl"][k]`, `overlap[:, k]`.
+        """Return the index of the sample at each time, as in `losses["icl"][k]`, `overlap[:, k]`.
 
-        That of descent is the nearest step.  The flow has those times that it was asked for (`ts`
-        of `solve`), and the integrator's own; another time, or one past the end: `UsageError`.
+        For descent this is the nearest step.  The flow has the times `ts` given to `solve`, and the
+        integrator's own; another time, or one past the end, raises `UsageError`.
         """
-        asked = np.atleast_1d(real_numbers("times", times))
-        found = np.array([np.abs(self.times - time).argmin() for time in asked], np.intp)
+        times = np.atleast_1d(check_real_array("times", times))
+        found = np.array([np.abs(self.times - time).argmin() for time in times], np.intp)
         reach = self.provenance["step"] / 2 if self.provenance["method"] == "descent" else 0.0
-        missed = asked[~(np.abs(self.times[found] - asked) <= reach + 1e-12 * np.abs(asked))]
+        missed = times[~(np.abs(self.times[found] - times) <= reach + 1e-12 * np.abs(times))]
         if len(missed):
             raise UsageError(
                 f"there is no sample at time {missed[0]:g} and the last is at {self.times[-1]:g}; "
@@ -102,18 +102,18 @@ class Trajectory:
         return float(self.times[-1]) if self.status is Status.STOPPED else None
 
     def excess(self, mechanism: str) -> Array:
-        """A mechanism's loss over what it is unlearnt, less the level at which it is learnt."""
-        return excess(self.losses[mechanism], self.problem.unlearnt()[mechanism])
+        """Return a mechanism's loss relative to the unlearnt one, minus the learnt level."""
+        return excess(self.losses[mechanism], self.problem.unlearnt_losses()[mechanism])
 
     def events(self, strategy: str | None = None, rival: str | None = None) -> Events:
-        """Emergence, peak, crossing and unlearning of a mechanism, and takeover by its rival.
+        """Find emergence, peak, crossing and unlearning of a mechanism, and its rival's takeover.
 
-        By default of the model's first mechanism (ICL in all that have a name), against its second.
-        A model of one mechanism has no crossing and no takeover.
+        By default these are the model's first mechanism (ICL in all presets) and its second.  A
+        model of one mechanism has no crossing and no takeover.
         """
         strategy, rival = self._pair(strategy, rival)
         against = None if rival is None else self.excess(rival)
-        return tell_events(self.times, self.excess(strategy), against)
+        return find_events(self.times, self.excess(strategy), against)
 
     def _pair(self, strategy: str | None, rival: str | None) -> tuple[str, str | None]:
         names = [m.name for m in self.model.mechanisms]
@@ -126,18 +126,18 @@ class Trajectory:
         return first, rival or next(iter(others), None)
 
     def fate(self) -> Fate:
-        """What becomes of ICL and CIWL, from every one of the samples.
+        """Return the fate of ICL and CIWL, from all samples.
 
         Raises `UsageError` for a model without mechanisms of these names: see `events`.
         """
-        return FATES[int(tell_fates(self.losses, self.problem.unlearnt()))]
+        return FATES[int(classify_fates(self.losses, self.problem.unlearnt_losses()))]
 
     def final_losses(self) -> dict[str, float]:
-        """Losses at the last time, by name."""
+        """Return the losses at the last time, by name."""
         return {name: float(values[-1]) for name, values in self.losses.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome without the curves."""
+        """Return the outcome without the curves."""
         return {
             "stopped_at": self.stopped_at,
             "n_steps": self.n_steps,
@@ -151,55 +151,55 @@ class Trajectory:
         }
 
     def rows(self) -> dict[str, str]:
-        """The outcome in a few lines of text, by their titles."""
+        """Return lines of text with the outcome, by their titles."""
         strategy, rival = self._pair(None, None)
-        found = asdict(self.events())
+        titles = {
+            "emergence": ("emergence", f"{strategy} is learnt"),
+            "peak": ("peak", "its loss is lowest"),
+            "crossing": ("crossing", f"{rival} becomes the better learnt"),
+            "unlearning": ("unlearning", f"{strategy} is no longer learnt"),
+            "takeover": (f"takeover by {rival}", f"{rival} is learnt"),
+        }
         if rival is None:
-            found = {name: found[name] for name in ("emergence", "peak", "unlearning")}
-        else:
-            found[f"takeover by {rival}"] = found.pop("takeover")
-        meanings = [
-            f"learnt: a loss below {LEARNT_BELOW:g} of what it is when nothing is learnt",
-            f"emergence: {strategy} is learnt",
-            "peak: its loss is lowest",
-            f"unlearning: {strategy} is no longer learnt",
-        ]
-        if rival is not None:
-            meanings[3:3] = [f"crossing: {rival} becomes the better learnt"]
-            meanings += [f"takeover: {rival} is learnt"]
+            del titles["crossing"], titles["takeover"]
+        times = asdict(self.events())
         events = "  ".join(
-            f"{name} {'never' if time is None else f'{time:.6g}'}" for name, time in found.items()
+            f"{title} {'never' if times[name] is None else f'{times[name]:.6g}'}"
+            for name, (title, _) in titles.items()
         )
+        meanings = "; ".join(f"{name}: {meaning}" for name, (_, meaning) in titles.items())
         return {
             "status": f"{self.status.value} (time {self.times[-1]:.6g})",
             "losses": "  ".join(f"{name} {x:.6g}" for name, x in self.final_losses().items()),
             "events": f"{strategy}: {events}",
-            "meaning": "; ".join(meanings),
+            "meaning": f"learnt: a loss below {LEARNT_BELOW:g} of the unlearnt one; {meanings}",
         }
 
     def summary(self) -> str:
-        """The outcome in a few lines of text."""
+        """Return the outcome in a few lines of text."""
         return "\n".join(f"{title:8} {text}" for title, text in self.rows().items())
 
-    def __repr__(self) -> str:
+    def headline(self) -> str:
+        """See `Result`."""
         return (
-            f"<Trajectory of {len(self.times)} samples by {self.provenance['method']}, "
-            f"{', '.join(self.losses)}: {self.status.name.lower()} at time {self.times[-1]:.6g}>"
+            f"of {len(self.times)} samples by {self.provenance['method']}, "
+            f"{', '.join(self.losses)}: {self.status.name.lower()} at time {self.times[-1]:.6g}"
         )
 
-    def _repr_html_(self) -> str:
-        laws = {"laws": "`coopetition.check_laws(trajectory)` tells how well they are kept"}
-        return html_table((self.rows() | laws).items())
+    def html_rows(self) -> Iterable[Iterable[str]]:
+        """See `Result`."""
+        laws = {"laws": "`coopetition.check_laws(trajectory)` computes how well they are kept"}
+        return (self.rows() | laws).items()
 
-    def to_frame(self) -> "DataFrame":
-        """A row a sample: time, every loss, overlap_X and orthogonal_X of every factor X."""
+    def columns(self) -> Mapping[str, Any]:
+        """Return time, every loss, and overlap_X and orthogonal_X of every factor X."""
         columns = {"time": self.times, **self.losses}
-        for kind, values in (("overlap", self.overlap), ("orthogonal", self.orthogonal)):
-            columns |= {f"{kind}_{f}": x for f, x in zip(self.model.factors, values, strict=True)}
-        return to_frame(columns)
+        for name, values in (("overlap", self.overlap), ("orthogonal", self.orthogonal)):
+            columns |= {f"{name}_{f}": x for f, x in zip(self.model.factors, values, strict=True)}
+        return columns
 
-    def save(self, path: Path | str) -> None:
-        """Write everything to an `.npz` file."""
+    def to_archive(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """See `ArchivedResult`."""
         header = {
             "model": self.model.to_dict(),
             "dims": self.problem.dims,
@@ -209,55 +209,45 @@ class Trajectory:
             "provenance": self.provenance,
             "losses": list(self.losses),
         }
-        write_npz(
-            Path(path),
-            header=np.array(json.dumps(header)),
-            start=np.array(self.problem.start.entries),
-            times=self.times,
-            overlap=self.overlap,
-            orthogonal=self.orthogonal,
-            losses=np.stack(list(self.losses.values())),
-        )
+        arrays = {
+            "start": np.array(self.problem.start.entries),
+            "times": self.times,
+            "overlap": self.overlap,
+            "orthogonal": self.orthogonal,
+            "losses": np.stack(list(self.losses.values())),
+        }
+        return header, arrays
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote; another file raises `UserError`."""
-        check_archive(Path(path), "a saved trajectory")
-        try:
-            with np.load(path) as archive:
-                header = json.loads(str(archive["header"]))
-                model = Model.from_dict(header["model"])
-                at = archive["start"].tolist()
-                n = len(model.factors)
-                start = State(model.factors, at[:n], at[n:])
-                return cls(
-                    Problem.of_numbers(model, header["dims"], header["norms"], start=start),
-                    archive["times"],
-                    archive["overlap"],
-                    archive["orthogonal"],
-                    dict(zip(header["losses"], archive["losses"], strict=True)),
-                    Status[header["status"]],
-                    header["n_steps"],
-                    header["provenance"],
-                )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
-            raise UserError(f"{path} is not a saved trajectory ({error})") from error
+    def from_archive(cls, header: dict[str, Any], arrays: Mapping[str, Array]) -> Self:
+        """See `ArchivedResult`."""
+        model = Model.from_dict(header["model"])
+        entries, n = arrays["start"].tolist(), len(model.factors)
+        start = State(model.factors, entries[:n], entries[n:])
+        return cls(
+            Problem.from_numbers(model, header["dims"], header["norms"], start=start),
+            *(arrays[name] for name in ("times", "overlap", "orthogonal")),
+            dict(zip(header["losses"], arrays["losses"], strict=True)),
+            Status[header["status"]],
+            header["n_steps"],
+            header["provenance"],
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Losses of the mechanisms and the total against time; see `coopetition.plot`."""
+        """Plot the losses of the mechanisms and the total against time."""
         from coopetition.plot.toy import plot_losses
 
         return plot_losses(self, ax=ax)
 
     def plot_state(self, ax: "Axes | None" = None) -> "Axes":
-        """Overlaps and orthogonal parts of the factors against time; see `coopetition.plot`."""
+        """Plot overlaps and orthogonal parts of the factors against time."""
         from coopetition.plot.toy import plot_state
 
         return plot_state(self, ax=ax)
 
 
-def pose(model: Model, draw: Draw) -> Problem:
-    """The problem of a draw; `UsageError` where its loss is too large for floating point."""
+def make_problem(model: Model, draw: InitialState) -> Problem:
+    """Return the problem of an initial state; `UsageError` if its loss is beyond floating point."""
     problem = Problem(model, draw)
     if not np.isfinite(problem.losses(problem.start)["total"]):
         raise UsageError(
@@ -266,7 +256,7 @@ def pose(model: Model, draw: Draw) -> Problem:
     return problem
 
 
-def finish(
+def build_trajectory(
     problem: Problem,
     times: Array,
     states: Array,
@@ -274,7 +264,7 @@ def finish(
     n_steps: int | None,
     settings: dict[str, Any],
 ) -> Trajectory:
-    """The trajectory of states (2 * n_factors, n), as `State.entries`."""
+    """Return the trajectory of states (2 * n_factors, n), laid out as `State.entries`."""
     if status is Status.LIMIT and not np.any(problem.velocity(problem.start).entries):
         status = Status.AT_REST
     n = len(problem.model.factors)

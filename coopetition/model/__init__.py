@@ -1,1 +1,1 @@
-"""The minimal model: declaration, presets, draws, exact reduction, symbols, definition."""
+"""The minimal model: its graph, presets, initial states, exact reduction, and symbols."""

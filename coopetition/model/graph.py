@@ -1,27 +1,26 @@
-"""The minimal model as a declaration: factors, mechanisms that multiply them, couplings, costs.
+"""The minimal model as a declaration: factors, mechanisms that multiply them, and costs.
 
-A mechanism learns its target tensor as the outer product of its factors; mechanisms that share a
-factor share a circuit.  With L_m the squared error of mechanism m and mu_m its irreducible error,
+A mechanism learns its target tensor as the outer product of its factors; mechanisms that have a
+factor in common share a circuit.  With the squared error L_m and the irreducible error mu_m of
+mechanism m, the total loss is
 
     L = prod_m (L_m + mu_m) + sum_costs alpha * K,      K = 1/2 mean (x (x) y)^2.
 
-`mean` runs over the entries of a tensor (convention "sum": the sum over them).  Every sharing graph
-is a member of the family; `MODELS` are the ones with a name.  The published model of strategy
-coopetition (Singh et al. 2025, section 6) is `two_strategies`.
+`mean` runs over the entries of a tensor (convention "sum": the sum over them).  The published model
+of strategy coopetition (Singh et al. 2025, section 6) is `two_strategies`, one of the presets.
 """
 
 import dataclasses
-import math
-import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
+from coopetition.tools.checks import check_number
 from coopetition.tools.errors import UsageError
 
 Convention = Literal["mean", "sum"]
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")  # names become symbols, and variables
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")  # names become symbols and variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,7 @@ class Mechanism:
     mu: float
 
     def __post_init__(self) -> None:
-        mu = check_number(f"mu of mechanism {self.name}", self.mu)
-        factors = _to_tuple(f"factors of mechanism {self.name}", self.factors, str)
-        object.__setattr__(self, "factors", factors)
-        object.__setattr__(self, "mu", mu)
+        _check_part(self, "mu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +44,26 @@ class Cost:
     alpha: float
 
     def __post_init__(self) -> None:
-        alpha = check_number(f"alpha of cost {self.name}", self.alpha)
-        factors = _to_tuple(f"factors of cost {self.name}", self.factors, str)
-        object.__setattr__(self, "factors", factors)
-        object.__setattr__(self, "alpha", alpha)
+        _check_part(self, "alpha")
+        if len(self.factors) != 2:
+            raise UsageError(f"{self.name} uses the factors {self.factors}; choose two")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """Factors, the mechanisms built of them, the costs between them, and how fast each learns.
 
-    Lists are accepted in place of tuples, and kept as tuples.
+    Lists are accepted in place of tuples and kept as tuples.
 
     convention : losses are the mean, or the sum, over the entries of their tensors
-    rates : each factor's step size relative to the others, 1 where it is not given; at 0 the factor
-        is clamped to its initial value
+    rates : step size of each factor relative to the others (default: 1); a factor with rate 0 is
+        clamped to its initial value
 
     Raises
     ------
-    UsageError : a field that is not a tuple or list of its kind; no mechanism; a factor in no
-        mechanism, unknown, or named twice; a part named twice; a name that is not of letters,
-        digits and single underscores; a mu, alpha (already as its part is made) or rate that is
-        negative or not finite
+    UsageError : a field of another type; no mechanism; a factor that is unknown, repeated, or in no
+        mechanism; a repeated name; a name that is not made of letters, digits and single
+        underscores; a mu, alpha or rate that is negative or not finite
     """
 
     factors: tuple[str, ...]
@@ -84,15 +78,15 @@ class Model:
             object.__setattr__(self, field, _to_tuple(field, getattr(self, field), kind))
         if not self.mechanisms:
             raise UsageError("the model has no mechanism; give at least one")
-        _check_different("factor", self.factors)
-        names = [part.name for part in self.parts]
-        _check_different("mechanism or cost", [*names, "total"])
-        for mechanism in self.mechanisms:
-            _check_factors(mechanism.name, mechanism.factors, self.factors)
-        for cost in self.costs:
-            _check_factors(cost.name, cost.factors, self.factors)
-            if len(cost.factors) != 2:
-                raise UsageError(f"{cost.name} uses the factors {cost.factors}; choose two")
+        _check_names("factor", self.factors)
+        _check_names("mechanism or cost", [*(part.name for part in self.parts), "total"])
+        for part in self.parts:
+            used = set(part.factors)
+            if not used or len(used) != len(part.factors) or not used <= set(self.factors):
+                raise UsageError(
+                    f"{part.name} uses the factors {part.factors}; choose different ones out of "
+                    f"{self.factors}"
+                )
         idle = set(self.factors).difference(*(m.factors for m in self.mechanisms))
         if idle:
             raise UsageError(f"no mechanism uses the factors {sorted(idle)}; leave them out")
@@ -117,35 +111,35 @@ class Model:
     def parameters(self) -> dict[str, tuple[str, ...]]:
         """The names of the parameters, and the parts that each belongs to.
 
-        mu1, mu2, ... are those of the first, second, ... mechanism; alpha is that of every cost,
-        and each cost's name is that of its own.
+        mu1, mu2, ... belong to the first, second, ... mechanism; alpha belongs to all costs, and
+        the name of a cost is a parameter of that cost alone.
         """
         costs = tuple(cost.name for cost in self.costs)
         mus = {f"mu{k}": (m.name,) for k, m in enumerate(self.mechanisms, start=1)}
         return mus | ({"alpha": costs} if costs else {}) | {name: (name,) for name in costs}
 
-    def assigned(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Each mechanism's mu and each cost's alpha, by its name, with some `parameters` changed.
+    def parameter_values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return each mechanism's mu and each cost's alpha by its name, with some `changes`.
 
         An unknown parameter raises `UsageError`.
         """
         parts = self.parameters
-        unknown = set(parameters) - set(parts)
+        unknown = set(changes) - set(parts)
         if unknown:
             raise UsageError(
                 f"the model has no parameter {min(unknown)!r}; it has {', '.join(parts)}"
             )
         values: dict[str, Any] = {m.name: m.mu for m in self.mechanisms}
         values |= {cost.name: cost.alpha for cost in self.costs}
-        for name in sorted(parameters, key=lambda name: name != "alpha"):  # a cost's own goes last
-            values |= dict.fromkeys(parts[name], parameters[name])
+        for name in sorted(changes, key=lambda name: name != "alpha"):  # a single cost goes last
+            values |= dict.fromkeys(parts[name], changes[name])
         return values
 
     def replace(self, **parameters: float) -> Self:
-        """The same model with other mu1, mu2, ..., alpha: see `parameters`."""
+        """Return the same model with other mu1, mu2, ..., alpha; see `parameters`."""
         for name, value in parameters.items():
             check_number(name, value)
-        values = self.assigned(parameters)
+        values = self.parameter_values(parameters)
         return dataclasses.replace(
             self,
             mechanisms=tuple(dataclasses.replace(m, mu=values[m.name]) for m in self.mechanisms),
@@ -153,27 +147,36 @@ class Model:
         )
 
     def mechanism(self, name: str) -> Mechanism:
-        """The mechanism of this name; another name raises `UsageError`."""
-        for mechanism in self.mechanisms:
-            if mechanism.name == name:
-                return mechanism
-        known = ", ".join(m.name for m in self.mechanisms)
-        raise UsageError(f"the model has no mechanism {name!r}; it has {known}")
+        """Return the mechanism of this name; an unknown name raises `UsageError`."""
+        named = {m.name: m for m in self.mechanisms}
+        if name not in named:
+            raise UsageError(f"the model has no mechanism {name!r}; it has {', '.join(named)}")
+        return named[name]
 
-    def at_rates(self, **rates: float) -> Self:
-        """The same model with other step sizes for the factors named."""
+    def with_rates(self, **rates: float) -> Self:
+        """Return the same model with other step sizes for the given factors."""
         unknown = sorted(set(rates) - set(self.factors))
         if unknown:
             raise UsageError(f"unknown factors {unknown}; choose out of {self.factors}")
         known = dict(zip(self.factors, self.rates, strict=True)) | rates
         return dataclasses.replace(self, rates=tuple(known.values()))
 
-    def clamped(self, *factors: str) -> Self:
-        """The same model with these factors held at their initial values."""
-        return self.at_rates(**dict.fromkeys(factors, 0.0))
+    def with_clamped(self, *factors: str) -> Self:
+        """Return the same model with these factors held at their initial values."""
+        return self.with_rates(**dict.fromkeys(factors, 0.0))
+
+    def check_factors(self, names: Iterable[str]) -> None:
+        """Raise `UsageError` unless the names are those of the factors."""
+        different = set(self.factors) ^ set(names)
+        if different:
+            raise UsageError(
+                f"the draw and the model disagree on the factors {sorted(different)}; the model "
+                f"has {self.factors}: give a random draw the model, or lengths of these factors as "
+                "`dims`"
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         return {
             "factors": list(self.factors),
             "mechanisms": [[m.name, list(m.factors), m.mu] for m in self.mechanisms],
@@ -184,67 +187,37 @@ class Model:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
-        return cls(
-            tuple(data["factors"]),
-            tuple(Mechanism(name, tuple(fs), mu) for name, fs, mu in data["mechanisms"]),
-            tuple(Cost(name, (fs[0], fs[1]), alpha) for name, fs, alpha in data["costs"]),
-            data["convention"],
-            tuple(data["rates"]),
-        )
+        """Return the model of plain values; the inverse of `to_dict`."""
+        mechanisms = tuple(Mechanism(*values) for values in data["mechanisms"])
+        costs = tuple(Cost(*values) for values in data["costs"])
+        return cls(data["factors"], mechanisms, costs, data["convention"], data["rates"])
 
 
-def _to_tuple(name: str, given: Any, kind: type) -> tuple[Any, ...]:
-    """A tuple or list as a tuple; `UsageError` for another value, or an entry of another kind."""
-    is_sequence = isinstance(given, tuple | list)
-    if is_sequence and all(isinstance(each, kind) for each in given):
-        return tuple(given)
+def _check_part(part: Mechanism | Cost, weight: str) -> None:
+    """Check a mechanism or cost and convert its fields."""
+    title = f"{type(part).__name__.lower()} {part.name}"
+    value = check_number(f"{weight} of {title}", getattr(part, weight))
+    object.__setattr__(part, weight, value)
+    object.__setattr__(part, "factors", _to_tuple(f"factors of {title}", part.factors, str))
+
+
+def _to_tuple(name: str, value: Any, kind: type) -> tuple[Any, ...]:
+    """Return a tuple or list of entries of one kind as a tuple; else raise `UsageError`."""
+    is_sequence = isinstance(value, tuple | list)
+    if is_sequence and all(isinstance(entry, kind) for entry in value):
+        return tuple(value)
     expected = {str: " of names", object: ""}.get(kind, f" of {kind.__name__} objects")
-    raise UsageError(f"{name} is {given!r:.80}; give a tuple{expected}")
+    raise UsageError(f"{name} is {value!r:.80}; give a tuple{expected}")
 
 
-def check_number(name: str, value: Any, *, positive: bool = False) -> float:
-    """A finite number of at least 0, or above 0, as a float; `UsageError` for others."""
-    if not _is_finite(value) or value < 0 or (positive and value == 0):
-        bound = "above 0" if positive else "of at least 0"
-        raise UsageError(f"{name} is {_shown(value)}; choose a finite number {bound}")
-    return float(value)
-
-
-def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number as an int, 1e4 too; `UsageError` for others and beyond the bounds."""
-    if not _is_finite(value) or value != int(value) or value < least:
-        raise UsageError(f"{name} is {_shown(value)}; choose a whole number of at least {least}")
-    if most is not None and value > most:
-        raise UsageError(f"{name} is {value}; choose at most {most}")
-    return int(value)
-
-
-def _is_finite(value: Any) -> bool:
-    # True and False are numbers to Python, and a slip where a number is asked for
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return real and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, numbers.Real) else repr(value)
-
-
-def _check_different(kind: str, names: list[str] | tuple[str, ...]) -> None:
+def _check_names(kind: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
     for name in names:
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"a {kind} is named {name!r}; choose letters, digits and single underscores, "
                 "a letter first"
             )
-    twice = sorted({name for name in names if list(names).count(name) > 1})
-    if twice:
-        raise UsageError(
-            f"more than one {kind} is named {', '.join(twice)}; give each its own name"
-        )
-
-
-def _check_factors(name: str, used: tuple[str, ...], known: tuple[str, ...]) -> None:
-    unknown = sorted(set(used) - set(known))
-    if unknown or len(set(used)) != len(used) or not used:
-        raise UsageError(f"{name} uses the factors {used}; choose different ones out of {known}")
+        if name in seen:
+            raise UsageError(f"more than one {kind} is named {name}; give each its own name")
+        seen.add(name)

@@ -1,4 +1,4 @@
-"""Draws: the targets and initial values of every factor."""
+"""Initial states: the initial value and the target of every factor, drawn at random or given."""
 
 import json
 from collections.abc import Mapping
@@ -7,23 +7,24 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from coopetition.model.graph import Model, check_number, check_whole
+from coopetition.model.graph import Model
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive
 
 Vector = NDArray[np.float64]
-MAX_ENTRIES = 2 * 10**7  # of a random draw: 320 MB
+MAX_ENTRIES = 2 * 10**7  # of a random initial state: 320 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Draw:
+class InitialState:
     """Initial and target vectors by factor name, of equal length for each factor.
 
-    initial, target : real numbers in any array or list, kept in float64
-    source : where it comes from, in words, for the record
+    initial, target : arrays or lists of real numbers, kept as float64
+    source : where the vectors come from, for the record
     """
 
     initial: dict[str, Vector]
@@ -36,7 +37,7 @@ class Draw:
             raise UsageError(f"the draw has no target for the factors {extra}; give one, or none")
         for kind in ("initial", "target"):
             vectors = {
-                name: real_numbers(f"the {kind} of factor {name}", values)
+                name: check_real_array(f"the {kind} of factor {name}", values)
                 for name, values in getattr(self, kind).items()
             }
             object.__setattr__(self, kind, vectors)
@@ -55,23 +56,12 @@ class Draw:
 
     def __repr__(self) -> str:
         lengths = ", ".join(f"{name} {length}" for name, length in self.dims.items())
-        return f"<Draw of factors of lengths {lengths}: {self.source}>"
+        return f"<InitialState of factors of lengths {lengths}: {self.source}>"
 
     @property
     def dims(self) -> dict[str, int]:
         """Length of each factor."""
         return {name: len(target) for name, target in self.target.items()}
-
-
-def real_numbers(name: str, values: ArrayLike) -> Vector:
-    """Values as a float64 array; `UsageError` unless all are real numbers, of one shape."""
-    try:
-        given = np.asarray(values)
-    except ValueError as error:  # lists of different lengths
-        raise UsageError(f"{name} is no array of real numbers ({error})") from error
-    if given.dtype.kind not in "iuf":
-        raise UsageError(f"{name} is not of real numbers; it has the type {given.dtype}")
-    return given.astype(np.float64)
 
 
 def random_draw(
@@ -80,17 +70,17 @@ def random_draw(
     initial_scale: float = 1.0,
     *,
     scales: Mapping[str, float] | None = None,
-) -> Draw:
-    """Standard normal targets and initial values (times a scale), by numpy's generator.
+) -> InitialState:
+    """Draw standard normal targets and initial values (times a scale) from numpy's generator.
 
-    These are not the published draws, which come from another generator: see `published_draw`.
+    They differ from the published draws, which come from another generator: see `published_draw`.
 
     Parameters
     ----------
-    dims : length of each factor, or a model whose factors have the lengths of a named model's
-        (`named_dims`); default: the four published lengths
+    dims : length of each factor, or a model whose factors have the names of a preset's and take
+        its lengths (default: the four published lengths)
     initial_scale : standard deviation of the initial entries of every factor
-    scales : further scale of the initial entries of some factors, as {"d": 0.1}; default: 1
+    scales : further scale of the initial entries of some factors, as {"d": 0.1} (default: 1)
 
     Raises
     ------
@@ -102,7 +92,7 @@ def random_draw(
             f"the dimensions are {', '.join(map(str, dims.values()))}; choose at most "
             f"{MAX_ENTRIES:.0e} in all, or give a draw by its numbers (`canonical_draw`)"
         )
-    seed = check_whole("seed", seed, 0)
+    seed = check_int("seed", seed, 0)
     initial_scale = check_number("initial_scale", initial_scale)
     scales = {f: check_number(f"scale_{f}", scale) for f, scale in (scales or {}).items()}
     if unknown := sorted(set(scales) - set(dims)):
@@ -116,24 +106,21 @@ def random_draw(
         name: initial_scale * scales.get(name, 1.0) * rng.standard_normal(n)
         for name, n in dims.items()
     }
-    source = f"random, seed {seed}, initial scale {initial_scale}"
-    return Draw(
-        initial, target, ", ".join([source, *(f"scale_{f} {s}" for f, s in scales.items())])
-    )
+    settings = [f"random, seed {seed}, initial scale {initial_scale}"]
+    settings += [f"scale_{f} {scale}" for f, scale in scales.items()]
+    return InitialState(initial, target, ", ".join(settings))
 
 
-def _to_dims(given: object) -> dict[str, int]:
-    """Lengths by factor, as `random_draw` takes them."""
-    if given is None:
+def _to_dims(dims: object) -> dict[str, int]:
+    if dims is None:
         return PUBLISHED_DIMS
-    if isinstance(given, Model):
-        return named_dims(given)
-    if not isinstance(given, Mapping):
+    if isinstance(dims, Model):
+        return named_dims(dims)
+    if not isinstance(dims, Mapping):
         raise UsageError(
-            f"dims is {given!r:.80}; give a Model, or the length of each factor, as "
-            "dims={'a': 20}"
+            f"dims is {dims!r:.80}; give a Model, or the length of each factor, as dims={{'a': 20}}"
         )
-    return {f: check_whole(f"the dimension of factor {f}", n, 1) for f, n in given.items()}
+    return {f: check_int(f"the dimension of factor {f}", n, 1) for f, n in dims.items()}
 
 
 def canonical_draw(
@@ -141,32 +128,32 @@ def canonical_draw(
     norms: dict[str, float],
     overlaps: dict[str, float],
     orthogonal: dict[str, float],
-) -> Draw:
-    """A draw with these target norms, overlaps and orthogonal norms of its initial values.
+) -> InitialState:
+    """Return an initial state with these target norms, overlaps and orthogonal norms.
 
-    By the model's rotation symmetry every draw with the same numbers has the same dynamics, so
-    twelve numbers say all there is to know of a draw of the two-strategy model.  A factor with an
+    By the rotation symmetry of the model, all initial states with the same numbers have the same
+    dynamics: twelve numbers describe a draw of the two-strategy model completely.  A factor with an
     orthogonal part needs a dimension of at least 2.
     """
     initial, target = {}, {}
     for name, length in dims.items():
         if length < 2 and orthogonal[name] != 0:
             raise UsageError(
-                f"factor {name} of dimension {length} has no room for {orthogonal[name]}"
+                f"factor {name} of dimension {length} has no room for an orthogonal part of "
+                f"{orthogonal[name]}; choose a dimension of at least 2"
             )
         target[name] = np.zeros(length)
         target[name][0] = norms[name]
         initial[name] = np.zeros(length)
         initial[name][:2] = (overlaps[name], orthogonal[name])[:length]
-    return Draw(initial, target)
+    return InitialState(initial, target)
 
 
-def published_draw(seed: int) -> Draw:
-    """The published draw of seed 0 to 11 of the minimal model (Singh et al. 2025), reduced.
+def published_draw(seed: int) -> InitialState:
+    """Return the published draw of seed 0 to 11 of the minimal model (Singh et al. 2025), reduced.
 
-    Norms, overlaps and orthogonal norms are those of the published vectors, which come from another
-    generator than `random_draw`'s; the vectors are `canonical_draw`'s.  That is exact for all that
-    the dynamics sees: losses, overlaps, orthogonal parts.
+    The file holds norms, overlaps and orthogonal norms of the published vectors, and the vectors
+    returned are those of `canonical_draw`.  This is exact for all that the dynamics depends on.
     """
     file = files("coopetition.model").joinpath("published_draws.json")
     draws = json.loads(file.read_text(encoding="utf-8"))["draws"]
@@ -176,26 +163,24 @@ def published_draw(seed: int) -> Draw:
     return replace(draw, source=f"published, seed {seed}, reduced")
 
 
-def read_draw(path: Path | str, seed: int) -> Draw:
-    """Draw `seed` of an `.npz` with the arrays `seed{n}/initial/{factor}` and `.../target/...`."""
+def read_draw(path: Path | str, seed: int) -> InitialState:
+    """Read `seed{n}/initial/{factor}` and `seed{n}/target/{factor}` of an `.npz` file."""
     path = Path(path)
     check_archive(path, "a readable .npz of numbers")
+    vectors: dict[str, dict[str, Vector]] = {"initial": {}, "target": {}}
     try:
         with np.load(path) as archive:
             names = archive.files
-            parts = {
-                kind: {
-                    name.rsplit("/", 1)[1]: np.asarray(archive[name], np.float64)
-                    for name in names
-                    if name.startswith(f"seed{seed}/{kind}/")
-                }
-                for kind in ("initial", "target")
-            }
-    except (OSError, *NOT_AN_ARCHIVE) as error:
+            for kind, named in vectors.items():
+                prefix = f"seed{seed}/{kind}/"
+                for name in names:
+                    if name.startswith(prefix):
+                        named[name.removeprefix(prefix)] = np.asarray(archive[name], np.float64)
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise UsageError(f"{path} is not a readable .npz of numbers ({error})") from error
-    if not parts["target"]:
+    if not vectors["target"]:
         seeds = sorted({name.split("/")[0] for name in names if name.startswith("seed")})
         raise UsageError(
             f"there is no draw of seed {seed} in {path}, which holds {', '.join(seeds) or 'none'}"
         )
-    return Draw(parts["initial"], parts["target"], f"{path.name}, seed {seed}")
+    return InitialState(**vectors, source=f"{path.name}, seed {seed}")

@@ -1,43 +1,44 @@
-"""The models with a name: the published one, its variants, and what else has been asked for."""
+"""The models with a name: the published one, its variants, and relatives of it."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from coopetition.model.graph import Cost, Mechanism, Model, check_number
+from coopetition.model.graph import Cost, Mechanism, Model
 from coopetition.tools.errors import UsageError
 
 ICL, CIWL, IWL, COMPETITION = "icl", "ciwl", "iwl", "competition"
 
 
 def two_strategies(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) -> Model:
-    """ICL builds a(x)b(x)c and CIWL builds d(x)b(x)c: b and c are shared, a and d compete.
+    """Return the published model: ICL builds a(x)b(x)c, CIWL builds d(x)b(x)c, a and d compete.
 
     The defaults are the published transient case; mu1 = 0 is the persistent one.
     """
-    _check_named(alpha=alpha, mu1=mu1, mu2=mu2)
-    return Model(
+    model = Model(
         factors=("a", "b", "c", "d"),
-        mechanisms=(Mechanism(ICL, ("a", "b", "c"), mu1), Mechanism(CIWL, ("d", "b", "c"), mu2)),
-        costs=(Cost(COMPETITION, ("a", "d"), alpha),),
+        mechanisms=(Mechanism(ICL, ("a", "b", "c"), 0.0), Mechanism(CIWL, ("d", "b", "c"), 0.0)),
+        costs=(Cost(COMPETITION, ("a", "d"), 0.0),),
     )
+    return model.replace(alpha=alpha, mu1=mu1, mu2=mu2)
 
 
 def is_two_strategies(model: Model) -> bool:
-    """Has the model the factors, mechanisms and costs of `two_strategies`, whatever its numbers?"""
-    published = two_strategies()
-    mine, theirs = ([(p.name, p.factors) for p in each.parts] for each in (model, published))
-    return model.factors == published.factors and mine == theirs
+    """Return whether a model has the factors, mechanisms and costs of `two_strategies`."""
+    own, published = (
+        (each.factors, [(part.name, part.factors) for part in each.parts])
+        for each in (model, two_strategies())
+    )
+    return own == published
 
 
 def no_competition(*, mu1: float = 0.1, mu2: float = 0.0) -> Model:
-    """`two_strategies` without the cost: what sharing alone does."""
-    _check_named(mu1=mu1, mu2=mu2)
+    """Return `two_strategies` without the cost: the effect of sharing alone."""
     return replace(two_strategies(mu1=mu1, mu2=mu2), costs=())
 
 
 def no_sharing(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) -> Model:
-    """`two_strategies` with b and c split in two, f and g for CIWL: what rivalry alone does."""
+    """Return `two_strategies` with b and c split in two, f and g for CIWL: competition alone."""
     shared = two_strategies(alpha=alpha, mu1=mu1, mu2=mu2)
     ciwl = replace(shared.mechanism(CIWL), factors=("d", "f", "g"))
     return replace(
@@ -49,38 +50,32 @@ def no_sharing(*, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.0) -> Mod
 
 
 def induction_head(*, mu1: float = 0.0) -> Model:
-    """ICL alone, a(x)b(x)c: the three-factor model of the induction-head paper (2024)."""
-    _check_named(mu1=mu1)
-    return Model(("a", "b", "c"), (Mechanism(ICL, ("a", "b", "c"), mu1),))
+    """Return ICL alone, a(x)b(x)c: the three-factor model of the induction-head paper (2024)."""
+    return Model(("a", "b", "c"), (Mechanism(ICL, ("a", "b", "c"), 0.0),)).replace(mu1=mu1)
 
 
 def three_strategies(
     *, alpha: float = 0.1, mu1: float = 0.1, mu2: float = 0.01, mu3: float = 0.0
 ) -> Model:
-    """ICL, CIWL and IWL: e(x)c answers from the weights alone, without the context that b reads.
+    """Return ICL, CIWL and IWL: e(x)c answers from the weights alone, without the context.
 
-    Each pair competes with strength alpha.  Ours, not published: a conjecture about what follows
+    Each pair competes with strength alpha.  This model is our own: a conjecture about what follows
     CIWL.
     """
-    _check_named(alpha=alpha, mu1=mu1, mu2=mu2, mu3=mu3)
-    return Model(
+    model = Model(
         factors=("a", "b", "c", "d", "e"),
         mechanisms=(
-            Mechanism(ICL, ("a", "b", "c"), mu1),
-            Mechanism(CIWL, ("d", "b", "c"), mu2),
-            Mechanism(IWL, ("e", "c"), mu3),
+            Mechanism(ICL, ("a", "b", "c"), 0.0),
+            Mechanism(CIWL, ("d", "b", "c"), 0.0),
+            Mechanism(IWL, ("e", "c"), 0.0),
         ),
         costs=(
-            Cost("icl_ciwl", ("a", "d"), alpha),
-            Cost("icl_iwl", ("a", "e"), alpha),
-            Cost("ciwl_iwl", ("d", "e"), alpha),
+            Cost("icl_ciwl", ("a", "d"), 0.0),
+            Cost("icl_iwl", ("a", "e"), 0.0),
+            Cost("ciwl_iwl", ("d", "e"), 0.0),
         ),
     )
-
-
-def _check_named(**parameters: float) -> None:
-    for name, value in parameters.items():
-        check_number(name, value)
+    return model.replace(alpha=alpha, mu1=mu1, mu2=mu2, mu3=mu3)
 
 
 MODELS: dict[str, Callable[..., Model]] = {
@@ -94,7 +89,7 @@ PUBLISHED_DIMS = {name: DIMS[name] for name in "abcd"}
 
 
 def named_model(name: str, **parameters: float) -> Model:
-    """The model of `MODELS` of this name; a name or parameter it does not know: `UsageError`."""
+    """Return the preset of this name; an unknown name or parameter raises `UsageError`."""
     if name not in MODELS:
         raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
     known = inspect.signature(MODELS[name]).parameters
@@ -105,7 +100,7 @@ def named_model(name: str, **parameters: float) -> Model:
 
 
 def named_dims(model: Model) -> dict[str, int]:
-    """Lengths of a named model's factors: the published ones, and like ones for what it adds."""
+    """Return the lengths of a preset's factors: published ones, and similar ones for the others."""
     unknown = [factor for factor in model.factors if factor not in DIMS]
     if unknown:
         raise UsageError(

@@ -1,7 +1,7 @@
-"""The model in sympy: its definition, its reduction, its gradient, and the proof that they agree.
+"""The model in sympy: its definition, its reduction, its gradient.
 
 The reduction is not written a second time: `Problem` is plain arithmetic, and here it runs on
-symbols.  What it must be equal to is written out entry by entry (`Symbolic.definition`) from the
+symbols.  `Symbolic.definition` is what it must be equal to, written out entry by entry from the
 tensors of the declaration.
 """
 
@@ -17,22 +17,17 @@ from coopetition.model.reduced import Problem, State
 Expression = Any  # of sympy, whose annotations do not know what its operators return
 
 
-class _NamedProducts(Problem):
-    """The reduction with one symbol for each S and N: the products themselves are constants."""
-
-    def _target(self, name: str, _factors: tuple[str, ...]) -> Expression:
-        return sp.Symbol(f"S_{name}", positive=True)
-
-    def _size(self, name: str, _factors: tuple[str, ...]) -> Expression:
-        return sp.Symbol(f"N_{name}", positive=True)
-
-
 class Symbolic:
     """A model with a symbol for each of its numbers.
 
     For a factor x: u_x and w_x (overlap and orthogonal part), n_x (norm of its target), N_x (its
     length), r_x (its rate; 0 if clamped).  For a mechanism or cost: S (product of norms), N
     (product of lengths, or 1), mu (offset), alpha (strength).
+
+    products : the product that each S and N stands for
+    losses : each loss by name, and `total`
+    gradient, velocity : slope of the total, and rate of change along the flow, of every u, then of
+        every w
     """
 
     def __init__(self, model: Model) -> None:
@@ -53,66 +48,50 @@ class Symbolic:
             c.name: sp.Symbol(f"alpha_{c.name}", nonnegative=True) for c in model.costs
         }
         parameters = {f"mu{k}": mu for k, mu in enumerate(self.offset.values(), start=1)}
-        self.problem = _NamedProducts.of_numbers(
+        self.problem = problem = Problem.from_numbers(
             model, self.length, self.norm, parameters=parameters | self.strength
         )
+        targets = {name: sp.Symbol(f"S_{name}", positive=True) for name in problem.targets}
+        sizes = {name: sp.Symbol(f"N_{name}", positive=True) for name in problem.sizes}
+        self.products = {targets[name]: value for name, value in problem.targets.items()}
+        self.products |= {sizes[name]: value for name, value in problem.sizes.items()}
+        problem.targets, problem.sizes = targets, sizes
         state = State(names, list(self.u.values()), list(self.w.values()))
-        self.losses: dict[str, Expression] = self.problem.losses(state)
-        self.gradient: dict[sp.Symbol, Expression] = dict(
-            zip(state.entries, self.problem.gradient(state).entries, strict=True)
-        )
+        slopes, rates = problem.gradient(state).entries, [*self.rate.values()] * 2
+        self.losses: dict[str, Expression] = problem.losses(state)
+        self.gradient: dict[sp.Symbol, Expression] = dict(zip(state.entries, slopes, strict=True))
+        self.velocity: dict[sp.Symbol, Expression] = {
+            x: -rate * slope for x, rate, slope in zip(state.entries, rates, slopes, strict=True)
+        }
 
     @property
     def state(self) -> list[sp.Symbol]:
         """Every u, then every w."""
         return list(self.gradient)
 
-    @property
-    def velocity(self) -> dict[sp.Symbol, Expression]:
-        """The flow: what each entry of the state moves with."""
-        rates = [*self.rate.values(), *self.rate.values()]
-        return {
-            symbol: -rate * slope
-            for rate, (symbol, slope) in zip(rates, self.gradient.items(), strict=True)
-        }
-
-    @property
-    def products(self) -> dict[sp.Symbol, Expression]:
-        """What every S and N stands for."""
-        spelt = Problem.of_numbers(self.model, self.length, self.norm)
-        return {
-            symbol: values[name]
-            for symbols, values in (
-                (self.problem.targets, spelt.targets),
-                (self.problem.sizes, spelt.sizes),
-            )
-            for name, symbol in symbols.items()
-        }
-
     def definition(self) -> dict[str, Expression]:
-        """The losses by the definition: sums over the entries of explicit tensors.
+        """Return the losses by their definition: sums over the entries of explicit tensors.
 
-        Each factor is a 2-vector, (u, w), and its target (n, 0): by rotation, that is the plane of
-        any x and x* of any length.  The other entries are zero, so only N counts them.
+        Each factor is a 2-vector (u, w) and its target is (n, 0): by rotation, this is the plane of
+        any x and x* of any length.  All other entries are zero, so only N counts them.
         """
-        vector = {f: (self.u[f], self.w[f]) for f in self.model.factors}
-        target = {f: (self.norm[f], sp.Integer(0)) for f in self.model.factors}
+        vectors = {f: (self.u[f], self.w[f]) for f in self.model.factors}
+        targets = {f: (self.norm[f], sp.Integer(0)) for f in self.model.factors}
 
-        def half_square(name_factors: tuple[str, ...], targets: bool) -> Expression:
+        def half_square(factors: tuple[str, ...], *, has_target: bool) -> Expression:
             total = sp.Integer(0)
-            for entry in itertools.product((0, 1), repeat=len(name_factors)):
-                value = math.prod(vector[f][k] for f, k in zip(name_factors, entry, strict=True))
-                if targets:
-                    pairs = zip(name_factors, entry, strict=True)
-                    value -= math.prod(target[f][k] for f, k in pairs)
+            for entry in itertools.product((0, 1), repeat=len(factors)):
+                value = math.prod(vectors[f][k] for f, k in zip(factors, entry, strict=True))
+                if has_target:
+                    value -= math.prod(targets[f][k] for f, k in zip(factors, entry, strict=True))
                 total += value**2
-            mean = self.model.convention == "mean"
-            n_entries = math.prod(self.length[f] for f in name_factors) if mean else 1
+            is_mean = self.model.convention == "mean"
+            n_entries = math.prod(self.length[f] for f in factors) if is_mean else 1
             return total / (2 * n_entries)
 
-        named = {m.name: half_square(m.factors, True) for m in self.model.mechanisms}
-        total = math.prod(named[name] + mu for name, mu in self.offset.items())
+        losses = {m.name: half_square(m.factors, has_target=True) for m in self.model.mechanisms}
+        total = math.prod(losses[name] + mu for name, mu in self.offset.items())
         for cost in self.model.costs:
-            named[cost.name] = half_square(cost.factors, False)
-            total += self.strength[cost.name] * named[cost.name]
-        return named | {"total": total}
+            losses[cost.name] = half_square(cost.factors, has_target=False)
+            total += self.strength[cost.name] * losses[cost.name]
+        return losses | {"total": total}

@@ -1,44 +1,42 @@
-"""Parameters by name: axes through them, and random problems at a point.
-
-Phase diagrams: fates of many trajectories over two parameters, simulated and predicted.
-"""
+"""Phase diagrams: fates of many trajectories over two parameters, simulated and predicted."""
 
 import itertools
-import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
-from coopetition.dynamics.events import FATES, Fate, check_told, tell_fates
+from coopetition.dynamics.events import FATES, Fate, check_has_fates, classify_fates
 from coopetition.dynamics.solve import MAX_STEPS, solve
-from coopetition.model.graph import Model, check_number, check_whole
-from coopetition.model.initial_state import real_numbers
+from coopetition.model.graph import Model
 from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
+from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, UserError, expect
-from coopetition.tools.files import NOT_AN_ARCHIVE, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.results import ArchivedResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
-
 
 Array = NDArray[np.float64]
+N_SAMPLES = 500  # of a trajectory, which decide its fate
+MAX_POINTS = 10**6
+MAX_DRAWS = 20_000  # at a point, whose curves are in memory at once: 32 KB each
+CHUNK = 2048  # problems whose curves are in memory at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Axis:
-    """A parameter and the values that a diagram takes it through.
+    """A parameter and its values along one side of a diagram.
 
     parameter : one of the model's (`Model.replace`: mu1, mu2, ..., alpha), dim_X or scale_X (length
         and initial scale of factor X) or initial_scale (of all factors)
-    log : are they even on a logarithmic scale?
+    log : whether a plot of the axis is logarithmic
     """
 
     parameter: str
@@ -46,11 +44,14 @@ class Axis:
     log: bool = False
 
     def __post_init__(self) -> None:
-        values = real_numbers(f"the axis {self.parameter}", self.values)
+        values = check_real_array(f"the axis {self.parameter}", self.values)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
             raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
-        if (np.diff(values) <= 0).any():
-            raise UsageError(f"the values of {self.parameter} do not ascend; sort them, each once")
+        if values[0] < 0 or (np.diff(values) <= 0).any():
+            raise UsageError(
+                f"{self.parameter} from {values[0]} to {values[-1]}; give ascending numbers of at "
+                "least 0"
+            )
         if self.parameter.startswith("dim_") and ((values < 1) | (values % 1 != 0)).any():
             raise UsageError(f"{self.parameter} has a value that is no whole number of at least 1")
         object.__setattr__(self, "values", values)
@@ -59,35 +60,26 @@ class Axis:
     def between(
         cls, parameter: str, first: float, last: float, n: int, *, log: bool = False
     ) -> Self:
-        """`n` values, by equal differences or, with `log`, equal ratios.
+        """Return `n` values with equal differences or, with `log`, equal ratios.
 
-        Dimensions are rounded, and may therefore be fewer.
+        Dimensions are rounded, so there may be fewer of them.
         """
-        if not (np.isfinite([first, last]).all() and 0 <= first < last):
-            raise UsageError(
-                f"{parameter} from {first} to {last}; give two numbers of at least 0, ascending"
-            )
-        if n < 1:
-            raise UsageError(f"{n} values of {parameter}; choose at least 1")
+        n = check_int(f"the number of values of {parameter}", n, 1)
+        cls(parameter, np.array([first, last]))  # raises unless these are values of the parameter
         if log and first == 0:
             raise UsageError(f"{parameter} from 0 by equal ratios; start above 0, or leave out log")
         values = (np.geomspace if log else np.linspace)(first, last, n)
         if parameter.startswith("dim_"):
-            if first < 1 or first % 1 or last % 1:
-                raise UsageError(
-                    f"{parameter} from {first} to {last}; a dimension is a whole number of at "
-                    "least 1"
-                )
             values = np.unique(np.round(values))
         return cls(parameter, values, log)
 
 
 def check_axes(model: Model, x: Axis, y: Axis) -> None:
-    """Raise `UsageError` unless two axes are of different numbers of the model."""
+    """Raise `UsageError` unless two axes are different parameters of the model."""
     for axis in (x, y):
-        expect(axis, Axis, "an Axis")
-    sets_x, sets_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
-    if sets_x == sets_y:
+        check_type(axis, Axis, "an Axis")
+    parts_x, parts_y = (model.parameters.get(axis.parameter, axis.parameter) for axis in (x, y))
+    if parts_x == parts_y:
         raise UsageError(
             f"the axes {x.parameter} and {y.parameter} set the same number; choose two parameters"
         )
@@ -96,11 +88,11 @@ def check_axes(model: Model, x: Axis, y: Axis) -> None:
 def ensemble_at(
     model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
 ) -> Ensemble:
-    """Random problems at one point of parameter space; the same draws for the same lengths.
+    """Return random problems at one point of parameter space: the same draws for the same lengths.
 
-    An unknown parameter, one that the model does not have, or a negative seed: `UsageError`.
+    An unknown parameter or a negative seed raises `UsageError`.
     """
-    rng = np.random.default_rng(check_whole("seed", seed, 0))
+    rng = np.random.default_rng(check_int("seed", seed, 0))
     lengths, scales = dict(dims), dict.fromkeys(model.factors, 1.0)
     parameters = {}
     for name, value in point.items():
@@ -111,33 +103,27 @@ def ensemble_at(
             lengths[factor] = int(value)
         elif kind == "scale" and factor in model.factors:
             scales[factor] *= value
-        else:
+        elif name in model.parameters:
             parameters[name] = value
-    unknown = set(parameters) - set(model.parameters)
-    if unknown:
-        raise UsageError(
-            f"there is no parameter {min(unknown)!r}; choose one of "
-            f"{', '.join(model.parameters)}, initial_scale, or dim_X or scale_X for a factor X of "
-            f"{', '.join(model.factors)}"
-        )
+        else:
+            raise UsageError(
+                f"there is no parameter {name!r}; choose one of {', '.join(model.parameters)}, "
+                "initial_scale, or dim_X or scale_X for a factor X of "
+                f"{', '.join(model.factors)}"
+            )
     scale = np.array([[scales[f]] for f in model.factors])
     return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)
 
 
-N_SAMPLES = 500  # of a trajectory, by which its fate is told
-MAX_POINTS = 10**6
-MAX_DRAWS = 20_000  # at a point, whose curves are in memory at once: 32 KB each
-CHUNK = 2048  # problems whose curves are in memory at once
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class PhaseDiagram:
+class PhaseDiagram(ArchivedResult):
     """Fates over two parameters.
 
     x, y : the axes
-    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same in every cell of the same lengths
+    fates : (ny, nx, n_draws) index in `FATES`; draw k is the same at all points of the same lengths
     """
 
+    kind: ClassVar[str] = "a saved phase diagram"
     model: Model
     x: Axis
     y: Axis
@@ -145,20 +131,16 @@ class PhaseDiagram:
     provenance: dict[str, Any]
 
     def counts(self) -> dict[str, int]:
-        """How many trajectories met each fate, by its name in lower case."""
-        found = Counter(self.fates.ravel().tolist())
-        return {each.name.lower(): found.get(k, 0) for k, each in enumerate(FATES)}
-
-    def probability(self, fate: Fate) -> Array:
-        """(ny, nx) share of the draws that meet a fate."""
-        return (self.fates == FATES.index(fate)).mean(-1)
+        """Return the number of trajectories with each fate, by its name in lower case."""
+        counter = Counter(self.fates.ravel().tolist())
+        return {fate.name.lower(): counter[k] for k, fate in enumerate(FATES)}
 
     def shares(self) -> dict[Fate, Array]:
-        """`probability` of every fate."""
-        return {each: self.probability(each) for each in FATES}
+        """Return the share (ny, nx) of the draws with each fate."""
+        return {fate: (self.fates == k).mean(-1) for k, fate in enumerate(FATES)}
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts and the axes, without the single fates."""
+        """Return the counts and the axes, without the single fates."""
         axes = {
             name: {
                 "parameter": axis.parameter,
@@ -176,78 +158,62 @@ class PhaseDiagram:
         return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return the count, share and sentence of each fate that the model can have."""
+        """Return the sentence, count and share of each fate that the model can have."""
         return [
-            (str(count), f"{count / self.fates.size:.1%}", fate.value)
+            (fate.value, str(count), f"{count / self.fates.size:.1%}")
             for fate, count in zip(FATES, self.counts().values(), strict=True)
             if count or fate is not Fate.OTHER
         ]
 
     def summary(self) -> str:
-        """The counts in a few lines."""
-        lines = [f"{count:>8}  {share:>6}  {fate}" for count, share, fate in self.rows()]
+        """Return the counts in a few lines."""
+        lines = [f"{count:>8}  {share:>6}  {fate}" for fate, count, share in self.rows()]
         return "\n".join([self._title, *lines])
 
-    def __repr__(self) -> str:
-        met = ", ".join(f"{name} {count}" for name, count in self.counts().items() if count)
-        return f"<PhaseDiagram of {self._title}: {met}>"
+    def headline(self) -> str:
+        """See `Result`."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts().items() if count)
+        return f"of {self._title}: {counts}"
 
-    def _repr_html_(self) -> str:
-        counts = [(fate, count, share) for count, share, fate in self.rows()]
-        return html_table([(self._title,), *counts])
+    def html_rows(self) -> Iterable[Iterable[str]]:
+        """See `Result`."""
+        return [(self._title,), *self.rows()]
 
-    def to_frame(self) -> "DataFrame":
-        """A row a trajectory: the two parameters, the draw and the fate's name in lower case."""
+    def columns(self) -> Mapping[str, Any]:
+        """Return the parameters, the draw and the name of the fate of each trajectory."""
         row, column, draw = (index.ravel() for index in np.indices(self.fates.shape))
-        names = np.array([each.name.lower() for each in FATES])
+        names = np.array([fate.name.lower() for fate in FATES])
         values = {self.x.parameter: self.x.values[column], self.y.parameter: self.y.values[row]}
-        return to_frame(values | {"draw": draw, "fate": names[self.fates.ravel()]})
+        return values | {"draw": draw, "fate": names[self.fates.ravel()]}
 
     def plot(self, ax: "Axes | None" = None, *, legend: bool = True) -> "Axes":
-        """The most frequent fate at each point; see `coopetition.plot.toy`."""
+        """Plot the most frequent fate at each point; see `coopetition.plot.toy`."""
         from coopetition.plot.toy import plot_phases
 
         return plot_phases(self, ax=ax, legend=legend)
 
-    def save(self, path: Path | str) -> None:
-        """Write everything to an `.npz` file."""
+    def to_archive(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """See `ArchivedResult`."""
         header = {
             "model": self.model.to_dict(),
             "axes": [self.x.parameter, self.y.parameter],
             "log": [self.x.log, self.y.log],
-            "fates": [each.name for each in FATES],
+            "fates": [fate.name for fate in FATES],
             "provenance": self.provenance,
         }
-        write_npz(
-            Path(path),
-            header=np.array(json.dumps(header)),
-            x=self.x.values,
-            y=self.y.values,
-            fates=self.fates,
-        )
+        return header, {"x": self.x.values, "y": self.y.values, "fates": self.fates}
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote; another file raises `UserError`."""
-        check_archive(Path(path), "a saved phase diagram")
-        try:
-            with np.load(path) as archive:
-                header = json.loads(str(archive["header"]))
-                x, y = (
-                    Axis(name, archive[side], log)
-                    for name, side, log in zip(header["axes"], "xy", header["log"], strict=True)
-                )
-                order = [Fate[name] for name in header["fates"]]
-                place = np.array([FATES.index(each) for each in order], np.int8)
-                return cls(
-                    Model.from_dict(header["model"]),
-                    x,
-                    y,
-                    place[archive["fates"]],
-                    header["provenance"],
-                )
-        except (OSError, *NOT_AN_ARCHIVE) as error:
-            raise UserError(f"{path} is not a saved phase diagram ({error})") from error
+    def from_archive(cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """See `ArchivedResult`."""
+        x, y = (
+            Axis(name, arrays[side], log)
+            for name, side, log in zip(header["axes"], "xy", header["log"], strict=True)
+        )
+        # the file has its own order of fates
+        index = np.array([FATES.index(Fate[name]) for name in header["fates"]], np.int8)
+        model = Model.from_dict(header["model"])
+        return cls(model, x, y, index[arrays["fates"]], header["provenance"])
 
 
 def phase_diagram(
@@ -261,14 +227,14 @@ def phase_diagram(
     dims: dict[str, int] | None = None,
     seed: int = 0,
 ) -> PhaseDiagram:
-    """Fates of `n_draws` random draws at every pair of values, by gradient descent.
+    """Simulate `n_draws` random draws at every pair of values by gradient descent.
 
-    Each trajectory is looked at `N_SAMPLES` times: an ICL that is learnt for less than
+    Each trajectory is sampled `N_SAMPLES` times: an ICL that is learnt for less than
     n_steps / N_SAMPLES steps can be missed.
     """
-    n_draws = check_whole("n_draws", n_draws, 1, MAX_DRAWS)
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
-    check_told(m.name for m in model.mechanisms)
+    n_draws = check_int("n_draws", n_draws, 1, MAX_DRAWS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
+    check_has_fates(m.name for m in model.mechanisms)
     check_axes(model, x, y)
     if len(x.values) * len(y.values) > MAX_POINTS:
         raise UsageError(f"{len(x.values)} x {len(y.values)} points are too many for a diagram")
@@ -277,27 +243,25 @@ def phase_diagram(
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
     for point in (*points[: len(x.values)], *points[:: len(x.values)]):
         ensemble_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
-    at = sample_steps(n_steps, N_SAMPLES)
+    steps = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
     with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
         for first in range(0, len(points), n_points):
-            problems = Ensemble.joined(
-                [
-                    ensemble_at(model, lengths, n_draws, seed, point)
-                    for point in points[first : first + n_points]
-                ]
+            chunk = points[first : first + n_points]
+            problems = Ensemble.concatenate(
+                [ensemble_at(model, lengths, n_draws, seed, point) for point in chunk]
             )
-            run = descend_ensemble(problems, at, step=step)
-            fates.append(tell_fates(run.losses, problems.problem.unlearnt()))
+            run = descend_ensemble(problems, steps, step=step)
+            fates.append(classify_fates(run.losses, problems.problem.unlearnt_losses()))
             progress.advance(problems.n)
     shape = (len(y.values), len(x.values), n_draws)
     provenance = {"n_steps": n_steps, "step": step, "dims": lengths, "seed": seed}
     return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)
 
 
-def grid_of(n_points: int) -> tuple[int, int]:
-    """Sides (nx, ny) of a grid of at least `n_points`, as few as make it near to square."""
+def grid_shape(n_points: int) -> tuple[int, int]:
+    """Return sides (nx, ny) of a nearly square grid of `n_points`, or a few more."""
     if n_points > MAX_POINTS:
         raise UsageError(
             f"{n_points} points are too many for a diagram; choose at most {MAX_POINTS}"
@@ -314,21 +278,20 @@ def grid_of(n_points: int) -> tuple[int, int]:
 def predicted_diagram(
     model: Model, x: Axis, y: Axis, *, n_steps: int = 16000, seed: int = 0
 ) -> PhaseDiagram:
-    """Fates of one random draw by the slow system, from the state after the collapse.
+    """Predict the fate of one random draw by the slow system, from the state after the collapse.
 
-    That state is found in a flow that is solved to the end; the slow system knows no more of it.
+    That state comes from a flow that is solved to the end; the slow system uses no more of it.
     """
-    n_steps = check_whole("n_steps", n_steps, 1, MAX_STEPS)
+    n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     check_axes(model, x, y)
     lengths = named_dims(model)
     fates = []
     with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
         for yk, xk in itertools.product(y.values, x.values):
-            problem = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
-            trajectory = solve(*problem.single(0), method="flow", t1=n_steps)
-            state = after_collapse(trajectory)
-            slow = slow_flow(trajectory.problem, state, t_max=float(n_steps))
-            fates.append(tell_fates(slow.losses, trajectory.problem.unlearnt()))
+            ensemble = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
+            flow = solve(*ensemble.single(0), method="flow", t1=n_steps)
+            slow = slow_flow(flow.problem, after_collapse(flow), t_max=float(n_steps))
+            fates.append(classify_fates(slow.losses, flow.problem.unlearnt_losses()))
             progress.advance()
     shape = (len(y.values), len(x.values), 1)
     provenance = {"n_steps": n_steps, "dims": lengths, "seed": seed, "by": "slow system"}

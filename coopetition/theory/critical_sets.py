@@ -1,20 +1,18 @@
-"""The Hessian of the loss at a state: its spectrum, its index, and the steps it allows.
+"""Critical sets of a model: where the flow can rest, and the Hessian's spectrum there.
 
 In the plane of a factor and its target the Hessian is that of the reduced loss, in (u, w).  At
-right angles to both the loss is the same in every direction, so the rest of the spectrum is one
+right angles to both, the loss is the same in every direction, so the rest of the spectrum is one
 number a factor, as often as there are such directions.
 
-Where the flow can rest: the critical sets of a model, their Hessians, and what they attract.
-
-Where the theorem of docs/theory.md, section 5, holds (`theorem_holds`), each mechanism is learnt to
-the end or contributes nothing at a critical point.  What is left is a finite list: which mechanisms
-are learnt, and for every factor outside them whether it is zero, at right angles to its target, or
-free.  `critical_sets` tries them all.
+Where the theorem of docs/theory.md, section 5, holds (`theorem_holds`), each mechanism is learnt
+completely or contributes nothing at a critical point.  This leaves a finite list: which mechanisms
+are learnt, and whether every other factor is zero, at right angles to its target, or free.
+`critical_sets` tries them all.
 
 Caveats: unless `list_is_complete`, pulls of several mechanisms on one factor can cancel each other;
-such unlearnt points are not listed.  Kind and spectrum are those of a point of a
-set in general position; a wide set holds narrower ones at which the Hessian has more zeros (the
-origin, in the end).
+such unlearnt points are not listed.  Kind and spectrum belong to a point of a set in general
+position; a wide set holds narrower ones at which the Hessian has more zeros (the origin, in the
+end).
 """
 
 import itertools
@@ -27,45 +25,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.trajectory import Trajectory
-from coopetition.model.graph import Cost, Mechanism, Model
+from coopetition.model.graph import Cost, Model
 from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import norm_laws
-from coopetition.tools.errors import UsageError, expect
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
+ZERO_BELOW = 1e-9  # of the largest eigenvalue
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """Eigenvalues of the full Hessian (k,), ascending, each with how often it occurs (k,).
+    """Eigenvalues of the full Hessian (k,), ascending, and the multiplicity (k,) of each.
 
-    With rates other than 1 they are those of the linearised flow (with the sign turned): of
+    With rates other than 1 they belong to the linearised flow (with the opposite sign), that is, to
     sqrt(rate) H sqrt(rate).  Clamped factors are left out.
     """
 
     values: Array
     multiplicity: NDArray[np.int64]
 
-    def count(self, sign: int, tolerance: float = 1e-9) -> int:
-        """Directions whose eigenvalue has this sign (-1, 0, 1), to a tolerance of the largest.
-
-        A model with targets of very different sizes may need a smaller tolerance.
-        """
-        zero = tolerance * np.abs(self.values).max(initial=0.0)
+    def count(self, sign: int) -> int:
+        """Return the number of directions whose eigenvalue has this sign: -1, 0 or 1."""
+        zero = ZERO_BELOW * np.abs(self.values).max(initial=0.0)
         signs = np.where(np.abs(self.values) <= zero, 0, np.sign(self.values))
         return int(self.multiplicity[signs == sign].sum())
 
     @property
     def largest_stable_step(self) -> float:
-        """Gradient descent near this state is stable below 2 / (largest eigenvalue)."""
+        """2 / (largest eigenvalue): near this state, descent with a smaller step is stable."""
         largest = float(self.values.max(initial=0.0))
         return math.inf if largest == 0 else 2 / largest
 
 
 def hessian(problem: Problem, state: State) -> Array:
-    """Second derivatives of the reduced loss, (2 n_factors, 2 n_factors), overlaps first.
+    """Return second derivatives of the reduced loss, (2 n_factors, 2 n_factors), overlaps first.
 
-    By a complex step of the gradient, which is a polynomial: exact to rounding.
+    They are complex steps of the gradient, which is a polynomial, and so exact to rounding.
     """
     h = 1e-30
     rows = []
@@ -78,40 +74,39 @@ def hessian(problem: Problem, state: State) -> Array:
 
 
 def spectrum(problem: Problem, state: State) -> Spectrum:
-    """The Hessian's eigenvalues at a state of the full model, whatever its dimensions.
+    """Return the Hessian's eigenvalues at a state of the full model, of any dimensions.
 
     One NaN where the Hessian is too large for floating point.
     """
-    names = problem.model.factors
-    lengths = np.array([problem.dims[f] for f in names])
+    lengths = np.array([problem.dims[f] for f in problem.model.factors])
     rates = np.array(problem.model.rates)
     # a factor of length 1 has an overlap and nothing else
-    kept = np.concatenate([rates > 0, (rates > 0) & (lengths > 1)])
-    root = np.sqrt(np.concatenate([rates, rates]))[kept]
+    moving = np.concatenate([rates > 0, (rates > 0) & (lengths > 1)])
+    root = np.sqrt(np.concatenate([rates, rates]))[moving]
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = root[:, None] * hessian(problem, state)[np.ix_(kept, kept)] * root
+        scaled = root[:, None] * hessian(problem, state)[np.ix_(moving, moving)] * root
     if not np.isfinite(scaled).all():
         return Spectrum(np.full(1, np.nan), np.ones(1, int))
     plane = np.linalg.eigvalsh(scaled)
     beyond = (rates > 0) & (lengths > 2)
-    across = (rates * np.array(problem.transverse_curvature(state), float))[beyond]
-    values = np.concatenate([plane, across], dtype=np.float64)
+    transverse = (rates * np.array(problem.transverse_curvature(state), float))[beyond]
+    values = np.concatenate([plane, transverse], dtype=np.float64)
     multiplicity = np.concatenate([np.ones(len(plane), int), (lengths - 2)[beyond]])
     order = np.argsort(values, kind="stable")
     return Spectrum(values[order], multiplicity[order])
 
 
 def largest_stable_step(trajectory: Trajectory) -> float:
-    """What the Hessian allows descent where the loss was lowest: 2 / its largest eigenvalue.
+    """Return the stable limit of descent where the loss was lowest: 2 / (largest eigenvalue).
 
-    Elsewhere it may allow less.  NaN where the Hessian is too large for floating point.
+    Elsewhere the limit may be lower.  NaN where the Hessian is too large for floating point.
     """
     total = trajectory.losses["total"]
     lowest = int(np.argmin(np.where(np.isfinite(total), total, np.inf)))
     return spectrum(trajectory.problem, trajectory.state(lowest)).largest_stable_step
 
 
-class Place(Enum):
+class Position(Enum):
     """Where a factor is in a critical set, from the narrowest to the widest."""
 
     ZERO = 0
@@ -121,6 +116,13 @@ class Place(Enum):
     """Anywhere."""
     LEARNT = 3
     """Along its target; only products over whole mechanisms are fixed."""
+
+
+UNLEARNT = {
+    Position.FREE: "{} free",
+    Position.ORTHOGONAL: "{} at right angles to its target",
+    Position.ZERO: "{} = 0",
+}
 
 
 class Kind(Enum):
@@ -133,16 +135,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CriticalSet:
-    """A set of critical points, with the spectrum at a point of it.
+    """A set of critical points, with the spectrum at one of them.
 
     learnt : names of the mechanisms whose loss is zero on it
-    places : where each factor is
+    positions : where each factor is
     state : a point of the set, at which its free lengths are those of the targets
     dimension : of the set, in the full model
     """
 
     learnt: frozenset[str]
-    places: dict[str, Place]
+    positions: dict[str, Position]
     state: State
     dimension: int
     spectrum: Spectrum
@@ -159,25 +161,21 @@ class CriticalSet:
         return f"<CriticalSet, {self.kind.name.lower()}: {self.describe()}>"
 
     def describe(self) -> str:
-        """The set in one line."""
-        words = {
-            Place.ZERO: "{} = 0",
-            Place.ORTHOGONAL: "{} at right angles to its target",
-            Place.FREE: "{} free",
-        }
+        """Return the set in one line."""
         learnt = [f"{name} learnt" for name in sorted(self.learnt)]
-        rest = [words[place].format(f) for f, place in self.places.items() if place in words]
+        positions = self.positions.items()
+        rest = [UNLEARNT[place].format(f) for f, place in positions if place in UNLEARNT]
         return ", ".join([*learnt, *rest])
 
 
 def critical_sets(problem: Problem) -> list[CriticalSet]:
-    """The critical sets of one problem, minima first; each is listed at its widest.
+    """Return the critical sets of one problem, minima first, each at its widest.
 
-    All of them where `list_is_complete`; else those at which no pulls cancel.  Candidates are kept
-    if the gradient is exactly zero at a point of general position on them.  Raises `UsageError`
-    for a model with clamped factors: those rest anywhere.
+    The list has all of them where `list_is_complete`; else it lacks those at which pulls cancel.  A
+    candidate is kept if the gradient is exactly zero at a point of it in general position.  A model
+    with clamped factors, which rest anywhere, raises `UsageError`.
     """
-    expect(problem, Problem, "a Problem")
+    check_type(problem, Problem, "a Problem")
     model = problem.model
     if 0 in model.rates:
         raise UsageError("the model has clamped factors, which rest anywhere; free them")
@@ -185,20 +183,20 @@ def critical_sets(problem: Problem) -> list[CriticalSet]:
     # from wide to narrow, so that a set which lies in a wider one is left out
     for learnt in _closed_subsets(model):
         used = {f for m in model.mechanisms if m.name in learnt for f in m.factors}
-        for places in _assignments(problem, used):
-            if any(_lies_in(places, wider.places) for wider in found):
+        for positions in _assignments(problem, used):
+            if any(_lies_in(positions, wider.positions) for wider in found):
                 continue
-            state = _point(problem, places)
-            if _rests(problem, state):
-                dimension = _dimension(problem, learnt, places)
-                found.append(
-                    CriticalSet(learnt, places, state, dimension, spectrum(problem, state))
-                )
+            state = _point(problem, positions)
+            # exactly: the terms of the gradient are products with a zero, or P - S = 0
+            if not np.any(problem.gradient(state).entries):
+                dimension = _dimension(problem, learnt, positions)
+                at_point = spectrum(problem, state)
+                found.append(CriticalSet(learnt, positions, state, dimension, at_point))
     return sorted(found, key=lambda each: list(Kind).index(each.kind))
 
 
 def _closed_subsets(model: Model) -> Iterator[frozenset[str]]:
-    """Sets of mechanisms that can be learnt without learning another one."""
+    """Yield the sets of mechanisms that can be learnt without learning another one."""
     for size in range(len(model.mechanisms) + 1):
         for chosen in itertools.combinations(model.mechanisms, size):
             used = {f for m in chosen for f in m.factors}
@@ -207,62 +205,56 @@ def _closed_subsets(model: Model) -> Iterator[frozenset[str]]:
                 yield names
 
 
-def _assignments(problem: Problem, learnt: set[str]) -> Iterator[dict[str, Place]]:
-    """Places of all factors, those outside `learnt` in every way, from wide to narrow."""
+def _assignments(problem: Problem, learnt: set[str]) -> Iterator[dict[str, Position]]:
+    """Yield positions of all factors, with every choice outside `learnt`, from wide to narrow."""
     outside = [f for f in problem.model.factors if f not in learnt]
-    options = [
-        (Place.FREE, Place.ORTHOGONAL, Place.ZERO)
-        if problem.dims[f] > 1
-        else (Place.FREE, Place.ZERO)
-        for f in outside
-    ]
-    choices = itertools.product(*options)
-    for chosen in sorted(choices, key=lambda places: -sum(place.value for place in places)):
-        places = dict(zip(outside, chosen, strict=True))
-        yield {f: places.get(f, Place.LEARNT) for f in problem.model.factors}
+    has_room = {f: problem.dims[f] > 1 for f in outside}
+    choices = itertools.product(
+        *([p for p in UNLEARNT if has_room[f] or p is not Position.ORTHOGONAL] for f in outside)
+    )
+    for chosen in sorted(choices, key=lambda positions: -sum(each.value for each in positions)):
+        positions = dict(zip(outside, chosen, strict=True))
+        yield {f: positions.get(f, Position.LEARNT) for f in problem.model.factors}
 
 
-def _lies_in(places: dict[str, Place], wider: dict[str, Place]) -> bool:
-    unlearnt = (Place.ZERO, Place.ORTHOGONAL, Place.FREE)
+def _lies_in(positions: dict[str, Position], wider: dict[str, Position]) -> bool:
     return all(
-        wide in (Place.FREE, places[f])
-        or (wide in unlearnt and places[f] in unlearnt and places[f].value <= wide.value)
+        wide in (Position.FREE, positions[f])
+        or (wide in UNLEARNT and positions[f] in UNLEARNT and positions[f].value <= wide.value)
         for f, wide in wider.items()
     )
 
 
-def _point(problem: Problem, places: dict[str, Place]) -> State:
-    """A point of a set: free factors in general position, of their targets' length."""
-    along = {Place.ZERO: 0.0, Place.ORTHOGONAL: 0.0, Place.FREE: 0.6, Place.LEARNT: 1.0}
-    across = {Place.ZERO: 0.0, Place.ORTHOGONAL: 1.0, Place.FREE: 0.8, Place.LEARNT: 0.0}
-    has_room = {f: float(problem.dims[f] > 1) for f in places}
+def _point(problem: Problem, positions: dict[str, Position]) -> State:
+    """Return a point of a set: free factors in general position, as long as their targets."""
+    parts = {
+        Position.ZERO: (0.0, 0.0),
+        Position.ORTHOGONAL: (0.0, 1.0),
+        Position.FREE: (0.6, 0.8),
+        Position.LEARNT: (1.0, 0.0),
+    }
     return State(
-        tuple(places),
-        [along[place] * problem.norms[f] for f, place in places.items()],
-        [across[place] * problem.norms[f] * has_room[f] for f, place in places.items()],
+        tuple(positions),
+        [parts[place][0] * problem.norms[f] for f, place in positions.items()],
+        [parts[p][1] * problem.norms[f] * (problem.dims[f] > 1) for f, p in positions.items()],
     )
 
 
-def _rests(problem: Problem, state: State) -> bool:
-    """Does the gradient vanish?  Exactly: its terms are products with a zero, or P - S = 0."""
-    return not np.any(problem.gradient(state).entries)
-
-
-def _dimension(problem: Problem, learnt: frozenset[str], places: dict[str, Place]) -> int:
+def _dimension(problem: Problem, learnt: frozenset[str], positions: dict[str, Position]) -> int:
     mechanisms = [m.factors for m in problem.model.mechanisms if m.name in learnt]
-    scaled = [f for f, place in places.items() if place is Place.LEARNT]
+    scaled = [f for f, place in positions.items() if place is Position.LEARNT]
     incidence = np.array([[f in part for f in scaled] for part in mechanisms], float)
     rank = int(np.linalg.matrix_rank(incidence)) if incidence.size else 0
-    rest = {Place.FREE: 0, Place.ORTHOGONAL: 1}
-    wide = sum(problem.dims[f] - rest[place] for f, place in places.items() if place in rest)
+    fixed = {Position.FREE: 0, Position.ORTHOGONAL: 1}
+    wide = sum(problem.dims[f] - fixed[place] for f, place in positions.items() if place in fixed)
     return len(scaled) - rank + int(wide)
 
 
 def theorem_holds(model: Model) -> bool:
-    """Is each mechanism learnt to the end, or not at all, at a critical point?
+    """Return whether each mechanism is learnt completely, or not at all, at a critical point.
 
-    It needs a law of the norms with a positive weight on every cost (of those whose strength is not
-    0) and mechanisms whose rows in the incidence are independent; clamped factors rest anywhere.
+    It needs a law of the norms with a positive weight on every cost with alpha > 0, mechanisms
+    whose rows in the incidence are independent, and no clamped factors, which rest anywhere.
     """
     from scipy.optimize import linprog
 
@@ -274,27 +266,24 @@ def theorem_holds(model: Model) -> bool:
     if not costs or not laws:
         return not costs
     weights = np.array([[law.costs.get(name, 0) for law in laws] for name in costs], float)
-    anywhere = [(None, None)] * len(laws)
-    found = linprog(np.zeros(len(laws)), A_ub=-weights, b_ub=-np.ones(len(costs)), bounds=anywhere)
+    unbounded = [(None, None)] * len(laws)
+    found = linprog(np.zeros(len(laws)), A_ub=-weights, b_ub=-np.ones(len(costs)), bounds=unbounded)
     return found.status == 0
 
 
 def list_is_complete(model: Model) -> bool:
-    """Does `critical_sets` list them all?  If so, no pulls of unlearnt mechanisms can cancel.
+    """Return whether `critical_sets` lists all: no pulls of unlearnt mechanisms can cancel.
 
     Besides `theorem_holds` it needs that no mechanism's factors are all another's, and a cost with
     alpha > 0 that joins any two mechanisms that share a factor (docs/theory.md, section 5).
     """
-    pairs = list(itertools.combinations(model.mechanisms, 2))
-    nested = any(set(a.factors) <= set(b.factors) for a, b in [*pairs, *(p[::-1] for p in pairs)])
-    return (
-        theorem_holds(model)
-        and not nested
-        and all(
-            any(_joins(cost, a, b) for cost in _active_costs(model))
-            for a, b in pairs
-            if set(a.factors) & set(b.factors)
-        )
+    pairs = [
+        (set(a.factors), set(b.factors)) for a, b in itertools.combinations(model.mechanisms, 2)
+    ]
+    ends = [set(cost.factors) for cost in _active_costs(model)]
+    return theorem_holds(model) and all(
+        a - b and b - a and (not a & b or any(_joins(pair, a, b) for pair in ends))
+        for a, b in pairs
     )
 
 
@@ -302,8 +291,6 @@ def _active_costs(model: Model) -> list[Cost]:
     return [cost for cost in model.costs if cost.alpha > 0]
 
 
-def _joins(cost: Cost, a: Mechanism, b: Mechanism) -> bool:
-    """Is one end of the cost in `a` and the other in `b`, neither in both?"""
-    own_a, own_b = set(a.factors) - set(b.factors), set(b.factors) - set(a.factors)
-    x, y = cost.factors
-    return (x in own_a and y in own_b) or (y in own_a and x in own_b)
+def _joins(ends: set[str], a: set[str], b: set[str]) -> bool:
+    """Return whether one end of a cost is in `a` alone and the other in `b` alone."""
+    return bool(ends & (a - b) and ends & (b - a))

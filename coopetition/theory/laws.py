@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Model
 from coopetition.model.reduced import Number, Part, Problem, State
-from coopetition.tools.errors import expect
+from coopetition.tools.errors import check_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class NormLaw:
 
     @property
     def conserved(self) -> bool:
-        """Does Q keep its value along the flow?"""
+        """Whether Q keeps its value along the flow."""
         return not self.costs
 
     @property
     def name(self) -> str:
-        """Q in words, as |b|^2 - |c|^2."""
+        """Q as a formula: |b|^2 - |c|^2."""
         terms = (
             f"{'-' if c < 0 else '+'} {'' if abs(c) == 1 else f'{abs(c)} '}|{f}|^2"
             for f, c in self.coefficients.items()
@@ -45,70 +45,62 @@ class NormLaw:
         return " ".join(terms).removeprefix("+ ")
 
     def value(self, problem: Problem, state: State) -> Number:
-        """Q at a state."""
-        return sum(c / r * part.square for c, r, part in self._parts(problem.model, state))
+        """Return Q at a state."""
+        return sum(c / r * part.square for c, r, part in self._terms(problem.model, state))
 
     def size(self, problem: Problem, state: State) -> Number:
-        """Sum of the absolute values of Q's terms, to hold errors against."""
-        return sum(abs(c) / r * part.square for c, r, part in self._parts(problem.model, state))
+        """Return the sum of the absolute values of Q's terms, the scale of errors of Q."""
+        return sum(abs(c) / r * part.square for c, r, part in self._terms(problem.model, state))
 
     def rate(self, problem: Problem, state: State) -> Number:
-        """dQ/dt along the flow at a state."""
+        """Return dQ/dt along the flow at a state."""
         losses = problem.losses(state)
         return sum(-4 * c * problem.alpha[k] * losses[k] for k, c in self.costs.items())
 
     def step_change(self, problem: Problem, state: State, step: float) -> Number:
-        """What one descent step of size `step` adds to Q, exactly."""
-        slopes = self._parts(problem.model, problem.gradient(state))
+        """Return the exact change of Q by one descent step of size `step`."""
+        slopes = self._terms(problem.model, problem.gradient(state))
         second = sum(c * r * slope.square for c, r, slope in slopes)
         return step * (self.rate(problem, state) + step * second)
 
-    def _parts(self, model: Model, state: State) -> list[tuple[int, float, Part]]:
+    def _terms(self, model: Model, state: State) -> list[tuple[int, float, Part]]:
         rates = dict(zip(model.factors, model.rates, strict=True))
         return [(c, rates[f], state[f]) for f, c in self.coefficients.items()]
 
 
 def norm_laws(model: Model) -> list[NormLaw]:
-    """A basis of a model's laws of the norms: first those that are conserved, then the others."""
-    expect(model, Model, "a Model")
+    """Return a basis of a model's laws of the norms: conserved ones first, then the others."""
+    check_type(model, Model, "a Model")
     import sympy as sp  # slow to import, and a solution needs it only for its laws
 
     moving = [f for f, rate in zip(model.factors, model.rates, strict=True) if rate]
-    mechanisms = _incidence([m.factors for m in model.mechanisms], moving)
-    costs = _incidence([c.factors for c in model.costs], moving)
-    conserved = mechanisms.col_join(costs).nullspace()
-    basis = list(conserved)
+
+    def incidence(parts: tuple[Any, ...]) -> Any:
+        entries = [int(f in part.factors) for part in parts for f in moving]
+        return sp.Matrix(len(parts), len(moving), entries)
+
+    mechanisms, costs = incidence(model.mechanisms), incidence(model.costs)
+    basis = list(mechanisms.col_join(costs).nullspace())  # the conserved ones
     for vector in mechanisms.nullspace():
         if sp.Matrix.hstack(*basis, vector).rank() > len(basis):
             basis.append(vector)
-    return [_law(model, moving, vector) for vector in basis]
-
-
-def _incidence(parts: list[tuple[str, ...]], factors: list[str]) -> Any:
-    import sympy as sp
-
-    rows = [[int(f in part) for f in factors] for part in parts]
-    return sp.Matrix(len(parts), len(factors), [entry for row in rows for entry in row])
-
-
-def _law(model: Model, factors: list[str], vector: Any) -> NormLaw:
-    """With whole numbers as coefficients, the first of them positive."""
-    import sympy as sp
-
-    scale = sp.ilcm(*(entry.q for entry in vector))
-    leading = next(entry for entry in vector if entry != 0)
-    whole = [int(scale * entry * sp.sign(leading)) for entry in vector]
-    coefficients = {f: c for f, c in zip(factors, whole, strict=True) if c}
-    sums = {c.name: sum(coefficients.get(f, 0) for f in c.factors) for c in model.costs}
-    return NormLaw(coefficients, {name: total for name, total in sums.items() if total})
+    laws = []
+    for vector in basis:  # with whole numbers as coefficients, the first of them positive
+        scale = sp.ilcm(*(entry.q for entry in vector))
+        sign = sp.sign(next(entry for entry in vector if entry != 0))
+        whole = (int(scale * sign * entry) for entry in vector)
+        coefficients = {f: c for f, c in zip(moving, whole, strict=True) if c}
+        sums = {c.name: sum(coefficients.get(f, 0) for f in c.factors) for c in model.costs}
+        laws.append(NormLaw(coefficients, {name: total for name, total in sums.items() if total}))
+    return laws
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LawCheck:
     """How well a trajectory keeps a law.
 
-    values, expected : (n,) Q at each time, and what its law makes of Q at the start
-    scale : the largest `NormLaw.size`, to hold Q's drift against
+    values, expected : (n,) Q at each time, and Q by the law from its value at the start
+    scale : the largest `NormLaw.size`
     """
 
     law: NormLaw
@@ -123,19 +115,19 @@ class LawCheck:
     def drift(self) -> float:
         """Largest distance from the law, relative to the scale.
 
-        No error bar: a solution can keep its laws and be late.
+        It checks the integrator; it does not bound the error of event times.
         """
         return float(np.abs(self.values - self.expected).max() / self.scale)
 
 
 def check_laws(trajectory: Trajectory) -> list[LawCheck]:
-    """Hold a trajectory against its model's laws of the norms.
+    """Compare a trajectory with its model's laws of the norms.
 
-    The flow is held against Q(0) plus the integral of the rate, by the trapezoid rule with its end
-    correction, of fourth order in the integrator's own steps.  Descent is held against the sum of
-    its exact steps.
+    The law of the flow is Q(0) plus the integral of the rate, by the trapezoid rule with its end
+    correction, of fourth order in the integrator's own steps.  The law of descent is the sum of its
+    exact steps.
     """
-    expect(trajectory, Trajectory, "a Trajectory")
+    check_type(trajectory, Trajectory, "a Trajectory")
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
 
@@ -156,10 +148,10 @@ def _check(trajectory: Trajectory, law: NormLaw) -> LawCheck:
 def _integrate_rate(
     times: NDArray[np.float64], problem: Problem, state: State, law: NormLaw
 ) -> NDArray[np.float64]:
-    """Integral of a law's rate over each interval between two times."""
+    """Return the integral of a law's rate over each interval between two times."""
     rate = law.rate(problem, state) * np.ones(len(times))
     h = 1e-30  # complex step: the rate is a polynomial, so its derivative is exact
-    ahead = state.moved(1j * h, problem.velocity(state))
+    ahead = state.step_along(problem.velocity(state), 1j * h)
     slope = np.imag(law.rate(problem, ahead) * np.ones(len(times))) / h
     dt = np.diff(times)
     return dt / 2 * (rate[:-1] + rate[1:]) + dt**2 / 12 * (slope[:-1] - slope[1:])

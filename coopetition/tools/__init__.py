@@ -1,1 +1,1 @@
-"""What all three packages use: errors, files, progress, the command line, the metrics file."""
+"""Tools that all packages use: command lines, console, files, errors, compiled code."""

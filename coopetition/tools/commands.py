@@ -1,20 +1,12 @@
-"""Values of which several are one flag.
+"""Command lines: find a program's commands, read their flags, and report errors in one line.
 
-Flags from dataclasses, by tyro: a mistake is one line.
+A program is a package; each of its modules is a command, unless its name starts with an
+underscore.  A command's module has a docstring, which is its help (the first line is shown in the
+program's help), a dataclass `Flags`, and a function `run(flags)`.  If some flags decide the
+defaults of others, it also has `defaults(arguments)`, which returns the flags to start from.  An
+underscore in a module's name is a hyphen in the command.  Heavy imports belong inside `run`.
 
-Tyro tells what it refuses in a box on standard error, which is the only public way to its messages:
-what stands there between the title and the first rule is ours.
-
-What every command shares: how it is found, one-line errors, exit codes.
-
-A command is a file of its program's folder `cli/`: a docstring, which is its help and whose first
-line stands in the program's, a dataclass `Flags`, and `run(flags)`.  Where some flags decide what
-the others are, `defaults(arguments)` gives the flags to start from.  Nothing heavy is imported
-before `run`, and files whose names start with an underscore are no commands; one within a name is a
-hyphen of the command's.
-
-Exit codes: 0 done, 1 failed, 2 the command was called wrongly, 130 and 143 interrupted and
-terminated.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 import ast
@@ -32,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Self, TypeVar, get_args
 
 import tyro
@@ -40,36 +32,39 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 
-
-class InOneText:
-    """Base of values of which a tuple is one flag's text, read and written by their class."""
-
-    @classmethod
-    def read_flag(cls, text: str) -> tuple[Self, ...]:
-        """The values that a text says; a mistake raises `UsageError`."""
-        raise NotImplementedError
-
-    @classmethod
-    def write_flag(cls, values: tuple[Self, ...]) -> str:
-        """The inverse of `read_flag`."""
-        raise NotImplementedError
-
-
 T = TypeVar("T")
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # tyro colours its messages on a terminal
-BOX = re.compile(r"[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$")  # and frames them, in ASCII where it must
+COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
+# tyro draws its messages in boxes, in colour on a terminal, and in ASCII if it must
+DECORATION = re.compile(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$", re.MULTILINE)
 RULES = ConstructorRegistry()
-_INNER: Any = object()  # marks what is already read by a rule of ours
+_READ_BY_TYRO: Any = object()  # marks a type whose words are read by tyro's own rule
 
 
-def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
-    """Flags of the dataclass `kind`; a mistake raises `UsageError`."""
-    arguments = [*map(_without_tilde, arguments)]
+class JsonTuple:
+    """Base of classes of which a tuple is one flag, written as JSON text."""
+
+    @classmethod
+    def from_json_text(cls, text: str) -> tuple[Self, ...]:
+        """Return the values of a flag's text; a mistake raises `UsageError`."""
+        raise NotImplementedError
+
+    @classmethod
+    def to_json_text(cls, values: tuple[Self, ...]) -> str:
+        """Return the text from which `from_json_text` reads the values."""
+        raise NotImplementedError
+
+
+def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
+    """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
+    arguments = [*map(_expand_home, arguments)]
+    is_help = {"-h", "--help"}.intersection(arguments)
     captured = io.StringIO()
-    helps = {"-h", "--help"}.intersection(arguments)
     try:
-        with contextlib.redirect_stderr(captured), contextlib.nullcontext() if helps else _wide():
+        with (
+            contextlib.redirect_stderr(captured),
+            contextlib.nullcontext() if is_help else _wide_terminal(),
+        ):
             return tyro.cli(
                 kind,
                 args=arguments,
@@ -81,73 +76,74 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) ->
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        raise UsageError(f"{message_in(captured.getvalue())}; see {prog} --help") from end
+        raise UsageError(f"{extract_message(captured.getvalue())}; see {prog} --help") from end
 
 
-def parse_some(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
-    """`parse` of those arguments that are flags of `kind`, and the others."""
-    both: Any = parse(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+def parse_known_flags(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
+    """Return the flags of `kind` that are among the arguments, and the other arguments."""
+    both: Any = parse_flags(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
     return both
 
 
-def _without_tilde(word: str) -> str:
-    """A word with the home folder for its `~`, which no shell expands in `--out=~/x`."""
+def _expand_home(word: str) -> str:
+    """Expand `~` in a word, also in `--out=~/x`, where no shell does."""
     flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return flag + equals + os.path.expanduser(value)
 
 
-def message_in(boxed: str) -> str:
-    """The message in tyro's box: the text between its title and its first rule."""
-    lines = [BOX.sub("", COLOUR.sub("", line)).strip() for line in boxed.splitlines()]
-    block = " ".join("\n".join(lines[1:]).strip().split("\n\n")[0].split()).rstrip(".")
-    return block.removeprefix("Error parsing ") or "the flags could not be read"
+def extract_message(box: str) -> str:
+    """Return the message in tyro's box: the text between its title and its first rule."""
+    lines = [line.strip() for line in DECORATION.sub("", box).split("\n")[1:]]
+    paragraph = "\n".join(lines).strip().split("\n\n")[0]
+    message = " ".join(paragraph.split()).rstrip(".").removeprefix("Error parsing ")
+    return message or "the flags could not be read"
 
 
 @contextlib.contextmanager
-def _wide() -> Iterator[None]:
-    """A terminal so wide that no word of a box is broken."""
+def _wide_terminal() -> Iterator[None]:
+    """Pretend that the terminal is so wide that tyro breaks no line."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "10000"
     try:
         yield
     finally:
-        os.environ.pop("COLUMNS")
+        del os.environ["COLUMNS"]
         if before is not None:
             os.environ["COLUMNS"] = before
 
 
 @RULES.primitive_rule
-def _in_plain_words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Tyro's own rule for a kind of value, but that a wrong one is told by what was expected."""
-    if _INNER in info.markers:
+def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read a value by tyro's own rule, but name the expected type if it is wrong."""
+    if _READ_BY_TYRO in info.markers:
         return None
-    spec = ConstructorRegistry.get_primitive_spec(replace(info, markers=info.markers | {_INNER}))
+    marked = replace(info, markers=info.markers | {_READ_BY_TYRO})
+    spec = ConstructorRegistry.get_primitive_spec(marked)
     if not isinstance(spec, PrimitiveConstructorSpec):
         return None
     expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
 
     def read(words: list[str]) -> Any:
         try:
-            value = spec.instance_from_str(words)
-            return value.expanduser() if isinstance(value, Path) else value  # of --out=~/x
-        except (ValueError, RuntimeError):  # a home that there is not is a RuntimeError
+            return spec.instance_from_str(words)
+        except ValueError:
             raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
 
     return replace(spec, metavar=expected, instance_from_str=read)
 
 
 @RULES.primitive_rule
-def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """How a tuple of `InOneText` is read."""
+def _read_json_tuple(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read a tuple of `JsonTuple` from one JSON text."""
     kind = next(iter(get_args(info.type)), None)
     if info.type_origin is not tuple or not (
-        isinstance(kind, type) and issubclass(kind, InOneText)
+        isinstance(kind, type) and issubclass(kind, JsonTuple)
     ):
         return None
 
     def read(words: list[str]) -> tuple[Any, ...]:
         try:
-            return kind.read_flag(words[0])
+            return kind.from_json_text(words[0])
         except UsageError as error:
             raise ValueError(str(error)) from None
 
@@ -156,15 +152,8 @@ def _in_one_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | Non
         metavar="JSON",
         instance_from_str=read,
         is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [kind.write_flag(value)],
+        str_from_instance=lambda value: [kind.to_json_text(value)],
     )
-
-
-COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where the program was as SIGINT is."""
 
 
 def run_commands(
@@ -173,44 +162,55 @@ def run_commands(
     arguments: Sequence[str] | None = None,
     prepare: Callable[[list[str]], list[str]] = list,
 ) -> int:
-    """Run the command of `package` that the arguments (`sys.argv`'s) name; the exit code.
+    """Run the command that the arguments name, and return the exit code.
 
-    `prepare` does what is to be done before any command, and gives the arguments without its own.
+    Parameters
+    ----------
+    package : the program's package of commands
+    arguments : default: those of `sys.argv`
+    prepare : is called first; returns the arguments without those that it has used
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_code(lambda: _dispatch(package, prog, prepare(given)), prog)
+    return run_as_program(lambda: _dispatch(package, prog, prepare(given)), prog)
 
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     module = importlib.import_module(package)
     files = [m.name for m in pkgutil.iter_modules(module.__path__) if not m.name.startswith("_")]
-    names = {name.replace("_", "-"): name for name in files}
+    names = {file.replace("_", "-"): file for file in files}
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: {prog} COMMAND [flags]\n\n{inspect.getdoc(module)}\n")
-        for name, file in names.items():
-            source = Path(module.__path__[0], f"{file}.py").read_text(encoding="utf-8")
-            summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
-            print(f"  {name:{max(map(len, names))}}  {summary}")
-        print(f"\n{prog} COMMAND --help shows a command's flags.")
-        if " " not in prog:  # a shell completes programs by their one word
-            print(f"{prog} {COMPLETION} {'|'.join(SHELLS)} prints what completes them in a shell.")
+        _print_help(module, prog, names)
         return 0 if arguments else 2
     name, *rest = arguments
     if name == "--version":
         print(importlib.metadata.version("coopetition"))
         return 0
     if name == COMPLETION:
-        _complete(package, prog, names, rest)
+        _print_completion(package, prog, names, rest)
     if name not in names:
         raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
-    run_command(importlib.import_module(f"{package}.{names[name]}"), rest, f"{prog} {name}")
+    command = importlib.import_module(f"{package}.{names[name]}")
+    keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
+    if hasattr(command, "defaults"):
+        keywords["default"] = command.defaults(rest)
+    command.run(parse_flags(command.Flags, rest, prog=f"{prog} {name}", **keywords))
     return 0
 
 
-def _complete(package: str, prog: str, names: dict[str, str], shells: list[str]) -> None:
-    """Print what makes a shell complete commands and flags, and exit."""
-    import tyro
+def _print_help(module: ModuleType, prog: str, names: dict[str, str]) -> None:
+    """Print the program's help, without importing its commands."""
+    print(f"usage: {prog} COMMAND [flags]\n\n{inspect.getdoc(module)}\n")
+    for name, file in names.items():
+        source = Path(module.__path__[0], f"{file}.py").read_text(encoding="utf-8")
+        summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+        print(f"  {name:{max(map(len, names))}}  {summary}")
+    print(f"\nFor the flags of a command: {prog} COMMAND --help")
+    if " " not in prog:  # a shell completes only programs of one word
+        print(f"For completion in your shell: {prog} {COMPLETION} {'|'.join(SHELLS)}")
 
+
+def _print_completion(package: str, prog: str, names: dict[str, str], shells: list[str]) -> None:
+    """Print the script with which a shell completes commands and flags, and exit."""
     if len(shells) != 1 or shells[0] not in SHELLS:
         raise UsageError(f"{COMPLETION} {' '.join(shells)}: choose one of {', '.join(SHELLS)}")
     flags = {
@@ -219,45 +219,42 @@ def _complete(package: str, prog: str, names: dict[str, str], shells: list[str])
     tyro.extras.subcommand_cli_from_dict(flags, prog=prog, args=[COMPLETION, *shells])
 
 
-def run_command(command: Any, arguments: list[str], prog: str) -> None:
-    """Read the flags of the module `command`, and run it."""
-    keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
-    if hasattr(command, "defaults"):
-        keywords["default"] = command.defaults(arguments)
-    command.run(parse(command.Flags, arguments, prog=prog, **keywords))
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised in the program as SIGINT is."""
 
 
-def exit_code(work: Callable[[], int], prog: str) -> int:
-    """Do `work`; its exit code, or that of what stopped it, after a line that says so."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+def run_as_program(work: Callable[[], int], prog: str) -> int:
+    """Do `work` and return its exit code, or report what stopped it and return the code of that."""
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     os.environ["MPLBACKEND"] = "agg"  # commands draw into files, whatever a notebook has set
     try:
         return work()
     except Interrupted as stop:
-        print(f"{prog}: {stop}", file=sys.stderr)
-        return stop.exit_code
+        return _report(f"{prog}: {stop}", stop.exit_code)
     except UserError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _report(f"{prog}: error: {error}", error.exit_code)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        print(f"{prog}: error: not enough memory for this; choose smaller sizes", file=sys.stderr)
-        return 1
+        return _report(f"{prog}: error: not enough memory for this; choose smaller sizes", 1)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader (head, say) has gone; there is no one left to tell
+        sys.stderr.close()  # the reader (`head`, say) has gone: nobody is left to tell
         return 1
     except OSError as error:
         full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""
-        print(f"{prog}: error: {error}{full}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, Terminated)
-        print(f"{prog}: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
-        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+        return _report(f"{prog}: error: {error}{full}", 1)
+    except Terminated:
+        return _report(f"{prog}: terminated", 128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        return _report(f"{prog}: interrupted", 128 + signal.SIGINT)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _report(line: str, run_as_program: int) -> int:
+    print(line, file=sys.stderr)
+    return run_as_program
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated

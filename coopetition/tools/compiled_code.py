@@ -1,10 +1,9 @@
-"""Machine code of numba, compiled once a machine: kept on disk, and read by later processes.
+"""Compile functions with numba once a machine: later processes read the code from disk.
 
-Numba keeps the code of a function beside its source (or where NUMBA_CACHE_DIR says), and knows by
-itself when it is out of date: another source, processor, or version of python or numba.  Generated
-source is written to a folder for that: COOPETITION_CACHE, or coopetition in the user's cache folder
-(XDG_CACHE_HOME, or ~/.cache).  Where nothing can be written, each process compiles anew, after a
-warning.
+Numba keeps the code of a function beside its source (or in NUMBA_CACHE_DIR), and knows when it is
+out of date: another source, processor, or version of Python or numba.  Generated source is written
+to COOPETITION_CACHE, or to the folder coopetition in the user's cache folder (XDG_CACHE_HOME, or
+~/.cache).  If nothing can be written, every process compiles anew, after a warning.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
 
 # what reading a pickle that is cut short or overwritten can raise
-DAMAGED = (
+UNREADABLE = (
     UnpicklingError,
     AttributeError,
     EOFError,
@@ -41,7 +40,7 @@ NUMPY = {"error_model": "numpy"}
 
 
 def cache_folder() -> Path:
-    """Where generated source and its machine code are kept."""
+    """Return the folder of generated source and its machine code."""
     if own := os.environ.get("COOPETITION_CACHE"):
         return Path(own).absolute()
     users = os.environ.get("XDG_CACHE_HOME", "")
@@ -49,23 +48,23 @@ def cache_folder() -> Path:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function by `numba.njit`, which keeps its machine code; `compiled` reads or makes it.
+    """Return a function by `numba.njit` that keeps its machine code on disk.
 
     Division is numpy's: by zero it gives infinity or NaN.
     """
     try:
         return numba.njit(function, cache=True, **NUMPY, **options)
-    except RuntimeError:  # numba knows of no folder in which it may write
+    except RuntimeError:  # numba has no folder in which it may write
         _warn_once(Path(function.__code__.co_filename).parent)
         return numba.njit(function, **NUMPY, **options)
 
 
 def jit_source(source: str, name: str, **options: Any) -> Any:
-    """`jit` of the function `name` of a generated module."""
+    """Return the function `name` of a generated module, as `jit` does."""
     versions = f"{sys.version} {numba.__version__}"
     digest = hashlib.sha256((versions + source).encode()).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
-    # kept code looks for its module by name
+    # numba looks for the module of kept code by name
     module = sys.modules[path.stem] = ModuleType(path.stem)
     exec(compile(source, str(path), "exec"), module.__dict__)
     function = getattr(module, name)
@@ -84,11 +83,13 @@ def _warn_once(folder: Path) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def compiled(function: Any, what: str, *arguments: Any) -> Any:
-    """A function of `jit`, ready to be called with such arguments; says so if it compiles `what`.
+def ensure_compiled(function: Any, description: str, *arguments: Any) -> Any:
+    """Compile a function of `jit` for such arguments, unless its code is kept, and return it.
 
-    Kept code that is cut short or overwritten is made again; single bytes that have changed inside
+    Code that is cut short or overwritten is compiled again; single bytes that have changed inside
     it go unnoticed.  With NUMBA_DISABLE_JIT=1 it is the Python function itself.
+
+    description : of the function, for the line that says that it is compiled
     """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
@@ -96,26 +97,30 @@ def compiled(function: Any, what: str, *arguments: Any) -> Any:
     if types in function.overloads:
         return function
     kept = function.stats.cache_path
-    with _interrupts_held_back(), event.install_listener("numba:compile", _Teller(what, kept)):
+    with (
+        _delay_interrupts(),
+        event.install_listener("numba:compile", _CompileListener(description, kept)),
+    ):
         try:
             function.compile(types)
-        except DAMAGED:
+        except UNREADABLE:
             if kept is None:
                 raise
             _forget(function)
             function.compile(types)
-        except OSError:  # it is compiled, but could not be written
+        except OSError:  # the code is compiled, but cannot be written
             if types not in function.overloads:
                 raise
             _warn_once(Path(kept))
     return function
 
 
-class _Teller(event.Listener):
-    """Says once that something is being compiled."""
+class _CompileListener(event.Listener):
+    """Print one line when numba starts to compile."""
 
-    def __init__(self, what: str, kept: str | None) -> None:
-        self._line: str | None = f"compiling {what}" + (" (once on this machine)" if kept else "")
+    def __init__(self, description: str, kept: str | None) -> None:
+        once = " (once on this machine)" if kept else ""
+        self._line: str | None = f"compiling {description}{once}"
 
     def on_start(self, event: event.Event) -> None:
         if self._line is not None and is_progress_shown():
@@ -135,24 +140,24 @@ def _forget(function: Any) -> None:
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C and termination wait until the end.
+def _delay_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C and termination until the end.
 
-    A compiler calls back into Python, from where an exception does not find its way: the program
-    would go on as if nobody had stopped it.  The wait is that of one function: some ten seconds.
+    The compiler calls back into Python and loses the exceptions that are raised there: the program
+    would continue as if nobody had stopped it.  One function takes ten seconds at most.
     """
     if current_thread() is not main_thread():
-        yield  # only the main thread hears signals
+        yield  # only the main thread receives signals
         return
-    came: list[int] = []
+    received: list[int] = []
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     ours = {each: handler for each, handler in before.items() if callable(handler)}
     for each in ours:
-        signal.signal(each, lambda number, _: came.append(number))
+        signal.signal(each, lambda number, _: received.append(number))
     try:
         yield
     finally:
         for each, handler in ours.items():
             signal.signal(each, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])

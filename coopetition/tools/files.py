@@ -1,7 +1,4 @@
-"""Writing files so that a reader never sees half of one.
-
-Results as tables: CSV, a data frame, or a few rows of HTML for a notebook.
-"""
+"""Check, read and write files, so that a reader never sees half of one; and tables as text."""
 
 import csv
 import html
@@ -26,17 +23,15 @@ from coopetition.tools.errors import UsageError, UserError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MAX_PARALLEL_WRITES = 32
+# what numpy raises if a file is not an `.npz` with the expected arrays
+ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
-AT_ONCE = 32  # files that wait for the disk
-# what numpy raises on a file that is no sound `.npz` of the arrays that are looked for
-NOT_AN_ARCHIVE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
+def check_writable(path: Path | None) -> None:
+    """Raise `UsageError` if a file cannot be written, so that a command fails before its work.
 
-def check_file(path: Path | None) -> None:
-    """Raise `UsageError` if a file of this name cannot be written; before the work, not after.
-
-    Tries it, by a temporary file that leaves nothing behind.  Folders on the way that do not exist
-    are made when the file is written.
+    Folders on the way that do not exist are made when the file is written.
     """
     if path is None:
         return
@@ -52,13 +47,13 @@ def check_file(path: Path | None) -> None:
 
 
 def check_ending(path: Path | None, ending: str) -> None:
-    """Raise `UsageError` if a file that is to be written does not end as its format does."""
+    """Raise `UsageError` unless the name of a file to be written ends as its format requires."""
     if path is not None and path.suffix.lower() != ending:
-        raise UsageError(f"{path} would hold another format than its name says; end it in {ending}")
+        raise UsageError(f"{path} does not end in {ending}, the format of this file; rename it")
 
 
 def _nearest_folder(path: Path) -> Path:
-    """The nearest folder on the way to a file that is there; `UsageError` if there can be none."""
+    """Return the nearest existing folder on the way to a file; `UsageError` if there is none."""
     if not path.name or (os.path.lexists(path) and not path.is_file()):
         raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
     folder = next(each for each in path.absolute().parents if os.path.lexists(each))
@@ -67,23 +62,23 @@ def _nearest_folder(path: Path) -> Path:
     return folder
 
 
-def check_readable(path: Path, expected: str) -> None:
-    """Raise `UsageError`, which says what is wrong and what was `expected`, unless it is a file."""
+def check_readable(path: Path, advice: str) -> None:
+    """Raise `UsageError`, with what is wrong and the advice, unless a path is that of a file."""
     if path.is_file():
         return
     if path.is_dir():
-        found = "is a folder"
+        problem = "is a folder"
     elif path.exists():
-        found = "is no regular file but a pipe or a device"
+        problem = "is no regular file but a pipe or a device"
     elif path.is_symlink():
-        found = "is a link that leads to no file"
+        problem = "is a link that leads to no file"
     else:
-        found = "does not exist"
-    raise UsageError(f"{path} {found}; {expected}")
+        problem = "does not exist"
+    raise UsageError(f"{path} {problem}; {advice}")
 
 
 def check_archive(path: Path, expected: str) -> None:
-    """Raise `UsageError` unless a path is that of an archive, as `expected` is."""
+    """Raise `UsageError` unless a path is that of an `.npz` archive; `expected` names its kind."""
     check_readable(path, f"give {expected}")
     if not zipfile.is_zipfile(path):
         raise UsageError(f"{path} is not {expected}: it is no .npz archive")
@@ -98,16 +93,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write files as `write_bytes` does, put in place in this order.
+    """Write files as `write_bytes` does, and rename them in this order.
 
-    They are flushed to disk at once, which takes hardly longer than one of them.
+    All are flushed to disk at once, which takes hardly longer than flushing one.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
 
     def write(path: Path) -> None:
         _nearest_folder(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _naming(path), open(temporary[path], "wb") as file:
+        with _name_in_errors(path), open(temporary[path], "wb") as file:
             file.write(contents[path])
             file.flush()
             os.fsync(file.fileno())
@@ -115,7 +110,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     try:
         for_all(write, contents)
         for path in contents:
-            with _naming(path):
+            with _name_in_errors(path):
                 os.replace(temporary[path], path)
     finally:
         for each in temporary.values():
@@ -123,19 +118,19 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def for_all(write: Callable[[Path], None], paths: Iterable[Path]) -> None:
-    """Call a function that waits for the disk, for all paths at once."""
+    """Call a function that waits for the disk for all paths at once."""
     paths = list(paths)
     if len(paths) < 2:
         for path in paths:
             write(path)
         return
-    with ThreadPoolExecutor(min(AT_ONCE, len(paths))) as pool:
+    with ThreadPoolExecutor(min(MAX_PARALLEL_WRITES, len(paths))) as pool:
         list(pool.map(write, paths))
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Have errors name a path, instead of its temporary file or nothing."""
+def _name_in_errors(path: Path) -> Iterator[None]:
+    """Make errors name a path, not its temporary file."""
     try:
         yield
     except OSError as error:
@@ -143,8 +138,8 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def remove_left_over(folder: Path) -> None:
-    """Remove the temporary files in a folder whose processes were killed while they wrote."""
+def remove_stale_temporaries(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote."""
     for path in folder.rglob(".*.tmp"):
         pid = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
         if pid.isdecimal() and not _is_alive(int(pid)):
@@ -157,53 +152,53 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        pass  # another user's; or a number that no process has, which is nobody's to remove
+        pass  # another user's process, or a number that no process has: not ours to remove
     return True
 
 
 def write_text(path: Path, content: str) -> None:
-    """`write_bytes` for text."""
+    """Write text as `write_bytes` does."""
     write_bytes(path, content.encode())
 
 
 def to_json(content: Any) -> str:
-    """JSON text, in which a number that is not finite is null."""
-    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+    """Return JSON text, in which a number that is not finite is null."""
+    return json.dumps(_nulls_for_nonfinite(content), indent=2, allow_nan=False) + "\n"
 
 
-def _finite(content: Any) -> Any:
+def _nulls_for_nonfinite(content: Any) -> Any:
     if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: _nulls_for_nonfinite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [_nulls_for_nonfinite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
 
 
 def write_json(path: Path, content: Any) -> None:
-    """`write_text` of `to_json`."""
+    """Write `to_json` of the content as `write_bytes` does."""
     write_text(path, to_json(content))
 
 
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
-    """`write_bytes` for a compressed `.npz` of named arrays."""
+    """Write named arrays to a compressed `.npz` as `write_bytes` does."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
 def to_frame(columns: Mapping[str, Any]) -> "DataFrame":
-    """Columns as a data frame; `UserError` without pandas, which is an optional dependency."""
+    """Return columns as a data frame; `UserError` without pandas, an optional dependency."""
     try:
         from pandas import DataFrame
     except ImportError as error:
-        raise UserError("tables need pandas; install it beside this package") from error
+        raise UserError("data frames need pandas; install coopetition[notebook]") from error
     return DataFrame(dict(columns))
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV, with a column for every name in any of them; blank where a row has none."""
+    """Return rows as CSV, with a column for every name in any of them."""
     rows = list(rows)
     text = io.StringIO()
     names = dict.fromkeys(name for row in rows for name in row)
@@ -214,15 +209,15 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Rows of text as a table in Markdown."""
+    """Return rows of text as a Markdown table."""
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def html_table(rows: Iterable[Iterable[str]]) -> str:
-    """Rows of text as an HTML table, the first cell of each its title."""
+    """Return rows of text as an HTML table; the first cell of each row is its title."""
     lines = []
     for title, *cells in rows:
-        told = "".join(f"<td style='text-align: left'>{html.escape(cell)}</td>" for cell in cells)
-        lines.append(f"<tr><th>{html.escape(title)}</th>{told}</tr>")
+        data = "".join(f"<td style='text-align: left'>{html.escape(cell)}</td>" for cell in cells)
+        lines.append(f"<tr><th>{html.escape(title)}</th>{data}</tr>")
     return f"<table>{''.join(lines)}</table>"

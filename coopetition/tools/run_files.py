@@ -1,77 +1,85 @@
-"""The manifest of a run folder, as JSON, for the theory and for the trainer.
+"""Read the manifest and the metrics of a run folder, for the theory and for the trainer.
 
-The metrics file of a run: lines of JSON, the last of which may be cut short by a crash.
+The manifest is a JSON object.  The metrics file has one flat JSON object a line, with
 
-A line is a flat object: `step`, `sequences`, `batch_loss` (mean since the line before), of the last
-step `learning_rate` and `gradient_norm` (of its loss, before it, over all that is trained, without
-penalties and clipping), `seconds` in training since the run's start, over all sessions, and
-`<evaluator>/<metric>`; a number that is undefined is null.  `pandas.read_json(path, lines=True)`
-reads the file.
+- `step`, `sequences`
+- `batch_loss`: mean since the line before
+- `learning_rate`, `gradient_norm` of the last step: the norm is that of its loss, before it, over
+  all trained parameters, without penalties and clipping
+- `seconds`: in training since the run's start, over all sessions
+- `<evaluator>/<metric>`
+
+A number that is undefined is null.  A crash may cut the last line short.
+`pandas.read_json(path, lines=True)` reads the file.
 """
 
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
-NAME = "manifest.json"
-FORMAT = 3  # of run folders; a change that old code cannot read raises it
-ADVICE = "put it back, or train the run anew in another folder"
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 3  # of run folders; increased by a change that old code cannot read
+ADVICE = "restore it, or train the run again in another folder"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What it holds, of a run of this version's format.
+    """Return the manifest of a run.
 
-    One that is missing raises `UsageError`; damaged or of another version, `UserError`.
+    Raises
+    ------
+    UsageError : the folder is not that of a run
+    UserError : the manifest is damaged, or of another version's format
     """
-    path = folder / NAME
+    path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
         found = manifest["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise no_run(folder, NAME) from error
+        raise not_a_run(folder, MANIFEST) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged or not a run's ({in_a_line(error)}); {ADVICE}"
+            f"{path} is damaged or not a run's ({describe_error(error)}); {ADVICE}"
         ) from error
-    if found != FORMAT:
+    if found != MANIFEST_FORMAT:
         versions = manifest.get("versions")
         wrote = versions.get("coopetition") if isinstance(versions, dict) else None
         raise UserError(
-            f"{folder} has run format {found!r}; this version reads format {FORMAT}: "
+            f"{folder} has run format {found!r}; this version reads format {MANIFEST_FORMAT}: "
             f"use the version of coopetition that wrote it ({wrote or 'which it does not say'})"
         )
     return manifest
 
 
-def in_a_line(error: Exception) -> str:
-    """What is wrong with a manifest."""
+def describe_error(error: Exception) -> str:
+    """Say what is wrong with a manifest."""
     return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
-def no_run(folder: Path, lacks: str) -> UsageError:
-    """The mistake of naming a folder that is no run's, for it lacks a file that runs have."""
+def not_a_run(folder: Path, missing: str) -> UsageError:
+    """Return the error for a folder that is not a run's, because a file is missing."""
     if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        return UsageError(f"{folder} {what}; name the folder of a run")
-    found = [*folder.glob(f"*/{lacks}"), *folder.glob(f"*/*/{lacks}")]
+        problem = "is a file" if folder.exists() else "does not exist"
+        return UsageError(f"{folder} {problem}; name the folder of a run")
+    found = [*folder.glob(f"*/{missing}"), *folder.glob(f"*/*/{missing}")]
     if runs := sorted(str(each.parent.relative_to(folder)) for each in found):
         return UsageError(
-            f"{folder} is not a run folder but holds runs; name one: {some_of(runs, 5)}"
+            f"{folder} is not a run folder but holds runs; name one: {abbreviate(runs, 5)}"
         )
-    return UsageError(f"{folder} is not a run folder: it has no {lacks}; name one that has")
+    return UsageError(f"{folder} is not a run folder: it has no {missing}; name one that has")
 
 
 Row = dict[str, Any]
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The lines so far, but for a last one that was cut short by a crash.
+    """Return the lines so far, without a last one that a crash cut short.
 
-    If one is damaged before the last, raises `UserError`.
+    A damaged line before the last raises `UserError`.
     """
     content = path.read_bytes() if path.exists() else b""
     lines = list(complete_lines(content))
@@ -84,7 +92,7 @@ def read_metrics(path: Path) -> list[Row]:
 
 
 def complete_lines(content: bytes) -> Iterator[tuple[Row, bytes]]:
-    """Each whole line, parsed and as it stands; ends at the first that is not whole."""
+    """Yield each complete line, parsed and as bytes, up to the first that is not complete."""
     for text in io.BytesIO(content):
         try:
             row = json.loads(text)
@@ -96,9 +104,5 @@ def complete_lines(content: bytes) -> Iterator[tuple[Row, bytes]]:
 
 
 def _is_metrics(row: Row) -> bool:
-    numbers = all(value is None or _is_number(value) for value in row.values())
+    numbers = all(type(value) in (int, float, NoneType) for value in row.values())
     return numbers and all(type(row.get(name)) is int for name in ("step", "sequences"))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -41,7 +41,12 @@ PAPER = {  # millions of sequences, ICL's loss
     ALONE: ((7, 1.79), (10, 1.06), (30, 0.85), (60, 0.85), (64, 0.79)),
     CLAMPED: ((1, 2.52), (2, 0.96), (2.5, 0.693), (5, 0.27), (10, 0.17), (64, 0.09)),
 }
-PEAKS = {4: (9, 0.885), 5: (9, 0.87), 6: (9, 0.76), 7: (8.3, 0.44)}  # of Flip, by the start
+PEAKS: dict[float, tuple[float, float]] = {  # of Flip, by the start
+    4: (9, 0.885),
+    5: (9, 0.87),
+    6: (9, 0.76),
+    7: (8.3, 0.44),
+}
 RISES = 8.0  # millions after a start by which Flip rises, if it does
 PLATEAU = 30.0  # millions by which a run on ICL alone is on its plateau, if it stays there
 

@@ -42,7 +42,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
             ours = accuracies(table, evaluator)
             if k == 0:
                 colour = styles[evaluator]["color"]
-                ax.bar(x, ours.values(), 0.25, color=colour, alpha=0.7, label=evaluator)
+                ax.bar(x, [*ours.values()], 0.25, color=colour, alpha=0.7, label=evaluator)
                 findings.append(comparison_line(evaluator, ours, paper))
             else:
                 ax.plot(x, [*ours.values()], ".", color="black", ms=4)

@@ -33,8 +33,9 @@ def draw_heads(
     curves = table.curves("head", over)
     styles = graded_styles(f"head {head}" for head in curves)
     numbers = []
-    for (name, look), (x, y) in zip(styles.items(), curves.values(), strict=True):
-        ax.plot(x / scale, y, label=name, **(look | {"lw": 1} | style))
+    for name, (x, y) in zip(styles, curves.values(), strict=True):
+        look: Any = styles[name] | {"lw": 1} | style
+        ax.plot(x / scale, y, label=name, **look)
         numbers += points(panel, name, x, y)
     return numbers
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import paper_figures
 from coopetition.plot.style import PRINT, figure_bytes
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_file, write_bytes, write_json, write_text
+from coopetition.tools.files import check_writable, write_bytes, write_json, write_text
 from paper_figures.core.claims import Claim
 from paper_figures.core.kept_data import DATA, SCALE, SCALES
 from paper_figures.core.runs import NotKeptError, Runs, find_needs, natural_key
@@ -58,7 +58,7 @@ class FigureResult:
         """Write `stem`.png, .pdf, .csv and .json into `out`, or nothing if one cannot be."""
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
         for path in paths.values():
-            check_file(path)
+            check_writable(path)
         try:
             self._write(paths)
         except OSError:

@@ -14,7 +14,7 @@ def published_ensemble() -> "Ensemble":
     from coopetition import published_draw, two_strategies
     from coopetition.dynamics.ensemble import Ensemble
 
-    return Ensemble.of_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
+    return Ensemble.from_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
 
 
 def solve_published(seed: int = 7, *, mu1: float = 0.1, threshold: float = 1e-6) -> "Trajectory":

@@ -8,14 +8,14 @@ from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
 from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 if TYPE_CHECKING:
-    from coopetition import Draw
+    from coopetition import InitialState
     from coopetition.model.reduced import Problem
     from coopetition.theory.critical_sets import CriticalSet
 
 SIZE = 1e-3  # of the perturbation, relative to the targets
 
 
-def draw_near(problem: "Problem", each: "CriticalSet", rng: np.random.Generator) -> "Draw":
+def draw_near(problem: "Problem", each: "CriticalSet", rng: np.random.Generator) -> "InitialState":
     """Return a draw near a critical set."""
     from coopetition.model.initial_state import canonical_draw
 
@@ -36,7 +36,7 @@ def draw() -> FigureResult:
     from coopetition.model.initial_state import canonical_draw
     from coopetition.model.reduced import Problem
     from coopetition.theory.critical_sets import Kind, critical_sets
-    from coopetition.theory.fates import toleration
+    from coopetition.theory.fates import coexistence_asymptotics
 
     drawing = blank(7.2, 2.8)
     near_axes, far_axes = drawing.subplots(1, 2)
@@ -67,7 +67,7 @@ def draw() -> FigureResult:
     norms, zero = dict.fromkeys(PUBLISHED_DIMS, 1.7), dict.fromkeys(PUBLISHED_DIMS, 0.0)
     start = canonical_draw(small, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
     flow = solve(model, start, method="flow", threshold=0.0, t1=1e9, rtol=1e-8)
-    late = toleration(flow.problem)
+    late = coexistence_asymptotics(flow.problem)
     t = np.geomspace(10, flow.times[-1], 60)
     shared = np.sqrt(np.abs(flow.overlap[1] * flow.overlap[2]))
     curves = {

@@ -63,14 +63,14 @@ def test_parameters_have_one_name():
     dims = dict.fromkeys("abcd", 3)
     norms = dict.fromkeys("abcd", 1.0)
     with pytest.raises(co.UsageError, match="no parameter 'mu5'"):
-        co.Problem.of_numbers(model, dims, norms, parameters={"mu5": 5.0})
+        co.Problem.from_numbers(model, dims, norms, parameters={"mu5": 5.0})
 
 
 def test_numbers_of_other_kinds_are_taken_or_refused_in_one_line():
-    lists = co.Draw({"a": [1, 2]}, {"a": [0, 1]})
+    lists = co.InitialState({"a": [1, 2]}, {"a": [0, 1]})
     assert lists.initial["a"].dtype == float
     with pytest.raises(co.UsageError, match="not of real numbers"):
-        co.Draw({"a": [1j, 2]}, {"a": [0, 1]})
+        co.InitialState({"a": [1j, 2]}, {"a": [0, 1]})
     with pytest.raises(co.UsageError, match="choose at most"):
         co.random_draw(0, {"a": 3 * 10**9})
     few = co.descend(co.two_strategies(), co.published_draw(7), n_steps=1e1)
@@ -129,7 +129,7 @@ def test_descent_takes_the_whole_steps_that_fit_into_a_time():
 
 
 def test_numbers_of_numpy_are_kept_as_floats(tmp_path):
-    model = co.two_strategies().replace(alpha=np.int64(1)).at_rates(a=np.float32(0.5))
+    model = co.two_strategies().replace(alpha=np.int64(1)).with_rates(a=np.float32(0.5))
     settings = {"t1": np.int64(3), "step": np.float32(1), "threshold": np.int64(0)}
     for method in ("descent", "flow"):
         trajectory = co.solve(model, co.published_draw(7), method=method, **settings)
@@ -152,7 +152,7 @@ def test_objects_that_hold_arrays_are_compared_and_shown_in_short():
     check = check_laws(trajectory)[0]
     assert check == check and check != check_laws(trajectory)[0] and len(repr(check)) < 250
     with pytest.raises(co.UsageError, match=r"no target for the factors \['z'\]"):
-        co.Draw(draw.initial | {"z": [1.0]}, draw.target)
+        co.InitialState(draw.initial | {"z": [1.0]}, draw.target)
 
 
 def test_events_are_those_of_any_mechanism():
@@ -175,15 +175,15 @@ def test_events_are_those_of_any_mechanism():
 def test_a_value_of_another_kind_is_refused_in_one_line():
     model, draw = co.two_strategies(), co.published_draw(7)
     slips: list[tuple] = [
-        (co.solve, (draw, model), "expected a Model, got <Draw"),
+        (co.solve, (draw, model), "expected a Model, got <InitialState"),
         (co.solve, ("two_strategies", draw), "expected a Model, got 'two_strategies' of type str"),
-        (co.Problem, (model, None), "expected a Draw, got None"),
+        (co.Problem, (model, None), "expected an InitialState, got None"),
         (co.fit, ("runs/smoke",), "expected Curves .* got 'runs/smoke'"),
         (co.critical_sets, (model,), "expected a Problem, got"),
         (co.check_laws, (model,), "expected a Trajectory, got"),
         (co.random_draw, (7, 20), "dims is 20; .*dims="),
         (co.solve, (co.three_strategies(), draw), r"\['e'\].*`dims`"),
-        (co.norm_laws, (draw,), "expected a Model, got <Draw"),
+        (co.norm_laws, (draw,), "expected a Model, got <InitialState"),
         (co.Model, (("a",), co.Mechanism("icl", ("a",), 0.1)), "mechanisms is Mechanism"),
         (co.Model, ("a", (co.Mechanism("icl", ("a",), 0.1),)), "factors is 'a'"),
         (co.Model, (("a",), ("icl",)), "mechanisms is .*icl"),

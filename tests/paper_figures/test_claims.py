@@ -231,7 +231,7 @@ def test_the_counts_add_up_and_say_that_one_run_decides_at_the_papers_scale():
         for each in judged
         if each.scale == "paper"
     )
-    assert "seed 5" in line and f"{n_main} by one run, main_5" in line
+    assert "seed 5" in line and f"{n_main} of them by one run, main_5" in line
 
 
 def test_one_run_is_not_every_seed():

@@ -6,7 +6,7 @@ Its other numbers of the toy are those of figure theory 6: `tests/coopetition/th
 import numpy as np
 
 from coopetition.dynamics.ensemble import descend_ensemble, sample_steps
-from coopetition.dynamics.events import excess, learnt_from
+from coopetition.dynamics.events import excess, first_learnt_time
 from coopetition.model.presets import CIWL, PUBLISHED_DIMS, two_strategies
 from coopetition.studies.interventions import ciwl_alone
 from coopetition.studies.phases import ensemble_at
@@ -25,6 +25,6 @@ def test_ciwl_comes_later_without_icl_in_8_of_10_draws():
 
 def _learnt_at(ensemble) -> np.ndarray:
     run = descend_ensemble(ensemble, sample_steps(HORIZON, 2000))
-    above = excess(run.losses[CIWL], ensemble.problem.unlearnt()[CIWL])
-    found = [learnt_from(run.times, curve) for curve in above.T]
+    above = excess(run.losses[CIWL], ensemble.problem.unlearnt_losses()[CIWL])
+    found = [first_learnt_time(run.times, curve) for curve in above.T]
     return np.array([np.inf if time is None else time for time in found])

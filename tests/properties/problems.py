@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from coopetition import Cost, Draw, Mechanism, Model
+from coopetition import Cost, InitialState, Mechanism, Model
 from coopetition.model.initial_state import random_draw
 from coopetition.model.reduced import Problem
 from coopetition.theory.critical_sets import spectrum
@@ -29,7 +29,7 @@ def models(draw):
     return Model(factors, mechanisms, costs, draw(st.sampled_from(["mean", "sum"])), rates)
 
 
-def draws(model: Model) -> st.SearchStrategy[Draw]:
+def draws(model: Model) -> st.SearchStrategy[InitialState]:
     """Random draws for a model, of dimensions between 1 and 4."""
     dims = st.fixed_dictionaries({name: st.integers(1, 4) for name in model.factors})
     return st.builds(random_draw, st.integers(0, 10**6), dims, st.floats(0.01, 1.5))
@@ -42,7 +42,7 @@ def problems(draw):
     return model, draw(draws(model))
 
 
-def stable_step(model: Model, draw: Draw, part: float = 0.25) -> float:
+def stable_step(model: Model, draw: InitialState, part: float = 0.25) -> float:
     """A part of the largest step that the Hessian at the start allows, at most 0.3.
 
     With larger ones descent is unstable, and rounding errors grow without bound.

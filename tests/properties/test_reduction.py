@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from coopetition import Status, descend, two_strategies
 from coopetition.dynamics import solve as descent
 from coopetition.dynamics.events import DIVERGED
-from coopetition.model import definition
-from coopetition.model.initial_state import Draw, canonical_draw, random_draw
+from coopetition.model.initial_state import InitialState, canonical_draw, random_draw
 from coopetition.model.reduced import Problem
+from tests.properties import definition
 from tests.properties.problems import problems, stable_step
 
 
-def reduce_vectors(factors, draw: Draw, state: definition.Vectors) -> tuple[np.ndarray, np.ndarray]:
+def reduce_vectors(
+    factors, draw: InitialState, state: definition.Vectors
+) -> tuple[np.ndarray, np.ndarray]:
     overlaps, orthogonal = [], []
     for name in factors:
         target = draw.target[name]
@@ -51,7 +53,7 @@ def test_compiled_descent_is_the_plain_arithmetic_of_the_problem(pair, step):
     state, total = problem.start, problem.losses(problem.start)["total"]
     for k in range(found.n_steps):
         assert found.state(k).entries == state.entries and threshold <= total < DIVERGED
-        state = state.moved(step, problem.velocity(state))
+        state = state.step_along(problem.velocity(state), step)
         total = problem.losses(state)["total"]
     np.testing.assert_array_equal(found.state(-1).entries, state.entries)
     ended = Status.STOPPED if total < threshold else Status.DIVERGED

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import Draw, Model, Status, descend, solve
-from coopetition.model import definition
+from coopetition import InitialState, Model, Status, descend, solve
 from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import check_laws, norm_laws
+from tests.properties import definition
 from tests.properties.problems import models, problems, stable_step
 
 FLOW = {"method": "flow", "threshold": 0.0, "rtol": 1e-10, "atol": 1e-13}
 
 
-def flow(model: Model, draw: Draw, time: float = 5.0):
+def flow(model: Model, draw: InitialState, time: float = 5.0):
     """The flow in scaled time: a stiff problem gets less of it."""
     problem = Problem(model, draw)
     total = problem.losses(problem.start)["total"]
@@ -37,7 +37,7 @@ def test_rates_of_laws_are_slopes_along_the_velocity(pair):
     start, speed = problem.start, problem.velocity(problem.start)
     h = 1e-6 / max(1.0, np.abs(speed.entries).max())
     for law in norm_laws(problem.model):
-        ahead, behind = (law.value(problem, start.moved(s, speed)) for s in (h, -h))
+        ahead, behind = (law.value(problem, start.step_along(speed, s)) for s in (h, -h))
         rate = law.rate(problem, start)
         size = max(abs(rate), abs(ahead) / h * 1e-9, 1e-9)
         assert abs((ahead - behind) / (2 * h) - rate) <= 1e-4 * size + abs(ahead) / h * 1e-12
@@ -75,7 +75,7 @@ def test_laws_are_all_there_are(model, seed):
         dims = dict(zip(names, rng.integers(2, 6, len(names)), strict=True))
         norms = dict(zip(names, rng.uniform(0.5, 2.0, len(names)), strict=True))
         state = State(names, *rng.standard_normal((2, len(names))).tolist())
-        problem = Problem.of_numbers(model, dims, norms, start=state, parameters=generic)
+        problem = Problem.from_numbers(model, dims, norms, start=state, parameters=generic)
         speed, losses = problem.velocity(state), problem.losses(state)
         rates.append([np.dot(state[names[k]], speed[names[k]]) / model.rates[k] for k in moving])
         costs.append([losses[cost.name] for cost in model.costs])
@@ -99,7 +99,7 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
     model, draw = problem
     rng = np.random.default_rng(seed)
     rotations = {f: np.linalg.qr(rng.standard_normal((n, n)))[0] for f, n in draw.dims.items()}
-    turned = Draw(
+    turned = InitialState(
         {f: rotations[f] @ x for f, x in draw.initial.items()},
         {f: rotations[f] @ x for f, x in draw.target.items()},
     )
@@ -115,7 +115,7 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
 def test_flipping_a_factor_with_its_target_changes_nothing(problem):
     model, draw = problem
     first = model.factors[0]
-    flipped = Draw(
+    flipped = InitialState(
         draw.initial | {first: -draw.initial[first]}, draw.target | {first: -draw.target[first]}
     )
     a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
@@ -133,7 +133,7 @@ def test_flipping_two_factors_that_are_always_together_changes_no_loss(problem):
     ]
     assume(together)
     x, y = together[0]
-    flipped = Draw(draw.initial | {x: -draw.initial[x], y: -draw.initial[y]}, draw.target)
+    flipped = InitialState(draw.initial | {x: -draw.initial[x], y: -draw.initial[y]}, draw.target)
     a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
     np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-12)
 
@@ -155,7 +155,7 @@ def test_swapping_factors_with_their_places_changes_nothing(model, seed):
             "rates": list(reversed(model.rates)),
         }
     )
-    swapped = Draw(
+    swapped = InitialState(
         {renamed[f]: x for f, x in draw.initial.items()},
         {renamed[f]: x for f, x in draw.target.items()},
     )

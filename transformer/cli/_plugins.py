@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from coopetition.tools.commands import parse_some
+from coopetition.tools.commands import parse_known_flags
 from transformer.config.registry import load_plugin
 from transformer.experiments.presets import PRESETS
 
@@ -18,7 +18,7 @@ class Plugins:
 
 def load_plugins(arguments: list[str]) -> list[str]:
     """Import the files that `--plugin` names; the other arguments."""
-    plugins, others = parse_some(Plugins, arguments, prog="python -m transformer")
+    plugins, others = parse_known_flags(Plugins, arguments, prog="python -m transformer")
     if plugins.plugin:
         PRESETS.scan()  # the configs' own registries are known to `load_plugin`
     for path in plugins.plugin:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from coopetition.tools.console import print_json, print_rows, print_table
-from coopetition.tools.errors import some_of
+from coopetition.tools.errors import abbreviate
 
 if TYPE_CHECKING:
     from transformer.runs.folder import RunFolder
@@ -81,7 +81,7 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
         return
     for run in runs:
         status = run.status()
-        if under := [each.shown() for each in run.config.interventions]:
+        if under := [each.to_text() for each in run.config.interventions]:
             status["interventions"] = under if as_json else ", ".join(under)
 
         curves = run.curves() if len(run.metrics()) > 1 else None
@@ -92,5 +92,5 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
         else:
             if damaged := status.pop("damaged"):
-                status["damaged"] = some_of(damaged, 1)
+                status["damaged"] = abbreviate(damaged, 1)
             print_table(status | (events.describe() if events else {}), as_json=False)

@@ -12,19 +12,19 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.config.data import KINDS, MODES
+    from transformer.config.data import EXEMPLAR_KINDS, MODES
     from transformer.config.encoders import ENCODERS
     from transformer.config.evaluators import EVALUATORS
 
     tables = {
         "--data.mode": MODES,
-        "--exemplars": KINDS,
+        "--exemplars": EXEMPLAR_KINDS,
         "evaluator": EVALUATORS,
         "embed --encoder": ENCODERS,
     }
     rows = [
         {"for": what, "name": name, "what": line}
         for what, registry in tables.items()
-        for name, line in registry.described().items()
+        for name, line in registry.summaries().items()
     ]
     print_rows(rows, as_json=flags.json)

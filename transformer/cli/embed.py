@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_some
-from transformer.config.data import KINDS, ExemplarConfig
+from coopetition.tools.commands import parse_known_flags
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
 from transformer.data.features.embed import ReductionConfig
@@ -46,10 +46,10 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer embed")
-    data = KINDS[start.drawings]()
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer embed")
+    data = EXEMPLAR_KINDS[start.drawings]()
     if isinstance(data, OmniglotConfig):
-        data = data.changed(side=RAW_SIDE)  # as drawn: the encoder has its own size
+        data = data.with_fields(side=RAW_SIDE)  # as drawn: the encoder has its own size
     return Flags(
         network=ENCODERS[start.encoder](),  # pyright: ignore[reportCallIssue]
         data=data,
@@ -62,7 +62,7 @@ def defaults(arguments: list[str]) -> Flags:
 def run(flags: Flags) -> None:
     import time
 
-    from coopetition.tools.console import print_json, print_table, print_wrote
+    from coopetition.tools.console import print_json, print_table, print_written
     from transformer.data.features.embed import write_features
 
     started = time.monotonic()
@@ -75,7 +75,7 @@ def run(flags: Flags) -> None:
         device=flags.device,
         threads=flags.threads,
     )
-    print_wrote(flags.out, as_json=flags.json)
+    print_written(flags.out, as_json=flags.json)
     if flags.json:
         print_json(provenance)
     else:

@@ -13,7 +13,7 @@ import tyro
 from coopetition.tools.console import print_json
 from transformer.cli._runs import MovedRunFlags, title
 from transformer.config.interventions import Intervention
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 
 if TYPE_CHECKING:
     from transformer.runs.loop import Evaluated
@@ -58,7 +58,7 @@ def run(flags: Flags) -> None:
 
 def _counts(evaluated: "Evaluated") -> list[dict[str, Any]]:
     """The interventions, and how often each acted."""
-    return [named(each) | {"acted": count} for each, count in evaluated.acted.items()]
+    return [to_named_dict(each) | {"acted": count} for each, count in evaluated.acted.items()]
 
 
 def _print(evaluated: "Evaluated", title: str) -> None:

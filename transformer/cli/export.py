@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.tools.console import print_wrote
+from coopetition.tools.console import print_written
 from transformer.cli._runs import places
 
 
@@ -28,4 +28,4 @@ def run(flags: Flags) -> None:
 
     for run, out in places(flags.run, flags.out, suffix=".csv"):
         export(run, out, flags.spacing)
-        print_wrote(out, out.with_suffix(".json"))
+        print_written(out, out.with_suffix(".json"))

@@ -14,7 +14,7 @@ class Flags:
 def run(flags: Flags) -> None:
     from transformer.config.interventions import INTERVENTIONS
 
-    described = INTERVENTIONS.described()
+    described = INTERVENTIONS.summaries()
     rows = [
         {
             "intervention": name,

@@ -14,5 +14,5 @@ class Flags:
 def run(flags: Flags) -> None:
     from transformer.measures.of_models import MODEL_MEASURES
 
-    rows = [{"measure": n, "what": line} for n, line in MODEL_MEASURES.described().items()]
+    rows = [{"measure": n, "what": line} for n, line in MODEL_MEASURES.summaries().items()]
     print_rows(rows, as_json=flags.json)

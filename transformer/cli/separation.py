@@ -5,8 +5,8 @@ What an encoder, its image size and a reduction are chosen by.
 
 from dataclasses import asdict, dataclass
 
-from coopetition.tools.commands import parse_some
-from transformer.config.data import KINDS, ExemplarConfig
+from coopetition.tools.commands import parse_known_flags
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer separation")
-    return Flags(data=KINDS[start.exemplars](), exemplars=start.exemplars)
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer separation")
+    return Flags(data=EXEMPLAR_KINDS[start.exemplars](), exemplars=start.exemplars)
 
 
 def run(flags: Flags) -> None:

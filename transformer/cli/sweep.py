@@ -16,7 +16,7 @@ import tyro
 
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_file
+from coopetition.tools.files import check_writable
 from transformer.config.run import Scale
 from transformer.sweeps.slurm import Resources
 
@@ -101,7 +101,7 @@ def _tell(plan: "Plan", runs: Path, flags: Flags) -> None:
 
 def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     """Print the graph, and how long each node and all will take."""
-    from coopetition.tools.errors import some_of
+    from coopetition.tools.errors import abbreviate
     from transformer.sweeps.report import Estimate, clock, graph_rows, in_words
     from transformer.sweeps.slurm import planned_jobs
     from transformer.sweeps.status import standings
@@ -120,7 +120,7 @@ def _estimate(plan: "Plan", runs: Path, flags: Flags) -> None:
     at_once = len(plan.nodes) if flags.slurm else flags.jobs
     left = estimate.seconds_left(plan, now, at_once)
     unknown = [row["node"] for row in rows if row["seconds_left"] is None]
-    without = f"; not estimated, nor counted: {some_of(unknown)}" if unknown else ""
+    without = f"; not estimated, nor counted: {abbreviate(unknown)}" if unknown else ""
     print(f"{at_once} at once: {clock(left)}{without}", file=sys.stderr)
     here = Machine.choose(device, flags.threads).device
     print(f"steps that were not trained yet are timed on this machine ({here})", file=sys.stderr)
@@ -177,7 +177,7 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
-    from transformer.runs.folder import ENSEMBLE, NAME
+    from transformer.runs.folder import ENSEMBLE, MANIFEST
     from transformer.sweeps.status import log_path
     from transformer.training.machine import Machine
 
@@ -196,7 +196,7 @@ def _check(flags: Flags) -> None:
         Machine.choose(flags.device, flags.threads)
     runs = flags.runs.resolve()
     for each in (runs, *runs.parents):
-        if (each / NAME).exists() or (each / ENSEMBLE).exists():
+        if (each / MANIFEST).exists() or (each / ENSEMBLE).exists():
             raise UsageError(
                 f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
                 "name a folder for the sweep"
@@ -209,7 +209,7 @@ def _check(flags: Flags) -> None:
     if not (nearest.is_dir() and os.access(nearest, os.X_OK)):
         raise UsageError(f"--runs {runs}: {nearest} is no folder to be opened; name another place")
     if not (flags.status or flags.dry_run):
-        check_file(log_path(runs, "sweep"))
+        check_writable(log_path(runs, "sweep"))
 
 
 def _check_alone(flags: Flags) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from coopetition.tools.console import print_wrote
+from coopetition.tools.console import print_written
 from transformer.cli._runs import places
 
 
@@ -23,4 +23,4 @@ def run(flags: Flags) -> None:
 
     for run, out in places(flags.run, flags.out):
         write_tensorboard(run, out)
-        print_wrote(out)
+        print_written(out)

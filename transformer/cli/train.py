@@ -9,12 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_some
+from coopetition.tools.commands import parse_known_flags
 from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import print_ends
 from transformer.config import RunConfig
-from transformer.config.data import KINDS
+from transformer.config.data import EXEMPLAR_KINDS
 from transformer.experiments.presets import PRESETS, Scale
 
 
@@ -52,14 +52,14 @@ class Flags(Start):
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_some(Start, arguments, prog="python -m transformer train")
+    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer train")
     if start.preset not in PRESETS:
         raise UsageError(
             f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"
         )
     config = PRESETS[start.preset].config(start.scale)
     if start.exemplars is not None:
-        config = config.with_kind(KINDS[start.exemplars])
+        config = config.with_kind(EXEMPLAR_KINDS[start.exemplars])
     return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)
 
 

@@ -25,9 +25,9 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from coopetition.tools.console import print_table, print_wrote
+    from coopetition.tools.console import print_table, print_written
     from transformer.data.features.train_encoder import train_encoder
 
     result = train_encoder(flags.config, flags.out, device=flags.device, threads=flags.threads)
-    print_wrote(flags.out, as_json=flags.json)
+    print_written(flags.out, as_json=flags.json)
     print_table(result, as_json=flags.json)

@@ -13,23 +13,23 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from coopetition.tools.errors import UsageError
-from transformer.config.plain import ADDED, require, require_at_least
-from transformer.config.registry import Kind, Registry
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require, require_at_least
+from transformer.config.registry import RegisteredConfig, Registry
 
-KINDS: Registry[type["ExemplarConfig"]] = Registry(
+EXEMPLAR_KINDS: Registry[type["ExemplarConfig"]] = Registry(
     "kind of exemplars", "transformer.data.exemplars"
 )
 
 
-class ExemplarConfig(Kind):
+class ExemplarConfig(RegisteredConfig):
     """Base of the kinds: frozen dataclasses of which each value is a set of exemplars.
 
-    One that reads a file has a field `path`, marked `LOCATION`; one whose exemplars do not follow
-    from its other fields has a field `fingerprint`, which is filled in when they are read.
+    One that reads a file has a field `path`, marked `MACHINE_PATH`; one whose exemplars do not
+    follow from its other fields has a field `fingerprint`, which is filled in at reading.
     """
 
     __slots__ = ()
-    kinds = KINDS  # pyright: ignore[reportAssignmentType]
+    registry = EXEMPLAR_KINDS  # pyright: ignore[reportAssignmentType]
     n_classes: int
     """Number of classes; 0 while it is not known, before a file is given."""
     n_exemplars: int
@@ -41,7 +41,7 @@ class ExemplarConfig(Kind):
     needs_path: ClassVar[bool] = False
     """Whether nothing can be read before its field `path` is given."""
 
-    def changed(self, **changes: Any) -> Self:
+    def with_fields(self, **changes: Any) -> Self:
         """The same with other fields; those that this kind lacks raise `UsageError`."""
         names = [item.name for item in fields(self)]  # pyright: ignore[reportArgumentType]
         if unknown := set(changes) - set(names):
@@ -58,7 +58,7 @@ class ExemplarConfig(Kind):
         """Draw or read them: `transformer.data.exemplar_sets.Exemplars`."""
         raise NotImplementedError
 
-    def filled_in(self) -> dict[str, Any]:
+    def recorded_fields(self) -> dict[str, Any]:
         """Fields beside path and fingerprint that are filled in when exemplars are read."""
         return {}
 
@@ -111,35 +111,35 @@ LEAST_WEIGHT = 1e-12  # of what is left to draw from: below it, rounding
 class DataConfig:
     """Training sequences: `context` exemplar-label pairs, then a query exemplar."""
 
-    exemplars: ExemplarConfig = field(default_factory=lambda: KINDS["glyphs"]())
+    exemplars: ExemplarConfig = field(default_factory=lambda: EXEMPLAR_KINDS["glyphs"]())
     context: int = 2
     """Number of exemplar-label pairs before the query."""
     burstiness: int = 1
     """How often the query's class stands in context, and the distractor class."""
     batch_size: int = 32
-    mode: str = field(default="bursty", metadata=ADDED)
+    mode: str = field(default="bursty", metadata=OMIT_DEFAULT_FROM_ID)
     """How sequences are drawn, and so what a strategy can use: `bursty`, all; `icl_only`, the
     context alone; `ciwl_only`, the weights and the labels in context; and others
     (`python -m transformer data` lists them, each is a file of `transformer.data.modes`)."""
-    mixture: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
+    mixture: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Modes and their shares instead of one mode: `bursty 0.9 random 0.1` is P(bursty) = 0.9."""
-    distractor: bool = field(default=True, metadata=ADDED)
+    distractor: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether a second class stands in context as often as the query's (the papers' code has it
     as a switch)."""
-    distractor_may_match: bool = field(default=False, metadata=ADDED)
+    distractor_may_match: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether the distractor may be the query's class (drawn independently of it)."""
-    unique_rest: bool = field(default=False, metadata=ADDED)
+    unique_rest: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether the items that fill up the context are of distinct classes, none of those there."""
-    repeats: bool = field(default=True, metadata=ADDED)
+    repeats: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether an exemplar may stand twice in a sequence (drawn with replacement)."""
-    zipf_exponent: float = field(default=0.0, metadata=ADDED)
+    zipf_exponent: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Class k of rank r is drawn in proportion to r ** -zipf_exponent; 0: all alike."""
-    zipf_rarest_first: bool = field(default=False, metadata=ADDED)
+    zipf_rarest_first: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether class 0 is the rarest (Chan et al. 2022) and not the most frequent."""
-    noise: float = field(default=0.0, metadata=ADDED)
+    noise: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Standard deviation of normal noise on every feature, fresh at every showing in training
     (Chan et al. 2022 have it as a switch, 0 in all of their configs)."""
-    held_out: int = field(default=0, metadata=ADDED)
+    held_out: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """The last so many classes are not trained on (they keep their labels); evaluators such as
     `icl_held_out` use them."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from transformer.config.plain import require, require_at_least, require_choice
-from transformer.config.registry import Kind, Registry
+from transformer.config.registry import RegisteredConfig, Registry
 
 MAX_SIDE = 1024
 Ink = Literal["dark", "light"]
@@ -14,13 +14,13 @@ ENCODERS: Registry[type["EncoderConfig"]] = Registry("encoder", "transformer.dat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderConfig(Kind):
+class EncoderConfig(RegisteredConfig):
     """Base of the kinds: frozen dataclasses that say what image their network sees.
 
-    One whose weights are in a file of the user has a field `weights`, marked `LOCATION`.
+    One whose weights are in a file of the user has a field `weights`, marked `MACHINE_PATH`.
     """
 
-    kinds = ENCODERS  # pyright: ignore[reportAssignmentType]
+    registry = ENCODERS  # pyright: ignore[reportAssignmentType]
     side: int
     """Pixels of the side of the image; drawings are resized (bilinear, antialiased)."""
     mean: tuple[float, ...]

@@ -57,6 +57,6 @@ def evaluator(
     return register
 
 
-def brief_evaluators() -> tuple[str, ...]:
+def summary_evaluators() -> tuple[str, ...]:
     """Names of the evaluators that are shown where there is room for few."""
     return tuple(name for name, each in EVALUATORS.items() if each.brief)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coopetition.tools.commands import InOneText
+from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
-from transformer.config.plain import named, named_values, require
-from transformer.config.registry import Kind, Registry
+from transformer.config.plain import from_named_dicts, require, to_named_dict
+from transformer.config.registry import RegisteredConfig, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,19 +22,19 @@ HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
-class Intervention(Kind, InOneText):
+class Intervention(RegisteredConfig, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
     Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
     """
 
     __slots__ = ()
-    kinds = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
-    turn: ClassVar[int] = 0
+    registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
+    priority: ClassVar[int] = 0
     """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
 
     @classmethod
-    def read_flag(cls, text: str) -> tuple["Intervention", ...]:
+    def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
         """Interventions written as JSON: an object with one name, or a list of such."""
         try:
             plain = json.loads(text)
@@ -44,12 +44,12 @@ class Intervention(Kind, InOneText):
                 f"{shown!r} is no JSON ({error}); write interventions as in "
                 '{"Ablate": {"heads": ["0:0"]}}'
             ) from error
-        return named_values(Intervention, plain, "interventions")
+        return from_named_dicts(Intervention, plain, "interventions")
 
     @classmethod
-    def write_flag(cls, values: tuple["Intervention", ...]) -> str:
-        """The inverse of `read_flag`."""
-        return json.dumps([named(each) for each in values])
+    def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
+        """The inverse of `from_json_text`."""
+        return json.dumps([to_named_dict(each) for each in values])
 
     in_process_only: ClassVar[bool] = False
     """Whether it cannot be written down."""
@@ -81,24 +81,24 @@ class Intervention(Kind, InOneText):
         """Activations of the model left alone that it needs."""
         return ()
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
-        return json.dumps(named(self, leave_out="no identity"))
+        return json.dumps(to_named_dict(self, for_id=True))
 
     @property
     def source(self) -> str:
         """The run, or the file of one, that it takes something of; empty for most."""
         return ""
 
-    def within(self, folder: Path) -> Self:
+    def relative_to(self, folder: Path) -> Self:
         """The same with its source in a folder."""
         return self
 
-    def found(self) -> Self:
+    def resolved(self) -> Self:
         """The same with what it refers to looked up, and its identity filled in."""
         return self
 
-    def as_recorded(self, found: "Intervention") -> Self:
+    def with_recorded_ids(self, found: "Intervention") -> Self:
         """The same with that identity as it is in one that was looked up before."""
         return self
 
@@ -161,7 +161,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         each.check(model)
         for what in sorted(each.sets(model)):
             if what in by:
-                raise UsageError(f"{by[what].shown()} and {each.shown()} both set {what}; {ONE}")
+                both = f"{by[what].to_text()} and {each.to_text()}"
+                raise UsageError(f"{both} both set {what}; {ONE}")
             by[what] = each
     hidden = [(each, each.hides(model)) for each in interventions]
     for each in interventions:
@@ -170,8 +171,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
         if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
             other = next(other for other, gone in others if touched & gone)
             raise UsageError(
-                f"{each.shown()} has no effect: {other.shown()} leaves nothing of what it changes; "
-                + ONE
+                f"{each.to_text()} has no effect: {other.to_text()} leaves nothing of what it "
+                f"changes; {ONE}"
             )
 
 

@@ -23,7 +23,7 @@ from typing import Literal
 
 from coopetition.tools.errors import UsageError
 from transformer.config.plain import (
-    ADDED,
+    OMIT_DEFAULT_FROM_ID,
     require,
     require_at_least,
     require_choice,
@@ -41,22 +41,22 @@ class ModelConfig:
     n_layers: int = 2
     n_heads: int = 8
     d_model: int = 64
-    mlp_ratio: int = field(default=0, metadata=ADDED)
+    mlp_ratio: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """Width of the MLP's hidden layer in units of d_model (the papers': 4); 0 for no MLP."""
-    positions: Positions = field(default="learned", metadata=ADDED)
+    positions: Positions = field(default="learned", metadata=OMIT_DEFAULT_FROM_ID)
     """`learned` and `sinusoidal` are added to the tokens, `rotary` turns queries and keys."""
-    max_time: float = field(default=30.0, metadata=ADDED)
+    max_time: float = field(default=30.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Time constant of sinusoidal and rotary positions (the papers': 30)."""
-    norm: bool = field(default=True, metadata=ADDED)
+    norm: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Layer norm before attention, MLP and unembedding (both papers have it; the toy has none)."""
-    attention_bias: bool = field(default=False, metadata=ADDED)
+    attention_bias: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Biases of queries, keys, values and attention's output (Chan et al. 2022 have them)."""
-    bias: bool = field(default=True, metadata=ADDED)
+    bias: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Biases of exemplar embedding, MLP and unembedding."""
-    encoder: Encoder = field(default="linear", metadata=ADDED)
+    encoder: Encoder = field(default="linear", metadata=OMIT_DEFAULT_FROM_ID)
     """How exemplars become tokens: a linear map of their features, or the small ResNet of the
     transience paper, trained jointly on square images."""
-    initialiser: Initialiser = field(default="truncated", metadata=ADDED)
+    initialiser: Initialiser = field(default="truncated", metadata=OMIT_DEFAULT_FROM_ID)
     """`paper` widens truncated normals to the standard deviation they are named by (not those of
     label embedding and ResNet) and draws learned positions uniformly, as the papers' code does;
     `truncated` does not."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transformer.config.plain import (
-    ADDED,
+    OMIT_DEFAULT_FROM_ID,
     require,
     require_at_least,
     require_choice,
@@ -25,26 +25,26 @@ class OptimConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    algorithm: Algorithm = field(default="adam", metadata=ADDED)
+    algorithm: Algorithm = field(default="adam", metadata=OMIT_DEFAULT_FROM_ID)
     """`adam` is both papers'; `sgd` is the toy's descent; `adamw` is neither's."""
-    momentum: float = field(default=0.0, metadata=ADDED)
+    momentum: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Of sgd: velocity = momentum x velocity + gradient."""
-    weight_decay: float = field(default=0.0, metadata=ADDED)
+    weight_decay: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Of adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
-    schedule: Schedule = field(default="constant", metadata=ADDED)
+    schedule: Schedule = field(default="constant", metadata=OMIT_DEFAULT_FROM_ID)
     """After warm-up: `constant`; `inverse_sqrt`, the rate falls as sqrt(warmup_steps / step);
     `cosine`, it falls to 0 in `decay_steps` (no paper's)."""
-    warmup_steps: int = field(default=0, metadata=ADDED)
+    warmup_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """Steps in which the rate rises linearly from 0."""
-    decay_steps: int = field(default=0, metadata=ADDED)
+    decay_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """Steps of the cosine, counted from the end of the warm-up."""
-    clip_norm: float = field(default=0.0, metadata=ADDED)
+    clip_norm: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none
     (Chan et al. 2022 name a limit, 0.25, and do not apply it)."""
-    l2: tuple[tuple[str, float], ...] = field(default=(), metadata=ADDED)
+    l2: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
     `transformer.config.model`; coefficients of parts that overlap add up."""
-    penalty: Penalty = field(default="squared", metadata=ADDED)
+    penalty: Penalty = field(default="squared", metadata=OMIT_DEFAULT_FROM_ID)
     """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
     `norm`, c x the sum over tensors of their norms (as the papers' released code does; but its
     learned positions have 32 slots, and their norm counts those that no sequence uses and no

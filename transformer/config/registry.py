@@ -1,7 +1,7 @@
-"""Named things of one kind, each in a file of its own: whoever adds one touches no list.
+"""Registries: things by name, each added where it is defined, without a list to edit.
 
-A registry finds the files of its folder by itself, when it is first asked.  A file from anywhere
-else adds to it by being imported: `load_plugin`.
+A registry imports its own module, or every module of its folder, when it is first asked.
+`load_plugin` imports a file from anywhere else, which adds to the registries.
 """
 
 import importlib
@@ -9,120 +9,115 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, ItemsView, Iterator, ValuesView
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
-MANY, SHOWN = 20, 6  # of more names, a message shows so many: those that are alike first
-PLUGIN = "plugin_"  # how the modules of the user's files are called
+MANY, SHOWN = 20, 6  # a message lists at most MANY names, or else the SHOWN most similar ones
+PLUGIN = "plugin_"  # prefix of the names of plugin modules
 
 T = TypeVar("T")
 S = TypeVar("S")
 
 
 class NotRegistered(UsageError):
-    """A name of nothing that there is: misspelt, or of a plugin that is not loaded."""
+    """A name that no registry entry has: misspelt, or of a plugin that is not loaded."""
 
 
-class Registry(Generic[T]):
-    """Entries by name.
+class Registry(Mapping[str, T], Generic[T]):
+    """Entries by name, in alphabetical order.
 
     Parameters
     ----------
     what : what an entry is, for messages
-    folder : the package of which every module adds its own
+    source : the module, or the package of modules, whose entries it holds
     """
 
-    def __init__(self, what: str, folder: str) -> None:
-        self.what, self.folder = what, folder
+    def __init__(self, what: str, source: str) -> None:
+        self.what, self.source = what, source
         self._entries: dict[str, T] = {}
         self._scanned = self._scanning = False
         REGISTRIES.append(self)
 
     def register(self, name: str) -> Callable[[S], S]:
-        """A decorator that adds what it is put on, and leaves it as it is."""
+        """Return a decorator that adds an entry and leaves it unchanged."""
 
         def add(entry: S) -> S:
             if name in self._entries:
                 raise UsageError(f"the {self.what} {name!r} is there already; choose another name")
             added: Any = entry
-            if isinstance(added, type) and issubclass(added, Kind):
+            if isinstance(added, type) and issubclass(added, RegisteredConfig):
                 self._check_class_name(added.__name__)
-            self._entries[name] = added  # pyright: ignore[reportArgumentType]
+            self._entries[name] = added
             return entry
 
         return add
 
     def _check_class_name(self, name: str) -> None:
-        """Configs that are written down tell kinds by the names of their classes."""
+        """Raise `UsageError` for a class name that is taken: files tell entries apart by it."""
         if any(getattr(entry, "__name__", None) == name for entry in self._entries.values()):
             raise UsageError(
                 f"a {self.what} has the class name {name!r} already; choose another for the class"
             )
 
     def scan(self) -> None:
-        """Import the files of its folder, unless that is done."""
-        if self._scanned or self._scanning:  # the files may ask for one another
+        """Import the modules of its source, once."""
+        if self._scanned or self._scanning:  # the modules may use each other's entries
             return
         self._scanning = True
         try:
-            package = importlib.import_module(self.folder)
+            package = importlib.import_module(self.source)
             for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
-                importlib.import_module(f"{self.folder}.{module.name}")
+                importlib.import_module(f"{self.source}.{module.name}")
             self._scanned = True
         finally:
             self._scanning = False
 
-    def _found(self) -> dict[str, T]:
-        """All there are, sorted: their order does not depend on what was imported first."""
-        self.scan()
-        return dict(sorted(self._entries.items()))
-
-    def reset(self, entries: dict[str, T]) -> None:
-        """Have these entries and no others."""
+    def reset(self, entries: Mapping[str, T]) -> None:
+        """Replace all entries."""
         self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> T:
-        entries = self._found()
-        if name not in entries:
-            raise self.lacks(name)
-        return entries[name]
+        if name not in self:
+            raise self.unknown(name)
+        return self._entries[name]
 
-    def lacks(self, name: str) -> NotRegistered:
-        """The mistake of asking for a name that is not there."""
+    def __contains__(self, name: object) -> bool:
+        self.scan()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        self.scan()
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        self.scan()
+        return len(self._entries)
+
+    def by_class_name(self, name: str) -> T:
+        """Return the entry that is a class of this name, as files name it."""
+        for entry in self.values():
+            if getattr(entry, "__name__", None) == name:
+                return entry
+        raise self.unknown(name)
+
+    def unknown(self, name: str) -> NotRegistered:
+        """Return the error for a name that is not registered."""
         names, shown = list(self), MANY
         if len(names) > MANY:
             names = [*dict.fromkeys(get_close_matches(name, names, SHOWN, 0.5) + names)]
             shown = SHOWN
-        told = some_of(names, shown)
         return NotRegistered(
-            f"{self.what} {name!r} is not of this package: choose one of {told}, or give "
+            f"unknown {self.what} {name!r}: choose one of {abbreviate(names, shown)}, or give "
             "--plugin FILE"
         )
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._found()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found())
-
-    def __len__(self) -> int:
-        return len(self._found())
-
-    def items(self) -> ItemsView[str, T]:
-        """Names and entries."""
-        return self._found().items()
-
-    def values(self) -> ValuesView[T]:
-        """Entries."""
-        return self._found().values()
-
-    def described(self) -> dict[str, str]:
-        """The first line of each entry's docstring, by name."""
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of each entry's docstring, by name."""
         return {
             name: (getattr(entry, "doc", entry.__doc__) or "").strip().split("\n")[0]
             for name, entry in self.items()
@@ -132,25 +127,26 @@ class Registry(Generic[T]):
 REGISTRIES: list[Registry[Any]] = []
 
 
-class Kind:
-    """Base of dataclasses of which a config's field takes any that is registered.
+class RegisteredConfig:
+    """Base of the config dataclasses that a registry lists.
 
-    Written as plain values, such a field carries the name of its class as `kind`.
+    A field of such a type takes any class of the registry; its plain values then carry the name of
+    that class as `kind`.
     """
 
     __slots__ = ()
-    kinds: ClassVar[Registry[type["Kind"]]]
+    registry: ClassVar[Registry[type["RegisteredConfig"]]]
 
 
 def load_plugin(path: Path | str) -> ModuleType:
-    """Import a file of the user, so that what it registers is there; once, however often called.
+    """Import a Python file of the user, once, so that its entries are registered.
 
-    What comes with the package is there before, so that no name of it is taken.  A file that fails
-    leaves nothing, and can be loaded again when it is mended.
+    The package's own entries come first, so that a plugin cannot take their names.  A file that
+    fails leaves no entries, and can be loaded again after it is corrected.
     """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
-        raise UsageError(f"plugin {str(path)!r} is no Python file; give the path of one")
+        raise UsageError(f"plugin {str(path)!r} is not a Python file; give the path of one")
     name = f"{PLUGIN}{file.stem}"
     if name in sys.modules:
         if sys.modules[name].__file__ != str(file):
@@ -159,33 +155,33 @@ def load_plugin(path: Path | str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    before = {registry: dict(registry.items()) for registry in REGISTRIES}
+    before = [(registry, dict(registry)) for registry in REGISTRIES]
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        for registry, entries in before.items():
+        for registry, entries in before:
             registry.reset(entries)
-        if isinstance(error, SyntaxError):
-            line = f"line {error.lineno}: {error.msg}"
-            raise UsageError(f"{path} is no sound Python file ({line}); mend it") from error
-        if isinstance(error, UnicodeDecodeError):
-            raise UsageError(f"{path} is no Python file but bytes ({error}); mend it") from error
-        if isinstance(error, ImportError):
-            raise UsageError(f"{path} imports what is not there ({error}); mend it") from error
         if isinstance(error, UserError) or not isinstance(error, Exception):
             raise
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next(each.lineno for each in reversed(frames) if each.filename == str(file))
-        told = " ".join(str(error).split())
         raise UsageError(
-            f"{path} fails in line {line} ({type(error).__name__}: {told}); mend it"
+            f"{path} cannot be loaded{_line_of(error, file)} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}); correct it"
         ) from error
     return module
 
 
+def _line_of(error: Exception, file: Path) -> str:
+    """Return where in a file an error was raised, as part of a message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [each.lineno for each in frames if each.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f": line {lines[-1]}" if lines else ""
+
+
 def loaded_plugins() -> tuple[str, ...]:
-    """The files that `load_plugin` has imported."""
+    """Return the files that `load_plugin` has imported."""
     return tuple(
         str(module.__file__) for name, module in sys.modules.items() if name.startswith(PLUGIN)
     )

@@ -16,10 +16,10 @@ from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.model import ModelConfig, check_parts
 from transformer.config.optim import OptimConfig
 from transformer.config.plain import (
-    ADDED,
-    LOCATION,
+    MACHINE_PATH,
     MAX_SEED,
-    UNIDENTIFYING,
+    NOT_IN_RUN_ID,
+    OMIT_DEFAULT_FROM_ID,
     from_dict,
     require,
     require_at_least,
@@ -59,10 +59,10 @@ class EvaluationConfig:
     n_exemplars: int = 0
     """Evaluators use the first so many exemplars of a class (default: 5 as in the paper; or as many
     as there are, if fewer)."""
-    also: tuple[str, ...] = field(default=(), metadata=ADDED)
+    also: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Evaluators beyond those that every run has, such as `icl_held_out`, `train_burst_2`
     (`transformer.data.evaluators`)."""
-    per_sequence: bool = field(default=False, metadata=UNIDENTIFYING)
+    per_sequence: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
     """Whether to keep the metrics of every sequence (`sequences/step_*.npz`), not only means."""
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class EvaluationConfig:
 class StartConfig:
     """Parameters to take over from a checkpoint of another run (weights alone, no moments)."""
 
-    path: str = field(default="", metadata=LOCATION)
+    path: str = field(default="", metadata=MACHINE_PATH)
     """That run's folder."""
     run_id: str = ""
     """Its id; filled in when it is read, and checked if given."""
@@ -115,29 +115,31 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    start: StartConfig = field(default_factory=StartConfig, metadata=ADDED)
-    frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
+    start: StartConfig = field(default_factory=StartConfig, metadata=OMIT_DEFAULT_FROM_ID)
+    frozen: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Parts that are not trained, see `transformer.config.model`."""
-    interventions: tuple[Intervention, ...] = field(default=(), metadata=ADDED)
+    interventions: tuple[Intervention, ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """What it is trained and evaluated under, see `transformer.interventions`."""
-    precision: Precision = field(default="float32", metadata=ADDED)
+    precision: Precision = field(default="float32", metadata=OMIT_DEFAULT_FROM_ID)
     """Parameters and arithmetic.  Parameters are float32 with `tf32` too, in which a GPU's matrix
     products round, and with `bfloat16`, in which the forward pass computes (torch's autocast)."""
-    n_steps: int = field(default=60000, metadata={"no identity": True})
+    n_steps: int = field(default=60000, metadata=NOT_IN_RUN_ID)
     """Where the run ends; `resume --n-steps` moves it."""
-    checkpoint_every: int = field(default=5000, metadata={"no identity": True})
+    checkpoint_every: int = field(default=5000, metadata=NOT_IN_RUN_ID)
     """Steps between two checkpoints; 0: only the others, and the last."""
-    checkpoint_at: tuple[int, ...] = field(default=(), metadata=UNIDENTIFYING)
+    checkpoint_at: tuple[int, ...] = field(
+        default=(), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
+    )
     """Further steps to keep a checkpoint of."""
-    checkpoints_per_decade: int = field(default=0, metadata=UNIDENTIFYING)
+    checkpoints_per_decade: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
     """Checkpoints at evenly spaced logarithms of the step, so many from each power of ten on."""
     keep: tuple[str, Literal["last", "all"]] = field(
-        default=("all", "last"), metadata=UNIDENTIFYING
+        default=("all", "last"), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
     )
     """Which checkpoints stay: weights, `all` or the last so many (and those of `checkpoint_at`);
     the state that a resume needs, three times as large with Adam, of the `last` or of `all` whose
     weights stay.  Weights alone can be evaluated and started from."""
-    keep_half: bool = field(default=False, metadata=UNIDENTIFYING)
+    keep_half: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
     """Whether weights are kept in half precision (a resume is exact all the same)."""
     init_seed: int = 5
     """Of the initial parameters."""
@@ -263,12 +265,12 @@ class RunConfig:
 
     def run_id(self) -> str:
         """Twelve hexadecimal digits that two runs share only if their numbers agree."""
-        canonical = json.dumps(to_dict(self, leave_out="no identity"), sort_keys=True)
+        canonical = json.dumps(to_dict(self, for_id=True), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def with_exemplars(self, **changes: Any) -> Self:
         """The same run with fields of `data.exemplars` changed; `UsageError` for those it lacks."""
-        exemplars = self.data.exemplars.changed(**changes)
+        exemplars = self.data.exemplars.with_fields(**changes)
         return replace(self, data=replace(self.data, exemplars=exemplars))
 
     def with_kind(self, kind: type[ExemplarConfig]) -> Self:
@@ -282,7 +284,7 @@ class RunConfig:
             return replace(
                 self, data=replace(self.data, exemplars=exemplars), evaluation=evaluation
             )
-        exemplars = exemplars.changed(n_classes=self.data.exemplars.n_classes)
+        exemplars = exemplars.with_fields(n_classes=self.data.exemplars.n_classes)
         evaluation = replace(
             self.evaluation,
             n_exemplars=min(self.evaluation.n_exemplars, exemplars.n_exemplars),

@@ -95,11 +95,11 @@ def check_fingerprint(config: ExemplarConfig, found: str) -> None:
         )
 
 
-def as_read(config: ExemplarConfig, fingerprint: str) -> ExemplarConfig:
+def with_recorded_content(config: ExemplarConfig, fingerprint: str) -> ExemplarConfig:
     """The config with what reading fills in, where its kind has it: absolute path, fingerprint."""
-    changes = config.filled_in()
+    changes = config.recorded_fields()
     if path := getattr(config, "path", ""):
         changes["path"] = str(Path(path).resolve())
     if hasattr(config, "fingerprint"):
         changes["fingerprint"] = fingerprint
-    return config.changed(**changes)
+    return config.with_fields(**changes)

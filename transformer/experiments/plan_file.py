@@ -43,10 +43,10 @@ from typing import Any, TypeVar, get_args
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
-from transformer.config.data import KINDS
+from transformer.config.data import EXEMPLAR_KINDS
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.interventions import Intervention
-from transformer.config.plain import dotted, from_dict, named_values
+from transformer.config.plain import flatten, from_dict, from_named_dicts
 from transformer.config.registry import Registry
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import ReductionConfig
@@ -121,7 +121,7 @@ def _features(name: str, table: Table) -> Features:
     return Features(
         name=name,
         what=table.get("what", ""),
-        drawings=_kind("drawings", table["drawings"], KINDS),
+        drawings=_kind("drawings", table["drawings"], EXEMPLAR_KINDS),
         encoder=encoder,
         reduction=from_dict(ReductionConfig, reduction, "reduction"),
     )
@@ -142,10 +142,10 @@ def _run(name: str, table: Table, scale: Scale, features: Mapping[str, Features]
     source = table.get("exemplars", "")
     if source in features:
         config = _trained_on(features[source], config)
-    if change := dotted(table.get("change", {})):
+    if change := flatten(table.get("change", {})):
         texts = {field: [_text(value)] for field, value in change.items()}
         (config,) = vary(config, texts).values()
-    if axes := dotted(table.get("vary", {})):
+    if axes := flatten(table.get("vary", {})):
         _check(axes, dict.fromkeys(axes, list))
         if empty := [field for field, values in axes.items() if not values]:
             raise UsageError(f"vary gives {empty[0]} no values; give some")
@@ -182,7 +182,9 @@ def _readings(name: str, table: Table) -> Readings:
         of=table["of"],
         steps=steps,
         evaluators=tuple(map(str, table.get("evaluators", ()))),
-        interventions=named_values(Intervention, table.get("interventions", []), "interventions"),
+        interventions=from_named_dicts(
+            Intervention, table.get("interventions", []), "interventions"
+        ),
     )
 
 

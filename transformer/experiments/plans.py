@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.config.registry import Registry, load_plugin
@@ -197,7 +197,7 @@ def node_process(call: Call, name: str) -> int:
         do_node(call, name)
         return 0
 
-    return exit_code(run, f"sweep: {name}")
+    return run_as_program(run, f"sweep: {name}")
 
 
 def load_plan(source: str, scale: Scale) -> Plan:

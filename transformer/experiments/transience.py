@@ -218,7 +218,9 @@ def _frozen(exemplars: ExemplarConfig) -> Change:
 
 def exemplars_of_a_class(n: int) -> Callable[[Scale], RunConfig]:
     """Figure 5: the first so many exemplars of each class."""
-    return lambda scale: _exemplars(SIZES[scale].exemplars.changed(n_exemplars=n))(default(scale))
+    return lambda scale: _exemplars(SIZES[scale].exemplars.with_fields(n_exemplars=n))(
+        default(scale)
+    )
 
 
 def _lasting(config: RunConfig, factor: float) -> RunConfig:
@@ -254,7 +256,7 @@ def classes(n_classes: int) -> Callable[[Scale], RunConfig]:
 
     def make(scale: Scale) -> RunConfig:
         size = SIZES[scale]
-        exemplars = size.exemplars.changed(n_classes=n_classes // size.fewer)
+        exemplars = size.exemplars.with_fields(n_classes=n_classes // size.fewer)
         return _exemplars(exemplars)(default(scale))
 
     return make

@@ -34,7 +34,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer, places
-from transformer.config.plain import ADDED, require_choice
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require_choice
 from transformer.model.hooks import Scene, site_names
 
 HIDDEN = -1e9  # a score that the softmax makes 0, and that is finite, as its gradient then is
@@ -42,7 +42,7 @@ COOLEST, HOTTEST = 1e-3, 1e6  # temperatures: what is hidden stays so, and float
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfHeads(Intervention):
+class HeadIntervention(Intervention):
     """Base of the interventions that change one activation of some heads."""
 
     heads: tuple[str, ...]
@@ -115,10 +115,10 @@ Rows = Literal["all", "labels"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfRows(OfHeads):
+class RowIntervention(HeadIntervention):
     """Base of the interventions on attention to the previous token."""
 
-    rows: Rows = field(default="all", metadata=ADDED)
+    rows: Rows = field(default="all", metadata=OMIT_DEFAULT_FROM_ID)
     """Which tokens' attention: that of `all`, or of `labels` alone."""
 
     def __post_init__(self) -> None:
@@ -160,7 +160,7 @@ def with_query_row(pattern: Tensor, row: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfQueryRow(OfHeads):
+class QueryIntervention(HeadIntervention):
     """Base of the interventions that decide what the query attends to."""
 
     activation = "pattern"
@@ -181,10 +181,10 @@ class OfQueryRow(OfHeads):
 
 @INTERVENTIONS.register("PreviousToken")
 @dataclass(frozen=True, kw_only=True)
-class PreviousToken(OfRows):
+class PreviousToken(RowIntervention):
     """Tokens attend to the one before them by `strength`, to themselves by the rest."""
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
     activation = "pattern"
 
     def __post_init__(self) -> None:
@@ -210,14 +210,14 @@ class PreviousToken(OfRows):
 
 @INTERVENTIONS.register("Match")
 @dataclass(frozen=True, kw_only=True)
-class Match(OfQueryRow):
+class Match(QueryIntervention):
     """The query attends to the labels of the exemplars most like it.
 
     By the softmax of their features' cosines with its own, divided by `temperature`; at 0 to the
     most alike alone, which share if they are several.
     """
 
-    temperature: float = field(default=0.0, metadata=ADDED)
+    temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -238,7 +238,7 @@ class Match(OfQueryRow):
 
 @INTERVENTIONS.register("Ablate")
 @dataclass(frozen=True, kw_only=True)
-class Ablate(OfHeads):
+class Ablate(HeadIntervention):
     """Heads add nothing: what they mix is 0, whatever they attend to."""
 
     activation = "z"
@@ -254,14 +254,14 @@ class Ablate(OfHeads):
 
 @INTERVENTIONS.register("ClampPattern")
 @dataclass(frozen=True, kw_only=True)
-class ClampPattern(OfQueryRow):
+class ClampPattern(QueryIntervention):
     """The query attends to labels alone: by `strength` to the target's.
 
     Others have the rest.  Labels of one kind share alike; where there are none of a kind, the other
     has all of it.  With two pairs the induction strength is then 2 `strength` - 1.
     """
 
-    strength: float = field(default=1.0, metadata=ADDED)
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -288,7 +288,7 @@ class CopyFromPattern(Intervention):
     pass, so that it shows what other interventions do to them.
     """
 
-    turn: ClassVar[int] = 1
+    priority: ClassVar[int] = 1
     head: str
     """As "layer:head"."""
 
@@ -338,7 +338,7 @@ class CopyFromPattern(Intervention):
 
 @INTERVENTIONS.register("ForbidPreviousToken")
 @dataclass(frozen=True, kw_only=True)
-class ForbidPreviousToken(OfRows):
+class ForbidPreviousToken(RowIntervention):
     """Tokens cannot attend to the one before them."""
 
     activation = "attn_scores"
@@ -354,7 +354,7 @@ class ForbidPreviousToken(OfRows):
 
 @INTERVENTIONS.register("SilenceNonLabels")
 @dataclass(frozen=True, kw_only=True)
-class SilenceNonLabels(OfHeads):
+class SilenceNonLabels(HeadIntervention):
     """The query attends neither to exemplars nor to itself: labels share by their scores."""
 
     activation = "attn_scores"
@@ -369,7 +369,7 @@ class SilenceNonLabels(OfHeads):
 
 @INTERVENTIONS.register("Temperature")
 @dataclass(frozen=True, kw_only=True)
-class Temperature(OfHeads):
+class Temperature(HeadIntervention):
     """Scores are divided by `temperature`: above 1, attention is flatter.
 
     Those of this pass: the papers' code divides a clean pass's, which is the same unless
@@ -404,7 +404,7 @@ class Preserve(Intervention):
     In training their gradient is that of the model left alone, too.
     """
 
-    turn: ClassVar[int] = -1
+    priority: ClassVar[int] = -1
     what: tuple[What, ...]
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, places
-from transformer.config.plain import ADDED, LOCATION, MAX_SEED
+from transformer.config.plain import MACHINE_PATH, MAX_SEED, OMIT_DEFAULT_FROM_ID
 from transformer.model.hooks import Intervened, Scene, site_names
 from transformer.model.loaded import Model, load_model
 from transformer.model.parameters import Parameters
@@ -36,12 +36,12 @@ class Graft(Intervention):
     have no gradient and never change.
     """
 
-    checkpoint: str = field(metadata=LOCATION)
+    checkpoint: str = field(metadata=MACHINE_PATH)
     """A weights file of a run, `RUN/checkpoints/step_000001000.safetensors`, or the run's folder,
     for its newest."""
-    run_id: str = field(default="", metadata=ADDED)
+    run_id: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
     """The run's id; filled in when it is read, and checked if given."""
-    step: int = field(default=0, metadata=ADDED)
+    step: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """The checkpoint's step, likewise."""
     at: ClassVar[str]
     """Name of the field with the layer at whose output the halves meet."""
@@ -72,7 +72,7 @@ class Graft(Intervention):
         """The checkpoint."""
         return self.checkpoint
 
-    def within(self, folder: Path) -> Self:
+    def relative_to(self, folder: Path) -> Self:
         """The same with the checkpoint in a folder."""
         return replace(self, checkpoint=str(folder / self.checkpoint))
 
@@ -84,13 +84,13 @@ class Graft(Intervention):
                 f"{model.n_layers - 1}"
             )
 
-    def found(self) -> Self:
+    def resolved(self) -> Self:
         """The same with which run and step it is of; another than it says raises `UsageError`."""
         model, run_id = self._read()
         path = str(Path(self.checkpoint).resolve())
         return replace(self, checkpoint=path, run_id=run_id, step=model.step or 0)
 
-    def as_recorded(self, found: Intervention) -> Self:
+    def with_recorded_ids(self, found: Intervention) -> Self:
         """The same with that run and step, unless it says them itself."""
         if not (isinstance(found, type(self)) and found.layer == self.layer):
             return self
@@ -230,7 +230,7 @@ class GraftIn(Graft):
 
     till: int
     at: ClassVar[str] = "till"
-    turn: ClassVar[int] = -1
+    priority: ClassVar[int] = -1
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """The output of that layer."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, places
-from transformer.config.plain import ADDED
+from transformer.config.plain import OMIT_DEFAULT_FROM_ID
 from transformer.model.hooks import Scene, inward, matching_sites, outward, site_names
 from transformer.model.transformer import layer_norm, queries_keys_values
 
@@ -46,7 +46,7 @@ class PerfectPreviousTokenInput(Intervention):
     residual are those of the embeddings as they are, whatever the layers before would make of them.
     """
 
-    layer: int = field(default=1, metadata=ADDED)
+    layer: int = field(default=1, metadata=OMIT_DEFAULT_FROM_ID)
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless there is such a layer after the first."""
@@ -121,7 +121,7 @@ class At(Intervention):
         """Its sites by this function, so that it does not stand there twice."""
         return frozenset(f"{site} by {self.function!r}" for site in self.sites(model))
 
-    def shown(self) -> str:
+    def to_text(self) -> str:
         """For a message."""
         return f"At {', '.join(self.names)}"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import Interrupted, UsageError, UserError, some_of
-from coopetition.tools.files import check_file, to_csv, write_text
+from coopetition.tools.errors import Interrupted, UsageError, UserError, abbreviate
+from coopetition.tools.files import check_writable, to_csv, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures.of_models import MODEL_MEASURES, View, all_settings
@@ -57,7 +57,7 @@ def history(
     """
     if out.is_dir() or not out.name:
         raise UsageError(f"{out} is a folder; give a file")
-    check_file(out)
+    check_writable(out)
     if not measures:
         raise UsageError(f"no measures are given; choose of {', '.join(MODEL_MEASURES)}")
     there = [step for step in run.steps() if run.config.is_checkpoint(step)]
@@ -65,12 +65,12 @@ def history(
     sets = evaluation_sets(run)
     names = _checked("evaluator", list(sets), evaluators)
     of = {name: MODEL_MEASURES[name] for name in measures}
-    interventions = tuple(each.found() for each in interventions)
+    interventions = tuple(each.resolved() for each in interventions)
     about = {
         "run_id": run.config.run_id(),
         "measures": list(of),
         "evaluators": names,
-        "interventions": [named(each, leave_out="no identity") for each in interventions],
+        "interventions": [to_named_dict(each, for_id=True) for each in interventions],
         **all_settings(measures),
         **({"replaces": True} if replace_own else {}),
     }
@@ -133,11 +133,11 @@ def _checked(what: str, there: list[Any], wanted: Iterable[Any] | None) -> list[
         return there
     wanted = list(wanted)
     if not wanted:
-        raise UsageError(f"no {what} is given; choose of {some_of(there, 5) or 'none'}")
+        raise UsageError(f"no {what} is given; choose of {abbreviate(there, 5) or 'none'}")
     if unknown := [each for each in wanted if each not in there]:
         last = f", the last {there[-1]}" if len(there) > 5 else ""
         raise UsageError(
-            f"the run has no {what} {unknown[0]}; choose of {some_of(there, 5) or 'none'}{last}"
+            f"the run has no {what} {unknown[0]}; choose of {abbreviate(there, 5) or 'none'}{last}"
         )
     return wanted
 

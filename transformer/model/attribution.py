@@ -32,7 +32,7 @@ def logits_by_head(
     p, config = model.parameters, model.config
     for each in model.interventions:
         if "the logits" in each.sets(config):
-            raise UsageError(f"{each.shown()} sets the logits; ask the model without it")
+            raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
     names = ("blocks.*.z", "*.resid_post")
     z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)
     last = cache[f"blocks.{config.n_layers - 1}.resid_post"][:, -1]

@@ -140,7 +140,7 @@ class Intervened:
         self.acted: Counter[Intervention] = Counter()
         self._acts: dict[str, list[tuple[Act, Tensor | None, Intervention]]] = {}
         self._reads: set[str] = set()
-        for intervention in sorted(together, key=lambda each: each.turn):
+        for intervention in sorted(together, key=lambda each: each.priority):
             runs = torch.tensor([intervention in of_run for of_run in of_runs])
             act = intervention.acting(config, parameters)
             where = None if runs.all() else runs.to(parameters["W_U"].device)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from coopetition.model.graph import check_whole
+from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
@@ -232,7 +232,7 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
         for sentence in damaged:
             warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
     else:
-        checkpoint = run.checkpoint(check_whole("step", step, 0))
+        checkpoint = run.checkpoint(check_int("step", step, 0))
     config = run.config.model
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_file, to_csv, write_json, write_text
+from coopetition.tools.files import check_writable, to_csv, write_json, write_text
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
-from transformer.runs.manifest import NAME, read_sessions
+from transformer.runs.manifest import MANIFEST, read_sessions
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # the first two are one; no two runs share the last
 DIGITS = 5  # significant; the evaluation sets' noise is far above
@@ -27,7 +27,7 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
-    check_file(path)
+    check_writable(path)
     run.check_measured()
     rows = run.metrics()
     write_text(path, curves_csv(rows, spacing))
@@ -57,10 +57,10 @@ def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
 
     Of the machine that it was made on the device, the threads and the execution.
     """
-    manifest = json.loads((run.path / NAME).read_text())
+    manifest = json.loads((run.path / MANIFEST).read_text())
     names = ("run_id", "versions", "git", "device", "threads", "execution")
     return {name: manifest.get(name) for name in names} | {
-        "config": to_dict(run.config, leave_out="machine"),
+        "config": to_dict(run.config, machine_paths=False),
         "status": run.recorded()["status"],
         "step": rows[-1]["step"],
     }

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
     html_table,
-    remove_left_over,
+    remove_stale_temporaries,
     to_frame,
     to_json,
     write_all,
@@ -49,7 +49,7 @@ from transformer.runs.checkpoint import (
     read_checkpoint,
     weights_of,
 )
-from transformer.runs.manifest import NAME, has_trained, make_manifest, read_manifest
+from transformer.runs.manifest import MANIFEST, has_trained, make_manifest, read_manifest
 from transformer.training.machine import Machine
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class RunFolder:
 
     def is_there(self) -> bool:
         """Whether the folder is still where the run was opened."""
-        return (self.path / NAME).exists()
+        return (self.path / MANIFEST).exists()
 
     def check_there(self) -> None:
         """Raise `UserError` if the folder was moved or removed since the run was opened."""
@@ -311,7 +311,7 @@ class RunFolder:
             held.enter_context(hold(self.path / LOCK, _busy(self.path)))
             if (shared := self.shared) != self.path:
                 held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
-            remove_left_over(self.path)
+            remove_stale_temporaries(self.path)
             yield
 
     def _locked(self) -> bool:
@@ -327,7 +327,7 @@ def lock_together(runs: list[RunFolder]) -> Iterator[None]:
         return
     folder = runs[0].shared
     with hold(folder / LOCK, _busy(folder)):
-        remove_left_over(folder)
+        remove_stale_temporaries(folder)
         yield
 
 
@@ -393,7 +393,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     run = RunFolder(path.resolve(), config, machine)
     with run.lock():
         check_new_folder(path)  # again, now that no other process can be making it
-        write_json(path / NAME, make_manifest(config, machine))
+        write_json(path / MANIFEST, make_manifest(config, machine))
     return run
 
 
@@ -402,9 +402,9 @@ def check_new_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
-        hint = "resume it" if (path / NAME).exists() else "name a new folder"
+        hint = "resume it" if (path / MANIFEST).exists() else "name a new folder"
         raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
-    within = next((each for each in path.absolute().parents if (each / NAME).exists()), None)
+    within = next((each for each in path.absolute().parents if (each / MANIFEST).exists()), None)
     if within is not None:
         raise UsageError(f"--out {path} is in the run folder {within}; name another place")
 
@@ -469,10 +469,10 @@ def load_run(path: Path | str) -> RunFolder:
     """
     path = Path(path).resolve()
     if (path / ENSEMBLE).exists():
-        names = sorted(each.parent.name for each in path.glob(f"*/{NAME}"))
+        names = sorted(each.parent.name for each in path.glob(f"*/{MANIFEST}"))
         raise UsageError(
             f"{path} holds runs that were trained together; name the folder of one "
-            f"({some_of(names, 5)}), or load them all by transformer.runs.folder.load_runs"
+            f"({abbreviate(names, 5)}), or load them all by transformer.runs.folder.load_runs"
         )
     return RunFolder(path, *read_manifest(path))
 

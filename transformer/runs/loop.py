@@ -399,7 +399,7 @@ def with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
         config = replace(config, start=replace(config.start, run_id=found.start.run_id))
     own, recorded = config.interventions, found.interventions
     if len(own) == len(recorded):
-        filled = tuple(a.as_recorded(b) for a, b in zip(own, recorded, strict=True))
+        filled = tuple(a.with_recorded_ids(b) for a, b in zip(own, recorded, strict=True))
         config = replace(config, interventions=filled)
     return config
 
@@ -471,7 +471,7 @@ def evaluate_checkpoint(
 
     Under `interventions`, and those that the run was trained under unless `replace_own`.
     """
-    interventions = tuple(each.found() for each in interventions)
+    interventions = tuple(each.resolved() for each in interventions)
     own = () if replace_own else run.config.interventions
     check_interventions((*own, *interventions), run.config.model)
     if step is not None:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from coopetition.tools import run_files as manifest_file
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import to_json, write_all
-from coopetition.tools.run_files import ADVICE, FORMAT, NAME, in_a_line
+from coopetition.tools.run_files import ADVICE, MANIFEST, MANIFEST_FORMAT, describe_error
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
 from transformer.training.machine import Execution, Machine
@@ -25,7 +25,7 @@ PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
     """The manifest of a new run."""
     return {
-        "format": FORMAT,
+        "format": MANIFEST_FORMAT,
         "run_id": config.run_id(),
         "config": to_dict(config),
         **asdict(machine),
@@ -66,7 +66,7 @@ def begin_session(
             "config": to_dict(config),
             "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],
         }
-        contents[folder / NAME] = to_json(manifest).encode()
+        contents[folder / MANIFEST] = to_json(manifest).encode()
     write_all(contents)
 
 
@@ -76,7 +76,7 @@ def end_session(folders: Iterable[Path], step: int) -> None:
     for folder in folders:
         manifest = _read(folder)
         manifest["sessions"][-1] |= {"last_step": step, "ended": _now()}
-        contents[folder / NAME] = to_json(manifest).encode()
+        contents[folder / MANIFEST] = to_json(manifest).encode()
     write_all(contents)
 
 
@@ -95,7 +95,7 @@ def read_sessions(folder: Path) -> list[tuple[int, float]]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / NAME).read_text())
+    return json.loads((folder / MANIFEST).read_text())
 
 
 def _now() -> str:
@@ -115,7 +115,9 @@ def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
     except NotRegistered as error:
         raise UserError(f"{folder} needs what is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{folder / NAME} is damaged ({in_a_line(error)}); {ADVICE}") from error
+        raise UserError(
+            f"{folder / MANIFEST} is damaged ({describe_error(error)}); {ADVICE}"
+        ) from error
     return config, machine
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coopetition.tools.files import for_all
 from coopetition.tools.run_files import Row, complete_lines
-from transformer.config.evaluators import brief_evaluators
+from transformer.config.evaluators import summary_evaluators
 
 
 class MetricsWriter:
@@ -63,7 +63,7 @@ def describe(rows: Collection[Row]) -> str:
     Of several runs: how many they are, and the lowest and highest of each.
     """
     columns = {"loss": "batch_loss"}
-    columns |= {name: f"{name}/in_context_accuracy" for name in brief_evaluators()}
+    columns |= {name: f"{name}/in_context_accuracy" for name in summary_evaluators()}
     shown = [f"{len(rows)} runs:"] if len(rows) > 1 else []
     for name, column in columns.items():
         values = [row[column] for row in rows if row.get(column) is not None]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, StartConfig
-from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
+from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
 from transformer.runs.warm_start import check_warm_start, read_warm_start
 from transformer.training.ensemble import source_of
 from transformer.training.memory import all_shapes, check_size
@@ -24,10 +24,10 @@ def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dic
     fingerprints = {source: each.fingerprint() for source, each in loaded.items()}
     ready, exemplars = [], {}
     for config, start, source in zip(configs, starts, sources, strict=True):
-        read = as_read(config.data.exemplars, fingerprints[source])
+        read = with_recorded_content(config.data.exemplars, fingerprints[source])
         data = replace(config.data, exemplars=read)
         config = replace(config, data=data, start=start[0] if start else config.start)
-        found = tuple(each.found() for each in config.interventions)
+        found = tuple(each.resolved() for each in config.interventions)
         ready.append(replace(config, interventions=found))
         exemplars[source_of(ready[-1])] = loaded[source]
     return ready, exemplars

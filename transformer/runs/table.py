@@ -6,10 +6,10 @@ from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config import RunConfig, to_dict
-from transformer.config.evaluators import brief_evaluators
-from transformer.config.plain import dotted
+from transformer.config.evaluators import summary_evaluators
+from transformer.config.plain import flatten
 from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.manifest import NAME
+from transformer.runs.manifest import MANIFEST
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
@@ -19,7 +19,7 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
-    found = sorted(path.parent for path in folder.rglob(NAME))
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
     return {str(path.relative_to(folder)): path for path in found}
 
 
@@ -34,7 +34,7 @@ def list_runs(folder: Path | str) -> list[dict[str, Any]]:
 
 def row_of(path: Path) -> dict[str, Any]:
     """How one run stands; one that cannot be read says why."""
-    brief = brief_evaluators()
+    brief = summary_evaluators()
     row: dict[str, Any] = dict.fromkeys(
         ("run", "run_id", "status", "step", "checkpoint", "n_steps", *brief, "message")
     )
@@ -92,7 +92,7 @@ def long_rows(run: RunFolder) -> list[dict[str, Any]]:
 
 def _settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
     """The seeds of each run, and the settings in which they differ; None where one has it not."""
-    flat = [dotted(to_dict(config)) for config in configs]
+    flat = [flatten(to_dict(config)) for config in configs]
     names = dict.fromkeys(name for each in flat for name in each)
     differ = [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]
     shown = [*SEEDS, *(name for name in differ if name not in SEEDS)]

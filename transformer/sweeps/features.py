@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig
-from transformer.config.plain import difference, flat
+from transformer.config.plain import difference, flatten
 from transformer.data.encoders.base import hash_of
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.features.embed import (
@@ -98,7 +98,7 @@ class Features(Node):
             return False
         FeatureConfig(path=str(file))  # raises unless it holds features
         found = identity_in(read_provenance(file))
-        if told := difference(found, self._identity(runs, flat(found))):
+        if told := difference(found, self._identity(runs, flatten(found))):
             raise UserError(
                 f"{file} holds other features than the plan's ({told}); move its folder away, or "
                 "put back what it was made from (each scale wants a folder of runs of its own)"

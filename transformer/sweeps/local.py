@@ -16,8 +16,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from coopetition.tools.errors import Interrupted, UserError, some_of
-from coopetition.tools.files import remove_left_over
+from coopetition.tools.errors import Interrupted, UserError, abbreviate
+from coopetition.tools.files import remove_stale_temporaries
 from transformer.runs.loop import stop_signals
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import Estimate, clock
@@ -44,12 +44,12 @@ def work(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int =
     """
     node = plan.nodes[name]
     with held(runs, name):
-        remove_left_over(runs / name)
+        remove_stale_temporaries(runs / name)
         with _recorded(runs, name):
             if node.is_done(runs):
                 return
         if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
-            raise UserError(f"{name} needs {some_of(undone)}, not done yet; do that first")
+            raise UserError(f"{name} needs {abbreviate(undone)}, not done yet; do that first")
         with _recorded(runs, name):
             node.work(runs, device if node.uses_gpu else "cpu", threads)
 

@@ -10,7 +10,7 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
 from transformer.measures.history import history, spaced
 from transformer.measures.of_models import MODEL_MEASURES, all_settings
@@ -183,7 +183,7 @@ class Readings(Table):
             file,
             steps={"all": steps, "spaced": spaced(steps, SPACING), "last": steps[-1:]}[self.steps],
             evaluators=self.evaluators or None,
-            interventions=tuple(each.within(runs) for each in self.interventions),
+            interventions=tuple(each.relative_to(runs) for each in self.interventions),
         )
 
     def record(self, runs: Path) -> dict[str, Any]:
@@ -203,5 +203,5 @@ class Readings(Table):
         return {
             "steps": self.steps,
             "evaluators": list(self.evaluators),
-            "interventions": [named(each) for each in self.interventions],
+            "interventions": [to_named_dict(each) for each in self.interventions],
         }

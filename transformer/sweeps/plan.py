@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from coopetition.tools.errors import UsageError
-from transformer.config.data import KINDS, ExemplarConfig
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.interventions import Intervention
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # of a node, and so of a folder
@@ -153,7 +153,7 @@ class Plan:
 
         def change(exemplars: ExemplarConfig) -> ExemplarConfig:
             kind = wanted_file(exemplars)
-            return exemplars.changed(path=str(paths[kind])) if kind in paths else exemplars
+            return exemplars.with_fields(path=str(paths[kind])) if kind in paths else exemplars
 
         return Plan(node.with_exemplars(change) for node in self.nodes.values())
 
@@ -186,4 +186,4 @@ def wanted_file(exemplars: ExemplarConfig) -> str:
     """The kind of exemplars whose file is not given yet; empty for others."""
     if not exemplars.needs_path or getattr(exemplars, "path", ""):
         return ""
-    return next(name for name, kind in KINDS.items() if kind is type(exemplars))
+    return next(name for name, kind in EXEMPLAR_KINDS.items() if kind is type(exemplars))

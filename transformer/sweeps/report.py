@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.run_files import read_metrics
 from transformer.config import StartConfig, to_dict
 from transformer.sweeps.plan import Node, Plan
@@ -211,12 +211,12 @@ def in_words(row: Row) -> Row:
     left = row["seconds_left"]
     return {
         "node": row["node"],
-        "needs": some_of(row["needs"]) or None,
+        "needs": abbreviate(row["needs"]) or None,
         "steps": row["steps"],
         "disk": size(row["disk_bytes"] or 0),
         "state": row["state"],
         "left": None if left is None else clock(left),
-        **({"job": row["job"], "after": some_of(row["after"]) or None} if "job" in row else {}),
+        **({"job": row["job"], "after": abbreviate(row["after"]) or None} if "job" in row else {}),
         "what": row["what"],
     }
 

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError, some_of
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.status import FOLDER, Busy, Standing, failed_path, held, log_path, standings
 
@@ -88,7 +88,7 @@ class Resources:
             known = SBATCH_OPTIONS.split()
             if name not in known and not _sbatch_lists(name):
                 alike = get_close_matches(name, known, 3)
-                hint = f"did you mean {some_of(alike)}?" if alike else "see `man sbatch`"
+                hint = f"did you mean {abbreviate(alike)}?" if alike else "see `man sbatch`"
                 raise UsageError(f"sbatch has no option {name!r} that --sbatch takes; {hint}")
         if self.minutes < LEAST_MINUTES:
             raise UsageError(

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from coopetition.tools import locks
-from coopetition.tools.errors import UserError, some_of
+from coopetition.tools.errors import UserError, abbreviate
 from coopetition.tools.files import write_text
 from transformer.sweeps.plan import Node, Plan
 
@@ -118,10 +118,10 @@ def standings(
             bad = [need for need, state in states.items() if state in ("failed", "blocked")]
             undone = [need for need, state in states.items() if state != "done"]
             if bad:
-                own = Standing("blocked", f"needs {some_of(bad)}")
+                own = Standing("blocked", f"needs {abbreviate(bad)}")
             elif undone:
                 n_done = len(states) - len(undone)
                 share = f"; {n_done} of {len(states)} done" if len(states) > 1 else ""
-                own = Standing("waiting", f"for {some_of(undone)}{share}")
+                own = Standing("waiting", f"for {abbreviate(undone)}{share}")
         found[name] = own
     return found

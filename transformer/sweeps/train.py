@@ -15,10 +15,10 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.data import ExemplarConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference
-from transformer.data.exemplar_sets import as_read, load_exemplars
+from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import NAME as MANIFEST
+from transformer.runs.manifest import MANIFEST
 from transformer.runs.warm_start import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted
@@ -207,7 +207,7 @@ class Train(Node):
                 for name, config in configs.items()
             }
         return {
-            name: replace(c, interventions=tuple(each.within(runs) for each in c.interventions))
+            name: replace(c, interventions=tuple(i.relative_to(runs) for i in c.interventions))
             for name, c in configs.items()
         }
 
@@ -222,7 +222,7 @@ class Train(Node):
                 raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
             expected = with_recorded_identity(config, found.config)
             if expected.run_id() != found.config.run_id():
-                settings = (to_dict(c, leave_out="no identity") for c in (found.config, expected))
+                settings = (to_dict(c, for_id=True) for c in (found.config, expected))
                 raise UserError(
                     f"{found.path} holds another run than the plan's ({difference(*settings)}); "
                     "move it away, or put back what it was made from"
@@ -270,8 +270,8 @@ def _fingerprint(exemplars: ExemplarConfig, changed_at: int) -> str:
 
 def _read(config: RunConfig, file: Path) -> RunConfig:
     """A run's config with the features that lie in a file."""
-    exemplars = config.data.exemplars.changed(path=str(file), fingerprint="")
-    found = as_read(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
+    exemplars = config.data.exemplars.with_fields(path=str(file), fingerprint="")
+    found = with_recorded_content(exemplars, _fingerprint(exemplars, file.stat().st_mtime_ns))
     return replace(config, data=replace(config.data, exemplars=found))
 
 

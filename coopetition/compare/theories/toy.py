@@ -84,7 +84,7 @@ def toy_theory(
         [norms[f] * s for f, (_, s) in at.items()],
     )
     known = {name: symbols[name] for name in ("alpha", "mu1") if name in symbols}
-    problem = Problem.of_numbers(model, dims, norms, start=state, parameters=known)
+    problem = Problem.from_numbers(model, dims, norms, start=state, parameters=known)
     speeds = problem.velocity(state).entries
     each_norm = [norms[f] for f in model.factors] * 2
     pace = symbols["pace"] * UNIT

@@ -21,9 +21,9 @@ from coopetition.compare.posterior import draws
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.events import crossing_time
-from coopetition.tools.commands import exit_code
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, some_of
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.core.figure import find_figure
@@ -169,7 +169,7 @@ def run(names: list[str]) -> int:
     """Compare theories on all runs, or on those named; return the exit code."""
     runs = {each.name: each for each in all_runs()}
     if unknown := [name for name in names if name not in runs]:
-        raise UsageError(f"no run {some_of(unknown)}; choose from {some_of(list(runs), 50)}")
+        raise UsageError(f"no run {abbreviate(unknown)}; choose from {abbreviate(list(runs), 50)}")
     own = [runs[name] for name in names or runs]
 
     def known(table: str) -> Mapping[str, Rows]:
@@ -185,4 +185,4 @@ def run(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: run(sys.argv[1:]), PROG))
+    sys.exit(run_as_program(lambda: run(sys.argv[1:]), PROG))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError
-from coopetition.tools.run_files import FORMAT
+from coopetition.tools.run_files import MANIFEST_FORMAT
 
 
 def write(path, text):
@@ -128,7 +128,7 @@ def test_what_is_of_no_evaluator_is_a_curve_of_its_own_name(tmp_path):
     row = {"step": 1, "sequences": 1, "batch_loss": None, "icl/loss": 2.0}
     rows = [row, row | {"step": 2, "sequences": 2, "batch_loss": 5.0, "icl/loss": 1.0}]
     write(tmp_path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    write(tmp_path / "manifest.json", json.dumps({"format": FORMAT}))
+    write(tmp_path / "manifest.json", json.dumps({"format": MANIFEST_FORMAT}))
     for source in (write(tmp_path / "c.csv", text), tmp_path):
         (name, values), *others = read_curves(source, "batch_loss").values.items()
         assert name == "batch_loss" and not others

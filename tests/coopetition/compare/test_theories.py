@@ -13,7 +13,7 @@ from coopetition.compare.estimate import fit
 from coopetition.compare.sensitivities import Flow
 from coopetition.compare.theories.toy import UNIT
 from coopetition.compare.theory import CURVES, OUTPUTS, TOY, ClosedForm, theories, theory_of
-from coopetition.dynamics.solve import flow
+from coopetition.dynamics.solve import solve
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.tools.errors import UsageError
@@ -93,7 +93,9 @@ def test_the_toy_is_the_solvers():
     draw = canonical_draw(PUBLISHED_DIMS, norms, overlaps, orthogonal)
     model = two_strategies(alpha=0.5, mu1=0.2)
     at = ts[1:] * given_["pace"] * UNIT
-    solved = flow(model, draw, t1=at[-1], ts=at, threshold=0.0, rtol=1e-11, atol=1e-13)
+    solved = solve(
+        model, draw, method="flow", t1=at[-1], ts=at, threshold=0.0, rtol=1e-11, atol=1e-13
+    )
     k = solved.samples_at(at)
     for row, name in enumerate(("total", "icl", "ciwl")):
         np.testing.assert_allclose(curves[row, 1:], solved.losses[name][k], rtol=1e-5)

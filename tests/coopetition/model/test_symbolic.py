@@ -12,7 +12,7 @@ SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
 
 
 def test_numbers_are_those_of_the_symbols():
-    model = two_strategies(mu2=0.3).at_rates(b=0.5, d=0.0)
+    model = two_strategies(mu2=0.3).with_rates(b=0.5, d=0.0)
     symbolic = Symbolic(model)
     problem = Problem(model, random_draw(0, SMALL))
     values = dict(zip(symbolic.state, problem.start.entries, strict=True))

@@ -86,7 +86,7 @@ def test_ciwl_takes_from_the_life_of_icl_by_competition():
 
 
 def test_sharing_and_no_sharing_differ_by_the_split_alone():
-    model = two_strategies(mu2=0.2).at_rates(b=0.5)
+    model = two_strategies(mu2=0.2).with_rates(b=0.5)
     ensemble = random_ensemble(model, SMALL, 3, np.random.default_rng(0))
     split = without_sharing(ensemble)
     assert split.model.rates == (1.0, 0.5, 1.0, 1.0, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Fates, told from curves, by theory, and over parameters."""
+"""Fates: found in curves, over parameters, and predicted."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition import descend, two_strategies
-from coopetition.dynamics.events import FATES, Fate, tell_fates
+from coopetition.dynamics.events import FATES, Fate, classify_fates
 from coopetition.model.presets import PUBLISHED_DIMS, no_competition, three_strategies
-from coopetition.studies import phases as phases
+from coopetition.studies import phases
 from coopetition.studies.phases import (
     Axis,
     PhaseDiagram,
     ensemble_at,
-    grid_of,
+    grid_shape,
     phase_diagram,
     predicted_diagram,
 )
@@ -22,7 +22,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 
 
-def test_fates_are_told_from_curves():
+def test_fates_are_found_in_curves():
     high, low = 1.0, 0.1
     cases = {
         Fate.NEVER: ([high, high, high], [high, high, high]),
@@ -34,55 +34,58 @@ def test_fates_are_told_from_curves():
     }
     icl, ciwl = (np.array([case[k] for case in cases.values()]).T for k in (0, 1))
     losses = {"icl": icl, "ciwl": ciwl, "total": icl * ciwl}
-    told = tell_fates(losses, {"icl": 1.0, "ciwl": 1.0})
-    assert [FATES[k] for k in told] == list(cases)
+    found = classify_fates(losses, {"icl": 1.0, "ciwl": 1.0})
+    assert [FATES[k] for k in found] == list(cases)
 
 
-def test_a_third_strategy_that_is_learnt_alone_is_told():
+def test_a_third_strategy_that_is_learnt_alone_has_its_own_fate():
     high, low = np.full((3, 2), 1.0), np.full((3, 2), 0.1)
     iwl = np.array([[1.0, 1.0], [0.1, 0.1], [0.1, 1.0]])
     unlearnt = {"icl": 1.0, "ciwl": 1.0, "iwl": 1.0}
     losses = {"icl": high, "ciwl": high, "iwl": iwl, "total": low}
-    told = [FATES[k] for k in tell_fates(losses, unlearnt)]
-    assert told == [Fate.OTHER, Fate.NEVER], "learnt at the end, and only in between"
-    told = [FATES[k] for k in tell_fates(losses | {"icl": low}, unlearnt)]
-    assert told == [Fate.ICL_PERSISTENT] * 2
+    found = [FATES[k] for k in classify_fates(losses, unlearnt)]
+    assert found == [Fate.OTHER, Fate.NEVER], "learnt at the end, and only in between"
+    found = [FATES[k] for k in classify_fates(losses | {"icl": low}, unlearnt)]
+    assert found == [Fate.ICL_PERSISTENT] * 2
 
 
-def test_a_diagram_tells_where_a_third_strategy_is_learnt_alone():
+def assert_fates_are_those_of_single_solutions(diagram: PhaseDiagram, n_steps: int) -> set[Fate]:
+    """Solve draw 1 of every point again, and return its fates."""
+    fates = set()
+    for (row, column), k in np.ndenumerate(diagram.fates[..., 1]):
+        point = {
+            diagram.x.parameter: diagram.x.values[column],
+            diagram.y.parameter: diagram.y.values[row],
+        }
+        dims, seed = diagram.provenance["dims"], diagram.provenance["seed"]
+        problems = ensemble_at(diagram.model, dims, diagram.fates.shape[-1], seed, point)
+        single = descend(*problems.single(1), n_steps=n_steps)
+        assert FATES[k] is single.fate()
+        fates.add(single.fate())
+    return fates
+
+
+def test_diagrams_show_where_a_third_strategy_is_learnt_alone():
     """With short factors IWL comes first, and then keeps the others away."""
-    model = three_strategies()
     x, y = Axis.between("scale_e", 0.5, 2.0, 2), Axis.between("mu3", 0.0, 0.1, 2)
-    diagram = phase_diagram(model, x, y, n_draws=2, n_steps=4000, dims=dict.fromkeys("abcde", 6))
-    counts = diagram.counts()
-    assert counts["other"] > 0 and Fate.OTHER.value in diagram.summary()
-    problems = ensemble_at(model, dict.fromkeys("abcde", 6), 2, 0, {"scale_e": 0.5, "mu3": 0.0})
-    for k in range(2):
-        assert FATES[diagram.fates[0, 0, k]] is descend(*problems.single(k), n_steps=4000).fate()
+    dims = dict.fromkeys("abcde", 6)
+    diagram = phase_diagram(three_strategies(), x, y, n_draws=2, n_steps=4000, dims=dims)
+    assert_fates_are_those_of_single_solutions(diagram, 4000)
+    assert diagram.counts()["other"] > 0 and Fate.OTHER.value in diagram.summary()
 
 
-def test_phase_diagrams_tell_the_fates_of_single_solutions(tmp_path):
-    model, seed = two_strategies(), 3
+def test_diagrams_hold_the_fates_of_single_solutions_and_can_be_saved(tmp_path):
     x, y = Axis.between("alpha", 0.001, 1.0, 3, log=True), Axis.between("scale_d", 0.1, 1.0, 2)
-    diagram = phase_diagram(model, x, y, n_draws=3, n_steps=6000, seed=seed)
+    diagram = phase_diagram(two_strategies(), x, y, n_draws=3, n_steps=6000, seed=3)
     assert diagram.fates.shape == (2, 3, 3)
-    told = set()
-    for row, scale in enumerate(y.values):
-        for column, alpha in enumerate(x.values):
-            problems = ensemble_at(
-                model, PUBLISHED_DIMS, 3, seed, {"alpha": alpha, "scale_d": scale}
-            )
-            single = descend(*problems.single(1), n_steps=6000)
-            assert FATES[diagram.fates[row, column, 1]] is single.fate()
-            told.add(single.fate())
-    assert len(told) >= 2
+    assert len(assert_fates_are_those_of_single_solutions(diagram, 6000)) >= 2
     diagram.save(tmp_path / "d.npz")
     again = PhaseDiagram.load(tmp_path / "d.npz")
     np.testing.assert_array_equal(again.fates, diagram.fates)
     assert (again.x.log, again.y.log) == (True, False)
     assert again.summary() == diagram.summary() and again.to_dict() == diagram.to_dict()
     write_npz(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(UserError, match="not a saved phase diagram"):
+    with pytest.raises(UserError, match=r"other\.npz"):
         PhaseDiagram.load(tmp_path / "other.npz")
 
 
@@ -91,9 +94,7 @@ def test_diagrams_show_themselves_in_a_notebook():
     fates = np.zeros((3, 2, 1), np.int8)
     fates[2, 1, 0] = FATES.index(Fate.COEXISTENCE)
     diagram = PhaseDiagram(two_strategies(), x, y, fates, {})
-    assert repr(diagram) == (
-        "<PhaseDiagram of 6 trajectories over alpha and mu1: never 5, coexistence 1>"
-    )
+    assert "never 5, coexistence 1" in repr(diagram)
     assert Fate.COEXISTENCE.value in diagram._repr_html_() and "83.3%" in diagram._repr_html_()
     frame = diagram.to_frame()
     assert list(frame.columns) == ["alpha", "mu1", "draw", "fate"] and len(frame) == fates.size
@@ -105,21 +106,19 @@ def test_diagrams_show_themselves_in_a_notebook():
 
 def test_mistakes_show_before_the_work_begins(monkeypatch):
     monkeypatch.setattr(phases, "descend_ensemble", None)
-    named = two_strategies()
+    model = two_strategies()
     x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("mu1", 0.0, 0.2, 2)
-    others = tuple(replace(m, name=m.name + "s") for m in named.mechanisms)
-    wrong = Axis("mu1", np.array([-1.0, 0.1]))
-    for model, axes, settings, message in (
-        (replace(named, mechanisms=others), (x, y), {}, "fates are those of mechanisms named icl"),
-        (named, (x, y), {"n_draws": 1.5}, r"n_draws is 1\.5"),
-        (named, (x, y), {"n_steps": 0}, "n_steps is 0"),
-        (named, (x, y), {"step": -1.0}, r"step is -1\.0"),
-        (named, (x, x), {}, "the axes alpha and alpha set the same number"),
-        (named, (x, replace(x, parameter="competition")), {}, "alpha and competition set"),
-        (named, (x, wrong), {}, "a value of mu1 is negative"),
+    renamed = tuple(replace(m, name=m.name + "s") for m in model.mechanisms)
+    for wrong, axes, settings in (
+        (replace(model, mechanisms=renamed), (x, y), {}),
+        (model, (x, y), {"n_draws": 1.5}),
+        (model, (x, y), {"n_steps": 0}),
+        (model, (x, y), {"step": -1.0}),
+        (model, (x, x), {}),
+        (model, (x, replace(x, parameter="competition")), {}),
     ):
-        with pytest.raises(UsageError, match=message):
-            phase_diagram(model, *axes, **{"n_draws": 1} | settings)
+        with pytest.raises(UsageError):
+            phase_diagram(wrong, *axes, **{"n_draws": 1} | settings)
 
 
 def test_steps_may_be_written_as_a_power_of_ten():
@@ -129,36 +128,32 @@ def test_steps_may_be_written_as_a_power_of_ten():
 
 
 def test_predicted_fates_are_the_simulated_ones():
-    model = two_strategies()
     x, y = Axis.between("alpha", 0.001, 1.0, 4, log=True), Axis.between("mu1", 0.0, 0.2, 3)
-    predicted = predicted_diagram(model, x, y, seed=1)
-    simulated = phase_diagram(model, x, y, n_draws=1, seed=1)
+    predicted = predicted_diagram(two_strategies(), x, y, seed=1)
+    simulated = phase_diagram(two_strategies(), x, y, n_draws=1, seed=1)
     np.testing.assert_array_equal(predicted.fates, simulated.fates)
     assert len(np.unique(simulated.fates)) >= 3
 
 
-def test_grids_have_the_cells_asked_for_and_are_near_to_square():
-    assert grid_of(10000) == (100, 100)
+def test_grids_have_the_requested_points_and_are_nearly_square():
+    assert grid_shape(10000) == (100, 100)
     for n in range(1, 300):
-        nx, ny = grid_of(n)
+        nx, ny = grid_shape(n)
         assert n <= nx * ny <= n + 10 and ny <= nx <= 2 * ny
-    with pytest.raises(UsageError, match="0 points"):
-        grid_of(0)
+    with pytest.raises(UsageError):
+        grid_shape(0)
 
 
-@pytest.mark.parametrize(
-    ("parameter", "message"),
-    [("beta", "no parameter 'beta'"), ("mu3", "'mu3'"), ("dim_z", "'dim_z'"), ("mu0", "'mu0'")],
-)
-def test_unknown_parameters_are_refused(parameter, message):
-    with pytest.raises(UsageError, match=message):
-        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, 0, {parameter: 1.0})
+@pytest.mark.parametrize("name", ["beta", "mu3", "dim_z", "mu0"])
+def test_unknown_parameters_are_refused(name):
+    with pytest.raises(UsageError, match=name):
+        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, 0, {name: 1.0})
 
 
 def test_parameters_without_effect_are_refused():
-    with pytest.raises(UsageError, match="no parameter 'alpha'; choose one of mu1"):
+    with pytest.raises(UsageError, match="alpha"):
         ensemble_at(no_competition(), PUBLISHED_DIMS, 2, 0, {"alpha": 1.0})
-    with pytest.raises(UsageError, match="seed is -1"):
+    with pytest.raises(UsageError, match="seed"):
         ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, -1, {})
 
 
@@ -169,35 +164,32 @@ def test_scales_of_all_and_of_one_factor_multiply():
     np.testing.assert_allclose(ratio, [[0.1] * 3] * 3 + [[0.05] * 3])
 
 
-def test_axes_go_by_equal_differences_or_ratios():
+def test_axes_have_equal_differences_or_ratios():
     np.testing.assert_allclose(Axis.between("alpha", 1, 100, 3).values, [1, 50.5, 100])
     np.testing.assert_allclose(Axis.between("alpha", 1, 100, 3, log=True).values, [1, 10, 100])
-    with pytest.raises(UsageError, match="alpha from 0 by equal ratios"):
-        Axis.between("alpha", 0, 1, 3, log=True)
+    np.testing.assert_array_equal(Axis.between("dim_a", 1, 3, 5).values, [1, 2, 3])
 
 
 @pytest.mark.parametrize(
-    ("parameter", "values", "message"),
+    ("parameter", "values"),
     [
-        ("alpha", [2, 1], "do not ascend"),
-        ("alpha", [1, 1], "do not ascend"),
-        ("alpha", [], "no list of finite values"),
-        ("alpha", [1, np.nan], "no list of finite values"),
-        ("alpha", "alpha", "not of real numbers"),
-        ("dim_a", [1.5, 3], "no whole number of at least 1"),
+        ("alpha", [2, 1]),
+        ("alpha", [1, 1]),
+        ("alpha", [-1, 1]),
+        ("alpha", []),
+        ("alpha", [1, np.nan]),
+        ("alpha", "alpha"),
+        ("dim_a", [1.5, 3]),
     ],
 )
-def test_values_of_an_axis_are_checked(parameter, values, message):
-    with pytest.raises(UsageError, match=message):
+def test_values_of_an_axis_are_checked(parameter, values):
+    with pytest.raises(UsageError, match=parameter):
         Axis(parameter, values)
 
 
-def test_ends_of_a_dimension_are_whole():
-    with pytest.raises(UsageError, match="dim_a from 1.5 to 3"):
-        Axis.between("dim_a", 1.5, 3, 3)
-
-
-@pytest.mark.parametrize("ends", [(1.0, 0.5), (-1.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])
-def test_axes_ascend(ends):
-    with pytest.raises(UsageError, match="alpha from"):
-        Axis.between("alpha", *ends, 3)
+@pytest.mark.parametrize("ends", [(1.0, 0.5), (-1.0, 1.0), (0.0, np.inf), (1.5, 3)])
+def test_ends_of_an_axis_are_checked(ends):
+    with pytest.raises(UsageError, match="dim_a"):
+        Axis.between("dim_a", *ends, 3)
+    with pytest.raises(UsageError, match="alpha"):
+        Axis.between("alpha", 0, 1, 3, log=True)

@@ -7,14 +7,14 @@ from scipy.special import elliprf
 
 from coopetition import random_draw, two_strategies
 from coopetition.model.reduced import Problem, State
-from coopetition.model.symbolic import Symbolic
-from coopetition.theory.document import Language, two_strategies_statements
-from coopetition.theory.fates import toleration
+from coopetition.theory.document import Derivation
+from coopetition.theory.fates import coexistence_asymptotics
 from coopetition.theory.times import elliptic_escape, escape_time
 
 FACTORS = ("a", "b", "c", "d")
-LANGUAGE = Language(Symbolic(two_strategies()))
-STATEMENTS = {each.id: each for each in two_strategies_statements(LANGUAGE)}
+DERIVATION = Derivation("two_strategies", two_strategies())
+LANGUAGE = DERIVATION.language
+STATEMENTS = {each.id: each for each in DERIVATION.statements}
 
 
 def made() -> Problem:
@@ -31,22 +31,22 @@ def value(expression: sp.Expr, problem: Problem, **more: float) -> float:
         (s.problem.sizes, problem.sizes),
         (s.offset, problem.mu),
         (s.strength, problem.alpha),
-        (LANGUAGE.unlearnt, problem.unlearnt()),
+        (LANGUAGE.unlearnt, problem.unlearnt_losses()),
     ]
     numbers = {symbols[name].name: x for symbols, values in pairs for name, x in values.items()}
     numbers |= more
     return float(expression.xreplace({x: numbers[x.name] for x in expression.free_symbols}))
 
 
-def test_toleration_is_that_of_the_statements():
+def test_coexistence_is_that_of_the_statements():
     problem, t = made(), 1e6
-    late, q = toleration(problem), toleration(problem).shared(t) ** 2
-    growth = value(STATEMENTS["toleration_growth"].right, problem)
+    late, q = coexistence_asymptotics(problem), coexistence_asymptotics(problem).shared(t) ** 2
+    growth = value(STATEMENTS["coexistence_growth"].right, problem)
     assert late.growth == pytest.approx(growth, rel=1e-12)
     assert q**5 == pytest.approx(growth * t, rel=1e-12)
-    cost = value(STATEMENTS["toleration_cost"].right, problem, q=q)
+    cost = value(STATEMENTS["coexistence_cost"].right, problem, q=q)
     assert late.competition(t) == pytest.approx(cost, rel=1e-12)
-    at = {str(x): y for x, y in STATEMENTS["toleration_cost"].at.items()}
+    at = {str(x): y for x, y in STATEMENTS["coexistence_cost"].at.items()}
     own = [value(at[f"u_{f}**2"], problem, q=q) ** 0.5 for f in "ad"]
     assert late.own(t) == pytest.approx(own, rel=1e-12)
 
@@ -55,7 +55,7 @@ def test_the_plateau_is_that_of_the_statement():
     problem = made()
     state = State(FACTORS, [0.0, 0.4, 0.0, 0.3], [0.0, 2.0, 0.1, 3.0])
     b2, d2 = (state[f].square for f in "bd")
-    k1, k2 = (problem.unlearnt()[name] for name in ("icl", "ciwl"))
+    k1, k2 = (problem.unlearnt_losses()[name] for name in ("icl", "ciwl"))
     kappa = 4 * k2 * (k1 + problem.mu["icl"]) / (b2 * d2)
     remaining = STATEMENTS["plateau_time"].left.expr
     expected = value(remaining, problem, U=0.3**2, V=0.4**2, kappa=kappa)

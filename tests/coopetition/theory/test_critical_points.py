@@ -14,7 +14,7 @@ from coopetition.theory.critical_sets import (
     spectrum,
     theorem_holds,
 )
-from coopetition.theory.fates import possible_fates, toleration
+from coopetition.theory.fates import coexistence_asymptotics, possible_fates
 from coopetition.tools.errors import UsageError
 
 SMALL = {"a": 3, "b": 3, "c": 3, "d": 4}
@@ -63,7 +63,7 @@ def test_the_theorem_is_not_claimed_where_its_conditions_fail():
     )
     rival = Model(("a", "b"), (Mechanism("icl", ("a", "b"), 0.0),), (Cost("k", ("a", "b"), 1.0),))
     nested = Model(("a", "b"), (Mechanism("icl", ("a", "b"), 0.0), Mechanism("ciwl", ("a",), 0.1)))
-    clamped = two_strategies().clamped("b")
+    clamped = two_strategies().with_clamped("b")
     for model in (twice, rival, nested, clamped):
         assert theorem_holds(model) == (model is nested) and not list_is_complete(model)
         with pytest.raises(UsageError, match="not all known"):
@@ -75,8 +75,8 @@ def test_the_theorem_is_not_claimed_where_its_conditions_fail():
 def test_without_competition_pulls_cancel_at_points_that_are_not_listed():
     """Why `list_is_complete` is needed: u_a and u_d can balance on b where c is not zero."""
     model = no_competition()
-    problem = Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
-    k1, k2 = (problem.unlearnt()[name] for name in ("icl", "ciwl"))
+    problem = Problem.from_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
+    k1, k2 = (problem.unlearnt_losses()[name] for name in ("icl", "ciwl"))
     pull_a = k2 / problem.sizes["icl"]
     pull_d = (k1 + 0.1) / problem.sizes["ciwl"]
     at = State(model.factors, [1.0, 0.0, 0.7, -pull_a / pull_d], [0.0] * 4)
@@ -87,7 +87,7 @@ def test_without_competition_pulls_cancel_at_points_that_are_not_listed():
 def test_a_cost_of_strength_zero_may_be_paid_at_rest():
     """Why the theorem is about costs with alpha > 0."""
     model = two_strategies(alpha=0.0, mu2=0.1)
-    problem = Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
+    problem = Problem.from_numbers(model, SMALL, dict.fromkeys(SMALL, 1.0))
     learnt = State(model.factors, [1.0] * 4, [0.0] * 4)
     assert theorem_holds(model) and not np.any(problem.gradient(learnt).entries)
     assert problem.losses(learnt)["competition"] > 0.01
@@ -99,7 +99,7 @@ def test_critical_sets_do_not_depend_on_the_scale_of_the_targets(norm):
     found, expected = (
         {
             each.describe()
-            for each in critical_sets(Problem.of_numbers(model, SMALL, dict.fromkeys(SMALL, n)))
+            for each in critical_sets(Problem.from_numbers(model, SMALL, dict.fromkeys(SMALL, n)))
         }
         for n in (norm, 1.0)
     )
@@ -108,7 +108,7 @@ def test_critical_sets_do_not_depend_on_the_scale_of_the_targets(norm):
 
 def test_unlearnt_points_are_no_minima_though_the_hessian_has_no_negative_direction():
     """The lemma of the theory: b and d turn by epsilon, c moves by eta epsilon^2."""
-    problem = Problem.of_numbers(two_strategies(), SMALL, dict.fromkeys(SMALL, 1.0))
+    problem = Problem.from_numbers(two_strategies(), SMALL, dict.fromkeys(SMALL, 1.0))
     w = [0.0, 0.5, 0.0, 0.5]
     at = State(problem.model.factors, [0.0] * 4, w)
     assert not np.any(problem.gradient(at).entries) and spectrum(problem, at).count(-1) == 0
@@ -141,9 +141,9 @@ def test_the_sign_of_the_hessian_is_what_perturbed_flows_do(name):
 
 
 def test_the_spectrum_is_that_of_the_full_hessian():
-    from coopetition.model import definition
+    from tests.properties import definition
 
-    model = two_strategies(mu2=0.2).at_rates(c=2.0).clamped("b")
+    model = two_strategies(mu2=0.2).with_rates(c=2.0).with_clamped("b")
     draw = random_draw(4, SMALL)
     moving = {"a": 1.0, "c": 2.0, "d": 1.0}
     h = 1e-5
@@ -172,7 +172,7 @@ def test_mutual_toleration_has_its_exponents_and_prefactors():
     norms, zero = dict.fromkeys(SMALL, 1.7), dict.fromkeys(SMALL, 0.0)
     start = canonical_draw(SMALL, norms, {"a": 0.9, "b": 1.1, "c": 1.3, "d": 0.7}, zero)
     flow = solve(two_strategies(mu2=0.05), start, method="flow", threshold=0.0, t1=1e9)
-    late = toleration(flow.problem)
+    late = coexistence_asymptotics(flow.problem)
     k = int(np.searchsorted(flow.times, 1e8))
     t = flow.times[k]
     shared = np.sqrt(np.abs(flow.overlap[1] * flow.overlap[2]))

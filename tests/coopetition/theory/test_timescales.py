@@ -8,7 +8,7 @@ from coopetition import random_draw, solve, two_strategies
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, named_dims, named_model
 from coopetition.model.reduced import Problem, State
-from coopetition.theory.fates import toleration
+from coopetition.theory.fates import coexistence_asymptotics
 from coopetition.theory.times import (
     after_collapse,
     collapse_time,
@@ -121,8 +121,8 @@ def test_times_at_the_edges_of_what_they_assume():
         slow_times(problem, State(FACTORS, [1, 0, 0, 1.0], [0, 0, 0, 9.0]))
     with pytest.raises(UsageError, match="t_max is nan"):
         slow_times(problem, State(FACTORS, [1, 1, 1, 1.0], [0, 0, 0, 9.0]), t_max=np.nan)
-    with pytest.raises(UsageError, match="toleration is known"):
-        toleration(problem)
+    with pytest.raises(UsageError, match="coexistence is known"):
+        coexistence_asymptotics(problem)
 
 
 def test_times_are_refused_for_other_models():

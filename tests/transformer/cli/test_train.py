@@ -14,7 +14,7 @@ import pytest
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (
             ["--preset", "smoke", "--exemplars", "cats"],
-            "'cats' is not of this package: choose",
+            "'cats': choose",
         ),
         (["--preset", "smoke", "--data.held-out", "99999"], "held_out=99999 leaves 0 of"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),

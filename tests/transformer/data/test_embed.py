@@ -25,7 +25,7 @@ from transformer.data.encoders.efficientnet import EfficientNetConfig, pretraine
 from transformer.data.encoders.own import OwnConfig
 from transformer.data.encoders.own import shapes as own_shapes
 from transformer.data.encoders.resnet18 import ResNet18Config, shapes
-from transformer.data.exemplar_sets import as_read, load_exemplars
+from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig, open_drawings
@@ -535,7 +535,7 @@ def test_a_run_knows_what_its_features_were_made_by(make, tmp_path):
     path, _ = make()
     other, _ = make("other.safetensors", encoder=PoolingConfig(side=9))
     config = FeatureConfig(path=str(path))
-    read = as_read(config, load_exemplars(config).fingerprint())
+    read = with_recorded_content(config, load_exemplars(config).fingerprint())
     assert isinstance(read, FeatureConfig)
     assert "encoder.kind=PoolingConfig" in read.made_by and "reduction.components=5" in read.made_by
     assert load_exemplars(read).d_features == 5
@@ -555,7 +555,7 @@ def test_a_file_without_provenance_is_as_it_was(make, tmp_path):
     array = tmp_path / "features.npy"
     np.save(array, np.random.default_rng(0).standard_normal((30, 4, 6)).astype(np.float32))
     config = FeatureConfig(path=str(array))
-    read = as_read(config, "0123456789abcdef")
+    read = with_recorded_content(config, "0123456789abcdef")
     assert isinstance(read, FeatureConfig) and read.made_by == ""
     assert run_of(read).run_id() == "702e03792475", "the id from before there was a provenance"
 
@@ -576,7 +576,7 @@ def test_a_run_on_features_is_found_again(make, tmp_path):
 EMBED = """
 import sys
 from transformer.cli import main
-from transformer.data import embed
+from transformer.data.features import embed
 embed.PER_RECORD = 20
 sys.exit(main(sys.argv[1:]))
 """

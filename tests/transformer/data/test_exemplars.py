@@ -21,7 +21,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
 from transformer.cli import main
 from transformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
-from transformer.data.exemplar_sets import Exemplars, as_read, load_exemplars
+from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
 from transformer.data.exemplars import omniglot as omniglot
 from transformer.data.exemplars.arrays import open_array
 from transformer.data.exemplars.features import FeatureConfig
@@ -385,7 +385,7 @@ def test_safetensors_files_are_read_by_key(tmp_path):
             load_exemplars(feature_config(path, key=key))
 
 
-GOOD = np.ones((4, 3, 5), np.float32)
+GOOD = np.linspace(0.5, 1, 60, dtype=np.float32).reshape(4, 3, 5)
 
 
 def changed(value):
@@ -485,7 +485,7 @@ status = Path("/proc/self/status").read_text()
 used = next(int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
 resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 100_000_000,) * 2)
 values = load_exemplars(FeatureConfig(path=sys.argv[1], n_classes=1000)).values
-assert values.shape == (1000, 20, 1500) and values.min() == values.max() == 1
+assert values.shape == (1000, 20, 1500) and (values.min(), values.max()) == (1, 2)
 try:
     np.load(sys.argv[1])
 except MemoryError:
@@ -497,7 +497,9 @@ except MemoryError:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts a process's own memory apart")
 def test_feature_files_are_copied_in_small_pieces(tmp_path):
     """120 MB of float32 become 60 MB, and 40 MB more are enough for it."""
-    path = write_npy(tmp_path / "f.npy", np.ones((1000, 20, 1500), np.float32))
+    array = np.ones((1000, 20, 1500), np.float32)
+    array[0] = 2
+    path = write_npy(tmp_path / "f.npy", array)
     command = [sys.executable, "-c", LIMITED, str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -661,7 +663,7 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
     """Runs of before, which name no fingerprint, keep their ids."""
     config = OmniglotConfig(path=str(archive), n_classes=12)
     found = load_exemplars(config).fingerprint()
-    read = as_read(config, found)
+    read = with_recorded_content(config, found)
     assert isinstance(read, OmniglotConfig) and read.fingerprint == found
     assert load_exemplars(read).fingerprint() == found
     other = tmp_path / "omniglot.npz"
@@ -685,7 +687,7 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
 
 def test_a_kind_that_reads_nothing_is_as_it_was():
     config = GlyphConfig()
-    assert as_read(config, "0123") == config
+    assert with_recorded_content(config, "0123") == config
 
 
 def test_features_that_are_all_the_same_are_refused(tmp_path):

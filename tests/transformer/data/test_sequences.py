@@ -635,7 +635,7 @@ def test_rare_classes_are_found_or_such_exponents_refused(exponent):
 
 
 def test_an_unknown_mode_in_a_mixture_is_refused():
-    with pytest.raises(UsageError, match="mode 'all' is not of this package"):
+    with pytest.raises(UsageError, match="unknown data mode 'all'"):
         data(mixture=(("all", 1.0),))
 
 
@@ -891,7 +891,7 @@ def test_classes_that_are_held_out_are_not_trained_on():
     ("also", "message"),
     [
         (("icl",), "also='icl' is there already"),
-        (("nobodys",), "evaluator 'nobodys' is not of this package: choose"),
+        (("nobodys",), "unknown evaluator 'nobodys'"),
         (("train_burst_2",) * 2, "is there already"),
         (("icl_held_out",), "icl_held_out cannot be drawn: held_out=0"),
         (("train_burst_2",), "train_burst_2 cannot be drawn: context=2 is too short"),
@@ -920,7 +920,7 @@ def test_items_that_fill_a_matched_context_have_drawings_of_their_own():
 @pytest.fixture
 def kept(tmp_path):
     """A folder, a config, and the file of its sets."""
-    config = run_config(n_sequences=20)
+    config = run_config(n_sequences=20, evaluated=30)
     load_evaluators(tmp_path, config)
     (path,) = tmp_path.iterdir()
     return tmp_path, config, path

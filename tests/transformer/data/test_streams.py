@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.config.data import KINDS
+from transformer.config.data import EXEMPLAR_KINDS
 from transformer.data.evaluators import draw_evaluators, stream_key
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.glyphs import GlyphConfig
@@ -25,7 +25,7 @@ REFERENCE = json.loads((Path(__file__).parents[2] / "reference" / "streams.json"
 GLYPHS = GlyphConfig(n_classes=40, n_exemplars=20)
 INITIAL = REFERENCE["initial_values"]
 PARTS = ("exemplars", "labels", "target")
-KIND = {each.__name__: each for each in KINDS.values()}
+KIND = {each.__name__: each for each in EXEMPLAR_KINDS.values()}
 
 
 def digest(parts):

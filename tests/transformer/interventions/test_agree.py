@@ -7,7 +7,7 @@ from tests.transformer.conftest import BATCH, draw_batch
 from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT, make, make_model, of_run
 from transformer.config.interventions import Intervention
-from transformer.config.plain import named_values
+from transformer.config.plain import from_named_dicts
 from transformer.model.loaded import Model
 
 CASES = {
@@ -60,7 +60,7 @@ def test_logits_are_those_of_the_slow_definition(case, variant):
     features, labels, target = (each[0] for each in draw_batch(train_state))
     target = torch.where(torch.arange(BATCH) < 2, labels[0], target)  # and some that are not there
     p = of_run(train_state, 0)
-    interventions = named_values(
+    interventions = from_named_dicts(
         Intervention, [{name: settings} for name, settings in CASES[case].items()], "case"
     )
     found = Model(model, p, interventions=interventions).logits(

@@ -11,7 +11,7 @@ from tests.transformer.interventions.explicit import slow_intervened
 from tests.transformer.model.textbook import EXACT
 from transformer import load_model, train
 from transformer.config.model import in_part
-from transformer.config.plain import named
+from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluation_sets
 from transformer.interventions import grafts as graft
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
@@ -68,7 +68,11 @@ def doubled(run) -> Model:
 def test_logits_are_those_of_the_slow_definition(runs, kind, beside):
     graft = GRAFTS[kind](runs[1].path)
     model, other = doubled(runs[0]), doubled(runs[1])
-    do = {name: settings for each in (graft, *beside) for name, settings in named(each).items()}
+    do = {
+        name: settings
+        for each in (graft, *beside)
+        for name, settings in to_named_dict(each).items()
+    }
     found = under(model, graft, *beside)
     exemplars, labels, target = batch()
     for n in range(2):
@@ -151,7 +155,7 @@ def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, m
     """Six grafts of different checkpoints, more than any cache of a few models holds."""
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
-    configs = [replace(CONFIG, interventions=(each.found(),)) for each in grafts]
+    configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
     exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
     ensemble = Ensemble(configs, exemplars, sets, MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)

@@ -16,7 +16,7 @@ from tests.transformer.model.textbook import EXACT, make, of_run
 from transformer import load_model, train
 from transformer.config import ModelConfig, RunConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
-from transformer.config.plain import named, named_values
+from transformer.config.plain import from_named_dicts, to_named_dict
 from transformer.interventions.attention import (
     Ablate,
     ClampPattern,
@@ -130,7 +130,7 @@ def test_each_ends_with_its_with_and_acts_in_it(case, seed):
 @given(models_and(1))
 def test_each_can_be_written_down(case):
     config, (intervention,) = case
-    assert named_values(Intervention, named(intervention), "here") == (intervention,)
+    assert from_named_dicts(Intervention, to_named_dict(intervention), "here") == (intervention,)
     run = RunConfig(model=config, interventions=(intervention,))
     assert RunConfig.from_dict(_through_json(run)) == run
     assert run.run_id() != replace(run, interventions=()).run_id()
@@ -253,8 +253,8 @@ def test_a_graft_of_its_own_is_none(runs, layer):
         GraftOut(checkpoint=str(run.checkpoint_path(8)), from_=layer),
     ):
         torch.testing.assert_close(under(model, batch, graft), plain(model, batch))
-        assert graft.found().run_id == run.config.run_id()
-        assert graft.found().step == 8
+        assert graft.resolved().run_id == run.config.run_id()
+        assert graft.resolved().step == 8
 
 
 @pytest.mark.parametrize("layer", [0, 1])

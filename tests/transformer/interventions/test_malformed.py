@@ -65,7 +65,7 @@ TEXTS = [  # no JSON, or no list of objects with one name each
     *("[" * 10_000, '{"Ablate": {"heads": ["0:0"]}', "\0", "nul", '{"a": 1}}'),
     *("null", "1", "true", '"Ablate"', '["Ablate"]', "[1]", "[null]", "[[]]", "{}", "[{}]"),
     *('{"Ablate": []}', '{"Ablate": null}', '{"Ablate": "0:0"}', '[{"Ablate": {"heads": []}}, 1]'),
-    *('{"ablate": {"heads": ["0:0"]}}', '{"At": {}}', '{"": {}}', '{"OfHeads": {"heads": []}}'),
+    *('{"ablate": {"heads": ["0:0"]}}', '{"At": {}}', '{"": {}}', '{"HeadIntervention": {}}'),
     '{"Ablate": {"heads": ["0:0"]}, "AblateEmbedding": {}}',
 ]
 CONTRADICTIONS = [  # where both set the same
@@ -102,19 +102,19 @@ def test_there_are_300():
 @pytest.mark.parametrize("text", malformed(), ids=lambda text: text[:80].replace("\0", "0"))
 def test_a_malformed_one_is_told_in_a_line(text):
     with pytest.raises(UsageError) as refused:
-        given = Intervention.read_flag(text)
+        given = Intervention.from_json_text(text)
         check_interventions(given, MODEL)
         for each in given:
-            each.found()
+            each.resolved()
     told = str(refused.value)
     assert told and "\n" not in told and len(told) < 500, told
 
 
 @pytest.mark.parametrize("name", sorted(set(GOOD) - {"GraftIn", "GraftOut"}))
 def test_the_same_without_what_is_wrong_is_fine(name):
-    given = Intervention.read_flag(json.dumps({name: GOOD[name]}))
+    given = Intervention.from_json_text(json.dumps({name: GOOD[name]}))
     check_interventions(given, MODEL)
-    assert Intervention.read_flag(Intervention.write_flag(given)) == given
+    assert Intervention.from_json_text(Intervention.to_json_text(given)) == given
 
 
 @pytest.fixture(scope="module")

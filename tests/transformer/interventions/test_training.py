@@ -38,7 +38,7 @@ MACHINE = Machine("cpu", 1, "eager")
 
 def settings_of(case: str, rate: float = 1e-3) -> RunSettings:
     optim = OptimConfig(learning_rate=rate)
-    return RunSettings(3, optim, interventions=Intervention.read_flag(CASES[case]))
+    return RunSettings(3, optim, interventions=Intervention.from_json_text(CASES[case]))
 
 
 def trained(state, n_steps: int = 20):

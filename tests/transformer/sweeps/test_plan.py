@@ -216,7 +216,7 @@ def test_the_plan_of_the_docs_holds_together(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[run.a]\npreset = 'nothing'", "run.a: preset 'nothing' is not of this package"),
+        ("[run.a]\npreset = 'nothing'", "run.a: unknown preset 'nothing'"),
         ("[run.a]\nchange = {}", "run.a: preset is missing; give it"),
         ("[runs.a]", "'runs' is unknown here; choose of features, measure, readings, run"),
         ("run = 3", "run is 3; expected a table"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
-from transformer.config.plain import LOCATION
+from transformer.config.plain import MACHINE_PATH
 from transformer.data.encoders.base import Encoder, hash_of, weights_file
 
 CHANNELS = (1, 32, 64, 128)  # of the image and after each 3 x 3 convolution
@@ -31,7 +31,7 @@ class OwnConfig(EncoderConfig):
     mean: tuple[float] = (0.0,)
     std: tuple[float] = (1.0,)
     ink: Ink = "light"
-    weights: str = field(default="", metadata=LOCATION)
+    weights: str = field(default="", metadata=MACHINE_PATH)
     """The .safetensors file that `train-encoder` wrote."""
 
     def load(self, device: torch.device) -> Encoder:

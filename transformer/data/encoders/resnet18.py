@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig
-from transformer.config.plain import LOCATION
+from transformer.config.plain import MACHINE_PATH
 from transformer.data.encoders.base import Encoder, hash_of, weights_file
 
 D_FEATURES = 512
@@ -32,7 +32,7 @@ class ResNet18Config(EncoderConfig):
     side: int = 224  # what it was trained on, with ImageNet's mean and deviation
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    weights: str = field(default="", metadata=LOCATION)
+    weights: str = field(default="", metadata=MACHINE_PATH)
     """The state dict of torchvision's resnet18, such as resnet18-f37072fd.pth (the paper's)."""
 
     def load(self, device: torch.device) -> Encoder:

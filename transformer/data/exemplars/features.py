@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from coopetition.tools.errors import UsageError
-from transformer.config.data import KINDS, ExemplarConfig
-from transformer.config.plain import ADDED, LOCATION, require_at_least
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
+from transformer.config.plain import MACHINE_PATH, OMIT_DEFAULT_FROM_ID, require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, open_array
 from transformer.data.features.embed import entries, made_by, read_provenance
@@ -16,14 +16,14 @@ from transformer.data.features.embed import entries, made_by, read_provenance
 ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
 
 
-@KINDS.register("features")
+@EXEMPLAR_KINDS.register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureConfig(ExemplarConfig):
     """Feature vectors from a file of the user, such as a frozen network's embeddings."""
 
     bytes_per_feature = 2  # of a file of bytes it is 1
     needs_path = True
-    path: str = field(default="", metadata=LOCATION)
+    path: str = field(default="", metadata=MACHINE_PATH)
     """An .npy or .safetensors array (classes, exemplars, features): numbers, kept in half
     precision, or uint8, grey values 0 to 255 for 0 to 1."""
     key: str = ""
@@ -34,7 +34,7 @@ class FeatureConfig(ExemplarConfig):
     """The first so many of each class; 0: all of the file's."""
     fingerprint: str = ""
     """Of the features used; filled in when they are read, and checked if given."""
-    made_by: str = field(default="", metadata=ADDED)
+    made_by: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
     """Encoder, drawings and reduction, if the file names them; filled in and checked likewise."""
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class FeatureConfig(ExemplarConfig):
         """The file's, or ResNet-18's while there is none."""
         return self.array().shape[-1] if self.path else ASSUMED_FEATURES
 
-    def filled_in(self) -> dict[str, Any]:
+    def recorded_fields(self) -> dict[str, Any]:
         """What the file says that it was made by."""
         return {"made_by": made_by(read_provenance(Path(self.path)))}
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
-from transformer.config.data import KINDS, ExemplarConfig
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.omniglot import SIDE, blur, quantise
@@ -24,7 +24,7 @@ SHIFT = 0.3  # standard deviation of an exemplar's shift, as a part of the disto
 CHUNK = 256  # classes drawn at once, so that memory stays small
 
 
-@KINDS.register("glyphs")
+@EXEMPLAR_KINDS.register("glyphs")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlyphConfig(ExemplarConfig):
     """Procedural handwriting: each class a stroke program, each exemplar a jittered drawing."""

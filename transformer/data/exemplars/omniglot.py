@@ -22,9 +22,15 @@ from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import NOT_AN_ARCHIVE
-from transformer.config.data import KINDS, ExemplarConfig
-from transformer.config.plain import ADDED, LOCATION, require, require_at_least, require_choice
+from coopetition.tools.files import ARCHIVE_ERRORS
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
+from transformer.config.plain import (
+    MACHINE_PATH,
+    OMIT_DEFAULT_FROM_ID,
+    require,
+    require_at_least,
+    require_choice,
+)
 from transformer.data.exemplar_sets import (
     GREY,
     Exemplars,
@@ -62,28 +68,28 @@ PARTS = ("images_background", "images_evaluation")
 Layout = Literal["described", "released"]
 
 
-@KINDS.register("omniglot")
+@EXEMPLAR_KINDS.register("omniglot")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OmniglotConfig(ExemplarConfig):
     """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
 
-    path: str = field(default="", metadata=LOCATION)
+    path: str = field(default="", metadata=MACHINE_PATH)
     """Another copy than this package's: an `omniglot.npz`, or the folder that holds
     `images_background` and `images_evaluation`."""
     n_classes: int = 12800
     """As described, the first 1,600 are the upright characters, each further 1,600 another
     orientation; as released, each character is 8 classes in a row."""
     n_exemplars: int = 20
-    side: int = field(default=28, metadata=ADDED)
+    side: int = field(default=28, metadata=OMIT_DEFAULT_FROM_ID)
     """Pixels: 28, averaged and blurred once, or 105 as drawn."""
-    layout: Layout = field(default="described", metadata=ADDED)
+    layout: Layout = field(default="described", metadata=OMIT_DEFAULT_FROM_ID)
     """`described` in the papers: 20 drawings of one character in one orientation; `released`, what
     their extractor's index arithmetic gives: two drawings in all 8 orientations and a third in 4
     (8 classes in a row share a character)."""
-    standardised: bool = field(default=False, metadata=ADDED)
+    standardised: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether the mean drawing is subtracted and one scale gives all pixels a mean variance of 1.
     ICL emerges with fewer classes and larger learning rates then (no paper's)."""
-    fingerprint: str = field(default="", metadata=ADDED)
+    fingerprint: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
     """Of the drawings used; filled in when they are read, and checked if given."""
 
     def __post_init__(self) -> None:
@@ -212,7 +218,7 @@ def _read_npz(path: Path, n_characters: int) -> NDArray[np.uint8]:
     try:
         with np.load(path) as archive:
             packed = np.atleast_1d(archive["images"])[:n_characters]
-    except NOT_AN_ARCHIVE as error:
+    except ARCHIVE_ERRORS as error:
         raise UsageError(
             f"{path} is not an Omniglot archive; expected an .npz with the array 'images'"
         ) from error

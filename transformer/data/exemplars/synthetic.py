@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
-from transformer.config.data import KINDS, ExemplarConfig
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import convert
@@ -18,7 +18,7 @@ from transformer.data.exemplars.arrays import convert
 CHUNK = 256  # classes drawn at once: enough for speed, and memory stays small
 
 
-@KINDS.register("gaussian")
+@EXEMPLAR_KINDS.register("gaussian")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaussianConfig(ExemplarConfig):
     """Each class a normal vector, each exemplar that vector plus noise.
@@ -85,7 +85,7 @@ def coordinate_scales(d_features: int, spectrum: float) -> NDArray[np.float32]:
     return (scale / np.sqrt(np.mean(scale**2))).astype(np.float32)
 
 
-@KINDS.register("one_hot")
+@EXEMPLAR_KINDS.register("one_hot")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneHotConfig(ExemplarConfig):
     """Each class a unit vector of its own, with one exemplar."""

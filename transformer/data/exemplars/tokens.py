@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from transformer.config.data import KINDS, ExemplarConfig
-from transformer.config.plain import LOCATION, require, require_at_least
+from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
+from transformer.config.plain import MACHINE_PATH, require, require_at_least
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, check_not_tiny, convert, open_array
 
@@ -21,7 +21,7 @@ MINILM_KEY = "embeddings.word_embeddings.weight"
 ASSUMED_FEATURES = 512  # of a file that is not given yet
 
 
-@KINDS.register("tokens")
+@EXEMPLAR_KINDS.register("tokens")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenConfig(ExemplarConfig):
     """Token embeddings of a language model, clustered into classes by k-means on their directions.
@@ -34,7 +34,7 @@ class TokenConfig(ExemplarConfig):
     may_be_images = False
     bytes_per_feature = 2
     needs_path = True
-    path: str = field(default="", metadata=LOCATION)
+    path: str = field(default="", metadata=MACHINE_PATH)
     """An .npy or .safetensors matrix (tokens, features)."""
     key: str = ""
     """Name of the matrix in a .safetensors file that holds several."""

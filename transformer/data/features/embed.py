@@ -19,10 +19,10 @@ from torch import Tensor
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
+from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig
-from transformer.config.plain import difference, flat, require, require_at_least, to_dict
+from transformer.config.plain import difference, flatten, require, require_at_least, to_dict
 from transformer.data.encoders.base import Encoder, images_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import MADE_AGAIN, convert, open_safetensors
@@ -134,12 +134,12 @@ def identity(
     return {
         "encoder": _plain(encoder) | {"weights": weights},
         "drawings": _plain(drawings) | {"fingerprint": fingerprint},
-        "reduction": to_dict(reduction, leave_out="no identity"),
+        "reduction": to_dict(reduction, for_id=True),
     }
 
 
 def _plain(config: EncoderConfig | ExemplarConfig) -> dict[str, Any]:
-    return {"kind": type(config).__name__} | to_dict(config, leave_out="no identity")
+    return {"kind": type(config).__name__} | to_dict(config, for_id=True)
 
 
 def identity_in(provenance: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def made_on(machine: Machine) -> dict[str, Any]:
 
 def entries(provenance: dict[str, Any]) -> list[str]:
     """What decides on the numbers, as `name=value`; none for no provenance."""
-    return [f"{name}={value}" for name, value in flat(identity_in(provenance)).items()]
+    return [f"{name}={value}" for name, value in flatten(identity_in(provenance)).items()]
 
 
 def made_by(provenance: dict[str, Any]) -> str:
@@ -216,8 +216,8 @@ def write_features(
     reduction = reduction or ReductionConfig()
     check_ending(out, ".safetensors")
     partial = raw or out.with_name(out.name + PARTIAL)
-    check_file(out)
-    check_file(partial)
+    check_writable(out)
+    check_writable(partial)
     if partial == out:
         raise UsageError(f"raw={str(raw)!r} is the file of the result too; give it another name")
     machine = _machine(partial, device, threads)

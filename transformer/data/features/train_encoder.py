@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_ending, check_file, to_json, write_bytes
+from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.plain import difference, require, require_at_least, to_dict
 from transformer.data.encoders.base import images_of
 from transformer.data.encoders.own import (
@@ -68,7 +68,7 @@ def train_encoder(
     right.  The same file on one device with the same number of threads.
     """
     check_ending(out, ".safetensors")
-    check_file(out)
+    check_writable(out)
     if out.exists():
         raise UsageError(f"{out} is there already; give another name, or remove it")
     if threads is None:
@@ -101,7 +101,7 @@ def difference_from(config: TrainingConfig, path: Path) -> str:
 
 
 def _identity(config: TrainingConfig) -> dict[str, Any]:
-    return to_dict(config, leave_out="no identity")
+    return to_dict(config, for_id=True)
 
 
 def _fit(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.graph import Model
-from coopetition.model.initial_state import Draw, Vector
+from coopetition.model.initial_state import InitialState, Vector
 
 Vectors = dict[str, Vector]
 
@@ -21,7 +21,7 @@ def outer(vectors: list[Vector]) -> NDArray[np.float64]:
     return reduce(np.multiply.outer, vectors)
 
 
-def losses(model: Model, draw: Draw, vectors: Vectors) -> dict[str, float]:
+def losses(model: Model, draw: InitialState, vectors: Vectors) -> dict[str, float]:
     """Each mechanism's loss and each cost by name, and their combination `total`."""
     average = np.mean if model.convention == "mean" else np.sum
     named = {
@@ -35,11 +35,13 @@ def losses(model: Model, draw: Draw, vectors: Vectors) -> dict[str, float]:
     return named | {"total": total}
 
 
-def _residual(factors: tuple[str, ...], draw: Draw, vectors: Vectors) -> NDArray[np.float64]:
+def _residual(
+    factors: tuple[str, ...], draw: InitialState, vectors: Vectors
+) -> NDArray[np.float64]:
     return outer([vectors[f] for f in factors]) - outer([draw.target[f] for f in factors])
 
 
-def gradient(model: Model, draw: Draw, vectors: Vectors) -> Vectors:
+def gradient(model: Model, draw: InitialState, vectors: Vectors) -> Vectors:
     """Gradient of the total loss for each factor."""
     result = {name: np.zeros_like(vector) for name, vector in vectors.items()}
     named = losses(model, draw, vectors)
@@ -63,7 +65,7 @@ def _size(model: Model, n_entries: int) -> int:
     return n_entries if model.convention == "mean" else 1
 
 
-def descend(model: Model, draw: Draw, *, step: float, n_steps: int) -> list[Vectors]:
+def descend(model: Model, draw: InitialState, *, step: float, n_steps: int) -> list[Vectors]:
     """Factors after 0, 1, ..., n_steps steps of gradient descent, each at its rate."""
     steps = {name: step * rate for name, rate in zip(model.factors, model.rates, strict=True)}
     states = [dict(draw.initial)]

@@ -1,4 +1,4 @@
-"""Compiled code is kept, read, and made again where it cannot be read."""
+"""Compiled code is kept on disk, read by later processes, and compiled again if damaged."""
 
 import errno
 import os
@@ -10,13 +10,12 @@ import numba
 import pytest
 from numba.core import event
 
-from coopetition.tools.compiled_code import cache_folder, compiled, jit_source
+from coopetition.tools.compiled_code import cache_folder, ensure_compiled, jit_source
 
-SOURCE = "def twice(x):\n    return x + x\n"
 PROGRAM = """
-from coopetition.tools.compiled_code import compiled, jit_source
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 twice = jit_source("def twice(x):\\n    return x + x\\n", "twice")
-print(compiled(twice, "a sum", 1.5)(1.5))
+print(ensure_compiled(twice, "a sum", 1.5)(1.5))
 """
 COMPILING = "compiling a sum (once on this machine)\n"
 
@@ -28,38 +27,41 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def told(program=PROGRAM):
-    """What another process says on standard error."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "3.0\n"), done.stderr
-    return done.stderr
+def load():
+    return jit_source("def twice(x):\n    return x + x\n", "twice")
+
+
+def run(program, **environment):
+    """Return standard output and error of another process."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
 def test_code_is_compiled_once_and_read_by_other_processes(cache):
-    assert told() == COMPILING
+    assert run(PROGRAM) == ("3.0\n", COMPILING)
     assert [path.suffix for path in cache.iterdir() if path.is_file()] == [".py"]
-    assert told() == ""
+    assert run(PROGRAM) == ("3.0\n", "")
 
 
 @pytest.mark.parametrize("suffix", [".py", ".nbi", ".nbc"])
-@pytest.mark.parametrize("content", [b"", b"no such file"])
-def test_damaged_files_are_made_again(cache, suffix, content):
-    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"no such file", lambda whole: whole[: len(whole) // 2]]
+)
+def test_damaged_code_is_compiled_again(cache, suffix, damage):
+    ensure_compiled(load(), "a sum", 1.5)
     (path,) = cache.rglob(f"*{suffix}")
+    content = damage(path.read_bytes())
     path.write_bytes(content)
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(load(), "a sum", 1.5)(1.5) == 3.0
     assert path.read_bytes() != content or suffix == ".py"
-    again = jit_source(SOURCE, "twice")
-    assert compiled(again, "a sum", 1.5)(1.5) == 3.0 and again.stats.cache_hits
-
-
-def test_a_file_that_is_cut_short_is_made_again(cache, capsys):
-    compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)
-    (path,) = cache.rglob("*.nbc")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
-    assert len(path.read_bytes()) >= len(whole) // 2 and capsys.readouterr().err == 2 * COMPILING
+    again = load()
+    assert ensure_compiled(again, "a sum", 1.5)(1.5) == 3.0 and again.stats.cache_hits
 
 
 def test_a_folder_that_cannot_be_written_gives_one_warning(cache, monkeypatch, capsys):
@@ -67,7 +69,7 @@ def test_a_folder_that_cannot_be_written_gives_one_warning(cache, monkeypatch, c
     folder = cache / "file" / "folder"
     monkeypatch.setenv("COOPETITION_CACHE", str(folder))
     jit_source("def other():\n    pass\n", "other")
-    assert compiled(jit_source(SOURCE, "twice"), "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(load(), "a sum", 1.5)(1.5) == 3.0
     warning, line = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"warning: compiled code cannot be kept in {folder}; ")
     assert line == "compiling a sum"
@@ -77,14 +79,14 @@ def test_a_disk_that_is_full_gives_one_warning(cache, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    twice = jit_source(SOURCE, "twice")
+    twice = load()
     monkeypatch.setattr(os, "replace", full)
-    assert compiled(twice, "a sum", 1.5)(1.5) == 3.0
+    assert ensure_compiled(twice, "a sum", 1.5)(1.5) == 3.0
     assert capsys.readouterr().err.count("warning: compiled code cannot be kept in ") == 1
 
 
-def test_without_numbas_compiler_the_functions_of_python_run(cache):
-    """As who looks for a mistake in them wants it, and a coverage tool."""
+def test_without_compilation_the_python_functions_run(cache):
+    """Debuggers and coverage tools need that."""
     code = """
 import numpy as np
 import coopetition as co
@@ -93,14 +95,10 @@ assert co.descend(model, draw, n_steps=3).n_steps == 3
 curves = co.theories()["toy"].curves(np.full(8, 1.5), np.linspace(0, 0.1, 3))
 print(curves.shape)
 """
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0 and done.stdout == "(4, 3)\n", done.stderr
+    assert run(code, NUMBA_DISABLE_JIT="1")[0] == "(4, 3)\n"
 
 
-def test_folders(monkeypatch, tmp_path):
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("COOPETITION_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "coopetition"
@@ -125,10 +123,10 @@ def test_an_interrupt_waits_until_the_code_is_compiled(cache, number, monkeypatc
             pass
 
     before = signal.signal(number, stop)
-    twice = jit_source(SOURCE, "twice")
+    twice = load()
     try:
         with event.install_listener("numba:compile", Sender()), pytest.raises(Stop):
-            compiled(twice, "a sum", 1.5)
+            ensure_compiled(twice, "a sum", 1.5)
         assert signal.getsignal(number) is stop
     finally:
         signal.signal(number, before)

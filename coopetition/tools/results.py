@@ -1,0 +1,80 @@
+"""What every result offers: one line, a few lines, a table in a notebook, a data frame, a file."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.tools.errors import UserError
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Result:
+    """A mixin for results: each subclass gives `headline`, `columns` and `html_rows`.
+
+    A dataclass that uses it turns off its own `repr`.
+    """
+
+    __slots__ = ()
+
+    def headline(self) -> str:
+        """Return one line without the class name: "of 6 trajectories: never 5"."""
+        raise NotImplementedError
+
+    def columns(self) -> Mapping[str, Any]:
+        """Return the table of `to_frame` as columns by name."""
+        raise NotImplementedError
+
+    def html_rows(self) -> Iterable[Iterable[str]]:
+        """Return rows of text for a notebook, the first cell of each being its title."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.headline()}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.html_rows())
+
+    def to_frame(self) -> "DataFrame":
+        """Return the result as a data frame; see `columns`."""
+        return to_frame(self.columns())
+
+
+class ArchivedResult(Result):
+    """A result that is kept in an `.npz` file: named arrays and a header in JSON.
+
+    A subclass gives `kind`, as in "a saved trajectory", and `to_archive` and `from_archive`.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    def to_archive(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the header and the arrays of the file."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_archive(cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the result of a file's header and arrays."""
+        raise NotImplementedError
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to an `.npz` file."""
+        header, arrays = self.to_archive()
+        write_npz(Path(path), header=np.array(json.dumps(header)), **arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a file of `save`; any other file raises `UserError`."""
+        check_archive(Path(path), cls.kind)
+        try:
+            with np.load(path) as archive:
+                return cls.from_archive(json.loads(str(archive["header"])), archive)
+        except (OSError, *ARCHIVE_ERRORS) as error:
+            raise UserError(f"{path} is not {cls.kind} ({error})") from error

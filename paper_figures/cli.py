@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -54,9 +55,7 @@ class FigureFlags:
     """Initial seed of the run to draw first. Default: the lowest kept."""
 
 
-def draw_command(arguments: list[str], paper: str) -> None:
-    """Draw a figure, write its files and print where they are and what it shows."""
-    flags = parse_flags(FigureFlags, arguments, prog=f"{PROG} {paper}")
+def _draw(paper: str, flags: FigureFlags) -> None:
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
     _check_kept_scale(flags.scale)
@@ -127,9 +126,7 @@ class PresetFlags:
     preset's."""
 
 
-def preset_command(arguments: list[str]) -> None:
-    """Draw runs of a preset."""
-    flags = parse_flags(PresetFlags, arguments, prog=f"{PROG} preset")
+def _preset(flags: PresetFlags) -> None:
     _check_folder(flags.out)
     if flags.retrain:
         from paper_figures.core.build import train_preset
@@ -157,9 +154,7 @@ class AllFlags:
     """Number of processes at once."""
 
 
-def all_command(arguments: list[str]) -> None:
-    """Draw all figures; print what was drawn, and which figures lack runs."""
-    flags = parse_flags(AllFlags, arguments, prog=f"{PROG} --all")
+def _all(flags: AllFlags) -> None:
     _check_folder(flags.out)
     check_int("--jobs", flags.jobs, 1)
     print_rows(draw_all(flags.out, flags.jobs), as_json=False)
@@ -196,9 +191,7 @@ class MakeFlags:
     """Print what would be done and how long it would take, and do nothing."""
 
 
-def make_command(arguments: list[str]) -> None:
-    """Make what a figure needs, and draw it."""
-    flags = parse_flags(MakeFlags, arguments, prog=f"{PROG} make")
+def _make(flags: MakeFlags) -> None:
     from paper_figures.core.build import make, sweep, sweep_flags
 
     figure = find_figure(flags.paper, flags.figure)
@@ -238,9 +231,7 @@ class KeepFlags:
     """Scale of the runs."""
 
 
-def keep_command(arguments: list[str]) -> None:
-    """Keep finished runs and tables; print which, and what is left out."""
-    flags = parse_flags(KeepFlags, arguments, prog=f"{PROG} keep")
+def _keep(flags: KeepFlags) -> None:
     if flags.paper not in papers():
         raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
     _check_kept_scale(flags.scale)
@@ -267,9 +258,7 @@ class ListFlags:
     """Print one JSON object per figure."""
 
 
-def list_command(arguments: list[str]) -> None:
-    """Print the figures by the names that commands take, and what is kept for them."""
-    flags = parse_flags(ListFlags, arguments, prog=f"{PROG} --list")
+def _list(flags: ListFlags) -> None:
     rows = [row for paper in papers() for row in map(Figure.status, figures_of(paper).values())]
     print_rows(rows, as_json=flags.json)
 
@@ -285,9 +274,7 @@ class ResultsFlags:
     """Print a JSON list, one object per claim and scale, with what each run says."""
 
 
-def results_command(arguments: list[str]) -> None:
-    """Print the verdict on every claim."""
-    flags = parse_flags(ResultsFlags, arguments, prog=f"{PROG} results")
+def _results(flags: ResultsFlags) -> None:
     from paper_figures.core.verdicts import claim_rows, judge_claims
 
     if flags.json:
@@ -301,36 +288,26 @@ class PagesFlags:
     """Rewrite the generated parts of README.md and docs/ from what is kept."""
 
 
-def pages_command(arguments: list[str]) -> None:
-    """Rewrite those parts."""
-    parse_flags(PagesFlags, arguments, prog=f"{PROG} pages")
-    from paper_figures.pages import write_pages
-
-    _print_written(write_pages())
-
-
 @dataclass(frozen=True, kw_only=True)
 class PicturesFlags:
     """Redraw the pictures of README.md and docs/, in some minutes."""
 
 
-def pictures_command(arguments: list[str]) -> None:
-    """Redraw those pictures."""
-    parse_flags(PicturesFlags, arguments, prog=f"{PROG} pictures")
-    from paper_figures.pages import write_pictures
+def _update_documents(flags: PagesFlags | PicturesFlags) -> None:
+    from paper_figures.pages import write_pages, write_pictures
 
-    _print_written(write_pictures())
+    _print_written(write_pages() if isinstance(flags, PagesFlags) else write_pictures())
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "--list": list_command,
-    "--all": all_command,
-    "make": make_command,
-    "keep": keep_command,
-    "preset": preset_command,
-    "results": results_command,
-    "pages": pages_command,
-    "pictures": pictures_command,
+COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
+    "--list": (ListFlags, _list),
+    "--all": (AllFlags, _all),
+    "make": (MakeFlags, _make),
+    "keep": (KeepFlags, _keep),
+    "preset": (PresetFlags, _preset),
+    "results": (ResultsFlags, _results),
+    "pages": (PagesFlags, _update_documents),
+    "pictures": (PicturesFlags, _update_documents),
 }
 
 
@@ -348,9 +325,10 @@ def _dispatch(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name in COMMANDS:
-        COMMANDS[name](rest)
+        kind, run = COMMANDS[name]
+        run(parse_flags(kind, rest, prog=f"{PROG} {name}"))
     elif name in papers():
-        draw_command(rest, name)
+        _draw(name, parse_flags(FigureFlags, rest, prog=f"{PROG} {name}"))
     else:
         raise unknown_paper(name)
     return 0

@@ -185,35 +185,34 @@ class Figure:
 
     def status(self) -> dict[str, str]:
         """Return what of it is kept, without reading it."""
-        row = {"figure": f"{self.paper} {self.slot}", "number": self.number}
-        if not self.needs:
-            return row | {"status": "computed", "seeds": "", "title": self.title}
-        fewest, seeds = len(self.needs), []
-        for scale in SCALES:
-            of_needs = [need.seeds(scale) for need in self.needs]
-            is_lacking = any(
-                not own and not need.optional
-                for need, own in zip(self.needs, of_needs, strict=True)
+        kept: dict[str, list[set[int]]] = {}
+        for scale in SCALES[:1] if self.of_several_scales else SCALES:
+            seeds = [need.seeds(scale) for need in self.needs]
+            is_enough = all(
+                own or need.optional for own, need in zip(seeds, self.needs, strict=True)
             )
-            if is_lacking or not any(of_needs):
-                continue
-            n_missing = of_needs.count(set())
-            fewest = min(fewest, n_missing)
-            seeds.append(f"{'both' if self.of_several_scales else scale} {_seeds_text(of_needs)}")
+            if is_enough and any(seeds):
+                kept["both" if self.of_several_scales else scale] = seeds
         n = len(self.needs)
-        told = "missing" if fewest == n else f"{fewest} of {n} missing" if fewest else "kept"
-        kept = "; ".join(dict.fromkeys(seeds))
-        return row | {"status": told, "seeds": kept, "title": self.title}
+        n_missing = min((seeds.count(set()) for seeds in kept.values()), default=n)
+        status = "missing" if n_missing == n else f"{n_missing} of {n} missing"
+        return {
+            "figure": f"{self.paper} {self.slot}",
+            "number": self.number,
+            "status": "computed" if not n else status if n_missing else "kept",
+            "seeds": "; ".join(f"{scale} {_seeds_text(seeds)}" for scale, seeds in kept.items()),
+            "title": self.title,
+        }
 
 
 def _seeds_text(of_needs: list[set[int]]) -> str:
-    """Return the seeds of which all is kept, of which some is, and how many needs lack all."""
+    """Return the seeds that every need has, those that some have, and how many needs have none."""
     kept = [own for own in of_needs if own]
-    every = set[int]().union(*kept)
-    whole = every.intersection(*kept) or every
-    text = " ".join(map(str, sorted(whole)))
-    if every > whole:
-        text += f", partly {' '.join(map(str, sorted(every - whole)))}"
+    some = set[int]().union(*kept)
+    every = some.intersection(*kept) or some
+    text = " ".join(map(str, sorted(every)))
+    if some > every:
+        text += f", partly {' '.join(map(str, sorted(some - every)))}"
     n_missing = len(of_needs) - len(kept)
     return text + (f" ({n_missing} of {len(of_needs)} missing)" if n_missing else "")
 

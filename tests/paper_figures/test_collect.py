@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -43,55 +42,6 @@ def plan_of(n_steps: int) -> Plan:
     )
 
 
-def test_finished_runs_are_kept_once_and_longer_ones_take_their_place(tmp_path):
-    runs, data = tmp_path / "runs", tmp_path / "data"
-    (data / "coopetition").mkdir(parents=True)
-    (data / "index.json").write_text("[]")
-
-    def keep(n_steps: int) -> list[str]:
-        kept, left_out = keep_finished(plan_of(n_steps), runs, "coopetition", "cpu", data)
-        assert left_out == ([] if n_steps == 10 else ["together: not finished"])
-        return kept
-
-    with pytest.raises(UsageError, match="runs"):
-        keep(10)
-    runs.mkdir()
-    with pytest.raises(UsageError, match="no finished run"):
-        keep(10)
-    for node in (plan_of(10).nodes[name] for name in ("main_6", "together")):
-        node.work(runs, "cpu", 1)
-    assert keep(10) == ["main_6", "together/b"], "not what has not begun, nor the same run twice"
-    assert keep(10) == []
-    plan_of(20).nodes["main_6"].work(runs, "cpu", 1)
-    plan_of(20).nodes["seeds_6_3"].work(runs, "cpu", 1)
-    assert keep(20) == ["main_6", "seeds_6_3"]
-    presets = {entry["preset"]: entry for entry in load_index(data)}
-    together = presets.pop("coopetition/together/b")
-    assert (together["step"], together["config"]["init_seed"]) == (10, 7)
-    assert set(presets) == {"coopetition/main", "coopetition/seeds_6_3"}
-    for entry in presets.values():
-        assert (entry["scale"], entry["step"], entry["status"]) == ("cpu", 20, "finished")
-        assert RunConfig.from_dict(entry["config"]).run_id() == entry["run_id"]
-        curves = read_curves(data / "coopetition" / f"{entry['run_id']}.csv", "loss")
-        np.testing.assert_array_equal(curves.sequences, [0, 40, 80, 120, 160])
-    plan_of(20).nodes["long"].work(runs, "cpu", 1)
-    assert keep(20) == ["long"]
-    entry = next(each for each in load_index(data) if each["step"] == 40)
-    assert entry["preset"] == "coopetition/main"
-    others = ["coopetition/seeds_6_2", "coopetition/together/a", "coopetition/long"]
-    assert entry["also"] == others, "those that it was kept for before too"
-    assert len(list((data / "coopetition").iterdir())) == 3, "what the index says lies only there"
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """A sweep of two runs, and its measures."""
-    runs = tmp_path_factory.mktemp("swept")
-    for node in measured_plan().nodes.values():
-        node.work(runs, "cpu", 1)
-    return runs
-
-
 def measured_plan() -> Plan:
     config = replace(RUN, n_steps=10)
     return Plan(
@@ -104,6 +54,23 @@ def measured_plan() -> Plan:
     )
 
 
+def work(plan, folder, names=()):
+    for name in names or plan.nodes:
+        plan.nodes[name].work(folder, "cpu", 1)
+
+
+def keep(runs, data, plan=None, paper="coopetition"):
+    return keep_finished(plan or measured_plan(), runs, paper, "cpu", data)[0]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of two runs, and its measures."""
+    runs = tmp_path_factory.mktemp("swept")
+    work(measured_plan(), runs)
+    return runs
+
+
 @pytest.fixture
 def runs(swept, tmp_path):
     shutil.copytree(swept, tmp_path / "runs")
@@ -112,9 +79,41 @@ def runs(swept, tmp_path):
 
 @pytest.fixture
 def data(tmp_path):
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "coopetition").mkdir(parents=True)
     (tmp_path / "data" / "index.json").write_text("[]")
     return tmp_path / "data"
+
+
+def test_finished_runs_are_kept_once_and_longer_ones_replace_them(tmp_path, data):
+    runs = tmp_path / "sweep"
+    with pytest.raises(UsageError, match="sweep is not a folder"):
+        keep(runs, data, plan_of(10))
+    runs.mkdir()
+    with pytest.raises(UsageError, match="no finished run"):
+        keep(runs, data, plan_of(10))
+    work(plan_of(10), runs, ("main_6", "together"))
+    assert keep(runs, data, plan_of(10)) == ["main_6", "together/b"], "each run once"
+    assert keep(runs, data, plan_of(10)) == []
+    work(plan_of(20), runs, ("main_6", "seeds_6_3"))
+    kept, left_out = keep_finished(plan_of(20), runs, "coopetition", "cpu", data)
+    assert (kept, left_out) == (["main_6", "seeds_6_3"], ["together: not finished"])
+    presets = {entry["preset"]: entry for entry in load_index(data)}
+    together = presets.pop("coopetition/together/b")
+    assert (together["step"], together["config"]["init_seed"]) == (10, 7)
+    assert set(presets) == {"coopetition/main", "coopetition/seeds_6_3"}
+    for entry in presets.values():
+        assert (entry["scale"], entry["step"], entry["status"]) == ("cpu", 20, "finished")
+        assert RunConfig.from_dict(entry["config"]).run_id() == entry["run_id"]
+        curves = read_curves(curves_path(entry, data), "loss")
+        np.testing.assert_array_equal(curves.sequences, [0, 40, 80, 120, 160])
+    work(plan_of(20), runs, ("long",))
+    assert keep(runs, data, plan_of(20)) == ["long"]
+    entry = next(each for each in load_index(data) if each["step"] == 40)
+    assert entry["preset"] == "coopetition/main"
+    others = ["coopetition/seeds_6_2", "coopetition/together/a", "coopetition/long"]
+    assert entry["also"] == others, "its earlier presets too"
+    files = {*(data / "coopetition").iterdir()}
+    assert files == {curves_path(each, data) for each in load_index(data)} and len(files) == 3
 
 
 def spoil_manifest(run):
@@ -132,7 +131,7 @@ def put_another(run):
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["config"]["init_seed"] = 99
     (run / "manifest.json").write_text(json.dumps(manifest))
-    return "holds another run than the plan's"
+    return "another run"
 
 
 def empty(run):
@@ -151,14 +150,10 @@ def test_what_cannot_be_kept_is_reported_and_does_not_stop_the_others(runs, data
 
 
 def test_tables_are_merged_by_run(runs, data):
-    def keep():
-        return keep_finished(measured_plan(), runs, "coopetition", "cpu", data)[0]
-
     path = data / "coopetition" / "weight_norms.csv"
-    path.parent.mkdir()
     first, second = (load_run(runs / name).config.run_id() for name in ("first", "second"))
     path.write_text(f"run,run_id,old\nelsewhere,abc,1\nfirst,{first},2\n")
-    assert "weight_norms.csv" in keep()
+    assert "weight_norms.csv" in keep(runs, data)
     rows = pd.read_csv(path).set_index("run_id")
     assert rows["run"].to_dict() == {"abc": "elsewhere", first: "first", second: "second"}
     assert rows["old"].dropna().to_dict() == {"abc": 1}
@@ -168,11 +163,11 @@ def test_tables_are_merged_by_run(runs, data):
     assert record.keys() == {first, second}, "of the other nothing is known"
     assert record[first]["node"] == "norms_first"
     assert record[first]["measures"]["weight_norms"]["n_rows"] == len(measured)
-    assert keep() == [], "all of it is kept already"
+    assert keep(runs, data) == [], "all of it is kept already"
 
 
 def test_of_a_run_in_two_lengths_the_rows_of_the_longer_are_kept(runs, data):
-    """Whichever sweep is kept last, and where one table has both."""
+    """Whichever sweep is kept last, and if one table has both."""
     longer = Train(name="first", config=replace(RUN, n_steps=20))
     both = Plan(
         [
@@ -182,28 +177,25 @@ def test_of_a_run_in_two_lengths_the_rows_of_the_longer_are_kept(runs, data):
         ]
     )
     elsewhere = runs.parent / "elsewhere"
-    for node in both.nodes.values():
-        node.work(elsewhere, "cpu", 1)
-    keep_finished(both, elsewhere, "coopetition", "cpu", data)
-    table = (data / "coopetition" / "weight_norms.csv").read_text()
-    steps = pd.read_csv(data / "coopetition" / "weight_norms.csv")["step"]
+    work(both, elsewhere)
+    keep(elsewhere, data, both)
+    path = data / "coopetition" / "weight_norms.csv"
+    table, steps = path.read_text(), pd.read_csv(path)["step"]
     assert steps.max() == 20 and not steps.duplicated().any()
-    kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
-    assert kept == ["second", "weight_norms.csv"]
-    assert (data / "coopetition" / "weight_norms.csv").read_text().startswith(table)
-    assert keep_finished(both, elsewhere, "coopetition", "cpu", data)[0] == []
+    assert keep(runs, data) == ["second", "weight_norms.csv"]
+    assert path.read_text().startswith(table)
+    assert keep(elsewhere, data, both) == []
 
 
 def test_what_is_measured_anew_is_kept_although_the_kept_run_is_longer(runs, data):
-    plan = measured_plan()
-    keep_finished(plan, runs, "coopetition", "cpu", data)
+    keep(runs, data)
     entries = [entry | {"step": 10**6} for entry in load_index(data)]
     (data / "index.json").write_text(json.dumps(entries))
     table = runs / "norms_first" / "table.csv"
     frame = pd.read_csv(table)
     frame["labels"] += 1
     frame.to_csv(table, index=False)
-    assert keep_finished(plan, runs, "coopetition", "cpu", data)[0] == ["weight_norms.csv"]
+    assert keep(runs, data) == ["weight_norms.csv"]
 
 
 def test_a_kill_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
@@ -212,55 +204,36 @@ def test_a_kill_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("paper_figures.core.collect.write_json", killed)
-        keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
+        keep(runs, data)
     assert load_index(data) == []
-    kept, _ = keep_finished(measured_plan(), runs, "coopetition", "cpu", data)
-    assert kept == ["first", "second", "weight_norms.csv"]
+    assert keep(runs, data) == ["first", "second", "weight_norms.csv"]
     files = {path.name for path in (data / "coopetition").iterdir()}
     assert files == {f"{entry['run_id']}.csv" for entry in load_index(data)} | {"weight_norms.csv"}
 
 
-def test_a_longer_run_of_another_plan_takes_the_place_of_a_shorter(runs, data):
-    keep_finished(measured_plan(), runs, "coopetition_early", "cpu", data)
-    longer = Train(name="first", config=replace(RUN, n_steps=20))
-    longer.work(runs, "cpu", 1)
-    kept, _ = keep_finished(Plan([longer]), runs, "coopetition", "cpu", data)
+def test_a_longer_run_of_another_plan_replaces_a_shorter(runs, data):
+    (data / "coopetition_early").mkdir()
+    keep(runs, data, paper="coopetition_early")
+    longer = Plan([Train(name="first", config=replace(RUN, n_steps=20))])
+    work(longer, runs)
+    assert keep(runs, data, longer) == ["first"]
     entry = load_index(data)[0]
-    assert kept == ["first"] and (entry["paper"], entry["step"]) == ("coopetition", 20)
+    assert (entry["paper"], entry["step"]) == ("coopetition", 20)
     assert (entry["preset"], entry["also"]) == ("coopetition_early/first", ["coopetition/first"])
     files = {path for path in data.glob("*/*") if path.stem != "weight_norms"}
-    assert files == {curves_path(entry, data) for entry in load_index(data)}
+    assert files == {curves_path(each, data) for each in load_index(data)}
 
 
 def test_two_calls_do_not_keep_at_once(runs, data):
-    def keep():
-        return keep_finished(measured_plan(), runs, "coopetition", "cpu", data)[0]
-
+    descriptor = os.open(data, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     with ThreadPoolExecutor() as pool:
-        with open_folder(data) as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            waiting = pool.submit(keep)
-            with pytest.raises(TimeoutError):
-                waiting.result(timeout=0.5)
-            assert load_index(data) == []
+        waiting = pool.submit(keep, runs, data)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        assert load_index(data) == []
+        os.close(descriptor)
         assert waiting.result() == ["first", "second", "weight_norms.csv"]
-
-
-@contextmanager
-def open_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    yield descriptor
-    os.close(descriptor)
-
-
-@pytest.mark.parametrize("preset", ["default", "width_64", "p_bursty_1"])
-def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, preset):
-    data = trained_together
-    runs = kept_runs(f"transience/{preset}", 6, "smoke", data)
-    assert [run.init_seed for run in runs] == [6, 5, 7]
-    for table in kept_tables(f"transience/{preset}", "transience", 5, "smoke", data):
-        assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
-        assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +245,16 @@ def trained_together(tmp_path_factory):
     (data / "index.json").write_text("[]")
     node = load_plan("transience", "smoke").nodes["default"]
     plan = Plan([node, Measure(name="transience", measure="transience", of=("default",))])
-    for each in plan.nodes.values():
-        each.work(runs, "cpu", 1)
+    work(plan, runs)
     keep_finished(plan, runs, "transience", "smoke", data)
     return data
+
+
+@pytest.mark.parametrize("preset", ["default", "width_64", "p_bursty_1"])
+def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, preset):
+    data = trained_together
+    runs = kept_runs(f"transience/{preset}", 6, "smoke", data)
+    assert [run.init_seed for run in runs] == [6, 5, 7]
+    for table in kept_tables(f"transience/{preset}", "transience", 5, "smoke", data):
+        assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
+        assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")

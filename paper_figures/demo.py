@@ -8,7 +8,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
-from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import markdown_table, write_text
 from paper_figures.coopetition.figure_5 import (
     absence,
@@ -18,8 +17,8 @@ from paper_figures.coopetition.figure_5 import (
     fit_run,
     record_of,
 )
-from paper_figures.core.figure import FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import draw_half
+from paper_figures.core.figure import FigureResult, Numbers, blank
+from paper_figures.core.plotting import draw_half, draw_run
 from paper_figures.core.published import solve_published
 from paper_figures.core.runs import FigureRun, kept_runs
 from transformer.config import EvaluationConfig, RunConfig
@@ -89,14 +88,10 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
 
 
 def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
-    curves = run.curves().select(EVALUATORS)
-    plot_curves(curves, ax=ax)
+    numbers = draw_run(ax, "a accuracy", run, EVALUATORS, "in_context_accuracy")
     draw_half(ax)
     ax.set(ylabel="in-context accuracy", ylim=(0, 1), title=f"a  transformer{absence(run)}")
     ax.legend(frameon=False, fontsize="small")
-    numbers = []
-    for name, values in curves.values.items():
-        numbers += points("a accuracy", name, curves.sequences, values)
     return numbers
 
 

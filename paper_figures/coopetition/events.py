@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from paper_figures.coopetition.paper_values import PAPER_RUNS
 from paper_figures.core.claims import FACTOR, Reading
-from paper_figures.core.runs import FigureRun, KeptTable
+from paper_figures.core.runs import METRIC, FigureRun, KeptTable
 
 Condition = Callable[[FigureRun], bool | None]
 Value = Callable[[FigureRun], float | None]
@@ -100,6 +100,11 @@ def time_of(name: str) -> Value:
         return None if time is None else time * run.rate_ratio
 
     return value
+
+
+def value_at(evaluator: str, millions: float, metric: str = METRIC) -> Value:
+    """Return a curve's value after so many millions of the paper's sequences, or at its end."""
+    return lambda run: run.at(evaluator, millions, metric)
 
 
 def height_of(name: str) -> Value:

@@ -16,6 +16,7 @@ from paper_figures.coopetition.events import (
     height_of,
     readings,
     time_of,
+    value_at,
 )
 from paper_figures.coopetition.paper_values import SEED_5
 from paper_figures.core.claims import Claim, Published
@@ -72,13 +73,9 @@ def draw(
     return result_of_runs(drawing, numbers, runs)
 
 
-def _late(evaluator: str, run: FigureRun) -> float:
-    return run.at(evaluator, LATE)
-
-
-def _is_late_below(evaluator: str, level: float) -> Condition:
+def _is_below(evaluator: str, level: float) -> Condition:
     """Return the condition that an accuracy is below a level at 20 million sequences."""
-    return lambda run: _late(evaluator, run) < level if run.lasts(LATE) else None
+    return lambda run: run.at(evaluator, LATE) < level if run.lasts(LATE) else None
 
 
 CLAIMS = (
@@ -104,17 +101,13 @@ CLAIMS = (
     ),
     Claim(
         "at 20M nothing is left of the preference: Flip accuracy",
-        lambda runs, *heads: readings(
-            runs, _is_late_below("flip", 0.1), lambda run: _late("flip", run)
-        ),
+        lambda runs, *heads: readings(runs, _is_below("flip", 0.1), value_at("flip", LATE)),
         Published.of(PAPER["flip"][-1][1]),
         contradiction="Flip accuracy at 20M is 0.1 or more",
     ),
     Claim(
         "at 20M little is left of the ability: ICL accuracy",
-        lambda runs, *heads: readings(
-            runs, _is_late_below("icl", 0.7), lambda run: _late("icl", run)
-        ),
+        lambda runs, *heads: readings(runs, _is_below("icl", 0.7), value_at("icl", LATE)),
         Published.of(PAPER["icl"][-1][1], "above chance"),
         contradiction="ICL accuracy at 20M is 0.7 or more",
     ),

@@ -8,8 +8,9 @@ from paper_figures.coopetition.events import (
     never_emerges,
     readings,
     time_of,
+    value_at,
 )
-from paper_figures.coopetition.figure_9 import SIZES, fades_later, iwl_at
+from paper_figures.coopetition.figure_9 import SIZES, fades_later
 from paper_figures.core.claims import FACTOR, Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.plotting import draw_settings
@@ -63,7 +64,9 @@ CLAIMS = (
     ),
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are learnt",
-        lambda large, five, twenty, few: readings(few, learns_labels, iwl_at(LAST)),
+        lambda large, five, twenty, few: readings(
+            few, learns_labels, value_at("iwl", LAST, "accuracy")
+        ),
         Published.of(0.43),
         contradiction="IWL accuracy is 0.2 or less at 320M",
     ),

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.plot.fits import plot_curves, plot_fit
+from coopetition.plot.fits import plot_fit
 from paper_figures.coopetition.events import emerges, happened_by, readings
 from paper_figures.coopetition.panels import draw_toy
 from paper_figures.core.claims import Claim, Published, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import draw_run
 from paper_figures.core.published import solve_published
 from paper_figures.core.runs import Array, FigureRun, Runs
 
@@ -61,13 +62,9 @@ def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Num
 
 def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
     """Draw a run's losses."""
-    losses = run.curves("loss").select(CURVES)
-    plot_curves(losses, ax=ax)
+    numbers = draw_run(ax, f"{letter} transformer", run, CURVES, "loss")
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
     ax.legend(frameon=False)
-    numbers = []
-    for name, values in losses.values.items():
-        numbers += points(f"{letter} transformer", name, losses.sequences, values)
     return numbers
 
 

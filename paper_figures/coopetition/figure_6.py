@@ -14,6 +14,7 @@ from paper_figures.coopetition.events import (
     not_by,
     readings,
     time_of,
+    value_at,
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, blank
@@ -82,10 +83,6 @@ def fades_slowly(run: FigureRun) -> bool | None:
     return happened_by(falls, run, 300)
 
 
-def _final(run: FigureRun) -> float:
-    return run.at("flip", 400)
-
-
 CLAIMS = (
     Claim(
         "2 layers, matched data: ICL emerges, sooner than on ordinary data",
@@ -105,14 +102,18 @@ CLAIMS = (
     ),
     Claim(
         "12 layers, ordinary data: ICL is preferred, and fades slowly",
-        lambda main, matched, deep, deep_matched: readings(deep, fades_slowly, _final),
+        lambda main, matched, deep, deep_matched: readings(
+            deep, fades_slowly, value_at("flip", 400)
+        ),
         Published(0.77, 0.78),
         contradiction="Flip accuracy falls by less than 0.1 from its peak by 300M, or never "
         "rises above one half",
     ),
     Claim(
         "12 layers, matched data: ICL stays",
-        lambda main, matched, deep, deep_matched: readings(deep_matched, stays(300), _final),
+        lambda main, matched, deep, deep_matched: readings(
+            deep_matched, stays(300), value_at("flip", 400)
+        ),
         Published(0.90, 0.93),
         contradiction="Flip accuracy falls below one half by 300M, or never rises above it",
     ),

@@ -2,13 +2,13 @@
 
 from paper_figures.coopetition.events import (
     LATE,
-    Value,
     earlier,
     happens,
     never_emerges,
     not_by,
     readings,
     time_of,
+    value_at,
 )
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult
@@ -24,11 +24,6 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
     return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
 
 
-def iwl_at(millions: float) -> Value:
-    """Return the IWL accuracy over all labels, after so many of the paper's sequences."""
-    return lambda run: run.at("iwl", millions, "accuracy")
-
-
 def fades_later(
     runs: list[FigureRun], others: list[FigureRun], millions: float = LATE
 ) -> list[Reading]:
@@ -42,6 +37,11 @@ def fades_later(
         return None if faded and first is None else faded and not first
 
     return readings(runs, holds, time_of("fade"))
+
+
+def hardly_learns_labels(run: FigureRun) -> bool | None:
+    """Return whether labels that are not in context are hardly learnt by 100M."""
+    return not_by(run.at("iwl", LAST, "accuracy") >= 0.2, run, LAST)
 
 
 CLAIMS = (
@@ -64,7 +64,7 @@ CLAIMS = (
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are hardly learnt by 100M",
         lambda main, five, twenty, few: readings(
-            few, lambda run: not_by(run.at("iwl", LAST, "accuracy") >= 0.2, run, LAST), iwl_at(LAST)
+            few, hardly_learns_labels, value_at("iwl", LAST, "accuracy")
         ),
         Published.of(0.05),
         contradiction="IWL accuracy reaches 0.2 by 100M",

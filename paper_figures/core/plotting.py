@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.plot.fits import SEQUENCES
+from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles, under
 from paper_figures.core.figure import FigureResult, Numbers, blank, points
 from paper_figures.core.runs import METRIC, Array, FigureRun
@@ -52,6 +52,16 @@ def draw_band(
         ax.fill_between(x / 1e6, low, high, color=line.get_color(), alpha=0.2, lw=0)
         numbers += points(panel, f"{name}, lowest", x, low)
         numbers += points(panel, f"{name}, highest", x, high)
+    return numbers
+
+
+def draw_run(ax: "Axes", panel: str, run: FigureRun, names: Sequence[str], metric: str) -> Numbers:
+    """Draw curves of one run."""
+    curves = run.curves(metric).select(names)
+    plot_curves(curves, ax=ax)
+    numbers = []
+    for name, values in curves.values.items():
+        numbers += points(panel, name, curves.sequences, values)
     return numbers
 
 

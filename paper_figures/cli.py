@@ -52,7 +52,7 @@ class FigureFlags:
     scale: Scale = SCALE
     """Scale of the kept runs: `paper`, or `cpu`, what two CPU cores can do."""
     init_seed: int | None = None
-    """Initial seed of the run to draw first. Default: the lowest kept."""
+    """Initial seed of the run to draw first; None draws the lowest kept."""
 
 
 def _draw(paper: str, flags: FigureFlags) -> None:
@@ -122,8 +122,8 @@ class PresetFlags:
     retrain: bool = False
     """Train a run now. A run that needs others is made by a sweep instead."""
     init_seed: int | None = None
-    """Initial seed of the run to draw first, or to train. Default: the lowest kept, or the
-    preset's."""
+    """Initial seed of the run to draw first, or to train; None draws the lowest kept, and trains
+    the preset's."""
 
 
 def _preset(flags: PresetFlags) -> None:
@@ -176,7 +176,7 @@ class MakeFlags:
     only: tuple[str, ...] = ALL
     """Nodes of the sweep to make, by names or patterns such as 'main_*'."""
     seeds: tuple[int, ...] = ()
-    """Initial seeds of the runs to make. Default: all that the figure shows."""
+    """Initial seeds of the runs to make; none means all that the figure shows."""
     out: Path = Path("figures")
     """Folder for the figure's files."""
     jobs: int = 1
@@ -226,7 +226,7 @@ class KeepFlags:
     paper: str = "coopetition"
     """Paper or study of the runs."""
     plan: str | None = None
-    """Plan of the sweep. Default: the plan of all the paper's runs."""
+    """Plan of the sweep; None means that of all the paper's runs."""
     scale: Scale = "cpu"
     """Scale of the runs."""
 
@@ -321,7 +321,7 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{USAGE}\n\n{__doc__}\n")
         for paper, title in papers().items():
-            print(f"  {paper:12} {title}")
+            print(f"  {paper:13}{title}")
         return 0 if arguments else 2
     name, *rest = arguments
     if name in COMMANDS:

@@ -34,7 +34,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
     "docs/comparison.md": {
         "ranks": ranks_table,
         "forecasts": forecasts_table,
-        "bet": prediction_table,
+        "predictions": prediction_table,
         "fits": fits_table,
     },
     "docs/interventions.md": {"evidence": findings_list, "counterparts": counterparts_table},

@@ -1,1 +1,1 @@
-"""The minimal model's theory, as in docs/tour.md."""
+"""The theory of the minimal model, as in docs/tour.md."""

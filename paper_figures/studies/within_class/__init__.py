@@ -1,1 +1,1 @@
-"""Runs on Gaussian classes: a pre-registered test of the toy's mu1."""
+"""Runs on Gaussian classes: a pre-registered test of mu1."""

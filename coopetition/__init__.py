@@ -1,131 +1,59 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-model     factors, mechanisms, costs, draws; the exact reduction to two numbers a factor
-dynamics  descent and flow of one problem or of many; trajectories, events, fates
-theory    what is conserved, where the flow can rest, how long it takes; the document with proofs
-studies   phase diagrams, interventions
-compare   loss curves of real runs, theories fitted to them, and what these expect
+model           factors, mechanisms, costs, initial states; the exact reduction to overlaps
+dynamics        gradient descent and flow of one problem or many; trajectories, events, fates
+theory          conserved quantities, critical points, time scales; the document with proofs
+studies         phase diagrams, interventions
+compare         loss curves of real runs, theories fitted to them, forecasts
 plot, cli, tools
 
-The names below are what a notebook needs; each is loaded when it is first used.
+A notebook needs the names below; each is loaded when it is first used.
 """
 
 from importlib import import_module
 from typing import Any
 
-_HOME = {
-    "model.graph": (
-        "Cost",
-        "Mechanism",
-        "Model",
-    ),
-    "model.initial_state": (
-        "InitialState",
-        "canonical_draw",
-        "published_draw",
-        "random_draw",
-        "read_draw",
-    ),
-    "model.presets": (
-        "induction_head",
-        "no_competition",
-        "no_sharing",
-        "three_strategies",
-        "two_strategies",
-    ),
-    "model.reduced": (
-        "Problem",
-        "State",
-    ),
-    "dynamics.solve": (
-        "descend",
-        "solve",
-    ),
-    "dynamics.ensemble": (
-        "Ensemble",
-        "descend_ensemble",
-        "random_ensemble",
-    ),
-    "dynamics.events": (
-        "Events",
-        "Fate",
-    ),
-    "dynamics.trajectory": (
-        "Status",
-        "Trajectory",
-    ),
-    "theory.critical_sets": (
-        "critical_sets",
-        "largest_stable_step",
-        "spectrum",
-    ),
-    "theory.fates": ("possible_fates",),
-    "theory.laws": (
-        "check_laws",
-        "norm_laws",
-    ),
-    "theory.times": (
-        "after_collapse",
-        "slow_times",
-    ),
-    "studies.phases": (
-        "Axis",
-        "PhaseDiagram",
-        "phase_diagram",
-    ),
-    "compare.theory": (
-        "ClosedForm",
-        "Parameter",
-        "TIME",
-        "Theory",
-        "theories",
-    ),
-    "compare.curves": (
-        "Curves",
-        "read_curves",
-    ),
-    "compare.posterior": ("draws",),
-    "compare.estimate": ("fit",),
-    "compare.sensitivities": ("Flow",),
-    "compare.forecast": (
-        "Forecast",
-        "forecast",
-    ),
-    "compare.intervals": (
-        "contour",
-        "profile",
-        "profiled",
-    ),
-    "compare.recovery": (
-        "recover",
-        "simulate",
-    ),
-    "compare.result": ("Fit",),
-    "compare.selection": (
-        "Comparison",
-        "compare_theories",
-    ),
-    "tools.errors": (
-        "UsageError",
-        "UserError",
-    ),
-    "tools.console": ("show_progress",),
+_NAMES = {
+    "model.graph": "Cost Mechanism Model",
+    "model.initial_state": "InitialState canonical_draw published_draw random_draw read_draw",
+    "model.presets": "induction_head no_competition no_sharing three_strategies two_strategies",
+    "model.reduced": "Problem State",
+    "dynamics.solve": "descend solve",
+    "dynamics.ensemble": "Ensemble descend_ensemble random_ensemble",
+    "dynamics.events": "Events Fate",
+    "dynamics.trajectory": "Status Trajectory",
+    "theory.critical_sets": "critical_sets largest_stable_step spectrum",
+    "theory.fates": "possible_fates",
+    "theory.laws": "check_laws norm_laws",
+    "theory.times": "after_collapse slow_times",
+    "studies.phases": "Axis PhaseDiagram phase_diagram",
+    "compare.theory": "ClosedForm Parameter TIME Theory theories",
+    "compare.curves": "Curves read_curves",
+    "compare.posterior": "Posterior sample_posterior",
+    "compare.estimate": "fit",
+    "compare.sensitivities": "Flow",
+    "compare.forecast": "Forecast forecast",
+    "compare.intervals": "profile profiled",
+    "compare.recovery": "recover simulate",
+    "compare.result": "Fit",
+    "compare.selection": "Comparison compare_theories",
+    "tools.errors": "UsageError UserError",
+    "tools.console": "show_progress",
 }
-_MODULE = {name: f"coopetition.{module}" for module, names in _HOME.items() for name in names}
-__all__ = [*_MODULE]  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-_RENAMED = {"Draw": "InitialState"}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = [*_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+_RENAMED = {"Draw": "InitialState", "draws": "sample_posterior"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         raise AttributeError(f"coopetition.{name} is now coopetition.{_RENAMED[name]}")
-    if name not in _MODULE:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'coopetition' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_MODULE[name]), name)
+    module = import_module(f"coopetition.{_MODULE_OF[name]}")
+    value = globals()[name] = getattr(module, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULE])
+    return sorted([*globals(), *_MODULE_OF])

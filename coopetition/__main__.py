@@ -1,4 +1,4 @@
-"""`python -m coopetition`: the same as the console command."""
+"""Run the command line: `python -m coopetition`."""
 
 import sys
 

@@ -163,8 +163,9 @@ def _caution_sentence(fitted: Fit) -> str:
     """Return how far the fit can be trusted."""
     if fitted.cautions:
         return f"Read the fit with care: {'; '.join(fitted.cautions)}."
-    if fitted.untold:
-        return f"The fit has converged. The curves do not identify: {', '.join(fitted.untold)}."
+    if fitted.unidentified:
+        names = ", ".join(fitted.unidentified)
+        return f"The fit has converged. The curves do not identify: {names}."
     return "The fit has converged, and the curves identify every parameter."
 
 

@@ -33,15 +33,9 @@ SCANNED = {
     "transformer.config.evaluators": {"transformer.data.evaluators"},
     "transformer.config.data": {"transformer.data.exemplars", "transformer.data.modes"},
     "transformer.config.interventions": {"transformer.interventions"},
+    "transformer.interventions.grafts": {"transformer.runs.models"},
 }
 PENDING = {  # (importer, imported): against the direction until persistence lies above computation
-    ("transformer.data.evaluators", "transformer.runs.folder"),
-    ("transformer.data.features.embed", "transformer.training.machine"),
-    ("transformer.data.features.train_encoder", "transformer.training.machine"),
-    ("transformer.interventions.grafts", "transformer.runs.folder"),
-    ("transformer.measures.history", "transformer.runs.folder"),
-    ("transformer.measures.of_runs", "transformer.runs.folder"),
-    ("transformer.model.loaded", "transformer.runs.folder"),
     ("transformer.training.cost", "transformer.runs.prepare"),
     ("transformer.training.cost", "transformer.runs.warm_start"),
     ("transformer.training.ensemble", "transformer.runs.checkpoint"),

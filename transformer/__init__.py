@@ -25,17 +25,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformer.model.loaded import load_model as load_model
     from transformer.runs.folder import load_run as load_run
     from transformer.runs.loop import in_memory as in_memory
     from transformer.runs.loop import resume as resume
     from transformer.runs.loop import train as train
     from transformer.runs.loop import train_together as train_together
+    from transformer.runs.models import load_model as load_model
     from transformer.runs.table import runs_table as runs_table
 
 _HOMES = {
     "in_memory": "transformer.runs.loop",
-    "load_model": "transformer.model.loaded",
+    "load_model": "transformer.runs.models",
     "load_run": "transformer.runs.folder",
     "resume": "transformer.runs.loop",
     "runs_table": "transformer.runs.table",

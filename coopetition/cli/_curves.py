@@ -1,4 +1,4 @@
-"""What commands on measured curves share: which curves, of what, from when to when."""
+"""Flags of commands on measured curves: which curves, which metric, which part."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from coopetition.cli._outputs import write_said
+from coopetition.cli._outputs import write_file
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, check_writable
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class PartFlags:
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
-    """Leave out what came before so many sequences (theories know no earlier phase)."""
+    """First sequence to use; theories do not describe the early phase."""
     until: float = math.inf
-    """Leave out what came after so many sequences."""
+    """Last sequence to use."""
     metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
-    """What of a run folder: a loss in nats, or an accuracy, over all labels or those in context."""
+    """Metric of the curves: loss in nats or accuracy, over all labels or those in context."""
 
     def check_part(self) -> None:
         """Raise `UsageError` unless the ends of the part are numbers, in order."""
@@ -32,49 +32,45 @@ class PartFlags:
         if not self.from_ < self.until:
             raise UsageError(f"--until {self.until:g} is not after --from {self.from_:g}")
 
-    def part(self, path: Path, curves: "Curves") -> "Curves":
-        """The part of a file's curves that is asked for; `UsageError` if there is none."""
-        found = curves.between(self.from_, self.until)
-        if len(found.sequences) < 2:
+    def select_part(self, path: Path, curves: "Curves") -> "Curves":
+        """Return the requested part of a file's curves; `UsageError` if it has no two samples."""
+        part = curves.between(self.from_, self.until)
+        if len(part.sequences) < 2:
             raise UsageError(
-                f"{path} has {len(found.sequences)} samples from {self.from_:g} until "
+                f"{path} has {len(part.sequences)} samples from {self.from_:g} until "
                 f"{self.until:g}; choose others for --from and --until"
             )
-        return found
+        return part
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFlags(PartFlags):
     curves: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or CSVs with the column sequences and some of train, icl, ciwl; several are
-    fitted at once."""
+    """Run folders, or CSVs with columns sequences and some of train, icl, ciwl; fitted together."""
     seed: int = 0
-    """Of the random starts."""
+    """Random seed of the starts."""
     starts: int = 32
-    """Starts that are refined."""
-
+    """Number of starts to refine."""
     report: Path | None = None
-    """Write a page with pictures here (`.html`), which stands by itself."""
+    """Write a page with text and pictures to this `.html` file."""
 
     def check_report(self) -> None:
-        """Raise `UsageError` if the page cannot be written; before the work, not after."""
+        """Raise `UsageError` if the page cannot be written, before the work."""
         check_ending(self.report, ".html")
         check_writable(self.report)
 
     def write_report(self, write: Callable[[Path], None], *, as_json: bool) -> None:
-        """Write the page, if one is asked for, and say so."""
+        """Write the page, if it is requested."""
         if self.report is not None:
-            write_said(self.report, write, as_json=as_json)
+            write_file(self.report, write, as_json=as_json)
 
     def read(self) -> "list[Curves]":
-        """The part of the curves that is asked for."""
-        return [
-            self.part(path, curves)
-            for path, curves in zip(self.curves, self.read_whole(), strict=True)
-        ]
+        """Return the requested part of the curves."""
+        whole = self.read_whole()
+        return [self.select_part(*pair) for pair in zip(self.curves, whole, strict=True)]
 
     def read_whole(self) -> "list[Curves]":
-        """The curves, and what comes after `until`."""
+        """Return the whole curves."""
         from coopetition.compare.curves import read_curves
 
         if not self.curves:

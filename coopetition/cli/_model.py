@@ -1,4 +1,4 @@
-"""Which model a command is about: a named one, and its numbers."""
+"""Flags of commands on a model: its name and its numbers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,21 +17,21 @@ else:
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     model: ModelName = "two_strategies"
-    """Which model: the published one, or a relative of it."""
+    """The published model or a relative of it."""
     alpha: float | None = None
-    """Strength of competition (the model's own, 0.1, without)."""
+    """Strength of competition (None: the model's value, 0.1)."""
     mu1: float | None = None
-    """ICL's irreducible error: above 0 ICL is transient, at 0 it persists (0.1 without)."""
+    """ICL's irreducible error; above 0 ICL is transient (None: the model's value, 0.1)."""
     mu2: float | None = None
-    """CIWL's irreducible error (0 without)."""
+    """CIWL's irreducible error (None: the model's value, 0)."""
     mu3: float | None = None
     """IWL's irreducible error, in a model of three strategies."""
 
     def numbers(self) -> dict[str, float]:
-        """The model's numbers that are given, by name."""
+        """Return the given numbers of the model, by name."""
         given = {name: getattr(self, name) for name in ("alpha", "mu1", "mu2", "mu3")}
         return {name: value for name, value in given.items() if value is not None}
 
     def named(self) -> Model:
-        """The model."""
+        """Return the model."""
         return named_model(self.model, **self.numbers())

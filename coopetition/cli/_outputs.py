@@ -1,4 +1,4 @@
-"""Where a command's result goes: standard output, and files that are asked for."""
+"""Flags for a command's result: standard output, and files on request."""
 
 import sys
 from collections.abc import Callable
@@ -13,42 +13,44 @@ from coopetition.tools.files import check_ending, check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outputs:
+class OutputFlags:
     ending: ClassVar[str] = ".npz"
     out: Path | None = None
-    """Save the whole result here: `.json` of a fit or a forecast, `.npz` of all else."""
+    """Save the whole result to this file: `.json` for a fit or a forecast, `.npz` otherwise."""
     plot: Path | None = None
-    """Save a plot here (`.png`, `.pdf` or `.svg`)."""
+    """Save a plot to this file (`.png`, `.pdf` or `.svg`)."""
     json: bool = False
     """Print one JSON object."""
 
     def check_outputs(self) -> None:
-        """Raise `UsageError` if a file cannot be written; before the work, not after."""
+        """Raise `UsageError` if a file cannot be written, before the work."""
         check_ending(self.out, self.ending)
         check_picture(self.plot)
         for path in (self.out, self.plot):
             check_writable(path)
 
-    def give(self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]) -> None:
-        """Print the result, and what else is told of it; then write the files."""
+    def write_outputs(
+        self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]
+    ) -> None:
+        """Print the result, and more numbers; then write the requested files."""
         if self.json:
             print_json(more | result.to_dict())
         else:
             print(result.summary())
             for name, value in more.items():
                 if isinstance(value, dict):
-                    kept = ", ".join(f"{law} to {drift:.1e}" for law, drift in value.items())
-                    print(f"{name:8} {kept or 'none'}")
+                    values = ", ".join(f"{key} to {number:.1e}" for key, number in value.items())
+                    print(f"{name:8} {values or 'none'}")
                 else:
                     print(f"{name} {value:.1f}")
         if self.out is not None:
-            write_said(self.out, result.save, as_json=self.json)
+            write_file(self.out, result.save, as_json=self.json)
         if self.plot is not None:
-            write_said(self.plot, partial(save_plot, plot), as_json=self.json)
+            write_file(self.plot, partial(save_plot, plot), as_json=self.json)
 
 
-def write_said(path: Path, write: Callable[[Path], None], *, as_json: bool) -> None:
-    """Write a file, and say so; a folder that did not exist is made, which is said too."""
+def write_file(path: Path, write: Callable[[Path], None], *, as_json: bool) -> None:
+    """Write a file, in a folder that is made if needed, and name both."""
     if not path.parent.exists():
         print(f"made the folder {path.parent}", file=sys.stderr)
     write(path)

@@ -9,9 +9,9 @@ from coopetition.tools.console import print_json
 @dataclass(frozen=True, kw_only=True)
 class Flags(CurveFlags):
     theories: tuple[str, ...] = ()
-    """Which ones (without: all); a wrong name lists them."""
+    """Theories to compare (default: all); a wrong name lists them."""
     json: bool = False
-    """Print a list of one object a theory."""
+    """Print a JSON list, one object per theory."""
 
 
 def run(flags: Flags) -> None:
@@ -19,11 +19,11 @@ def run(flags: Flags) -> None:
     from coopetition.plot.report import report_comparison
 
     flags.check_report()
-    found = compare_theories(
+    comparison = compare_theories(
         flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts
     )
     if flags.json:
-        print_json(found.rows())
+        print_json(comparison.rows())
     else:
-        print(found.summary())
-    flags.write_report(lambda path: report_comparison(path, found), as_json=flags.json)
+        print(comparison.summary())
+    flags.write_report(lambda path: report_comparison(path, comparison), as_json=flags.json)

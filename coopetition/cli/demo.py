@@ -1,4 +1,4 @@
-"""See ICL rise and fall in a transformer on handwriting, beside the theory (some minutes).
+"""Show ICL rise and fall in a transformer on handwriting, beside the theory (some minutes).
 
 Trains a transformer, solves the toy, fits one to the other and draws both.
 """
@@ -15,9 +15,9 @@ class Flags:
     out: Path = Path("demo")
     """Folder for the figure, the report and the run."""
     quick: bool = False
-    """A minute's check that everything works, too short to see ICL replaced."""
+    """Only check in a minute that everything works; too short to see ICL replaced."""
     threads: int | None = None
-    """CPU threads (without: as many as are found to be faster)."""
+    """CPU threads (None: as many as are fastest)."""
 
 
 def run(flags: Flags) -> None:

@@ -1,4 +1,4 @@
-"""Derive a model's theory symbolically and prove it (half a minute)."""
+"""Derive the theory of a model symbolically and prove it (half a minute)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from coopetition.model.presets import named_model
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     model: tyro.conf.Positional[ModelName]
-    """The published model, or a relative of it."""
+    """The published model or a relative of it."""
     latex: bool = False
     """Print the whole document, in Markdown with LaTeX."""
 

@@ -1,9 +1,9 @@
-"""Draw a phase diagram: what becomes of ICL over two parameters.
+"""Draw a phase diagram: the fate of ICL over two parameters.
 
-A parameter is alpha, mu1, mu2, ..., initial_scale, dim_X or scale_X for a factor X.  Its values
-go by equal ratios where the ends are positive and at least 10 apart, else by equal differences.
-The model's numbers that are no axis can be given.  A point's colour in the plot is the most
-frequent fate of its draws, the paler the fewer of them meet it.
+A parameter is alpha, mu1, mu2, ..., initial_scale, dim_X or scale_X for a factor X. If the ends of
+an axis are positive and at least a factor of 10 apart, its values have equal ratios, otherwise
+equal differences. Numbers of the model that are no axis can be given as flags. In the plot, the
+colour of a point is the most frequent fate of its draws, paler if it is less frequent.
 """
 
 import time
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from coopetition.cli._model import ModelFlags
-from coopetition.cli._outputs import Outputs
+from coopetition.cli._outputs import OutputFlags
 from coopetition.tools.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(ModelFlags, Outputs):
+class Flags(ModelFlags, OutputFlags):
     x: tuple[str, float, float] = ("alpha", 0.001, 1.0)
     """Horizontal axis: a parameter and its ends."""
     y: tuple[str, float, float] = ("mu1", 0.0, 0.2)
@@ -24,16 +24,15 @@ class Flags(ModelFlags, Outputs):
     grid: tuple[int, int] | None = None
     """Points along x and y, in place of --cells."""
     draws: int = 10
-    """Random draws at every point; each is the same everywhere."""
+    """Random draws at every point; the same ones everywhere."""
     cells: int | None = None
-    """Trajectories in all, points times draws, raised to the next number that makes a grid (10000
-    if neither this nor --grid is given)."""
+    """Trajectories, points times draws, rounded up to a full grid (None: 10000, or --grid)."""
     steps: int = 16000
     """Steps of gradient descent."""
     step: float = 1.0
     """Step size."""
     seed: int = 0
-    """Of the random draws."""
+    """Random seed of the draws."""
 
 
 def run(flags: Flags) -> None:
@@ -48,17 +47,18 @@ def run(flags: Flags) -> None:
     start = time.perf_counter()
     diagram = phase_diagram(
         flags.named(),
-        Axis.between(*flags.x, nx, log=_far_apart(*flags.x)),
-        Axis.between(*flags.y, ny, log=_far_apart(*flags.y)),
+        Axis.between(*flags.x, nx, log=_is_logarithmic(*flags.x)),
+        Axis.between(*flags.y, ny, log=_is_logarithmic(*flags.y)),
         n_draws=flags.draws,
         n_steps=flags.steps,
         step=flags.step,
         seed=flags.seed,
     )
-    flags.give(diagram, partial(plot_phases, diagram), seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    flags.write_outputs(diagram, partial(plot_phases, diagram), seconds=seconds)
 
 
-def _far_apart(_parameter: str, first: float, last: float) -> bool:
+def _is_logarithmic(_parameter: str, first: float, last: float) -> bool:
     return 0 < 10 * first <= last
 
 
@@ -72,5 +72,5 @@ def _grid(flags: Flags) -> tuple[int, int]:
     if flags.grid is None:
         return grid_shape(-(-(flags.cells or 10000) // flags.draws))
     if flags.cells is not None:
-        raise UsageError("--grid and --cells both say how many points there are; give one of them")
+        raise UsageError("--grid and --cells both set the number of points; give one of them")
     return flags.grid

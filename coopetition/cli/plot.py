@@ -1,7 +1,4 @@
-"""Plot measured curves of a run: its folder, or a CSV file.
-
-All curves of one metric are drawn against sequences seen.
-"""
+"""Plot measured curves of a run against sequences seen, from its folder or a CSV file."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from coopetition.cli._curves import PartFlags
-from coopetition.cli._outputs import write_said
+from coopetition.cli._outputs import write_file
 from coopetition.plot.style import check_picture, save_plot
 from coopetition.tools.files import check_writable
 
@@ -18,9 +15,9 @@ from coopetition.tools.files import check_writable
 @dataclass(frozen=True, kw_only=True)
 class Flags(PartFlags):
     curves: tyro.conf.Positional[Path]
-    """Run folder, or CSV with the column sequences and one for each curve."""
+    """Run folder, or CSV file with the column sequences and one for each curve."""
     out: Path = Path("curves.png")
-    """File of the picture (`.png`, `.pdf` or `.svg`)."""
+    """Picture to write (`.png`, `.pdf` or `.svg`)."""
     only: tuple[str, ...] = ()
     """Names of the curves to draw, as `icl ciwl flip` (default: all)."""
 
@@ -32,7 +29,7 @@ def run(flags: Flags) -> None:
     check_picture(flags.out)
     check_writable(flags.out)
     flags.check_part()
-    curves = flags.part(flags.curves, read_curves(flags.curves, flags.metric))
+    curves = flags.select_part(flags.curves, read_curves(flags.curves, flags.metric))
     if flags.only:
         curves = curves.select(flags.only)
-    write_said(flags.out, partial(save_plot, partial(plot_measured, curves)), as_json=False)
+    write_file(flags.out, partial(save_plot, partial(plot_measured, curves)), as_json=False)

@@ -1,7 +1,7 @@
-"""Fit a theory to the beginning of a run, and say what it expects of the rest.
+"""Fit a theory to the beginning of a run, and forecast the rest.
 
-Events are read off the fitted theory's curves: `peak` (ICL errs least), `crossing` (CIWL errs less
-than ICL), `fade` (CIWL is preferred where the two disagree).
+Events are read off the fitted curves: `peak` (ICL's error is lowest), `crossing` (CIWL's error is
+lower than ICL's), `fade` (CIWL is preferred where the two disagree).
 """
 
 from dataclasses import dataclass
@@ -9,45 +9,42 @@ from functools import partial
 from typing import ClassVar
 
 from coopetition.cli._curves import CurveFlags
-from coopetition.cli._outputs import Outputs
+from coopetition.cli._outputs import OutputFlags
+from coopetition.cli._theory import TheoryFlags
 from coopetition.tools.errors import UsageError
 
-BEYOND = 3.0  # times the last sample: the horizon where the file has no more
+BEYOND = 3.0  # times the last sample: the horizon if the file ends with the known part
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(CurveFlags, Outputs):
+class Flags(CurveFlags, TheoryFlags, OutputFlags):
     ending: ClassVar[str] = ".json"
-    theory: str = "toy"
-    """The toy, a variant as `toy_no_sharing`, or a rival as `logistic_race`; a wrong name lists
-    all."""
     horizon: float | None = None
-    """Sequences to look ahead to (without: the end of the curves, or three times what is known,
-    but at most 100 times the length of the known part)."""
+    """Sequences at which the forecast ends (None: the end of the curves, or three times the known
+    part if they end there; at most 100 times its length)."""
 
 
 def run(flags: Flags) -> None:
     from coopetition.compare.estimate import fit
     from coopetition.compare.forecast import check_horizon, farthest_horizon, forecast
-    from coopetition.compare.posterior import draws
+    from coopetition.compare.posterior import sample_posterior
     from coopetition.compare.theory import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast
 
     flags.check_outputs()
     flags.check_report()
-    theory_of(flags.theory)
+    theory = theory_of(flags.theory)
     if len(flags.curves) != 1:
         raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
     (path,), (whole,) = flags.curves, flags.read_whole()
-    known = flags.part(path, whole)
+    known = flags.select_part(path, whole)
     first, last = map(float, known.sequences[[0, -1]])
     end = float(whole.sequences[-1])
-    ahead = end if end > last else BEYOND * last
-    nearest = min(ahead, farthest_horizon(first, last))
-    horizon = nearest if flags.horizon is None else flags.horizon
+    default = min(end if end > last else BEYOND * last, farthest_horizon(first, last))
+    horizon = default if flags.horizon is None else flags.horizon
     check_horizon(horizon, first, last)
-    result = draws(fit(known, flags.theory, seed=flags.seed, n_starts=flags.starts))
-    found = forecast(result, horizon)
-    flags.give(found, partial(plot_forecast, found))
-    flags.write_report(lambda path: report_forecast(path, found), as_json=flags.json)
+    posterior = sample_posterior(fit(known, theory, seed=flags.seed, n_starts=flags.starts))
+    result = forecast(posterior, horizon)
+    flags.write_outputs(result, partial(plot_forecast, result))
+    flags.write_report(lambda path: report_forecast(path, result), as_json=flags.json)

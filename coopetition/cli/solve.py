@@ -1,13 +1,14 @@
-"""Solve a model: when is ICL learnt, best, and unlearnt?
+"""Solve a model, and print when ICL is learnt, best, and unlearnt.
 
-The model is one of a family, its problem a draw of targets and initial values.
+The model is one of a family; its problem is a draw of targets and initial values.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from coopetition.cli._model import ModelFlags
-from coopetition.cli._outputs import Outputs
+from coopetition.cli._outputs import OutputFlags
+from coopetition.cli._theory import read_assignments
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model
@@ -19,18 +20,18 @@ from coopetition.tools.errors import UsageError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(ModelFlags, Outputs):
+class Flags(ModelFlags, OutputFlags):
     draws: Path | None = None
-    """The word `published`, for the published draws of seeds 0 to 11, or an `.npz` with the arrays
-    seedN/initial/FACTOR and seedN/target/FACTOR; random draws without."""
+    """`published` (seeds 0 to 11), or an `.npz` with the arrays seedN/initial/FACTOR and
+    seedN/target/FACTOR (None: random draws)."""
     seed: int = 0
-    """Which of the draws."""
+    """Random seed of the draw, or its number."""
     dims: tuple[int, ...] | None = None
-    """Lengths of the factors for random draws (a b c d: the published 20 20 20 160 without)."""
+    """Lengths of the factors for random draws (None: the model's; published: 20 20 20 160)."""
     initial_scale: float = 1.0
     """Standard deviation of a random draw's initial entries."""
     scales: tuple[str, ...] = ()
-    """Further scale of single factors' initial entries, as `d=0.1` (the axis scale_d of phases)."""
+    """Further scale of a factor's initial entries, as `d=0.1` (the axis scale_d of phases)."""
     method: Method = "descent"
     """Gradient descent, or its limit of small steps, gradient flow."""
     step: float = 1.0
@@ -38,9 +39,9 @@ class Flags(ModelFlags, Outputs):
     threshold: float = 1e-6
     """Stop when the total loss is below this."""
     max_steps: int = 16000
-    """Stop after so many steps (the flow: so many times the step size)."""
+    """Maximum number of steps (of the flow: times the step size)."""
     t1: float | None = None
-    """Stop at this flow time (steps x step size) instead."""
+    """Flow time (steps x step size) at which to stop, in place of --max-steps."""
 
 
 def run(flags: Flags) -> None:
@@ -59,14 +60,15 @@ def run(flags: Flags) -> None:
         threshold=flags.threshold,
     )
     laws = {check.law.name: check.drift for check in check_laws(trajectory)}
-    flags.give(trajectory, trajectory.plot, laws=laws)
+    flags.write_outputs(trajectory, trajectory.plot, laws=laws)
     if trajectory.status in (Status.DIVERGED, Status.FAILED):
         raise UserError(trajectory.status.value)
 
 
 def _draw(flags: Flags, model: Model) -> InitialState:
     if flags.draws is None:
-        dims, scales = _dims(model, flags.dims), dict(map(_scale, flags.scales))
+        dims = _dims(model, flags.dims)
+        scales = read_assignments("--scales", flags.scales, float, "NUMBER, as d=0.1")
         return random_draw(flags.seed, dims, flags.initial_scale, scales=scales)
     if flags.dims is not None or flags.initial_scale != 1.0 or flags.scales:
         raise UsageError(
@@ -86,12 +88,3 @@ def _dims(model: Model, lengths: tuple[int, ...] | None) -> dict[str, int]:
             f"{' '.join(model.factors)}"
         )
     return dict(zip(model.factors, lengths, strict=True))
-
-
-def _scale(given: str) -> tuple[str, float]:
-    """`d=0.1`, taken apart."""
-    factor, _, value = given.partition("=")
-    try:
-        return factor, float(value)
-    except ValueError as error:
-        raise UsageError(f"--scales {given}; expected FACTOR=NUMBER, as d=0.1") from error

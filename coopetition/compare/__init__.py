@@ -1,10 +1,10 @@
-"""The confrontation of theories and training runs.
+"""Comparison of theories with measured curves.
 
-curves, errors        what was measured, and how surely
-theory, theories      what is held against it; `flow`, `closed_form`: how theories are written
-observation, noise    how a theory is seen in curves, and how residuals hang together
-problem, estimate     what is minimised, and how; `result`: what that gives
-identifiability       which parameters the curves tell; `profile`, `draws`: without a first order
-selection, forecast   theories side by side, and asked for what they have not seen
-recovery              the whole of it on curves whose makers are known
+curves                      measured curves, read from run folders and CSV files
+theory, sensitivities       what a theory is: formulas, or flows; `theories` has the known ones
+least_squares, noise        residuals of a theory, and their effective sample size
+estimate, result            fits: multi-start least squares, and what it gives
+identifiability, intervals  identifiable parameters; intervals by profile likelihood
+posterior, forecast         posterior samples, and forecasts from them
+selection, recovery         several theories on the same curves; fits to curves with known truth
 """

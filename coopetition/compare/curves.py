@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError, abbreviate, check_type
-from coopetition.tools.files import check_readable, html_table, to_frame
+from coopetition.tools.files import check_readable
+from coopetition.tools.results import Result
 from coopetition.tools.run_files import not_a_run, read_manifest, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
-
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Curves:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Curves(Result):
     """Curves over common samples.
 
     Lists, series, tensors and masked arrays are accepted, and kept as float64 arrays; what is
@@ -31,148 +30,135 @@ class Curves:
 
     sequences : (n,) sequences seen, rising
     values : name -> (n,); NaN where a curve was not measured
-    source : where they come from, in words, for the record
+    source : description of their origin, for the record
     metric : what was measured, as `loss` or `in_context_accuracy`
-    errors : name -> (n,) standard deviations, or one number, of curves of which they are known
+    std : name -> (n,) standard deviations of samples, or one number, for curves with known errors
 
     Raises
     ------
-    UsageError : samples that are no real numbers, or curves that are not named
+    UsageError : samples that are no real numbers, or curves without names
     """
 
     sequences: Array
     values: dict[str, Array]
     source: str = "given"
     metric: str = "loss"
-    errors: dict[str, Array] = field(default_factory=dict)
+    std: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sequences = _to_samples("sequences", self.sequences)
         object.__setattr__(self, "sequences", sequences)
-        for kind in ("values", "errors"):
+        for kind in ("values", "std"):
             named = getattr(self, kind)
             check_type(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
             arrays = {name: _to_samples(f"{kind} of curve {name}", v) for name, v in named.items()}
             object.__setattr__(self, kind, arrays)
-        for name, error in self.errors.items():
-            if error.ndim == 0:
-                self.errors[name] = np.full(sequences.shape, float(error))
+        for name, std in self.std.items():
+            if std.ndim == 0:
+                self.std[name] = np.full(sequences.shape, float(std))
 
-    def __repr__(self) -> str:
+    def headline(self) -> str:
+        """Return names, number of samples, range and source."""
         names = ", ".join(self.values) or "none"
-        span = _ends(self.sequences)
-        return f"<Curves {names}: {len(self.sequences)} samples, {span} sequences, {self.source}>"
+        extent = _format_range(self.sequences)
+        return f"{names}: {len(self.sequences)} samples, {extent} sequences, {self.source}"
 
-    def _repr_html_(self) -> str:
-        known = {name: np.isfinite(values) for name, values in self.values.items()}
-        lines = [
-            (name, f"{known[name].sum()} samples", _ends(values[known[name]]))
-            for name, values in self.values.items()
-        ]
-        return html_table([("curve", "measured", "first to last"), *lines])
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each curve."""
+        rows = [("curve", "measured", "first to last")]
+        for name, values in self.values.items():
+            known = values[np.isfinite(values)]
+            rows.append((name, f"{len(known)} samples", _format_range(known)))
+        return rows
 
-    def to_frame(self) -> "DataFrame":
-        """A row a sample: `sequences`, and every curve."""
-        return to_frame({"sequences": self.sequences, **self.values})
+    def columns(self) -> dict[str, Array]:
+        """Return `sequences` and every curve; a row is a sample."""
+        return {"sequences": self.sequences, **self.values}
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The curves against sequences seen, with a legend; see `coopetition.plot.fits`."""
+        """Draw the curves against sequences seen, with a legend; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_measured
 
         return plot_measured(self, ax=ax)
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
-        """The part from `first` to `last` sequences."""
+        """Return the part from `first` to `last` sequences."""
         return self._at((self.sequences >= first) & (self.sequences <= last))
 
     def thinned(self, n: int) -> "Curves":
-        """At most `n` samples of each curve, evenly spread, its first and its last among them.
+        """Return at most `n` samples of each curve, evenly spread, including first and last.
 
-        Curves that were measured at different samples are thinned each by itself.
+        Curves that were measured at different samples are thinned separately.
         """
-        kept = {
-            name: _evenly(np.flatnonzero(np.isfinite(values)), n)
-            for name, values in self.values.items()
-        }
-        if all(len(kept[name]) == np.isfinite(v).sum() for name, v in self.values.items()):
+        values, kept = {}, np.zeros(len(self.sequences), bool)
+        for name, curve in self.values.items():
+            known = np.flatnonzero(np.isfinite(curve))
+            if len(known) > n:
+                known = known[np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]
+            values[name] = np.full(len(curve), np.nan)
+            values[name][known] = curve[known]
+            kept[known] = True
+        if all(np.array_equal(values[n], curve, True) for n, curve in self.values.items()):
             return self
-        values = {name: np.full(len(self.sequences), np.nan) for name in kept}
-        for name, rows in kept.items():
-            values[name][rows] = self.values[name][rows]
-        return replace(self, values=values)._at(np.unique(np.concatenate([*kept.values()])))
+        return replace(self, values=values)._at(kept)
 
     def _at(self, kept: NDArray[Any]) -> "Curves":
         return replace(
             self,
             sequences=self.sequences[kept],
             values={name: curve[kept] for name, curve in self.values.items()},
-            errors={name: error[kept] for name, error in self.errors.items()},
+            std={name: std[kept] for name, std in self.std.items()},
         )
 
     def select(self, names: tuple[str, ...]) -> "Curves":
-        """Only these curves; a missing one raises `UsageError`."""
+        """Return only these curves; a missing one raises `UsageError`."""
         missing = [name for name in names if name not in self.values]
         if missing:
             raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
-        errors = {name: self.errors[name] for name in names if name in self.errors}
-        return replace(self, values={name: self.values[name] for name in names}, errors=errors)
+        std = {name: self.std[name] for name in names if name in self.std}
+        return replace(self, values={name: self.values[name] for name in names}, std=std)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, of which `of_dict` makes the same curves."""
+        """Return plain values, from which `from_dict` makes the same curves."""
         return {
             "sequences": self.sequences.tolist(),
             "values": {name: values.tolist() for name, values in self.values.items()},
             "source": self.source,
             "metric": self.metric,
-            "errors": {name: values.tolist() for name, values in self.errors.items()},
+            "std": {name: std.tolist() for name, std in self.std.items()},
         }
 
     @classmethod
-    def of_dict(cls, saved: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`, also of what went through JSON (null is NaN)."""
-        arrays = {
-            kind: {name: np.array(values, float) for name, values in saved[kind].items()}
-            for kind in ("values", "errors")
-        }
-        return cls(
-            np.array(saved["sequences"], float),
-            arrays["values"],
-            saved["source"],
-            saved["metric"],
-            arrays["errors"],
-        )
-
-
-def _evenly(indices: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """At most `n` of the indices, evenly spread, the first and the last among them."""
-    if len(indices) <= n:
-        return indices
-    return indices[np.unique(np.linspace(0, len(indices) - 1, n).round().astype(int))]
+    def from_dict(cls, saved: dict[str, Any]) -> Self:
+        """Return the curves of `to_dict`, also after a round trip through JSON (null is NaN)."""
+        return cls(**saved)
 
 
 def _to_samples(name: str, given: Any) -> Array:
-    """Numbers of any container as float64, NaN where they are masked or None."""
+    """Return numbers of any container as float64, NaN where they are masked or None."""
     try:
         return np.asarray(np.ma.filled(np.ma.asanyarray(given).astype(np.float64), np.nan))
     except (TypeError, ValueError, RuntimeError) as error:  # torch raises the last
-        raise UsageError(f"{name} are no real numbers ({error}); give one each sample") from error
+        raise UsageError(f"{name} are no real numbers ({error}); give one per sample") from error
 
 
-def _ends(values: Array) -> str:
+def _format_range(values: Array) -> str:
     return f"{values[0]:.4g} to {values[-1]:.4g}" if len(values) else "nothing"
 
 
 def read_curves(path: Path | str, metric: str = "loss") -> Curves:
-    """Curves of one metric from a run folder or a CSV file.
+    """Return the curves of one metric from a run folder or a CSV file.
 
-    A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; with names of
-    the second kind only those of `metric` are read.  What is of no evaluator (`batch_loss`) is one
-    curve of its own name.  Blank cells, and `nan`, are not measured.
+    A CSV has a column `sequences` and one for each curve, named `icl` or `icl/loss`; if any name is
+    of the second kind, only columns of `metric` are read.  A column of no evaluator (`batch_loss`)
+    is a curve of its own name.  Blank cells, and `nan`, are not measured.
     """
     path = Path(path)
-    if not path.is_dir():
+    if path.is_dir():
+        columns = _read_run(path)
+    else:
         check_readable(path, "give a run folder or a CSV file")
-    columns = _read_run(path) if path.is_dir() else _read_csv(path)
+        columns = _read_csv(path)
     sequences = columns.pop("sequences")
     metrics = {name.split("/")[-1]: None for name in columns}
     if metric != "loss" or any("/" in name for name in columns):  # else all are losses
@@ -188,11 +174,11 @@ def read_curves(path: Path | str, metric: str = "loss") -> Curves:
         )
     if len(sequences) < 2:
         raise UsageError(f"{path} has {len(sequences)} rows of measurements; expected two or more")
-    found = Curves(sequences, columns, f"{path.name}, {metric}", metric)
-    check_rising(found)
+    curves = Curves(sequences, columns, f"{path.name}, {metric}", metric)
+    check_rising(curves)
     if any(np.isinf(values).any() for values in columns.values()):
         raise UsageError(f"{path} holds infinite values; leave cells that are unknown blank")
-    return found
+    return curves
 
 
 def check_rising(curves: Curves) -> None:
@@ -219,7 +205,7 @@ def _read_run(folder: Path) -> dict[str, Array]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         raise not_a_run(folder, path.name)
-    read_manifest(folder)  # of a format that is known
+    read_manifest(folder)  # refuses formats of other versions
     rows = read_metrics(path)
     if not rows:
         raise UsageError(f"{path} holds no measurements; train the run first, or restore it")
@@ -234,41 +220,32 @@ def _read_run(folder: Path) -> dict[str, Array]:
 def _read_csv(path: Path) -> dict[str, Array]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            header = [name.strip() for name in next(csv.reader(file), [])]
-            rows = list(csv.DictReader(file, fieldnames=header))  # what is too much is at None
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file ({error})") from error
-    if not header:
+    names = [name.strip() for name in header]
+    if not names:
         raise UsageError(f"{path} is empty; expected a column `sequences` and one for each curve")
-    if "sequences" not in header:
+    if "sequences" not in names:
         raise UsageError(
-            f"{path} has the columns {abbreviate(header)}; expected `sequences` among them, with "
+            f"{path} has the columns {abbreviate(names)}; expected `sequences` among them, with "
             "commas between; for the metrics.jsonl of a run, name the run's folder"
         )
-    if len(set(header)) != len(header):
-        raise UsageError(f"{path} has two columns of one name in {abbreviate(header)}; rename one")
-    columns = {name: np.empty(len(rows)) for name in header}
+    if len(set(names)) != len(names):
+        raise UsageError(f"{path} has two columns of one name in {abbreviate(names)}; rename one")
+    columns = {name: np.empty(len(rows)) for name in names}
     for k, row in enumerate(rows):
         where = f"{path}: line {k + 2}"
-        if None in row:
+        if len(row) != len(names):
             raise UsageError(
-                f"{where} has more cells than the {len(header)} columns; write numbers with "
-                "decimal points, and one cell a column"
+                f"{where} has {len(row)} cells for {len(names)} columns; leave unknown cells "
+                "blank, keep their commas, and write numbers with decimal points"
             )
-        if None in row.values():
-            raise UsageError(
-                f"{where} has fewer cells than the {len(header)} columns; leave cells that are "
-                "unknown blank, and keep their commas"
-            )
-        for name, text in row.items():
-            columns[name][k] = _number(where, name, text)
+        for name, text in zip(names, row, strict=True):
+            try:
+                columns[name][k] = float(text) if text.strip() else math.nan
+            except ValueError as error:
+                raise UsageError(
+                    f"{where}: {text!r:.80} in column {name:.80} is not a number"
+                ) from error
     return columns
-
-
-def _number(where: str, name: str, text: str) -> float:
-    if not text.strip():
-        return math.nan
-    try:
-        return float(text)
-    except ValueError as error:
-        raise UsageError(f"{where}: {text!r:.80} in column {name:.80} is not a number") from error

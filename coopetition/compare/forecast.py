@@ -1,36 +1,37 @@
-"""What a fitted theory says about what has not been measured yet, and how surely.
+"""Forecasts of a fitted theory: events and final values, with intervals.
 
-Events, in sequences, read off the curves as they would be measured (floor and gain included):
+Events, in sequences, are read off the curves as they would be measured (floor and gain included):
 
-- `peak`: ICL errs least
-- `crossing`: CIWL errs less than ICL, from the peak on
-- `fade`: CIWL is preferred where the two disagree (`preference` below 0), from the peak on; in a
-  run's timeline that is when Flip accuracy falls through one half
+- `peak`: ICL's error is lowest
+- `crossing`: from the peak on, CIWL's error is lower than ICL's
+- `fade`: from the peak on, CIWL is preferred where the two disagree (`preference` below 0); in a
+  run's timeline, Flip accuracy falls below one half
 
-and `final` values of the curves at the horizon.  What is so at the peak already has the peak's
-time.  Intervals are those of draws (`draws`): an event that some draws do not have by the horizon
-has no upper end, and is `open above`.  What is expected is what the closest fit has; where that
-lies outside of what 9 of 10 draws have, the status says so.
+A crossing or fade that is there at the peak already has the peak's time.  `final` values are those
+of the curves at the horizon.  Intervals are quantiles of a posterior sample: an event that part of
+the sample does not have by the horizon has no upper end, and the status `no upper bound`.  The
+expected value is that of the best fit; if it lies outside the interval, the status says so.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.identifiability import IDENTIFIABLE, OPEN_ABOVE
-from coopetition.compare.least_squares import Problem, errors_of
-from coopetition.compare.posterior import ENDS, Draws
-from coopetition.compare.result import UNFINISHED
+from coopetition.compare.identifiability import IDENTIFIABLE, NO_UPPER_BOUND, NOT_CONVERGED
+from coopetition.compare.least_squares import FitProblem, to_errors
+from coopetition.compare.posterior import Posterior
+from coopetition.compare.result import ENDS
 from coopetition.compare.theory import OUTPUTS
 from coopetition.dynamics.events import crossing_time
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import html_table, write_json
+from coopetition.tools.files import write_json
+from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,18 +40,18 @@ Array = NDArray[np.float64]
 
 EVENTS = ("peak", "crossing", "fade")
 MEANINGS = (
-    "peak: ICL errs least; from there on, crossing: CIWL errs less than ICL, and fade: CIWL is "
-    "preferred where the two disagree"
+    "peak: ICL's error is lowest; from then on, crossing: CIWL's error is lower than ICL's, and "
+    "fade: CIWL is preferred where the two disagree"
 )
-SAMPLES = 1000  # of a forecast curve
-FARTHEST = 100  # times the length of what is known
+N_SAMPLES = 1000  # of a forecast curve
+FARTHEST = 100  # times the length of the known part
 NOT_BY_HORIZON = "not by the horizon"
-OUTSIDE = "the closest fit lies outside"
+OUTSIDE = "the best fit lies outside"
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A time or a value, and where 9 of 10 draws have it; None: not by the horizon."""
+    """A time or a value with its 90 % interval; None: not by the horizon."""
 
     value: float | None
     low: float | None
@@ -58,17 +59,17 @@ class Expected:
     status: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
-    """What a theory fitted to a run expects of it.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Forecast(Result):
+    """The forecast of a theory fitted to a run.
 
     metric : of the curves
     known_until, horizon : in sequences
-    cautions : of the fit
     events : `EVENTS` by name, in sequences
     final : the curves at the horizon
     sequences : (n,) of the curves
-    curves : name -> (3, n): the best fit, and where 9 of 10 draws lie
+    curves : name -> (3, n): the best fit, and the ends of 90 % of the posterior sample
+    cautions : of the fit
     """
 
     theory: str
@@ -83,7 +84,7 @@ class Forecast:
     provenance: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the curves."""
+        """Return plain values, without the curves."""
         return {
             "theory": self.theory,
             "metric": self.metric,
@@ -96,54 +97,76 @@ class Forecast:
         }
 
     def save(self, path: Path | str) -> None:
-        """Write it, with its curves, as JSON."""
+        """Write the forecast, with its curves, as JSON."""
         curves = {name: rows.tolist() for name, rows in self.curves.items()}
         more = {"sequences": self.sequences.tolist(), "curves": curves}
         write_json(Path(path), self.to_dict() | more)
 
     def summary(self) -> str:
-        """A table of text."""
+        """Return a table of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
         lines += [
             f"theory {self.theory}, known until {self.known_until:.4g} sequences",
-            f"{'event':14}   expected        low       high   (9 of 10, in sequences)",
+            f"{'event':14}   expected        low       high   (90 % interval, in sequences)",
         ]
         for name, each in self.events.items():
-            past = each.value is not None and each.value <= self.known_until
-            already = each.value is not None and each.value == self.events["peak"].value
-            seen = "   so at the peak already" * (already and name != "peak")
-            seen += "   in the known part" * past
-            lines.append(_line(name, each, seen))
+            remarks = []
+            if each.value is not None:
+                if name != "peak" and each.value == self.events["peak"].value:
+                    remarks.append("at the peak already")
+                if each.value <= self.known_until:
+                    remarks.append("in the known part")
+            lines.append(_format_line(name, each, remarks))
         lines.append(MEANINGS)
         lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
-        lines += [_line(name, each) for name, each in self.final.items()]
+        lines += [_format_line(name, each) for name, each in self.final.items()]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        told = ", ".join(f"{name} {_text(each.value)}" for name, each in self.events.items())
-        return f"<Forecast of {self.theory} from {self.known_until:.3g} sequences: {told}>"
+    def headline(self) -> str:
+        """Return the theory, what is known, and the expected events."""
+        events = ", ".join(f"{name} {_format(each.value)}" for name, each in self.events.items())
+        return f"of {self.theory} from {self.known_until:.3g} sequences: {events}"
 
-    def _repr_html_(self) -> str:
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each event and final value."""
         rows = [
-            (name, _text(each.value), f"{_text(each.low)} to {_text(each.high)}", each.status)
+            (name, _format(each.value), f"{_format(each.low)} to {_format(each.high)}", each.status)
             for name, each in (self.events | self.final).items()
         ]
-        return html_table([("", "expected", "9 of 10", ""), *rows])
+        return [("", "expected", "90 % interval", ""), *rows]
+
+    def columns(self) -> dict[str, Array]:
+        """Return `sequences`, and of every curve the best fit and the interval's ends."""
+        return {"sequences": self.sequences} | {
+            f"{name}{suffix}": row
+            for name, rows in self.curves.items()
+            for suffix, row in zip(("", "_low", "_high"), rows, strict=True)
+        }
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Curves with their bands, and events; see `coopetition.plot.fits`."""
+        """Draw curves with their bands, and events; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_forecast
 
         return plot_forecast(self, ax=ax)
 
 
+def _format(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _format_line(name: str, each: Expected, remarks: Sequence[str] = ()) -> str:
+    shown = [each.status] if each.status != IDENTIFIABLE else []
+    numbers = " ".join(f"{_format(value):>10}" for value in (each.value, each.low, each.high))
+    return f"{name:14} " + "   ".join([numbers, *shown, *remarks])
+
+
 def farthest_horizon(first: float, last: float) -> float:
-    """The latest horizon, in sequences, of a forecast from curves known from `first` to `last`."""
+    """Return the latest horizon of a forecast from curves from `first` to `last` sequences."""
     return first + FARTHEST * (last - first)
 
 
 def check_horizon(horizon: float, first: float, last: float) -> None:
-    """Raise `UsageError` unless a horizon lies after what is known, and not too far."""
+    """Raise `UsageError` unless a horizon lies after the known part, and not too far."""
     farthest = farthest_horizon(first, last)
     if not last <= horizon <= farthest:
         raise UsageError(
@@ -152,76 +175,72 @@ def check_horizon(horizon: float, first: float, last: float) -> None:
         )
 
 
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _line(name: str, each: Expected, seen: str = "") -> str:
-    told = "" if each.status == IDENTIFIABLE else f"   {each.status}"
-    told += seen
-    return f"{name:14} {_text(each.value):>10} {_text(each.low):>10} {_text(each.high):>10}{told}"
-
-
-def forecast(drawn: Draws, horizon: float) -> Forecast:
-    """What the fit of one run, and draws about it, expect until `horizon` sequences.
+def forecast(posterior: Posterior, horizon: float) -> Forecast:
+    """Return the forecast of the fit of one run and its posterior, until `horizon` sequences.
 
     Raises
     ------
-    UsageError : the fit is of several runs, or the horizon does not lie after their beginning
+    UsageError : the fit is of several runs, or the horizon does not lie after the known part
     """
-    fit = drawn.fit
+    fit = posterior.fit
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")
     run = fit.problem.runs[0]
     known_until = float(run.sequences[-1])
     check_horizon(horizon, float(run.sequences[0]), known_until)
-    sequences = np.linspace(run.sequences[0], horizon, SAMPLES)
-    best = errors_at(fit.problem, fit.place, fit.levels, sequences)
-    every = [
-        errors_at(fit.problem, place, {n: rows[k] for n, rows in drawn.levels.items()}, sequences)
-        for k, place in enumerate(drawn.places)
+    sequences = np.linspace(run.sequences[0], horizon, N_SAMPLES)
+    best = errors_at(fit.problem, fit.theta, fit.levels, sequences)
+    sample = [
+        errors_at(
+            fit.problem, theta, {n: rows[k] for n, rows in posterior.levels.items()}, sequences
+        )
+        for k, theta in enumerate(posterior.thetas)
     ]
-    found = events(sequences, best)
-    of_draws = [events(sequences, each) for each in every]
-    unfinished = not fit.converged
-    expected = {
-        name: _expected(found[name], [each[name] for each in of_draws], unfinished)
-        for name in found
+    sampled_events = [find_events(sequences, errors) for errors in sample]
+    events = {
+        name: _expect_event(value, [each[name] for each in sampled_events])
+        for name, value in find_events(sequences, best).items()
     }
     curves = {}
     for name in fit.curves:
-        rows = errors_of(np.array([each[name] for each in every]), run.metric)
+        rows = to_errors(np.array([errors[name] for errors in sample]), run.metric)
         low, high = np.nanquantile(rows, ENDS, axis=0)
-        curves[name] = np.stack([errors_of(best[name], run.metric), low, high])
+        curves[name] = np.stack([to_errors(best[name], run.metric), low, high])
+    final = {name: _expect_value(*map(float, rows[:, -1])) for name, rows in curves.items()}
+    if not fit.converged:
+        events, final = (
+            {name: replace(each, status=NOT_CONVERGED) for name, each in group.items()}
+            for group in (events, final)
+        )
     return Forecast(
         fit.theory,
         run.metric,
         known_until,
         horizon,
-        expected,
-        {name: _at_the_end(rows[:, -1], unfinished) for name, rows in curves.items()},
+        events,
+        final,
         sequences,
         curves,
         fit.cautions,
-        {"fit": fit.provenance, "draws": len(drawn.places)},
+        {"fit": fit.provenance, "draws": len(posterior.thetas)},
     )
 
 
 def errors_at(
-    problem: Problem, place: Array, levels: Mapping[str, Sequence[float]], sequences: Array
+    problem: FitProblem, theta: Array, levels: Mapping[str, Sequence[float]], sequences: Array
 ) -> dict[str, Array]:
-    """Errors of the one run as they would be measured, and the preference.
+    """Return the errors of one run as they would be measured, and the preference.
 
     levels : floor and gain of its curves
     """
-    outputs = problem.outputs(place, [problem.time(0, sequences)])[0]
+    outputs = problem.outputs(theta, [problem.time(0, sequences)])[0]
     rows: dict[str, Array] = dict(zip(OUTPUTS, outputs, strict=True))
-    found = {name: floor + gain * rows[name] for name, (floor, gain) in levels.items()}
-    return found | {"preference": rows["preference"]}
+    errors = {name: floor + gain * rows[name] for name, (floor, gain) in levels.items()}
+    return errors | {"preference": rows["preference"]}
 
 
-def events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
-    """`EVENTS` of curves of errors, and of the preference; those that the curves there are tell."""
+def find_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
+    """Return `EVENTS` of curves of errors and of the preference, as far as the curves show them."""
     if ICL not in errors:
         return {}
     icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
@@ -230,40 +249,31 @@ def events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | N
         return dict.fromkeys(EVENTS)
     found: dict[str, float | None] = {"peak": float(sequences[lowest])}
     if CIWL in errors:
-        lead = errors[ICL] - errors[CIWL]
-        found["crossing"] = _from(sequences[lowest:], lead[lowest:])
+        found["crossing"] = _first_lead(sequences, errors[ICL] - errors[CIWL], lowest)
     if "preference" in errors:
-        found["fade"] = _from(sequences[lowest:], -errors["preference"][lowest:])
+        found["fade"] = _first_lead(sequences, -errors["preference"], lowest)
     return found
 
 
-def _from(sequences: Array, lead: Array) -> float | None:
-    """When CIWL leads: at the first sample, or when it first comes to."""
-    if lead[0] >= 0:
-        return float(sequences[0])
-    return crossing_time(sequences, lead, 0.0, rising=True)
+def _first_lead(sequences: Array, lead: Array, first: int) -> float | None:
+    """Return when CIWL leads, from a sample on."""
+    if lead[first] >= 0:
+        return float(sequences[first])
+    return crossing_time(sequences[first:], lead[first:], 0.0, rising=True)
 
 
-def _expected(value: float | None, drawn: list[float | None], unfinished: bool) -> Expected:
-    times = np.array([math.inf if each is None else each for each in drawn])
-    low, high = np.quantile(times, ENDS, method="nearest")
-    if unfinished:
-        told = UNFINISHED
-    elif not low <= (math.inf if value is None else value) <= high:
-        told = OUTSIDE
+def _expect_event(value: float | None, sample: list[float | None]) -> Expected:
+    times = np.array([math.inf if each is None else each for each in sample])
+    low, high = map(float, np.quantile(times, ENDS, method="nearest"))
+    if not low <= (math.inf if value is None else value) <= high:
+        status = OUTSIDE
     elif math.isinf(low):
-        told = NOT_BY_HORIZON
+        status = NOT_BY_HORIZON
     else:
-        told = OPEN_ABOVE if math.isinf(high) else IDENTIFIABLE
-    return Expected(
-        value,
-        float(low) if math.isfinite(low) else None,
-        float(high) if math.isfinite(high) else None,
-        told,
-    )
+        status = NO_UPPER_BOUND if math.isinf(high) else IDENTIFIABLE
+    low, high = (end if math.isfinite(end) else None for end in (low, high))
+    return Expected(value, low, high, status)
 
 
-def _at_the_end(values: Array, unfinished: bool) -> Expected:
-    best, low, high = map(float, values)
-    told = IDENTIFIABLE if low <= best <= high else OUTSIDE
-    return Expected(best, low, high, UNFINISHED if unfinished else told)
+def _expect_value(value: float, low: float, high: float) -> Expected:
+    return Expected(value, low, high, IDENTIFIABLE if low <= value <= high else OUTSIDE)

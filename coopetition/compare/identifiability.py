@@ -1,16 +1,15 @@
-"""Which parameters, and which combinations of them, the curves tell.
+"""Which parameters, and which combinations of them, the curves identify.
 
-From the residuals' slopes X (n, p) by the places of the parameters in their search, at the best
-fit.  With s^2 the variance of a residual, of the N samples that count out of n (`noise`), the
-Fisher information of the places is
+A place is where a parameter lies in its search, from 0 to 1.  X (n, p) is the residuals' Jacobian
+by the places at the best fit, and s^2 the variance of a residual, with an effective sample size of
+N out of n (`noise`).  The Fisher information of the places is then
 
     F = (N / n) X^T X / s^2.
 
-Its eigenvectors (X's singular vectors) are combinations that are told apart: one of eigenvalue f
-lies, to first order, in an interval of deviation 1 / sqrt(f), where the whole search has width 1.
-A combination whose eigenvalue is zero but for rounding is not seen at all, however little noise
-there is: it is structurally unidentifiable here.  One that is seen but could lie as far away as an
-end of the search is practically so.
+Its eigenvectors (X's singular vectors) are independent combinations; one of eigenvalue f has, to
+first order, the standard deviation 1 / sqrt(f), where the search has width 1.  If the eigenvalue is
+zero up to rounding, the combination is structurally unidentifiable: no noise level would help.  If
+its interval reaches an end of the search, it is practically unidentifiable.
 """
 
 from collections.abc import Sequence
@@ -21,19 +20,21 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-UNSEEN = 1e-9  # of the largest slope: below, it is rounding
-INVOLVED = 1e-6  # of a combination's direction: a parameter with less is not in it
-NAMED = 0.3  # of a combination's direction: what is below is left out of its name
-IDENTIFIABLE, OPEN_BELOW, OPEN_ABOVE, OPEN = "identifiable", "open below", "open above", "open"
-AT_BOUND, UNSEEN_STATUS = "at bound", "not seen"
-NEAR_BOUND = 1e-3  # of the width of a search: nearer to its end is at it
+ROUNDING = 1e-9  # of the largest singular value: below, a combination has no effect
+INVOLVED = 1e-6  # weight from which a parameter belongs to a combination
+NAMED = 0.3  # weight from which a parameter appears in the name of a combination
+NEAR_BOUND = 1e-3  # of the width of a search: as near to its end is at its end
+IDENTIFIABLE, FIXED, NOT_CONVERGED = "identifiable", "fixed", "not converged"
+NO_LOWER_BOUND, NO_UPPER_BOUND, NO_BOUNDS = "no lower bound", "no upper bound", "no bounds"
+AT_BOUND, UNIDENTIFIABLE = "at bound", "structurally unidentifiable"
 
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """A combination of parameters, by how far their places move in it.
+    """A combination of parameters: weights of their places.
 
-    deviation : of its place by first order, in widths of the search; infinite if it is not seen
+    deviation : its standard deviation, in widths of the search; infinite if it is structurally
+        unidentifiable
     """
 
     deviation: float
@@ -49,42 +50,41 @@ class Direction:
         return " ".join(parts)
 
 
-def directions(slopes: Array, information: float, names: Sequence[str]) -> tuple[Direction, ...]:
-    """Combinations from the worst told to the best.
+def find_directions(
+    jacobian: Array, information: float, names: Sequence[str]
+) -> tuple[Direction, ...]:
+    """Return independent combinations, the least certain first.
 
     information : N / (n s^2), see the module
     """
-    _, sizes, vectors = np.linalg.svd(slopes, full_matrices=len(slopes) < len(names))
+    _, sizes, vectors = np.linalg.svd(jacobian, full_matrices=len(jacobian) < len(names))
     sizes = np.pad(sizes, (0, len(vectors) - len(sizes)))
-    seen = sizes > UNSEEN * max(sizes[0], 1e-300)
+    has_effect = sizes > ROUNDING * max(sizes[0], 1e-300)
     deviations = np.full(len(sizes), np.inf)
-    deviations[seen] = 1 / (np.sqrt(information) * sizes[seen])
-    worst_first = zip(deviations[::-1], vectors[::-1], strict=True)
+    deviations[has_effect] = 1 / (np.sqrt(information) * sizes[has_effect])
     return tuple(
         Direction(float(deviation), dict(zip(names, map(float, vector), strict=True)))
-        for deviation, vector in worst_first
+        for deviation, vector in zip(deviations[::-1], vectors[::-1], strict=True)
     )
 
 
-def deviations(found: Sequence[Direction], names: Sequence[str]) -> Array:
-    """Of every parameter's place, to first order; infinite if a combination it is in is unseen."""
-    weights = np.array([[each.weights[name] for name in names] for each in found])
-    spread = np.array([each.deviation for each in found])
-    unseen = np.isinf(spread)
-    variance = (weights[~unseen] ** 2 * spread[~unseen, None] ** 2).sum(0)
-    variance[(np.abs(weights[unseen]) > INVOLVED).any(0)] = np.inf
+def standard_deviations(directions: Sequence[Direction], names: Sequence[str]) -> Array:
+    """Return first-order deviations of places; infinite if structurally unidentifiable."""
+    weights = np.array([[each.weights[name] for name in names] for each in directions])
+    spread = np.array([each.deviation for each in directions])
+    is_open = np.isinf(spread)
+    variance = (weights[~is_open] ** 2 * spread[~is_open, None] ** 2).sum(0)
+    variance[(np.abs(weights[is_open]) > INVOLVED).any(0)] = np.inf
     return np.sqrt(variance)
 
 
-def status(place: float, low: float, high: float, deviation: float) -> str:
-    """Of a parameter by the places of its value and of the ends of its interval."""
-    if np.isinf(deviation):
-        return UNSEEN_STATUS
-    if not NEAR_BOUND < place < 1 - NEAR_BOUND:
+def status_of(x: float, low: float, high: float) -> str:
+    """Return the status of a parameter by the places of its value and of its interval's ends."""
+    if not NEAR_BOUND < x < 1 - NEAR_BOUND:
         return AT_BOUND
-    below, above = low < NEAR_BOUND, high > 1 - NEAR_BOUND
-    if below and above:
-        return OPEN
-    if below:
-        return OPEN_BELOW
-    return OPEN_ABOVE if above else IDENTIFIABLE
+    reaches_low, reaches_high = low < NEAR_BOUND, high > 1 - NEAR_BOUND
+    if reaches_low and reaches_high:
+        return NO_BOUNDS
+    if reaches_low:
+        return NO_LOWER_BOUND
+    return NO_UPPER_BOUND if reaches_high else IDENTIFIABLE

@@ -1,115 +1,63 @@
-"""How surely curves are measured: from the size of an evaluation, from seeds, or from a figure.
+"""Intervals by profile likelihood: how much worse the fit is as one parameter is held elsewhere.
 
-What a fit makes of it: samples that are known badly count less (`problem`).
-
-How much worse the fit gets as one parameter is held elsewhere, or two: profiles and contours.
-
-All others are fitted anew at every point, from the point beside it, by least squares with exact
-slopes.  (General minimisers, as iminuit's, stop early in the long flat valleys of these problems,
-and what looks like a rise is then theirs.)  Told is the rise
+All other parameters are fitted again at every point, from the point beside it, by least squares
+with an exact Jacobian.  (General minimisers, as iminuit's, stop early in the long flat valleys of
+these problems, which looks like a rise.)  The rise is
 
     (N - k) (cost / least cost - 1)
 
-with N the samples that count and k the numbers chosen; where it stays below the square of
-Student's t for N - k, the curves allow the value.  The others may end at an end of their search:
-then the rise is that of the search, and the point's status is `at limit`, even if all else is well.
+with N the effective sample size and k the number of fitted numbers; the interval is where it stays
+below the square of Student's t for N - k.  If another parameter ends at an end of its search, the
+rise is partly that of the search, and the status of the point is `at limit`.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.estimate import least_squares_in_search
-from coopetition.compare.identifiability import deviations
-from coopetition.compare.least_squares import ACCURACY, Free
-from coopetition.compare.result import UNFINISHED, Estimate, Fit, estimate_of, told_by
-from coopetition.tools.checks import check_int, check_number
+from coopetition.compare.estimate import minimize_in_search
+from coopetition.compare.identifiability import standard_deviations
+from coopetition.compare.result import Estimate, Fit
+from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError
-from coopetition.tools.files import to_frame
+from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
-
-
-def with_binomial_errors(curves: Curves, n_sequences: int) -> Curves:
-    """Accuracies with the deviation of a share of so many sequences, p (1 - p) / n.
-
-    p is (right + 1/2) / (n + 1), so that no share is known without error.  Sequences are taken to
-    be drawn anew for each evaluation; where they are the same ones, as in the trainer, a curve is
-    shifted as a whole by some of this, which floor and gain take up.
-    """
-    check_int("the sequences of an evaluation", n_sequences, 1)
-    if ACCURACY not in curves.metric:
-        raise UsageError(
-            f"errors by sequences are of accuracies; the curves are of {curves.metric}"
-        )
-    errors = {}
-    for name, values in curves.values.items():
-        p = (values * n_sequences + 0.5) / (n_sequences + 1)
-        errors[name] = np.sqrt(p * (1 - p) / n_sequences)
-    return replace(curves, errors=errors)
-
-
-def with_reading_error(curves: Curves, deviation: float) -> Curves:
-    """Curves read off a figure, each sample with one deviation, in the curve's unit."""
-    check_number("the reading error", deviation, positive=True)
-    errors = {name: np.full(len(v), float(deviation)) for name, v in curves.values.items()}
-    return replace(curves, errors=errors)
-
-
-def mean_of_seeds(runs: Sequence[Curves]) -> Curves:
-    """The mean of runs that were measured at the same sequences, with its standard error.
-
-    Of seeds whose events come at different times the mean is washed out: then fit the runs, with
-    some parameters shared.
-    """
-    if len(runs) < 2:
-        raise UsageError(f"{len(runs)} run is given; a mean over seeds wants two or more")
-    first = runs[0]
-    for run in runs[1:]:
-        if not np.array_equal(run.sequences, first.sequences) or run.metric != first.metric:
-            raise UsageError(
-                f"{run.source} was not measured at the same sequences as {first.source}"
-            )
-    names = [name for name in first.values if all(name in run.values for run in runs)]
-    every = {name: np.stack([run.values[name] for run in runs]) for name in names}
-    return Curves(
-        first.sequences,
-        {name: rows.mean(0) for name, rows in every.items()},
-        f"mean of {len(runs)} runs, {first.metric}",
-        first.metric,
-        {name: rows.std(0, ddof=1) / np.sqrt(len(runs)) for name, rows in every.items()},
-    )
-
 
 Array = NDArray[np.float64]
 
 VALID, AT_LIMIT, FAILED = "valid", "at limit", "failed"
-BEYOND = 2.5  # of the first-order interval's half width: how far a contour looks
-NEAR = 1e-3  # of the search: nearer to an end is at it
-LEAST_REACH = 0.02  # of the search, of a contour
-STEPS = 1e-4, 0.05  # of the search: the first step of a profile, at least and at most
+NEAR_LIMIT = 1e-3  # of the search: as near to an end is at it
+FIRST_STEP = 1e-4, 0.05  # of the search: least and largest
 GROWTH = 2.0  # of the steps outwards
-BETTER = 0.05  # of the threshold: as far below the fit, a point is better
-CLOSE = 0.1  # to the threshold, relative: there a side ends
+BETTER = 0.05  # of the threshold: a point as far below the fit is better
+CLOSE = 0.1  # relative distance from the threshold at which a side ends
 MAX_ITERATIONS = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Profile:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a profile: place of the parameter, rise (NaN if the fit failed), all of theta."""
+
+    x: float
+    rise: float
+    status: str
+    theta: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Profile(Result):
     """The rise along one parameter.
 
-    values : (n,) of the parameter, in sequences where its unit has time, rising
+    values : (n,) of the parameter, in sequences if its unit has time, rising
     rise : (n,) see the module; NaN where the minimiser failed
     statuses : of each point: `valid`, `at limit`, `failed`
-    threshold : the rise at which 9 of 10 are left
-    estimate : value, and the interval where the rise is below the threshold
+    threshold : rise at the ends of the 90 % interval
+    estimate : the value, and the interval in which the rise is below the threshold
     """
 
     parameter: str
@@ -119,203 +67,138 @@ class Profile:
     threshold: float
     estimate: Estimate
 
-    def to_frame(self) -> "DataFrame":
-        """A row a point: `value`, `rise`, `status`."""
-        return to_frame({"value": self.values, "rise": self.rise, "status": [*self.statuses]})
+    def columns(self) -> dict[str, Any]:
+        """Return `value`, `rise`, `status`; a row is a point."""
+        return {"value": self.values, "rise": self.rise, "status": [*self.statuses]}
 
-    def __repr__(self) -> str:
+    def headline(self) -> str:
+        """Return the parameter, its interval and status."""
         e = self.estimate
-        return f"<Profile of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}>"
+        return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
+
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return one row, the headline."""
+        return [("profile", self.headline())]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""
+        """Draw the rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_profile
 
         return plot_profile(self, ax=ax)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Contour:
-    """The rise along two parameters.
-
-    values : of each parameter (n,), by name
-    rise : (n, n), rows along the first; NaN where the minimiser failed
-    at_limit : (n, n) whether another parameter was at an end of its search
-    """
-
-    values: dict[str, Array]
-    rise: Array
-    at_limit: NDArray[np.bool_]
-    threshold: float
-
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Lines of equal rise; see `coopetition.plot.fits`."""
-        from coopetition.plot.fits import plot_contour
-
-        return plot_contour(self, ax=ax)
-
-
 def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
-    """The profile of a free parameter, with at most `n` points to close in on each end of 9 in 10.
+    """Return the profile of a free parameter, with at most `n` points near each interval end.
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
     """
     check_int("the number of points", n, 1)
-    k, free = _index(fit, parameter)
-    x, threshold = float(fit.place[k]), fit.threshold
+    k = fit.index_of(parameter)
+    best = Point(float(fit.theta[k]), 0.0, VALID, fit.theta)
+    points = [best]
     with ProgressReport(f"profile {parameter}", 2, "sides") as report:
-        points: list[tuple[float, float, str]] = [(x, 0.0, VALID)]
-        for side in (-1, 1):
-            points += _side(fit, k, side, n, threshold)
+        for last in (0.0, 1.0):
+            points += _walk(fit, k, best, last, n)
             report.advance()
-    points.sort()
-    places, rise, statuses = zip(*points, strict=True)
-    places, rise = np.array(places), np.array(rise)
-    low, high = _interval(places, rise, x, threshold)
-    # beyond a rise there may be another valley, as low
-    low, high = min(low, fit.valleys[:, k].min()), max(high, fit.valleys[:, k].max())
-    better = rise[np.isfinite(rise)].min() < -BETTER * threshold
-    told = UNFINISHED if better else told_by(fit, parameter, low, high)
-    values = np.asarray(free.parameter.from_unit(places)) * fit.problem.in_sequences(free.parameter)
+    points.sort(key=lambda point: point.x)
+    ends = [_interval_end(points, best.x, side, fit.threshold) for side in (-1, 1)]
+    # behind a rise there may be another optimum as good
+    accepted = fit.accepted_optima[:, k]
+    is_best = np.nanmin([point.rise for point in points]) >= -BETTER * fit.threshold
+    estimate = fit.estimate_between(
+        parameter, min(ends[0], accepted.min()), max(ends[1], accepted.max()), converged=is_best
+    )
+    free = fit.problem.free[k].parameter
+    values = [float(free.from_unit(point.x)) * fit.problem.in_sequences(free) for point in points]
     order = np.argsort(values)
     return Profile(
         parameter,
-        values[order],
-        rise[order],
-        tuple(statuses[i] for i in order),
-        threshold,
-        estimate_of(fit.problem, parameter, x, low, high, told),
+        np.array(values)[order],
+        np.array([points[i].rise for i in order]),
+        tuple(points[i].status for i in order),
+        fit.threshold,
+        estimate,
     )
 
 
 def profiled(fit: Fit) -> tuple[Fit, dict[str, Profile]]:
-    """The fit with the intervals of profiles in place of those to first order, and the profiles."""
+    """Return the fit with intervals by profiles, and the profiles of its free parameters."""
     profiles = {free.name: profile(fit, free.name) for free in fit.problem.free}
-    found = {name: each.estimate for name, each in profiles.items()}
-    return replace(fit, parameters=fit.parameters | found), profiles
+    estimates = {name: each.estimate for name, each in profiles.items()}
+    return replace(fit, parameters=fit.parameters | estimates), profiles
 
 
-def contour(fit: Fit, first: str, second: str, *, n: int = 15) -> Contour:
-    """The rise at n x n points of two free parameters, over their first-order intervals."""
-    check_int("the number of points", n, 3)
-    if first == second:
-        raise UsageError(f"a contour is of two parameters; both are {first}")
-    chosen = [_index(fit, name) for name in (first, second)]
-    places, values = [], {}
-    for k, free in chosen:
-        reach = BEYOND * max(_first_order_reach(fit, k), LEAST_REACH)
-        x = float(fit.place[k])
-        places.append(np.linspace(max(x - reach, 0.0), min(x + reach, 1.0), n))
-        own = np.asarray(free.parameter.from_unit(places[-1]))
-        values[free.name] = own * fit.problem.in_sequences(free.parameter)
-    rise, at_limit = np.empty((n, n)), np.empty((n, n), bool)
-    with ProgressReport("contour", n * n, "points") as report:
-        for i, x in enumerate(places[0]):
-            start = fit.place
-            # to and fro, so that every point is beside the one before
-            for j in range(n) if i % 2 == 0 else range(n)[::-1]:
-                held = {chosen[0][0]: x, chosen[1][0]: places[1][j]}
-                rise[i, j], found, start = _held(fit, held, start)
-                at_limit[i, j] = found == AT_LIMIT
-                report.advance()
-    return Contour(values, rise, at_limit, fit.threshold)
-
-
-def _index(fit: Fit, parameter: str) -> tuple[int, Free]:
-    names = [free.name for free in fit.problem.free]
-    if parameter not in names:
-        raise UsageError(f"{parameter!r} is not free in this fit; choose one of {', '.join(names)}")
-    k = names.index(parameter)
-    return k, fit.problem.free[k]
-
-
-def _first_order_reach(fit: Fit, k: int) -> float:
-    spread = deviations(fit.directions, [free.name for free in fit.problem.free])
-    return min(float(spread[k]) * fit.threshold**0.5, 1.0)
-
-
-def _side(fit: Fit, k: int, side: int, n: int, threshold: float) -> list[tuple[float, float, str]]:
-    """Points on one side of the best fit: outwards in steps that grow, then about the crossing."""
-    best, last = float(fit.place[k]), 0.0 if side < 0 else 1.0
-    found: list[tuple[float, float, str]] = []
-    if abs(last - best) < NEAR:
-        return found
-    step = float(np.clip(_first_order_reach(fit, k), *STEPS))
-    inner, start = (best, 0.0, fit.place), fit.place
-    while True:
-        x = max(best - step, last) if side < 0 else min(best + step, last)
-        rise, told, place = _held(fit, {k: x}, start)
-        found.append((x, rise, told))
-        if rise > threshold:
-            break
-        if told != FAILED:
-            inner = x, max(rise, 0.0), place
-        start, step = place, GROWTH * step
-        if x == last:
-            return found
-    outer = x, rise
+def _walk(fit: Fit, k: int, best: Point, last: float, n: int) -> list[Point]:
+    """Return points from the best to an end of the search: steps that grow, then bisection."""
+    points: list[Point] = []
+    if abs(last - best.x) < NEAR_LIMIT:
+        return points
+    deviations = standard_deviations(fit.directions, [free.name for free in fit.problem.free])
+    step = float(np.clip(min(deviations[k] * fit.threshold**0.5, 1.0), *FIRST_STEP))
+    inner = point = best
+    while not point.rise > fit.threshold:
+        if point.x == last:
+            return points
+        x = max(best.x - step, last) if last < best.x else min(best.x + step, last)
+        point = _fit_others(fit, k, x, point.theta)
+        points.append(point)
+        if point.rise <= fit.threshold:
+            inner = point
+        step *= GROWTH
+    outer = point
     for _ in range(n):
-        # a rise is quadratic in the parameter, near enough
-        x = _crossing(inner[:2], outer, threshold)
-        rise, told, place = _held(fit, {k: x}, inner[2])
-        found.append((x, rise, told))
-        if told == FAILED or abs(rise / threshold - 1) < CLOSE:
+        point = _fit_others(fit, k, _crossing(inner, outer, fit.threshold), inner.theta)
+        points.append(point)
+        if point.status == FAILED or abs(point.rise / fit.threshold - 1) < CLOSE:
             break
-        if rise > threshold:
-            outer = x, rise
+        if point.rise > fit.threshold:
+            outer = point
         else:
-            inner = x, max(rise, 0.0), place
-    return found
+            inner = point
+    return points
 
 
-def _crossing(inner: tuple[float, float], outer: tuple[float, float], threshold: float) -> float:
-    """Where the root of the rise, linear between two points, is that of the threshold."""
-    (x, low), (y, high) = inner, outer
-    share = (threshold**0.5 - low**0.5) / (high**0.5 - low**0.5)
-    return x + min(max(share, 0.05), 0.95) * (y - x)
+def _crossing(inner: Point, outer: Point, threshold: float) -> float:
+    """Return where the rise, taken to be quadratic between two points, reaches the threshold."""
+    low, high = (max(point.rise, 0.0) ** 0.5 for point in (inner, outer))
+    share = (threshold**0.5 - low) / (high - low)
+    return inner.x + min(max(share, 0.05), 0.95) * (outer.x - inner.x)
 
 
-def _held(fit: Fit, held: Mapping[int, float], start: Array) -> tuple[float, str, Array]:
-    """Rise, status and place with some parameters held, the others fitted from a start."""
-    problem, least = fit.problem, max(fit.problem.cost(fit.place), 1e-30)
-    place = start.copy()
-    place[[*held]] = [*held.values()]
-    others = np.setdiff1d(np.arange(len(place)), [*held])
+def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
+    """Hold the parameter k at a place, and fit the others from a start."""
+    problem = fit.problem
+    others = np.arange(len(start)) != k
 
-    def whole(x: Array) -> Array:
-        moved = place.copy()
-        moved[others] = x
-        return moved
+    def complete(free: Array) -> Array:
+        theta = np.empty(len(start))
+        theta[k], theta[others] = x, free
+        return theta
 
-    def jacobian(x: Array) -> Array:
-        return problem.slopes(whole(x))[:, others]
-
-    found = VALID
-    if len(others):
-        end = least_squares_in_search(
-            lambda x: problem.residuals(whole(x)),
-            jacobian,
-            np.clip(place[others], 1e-9, 1 - 1e-9),
+    theta, status = complete(start[others]), VALID
+    if others.any():
+        optimum = minimize_in_search(
+            lambda free: problem.residuals(complete(free)),
+            lambda free: problem.jacobian(complete(free))[:, others],
+            np.clip(start[others], 1e-9, 1 - 1e-9),
             MAX_ITERATIONS,
         )
-        place = whole(end.x)
-        if end.status <= 0:
-            return np.nan, FAILED, place
-        elif ((end.x < NEAR) | (end.x > 1 - NEAR)).any():
-            found = AT_LIMIT
-    return fit.freedom * (problem.cost(place) / least - 1), found, place
+        theta = complete(optimum.x)
+        if optimum.status <= 0:
+            return Point(x, np.nan, FAILED, theta)
+        if ((optimum.x < NEAR_LIMIT) | (optimum.x > 1 - NEAR_LIMIT)).any():
+            status = AT_LIMIT
+    least = max(problem.cost(fit.theta), 1e-30)
+    return Point(x, fit.residual_dof * (problem.cost(theta) / least - 1), status, theta)
 
 
-def _interval(places: Array, rise: Array, best: float, threshold: float) -> tuple[float, float]:
-    """Where the rise crosses the threshold on both sides; an end of the search if it does not."""
-    ends = []
-    for side in (-1, 1):
-        own = ((places - best) * side >= 0) & np.isfinite(rise)
-        x, y = places[own][::side], np.maximum(rise[own][::side], 0)
-        above = np.flatnonzero(y > threshold)
-        if len(above):
-            inner, outer = ((float(x[k]), float(y[k])) for k in (above[0] - 1, above[0]))
-            ends.append(_crossing(inner, outer, threshold))
-        else:
-            ends.append(0.0 if side < 0 else 1.0)
-    return ends[0], ends[1]
+def _interval_end(points: list[Point], best: float, side: int, threshold: float) -> float:
+    """Return where the rise crosses the threshold on a side; the end of the search if it does not.
+
+    points : by rising place
+    """
+    own = [p for p in points if (p.x - best) * side >= 0 and np.isfinite(p.rise)][::side]
+    for inner, outer in pairwise(own):
+        if outer.rise > threshold:
+            return _crossing(inner, outer, threshold)
+    return 0.0 if side < 0 else 1.0

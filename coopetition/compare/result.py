@@ -1,4 +1,4 @@
-"""What a fit gives: curves, parameters and how sure they are; it saves, loads and prints."""
+"""The result of a fit: parameters with intervals, curves and diagnostics."""
 
 import json
 import math
@@ -11,141 +11,159 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from coopetition.compare.identifiability import (
+    FIXED,
     IDENTIFIABLE,
-    UNSEEN_STATUS,
+    NOT_CONVERGED,
+    UNIDENTIFIABLE,
     Direction,
-    deviations,
-    directions,
-    status,
+    status_of,
 )
-from coopetition.compare.least_squares import Problem, Seen, errors_of
-from coopetition.compare.noise import autocorrelations, curves_that_count, samples_that_count
+from coopetition.compare.least_squares import FitProblem
 from coopetition.compare.theory import Theory
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.files import check_readable, html_table, to_frame, write_json
+from coopetition.tools.files import check_readable, write_json
+from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 
 LEVEL = 0.9  # of all intervals
-FEW = 0.1  # of the starts: not more at the best are an accident
-TOLERATED_ERROR = 1e-2  # of the integrator, relative to a curve's range
+ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles
+FEW = 0.1  # share of the starts: if no more end near the best, it may be an accident
+MAX_INTEGRATION_ERROR = 1e-2  # relative to a curve's range
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
-FIXED, UNFINISHED = "fixed", "not converged"
+SAMPLES = ("sequences", "measured", "fitted")
+STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveFit:
-    """How well one curve is met: measured = floor + gain x the theory's error of that name.
+    """A fitted curve: measured = floor + gain x the theory's error of that name.
 
-    Of a metric that is an accuracy, floor and gain are those of what is missing to 1.
+    If the metric is an accuracy, floor and gain are those of what is missing to 1.
+
+    r2 : coefficient of determination
+    rmse : root mean square residual, in the curve's unit
+    autocorrelation : of neighbouring residuals
+    n, n_effective : samples, and the number of independent ones that they are worth
     """
 
     floor: float
     gain: float
     r2: float
-    """Coefficient of determination."""
     rmse: float
-    """Root mean square residual, in the curve's unit."""
     autocorrelation: float
-    """Of residuals one after the other."""
     n: int
-    """Samples."""
     n_effective: float
-    """As many as they are worth, since residuals are correlated."""
     sequences: Array
     measured: Array
     fitted: Array
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without samples."""
-        names = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
-        return {name: getattr(self, name) for name in names}
+        """Return plain values, without samples."""
+        return {name: getattr(self, name) for name in STATISTICS}
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, and where the curves leave it: between low and high in 9 of 10."""
+    """A value with its 90 % interval.
+
+    status : `identifiable`; `no lower bound`, `no upper bound` or `no bounds` if the interval
+        reaches an end of the search (practically unidentifiable); `structurally unidentifiable`;
+        `at bound` if the value is at an end of the search; `fixed`; `not converged`
+    """
 
     value: float
     low: float
     high: float
     status: str
-    """`identifiable`; `open below`, `open above` or `open` if the interval reaches an end of the
-    search (practically unidentifiable); `not seen` (structurally so); `at bound` if the value is at
-    an end; `fixed`; `not converged`."""
 
     @property
-    def told(self) -> bool:
-        """Whether the curves tell it."""
+    def is_identified(self) -> bool:
+        """Whether the curves identify it, or it is fixed."""
         return self.status in (IDENTIFIABLE, FIXED)
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
+def make_estimate(
+    problem: FitProblem, name: str, x: float, low: float, high: float, status: str
+) -> Estimate:
+    """Return the estimate of a free parameter from the places of its value and ends."""
+    parameter = next(free.parameter for free in problem.free if free.name == name)
+    unit = problem.in_sequences(parameter)
+    value, *ends = (float(parameter.from_unit(each)) * unit for each in (x, low, high))
+    return Estimate(value, min(ends), max(ends), status)
+
+
+def dof_and_quantile(n_effective: float, n_fitted: int) -> tuple[float, float]:
+    """Return residual degrees of freedom, at least 1, and Student's quantile for `LEVEL`."""
+    dof = max(n_effective - n_fitted, 1.0)
+    return dof, float(student.ppf(ENDS[1], dof))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Result):
     """A theory fitted to curves.
 
-    parameters : by name, `RUN/NAME` of several runs; those of time are in sequences
+    theta : (free,) the free parameters, as places in their search
+    parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
-    starts : mean squared residual, in the problem's units, of every refined start, best first:
-        many equal ones say that the best is no accident
+    starts : mean squared residual, in the problem's units, of every refined start, best first
     converged : whether the best start did
-    n_effective : samples that count, of all curves
-    n_numbers : that were chosen: parameters that the curves see, floors and gains above 0
-    directions : combinations of parameters, from the worst told to the best
-    integration_error : of the theory's curves at the answer, relative to a curve's range
-    place : of the free parameters, between 0 and 1
-    valleys : (n, free) places where starts ended that the curves allow too, the best first
+    n_effective : effective sample size of all curves
+    n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
+    directions : combinations of parameters, the least certain first
+    integration_error : of the theory's curves, relative to a curve's range
+    accepted_optima : (n, free) optima of starts within the interval's threshold, best first
+    provenance : settings, sources and versions
     """
 
-    problem: Problem
-    place: Array
+    problem: FitProblem
+    theta: Array
     parameters: dict[str, Estimate]
     curves: dict[str, CurveFit]
     starts: tuple[float, ...]
     converged: bool
     n_effective: float
-    n_numbers: int
+    n_fitted: int
     directions: tuple[Direction, ...]
     integration_error: float
-    valleys: Array
+    accepted_optima: Array
     provenance: dict[str, Any]
 
     @property
     def theory(self) -> str:
-        """Its name."""
+        """Name of the theory."""
         return self.problem.theory.name
 
     @property
-    def freedom(self) -> float:
-        """Samples that count beyond the numbers that were chosen; at least 1."""
-        return _freedom_and_quantile(self.n_effective, self.n_numbers)[0]
+    def residual_dof(self) -> float:
+        """Effective sample size minus fitted numbers; at least 1."""
+        return dof_and_quantile(self.n_effective, self.n_fitted)[0]
 
     @property
     def threshold(self) -> float:
-        """The rise of freedom x (cost / least cost) at which 9 in 10 of a parameter are left."""
-        return _freedom_and_quantile(self.n_effective, self.n_numbers)[1] ** 2
+        """Rise of residual_dof x (cost / least cost) at the ends of a parameter's interval."""
+        return dof_and_quantile(self.n_effective, self.n_fitted)[1] ** 2
 
     @property
     def bic(self) -> float:
-        """N log cost + numbers log N, with N the samples that count; the lower the better."""
-        return self.bic_of(self.n_effective)
+        """N log cost + n_fitted log N, with N the effective sample size; lower is better."""
+        return self.bic_at(self.n_effective)
 
-    def bic_of(self, n_effective: float) -> float:
-        """`bic` if so many samples count: theories are compared at one number."""
-        return n_effective * math.log(self._cost) + self.n_numbers * math.log(n_effective)
+    def bic_at(self, n_effective: float) -> float:
+        """Return the BIC at another effective sample size; theories are compared at one."""
+        return n_effective * math.log(self._cost) + self.n_fitted * math.log(n_effective)
 
     @property
     def aicc(self) -> float | None:
-        """N log cost + 2 numbers, with Akaike's correction; None where too few samples count."""
-        return self.aicc_of(self.n_effective)
+        """N log cost + 2 n_fitted, with the correction for small N; None if N is too small."""
+        return self.aicc_at(self.n_effective)
 
-    def aicc_of(self, n_effective: float) -> float | None:
-        """`aicc` if so many samples count."""
-        k, spare = self.n_numbers, n_effective - self.n_numbers - 1
+    def aicc_at(self, n_effective: float) -> float | None:
+        """Return the AICc at another effective sample size."""
+        k, spare = self.n_fitted, n_effective - self.n_fitted - 1
         if spare <= 0:
             return None
         return n_effective * math.log(self._cost) + 2 * k * (1 + (k + 1) / spare)
@@ -161,36 +179,61 @@ class Fit:
 
     @property
     def n_starts_at_best(self) -> int:
-        """How many starts ended within 10 % of the best cost."""
+        """Number of starts that ended within 10 % of the best cost."""
         return sum(cost <= 1.1 * self.starts[0] for cost in self.starts)
 
     @property
-    def untold(self) -> dict[str, str]:
-        """Status of every parameter that the curves do not tell."""
-        return {name: each.status for name, each in self.parameters.items() if not each.told}
+    def unidentified(self) -> dict[str, str]:
+        """Status of every parameter that the curves do not identify."""
+        every = self.parameters.items()
+        return {name: each.status for name, each in every if not each.is_identified}
+
+    def index_of(self, parameter: str) -> int:
+        """Return the index of a free parameter in theta; `UsageError` if it is not free."""
+        names = [free.name for free in self.problem.free]
+        if parameter not in names:
+            raise UsageError(
+                f"{parameter!r} is not free in this fit; choose one of {', '.join(names)}"
+            )
+        return names.index(parameter)
+
+    def estimate_between(
+        self, parameter: str, low: float, high: float, *, converged: bool = True
+    ) -> Estimate:
+        """Return the estimate of a free parameter from the places of its interval's ends."""
+        x = float(self.theta[self.index_of(parameter)])
+        if not (self.converged and converged):
+            status = NOT_CONVERGED
+        elif self.parameters[parameter].status == UNIDENTIFIABLE:
+            status = UNIDENTIFIABLE
+        else:
+            status = status_of(x, low, high)
+        return make_estimate(self.problem, parameter, x, low, high, status)
 
     @property
     def cautions(self) -> list[str]:
-        """Why it is to be read with care, in sentences; none if nothing is known to be amiss."""
+        """Reasons to doubt the fit, in sentences; none if no problem is known."""
         found = []
         if not self.converged:
+            n = self.provenance["max_iterations"]
+            found.append(f"stopped after {n} iterations, before convergence")
+        if not self.integration_error <= MAX_INTEGRATION_ERROR:  # it may be NaN
+            error = f"{self.integration_error:.1%} of their range"
+            found.append(f"the theory's curves have an integration error of {error}")
+        if self.n_effective <= self.n_fitted:
             found.append(
-                f"stopped after {self.provenance['max_iterations']} iterations, unfinished"
+                f"the effective sample size is only {self.n_effective:.0f}, for {self.n_fitted} "
+                "fitted numbers"
             )
-        if not self.integration_error <= TOLERATED_ERROR:  # it may be NaN
-            off = f"{self.integration_error:.1%} of their range"
-            found.append(f"the theory's curves are computed to {off} only")
-        if self.n_effective <= self.n_numbers:
-            found.append(f"only {self.n_effective:.0f} samples count, for {self.n_numbers} numbers")
         if flat := [name for name, each in self.curves.items() if each.gain == 0]:
-            found.append(f"nothing of {', '.join(flat)} is explained")
+            found.append(f"the fitted gain of {', '.join(flat)} is 0")
         if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
-            few = f"{self.n_starts_at_best} of {len(self.starts)} starts"
-            found.append(f"only {few} ended near the best cost: there may be a better one")
+            share = f"{self.n_starts_at_best} of {len(self.starts)} starts"
+            found.append(f"only {share} ended near the best cost: there may be a better one")
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the curves' samples."""
+        """Return plain values, without the curves' samples."""
         return {
             "theory": self.theory,
             "parameters": {name: asdict(each) for name, each in self.parameters.items()},
@@ -200,7 +243,7 @@ class Fit:
             "converged": self.converged,
             "cautions": self.cautions,
             "n_effective": self.n_effective,
-            "n_numbers": self.n_numbers,
+            "n_fitted": self.n_fitted,
             "bic": self.bic,
             "aicc": self.aicc,
             "directions": [asdict(each) for each in self.directions],
@@ -209,62 +252,71 @@ class Fit:
         }
 
     def summary(self) -> str:
-        """A report of one page of text."""
+        """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        wide = max(8, *map(len, self.curves))
-        lines.append(f"{'curve':{wide}}      R2      RMSE     floor      gain     n  that count")
+        width = max(8, *map(len, self.curves))
+        lines.append(
+            f"{'curve':{width}}      R2      RMSE     floor      gain     n  effective size"
+        )
         for name, fit in self.curves.items():
             lines.append(
-                f"{name:{wide}} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} "
-                f"{fit.n:5}  {fit.n_effective:10.1f}"
+                f"{name:{width}} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} "
+                f"{fit.n:5}  {fit.n_effective:14.1f}"
             )
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
-        counted = f"of {self.n_effective:.0f} samples that count in this fit"
-        lines += ["", f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {counted}"]
+        size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
-        lines.append(f"times count from the first sample, at {first} sequences")
-        wide = max(14, *map(len, self.parameters))
-        lines.append(f"{'parameter':{wide}}     value       low      high   (9 of 10)")
+        width = max(14, *map(len, self.parameters))
+        lines += [
+            "",
+            f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
+            f"times count from the first sample, at {first} sequences",
+            f"{'parameter':{width}}     value       low      high   (90 % interval)",
+        ]
         by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
         for name, each in self.parameters.items():
-            meant = by_name[name.rpartition("/")[2]]
+            parameter = by_name[name.rpartition("/")[2]]
             lines.append(
-                f"{name:{wide}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}   "
-                f"{each.status:13} {meant.what}{UNITS[meant.per_time]}"
+                f"{name:{width}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}   "
+                f"{each.status:14} {parameter.description}{UNITS[parameter.per_time]}"
             )
-        lines += [f"thinned: {told}" for told in self._thinned()]
-        lines += [f"not fitted: {told}" for told in self._unused()]
         worst = self.directions[0]
-        far = worst.deviation
-        told = "not told at all" if far > 1 else f"told to {far:.2g} of the search"
-        lines.append(f"the worst told combination: {worst}, {told}")
-        same = f"{self.n_starts_at_best} of {len(self.starts)} starts"
-        lines += ["", f"{same} ended within 10 % of the best cost"]
-        return "\n".join(lines)
+        certainty = f"known to {worst.deviation:.2g} of the search"
+        return "\n".join(
+            [
+                *lines,
+                *self._unused_samples(),
+                f"the least certain combination: {worst}, "
+                f"{certainty if worst.deviation <= 1 else 'unknown'}",
+                "",
+                f"{self.n_starts_at_best} of {len(self.starts)} starts ended within 10 % of the "
+                "best cost",
+            ]
+        )
 
-    def _thinned(self) -> list[str]:
-        """Of which runs not all samples were fitted, in words."""
-        about = self.provenance
-        return [
-            f"{used} of {given} samples of {source} are fitted"
-            for source, (given, used) in zip(about["sources"], about["samples"], strict=True)
+    def _unused_samples(self) -> list[str]:
+        """Return lines that say which samples and curves of the runs are not fitted."""
+        sources, samples = self.provenance["sources"], self.provenance["samples"]
+        thinned = [
+            f"thinned: {used} of {given} samples of {source} are fitted"
+            for source, (given, used) in zip(sources, samples, strict=True)
             if used < given
         ]
-
-    def _unused(self) -> list[str]:
-        """Return the curves of each run that no theory describes, in words."""
-        unused = self.provenance.get("unused", [])  # fits of earlier versions do not tell
-        return [
-            f"{abbreviate(names, 10)} of {source}"
-            for source, names in zip(self.provenance["sources"], unused, strict=False)
+        unused = [
+            f"not fitted: {abbreviate(names, 10)} of {source}"
+            for source, names in zip(sources, self.provenance["unused"], strict=True)
             if names
         ]
+        return thinned + unused
 
-    def __repr__(self) -> str:
+    def headline(self) -> str:
+        """Return the theory, R2 of every curve, and cautions."""
         quality = ", ".join(f"{name} R2 {fit.r2:.4f}" for name, fit in self.curves.items())
-        return f"<Fit of {self.theory}: {quality}{''.join(f'; {each}' for each in self.cautions)}>"
+        return f"of {self.theory}: {quality}{''.join(f'; {each}' for each in self.cautions)}"
 
-    def _repr_html_(self) -> str:
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return rows for cautions, curves and parameters."""
+        cautions = [("caution", each) for each in self.cautions]
         curves = [
             (name, f"R2 {fit.r2:.4f}", f"RMSE {fit.rmse:.4g}", f"{fit.n} samples")
             for name, fit in self.curves.items()
@@ -273,20 +325,19 @@ class Fit:
             (name, f"{each.value:.4g}", f"{each.low:.4g} to {each.high:.4g}", each.status)
             for name, each in self.parameters.items()
         ]
-        return html_table([*(("caution", each) for each in self.cautions), *curves, *parameters])
+        return [*cautions, *curves, *parameters]
 
-    def to_frame(self) -> "DataFrame":
-        """A row a sample of a curve: `curve`, `sequences`, `measured`, `fitted`."""
-        columns: dict[str, Any] = {
-            "curve": np.repeat([*self.curves], [each.n for each in self.curves.values()])
+    def columns(self) -> dict[str, Any]:
+        """Return `curve`, `sequences`, `measured`, `fitted`; a row is a sample of a curve."""
+        names = np.repeat([*self.curves], [each.n for each in self.curves.values()])
+        parts = {
+            column: np.concatenate([getattr(each, column) for each in self.curves.values()])
+            for column in SAMPLES
         }
-        for column in ("sequences", "measured", "fitted"):
-            parts = [getattr(each, column) for each in self.curves.values()]
-            columns[column] = np.concatenate(parts)
-        return to_frame(columns)
+        return {"curve": names, **parts}
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Measured curves and the fitted theory; see `coopetition.plot.fits`."""
+        """Draw measured curves and the fitted theory; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_fit
 
         return plot_fit(self, ax=ax)
@@ -294,178 +345,56 @@ class Fit:
     def save(self, path: Path | str) -> None:
         """Write the fit, with its curves, as JSON."""
         samples = {
-            name: {k: getattr(each, k).tolist() for k in ("sequences", "measured", "fitted")}
+            name: {column: getattr(each, column).tolist() for column in SAMPLES}
             for name, each in self.curves.items()
         }
         more = {
             "samples": samples,
             "problem": self.problem.to_dict(),
-            "place": self.place.tolist(),
-            "valleys": self.valleys.tolist(),
+            "theta": self.theta.tolist(),
+            "accepted_optima": self.accepted_optima.tolist(),
         }
         write_json(Path(path), self.to_dict() | more)
 
     @classmethod
     def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
-        """Read what `save` wrote; another file raises `UserError`.
+        """Read a file of `save`; any other file raises `UserError`.
 
-        theory : of the fit, where it is one of your own; default: the theory of the saved name
+        theory : the fitted theory, if it is not in `theories()`
         """
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
-            curves = {
-                name: CurveFit(**values, **_arrays(saved["samples"][name]))
-                for name, values in saved["curves"].items()
-            }
+            if "valleys" in saved:
+                raise UserError(f"{path} was saved by an earlier version; fit its curves again")
+            curves = {}
+            for name, statistics in saved["curves"].items():
+                samples = saved["samples"][name].items()
+                arrays = {column: np.array(values, float) for column, values in samples}
+                curves[name] = CurveFit(**statistics, **arrays)
             return cls(
-                Problem.of_dict(saved["problem"], theory),
-                np.array(saved["place"], float),
+                FitProblem.from_dict(saved["problem"], theory),
+                np.array(saved["theta"], float),
                 {name: Estimate(**values) for name, values in saved["parameters"].items()},
                 curves,
                 tuple(saved["starts"]),
                 saved["converged"],
                 saved["n_effective"],
-                saved["n_numbers"],
+                saved["n_fitted"],
                 tuple(
-                    Direction(_number(each["deviation"], math.inf), each["weights"])
+                    Direction(_not_null(each["deviation"], math.inf), each["weights"])
                     for each in saved["directions"]
                 ),
-                _number(saved["integration_error"], math.nan),
-                np.array(saved["valleys"], float),
+                _not_null(saved["integration_error"], math.nan),
+                np.array(saved["accepted_optima"], float),
                 saved["provenance"],
             )
-        except UsageError:
+        except UserError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is not a saved fit ({error!r:.200})") from error
 
 
-def _arrays(saved: dict[str, Any]) -> dict[str, Any]:
-    return {name: np.array(values, float) for name, values in saved.items()}
-
-
-def _number(saved: float | None, null: float) -> float:
-    """A number from JSON, which has no infinity and no NaN."""
-    return null if saved is None else saved
-
-
-def fit_at(
-    problem: Problem,
-    places: Array,
-    starts: tuple[float, ...],
-    converged: bool,
-    provenance: dict[str, Any],
-) -> Fit:
-    """The fit at the first of the places where starts ended, with intervals to first order."""
-    place = places[0]
-    names = [free.name for free in problem.free]
-    slopes, seen = problem.slopes(place), problem.seen(place)
-    told = sum(math.isfinite(each.deviation) for each in directions(slopes, 1.0, names))
-    n_numbers = told + sum((each.floor > 0) + (each.gain > 0) for each in seen.values())
-    curves = {
-        name: _curve_at(problem, name, best, n_numbers / len(seen)) for name, best in seen.items()
-    }
-    n = sum(each.n for each in curves.values())
-    n_effective = sum(_counted(problem, k, curves) for k in range(len(problem.runs)))
-    freedom, quantile = _freedom_and_quantile(n_effective, n_numbers)
-    found = directions(slopes, freedom / (n * max(problem.cost(place), 1e-30)), names)
-    rise = freedom * (np.array(starts) / max(starts[0], 1e-30) - 1)
-    valleys = places[rise <= quantile**2]
-    return Fit(
-        problem,
-        place,
-        _estimates(problem, valleys, quantile * deviations(found, names), converged)
-        | _fixed(problem),
-        curves,
-        starts,
-        converged,
-        n_effective,
-        n_numbers,
-        found,
-        _integration_error(problem, place),
-        valleys,
-        provenance,
-    )
-
-
-def _freedom_and_quantile(n_effective: float, n_numbers: int) -> tuple[float, float]:
-    freedom = max(n_effective - n_numbers, 1.0)
-    return freedom, float(student.ppf((1 + LEVEL) / 2, freedom))
-
-
-def _counted(problem: Problem, run: int, curves: dict[str, CurveFit]) -> float:
-    """Samples of a run that count: those of its curves, as far as these err by themselves."""
-    names = [name for name, (own, _) in problem.where.items() if own == run]
-    residuals = np.full((len(names), len(problem.runs[run].sequences)), np.nan)
-    for row, name in zip(residuals, names, strict=True):
-        row[problem.known[name]] = curves[name].measured - curves[name].fitted
-    independent = curves_that_count(residuals) / len(names)
-    return independent * sum(curves[name].n_effective for name in names)
-
-
-def _curve_at(problem: Problem, name: str, best: Seen, numbers: float) -> CurveFit:
-    run = problem.runs[problem.where[name][0]]
-    y, metric = problem.errors[name], run.metric
-    squares = float(best.residual @ best.residual)
-    scaled = best.residual / problem.units[name]
-    return CurveFit(
-        best.floor,
-        best.gain,
-        1 - squares / float(np.sum((y - y.mean()) ** 2)),
-        math.sqrt(squares / len(y)),
-        float(autocorrelations(scaled)[1]),
-        len(y),
-        samples_that_count(scaled, numbers),
-        run.sequences[problem.known[name]],
-        errors_of(y, metric),
-        errors_of(y + best.residual, metric),
-    )
-
-
-def _estimates(
-    problem: Problem, valleys: Array, reaches: Array, converged: bool
-) -> dict[str, Estimate]:
-    found = {}
-    for free, ends, reach in zip(problem.free, valleys.T, reaches, strict=True):
-        x = float(ends[0])
-        low = max(min(x - reach, ends.min()), 0.0)
-        high = min(max(x + reach, ends.max()), 1.0)
-        told = status(x, low, high, reach) if converged else UNFINISHED
-        found[free.name] = estimate_of(problem, free.name, x, low, high, told)
-    return found
-
-
-def told_by(fit: Fit, name: str, low: float, high: float) -> str:
-    """The status of a free parameter whose interval has its ends at these places."""
-    if not fit.converged:
-        return UNFINISHED
-    place = fit.place[[free.name for free in fit.problem.free].index(name)]
-    unseen = fit.parameters[name].status == UNSEEN_STATUS
-    return status(float(place), low, high, math.inf if unseen else 0.0)
-
-
-def estimate_of(
-    problem: Problem, name: str, place: float, low: float, high: float, told: str
-) -> Estimate:
-    """A free parameter by places of its value and ends, in sequences where its unit has time."""
-    parameter = next(free.parameter for free in problem.free if free.name == name)
-    unit = problem.in_sequences(parameter)
-    value, *ends = (float(parameter.from_unit(x)) * unit for x in (place, low, high))
-    return Estimate(value, min(ends), max(ends), told)
-
-
-def _fixed(problem: Problem) -> dict[str, Estimate]:
-    numbers = {name: value for name, value in problem.fixed.items() if not isinstance(value, str)}
-    return {name: Estimate(value, value, value, FIXED) for name, value in numbers.items()}
-
-
-def _integration_error(problem: Problem, place: Array) -> float:
-    """How far finer steps change a curve, relative to its range; 0 where there are no steps."""
-    coarse, finer_theory = problem.outputs(place, problem.times), problem.theory.finer()
-    errors = []
-    for run, row in problem.where.values():
-        finer = finer_theory.curves(problem.values(place)[run], problem.times[run])[row]
-        extent, off = np.ptp(finer), np.ptp(finer - coarse[run][row])
-        errors.append(off / extent if extent > 0 else off)
-    return float(np.max(errors))  # NaN if one is
+def _not_null(saved: float | None, replacement: float) -> float:
+    """Return a saved number; JSON has null for what is not finite."""
+    return replacement if saved is None else saved

@@ -1,8 +1,8 @@
-"""Theories against each other on the same curves."""
+"""Comparison of several theories on the same curves."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
@@ -10,38 +10,35 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import html_table, to_frame
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from coopetition.tools.results import Result
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """Fits of several theories, that with the lowest BIC first.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Comparison(Result):
+    """Fits of several theories, by rising BIC.
 
-    Criteria weigh how well curves are met against how many numbers that took, floors and gains
-    among them.  How many samples count, which residuals tell, is for all theories what the closest
-    fit says: else a theory that errs smoothly would seem to err in few samples.  Differences do not
-    depend on the curves' units, and one of 10 is much.
+    Criteria weigh the quality of a fit against the number of fitted numbers, floors and gains
+    included.  All theories have the effective sample size of the closest fit; otherwise a theory
+    with smooth errors would seem to have few samples.  Differences do not depend on the curves'
+    units, and a difference of 10 is large.
     """
 
     fits: tuple[Fit, ...]
 
     @property
     def n_effective(self) -> float:
-        """Samples that count, by the closest fit."""
+        """Effective sample size of the closest fit."""
         return min(self.fits, key=lambda each: each.starts[0]).n_effective
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a theory: name, how many numbers, BIC, AICc, R2 by curve, cautions."""
+        """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions."""
         return [
             {
                 "name": each.theory,
                 "n_parameters": len(each.parameters),
-                "n_numbers": each.n_numbers,
-                "bic": each.bic_of(self.n_effective),
-                "aicc": each.aicc_of(self.n_effective),
+                "n_fitted": each.n_fitted,
+                "bic": each.bic_at(self.n_effective),
+                "aicc": each.aicc_at(self.n_effective),
                 "r2": {name: curve.r2 for name, curve in each.curves.items()},
                 "converged": each.converged,
                 "cautions": each.cautions,
@@ -49,39 +46,36 @@ class Comparison:
             for each in self.fits
         ]
 
-    def to_frame(self) -> "DataFrame":
-        """A row a theory."""
+    def columns(self) -> dict[str, Any]:
+        """Return criteria and R2 of every curve; a row is a theory."""
         rows = self.rows()
-        columns = {name: [row[name] for row in rows] for name in ("name", "n_parameters")}
-        columns |= {name: [row[name] for row in rows] for name in ("bic", "aicc", "converged")}
-        for curve in rows[0]["r2"]:
-            columns[f"r2_{curve}"] = [row["r2"][curve] for row in rows]
-        return to_frame(columns)
+        names = ("name", "n_parameters", "bic", "aicc", "converged")
+        columns = {name: [row[name] for row in rows] for name in names}
+        return columns | {f"r2_{c}": [row["r2"][c] for row in rows] for c in rows[0]["r2"]}
 
     def summary(self) -> str:
-        """A table of text."""
+        """Return a table of text."""
         rows = self.rows()
-        curves = list(rows[0]["r2"])
-        wide = {name: max(10, len(name) + 4) for name in curves}
-        head = "".join(f"{f'R2 {name}':>{wide[name]}}" for name in curves)
-        lines = [f"{'theory':20} numbers {'BIC':>9} {'AICc':>9}{head}"]
+        width = {name: max(10, len(name) + 4) for name in rows[0]["r2"]}
+        head = "".join(f"{f'R2 {name}':>{width[name]}}" for name in width)
+        lines = [f"{'theory':20}  fitted {'BIC':>9} {'AICc':>9}{head}"]
         for row in rows:
-            r2 = "".join(f"{row['r2'][name]:{wide[name]}.4f}" for name in curves)
+            r2 = "".join(f"{row['r2'][name]:{width[name]}.4f}" for name in width)
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
-            line = f"{row['name']:20} {row['n_numbers']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
-            lines.append(line + "".join(f"   {each}" for each in row["cautions"]))
+            line = f"{row['name']:20} {row['n_fitted']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
+            lines.append("   ".join([line, *row["cautions"]]))
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        told = ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
-        return f"<Comparison by BIC: {told}>"
+    def headline(self) -> str:
+        """Return the BIC of every theory."""
+        return "by BIC: " + ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
 
-    def _repr_html_(self) -> str:
-        rows = [
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each theory."""
+        return [
             (row["name"], f"{row['n_parameters']} numbers", f"BIC {row['bic']:.1f}")
             for row in self.rows()
         ]
-        return html_table(rows)
 
 
 def compare_theories(
@@ -96,19 +90,19 @@ def compare_theories(
 
     Parameters
     ----------
-    chosen : theories, or their names; default: all that have a name
-    fixed, shared : as those of `fit`; each theory takes those of its own parameters.  One that
-        equals another is fixed only where a theory has both.
+    chosen : theories, or their names; default: all in `theories()`
+    fixed, shared : as for `fit`; each theory takes those of its own parameters.  A parameter that
+        equals another is fixed only in theories that have both.
     settings : further settings of `fit`
 
     Raises
     ------
     UsageError : a parameter that none of the theories has, or what `fit` refuses
     """
-    asked = theories().values() if chosen is None else dict.fromkeys(chosen)
-    found = [theory_of(each) if isinstance(each, str) else each for each in asked]
+    names = theories() if chosen is None else dict.fromkeys(chosen)
+    found = [theory_of(each) for each in names]
     if not found:
-        raise UsageError(f"no theory is given; choose of {', '.join(theories())}")
+        raise UsageError(f"no theory is given; choose from {', '.join(theories())}")
     fixed = fixed or {}
     _check_parameters([*shared, *fixed, *(x for x in fixed.values() if isinstance(x, str))], found)
     fits = []
@@ -122,9 +116,8 @@ def compare_theories(
             common = [name for name in shared if name in theory.names]
             fits.append(fit(curves, theory, fixed=own, shared=common, **settings))
             report.advance(note=theory.name)
-    comparison = Comparison(tuple(fits))
-    by_bic = sorted(fits, key=lambda each: each.bic_of(comparison.n_effective))
-    return Comparison(tuple(by_bic))
+    n_effective = Comparison(tuple(fits)).n_effective
+    return Comparison(tuple(sorted(fits, key=lambda each: each.bic_at(n_effective))))
 
 
 def _check_parameters(names: Iterable[str], chosen: Sequence[Theory]) -> None:

@@ -1,13 +1,13 @@
 """Theories that are flows: ordinary differential equations, compiled with their sensitivities.
 
-A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and what is seen of it,
+A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and what is observed of it,
 outputs(x, p).  With J = d velocity / dx, its sensitivity S = dx/dp obeys
 
     dS/dt = J S + d velocity / dp,        S(0) = d start / dp,
 
-and d output / dp is the chain rule's.  Both are integrated together by Runge-Kutta of order 4 with
-fixed steps; as the method is smooth, S is the exact derivative of what it computes.  All is derived
-from the symbols, once, and compiled.
+and d output / dp follows by the chain rule.  Both are integrated together by Runge-Kutta of order 4
+with fixed steps; since the method is smooth, S is the exact derivative of what it computes.  All
+derivatives are symbolic, and compiled once.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,30 +19,26 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from coopetition.compare.theory import OUTPUTS, Parameter, Theory
+from coopetition.compare.theory import OUTPUTS, Theory
 from coopetition.tools.compiled_code import ensure_compiled, jit_source
 
 Array = NDArray[np.float64]
 Expression = Any  # sympy's
 
 STEPS = 250  # in a unit of time
-UNSTABLE = 1e6  # a value above this is the integrator's, not the flow's
+UNSTABLE = 1e6  # a larger output is the integrator's failure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Flow(Theory):
     """A theory that is a flow; see the module.
 
-    state : symbols x;  symbols : of the parameters, in their order
+    state : symbols x;  symbols : those of the parameters, in their order
     start, velocity : an expression for each entry of the state
-    outputs : expression by name, of `OUTPUTS`
+    outputs : expressions by name, of `OUTPUTS`
     steps : of the integrator, in a unit of time
     """
 
-    name: str
-    title: str
-    source: str
-    parameters: tuple[Parameter, ...]
     state: tuple[sp.Symbol, ...]
     symbols: tuple[sp.Symbol, ...]
     start: tuple[Expression, ...]
@@ -51,37 +47,36 @@ class Flow(Theory):
     steps: int = STEPS
 
     def curves(self, values: Array, times: Array) -> Array:
-        """See `Theory`; linear between the integrator's steps."""
-        return self._solved(values, times, 0)[0]
+        """Integrate the flow; linear between the integrator's steps; see `Theory`."""
+        return self._integrate(values, times, 0)[0]
 
-    def curves_and_slopes(self, values: Array, times: Array) -> tuple[Array, Array]:
-        """See `Theory`."""
-        return self._solved(values, times, len(values))
+    def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
+        """Integrate the flow with its sensitivities; see `Theory`."""
+        return self._integrate(values, times, len(values))
 
     def finer(self) -> "Flow":
-        """See `Theory`: with twice as many steps."""
+        """Return the theory with twice as many steps."""
         finer = replace(self, steps=2 * self.steps)
         vars(finer)["_solver"] = self._solver  # which does not depend on them
         return finer
 
-    def _solved(self, values: Array, times: Array, n_slopes: int) -> tuple[Array, Array]:
+    def _integrate(self, values: Array, times: Array, n_columns: int) -> tuple[Array, Array]:
         n_steps = max(1, int(np.ceil(times[-1] * self.steps - 1e-9)))
-
         outputs = np.empty((len(OUTPUTS), n_steps + 1))
-        slopes = np.empty((len(OUTPUTS), n_steps + 1, n_slopes))
-        given = np.ascontiguousarray(values, float), 1 / self.steps, outputs, slopes
-        ensure_compiled(self._solver, f"the theory {self.name}", *given)(*given)
+        jacobian = np.empty((len(OUTPUTS), n_steps + 1, n_columns))
+        arguments = np.ascontiguousarray(values, float), 1 / self.steps, outputs, jacobian
+        ensure_compiled(self._solver, f"the theory {self.name}", *arguments)(*arguments)
         outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also what is NaN already
-        place = np.clip(times * self.steps, 0, n_steps)
-        before = np.minimum(place.astype(int), n_steps - 1)
-        share = place - before
+        position = np.clip(times * self.steps, 0, n_steps)
+        before = np.minimum(position.astype(int), n_steps - 1)
+        share = position - before
         between = (1 - share) * outputs[:, before] + share * outputs[:, before + 1]
         share = share[:, None]
-        return between, (1 - share) * slopes[:, before] + share * slopes[:, before + 1]
+        return between, (1 - share) * jacobian[:, before] + share * jacobian[:, before + 1]
 
     @cached_property
     def _solver(self) -> Callable[[Array, float, Array, Array], None]:
-        """`solve(p, step, outputs, slopes)` fills `outputs` and `slopes` along the flow."""
+        """Return `solve(p, step, outputs, slopes)`, which fills both arrays along the flow."""
         x, p = self.state, self.symbols
         velocity, seen = sp.Matrix(self.velocity), sp.Matrix([self.outputs[o] for o in OUTPUTS])
         start = sp.Matrix(self.start)
@@ -89,45 +84,41 @@ class Flow(Theory):
             "from numba import njit",
             "from numpy import empty, zeros",
             f"M, OUT = {len(x)}, {len(OUTPUTS)}",
-            _filling("start_", [], p, y=start, Y=start.jacobian(p)),
-            _filling("velocity_", x, p, y=velocity),
-            _filling("jacobians_", x, p, J=velocity.jacobian(x), B=velocity.jacobian(p)),
-            _filling("seen_", x, p, y=seen),
-            _filling("seen_slopes_", x, p, J=seen.jacobian(x), B=seen.jacobian(p)),
+            _generate("start_", [], p, y=start, Y=start.jacobian(p)),
+            _generate("velocity_", x, p, y=velocity),
+            _generate("jacobians_", x, p, J=velocity.jacobian(x), B=velocity.jacobian(p)),
+            _generate("seen_", x, p, y=seen),
+            _generate("seen_slopes_", x, p, J=seen.jacobian(x), B=seen.jacobian(p)),
             RUNGE_KUTTA,
         ]
         return jit_source("\n".join(source), "solve")
 
 
-def _filling(
-    name: str, state: Sequence[sp.Symbol], symbols: Sequence[sp.Symbol], **filled: sp.Matrix
+def _generate(
+    name: str, state: Sequence[sp.Symbol], symbols: Sequence[sp.Symbol], **arrays: sp.Matrix
 ) -> str:
-    """Source of a compiled function of (x, p, arrays) that fills arrays with matrices."""
-    places = {
-        (array, i, j): sp.sympify(matrix[i, j])
-        for array, matrix in filled.items()
+    """Return the source of a compiled function of (x, p, arrays) that fills arrays with matrices.
+
+    The array `y` is a vector.
+    """
+    entries = {
+        f"{array}[{i}]" if array == "y" else f"{array}[{i}, {j}]": sp.sympify(matrix[i, j])
+        for array, matrix in arrays.items()
         for i in range(matrix.rows)
         for j in range(matrix.cols)
     }
-    steps, values = sp.cse(list(places.values()))
-    given = [f"{s} = x[{k}]" for k, s in enumerate(state)]
-    given += [f"{s} = p[{k}]" for k, s in enumerate(symbols)]
-    vectors = {array for array, matrix in filled.items() if matrix.cols == 1 and array == "y"}
+    intermediate, values = sp.cse(list(entries.values()))
     lines = [
-        *given,
-        *(f"{symbol} = {sp.pycode(value)}" for symbol, value in steps),
-        *(
-            f"{array}[{i}]" * (array in vectors)
-            + f"{array}[{i}, {j}]" * (array not in vectors)
-            + f" = {sp.pycode(value)}"
-            for (array, i, j), value in zip(places, values, strict=True)
-        ),
+        *(f"{symbol} = x[{k}]" for k, symbol in enumerate(state)),
+        *(f"{symbol} = p[{k}]" for k, symbol in enumerate(symbols)),
+        *(f"{symbol} = {sp.pycode(value)}" for symbol, value in intermediate),
+        *(f"{entry} = {sp.pycode(value)}" for entry, value in zip(entries, values, strict=True)),
     ]
-    head = f'@njit(error_model="numpy")\ndef {name}(x, p, {", ".join(filled)}):\n'
+    head = f'@njit(error_model="numpy")\ndef {name}(x, p, {", ".join(arrays)}):\n'
     return "from math import *\nimport math\n" + head + "".join(f"    {line}\n" for line in lines)
 
 
-# of the generated module, after the functions that fill arrays; Q sensitivities, none if Q = 0
+# end of the generated module; without sensitivities (Q = 0), only the flow is integrated
 RUNGE_KUTTA = """
 @njit(error_model="numpy")
 def slope(x, S, p, dx, dS, J, B):

@@ -1,9 +1,10 @@
-"""Plots of results.  Each takes `ax` and returns it; without one, pyplot makes and shows a figure.
+"""Plots of results.
 
-style         colours and names by strategy, new axes, saving
-trajectories  losses and state of a solution
-phases        fates over two parameters
-fits          measured curves, and the model fitted to them
+style   colours and names by strategy, new axes, saving
+toy     losses and state of a solution; phase diagrams
+fits    measured curves, fitted theories, profiles, forecasts
+report  pages with text and pictures
 
-Results are taken by their fields alone, so that they can offer `plot()` themselves.
+Each function takes `ax` and returns it; without one, pyplot makes and shows a figure.  Results are
+used only through their attributes, so that they can offer `plot()` themselves.
 """

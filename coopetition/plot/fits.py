@@ -1,13 +1,9 @@
-"""Plots of measured curves, of theories fitted to them, and of what these expect.
-
-Plots of how much worse a fit gets elsewhere: profiles and contours.
-"""
+"""Plots of measured curves, fitted theories, profiles and forecasts."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.compare.noise import autocorrelations
 from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
 
 if TYPE_CHECKING:
@@ -15,12 +11,13 @@ if TYPE_CHECKING:
 
 
 SEQUENCES = "sequences seen (millions)"
+LOG_FROM = 10.0  # ratio of the ends of an axis from which it is logarithmic
 
 
 def plot_curves(
     curves: Any, *, ax: "Axes | None" = None, label: bool = True, **style: Any
 ) -> "Axes":
-    """Measured curves against sequences seen, in millions."""
+    """Draw measured curves against sequences seen, in millions."""
     ax = new_axes(ax)
     styles = line_styles(curves.values)
     for name, values in curves.values.items():
@@ -31,9 +28,9 @@ def plot_curves(
 
 
 def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """All that was measured against sequences seen, in millions, with a legend and the metric.
+    """Draw all measured curves, with a legend and the metric.
 
-    Gaps are bridged, so that a curve that was measured rarely is seen.
+    Gaps are bridged, so that a curve with few samples is visible.
     """
     ax = new_axes(ax)
     styles = line_styles(curves.values)
@@ -47,7 +44,7 @@ def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Measured curves (points) and the fitted theory (lines), in millions of sequences."""
+    """Draw measured curves (points) and the fitted theory (lines)."""
     ax = new_axes(ax)
     styles = _styles(fit)
     for name, each in fit.curves.items():
@@ -61,12 +58,12 @@ def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def _styles(fit: Any) -> dict[str, dict[str, Any]]:
-    """Of a fit's curves: a strategy has its colour in all runs, and a run its dashes."""
+    """Return the styles of a fit's curves: colours by strategy, dashes by run."""
     parts = {name: name.rpartition("/") for name in fit.curves}
     runs = [*dict.fromkeys(run for run, _, _ in parts.values())]
-    of_strategies = line_styles(curve for _, _, curve in parts.values())
+    by_strategy = line_styles(curve for _, _, curve in parts.values())
     return {
-        name: of_strategies[curve] | {"linestyle": DASHES[runs.index(run) % len(DASHES)]}
+        name: by_strategy[curve] | {"linestyle": DASHES[runs.index(run) % len(DASHES)]}
         for name, (run, _, curve) in parts.items()
     }
 
@@ -77,7 +74,7 @@ def _label(name: str) -> str:
 
 
 def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Measured minus fitted, in root mean squares; the legend tells how correlated they are."""
+    """Draw measured minus fitted values, in root mean squares, and their correlation."""
     ax = new_axes(ax)
     styles = _styles(fit)
     for name, each in fit.curves.items():
@@ -91,13 +88,15 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Autocorrelation of every curve's residuals, by distance in samples."""
+    """Draw the autocorrelation of every curve's residuals, by distance in samples."""
+    from coopetition.compare.noise import autocorrelations
+
     ax = new_axes(ax)
     styles = _styles(fit)
     for name, each in fit.curves.items():
-        shared = autocorrelations(each.measured - each.fitted)[: max(2, each.n // 2)]
-        label = f"{_label(name)}: {each.n_effective:.0f} of {each.n} count"
-        ax.plot(shared, label=label, lw=1, **styles[name])
+        values = autocorrelations(each.measured - each.fitted)[: max(2, each.n // 2)]
+        label = f"{_label(name)}: {each.n} samples, effective {each.n_effective:.0f}"
+        ax.plot(values, label=label, lw=1, **styles[name])
     ax.axhline(0, color="grey", lw=0.8)
     ax.set(xlabel="distance (samples)", ylabel="autocorrelation of residuals")
     ax.legend(frameon=False)
@@ -105,7 +104,7 @@ def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Misfit of refined starts, best first: a plateau at the left is one valley found often."""
+    """Draw the misfit of refined starts: a plateau at the left is one optimum found often."""
     ax = new_axes(ax)
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
     ax.set(xlabel="start, best first", ylabel="mean squared residual", yscale="log")
@@ -113,19 +112,19 @@ def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Expected curves with bands of 9 in 10 draws, and events where they are expected."""
+    """Draw forecast curves with bands of 90 %, and events at their expected times."""
     ax = new_axes(ax)
     styles, x = line_styles(forecast.curves), forecast.sequences / 1e6
     for name, (best, low, high) in forecast.curves.items():
         ax.plot(x, best, label=label_of(name), **styles[name])
         ax.fill_between(x, low, high, color=styles[name]["color"], alpha=0.2, lw=0)
     known = forecast.known_until / 1e6
-    ax.axvline(known, color="grey", lw=0.8, ls=":", label="known until there")
+    ax.axvline(known, color="grey", lw=0.8, ls=":", label="end of the known part")
     for k, (name, each) in enumerate(forecast.events.items()):
         if each.value is not None:
             ax.axvline(each.value / 1e6, color="grey", lw=0.8)
-            place = (each.value / 1e6, 1 - 0.2 * k)  # names of events at one time stand apart
-            ax.annotate(name, place, xycoords=("data", "axes fraction"), fontsize="small",
+            position = (each.value / 1e6, 1 - 0.2 * k)  # so that names do not overlap
+            ax.annotate(name, position, xycoords=("data", "axes fraction"), fontsize="small",
                         rotation=90, va="top", ha="right")  # fmt: skip
     ax.set(xlabel=SEQUENCES, ylabel=forecast.metric.replace("_", " "))
     ax.legend(frameon=False)
@@ -133,7 +132,7 @@ def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """BIC of theories above the lowest."""
+    """Draw the BIC of theories above the lowest."""
     ax = new_axes(ax)
     rows = comparison.rows()
     above = [row["bic"] - rows[0]["bic"] for row in rows]
@@ -143,18 +142,14 @@ def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-LEVELS = (0.25, 1, 4, 16)  # of the threshold
-LOG_FROM = 10.0  # ratio of the ends of an axis from which it is logarithmic
-
-
 def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """The rise along a parameter and the threshold of 9 in 10; hollow: another is at a limit."""
+    """Draw the rise along a parameter and the threshold; hollow: another is at a limit."""
     ax = new_axes(ax)
     ax.plot(profile.values, profile.rise, "o-", color="black", ms=3)
     limited = np.array(profile.statuses) == "at limit"
     ax.plot(profile.values[limited], profile.rise[limited], "o", mfc="white", color="black", ms=6,
             label="another parameter at its limit")  # fmt: skip
-    ax.axhline(profile.threshold, color="grey", ls=":", label="9 in 10")
+    ax.axhline(profile.threshold, color="grey", ls=":", label="90 % interval")
     ax.set(
         xlabel=profile.parameter,
         ylabel="rise of the misfit",
@@ -162,19 +157,6 @@ def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
         xscale=_scale(profile.values),
     )
     ax.legend(frameon=False)
-    return ax
-
-
-def plot_contour(contour: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Lines of equal rise, the thick one of 9 in 10; crosses where another is at a limit."""
-    ax = new_axes(ax)
-    (first, x), (second, y) = contour.values.items()
-    levels = [level * contour.threshold for level in LEVELS]
-    widths = [2 if level == contour.threshold else 0.8 for level in levels]
-    ax.contour(x, y, contour.rise.T, levels, colors="black", linewidths=widths)
-    rows, columns = np.nonzero(contour.at_limit)
-    ax.plot(x[rows], y[columns], "x", color="grey", ms=3)
-    ax.set(xlabel=first, ylabel=second, xscale=_scale(x), yscale=_scale(y))
     return ax
 
 

@@ -1,4 +1,4 @@
-"""A page that stands by itself: text, tables and pictures of a result, in one HTML file."""
+"""Write a result as one HTML file that contains its text, tables and pictures."""
 
 import base64
 import html
@@ -8,10 +8,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from coopetition.compare.forecast import Forecast
-from coopetition.compare.intervals import Profile
-from coopetition.compare.result import Fit
-from coopetition.compare.selection import Comparison
 from coopetition.plot.fits import (
     plot_autocorrelation,
     plot_fit,
@@ -55,25 +51,25 @@ def _picture(heading: str, plot: Plot, result: Any) -> str:
     return f'<h2>{name}</h2>\n<img alt="{name}" src="data:image/svg+xml;base64,{data}">'
 
 
-def report_fit(path: Path, fit: Fit, profiles: Mapping[str, Profile]) -> None:
-    """A fit, with the profiles that were made of it."""
+def report_fit(path: Path, fit: Any, profiles: Mapping[str, Any]) -> None:
+    """Write a page on a fit, with profiles of its parameters."""
     plots: dict[str, tuple[Plot, Any]] = {
         "Fit": (plot_fit, fit),
         "Residuals": (plot_residuals, fit),
         "Autocorrelation": (plot_autocorrelation, fit),
         "Starts": (plot_waterfall, fit),
     } | {f"Profile of {name}": (plot_profile, each) for name, each in profiles.items()}
-    write_report(path, f"{fit.theory}, fitted", fit.summary(), plots)
+    write_report(path, f"Fit of {fit.theory}", fit.summary(), plots)
 
 
-def report_comparison(path: Path, comparison: Comparison) -> None:
-    """Theories side by side, and each of them fitted."""
+def report_comparison(path: Path, comparison: Any) -> None:
+    """Write a page on a comparison of theories, with the fit of each."""
     plots: dict[str, tuple[Plot, Any]] = {"Theories": (plot_theories, comparison)}
-    plots |= {f"{fit.theory}": (plot_fit, fit) for fit in comparison.fits}
-    write_report(path, "Theories compared", comparison.summary(), plots)
+    plots |= {fit.theory: (plot_fit, fit) for fit in comparison.fits}
+    write_report(path, "Comparison of theories", comparison.summary(), plots)
 
 
-def report_forecast(path: Path, forecast: Forecast) -> None:
-    """What is expected of a run."""
+def report_forecast(path: Path, forecast: Any) -> None:
+    """Write a page on a forecast."""
     plots = {"Forecast": (plot_forecast, forecast)}
-    write_report(path, f"{forecast.theory}, forecast", forecast.summary(), plots)
+    write_report(path, f"Forecast of {forecast.theory}", forecast.summary(), plots)

@@ -1,4 +1,4 @@
-"""What all plots share: colours and names by strategy, new axes, saving."""
+"""Colours and names by strategy, new axes, and saving of plots."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: the same strategy has the same colour everywhere, and no other one has it
+# Okabe and Ito's palette; a strategy has the same colour everywhere, and no other curve has it
 COLOURS = {
     "train": "#000000",
     "total": "#000000",
@@ -22,8 +22,8 @@ COLOURS = {
     "flip": "#009E73",
     IWL: "#CC79A7",
 }
-FURTHER = ("#E69F00", "#56B4E9", "#882255", "#F0E442", "#332288")  # of what has no colour above
-DASHES = ("-", "-.", ":")  # one for each time that the further colours have been used up
+FURTHER = ("#E69F00", "#56B4E9", "#882255", "#F0E442", "#332288")  # for other curves
+DASHES = ("-", "-.", ":")  # the next one each time the further colours are used up
 LABELS = {
     "train": "train",
     "total": "total loss",
@@ -32,7 +32,7 @@ LABELS = {
     "flip": "Flip (ICL over CIWL)",
     IWL: "IWL",
 }
-PRINT: Any = {  # matplotlib's settings for a figure of a paper, drawn in inches of its page
+PRINT: Any = {  # matplotlib's settings for a figure of a paper, in inches of its page
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
@@ -42,38 +42,38 @@ PRINT: Any = {  # matplotlib's settings for a figure of a paper, drawn in inches
     "lines.linewidth": 1.2,
     "figure.titlesize": 9,
 }
-BELOW = 0.36  # inches under axes that ticks and their label take
+BELOW = 0.36  # inches under axes for ticks and their label
 PICTURES = (".png", ".pdf", ".svg")
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of each curve: a strategy's own, or one that no strategy has."""
+    """Return colour and dashes of each curve: the strategy's, or a colour of no strategy."""
     names = list(names)
     others = [name for name in names if name not in COLOURS]
     styles = {}
     for name in names:
-        turn, place = divmod(others.index(name) if name in others else 0, len(FURTHER))
-        colour = COLOURS.get(name, FURTHER[place])
+        turn, k = divmod(others.index(name) if name in others else 0, len(FURTHER))
+        colour = COLOURS.get(name, FURTHER[k])
         styles[name] = {"color": colour, "linestyle": DASHES[turn % len(DASHES)]}
     return styles
 
 
 def graded_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colours of curves that are numbered, as heads or ever later starts, from dark to light."""
+    """Return colours from dark to light, for numbered curves as of heads or start times."""
     from matplotlib import colormaps
 
     names = list(names)
-    shades = colormaps["viridis"].resampled(len(names) + 1)  # but for the last, which is too light
+    shades = colormaps["viridis"].resampled(len(names) + 1)  # without the last, which is too light
     return {name: {"color": shades(k)} for k, name in enumerate(names)}
 
 
 def label_of(name: str) -> str:
-    """A curve's name for a legend."""
+    """Return a curve's name for a legend."""
     return LABELS.get(name, name)
 
 
-def under(ax: "Axes") -> dict[str, Any]:
-    """Where a legend goes that stands under axes, ticks and their label; for `ax.legend`."""
+def legend_position(ax: "Axes") -> dict[str, Any]:
+    """Return arguments of `ax.legend` that place a legend under the axes and their label."""
     from matplotlib.transforms import ScaledTranslation
 
     below = ScaledTranslation(0, -BELOW, ax.figure.dpi_scale_trans)
@@ -85,7 +85,7 @@ def under(ax: "Axes") -> dict[str, Any]:
 
 
 def new_axes(ax: "Axes | None") -> "Axes":
-    """`ax`, or the axes of a new figure of pyplot, which a notebook or `pyplot.show` displays."""
+    """Return `ax`, or axes of a new pyplot figure, which a notebook or `pyplot.show` displays."""
     if ax is not None:
         return ax
     from matplotlib import pyplot
@@ -94,7 +94,7 @@ def new_axes(ax: "Axes | None") -> "Axes":
 
 
 def figure_bytes(figure: "Figure", kind: str) -> bytes:
-    """A figure as a file of the given format; the same figure gives the same bytes."""
+    """Return the bytes of a figure's file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     metadata = {"CreationDate": None} if kind == "pdf" else None
     figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
@@ -102,16 +102,13 @@ def figure_bytes(figure: "Figure", kind: str) -> bytes:
 
 
 def check_picture(path: Path | None) -> None:
-    """Raise `UsageError` if a file's name does not end as a picture's."""
+    """Raise `UsageError` unless a file's name has the ending of a picture."""
     if path is not None and path.suffix.lower() not in PICTURES:
-        raise UsageError(f"{path} names no picture format; end it in .png, .pdf or .svg")
+        raise UsageError(f"{path} has no ending of a picture format; end it in .png, .pdf or .svg")
 
 
 def save_plot(plot: Callable[..., Any], path: Path) -> None:
-    """Write what `plot(ax=...)` draws, whole or not at all, in the format of the file's name.
-
-    The figure is not pyplot's: nothing is left open.
-    """
+    """Write what `plot(ax=...)` draws, in the format of the file's name; no figure stays open."""
     from matplotlib.figure import Figure
 
     check_picture(path)

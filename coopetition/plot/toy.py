@@ -1,14 +1,11 @@
-"""Plots of solutions of the minimal model.
-
-Plots of phase diagrams.
-"""
+"""Plots of the minimal model: solutions and phase diagrams."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coopetition.model.presets import CIWL, ICL, IWL
-from coopetition.plot.style import COLOURS, label_of, line_styles, new_axes, under
+from coopetition.plot.style import COLOURS, label_of, legend_position, line_styles, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +15,7 @@ TIME = "time (steps x step size)"
 
 
 def plot_losses(trajectory: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Each mechanism's loss, and the total, against flow time."""
+    """Draw each mechanism's loss, and the total, against flow time."""
     ax = new_axes(ax)
     costs = {cost.name for cost in trajectory.model.costs}
     shown = {name: values for name, values in trajectory.losses.items() if name not in costs}
@@ -31,7 +28,7 @@ def plot_losses(trajectory: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_state(trajectory: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Overlap (solid) and orthogonal part (dashed) of each factor against flow time."""
+    """Draw overlap (solid) and orthogonal part (dashed) of each factor against flow time."""
     ax = new_axes(ax)
     for name, u, w in zip(
         trajectory.model.factors, trajectory.overlap, trajectory.orthogonal, strict=True
@@ -43,7 +40,7 @@ def plot_state(trajectory: Any, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-# far apart in hue: each is also drawn paler, down to white
+# different hues, since each is also drawn paler, down to white
 FATE_COLOURS = {
     "NEVER": "#BBBBBB",
     "ICL_PERSISTENT": COLOURS[ICL],
@@ -53,14 +50,13 @@ FATE_COLOURS = {
     "DIVERGED": "#000000",
     "OTHER": COLOURS[IWL],
 }
-SHADING = "most frequent fate\n(paler: in fewer of the draws)"
+SHADING = "most frequent fate\n(paler: less frequent)"
 
 
 def plot_phases(diagram: Any, *, ax: "Axes | None" = None, legend: bool = True) -> "Axes":
-    """The most frequent fate at each point: its colour, the paler the fewer draws meet it.
+    """Draw the most frequent fate at each point, paler where it is less frequent.
 
-    legend : whether a legend stands under the axes; fates that are nowhere the most frequent are
-        not in it
+    legend : whether to draw a legend under the axes, of fates that are the most frequent somewhere
     """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
@@ -92,13 +88,13 @@ def plot_phases(diagram: Any, *, ax: "Axes | None" = None, legend: bool = True) 
         frameon=False,
         fontsize="small",
         title_fontsize="small",
-        **under(ax),
+        **legend_position(ax),
     )
     return ax
 
 
 def plot_boundaries(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Lines between the most frequent fates, to lay over another diagram of the same axes."""
+    """Draw lines between the most frequent fates, over another diagram of the same axes."""
     ax = new_axes(ax)
     first = _shares(diagram)[1].argmax(0)
     for k in np.unique(first):
@@ -108,6 +104,6 @@ def plot_boundaries(diagram: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def _shares(diagram: Any) -> tuple[list[Any], Any]:
-    """The fates, and the share (n_fates, ny, nx) of the draws that meet each."""
+    """Return the fates, and the share (n_fates, ny, nx) of the draws with each."""
     shares = diagram.shares()
     return list(shares), np.stack(list(shares.values()))

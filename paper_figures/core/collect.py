@@ -24,9 +24,9 @@ from paper_figures.core.kept_data import (
 )
 from transformer.config.run import Scale
 from transformer.experiments.presets import PRESETS
-from transformer.measures.history import spaced
 from transformer.runs.export import curves_csv, record_of
 from transformer.runs.folder import load_runs
+from transformer.runs.measures import thin_steps
 from transformer.sweeps.measure import FILE, Table
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
@@ -112,7 +112,7 @@ def _tables_of(node: Table, runs: Path) -> Iterator[_Table]:
 
 def _thinned(rows: Rows) -> Rows:
     """Return the rows of steps at least `SPACING` apart and of the last; without steps, all."""
-    steps = {*spaced(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
+    steps = {*thin_steps(dict.fromkeys(int(row["step"]) for row in rows if "step" in row), SPACING)}
     return [row for row in rows if "step" not in row or int(row["step"]) in steps]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
-from coopetition.plot.style import label_of, line_styles, under
+from coopetition.plot.style import label_of, legend_position, line_styles
 from paper_figures.core.figure import FigureResult, Numbers, blank, points
 from paper_figures.core.runs import METRIC, Array, FigureRun
 
@@ -130,7 +130,7 @@ def label_once(ax: "Axes", label: str) -> str | None:
 def legend_below(ax: "Axes", n_columns: int = 2, title: str | None = None) -> None:
     """Put a legend under the axes, for curves that leave no room between them."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, ncols=n_columns, title=title, **under(ax))
+        ax.legend(frameon=False, ncols=n_columns, title=title, **legend_position(ax))
 
 
 def shared_legend(drawing: "Drawing", n_columns: int = 4) -> None:

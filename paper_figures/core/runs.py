@@ -139,7 +139,7 @@ def _paper_rate(preset: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class KeptTable:
-    """What was measured of one run's models: rows of `transformer.measures.history`."""
+    """What was measured of one run's models: rows of `transformer.runs.measures`."""
 
     run: FigureRun
     rows: Rows

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.data.evaluators import draw_evaluators
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.runs.loop import train_together
 from transformer.runs.prepare import load_each
@@ -42,7 +42,7 @@ def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
 def train_in_memory(configs: dict[str, RunConfig]) -> None:
     """Train and evaluate, writing nothing."""
     each = [*configs.values()]
-    ensemble = Ensemble(each, load_each(each), [draw_evaluators(one) for one in each], MACHINE)
+    ensemble = Ensemble(each, load_each(each), [draw_evaluation_sets(one) for one in each], MACHINE)
     ensemble.metric_rows(ensemble.evaluate())
     while ensemble.step < BASE.n_steps:
         ensemble.advance()

@@ -19,12 +19,11 @@ import torch
 
 from transformer import load_model, train
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
-from transformer.measures.history import history
 from transformer.model.transformer import encode, logits_of_items
 from transformer.runs.folder import RunFolder
+from transformer.runs.measures import write_model_table
 from transformer.training.machine import Machine
 
 MEASURES = ("induction_strength", "query_attention", "previous_token", "self_attention")
@@ -53,7 +52,7 @@ def main() -> None:
         for part in range(PARTS):
             own = steps[part::PARTS]
             start = time.perf_counter()
-            history(run, MEASURES, Path(folder) / f"{part}.csv", steps=own)
+            write_model_table(run, MEASURES, Path(folder) / f"{part}.csv", steps=own)
             between = time.perf_counter()
             plain_passes(run, own)
             measured.append(between - start)
@@ -73,7 +72,7 @@ def plain_passes(run: RunFolder, steps: list[int]) -> None:
     for step in steps:
         model = load_model(run, step)
         own = model.with_run_axis()
-        for sequences in evaluation_sets(run).values():
+        for sequences in run.evaluation_sets().values():
             for start in range(0, len(sequences.target), CHUNK):
                 part = slice(start, start + CHUNK)
                 features = exemplars.features(sequences.exemplars[:, part])[None]

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.recovery [PROBLEMS]
 
-100 problems of each theory take about an hour of one core.  What is made: `drawn_values` from the
+100 problems of each theory take about an hour of one core.  What is made: `random_values` from the
 middle half of the search, 100 samples, noise of 2 % of a curve's deviation, of which neighbours
 share one half.
 """
@@ -16,8 +16,8 @@ from scipy.stats import kstest
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.intervals import profiled
-from coopetition.compare.posterior import draws
-from coopetition.compare.recovery import LENGTH, MIDDLE, drawn_values, recover, simulate
+from coopetition.compare.posterior import sample_posterior
+from coopetition.compare.recovery import LENGTH, MIDDLE, random_values, recover, simulate
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import TOY, Theory, theory_of
 
@@ -41,7 +41,7 @@ def share_named(name: str, n_problems: int) -> float:
     """How often the theory that made the curves has the lowest BIC of `THEORIES`."""
     right = 0
     for k in range(n_problems):
-        values = drawn_values(theory_of(name), np.random.default_rng([1, k]))
+        values = random_values(theory_of(name), np.random.default_rng([1, k]))
         made = simulate(name, values, seed=k)
         found = compare_theories(made, THEORIES, n_screened=512, n_starts=8, seed=k)
         right += found.fits[0].theory == name
@@ -49,7 +49,7 @@ def share_named(name: str, n_problems: int) -> float:
 
 
 def narrowed(theory: Theory, stretch: float) -> Theory:
-    """The theory searched only where `drawn_values` draws from; so its prior is what made curves.
+    """The theory searched only where `random_values` draws from; so its prior is what made curves.
 
     stretch : the part of the run that is known, in which times of its search are then told
     """
@@ -68,7 +68,7 @@ def foreseen_ranks(name: str, n_problems: int) -> list[float]:
     theory, ranks, k = theory_of(name), [], 0
     while len(ranks) < n_problems:
         k += 1
-        values = drawn_values(theory, np.random.default_rng([2, k]))
+        values = random_values(theory, np.random.default_rng([2, k]))
         truth = simulate(theory, values, noise=1e-12)
         icl = truth.values["icl"]
         until = MARGIN * truth.sequences[np.argmax(icl < (icl[0] + icl.min()) / 2)]
@@ -76,9 +76,9 @@ def foreseen_ranks(name: str, n_problems: int) -> list[float]:
             continue  # too little is known, or nothing is left to be foreseen
         known = simulate(theory, values, n=200, seed=k).between(last=until)
         own = narrowed(theory, until / LENGTH)
-        drawn = draws(fit(known, own, n_screened=512, n_starts=8, seed=k), n=200, seed=k)
+        drawn = sample_posterior(fit(known, own, n_screened=512, n_starts=8, seed=k), n=200, seed=k)
         ends = []
-        for i, place in enumerate(drawn.places):
+        for i, place in enumerate(drawn.thetas):
             levels = {curve: rows[i] for curve, rows in drawn.levels.items()}
             at = errors_at(drawn.fit.problem, place, levels, np.array([0.0, LENGTH]))
             ends.append(at["icl"][-1])

@@ -60,7 +60,7 @@ def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
 
     hasty = replace(fitted, converged=False, parameters=with_status(fitted, "at bound"))
 
-    assert "unfinished" in first_line(hasty)
+    assert "before convergence" in first_line(hasty)
     sound = replace(hasty, converged=True, integration_error=0.0, n_effective=50.0)
     assert "alpha, mu1" in first_line(sound)
     identified = replace(sound, parameters=with_status(fitted, "identifiable"))

@@ -1,4 +1,4 @@
-"""What docs/how_to_add.md adds from outside, by one file each, works like the package's own."""
+"""Additions from outside, one file each as in docs/how_to_add.md, work like the package's own."""
 
 import json
 import re
@@ -21,13 +21,12 @@ from transformer.config.encoders import ENCODERS
 from transformer.config.evaluators import EVALUATORS
 from transformer.config.interventions import INTERVENTIONS
 from transformer.config.registry import Registry, load_plugin
-from transformer.data.evaluators import evaluation_sets
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
-from transformer.measures.of_models import MODEL_MEASURES
-from transformer.measures.of_runs import MEASURES
+from transformer.measures import MEASURES
 from transformer.runs.folder import load_run
 from transformer.runs.loop import evaluate_checkpoint, resume, train
+from transformer.runs.measures import measure_run
 from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
@@ -42,7 +41,7 @@ FILES = dict(zip(ADDED, BLOCKS, strict=False))
 
 @pytest.fixture(scope="module")
 def added(tmp_path_factory):
-    """The files by what they add, loaded; what they add is gone afterwards."""
+    """Load the files of the page, by what they add; unload them afterwards."""
     folder = tmp_path_factory.mktemp("plugins")
     paths = {name: folder / f"{name}_of_mine.py" for name in FILES}
     for name, path in paths.items():
@@ -57,7 +56,7 @@ def added(tmp_path_factory):
         (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
         (MEASURES, "label_bias"),
-        (MODEL_MEASURES, "query_self"),
+        (MEASURES, "query_self"),
         (INTERVENTIONS, "Uniform"),
     ):
         registry.reset({each: registry[each] for each in registry if each != name})
@@ -78,7 +77,7 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
     for name, tensor in whole.state(20).tensors.items():
         if name != "steps_since":
             assert torch.equal(tensor, run.state(20).tensors[name]), name
-    drawn = evaluation_sets(run)["of_the_mode"]
+    drawn = run.evaluation_sets()["of_the_mode"]
     classes = (drawn.exemplars // 4).numpy()
     assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()
     table = evaluate_checkpoint(run).metrics
@@ -121,7 +120,7 @@ def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
 
 def test_a_measure_and_a_plan_are_taken(added, config, tmp_path):
     run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
-    (row,) = MEASURES["label_bias"](run)
+    (row,) = measure_run(run, "label_bias")
     assert row["step"] == 10 and row["std"] >= 0
     assert [*load_plan(str(added["plan"]), "cpu").nodes] == ["first", "graft", "events"]
 
@@ -137,28 +136,57 @@ def test_an_intervention_and_a_measure_of_models_are_taken(added, config, tmp_pa
     assert found["value"].to_numpy() == pytest.approx(1 / 5)
 
 
-def test_without_their_files_the_message_names_what_there_is(config):
+def test_without_its_file_a_kind_is_unknown(config):
     table = json.loads(json.dumps(to_dict(config)))
     table["data"]["exemplars"]["kind"] = "NobodysConfig"
     with pytest.raises(UsageError, match=r"NobodysConfig.*glyphs.*--plugin FILE"):
         RunConfig.from_dict(table)
 
 
+# --- registries
+
+
 def test_a_name_is_taken_once():
     registry: Registry[object] = Registry("thing", "transformer.data.modes")
     registry.register("a")(1)
-    with pytest.raises(UsageError, match="the thing 'a' is there already"):
+    with pytest.raises(UsageError, match="'a'"):
         registry.register("a")(2)
 
 
+def test_a_class_name_is_taken_once():
+    """Files tell kinds apart by their class names."""
+    with pytest.raises(UsageError, match="'GaussianConfig'"):
+        EXEMPLAR_KINDS.register("mine")(type("GaussianConfig", (EXEMPLAR_KINDS["gaussian"],), {}))
+    assert "mine" not in EXEMPLAR_KINDS
+
+
+def test_a_registry_whose_files_fail_is_scanned_again(tmp_path, monkeypatch):
+    package = tmp_path / "half_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "bad.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[object] = Registry("thing", "half_package")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            list(registry)
+    (package / "bad.py").write_text("")
+    registry.register("b")(1)
+    registry.register("a")(2)
+    assert list(registry) == ["a", "b"], "sorted"
+
+
+# --- plugins that fail
+
+
 @pytest.mark.parametrize("name", ["missing.py", "data.txt", ""])
-def test_what_is_no_plugin_is_refused(tmp_path, name, capsys):
+def test_only_python_files_are_plugins(tmp_path, name, capsys):
     (tmp_path / "data.txt").write_text("")
     assert main(["--plugin", str(tmp_path / name), "data"]) == 2
-    assert "is not a Python file" in capsys.readouterr().err
+    assert "Python file" in capsys.readouterr().err
 
 
-def test_a_plugin_that_fails_can_be_mended_and_loaded_again(tmp_path):
+def test_a_plugin_that_fails_can_be_corrected_and_loaded_again(tmp_path):
     path = tmp_path / "broken_one.py"
     path.write_text(FILES["mode"].replace("neighbours", "broken") + "\n1 / 0\n")
     with pytest.raises(UsageError, match="ZeroDivisionError"):
@@ -170,16 +198,10 @@ def test_a_plugin_that_fails_can_be_mended_and_loaded_again(tmp_path):
     MODES.reset({name: MODES[name] for name in MODES if name != "broken"})
 
 
-def in_a_new_process(lines: str) -> str:
-    """What a program prints that has imported nothing yet."""
-    run = [sys.executable, "-c", lines]
-    return subprocess.run(run, capture_output=True, text=True, check=True).stdout
-
-
-def test_a_name_of_the_package_is_taken_before_it_is_asked_for(tmp_path):
+def test_a_plugin_cannot_take_a_name_of_the_package_that_is_not_imported_yet(tmp_path):
     path = tmp_path / "thief.py"
     path.write_text(FILES["mode"].replace('"neighbours"', '"bursty"'))
-    lines = f"""
+    program = f"""
 from transformer.config.registry import load_plugin
 from transformer.config.data import MODES
 try:
@@ -188,62 +210,26 @@ except ValueError as error:
     print(error)
 print(*MODES)
 """
-    first, names = in_a_new_process(lines).splitlines()
-    assert first == "the data mode 'bursty' is there already; choose another name"
-    assert names.split() == sorted(names.split()) and {"bursty", "icl_only"} <= {*names.split()}
-
-
-def test_a_class_name_that_kept_configs_tell_a_kind_by_is_taken_once():
-    with pytest.raises(UsageError, match="a kind of exemplars has the class name 'GaussianConfig'"):
-        EXEMPLAR_KINDS.register("mine")(type("GaussianConfig", (EXEMPLAR_KINDS["gaussian"],), {}))
-    assert "mine" not in EXEMPLAR_KINDS
-
-
-def test_a_registry_whose_files_fail_is_not_taken_for_whole(tmp_path, monkeypatch):
-    package = tmp_path / "half_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "bad.py").write_text("1 / 0")
-    monkeypatch.syspath_prepend(tmp_path)
-    registry: Registry[object] = Registry("thing", "half_package")
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            list(registry)
-    (package / "bad.py").write_text("")
-    assert list(registry) == []
-    registry.register("b")(1)
-    registry.register("a")(2)
-    assert list(registry) == ["a", "b"], "sorted"
+    command = [sys.executable, "-c", program]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    error, names = printed.splitlines()
+    assert "'bursty'" in error and {"bursty", "icl_only"} <= {*names.split()}
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "names"),
     [
-        ("x = 1\ndef (", "line 2"),
-        ("import nowhere_at_all", "nowhere_at_all"),
-    ],
-)
-def test_a_plugin_that_python_cannot_read_is_told_in_a_line(tmp_path, text, message):
-    path = tmp_path / "unsound.py"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=message) as told:
-        load_plugin(path)
-    assert "unsound.py" in str(told.value) and "\n" not in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("statement", "names"),
-    [
-        ("raise ValueError('odd')", ("ValueError", "odd")),
-        ("open('/nowhere/x')", ("FileNotFoundError", "/nowhere/x")),
+        ("x = 1\ndef (", ("line 2",)),
+        ("import nowhere_at_all", ("nowhere_at_all",)),
+        ("x = 1\n\nraise ValueError('odd')", ("line 3", "ValueError", "odd")),
+        ("open('/nowhere/x')", ("line 1", "FileNotFoundError", "/nowhere/x")),
         ("int('a\\nb')", ("ValueError",)),
     ],
 )
 @pytest.mark.parametrize("command", [["--plugin", "{}", "data"], ["sweep", "{}", "--runs", "runs"]])
-def test_a_file_that_raises_is_told_in_a_line(tmp_path, capsys, command, statement, names):
-    path = tmp_path / "raising.py"
-    path.write_text(f"x = 1\n\n{statement}\n")
+def test_a_file_that_fails_is_named_in_one_line(tmp_path, capsys, command, text, names):
+    path = tmp_path / "failing.py"
+    path.write_text(text)
     assert main([word.format(path) for word in command]) == 2
-    told = capsys.readouterr().err
-    assert all(name in told for name in ("raising.py", "line 3", *names))
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert all(name in message for name in ("failing.py", *names)) and message.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What `import transformer` gives, and what it costs."""
+"""What `import transformer` provides, and what start-up costs."""
 
 import ast
 import subprocess
@@ -9,16 +9,48 @@ import pytest
 
 import transformer
 
+HELP = """
+import sys
+from transformer.cli import main
+try:
+    main([*{command!r}, "--help"])
+except SystemExit:
+    pass
+"""
+HEAVY = "print(*{'torch', 'scipy', 'sympy', 'matplotlib', 'pandas'} & set(sys.modules))"
+REGISTRIES = """
+import sys
+from transformer.config.data import EXEMPLAR_KINDS, MODES
+from transformer.config.encoders import ENCODERS
+from transformer.config.evaluators import EVALUATORS
+from transformer.config import RunConfig
+assert all(map(len, (EXEMPLAR_KINDS, MODES, ENCODERS, EVALUATORS)))
+RunConfig().run_id()
+"""
 
-def test_names_come_from_their_homes_when_they_are_asked_for():
-    code = (
-        "import sys, transformer\n"
-        "assert not {'torch', 'numpy'} & set(sys.modules)\n"
-        "assert 'load_model' in dir(transformer)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'tran'"):
+
+def last_line(program: str) -> str:
+    """Return the last line that a new process prints."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[
+        -2
+    ]
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    program = "import sys, transformer; assert 'load_model' in dir(transformer); "
+    assert last_line(program + HEAVY) == ""
+    with pytest.raises(AttributeError, match="'tran'"):
         transformer.tran  # noqa: B018
+
+
+def test_configs_and_registries_import_nothing_heavy():
+    assert last_line(REGISTRIES + HEAVY) == ""
+
+
+@pytest.mark.parametrize("command", [[], ["data"], ["embed"], ["separation"], ["train-encoder"]])
+def test_help_imports_nothing_heavy(command):
+    assert last_line(HELP.format(command=command) + HEAVY) == ""
 
 
 def test_type_checkers_see_the_same_names():
@@ -36,7 +68,7 @@ def test_type_checkers_see_the_same_names():
         assert getattr(transformer, name).__name__ == name
 
 
-def test_a_star_brings_them_all():
+def test_a_star_import_brings_all_names():
     names: dict[str, object] = {}
     exec("from transformer import *", names)
     assert set(transformer._HOMES) <= set(names)

@@ -1,4 +1,4 @@
-"""List the data modes, kinds of exemplars, evaluators and encoders that there are."""
+"""List data modes, exemplar kinds, evaluators and encoders."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from coopetition.tools.console import print_rows
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     json: bool = False
-    """Print one JSON object a row."""
+    """Print one JSON object per row."""
 
 
 def run(flags: Flags) -> None:
@@ -23,8 +23,8 @@ def run(flags: Flags) -> None:
         "embed --encoder": ENCODERS,
     }
     rows = [
-        {"for": what, "name": name, "what": line}
-        for what, registry in tables.items()
-        for name, line in registry.summaries().items()
+        {"for": flag, "name": name, "what": summary}
+        for flag, registry in tables.items()
+        for name, summary in registry.summaries().items()
     ]
     print_rows(rows, as_json=flags.json)

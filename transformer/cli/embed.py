@@ -1,7 +1,7 @@
-"""Embed drawings by a frozen encoder: features for `--exemplars features`.
+"""Embed drawings with a frozen encoder, as features for `--exemplars features`.
 
-A call that was stopped is gone on with by the same call.  Encoder and drawings have flags of their
-own: `--encoder NAME --drawings KIND --help` shows them with their values.
+To continue after an interruption, run the same command again.  Encoder and drawings have options of
+their own: `--encoder NAME --drawings KIND --help` shows them with their values.
 """
 
 from dataclasses import dataclass, field
@@ -12,19 +12,18 @@ import tyro
 
 from coopetition.tools.commands import parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
-from transformer.config.encoders import ENCODERS, EncoderConfig
+from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
-from transformer.data.features.embed import ReductionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What decides which other flags there are."""
+    """Options that decide which others exist."""
 
     encoder: str = "efficientnet"
-    """The network; `data` lists them (each has its own flags)."""
+    """Encoder to use; `data` lists them."""
     drawings: str = "omniglot"
-    """What is embedded: a kind of exemplars that are drawings, as omniglot and glyphs."""
+    """Drawings to embed: an exemplar kind of drawings, such as omniglot or glyphs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +32,14 @@ class Flags(Start):
     data: ExemplarConfig
     reduction: ReductionConfig = field(default_factory=ReductionConfig)
     out: Path
-    """The .safetensors file."""
+    """Output file (.safetensors)."""
     raw: Path | None = None
-    """Keep what the encoder gives in this file (half precision, all features), so that other
-    reductions of it take minutes; without, it is removed at the end."""
+    """Folder in which to keep the encoder's features (half precision), so that other reductions of
+    them take minutes; by default they are removed at the end."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None
-    """CPU threads (without: as begun, or all cores)."""
+    """CPU threads; by default as many as the interrupted command, or all cores."""
     json: bool = False
     """Print the file's provenance as one JSON object."""
 
@@ -49,7 +48,7 @@ def defaults(arguments: list[str]) -> Flags:
     start, _ = parse_known_flags(Start, arguments, prog="python -m transformer embed")
     data = EXEMPLAR_KINDS[start.drawings]()
     if isinstance(data, OmniglotConfig):
-        data = data.with_fields(side=RAW_SIDE)  # as drawn: the encoder has its own size
+        data = data.with_fields(side=RAW_SIDE)  # as drawn: the encoder resizes them
     return Flags(
         network=ENCODERS[start.encoder](),  # pyright: ignore[reportCallIssue]
         data=data,
@@ -64,6 +63,7 @@ def run(flags: Flags) -> None:
 
     from coopetition.tools.console import print_json, print_table, print_written
     from transformer.data.features.embed import write_features
+    from transformer.training.machine import Machine
 
     started = time.monotonic()
     provenance = write_features(
@@ -72,7 +72,7 @@ def run(flags: Flags) -> None:
         flags.out,
         reduction=flags.reduction,
         raw=flags.raw,
-        device=flags.device,
+        device=Machine.choose(flags.device, flags.threads, "eager").device,
         threads=flags.threads,
     )
     print_written(flags.out, as_json=flags.json)

@@ -60,10 +60,10 @@ def run(flags: Flags) -> None:
 
 def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
     """Write the table of one run and its description, and return the latter."""
-    from transformer.measures.history import history
+    from transformer.runs.measures import write_model_table
 
     with run.machine.use():  # with the threads that its training chose
-        about = history(
+        about = write_model_table(
             run,
             flags.measures,
             out,

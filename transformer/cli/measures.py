@@ -1,4 +1,7 @@
-"""List the measures of a model that there are."""
+"""List the measures, and whether they are taken per run, checkpoint or evaluator.
+
+`measure` takes those per evaluator; a plan takes all.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +15,10 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.measures.of_models import MODEL_MEASURES
+    from transformer.measures import MEASURES
 
-    rows = [{"measure": n, "what": line} for n, line in MODEL_MEASURES.summaries().items()]
+    rows = [
+        {"measure": name, "per": MEASURES[name].per, "what": line}
+        for name, line in MEASURES.summaries().items()
+    ]
     print_rows(rows, as_json=flags.json)

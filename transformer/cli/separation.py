@@ -1,6 +1,6 @@
-"""Measure how well exemplars tell their classes apart, such as features or pixels.
+"""Measure how well exemplars, such as features or pixels, separate their classes.
 
-What an encoder, its image size and a reduction are chosen by.
+Use it to choose an encoder, its image size and a reduction.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,10 +11,10 @@ from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What decides which other flags there are."""
+    """Options that decide which others exist."""
 
     exemplars: str = "features"
-    """`data` lists the kinds (each has its own flags)."""
+    """Exemplar kind; `data` lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Train a small encoder on procedural glyphs, for `embed --encoder own`; nothing to download."""
+"""Train a small encoder on procedural glyphs, for `embed --encoder own`, without a download."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from transformer.data.features.train_encoder import TrainingConfig
+from transformer.data.encoders.own import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +15,11 @@ class Flags:
         default_factory=TrainingConfig
     )
     out: Path
-    """The .safetensors file."""
+    """Output file (.safetensors)."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None
-    """CPU threads (without: all cores)."""
+    """CPU threads; by default all cores."""
     json: bool = False
     """Print one JSON object."""
 
@@ -27,7 +27,9 @@ class Flags:
 def run(flags: Flags) -> None:
     from coopetition.tools.console import print_table, print_written
     from transformer.data.features.train_encoder import train_encoder
+    from transformer.training.machine import Machine
 
-    result = train_encoder(flags.config, flags.out, device=flags.device, threads=flags.threads)
+    device = Machine.choose(flags.device, flags.threads, "eager").device
+    result = train_encoder(flags.config, flags.out, device=device, threads=flags.threads)
     print_written(flags.out, as_json=flags.json)
     print_table(result, as_json=flags.json)

@@ -1,8 +1,8 @@
-"""What defines a run: frozen dataclasses, one per concern, plain values only.
+"""What defines a run: frozen dataclasses of plain values, one per concern.
 
-Everything that changes the numbers of a run is here; device, threads and compilation are not, they
-belong to the machine and are recorded in the run's manifest.  Kinds of exemplars, data modes and
-evaluators are each a file in `transformer.data`, found by a registry.
+A config holds everything that changes the numbers of a run.  Device, threads and compilation do
+not: the run's manifest records them.  Exemplar kinds, data modes and evaluators are defined in
+`transformer.data` and found by registries.
 """
 
 from transformer.config.data import DataConfig, ExemplarConfig

@@ -1,8 +1,10 @@
-"""What a kind of frozen encoder is; each has its file in `transformer.data.encoders`."""
+"""Frozen encoders of drawings: the base of their configs, and the reduction of their features."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from transformer.config.plain import require, require_at_least, require_choice
 from transformer.config.registry import RegisteredConfig, Registry
@@ -15,18 +17,18 @@ ENCODERS: Registry[type["EncoderConfig"]] = Registry("encoder", "transformer.dat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig(RegisteredConfig):
-    """Base of the kinds: frozen dataclasses that say what image their network sees.
+    """Base of the encoders: frozen dataclasses that say what image the network sees.
 
-    One whose weights are in a file of the user has a field `weights`, marked `MACHINE_PATH`.
+    An encoder whose weights are in a file of the user has a field `weights`, marked `MACHINE_PATH`.
     """
 
     registry = ENCODERS  # pyright: ignore[reportAssignmentType]
     side: int
-    """Pixels of the side of the image; drawings are resized (bilinear, antialiased)."""
+    """Side of the image in pixels; drawings are resized (bilinear, antialiased)."""
     mean: tuple[float, ...]
-    """What is taken off a grey value of 0 to 1, for each channel of the image."""
+    """Subtracted from grey values (0 to 1), for each channel of the image."""
     std: tuple[float, ...]
-    """What it is divided by then."""
+    """Then grey values are divided by it."""
     ink: Ink = "dark"
     """`dark` on white paper, as in Omniglot's own files, or `light` on black."""
 
@@ -41,8 +43,29 @@ class EncoderConfig(RegisteredConfig):
         )
 
     def check_installed(self) -> None:
-        """Raise `UsageError` if a package is missing that the network comes from."""
+        """Raise `UsageError` if a package that the network comes from is missing."""
 
     def load(self, device: Any) -> Any:
-        """The network on a `torch.device`: `transformer.data.encoders.base.Encoder`."""
+        """Return the network on a `torch.device`: `transformer.data.encoders.base.Encoder`."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReductionConfig:
+    """How features are reduced before they are written."""
+
+    components: int = 512
+    """Principal components to keep; 0: all features as they are."""
+    centre: bool = True
+    """Whether to remove the mean over all drawings."""
+    scale: float = 1.0
+    """Standard deviation of the reduced features over all drawings and entries (one factor for
+    all); 0: leave the scale unchanged."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "components", "scale")
+        least, most = float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max)
+        require(
+            self.scale == 0 or least <= self.scale <= most,
+            f"scale={self.scale:g} is beyond half precision; choose 0, or {least:.1g} to {most:g}",
+        )

@@ -1,4 +1,4 @@
-"""What an intervention is; each has its file in `transformer.interventions`."""
+"""What an intervention is; the kinds of them are in `transformer.interventions`."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config.model import ModelConfig
 from transformer.config.plain import from_named_dicts, require, to_named_dict
 from transformer.config.registry import RegisteredConfig, Registry
+from transformer.config.sites import live_places, places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,161 +20,158 @@ INTERVENTIONS: Registry[type["Intervention"]] = Registry(
     "intervention", "transformer.interventions"
 )
 HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
-HEADED = ("q", "k", "v", "attn_scores", "pattern", "z")  # sites that heads have each for itself
 
 
 class Intervention(RegisteredConfig, JsonTuple):
     """Base of the interventions: frozen dataclasses, each a change of some activations.
 
-    Written down it is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
+    In JSON, an intervention is an object with one name, `{"Ablate": {"heads": ["0:1"]}}`.
+    Places are sites by head (`transformer.config.sites`).
     """
 
     __slots__ = ()
     registry = INTERVENTIONS  # pyright: ignore[reportAssignmentType]
     priority: ClassVar[int] = 0
-    """Where several meet, lower ones act first: -1 what others may change, 1 what shows the end."""
+    """Lower ones act first: -1 sets what others may change, 1 reads the result."""
+    in_process_only: ClassVar[bool] = False
+    """Whether it has no JSON form."""
+    decides: ClassVar[tuple[str, ...]] = ()
+    """What no other may decide beside it, in words."""
 
     @classmethod
     def from_json_text(cls, text: str) -> tuple["Intervention", ...]:
-        """Interventions written as JSON: an object with one name, or a list of such."""
+        """Return interventions from JSON: an object with one name, or a list of such."""
         try:
             plain = json.loads(text)
         except (ValueError, RecursionError) as error:
-            shown = text if len(text) < 80 else f"{text[:80]}..."
+            start = text if len(text) < 80 else f"{text[:80]}..."
             raise UsageError(
-                f"{shown!r} is no JSON ({error}); write interventions as in "
+                f"{start!r} is not JSON ({error}); write interventions as in "
                 '{"Ablate": {"heads": ["0:0"]}}'
             ) from error
         return from_named_dicts(Intervention, plain, "interventions")
 
     @classmethod
     def to_json_text(cls, values: tuple["Intervention", ...]) -> str:
-        """The inverse of `from_json_text`."""
+        """Return the inverse of `from_json_text`."""
         return json.dumps([to_named_dict(each) for each in values])
 
-    in_process_only: ClassVar[bool] = False
-    """Whether it cannot be written down."""
+    def to_text(self) -> str:
+        """Return the intervention as messages show it."""
+        return json.dumps(to_named_dict(self, for_id=True))
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` unless it can act on such a model."""
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Names of the activations that it sees, see `transformer.model.transformer`."""
+        """Return the names of the activations that it sees."""
         raise NotImplementedError
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What it alone decides, in words: two that set the same contradict each other."""
-        return frozenset()
+    def writes(self, model: ModelConfig) -> frozenset[str]:
+        """Return what it decides in this model; two that write the same are refused."""
+        return frozenset(self.decides)
 
-    def touches(self, model: ModelConfig) -> frozenset[str]:
-        """The `places` that it changes."""
-        return places(self.sites(model), model)
+    def changes(self, model: ModelConfig) -> frozenset[str]:
+        """Return the places that it changes."""
+        return frozenset(place for site in self.sites(model) for place in places(site, model))
 
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """The `places` of which nothing is left: another that touches these alone is refused."""
-        return frozenset()
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return the places whose values it replaces, each with the places that it reads for it."""
+        return {}
 
     def replaces(self) -> tuple[str, ...]:
-        """Parts of the model (`transformer.config.model`) that have no say: they do not move."""
+        """Return the parts of the model (`transformer.config.model`) that it puts out of use."""
         return ()
 
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """Activations of the model left alone that it needs."""
+        """Return the sites whose values without further interventions it needs."""
         return ()
-
-    def to_text(self) -> str:
-        """For a message."""
-        return json.dumps(to_named_dict(self, for_id=True))
 
     @property
     def source(self) -> str:
-        """The run, or the file of one, that it takes something of; empty for most."""
+        """The run, or a file of one, that it reads; empty for most."""
         return ""
 
     def relative_to(self, folder: Path) -> Self:
-        """The same with its source in a folder."""
+        """Return the same with its source in a folder."""
         return self
 
     def resolved(self) -> Self:
-        """The same with what it refers to looked up, and its identity filled in."""
+        """Return the same with its source looked up and the ids of that filled in."""
         return self
 
-    def with_recorded_ids(self, found: "Intervention") -> Self:
-        """The same with that identity as it is in one that was looked up before."""
+    def with_recorded_ids(self, recorded: "Intervention") -> Self:
+        """Return the same with ids that it lacks taken from a resolved one."""
         return self
 
     def acting(
         self, config: ModelConfig, parameters: "Mapping[str, Tensor]"
     ) -> Callable[[str, "Tensor", Any], "Tensor"]:
-        """What is done at a site: (name, value, `transformer.model.hooks.Scene`) -> value.
+        """Return what it does at a site: (name, value, `transformer.model.hooks.Scene`) -> value.
 
         Parameters
         ----------
-        parameters : the model's, with a run axis; what it loads itself is to be like them
+        parameters : of the model, with a run axis; what it loads has their precision and device
         """
         return self.act
 
     def act(self, site: str, value: "Tensor", scene: Any) -> "Tensor":
-        """What is there instead of a value."""
+        """Return the value that replaces an activation."""
         raise NotImplementedError
 
 
-def heads_by_layer(name: str, heads: tuple[str, ...], model: ModelConfig) -> dict[int, list[int]]:
-    """Heads by layer, of "layer:head", "layer:*" for all; `UsageError` for one that is not there.
+def resolve_heads(
+    name: str, heads: Iterable[str], model: ModelConfig
+) -> tuple[tuple[int, int], ...]:
+    """Return (layer, head), sorted, for "layer:head", or "layer:*" for all heads of a layer.
 
-    Layers and heads are counted from 0.
+    Both are counted from 0.  A head that the model lacks raises `UsageError`.
     """
-    found: dict[int, set[int]] = {}
-    for head in heads:
-        match = HEAD.fullmatch(head)
-        layer, number = match.groups() if match else (model.n_layers, 0)
-        numbers = range(model.n_heads) if number == "*" else [int(number)]
+    found: set[tuple[int, int]] = set()
+    for text in heads:
+        match = HEAD.fullmatch(text)
+        layer, head = match.groups() if match else (model.n_layers, 0)
+        numbers = range(model.n_heads) if head == "*" else [int(head)]
         if int(layer) >= model.n_layers or max(numbers) >= model.n_heads:
             raise UsageError(
-                f"{name}: there is no head {head!r:.40}; give layer:head, from 0:0 to "
+                f"{name}: there is no head {text!r:.40}; give layer:head, from 0:0 to "
                 f"{model.n_layers - 1}:{model.n_heads - 1}, or layer:* for all of a layer"
             )
-        found.setdefault(int(layer), set()).update(numbers)
-    return {layer: sorted(numbers) for layer, numbers in sorted(found.items())}
-
-
-def places(sites: Iterable[str], model: ModelConfig) -> frozenset[str]:
-    """Sites, those that heads have each for itself as `blocks.0.z of 0:3`."""
-    found = set()
-    for site in sites:
-        _, _, within = site.partition("blocks.")
-        layer, _, name = within.partition(".")
-        each = range(model.n_heads) if name in HEADED else ()
-        found |= {f"{site} of {layer}:{head}" for head in each} or {site}
-    return frozenset(found)
+        found |= {(int(layer), number) for number in numbers}
+    return tuple(sorted(found))
 
 
 def check_interventions(interventions: tuple[Intervention, ...], model: ModelConfig) -> None:
-    """Raise `UsageError` for one that cannot act on such a model, or two that contradict.
+    """Raise `UsageError` for one that cannot act on a model, or two that contradict each other.
 
-    Two contradict if both set the same, or one leaves nothing of what the other changes.
+    Two contradict each other if both write the same, or if one has no effect beside the other.
     """
-    by: dict[str, Intervention] = {}
+    writers: dict[str, Intervention] = {}
     for each in interventions:
         require(
             isinstance(each, Intervention), f"{each!r:.80} is no intervention; give values of them"
         )
         each.check(model)
-        for what in sorted(each.sets(model)):
-            if what in by:
-                both = f"{by[what].to_text()} and {each.to_text()}"
-                raise UsageError(f"{both} both set {what}; {ONE}")
-            by[what] = each
-    hidden = [(each, each.hides(model)) for each in interventions]
+        for what in sorted(each.writes(model)):
+            if what in writers:
+                both = f"{writers[what].to_text()} and {each.to_text()}"
+                raise UsageError(f"{both} both set {what}; leave one out")
+            writers[what] = each
+    overwritten = [(each, each.overwrites(model)) for each in interventions]
     for each in interventions:
-        others = [(other, gone) for other, gone in hidden if other is not each and gone]
-        touched = each.touches(model)
-        if others and touched and touched <= frozenset().union(*(gone for _, gone in others)):
-            other = next(other for other, gone in others if touched & gone)
-            raise UsageError(
-                f"{each.to_text()} has no effect: {other.to_text()} leaves nothing of what it "
-                f"changes; {ONE}"
-            )
+        others = [(other, own) for other, own in overwritten if own and other is not each]
+        if others and not _has_effect(each, others, model):
+            beside = " and ".join(other.to_text() for other, _ in others)
+            raise UsageError(f"{each.to_text()} has no effect beside {beside}; leave one out")
 
 
-ONE = "leave one out"
+def _has_effect(
+    each: Intervention,
+    others: list[tuple[Intervention, dict[str, tuple[str, ...]]]],
+    model: ModelConfig,
+) -> bool:
+    """Whether the logits depend on a place that it changes and no later one overwrites."""
+    overwritten = {place: read for _, own in others for place, read in own.items()}
+    changed = each.changes(model)
+    later = {place for other, own in others if other.priority > each.priority for place in own}
+    return not changed or bool(changed & live_places(model, overwritten) - later)

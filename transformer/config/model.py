@@ -1,20 +1,20 @@
-"""The transformer's architecture.
+"""The transformer's architecture, and its parts: groups of parameters.
 
-The parts of a model: groups of parameters, for penalties, freezing and taking over.
+Penalties, freezing and warm starts name these parts:
 
-| part            | parameters                                                        |
-|-----------------|-------------------------------------------------------------------|
-| all             | every one                                                         |
-| encoder         | exemplar embedding: W_E, b_E, encoder.*                           |
-| labels          | label embedding: W_L                                              |
-| positions       | learned positions: W_pos                                          |
-| unembedding     | W_U, b_U                                                          |
-| embeddings      | labels, positions and unembedding                                 |
-| attention, mlp  | of all layers, each with the layer norm before it                 |
-| blocks.l        | layer l                                                           |
-| final           | layer norm before unembedding                                     |
-| input.l         | encoder, labels, positions and layers 0 to l (a graft's lower half) |
-| output.l        | the layers after l, final and unembedding (its upper half)        |
+| part            | parameters                                                              |
+|-----------------|-------------------------------------------------------------------------|
+| all             | all                                                                     |
+| encoder         | exemplar embedding: W_E, b_E, encoder.*                                 |
+| labels          | label embedding: W_L                                                    |
+| positions       | learned positions: W_pos                                                |
+| unembedding     | W_U, b_U                                                                |
+| embeddings      | labels, positions and unembedding                                       |
+| attention, mlp  | of all layers, each with the layer norm before it                       |
+| blocks.l        | layer l                                                                 |
+| final           | layer norm before unembedding                                           |
+| input.l         | encoder, labels, positions and layers 0 to l (the lower half of a graft)|
+| output.l        | the layers after l, final and unembedding (the upper half of a graft)   |
 """
 
 import re
@@ -42,34 +42,31 @@ class ModelConfig:
     n_heads: int = 8
     d_model: int = 64
     mlp_ratio: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Width of the MLP's hidden layer in units of d_model (the papers': 4); 0 for no MLP."""
+    """Width of the MLP's hidden layer in units of d_model (the papers: 4); 0: no MLP."""
     positions: Positions = field(default="learned", metadata=OMIT_DEFAULT_FROM_ID)
-    """`learned` and `sinusoidal` are added to the tokens, `rotary` turns queries and keys."""
+    """`learned` and `sinusoidal` are added to the tokens; `rotary` rotates queries and keys."""
     max_time: float = field(default=30.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Time constant of sinusoidal and rotary positions (the papers': 30)."""
+    """Time constant of sinusoidal and rotary positions (the papers: 30)."""
     norm: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
-    """Layer norm before attention, MLP and unembedding (both papers have it; the toy has none)."""
+    """Layer norm before attention, MLP and unembedding (in both papers, not in the toy model)."""
     attention_bias: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
-    """Biases of queries, keys, values and attention's output (Chan et al. 2022 have them)."""
+    """Biases of queries, keys, values and the attention output (as in Chan et al. 2022)."""
     bias: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Biases of exemplar embedding, MLP and unembedding."""
     encoder: Encoder = field(default="linear", metadata=OMIT_DEFAULT_FROM_ID)
     """How exemplars become tokens: a linear map of their features, or the small ResNet of the
     transience paper, trained jointly on square images."""
     initialiser: Initialiser = field(default="truncated", metadata=OMIT_DEFAULT_FROM_ID)
-    """`paper` widens truncated normals to the standard deviation they are named by (not those of
-    label embedding and ResNet) and draws learned positions uniformly, as the papers' code does;
-    `truncated` does not."""
+    """`truncated` normals are narrower than their nominal standard deviation.  `paper` corrects for
+    this (except in label embedding and ResNet) and draws learned positions uniformly, as the
+    papers' code does."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_layers", "n_heads", "d_model")
         require_at_least(self, 0, "mlp_ratio")
-        for name, options in (
-            ("positions", Positions),
-            ("encoder", Encoder),
-            ("initialiser", Initialiser),
-        ):
-            require_choice(self, options, name)
+        require_choice(self, Positions, "positions")
+        require_choice(self, Encoder, "encoder")
+        require_choice(self, Initialiser, "initialiser")
         require(
             self.d_model % self.n_heads == 0,
             f"n_heads={self.n_heads} does not divide d_model={self.d_model}; "
@@ -106,65 +103,49 @@ class ModelConfig:
         return self.mlp_ratio * self.d_model
 
 
-_NAMED = (
-    "all",
-    "encoder",
-    "labels",
-    "positions",
-    "unembedding",
-    "embeddings",
-    "attention",
-    "mlp",
-    "final",
-)
-_LAYERED = ("blocks", "input", "output")
-_MLP = ("ln_mlp_w", "ln_mlp_b", "W_in", "b_in", "W_out", "b_out")
+GROUP_OF = {  # parameter -> its group, for those outside the layers and the encoder
+    "W_L": "labels",
+    "W_pos": "positions",
+    "W_U": "unembedding",
+    "b_U": "unembedding",
+    "ln_final_w": "final",
+    "ln_final_b": "final",
+}
+MLP = ("ln_mlp_w", "ln_mlp_b", "W_in", "b_in", "W_out", "b_out")
+EMBEDDINGS = ("labels", "positions", "unembedding")
+GROUPS = ("encoder", *EMBEDDINGS, "attention", "mlp", "final")
+LAYERED = ("blocks", "input", "output")  # parts that are named with a layer
 
 
 def check_parts(field: str, parts: tuple[str, ...], n_layers: int) -> None:
-    """Raise `UsageError` for a part that a model of so many layers does not have."""
+    """Raise `UsageError` for a part that a model of `n_layers` layers does not have."""
+    unlayered = ("all", "embeddings", *GROUPS)
     for part in parts:
-        match = re.fullmatch(rf"({'|'.join(_LAYERED)})\.(\d+)", part)
-        if part not in _NAMED and not (match and int(match[2]) < n_layers):
-            layered = ", ".join(f"{kind}.0 to {kind}.{n_layers - 1}" for kind in _LAYERED)
+        match = re.fullmatch(rf"({'|'.join(LAYERED)})\.(\d+)", part)
+        if part not in unlayered and not (match and int(match[2]) < n_layers):
+            layered = ", ".join(f"{kind}.0 to {kind}.{n_layers - 1}" for kind in LAYERED)
             raise UsageError(
-                f"{field} names the part {part!r}; choose from {', '.join(_NAMED)}, {layered}"
+                f"{field} names the part {part!r}; choose from {', '.join(unlayered)}, {layered}"
             )
 
 
 def in_part(name: str, part: str) -> bool:
-    """Whether the parameter `name` belongs to a part."""
+    """Return whether the parameter `name` belongs to a part."""
     kind, _, number = part.partition(".")
-    layer = _layer(name)
-    group = _group(name)
-    if kind == "all":
-        return True
-    if kind == "embeddings":
-        return group in ("labels", "positions", "unembedding")
-    if kind == "blocks":
-        return layer == int(number)
-    if kind == "input":
-        below = layer is not None and layer <= int(number)
-        return below or group in ("encoder", "labels", "positions")
-    if kind == "output":
-        above = layer is not None and layer > int(number)
-        return above or group in ("final", "unembedding")
-    return group == kind
-
-
-def _layer(name: str) -> int | None:
-    return int(name.split(".")[1]) if name.startswith("blocks.") else None
-
-
-def _group(name: str) -> str:
     if name.startswith("blocks."):
-        return "mlp" if name.split(".")[2] in _MLP else "attention"
-    single = {
-        "W_L": "labels",
-        "W_pos": "positions",
-        "W_U": "unembedding",
-        "b_U": "unembedding",
-        "ln_final_w": "final",
-        "ln_final_b": "final",
+        _, layer, last = name.split(".", 2)
+        group = "mlp" if last in MLP else "attention"
+        is_in_layers = {
+            "blocks": layer == number,
+            "input": kind == "input" and int(layer) <= int(number),
+            "output": kind == "output" and int(layer) > int(number),
+        }
+        return kind in ("all", group) or is_in_layers.get(kind, False)
+    group = GROUP_OF.get(name, "encoder")
+    groups = {
+        "all": GROUPS,
+        "embeddings": EMBEDDINGS,
+        "input": ("encoder", "labels", "positions"),
+        "output": ("final", "unembedding"),
     }
-    return single.get(name, "encoder")
+    return group in groups.get(kind, (kind,))

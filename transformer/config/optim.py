@@ -1,4 +1,4 @@
-"""How parameters follow the gradient."""
+"""Optimiser, learning-rate schedule and penalties."""
 
 import math
 from dataclasses import dataclass, field
@@ -21,46 +21,43 @@ class OptimConfig:
     """Optimiser, learning-rate schedule and penalties (by default Adam at a constant rate)."""
 
     learning_rate: float = 1e-4
-    """Its highest value, if it is not constant."""
+    """Highest learning rate of the schedule."""
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     algorithm: Algorithm = field(default="adam", metadata=OMIT_DEFAULT_FROM_ID)
-    """`adam` is both papers'; `sgd` is the toy's descent; `adamw` is neither's."""
+    """`adam` as in both papers, `sgd` as in the toy model, or `adamw`."""
     momentum: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Of sgd: velocity = momentum x velocity + gradient."""
+    """For sgd: velocity = momentum x velocity + gradient."""
     weight_decay: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Of adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
+    """For adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
     schedule: Schedule = field(default="constant", metadata=OMIT_DEFAULT_FROM_ID)
-    """After warm-up: `constant`; `inverse_sqrt`, the rate falls as sqrt(warmup_steps / step);
-    `cosine`, it falls to 0 in `decay_steps` (no paper's)."""
+    """Learning rate after warm-up: `constant`; `inverse_sqrt`, proportional to
+    sqrt(warmup_steps / step); `cosine`, falling to 0 in `decay_steps` (in neither paper)."""
     warmup_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Steps in which the rate rises linearly from 0."""
+    """Steps in which the learning rate rises linearly from 0."""
     decay_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """Steps of the cosine, counted from the end of the warm-up."""
     clip_norm: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Gradients of a larger norm, over all that is trained of a run, are scaled to it; 0: none
-    (Chan et al. 2022 name a limit, 0.25, and do not apply it)."""
+    """Largest gradient norm, over all trained parameters of a run; larger gradients are scaled to
+    it; 0: no clipping (Chan et al. 2022 name a limit of 0.25, but do not apply it)."""
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
-    """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  For the parts' names see
-    `transformer.config.model`; coefficients of parts that overlap add up."""
+    """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5` (parts as in
+    `transformer.config.model`; coefficients of overlapping parts add up)."""
     penalty: Penalty = field(default="squared", metadata=OMIT_DEFAULT_FROM_ID)
     """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
-    `norm`, c x the sum over tensors of their norms (as the papers' released code does; but its
-    learned positions have 32 slots, and their norm counts those that no sequence uses and no
-    gradient of the loss reaches; W_pos here has the used ones alone)."""
+    `norm`, c x the sum over tensors of their norms, as the papers' code does (except that its
+    learned positions have 32 slots, and the norm counts the unused ones; here W_pos has only the
+    used ones)."""
 
     def __post_init__(self) -> None:
         require_at_least(
             self, 0, "learning_rate", "beta1", "beta2", "momentum", "weight_decay", "clip_norm"
         )
         require_at_least(self, 0, "warmup_steps", "decay_steps")
-        for name, options in (
-            ("algorithm", Algorithm),
-            ("schedule", Schedule),
-            ("penalty", Penalty),
-        ):
-            require_choice(self, options, name)
+        require_choice(self, Algorithm, "algorithm")
+        require_choice(self, Schedule, "schedule")
+        require_choice(self, Penalty, "penalty")
         require(
             max(self.beta1, self.beta2, self.momentum) < 1,
             f"beta1={self.beta1}, beta2={self.beta2}, momentum={self.momentum}: "
@@ -75,15 +72,15 @@ class OptimConfig:
     def _check_combinations(self) -> None:
         require(
             self.momentum == 0 or self.algorithm == "sgd",
-            f"momentum={self.momentum} is sgd's; {self.algorithm} has beta1",
+            f"momentum={self.momentum} is for sgd; for {self.algorithm} set beta1",
         )
         require(
             self.weight_decay == 0 or self.algorithm == "adamw",
-            f"weight_decay={self.weight_decay} is adamw's; with {self.algorithm} use l2",
+            f"weight_decay={self.weight_decay} is for adamw; with {self.algorithm} use l2",
         )
         require(
             self.schedule != "inverse_sqrt" or self.warmup_steps >= 1,
-            "schedule inverse_sqrt falls from its warm-up; choose warmup_steps of at least 1",
+            "schedule inverse_sqrt starts from the warm-up; choose warmup_steps of at least 1",
         )
         require(
             (self.schedule == "cosine") == (self.decay_steps > 0),
@@ -97,7 +94,7 @@ class OptimConfig:
             )
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step (the first is 1)."""
+        """Return the learning rate of a step (the first is 1)."""
         if step < self.warmup_steps:
             return self.learning_rate * step / self.warmup_steps
         if self.schedule == "inverse_sqrt":

@@ -1,20 +1,7 @@
-"""Sequences that in-context learning alone solves, and what several evaluators share.
+"""The evaluators: their sequences, drawn once from a seed and kept on disk.
 
-Sequences that context-constrained in-weights learning solves, and ICL does not.
-
-Sequences on which in-context and in-weights strategies answer differently.
-
-In-context learning of classes that were not trained on (Chan et al. 2022).
-
-Sequences that in-weights learning alone solves.
-
-Sequences as in training, of the bursty kind.
-
-Sequences as in training with bursts of two (the published code's `b2_train_eval`).
-
-The evaluators of a run: which it has, and their sequences.
-
-Evaluation sets on disk: drawn once, kept, and shared by the runs of an ensemble.
+Each evaluator is defined by the training data that it would be.  Every run has the default ones:
+`train`, `icl`, `ciwl`, `flip` and `iwl`.
 """
 
 import hashlib
@@ -24,9 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_bytes
@@ -35,11 +19,12 @@ from transformer.config.evaluators import EVALUATORS, evaluator
 from transformer.config.plain import require, to_dict
 from transformer.config.run import RunConfig
 from transformer.data.sequences import Pool, Sequences, draw_sequences
-from transformer.runs.folder import RunFolder
+
+PARTS = ("exemplars", "labels", "target")  # fields of `Sequences`
 
 
-def plain(data: DataConfig, mode: str) -> DataConfig:
-    """Sequences of a mode in which two classes share the context, and nothing else is special."""
+def plain_data(data: DataConfig, mode: str) -> DataConfig:
+    """Return data of a mode in which two classes share the context, with default settings."""
     return DataConfig(
         exemplars=data.exemplars,
         context=data.context,
@@ -49,52 +34,17 @@ def plain(data: DataConfig, mode: str) -> DataConfig:
     )
 
 
-def two_classes(data: DataConfig, mode: str) -> DataConfig:
-    """`plain`, for modes whose two classes fill the context."""
+def two_class_data(data: DataConfig, mode: str) -> DataConfig:
+    """Return `plain_data` of a mode whose two classes fill the context."""
     require(
         data.context % 2 == 0,
         f"context={data.context} is odd, but two classes fill it equally; choose an even number",
     )
-    return plain(data, mode)
-
-
-@evaluator("icl", standing=True, brief=True, stream=1)
-def icl(data: DataConfig) -> DataConfig:
-    """Two classes, labelled 0 and 1 in random order: 1 for ICL, chance for in-weights answers."""
-    return two_classes(data, "zero_one")
-
-
-@evaluator("ciwl", standing=True, brief=True, stream=2)
-def ciwl(data: DataConfig) -> DataConfig:
-    """Distinct other classes, one label overwritten by the query's: 1 for CIWL, chance for ICL."""
-    return plain(data, "ciwl_only")
-
-
-@evaluator("flip", standing=True, brief=True, stream=3)
-def flip(data: DataConfig) -> DataConfig:
-    """Two classes with their labels swapped: 1 for ICL, 0 for either in-weights strategy."""
-    return two_classes(data, "flip")
-
-
-@evaluator("icl_held_out", held_out=True)
-def icl_held_out(data: DataConfig) -> DataConfig:
-    """As `icl`, of the classes that `data.held_out` keeps from training."""
-    require(
-        data.held_out >= 2,
-        f"held_out={data.held_out}: icl_held_out needs classes that are not trained on; "
-        "choose data.held_out of at least 2",
-    )
-    return two_classes(data, "zero_one")
-
-
-@evaluator("iwl", standing=True, stream=4)
-def iwl(data: DataConfig) -> DataConfig:
-    """Distinct other classes, true labels, the query's absent: IWL over all labels."""
-    return plain(data, "no_support")
+    return plain_data(data, mode)
 
 
 def as_trained(data: DataConfig) -> DataConfig:
-    """The training context, bursty and drawn uniformly, whatever the mode."""
+    """Return the training context, bursty and drawn uniformly, whatever the mode."""
     return replace(
         data,
         mode="bursty",
@@ -106,48 +56,84 @@ def as_trained(data: DataConfig) -> DataConfig:
     )
 
 
-@evaluator("train", standing=True, stream=0)
+@evaluator("train", default=True, stream=0)
 def train(data: DataConfig) -> DataConfig:
-    """The training context, bursty in every mode; true labels; every strategy solves it."""
+    """The training context, bursty in every mode, true labels: every strategy solves it."""
     return as_trained(data)
+
+
+@evaluator("icl", default=True, in_summary=True, stream=1)
+def icl(data: DataConfig) -> DataConfig:
+    """Two classes, labelled 0 and 1 in random order: 1 for ICL, chance for in-weights answers."""
+    return two_class_data(data, "zero_one")
+
+
+@evaluator("ciwl", default=True, in_summary=True, stream=2)
+def ciwl(data: DataConfig) -> DataConfig:
+    """Distinct other classes, one label replaced by the query's: 1 for CIWL, chance for ICL."""
+    return plain_data(data, "ciwl_only")
+
+
+@evaluator("flip", default=True, in_summary=True, stream=3)
+def flip(data: DataConfig) -> DataConfig:
+    """Two classes with their labels swapped: 1 for ICL, 0 for either in-weights strategy."""
+    return two_class_data(data, "flip")
+
+
+@evaluator("iwl", default=True, stream=4)
+def iwl(data: DataConfig) -> DataConfig:
+    """Distinct other classes, true labels, without the query's: IWL over all labels."""
+    return plain_data(data, "no_support")
+
+
+@evaluator("icl_held_out", held_out=True)
+def icl_held_out(data: DataConfig) -> DataConfig:
+    """`icl` on the classes that `data.held_out` keeps from training (Chan et al. 2022)."""
+    require(
+        data.held_out >= 2,
+        f"held_out={data.held_out}: icl_held_out needs classes that are not trained on; "
+        "choose data.held_out of at least 2",
+    )
+    return two_class_data(data, "zero_one")
 
 
 @evaluator("train_burst_2")
 def train_burst_2(data: DataConfig) -> DataConfig:
-    """As `train`, with the query's class and the distractor twice each in context."""
+    """`train` with bursts of two (the published code's `b2_train_eval`)."""
     return replace(as_trained(data), burstiness=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluators:
-    """What a run is evaluated on."""
+    """The evaluators of a run."""
 
     data: dict[str, DataConfig]
-    """By name, each as the training data that it would be."""
+    """Name -> the training data that it would be."""
     left_out: dict[str, str]
-    """Those that every run has, if it can: why this one cannot."""
+    """Default evaluators that cannot be drawn -> why."""
 
 
 def evaluators_of(config: RunConfig) -> Evaluators:
-    """The standing evaluators that can be drawn, then those of `evaluation.also`."""
+    """Return the default evaluators that can be drawn, then those of `evaluation.also`."""
     data, left_out = {}, {}
-    standing = {name: each for name, each in EVALUATORS.items() if each.standing}
-    # in the order of their numbers, which kept runs have; those without come last
-    for name, each in sorted(
-        standing.items(), key=lambda item: (item[1].stream is None, item[1].stream or 0)
-    ):
+    numbers = {
+        name: (each.stream is None, each.stream or 0)  # the order of kept runs; others come last
+        for name, each in EVALUATORS.items()
+        if each.default
+    }
+    for name in sorted(numbers, key=lambda name: numbers[name]):
         try:
-            data[name] = each.data(config.data)
+            data[name] = EVALUATORS[name].data(config.data)
         except UsageError as error:
             left_out[name] = str(error)
     data |= {name: EVALUATORS[name].data(config.data) for name in config.evaluation.also}
     return Evaluators(data, left_out)
 
 
-def draw_evaluators(config: RunConfig) -> dict[str, Sequences]:
-    """Evaluation sequences by name, a function of `eval_seed` and the data settings alone.
+def draw_evaluation_sets(config: RunConfig) -> dict[str, Sequences]:
+    """Draw evaluation sequences by name; they depend on `eval_seed` and the data settings alone.
 
-    Each evaluator has a stream of its own, so that adding one leaves the others as they were.
+    Each evaluator has a random stream of its own, so that adding one leaves the others unchanged.
     """
     return {name: _draw(config, name, data) for name, data in evaluators_of(config).data.items()}
 
@@ -168,9 +154,10 @@ def _draw(config: RunConfig, name: str, data: DataConfig) -> Sequences:
 
 
 def stream_key(config: RunConfig, name: str) -> list[int]:
-    """What seeds an evaluator's stream: the seed and the evaluator's number, or its name.
+    """Return the seed of an evaluator's random stream: `eval_seed` and its number or name.
 
-    The number alone would be a block of the training data where the two seeds are equal.
+    The name replaces the number where the two seeds are equal: (seed, number) also seeds a block of
+    the training data.
     """
     number = EVALUATORS[name].stream
     if number is None or config.eval_seed == config.data_seed:
@@ -178,37 +165,25 @@ def stream_key(config: RunConfig, name: str) -> list[int]:
     return [config.eval_seed, number]
 
 
-PARTS = ("exemplars", "labels", "target")  # of `Sequences`
+def load_evaluation_sets(folder: Path, config: RunConfig) -> dict[str, Sequences]:
+    """Return the evaluation sets of a run, kept in a folder; draw and write them the first time.
 
-
-def evaluation_sets(run: RunFolder) -> dict[str, Sequences]:
-    """The evaluation sets of a run, drawn once and kept beside it or its ensemble."""
-    return load_evaluators(run.shared / "evaluators", run.config)
-
-
-def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
-    """The evaluation sets of a run, read from a folder that keeps them, drawn if it does not yet.
-
-    Runs that have the same sets share a file: what is kept is what was used, also if a later
-    version of numpy should draw otherwise.  A damaged file raises `UserError`.
+    Runs with the same sets share a file.  What is kept is used, even if a later version of numpy
+    draws other numbers.  A damaged file raises `UserError`.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load, save
+
     path = folder / f"{_identity(config)}.safetensors"
     if not path.exists():
-        for name, why in evaluators_of(config).left_out.items():
-            print(f"note: the evaluator {name} is left out: {why}", file=sys.stderr)
-        drawn = draw_evaluators(config)
-        if told := different_labels(drawn):
-            print(f"note: {told}", file=sys.stderr)
-        write_bytes(
-            path,
-            save(
-                {
-                    f"{name}.{part}": getattr(sequences, part)
-                    for name, sequences in drawn.items()
-                    for part in PARTS
-                }
-            ),
-        )
+        drawn = draw_evaluation_sets(config)
+        _print_notes(config, drawn)
+        tensors = {
+            f"{name}.{part}": getattr(sequences, part)
+            for name, sequences in drawn.items()
+            for part in PARTS
+        }
+        write_bytes(path, save(tensors))
         return drawn
     try:
         tensors = load(path.read_bytes())
@@ -224,35 +199,33 @@ def load_evaluators(folder: Path, config: RunConfig) -> dict[str, Sequences]:
     return sets
 
 
-def different_labels(sets: dict[str, Sequences]) -> str:
-    """Which evaluators have another number of labels in context than training; "" for none.
-
-    Chance within the context is one in that number.
-    """
-    counts = {name: label_count(each) for name, each in sets.items()}
+def _print_notes(config: RunConfig, sets: dict[str, Sequences]) -> None:
+    """Print which default evaluators are left out, and which have another chance accuracy."""
+    for name, why in evaluators_of(config).left_out.items():
+        print(f"note: the evaluator {name} is left out: {why}", file=sys.stderr)
+    counts = {name: _median_label_count(each) for name, each in sets.items()}
     trained = counts["train"]
-    others = [f"{name} has {n}" for name, n in counts.items() if n != trained]
-    if not others:
-        return ""
-    return (
-        f"training has {trained} labels in context, but {', '.join(others)}: chance of its "
-        f"in-context accuracy is 1/{trained} in training, and one in that number there"
-    )
+    if others := [f"{name} has {n}" for name, n in counts.items() if n != trained]:
+        print(
+            f"note: training has {trained} labels in context, but {', '.join(others)}; chance of "
+            "the in-context accuracy is 1 / labels in context",
+            file=sys.stderr,
+        )
 
 
-def label_count(sequences: Sequences) -> int:
-    """Distinct labels in the context of a sequence, in the median."""
+def _median_label_count(sequences: Sequences) -> int:
+    """Return the median number of distinct labels in context."""
     ordered = sequences.labels.sort(0).values
     return int((1 + (ordered.diff(dim=0) != 0).sum(0)).median())
 
 
 def _identity(config: RunConfig) -> str:
-    """Of the settings that evaluation sets depend on."""
+    """Return a hash of the settings that evaluation sets depend on; kept files are named by it."""
     evaluators, held_out = evaluators_of(config).data, config.data.held_out
     evaluation = to_dict(config.evaluation) | {"every": 0, "per_sequence": False}
     data = [to_dict(each) | {"exemplars": None, "batch_size": 0} for each in evaluators.values()]
     for each in data:
-        del each["held_out"]  # below, where it says something: kept sets were named without
+        del each["held_out"]  # newer than kept sets; below if it is used
     used = {"seed": config.eval_seed, "stored": config.data.exemplars.n_exemplars, "data": data}
     if evaluation.pop("also") or held_out or config.eval_seed == config.data_seed:
         used["streams"] = [stream_key(config, name) for name in evaluators]
@@ -262,16 +235,20 @@ def _identity(config: RunConfig) -> str:
 
 
 def _check(sets: dict[str, Sequences], config: RunConfig) -> None:
+    """Raise `ValueError` for sequences that have another shape, type or range than drawn ones."""
+    import torch
+
     context, n = config.data.context, config.evaluation.n_sequences
-    exemplars = config.data.exemplars
+    n_classes = config.data.exemplars.n_classes
+    expected = {  # part -> shape and number of possible values
+        "exemplars": ((context + 1, n), n_classes * config.data.exemplars.n_exemplars),
+        "labels": ((context, n), n_classes),
+        "target": ((n,), n_classes),
+    }
     for name, each in sets.items():
-        for part, shape, limit in (
-            ("exemplars", (context + 1, n), exemplars.n_classes * exemplars.n_exemplars),
-            ("labels", (context, n), exemplars.n_classes),
-            ("target", (n,), exemplars.n_classes),
-        ):
-            found = getattr(each, part)
-            if found.shape != shape or found.dtype != torch.int64:
-                raise ValueError(f"{name}.{part} is {found.dtype} {list(found.shape)}")
-            if found.min() < 0 or found.max() >= limit:
+        for part, (shape, limit) in expected.items():
+            values = getattr(each, part)
+            if values.shape != shape or values.dtype != torch.int64:
+                raise ValueError(f"{name}.{part} is {values.dtype} {list(values.shape)}")
+            if values.min() < 0 or values.max() >= limit:
                 raise ValueError(f"{name}.{part} has numbers out of range")

@@ -1,34 +1,46 @@
-"""Exemplars: the vectors that stand for classes."""
+"""Exemplars: the feature vectors that represent classes."""
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError
 from transformer.config.data import ExemplarConfig
 
-GREY = 1 / 255  # a pixel's scale
+if TYPE_CHECKING:
+    import torch
+
+GREY = 1 / 255  # scale of pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Exemplars:
     """Features of every exemplar of every class.
 
-    `values` (n_classes, n_exemplars, d_features), contiguous, is what is kept: uint8, float16 or
-    float32.  Features are `values * scale - offset`; `scale` is 1/255 for pixels, so that grey
-    values are 0 to 1, and 1 for all else, and there is no offset, unless the kind has it otherwise.
-    An exemplar's *index* is `class * n_exemplars + exemplar`.
+    `values` (n_classes, n_exemplars, d_features) are contiguous uint8, float16 or float32.
+    Features are `values * scale - offset`.  By default `scale` is 1/255 for pixels, so that grey
+    values are 0 to 1, and 1 otherwise, and there is no offset.  An exemplar's *index* is
+    `class * n_exemplars + exemplar`.
     """
 
-    values: torch.Tensor
+    values: "torch.Tensor"
     scale: float
-    offset: torch.Tensor | None = None  # (d_features,)
+    offset: "torch.Tensor | None" = None  # (d_features,)
+
+    @classmethod
+    def from_numpy(
+        cls, values: NDArray[Any], scale: float, offset: NDArray[Any] | None = None
+    ) -> "Exemplars":
+        """Return exemplars of numpy arrays, whose memory they share."""
+        import torch
+
+        shift = None if offset is None else torch.from_numpy(offset)
+        return cls(torch.from_numpy(values), scale, shift)
 
     @property
     def n_classes(self) -> int:
@@ -37,35 +49,36 @@ class Exemplars:
 
     @property
     def n_exemplars(self) -> int:
-        """Exemplars of each class."""
+        """Exemplars per class."""
         return self.values.shape[1]
 
     @property
     def d_features(self) -> int:
-        """Length of one exemplar's feature vector."""
+        """Length of a feature vector."""
         return self.values.shape[2]
 
-    def features(self, index: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Feature vectors (*index.shape, d_features) of the exemplars at `index`, in `dtype`."""
-        rows = self.values.view(-1, self.d_features).index_select(0, index.reshape(-1)).to(dtype)
+    def features(self, index: "torch.Tensor", dtype: "torch.dtype | None" = None) -> "torch.Tensor":
+        """Return features (*index.shape, d_features) at `index`, in `dtype` (default: float32)."""
+        rows = self.values.view(-1, self.d_features).index_select(0, index.reshape(-1))
+        rows = rows.float() if dtype is None else rows.to(dtype)
         if self.scale != 1:
             rows = rows.mul_(self.scale)
         if self.offset is not None:
             rows = rows.sub_(self.offset)
         return rows.view(*index.shape, self.d_features)
 
-    def to(self, device: torch.device) -> "Exemplars":
-        """The same exemplars on another device."""
+    def to(self, device: "torch.device") -> "Exemplars":
+        """Return the exemplars on a device."""
         offset = None if self.offset is None else self.offset.to(device)
         return Exemplars(self.values.to(device), self.scale, offset)
 
     def fingerprint(self) -> str:
-        """A digest of every value; a run that is resumed checks it."""
+        """Return a digest of all values; resuming a run checks it."""
         return fingerprint_of([self.values.cpu().numpy()])
 
 
 def fingerprint_of(parts: Iterable[NDArray[Any]]) -> str:
-    """That of exemplars whose values come in parts, class by class."""
+    """Return the fingerprint of exemplars whose values come in parts, class by class."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)
@@ -73,10 +86,9 @@ def fingerprint_of(parts: Iterable[NDArray[Any]]) -> str:
 
 
 def load_exemplars(config: ExemplarConfig) -> Exemplars:
-    """Exemplars of a config: drawn, or read from the user's files.
+    """Draw the exemplars of a config, or read them from the user's files.
 
-    Files that cannot serve the config, or give another `fingerprint` than it names, raise
-    `UsageError`.
+    Files that do not fit the config or its `fingerprint` raise `UsageError`.
     """
     exemplars: Exemplars = config.load()
     if getattr(config, "fingerprint", ""):
@@ -85,18 +97,18 @@ def load_exemplars(config: ExemplarConfig) -> Exemplars:
 
 
 def check_fingerprint(config: ExemplarConfig, found: str) -> None:
-    """Raise `UsageError` for a fingerprint that is not the one that a config names."""
+    """Raise `UsageError` for another fingerprint than a config names."""
     expected = getattr(config, "fingerprint", "")
     if expected and found != expected:
         source = getattr(config, "path", "") or "this package"
         raise UsageError(
             f"exemplars from {source} have the fingerprint {found}; "
-            f"expected {expected}: give the file that this one was taken from"
+            f"expected {expected}: give the original file"
         )
 
 
 def with_recorded_content(config: ExemplarConfig, fingerprint: str) -> ExemplarConfig:
-    """The config with what reading fills in, where its kind has it: absolute path, fingerprint."""
+    """Return the config with what reading records: absolute path, fingerprint, other fields."""
     changes = config.recorded_fields()
     if path := getattr(config, "path", ""):
         changes["path"] = str(Path(path).resolve())

@@ -1,18 +1,7 @@
-"""The query's class and a distractor in bursts, labelled as they are; the base of other modes.
+"""The data modes: how training sequences are drawn.
 
-Sequences that only the weights solve: neither the query's class nor its label is in context.
-
-Sequences that the weights solve with the labels in context: no drawing in context helps.
-
-Sequences on which in-context and in-weights strategies answer differently.
-
-Sequences that only in-context learning solves: labels are a random pair.
-
-Sequences in which the query's own drawing stands in context.
-
-Sequences of what chance brings.
-
-Sequences with the labels 0 and 1, as few-shot evaluators have them.
+Bursty sequences, which every strategy solves, are the base of most modes.  Other modes leave out
+what a strategy needs, or label sequences so that strategies give different answers.
 """
 
 from dataclasses import dataclass
@@ -28,42 +17,42 @@ QUERY, DISTRACTOR, FILLER = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """Sequences of bursts, before labels are given; the last axis is over sequences."""
+    """Bursty sequences without labels; the last axis is over sequences."""
 
     exemplars: Index
-    """(context + 1, n), the query's last."""
+    """(context + 1, n) exemplar indices, the query's last."""
     context: Index
-    """(context, n) classes."""
+    """(context, n) classes in context."""
     query: Index
-    """(n,) its class."""
+    """(n,) class of the query."""
     distractor: Index
-    """(n,) its class; the query's where there is no distractor."""
+    """(n,) class of the distractor; the query's if there is none."""
     role: Index
-    """(context, n): `QUERY` or `DISTRACTOR` for an item of a burst, `FILLER` for others, whatever
-    their class."""
+    """(context, n): `QUERY` or `DISTRACTOR` for the items of a burst, `FILLER` for all others, even
+    if they have one of these classes."""
 
 
-def bursts(config: DataConfig) -> Needs:
-    """What bursts need: a context that is long enough, and classes to fill it."""
+def burst_needs(config: DataConfig) -> Needs:
+    """Return what bursts need: a long enough context, and classes to fill it."""
     n_named = 2 if config.distractor else 1
-    rest = config.context - n_named * config.burstiness
+    n_rest = config.context - n_named * config.burstiness
     require(
-        rest >= 0,
+        n_rest >= 0,
         f"context={config.context} is too short for burstiness={config.burstiness} (the "
         f"query's class{' and a distractor' if config.distractor else ''}, "
         f"{config.burstiness} each); choose context >= {n_named * config.burstiness}",
     )
     distinct = 1 if config.distractor_may_match else n_named
-    alike = config.burstiness + 1 + (0 if config.unique_rest else rest)
+    alike = config.burstiness + 1 + (0 if config.unique_rest else n_rest)
     return Needs(
-        distinct=distinct + (rest if config.unique_rest else 0),
+        distinct=distinct + (n_rest if config.unique_rest else 0),
         alike=config.context + 1 if config.distractor_may_match else alike,
     )
 
 
-def pair(config: DataConfig) -> Needs:
-    """What bursts need whose two classes get other labels than their own."""
-    needs = bursts(config)
+def pair_needs(config: DataConfig) -> Needs:
+    """Return what bursts need if their two classes get other labels than their own."""
+    needs = burst_needs(config)
     require(
         config.distractor and not config.distractor_may_match,
         "this mode gives two labels to two classes; leave distractor on and distractor_may_match "
@@ -73,7 +62,7 @@ def pair(config: DataConfig) -> Needs:
 
 
 def draw_bursts(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Bursts:
-    """Classes `burstiness` times each, then what fills the context, shuffled; with exemplars."""
+    """Draw `burstiness` items of each named class and others to fill the context, shuffled."""
     n_named = 2 if config.distractor else 1
     n_rest = config.context - n_named * config.burstiness
     n_distinct = n_named + (n_rest if config.unique_rest else 0)
@@ -83,7 +72,7 @@ def draw_bursts(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int
         chosen = pool.distinct_classes(rng, n_distinct, n)
     rest = chosen[n_named:] if config.unique_rest else pool.classes(rng, (n_rest, n))
     items = np.concatenate([np.repeat(chosen[:n_named], config.burstiness, axis=0), rest])
-    roles = np.repeat((QUERY, DISTRACTOR), config.burstiness)[: n_named * config.burstiness]
+    roles = np.repeat((QUERY, DISTRACTOR)[:n_named], config.burstiness)
     roles = np.concatenate([roles, np.full(n_rest, FILLER)])
     order = rng.permuted(np.tile(np.arange(config.context)[:, None], n), axis=0)
     context = np.take_along_axis(items, order, axis=0)
@@ -92,29 +81,29 @@ def draw_bursts(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int
     return Bursts(exemplars, context, query, chosen[n_named - 1], roles[order])
 
 
-def relabelled(drawn: Bursts, of_query: Index, of_distractor: Index) -> Arrays:
-    """Sequences with these labels (n,) for the bursts; what fills the context keeps its own."""
+def relabel(drawn: Bursts, of_query: Index, of_distractor: Index) -> Arrays:
+    """Return sequences with these labels (n,) for the bursts; other items keep their own labels."""
     labels = np.where(drawn.role == DISTRACTOR, of_distractor, drawn.context)
     labels = np.where(drawn.role == QUERY, of_query, labels)
     return drawn.exemplars, labels, of_query
 
 
-@mode("bursty", needs=bursts)
+@mode("bursty", needs=burst_needs)
 def bursty(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """The query's class and a distractor, `burstiness` times each, then others: ICL, CIWL, IWL.
 
-    Labels are the classes' own, so that in-context and in-weights strategies both solve them.
+    Labels are the classes' own, so that in-context and in-weights strategies both work.
     """
     drawn = draw_bursts(rng, pool, config, n)
     return drawn.exemplars, drawn.context, drawn.query
 
 
-def absent_query(config: DataConfig) -> Needs:
-    """What it needs: as many classes as items."""
+def absent_query_needs(config: DataConfig) -> Needs:
+    """Return needs for as many classes as items."""
     return Needs(distinct=config.context + 1, alike=1)
 
 
-@mode("no_support", needs=absent_query)
+@mode("no_support", needs=absent_query_needs)
 def no_support(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """Distinct classes in context, none the query's; labels are their own: IWL."""
     query, *others = pool.distinct_classes(rng, config.context + 1, n)
@@ -122,7 +111,7 @@ def no_support(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int)
     return pool.exemplars(rng, np.concatenate([context, query[None]])), context, query
 
 
-@mode("ciwl_only", needs=absent_query)
+@mode("ciwl_only", needs=absent_query_needs)
 def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """`no_support` with the query's label in place of one of those in context: CIWL, IWL."""
     exemplars, labels, query = no_support(rng, pool, config, n)
@@ -130,54 +119,54 @@ def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) 
     return exemplars, labels, query
 
 
-@mode("flip", needs=pair)
+@mode("flip", needs=pair_needs)
 def flip(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """`bursty` with the labels of the two classes swapped: ICL."""
     drawn = draw_bursts(rng, pool, config, n)
-    return relabelled(drawn, drawn.distractor, drawn.query)
+    return relabel(drawn, drawn.distractor, drawn.query)
 
 
-@mode("icl_only", needs=pair)
+@mode("icl_only", needs=pair_needs)
 def icl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """`bursty` with a random pair of labels, out of all, for the two classes: ICL."""
     drawn = draw_bursts(rng, pool, config, n)
-    return relabelled(drawn, *distinct(rng, pool.n_classes, 2, n))
+    return relabel(drawn, *distinct(rng, pool.n_classes, 2, n))
 
 
-def repeating_bursts(config: DataConfig) -> Needs:
-    """What bursts need that show one drawing again and again."""
-    require(config.repeats, "mode matched repeats the query's drawing; leave repeats on")
-    return bursts(config)
+def repeated_burst_needs(config: DataConfig) -> Needs:
+    """Return what bursts need that repeat one exemplar."""
+    require(config.repeats, "mode matched repeats the query's exemplar; leave repeats on")
+    return burst_needs(config)
 
 
-@mode("matched", needs=repeating_bursts)
+@mode("matched", needs=repeated_burst_needs)
 def matched(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty`, but each burst is of one drawing, the query's among them: ICL by identity, too.
+    """`bursty` with one exemplar per burst, so that the query's is in context: ICL by identity too.
 
-    Items that fill the context have drawings of their own, whatever their class.
+    Items that fill the context have exemplars of their own, whatever their class.
     """
     drawn = draw_bursts(rng, pool, config, n)
     role = np.concatenate([drawn.role, np.full((1, n), QUERY)])
-    first = (role[:, None] == role[None]).argmax(1)  # of the items of the same role
+    first = (role[:, None] == role[None]).argmax(1)  # first item of the same role
     source = np.where(role == FILLER, np.arange(len(role))[:, None], first)
     return np.take_along_axis(drawn.exemplars, source, axis=0), drawn.context, drawn.query
 
 
-def nothing(config: DataConfig) -> Needs:
-    """What it needs: one class does, if its exemplars do for all items."""
+def random_needs(config: DataConfig) -> Needs:
+    """Return needs for one class that has an exemplar for each item."""
     return Needs(distinct=1, alike=config.context + 1)
 
 
-@mode("random", needs=nothing)
+@mode("random", needs=random_needs)
 def random(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """All items, query included, drawn independently; labels are their own: IWL."""
     items = pool.classes(rng, (config.context + 1, n))
     return pool.exemplars(rng, items), items[:-1], items[-1]
 
 
-@mode("zero_one", needs=pair)
+@mode("zero_one", needs=pair_needs)
 def zero_one(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
     """`bursty` with the labels 0 and 1 for the two classes, in random order: ICL."""
     drawn = draw_bursts(rng, pool, config, n)
     target = rng.integers(0, 2, n)
-    return relabelled(drawn, target, 1 - target)
+    return relabel(drawn, target, 1 - target)

@@ -44,12 +44,11 @@ from typing import Any, TypeVar, get_args
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
 from transformer.config.data import EXEMPLAR_KINDS
-from transformer.config.encoders import ENCODERS, EncoderConfig
+from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import flatten, from_dict, from_named_dicts
 from transformer.config.registry import Registry
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.features.embed import ReductionConfig
 from transformer.experiments.presets import PRESETS, Scale
 from transformer.runs.folder import vary
 from transformer.sweeps.features import Features

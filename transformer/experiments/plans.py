@@ -7,14 +7,13 @@ from pathlib import Path
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
+from transformer.config.encoders import ReductionConfig
 from transformer.config.registry import Registry, load_plugin
 from transformer.data.encoders.efficientnet import EfficientNetConfig
-from transformer.data.encoders.own import OwnConfig
+from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
-from transformer.data.features.embed import ReductionConfig
-from transformer.data.features.train_encoder import TrainingConfig
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
 from transformer.experiments import within_class as within_class_runs

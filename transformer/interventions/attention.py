@@ -1,27 +1,4 @@
-"""What interventions on chosen heads have in common.
-
-What interventions on attention to the previous token have in common.
-
-The row of the query in a pattern, set.
-
-Previous-token heads by decree.
-
-Induction heads that match exemplars as they are.
-
-Heads that add nothing.
-
-Induction heads by decree.
-
-An output that is one head's attention.
-
-No attention to the previous token.
-
-A query that attends to labels only.
-
-Attention made sharper or flatter.
-
-Activations as they are without the other interventions.
-"""
+"""Interventions on attention: scores, patterns, and what heads mix."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,12 +10,17 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS, Intervention, heads_by_layer, places
+from transformer.config.interventions import INTERVENTIONS, Intervention, resolve_heads
 from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require_choice
-from transformer.model.hooks import Scene, site_names
+from transformer.config.sites import places
+from transformer.model.hooks import Scene
 
-HIDDEN = -1e9  # a score that the softmax makes 0, and that is finite, as its gradient then is
-COOLEST, HOTTEST = 1e-3, 1e6  # temperatures: what is hidden stays so, and float32 holds the scores
+HIDDEN = -1e9  # the softmax makes this score 0; it is finite, so that gradients are finite too
+COOLEST, HOTTEST = 1e-3, 1e6  # temperatures at which hidden scores stay so and float32 suffices
+
+Rows = Literal["all", "labels"]
+What = Literal["queries", "keys", "values", "patterns"]
+ACTIVATIONS: dict[str, str] = {"queries": "q", "keys": "k", "values": "v", "patterns": "pattern"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +30,10 @@ class HeadIntervention(Intervention):
     heads: tuple[str, ...]
     """As "layer:head", counted from 0; "layer:*" for all of a layer."""
 
-    activation = ""
-    """Which one, as `pattern`."""
+    activation: ClassVar[str]
+    """The site, without the layer: `pattern`."""
+    limits: ClassVar[dict[str, tuple[float, float]]] = {}
+    """The range of its numbers, by field."""
 
     def __post_init__(self) -> None:
         heads = (self.heads,) if isinstance(self.heads, str) else self.heads
@@ -59,59 +43,104 @@ class HeadIntervention(Intervention):
         object.__setattr__(self, "heads", tuple(heads))
         if not self.heads:
             raise UsageError(f"{name} names no heads; give some, as in 1:0")
+        for field_name, (lower, upper) in self.limits.items():
+            value = getattr(self, field_name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and lower <= value <= upper):
+                shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.40}"
+                raise UsageError(
+                    f"{name}: {field_name}={shown} is out of range; choose from {lower:g} to "
+                    f"{upper:g}"
+                )
 
-    def by_layer(self, model: ModelConfig) -> dict[int, list[int]]:
-        """Its heads, by layer."""
-        return heads_by_layer(type(self).__name__, self.heads, model)
+    def resolve_heads(self, model: ModelConfig) -> tuple[tuple[int, int], ...]:
+        """Return (layer, head) of its heads, sorted."""
+        return resolve_heads(type(self).__name__, self.heads, model)
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` for a head that is not there."""
-        self.by_layer(model)
+        """Raise `UsageError` for a head that the model lacks."""
+        self.resolve_heads(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """The activation, in the layers of its heads."""
-        return tuple(f"blocks.{layer}.{self.activation}" for layer in self.by_layer(model))
+        """Return the activation in the layers of its heads."""
+        layers = dict.fromkeys(layer for layer, _ in self.resolve_heads(model))
+        return tuple(f"blocks.{layer}.{self.activation}" for layer in layers)
 
-    def touches(self, model: ModelConfig) -> frozenset[str]:
-        """The activation of its heads."""
-        return self.of_own(self.activation, model=model)
-
-    def of_own(self, *activations: str, model: ModelConfig) -> frozenset[str]:
-        """The places of activations of its heads, see `places`."""
+    def writes(self, model: ModelConfig) -> frozenset[str]:
+        """Return what it decides, for each of its heads."""
+        heads = self.resolve_heads(model)
         return frozenset(
-            f"blocks.{layer}.{activation} of {layer}:{head}"
-            for layer, heads in self.by_layer(model).items()
-            for head in heads
-            for activation in activations
+            f"{what} of {layer}:{head}" for what in self.decides for layer, head in heads
         )
 
-    def on_heads(self, site: str, value: Tensor, changed: Tensor, model: ModelConfig) -> Tensor:
-        """The activation (R, H, ...), changed where the heads are its own."""
-        own = torch.zeros(model.n_heads, dtype=torch.bool, device=value.device)
-        own[self.by_layer(model)[int(site.split(".")[1])]] = True
-        return torch.where(own.view(-1, *[1] * (value.dim() - 2)), changed, value)
-
-    def in_words(self, what: str, model: ModelConfig) -> frozenset[str]:
-        """`what of 0:3` for each of its heads, for those that decide it."""
+    def changes(self, model: ModelConfig) -> frozenset[str]:
+        """Return the activation of its heads."""
         return frozenset(
-            f"{what} of {layer}:{head}"
-            for layer, heads in self.by_layer(model).items()
-            for head in heads
+            f"blocks.{layer}.{self.activation} of {layer}:{head}"
+            for layer, head in self.resolve_heads(model)
         )
 
-    def check_number(self, name: str, lower: float, upper: float) -> None:
-        """Raise `UsageError` unless a field is a number between two."""
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and lower <= value <= upper):
-            shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.40}"
-            raise UsageError(
-                f"{type(self).__name__}: {name}={shown} is out of range; choose from {lower:g} to "
-                f"{upper:g}"
-            )
+    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
+        """Return the activation (R, H, ...), changed where the heads are its own."""
+        own = torch.zeros(scene.config.n_heads, dtype=torch.bool, device=value.device)
+        for layer, head in self.resolve_heads(scene.config):
+            if site.startswith(f"blocks.{layer}."):
+                own[head] = True  # one by one: a captured CUDA graph cannot copy a list of them
+        own = own.view(-1, *[1] * (value.dim() - 2))
+        return torch.where(own, self.change(value, scene), value)
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the activation (R, H, ...) as if all heads were its own."""
+        raise NotImplementedError
 
 
-Rows = Literal["all", "labels"]
+@INTERVENTIONS.register("Ablate")
+@dataclass(frozen=True, kw_only=True)
+class Ablate(HeadIntervention):
+    """Heads add nothing: what they mix is 0, whatever they attend to."""
+
+    activation = "z"
+
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return what its heads mix."""
+        return dict.fromkeys(self.changes(model), ())
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(value)
+
+
+@INTERVENTIONS.register("Temperature")
+@dataclass(frozen=True, kw_only=True)
+class Temperature(HeadIntervention):
+    """Scores are divided by `temperature`: above 1, attention is flatter.
+
+    They are the scores of this pass.  The papers' code divides those of a clean pass, which are the
+    same unless something changes an earlier layer.
+    """
+
+    temperature: float
+    activation = "attn_scores"
+    decides = ("the temperature",)
+    limits: ClassVar = {"temperature": (COOLEST, HOTTEST)}
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the scores, divided."""
+        return value / self.temperature
+
+
+@INTERVENTIONS.register("SilenceNonLabels")
+@dataclass(frozen=True, kw_only=True)
+class SilenceNonLabels(HeadIntervention):
+    """The query attends neither to exemplars nor to itself: labels share by their scores."""
+
+    activation = "attn_scores"
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the query's scores, hidden except for labels."""
+        hidden = torch.zeros(value.shape[2:4], dtype=torch.bool, device=value.device)
+        hidden[-1, ::2] = True
+        return value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,58 +154,27 @@ class RowIntervention(HeadIntervention):
         super().__post_init__()
         require_choice(self, Rows, "rows")
 
+    @property
+    def decides(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What its tokens attend to."""
+        of_all = ("the query's attention", "the exemplars' attention")
+        return ("the labels' attention", *(of_all if self.rows == "all" else ()))
+
     def check(self, model: ModelConfig) -> None:
-        """Also refuse label rows of the last layer, of which the query's alone is read."""
-        if self.rows == "labels" and model.n_layers - 1 in self.by_layer(model):
+        """Refuse labels' rows of the last layer too, in which only the query's row is read."""
+        last = model.n_layers - 1
+        if self.rows == "labels" and last in dict(self.resolve_heads(model)):
             raise UsageError(
                 f"{type(self).__name__}: nothing reads the labels' attention in the last layer "
-                f"({model.n_layers - 1}); choose heads of another, or rows all"
+                f"({last}); choose heads of another layer, or rows all"
             )
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What its rows attend to."""
-        of_all = ("the query's attention", "the exemplars' attention")
-        rows = ("the labels' attention", *(of_all if self.rows == "all" else ()))
-        return frozenset().union(*(self.in_words(each, model) for each in rows))
-
-    def own_rows(self, n_rows: int, value: Tensor) -> Tensor:
-        """Which tokens' rows (T,) are its own."""
-        own = torch.ones(n_rows, dtype=torch.bool, device=value.device)
+    def own_rows(self, n_tokens: int, value: Tensor) -> Tensor:
+        """Return which tokens' rows (T,) are its own."""
+        own = torch.ones(n_tokens, dtype=torch.bool, device=value.device)
         if self.rows == "labels":
             own[::2] = False
         return own
-
-
-def on_labels(shares: Tensor) -> Tensor:
-    """A row (R, T, B) that attends to labels by shares (R, C, B), and to nothing else."""
-    nothing = torch.zeros_like(shares)
-    return torch.cat([torch.stack([nothing, shares], 2).flatten(1, 2), nothing[:, :1]], 1)
-
-
-def with_query_row(pattern: Tensor, row: Tensor) -> Tensor:
-    """Patterns (R, H, Q, T, B) of which the query's row is (R, T, B), the same for all heads."""
-    query = row[:, None, None].to(pattern).expand(-1, pattern.shape[1], -1, -1, -1)
-    return torch.cat([pattern[:, :, :-1], query], 2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueryIntervention(HeadIntervention):
-    """Base of the interventions that decide what the query attends to."""
-
-    activation = "pattern"
-
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What its heads' query attends to."""
-        return self.in_words("the query's attention", model)
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' scores in the last layer, where the query alone is computed."""
-        last = f"blocks.{model.n_layers - 1}."
-        return frozenset(
-            each
-            for each in self.of_own("q", "k", "attn_scores", model=model)
-            if each.startswith(last)
-        )
 
 
 @INTERVENTIONS.register("PreviousToken")
@@ -186,154 +184,20 @@ class PreviousToken(RowIntervention):
 
     strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
     activation = "pattern"
+    limits: ClassVar = {"strength": (0, 1)}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("strength", 0, 1)
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return the patterns of its heads, if all rows are its own."""
+        return dict.fromkeys(self.changes(model) if self.rows == "all" else (), ())
 
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' scores, if all rows are its own."""
-        if self.rows == "labels":
-            return frozenset()
-        return self.of_own("q", "k", "attn_scores", model=model)
-
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Its rows."""
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return patterns with its rows."""
         n_rows, n_tokens = value.shape[2:4]
         one = torch.eye(n_tokens, dtype=value.dtype, device=value.device)
         rows = (1 - self.strength) * one + self.strength * one.roll(-1, 1)  # row t: 1 at t - 1
         rows = torch.cat([one[:1], rows[1:]])
         own = self.own_rows(n_tokens, value)[-n_rows:].view(-1, 1, 1)
-        changed = torch.where(own, rows[-n_rows:].unsqueeze(-1), value)
-        return self.on_heads(site, value, changed, scene.config)
-
-
-@INTERVENTIONS.register("Match")
-@dataclass(frozen=True, kw_only=True)
-class Match(QueryIntervention):
-    """The query attends to the labels of the exemplars most like it.
-
-    By the softmax of their features' cosines with its own, divided by `temperature`; at 0 to the
-    most alike alone, which share if they are several.
-    """
-
-    temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.temperature != 0:
-            self.check_number("temperature", COOLEST, HOTTEST)
-
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """The query's row."""
-        normal = F.normalize(scene.features.to(value), dim=-1)
-        alike = (normal[:, :-1] * normal[:, -1:]).sum(-1)
-        if self.temperature:
-            shares = torch.softmax(alike / self.temperature, 1)
-        else:
-            most = (alike == alike.amax(1, keepdim=True)).to(value)
-            shares = most / most.sum(1, keepdim=True)
-        return self.on_heads(site, value, with_query_row(value, on_labels(shares)), scene.config)
-
-
-@INTERVENTIONS.register("Ablate")
-@dataclass(frozen=True, kw_only=True)
-class Ablate(HeadIntervention):
-    """Heads add nothing: what they mix is 0, whatever they attend to."""
-
-    activation = "z"
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """All that its heads mix, and how."""
-        return self.of_own("q", "k", "v", "attn_scores", "pattern", model=model)
-
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Zero for its heads."""
-        return self.on_heads(site, value, torch.zeros_like(value), scene.config)
-
-
-@INTERVENTIONS.register("ClampPattern")
-@dataclass(frozen=True, kw_only=True)
-class ClampPattern(QueryIntervention):
-    """The query attends to labels alone: by `strength` to the target's.
-
-    Others have the rest.  Labels of one kind share alike; where there are none of a kind, the other
-    has all of it.  With two pairs the induction strength is then 2 `strength` - 1.
-    """
-
-    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("strength", 0, 1)
-
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """The query's row."""
-        right = scene.labels == scene.target.unsqueeze(1)
-        n_right, n_wrong = right.sum(1, keepdim=True), (~right).sum(1, keepdim=True)
-        all_of_it, rest = torch.ones_like(value[:, 0, :1, 0]), 1 - self.strength
-        to_right = torch.where(n_wrong == 0, all_of_it, self.strength * all_of_it)
-        to_wrong = torch.where(n_right == 0, all_of_it, rest * all_of_it)
-        shares = torch.where(right, to_right / n_right, to_wrong / n_wrong)
-        return self.on_heads(site, value, with_query_row(value, on_labels(shares)), scene.config)
-
-
-@INTERVENTIONS.register("CopyFromPattern")
-@dataclass(frozen=True, kw_only=True)
-class CopyFromPattern(Intervention):
-    """The logits of the labels in context are the query's scores for them in one head.
-
-    Others have none.  A label that stands there more than once has the log of the sum of the
-    exponentials, so that the softmax over labels is the head's attention.  Scores are those of this
-    pass, so that it shows what other interventions do to them.
-    """
-
-    priority: ClassVar[int] = 1
-    head: str
-    """As "layer:head"."""
-
-    def _place(self, model: ModelConfig) -> tuple[str, int]:
-        """Its scores' site, and the head's number."""
-        ((layer, (head, *_)),) = heads_by_layer("CopyFromPattern", (self.head,), model).items()
-        return f"blocks.{layer}.attn_scores", head
-
-    def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` for a head that is not there, or is more than one."""
-        if self.head.endswith(":*"):
-            raise UsageError(f"CopyFromPattern: head={self.head!r} is all of a layer; name one")
-        self._place(model)
-
-    def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Its scores, and the logits."""
-        return self._place(model)[0], "logits"
-
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """The logits."""
-        return frozenset({"the logits"})
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """All that comes after the scores, and what other heads of their layer are made of."""
-        layer, _, head = self.head.partition(":")
-        after = [f"blocks.{later}." for later in range(int(layer) + 1, model.n_layers)]
-        own = f"blocks.{layer}."
-        beyond = ("pattern", "v", "z", "attn_out", "mlp", "resid_post")
-        return frozenset(
-            place
-            for place in places(site_names(model), model)
-            if place.startswith((*after, "ln_final", *(own + name for name in beyond)))
-            or (place.startswith(own) and " of " in place and not place.endswith(f":{int(head)}"))
-        )
-
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Keep the scores; make logits of them."""
-        if site != "logits":
-            scene.seen[f"{site} of {self.head}"] = value
-            return value
-        site, head = self._place(scene.config)
-        scores = scene.seen[f"{site} of {self.head}"][:, head, -1, 1::2]  # (R, C, B)
-        same = scene.labels.unsqueeze(2) == scene.labels.unsqueeze(1)
-        by_label = scores.unsqueeze(1).masked_fill(~same, -torch.inf).logsumexp(2)
-        return torch.full_like(value, HIDDEN).scatter(2, scene.labels.mT, by_label.mT)
+        return torch.where(own, rows[-n_rows:].unsqueeze(-1), value)
 
 
 @INTERVENTIONS.register("ForbidPreviousToken")
@@ -343,57 +207,134 @@ class ForbidPreviousToken(RowIntervention):
 
     activation = "attn_scores"
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Its rows' scores, hidden at the token before."""
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return the scores of its rows, hidden at the token before."""
         n_rows, n_tokens = value.shape[2:4]
         before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1)
         before[0] = False
         hidden = (before & self.own_rows(n_tokens, value).unsqueeze(1))[-n_rows:].unsqueeze(-1)
-        return self.on_heads(site, value, value.masked_fill(hidden, HIDDEN), scene.config)
+        return value.masked_fill(hidden, HIDDEN)
 
 
-@INTERVENTIONS.register("SilenceNonLabels")
 @dataclass(frozen=True, kw_only=True)
-class SilenceNonLabels(HeadIntervention):
-    """The query attends neither to exemplars nor to itself: labels share by their scores."""
+class QueryIntervention(HeadIntervention):
+    """Base of the interventions that decide what the query attends to: labels, by shares."""
 
-    activation = "attn_scores"
+    activation = "pattern"
+    decides = ("the query's attention",)
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """The query's scores, hidden but for the labels."""
-        hidden = torch.zeros(value.shape[2:4], dtype=torch.bool, device=value.device)
-        hidden[-1, ::2] = True
-        changed = value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
-        return self.on_heads(site, value, changed, scene.config)
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return the patterns of its heads in the last layer, which has the query's row alone."""
+        last = f"blocks.{model.n_layers - 1}."
+        return {place: () for place in self.changes(model) if place.startswith(last)}
+
+    def change(self, value: Tensor, scene: Scene) -> Tensor:
+        """Return patterns with the query's row."""
+        shares = self.shares(value, scene)
+        nothing = torch.zeros_like(shares)
+        row = torch.cat([torch.stack([nothing, shares], 2).flatten(1, 2), nothing[:, :1]], 1)
+        query = row[:, None, None].to(value).expand(-1, value.shape[1], -1, -1, -1)
+        return torch.cat([value[:, :, :-1], query], 2)
+
+    def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
+        """Return the attention to each label (R, C, B), of the precision of the pattern."""
+        raise NotImplementedError
 
 
-@INTERVENTIONS.register("Temperature")
+@INTERVENTIONS.register("Match")
 @dataclass(frozen=True, kw_only=True)
-class Temperature(HeadIntervention):
-    """Scores are divided by `temperature`: above 1, attention is flatter.
+class Match(QueryIntervention):
+    """The query attends to the labels of the exemplars most like it.
 
-    Those of this pass: the papers' code divides a clean pass's, which is the same unless
-    something changes an earlier layer.
+    Shares are the softmax of the cosines of their features with its own, divided by `temperature`.
+    At temperature 0 the most alike has all attention, in equal shares if there are several.
     """
 
-    temperature: float
-    activation = "attn_scores"
+    temperature: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_number("temperature", COOLEST, HOTTEST)
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The range of temperatures other than 0."""
+        return {} if self.temperature == 0 else {"temperature": (COOLEST, HOTTEST)}
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """Its heads' temperature."""
-        return self.in_words("the temperature", model)
+    def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
+        """Return the softmax of cosines."""
+        normal = F.normalize(scene.features.to(pattern), dim=-1)
+        cosine = (normal[:, :-1] * normal[:, -1:]).sum(-1)
+        if self.temperature:
+            return torch.softmax(cosine / self.temperature, 1)
+        most = (cosine == cosine.amax(1, keepdim=True)).to(pattern)
+        return most / most.sum(1, keepdim=True)
+
+
+@INTERVENTIONS.register("ClampPattern")
+@dataclass(frozen=True, kw_only=True)
+class ClampPattern(QueryIntervention):
+    """The query attends to labels alone: by `strength` to the target's, by the rest to others.
+
+    Labels of one kind have equal shares; where there are none of a kind, the other kind has all
+    attention.  With two pairs the induction strength is 2 `strength` - 1.
+    """
+
+    strength: float = field(default=1.0, metadata=OMIT_DEFAULT_FROM_ID)
+    limits: ClassVar = {"strength": (0, 1)}
+
+    def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
+        """Return equal shares of the strength, and of the rest."""
+        right = scene.labels == scene.target.unsqueeze(1)
+        n_right, n_wrong = right.sum(1, keepdim=True), (~right).sum(1, keepdim=True)
+        one = torch.ones_like(pattern[:, 0, :1, 0])
+        to_right = torch.where(n_wrong == 0, one, self.strength * one)
+        to_wrong = torch.where(n_right == 0, one, (1 - self.strength) * one)
+        return torch.where(right, to_right / n_right, to_wrong / n_wrong)
+
+
+@INTERVENTIONS.register("CopyFromPattern")
+@dataclass(frozen=True, kw_only=True)
+class CopyFromPattern(Intervention):
+    """The logits of the labels in context are the query's scores for them in one head.
+
+    Other labels have none.  A label that occurs more than once has the log of the sum of the
+    exponentials, so that the softmax over labels is the head's attention.  The scores are those of
+    this pass, so that they show what other interventions do to them.
+    """
+
+    priority: ClassVar[int] = 1
+    decides: ClassVar = ("the logits",)
+    head: str
+    """As "layer:head"."""
+
+    def _scores(self, model: ModelConfig) -> tuple[str, int]:
+        """Return the site of its scores, and the number of the head."""
+        ((layer, head), *_) = resolve_heads("CopyFromPattern", (self.head,), model)
+        return f"blocks.{layer}.attn_scores", head
+
+    def check(self, model: ModelConfig) -> None:
+        """Raise `UsageError` unless it is one head, which the model has."""
+        if self.head.endswith(":*"):
+            raise UsageError(f"CopyFromPattern: head={self.head!r} is all of a layer; name one")
+        self._scores(model)
+
+    def sites(self, model: ModelConfig) -> tuple[str, ...]:
+        """Return the scores and the logits."""
+        return self._scores(model)[0], "logits"
+
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return the logits, made of the scores."""
+        site, head = self._scores(model)
+        return {"logits": (places(site, model)[head],)}
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Its heads' scores."""
-        return self.on_heads(site, value, value / self.temperature, scene.config)
-
-
-What = Literal["queries", "keys", "values", "patterns"]
-ACTIVATIONS: dict[str, str] = {"queries": "q", "keys": "k", "values": "v", "patterns": "pattern"}
+        """Keep the scores; return logits made of them."""
+        scores_site, head = self._scores(scene.config)
+        key = f"{scores_site} of {self.head}"
+        if site != "logits":
+            scene.seen[key] = value
+            return value
+        scores = scene.seen[key][:, head, -1, 1::2]  # (R, C, B)
+        same = scene.labels.unsqueeze(2) == scene.labels.unsqueeze(1)
+        by_label = scores.unsqueeze(1).masked_fill(~same, -torch.inf).logsumexp(2)
+        return torch.full_like(value, HIDDEN).scatter(2, scene.labels.mT, by_label.mT)
 
 
 @INTERVENTIONS.register("Preserve")
@@ -401,7 +342,7 @@ ACTIVATIONS: dict[str, str] = {"queries": "q", "keys": "k", "values": "v", "patt
 class Preserve(Intervention):
     """Queries, keys, values or patterns of all layers are those of the model left alone.
 
-    In training their gradient is that of the model left alone, too.
+    In training their gradient, too, is that of the model left alone.
     """
 
     priority: ClassVar[int] = -1
@@ -414,7 +355,7 @@ class Preserve(Intervention):
         object.__setattr__(self, "what", tuple(what))
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Those activations in all layers."""
+        """Return those activations of all layers."""
         return tuple(
             f"blocks.{layer}.{ACTIVATIONS[what]}"
             for layer in range(model.n_layers)
@@ -422,21 +363,13 @@ class Preserve(Intervention):
         )
 
     def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """The same."""
+        """Return the same."""
         return self.sites(model)
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What it preserves."""
-        return frozenset(f"what {what} are preserved" for what in self.what)
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """What preserved patterns are made of."""
-        if "patterns" not in self.what:
-            return frozenset()
-        made_of = ("q", "k", "attn_scores")
-        sites = (f"blocks.{layer}.{name}" for layer in range(model.n_layers) for name in made_of)
-        return places(sites, model)
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return what it preserves, by head."""
+        return dict.fromkeys(self.changes(model), ())
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """What is there in the model left alone."""
+        """Return the value in the model left alone."""
         return scene.clean[site]

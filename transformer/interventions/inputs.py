@@ -1,9 +1,4 @@
-"""Tokens that say nothing.
-
-A layer that reads what perfect previous-token heads would give it.
-
-A function of one's own, at sites by name.
-"""
+"""Interventions on what layers read, and functions of one's own at any site."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,42 +9,42 @@ from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
-from transformer.config.interventions import INTERVENTIONS, Intervention, places
+from transformer.config.interventions import INTERVENTIONS, Intervention
 from transformer.config.plain import OMIT_DEFAULT_FROM_ID
-from transformer.model.hooks import Scene, inward, matching_sites, outward, site_names
+from transformer.config.sites import matching_sites, places
+from transformer.model.hooks import Scene, inward, outward
 from transformer.model.transformer import layer_norm, queries_keys_values
+
+EMBEDDED = "blocks.0.resid_pre"  # the tokens with their positions
 
 
 @INTERVENTIONS.register("AblateEmbedding")
 @dataclass(frozen=True, kw_only=True)
 class AblateEmbedding(Intervention):
-    """Tokens are 0, positions stay: only what is preserved says anything."""
+    """Tokens are 0 and positions stay, so that only preserved activations carry information."""
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """The tokens."""
+        """Return the tokens."""
         return ("embed",)
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Zero."""
+        """Return 0."""
         return torch.zeros_like(value)
-
-
-EMBEDDED = "blocks.0.resid_pre"
 
 
 @INTERVENTIONS.register("PerfectPreviousTokenInput")
 @dataclass(frozen=True, kw_only=True)
 class PerfectPreviousTokenInput(Intervention):
-    """A layer sees embeddings: for its patterns, each token's is that of the one before it.
+    """A layer reads embeddings; for its patterns, each token's is that of the token before it.
 
-    The embeddings have their positions; the first token and the query keep their own.  Values and
-    residual are those of the embeddings as they are, whatever the layers before would make of them.
+    The embeddings include positions; the first token and the query keep their own.  Values and
+    residual are those of the unshifted embeddings, whatever earlier layers would make of them.
     """
 
     layer: int = field(default=1, metadata=OMIT_DEFAULT_FROM_ID)
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` unless there is such a layer after the first."""
+        """Raise `UsageError` unless the model has such a layer after the first."""
         if not 1 <= self.layer < model.n_layers:
             last = model.n_layers - 1
             raise UsageError(
@@ -57,24 +52,20 @@ class PerfectPreviousTokenInput(Intervention):
                 + (f"choose from 1 to {last}" if last else "the model has one layer only")
             )
 
+    def _own_sites(self) -> tuple[str, ...]:
+        return tuple(f"blocks.{self.layer}.{name}" for name in ("resid_pre", "q", "k"))
+
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """The embeddings, what the layer reads, its queries and keys."""
-        block = f"blocks.{self.layer}."
-        return EMBEDDED, block + "resid_pre", block + "q", block + "k"
+        """Return the embeddings, what the layer reads, and its queries and keys."""
+        return EMBEDDED, *self._own_sites()
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """What the layer reads."""
-        return frozenset({f"what layer {self.layer} reads"})
-
-    def hides(self, model: ModelConfig) -> frozenset[str]:
-        """The layers before, but for the embeddings, and its own queries and keys."""
-        before = tuple(f"blocks.{layer}." for layer in range(self.layer))
-        own = tuple(f"blocks.{self.layer}.{name} " for name in "qk")
-        every = places(site_names(model), model) - {EMBEDDED}
-        return frozenset(place for place in every if place.startswith((*before, *own)))
+    def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
+        """Return what the layer reads, and its queries and keys, made of the embeddings."""
+        own = (place for site in self._own_sites() for place in places(site, model))
+        return dict.fromkeys(own, (EMBEDDED,))
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Keep the embeddings; read them; read them shifted."""
+        """Keep the embeddings; return them, or queries and keys of the shifted ones."""
         if site == EMBEDDED:
             scene.seen[EMBEDDED] = value
             return value
@@ -93,10 +84,10 @@ class PerfectPreviousTokenInput(Intervention):
 class At(Intervention):
     """A function `(name, value, scene) -> value` at sites by name or pattern, as `blocks.*.z`.
 
-    Values have the batch first, see `transformer.model.hooks`; what comes back must have the
-    shape of what came: of one token in the last layer of a plain pass, of all with
-    `run_with_cache`.  It acts after those that stand before it.  It is no value that can be written
-    down: it acts in this process only, and is refused in a config.
+    Values have the batch first, see `transformer.model.hooks`.  What the function returns must have
+    the shape of its value: one token in the last layer of a plain pass, all tokens with
+    `run_with_cache`.  It acts after those that stand before it.  It has no JSON form: it acts in
+    this process only, and is refused in a config.
     """
 
     in_process_only: ClassVar[bool] = True
@@ -111,30 +102,32 @@ class At(Intervention):
 
     def check(self, model: ModelConfig) -> None:
         """Raise `UsageError` for a name that no site has."""
-        matching_sites(self.names, model)
+        self.sites(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Those that its names match."""
+        """Return those that its names match."""
         return matching_sites(self.names, model)
 
-    def sets(self, model: ModelConfig) -> frozenset[str]:
-        """Its sites by this function, so that it does not stand there twice."""
+    def writes(self, model: ModelConfig) -> frozenset[str]:
+        """Return its sites by this function, so that the same one is refused a second time."""
         return frozenset(f"{site} by {self.function!r}" for site in self.sites(model))
 
     def to_text(self) -> str:
-        """For a message."""
+        """Return its sites."""
         return f"At {', '.join(self.names)}"
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """What the function gives, for each run."""
+        """Return what the function gives, for each run."""
         batch, runs = scene.labels.shape[-1], []
         for of_run in value:
             seen = outward(site, of_run, batch)
             changed = self.function(site, seen, scene)
             if not isinstance(changed, Tensor) or changed.shape != seen.shape:
-                shape = getattr(changed, "shape", None)
-                came = type(changed).__name__ if shape is None else f"{(*shape,)}"
-                came += "" if isinstance(changed, Tensor) else " that is no tensor"
-                raise UsageError(f"At {site}: the function gave {came}; expected {(*seen.shape,)}")
+                is_tensor = isinstance(changed, Tensor)
+                given = f"shape {(*changed.shape,)}" if is_tensor else type(changed).__name__
+                raise UsageError(
+                    f"At {site}: the function returned {given}; expected a tensor of shape "
+                    f"{(*seen.shape,)}"
+                )
             runs.append(inward(site, changed))
         return torch.stack(runs)

@@ -1,12 +1,11 @@
-"""When ICL emerges, peaks and gives way in a training run.
+"""When in-context learning (ICL) emerges, peaks and gives way in a training run.
 
-Transience of a learning curve: when an accuracy rises, peaks and decays, with errors.
+`timeline` reads the coopetition paper's time points off three accuracies: they ask when ICL is
+preferred to in-weights answers (Flip accuracy).  `transience` reads onset, peak and half-decay off
+one accuracy of the ICL evaluator alone, with errors.
 
-These events use the ICL evaluator alone, unlike those of `transformer.measures.events`, which
-ask whether ICL is preferred to in-weights answers (Flip accuracy).
-
-Error model
------------
+Error model of `transience`
+---------------------------
 - Smoothing: the mean of `WINDOW` consecutive evaluations, at the middle one.  Events lie between
   the first and the last full window.
 - Error: that of a binomial share, sqrt(p (1 - p) / n) with p = (k + 1) / (n + 2), where k of n
@@ -23,6 +22,7 @@ Error model
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -31,8 +31,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from coopetition.compare.curves import Curves
 from coopetition.dynamics.events import crossing_time
+from transformer.measures import Row, Run, measure
 
-EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies it is read off
+EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies a timeline is read off
 TIMES = (
     "emergence",
     "flip_peak_at",
@@ -43,11 +44,18 @@ TIMES = (
     "ciwl_90",
     "icl_peak_at",
 )
+RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
+WINDOW = 5
+SIGNIFICANCE = 4.0
+LEAST_RISE = 0.05
+CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
+Status = Literal["never rose", "horizon too short", "decayed"]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The paper's time points, in sequences seen; None where they did not happen."""
+    """The coopetition paper's time points, in sequences seen; None where they did not happen."""
 
     emergence: float | None
     """Flip accuracy rises through one half for the last time before its peak: ICL is preferred."""
@@ -71,7 +79,7 @@ class Timeline:
     """CIWL accuracy first rises through 0.9."""
 
     def describe(self) -> dict[str, str]:
-        """Each field as text, with its unit."""
+        """Return each field as text, with its unit."""
         texts = {}
         for name, value in asdict(self).items():
             if value is None:
@@ -83,11 +91,8 @@ class Timeline:
         return texts
 
 
-RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
-
-
 def timeline(accuracies: Curves) -> Timeline:
-    """Time points of a run's curves of in-context accuracy: flip, icl and ciwl."""
+    """Return the time points of curves of in-context accuracy: flip, icl and ciwl."""
     sequences = accuracies.sequences
     named = accuracies.select(EVALUATORS).values
     flip, icl, ciwl = (named[name] for name in EVALUATORS)
@@ -118,14 +123,6 @@ def timeline(accuracies: Curves) -> Timeline:
         flip_10=crossing_time(sequences, flip, 0.1, rising=False, after=preferred_from),
         ciwl_90=crossing_time(sequences, ciwl, 0.9, rising=True),
     )
-
-
-WINDOW = 5
-SIGNIFICANCE = 4.0
-LEAST_RISE = 0.05
-CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
-Status = Literal["never rose", "horizon too short", "decayed"]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,3 +238,27 @@ def _around(within: NDArray[np.bool_], at: int) -> tuple[int, int]:
     before, after = outside[outside < at], outside[outside > at]
     first = int(before[-1]) + 1 if len(before) else 0
     return first, int(after[0]) - 1 if len(after) else len(within) - 1
+
+
+@measure("events", per="run")
+def events_of_run(run: Run) -> Iterator[Row]:
+    """When ICL emerged, peaked and faded; no row for a run that lacks one of the evaluators."""
+    curves = run.curves()
+    if {*EVALUATORS} <= {*curves.values}:
+        yield asdict(timeline(curves))
+
+
+@measure("transience", per="run")
+def transience_of_run(run: Run) -> Iterator[Row]:
+    """Onset, peak and half-decay of ICL, in sequences seen.
+
+    One row for the accuracy among the labels in context (`in_context_accuracy`, chance 0.5) and one
+    for the accuracy over all labels (`accuracy`, chance 0).  A run without the evaluator `icl`, or
+    with fewer evaluations than a smoothing window, has no row.
+    """
+    for metric, chance in CHANCE.items():
+        curves = run.curves(metric)
+        if "icl" in curves.values and len(curves.sequences) >= WINDOW:
+            n_sequences = run.config.evaluation.n_sequences
+            found = transience(curves.sequences, curves.values["icl"], n_sequences, chance)
+            yield {"metric": metric, "n_sequences": n_sequences} | asdict(found)

@@ -1,8 +1,7 @@
-"""Metrics of a set of sequences, per sequence and as means."""
+"""Metrics of a model on sequences, for each sequence and as means."""
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.model.hooks import Intervened
 from transformer.model.parameters import Parameters
-from transformer.model.transformer import encode, final_residual, unchanged, unembed
+from transformer.model.transformer import Batch, final_residual, make_batch, unchanged, unembed
 
 CHUNK = 1000  # sequences that go through the model at once
 IMAGES = 250  # images that go through the ResNet at once: some 500 MB at 105 x 105
@@ -20,13 +19,12 @@ CACHED = 2**20  # logits measured at once: they stay in a core's cache
 
 
 def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Each metric of each sequence (n,) from the query's logits.
+    """Return each metric of each sequence (n,) from the query's logits.
 
     With y the target and C the set of labels in context:
 
     - `loss` -log softmax(z)_y in nats, `probability` softmax(z)_y, `accuracy` whether z_y is above
-      all others: a tie, or what is not a number, is wrong (the papers' code takes the lowest label
-      of a tie, which may be right)
+      all others: ties and NaN are wrong (the papers' code takes the lowest label of a tie)
     - `in_context_*`: the same over the labels of C alone; the loss is NaN where y is not in C
     - `out_context_*`: accuracy and probability over all labels but C's
     - `context_probability`: the sum of softmax(z) over C
@@ -63,39 +61,28 @@ def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Ten
 
 
 def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
-    """Values (n, context) with -inf where the label stands earlier in the row."""
+    """Return values (n, context) with -inf where the label occurs earlier in the row."""
     same = labels.unsqueeze(2) == labels.unsqueeze(1)
     repeated = same.tril(-1).any(2)
     return values.masked_fill(repeated, -torch.inf)
 
 
-class Part(NamedTuple):
-    """Some of a set's sequences, ready for one pass of a model."""
-
-    features: Tensor
-    items: Tensor
-    labels: Tensor
-    """(1, C, n)"""
-    target: Tensor
-    """(1, n)"""
-
-
-def parts_of(
+def batches(
     parameters: Parameters,
     config: ModelConfig,
     exemplars: Exemplars,
     sequences: Sequences,
     at_most: int = CHUNK,
-) -> Iterator[Part]:
-    """Sequences in order, as many at once as fit into memory with their encoded exemplars."""
+) -> Iterator[Batch]:
+    """Return sequences in order, as many at once as fit into memory with their exemplars."""
     n_items, n = sequences.exemplars.shape
     if config.encoder == "resnet":
         at_most = min(at_most, max(1, IMAGES // n_items))
     for start in range(0, n, at_most):
-        part = slice(start, start + at_most)
-        features = exemplars.features(sequences.exemplars[:, part], parameters["W_U"].dtype)[None]
-        items, _ = encode(parameters, config, features, training=False)
-        yield Part(features, items, sequences.labels[None, :, part], sequences.target[None, part])
+        own = slice(start, start + at_most)
+        features = exemplars.features(sequences.exemplars[:, own], parameters["W_U"].dtype)[None]
+        labels, target = sequences.labels[None, :, own], sequences.target[None, own]
+        yield make_batch(parameters, config, features, labels, target)
 
 
 @torch.no_grad()
@@ -106,22 +93,23 @@ def evaluate(
     sequences: Sequences,
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
-    """Metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
+    """Return metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
     rows = max(1, CACHED // parameters["W_U"].shape[-1])
     # some interventions see residuals and logits of the same sequences
     at_most = min(CHUNK, rows) if intervened else CHUNK
     chunks = []
-    for part in parts_of(parameters, config, exemplars, sequences, at_most):
-        tap = intervened.tap(parameters, *part) if intervened else unchanged
-        final = final_residual(parameters, config, part.items, part.labels, tap)
-        for each in range(0, final.shape[1], rows):
-            own = slice(each, each + rows)
+    for batch in batches(parameters, config, exemplars, sequences, at_most):
+        tap = intervened.tap(parameters, batch) if intervened else unchanged
+        final = final_residual(parameters, config, batch.items, batch.labels, tap)
+        targets = torch.as_tensor(batch.target)
+        for start in range(0, final.shape[1], rows):
+            own = slice(start, start + rows)
             z = tap("logits", unembed(parameters, final[:, own]))[0]
-            chunks.append(sequence_metrics(z, part.labels[0, :, own], part.target[0, own]))
+            chunks.append(sequence_metrics(z, batch.labels[0, :, own], targets[0, own]))
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Mean of each metric; None where it is not finite, such as a loss that is undefined."""
+    """Return the mean of each metric; None where it is not finite, as an undefined loss."""
     values = {metric: float(each.mean()) for metric, each in metrics.items()}
     return {metric: mean if math.isfinite(mean) else None for metric, mean in values.items()}

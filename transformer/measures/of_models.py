@@ -1,33 +1,16 @@
-"""A model on the sequences of an evaluator: what measures look at.
+"""Measures of a model: of its weights, its attention, and its accuracy under interventions."""
 
-How often the evaluators' targets come out.
-
-Where attention goes: of the query, and of the labels.
-
-What the last layer reads of the layers before it.
-
-What one head of the last layer can say by itself.
-
-What is left when attention, or everything but attention, is silent.
-
-What sharper and flatter attention does to heads: alone, one among all, and all at once.
-"""
-
-import inspect
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from transformer.config.interventions import Intervention
-from transformer.config.registry import Registry
+from transformer.config.model import in_part
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.interventions.attention import (
@@ -39,21 +22,17 @@ from transformer.interventions.attention import (
     What,
 )
 from transformer.interventions.inputs import AblateEmbedding
-from transformer.measures.metrics import evaluate, means, parts_of
+from transformer.measures import Row, measure, reading
+from transformer.measures.metrics import batches, evaluate, means
 from transformer.model.loaded import Model
 from transformer.model.transformer import final_residual
 
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A number that a measure gives of a model."""
-
-    what: str
-    value: float
-    layer: int | None = None
-    head: int | None = None
-    at: float | None = None
-    """The strength, temperature, token or sequence that it is of, where there are several."""
+PARTS = ("encoder", "labels", "positions", "attention", "mlp", "unembedding")
+RECORDED = ("loss", "accuracy", "in_context_accuracy", "in_context_probability")
+STAGES: tuple[What, ...] = ("queries", "keys", "values")
+STRENGTHS = tuple(np.linspace(0, 1, 11).tolist())
+TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+N_SEQUENCES = 250  # enough to see whether the strengths of heads are correlated
 
 
 class View:
@@ -73,6 +52,16 @@ class View:
         self.exemplars, self.sequences = exemplars, sequences
         self._patterns: dict[tuple[Intervention, ...], list[Tensor]] = {}
 
+    @property
+    def last(self) -> int:
+        """The number of the last layer."""
+        return self.model.config.n_layers - 1
+
+    @property
+    def heads(self) -> range:
+        """The numbers of a layer's heads."""
+        return range(self.model.config.n_heads)
+
     @cached_property
     def right(self) -> Tensor:
         """Which labels in context (C, n) are the target."""
@@ -83,21 +72,28 @@ class View:
         """Which sequences (n,) have labels that are the target, and others."""
         return self.right.any(0) & ~self.right.all(0)
 
+    @cached_property
+    def sign(self) -> Tensor:
+        """1 for labels in context (C, n) that are the target, -1 for others."""
+        return self.right.float() * 2 - 1
+
     @property
     def patterns(self) -> list[Tensor]:
         """Attention of each layer (H, Q, T, n); of the last layer the query's row alone.
 
-        Computed once for what the model is computed under.
+        It is computed once for each set of the model's interventions.
         """
         under = self.model.interventions
         if under not in self._patterns:
-            self._patterns[under] = self._attended()
+            self._patterns[under] = self._compute_patterns()
         return self._patterns[under]
 
     @torch.no_grad()
-    def _attended(self) -> list[Tensor]:
-        wanted = [f"blocks.{layer}.pattern" for layer in range(self.model.config.n_layers)]
-        chunks: dict[str, list[Tensor]] = {name: [] for name in wanted}
+    def _compute_patterns(self) -> list[Tensor]:
+        config = self.model.config
+        chunks: dict[str, list[Tensor]] = {
+            f"blocks.{layer}.pattern": [] for layer in range(config.n_layers)
+        }
 
         def keep(name: str, value: Tensor) -> Tensor:
             if name in chunks:
@@ -105,85 +101,66 @@ class View:
             return value
 
         own, intervened = self.model.with_run_axis(), self.model.acting()
-        config = self.model.config
-        for part in parts_of(own, config, self.exemplars, self.sequences):
-            tap = intervened.tap(own, *part, then=keep) if intervened else keep
-            final_residual(own, config, part.items, part.labels, tap)
-        return [torch.cat(chunks[name], -1) for name in wanted]
+        for batch in batches(own, config, self.exemplars, self.sequences):
+            tap = intervened.tap(own, batch, then=keep) if intervened else keep
+            final_residual(own, config, batch.items, batch.labels, tap)
+        return [torch.cat(each, -1) for each in chunks.values()]
 
     def metrics(self, *interventions: Intervention) -> dict[str, float | None]:
-        """Means of all metrics under interventions (`transformer.measures.metrics`)."""
+        """Return means of all metrics under interventions (`transformer.measures.metrics`)."""
         model = self.model
         with model.intervened(*interventions) if interventions else nullcontext():
-            return means(
-                evaluate(
-                    model.with_run_axis(),
-                    model.config,
-                    self.exemplars,
-                    self.sequences,
-                    model.acting(),
-                )
-            )
+            own, acting = model.with_run_axis(), model.acting()
+            return means(evaluate(own, model.config, self.exemplars, self.sequences, acting))
 
     def metric(self, name: str, *interventions: Intervention) -> float:
-        """The mean of one; NaN where it is not defined, or not a number."""
+        """Return the mean of one metric; NaN where it is undefined."""
         value = self.metrics(*interventions)[name]
         return math.nan if value is None else value
 
 
-ModelMeasure = Callable[[View], Iterable[Reading]]
-MODEL_MEASURES: Registry[ModelMeasure] = Registry(
-    "measure of a model", "transformer.measures.of_models"
-)
+def by_head(what: str, layer: int, values: Tensor, at: float | None = None) -> Iterator[Row]:
+    """Return a row for each head, of values (H,)."""
+    for head, value in enumerate(values.tolist()):
+        yield reading(what, value, layer, head, at)
 
 
-def settings_of(measure: ModelMeasure) -> dict[str, Any]:
-    """Return the keyword-only settings of a measure with the values that it uses."""
-    parameters = inspect.signature(measure).parameters.values()
-    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+@measure("weight_norms", per="checkpoint")
+def weight_norms(model: Model) -> Iterator[Row]:
+    """Euclidean norm of the weights of each part; None for a part that the model lacks."""
+    norms: Row = dict.fromkeys(PARTS)
+    for part in PARTS:
+        own = [value for name, value in model.parameters.items() if in_part(name, part)]
+        if own:
+            squares = [value.double().square().sum() for value in own]
+            norms[part] = torch.stack(squares).sum().sqrt().item()
+    yield norms
 
 
-def all_settings(measures: Iterable[str]) -> dict[str, Any]:
-    """Return `{"settings": ...}` by measure for a record; empty if no measure has settings."""
-    found = {name: settings_of(MODEL_MEASURES[name]) for name in measures}
-    with_settings = {name: own for name, own in found.items() if own}
-    return {"settings": json.loads(json.dumps(with_settings))} if with_settings else {}
-
-
-def by_head(what: str, layer: int, values: Any) -> list[Reading]:
-    """A reading of each head, of values (H,)."""
-    return [Reading(what, value, layer, head) for head, value in enumerate(values.tolist())]
-
-
-METRICS = ("loss", "accuracy", "in_context_accuracy", "in_context_probability")
-
-
-@MODEL_MEASURES.register("accuracy")
-def accuracy(view: View) -> Iterator[Reading]:
+@measure("accuracy", per="evaluator")
+def accuracy(view: View) -> Iterator[Row]:
     """Loss, accuracy, in-context accuracy and probability, as training records them."""
     found = view.metrics()
-    for name in METRICS:
+    for name in RECORDED:
         value = found[name]
         if value is not None:
-            yield Reading(name, value)
+            yield reading(name, value)
 
 
-@MODEL_MEASURES.register("induction_strength")
-def induction_strength(view: View) -> Iterator[Reading]:
+@measure("induction_strength", per="evaluator")
+def induction_strength(view: View) -> Iterator[Row]:
     """Attention of the query to labels that are the target, less that to others, by head.
 
-    The mean over the sequences that have labels of both kinds; none where no sequence has.
+    The mean is over the sequences that have labels of both kinds; no rows if there are none.
     """
-    both = view.both
-    if both.any():
-        sign = view.right.float() * 2 - 1
+    if view.both.any():
         for layer, pattern in enumerate(view.patterns):
-            to_labels = pattern[:, -1, 1::2]
-            yield from by_head("strength", layer, (to_labels * sign).sum(1)[:, both].mean(1))
+            strength = (pattern[:, -1, 1::2] * view.sign).sum(1)
+            yield from by_head("strength", layer, strength[:, view.both].mean(1))
 
 
-@MODEL_MEASURES.register("query_attention")
-def query_attention(view: View) -> Iterator[Reading]:
+@measure("query_attention", per="evaluator")
+def query_attention(view: View) -> Iterator[Row]:
     """Attention of the query to the target, other labels, exemplars and itself, by head."""
     for layer, pattern in enumerate(view.patterns):
         row = pattern[:, -1]
@@ -198,171 +175,159 @@ def query_attention(view: View) -> Iterator[Reading]:
             yield from by_head(what, layer, share.mean(1))
 
 
-@MODEL_MEASURES.register("query_row")
-def query_row(view: View) -> Iterator[Reading]:
+@measure("query_row", per="evaluator")
+def query_row(view: View) -> Iterator[Row]:
     """Attention of the query to each token, by head and by the pair whose label is the target.
 
-    Over the sequences in which one label alone is; pairs count from 1, tokens (`at`) from 0.
+    Only sequences in which one label is the target count.  Pairs count from 1, tokens (`at`) from
+    0.
     """
     one = view.right.sum(0) == 1
     for pair, right in enumerate(view.right, 1):
         here = one & right
         for layer, pattern in enumerate(view.patterns if here.any() else ()):
             for token, values in enumerate(pattern[:, -1, :, here].mean(-1).T):
-                for reading in by_head(f"target in pair {pair}", layer, values):
-                    yield replace(reading, at=token)
+                yield from by_head(f"target in pair {pair}", layer, values, token)
 
 
-def _of_labels(view: View, back: int) -> Iterator[tuple[int, Tensor]]:
-    """Layer, and its labels' attention (H,) to the token so many before; not of the last layer,
-    of which the query's row alone is computed.
+def _attention_of_labels(view: View, back: int) -> Iterator[Row]:
+    """Return rows of labels' attention to the token so many before, without the last layer.
+
+    The last layer computes the query's row alone.
     """
     for layer, pattern in enumerate(view.patterns[:-1]):
         rows = [pattern[:, t, t - back] for t in range(1, pattern.shape[-2], 2)]
-        yield layer, torch.stack(rows).mean((0, 2))
+        yield from by_head("score", layer, torch.stack(rows).mean((0, 2)))
 
 
-@MODEL_MEASURES.register("previous_token")
-def previous_token(view: View) -> Iterator[Reading]:
+@measure("previous_token", per="evaluator")
+def previous_token(view: View) -> Iterator[Row]:
     """Attention of labels to the token before them, by head, of all layers but the last."""
-    for layer, values in _of_labels(view, 1):
-        yield from by_head("score", layer, values)
+    return _attention_of_labels(view, 1)
 
 
-@MODEL_MEASURES.register("self_attention")
-def self_attention(view: View) -> Iterator[Reading]:
+@measure("self_attention", per="evaluator")
+def self_attention(view: View) -> Iterator[Row]:
     """Attention of labels to themselves, by head, of all layers but the last."""
-    for layer, values in _of_labels(view, 0):
-        yield from by_head("score", layer, values)
+    return _attention_of_labels(view, 0)
 
 
-STAGES: tuple[What, ...] = ("queries", "keys", "values")
+@measure("strength_by_sequence", per="evaluator")
+def strength_by_sequence(view: View, *, n_sequences: int = N_SEQUENCES) -> Iterator[Row]:
+    """Induction strength of the last layer's heads on single sequences, the first 250 (`at`).
+
+    Only sequences that have labels that are the target, and others, count.
+    """
+    both = torch.nonzero(view.both)[:n_sequences, 0]
+    row = view.patterns[-1][:, -1, 1::2, both]
+    strengths = (row * view.sign[:, both]).sum(1).T
+    for sequence, values in zip(both.tolist(), strengths, strict=True):
+        yield from by_head("strength", view.last, values, sequence)
 
 
-@MODEL_MEASURES.register("composition")
-def composition(view: View) -> Iterator[Reading]:
+def _accuracies(view: View, cases: dict[str, tuple[Intervention, ...]]) -> Iterator[Row]:
+    """Return rows of in-context accuracy under the interventions of each case."""
+    for what, interventions in cases.items():
+        yield reading(what, view.metric("in_context_accuracy", *interventions))
+
+
+@measure("composition", per="evaluator")
+def composition(view: View) -> Iterator[Row]:
     """In-context accuracy as it is, and with the heads before the last layer adding nothing.
 
-    Then with queries, keys and values of all layers kept (what is left is their direct path),
-    and with two of these kept, so that one is computed from the embeddings alone: where accuracy
-    falls, that one composes.
+    Then with queries, keys and values of all layers kept (only the direct path is left), and with
+    two of the three kept, so that one is computed from the embeddings alone.  Where accuracy falls,
+    that one depends on earlier heads.
     """
-    before = range(view.model.config.n_layers - 1)
-    silent = [Ablate(heads=tuple(f"{layer}:*" for layer in before))] if before else []
+    before = tuple(f"{layer}:*" for layer in range(view.last))
+    silent = (Ablate(heads=before),) if before else ()
     cases = {"default": (), "kept": (*silent, Preserve(what=STAGES))}
     for stage in STAGES:
-        kept: tuple[What, ...] = tuple(each for each in STAGES if each != stage)
+        kept = tuple(each for each in STAGES if each != stage)
         cases[f"only {stage} recomputed"] = (*silent, Preserve(what=kept))
-    for what, interventions in cases.items():
-        yield Reading(what, view.metric("in_context_accuracy", *interventions))
+    return _accuracies(view, cases)
 
 
-STRENGTHS = tuple(np.linspace(0, 1, 11).tolist())
-
-
-@MODEL_MEASURES.register("copying")
-def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator[Reading]:
-    """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
-
-    All other heads add nothing and tokens are 0 (positions, biases and MLPs stay); values are kept.
-    `at` is the attention to the target's label less that to the other, from -1 to 1.
-    """
-    config = view.model.config
-    last = config.n_layers - 1
-    for head in range(config.n_heads):
-        others = [f"{layer}:{h}" for layer in range(last + 1) for h in range(config.n_heads)]
-        others.remove(f"{last}:{head}")
-        alone = [AblateEmbedding(), Preserve(what=("patterns", "values"))]
-        if others:
-            alone.append(Ablate(heads=tuple(others)))
-        for strength in strengths:
-            clamp = ClampPattern(heads=(f"{last}:{head}",), strength=strength)
-            accuracy = view.metric("in_context_accuracy", *alone, clamp)
-            yield Reading("accuracy", accuracy, last, head, 2 * strength - 1)
-
-
-@MODEL_MEASURES.register("paths")
-def paths(view: View) -> Iterator[Reading]:
+@measure("paths", per="evaluator")
+def paths(view: View) -> Iterator[Row]:
     """In-context accuracy of the whole, of the path without heads, and of heads alone.
 
-    Without heads the query's own embedding, and what MLPs make of it, is all that there is (pure
-    in-weights learning); of heads alone, embeddings are 0 and patterns and values are kept.
+    Without heads, the query's own embedding and what MLPs make of it are left (pure in-weights
+    learning).  For heads alone, embeddings are 0, and patterns and values are kept.
     """
-    every_head = Ablate(heads=tuple(f"{layer}:*" for layer in range(view.model.config.n_layers)))
+    every_head = Ablate(heads=tuple(f"{layer}:*" for layer in range(view.last + 1)))
     cases = {
         "default": (),
         "no heads": (every_head,),
         "heads alone": (AblateEmbedding(), Preserve(what=("patterns", "values"))),
     }
-    for what, interventions in cases.items():
-        yield Reading(what, view.metric("in_context_accuracy", *interventions))
+    return _accuracies(view, cases)
 
 
-SHOWN = 250  # sequences: enough to see whether heads go together
-TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-METRIC = "in_context_probability"
+def _ablate_all_but(head: str, heads: list[str]) -> tuple[Ablate, ...]:
+    """Return the ablation of all other heads; none if there are no others."""
+    others = tuple(each for each in heads if each != head)
+    return (Ablate(heads=others),) if others else ()
 
 
-@MODEL_MEASURES.register("head_alone")
-def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Reading]:
+@measure("copying", per="evaluator")
+def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator[Row]:
+    """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
+
+    All other heads add nothing and tokens are 0 (positions, biases and MLPs stay); values are kept.
+    `at` is the attention to the target's label less that to the other, from -1 to 1.
+    """
+    heads = [f"{layer}:{head}" for layer in range(view.last + 1) for head in view.heads]
+    for number in view.heads:
+        head = f"{view.last}:{number}"
+        kept = Preserve(what=("patterns", "values"))
+        alone = (AblateEmbedding(), kept, *_ablate_all_but(head, heads))
+        for strength in strengths:
+            clamp = ClampPattern(heads=(head,), strength=strength)
+            value = view.metric("in_context_accuracy", *alone, clamp)
+            yield reading("accuracy", value, view.last, number, 2 * strength - 1)
+
+
+def _probability(view: View, *interventions: Intervention) -> float:
+    return view.metric("in_context_probability", *interventions)
+
+
+@measure("head_alone", per="evaluator")
+def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Row]:
     """In-context probability of each head of the last layer alone, by temperature (figure 15b).
 
     The layer's other heads add nothing, and the head attends to labels only.
     """
-    config = view.model.config
-    last = config.n_layers - 1
+    heads = [f"{view.last}:{number}" for number in view.heads]
     for temperature in temperatures:
-        for head in range(config.n_heads):
-            own = (f"{last}:{head}",)
-            others = tuple(f"{last}:{h}" for h in range(config.n_heads) if h != head)
-            alone = [SilenceNonLabels(heads=own), Temperature(heads=own, temperature=temperature)]
-            if others:
-                alone.append(Ablate(heads=others))
-            yield Reading("alone", view.metric(METRIC, *alone), last, head, temperature)
+        for number, head in enumerate(heads):
+            heated = Temperature(heads=(head,), temperature=temperature)
+            alone = (SilenceNonLabels(heads=(head,)), heated, *_ablate_all_but(head, heads))
+            yield reading("alone", _probability(view, *alone), view.last, number, temperature)
 
 
-@MODEL_MEASURES.register("superposition")
-def superposition(
-    view: View, *, temperatures: tuple[float, ...] = TEMPERATURES
-) -> Iterator[Reading]:
+@measure("superposition", per="evaluator")
+def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Row]:
     """In-context probability where the temperature of one head of the last layer changes (15c).
 
     All heads of the layer are active and attend to labels only; the others keep temperature 1.
     """
-    config = view.model.config
-    last = config.n_layers - 1
-    labels_only = SilenceNonLabels(heads=(f"{last}:*",))
+    labels_only = SilenceNonLabels(heads=(f"{view.last}:*",))
     for temperature in temperatures:
-        for head in range(config.n_heads):
-            one = Temperature(heads=(f"{last}:{head}",), temperature=temperature)
-            value = view.metric(METRIC, labels_only, one)
-            yield Reading("one of all", value, last, head, temperature)
+        for number in view.heads:
+            heated = Temperature(heads=(f"{view.last}:{number}",), temperature=temperature)
+            value = _probability(view, labels_only, heated)
+            yield reading("one of all", value, view.last, number, temperature)
 
 
-@MODEL_MEASURES.register("common_temperature")
+@measure("common_temperature", per="evaluator")
 def common_temperature(
     view: View, *, temperatures: tuple[float, ...] = TEMPERATURES
-) -> Iterator[Reading]:
+) -> Iterator[Row]:
     """In-context probability where all heads of the last layer share one temperature.
 
     A variant of our own beside figure 15c; heads may attend to exemplars too.
     """
-    last = view.model.config.n_layers - 1
     for temperature in temperatures:
-        heated = Temperature(heads=(f"{last}:*",), temperature=temperature)
-        yield Reading("all", view.metric(METRIC, heated), last, None, temperature)
-
-
-@MODEL_MEASURES.register("strength_by_sequence")
-def strength_by_sequence(view: View, *, n_sequences: int = SHOWN) -> Iterator[Reading]:
-    """Induction strength of the last layer's heads on single sequences, the first 250 (`at`).
-
-    Of those that have labels that are the target, and others.
-    """
-    both = torch.nonzero(view.both)[:n_sequences, 0]
-    sign = view.right[:, both].float() * 2 - 1
-    row = view.patterns[-1][:, -1, 1::2, both]
-    last = view.model.config.n_layers - 1
-    for sequence, values in zip(both.tolist(), (row * sign).sum(1).T, strict=True):
-        for head, value in enumerate(values.tolist()):
-            yield Reading("strength", value, last, head, sequence)
+        heated = Temperature(heads=(f"{view.last}:*",), temperature=temperature)
+        yield reading("all", _probability(view, heated), view.last, None, temperature)

@@ -1,25 +1,22 @@
-"""A trained model by itself, to be asked for its logits."""
+"""A model without a run axis: its logits and activations on any sequences."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
-from transformer.model.hooks import Intervened, matching_sites, outward, site_names
-from transformer.model.parameters import Parameters, parameter_shapes, running_shapes
-from transformer.model.transformer import Tap, encode, final_residual, unchanged, unembed
-from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
+from transformer.config.sites import matching_sites, site_names
+from transformer.model.hooks import Intervened, outward
+from transformer.model.parameters import Parameters
+from transformer.model.transformer import Tap, final_residual, make_batch, unchanged, unembed
 
 
 @dataclass(slots=True, repr=False)
@@ -30,8 +27,8 @@ class Model:
     ----------
     config : the architecture
     parameters : by the names and in the shapes of `transformer.model.parameters`
-    step : after how many training steps; None where that is not known
-    interventions : what it is computed under: those that it was trained under
+    step : number of training steps; None if it is not known
+    interventions : what it is computed under, at first those that it was trained under
     """
 
     config: ModelConfig
@@ -57,10 +54,10 @@ class Model:
 
     @contextmanager
     def intervened(self, *interventions: Intervention) -> Iterator[Intervened]:
-        """The model under further interventions, until the end of the `with`, however it ends.
+        """Compute the model under further interventions until the end of the `with`.
 
-        It yields what tells how often each has acted (`.acted`).  One that cannot act on this
-        model, and two that contradict each other, raise `UsageError`.
+        It yields an object that counts how often each has acted (`.acted`).  Interventions that
+        cannot act on this model, or contradict each other, raise `UsageError`.
         """
         before = self.interventions, self._ready
         together = (*self.interventions, *interventions)
@@ -80,16 +77,16 @@ class Model:
         *,
         target: ArrayLike | Tensor | None = None,
     ) -> Tensor:
-        """The query's logits (batch, n_labels) for each sequence.
+        """Return the query's logits (batch, n_labels) for each sequence.
 
         Parameters
         ----------
         exemplars : (batch, context + 1, features) floating-point numbers, the query's last
         labels : (batch, context) whole numbers, of the exemplars in context
         tap : sees, and may replace, every activation; see `transformer.model.transformer`
-        target : (batch,) the query's label, which some interventions want
+        target : (batch,) the query's label, which some interventions need
 
-        Arrays or tensors; what does not fit raises `UsageError`.
+        All may be arrays or tensors.  Values or shapes that do not fit raise `UsageError`.
         """
         return self._pass(exemplars, labels, target, tap, every_row=False)
 
@@ -101,17 +98,22 @@ class Model:
         names: str | tuple[str, ...] | Callable[[str], bool] = "*",
         target: ArrayLike | Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, and activations by name with the batch first (`transformer.model.hooks`).
+        """Return the logits, and activations by name with the batch first.
 
-        `names` : which ones: names, patterns such as `blocks.*.pattern`, or a function of a name.
-        Of the last layer, too, all tokens' are there.
+        The last layer, too, is computed for all tokens.  `transformer.config.sites` lists the
+        names and shapes.
+
+        Parameters
+        ----------
+        names : which activations: names, patterns such as `blocks.*.pattern`, or a function that
+            tells whether a name is wanted
         """
         if callable(names):
             wanted = set(filter(names, site_names(self.config)))
         else:
             wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
         if not wanted:
-            raise UsageError("names choose no site; `transformer.model.hooks` lists them")
+            raise UsageError("names choose no site; `transformer.config.sites` lists them")
         found: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor) -> Tensor:
@@ -133,20 +135,41 @@ class Model:
         every_row: bool,
     ) -> Tensor:
         x, y = _tensor(exemplars, "exemplars"), _tensor(labels, "labels")
-        self._check(x, y)
-        weight, own = self.parameters["W_L"], self.with_run_axis()
-        features = x.to(weight).transpose(0, 1)[None]
-        y = y.to(weight.device, torch.int64).T[None]
+        if advice := self._misfit(x, y):
+            raise UsageError(f"exemplars {_shown(x)} and labels {_shown(y)}; {advice}")
+        weight = self.parameters["W_L"]
+        features, y = x.to(weight).transpose(0, 1)[None], y.to(weight.device, torch.int64).T[None]
         t = None if target is None else self._target(target, len(x))[None]
-        items, _ = encode(own, self.config, features, training=False)
-        tap = then
-        if acting := self.acting():
-            tap = acting.tap(own, features, items, y, t, then=then, every_row=every_row)
-        final = final_residual(own, self.config, items, y, tap, every_row=every_row)
-        return tap("logits", unembed(own, final))[0]
+        final, tap = self.final(features, y, t, then=then, every_row=every_row)
+        return tap("logits", unembed(self.with_run_axis(), final))[0]
+
+    def final(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        target: Tensor | None,
+        *,
+        first: Tap = unchanged,
+        then: Tap = unchanged,
+        every_row: bool = False,
+    ) -> tuple[Tensor, Tap]:
+        """Return the query's final residual (1, B, d), and the tap for its logits.
+
+        Features (1, C + 1, B, D), labels (1, C, B) and target (1, B) have a run axis; `first` sees
+        activations before its interventions, `then` after them.
+        """
+        own = self.with_run_axis()
+        batch = make_batch(own, self.config, features, labels, target)
+        acting = self.acting()
+        own_tap = acting.tap(own, batch, then=then, every_row=every_row) if acting else then
+
+        def tap(name: str, value: Tensor) -> Tensor:
+            return own_tap(name, first(name, value))
+
+        return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
 
     def acting(self) -> Intervened | None:
-        """What it is computed under, made ready once; None without interventions."""
+        """Return its interventions, prepared once; None without any."""
         made_of = self.interventions, self.parameters
         if self._ready is None or any(
             one is not other for one, other in zip(self._ready, made_of, strict=False)
@@ -158,46 +181,41 @@ class Model:
         return self._ready[-1]
 
     def with_run_axis(self) -> Parameters:
-        """Its parameters as those of one run."""
+        """Return its parameters as those of one run."""
         return {name: value[None] for name, value in self.parameters.items()}
 
     def _target(self, target: ArrayLike | Tensor, n: int) -> Tensor:
-        """The query's labels, checked."""
+        """Return the query's labels; raise `UsageError` unless each sequence has one."""
         t = _tensor(target, "target")
         if t.shape != (n,) or t.is_floating_point() or t.dtype == torch.bool:
             raise UsageError(f"target {_shown(t)}; expected ({n},) whole numbers, a label each")
         return t.to(self.parameters["W_L"].device, torch.int64)
 
-    def _check(self, x: Tensor, y: Tensor) -> None:
-        """Raise `UsageError` unless exemplars and labels are what the model reads."""
-        came = f"exemplars {_shown(x)} and labels {_shown(y)}"
+    def _misfit(self, x: Tensor, y: Tensor) -> str:
+        """Return why the model cannot read exemplars and labels, empty if it can."""
         if x.ndim != 3 or y.shape != (x.shape[0], x.shape[1] - 1):
-            raise UsageError(
-                f"{came}; expected (batch, context + 1, features) and (batch, context): "
-                "a label for each exemplar but the query"
+            return (
+                "expected (batch, context + 1, features) and (batch, context): a label for each "
+                "exemplar but the query"
             )
         if not len(x):
-            raise UsageError(f"{came}; give at least one sequence")
+            return "give at least one sequence"
         if not x.is_floating_point():
-            raise UsageError(f"{came}; give exemplars as floating-point features (ink 1, paper 0)")
+            return "give exemplars as floating-point features (ink 1, paper 0)"
         if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise UsageError(f"{came}; give labels as whole numbers")
-        d_features = x.shape[2]
-        if self.config.encoder == "resnet":
-            if math.isqrt(d_features) ** 2 != d_features:
-                raise UsageError(f"{came}; the model reads square images")
-        elif d_features != (expected := self.parameters["W_E"].shape[0]):
-            raise UsageError(f"{came}; the model reads {expected} features")
-        if "W_pos" in self.parameters:
-            context = self.parameters["W_pos"].shape[0] // 2
-            if y.shape[1] != context:
-                raise UsageError(
-                    f"{came}; the model has learnt positions for a context of {context}"
-                )
+            return "give labels as whole numbers"
+        if self.config.encoder == "resnet" and math.isqrt(x.shape[2]) ** 2 != x.shape[2]:
+            return "the model reads square images"
+        if self.config.encoder == "linear" and x.shape[2] != len(self.parameters["W_E"]):
+            return f"the model reads {len(self.parameters['W_E'])} features"
+        context = len(self.parameters.get("W_pos", ())) // 2
+        if context and y.shape[1] != context:
+            return f"the model has learned positions for a context of {context}"
         y = y.to(torch.int64)
         outside = y[(y < 0) | (y >= self.n_labels)]
         if len(outside):
-            raise UsageError(f"labels hold {int(outside[0])}; choose from 0 to {self.n_labels - 1}")
+            return f"labels hold {int(outside[0])}; choose from 0 to {self.n_labels - 1}"
+        return ""
 
 
 def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
@@ -211,29 +229,48 @@ def _tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
 
 
 def _shown(values: Tensor) -> str:
-    """Shape and type, for a message."""
+    """Return shape and type, for a message."""
     return f"{tuple(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
 
 
-def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
-    """The model of a run, or of the run in a folder, after a step: the newest unless given.
+@torch.no_grad()
+def logits_by_head(
+    model: Model,
+    exemplars: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    *,
+    target: ArrayLike | Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the direct contributions of heads to the logits of the labels in context.
 
-    Its weights are float32 and on the CPU, whatever the run was trained in and on.  A step without
-    a checkpoint raises `UsageError`, a damaged one `UserError`; without `step`, damaged ones are
-    passed over with a warning.
+    The final layer norm is a linear map for a given scale of the residual.  A head contributes what
+    it adds to the query's residual, passed through that map and the unembedding; its effect on
+    later layers does not count.  Contributions and rest sum to the logits.  A model whose logits an
+    intervention sets (`GraftOut`, `CopyFromPattern`) raises `UsageError`.
+
+    Returns
+    -------
+    by_head : (batch, layers, heads, context)
+    rest : (batch, context), of the query's own path, biases and MLPs
     """
-    if not isinstance(run, RunFolder):
-        run = load_run(run)
-    if step is None:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            why = f": {damaged[-1]}" if damaged else "; train it until it has one"
-            raise UsageError(f"{run.path} has no sound checkpoint{why}")
-        for sentence in damaged:
-            warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
-    else:
-        checkpoint = run.checkpoint(check_int("step", step, 0))
-    config = run.config.model
-    names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
-    weights = {name: checkpoint.tensors[name].float() for name in names}
-    return Model(config, weights, checkpoint.step, run.config.interventions)
+    p, config = model.parameters, model.config
+    for each in model.interventions:
+        if "the logits" in each.decides:
+            raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
+    names = ("blocks.*.z", "*.resid_post")
+    z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)
+    last = cache[f"blocks.{config.n_layers - 1}.resid_post"][:, -1]
+    y = torch.as_tensor(labels).long()
+    towards = p["W_U"].T[y]  # (batch, context, d)
+    if config.norm:
+        scale = last.var(-1, correction=0).add(1e-5).rsqrt()
+        towards = towards * p["ln_final_w"][0]
+        towards = (towards - towards.mean(-1, keepdim=True)) * scale[:, None, None]
+    by_layer = []
+    for layer in range(config.n_layers):
+        mixed = cache[f"blocks.{layer}.z"][:, -1]  # (batch, heads, d_head)
+        weight = p[f"blocks.{layer}.W_O"].unflatten(0, (config.n_heads, config.d_head))
+        added = torch.einsum("bhi,hid->bhd", mixed, weight)
+        by_layer.append(torch.einsum("bhd,bcd->bhc", added, towards))
+    by_head = torch.stack(by_layer, 1)
+    return by_head, z.gather(1, y) - by_head.sum((1, 2))

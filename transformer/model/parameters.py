@@ -18,9 +18,9 @@ context, T = 2 C + 1 tokens).  A model has those that its config asks for, in th
 | W_L                         | N d              | label embedding                             |
 | W_U, b_U                    | d N, 1 N         | unembedding                                 |
 
-Weights from elsewhere, in a .safetensors file under these names, are taken over by `--start.path
-FILE`; those of the papers' code by way of `model.published`.  Which parameters are a *part*, to be
-frozen, penalised or taken over, is told in `config.parts`.
+`--start.path FILE` starts a run from other weights, in a .safetensors file under these names;
+`model.published` converts those of the papers' code.  `transformer.config.model` lists the *parts*:
+groups of parameters that can be frozen, penalised or taken over.
 """
 
 import math
@@ -42,7 +42,7 @@ WIDENING = 1 / 0.87962566103423978  # by which a normal that is cut at 2 deviati
 def parameter_shapes(
     config: ModelConfig, *, context: int, d_features: int, n_labels: int
 ) -> Shapes:
-    """Shape of each trained parameter of one run, in order."""
+    """Return the shape of each trained parameter of one run, in order."""
     d, m, heads, d_head = config.d_model, config.d_mlp, config.n_heads, config.d_head
     shapes: Shapes = {"W_E": (d_features, d), "b_E": (1, d)}
     if config.encoder == "resnet":
@@ -78,19 +78,19 @@ def _is_used(config: ModelConfig, name: str) -> bool:
 
 
 def running_shapes(config: ModelConfig) -> Shapes:
-    """Shape of each running statistic, which is state but not trained."""
+    """Return the shape of each running statistic, which is state but not trained."""
     return statistics_shapes(config.d_model) if config.encoder == "resnet" else {}
 
 
 def initialise(config: ModelConfig, shapes: Shapes, seed: int) -> Parameters:
     """Draw one run's parameters: truncated normals, zero biases, unit scales; float32.
 
-    Normals of standard deviation 1/sqrt(inputs), but 0.02 for the label embedding, cut at two
-    deviations (which leaves 0.88 of them); learned positions count as a map of 32 inputs.
+    The normals have a standard deviation of 1/sqrt(inputs), or 0.02 for the label embedding, before
+    they are cut at two deviations, which leaves a factor of 0.88.  Learned positions count as a map
+    of 32 inputs.  The draw does not depend on the device or precision.
 
-    `initialiser="paper"` is the papers' code: all but the label embedding and the ResNet's filters
-    are widened by that 0.88, and positions are uniform in +-1/sqrt(32).  The draw does not depend
-    on the device or precision.
+    `initialiser="paper"` is the papers' code: it divides all but the label embedding and the
+    ResNet's filters by that 0.88, and draws positions uniformly in +-1/sqrt(32).
     """
     generator = torch.Generator().manual_seed(seed)
     parameters = {}
@@ -112,7 +112,7 @@ def initialise(config: ModelConfig, shapes: Shapes, seed: int) -> Parameters:
 
 
 def _n_inputs(kind: str, shape: tuple[int, ...]) -> int:
-    """How many numbers an output of a weight sums."""
+    """Return how many numbers an output of a weight sums."""
     if kind == "W_pos":
         return N_SLOTS
     if kind == "W_QKV":

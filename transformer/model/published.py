@@ -1,12 +1,12 @@
-"""Weights of the papers' released code (icl-dynamics, JAX and Equinox), taken over and given back.
+"""Conversion of weights from and to the papers' released code (icl-dynamics, JAX and Equinox).
 
-There, in the environment of that code, the arrays of a `model` are saved under their names:
+In the environment of that code, save the arrays of a `model` under their names:
 
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_array))
     arrays = {jax.tree_util.keystr(path).lstrip("."): array for path, array in leaves}
     numpy.savez("published.npz", **arrays)
 
-and here
+and convert them here
 
     config = ModelConfig(positions="rotary")
     parameters = from_published(numpy.load("published.npz"), config, context=2)
@@ -16,10 +16,10 @@ or, for `--start.path weights.safetensors`,
 
     safetensors.torch.save_file(parameters, "weights.safetensors")
 
-Beside names, transposes and axes of length 1, three things differ:
+Besides names, transposes and axes of length 1, three things differ:
 
 - *Learned positions* have 32 slots there, of which a sequence of T = 2 C + 1 tokens reads the first
-  T.  Here there are no others.
+  T.  Here there are T.
 - *Sinusoidal positions* alternate there along the residual stream: sin, cos, sin, cos, ...  Here
   all sines come first.  So the residual stream's basis is permuted (0, 2, 4, ..., 1, 3, 5, ...) in
   all that reads or writes it: embeddings, layer norms, the inputs of W_QKV, W_in and W_U, the
@@ -71,10 +71,10 @@ Order = Callable[[int], Tensor]
 def from_published(
     arrays: Mapping[str, ArrayLike], config: ModelConfig, *, context: int
 ) -> Parameters:
-    """Parameters of one run, float32, from the arrays of a published model by name.
+    """Return the parameters of one run, float32, from the arrays of a published model by name.
 
-    Arrays that are missing, of other shapes than the config's, or that it has no parameter for
-    raise `UsageError`, and so does a config that the published code has no counterpart of.
+    Missing or superfluous arrays, other shapes than the config's, and a config without counterpart
+    in the published code raise `UsageError`.
     """
     names = _names(config)
     came, expected = set(arrays), set(names.values())
@@ -96,15 +96,15 @@ def from_published(
             value = _as_ours(name, theirs[name], shape)
         except RuntimeError as error:
             raise UsageError(
-                f"{names[name]} has the shape {tuple(theirs[name].shape)}, which is not that of "
-                f"{name} {shape}; choose the ModelConfig and context of that model"
+                f"{names[name]} has the shape {tuple(theirs[name].shape)}; {name} has {shape}; "
+                "choose the ModelConfig and context of that model"
             ) from error
         parameters[name] = _permuted(name, value, config, sines_first).contiguous()
     return parameters
 
 
 def to_published(parameters: Parameters, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
-    """Inverse of `from_published`; slots of positions that no sequence reads are 0."""
+    """Return the inverse of `from_published`; positions that no sequence reads are 0."""
     n_tokens = len(parameters.get("W_pos", ()))
     if n_tokens > N_SLOTS:
         raise UsageError(f"the model has {n_tokens} positions, the published code {N_SLOTS}")
@@ -115,7 +115,7 @@ def to_published(parameters: Parameters, config: ModelConfig) -> dict[str, NDArr
 
 
 def _names(config: ModelConfig) -> dict[str, str]:
-    """The published name of each parameter."""
+    """Return the published name of each parameter."""
     names = {}
     for name in parameter_shapes(config, context=0, d_features=0, n_labels=0):
         *block, kind = name.split(".")
@@ -129,7 +129,7 @@ def _names(config: ModelConfig) -> dict[str, str]:
 
 
 def _as_ours(name: str, theirs: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Transposed, but in the published basis.  Their weights are (outputs, inputs)."""
+    """Return an array transposed, still in the published basis (theirs: outputs, inputs)."""
     if name == "W_pos":
         theirs = theirs[:, : shape[0]]
     if theirs.ndim == 2 and not name.endswith("W_QKV"):
@@ -138,7 +138,7 @@ def _as_ours(name: str, theirs: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _as_theirs(name: str, ours: Tensor) -> Tensor:
-    """Inverse of `_as_ours`."""
+    """Return the inverse of `_as_ours`."""
     kind = name.rsplit(".", 1)[-1]
     if kind == "W_pos":
         ours = F.pad(ours[:, 0], (0, 0, 0, N_SLOTS - len(ours)))
@@ -148,7 +148,7 @@ def _as_theirs(name: str, ours: Tensor) -> Tensor:
 
 
 def _permuted(name: str, value: Tensor, config: ModelConfig, order: Order) -> Tensor:
-    """The parameter with the coordinates that sinusoids or rotations pair in another order."""
+    """Return a parameter with the coordinates that positions pair in another order."""
     kind = name.rsplit(".", 1)[-1]
     if config.positions == "rotary" and kind == "W_QKV":
         return torch.cat([value[:2, :, order(config.d_head)], value[2:]])
@@ -159,12 +159,12 @@ def _permuted(name: str, value: Tensor, config: ModelConfig, order: Order) -> Te
 
 
 def sines_first(n: int) -> Tensor:
-    """0, 2, 4, ..., 1, 3, 5, ...: where each of our coordinates stands in the published basis."""
+    """Return 0, 2, 4, ..., 1, 3, 5, ...: our coordinates' places in the published basis."""
     return torch.arange(n).view(-1, 2).T.flatten()
 
 
 def alternating(n: int) -> Tensor:
-    """0, n / 2, 1, n / 2 + 1, ...: the inverse of `sines_first`."""
+    """Return 0, n / 2, 1, n / 2 + 1, ...: the inverse of `sines_first`."""
     return torch.arange(n).view(2, -1).T.flatten()
 
 

@@ -24,7 +24,7 @@ EPSILON = 1e-5
 
 
 def _blocks(d_model: int) -> list[tuple[str, int, int, int]]:
-    """Name, input channels, output channels and stride of each bottleneck block."""
+    """Return name, input channels, output channels and stride of each bottleneck block."""
     blocks, inputs = [], STEM
     for group, (outputs, stride) in enumerate((*GROUPS, (d_model, 2))):
         blocks.append((f"encoder.{group}.0.", inputs, outputs, stride))
@@ -34,7 +34,7 @@ def _blocks(d_model: int) -> list[tuple[str, int, int, int]]:
 
 
 def _norms(d_model: int) -> dict[str, int]:
-    """Name and channels of each batch norm."""
+    """Return name and channels of each batch norm."""
     norms = {"encoder.norm": STEM}
     for name, _, outputs, _ in _blocks(d_model):
         inner = outputs // 4
@@ -45,7 +45,10 @@ def _norms(d_model: int) -> dict[str, int]:
 
 
 def resnet_shapes(d_model: int) -> dict[str, tuple[int, ...]]:
-    """Shape of each trained parameter: `W*` (outputs, inputs, height, width), norms (channels,)."""
+    """Return the shape of each trained parameter.
+
+    `W*` are (outputs, inputs, height, width), parameters of norms (channels,).
+    """
     shapes: dict[str, tuple[int, ...]] = {"encoder.W": (STEM, 1, 7, 7)}
     for name, inputs, outputs, _ in _blocks(d_model):
         inner = outputs // 4
@@ -62,7 +65,7 @@ def resnet_shapes(d_model: int) -> dict[str, tuple[int, ...]]:
 
 
 def statistics_shapes(d_model: int) -> dict[str, tuple[int, ...]]:
-    """Shape of each running statistic, which follows the data and not the gradient."""
+    """Return the shape of each running statistic, which follows the data and not the gradient."""
     return {
         name + kind: (channels,)
         for name, channels in _norms(d_model).items()
@@ -116,10 +119,10 @@ def _max_pool(x: Tensor) -> Tensor:
 def resnet(
     parameters: Parameters, features: Tensor, d_model: int, *, training: bool
 ) -> tuple[Tensor, Parameters]:
-    """Tokens (R, items, d_model) of square images (R, items, pixels), and the batch's statistics.
+    """Return tokens (R, items, d_model) of square images (R, items, pixels), and statistics.
 
-    In training the norms use the statistics of the batch, over all its images, and return them;
-    else they use the running ones and return none.
+    In training, the norms use the statistics of the batch over all its images, and return them;
+    otherwise they use the running ones and return none.
     """
     n_runs, n_items, n_pixels = features.shape
     side = round(n_pixels**0.5)

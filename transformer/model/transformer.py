@@ -1,6 +1,4 @@
-"""Positions that are not learned: sinusoids added to the tokens, rotations of queries and keys.
-
-The transformer as functions of named parameters, every one with a leading `run` axis.
+"""The forward pass: the transformer as functions of named parameters, each with a run axis.
 
 Inside, tokens come first and the batch last, so that attention over a handful of tokens is
 elementwise arithmetic on long contiguous vectors: several times faster than tiny matrix products.
@@ -8,25 +6,12 @@ The last layer and the unembedding are computed for the query alone, since only 
 `every_row`, the last layer is computed for all tokens, to be looked at.
 
 A *tap* is called with the name and value of each activation, and what it returns is used instead.
-With R runs, T = 2 C + 1 tokens, Q queries (T, but 1 in the last layer), B sequences, N labels, and
-H, h, d, m as in `model.parameters`:
-
-| name                            | shape       | what                                             |
-|---------------------------------|-------------|--------------------------------------------------|
-| embed                           | R T B d     | tokens, without positions                        |
-| blocks.l.resid_pre              | R (T B) d   | what the layer reads                             |
-| blocks.l.q, .k, .v              | R H h T B   | before a rotary position turns q and k           |
-| blocks.l.attn_scores, .pattern  | R H Q T B   | before and after the softmax over keys (axis T)  |
-| blocks.l.z                      | R H h Q B   | values, mixed by the pattern                     |
-| blocks.l.attn_out               | R (Q B) d   | what attention adds                              |
-| blocks.l.mlp                    | R (Q B) m   | the MLP's hidden layer, after the GELU           |
-| blocks.l.resid_post             | R (Q B) d   | what the layer leaves                            |
-| ln_final                        | R B d       | the query's final residual, normalised           |
-| logits                          | R B N       | the query's                                      |
+`transformer.config.sites` lists their names and shapes; here they have a run axis R before these.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +21,31 @@ from transformer.config import ModelConfig
 from transformer.model.parameters import Parameters
 from transformer.model.resnet import resnet
 
+Tap = Callable[[str, Tensor], Tensor]
+
+
+def unchanged(name: str, value: Tensor) -> Tensor:
+    """Return every activation as it is: the tap that changes nothing."""
+    return value
+
+
+class Batch(NamedTuple):
+    """Sequences of R runs, ready for a pass."""
+
+    features: Tensor
+    """(R, C + 1, B, D), the query's last."""
+    items: Tensor
+    """(R, C + 1, B, d): the features, encoded."""
+    labels: Tensor
+    """(R, C, B), of the context."""
+    target: Tensor | None
+    """(R, B): the query's label, if it is known."""
+
 
 def angles(n_tokens: int, n_pairs: int, max_time: float, like: Tensor) -> Tensor:
-    """Angle t * max_time ** (-i / n_pairs) of token t and pair i, (n_tokens, n_pairs).
+    """Return the angle t * max_time ** (-i / n_pairs) of token t and pair i (n_tokens, n_pairs).
 
-    In the precision of `like`, but at least float32: half precision would blur the positions.
+    It has the precision of `like`, but at least float32: half precision would blur the positions.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     i = torch.arange(n_pairs, dtype=dtype, device=like.device)
@@ -49,19 +54,19 @@ def angles(n_tokens: int, n_pairs: int, max_time: float, like: Tensor) -> Tensor
 
 
 def sinusoids(n_tokens: int, d_model: int, max_time: float, like: Tensor) -> Tensor:
-    """Sinusoidal positions (n_tokens, 1, d_model): the sines of all pairs, then the cosines.
+    """Return sinusoidal positions (n_tokens, 1, d_model): sines of all pairs, then cosines.
 
-    As in Chan et al. 2022, with a time constant of 30 and not 10,000.
+    They are those of Chan et al. 2022, whose time constant is 30 and not 10,000.
     """
     angle = angles(n_tokens, d_model // 2, max_time, like)
     return torch.cat([angle.sin(), angle.cos()], 1).unsqueeze(1)
 
 
 def rotate(x: Tensor, max_time: float, first: int = 0) -> Tensor:
-    """Rotary positions (Su et al. 2021) for queries or keys (..., h, T, B) of tokens from `first`.
+    """Rotate queries or keys (..., h, T, B) of tokens from `first` by position (Su et al. 2021).
 
-    Turns the pair (i, i + h / 2) of token t by t * max_time ** (-2 i / h), so that a product of
-    query and key depends on the distance of their tokens alone.
+    The pair (i, i + h / 2) of token t is rotated by t * max_time ** (-2 i / h), so that a product
+    of query and key depends on the distance of their tokens alone.
     """
     half = x.shape[-3] // 2
     angle = angles(first + x.shape[-2], half, max_time, x)[first:].T.unsqueeze(-1)
@@ -70,18 +75,10 @@ def rotate(x: Tensor, max_time: float, first: int = 0) -> Tensor:
     return torch.stack([a * cos - b * sin, a * sin + b * cos], -4).flatten(-4, -3)
 
 
-Tap = Callable[[str, Tensor], Tensor]
-
-
-def unchanged(name: str, value: Tensor) -> Tensor:
-    """The tap that leaves every activation as it is."""
-    return value
-
-
 def encode(
     parameters: Parameters, config: ModelConfig, features: Tensor, *, training: bool
 ) -> tuple[Tensor, Parameters]:
-    """Tokens (R, C + 1, B, d) of features (R, C + 1, B, D), and the batch's statistics if any."""
+    """Return tokens (R, C + 1, B, d) of features (R, C + 1, B, D), and the batch's statistics."""
     items = features.flatten(1, 2)
     if config.encoder == "resnet":
         tokens, statistics = resnet(parameters, items, config.d_model, training=training)
@@ -90,16 +87,16 @@ def encode(
     return tokens.view(*features.shape[:-1], config.d_model), statistics
 
 
-def logits(
+def make_batch(
     parameters: Parameters,
     config: ModelConfig,
     features: Tensor,
     labels: Tensor,
-    tap: Tap = unchanged,
-) -> Tensor:
-    """The query's logits (R, B, N) for features (R, C + 1, B, D) and context labels (R, C, B)."""
+    target: Tensor | None,
+) -> Batch:
+    """Return sequences with their exemplars encoded, as in evaluation."""
     items, _ = encode(parameters, config, features, training=False)
-    return logits_of_items(parameters, config, items, labels, tap)
+    return Batch(features, items, labels, target)
 
 
 def logits_of_items(
@@ -109,14 +106,13 @@ def logits_of_items(
     labels: Tensor,
     tap: Tap = unchanged,
 ) -> Tensor:
-    """The query's logits (R, B, N) for encoded exemplars (R, C + 1, B, d), the query's last."""
-    return tap(
-        "logits", unembed(parameters, final_residual(parameters, config, items, labels, tap))
-    )
+    """Return the query's logits (R, B, N) for encoded exemplars (R, C + 1, B, d) and labels."""
+    final = final_residual(parameters, config, items, labels, tap)
+    return tap("logits", unembed(parameters, final))
 
 
 def unembed(parameters: Parameters, final: Tensor) -> Tensor:
-    """Logits (R, B, N) of the query's final residual (R, B, d)."""
+    """Return logits (R, B, N) of the query's final residual (R, B, d)."""
     return _linear(parameters, "W_U", "b_U", final)
 
 
@@ -129,7 +125,7 @@ def final_residual(
     *,
     every_row: bool = False,
 ) -> Tensor:
-    """The query's final residual (R, B, d), normalised: all of the model but the unembedding."""
+    """Return the query's normalised final residual (R, B, d): the model without unembedding."""
     runs = torch.arange(len(items), device=items.device).view(-1, 1, 1)
     label_rows = parameters["W_L"][runs, labels]
     pairs = torch.stack([items[:, :-1], label_rows], 2).flatten(1, 2)
@@ -160,14 +156,14 @@ def final_residual(
 
 
 def _linear(parameters: Parameters, weight: str, bias: str, x: Tensor) -> Tensor:
-    """`x W + b` for each run, without b where the model has none."""
+    """Return `x W + b` for each run, without b where the model has none."""
     if bias in parameters:
         return torch.baddbmm(parameters[bias], x, parameters[weight])
     return torch.bmm(x, parameters[weight])
 
 
 def layer_norm(parameters: Parameters, prefix: str, x: Tensor) -> Tensor:
-    """Layer norm over the last axis with each run's own scale and shift; none if it has none."""
+    """Normalise the last axis with each run's scale and shift, if the model has layer norms."""
     if prefix + "w" not in parameters:
         return x
     normal = F.layer_norm(x, x.shape[-1:])
@@ -177,7 +173,7 @@ def layer_norm(parameters: Parameters, prefix: str, x: Tensor) -> Tensor:
 def queries_keys_values(
     parameters: Parameters, config: ModelConfig, block: str, x: Tensor, batch: int
 ) -> tuple[Tensor, ...]:
-    """Queries, keys and values (R, H, h, T, B) of a layer, from its normalised input x."""
+    """Return queries, keys and values (R, H, h, T, B) of a layer's normalised input x."""
     qkv = torch.bmm(parameters[block + "W_QKV"].flatten(1, 3), x.mT)
     if block + "b_QKV" in parameters:
         qkv = qkv + parameters[block + "b_QKV"].flatten(1, 3)
@@ -193,7 +189,7 @@ def _attention(
     hidden: Tensor | None,
     tap: Tap,
 ) -> Tensor:
-    """Mixed values (R, H, h, query, B) of one attention layer; without `hidden`, the query's."""
+    """Return mixed values (R, H, h, Q, B) of a layer; without `hidden`, of the query alone."""
     qkv = queries_keys_values(parameters, config, block, x, batch)
     q, k, v = (tap(block + name, part) for name, part in zip("qkv", qkv, strict=True))
     if hidden is None:
@@ -216,6 +212,6 @@ def _mlp(parameters: Parameters, block: str, resid: Tensor, tap: Tap) -> Tensor:
 
 
 def cross_entropy(z: Tensor, target: Tensor) -> Tensor:
-    """Mean loss of each run (R,) in nats, from logits (R, B, N) and targets (R, B)."""
+    """Return each run's mean loss (R,) in nats, of logits (R, B, N) and targets (R, B)."""
     losses = F.cross_entropy(z.flatten(0, 1), target.flatten(), reduction="none")
     return losses.view(target.shape).mean(-1)

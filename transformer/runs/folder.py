@@ -38,6 +38,8 @@ from coopetition.tools.files import (
 from coopetition.tools.locks import hold, is_held
 from coopetition.tools.run_files import Row, read_metrics
 from transformer.config import OptimConfig, RunConfig, to_dict
+from transformer.data.evaluators import load_evaluation_sets
+from transformer.data.sequences import Sequences
 from transformer.runs.checkpoint import (
     Checkpoint,
     DamagedCheckpoint,
@@ -232,6 +234,10 @@ class RunFolder:
             raise MissingCheckpoint(
                 f"{self.path} has no checkpoint of step {step}; it has {self.steps() or 'none'}"
             ) from error
+
+    def evaluation_sets(self) -> dict[str, Sequences]:
+        """Return the evaluation sets, drawn once and kept beside the run or its ensemble."""
+        return load_evaluation_sets(self.shared / "evaluators", self.config)
 
     def state(self, step: int) -> Checkpoint:
         """The state of a step that `has_state`; a damaged one raises `DamagedCheckpoint`."""

@@ -22,7 +22,7 @@ from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import write_all, write_npz
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.data.evaluators import draw_evaluators, evaluation_sets
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.data.exemplar_sets import Exemplars
 from transformer.measures.metrics import means
 from transformer.runs.checkpoint import Checkpoint
@@ -273,7 +273,7 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     check_together({f"run {number}": config for number, config in enumerate(configs)})
     machine = machine or Machine.choose(n_steps=configs[0].n_steps)
     ready, exemplars = prepare(list(configs), machine.device)
-    ensemble = Ensemble(ready, exemplars, [draw_evaluators(each) for each in ready], machine)
+    ensemble = Ensemble(ready, exemplars, [draw_evaluation_sets(each) for each in ready], machine)
     ensemble.begin()
     ensemble.settle()
     return ensemble
@@ -428,7 +428,7 @@ def _continue(
         ensemble = Ensemble(
             [run.config for run in runs],
             exemplars or load_each([run.config for run in runs]),
-            [evaluation_sets(run) for run in runs],
+            [run.evaluation_sets() for run in runs],
             live[0].machine,
         )
         ensemble.failures |= given_up
@@ -484,7 +484,7 @@ def evaluate_checkpoint(
             run.check_restart()
             raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
         warn_of(damaged)
-    exemplars, sets = load_each([run.config]), [evaluation_sets(run)]
+    exemplars, sets = load_each([run.config]), [run.evaluation_sets()]
     ensemble = Ensemble([run.config], exemplars, sets, run.machine)
     ensemble.restore_weights(0, checkpoint)
     evaluated = ensemble.evaluate(interventions, replace_own)[0]

@@ -8,18 +8,12 @@ from typing import Any, ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
 from transformer.config.data import ExemplarConfig
-from transformer.config.encoders import EncoderConfig
+from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.plain import difference, flatten
 from transformer.data.encoders.base import hash_of
+from transformer.data.encoders.own import TrainingConfig
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.data.features.embed import (
-    ReductionConfig,
-    identity,
-    identity_in,
-    read_provenance,
-    write_features,
-)
-from transformer.data.features.train_encoder import TrainingConfig, difference_from, train_encoder
+from transformer.data.features.provenance import identity, identity_of, read_provenance
 from transformer.sweeps.plan import Node
 
 FEATURES, WEIGHTS = "features.safetensors", "weights.safetensors"
@@ -41,7 +35,7 @@ class TrainEncoder(Node):
         file = runs / self.name / WEIGHTS
         if not file.exists():
             return False
-        if told := difference_from(self.config, file):
+        if told := self.config.difference_from(file):
             raise UserError(
                 f"{file} is of another training than the plan's ({told}); move its folder away, or "
                 "change the plan"
@@ -50,7 +44,13 @@ class TrainEncoder(Node):
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Train it."""
-        train_encoder(self.config, runs / self.name / WEIGHTS, device=device, threads=threads)
+        from transformer.data.features.train_encoder import train_encoder
+        from transformer.training.machine import Machine
+
+        machine = Machine.choose(device, threads, "eager")
+        train_encoder(
+            self.config, runs / self.name / WEIGHTS, device=machine.device, threads=threads
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Features(Node):
         if not file.exists():
             return False
         FeatureConfig(path=str(file))  # raises unless it holds features
-        found = identity_in(read_provenance(file))
+        found = identity_of(read_provenance(file))
         if told := difference(found, self._identity(runs, flatten(found))):
             raise UserError(
                 f"{file} holds other features than the plan's ({told}); move its folder away, or "
@@ -111,6 +111,9 @@ class Features(Node):
 
     def work(self, runs: Path, device: str, threads: int) -> None:
         """Write the file, or go on with it."""
+        from transformer.data.features.embed import write_features
+        from transformer.training.machine import Machine
+
         file = runs / self.name / FEATURES
         file.parent.mkdir(parents=True, exist_ok=True)
         write_features(
@@ -118,7 +121,7 @@ class Features(Node):
             self._encoder(runs),
             file,
             reduction=self.reduction,
-            device=device,
+            device=Machine.choose(device, threads, "eager").device,
             threads=threads,
         )
 

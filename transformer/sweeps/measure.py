@@ -12,10 +12,9 @@ from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
-from transformer.measures.history import history, spaced
-from transformer.measures.of_models import MODEL_MEASURES, all_settings
-from transformer.measures.of_runs import MEASURES
+from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import RunFolder, load_run, load_runs
+from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, grafted
 from transformer.sweeps.train import Train, check_grafts
 from transformer.training.machine import Machine
@@ -88,7 +87,7 @@ class Table(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Measure(Table):
-    """A measure by name (`transformer.measures.of_runs`) of the runs of other nodes."""
+    """A measure per run or per checkpoint (`transformer.measures`) of the runs of other nodes."""
 
     measure: str
     of: tuple[str, ...]
@@ -105,7 +104,7 @@ class Measure(Table):
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no run."""
-        MEASURES[self.measure]
+        find_measures([self.measure], "run", "checkpoint")
         super().check(nodes)
 
     def write(self, runs: Path, file: Path) -> None:
@@ -115,7 +114,7 @@ class Measure(Table):
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
             for name, run in measured.items():
                 start = {"run": name, "run_id": run.config.run_id()}
-                rows += [start | row for row in MEASURES[self.measure](run)]
+                rows += [start | row for row in measure_run(run, self.measure)]
                 progress.advance()
         write_text(file, to_csv(rows))
 
@@ -130,7 +129,7 @@ class Measure(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Readings(Table):
-    """Measures of a model (`transformer.measures.of_models`) at checkpoints of a run.
+    """Measures per evaluator (`transformer.measures`) of a run's model at checkpoints.
 
     At `all` of them, at those that are at least 2 % of the steps apart (`spaced`), or at the last.
 
@@ -156,8 +155,7 @@ class Readings(Table):
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for what is no measure, or no single run."""
-        for measure in self.measures:
-            MODEL_MEASURES[measure]
+        find_measures(self.measures, "evaluator")
         super().check(nodes)
         node = nodes[self.of]
         configs = node.configs if isinstance(node, Train) else {}
@@ -177,11 +175,12 @@ class Readings(Table):
         """Write the table, or go on with it."""
         run = load_run(runs / self.of)
         steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
-        history(
+        chosen = {"all": steps, "spaced": thin_steps(steps, SPACING), "last": steps[-1:]}
+        write_model_table(
             run,
             self.measures,
             file,
-            steps={"all": steps, "spaced": spaced(steps, SPACING), "last": steps[-1:]}[self.steps],
+            steps=chosen[self.steps],
             evaluators=self.evaluators or None,
             interventions=tuple(each.relative_to(runs) for each in self.interventions),
         )

@@ -26,7 +26,7 @@ from transformer.model.parameters import (
     running_shapes,
 )
 from transformer.model.resnet import DECAY
-from transformer.model.transformer import cross_entropy, encode, logits_of_items
+from transformer.model.transformer import Batch, cross_entropy, encode, logits_of_items
 from transformer.runs.folder import FREE_OPTIM
 from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barrier
 from transformer.training.machine import Execution
@@ -274,9 +274,8 @@ class TrainState:
             items, statistics = encode(parameters, self.model, features, training=True)
             tap = self._cut
             if self.intervened:
-                tap = self.intervened.tap(
-                    parameters, features, items, labels, target, then=self._cut
-                )
+                batch = Batch(features, items, labels, target)
+                tap = self.intervened.tap(parameters, batch, then=self._cut)
             z = logits_of_items(parameters, self.model, items, labels, tap)
         losses = cross_entropy(z.to(self.dtype), target)
         return losses.sum(), (losses, statistics)

@@ -1,1 +1,1 @@
-"""Theories that are fitted to measured curves: toy, variants, rivals, a file each."""
+"""Theories that can be fitted to measured curves: the toy with its variants, and rivals."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.compare.forecast import EVENTS, events, forecast
-from coopetition.compare.posterior import draws
+from coopetition.compare.forecast import EVENTS, find_events, forecast
+from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.selection import compare_theories
 from coopetition.compare.theory import CURVES
 from coopetition.dynamics.events import crossing_time
@@ -83,14 +83,14 @@ def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
                 "run": name,
                 "metric": curves.metric,
                 "theory": row["name"],
-                "n_numbers": row["n_numbers"],
+                "n_numbers": row["n_fitted"],
                 "n_effective": found.n_effective,
                 "bic": row["bic"],
                 **{f"r2_{curve}": row["r2"][curve] for curve in CURVES},
                 "converged": row["converged"],
                 "n_starts_at_best": fit.n_starts_at_best,
-                "identifiable": " ".join(n for n, e in fit.parameters.items() if e.told),
-                "untold": " ".join(fit.untold),
+                "identifiable": " ".join(n for n, e in fit.parameters.items() if e.is_identified),
+                "untold": " ".join(fit.unidentified),
             }
             for row, fit in zip(found.rows(), found.fits, strict=True)
         ]
@@ -110,7 +110,7 @@ def measured_events(run: FigureRun) -> dict[str, float | None]:
     """Return a run's events as forecasts define them: Flip above one half is preference for ICL."""
     curves = run.curves()
     preference = {"preference": curves.values["flip"] - 0.5}
-    return events(curves.sequences, measured_errors(curves) | preference)
+    return find_events(curves.sequences, measured_errors(curves) | preference)
 
 
 def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
@@ -123,7 +123,7 @@ def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
         known = run.curves().select(CURVES).between(last=until)
         rows = []
         for fit in compare_theories(known, n_starts=16).fits:
-            expected = forecast(draws(fit, n=N_DRAWS), run.n_sequences).events
+            expected = forecast(sample_posterior(fit, n=N_DRAWS), run.n_sequences).events
             rows += [
                 {
                     "run": run.name,

@@ -71,17 +71,17 @@ def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
     from coopetition.compare.forecast import errors_at
 
     k = [free.name for free in fitted.problem.free].index("mu1")
-    mu1, place = fitted.problem.free[k].parameter, fitted.place.copy()
-    place[k] = mu1.to_unit(factor * float(mu1.from_unit(place[k])))
+    mu1, theta = fitted.problem.free[k].parameter, fitted.theta.copy()
+    theta[k] = mu1.to_unit(factor * float(mu1.from_unit(theta[k])))
     sequences = np.linspace(0, HORIZON, SAMPLES)
-    return gap(sequences, errors_at(fitted.problem, place, fitted.levels, sequences))
+    return gap(sequences, errors_at(fitted.problem, theta, fitted.levels, sequences))
 
 
 def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
     """Return sequences from ICL's peak to the crossing; 0 if CIWL errs less at the peak already."""
-    from coopetition.compare.forecast import events
+    from coopetition.compare.forecast import find_events
 
-    times = events(sequences, errors)
+    times = find_events(sequences, errors)
     if times["peak"] is None or times["crossing"] is None:
         return None
     return times["crossing"] - times["peak"]
@@ -89,10 +89,10 @@ def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
 
 def measured_errors(curves: "Curves") -> dict[str, Array]:
     """Return curves of accuracy as errors."""
-    from coopetition.compare.least_squares import errors_of
+    from coopetition.compare.least_squares import to_errors
     from coopetition.compare.theory import CURVES
 
-    return {name: errors_of(curves.values[name], curves.metric) for name in CURVES}
+    return {name: to_errors(curves.values[name], curves.metric) for name in CURVES}
 
 
 def measured_gap(run: FigureRun) -> float | None:

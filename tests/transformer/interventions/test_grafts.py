@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
-from tests.transformer.conftest import compiled, tiny_config
-from tests.transformer.interventions.explicit import slow_intervened
-from tests.transformer.model.textbook import EXACT
-from transformer import load_model, train
+from tests.transformer.conftest import compiled
+from tests.transformer.interventions.conftest import CONFIG, MACHINE, plain, under
+from tests.transformer.model.textbook import EXACT, slow_intervened
+from transformer import load_model, load_run, train
 from transformer.config.model import in_part
 from transformer.config.plain import to_named_dict
-from transformer.data.evaluators import evaluation_sets
-from transformer.interventions import grafts as graft
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
@@ -24,36 +22,18 @@ from transformer.sweeps.train import Train
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
-MACHINE = Machine("cpu", 1, "eager")
-CONFIG = replace(tiny_config(), n_steps=8, checkpoint_every=4)
-GRAFTS = {"GraftIn": lambda path: GraftIn(checkpoint=path, till=0)}
-GRAFTS["GraftOut"] = lambda path: GraftOut(checkpoint=path, from_=0)
+GRAFTS = {
+    "GraftIn": lambda path: GraftIn(checkpoint=path, till=0),
+    "GraftOut": lambda path: GraftOut(checkpoint=path, from_=0),
+}
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grafts")
-    return [
-        train(replace(CONFIG, init_seed=seed), folder / f"run_{seed}", MACHINE) for seed in (5, 6)
-    ]
-
-
-def batch(n=5):
+@pytest.fixture
+def batch():
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(20, (n, 2), generator=generator)
-    exemplars = torch.rand(n, 3, 784, generator=generator, dtype=torch.float64)
+    labels = torch.randint(20, (5, 2), generator=generator)
+    exemplars = torch.rand(5, 3, 784, generator=generator, dtype=torch.float64)
     return exemplars, labels, labels[:, 0]
-
-
-def under(model, *interventions):
-    exemplars, labels, target = batch()
-    with model.intervened(*interventions):
-        return model.logits(exemplars, labels, target=target)
-
-
-def doubled(run) -> Model:
-    model = load_model(run)
-    return Model(model.config, {name: value.double() for name, value in model.parameters.items()})
 
 
 @pytest.mark.parametrize(
@@ -65,71 +45,95 @@ def doubled(run) -> Model:
         ("GraftOut", (ClampPattern(heads="0:1"),)),
     ],
 )
-def test_logits_are_those_of_the_slow_definition(runs, kind, beside):
+def test_logits_are_those_of_the_slow_definition(runs, batch, kind, beside):
     graft = GRAFTS[kind](runs[1].path)
-    model, other = doubled(runs[0]), doubled(runs[1])
-    do = {
-        name: settings
-        for each in (graft, *beside)
-        for name, settings in to_named_dict(each).items()
-    }
-    found = under(model, graft, *beside)
-    exemplars, labels, target = batch()
+    model, other = (
+        Model(each.config, {name: value.double() for name, value in each.parameters.items()})
+        for each in map(load_model, runs)
+    )
+    do = {}
+    for each in (graft, *beside):
+        do |= to_named_dict(each)
+    found = under(model, batch, graft, *beside)
     for n in range(2):
+        sequence = (each[n] for each in batch)
         slow = slow_intervened(
-            model.parameters,
-            model.config,
-            exemplars[n],
-            labels[n],
-            target[n],
-            do=do,
-            other=other.parameters,
+            model.parameters, model.config, *sequence, do=do, other=other.parameters
         )
         torch.testing.assert_close(found[n], slow, **EXACT)
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_graft_from_the_same_run_changes_nothing(runs, batch, layer):
+    run = runs[0]
+    for graft in (
+        GraftIn(checkpoint=str(run.path), till=layer),
+        GraftOut(checkpoint=str(run.checkpoint_path(8)), from_=layer),
+    ):
+        model = load_model(run)
+        torch.testing.assert_close(under(model, batch, graft), plain(model, batch))
+        assert (graft.resolved().run_id, graft.resolved().step) == (run.config.run_id(), 8)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_two_grafts_make_the_same_model_of_two_halves(runs, batch, layer):
+    run, other = runs
+    lower = GraftIn(checkpoint=str(run.checkpoint_path(4)), till=layer)
+    upper = GraftOut(checkpoint=str(other.path), from_=layer)
+    grafted_in = under(load_model(other), batch, lower)
+    torch.testing.assert_close(grafted_in, under(load_model(run, 4), batch, upper))
+    assert not torch.allclose(grafted_in, plain(load_model(other), batch))
+
+
 @pytest.mark.parametrize("kind", GRAFTS)
-def test_a_graft_of_what_was_trained_under_a_graft_is_what_that_computes(runs, kind, tmp_path):
-    """In both halves: its own never trained part has no say."""
+def test_a_graft_from_a_run_trained_under_a_graft_is_what_that_run_computes(
+    runs, batch, kind, tmp_path
+):
+    """Its own half that was never trained has no effect."""
     graft = GRAFTS[kind](runs[1].path)
-    config = replace(CONFIG, init_seed=7, interventions=(graft,))
-    middle = train(config, tmp_path / "run", MACHINE)
+    middle = train(replace(CONFIG, init_seed=7, interventions=(graft,)), tmp_path / "run", MACHINE)
     model, own = load_model(runs[0]), load_model(middle)
     close = {"rtol": 1e-4, "atol": 1e-4}
-    itself = under(own)
+    again = GRAFTS[kind](middle.path)
+    torch.testing.assert_close(under(model, batch, again), under(model, batch, graft), **close)
     if kind == "GraftOut":
-        upper = GraftOut(checkpoint=middle.path, from_=0)
-        torch.testing.assert_close(under(model, upper), under(model, graft), **close)
         whole = GraftIn(checkpoint=middle.path, till=1)
-        assert not torch.allclose(under(model, whole), itself), "but for the unembedding"
+        assert not torch.allclose(under(model, batch, whole), under(own, batch)), "the unembedding"
     else:
-        lower = GraftIn(checkpoint=middle.path, till=0)
-        torch.testing.assert_close(under(model, lower), under(model, graft), **close)
-        torch.testing.assert_close(
-            under(own, GraftOut(checkpoint=middle.path, from_=0)), itself, **close
-        )
+        upper = GraftOut(checkpoint=middle.path, from_=0)
+        torch.testing.assert_close(under(own, batch, upper), under(own, batch), **close)
 
 
-def test_grafts_that_overlap_are_refused(runs):
+def test_grafts_that_overlap_are_refused(runs, batch):
     path = runs[1].path
     grafts = GraftIn(checkpoint=path, till=1), GraftOut(checkpoint=path, from_=0)
-    with pytest.raises(UsageError, match="both set layer 1; leave one out"):
-        under(load_model(runs[0]), *grafts)
+    with pytest.raises(UsageError, match="GraftIn.*GraftOut"):
+        under(load_model(runs[0]), batch, *grafts)
+    twice = GraftIn(checkpoint=path, till=0), GraftIn(checkpoint=runs[0].path, till=0)
+    with pytest.raises(UsageError, match="GraftIn.*GraftIn"):
+        under(load_model(runs[0]), batch, *twice)
 
 
 @pytest.mark.parametrize("kind", GRAFTS)
-def test_what_a_graft_stands_for_does_not_move_whatever_the_penalty(runs, kind, tmp_path):
-    graft = GRAFTS[kind](runs[1].path)
+def test_neither_the_replaced_half_nor_the_source_moves(runs, kind, tmp_path):
+    """Under any penalty, and only what the graft does not replace is trained."""
+    parent, graft = runs[1], GRAFTS[kind](runs[1].path)
+    before = parent.checkpoint(8).tensors
     optim = replace(CONFIG.optim, l2=(("all", 0.1),), clip_norm=0.01)
     config = replace(CONFIG, init_seed=6, interventions=(graft,), optim=optim, checkpoint_every=1)
     run = train(config, tmp_path / "run", MACHINE)
     (part,) = graft.replaces()
     first, last = run.checkpoint(1).tensors, run.checkpoint(8).tensors
-    moved = {name: not torch.equal(value, first[name]) for name, value in last.items()}
-    assert {name for name in moved if not moved[name]} == {n for n in moved if in_part(n, part)}
+    for name, value in last.items():
+        assert torch.equal(value, first[name]) == in_part(name, part), name
+    for name, value in parent.checkpoint(8).tensors.items():
+        assert torch.equal(value, before[name]), name
+    (loaded,) = load_run(run.path).config.interventions
+    assert (loaded.run_id, loaded.step) == (parent.config.run_id(), 8)
+    assert run.config.run_id() != config.run_id(), "the source is part of the run's id"
 
 
-def test_a_grafted_run_goes_on_by_its_config_and_by_its_folder(runs, tmp_path):
+def test_a_grafted_run_continues_by_its_config_and_by_its_folder(runs, tmp_path):
     graft = GraftIn(checkpoint=runs[1].checkpoint_path(4), till=0)
     config = replace(CONFIG, init_seed=7, n_steps=4, interventions=(graft,))
     train_or_resume(config, tmp_path / "run", MACHINE)
@@ -151,27 +155,25 @@ def test_compiled_training_under_a_graft_equals_eager_training(runs, kind, tmp_p
         torch.testing.assert_close(value, eager[name], rtol=1e-4, atol=1e-6)
 
 
-def test_no_number_of_grafted_runs_reads_checkpoints_at_every_evaluation(runs, monkeypatch):
-    """Six grafts of different checkpoints, more than any cache of a few models holds."""
+def test_checkpoints_of_any_number_of_sources_are_read_once(runs, monkeypatch):
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
     configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
-    exemplars, sets = load_each(configs), [evaluation_sets(runs[0])] * len(configs)
+    exemplars, sets = load_each(configs), [runs[0].evaluation_sets()] * len(configs)
     ensemble = Ensemble(configs, exemplars, sets, MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)
 
     def reads(*_):
         raise AssertionError("a checkpoint is read again")
 
-    monkeypatch.setattr(graft, "load_model", reads)
-    monkeypatch.setattr(graft, "load_run", reads)
+    monkeypatch.setattr("transformer.runs.models.load_run", reads)
     second = ensemble.evaluate()
     assert dict(ensemble.acted) == acted, "of one evaluation"
     for number, metrics in first.items():
         assert torch.equal(metrics["icl"]["loss"], second[number]["icl"]["loss"])
 
 
-def test_a_graft_is_a_node_of_a_plan_after_what_it_is_grafted_with(tmp_path):
+def test_a_graft_is_a_node_of_a_plan_after_its_source(tmp_path):
     name = "checkpoints/step_000000004.safetensors"
     grafted = replace(CONFIG, interventions=(GraftOut(checkpoint=f"first/{name}", from_=0),))
     first = Train(name="first", config=replace(CONFIG, init_seed=6))
@@ -180,34 +182,28 @@ def test_a_graft_is_a_node_of_a_plan_after_what_it_is_grafted_with(tmp_path):
     for node in plan.nodes.values():
         node.work(tmp_path, "cpu", 1)
         assert node.is_done(tmp_path)
-    with pytest.raises(UsageError, match="second needs first, which is not in the plan"):
+    with pytest.raises(UsageError, match="second.*first"):
         Plan([Train(name="second", config=grafted)])
-    with pytest.raises(UsageError, match="step 4 of first, which keeps no checkpoint of it"):
+    with pytest.raises(UsageError, match="step 4 of first"):
         fewer = replace(first, config=replace(CONFIG, checkpoint_every=5))
         Plan([plan.nodes["second"], fewer])
 
 
-def test_a_parent_that_is_gone_is_told_as_the_grafts(runs, tmp_path):
-    graft = GraftIn(checkpoint=runs[1].path, till=0)
+def test_a_missing_source_is_reported_with_the_graft(tmp_path):
     parent = train(CONFIG, tmp_path / "parent", MACHINE)
     graft = GraftIn(checkpoint=parent.path, till=0)
     run = train(replace(CONFIG, interventions=(graft,)), tmp_path / "run", MACHINE)
     parent.path.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="^GraftIn of .*parent: .* does not exist"):
+    with pytest.raises(UserError, match="^GraftIn of .*parent"):
         evaluate_checkpoint(run)
 
 
-def test_what_is_preserved_is_what_the_model_computes_under_its_own_interventions(runs, tmp_path):
-    """Not what it would compute without those that it was trained under."""
-    own = (GraftIn(checkpoint=runs[1].path, till=0),)
-    model = replace_interventions(load_model(runs[0]), own)
-    plain = under(model)
-    torch.testing.assert_close(under(model, Preserve(what=("queries", "keys", "values"))), plain)
-    model = replace_interventions(load_model(runs[0]), (Ablate(heads="0:*"),))
-    kept = under(model, Preserve(what=("queries", "keys", "values")))
-    torch.testing.assert_close(kept, under(model))
-    assert not torch.allclose(kept, under(load_model(runs[0])))
-
-
-def replace_interventions(model: Model, interventions) -> Model:
-    return Model(model.config, model.parameters, model.step, interventions)
+def test_preserved_activations_are_those_under_the_models_own_interventions(runs, batch):
+    preserve = Preserve(what=("queries", "keys", "values"))
+    for own in (GraftIn(checkpoint=runs[1].path, till=0), Ablate(heads="0:*")):
+        model = load_model(runs[0])
+        without = plain(model, batch)
+        model.interventions = (own,)
+        preserved = under(model, batch, preserve)
+        torch.testing.assert_close(preserved, plain(model, batch))
+        assert not torch.allclose(preserved, without)

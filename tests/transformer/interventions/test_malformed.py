@@ -1,18 +1,14 @@
-"""Malformed interventions: 300 and more, and one line of advice for each."""
+"""Malformed interventions: over 300, and one line of advice for each."""
 
 import json
 
 import pytest
 
 from coopetition.tools.errors import UsageError
-from tests.transformer.conftest import tiny_config
-from transformer import train
+from tests.transformer.interventions.conftest import SMALL
 from transformer.cli import main
-from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention, check_interventions
-from transformer.training.machine import Machine
 
-MODEL = ModelConfig(n_layers=2, n_heads=2, d_model=8)
 GOOD = {  # each with all its fields
     "Ablate": {"heads": ["0:0"]},
     "ClampPattern": {"heads": ["1:0"], "strength": 0.5},
@@ -31,7 +27,7 @@ GOOD = {  # each with all its fields
 NO_HEAD = ("2:0", "0:2", "a", "0", "", ":", "0:", ":0", "-1:0", "0:-1", "*:0", "0:0:0", "0:0 ")
 NO_HEAD += ("0.5:0", "9" * 40 + ":0", "0:x")
 NO_TEXT = (None, 1, 1.5, True, [], {})
-NO_NUMBER = (None, "a", "0.5", True, [], {}, [0.5])
+NO_NUMBER = (None, "a", "0.5", True, [], {}, [0.5], float("nan"), float("inf"), float("-inf"))
 NO_WHOLE = (*NO_NUMBER, 0.5)
 WRONG = {
     "heads": [["x" * 3000], [f"{'9' * 5000}:0"]]
@@ -40,17 +36,8 @@ WRONG = {
     + [[each] for each in NO_TEXT]
     + [None, 1, True, {}, [], "0:0", [["0:0"]]],
     "head": [*NO_HEAD, *NO_TEXT, "0:*"],
-    "strength": [*NO_NUMBER, -0.1, 1.1, -1e-9, 1e300, float("nan"), float("inf")],
-    "temperature": [
-        *NO_NUMBER,
-        -0.1,
-        1e-40,
-        1e39,
-        1e300,
-        float("nan"),
-        float("inf"),
-        float("-inf"),
-    ],
+    "strength": [*NO_NUMBER, -0.1, 1.1, -1e-9, 1e300],
+    "temperature": [*NO_NUMBER, -0.1, 1e-40, 1e39, 1e300],
     "rows": [*NO_TEXT, "some", "ALL", "label"],
     "what": [[each] for each in NO_TEXT] + [None, 1, [], {}, ["key"], ["keys", "q"], ["all"]],
     "layer": [*NO_WHOLE, 0, -1, 2, 10**9],
@@ -60,6 +47,7 @@ WRONG = {
     "run_id": [None, 1, True, []],
     "step": [*NO_WHOLE, -1, 10**400],
 }
+REQUIRED = ("heads", "head", "what", "till", "from_", "checkpoint")
 TEXTS = [  # no JSON, or no list of objects with one name each
     *("", " ", "{", "[", "]", "Ablate", "Ablate(heads=0:0)", '{"Ablate": }', "{'Ablate': {}}"),
     *("[" * 10_000, '{"Ablate": {"heads": ["0:0"]}', "\0", "nul", '{"a": 1}}'),
@@ -68,31 +56,24 @@ TEXTS = [  # no JSON, or no list of objects with one name each
     *('{"ablate": {"heads": ["0:0"]}}', '{"At": {}}', '{"": {}}', '{"HeadIntervention": {}}'),
     '{"Ablate": {"heads": ["0:0"]}, "AblateEmbedding": {}}',
 ]
-CONTRADICTIONS = [  # where both set the same
-    (one, other)
-    for one in ("ClampPattern", "Match", "PreviousToken", "ForbidPreviousToken")
-    for other in ("ClampPattern", "Match", "PreviousToken", "ForbidPreviousToken")
-]
+CONTRADICTORY = ("ClampPattern", "Match", "PreviousToken", "ForbidPreviousToken")
 
 
 def malformed() -> list[str]:
-    cases = list(TEXTS)
+    cases: list[object] = [{"Temperature": {"heads": ["1:0"], "temperature": 0}}]
     for name, fields in GOOD.items():
-        cases.append(json.dumps({name: fields | {"size": 1}}))
-        cases.append(json.dumps({name: None}))
-        for field in fields:
-            for value in WRONG[field]:
-                cases.append(json.dumps({name: fields | {field: value}}))
-            if field in ("heads", "head", "what", "till", "from_", "checkpoint"):
-                rest = {key: value for key, value in fields.items() if key != field}
-                cases.append(json.dumps({name: rest}))
-    cases.append(json.dumps({"Temperature": {"heads": ["1:0"], "temperature": 0}}))
-    for rows in ({"heads": ["1:0"], "rows": "labels"}, {"heads": ["0:0", "1:1"], "rows": "labels"}):
-        cases += [json.dumps({name: rows}) for name in ("PreviousToken", "ForbidPreviousToken")]
-    for one, other in CONTRADICTIONS:
-        same = {"heads": ["1:*"]}
-        cases.append(json.dumps([{one: GOOD[one] | same}, {other: GOOD[other] | same}]))
-    return cases
+        cases += [{name: fields | {"size": 1}}, {name: None}]
+        cases += [{name: fields | {field: value}} for field in fields for value in WRONG[field]]
+        for field in {*REQUIRED} & {*fields}:
+            cases.append({name: {key: value for key, value in fields.items() if key != field}})
+    for heads in (["1:0"], ["0:0", "1:1"]):  # nothing reads labels' rows of the last layer
+        rows = {"heads": heads, "rows": "labels"}
+        cases += [{"PreviousToken": rows}, {"ForbidPreviousToken": rows}]
+    for one in CONTRADICTORY:
+        for other in CONTRADICTORY:
+            same = {"heads": ["1:*"]}
+            cases.append([{one: GOOD[one] | same}, {other: GOOD[other] | same}])
+    return [*TEXTS, *sorted(map(json.dumps, cases))]
 
 
 def test_there_are_300():
@@ -100,30 +81,25 @@ def test_there_are_300():
 
 
 @pytest.mark.parametrize("text", malformed(), ids=lambda text: text[:80].replace("\0", "0"))
-def test_a_malformed_one_is_told_in_a_line(text):
+def test_a_malformed_intervention_is_refused_in_one_line(text):
     with pytest.raises(UsageError) as refused:
         given = Intervention.from_json_text(text)
-        check_interventions(given, MODEL)
+        check_interventions(given, SMALL)
         for each in given:
             each.resolved()
-    told = str(refused.value)
-    assert told and "\n" not in told and len(told) < 500, told
+    message = str(refused.value)
+    assert message and "\n" not in message and len(message) < 500, message
 
 
 @pytest.mark.parametrize("name", sorted(set(GOOD) - {"GraftIn", "GraftOut"}))
-def test_the_same_without_what_is_wrong_is_fine(name):
+def test_the_well_formed_ones_are_accepted(name):
     given = Intervention.from_json_text(json.dumps({name: GOOD[name]}))
-    check_interventions(given, MODEL)
+    check_interventions(given, SMALL)
     assert Intervention.from_json_text(Intervention.to_json_text(given)) == given
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return train(tiny_config(), tmp_path_factory.mktemp("run") / "run", Machine("cpu", 1, "eager"))
-
-
 @pytest.mark.parametrize("text", malformed()[::12], ids=lambda text: text[:80].replace("\0", "0"))
-def test_and_so_by_the_command(run, text, capsys):
-    assert main(["evaluate", str(run.path), "--intervene", text]) == 2
+def test_the_command_refuses_them_in_one_line(runs, text, capsys):
+    assert main(["evaluate", str(runs[0].path), "--intervene", text]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("python -m transformer")

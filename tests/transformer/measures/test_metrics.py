@@ -79,7 +79,7 @@ def test_evaluation_goes_through_the_model_in_parts(encoder, monkeypatch):
         sizes.append(features.shape[1:3].numel())
         return encode(parameters, config, features, training=training)
 
-    monkeypatch.setattr(measured, "encode", recorded)
+    monkeypatch.setattr("transformer.model.transformer.encode", recorded)
     whole = evaluate(learner.parameters, learner.model, exemplars, sequences)
     monkeypatch.setattr(measured, "IMAGES", 12)
     monkeypatch.setattr(measured, "CHUNK", 3)

@@ -1,4 +1,4 @@
-"""Predictors that know one strategy perfectly, and none other, on the five evaluators."""
+"""Predictors that know one strategy perfectly, and no other, on the five evaluators."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
-from transformer.data.evaluators import draw_evaluators
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.measures.metrics import means, sequence_metrics
 
@@ -24,14 +24,11 @@ def evaluators():
         data=DataConfig(exemplars=exemplars),
         evaluation=EvaluationConfig(n_sequences=N, n_classes=N_CLASSES, n_exemplars=N_EXEMPLARS),
     )
-    return draw_evaluators(config)
+    return draw_evaluation_sets(config)
 
 
 def logits_for(labels: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Sure of the label that is chosen in each sequence; -1: of nothing.
-
-    What is not sure is guessed: noise that is small, so that no two labels tie.
-    """
+    """Certain of the label that is chosen in each sequence; -1: a guess, without ties."""
     generator = torch.Generator().manual_seed(0)
     z = 1e-3 * torch.rand(N, N_CLASSES, generator=generator, dtype=torch.float64)
     known = chosen >= 0
@@ -60,37 +57,14 @@ def chance(classes, labels):
     return torch.full_like(classes[-1], -1)
 
 
-# in-context accuracy, and accuracy over all labels, by evaluator; None: as chance has it
+NAMES = ("train", "icl", "flip", "ciwl", "iwl")
 NOTHING = 1 / N_CLASSES
-EXPECTED = {
-    icl: {
-        "train": (1, 1),
-        "icl": (1, 1),
-        "flip": (1, 1),
-        "ciwl": (HALF, NOTHING),
-        "iwl": (0, NOTHING),
-    },
-    ciwl: {
-        "train": (1, 1),
-        "icl": (HALF, NOTHING),
-        "flip": (0, 0),
-        "ciwl": (1, 1),
-        "iwl": (0, NOTHING),
-    },
-    iwl: {
-        "train": (1, 1),
-        "icl": (HALF, NOTHING),
-        "flip": (0, 0),
-        "ciwl": (1, 1),
-        "iwl": (0, 1),
-    },
-    chance: {
-        "train": (HALF, NOTHING),
-        "icl": (HALF, NOTHING),
-        "flip": (HALF, NOTHING),
-        "ciwl": (HALF, NOTHING),
-        "iwl": (0, NOTHING),
-    },
+RIGHT, WRONG, GUESS, ABSENT = (1, 1), (0, 0), (HALF, NOTHING), (0, NOTHING)
+EXPECTED = {  # in-context accuracy, and accuracy over all labels, by evaluator
+    icl: dict(zip(NAMES, (RIGHT, RIGHT, RIGHT, GUESS, ABSENT), strict=True)),
+    ciwl: dict(zip(NAMES, (RIGHT, GUESS, WRONG, RIGHT, ABSENT), strict=True)),
+    iwl: dict(zip(NAMES, (RIGHT, GUESS, WRONG, RIGHT, (0, 1)), strict=True)),
+    chance: dict(zip(NAMES, (GUESS, GUESS, GUESS, GUESS, ABSENT), strict=True)),
 }
 
 
@@ -99,29 +73,28 @@ def measured(sequences, z) -> dict[str, float]:
     return {name: float(value) for name, value in means(found).items() if value is not None}
 
 
-@pytest.mark.parametrize("evaluator", ["train", "icl", "flip", "ciwl", "iwl"])
+@pytest.mark.parametrize("evaluator", NAMES)
 @pytest.mark.parametrize("strategy", EXPECTED, ids=lambda each: each.__name__)
-def test_a_strategy_scores_what_the_evaluator_is_for(evaluators, strategy, evaluator):
+def test_a_strategy_is_right_where_the_evaluator_asks_for_it(evaluators, strategy, evaluator):
     sequences = evaluators[evaluator]
     classes = sequences.exemplars // N_EXEMPLARS
     chosen = strategy(classes, sequences.labels)
     found = measured(sequences, logits_for(sequences.labels, chosen))
-    for metric, share in zip(
-        ("in_context_accuracy", "accuracy"), EXPECTED[strategy][evaluator], strict=True
-    ):
+    expected = EXPECTED[strategy][evaluator]
+    for metric, share in zip(("in_context_accuracy", "accuracy"), expected, strict=True):
         if share in (0, 1):
             assert found[metric] == share, metric
         else:
             right = round(found[metric] * N)
             assert binomtest(right, N, share).pvalue > FALSE_ALARM, metric
-    if EXPECTED[strategy][evaluator] == (1, 1):
+    if expected == RIGHT:
         assert found["loss"] < 1e-15 and found["context_probability"] == pytest.approx(1)
-    if EXPECTED[strategy][evaluator] == (0, 0):
+    if expected == WRONG:
         assert found["loss"] == pytest.approx(SURE, rel=1e-3), "sure, and wrong"
 
 
-@pytest.mark.parametrize("evaluator", ["train", "icl", "flip", "ciwl", "iwl"])
-def test_who_says_labels_by_their_frequency_has_the_loss_of_that(evaluators, evaluator):
+@pytest.mark.parametrize("evaluator", NAMES)
+def test_predicting_labels_by_their_frequency_has_their_entropy_as_loss(evaluators, evaluator):
     """In nats, the entropy of the targets; and within the context what frequency alone gives."""
     sequences = evaluators[evaluator]
     share = torch.bincount(sequences.target, minlength=N_CLASSES).double() / N

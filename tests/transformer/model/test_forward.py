@@ -1,12 +1,16 @@
 """The forward pass against the textbook's, its gradients and its taps."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.transformer.conftest import BATCH, CONTEXT, N_LABELS, draw_batch, numbers_at
-from tests.transformer.model.textbook import EXACT, make, make_model, of_run, slow_batch
+from tests.transformer.model.textbook import EXACT, logits, make, make_model, of_run, slow_batch
+from transformer.config.sites import OF_LAYER, SITES, site_names, site_of
+from transformer.model.hooks import inward, outward
 from transformer.model.parameters import running_shapes
-from transformer.model.transformer import cross_entropy, encode, logits, logits_of_items, unchanged
+from transformer.model.transformer import cross_entropy, encode, logits_of_items, unchanged
 
 N_TOKENS = 2 * CONTEXT + 1
 POSITIONS = ["learned", "sinusoidal", "rotary"]
@@ -23,7 +27,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("n_layers", [1, 3])
-def test_logits_are_the_textbooks(n_layers, positions, variant):
+def test_logits_are_those_of_the_textbook(n_layers, positions, variant):
     model = make_model(n_layers, positions=positions, **VARIANTS[variant])
     train_state = make(model)
     features, labels, _ = draw_batch(train_state)
@@ -33,21 +37,16 @@ def test_logits_are_the_textbooks(n_layers, positions, variant):
         torch.testing.assert_close(fast[run, :2], slow, **EXACT)
 
 
-QUICK_GRADIENTS = {
+GRADIENT_CASES = {
     **{positions: {"positions": positions} for positions in POSITIONS},
     "mlp": {"mlp_ratio": 4, "attention_bias": True},
     "no norm": {"norm": False},
+    "resnet": {"encoder": "resnet"},
 }
-GRADIENT_CASES = QUICK_GRADIENTS | {"resnet": {"encoder": "resnet"}}
+SLOW_RESNET = [*POSITIONS, "mlp", "no norm", pytest.param("resnet", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=[pytest.mark.slow] if case == "resnet" else [])
-        for case in GRADIENT_CASES
-    ],
-)
+@pytest.mark.parametrize("case", SLOW_RESNET)
 def test_gradients_are_those_of_finite_differences(case):
     model = make_model(d_model=4, **GRADIENT_CASES[case])
     train_state = make(model, n_runs=1)
@@ -65,7 +64,7 @@ def test_gradients_are_those_of_finite_differences(case):
 
 
 @pytest.mark.parametrize("case", GRADIENT_CASES)
-def test_the_learners_gradient_is_that_of_the_slow_loss(case):
+def test_a_step_follows_the_gradient_of_the_slow_loss(case):
     model = make_model(**GRADIENT_CASES[case])
     train_state = make(model, algorithm="sgd")
     features, labels, target = draw_batch(train_state)
@@ -114,14 +113,8 @@ def test_rotary_scores_depend_on_distance_alone():
     train_state = make(model, n_runs=1)
     item = torch.ones(1, CONTEXT + 1, 1, 8, dtype=torch.float64)
     train_state.parameters["W_L"].fill_(1)
-    seen = {}
-
-    def tap(name, value):
-        return seen.setdefault(name, value)
-
-    logits_of_items(
-        train_state.parameters, model, item, torch.zeros(1, CONTEXT, 1, dtype=torch.int64), tap
-    )
+    labels, seen = torch.zeros(1, CONTEXT, 1, dtype=torch.int64), {}
+    logits_of_items(train_state.parameters, model, item, labels, lambda n, v: seen.setdefault(n, v))
     scores = seen["blocks.0.attn_scores"][0, :, :, :, 0]
     for distance in range(N_TOKENS):
         diagonal = scores.diagonal(-distance, 1, 2)
@@ -129,7 +122,7 @@ def test_rotary_scores_depend_on_distance_alone():
     assert scores[0, -1].std() > 1e-3
 
 
-def test_taps_see_every_activation_and_can_replace_it():
+def test_taps_see_every_site_in_its_shape_and_can_replace_it():
     model = make_model(mlp_ratio=4)
     train_state = make(model)
     features, labels, _ = draw_batch(train_state)
@@ -138,21 +131,17 @@ def test_taps_see_every_activation_and_can_replace_it():
 
     def record(name, value):
         assert name not in seen
-        seen[name] = tuple(value.shape)
+        seen[name] = value
         return unchanged(name, value)
 
     assert torch.equal(logits(train_state.parameters, model, features, labels, record), before)
-    expected = {"embed": (2, N_TOKENS, BATCH, 8), "ln_final": (2, BATCH, 8)}
-    expected["logits"] = (2, BATCH, N_LABELS)
-    for layer, n_queries in ((0, N_TOKENS), (1, 1)):
-        shapes = {name: (2, 2, 4, N_TOKENS, BATCH) for name in "qkv"}
-        shapes["attn_scores"] = shapes["pattern"] = (2, 2, n_queries, N_TOKENS, BATCH)
-        shapes["z"] = (2, 2, 4, n_queries, BATCH)
-        shapes["mlp"] = (2, n_queries * BATCH, 32)
-        shapes["resid_pre"] = (2, N_TOKENS * BATCH, 8)
-        shapes["attn_out"] = shapes["resid_post"] = (2, n_queries * BATCH, 8)
-        expected |= {f"blocks.{layer}.{name}": shape for name, shape in shapes.items()}
-    assert seen == expected
+    assert (*seen,) == site_names(model)
+    sizes = {"B": BATCH, "T": N_TOKENS, "d": 8, "H": 2, "h": 4, "m": 32, "N": N_LABELS}
+    for name, value in seen.items():
+        sizes["Q"] = 1 if name.startswith("blocks.1.") else N_TOKENS
+        outside = outward(name, value[0], BATCH)
+        assert outside.shape == tuple(sizes[axis] for axis in site_of(name).outside.split())
+        assert torch.equal(inward(name, outside), value[0])
     for replaced in seen:
 
         def disturb(name, value, replaced=replaced):
@@ -160,3 +149,12 @@ def test_taps_see_every_activation_and_can_replace_it():
 
         after = logits(train_state.parameters, model, features, labels, disturb)
         assert (after != before).any(-1).all(), replaced
+
+
+def test_the_documentation_lists_the_sites():
+    page = (Path(__file__).parents[3] / "docs" / "interventions.md").read_text()
+    rows = [
+        f"| `{'blocks.L.' * (name in OF_LAYER)}{name}` | {site.outside} | {site.description} |"
+        for name, site in SITES.items()
+    ]
+    assert {*rows} <= {*page.splitlines()}

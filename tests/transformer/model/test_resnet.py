@@ -6,6 +6,7 @@ import torch
 from tests.transformer.conftest import draw_batch, numbers_at
 from tests.transformer.model.textbook import (
     EXACT,
+    logits,
     make,
     make_model,
     of_run,
@@ -14,7 +15,6 @@ from tests.transformer.model.textbook import (
 )
 from transformer.model.parameters import running_shapes
 from transformer.model.resnet import BatchNorm, resnet
-from transformer.model.transformer import logits
 
 
 @pytest.mark.parametrize("side", [28, 13])

@@ -1,12 +1,14 @@
-"""Slow definitions of the model: one sequence of one run, token by token and head by head."""
+"""Slow definitions of model and interventions: one sequence, token by token, head by head."""
 
 import math
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 
 from tests.transformer.conftest import make_state, randomise
 from transformer.config import ModelConfig, OptimConfig
+from transformer.model.transformer import encode, logits_of_items, unchanged
 from transformer.training.step import RunSettings
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -22,27 +24,163 @@ def make(model, n_runs=2, **optim):
     return randomise(make_state(model, members))
 
 
+def logits(parameters, model, features, labels, tap=unchanged):
+    """Logits (R, B, N) as evaluation computes them."""
+    items, _ = encode(parameters, model, features, training=False)
+    return logits_of_items(parameters, model, items, labels, tap)
+
+
 def of_run(train_state, run):
     return {name: value[run].clone() for name, value in train_state.parameters.items()}
 
 
 def slow_logits(p, model, items, labels):
     """The textbook's pre-norm transformer on encoded exemplars (C + 1 vectors)."""
+    return _slow_pass(Scene(p, model, items, labels))
+
+
+def slow_intervened(p, model, features, labels, target, *, do, other=None):
+    """Logits of one sequence; `do` has the settings of interventions by class name.
+
+    `other` are the parameters of what is grafted.
+    """
+    items = [slow_affine(other if "GraftIn" in do else p, "W_E", x) for x in features]
+    scene = Scene(p, model, items, labels, features, target)
+    if "Preserve" in do:
+        _slow_pass(scene)
+    return _slow_pass(replace(scene, do=do, other=other, clean=scene.seen, seen={}))
+
+
+@dataclass
+class Scene:
+    """What a pass of one sequence reads, and what it leaves to be preserved."""
+
+    p: dict
+    model: ModelConfig
+    items: list
+    labels: torch.Tensor
+    features: torch.Tensor | None = None
+    target: torch.Tensor | None = None
+    do: dict = field(default_factory=dict)
+    other: dict | None = None
+    clean: dict = field(default_factory=dict)
+    seen: dict = field(default_factory=dict)
+
+    def acts_on(self, name, layer, head):
+        """Settings of an intervention if it acts on a head, else none."""
+        settings = self.do.get(name, {})
+        return settings if f"{layer}:{head}" in settings.get("heads", ()) else {}
+
+
+def _slow_pass(scene):
+    model, labels, do = scene.model, scene.labels, scene.do
+    lower = do.get("GraftIn", {}).get("till", -1)
+    upper = do.get("GraftOut", {}).get("from_", model.n_layers)
+    own = scene.other if lower >= 0 else scene.p
     resid = []
-    for item, label in zip(items[:-1], labels, strict=True):
-        resid += [item, p["W_L"][label]]
-    resid.append(items[-1])
+    for item, label in zip(scene.items[:-1], labels, strict=True):
+        resid += [item, own["W_L"][label]]
+    resid.append(scene.items[-1])
+    if "AblateEmbedding" in do and lower < 0:
+        resid = [0 * x for x in resid]
     if model.positions == "learned":
-        resid = [x + p["W_pos"][t, 0] for t, x in enumerate(resid)]
+        resid = [x + own["W_pos"][t, 0] for t, x in enumerate(resid)]
     elif model.positions == "sinusoidal":
         resid = [x + slow_sinusoid(t, model) for t, x in enumerate(resid)]
+    embedded, copied = list(resid), None
     for layer in range(model.n_layers):
-        b = f"blocks.{layer}."
-        mixed = slow_attention(p, b, model, [slow_norm(p, b + "ln_", x) for x in resid])
-        resid = [x + slow_affine(p, b + "W_O", y) for x, y in zip(resid, mixed, strict=True)]
+        theirs = layer <= lower or layer > upper
+        own, b = scene.other if theirs else scene.p, f"blocks.{layer}."
+        here = replace(scene, do={} if theirs else do)
+        to_match = resid
+        if here.do.get("PerfectPreviousTokenInput", {}).get("layer") == layer:
+            resid = embedded
+            to_match = [embedded[0], *embedded[:-2], embedded[-1]]
+        mixed = [[] for _ in resid]
+        for head in range(model.n_heads):
+            q = _project(own, model, b, 0, head, to_match)
+            k = _project(own, model, b, 1, head, to_match)
+            v = _project(own, model, b, 2, head, resid)
+            for what, ys in (("queries", q), ("keys", k), ("values", v)):
+                scene.seen[what, layer, head] = list(ys)
+                if what in here.do.get("Preserve", {}).get("what", ()):
+                    ys[:] = scene.clean[what, layer, head]
+            q, k = ([slow_rotation(t, model) @ y for t, y in enumerate(ys)] for ys in (q, k))
+            for t in range(len(resid)):
+                scores = [q[t] @ k[s] / math.sqrt(model.d_head) for s in range(t + 1)]
+                attention = _attention(scores, t, layer, head, here)
+                scene.seen["patterns", layer, head, t] = attention
+                if "patterns" in here.do.get("Preserve", {}).get("what", ()):
+                    attention = scene.clean["patterns", layer, head, t]
+                attention = _clamped(attention, t, layer, head, here)
+                z = sum(a * x for a, x in zip(attention, v, strict=False))
+                mixed[t].append(0 * z if here.acts_on("Ablate", layer, head) else z)
+                if here.do.get("CopyFromPattern", {}).get("head") == f"{layer}:{head}":
+                    copied = scores
+        resid = [
+            x + slow_affine(own, b + "W_O", torch.cat(zs))
+            for x, zs in zip(resid, mixed, strict=True)
+        ]
         if model.mlp_ratio:
-            resid = [x + slow_mlp(p, b, slow_norm(p, b + "ln_mlp_", x)) for x in resid]
-    return slow_affine(p, "W_U", slow_norm(p, "ln_final_", resid[-1]))
+            resid = [x + slow_mlp(own, b, slow_norm(own, b + "ln_mlp_", x)) for x in resid]
+    own = scene.other if upper < model.n_layers else scene.p
+    z = slow_affine(own, "W_U", slow_norm(own, "ln_final_", resid[-1]))
+    if copied is None:
+        return z
+    z = torch.full_like(z, -1e9)
+    for label in labels:
+        same = [copied[2 * n + 1].exp() for n, each in enumerate(labels) if each == label]
+        z[label] = sum(same).log()
+    return z
+
+
+def _project(p, model, b, which, head, xs):
+    bias = p[b + "b_QKV"][which, head, :, 0] if model.attention_bias else 0
+    return [p[b + "W_QKV"][which, head] @ slow_norm(p, b + "ln_", x) + bias for x in xs]
+
+
+def _attention(scores, t, layer, head, scene):
+    """Attention of token t to those up to itself, from its scores."""
+    scores, hidden = list(scores), torch.tensor(-1e9, dtype=torch.float64)
+    forbid = scene.acts_on("ForbidPreviousToken", layer, head)
+    if forbid and t > 0 and (forbid["rows"] == "all" or t % 2):
+        scores[t - 1] = hidden
+    if heated := scene.acts_on("Temperature", layer, head):
+        scores = [score / heated["temperature"] for score in scores]
+    if scene.acts_on("SilenceNonLabels", layer, head) and t == 2 * len(scene.labels):
+        scores = [score if s % 2 else hidden for s, score in enumerate(scores)]
+    highest = max(scores)
+    total = sum((score - highest).exp() for score in scores)
+    return [(score - highest).exp() / total for score in scores]
+
+
+def _clamped(attention, t, layer, head, scene):
+    """The same where patterns are set."""
+    labels, is_query = scene.labels, t == 2 * len(scene.labels)
+    previous = scene.acts_on("PreviousToken", layer, head)
+    if previous and (previous["rows"] == "all" or t % 2):
+        s = previous["strength"]
+        return [0.0] * (t - 1) + [s, 1 - s] if t else [1.0]
+    shares = None
+    if is_query and (clamp := scene.acts_on("ClampPattern", layer, head)):
+        s, right = clamp["strength"], [bool(label == scene.target) for label in labels]
+        n_right, n_wrong = sum(right), len(right) - sum(right)
+        shares = [
+            (s if n_wrong else 1) / n_right if each else ((1 - s) if n_right else 1) / n_wrong
+            for each in right
+        ]
+    if is_query and (match := scene.acts_on("Match", layer, head)):
+        *exemplars, query = scene.features
+        alike = [float(x @ query / x.norm() / query.norm()) for x in exemplars]
+        heat = match["temperature"]
+        weights = [
+            math.exp((a - max(alike)) / heat) if heat else float(a > max(alike) - 1e-12)
+            for a in alike
+        ]
+        shares = [weight / sum(weights) for weight in weights]
+    if shares is None:
+        return attention
+    return [each for share in shares for each in (0.0, share)] + [0.0]
 
 
 def slow_affine(p, weight, x):
@@ -81,26 +219,6 @@ def slow_rotation(t, model):
         pair = torch.tensor([i, i + h // 2])
         matrix[pair[:, None], pair] = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
     return matrix
-
-
-def slow_attention(p, b, model, xs):
-    """Heads side by side, for each token."""
-    mixed = [[] for _ in xs]
-    for head in range(model.n_heads):
-        q, k, v = (
-            [
-                p[b + "W_QKV"][j, head] @ x
-                + (p[b + "b_QKV"][j, head, :, 0] if model.attention_bias else 0)
-                for x in xs
-            ]
-            for j in range(3)
-        )
-        q, k = ([slow_rotation(t, model) @ y for t, y in enumerate(ys)] for ys in (q, k))
-        for t in range(len(xs)):
-            scores = [q[t] @ k[s] / math.sqrt(model.d_model / model.n_heads) for s in range(t + 1)]
-            total = sum(score.exp() for score in scores)
-            mixed[t].append(sum(scores[s].exp() / total * v[s] for s in range(t + 1)))
-    return [torch.cat(heads) for heads in mixed]
 
 
 def slow_resnet(p, images, d_model, *, training):

@@ -16,7 +16,7 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import tiny_config
-from transformer.data.evaluators import draw_evaluators, evaluation_sets
+from transformer.data.evaluators import draw_evaluation_sets
 from transformer.runs.checkpoint import DamagedCheckpoint
 from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import check_together, create_run, load_run, load_runs, vary
@@ -99,9 +99,9 @@ def test_evaluation_sets_are_kept_once_and_shared(store, run):
     assert len(list((store / "single" / "evaluators").iterdir())) == 1
     assert len(list((store / "pair" / "evaluators").iterdir())) == 1
     assert not list(store.glob("pair/*/evaluators"))
-    drawn = draw_evaluators(run.config)
+    drawn = draw_evaluation_sets(run.config)
     for member in (run, *load_runs(store / "pair")):
-        for name, kept in evaluation_sets(member).items():
+        for name, kept in member.evaluation_sets().items():
             assert torch.equal(kept.exemplars, drawn[name].exemplars)
 
 

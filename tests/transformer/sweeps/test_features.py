@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from coopetition.tools.errors import UserError
+from transformer.config.encoders import ReductionConfig
 from transformer.data.encoders.efficientnet import EfficientNetConfig
-from transformer.data.encoders.own import OwnConfig, shapes
+from transformer.data.encoders.own import OwnConfig, TrainingConfig, shapes
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
-from transformer.data.features.embed import ReductionConfig, read_provenance
-from transformer.data.features.train_encoder import TrainingConfig
+from transformer.data.features.provenance import read_provenance
 from transformer.sweeps.features import FEATURES, WEIGHTS, Features, TrainEncoder
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import standings
@@ -119,9 +119,9 @@ def damaged(file):
     """What may lie in the place of a feature file, and what is to be said of it."""
     content, about = file.read_bytes(), read_provenance(file)
     assert about
-    yield content[: len(content) // 2], "is damaged or no .safetensors file"
-    yield content[:5], "is damaged or no .safetensors file"
-    yield b"nothing of ours, but long enough", "is damaged or no .safetensors file"
+    yield content[: len(content) // 2], "is damaged or not a .safetensors file"
+    yield content[:5], "is damaged or not a .safetensors file"
+    yield b"nothing of ours, but long enough", "is damaged or not a .safetensors file"
     save_file({"features": torch.ones(6, 4, 4, dtype=torch.int32)}, file)
     yield file.read_bytes(), "holds I32 values, not U8, F16, BF16, F32, F64; convert them, or"
     save_file({"features": torch.ones(6, 4)}, file)
@@ -129,7 +129,7 @@ def damaged(file):
     save_file({}, file)
     yield file.read_bytes(), "holds no array"
     save_file({"features": torch.ones(6, 4, 4)}, file, {"provenance": "no table"})
-    yield file.read_bytes(), "has the provenance 'no table', which is no table; give a sound"
+    yield file.read_bytes(), "has the provenance 'no table'"
 
 
 def test_a_damaged_file_is_told_wherever_it_is_read(node, tmp_path, call):

@@ -27,8 +27,8 @@ NODES = (
 
 def test_a_measure_runs_with_the_threads_that_it_is_given(tmp_path, monkeypatch):
     threads = []
-    rows = lambda run: threads.append(torch.get_num_threads()) or [{"step": 0}]  # noqa: E731
-    monkeypatch.setattr("transformer.sweeps.measure.MEASURES", {"weight_norms": rows})
+    rows = lambda *_: threads.append(torch.get_num_threads()) or [{"step": 0}]  # noqa: E731
+    monkeypatch.setattr("transformer.sweeps.measure.measure_run", rows)
     plan = Plan(NODES[2:4])
     for node, number in (("run", 1), ("norms", 2)):
         work(plan, node, tmp_path, "cpu", number)

@@ -19,7 +19,6 @@ from coopetition.tools.run_files import Row
 from tests.transformer.conftest import tiny_config
 from transformer.config import OptimConfig, RunConfig, StartConfig
 from transformer.config.model import in_part
-from transformer.data.evaluators import evaluation_sets
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
@@ -51,7 +50,7 @@ HERE = Machine("cpu", 1, "eager")
 
 def ensemble_of(*runs: RunFolder) -> Ensemble:
     configs = [run.config for run in runs]
-    return Ensemble(configs, load_each(configs), [evaluation_sets(run) for run in runs], HERE)
+    return Ensemble(configs, load_each(configs), [run.evaluation_sets() for run in runs], HERE)
 
 
 def without_time(rows: list[Row]) -> list[Row]:

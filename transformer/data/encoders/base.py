@@ -1,36 +1,36 @@
-"""A frozen network that makes features of drawings, and the images that it sees."""
+"""Frozen networks that turn drawings into features, and the images that they see."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_readable
 from transformer.config.encoders import EncoderConfig
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 HASH_DIGITS = 16
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """A network with its weights, on a device."""
 
-    features: Callable[[Tensor], Tensor]
-    """Features (n, d_features) of images (n, channels, side, side)."""
+    features: "Callable[[Tensor], Tensor]"
+    """Returns features (n, d_features) of images (n, channels, side, side)."""
     d_features: int
     weights: str
-    """Which they are: the first digits of the SHA-256 of their file."""
-    device: torch.device = CPU
+    """Identity of the weights: the first digits of the SHA-256 of their file."""
+    device: Any = "cpu"
+    """A `torch.device`, or its name."""
 
 
 def weights_file(weights: str, expected: str) -> Path:
-    """The file that `weights` names; `UsageError`, with what is `expected`, if it is none."""
+    """Return the path of a weights file; raise `UsageError`, naming what is `expected`, if none."""
     if not weights:
         raise UsageError(f"no weights are given; give --encoder.weights; {expected}")
     check_readable(Path(weights), f"give --encoder.weights; {expected}")
@@ -38,20 +38,29 @@ def weights_file(weights: str, expected: str) -> Path:
 
 
 def hash_of(path: Path) -> str:
-    """The first digits of a file's SHA-256."""
+    """Return the first digits of a file's SHA-256."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
 
 
-def images_of(pixels: Tensor, config: EncoderConfig) -> Tensor:
-    """Images (n, channels, side, side) as an encoder sees them, of drawings.
+def images_of(pixels: "Tensor", config: EncoderConfig) -> "Tensor":
+    """Return drawings as the images (n, channels, side, side) that an encoder sees.
 
-    `pixels` (n, height, width) are uint8, 255 = ink.
+    Parameters
+    ----------
+    pixels : (n, height, width) uint8, 255 = ink
     """
+    import torch
+
     ink = pixels[:, None] / 255
     grey = 1 - ink if config.ink == "dark" else ink
-    size = (config.side, config.side)
-    resized = F.interpolate(grey, size, mode="bilinear", align_corners=False, antialias=True)
+    resized = torch.nn.functional.interpolate(
+        grey,
+        (config.side, config.side),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
     mean = torch.tensor(config.mean, device=ink.device).view(-1, 1, 1)
     std = torch.tensor(config.std, device=ink.device).view(-1, 1, 1)
     # convolutions on a CPU are faster with channels last

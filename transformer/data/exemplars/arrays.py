@@ -1,51 +1,55 @@
-"""Arrays in the user's files, `.npy` or `.safetensors`: read part by part, never unpickled."""
+"""Arrays in files of the user, `.npy` or `.safetensors`: read in parts, never unpickled."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_readable
+
+if TYPE_CHECKING:
+    import torch
 
 CHUNK = 2**20  # numbers converted at once, so that memory stays near that of the result
 SAFETENSORS_TYPES = {
-    "U8": torch.uint8,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
+    "U8": "uint8",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
 }
-NUMPY_TYPES = {str(kind).removeprefix("torch."): kind for kind in SAFETENSORS_TYPES.values()}
+NUMPY_TYPES = {name: name for name in SAFETENSORS_TYPES.values()}
 
-# what numpy raises on a file that is no sound `.npy`, whose header it parses as Python
+# raised by numpy for a damaged `.npy` file, whose header it parses as Python
 BAD_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError)
-MADE_AGAIN = "give a sound copy, or move it away and make it again, as by `embed` or its sweep"
+HOW_TO_REPLACE = "give an undamaged copy, or move it away and make it again (by `embed` or a sweep)"
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayFile:
-    """An array that stays in its file until it is read."""
+    """An array in a file, not read yet."""
 
     path: Path
     shape: tuple[int, ...]
-    dtype: torch.dtype
-    """uint8 or a floating-point type."""
-    part: Callable[[tuple[slice, ...]], torch.Tensor]
-    """What stands at one slice per axis."""
+    dtype: str
+    """Name of a torch type: uint8 or a floating-point type."""
+    part: "Callable[[tuple[slice, ...]], torch.Tensor]"
+    """Returns the values at one slice per axis."""
 
-    def read(self, lengths: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """The first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
+    def read(self, lengths: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
+        """Return the first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
 
-        Values that are not finite, not in `dtype` or all too small for it raise `UsageError`.
+        Values that are not finite or beyond the range of `dtype` raise `UsageError`.
         """
+        import torch
+
         result = torch.empty(lengths, dtype=dtype)
         largest = 0.0
         rows = max(1, CHUNK // math.prod(lengths[1:]))
@@ -61,8 +65,10 @@ class ArrayFile:
         return result
 
 
-def convert(values: torch.Tensor, dtype: torch.dtype, source: str) -> torch.Tensor:
-    """`values` as `dtype`; `UsageError` for one that is not finite before or after."""
+def convert(values: "torch.Tensor", dtype: "torch.dtype", source: str) -> "torch.Tensor":
+    """Return `values` as `dtype`; raise `UsageError` if one is not finite before or after."""
+    import torch
+
     converted = values.to(dtype)
     if not torch.isfinite(converted).all():
         if not torch.isfinite(values).all():
@@ -74,8 +80,10 @@ def convert(values: torch.Tensor, dtype: torch.dtype, source: str) -> torch.Tens
     return converted
 
 
-def check_not_tiny(largest: float, dtype: torch.dtype, source: str) -> None:
-    """Raise `UsageError` for values that lose their digits, or become 0, in a floating `dtype`."""
+def check_not_tiny(largest: float, dtype: "torch.dtype", source: str) -> None:
+    """Raise `UsageError` for values that lose digits, or become 0, in a floating `dtype`."""
+    import torch
+
     if dtype.is_floating_point and 0 < largest < torch.finfo(dtype).tiny:
         raise UsageError(
             f"{source} holds values up to {largest:.3g}, all below the "
@@ -85,18 +93,17 @@ def check_not_tiny(largest: float, dtype: torch.dtype, source: str) -> None:
 
 
 def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
-    """The array in a file, by `key` if a `.safetensors` file holds several.
+    """Open the array in a file, by `key` if a `.safetensors` file holds several.
 
-    One that is missing or damaged, or has not one axis for each name in `axes`, raises
-    `UsageError`.
+    A missing or damaged file, or an array without one axis per name in `axes`, raises `UsageError`.
     """
     file = Path(path)
     expected = (
         "give an .npy or .safetensors file as `path` (--data.exemplars.path to train, --data-path "
-        "for a run that is there); `embed` makes one"
+        "for an existing run); `embed` makes one"
     )
     if not path:
-        raise UsageError(f"no file of features is given; {expected}")
+        raise UsageError(f"no feature file is given; {expected}")
     check_readable(file, expected)
     if file.suffix == ".npy":
         array = _open_npy(file, key)
@@ -118,24 +125,26 @@ def _open_npy(path: Path, key: str) -> ArrayFile:
         array = np.lib.format.open_memmap(path, mode="r")
     except BAD_HEADER as error:
         raise UsageError(
-            f"{path} is damaged or no .npy array ({_line(error)}); {MADE_AGAIN}"
+            f"{path} is damaged or not an .npy array ({_one_line(error)}); {HOW_TO_REPLACE}"
         ) from error
     dtype = _known_type(NUMPY_TYPES, array.dtype.name, path)
 
-    def part(where: tuple[slice, ...]) -> torch.Tensor:
+    def part(where: tuple[slice, ...]) -> "torch.Tensor":
+        import torch
+
         return torch.from_numpy(np.array(array[where], array.dtype.newbyteorder("=")))
 
     return ArrayFile(path, array.shape, dtype, part)
 
 
-def open_safetensors(path: Path) -> Any:
-    """What `safe_open` gives of a file; one that is missing or damaged raises `UsageError`."""
+def open_safetensors(path: Path, framework: str = "pt") -> Any:
+    """Return `safe_open` of a file; a missing or damaged file raises `UsageError`."""
     check_readable(path, "give a .safetensors file")
     try:
-        return safe_open(path, "pt")
+        return safe_open(path, framework)
     except SafetensorError as error:
         raise UsageError(
-            f"{path} is damaged or no .safetensors file ({_line(error)}); {MADE_AGAIN}"
+            f"{path} is damaged or not a .safetensors file ({_one_line(error)}); {HOW_TO_REPLACE}"
         ) from error
 
 
@@ -143,19 +152,20 @@ def _open_safetensors(path: Path, key: str) -> ArrayFile:
     file = open_safetensors(path)
     names = sorted(file.keys())
     if not names:
-        raise UsageError(f"{path} holds no array; {MADE_AGAIN}")
+        raise UsageError(f"{path} holds no arrays; {HOW_TO_REPLACE}")
     if not key and len(names) == 1:
         key = names[0]
     if key not in names:
-        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        asked = f"key={key!r} is no array of" if key else "no key is given for"
-        raise UsageError(f"{asked} {path}; choose of its {len(names)} arrays: {some}")
+        problem = f"key={key!r} is not an array of" if key else "no key is given for"
+        raise UsageError(
+            f"{problem} {path}; choose one of its {len(names)} arrays: {abbreviate(names, 5)}"
+        )
     array = file.get_slice(key)
     dtype = _known_type(SAFETENSORS_TYPES, array.get_dtype(), path)
     return ArrayFile(path, tuple(array.get_shape()), dtype, array.__getitem__)
 
 
-def _known_type(types: dict[str, torch.dtype], name: str, path: Path) -> torch.dtype:
+def _known_type(types: dict[str, str], name: str, path: Path) -> str:
     if name not in types:
         expected = ", ".join(types)
         raise UsageError(
@@ -164,5 +174,5 @@ def _known_type(types: dict[str, torch.dtype], name: str, path: Path) -> torch.d
     return types[name]
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -1,19 +1,20 @@
-"""Feature vectors from the user's file."""
+"""Feature vectors from a file of the user."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from coopetition.tools.errors import UsageError
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import MACHINE_PATH, OMIT_DEFAULT_FROM_ID, require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, open_array
-from transformer.data.features.embed import entries, made_by, read_provenance
+from transformer.data.features.provenance import made_by, read_provenance
 
-ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
+if TYPE_CHECKING:
+    import torch
+
+ASSUMED_FEATURES = 512  # while no file is given: ResNet-18's
 
 
 @EXEMPLAR_KINDS.register("features")
@@ -21,21 +22,21 @@ ASSUMED_FEATURES = 512  # of a file that is not given yet: ResNet-18's
 class FeatureConfig(ExemplarConfig):
     """Feature vectors from a file of the user, such as a frozen network's embeddings."""
 
-    bytes_per_feature = 2  # of a file of bytes it is 1
+    bytes_per_feature = 2  # a file of uint8 takes 1
     needs_path = True
     path: str = field(default="", metadata=MACHINE_PATH)
     """An .npy or .safetensors array (classes, exemplars, features): numbers, kept in half
-    precision, or uint8, grey values 0 to 255 for 0 to 1."""
+    precision, or uint8, whose 0 to 255 are grey values 0 to 1."""
     key: str = ""
     """Name of the array in a .safetensors file that holds several."""
     n_classes: int = 0
-    """The first so many; 0: all of the file's."""
+    """Number of classes, the first ones; 0: all of the file's."""
     n_exemplars: int = 0
-    """The first so many of each class; 0: all of the file's."""
+    """Exemplars per class, the first ones; 0: all of the file's."""
     fingerprint: str = ""
-    """Of the features used; filled in when they are read, and checked if given."""
+    """Digest of the features used; recorded when they are read, and checked if given."""
     made_by: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
-    """Encoder, drawings and reduction, if the file names them; filled in and checked likewise."""
+    """Encoder, drawings and reduction, if the file names them; recorded and checked likewise."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "n_classes", "n_exemplars")
@@ -45,19 +46,19 @@ class FeatureConfig(ExemplarConfig):
             object.__setattr__(self, "n_exemplars", self.n_exemplars or n_exemplars)
 
     def array(self) -> ArrayFile:
-        """The array, not read yet."""
+        """Open the array, without reading it."""
         return open_array(self.path, self.key, ("classes", "exemplars", "features"))
 
     def feature_count(self) -> int:
-        """The file's, or ResNet-18's while there is none."""
+        """Return the number of features in the file, or ResNet-18's while no file is given."""
         return self.array().shape[-1] if self.path else ASSUMED_FEATURES
 
     def recorded_fields(self) -> dict[str, Any]:
-        """What the file says that it was made by."""
+        """Return what the file says that it was made by."""
         return {"made_by": made_by(read_provenance(Path(self.path)))}
 
     def load(self) -> Exemplars:
-        """Read them."""
+        """Read the features."""
         features = read_features(self)
         first = features[0, 0]
         if len(features) > 1 and all(bool((each == first).all()) for each in features):
@@ -65,38 +66,37 @@ class FeatureConfig(ExemplarConfig):
                 f"the {len(features) * features.shape[1]} feature vectors of {self.path} are all "
                 "the same, so that nothing can be learnt; give another file"
             )
-        return Exemplars(features, GREY if features.dtype == torch.uint8 else 1.0)
+        return Exemplars(features, GREY if not features.is_floating_point() else 1.0)
 
 
-def read_features(config: FeatureConfig) -> torch.Tensor:
-    """The file's first classes and exemplars (n_classes, n_exemplars, d_features).
+def read_features(config: FeatureConfig) -> "torch.Tensor":
+    """Return the file's first classes and exemplars (n_classes, n_exemplars, d_features).
 
-    They are kept in half precision, but uint8 as it is: those are grey values, 0 to 255 for 0
-    to 1, as drawings have them.  A file that cannot serve the config raises `UsageError`.  Half
-    precision keeps 3 digits; centre features that vary by less than that about their mean.
+    uint8 stays as it is; other types become half precision, which keeps 3 digits: centre features
+    that vary less than that about their mean.  A file that does not fit raises `UsageError`.
     """
+    import torch
+
     array = config.array()
     _check_made_by(config)
-    wanted = {"n_classes": config.n_classes, "n_exemplars": config.n_exemplars}
-    for (name, number), there in zip(wanted.items(), array.shape, strict=False):
-        if there < number:
+    requested = {"n_classes": config.n_classes, "n_exemplars": config.n_exemplars}
+    for (name, number), available in zip(requested.items(), array.shape, strict=False):
+        if available < number:
             raise UsageError(
                 f"{config.path} holds an array of shape {array.shape}, too small for "
-                f"{name}={number}; choose at most {there}"
+                f"{name}={number}; choose at most {available}"
             )
-    dtype = torch.uint8 if array.dtype == torch.uint8 else torch.float16
+    dtype = torch.uint8 if array.dtype == "uint8" else torch.float16
     return array.read((config.n_classes, config.n_exemplars, array.shape[2]), dtype)
 
 
 def _check_made_by(config: FeatureConfig) -> None:
     """Raise `UsageError` for a file that was made by something else than the config names."""
-    if not config.made_by:
-        return
-    found = read_provenance(Path(config.path))
-    if made_by(found) != config.made_by:
-        known = f"; {config.made_by};"
-        other = next((each for each in entries(found) if f"; {each};" not in known), "")
+    found, expected = made_by(read_provenance(Path(config.path))), config.made_by
+    if expected and found != expected:
+        known = f"; {expected};"
+        other = next((each for each in found.split("; ") if f"; {each};" not in known), "")
         raise UsageError(
-            f"{config.path} was made by {other or 'nothing that it names'}; expected "
-            f"{config.made_by}: give the file that this one was taken from"
+            f"{config.path} was made by {other or 'something that it does not name'}; expected "
+            f"{expected}: give the original file"
         )

@@ -1,14 +1,13 @@
-"""Procedural glyphs: classes of handwriting-like drawings that need no download.
+"""Procedural glyphs: classes of handwriting-like drawings, without a download.
 
 A class is a program of one to three cubic Bezier strokes.  An exemplar jitters the control points
 and then rotates, scales and shifts the whole drawing.  More jitter makes the classes overlap, which
-raises the error floor of in-context learning and hastens its fade.
+raises the error floor of in-context learning and speeds up its fade.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
@@ -17,22 +16,22 @@ from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.omniglot import SIDE, blur, quantise
 
-N_STROKES = 3  # at most; a class has 1, 2 or 3 with equal chance
-N_POINTS = 32  # samples along a stroke: about one a pixel
+N_STROKES = 3  # largest number; a class has 1, 2 or 3 strokes with equal probability
+N_POINTS = 32  # samples along a stroke: about one per pixel
 STROKE_STEP = 0.28  # standard deviation of the increments between a class's control points
-SHIFT = 0.3  # standard deviation of an exemplar's shift, as a part of the distortion
+SHIFT = 0.3  # standard deviation of an exemplar's shift, in units of the distortion
 CHUNK = 256  # classes drawn at once, so that memory stays small
 
 
 @EXEMPLAR_KINDS.register("glyphs")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlyphConfig(ExemplarConfig):
-    """Procedural handwriting: each class a stroke program, each exemplar a jittered drawing."""
+    """Procedural handwriting: a class is a stroke program, an exemplar a jittered drawing."""
 
     n_classes: int = 12800
     n_exemplars: int = 20
     seed: int = 0
-    """Draws the classes and their exemplars."""
+    """Random seed of the classes and their exemplars."""
     jitter: float = 0.12
     """Standard deviation of an exemplar's control points, in units of the image side."""
     distortion: float = 0.25
@@ -43,18 +42,18 @@ class GlyphConfig(ExemplarConfig):
         require_at_least(self, 0, "seed", "jitter", "distortion")
 
     def feature_count(self) -> int:
-        """The pixels."""
+        """Return the number of pixels."""
         return SIDE**2
 
     def load(self) -> Exemplars:
-        """Draw them."""
-        return Exemplars(torch.from_numpy(draw_glyphs(self)), GREY)
+        """Draw the glyphs."""
+        return Exemplars.from_numpy(draw_glyphs(self), GREY)
 
 
 def draw_glyphs(config: GlyphConfig) -> NDArray[np.uint8]:
-    """Drawings uint8 (n_classes, n_exemplars, 28 * 28), a function of the config alone.
+    """Draw glyphs uint8 (n_classes, n_exemplars, 28 * 28), which depend on the config alone.
 
-    Class k is the same whatever `n_classes` is.  About 5 s for 12,800 x 20 on one core.
+    Class k does not depend on `n_classes`.  12,800 x 20 glyphs take about 5 s on one core.
     """
     drawings = np.empty((config.n_classes, config.n_exemplars, SIDE * SIDE), np.uint8)
     with ProgressReport("draw glyphs", config.n_classes, "classes") as progress:
@@ -71,7 +70,7 @@ def draw_glyphs(config: GlyphConfig) -> NDArray[np.uint8]:
 def _ink(
     rng: np.random.Generator, config: GlyphConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points (n_images, points, 2) of one chunk on the unit square, and their weights."""
+    """Draw points (n_images, points, 2) of one chunk on the unit square, and their weights."""
     control = _stroke_programs(rng)[:, None]
     control = control + config.jitter * rng.standard_normal(
         (CHUNK, config.n_exemplars, N_STROKES, 4, 2), dtype=np.float32
@@ -86,7 +85,7 @@ def _ink(
 
 
 def _stroke_programs(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Control points (classes, strokes, 4, 2): a uniform start and a clipped random walk."""
+    """Draw control points (classes, strokes, 4, 2): uniform starts and clipped random walks."""
     shape = (CHUNK, N_STROKES)
     start = rng.uniform(0.1, 0.9, (*shape, 1, 2))
     steps = rng.normal(0, STROKE_STEP, (*shape, 3, 2))
@@ -95,7 +94,7 @@ def _stroke_programs(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _bernstein() -> NDArray[np.float32]:
-    """Cubic Bernstein polynomials (N_POINTS, 4)."""
+    """Return the cubic Bernstein polynomials (N_POINTS, 4)."""
     t = np.linspace(0, 1, N_POINTS)[:, None]
     return np.hstack(
         [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], dtype=np.float32
@@ -123,7 +122,7 @@ def _distort(
 
 
 def _splat(points: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Spread each point bilinearly over its four pixels; ink outside the square is lost."""
+    """Return images with each point spread bilinearly over four pixels, inside the square only."""
     n_images = len(points)
     position = points * (SIDE - 1)
     corner = np.floor(position)

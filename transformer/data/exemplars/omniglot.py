@@ -1,13 +1,9 @@
-"""Small image operations that glyphs and Omniglot share.
+"""Omniglot drawings (Lake et al. 2015) from this package's copy or another, and square drawings.
 
-Omniglot drawings (Lake et al. 2015): the copy in this package, or another.
-
-Two kinds of copy are read: one `.npz` with `images` (characters, 20, packed bits of 105 x 105,
-1 = ink), as this package's is, and the folders that torchvision unpacks (`images_background` and
+Two forms of a copy can be read: an `.npz` with `images` (characters, 20, packed bits of 105 x 105,
+1 = ink), as this package's, and the folders that torchvision unpacks (`images_background` and
 `images_evaluation`, then alphabet, character, `####_NN.png`).  Both give the same drawings in the
 same order.
-
-Square drawings, a few classes at a time: all of Omniglot's in 105 x 105 pixels are 2.8 GB.
 """
 
 import math
@@ -17,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
@@ -39,11 +34,11 @@ from transformer.data.exemplar_sets import (
     load_exemplars,
 )
 
-SIDE = 28  # pixels; both sources draw on this square
+SIDE = 28  # pixels of reduced drawings, and of glyphs
 
 
 def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One 3 x 3 binomial blur (weights 1 2 1 by 1 2 1, over 16) of images (..., side, side)."""
+    """Return images (..., side, side) after a 3 x 3 binomial blur (weights 1 2 1 by 1 2 1)."""
     for axis in (-2, -1):
         padding = [(0, 0)] * images.ndim
         padding[axis] = (1, 1)
@@ -54,7 +49,7 @@ def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def quantise(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey values 0 to 1, clipped, as 0 to 255."""
+    """Return grey values 0 to 1, clipped, as 0 to 255."""
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
@@ -63,7 +58,7 @@ N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
 N_ORIENTATIONS = 8
 RAW_SIDE = 105
-N_RELEASED = 1623  # characters in the released file, which is cut to 1,600 rows of each so many
+N_RELEASED = 1623  # characters in the released file: of each 1,623 rows, 1,600 are classes
 PARTS = ("images_background", "images_evaluation")
 Layout = Literal["described", "released"]
 
@@ -74,23 +69,23 @@ class OmniglotConfig(ExemplarConfig):
     """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
 
     path: str = field(default="", metadata=MACHINE_PATH)
-    """Another copy than this package's: an `omniglot.npz`, or the folder that holds
+    """Copy to use instead of this package's: an `omniglot.npz`, or the folder that holds
     `images_background` and `images_evaluation`."""
     n_classes: int = 12800
-    """As described, the first 1,600 are the upright characters, each further 1,600 another
-    orientation; as released, each character is 8 classes in a row."""
+    """Number of classes.  In the layout `described`, the first 1,600 are the upright characters and
+    each further 1,600 another orientation; in `released`, a character is 8 classes in a row."""
     n_exemplars: int = 20
     side: int = field(default=28, metadata=OMIT_DEFAULT_FROM_ID)
-    """Pixels: 28, averaged and blurred once, or 105 as drawn."""
+    """Side in pixels: 28, averaged and blurred once, or 105 as drawn."""
     layout: Layout = field(default="described", metadata=OMIT_DEFAULT_FROM_ID)
-    """`described` in the papers: 20 drawings of one character in one orientation; `released`, what
-    their extractor's index arithmetic gives: two drawings in all 8 orientations and a third in 4
-    (8 classes in a row share a character)."""
+    """What a class is.  `described` in the papers: 20 drawings of one character in one orientation.
+    `released`, by the index arithmetic of their code: two drawings in all 8 orientations and a
+    third in 4 (8 classes in a row share a character)."""
     standardised: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
-    """Whether the mean drawing is subtracted and one scale gives all pixels a mean variance of 1.
-    ICL emerges with fewer classes and larger learning rates then (no paper's)."""
+    """Whether to subtract the mean drawing and scale all pixels to a mean variance of 1 (in neither
+    paper).  ICL then emerges with fewer classes and larger learning rates."""
     fingerprint: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
-    """Of the drawings used; filled in when they are read, and checked if given."""
+    """Digest of the drawings used; recorded when they are read, and checked if given."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_classes", "n_exemplars")
@@ -107,23 +102,21 @@ class OmniglotConfig(ExemplarConfig):
         )
 
     def feature_count(self) -> int:
-        """The pixels."""
+        """Return the number of pixels."""
         return self.side**2
 
     def load(self) -> Exemplars:
-        """Read them."""
-        drawings = read_omniglot(self)
-        values = torch.from_numpy(drawings)
-        return (
-            Exemplars(values, *standard(drawings)) if self.standardised else Exemplars(values, GREY)
-        )
+        """Read the drawings; all 12,800 x 20 of 105 x 105 pixels take 2.8 GB."""
+        drawings = open_omniglot(self).classes(0, self.n_classes)
+        scale, offset = standardisation(drawings) if self.standardised else (GREY, None)
+        return Exemplars.from_numpy(drawings, scale, offset)
 
 
-def standard(drawings: NDArray[np.uint8]) -> tuple[float, torch.Tensor]:
-    """Scale and offset (pixels,) that give drawings (classes, exemplars, pixels) a mean of 0.
+def standardisation(drawings: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
+    """Return scale and offset (pixels,) that standardise drawings (classes, exemplars, pixels).
 
-    The variance is 1 in the mean over the pixels.  Sums are of whole numbers: they are exact.
-    Drawings that are all alike raise `UsageError`.
+    Every pixel then has mean 0; the mean over the pixels of their variance is 1.  Sums are exact,
+    over whole numbers.  Drawings that are all alike raise `UsageError`.
     """
     n_drawings = drawings.shape[0] * drawings.shape[1]
     mean = drawings.sum((0, 1), dtype=np.int64) / n_drawings
@@ -135,54 +128,46 @@ def standard(drawings: NDArray[np.uint8]) -> tuple[float, torch.Tensor]:
             "of them, or leave out standardised"
         )
     deviation = np.sqrt(variance)
-    return 1 / deviation, torch.from_numpy(mean / deviation).float()
-
-
-def read_omniglot(config: OmniglotConfig) -> NDArray[np.uint8]:
-    """Drawings uint8 (n_classes, n_exemplars, side * side), ink 255.
-
-    With a side of 28 they are average-pooled and blurred once, with 105 as drawn (2.8 GB for all
-    12,800 x 20; `open_omniglot` gives them class by class).
-    """
-    return open_omniglot(config).classes(0, config.n_classes)
+    return 1 / deviation, (mean / deviation).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class OmniglotDrawings:
-    """Drawings as they were drawn, and which of them stands where, in which orientation."""
+    """Drawings as they were drawn, and which of them, in which orientation, each exemplar is."""
 
     upright: NDArray[np.uint8]
-    """(drawings, side, side)."""
+    """(n_drawings, side, side), ink 255."""
     drawing: NDArray[np.int64]
-    """(n_classes, n_exemplars)."""
+    """(n_classes, n_exemplars) number of the drawing."""
     turns: NDArray[np.int64]
-    """Quarter turns, counter-clockwise, likewise."""
+    """(n_classes, n_exemplars) quarter turns, counter-clockwise."""
     mirrored: NDArray[np.bool_]
-    """Left to right, after the turns."""
+    """(n_classes, n_exemplars) whether it is mirrored left to right, after the turns."""
 
     def classes(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Drawings uint8 (stop - start, n_exemplars, side * side) of the classes from `start`."""
+        """Return drawings uint8 (stop - start, n_exemplars, side * side) of classes `start` on."""
         rows = slice(start, stop)
         drawings = self.upright[self.drawing[rows]]
         for turns in range(4):
             for mirrored in (False, True):
                 own = (self.turns[rows] == turns) & (self.mirrored[rows] == mirrored)
-                drawings[own] = _orient(drawings[own], turns=turns, mirrored=mirrored)
+                turned = np.rot90(drawings[own], turns, axes=(-2, -1))
+                drawings[own] = turned[..., ::-1] if mirrored else turned
         return drawings.reshape(*drawings.shape[:2], -1)
 
 
 def open_omniglot(config: OmniglotConfig) -> OmniglotDrawings:
-    """The drawings of a config, each kept once.
+    """Open the drawings of a config.
 
     The eight orientations are quarter turns by 0, 90, 180 and 270 degrees (counter-clockwise),
-    each as it is and mirrored left to right.
+    each plain and mirrored left to right.
 
-    - `described`: class `orientation * 1600 + character`, exemplars its 20 drawings; the four turns
-      come first, then their mirror images (which the papers leave open).
-    - `released`: exemplar i of class k is number ``n = 20 row + i`` of the drawings, numbered
-      ``20 * character + drawing``, in eight orientations each: drawing ``n // 8`` in orientation
-      ``n % 8``, which goes turn by turn, plain and then mirrored.  The row is k, but that the last
-      23 of each 1,623 rows are left out.  So 1,600 classes are of 200 characters.
+    - `described`: class `orientation * 1600 + character` has the character's 20 drawings; the four
+      turns come first, then their mirror images (an order that the papers leave open).
+    - `released`: exemplar i of the class in row r is number ``n = 20 r + i`` of the drawings in
+      eight orientations each: drawing ``n // 8`` (numbered ``20 * character + drawing``) in
+      orientation ``n % 8``, which goes turn by turn, plain and then mirrored.  Of each 1,623 rows
+      the last 23 are left out, so that 1,600 classes show 200 characters.
 
     A path that is missing or holds something else raises `UsageError`.
     """
@@ -209,7 +194,7 @@ def open_omniglot(config: OmniglotConfig) -> OmniglotDrawings:
 
 
 def _upright(path: Path, n_characters: int, side: int) -> NDArray[np.uint8]:
-    """Drawings (n_characters, 20, side, side) as they were drawn."""
+    """Return drawings (n_characters, 20, side, side) as they were drawn."""
     raw = _read_folders(path, n_characters) if path.is_dir() else _read_npz(path, n_characters)
     return raw * np.uint8(255) if side == RAW_SIDE else quantise(blur(_pool(raw)))
 
@@ -243,7 +228,7 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
         )
     drawings = np.empty((n_characters, N_DRAWINGS, RAW_SIDE, RAW_SIDE), np.uint8)
     for row, folder in zip(drawings, characters, strict=False):
-        # a Mac puts a `._` file beside each one that it copies to another file system
+        # macOS puts a `._` file beside each file that it copies to another file system
         files = sorted(each for each in folder.glob("*.png") if not each.name.startswith("._"))
         if len(files) != N_DRAWINGS:
             raise UsageError(f"{folder} holds {len(files)} drawings; expected {N_DRAWINGS}")
@@ -251,7 +236,7 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
             try:
                 with Image.open(file) as image:
                     pixels = np.asarray(image.convert("1"))
-            except (OSError, SyntaxError) as error:  # what Pillow raises on a damaged picture
+            except (OSError, SyntaxError) as error:  # raised by Pillow for a damaged picture
                 raise UsageError(f"{file} cannot be read as a drawing ({error})") from error
             if pixels.shape != drawing.shape:
                 raise UsageError(f"{file} is {pixels.shape} pixels; expected {drawing.shape}")
@@ -260,13 +245,13 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
 
 
 def _hint(path: Path) -> str:
-    """Which folder in a folder, as torchvision's `omniglot-py`, holds the parts instead."""
-    within = next((each.parent for each in sorted(path.glob(f"*/{PARTS[0]}"))), None)
-    return "" if within is None else f"; give {within}"
+    """Return advice to give an inner folder, such as torchvision's `omniglot-py`, if it fits."""
+    inner = next((each.parent for each in sorted(path.glob(f"*/{PARTS[0]}"))), None)
+    return "" if inner is None else f"; give {inner}"
 
 
 def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Average over the areas of a 28 x 28 grid laid on the 105 x 105 pixels."""
+    """Return averages of 105 x 105 pixels over the areas of a 28 x 28 grid."""
     edges = np.linspace(0, RAW_SIDE, SIDE + 1)
     left, right = edges[:-1, None], edges[1:, None]
     pixel = np.arange(RAW_SIDE)
@@ -278,52 +263,49 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pooled
 
 
-def _orient(images: NDArray[np.uint8], *, turns: int, mirrored: bool) -> NDArray[np.uint8]:
-    turned = np.rot90(images, turns, axes=(-2, -1))
-    return turned[..., ::-1] if mirrored else turned
-
-
-CHUNK = 160  # classes that are looked at together for the fingerprint
+CHUNK = 160  # classes read at once for the fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class Drawings:
-    """Drawings of every exemplar of every class."""
+    """Square drawings of every exemplar of every class, read a few classes at a time."""
 
     n_classes: int
     n_exemplars: int
     side: int
     classes: Callable[[int, int], NDArray[np.uint8]]
-    """Pixels (stop - start, n_exemplars, side * side), 255 = ink, of the classes from `start`."""
+    """Returns pixels (stop - start, n_exemplars, side * side), 255 = ink, of classes `start` on."""
 
     def fingerprint(self) -> str:
-        """That of the same drawings as exemplars."""
-        return fingerprint_of(self._chunks())
+        """Return the fingerprint of the same drawings as exemplars."""
 
-    def _chunks(self) -> Iterator[NDArray[np.uint8]]:
-        with ProgressReport("read drawings", self.n_classes, "classes") as progress:
-            for start in range(0, self.n_classes, CHUNK):
-                chunk = self.classes(start, min(start + CHUNK, self.n_classes))
-                yield chunk
-                progress.advance(len(chunk))
+        def chunks() -> Iterator[NDArray[np.uint8]]:
+            with ProgressReport("read drawings", self.n_classes, "classes") as progress:
+                for start in range(0, self.n_classes, CHUNK):
+                    chunk = self.classes(start, min(start + CHUNK, self.n_classes))
+                    yield chunk
+                    progress.advance(len(chunk))
+
+        return fingerprint_of(chunks())
 
 
 def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
-    """The drawings of a config, and their fingerprint, which is checked if the config names one.
+    """Open the drawings of a config; return them and their fingerprint.
 
-    Exemplars that are no drawings raise `UsageError`.
+    Another fingerprint than the config names, or exemplars that are not drawings, raise
+    `UsageError`.
     """
     if isinstance(config, OmniglotConfig):
         if config.standardised:
             raise UsageError(
-                "an encoder sees drawings as they are; leave out standardised (--data.standardised)"
+                "encoders take drawings as they are; leave out standardised (--data.standardised)"
             )
         classes = open_omniglot(config).classes
     else:
         values = load_exemplars(config).values.numpy()
         if values.dtype != np.uint8 or math.isqrt(values.shape[2]) ** 2 != values.shape[2]:
             raise UsageError(
-                f"exemplars of {values.shape[2]} features ({values.dtype}) are no drawings; "
+                f"exemplars of {values.shape[2]} features ({values.dtype}) are not drawings; "
                 "expected the grey values (uint8) of a square"
             )
 

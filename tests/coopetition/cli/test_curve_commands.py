@@ -1,0 +1,191 @@
+"""`coopetition fit`, `compare`, `predict` and `recover`."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from coopetition.compare.recovery import simulate
+from tests.conftest import REFERENCE
+
+TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
+RACE = ("--theory", "logistic_race", "--starts", 2)
+PUBLISHED = REFERENCE / "figure_5b_loss.csv"
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("curves") / "race.csv"
+    simulate("logistic_race", TRUTH, noise=0.01).to_frame().to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("names", [["train", "icl", "ciwl"], ["icl", "ciwl"]])
+def test_a_fit_has_curves_and_parameters(call, csv, tmp_path, names):
+    rows = [line.split(",") for line in csv.read_text().splitlines()]
+    columns = [rows[0].index(name) for name in ("sequences", *names)]
+    own = tmp_path / "own.csv"
+    own.write_text("".join(",".join(row[k] for k in columns) + "\n" for row in rows))
+    flags = (*RACE, "--json", "--out", tmp_path / "fit.json")
+    result = json.loads(call("coopetition", "fit", own, *flags))
+    assert {*result["curves"]} == {*names} and {*result["parameters"]} == {*TRUTH}
+    assert all({"r2", "rmse"} <= {*curve} for curve in result["curves"].values())
+
+
+def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
+    page = tmp_path / "page.html"
+    flags = (*RACE, "--until", "6e5", "--json", "--report", page, "--out", tmp_path / "f.json")
+    found = json.loads(call("coopetition", "predict", csv, *flags))
+    assert {*found["events"]} == {"peak", "crossing", "fade"}
+    assert all({"value", "low", "high", "status"} <= {*each} for each in found["events"].values())
+    assert found["horizon"] == 1e6, "the end of the curves"
+    assert "<svg" not in page.read_text() and "data:image/svg+xml" in page.read_text()
+    text = call("coopetition", "predict", csv, *RACE, "--until", "6e5", "--horizon", "2e6")
+    assert "crossing: " in text and "fade: " in text, "defined where they are printed"
+    assert "at 2e+06 sequences" in text
+
+
+def test_the_default_horizon_is_never_refused(call, tmp_path):
+    """Three times the end of a short part late in a run is too far."""
+    path = tmp_path / "late.csv"
+    frame = simulate("logistic_race", TRUTH).to_frame()
+    frame["sequences"] = 9.9e6 + np.linspace(0, 1e5, len(frame))
+    frame.to_csv(path, index=False)
+    found = json.loads(call("coopetition", "predict", path, *RACE, "--json"))
+    assert (found["known_until"], found["horizon"]) == (1e7, 9.9e6 + 100 * 1e5)
+
+
+def test_fits_of_two_runs_can_share_parameters(call, csv, tmp_path):
+    other = tmp_path / "other.csv"
+    simulate("logistic_race", TRUTH, seed=1).to_frame().to_csv(other, index=False)
+    flags = (*RACE, "--shared", "loss,icl_at", "icl_width", "--json")
+    found = json.loads(call("coopetition", "fit", csv, other, *flags))
+    assert {"loss", "icl_at", "icl_width", "race.csv/ciwl_at"} <= {*found["parameters"]}
+    assert "other.csv/icl" in found["curves"]
+
+
+def test_profiles_are_intervals_and_pictures(call, csv, tmp_path):
+    page = tmp_path / "page.html"
+    flags = (*RACE, "--fixed", "icl_width=5e4", "loss=0.8", "--profile", "--report", page, "--json")
+    found = json.loads(call("coopetition", "fit", csv, *flags))
+    statuses = {name: each["status"] for name, each in found["parameters"].items()}
+    free = dict.fromkeys(("icl_at", "ciwl_at", "ciwl_width"), "identifiable")
+    assert statuses == free | dict.fromkeys(("icl_width", "loss"), "fixed")
+    assert page.read_text().count("<img") == 4 + 3
+
+
+def test_theories_are_ranked(call, csv, tmp_path):
+    page = tmp_path / "page.html"
+    flags = ("--theories", "logistic_race", "spline", "--starts", 2, "--report", page)
+    rows = json.loads(call("coopetition", "compare", csv, *flags, "--json"))
+    assert [row["name"] for row in rows] == ["logistic_race", "spline"]
+    assert {"name", "n_parameters", "n_fitted", "bic", "aicc", "r2"} <= {*rows[0]}
+    assert "logistic_race" in call("coopetition", "compare", csv, *flags)
+    assert page.read_text().count("<img") == 1 + 2
+
+
+def test_recovery_has_coverage_by_parameter(call):
+    flags = ("--theory", "logistic_race", "--problems", 2, "--starts", 2)
+    found = json.loads(call("coopetition", "recover", *flags, "--json"))
+    assert {*found["parameters"]} == {*TRUTH} and found["n_problems"] == 2
+    assert all({"coverage", "bias"} <= {*each} for each in found["parameters"].values())
+    values = ("--values", *(f"{name}={value}" for name, value in TRUTH.items()))
+    assert "coverage" in call("coopetition", "recover", *flags, *values)
+
+
+CELLS = [(7, 1, "inf"), (7, 2, "-0.5"), (7, 3, "x"), (7, 1, "1e9"), (7, 2, "0,5"), (3, 0, "nan"),
+         (50, 0, "inf"), (50, 0, "0")]  # fmt: skip
+COLUMNS = ["", "0.5", "nan"]
+HEADERS = ["sequences,a,b,c", "steps,train,icl,ciwl", "sequences,icl,icl,ciwl", "sequences"]
+EVERY = ("fit", "compare", "predict")
+FLAGS = [
+    (EVERY, ("--from", "5e5", "--until", "4e5"), "--until"),
+    (EVERY, ("--from", "nan"), "--from nan"),
+    (EVERY, ("--until", "nan"), "--until nan"),
+    (EVERY, ("--from", "2e6"), "0 samples"),
+    (EVERY, ("--until", "3e4"), "samples here"),
+    (EVERY, ("--metric", "accuracy"), "no curves of accuracy"),
+    (EVERY, ("--starts", "0"), "number of starts is 0"),
+    (EVERY, ("--starts", "100000000"), "choose at most 2048"),
+    (EVERY, ("--seed", "-1"), "seed is -1"),
+    (EVERY, ("--seed", "0.5"), "INT"),
+    (EVERY, ("--report", "page.txt"), ".html"),
+    (EVERY, ("--report", "/proc/none/page.html"), "/proc"),
+    (("fit", "predict"), ("--theory", "magic"), "'magic'"),
+    (("fit", "predict"), ("--out", "fit.txt"), ".json"),
+    (("fit", "predict"), ("--plot", "fit.txt"), ".png"),
+    (("compare",), ("--theories", "magic"), "'magic'"),
+    (("fit",), ("--shared", "mu1"), "mu1"),
+    (("fit",), ("--fixed", "mu1=1e9"), "mu1 is 1e+09"),
+    (("fit",), ("--fixed", "mu1=0.1,mu1=0.2"), "once"),
+    (("fit",), ("--fixed", "magic=1"), "'magic'"),
+    (("fit",), ("--fixed", "mu1"), "NAME=NUMBER"),
+    (("fit",), ("--fixed", "=1"), "NAME=NUMBER"),
+    (("fit",), ("--fixed", "mu1=nan"), "NAME=NUMBER"),
+    (("predict",), ("--horizon", "0"), "horizon 0"),
+    (("predict",), ("--horizon", "nan"), "horizon nan"),
+    (("predict",), ("--until", "6e5", "--horizon", "3e5"), "horizon 300000"),
+]
+RECOVER_FLAGS = [
+    (("--theory", "magic"), "'magic'"),
+    (("--problems", "0"), "number of problems is 0"),
+    (("--noise", "nan"), "noise is nan"),
+    (("--correlation", "-0.1"), "correlation of noise is -0.1"),
+    (("--samples", "3"), "samples is 3"),
+    (("--starts", "0"), "number of starts is 0"),
+    (("--values", "mu1"), "NAME=NUMBER"),
+    (("--values", "mu1=0.1"), "missing"),
+    (("--values", "magic=0.1"), "magic"),
+]
+
+
+def damaged_files(path, folder):
+    """Write copies of a CSV with one mistake each."""
+    head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    variants = [(head, rows[:n]) for n in (0, 1, 7)] + [(head, rows[::-1]), (head, rows + rows)]
+    for row, column, text in CELLS:
+        changed = [list(each) for each in rows]
+        changed[row][column] = text
+        variants.append((head, changed))
+    for text in COLUMNS:
+        variants.append((head, [[sequences, text, *rest] for sequences, _, *rest in rows]))
+    variants += [(header.split(","), rows) for header in HEADERS]
+    for k, lines in enumerate(variants):
+        copy = folder / f"{k}.csv"
+        copy.write_text("".join(",".join(row) + "\n" for row in (lines[0], *lines[1])))
+        yield copy
+    for name, content in (("empty", b""), ("binary", bytes(range(256)))):
+        (folder / f"{name}.csv").write_bytes(content)
+        yield folder / f"{name}.csv"
+    os.mkfifo(folder / "pipe")
+    yield from (folder / "pipe", folder / "none.csv", folder)
+
+
+def test_a_damaged_file_is_named_in_one_line(call, csv, tmp_path):
+    for path in damaged_files(csv, tmp_path):
+        command = EVERY[len(path.name) % 3]
+        error = call("coopetition", command, path, expect=2)
+        assert error.startswith("coopetition: error: ") and path.name in error, error
+
+
+def test_a_wrong_flag_is_named_in_one_line(call, csv):
+    calls = [((command, csv, *flags), text) for names, flags, text in FLAGS for command in names]
+    calls += [(("recover", *flags), text) for flags, text in RECOVER_FLAGS]
+    calls += [
+        (("predict", csv, csv), "2 curves"),
+        (("fit", csv, csv), "the same curves"),
+        (("fit",), "no curves"),
+        (("predict",), "0 curves"),
+    ]
+    for arguments, text in calls:
+        error = call("coopetition", *arguments, expect=2)
+        assert error.startswith("coopetition: error: ") and text in error, (arguments, error)
+
+
+def test_one_run_of_an_ensemble_must_be_named(call, tmp_path):
+    for name in ("init_seed=5", "init_seed=6"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("")
+    error = call("coopetition", "fit", tmp_path, expect=2)
+    assert "init_seed=5, init_seed=6" in error

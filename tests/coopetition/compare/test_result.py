@@ -1,0 +1,109 @@
+"""Fits are printed, saved, loaded and pickled."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sympy
+from matplotlib.figure import Figure
+
+import coopetition as co
+from coopetition.compare.curves import read_curves
+from coopetition.compare.estimate import fit
+from coopetition.compare.result import Fit
+from coopetition.compare.theory import theory_of
+from coopetition.tools.errors import UsageError, UserError
+from tests.conftest import REFERENCE
+
+QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    """A fit to the paper's curves that is cut short."""
+    curves = read_curves(REFERENCE / "figure_5b_loss.csv")
+    return fit(curves, n_screened=16, n_starts=1, max_iterations=1)
+
+
+def test_a_fit_is_saved_whole(hasty, tmp_path):
+    path = str(tmp_path / "fit.json")  # a text as well as a path
+    hasty.save(path)
+    loaded = Fit.load(path)
+    assert loaded.to_dict() == hasty.to_dict() and loaded.summary() == hasty.summary()
+    for name, each in hasty.curves.items():
+        for kind in ("sequences", "measured", "fitted"):
+            np.testing.assert_array_equal(getattr(loaded.curves[name], kind), getattr(each, kind))
+    assert loaded.problem.cost(loaded.theta) == pytest.approx(hasty.starts[0])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"parameters": 3}', '{"valleys": []}'])
+def test_another_file_is_refused(text, tmp_path):
+    (tmp_path / "f.json").write_text(text)
+    with pytest.raises(UserError, match=r"f\.json"):
+        Fit.load(tmp_path / "f.json")
+
+
+def test_a_summary_begins_with_cautions(hasty):
+    uncertain = replace(hasty, integration_error=np.nan, n_effective=float(hasty.n_fitted))
+    first = uncertain.summary().splitlines()[0]
+    assert first.startswith("CAUTION: ") and len(uncertain.cautions) == 3
+    assert {each.status for each in hasty.parameters.values()} == {"not converged"}
+    assert {*hasty.unidentified} == {*theory_of("toy").names}
+    sound = replace(hasty, converged=True, integration_error=1e-3, n_effective=50.0)
+    assert sound.cautions == [] and sound.summary().startswith("curve")
+    assert all(name in sound.summary() for name in theory_of("toy").names)
+
+
+def test_a_fit_is_short_to_print_and_a_table_to_work_with(hasty):
+    assert len(repr(hasty)) < 500 and "train R2" in repr(hasty)
+    assert "caution" in hasty._repr_html_() and "alpha" in hasty._repr_html_()
+    frame = hasty.to_frame()
+    own = frame[frame["curve"] == "icl"]
+    np.testing.assert_array_equal(own["fitted"], hasty.curves["icl"].fitted)
+    assert len(frame) == sum(each.n for each in hasty.curves.values())
+    assert hasty == hasty and hasty != replace(hasty) and hash(hasty)
+    assert hasty.plot(ax=Figure().subplots()).get_lines()
+
+
+@pytest.mark.parametrize("theory", ["logistic_race", "bayesian_mixture", "toy"])
+def test_fits_are_pickled_with_any_theory(race, theory):
+    fitted = fit(race, theory, **QUICK)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.to_dict() == fitted.to_dict()
+    assert again.problem.cost(again.theta) == fitted.problem.cost(fitted.theta)
+
+
+def test_numbers_of_numpy_are_kept_as_plain_numbers(race, tmp_path):
+    fitted = fit(
+        race,
+        "logistic_race",
+        fixed={"loss": np.float32(0.5), "icl_width": np.int64(50_000)},
+        seed=np.int64(3),
+        tolerance=np.float64(0.05),
+        **{name: np.int64(value) for name, value in QUICK.items()},
+    )
+    fitted.save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json").to_dict() == fitted.to_dict()
+
+
+def test_a_fit_of_a_theory_without_a_name_is_saved_and_loaded(race, tmp_path):
+    rate = sympy.Symbol("rate", positive=True)
+    left = sympy.exp(-rate * co.TIME)
+    decay = co.ClosedForm(
+        name="decay",
+        title="everything is learnt at one rate",
+        source="none",
+        parameters=(co.Parameter(name="rate", description="of learning", lower=0.1, upper=100.0),),
+        symbols=(rate,),
+        outputs={"train": left, "icl": left, "ciwl": left, "preference": sympy.Integer(0)},
+    )
+    found = co.compare_theories(race, [decay, "logistic_race"], n_screened=8, n_starts=1)
+    fits = {each.theory: each for each in found.fits}
+    assert {*fits} == {"decay", "logistic_race"}
+    fits["decay"].save(tmp_path / "fit.json")
+    loaded = co.Fit.load(tmp_path / "fit.json", theory=decay)
+    assert loaded.to_dict() == fits["decay"].to_dict()
+    for other in (None, theory_of("toy")):
+        with pytest.raises(UsageError, match="decay"):
+            co.Fit.load(tmp_path / "fit.json", theory=other)

@@ -1,0 +1,143 @@
+"""Tables of measures: complete, the same after an interruption, and not written twice."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from coopetition.tools.errors import UsageError, UserError
+from tests.transformer.conftest import tiny_config
+from transformer import load_model, train
+from transformer.cli import main
+from transformer.interventions.attention import Ablate
+from transformer.measures import MEASURES
+from transformer.runs.measures import measure_run, thin_steps, write_model_table
+from transformer.training.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with checkpoints at steps 4 and 8."""
+    config = replace(tiny_config(), n_steps=8, checkpoint_every=4)
+    return train(config, tmp_path_factory.mktemp("measured") / "run", Machine("cpu", 1, "eager"))
+
+
+def test_a_measure_per_checkpoint_has_a_row_at_each_but_those_of_interruptions(run, monkeypatch):
+    monkeypatch.setattr(type(run.config), "is_checkpoint", lambda self, step: step > 4)
+    rows = [*measure_run(run, "weight_norms")]
+    assert [[row["step"], row["sequences"]] for row in rows] == [[8, 64]]
+    with pytest.raises(UsageError, match="accuracy is measured per evaluator"):
+        [*measure_run(run, "accuracy")]
+
+
+def test_an_interrupted_table_is_completed_to_the_same_table(run, tmp_path):
+    names = ["induction_strength", "accuracy"]
+    write_model_table(run, names, tmp_path / "whole.csv")
+    table = pd.read_csv(tmp_path / "whole.csv")
+    assert set(table["step"]) == {4, 8} and set(table["measure"]) == set(names)
+    assert [each.name for each in tmp_path.iterdir()] == ["whole.csv"]
+    about = {
+        "run_id": run.config.run_id(),
+        "measures": names,
+        "evaluators": list(run.evaluation_sets()),
+        "interventions": [],
+    }
+    done = table[table["step"] == 4].drop(columns=["run_id", "step", "sequences"])
+    rows = done.astype(object).where(done.notna(), None).to_dict("records")
+    partial = tmp_path / "again.csv.partial"
+    lines = [json.dumps(about), json.dumps({"step": 4, "rows": rows}), '{"step": 8, "ro']
+    partial.write_text("\n".join(lines))
+    write_model_table(run, names, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), table)
+    partial.write_text(json.dumps(about | {"run_id": "another"}) + "\n")
+    with pytest.raises(UsageError, match="partial"):
+        write_model_table(run, names, tmp_path / "again.csv")
+
+
+def test_a_table_is_written_by_one_process_at_a_time(run, tmp_path, monkeypatch):
+    """A second call in the middle of the first is refused and touches nothing."""
+    out, partial, refused = tmp_path / "table.csv", tmp_path / "table.csv.partial", []
+
+    def during(view):
+        content = partial.read_bytes()
+        with pytest.raises(UserError, match="another process") as caught:
+            write_model_table(run, ["accuracy"], out)
+        refused.append(caught.value)
+        assert partial.read_bytes() == content
+        return MEASURES["accuracy"](view)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.runs.measures.find_measures", lambda *_: {"accuracy": during})
+        write_model_table(run, ["accuracy"], out, evaluators=["flip"])
+    assert len(refused) == 2 and [each.name for each in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_interventions_change_a_table_and_not_the_model(run, tmp_path):
+    everything = (Ablate(heads=("0:*", "1:*")),)
+    write_model_table(run, ["accuracy"], tmp_path / "plain.csv", steps=[8])
+    out = tmp_path / "ablated.csv"
+    write_model_table(run, ["accuracy"], out, steps=[8], interventions=everything)
+    plain, ablated = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "ablated"))
+    assert (plain["value"] != ablated["value"]).any()
+    assert load_model(run).interventions == ()
+
+
+@pytest.mark.parametrize(
+    ("measures", "changes", "named"),
+    [
+        (["accuracy"], {"steps": [5]}, "step 5.* 4, 8"),
+        (["accuracy"], {"steps": []}, "step.* 4, 8"),
+        (["accuracy"], {"evaluators": ["nothing"]}, "evaluator nothing"),
+        (["nothing"], {}, "'nothing'"),
+        (["weight_norms"], {}, "weight_norms is measured per checkpoint"),
+        ([], {}, "no measures"),
+    ],
+)
+def test_what_a_run_lacks_is_refused_before_anything_is_written(
+    run, tmp_path, measures, changes, named
+):
+    with pytest.raises(UsageError, match=named):
+        write_model_table(run, measures, tmp_path / "t.csv", **changes)
+    with pytest.raises(UsageError, match="folder"):
+        write_model_table(run, ["accuracy"], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_describes_a_table_and_does_not_replace_it(run, tmp_path, call):
+    out = tmp_path / "table.csv"
+    given = ("measure", run.path, "--measures", "accuracy", "--out", out)
+    ablate = '{"Ablate": {"heads": ["0:0"]}}'
+    call("transformer", *given, "--intervene", ablate, "--steps", "all")
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert about["steps"] == [4, 8] and about["interventions"] == [json.loads(ablate)]
+    before = out.read_bytes()
+    assert "table.csv" in call("transformer", *given, expect=2)
+    assert out.read_bytes() == before
+    given = (*given[:-1], tmp_path / "other.csv", "--steps", "all", "4")
+    assert "--steps" in call("transformer", *given, expect=2)
+
+
+def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch):
+    threads = []
+
+    def measured(*arguments, **keywords):
+        threads.append(torch.get_num_threads())
+        return {"steps": [8]}
+
+    monkeypatch.setattr("transformer.runs.measures.write_model_table", measured)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        out = tmp_path / "table.csv"
+        assert main(["measure", str(run.path), "--measures", "accuracy", "--out", str(out)]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1] == [run.machine.threads]
+
+
+def test_thinned_steps_keep_their_spacing_and_the_last():
+    assert thin_steps([], 0.1) == []
+    assert thin_steps([10, 20, 21, 22, 23, 24], 0.1) == [10, 20, 22, 24]
+    assert thin_steps([100, 101], 0.1) == [100, 101]

@@ -55,7 +55,9 @@ def draw_band(
     return numbers
 
 
-def draw_run(ax: "Axes", panel: str, run: FigureRun, names: Sequence[str], metric: str) -> Numbers:
+def draw_run(
+    ax: "Axes", panel: str, run: FigureRun, names: tuple[str, ...], metric: str
+) -> Numbers:
     """Draw curves of one run."""
     curves = run.curves(metric).select(names)
     plot_curves(curves, ax=ax)

@@ -216,14 +216,6 @@ def test_shares_of_variance_are_those_of_an_analysis_of_variance(values, scale):
     assert (columns, rows, rest) == pytest.approx(shares, abs=1e-9)
 
 
-def test_shares_of_additive_seeds():
-    init, data = np.array([0.0, 1.0, 2.0, 5.0]), np.array([0.0, 0.1, 0.3])
-    rows, columns, rest = figure_seeds.variance_shares(init[:, None] + data)
-    assert rest == pytest.approx(0, abs=1e-12) and rows > 0.99 and 0 < columns < 0.01
-    assert figure_seeds.variance_shares(np.full((4, 3), np.nan)) is None
-    assert figure_seeds.variance_shares(np.zeros((1, 3))) is None
-
-
 def test_seeds_that_do_not_matter_are_seldom_said_to():
     """One in twenty, by the level, over four events; above 0.07 of 2,000 once in 40,000 times."""
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ def test_every_run_and_theory_is_in_the_tables():
             assert {row["run"] for row in rows} == risen, name
 
 
-def test_a_run_that_is_made_anew_takes_the_place_of_its_rows(tmp_path, monkeypatch):
+def test_new_rows_of_a_run_replace_its_known_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(compare_theories, "FOLDER", tmp_path)
     known = {run: [{"run": run, "x": "0"}] * n for run, n in (("a", 2), ("b", 1), ("c", 1))}
     made = iter([[{"run": "a", "x": 0.5}], [{"run": "d", "x": 2.0}, {"run": "d", "x": None}]])
@@ -69,8 +69,8 @@ def test_the_naive_forecast_knows_the_other_runs_only():
         row("6", "", known_until="2"),
         row("50", "", known_until="5"),
     ]
-    told = [each["value"] for each in page_comparison.forecast_like_others(rows)]
-    assert told == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
+    values = [each["value"] for each in page_comparison.forecast_like_others(rows)]
+    assert values == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
 
 
 @pytest.mark.slow

@@ -1,24 +1,14 @@
-"""Tiny transformers that learn one strategy and then swap it for another.
+"""Tiny transformers that learn one strategy and then replace it by another.
 
-In a notebook, each of these comes when it is asked for, so that `import transformer` stays light:
+For notebooks (each name is imported when it is first used, so that `import transformer` is fast):
 
-train, train_together, resume   train runs into folders, and go on with them
-in_memory                       train by a loop of your own, without a folder
-load_run                        a run's config, curves, checkpoints, evaluation sets
-load_model                      its transformer: logits and activations of any sequences
+train, train_together, resume   train runs in folders, and continue them
+in_memory                       train in a loop of your own, without a folder
+load_run                        config, curves, checkpoints and evaluation sets of a run
+load_model                      the transformer of a run: logits and activations of any sequences
 runs_table                      the metrics of many runs, in long form
 
-The rooms, each of which imports only from those below it:
-
-cli           one file a command
-experiments   runs by name: small ones, and those of both papers, which are plans too
-sweeps        graphs of runs and measures, worked off by a pool of processes
-training      the step, optimisers, execution; the loop from a config to its last step
-measures      metrics of sequences; when ICL emerges, peaks and fades
-model         parameters, forward pass with taps, positions, ResNet; trained models by themselves
-data          exemplars; sequences of every data mode; evaluators
-runs          what lies on disk: folders, manifests, checkpoints, metrics, tables of them
-config        what defines a run; its id is a hash of it
+CONTRIBUTING.md lists the packages.
 """
 
 from importlib import import_module

@@ -85,12 +85,14 @@ class Ensemble:
     def concatenate(cls, parts: "Sequence[Ensemble]") -> Self:
         """Return the problems of several ensembles of one model, in order."""
         first = parts[0]
-        rows = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ROWS)
+        rows = {
+            name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ROWS
+        }
         parameters = {
             name: np.concatenate([part.parameters[name] for part in parts])
             for name in first.parameters
         }
-        return cls(first.model, *rows, parameters)
+        return cls(first.model, **rows, parameters=parameters)
 
     def single(self, k: int) -> tuple[Model, InitialState]:
         """Return problem `k` as `solve` takes it."""

@@ -17,7 +17,7 @@ from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 LEARNT_BELOW = 0.5  # of the unlearnt loss
-DIVERGED = 1e12  # a loss above this does not return
+DIVERGED_ABOVE = 1e12  # a loss above this does not return
 
 
 def excess(loss: Any, unlearnt: Any) -> Any:
@@ -144,7 +144,7 @@ def classify_fates(losses: Mapping[str, Array], unlearnt: Mapping[str, Any]) -> 
     icl, ciwl = learnt.pop(ICL, never), learnt.pop(CIWL, never)
     other = np.any([never[-1], *(curve[-1] for curve in learnt.values())], axis=0)
     cases = {
-        Fate.DIVERGED: ~(total[-1] < DIVERGED),
+        Fate.DIVERGED: ~(total[-1] < DIVERGED_ABOVE),
         Fate.COEXISTENCE: icl[-1] & ciwl[-1],
         Fate.ICL_PERSISTENT: icl[-1],
         Fate.ICL_TRANSIENT: icl.any(0),

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coopetition.dynamics.events import DIVERGED
+from coopetition.dynamics.events import DIVERGED_ABOVE
 from coopetition.dynamics.trajectory import (
     Array,
     Status,
@@ -130,7 +130,7 @@ def _descend_compiled(
         np.array(costs, float).reshape(-1, 2),
     )
     rates = np.array(problem.model.rates)
-    arguments = states, tables, rates, step, threshold, DIVERGED
+    arguments = states, tables, rates, step, threshold, DIVERGED_ABOVE
     return ensure_compiled(_descent_kernel(), "gradient descent", *arguments)(*arguments)
 
 

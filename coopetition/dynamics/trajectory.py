@@ -226,7 +226,9 @@ class Trajectory(ArchivedResult):
         start = State(model.factors, entries[:n], entries[n:])
         return cls(
             Problem.from_numbers(model, header["dims"], header["norms"], start=start),
-            *(arrays[name] for name in ("times", "overlap", "orthogonal")),
+            arrays["times"],
+            arrays["overlap"],
+            arrays["orthogonal"],
             dict(zip(header["losses"], arrays["losses"], strict=True)),
             Status[header["status"]],
             header["n_steps"],

@@ -32,9 +32,10 @@ class InitialState:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        extra = sorted(set(self.initial) - set(self.target))
-        if extra:
-            raise UsageError(f"the draw has no target for the factors {extra}; give one, or none")
+        if unmatched := sorted(set(self.initial) ^ set(self.target)):
+            raise UsageError(
+                f"the factors {unmatched} have an initial value or a target; give both, or neither"
+            )
         for kind in ("initial", "target"):
             vectors = {
                 name: check_real_array(f"the {kind} of factor {name}", values)
@@ -42,12 +43,11 @@ class InitialState:
             }
             object.__setattr__(self, kind, vectors)
         for name, target in self.target.items():
-            initial = self.initial.get(name)
-            if initial is None or initial.shape != target.shape or target.ndim != 1:
-                shape = None if initial is None else initial.shape
+            initial = self.initial[name]
+            if initial.shape != target.shape or target.ndim != 1:
                 raise UsageError(
-                    f"factor {name} has an initial value of shape {shape} and a target of shape "
-                    f"{target.shape}; expected two vectors of equal length"
+                    f"factor {name} has an initial value of shape {initial.shape} and a target of "
+                    f"shape {target.shape}; give two vectors of equal length"
                 )
             if not (np.isfinite(initial).all() and np.isfinite(target).all()):
                 raise UsageError(f"factor {name} of the draw has entries that are not finite")

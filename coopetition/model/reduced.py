@@ -323,12 +323,12 @@ AT_LIMIT, BELOW_THRESHOLD, DIVERGED = range(3)
 
 
 def descend_states(
-    states: Any, tables: Tables, rates: Any, step: float, threshold: float, diverged: float
+    states: Any, tables: Tables, rates: Any, step: float, threshold: float, diverged_above: float
 ) -> tuple[int, int]:
     """Fill `states` (n, 2 * n_factors) from its first row on by gradient descent.
 
     Returns the last row that is filled, and why it is the last: `AT_LIMIT` (there are no more
-    rows), `BELOW_THRESHOLD`, or `DIVERGED` (the loss is above `diverged`, or NaN).
+    rows), `BELOW_THRESHOLD`, or `DIVERGED` (the loss is above `diverged_above`, or NaN).
     """
     n, members, pairs = len(rates), tables.members, tables.pairs
     squares, offset_losses = np.empty(n), np.empty(len(members))
@@ -348,7 +348,7 @@ def descend_states(
             total = total + alpha * (squares[pairs[k][0]] * squares[pairs[k][1]] / (2 * size))
         if total < threshold:
             return row, BELOW_THRESHOLD
-        if not total < diverged:  # also catches NaN
+        if not total < diverged_above:  # also catches NaN
             return row, DIVERGED
         if row == len(states) - 1:
             break

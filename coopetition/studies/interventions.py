@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.ensemble import ROWS, Ensemble, descend_ensemble, sample_steps
-from coopetition.dynamics.events import DIVERGED, excess, first_learnt_time, learnt_duration
+from coopetition.dynamics.events import DIVERGED_ABOVE, excess, first_learnt_time, learnt_duration
 from coopetition.model.graph import Model
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
 from coopetition.studies.phases import Axis, check_axes, ensemble_at
@@ -146,7 +146,7 @@ def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome
     if not step <= horizon < math.inf:
         raise UsageError(f"horizon is {horizon}; choose a finite time of at least one step, {step}")
     run = descend_ensemble(ensemble, sample_steps(round(horizon / step), N_SAMPLES), step=step)
-    n_diverged = int((~(run.losses["total"][-1] < DIVERGED)).sum())
+    n_diverged = int((~(run.losses["total"][-1] < DIVERGED_ABOVE)).sum())
     if n_diverged:
         raise UsageError(
             f"descent diverged in {n_diverged} of {ensemble.n} problems; lower the step"

@@ -34,7 +34,6 @@ TIME, STEP = sp.Symbol("t", real=True), sp.Symbol("h", positive=True)
 SIZE = sp.Symbol("epsilon", positive=True)  # of the state, where a statement holds to an order
 CHANGE = sp.Function("Delta")  # of a quantity by one step of descent
 EIGENVALUE, CHARACTERISTIC = sp.Symbol("lambda"), sp.Symbol("chi")  # of the Hessian
-Rule = Callable[[sp.Symbol], Expression]
 
 
 class Language:
@@ -103,11 +102,11 @@ class Language:
 
         If one of them is identically zero, so are those after it.
         """
-        moving = self._visit(residual, self._moving(at), steps=True)
+        moving = self._visit(residual, at, by_time=True)
         residual = sp.expand(moving) if residual.has(CHANGE) else moving
         yield residual
         point = {x: value for x, value in at.items() if not isinstance(x, sp.Derivative)}
-        residual = self._visit(residual, self._slope_rule)
+        residual = self._visit(residual, at, by_time=False)
         if residual.has(CHARACTERISTIC):
             residual = residual.xreplace({CHARACTERISTIC: self._characteristic(point)})
         for meaning in ({self.total: self.formula}, self._shallow, self._deep):
@@ -115,7 +114,7 @@ class Language:
             residual = residual.xreplace(meaning).xreplace(point).xreplace(self._shallow)
             yield residual
 
-    def below(self, order: int, expression: Expression) -> list[Expression]:
+    def terms_below(self, order: int, expression: Expression) -> list[Expression]:
         """Return the terms of a polynomial below an order in the state, order by order."""
         scaled = sp.expand(expression.xreplace({x: SIZE * x for x in self.symbolic.state}))
         return [scaled.coeff(SIZE, k) for k in range(order)]
@@ -132,37 +131,29 @@ class Language:
         pairs += [(s.gradient[x].xreplace(s.products), sp.diff(total, x)) for x in s.state]
         return all(vanishes(mine - defined) for mine, defined in pairs)
 
-    def _visit(self, node: Expression, rule: Callable, steps: bool = False) -> Expression:
+    def _visit(self, node: Expression, at: Mapping, *, by_time: bool) -> Expression:
         """Evaluate derivatives: those by time (and steps of descent), or those by the state."""
-        if isinstance(node, sp.Derivative) and steps == (node.variables == (TIME,)):
+        if isinstance(node, sp.Derivative) and by_time == (node.variables == (TIME,)):
             inner = node.expr
             for variable in node.variables:
-                inner = _chain(inner, rule(variable))
+                inner = self._derivative(inner, variable, at)
             return inner
-        if steps and node.func == CHANGE:
+        if by_time and node.func == CHANGE:
             return self._step(node.args[0])
         if not node.args or isinstance(node, sp.Derivative):
             return node
-        return node.func(*(self._visit(argument, rule, steps) for argument in node.args))
+        return node.func(*(self._visit(each, at, by_time=by_time) for each in node.args))
 
-    def _slope_rule(self, variable: sp.Symbol) -> Rule:
-        meaning = self._shallow | self._deep | {self.total: self.formula}
+    def _derivative(self, expression: Expression, variable: sp.Symbol, at: Mapping) -> Expression:
+        """Return the derivative by time or by an entry of the state, by the chain rule."""
+        symbols = sorted(expression.free_symbols, key=str)
+        speeds = {x: self._speed(x, variable, at) for x in symbols}
+        terms = (sp.diff(expression, x) * speed for x, speed in speeds.items() if speed != 0)
+        return sum(terms, sp.Integer(0))
 
-        def rule(symbol: sp.Symbol) -> Expression:
-            if symbol in meaning:
-                return _chain(meaning[symbol], rule)
-            return sp.Integer(symbol == variable)
-
-        return rule
-
-    def _velocity(self, x: sp.Symbol) -> Expression:
-        rates = [*self.symbolic.rate.values()] * 2
-        return -rates[self.symbolic.state.index(x)] * self.slope(x)
-
-    def _moving(self, at: Mapping) -> Callable[[sp.Symbol], Rule]:
-        """Return the rates of change of all symbols along the flow, or those in `at`."""
-
-        def rule(symbol: sp.Symbol) -> Expression:
+    def _speed(self, symbol: sp.Symbol, variable: sp.Symbol, at: Mapping) -> Expression:
+        """Return the derivative of a symbol: by time along the flow, or as `at` gives it."""
+        if variable == TIME:
             given = at.get(sp.Derivative(symbol, TIME))
             if given is not None:
                 return given
@@ -170,10 +161,18 @@ class Language:
                 return self._velocity(symbol)
             if symbol == self.total:
                 return sum(self.slope(x) * self._velocity(x) for x in self.symbolic.state)
-            meaning = at.get(symbol, self._shallow.get(symbol, sp.Integer(0)))
-            return _chain(meaning, rule)
+            meaning = at.get(symbol, self._shallow.get(symbol))
+        elif symbol == self.total:
+            meaning = self.formula
+        else:
+            meaning = self._shallow.get(symbol, self._deep.get(symbol))
+        if meaning is None:
+            return sp.Integer(symbol == variable)
+        return self._derivative(meaning, variable, at)
 
-        return lambda _: rule
+    def _velocity(self, x: sp.Symbol) -> Expression:
+        rates = [*self.symbolic.rate.values()] * 2
+        return -rates[self.symbolic.state.index(x)] * self.slope(x)
 
     def _step(self, quantity: Expression) -> Expression:
         """Return the change of a function of the state by a step of descent."""
@@ -192,7 +191,7 @@ class Language:
             at = {x: value.xreplace(self._shallow) for x, value in point.items()}
 
             def second(x: sp.Symbol, y: sp.Symbol) -> Expression:
-                slope = self._visit(self.slope(x, y), self._slope_rule)
+                slope = self._visit(self.slope(x, y), {}, by_time=False)
                 return sp.factor(slope.xreplace(self._deep).xreplace(self._shallow).xreplace(at))
 
             plane = sp.Matrix(len(u), len(u), lambda i, j: second(u[i], u[j]))
@@ -202,13 +201,6 @@ class Language:
             determinant = (EIGENVALUE * sp.eye(len(u)) - plane).det(method="berkowitz")
             self._characteristics[key] = determinant * beyond
         return self._characteristics[key]
-
-
-def _chain(expression: Expression, rule: Rule) -> Expression:
-    """Return the derivative of a function of symbols, each of which changes by the rule."""
-    speeds = {x: rule(x) for x in sorted(expression.free_symbols, key=str)}
-    terms = (sp.diff(expression, x) * speed for x, speed in speeds.items() if speed != 0)
-    return sum(terms, sp.Integer(0))
 
 
 SLOPE = re.compile(
@@ -247,7 +239,7 @@ class Statement:
         stages = self.language.stages(residual.removeO(), self.at)
         if residual.has(sp.Order):
             *_, plain = stages
-            return all(map(vanishes, self.language.below(residual.getn(), plain)))
+            return all(map(vanishes, self.language.terms_below(residual.getn(), plain)))
         return any(_sample(stage) == 0 and vanishes(stage) for stage in stages)
 
     def latex(self) -> str:
@@ -393,7 +385,7 @@ class Derivation:
         """Ids of the statements whose proof fails: none, or something is wrong."""
         return {each.id for each in self.statements if not each.proved}
 
-    def at(self, pattern: str) -> list[Statement]:
+    def statements_at(self, pattern: str) -> list[Statement]:
         """Return the statements of a place."""
         return [each for each in self.statements if fnmatchcase(each.id, pattern)]
 
@@ -402,7 +394,9 @@ class Derivation:
         lines = []
         for section in re.split(r"^## [\d. ]*", self.page, flags=re.MULTILINE)[1:]:
             title, _, body = section.partition("\n")
-            statements = [each for place in PLACE.findall(body) for each in self.at(place[0])]
+            statements = [
+                each for place in PLACE.findall(body) for each in self.statements_at(place[0])
+            ]
             lines += ["", title, "-" * len(title)] if statements else []
             for each in statements:
                 mark = "NOT PROVED" if each.id in self.unproved else "proved"
@@ -419,7 +413,7 @@ class Derivation:
 
     def _equations(self, pattern: str) -> str:
         lines = ""
-        for each in self.at(pattern):
+        for each in self.statements_at(pattern):
             mark = " **(not proved)**" if each.id in self.unproved else ""
             at = ", ".join(f"${part}$" for part in each.conditions(sp.latex))
             says = f"{each.says}, with {at}" if at else each.says

@@ -4,7 +4,11 @@ A program is a package; each of its modules is a command, unless its name starts
 underscore.  A command's module has a docstring, which is its help (the first line is shown in the
 program's help), a dataclass `Flags`, and a function `run(flags)`.  If some flags decide the
 defaults of others, it also has `defaults(arguments)`, which returns the flags to start from.  An
-underscore in a module's name is a hyphen in the command.  Heavy imports belong inside `run`.
+underscore in a module's name is a hyphen in the command.
+
+Small commands can share a module: each is a dataclass of flags with a docstring and a method
+`execute()`, and the class's name in lower case is the command.  Heavy imports belong inside `run`
+and `execute`.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated.
 """
@@ -25,7 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, NamedTuple, Self, TypeGuard, TypeVar, get_args
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -176,20 +180,22 @@ def run_commands(
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     module = importlib.import_module(package)
-    files = [m.name for m in pkgutil.iter_modules(module.__path__) if not m.name.startswith("_")]
-    names = {file.replace("_", "-"): file for file in files}
+    commands = _find_commands(module)
     if not arguments or arguments[0] in ("-h", "--help"):
-        _print_help(module, prog, names)
+        _print_help(module, prog, commands)
         return 0 if arguments else 2
     name, *rest = arguments
     if name == "--version":
         print(importlib.metadata.version("coopetition"))
         return 0
     if name == COMPLETION:
-        _print_completion(package, prog, names, rest)
-    if name not in names:
-        raise UsageError(f"unknown command {name!r}; choose one of {', '.join(names)}")
-    command = importlib.import_module(f"{package}.{names[name]}")
+        _print_completion(package, prog, commands, rest)
+    if name not in commands:
+        raise UsageError(f"unknown command {name!r}; choose one of {', '.join(commands)}")
+    command = commands[name].load(package)
+    if isinstance(command, type):
+        parse_flags(command, rest, prog=f"{prog} {name}").execute()
+        return 0
     keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(rest)
@@ -197,25 +203,61 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     return 0
 
 
-def _print_help(module: ModuleType, prog: str, names: dict[str, str]) -> None:
+class _Command(NamedTuple):
+    """Where a command is defined."""
+
+    file: str
+    class_name: str
+    """Empty where the module is the command."""
+    summary: str
+
+    def load(self, package: str) -> Any:
+        """Import the module or the class that is the command."""
+        module = importlib.import_module(f"{package}.{self.file}")
+        return getattr(module, self.class_name) if self.class_name else module
+
+
+def _find_commands(module: ModuleType) -> dict[str, _Command]:
+    """Return the commands of a package by name, without importing its modules."""
+    found = {}
+    for each in pkgutil.iter_modules(module.__path__):
+        if each.name.startswith("_"):
+            continue
+        source = Path(module.__path__[0], f"{each.name}.py").read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        classes = [node for node in tree.body if _is_command(node)]
+        for node in classes or [tree]:
+            class_name = node.name if isinstance(node, ast.ClassDef) else ""
+            name = class_name.lower() or each.name.replace("_", "-")
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            found[name] = _Command(each.name, class_name, summary)
+    return dict(sorted(found.items()))
+
+
+def _is_command(node: ast.stmt) -> TypeGuard[ast.ClassDef]:
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(item, ast.FunctionDef) and item.name == "execute" for item in node.body
+    )
+
+
+def _print_help(module: ModuleType, prog: str, commands: dict[str, _Command]) -> None:
     """Print the program's help, without importing its commands."""
     print(f"usage: {prog} COMMAND [flags]\n\n{inspect.getdoc(module)}\n")
-    for name, file in names.items():
-        source = Path(module.__path__[0], f"{file}.py").read_text(encoding="utf-8")
-        summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
-        print(f"  {name:{max(map(len, names))}}  {summary}")
+    for name, command in commands.items():
+        print(f"  {name:{max(map(len, commands))}}  {command.summary}")
     print(f"\nFor the flags of a command: {prog} COMMAND --help")
     if " " not in prog:  # a shell completes only programs of one word
         print(f"For completion in your shell: {prog} {COMPLETION} {'|'.join(SHELLS)}")
 
 
-def _print_completion(package: str, prog: str, names: dict[str, str], shells: list[str]) -> None:
+def _print_completion(
+    package: str, prog: str, commands: dict[str, _Command], shells: list[str]
+) -> None:
     """Print the script with which a shell completes commands and flags, and exit."""
     if len(shells) != 1 or shells[0] not in SHELLS:
         raise UsageError(f"{COMPLETION} {' '.join(shells)}: choose one of {', '.join(SHELLS)}")
-    flags = {
-        name: importlib.import_module(f"{package}.{file}").Flags for name, file in names.items()
-    }
+    loaded = {name: command.load(package) for name, command in commands.items()}
+    flags = {name: each if isinstance(each, type) else each.Flags for name, each in loaded.items()}
     tyro.extras.subcommand_cli_from_dict(flags, prog=prog, args=[COMPLETION, *shells])
 
 

@@ -33,7 +33,7 @@ class Interrupted(UserError):
 
 
 def check_type(value: object, kind: type, description: str) -> None:
-    """Raise `UsageError` unless a value is of a type; `description` names one, as "a Draw"."""
+    """Raise `UsageError` unless a value is of a type; `description` names one, as "a Model"."""
     if not isinstance(value, kind):
         raise UsageError(
             f"expected {description}, got {value!r:.80} of type {type(value).__name__}"

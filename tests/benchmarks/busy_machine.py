@@ -21,7 +21,7 @@ import torch
 
 from transformer.config import ModelConfig
 from transformer.training.cost import Workload
-from transformer.training.execution import median_seconds, repeated_step, settle
+from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
 
 CPU = torch.device("cpu")
@@ -58,16 +58,10 @@ def spinning(count: int) -> Iterator[None]:
 def compare(workload: Workload, n_steps: int, seconds: float) -> str:
     """Median milliseconds of a step by one thread, by all, and by as many as are chosen now."""
     most = torch.get_num_threads()
-    train_state = workload.train_state(CPU, "eager")
-    step = repeated_step(
-        train_state,
-        context=workload.context,
-        d_features=workload.d_features,
-        n_labels=workload.n_classes,
-        batch_size=workload.batch_size,
-    )
+    train_state = workload.train_state(CPU)
+    step = repeated_step(train_state, workload.batch_size)
     start = time.perf_counter()
-    machine, _ = settle(train_state, step, Machine("cpu", None, "eager"), n_steps)
+    machine, _ = choose_execution(train_state, step, Machine("cpu", None, "eager"), n_steps)
     trial = time.perf_counter() - start
     threads = {"1": 1, f"all {most}": most, f"chosen {machine.threads}": machine.threads or 1}
     times: dict[str, list[float]] = {name: [] for name in threads}

@@ -15,11 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
-from transformer.data.evaluators import draw_evaluation_sets
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.runs.loop import train_together
-from transformer.runs.prepare import load_each
-from transformer.training.ensemble import Ensemble
+from transformer.runs.loop import in_memory, train_together
 from transformer.training.machine import Machine
 
 MACHINE = Machine("cpu", 1, "eager")
@@ -41,8 +38,7 @@ def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
 
 def train_in_memory(configs: dict[str, RunConfig]) -> None:
     """Train and evaluate, writing nothing."""
-    each = [*configs.values()]
-    ensemble = Ensemble(each, load_each(each), [draw_evaluation_sets(one) for one in each], MACHINE)
+    ensemble = in_memory(*configs.values(), machine=MACHINE)
     ensemble.metric_rows(ensemble.evaluate())
     while ensemble.step < BASE.n_steps:
         ensemble.advance()

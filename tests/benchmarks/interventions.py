@@ -76,7 +76,7 @@ def step_of(name: str, n_classes: int, execution):
         device=CPU,
         execution=execution,
     )
-    return repeated_step(train_state, context=2, d_features=512, n_labels=n_classes, batch_size=32)
+    return repeated_step(train_state, batch_size=32)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Symmetries and laws hold for random members of the family, along flow and descent."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition import InitialState, Model, Status, descend, solve
+from coopetition import InitialState, Model, Status, descend, random_draw, solve
 from coopetition.model.reduced import Problem, State
 from coopetition.theory.laws import check_laws, norm_laws
 from tests.properties import definition
@@ -28,19 +30,6 @@ def test_loss_and_orthogonal_parts_never_rise_along_the_flow(problem):
     trajectory = flow(*problem)
     for values in (trajectory.losses["total"], *trajectory.orthogonal**2):
         assert np.diff(values).max(initial=0) <= 1e-8 * values.max(initial=1e-300)
-
-
-@given(problems())
-def test_rates_of_laws_are_slopes_along_the_velocity(pair):
-    """The exact rate against a finite difference."""
-    problem = Problem(*pair)
-    start, speed = problem.start, problem.velocity(problem.start)
-    h = 1e-6 / max(1.0, np.abs(speed.entries).max())
-    for law in norm_laws(problem.model):
-        ahead, behind = (law.value(problem, start.step_along(speed, s)) for s in (h, -h))
-        rate = law.rate(problem, start)
-        size = max(abs(rate), abs(ahead) / h * 1e-9, 1e-9)
-        assert abs((ahead - behind) / (2 * h) - rate) <= 1e-4 * size + abs(ahead) / h * 1e-12
 
 
 @given(problems())
@@ -112,37 +101,30 @@ def test_rotating_a_factor_with_its_target_changes_nothing(problem, seed):
 
 
 @given(problems())
-def test_flipping_a_factor_with_its_target_changes_nothing(problem):
-    model, draw = problem
+def test_flipping_a_factor_with_its_target_or_two_that_are_always_together_changes_nothing(pair):
+    model, draw = pair
     first = model.factors[0]
     flipped = InitialState(
         draw.initial | {first: -draw.initial[first]}, draw.target | {first: -draw.target[first]}
     )
     a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
     np.testing.assert_array_equal(a.overlap, b.overlap)
-
-
-@given(problems())
-def test_flipping_two_factors_that_are_always_together_changes_no_loss(problem):
-    model, draw = problem
     together = [
         (x, y)
-        for x in model.factors
-        for y in model.factors
-        if x < y and all((x in m.factors) == (y in m.factors) for m in model.mechanisms)
+        for x, y in itertools.combinations(model.factors, 2)
+        if all((x in m.factors) == (y in m.factors) for m in model.mechanisms)
     ]
-    assume(together)
-    x, y = together[0]
-    flipped = InitialState(draw.initial | {x: -draw.initial[x], y: -draw.initial[y]}, draw.target)
-    a, b = (descend(model, d, step=0.01, n_steps=20) for d in (draw, flipped))
-    np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-12)
+    for x, y in together[:1]:
+        flipped = InitialState(
+            draw.initial | {x: -draw.initial[x], y: -draw.initial[y]}, draw.target
+        )
+        b = descend(model, flipped, step=0.01, n_steps=20)
+        np.testing.assert_allclose(a.losses["total"], b.losses["total"], rtol=1e-12)
 
 
 @given(models(), st.integers(0, 10**6))
 def test_swapping_factors_with_their_places_changes_nothing(model, seed):
     """Equations depend on where a factor stands, not on its name."""
-    from coopetition.model.initial_state import random_draw
-
     draw = random_draw(seed, dict.fromkeys(model.factors, 3))
     renamed = dict(zip(model.factors, reversed(model.factors), strict=True))
     other = Model.from_dict(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.test_cluster import ask, wait_for
-from tests.transformer.training.test_resume import assert_same_run
+from tests.transformer.conftest import assert_same_run
 from transformer.runs.folder import load_run
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm"), pytest.mark.timeout(600)]

@@ -1,11 +1,18 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
+from coopetition.tools.run_files import Row
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.training.machine import can_compile
+from transformer.data.exemplars.synthetic import GaussianConfig
+from transformer.runs.folder import RunFolder
+from transformer.training.machine import Machine, can_compile
 from transformer.training.step import TrainState, step_numbers
 
+HERE = Machine("cpu", 1, "eager")
 CONTEXT, BATCH, N_LABELS = 3, 4, 11
 N_FEATURES = {"linear": 6, "resnet": 49}  # images of side 7 for the ResNet
 HAS_COMPILER = can_compile(torch.device("cpu"))
@@ -30,6 +37,45 @@ def tiny_config() -> RunConfig:
         n_steps=40,
         checkpoint_every=10,
     )
+
+
+def short_config(**changes) -> RunConfig:
+    """Nine steps, a checkpoint every other and the last."""
+    tiny = tiny_config()
+    evaluation = replace(tiny.evaluation, every=4, n_sequences=2)
+    exemplars = GaussianConfig(n_classes=20, n_exemplars=4, d_features=3)
+    return replace(
+        tiny,
+        data=replace(tiny.data, exemplars=exemplars),
+        evaluation=evaluation,
+        n_steps=9,
+        checkpoint_every=2,
+        **changes,
+    )
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    """Rows of metrics without the seconds, which no two runs share."""
+    return [row | {"seconds": None} for row in rows]
+
+
+def assert_same_run(a: RunFolder, b: RunFolder) -> None:
+    """Two runs have the same metrics and the same files of weights and states."""
+    assert without_time(a.metrics()) == without_time(b.metrics())
+    assert (a.steps(), a.state_steps()) == (b.steps(), b.state_steps())
+    for step in a.steps():
+        assert a.checkpoint_path(step).read_bytes() == b.checkpoint_path(step).read_bytes(), step
+    for step in a.state_steps():
+        assert a.state_path(step).read_bytes() == b.state_path(step).read_bytes(), step
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """All files of a folder but those in which a session says how it went."""
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (".lock", "status.json")
+    }
 
 
 def make_state(model, members, *, precision="float64", device="cpu", execution="eager"):

@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from tyro.conf import UseAppendAction
 
 from coopetition.tools.commands import parse_known_flags
-from transformer.config.registry import load_plugin
-from transformer.experiments.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plugins:
-    """Flags that every command has."""
+class PluginFlags:
+    """Flags of every command."""
 
     plugin: UseAppendAction[tuple[str, ...]] = ()
 
 
 def load_plugins(arguments: list[str]) -> list[str]:
-    """Import the files that `--plugin` names; the other arguments."""
-    plugins, others = parse_known_flags(Plugins, arguments, prog="python -m transformer")
-    if plugins.plugin:
-        PRESETS.scan()  # the configs' own registries are known to `load_plugin`
-    for path in plugins.plugin:
-        load_plugin(path)
+    """Import the files that `--plugin` names, and return the other arguments."""
+    flags, others = parse_known_flags(PluginFlags, arguments, prog="python -m transformer")
+    if flags.plugin:
+        from transformer.config.registry import load_plugin
+        from transformer.experiments.presets import PRESETS
+
+        PRESETS.scan()  # `load_plugin` knows the registries of the configs
+        for path in flags.plugin:
+            load_plugin(path)
     return others

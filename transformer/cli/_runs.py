@@ -1,7 +1,7 @@
-"""What the commands about runs share: a run's folder, where it computes now, how it stands."""
+"""Flags and output that the commands on runs share."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,32 +20,32 @@ class RunFlags:
     """A run folder."""
 
     run: tyro.conf.Positional[Path]
-    """The folder of a run, or of runs that are trained together."""
+    """Folder of a run, or of runs that were trained together."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object for each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovedRunFlags(RunFlags):
-    """A run folder that may have moved to another machine."""
+    """A run folder, and what differs from its record on this machine."""
 
     device: str | None = None
-    """Another device than the recorded one: auto, cpu, cuda or mps."""
+    """Device: auto, cpu, cuda or mps (default: as recorded)."""
     threads: int | None = None
-    """Other CPU threads than those recorded."""
+    """CPU threads (default: as recorded)."""
     execution: str | None = None
-    """Another execution than that recorded: eager, compiled or graph."""
+    """Execution of steps: auto, eager, compiled or graph (default: as recorded)."""
     data_path: str | None = None
-    """Where the exemplars' file is now."""
+    """File of the exemplars (default: as recorded)."""
 
     def place(self) -> dict[str, Any]:
-        """Where and how to compute instead of as recorded."""
+        """Return the settings for this machine."""
         names = ("device", "threads", "execution", "data_path")
         return {name: getattr(self, name) for name in names}
 
 
 def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder", Path]]:
-    """Where something of a run goes, `out`; of each run of an ensemble, a name of its own there."""
+    """Return the runs of a folder, each with its output: `out`, or a path in it for several."""
     from transformer.runs.folder import load_runs
 
     runs = load_runs(folder)
@@ -54,25 +54,20 @@ def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder",
     return [(run, out / f"{run.path.name}{suffix}") for run in runs]
 
 
-def title(run: "RunFolder", runs: Collection["RunFolder"]) -> str:
-    """What stands before a run's output: its name, if there are several."""
-    return f"{run.path.name}: " if len(runs) > 1 else ""
-
-
-def print_ends(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
-    """Train, and print how the runs ended, those that diverged too."""
+def train_and_print(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
+    """Train runs and print their status, also if some diverge."""
     from transformer.runs.loop import Diverged
 
     try:
         runs = train()
     except Diverged as error:
-        print_standing(error.runs, as_json=as_json)
+        print_status(error.runs, as_json=as_json)
         raise
-    print_standing(runs, as_json=as_json)
+    print_status(runs, as_json=as_json)
 
 
-def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
-    """How runs stand, with the timeline of each; several as a table."""
+def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
+    """Print status and timeline of a run, or a table of several runs."""
     from transformer.measures.events import EVALUATORS, timeline
     from transformer.runs.table import row_of
 
@@ -81,16 +76,15 @@ def print_standing(runs: list["RunFolder"], *, as_json: bool) -> None:
         return
     for run in runs:
         status = run.status()
-        if under := [each.to_text() for each in run.config.interventions]:
-            status["interventions"] = under if as_json else ", ".join(under)
-
+        if texts := [each.to_text() for each in run.config.interventions]:
+            status["interventions"] = texts if as_json else ", ".join(texts)
         curves = run.curves() if len(run.metrics()) > 1 else None
-        measured = curves is not None and {*EVALUATORS} <= {*curves.values}
-        events = timeline(curves) if curves is not None and measured else None
+        is_measured = curves is not None and {*EVALUATORS} <= {*curves.values}
+        events = timeline(curves) if curves is not None and is_measured else None
         if as_json:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
-        else:
-            if damaged := status.pop("damaged"):
-                status["damaged"] = abbreviate(damaged, 1)
-            print_table(status | (events.describe() if events else {}), as_json=False)
+            continue
+        if damaged := status.pop("damaged"):
+            status["damaged"] = abbreviate(damaged, 1)
+        print_table(status | (events.describe() if events else {}), as_json=False)

@@ -1,9 +1,10 @@
-"""Time the training step beside the floor of its own matrix products and optimiser.
+"""Time training steps, beside the floor of their own matrix products and optimiser.
 
-Flags with several values make a row for every combination.
+Flags with several values give a row for every combination.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import product
 
 from coopetition.tools.console import print_rows
 
@@ -27,23 +28,41 @@ class Flags:
     """Runs trained at once."""
     n_layers: tuple[int, ...] = (2,)
     execution: tuple[str, ...] = ("auto",)
-    """eager, compiled, graph (CUDA); auto: compiled if it can be."""
+    """Execution of steps: eager, compiled, graph (CUDA), or auto: compiled if possible."""
     mlp_ratio: int = 0
     context: int = 2
     d_features: int = 512
     batch_size: int = 32
     repeats: int = 7
-    """Timed repeats; the median counts."""
+    """Timed repeats; the median is shown."""
     device: str = "auto"
+    """auto, cpu, cuda or mps."""
     threads: int | None = None
     """CPU threads (default: chosen by timing steps, as training does)."""
     json: bool = False
-    """Print one JSON object a row."""
+    """Print one JSON object for each row."""
 
 
 def run(flags: Flags) -> None:
-    from transformer.training.cost import bench
+    from transformer.config import ModelConfig
+    from transformer.training.cost import Workload, bench
 
-    settings = asdict(flags)
-    as_json = settings.pop("json")
-    print_rows(bench(**settings), as_json=as_json, shown=COLUMNS)
+    workloads = [
+        Workload(
+            n_classes,
+            n_runs,
+            ModelConfig(n_layers=n_layers, mlp_ratio=flags.mlp_ratio),
+            flags.context,
+            flags.d_features,
+            flags.batch_size,
+        )
+        for n_layers, n_classes, n_runs in product(flags.n_layers, flags.n_classes, flags.runs)
+    ]
+    rows = bench(
+        workloads,
+        device=flags.device,
+        threads=flags.threads,
+        executions=flags.execution,
+        repeats=flags.repeats,
+    )
+    print_rows(rows, as_json=flags.json, shown=COLUMNS)

@@ -1,4 +1,4 @@
-"""List the interventions that there are, with their settings."""
+"""List the interventions with their settings."""
 
 from dataclasses import dataclass, fields
 
@@ -8,7 +8,7 @@ from coopetition.tools.console import print_rows
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     json: bool = False
-    """Print one JSON object a row."""
+    """Print one JSON object for each row."""
 
 
 def run(flags: Flags) -> None:

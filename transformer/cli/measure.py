@@ -1,6 +1,6 @@
-"""Measure a run's models on its evaluators, over training: a table, a row a reading.
+"""Measure a run's models at checkpoints, on the sequences of its evaluators, and write a table.
 
-Of runs that were trained together, each gets a table of its own.
+Each run of an ensemble gets its own table.
 """
 
 import json
@@ -24,18 +24,19 @@ class Flags(RunFlags):
     run: tyro.conf.Positional[Path]
     """The folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
-    """Which ones; `measures` lists them."""
+    """Names of measures per evaluator; the command `measures` lists them."""
     out: Path
-    """The CSV file, or for several runs the folder of theirs; a JSON beside each describes it.  To
+    """CSV file, or for several runs the folder of their files; a JSON file describes each.  To
     continue after an interruption, run the same command again; a finished file is not replaced."""
     steps: tuple[str, ...] = ("last",)
-    """Checkpoints: steps, `all` or `last`."""
+    """Checkpoints to measure: their steps, `all` or `last`."""
     evaluators: tuple[str, ...] = ()
-    """On which sequences (without: all that the run has)."""
+    """Names of evaluators (default: all of the run)."""
     intervene: tuple[Intervention, ...] = ()
-    """Interventions that the models are measured under, as `evaluate` takes them."""
+    """Interventions that the models are measured under, as JSON:
+    `{"Ablate": {"heads": ["0:0"]}}`; the command `interventions` lists them."""
     replace_interventions: bool = False
-    """Leave out the interventions that the run was trained under (default: keep them)."""
+    """Leave out the interventions that the run was trained under."""
 
 
 def run(flags: Flags) -> None:
@@ -47,7 +48,7 @@ def run(flags: Flags) -> None:
         if not run.steps():
             raise UsageError(f"{run.path} has no checkpoint; train it until it has")
         if out.exists():
-            raise UsageError(f"--out {out} is there already; remove it or choose another name")
+            raise UsageError(f"--out {out} exists already; remove it or choose another name")
     for run, out in wanted:
         about = _measure(run, out, flags)
         if not flags.json:
@@ -59,10 +60,10 @@ def run(flags: Flags) -> None:
 
 
 def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
-    """Write the table of one run and its description, and return the latter."""
+    """Write the table of one run and its description; return the description."""
     from transformer.runs.measures import write_model_table
 
-    with run.machine.use():  # with the threads that its training chose
+    with run.machine.use():  # the threads that its training chose
         about = write_model_table(
             run,
             flags.measures,
@@ -76,14 +77,15 @@ def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
     return about
 
 
-def _steps(given: tuple[str, ...], there: list[int]) -> list[int] | None:
+def _steps(given: tuple[str, ...], saved: list[int]) -> list[int] | None:
+    """Return the steps to measure; None for all."""
     if given == ("all",):
         return None
     if given == ("last",):
-        return there[-1:]
+        return saved[-1:]
     if wrong := [each for each in given if not each.isdecimal()]:
         raise UsageError(
-            f"--steps {wrong[0]} among {len(given)}; give steps of checkpoints, or `all` or `last` "
-            "alone"
+            f"--steps {wrong[0]} among {len(given)} values; give steps of checkpoints, or only "
+            "`all` or `last`"
         )
     return [int(each) for each in given]

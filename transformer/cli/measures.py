@@ -1,6 +1,6 @@
-"""List the measures, and whether they are taken per run, checkpoint or evaluator.
+"""List the measures: each is taken per run, per checkpoint, or per checkpoint and evaluator.
 
-`measure` takes those per evaluator; a plan takes all.
+The command `measure` takes those per evaluator; a plan takes all.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from coopetition.tools.console import print_rows
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     json: bool = False
-    """Print one JSON object a row."""
+    """Print one JSON object for each row."""
 
 
 def run(flags: Flags) -> None:

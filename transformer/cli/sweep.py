@@ -177,7 +177,7 @@ def _work(plan: "Plan", call: "Call", flags: Flags) -> None:
 
 def _check(flags: Flags) -> None:
     """Refuse what cannot be done, before anything is made."""
-    from transformer.runs.folder import ENSEMBLE, MANIFEST
+    from transformer.runs.layout import ENSEMBLE, MANIFEST
     from transformer.sweeps.status import log_path
     from transformer.training.machine import Machine
 

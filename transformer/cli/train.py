@@ -1,6 +1,6 @@
-"""Train a run, or many as one, into a new folder.
+"""Train a run, or several runs together, into a new folder.
 
-Beside the options come the settings of the preset; `--preset NAME --help` shows its values.
+The flags include all settings of the preset; `--preset NAME --help` shows their values.
 """
 
 from dataclasses import dataclass
@@ -12,81 +12,88 @@ import tyro
 from coopetition.tools.commands import parse_known_flags
 from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
-from transformer.cli._runs import print_ends
+from transformer.cli._runs import train_and_print
 from transformer.config import RunConfig
 from transformer.config.data import EXEMPLAR_KINDS
 from transformer.experiments.presets import PRESETS, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """What decides which other flags there are, and where they start from."""
+class BaseFlags:
+    """Flags that decide which others there are, and their defaults."""
 
     preset: str = "glyphs"
-    """Where the config starts from; `presets` lists them (each has its own flags)."""
+    """Settings to start from; `presets` lists them (each has its own flags)."""
     scale: Scale = "cpu"
-    """Size of a paper's runs: `paper`; `gpu`, what one GPU trains in hours (transience only);
-    `cpu`, what two cores can do; `smoke`, some steps."""
+    """Size of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
+    `cpu`, hours on two cores; `smoke`, a few steps."""
     exemplars: str | None = None
-    """Other exemplars than the preset's; `data` lists the kinds (each has its own flags)."""
+    """Kind of exemplars instead of the preset's; `data` lists them (each has its own flags)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Start):
+class Flags(BaseFlags):
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     out: Path
     """Folder for the run; it must not exist or be empty."""
     vary: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """A field and its values, `--vary init_seed 5 6 7`: one run at each combination of all that
-    are varied, trained as one, each in a folder of its own in `out`."""
+    """A field and its values: `--vary init_seed 5 6 7`. There is a run for each combination of the
+    varied fields, in a folder of its own in `out`; all are trained together."""
     dry_run: bool = False
     """Print steps, parameters, memory and predicted time; train nothing."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     threads: int | None = None
-    """CPU threads (without: as many as are found to be faster)."""
+    """CPU threads (default: chosen by timing steps)."""
     execution: str = "auto"
-    """eager, compiled (three to five times as fast after half a minute), graph (CUDA) or auto."""
+    """Execution of steps: eager, compiled (three to five times as fast after half a minute), graph
+    (CUDA) or auto."""
     json: bool = False
-    """Print one JSON object (a line for each run if they are several)."""
+    """Print one JSON object for each run."""
 
 
 def defaults(arguments: list[str]) -> Flags:
-    start, _ = parse_known_flags(Start, arguments, prog="python -m transformer train")
-    if start.preset not in PRESETS:
+    base, _ = parse_known_flags(BaseFlags, arguments, prog="python -m transformer train")
+    if base.preset not in PRESETS:
         raise UsageError(
-            f"preset {start.preset!r} is unknown; `python -m transformer presets` lists them all"
+            f"preset {base.preset!r} is unknown; `python -m transformer presets` lists them all"
         )
-    config = PRESETS[start.preset].config(start.scale)
-    if start.exemplars is not None:
-        config = config.with_kind(EXEMPLAR_KINDS[start.exemplars])
-    return Flags(config=config, out=tyro.MISSING, preset=start.preset, scale=start.scale)
+    config = PRESETS[base.preset].config(base.scale)
+    if base.exemplars is not None:
+        config = config.with_kind(EXEMPLAR_KINDS[base.exemplars])
+    return Flags(config=config, out=tyro.MISSING, preset=base.preset, scale=base.scale)
 
 
 def run(flags: Flags) -> None:
-    axes = {}
-    for field, *values in (each or ("",) for each in flags.vary):
-        if not values:
-            raise UsageError(f"--vary {field}: no values; give some, as in --vary init_seed 5 6")
-        if field.replace("-", "_") in axes:
-            raise UsageError(f"--vary {field} comes twice; give all its values at once")
-        axes[field.replace("-", "_")] = values
-    from transformer.runs.folder import check_together, vary
+    from transformer.config.variants import check_together, vary
+    from transformer.runs.loop import train, train_together
+    from transformer.runs.prepare import prepare_forecast
+    from transformer.training.cost import forecast
     from transformer.training.machine import Machine
 
+    axes = _varied_fields(flags.vary)
+    configs = vary(flags.config, axes) if axes else {"": flags.config}
     machine = Machine.choose(
         flags.device, flags.threads, flags.execution, n_steps=flags.config.n_steps
     )
-    configs = vary(flags.config, axes) if axes else {"": flags.config}
     if flags.dry_run:
-        from transformer.training.cost import forecast
-
         check_together(configs)
-        print_table(forecast(configs, machine), as_json=flags.json)
-        return
-    from transformer.runs.loop import train, train_together
-
-    if axes:
-        print_ends(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
+        ready = prepare_forecast([*configs.values()], machine.device)
+        print_table(forecast(ready, machine), as_json=flags.json)
+    elif axes:
+        train_and_print(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
     else:
-        print_ends(lambda: [train(flags.config, flags.out, machine)], as_json=flags.json)
+        train_and_print(lambda: [train(flags.config, flags.out, machine)], as_json=flags.json)
+
+
+def _varied_fields(given: tuple[tuple[str, ...], ...]) -> dict[str, list[str]]:
+    """Return the values of each varied field."""
+    axes: dict[str, list[str]] = {}
+    for field, *values in (each or ("",) for each in given):
+        if not values:
+            raise UsageError(f"--vary {field}: no values; give some, as in --vary init_seed 5 6")
+        name = field.replace("-", "_")
+        if name in axes:
+            raise UsageError(f"--vary {field} comes twice; give all its values at once")
+        axes[name] = values
+    return axes

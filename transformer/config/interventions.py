@@ -35,7 +35,9 @@ class Intervention(RegisteredConfig, JsonTuple):
     """Lower ones act first: -1 sets what others may change, 1 reads the result."""
     in_process_only: ClassVar[bool] = False
     """Whether it has no JSON form."""
-    decides: ClassVar[tuple[str, ...]] = ()
+    needs_clean: ClassVar[bool] = False
+    """Whether it needs the values of its sites in the model without further interventions."""
+    claims: ClassVar[tuple[str, ...]] = ()
     """What no other may decide beside it, in words."""
 
     @classmethod
@@ -67,9 +69,9 @@ class Intervention(RegisteredConfig, JsonTuple):
         """Return the names of the activations that it sees."""
         raise NotImplementedError
 
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what it decides in this model; two that write the same are refused."""
-        return frozenset(self.decides)
+    def claims_in(self, model: ModelConfig) -> frozenset[str]:
+        """Return what it claims in this model; two that claim the same are refused."""
+        return frozenset(self.claims)
 
     def changes(self, model: ModelConfig) -> frozenset[str]:
         """Return the places that it changes."""
@@ -81,10 +83,6 @@ class Intervention(RegisteredConfig, JsonTuple):
 
     def replaces(self) -> tuple[str, ...]:
         """Return the parts of the model (`transformer.config.model`) that it puts out of use."""
-        return ()
-
-    def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the sites whose values without further interventions it needs."""
         return ()
 
     @property
@@ -104,7 +102,7 @@ class Intervention(RegisteredConfig, JsonTuple):
         """Return the same with ids that it lacks taken from a resolved one."""
         return self
 
-    def acting(
+    def bind(
         self, config: ModelConfig, parameters: "Mapping[str, Tensor]"
     ) -> Callable[[str, "Tensor", Any], "Tensor"]:
         """Return what it does at a site: (name, value, `transformer.model.hooks.Scene`) -> value.
@@ -152,7 +150,7 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
             isinstance(each, Intervention), f"{each!r:.80} is no intervention; give values of them"
         )
         each.check(model)
-        for what in sorted(each.writes(model)):
+        for what in sorted(each.claims_in(model)):
             if what in writers:
                 both = f"{writers[what].to_text()} and {each.to_text()}"
                 raise UsageError(f"{both} both set {what}; leave one out")

@@ -1,5 +1,6 @@
 """Configs as plain values and back, and which of their fields a run's id depends on."""
 
+import json
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -92,16 +93,11 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return the first value in which two tables differ, `name=found, not wanted`, or ""."""
-    theirs, ours = flatten(found), flatten(wanted)
+    theirs, ours = (flatten(json.loads(json.dumps(table))) for table in (found, wanted))
     for name in {**ours, **theirs}:
-        if _tuples_as_lists(theirs.get(name)) != _tuples_as_lists(ours.get(name)):
+        if theirs.get(name) != ours.get(name):
             return f"{name}={theirs.get(name)}, not {ours.get(name)}"
     return ""
-
-
-def _tuples_as_lists(value: Any) -> Any:
-    """Return a value as JSON keeps it."""
-    return [*map(_tuples_as_lists, value)] if isinstance(value, list | tuple) else value
 
 
 def from_dict(cls: Any, table: Any, where: str) -> Any:

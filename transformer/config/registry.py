@@ -52,7 +52,7 @@ class Registry(Mapping[str, T], Generic[T]):
             added: Any = entry
             if isinstance(added, type) and issubclass(added, RegisteredConfig):
                 self._check_class_name(added.__name__)
-            self._entries[name] = added
+            self._entries[name] = added  # pyright: ignore[reportArgumentType]
             return entry
 
         return add

@@ -178,7 +178,7 @@ class RunConfig:
         for each in self.interventions:
             require(
                 not (isinstance(each, Intervention) and each.in_process_only),
-                "a function (At) cannot be written to a file; register an intervention class",
+                "a function (At) cannot be written down; register an intervention class instead",
             )
         check_interventions(self.interventions, self.model)
 

@@ -71,16 +71,14 @@ def matching_sites(patterns: Iterable[str], model: ModelConfig) -> tuple[str, ..
 
     A pattern that matches none raises `UsageError`.
     """
-    names, matched = site_names(model), set()
+    names, patterns = site_names(model), tuple(patterns)
     for pattern in patterns:
-        own = {name for name in names if fnmatchcase(name, pattern)}
-        if not own:
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise UsageError(
                 f"no site is called {pattern!r}; choose one of {', '.join(names)}, or a pattern "
                 "such as blocks.*.z"
             )
-        matched |= own
-    return tuple(name for name in names if name in matched)
+    return tuple(name for name in names if any(fnmatchcase(name, each) for each in patterns))
 
 
 def places(site: str, model: ModelConfig) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def as_trained(data: DataConfig) -> DataConfig:
 
 @evaluator("train", default=True, stream=0)
 def train(data: DataConfig) -> DataConfig:
-    """The training context, bursty in every mode, true labels: every strategy solves it."""
+    """Training context, bursty in every mode, true labels: every strategy solves it."""
     return as_trained(data)
 
 

@@ -90,7 +90,7 @@ def relabel(drawn: Bursts, of_query: Index, of_distractor: Index) -> Arrays:
 
 @mode("bursty", needs=burst_needs)
 def bursty(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """The query's class and a distractor, `burstiness` times each, then others: ICL, CIWL, IWL.
+    """Bursts of the query's class and a distractor, then other items: ICL, CIWL, IWL.
 
     Labels are the classes' own, so that in-context and in-weights strategies both work.
     """

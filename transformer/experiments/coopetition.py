@@ -38,7 +38,7 @@ from transformer.experiments.presets import (
 )
 from transformer.interventions.attention import Ablate, ForbidPreviousToken
 from transformer.interventions.grafts import GraftIn, GraftOut
-from transformer.runs.folder import checkpoint_name
+from transformer.runs.layout import checkpoint_name
 from transformer.sweeps.measure import Readings
 
 BATCH = 32

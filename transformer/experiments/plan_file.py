@@ -48,9 +48,9 @@ from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import flatten, from_dict, from_named_dicts
 from transformer.config.registry import Registry
+from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS, Scale
-from transformer.runs.folder import vary
 from transformer.sweeps.features import Features
 from transformer.sweeps.measure import Measure, Readings, Steps
 from transformer.sweeps.plan import Plan

@@ -66,11 +66,11 @@ class HeadIntervention(Intervention):
         layers = dict.fromkeys(layer for layer, _ in self.resolve_heads(model))
         return tuple(f"blocks.{layer}.{self.activation}" for layer in layers)
 
-    def writes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what it decides, for each of its heads."""
+    def claims_in(self, model: ModelConfig) -> frozenset[str]:
+        """Return its claims for each of its heads."""
         heads = self.resolve_heads(model)
         return frozenset(
-            f"{what} of {layer}:{head}" for what in self.decides for layer, head in heads
+            f"{what} of {layer}:{head}" for what in self.claims for layer, head in heads
         )
 
     def changes(self, model: ModelConfig) -> frozenset[str]:
@@ -121,7 +121,7 @@ class Temperature(HeadIntervention):
 
     temperature: float
     activation = "attn_scores"
-    decides = ("the temperature",)
+    claims = ("the temperature",)
     limits: ClassVar = {"temperature": (COOLEST, HOTTEST)}
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
@@ -155,7 +155,7 @@ class RowIntervention(HeadIntervention):
         require_choice(self, Rows, "rows")
 
     @property
-    def decides(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def claims(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What its tokens attend to."""
         of_all = ("the query's attention", "the exemplars' attention")
         return ("the labels' attention", *(of_all if self.rows == "all" else ()))
@@ -221,7 +221,7 @@ class QueryIntervention(HeadIntervention):
     """Base of the interventions that decide what the query attends to: labels, by shares."""
 
     activation = "pattern"
-    decides = ("the query's attention",)
+    claims = ("the query's attention",)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return the patterns of its heads in the last layer, which has the query's row alone."""
@@ -300,7 +300,7 @@ class CopyFromPattern(Intervention):
     """
 
     priority: ClassVar[int] = 1
-    decides: ClassVar = ("the logits",)
+    claims: ClassVar = ("the logits",)
     head: str
     """As "layer:head"."""
 
@@ -346,6 +346,7 @@ class Preserve(Intervention):
     """
 
     priority: ClassVar[int] = -1
+    needs_clean: ClassVar[bool] = True
     what: tuple[What, ...]
 
     def __post_init__(self) -> None:
@@ -361,10 +362,6 @@ class Preserve(Intervention):
             for layer in range(model.n_layers)
             for what in self.what
         )
-
-    def reads(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the same."""
-        return self.sites(model)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
         """Return what it preserves, by head."""

@@ -117,14 +117,14 @@ class Graft(Intervention):
             raise kind(f"{type(self).__name__} of {self.checkpoint:.200}: {error}") from error
         return Source(model, run_id)
 
-    def acting(self, config: ModelConfig, parameters: Parameters) -> Act:
+    def bind(self, config: ModelConfig, parameters: Parameters) -> Act:
         """Return what it does at a site, with the weights read."""
         model, _ = self._read()
         self._check_fits(model, config, parameters)
         weights = {name: value.to(parameters["W_U"]) for name, value in model.parameters.items()}
         other = Model(model.config, weights, model.step, model.interventions)
-        other.acting()  # its own grafts are read now, and not when a step is compiled
-        return self.acting_with(other)
+        other.active_interventions()  # its own grafts are read now, and not when a step is compiled
+        return self.bind_to(other)
 
     def _check_fits(self, model: Model, config: ModelConfig, parameters: Parameters) -> None:
         """Raise `UsageError` unless both read the same sequences and their halves meet."""
@@ -141,7 +141,7 @@ class Graft(Intervention):
                 f"size (this one has {', '.join(sorted(wrong))}); graft from a run of the same size"
             )
 
-    def acting_with(self, other: Model) -> Act:
+    def bind_to(self, other: Model) -> Act:
         """Return what it does at a site, by the other model."""
         raise NotImplementedError
 
@@ -171,7 +171,7 @@ class GraftIn(Graft):
     till: int
     at: ClassVar[str] = "till"
     priority: ClassVar[int] = -1
-    decides: ClassVar = ("the lower half",)
+    claims: ClassVar = ("the lower half",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the output of that layer."""
@@ -185,7 +185,7 @@ class GraftIn(Graft):
         """Return the lower half."""
         return (f"input.{self.till}",)
 
-    def acting_with(self, other: Model) -> Act:
+    def bind_to(self, other: Model) -> Act:
         """Return a function that gives the other model's output."""
 
         def act(site: str, value: Tensor, scene: Scene) -> Tensor:
@@ -215,7 +215,7 @@ class GraftOut(Graft):
 
     from_: int
     at: ClassVar[str] = "from_"
-    decides: ClassVar = ("the logits",)
+    claims: ClassVar = ("the logits",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the output of that layer, and the logits."""
@@ -229,7 +229,7 @@ class GraftOut(Graft):
         """Return the upper half."""
         return (f"output.{self.from_}",)
 
-    def acting_with(self, other: Model) -> Act:
+    def bind_to(self, other: Model) -> Act:
         """Return a function that keeps the output, and makes logits of it."""
         key = f"{self.meeting} for {self}"  # not in `act`: torch.compile cannot print dataclasses
 

@@ -108,7 +108,7 @@ class At(Intervention):
         """Return those that its names match."""
         return matching_sites(self.names, model)
 
-    def writes(self, model: ModelConfig) -> frozenset[str]:
+    def claims_in(self, model: ModelConfig) -> frozenset[str]:
         """Return its sites by this function, so that the same one is refused a second time."""
         return frozenset(f"{site} by {self.function!r}" for site in self.sites(model))
 

@@ -34,16 +34,7 @@ from coopetition.dynamics.events import crossing_time
 from transformer.measures import Row, Run, measure
 
 EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies a timeline is read off
-TIMES = (
-    "emergence",
-    "flip_peak_at",
-    "crossing",
-    "fade",
-    "flip_10",
-    "ciwl_75",
-    "ciwl_90",
-    "icl_peak_at",
-)
+ACCURACIES = ("flip_peak", "icl_peak", "icl_final", "flip_final")  # the other fields are times
 RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
 WINDOW = 5
 SIGNIFICANCE = 4.0
@@ -84,10 +75,10 @@ class Timeline:
         for name, value in asdict(self).items():
             if value is None:
                 texts[name] = "not in this run"
-            elif name in TIMES:
-                texts[name] = f"{value:,.0f} sequences"
-            else:
+            elif name in ACCURACIES:
                 texts[name] = f"{value:.3f}"
+            else:
+                texts[name] = f"{value:,.0f} sequences"
         return texts
 
 

@@ -100,9 +100,9 @@ class View:
                 chunks[name].append(value[0])
             return value
 
-        own, intervened = self.model.with_run_axis(), self.model.acting()
+        own, active = self.model.with_run_axis(), self.model.active_interventions()
         for batch in batches(own, config, self.exemplars, self.sequences):
-            tap = intervened.tap(own, batch, then=keep) if intervened else keep
+            tap = active.tap(own, batch, then=keep)
             final_residual(own, config, batch.items, batch.labels, tap)
         return [torch.cat(each, -1) for each in chunks.values()]
 
@@ -110,8 +110,8 @@ class View:
         """Return means of all metrics under interventions (`transformer.measures.metrics`)."""
         model = self.model
         with model.intervened(*interventions) if interventions else nullcontext():
-            own, acting = model.with_run_axis(), model.acting()
-            return means(evaluate(own, model.config, self.exemplars, self.sequences, acting))
+            own, active = model.with_run_axis(), model.active_interventions()
+            return means(evaluate(own, model.config, self.exemplars, self.sequences, active))
 
     def metric(self, name: str, *interventions: Intervention) -> float:
         """Return the mean of one metric; NaN where it is undefined."""
@@ -243,7 +243,7 @@ def composition(view: View) -> Iterator[Row]:
     silent = (Ablate(heads=before),) if before else ()
     cases = {"default": (), "kept": (*silent, Preserve(what=STAGES))}
     for stage in STAGES:
-        kept = tuple(each for each in STAGES if each != stage)
+        kept: tuple[What, ...] = tuple(each for each in STAGES if each != stage)
         cases[f"only {stage} recomputed"] = (*silent, Preserve(what=kept))
     return _accuracies(view, cases)
 

@@ -52,7 +52,7 @@ class Scene:
     every_row: bool = False
     """Whether the last layer is computed for all tokens."""
     clean: Mapping[str, Tensor] = field(default_factory=dict)
-    """Activations of the model left alone, those that the interventions read."""
+    """Activations of the model without further interventions, those that one of them needs."""
     seen: dict[str, Tensor] = field(default_factory=dict)
     """Activations of this pass that an intervention keeps for a later site."""
 
@@ -101,15 +101,20 @@ class Intervened:
         together = dict.fromkeys(each for of_run in of_runs for each in of_run)
         self.acted: Counter[Intervention] = Counter()
         self._acts: dict[str, list[tuple[Act, Tensor | None, Intervention]]] = {}
-        self._reads: set[str] = set()
+        self._clean: set[str] = set()
         for intervention in sorted(together, key=lambda each: each.priority):
             runs = torch.tensor([intervention in of_run for of_run in of_runs])
-            act = intervention.acting(config, parameters)
+            act = intervention.bind(config, parameters)
             where = None if runs.all() else runs.to(parameters["W_U"].device)
-            self._reads |= {*intervention.reads(config)}
             for site in intervention.sites(config):
                 self._acts.setdefault(site, []).append((act, where, intervention))
+                if intervention.needs_clean:
+                    self._clean.add(site)
         self._config, self._alone = config, alone
+
+    def __len__(self) -> int:
+        """The number of sites at which interventions act."""
+        return len(self._acts)
 
     def tap(
         self,
@@ -121,10 +126,10 @@ class Intervened:
     ) -> Tap:
         """Return the tap of one pass over a batch; `then` sees its result."""
         clean: dict[str, Tensor] = {}
-        if self._reads:
+        if self._clean:
 
             def keep(name: str, value: Tensor) -> Tensor:
-                if name in self._reads:
+                if name in self._clean:
                     clean[name] = value
                 return value
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,8 @@ class Model:
     parameters: Parameters
     step: int | None = None
     interventions: tuple[Intervention, ...] = ()
-    _ready: tuple[tuple[Intervention, ...], Parameters, Intervened | None] | None = field(
-        default=None, init=False
-    )
+    _active: tuple[Any, Any, Any] = field(default=(None, None, None), init=False)
+    """Interventions and parameters, and what they were prepared to."""
 
     def __repr__(self) -> str:
         config = self.config
@@ -59,15 +59,14 @@ class Model:
         It yields an object that counts how often each has acted (`.acted`).  Interventions that
         cannot act on this model, or contradict each other, raise `UsageError`.
         """
-        before = self.interventions, self._ready
+        alone, before = self.active_interventions(), (self.interventions, self._active)
         together = (*self.interventions, *interventions)
-        alone = self.acting()
-        ready = Intervened([together], self.config, self.with_run_axis(), alone)
-        self.interventions, self._ready = together, (together, self.parameters, ready)
+        active = Intervened([together], self.config, self.with_run_axis(), alone)
+        self.interventions, self._active = together, (together, self.parameters, active)
         try:
-            yield ready
+            yield active
         finally:
-            self.interventions, self._ready = before
+            self.interventions, self._active = before
 
     def logits(
         self,
@@ -160,25 +159,20 @@ class Model:
         """
         own = self.with_run_axis()
         batch = make_batch(own, self.config, features, labels, target)
-        acting = self.acting()
-        own_tap = acting.tap(own, batch, then=then, every_row=every_row) if acting else then
+        own_tap = self.active_interventions().tap(own, batch, then=then, every_row=every_row)
 
         def tap(name: str, value: Tensor) -> Tensor:
             return own_tap(name, first(name, value))
 
         return final_residual(own, self.config, batch.items, labels, tap, every_row=every_row), tap
 
-    def acting(self) -> Intervened | None:
-        """Return its interventions, prepared once; None without any."""
-        made_of = self.interventions, self.parameters
-        if self._ready is None or any(
-            one is not other for one, other in zip(self._ready, made_of, strict=False)
-        ):
-            ready = None
-            if self.interventions:
-                ready = Intervened([self.interventions], self.config, self.with_run_axis())
-            self._ready = (*made_of, ready)
-        return self._ready[-1]
+    def active_interventions(self) -> Intervened:
+        """Return its interventions, prepared once."""
+        interventions, parameters, active = self._active
+        if interventions is not self.interventions or parameters is not self.parameters:
+            active = Intervened([self.interventions], self.config, self.with_run_axis())
+            self._active = self.interventions, self.parameters, active
+        return active
 
     def with_run_axis(self) -> Parameters:
         """Return its parameters as those of one run."""
@@ -255,7 +249,7 @@ def logits_by_head(
     """
     p, config = model.parameters, model.config
     for each in model.interventions:
-        if "the logits" in each.decides:
+        if "the logits" in each.claims:
             raise UsageError(f"{each.to_text()} sets the logits; ask the model without it")
     names = ("blocks.*.z", "*.resid_post")
     z, cache = model.run_with_cache(exemplars, labels, names=names, target=target)

@@ -1,7 +1,4 @@
-"""A run's curves as a small file to keep, share and draw.
-
-A run's curves as TensorBoard events (extra `tensorboard`).
-"""
+"""A run's curves for other programs: a small CSV file, and TensorBoard events."""
 
 import json
 import math
@@ -13,14 +10,16 @@ from coopetition.tools.files import check_writable, to_csv, write_json, write_te
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
-from transformer.runs.manifest import MANIFEST, read_sessions
+from transformer.runs.layout import MANIFEST
+from transformer.runs.manifest import read_sessions
 
-NOT_EXPORTED = {"step", "sequences", "seconds"}  # the first two are one; no two runs share the last
-DIGITS = 5  # significant; the evaluation sets' noise is far above
+NOT_EXPORTED = {"step", "sequences", "seconds"}  # sequences is the first column, seconds differ
+DIGITS = 5  # significant; the noise of the evaluation sets is far above
+EVENTS = "events.out.tfevents."  # first letters of TensorBoard's files
 
 
 def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
-    """Write `path` (`curves_csv`) and its `.json` (`record_of`)."""
+    """Write the curves to a CSV file, and a description of the run to a JSON file beside it."""
     if path.suffix != ".csv":
         raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
     if path.resolve().parent == run.path.resolve():
@@ -35,73 +34,62 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
 
 
 def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
-    """All that metric lines measured but the time it took, to five digits: a column a metric.
+    """Return metrics as CSV: a column a metric, five digits, without the time of training.
 
-    With a `spacing`, lines that come sooner after the one before than this share of the sequences
-    seen are left out, but for the last and those in which a metric is highest or lowest: long runs
-    change slowly late.  So peaks are as measured, and what happens between two lines (a level is
-    passed, say) happened within this share of the sequences seen; where a curve passes a level
-    several times within its noise, other passages may be left than all lines show.
+    With a `spacing`, a line is left out if it follows the one before by less than this share of the
+    sequences seen: long runs change slowly late.  The last line, and those in which a metric is
+    highest or lowest, stay, so that peaks are as measured.  An event between two lines, such as
+    passing a level, happened within this share of the sequences seen.  Where noise makes a curve
+    pass a level several times, another passage may be left than the full curve shows first.
     """
-    rows = _spaced(rows, spacing)
+    rows = _thin(rows, spacing)
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
-        {"sequences": row["sequences"]} | {name: _digits(row.get(name)) for name in known}
+        {"sequences": row["sequences"]} | {name: _round(row.get(name)) for name in known}
         for row in rows
     )
 
 
 def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
-    """What a run's metric lines are of: config, versions, how the run ended, the last line's step.
-
-    Of the machine that it was made on the device, the threads and the execution.
-    """
+    """Return what the metrics are of: id, config, versions, machine, status and last step."""
     manifest = json.loads((run.path / MANIFEST).read_text())
     names = ("run_id", "versions", "git", "device", "threads", "execution")
     return {name: manifest.get(name) for name in names} | {
         "config": to_dict(run.config, machine_paths=False),
-        "status": run.recorded()["status"],
+        "status": run.recorded_status()["status"],
         "step": rows[-1]["step"],
     }
 
 
-def _digits(value: float | None) -> str:
+def _round(value: float | None) -> str:
     return "" if value is None else f"{value:.{DIGITS}g}"
 
 
-def _spaced(rows: list[Row], spacing: float) -> list[Row]:
-    extreme = _extreme(rows)
+def _thin(rows: list[Row], spacing: float) -> list[Row]:
+    """Thin rows to a minimum relative spacing; keep the last, and the extremes of each metric."""
+    always = {len(rows) - 1}
+    for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
+        values = {n: row[name] for n, row in enumerate(rows) if row.get(name) is not None}
+        if values:
+            always |= {max(values, key=values.__getitem__), min(values, key=values.__getitem__)}
     kept: list[Row] = []
     due = 0.0
     for number, row in enumerate(rows):
-        if row["sequences"] >= due or number in extreme:
+        if row["sequences"] >= due or number in always:
             kept.append(row)
             due = row["sequences"] * (1 + spacing)
     return kept
 
 
-def _extreme(rows: list[Row]) -> set[int]:
-    """The numbers of the rows in which a metric is highest or lowest, first, and of the last."""
-    found = {len(rows) - 1}
-    for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
-        values = {n: row[name] for n, row in enumerate(rows) if row.get(name) is not None}
-        if values:
-            found |= {max(values, key=values.__getitem__), min(values, key=values.__getitem__)}
-    return found
-
-
-EVENTS = "events.out.tfevents."  # how TensorBoard's files begin
-
-
 def write_tensorboard(run: RunFolder, folder: Path) -> None:
     """Write every metric as a scalar against the step, at the time when it was measured.
 
-    Events that are in the folder already are replaced, so that a run that has gone on is shown by
-    writing again.  A folder that holds anything else raises `UsageError`.
+    Events that the folder holds are replaced, so that a continued run is shown by writing again.  A
+    folder with other files raises `UsageError`.
     """
     run.check_measured()
-    old = _old_events(folder)
+    old = _list_events(folder)
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
@@ -118,41 +106,35 @@ def write_tensorboard(run: RunFolder, folder: Path) -> None:
         path.unlink()
 
 
-def _old_events(folder: Path) -> list[Path]:
-    """The event files in a folder that holds nothing else, or is not there."""
+def _list_events(folder: Path) -> list[Path]:
+    """Return the event files in a folder that may not exist, but must hold nothing else."""
     if not folder.exists():
         return []
     if not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
-    there = sorted(folder.iterdir())
-    others = [path.name for path in there if not path.name.startswith(EVENTS)]
+    files = sorted(folder.iterdir())
+    others = [path.name for path in files if not path.name.startswith(EVENTS)]
     if others:
         raise UsageError(
             f"--out {folder} holds {others[0]}, no file of TensorBoard's; name a new folder"
         )
-    return there
+    return files
 
 
 def _times(run: RunFolder, rows: list[Row]) -> list[float]:
-    """When each row was measured, in seconds since 1970.
+    """Return when each row was measured, in seconds since 1970.
 
-    A session's rows follow its beginning by the seconds that it had trained.  A run of a version
-    that recorded no sessions is taken to end when its metrics were last written.
+    A row is counted from the beginning of its session, by the seconds of training since then.
     """
     seconds = [row["seconds"] or 0.0 for row in rows]
-    sessions = read_sessions(run.path)
-    if not sessions:
-        end = run.metrics_path.stat().st_mtime
-        return [end - seconds[-1] + each for each in seconds]
-
-    def trained(until: int) -> float:
-        """Seconds of training before a session that begins at a step."""
-        done = [s for r, s in zip(rows, seconds, strict=True) if 0 < r["step"] <= until]
-        return max(done, default=0.0)
-
-    zeros = [(first, began - trained(first)) for first, began in sessions]
+    starts = []  # first step of each session, and when the run would have begun without breaks
+    for first, began in read_sessions(run.path):
+        before = [s for row, s in zip(rows, seconds, strict=True) if 0 < row["step"] <= first]
+        starts.append((first, began - max(before, default=0.0)))
+    if not starts:  # older versions recorded no sessions: take the last change of the metrics
+        starts = [(0, run.metrics_path.stat().st_mtime - seconds[-1])]
     return [
-        # the last session that began before; step 0 is measured in one that begins there
-        each + [zero for first, zero in zeros if first < row["step"] or first == 0][-1]
+        # the last session that began before the row; step 0 is measured in one that begins there
+        each + [zero for first, zero in starts if first < row["step"] or first == 0][-1]
         for row, each in zip(rows, seconds, strict=True)
     ]

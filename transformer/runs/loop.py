@@ -1,17 +1,10 @@
-"""Signals that end training in good order.
-
-One session of training: an ensemble in memory, and the run folders that it fills.
-
-Training without a folder, by a loop of one's own.
-
-Training runs from their configs to their last step, with exact resume.
-"""
+"""Training runs from their configs to their last step, with exact resume."""
 
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,265 +15,38 @@ from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import write_all, write_npz
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
+from transformer.config.variants import check_together
 from transformer.data.evaluators import draw_evaluation_sets
-from transformer.data.exemplar_sets import Exemplars
 from transformer.measures.metrics import means
-from transformer.runs.checkpoint import Checkpoint
 from transformer.runs.folder import (
     RunFolder,
+    adopt_old_states,
     check_new_folder,
-    check_together,
+    common_state_steps,
     create_ensemble,
     create_run,
     load_run,
     load_runs,
     lock_together,
-    named_path,
     newest_checkpoint,
-    newest_resumable,
-    resumable_together,
-    set_status_of,
+    newest_states,
+    set_status_together,
 )
+from transformer.runs.layout import MANIFEST, SEQUENCES
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsWriter, describe, first_missing, metrics_until
-from transformer.runs.prepare import load_each, prepare
+from transformer.runs.metrics import MetricsWriter, first_missing, metrics_until, summarise
+from transformer.runs.prepare import prepare, resolve_recorded
 from transformer.runs.writer import CheckpointWriter
-from transformer.training.ensemble import Ensemble, Metrics
+from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, keep_freed_memory
 
-KINDS = tuple(
+STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """A list that fills when SIGINT, SIGTERM or SIGHUP comes, so that a loop can end by itself.
-
-    Outside the main thread, where Python takes no handlers, it stays empty; SIGHUP stays ignored
-    where it is (`nohup`).
-    """
-    received: list[int] = []
-    kinds = KINDS if threading.current_thread() is threading.main_thread() else ()
-    before = {
-        kind: signal.signal(kind, lambda number, _: received.append(number))
-        for kind in kinds
-        if kind == signal.SIGINT or signal.getsignal(kind) != signal.SIG_IGN
-    }
-    try:
-        yield received
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-class Session:
-    """One session of training: an ensemble in memory, and the run folders that it fills."""
-
-    def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
-        self.runs, self.ensemble = runs, ensemble
-        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
-        self.seconds = 0.0  # in training, before this session
-
-    def train(self) -> list[int]:
-        """Train until the last step, a stop signal, or until no run is left; the signals."""
-        ensemble = self.ensemble
-        _warn_of_unreached(ensemble.configs[0])
-        kept, states = self._begin()
-        self._set_status("running", "")
-        try:
-            write_all(kept)
-            self.checkpoints.begin(ensemble.live, states)
-            keep_freed_memory()
-            machine, why = ensemble.settle()
-            self.runs = [replace(run, machine=machine) for run in self.runs]
-            configs = {self.runs[n].path: self.runs[n].config for n in ensemble.live}
-            begin_session(configs, machine, why, ensemble.step)
-            with stop_signals() as stop:  # before, nothing is to be saved: they end it at once
-                self._loop(stop)
-        except KeyboardInterrupt:
-            self._set_status("interrupted", f"stopped before step {ensemble.step + 1}; resume it")
-            raise
-        except BaseException as error:
-            self._set_status("failed", str(error) or type(error).__name__)
-            raise
-        step = ensemble.step
-        if step == ensemble.configs[0].n_steps:
-            self._set_status("finished", f"all {step} steps done")
-        else:
-            self._set_status("interrupted", f"stopped on request at step {step}; resume it")
-        return stop
-
-    def _set_status(self, status: str, message: str) -> None:
-        """Of the runs that have not failed, and are where they were."""
-        set_status_of([self.runs[number] for number in self.ensemble.live], status, message)
-
-    def _begin(self) -> tuple[dict[Path, bytes], dict[int, Checkpoint]]:
-        """Put the ensemble where its runs start or go on.
-
-        Their metrics until then, by file, and their states there, by run, if there are any.
-        """
-        ensemble = self.ensemble
-        live = [self.runs[number] for number in ensemble.live]
-        states = _restore_newest(ensemble, self.runs)
-        done = ensemble.step
-        if not states:
-            for run in sorted(live, key=lambda run: run.resumable_step() is not None):
-                run.check_restart()  # first those that lack something
-            ensemble.begin()
-            done = -1
-            _report_restart(live)
-        else:
-            print(f"continuing from step {done}", file=sys.stderr)
-        kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in live}
-        self.seconds = max(seconds for seconds, _ in kept.values())
-        return {path: content for path, (_, content) in kept.items()}, states
-
-    def _loop(self, stop: list[int]) -> None:
-        ensemble, start = self.ensemble, time.monotonic()
-        config = ensemble.configs[0]  # its schedule is all runs'
-        with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
-
-            def evaluate() -> str:
-                """Append lines of metrics; how the runs stand, in words."""
-                evaluated = ensemble.evaluate()
-                rows = ensemble.metric_rows(evaluated)
-                self._record_failures()
-                for number, row in rows.items():
-                    run = self.runs[number]
-                    run.check_there()
-                    if ensemble.configs[number].evaluation.per_sequence:
-                        self._write_by_sequence(number, evaluated[number])
-                    seconds = self.seconds + time.monotonic() - start
-                    self.metrics.append(run.metrics_path, row | {"seconds": round(seconds, 3)})
-                return describe(rows.values()) if rows else "diverged"
-
-            if ensemble.step == 0:
-                evaluate()
-            while ensemble.step < config.n_steps and ensemble.live and not stop:
-                ensemble.advance()
-                note = evaluate() if ensemble.is_evaluation(ensemble.step) else None
-                if config.is_checkpoint(ensemble.step):
-                    self._write_checkpoints()
-                progress.advance(note=note)
-            if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
-                self._write_checkpoints()
-        self.metrics.sync()
-        end_session([self.runs[number].path for number in ensemble.live], ensemble.step)
-
-    def _write_by_sequence(self, number: int, by_sequence: Metrics) -> None:
-        arrays = {
-            f"{name}/{metric}": values.cpu().numpy()
-            for name, metrics in by_sequence.items()
-            for metric, values in metrics.items()
-        }
-        step = self.ensemble.step
-        write_npz(self.runs[number].path / "sequences" / f"step_{step:09d}.npz", **arrays)
-
-    def _write_checkpoints(self) -> None:
-        """Of all that live; a run that has diverged is on record before another's is written."""
-        checkpoints = self.ensemble.checkpoints()
-        self._record_failures()
-        for number in checkpoints:
-            self.runs[number].check_there()
-        self.metrics.sync()  # a resume needs the lines before its checkpoint
-        if checkpoints:
-            self.checkpoints.write(checkpoints)
-
-    def _record_failures(self) -> None:
-        """So that a resume, whatever ends this session, does not wait for a diverged run."""
-        for number, message in self.ensemble.failures.items():
-            run = self.runs[number]
-            if run.recorded()["status"] == "diverged":
-                continue
-            steps = run.steps()
-            kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
-            run.set_status("diverged", message + kept, self.ensemble.step)
-            end_session([run.path], self.ensemble.step)
-
-
-def _restore_newest(ensemble: Ensemble, runs: list[RunFolder]) -> dict[int, Checkpoint]:
-    """Put an ensemble where its live runs can go on; their states there, none if there are none.
-
-    That is the newest step of which all have a sound state, and all metrics until then.
-    Warns about what is damaged; if nothing sound is left, raises `UserError`.
-    """
-    live = [runs[number] for number in ensemble.live]
-    every = ensemble.configs[0].evaluation.every
-    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in live)
-    newest, damaged = newest_resumable(live, up_to=missing - 1)
-    if damaged and not newest:
-        raise UserError(
-            f"{damaged[-1]}, and there is no other to go on from; restore it, or start anew in "
-            "another folder"
-        )
-    warn_of(damaged)
-    last = next(resumable_together(live), -1)
-    if last >= missing and not newest:
-        raise UserError(
-            f"{path} lacks a whole line of step {missing}, which the checkpoint of step {last} "
-            "comes after; restore the file, or start anew in another folder"
-        )
-    if last >= missing:
-        print(
-            f"warning: {path} lacks a whole line of step {missing}; going on from the checkpoint "
-            f"of step {newest[0].step} before it",
-            file=sys.stderr,
-        )
-    states = dict(zip(ensemble.live, newest, strict=False))
-    for number, state in states.items():
-        ensemble.restore(number, state)
-    return states
-
-
-def _report_restart(runs: list[RunFolder]) -> None:
-    """Say so if a session began before and left no checkpoint: its steps are done again."""
-    begun = [run for run in runs if run.recorded()["status"] in ("running", "failed")]
-    if begun:
-        done = max((row["step"] for run in begun for row in run.metrics()), default=0)
-        print(
-            f"note: {begun[0].shared} was stopped before its first checkpoint (its metrics reach "
-            f"step {done}); training starts again at step 0",
-            file=sys.stderr,
-        )
-
-
-def _warn_of_unreached(config: RunConfig) -> None:
-    """Tell of checkpoints that are asked for beyond the last step."""
-    if beyond := [step for step in config.checkpoint_at if step > config.n_steps]:
-        print(
-            f"warning: checkpoint_at names step {min(beyond)}, but the run ends at step "
-            f"{config.n_steps}; only a longer run reaches it",
-            file=sys.stderr,
-        )
-
-
-def warn_of(damaged: list[str]) -> None:
-    """Tell of checkpoints that are passed over."""
-    for sentence in damaged:
-        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
-
-
-def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
-    """Runs at their first step; nothing is written.
-
-    `advance()` makes a step of all of them, `metric_rows(evaluate())` gives what a run folder's
-    metrics have, by number of the run, `model(number)` its transformer; `failures` tells which have
-    diverged.  The steps, evaluations and batches are those of `train`, number for number; the
-    configs' `n_steps` and `every` are the caller's to heed.  Both
-    compute with `ensemble.machine.threads`, those that were found to be fastest.
-    """
-    check_together({f"run {number}": config for number, config in enumerate(configs)})
-    machine = machine or Machine.choose(n_steps=configs[0].n_steps)
-    ready, exemplars = prepare(list(configs), machine.device)
-    ensemble = Ensemble(ready, exemplars, [draw_evaluation_sets(each) for each in ready], machine)
-    ensemble.begin()
-    ensemble.settle()
-    return ensemble
+]
 
 
 class Diverged(UserError):
-    """Some runs' losses became non-finite; `runs` are all that were trained together."""
+    """The loss of some runs became non-finite; `runs` are all that were trained together."""
 
     def __init__(self, message: str, runs: list[RunFolder]) -> None:
         super().__init__(message)
@@ -291,32 +57,59 @@ def train(config: RunConfig, out: Path | str, machine: Machine | None = None) ->
     """Train a new run into the folder `out`.
 
     SIGINT, SIGTERM and SIGHUP end it after a checkpoint, with `Interrupted` (in the main thread:
-    Python gives no other one signals); `resume` goes on from there, bit for bit as if it had not
-    stopped (on a CPU with the same number of threads).
+    Python delivers signals to no other).  `resume` continues bit for bit as if the run had not
+    stopped, on a CPU with the same number of threads.
     """
-    out = named_path(out)
-    check_new_folder(out)
-    machine = machine or Machine.choose(n_steps=config.n_steps)
-    (config,), exemplars = prepare([config], machine.device)
-    return _continue([create_run(out, config, machine)], exemplars)[0]
+    return _train_new({"": config}, out, machine)[0]
 
 
 def train_together(
     configs: dict[str, RunConfig], out: Path | str, machine: Machine | None = None
 ) -> list[RunFolder]:
-    """Train new runs as one, each into its own folder `out/NAME`.
+    """Train new runs together, each into its own folder `out/NAME`.
 
-    Each becomes what it would be alone, up to rounding.  One whose loss becomes not finite is given
-    up; when the others are done, `Diverged` tells.
+    Each becomes what it would be alone, up to rounding.  A run whose loss becomes non-finite is
+    given up; when the others are done, `Diverged` reports it.
     """
-    out = named_path(out)
-    check_new_folder(out)
     check_together(configs)
-    each = list(configs.values())
-    machine = machine or Machine.choose(n_steps=each[0].n_steps)
-    ready, exemplars = prepare(each, machine.device)
-    runs = create_ensemble(out, dict(zip(configs, ready, strict=True)), machine)
-    return _continue(runs, exemplars)
+    return _train_new(configs, out, machine)
+
+
+def _train_new(
+    configs: dict[str, RunConfig], out: Path | str, machine: Machine | None
+) -> list[RunFolder]:
+    """Train new runs into a folder; a single one is named ""."""
+    out = Path(out)
+    out = out.resolve() if out.name in ("", "..") else out  # `.` and `..` have no name or parent
+    check_new_folder(out)
+    machine = machine or Machine.choose(n_steps=next(iter(configs.values())).n_steps)
+    resolved = prepare([*configs.values()], machine.device)
+    named = {name: each.config for name, each in zip(configs, resolved, strict=True)}
+    runs = (
+        [create_run(out, named[""], machine)]
+        if "" in named
+        else create_ensemble(out, named, machine)
+    )
+    return _continue(runs, resolved)
+
+
+def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
+    """Return runs at their first step, to be trained by your own loop; nothing is written.
+
+    `advance()` trains a step of all runs, `metric_rows(evaluate())` returns their metrics by number
+    of the run, `model(number)` a transformer; `failures` says which have diverged.  Steps,
+    evaluations and batches are those of `train`, number for number.  Your loop decides about
+    `n_steps` and `evaluation.every`.
+    """
+    check_together({f"run {number}": config for number, config in enumerate(configs)})
+    machine = machine or Machine.choose(n_steps=configs[0].n_steps)
+    resolved = [
+        replace(each, evaluation_sets=draw_evaluation_sets(each.config))
+        for each in prepare(configs, machine.device)
+    ]
+    ensemble = Ensemble(resolved, machine)
+    ensemble.choose_execution()
+    return ensemble
 
 
 def resume(
@@ -328,22 +121,21 @@ def resume(
     threads: int | None = None,
     execution: str | None = None,
 ) -> list[RunFolder]:
-    """Go on with a run, or the runs of an ensemble, from the newest sound checkpoint, if any.
+    """Continue a run, or the runs of an ensemble, from the newest undamaged checkpoint, if any.
 
-    `n_steps` moves the end, so that a finished run can be trained further (it keeps the line of
-    metrics at its old end, and the next mean loss begins there); the others replace what is
-    recorded.
+    `n_steps` moves the end, so that a finished run can be trained further.  It keeps the metrics at
+    its old end, and the next mean loss begins there.  The other arguments replace what is recorded.
     """
-    where = {"device": device, "threads": threads, "execution": execution}
-    runs = [relocated(run, data_path=data_path, **where) for run in load_runs(Path(path))]
-    if n_steps is None:  # one may have gone further alone
+    machine = {"device": device, "threads": threads, "execution": execution}
+    runs = [relocate(run, data_path=data_path, **machine) for run in load_runs(Path(path))]
+    if n_steps is None:  # one may have been trained further alone
         n_steps = max(run.config.n_steps for run in runs)
     runs = [run.with_length(n_steps) for run in runs]
     check_together({run.path.name: run.config for run in runs})
     return _continue(runs)
 
 
-def relocated(
+def relocate(
     run: RunFolder,
     *,
     data_path: str | None = None,
@@ -351,33 +143,36 @@ def relocated(
     threads: int | None = None,
     execution: str | None = None,
 ) -> RunFolder:
-    """The run with its data elsewhere or on another machine, where that is given."""
-    config, machine = run.config, run.machine
+    """Return the run with its data elsewhere or on another machine, where that is given."""
+    config, recorded = run.config, run.machine
     if data_path is not None:
         if not hasattr(config.data.exemplars, "path"):
-            raise UsageError(f"--data-path {data_path}: the exemplars of {run.path} are no file's")
+            raise UsageError(
+                f"--data-path {data_path}: the exemplars of {run.path} come from no file; leave it "
+                "out"
+            )
         config = config.with_exemplars(path=str(Path(data_path).resolve()))
     machine = Machine.choose(
-        machine.device if device is None else device,
-        machine.threads if threads is None else threads,
-        machine.execution if execution is None else execution,
+        recorded.device if device is None else device,
+        recorded.threads if threads is None else threads,
+        recorded.execution if execution is None else execution,
         n_steps=config.n_steps,
     )
     return replace(run, config=config, machine=machine)
 
 
 def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None) -> RunFolder:
-    """The finished run of `config` in the folder `out`: trained, gone on with, or there already.
+    """Return the finished run of `config` in the folder `out`: train or resume it if necessary.
 
-    What a machine leaves open is as recorded where the run is gone on with.  Raises `UsageError` if
-    the folder holds another run, or a longer one.
+    What a machine leaves open is as recorded for a run that is resumed.  Raises `UsageError` if the
+    folder holds another run, or a longer one.
     """
-    if not (out / "manifest.json").exists():
+    if not (out / MANIFEST).exists():
         return train(config, out, machine)
-    found = load_run(out).config
-    expected = with_recorded_identity(config, found).run_id()
-    if found.run_id() != expected or found.n_steps > config.n_steps:
-        raise UsageError(f"{out} holds another run ({found.run_id()}); give another folder")
+    recorded = load_run(out).config
+    expected = with_recorded_ids(config, recorded).run_id()
+    if recorded.run_id() != expected or recorded.n_steps > config.n_steps:
+        raise UsageError(f"{out} holds another run ({recorded.run_id()}); give another folder")
     if machine is None:
         return resume(out, n_steps=config.n_steps)[0]
     return resume(
@@ -389,52 +184,62 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     )[0]
 
 
-def with_recorded_identity(config: RunConfig, found: RunConfig) -> RunConfig:
-    """A config with what training filled in taken from the one that is kept, unless it says so."""
+def with_recorded_ids(config: RunConfig, recorded: RunConfig) -> RunConfig:
+    """Return the config with ids that training filled in copied from a recorded one.
+
+    Ids that the config itself gives stay.
+    """
     for name in ("fingerprint", "made_by"):
-        kept = getattr(found.data.exemplars, name, "")
-        if kept and getattr(config.data.exemplars, name, None) == "":
-            config = config.with_exemplars(**{name: kept})
+        value = getattr(recorded.data.exemplars, name, "")
+        if value and getattr(config.data.exemplars, name, None) == "":
+            config = config.with_exemplars(**{name: value})
     if config.start.given and not config.start.run_id:
-        config = replace(config, start=replace(config.start, run_id=found.start.run_id))
-    own, recorded = config.interventions, found.interventions
-    if len(own) == len(recorded):
-        filled = tuple(a.with_recorded_ids(b) for a, b in zip(own, recorded, strict=True))
+        config = replace(config, start=replace(config.start, run_id=recorded.start.run_id))
+    own, theirs = config.interventions, recorded.interventions
+    if len(own) == len(theirs):
+        filled = tuple(a.with_recorded_ids(b) for a, b in zip(own, theirs, strict=True))
         config = replace(config, interventions=filled)
     return config
 
 
 def _continue(
-    runs: list[RunFolder], exemplars: dict[str, Exemplars] | None = None
+    runs: list[RunFolder], resolved: Sequence[ResolvedRun] | None = None
 ) -> list[RunFolder]:
-    """Train until the last step; an ensemble's runs that have diverged are only carried along.
+    """Train until the last step; `resolved` are new runs, resumed ones are resolved here.
 
-    They start anew then and their results are not looked at, but so the others' arithmetic is the
-    same as before.
+    Diverged runs of an ensemble are carried along from new initial parameters, and their results
+    ignored, so that the others' arithmetic stays the same.
     """
     with lock_together(runs):
         if all(run.is_finished() for run in runs):
-            return runs  # nothing to do, not even to look for their data
-        given_up = {
-            number: run.recorded()["message"]
-            for number, run in enumerate(runs)
-            if run.recorded()["status"] == "diverged"
+            return runs  # so that not even their data need exist
+        recorded = {number: run.recorded_status() for number, run in enumerate(runs)}
+        failures = {
+            number: each["message"]
+            for number, each in recorded.items()
+            if each["status"] == "diverged"
         }
-        if len(given_up) == len(runs):
-            raise UserError(f"{runs[0].path}: {given_up[0]}; start anew")
-        live = [run for number, run in enumerate(runs) if number not in given_up]
-        if all(run.is_finished() for run in live):
-            raise _diverged(runs, given_up)
-        ensemble = Ensemble(
-            [run.config for run in runs],
-            exemplars or load_each([run.config for run in runs]),
-            [run.evaluation_sets() for run in runs],
-            live[0].machine,
-        )
-        ensemble.failures |= given_up
+        if len(failures) == len(runs):
+            raise UserError(f"{runs[0].path}: {failures[0]}; start anew")
+        live = [number for number in recorded if number not in failures]
+        if all(runs[number].is_finished() for number in live):
+            raise _diverged(runs, failures)
+        for number in live:
+            adopt_old_states(runs[number])
+        states = _find_states([runs[number] for number in live])
+        if resolved is None:
+            resolved = resolve_recorded([run.config for run in runs], with_start=not states)
+        resolved = [
+            replace(each, evaluation_sets=run.evaluation_sets())
+            for each, run in zip(resolved, runs, strict=True)
+        ]
+        ensemble = Ensemble(resolved, runs[live[0]].machine)
+        ensemble.failures |= failures
+        for number, state in zip(live, states, strict=False):
+            ensemble.restore(number, state)
         session = Session(runs, ensemble)
-        stop = session.train()
-    if stop and ensemble.step < runs[0].config.n_steps:
+        stop = session.train(dict(zip(live, states, strict=False)))
+    if stop and ensemble.step < ensemble.config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
             f"{runs[0].shared}: stopped by {name} at step {ensemble.step}; resume it", stop[0]
@@ -450,14 +255,54 @@ def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
     return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
-class Evaluated(NamedTuple):
+def _find_states(runs: list[RunFolder]) -> list[Checkpoint]:
+    """Return the states from which runs can continue; none if they start from step 0.
+
+    They are of the newest step of which all runs have an undamaged state, and all metrics until
+    then.  Damage is reported; if no sound state is left, or a restart would overwrite anything
+    trained, raises `UserError`.
+    """
+    every = runs[0].config.evaluation.every
+    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in runs)
+    states, damaged = newest_states(runs, up_to=missing - 1)
+    last = max(common_state_steps(runs), default=-1)
+    if damaged and not states:
+        raise UserError(
+            f"{damaged[-1]}, and there is no other to resume from; restore it, or start anew in "
+            "another folder"
+        )
+    if last >= missing and not states:
+        raise UserError(
+            f"{path} lacks a whole line of step {missing}, which the checkpoint of step {last} "
+            "comes after; restore the file, or start anew in another folder"
+        )
+    warn_of_damage(damaged)
+    if last >= missing:
+        print(
+            f"warning: {path} lacks a whole line of step {missing}; continuing from the earlier "
+            f"checkpoint of step {states[0].step}",
+            file=sys.stderr,
+        )
+    if not states:
+        for run in sorted(runs, key=lambda run: bool(run.state_steps())):
+            run.check_restart()  # first the runs that lack a state
+    return states
+
+
+def warn_of_damage(damaged: list[str]) -> None:
+    """Report damaged checkpoints that are skipped."""
+    for sentence in damaged:
+        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
+
+
+class Evaluation(NamedTuple):
     """A checkpoint on all evaluators."""
 
     step: int
     metrics: dict[str, dict[str, float | None]]
     """By evaluator and name."""
     acted: dict[Intervention, int]
-    """How often each intervention acted, batches counted."""
+    """How many times each intervention acted, batches counted."""
 
 
 def evaluate_checkpoint(
@@ -466,10 +311,11 @@ def evaluate_checkpoint(
     *,
     interventions: tuple[Intervention, ...] = (),
     replace_own: bool = False,
-) -> Evaluated:
-    """Evaluate a checkpoint: the newest sound one, or that of `step`.
+) -> Evaluation:
+    """Evaluate a checkpoint: the newest undamaged one, or that of `step`.
 
-    Under `interventions`, and those that the run was trained under unless `replace_own`.
+    It is evaluated under `interventions`, and those that the run was trained under unless
+    `replace_own`.
     """
     interventions = tuple(each.resolved() for each in interventions)
     own = () if replace_own else run.config.interventions
@@ -483,10 +329,175 @@ def evaluate_checkpoint(
                 raise UserError(f"{run.path} has no sound checkpoint ({damaged[0]}); put one back")
             run.check_restart()
             raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-        warn_of(damaged)
-    exemplars, sets = load_each([run.config]), [run.evaluation_sets()]
-    ensemble = Ensemble([run.config], exemplars, sets, run.machine)
+        warn_of_damage(damaged)
+    (resolved,) = resolve_recorded([run.config], with_start=False)
+    resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
+    ensemble = Ensemble([resolved], run.machine)
     ensemble.restore_weights(0, checkpoint)
     evaluated = ensemble.evaluate(interventions, replace_own)[0]
     table = {name: means(metrics) for name, metrics in evaluated.items()}
-    return Evaluated(ensemble.step, table, dict(ensemble.acted))
+    return Evaluation(ensemble.step, table, dict(ensemble.acted))
+
+
+class Session:
+    """One session of training: an ensemble in memory, and the run folders that it fills."""
+
+    def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
+        self.runs, self.ensemble = runs, ensemble
+        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
+        self.seconds = 0.0  # of training before this session
+
+    @property
+    def _live(self) -> list[RunFolder]:
+        return [self.runs[number] for number in self.ensemble.live]
+
+    def train(self, states: dict[int, Checkpoint]) -> list[int]:
+        """Train until the last step or a stop signal, or until no run is left.
+
+        Parameters
+        ----------
+        states : what the live runs continue from, by number; none at the start
+
+        Returns
+        -------
+        The signals received
+        """
+        ensemble = self.ensemble
+        _warn_of_unreached(ensemble.config)
+        if states:
+            print(f"continuing from step {ensemble.step}", file=sys.stderr)
+        else:
+            _report_restart(self._live)
+        done = ensemble.step if states else -1
+        kept = {run.metrics_path: metrics_until(run.metrics_path, done) for run in self._live}
+        self.seconds = max(seconds for seconds, _ in kept.values())
+        self._set_status("running", "")
+        try:
+            write_all({path: content for path, (_, content) in kept.items()})
+            self.checkpoints.begin(ensemble.live, states)
+            keep_freed_memory()
+            why = ensemble.choose_execution()
+            self.runs = [replace(run, machine=ensemble.machine) for run in self.runs]
+            configs = {run.path: run.config for run in self._live}
+            begin_session(configs, ensemble.machine, why, ensemble.step)
+            with catch_stop_signals() as stop:  # earlier ones end it at once: nothing is to be kept
+                self._loop(stop)
+        except KeyboardInterrupt:
+            self._set_status("interrupted", f"stopped before step {ensemble.step + 1}; resume it")
+            raise
+        except BaseException as error:
+            self._set_status("failed", str(error) or type(error).__name__)
+            raise
+        if ensemble.step == ensemble.config.n_steps:
+            self._set_status("finished", f"all {ensemble.step} steps done")
+        else:
+            message = f"stopped on request at step {ensemble.step}; resume it"
+            self._set_status("interrupted", message)
+        return stop
+
+    def _set_status(self, status: str, message: str) -> None:
+        set_status_together(self._live, status, message)
+
+    def _loop(self, stop: list[int]) -> None:
+        """Train, evaluate and write checkpoints by the config's schedule."""
+        ensemble, config = self.ensemble, self.ensemble.config
+        self._start = time.monotonic()
+        with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
+            if ensemble.step == 0:
+                self._evaluate()
+            while ensemble.step < config.n_steps and ensemble.live and not stop:
+                ensemble.advance()
+                note = self._evaluate() if ensemble.is_evaluation(ensemble.step) else None
+                if config.is_checkpoint(ensemble.step):
+                    self._write_checkpoints()
+                progress.advance(note=note)
+            if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
+                self._write_checkpoints()
+        self.metrics.sync()
+        end_session([run.path for run in self._live], ensemble.step)
+
+    def _evaluate(self) -> str:
+        """Append lines of metrics; return them in a few words."""
+        evaluated = self.ensemble.evaluate()
+        rows = self.ensemble.metric_rows(evaluated)
+        self._record_failures()
+        seconds = round(self.seconds + time.monotonic() - self._start, 3)
+        for number, row in rows.items():
+            run = self.runs[number]
+            run.check_exists()
+            if run.config.evaluation.per_sequence:
+                self._write_by_sequence(run, evaluated[number])
+            self.metrics.append(run.metrics_path, row | {"seconds": seconds})
+        return summarise(rows.values()) if rows else "diverged"
+
+    def _write_by_sequence(self, run: RunFolder, by_sequence: Metrics) -> None:
+        arrays = {
+            f"{name}/{metric}": values.cpu().numpy()
+            for name, metrics in by_sequence.items()
+            for metric, values in metrics.items()
+        }
+        write_npz(run.path / SEQUENCES / f"step_{self.ensemble.step:09d}.npz", **arrays)
+
+    def _write_checkpoints(self) -> None:
+        """Write the states of the live runs, after the record of those that have diverged."""
+        states = self.ensemble.states()
+        self._record_failures()
+        for number in states:
+            self.runs[number].check_exists()
+        self.metrics.sync()  # a resume needs the lines before its checkpoint
+        if states:
+            self.checkpoints.write(states)
+
+    def _record_failures(self) -> None:
+        """Record diverged runs, so that a resume does not wait for them."""
+        for number, message in self.ensemble.failures.items():
+            run = self.runs[number]
+            if run.recorded_status()["status"] == "diverged":
+                continue
+            steps = run.steps()
+            kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
+            run.set_status("diverged", message + kept, self.ensemble.step)
+            end_session([run.path], self.ensemble.step)
+
+
+def _report_restart(runs: list[RunFolder]) -> None:
+    """Report sessions that left no checkpoint, so that their steps are done again."""
+    begun = [run for run in runs if run.recorded_status()["status"] in ("running", "failed")]
+    if begun:
+        done = max((row["step"] for run in begun for row in run.metrics()), default=0)
+        print(
+            f"note: {begun[0].shared} was stopped before its first checkpoint (its metrics reach "
+            f"step {done}); training starts again at step 0",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_unreached(config: RunConfig) -> None:
+    """Warn of checkpoints that are asked for beyond the last step."""
+    if beyond := [step for step in config.checkpoint_at if step > config.n_steps]:
+        print(
+            f"warning: checkpoint_at names step {min(beyond)}, but the run ends at step "
+            f"{config.n_steps}; only a longer run reaches it",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def catch_stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT, SIGTERM and SIGHUP in a list, so that a loop can end by itself.
+
+    Outside the main thread, where Python accepts no handlers, it stays empty.  An ignored SIGHUP
+    stays ignored (`nohup`).
+    """
+    received: list[int] = []
+    kinds = STOP_SIGNALS if threading.current_thread() is threading.main_thread() else []
+    before = {
+        kind: signal.signal(kind, lambda number, _: received.append(number))
+        for kind in kinds
+        if kind == signal.SIGINT or signal.getsignal(kind) != signal.SIG_IGN
+    }
+    try:
+        yield received
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,4 +1,4 @@
-"""The record of a run: what was run, with which versions, on what."""
+"""The record of a run: what was run, with which versions, on which machine, in which sessions."""
 
 import json
 import platform
@@ -11,19 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coopetition.tools import run_files as manifest_file
+from coopetition.tools import run_files
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import to_json, write_all
-from coopetition.tools.run_files import ADVICE, MANIFEST, MANIFEST_FORMAT, describe_error
+from coopetition.tools.run_files import ADVICE, MANIFEST_FORMAT, describe_error
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
-from transformer.training.machine import Execution, Machine
+from transformer.runs.layout import MANIFEST
+from transformer.training.machine import Choice, Machine
 
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
 
 
 def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
-    """The manifest of a new run."""
+    """Return the manifest of a new run."""
     return {
         "format": MANIFEST_FORMAT,
         "run_id": config.run_id(),
@@ -38,15 +39,13 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
 def _software() -> dict[str, Any]:
     """Return versions and git revision, as they are when a process first asks."""
     versions = {name: version(name) for name in PACKAGES}
-    return {"versions": versions | {"python": platform.python_version()}, "git": git_revision()}
+    return {"versions": versions | {"python": platform.python_version()}, "git": _git_revision()}
 
 
 def begin_session(
     runs: Mapping[Path, RunConfig], machine: Machine, why_threads: str, step: int
 ) -> None:
-    """Record that a session trains runs on from a step: with what, on what, when, to which end.
-
-    The machine is then the one that is recorded for the sessions to come.
+    """Record a new session from a step on, and its machine and configs as those of the runs.
 
     Parameters
     ----------
@@ -81,13 +80,13 @@ def end_session(folders: Iterable[Path], step: int) -> None:
 
 
 def has_trained(folder: Path) -> bool:
-    """Whether a session began at a checkpoint, or ended in good order after some steps."""
+    """Return whether a session began at a checkpoint, or ended in good order after some steps."""
     sessions = _read(folder).get("sessions", [])
     return any(session.get("first_step") or session.get("last_step") for session in sessions)
 
 
 def read_sessions(folder: Path) -> list[tuple[int, float]]:
-    """The first step of each session, and when it began in seconds since 1970."""
+    """Return the first step of each session, and when it began in seconds since 1970."""
     return [
         (session["first_step"], datetime.fromisoformat(session["began"]).timestamp())
         for session in _read(folder).get("sessions", [])
@@ -103,17 +102,18 @@ def _now() -> str:
 
 
 def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
-    """Config and machine of a run folder.
+    """Return the config and machine of a run folder.
 
-    One that is missing or foreign raises `UsageError`; damaged or of another version, `UserError`.
+    A missing or foreign manifest raises `UsageError`; a damaged one, or one of another version,
+    `UserError`.
     """
-    manifest = manifest_file.read_manifest(folder)
+    manifest = run_files.read_manifest(folder)
     try:
         config = RunConfig.from_dict(manifest["config"])
         machine = Machine(str(manifest["device"]), manifest["threads"], manifest["execution"])
         _check(machine, manifest.get("sessions", []))
     except NotRegistered as error:
-        raise UserError(f"{folder} needs what is not loaded: {error}") from error
+        raise UserError(f"{folder} needs a plugin that is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{folder / MANIFEST} is damaged ({describe_error(error)}); {ADVICE}"
@@ -125,13 +125,13 @@ def _check(machine: Machine, sessions: Any) -> None:
     if not (isinstance(sessions, list) and all(isinstance(each, dict) for each in sessions)):
         raise ValueError("sessions is no list of tables")
     threads, execution = machine.threads, machine.execution
-    sound = threads is None or (type(threads) is int and threads >= 1)
-    if not sound or execution not in (*get_args(Execution), "auto"):
+    is_valid = threads is None or (type(threads) is int and threads >= 1)
+    if not is_valid or execution not in get_args(Choice):
         raise ValueError(f"{execution=}, {threads=}")
 
 
-def git_revision() -> str | None:
-    """Commit of the source tree, with `+` if it has uncommitted changes; None outside git."""
+def _git_revision() -> str | None:
+    """Return the source tree's commit, with `+` for uncommitted changes; None outside git."""
     source = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Writing a run's metrics; see `coopetition.tools.run_files` for what is in the file."""
+"""Writing a run's metrics; `coopetition.tools.run_files` says what is in the file."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from transformer.config.evaluators import summary_evaluators
 
 
 class MetricsWriter:
-    """Appends metric lines to the files of runs; no file stays open."""
+    """Append lines of metrics to the files of runs; no file stays open."""
 
     def __init__(self) -> None:
         self._unsynced: set[Path] = set()
@@ -24,7 +24,7 @@ class MetricsWriter:
         self._unsynced.add(path)
 
     def sync(self) -> None:
-        """Put all lines on disk, all files at once, which takes hardly longer than one."""
+        """Flush all lines to disk, all files at once, which takes hardly longer than one."""
         for_all(_sync, self._unsynced)
         self._unsynced.clear()
 
@@ -35,9 +35,9 @@ def _sync(path: Path) -> None:
 
 
 def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
-    """The file's lines up to `step`, and the seconds trained until the last of them.
+    """Return the seconds trained until a step, and the file's lines up to it.
 
-    A resumed run writes those after it again.
+    A resumed run writes later lines again.
     """
     kept = [(row, text) for row, text in _lines(path) if row["step"] <= step]
     seconds = kept[-1][0].get("seconds") if kept else None
@@ -45,9 +45,9 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
 
 
 def first_missing(path: Path, every: int) -> int:
-    """The first step whose line is missing or damaged, of one `every` so many steps.
+    """Return the first evaluated step whose line is missing or damaged.
 
-    A run can go on from a checkpoint before it, since lines are not made again.
+    A run can continue only from a checkpoint before it, since lines are not made again.
     """
     steps = {row["step"] for row, _ in _lines(path)}
     return next(step for step in itertools.count(0, every) if step not in steps)
@@ -57,10 +57,10 @@ def _lines(path: Path) -> list[tuple[Row, bytes]]:
     return list(complete_lines(path.read_bytes() if path.exists() else b""))
 
 
-def describe(rows: Collection[Row]) -> str:
-    """Metric lines of one step in a few words: batch loss and in-context accuracies.
+def summarise(rows: Collection[Row]) -> str:
+    """Return metrics of one step in a few words: batch loss and in-context accuracies.
 
-    Of several runs: how many they are, and the lowest and highest of each.
+    For several runs: their number, and the lowest and highest value of each.
     """
     columns = {"loss": "batch_loss"}
     columns |= {name: f"{name}/in_context_accuracy" for name in summary_evaluators()}

@@ -1,70 +1,161 @@
-"""What runs refer to, looked up and checked before a folder is made."""
+"""Resolve what configs refer to, and check it before a folder is made."""
 
+import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, StartConfig
+from transformer.config.model import in_part
 from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
-from transformer.runs.warm_start import check_warm_start, read_warm_start
-from transformer.training.ensemble import source_of
-from transformer.training.memory import all_shapes, check_size
+from transformer.runs.folder import load_run
+from transformer.training.cost import all_shapes, check_size
+from transformer.training.ensemble import ResolvedRun
 
-Start = tuple[StartConfig, dict[str, Tensor]] | None  # as `read_warm_start` gives it
+HALF = "/half"  # ends the id of weights in half precision, which differ from the run's own
 
 
-def prepare(configs: list[RunConfig], device: str) -> tuple[list[RunConfig], dict[str, Exemplars]]:
-    """The configs with what they refer to filled in, and their exemplars, each set once."""
-    starts = [read_warm_start(config.start) if config.start.given else None for config in configs]
+def prepare(configs: Sequence[RunConfig], device: str) -> list[ResolvedRun]:
+    """Resolve new runs and check that they can be trained together; `UsageError` if not.
+
+    Their evaluation sets are not drawn yet.
+    """
+    starts = [read_start(config.start) for config in configs]
     loaded = load_each(configs)
-    sources = [source_of(config) for config in configs]
-    check_runs(configs, starts, [loaded[source].d_features for source in sources], device)
-    fingerprints = {source: each.fingerprint() for source, each in loaded.items()}
-    ready, exemplars = [], {}
-    for config, start, source in zip(configs, starts, sources, strict=True):
-        read = with_recorded_content(config.data.exemplars, fingerprints[source])
-        data = replace(config.data, exemplars=read)
-        config = replace(config, data=data, start=start[0] if start else config.start)
-        found = tuple(each.resolved() for each in config.interventions)
-        ready.append(replace(config, interventions=found))
-        exemplars[source_of(ready[-1])] = loaded[source]
-    return ready, exemplars
+    _check_runs(configs, starts, [each.d_features for each, _ in loaded], device)
+    resolved = []
+    for config, (start, parameters), each in zip(configs, starts, loaded, strict=True):
+        exemplars, fingerprint = each
+        read = with_recorded_content(config.data.exemplars, fingerprint)
+        config = replace(
+            config,
+            data=replace(config.data, exemplars=read),
+            start=start,
+            interventions=tuple(each.resolved() for each in config.interventions),
+        )
+        resolved.append(ResolvedRun(config, exemplars, fingerprint, start=parameters))
+    return resolved
 
 
-def check_runs(
-    configs: list[RunConfig], starts: list[Start], d_features: list[int], device: str
+def resolve_recorded(configs: Sequence[RunConfig], *, with_start: bool) -> list[ResolvedRun]:
+    """Resolve runs as their folders record them, for example to resume or evaluate them.
+
+    `with_start` also reads the parameters that they start from, which may no longer exist.
+    """
+    return [
+        ResolvedRun(config, *each, start=read_start(config.start)[1] if with_start else {})
+        for config, each in zip(configs, load_each(configs), strict=True)
+    ]
+
+
+def load_each(configs: Sequence[RunConfig]) -> list[tuple[Exemplars, str]]:
+    """Return exemplars and their fingerprint for each config; equal sets are one object."""
+    loaded = {}
+    for config in configs:
+        if config.data.exemplars not in loaded:
+            exemplars = load_exemplars(config.data.exemplars)
+            loaded[config.data.exemplars] = exemplars, exemplars.fingerprint()
+    return [loaded[config.data.exemplars] for config in configs]
+
+
+def prepare_forecast(configs: Sequence[RunConfig], device: str) -> list[RunConfig]:
+    """Check configs as `prepare` does and fill in the ids of their starts; read no exemplars."""
+    if any(config.data.exemplars.n_classes == 0 for config in configs):
+        raise UsageError("the file holds the number of classes; give --data.exemplars.path")
+    starts = [
+        read_start(config.start) if config.start.path else (config.start, {}) for config in configs
+    ]
+    features = [config.data.exemplars.feature_count() for config in configs]
+    _check_runs(configs, starts, features, device)
+    return [replace(c, start=start) for c, (start, _) in zip(configs, starts, strict=True)]
+
+
+def _check_runs(
+    configs: Sequence[RunConfig],
+    starts: list[tuple[StartConfig, dict[str, Tensor]]],
+    n_features: list[int],
+    device: str,
 ) -> None:
     """Raise `UsageError` unless runs can be trained together on exemplars of so many features."""
-    if len(set(d_features)) > 1:
+    d_features = n_features[0]
+    if len(set(n_features)) > 1:
         raise UsageError(
-            f"the exemplars have {sorted(set(d_features))} features, but runs that are trained "
-            "together have as many; train them apart"
+            f"the exemplars have {sorted(set(n_features))} features, but runs that are trained "
+            "together need the same number; train them apart"
         )
-    for config, start in zip(configs, starts, strict=True):
-        _check_encoder(config, d_features[0])
-        if start is not None:
-            check_warm_start(*start, all_shapes(config, d_features[0]))
-    check_size(configs, d_features[0], device)
-
-
-def load_each(configs: list[RunConfig]) -> dict[str, Exemplars]:
-    """The exemplars of configs, each set once, by `source_of`."""
-    sources = {source_of(config): config.data.exemplars for config in configs}
-    return {source: load_exemplars(each) for source, each in sources.items()}
+    check_size([*configs], d_features, device)
+    shapes = all_shapes(configs[0], d_features)
+    for config, (start, parameters) in zip(configs, starts, strict=True):
+        _check_encoder(config, d_features)
+        for name, shape in shapes.items() if parameters else ():
+            found = tuple(parameters[name].shape) if name in parameters else "missing"
+            if found != shape and any(in_part(name, part) for part in start.parts):
+                raise UsageError(
+                    f"start.path {start.path} does not fit the model: {name} is {found}, expected "
+                    f"{shape}; take over other start.parts than {', '.join(start.parts)}"
+                )
 
 
 def _check_encoder(config: RunConfig, d_features: int) -> None:
-    """Raise `UsageError` if the encoder cannot read the exemplars, or so many features."""
+    """Raise `UsageError` if the ResNet cannot read the exemplars as square images."""
     exemplars = config.data.exemplars
-    if config.model.encoder == "resnet" and not exemplars.may_be_images:
+    if config.model.encoder != "resnet":
+        return
+    if not exemplars.may_be_images:
         raise UsageError(
             f"the ResNet encoder reads images, but exemplars of {type(exemplars).__name__} are "
             "none; choose --model.encoder linear"
         )
-    if config.model.encoder == "resnet" and math.isqrt(d_features) ** 2 != d_features:
+    if math.isqrt(d_features) ** 2 != d_features:
         raise UsageError(
             f"the ResNet encoder reads square images, but the exemplars have {d_features} "
-            "features; choose the linear encoder"
+            "features; choose --model.encoder linear"
         )
+
+
+def read_start(start: StartConfig) -> tuple[StartConfig, dict[str, Tensor]]:
+    """Return `start` with the id of its source filled in, and the parameters that it names.
+
+    They come from a checkpoint of a run folder, or from a .safetensors file with the names and
+    shapes of `transformer.model.parameters`.  A missing source, or another than `run_id` says,
+    raises `UsageError`.
+    """
+    if not start.given:
+        return start, {}
+    path = Path(start.path)
+    if not start.path or not path.exists():
+        what = f"start.path {path} does not exist" if start.path else "start.path is missing"
+        raise UsageError(
+            f"{what}; give a run's folder"
+            + (f" (of run {start.run_id})" if start.run_id else "")
+            + ", or a .safetensors file of parameters"
+        )
+    if path.is_file():
+        content = path.read_bytes()
+        try:
+            tensors = load(content)
+        except SafetensorError as error:
+            raise UsageError(f"start.path {path} is no .safetensors file ({error})") from error
+        found = hashlib.sha256(content).hexdigest()[:12]
+    else:
+        run = load_run(path)
+        if start.step not in run.steps():
+            raise UsageError(
+                f"start.step={start.step}: {path} has no such checkpoint; it has {run.steps()}"
+            )
+        tensors, found = run.checkpoint(start.step).tensors, run.config.run_id()
+        if any(value.dtype == torch.float16 for value in tensors.values()):
+            found += HALF
+    if start.run_id not in ("", found):
+        raise UsageError(
+            f"start.path {path} holds {found}, but start.run_id={start.run_id}; "
+            "give the path of that run"
+        )
+    return replace(start, path=str(path.resolve()), run_id=found), tensors

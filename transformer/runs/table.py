@@ -1,4 +1,4 @@
-"""What runs there are: a line each, and their metrics in long form."""
+"""Tables of runs: a line for each, and their metrics in long form."""
 
 import warnings
 from pathlib import Path
@@ -9,13 +9,13 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import summary_evaluators
 from transformer.config.plain import flatten
 from transformer.runs.folder import RunFolder, load_run
-from transformer.runs.manifest import MANIFEST
+from transformer.runs.layout import MANIFEST
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
 
 def find_runs(folder: Path | str) -> dict[str, Path]:
-    """The run folders in a folder or below it, by their path from there, sorted."""
+    """Return the run folders in a folder or below it, by their relative path, sorted."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
@@ -24,24 +24,24 @@ def find_runs(folder: Path | str) -> dict[str, Path]:
 
 
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:
-    """A row for each run in a folder or below it, by path.
-
-    `step` is that of the last metrics, `checkpoint` that of the newest checkpoint, which is not
-    read: `show` checks it.
-    """
+    """Return a row for each run in a folder or below it, by path."""
     return [row_of(path) | {"run": name} for name, path in find_runs(folder).items()]
 
 
 def row_of(path: Path) -> dict[str, Any]:
-    """How one run stands; one that cannot be read says why."""
-    brief = summary_evaluators()
+    """Return the status of a run, or why it cannot be read.
+
+    `step` is that of the last metrics, `checkpoint` that of the newest checkpoint, whose file is
+    not verified.
+    """
+    evaluators = summary_evaluators()
     row: dict[str, Any] = dict.fromkeys(
-        ("run", "run_id", "status", "step", "checkpoint", "n_steps", *brief, "message")
+        ("run", "run_id", "status", "step", "checkpoint", "n_steps", *evaluators, "message")
     )
     row["run"] = path.name
     try:
         run = load_run(path)
-        row |= run.standing() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
+        row |= run.current_status() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
         metrics = run.metrics()
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
@@ -49,27 +49,27 @@ def row_of(path: Path) -> dict[str, Any]:
     if metrics:
         last = metrics[-1]
         row["step"] = last["step"]
-        row |= {name: last.get(f"{name}/in_context_accuracy") for name in brief}
+        row |= {name: last.get(f"{name}/in_context_accuracy") for name in evaluators}
     return row
 
 
 def runs_table(folder: Path | str) -> list[dict[str, Any]]:
-    """The metrics of all runs in a folder or below it, a row for each run, step and metric.
+    """Return the metrics of all runs in a folder or below it: a row a run, step and metric.
 
-    Columns: `run` (its path from there), `run_id`, the three seeds, every other setting in which
-    the runs differ (`optim.learning_rate`), all that a line of metrics tells of training (`step`,
-    `sequences`, `batch_loss`, ...), `evaluator`, `metric` and `value` (None where it is undefined).
+    Columns: `run` (its relative path), `run_id`, the three seeds, every other setting in which the
+    runs differ (`optim.learning_rate`), the metrics of training (`step`, `sequences`, `batch_loss`,
+    ...), `evaluator`, `metric` and `value` (None where it is undefined).
     `pandas.DataFrame(runs_table(folder))` is the table as a data frame.  A run that cannot be read
-    is left out with a warning.
+    is skipped with a warning.
     """
     found: list[tuple[str, RunConfig, list[dict[str, Any]]]] = []
     for name, path in find_runs(folder).items():
         try:
             run = load_run(path)
-            found.append((name, run.config, long_rows(run)))
+            found.append((name, run.config, _long_rows(run)))
         except (UserError, OSError) as error:
             warnings.warn(f"{name} is left out: {error}", stacklevel=2)
-    settings = _settings([config for _, config, _ in found])
+    settings = _differing_settings([config for _, config, _ in found])
     return [
         {"run": name, "run_id": config.run_id()} | own | row
         for (name, config, rows), own in zip(found, settings, strict=True)
@@ -77,21 +77,22 @@ def runs_table(folder: Path | str) -> list[dict[str, Any]]:
     ]
 
 
-def long_rows(run: RunFolder) -> list[dict[str, Any]]:
-    """The metrics of one run, a row for each step, evaluator and metric."""
+def _long_rows(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the metrics of a run, a row for each step, evaluator and metric."""
     rows = []
     for line in run.metrics():
         of_training = {name: value for name, value in line.items() if "/" not in name}
         for name, value in line.items():
             evaluator, slash, metric = name.partition("/")
             if slash:
-                where = {"evaluator": evaluator, "metric": metric}
-                rows.append(of_training | where | {"value": value})
+                rows.append(
+                    of_training | {"evaluator": evaluator, "metric": metric, "value": value}
+                )
     return rows
 
 
-def _settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
-    """The seeds of each run, and the settings in which they differ; None where one has it not."""
+def _differing_settings(configs: list[RunConfig]) -> list[dict[str, Any]]:
+    """Return the seeds of each run and the settings in which runs differ; None for missing ones."""
     flat = [flatten(to_dict(config)) for config in configs]
     names = dict.fromkeys(name for each in flat for name in each)
     differ = [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from coopetition.tools.errors import Interrupted, UserError, abbreviate
 from coopetition.tools.files import remove_stale_temporaries
-from transformer.runs.loop import stop_signals
+from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import Estimate, clock
 from transformer.sweeps.status import (
@@ -105,7 +105,7 @@ class Pool:
         rank = {name: number for number, name in enumerate(self.plan.nodes)}
         queue: list[str] = []  # of which all needs are done
         told = time.monotonic()
-        with stop_signals() as stop:
+        with catch_stop_signals() as stop:
             while not stop:
                 queue = sorted([*queue, *sorter.get_ready()], key=rank.__getitem__)
                 try:

@@ -19,7 +19,7 @@ from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job
 from transformer.sweeps.status import Standing
 from transformer.sweeps.train import Train
-from transformer.training.cost import LONGEST_S, forecast
+from transformer.training.cost import MAX_S, forecast
 from transformer.training.machine import Machine
 
 
@@ -103,7 +103,7 @@ class Estimate:
 
 def _seconds_by_step(node: Train, machine: Machine) -> float:
     """Predicted seconds of a node's training, evaluations among them, by step."""
-    unstarted = {name: replace(each, start=StartConfig()) for name, each in node.configs.items()}
+    unstarted = [replace(each, start=StartConfig()) for each in node.configs.values()]
     return forecast(unstarted, machine)["predicted_s"] / n_steps(node)
 
 
@@ -157,7 +157,7 @@ def clock(seconds: float | None) -> str:
     """Hours, minutes and seconds, 1:02:03."""
     if seconds is None:
         return "unknown"
-    return str(timedelta(seconds=round(min(seconds, LONGEST_S))))
+    return str(timedelta(seconds=round(min(seconds, MAX_S))))
 
 
 Row = dict[str, Any]

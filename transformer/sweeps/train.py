@@ -15,15 +15,16 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.data import ExemplarConfig
 from transformer.config.interventions import Intervention
 from transformer.config.plain import difference
+from transformer.config.variants import check_together
 from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
-from transformer.runs.folder import ENSEMBLE, RunFolder, check_together, load_run, load_runs
-from transformer.runs.loop import resume, train, train_together, with_recorded_identity
-from transformer.runs.manifest import MANIFEST
-from transformer.runs.warm_start import HALF
+from transformer.runs.folder import RunFolder, load_run, load_runs
+from transformer.runs.layout import ENSEMBLE, MANIFEST
+from transformer.runs.loop import resume, train, train_together, with_recorded_ids
+from transformer.runs.prepare import HALF
 from transformer.sweeps.features import FEATURES, Features
 from transformer.sweeps.plan import Node, grafted
+from transformer.training.cost import disk_bytes
 from transformer.training.machine import Machine
-from transformer.training.memory import disk_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +221,7 @@ class Train(Node):
             found = next((r for r in there if name in ("", r.path.name)), None)
             if found is None:
                 raise UserError(f"{runs / self.name} lacks the run {name}; move the folder away")
-            expected = with_recorded_identity(config, found.config)
+            expected = with_recorded_ids(config, found.config)
             if expected.run_id() != found.config.run_id():
                 settings = (to_dict(c, for_id=True) for c in (found.config, expected))
                 raise UserError(

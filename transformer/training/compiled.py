@@ -1,10 +1,7 @@
-"""An identity that a compiler cannot look through, to keep the parts of a model apart.
+"""Compiled and captured training steps.
 
-A step as one CUDA graph: recorded once, then replayed without Python.
-
-A compiled training step, which is compared with the plain one before it is used.
-
-Compilers have faults, and one that is not noticed would spoil all that follows.
+A compiled step is compared with the plain one before it is used: compilers have faults, and one
+that went unnoticed would spoil all that follows.
 """
 
 import sys
@@ -28,7 +25,7 @@ if not hasattr(torch.ops.coopetition, "fusion_barrier"):  # it stays when a modu
 
 
 class _FusionBarrier(torch.autograd.Function):
-    """The identity, forwards and backwards, each as an operation unknown to the compiler."""
+    """The identity, forwards and backwards, as an operation that the compiler cannot see into."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -36,7 +33,7 @@ class _FusionBarrier(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Nothing is kept for the backward pass."""
+        """Keep nothing for the backward pass."""
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:  # pyright: ignore
@@ -44,18 +41,18 @@ class _FusionBarrier(torch.autograd.Function):
 
 
 def fusion_barrier(x: Tensor) -> Tensor:
-    """A copy of x; what is computed before it and after it is compiled separately.
+    """Return a copy of x that separates what the compiler may fuse.
 
     Where torch 2.13 fuses operations of many layers (from three with MLPs or five without, on a
-    CPU, with vector instructions), it gives wrong gradients for the first ones.
+    CPU with vector instructions), the gradients of the first layers are wrong.
     """
     return _FusionBarrier.apply(x)  # pyright: ignore
 
 
 class GraphReplay:
-    """A function of tensors that changes others in place, captured once and replayed (CUDA).
+    """Capture a function that changes tensors in place as one CUDA graph, then replay it.
 
-    The first calls run as they are, on a side stream, so that libraries can set themselves up.
+    The first calls run plainly, on a side stream, so that libraries can set themselves up.
     """
 
     WARM_UP = 3
@@ -70,7 +67,7 @@ class GraphReplay:
         """Run the function on inputs whose shapes never change."""
         self.calls += 1
         if self.calls <= self.WARM_UP:
-            self._call_aside(inputs)
+            self._run_on_side_stream(inputs)
             return
         if not self.inputs:
             self.inputs = tuple(each.clone() for each in inputs)
@@ -80,7 +77,7 @@ class GraphReplay:
             kept.copy_(value)
         self.graph.replay()
 
-    def _call_aside(self, inputs: tuple[Tensor, ...]) -> None:
+    def _run_on_side_stream(self, inputs: tuple[Tensor, ...]) -> None:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -91,32 +88,33 @@ class GraphReplay:
 Named = dict[str, Tensor]
 Gradients = Callable[..., tuple[Named, Tensor, Named]]
 
-# of a gradient: compilers reorder sums (4e-6 was seen in float32), half precision rounds to 0.004
-MOST_ERROR: dict[Precision, float] = {
+# relative error of a gradient: compilers reorder sums (4e-6 was seen in float32), half precision
+# rounds to 0.004
+MAX_ERROR: dict[Precision, float] = {
     "float32": 1e-3,
     "float64": 1e-3,
     "tf32": 0.05,
     "bfloat16": 0.05,
 }
-NEGLIGIBLE = 0.01  # the largest gradient's share that a gradient may be nothing but rounding of
-ROUNDING = 1e-6  # of a float32, after some operations
+NEGLIGIBLE = 0.01  # share of the largest gradient below which a gradient may be mere rounding
+ROUNDING = 1e-6  # relative, of a float32 after some operations
 
 
 class NotCompiled(UserError):
-    """The step cannot be compiled, or what is compiled is not the plain step."""
+    """The step cannot be compiled, or the compiled step differs from the plain one."""
 
 
 class CompiledStep:
-    """Gradients and update, each compiled.
+    """Gradients and update, each compiled by itself.
 
-    Apart: compiled as one by torch 2.13, some gradients read what is updated already.
+    Compiled as one by torch 2.13, some gradients would read parameters that are updated already.
 
     Parameters
     ----------
-    gradients : a method of (features, labels, target) that gives gradients by name, the losses
+    gradients : method of (features, labels, target) that returns gradients by name, the losses,
         and statistics by name
-    update : a method of these and the step numbers that changes `state` in place
-    state : all that `update` changes, by name
+    update : method of these and the step numbers that changes `state` in place
+    state : all tensors that `update` changes, by name
     """
 
     def __init__(
@@ -127,14 +125,16 @@ class CompiledStep:
         precision: Precision,
     ) -> None:
         self._plain = gradients, update
-        self._gradients, self._update = _compiled(gradients), _compiled(update)
+        self._gradients, self._update = _compile(gradients), _compile(update)
         self._state = state
-        self._most_error = MOST_ERROR[precision]
+        self._max_error = MAX_ERROR[precision]
         self._checked = False
 
     def __call__(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
-        """One step; the first raises `NotCompiled` if it cannot be compiled, or is
-        not the plain one; the state is then as it was.
+        """Make one step.
+
+        The first raises `NotCompiled`, and leaves the state as it was, if it cannot be compiled or
+        differs from the plain step.
         """
         if not self._checked:
             self._check((features, labels, target), numbers)
@@ -147,25 +147,25 @@ class CompiledStep:
         expected = plain_gradients(*batch)
         found = _first_call(self._gradients, *batch)
         self._check_gradients(found, expected)
-        before = _copies(self._state)
+        before = _clone(self._state)
         plain, compiled = (
-            self._updated(update, expected, numbers, before)
+            self._state_after(update, expected, numbers, before)
             for update in (plain_update, partial(_first_call, self._update))
         )
         _check_update(compiled, plain, before)
 
-    def _updated(
+    def _state_after(
         self,
         update: Callable[..., None],
         gradients: tuple[Named, Tensor, Named],
         numbers: Tensor,
         before: Named,
     ) -> Named:
-        """The state after an update of it, which is undone."""
+        """Return the state after an update, which is undone."""
         slopes, loss, statistics = gradients
         try:
             update(dict(slopes), loss, statistics, numbers)
-            return _copies(self._state)
+            return _clone(self._state)
         finally:
             for name, value in before.items():
                 self._state[name].copy_(value)
@@ -177,23 +177,23 @@ class CompiledStep:
         largest = torch.stack([_norms(slope) for slope in slopes.values()])
         negligible = NEGLIGIBLE * largest.nan_to_num(0, 0).amax(0)
         for name, slope in slopes.items():
-            limit = self._most_error * (_norms(slope) + negligible)
+            limit = self._max_error * (_norms(slope) + negligible)
             _check_same(name, found[0][name], slope, limit)
         others = {"loss": found[1]} | found[2]
         for name, value in ({"loss": loss} | statistics).items():
-            _check_same(name, others[name], value, self._most_error * _norms(value))
+            _check_same(name, others[name], value, self._max_error * _norms(value))
 
 
 def _check_update(found: Named, expected: Named, before: Named) -> None:
-    """Compare what updates by the same gradients make of the same state."""
+    """Compare the states after updates by the same gradients."""
     for name, value in expected.items():
         change = _norms(value.double() - before[name].double())
-        limit = MOST_ERROR["float32"] * change + ROUNDING * _norms(value)
+        limit = MAX_ERROR["float32"] * change + ROUNDING * _norms(value)
         _check_same(name, found[name], value, limit)
 
 
 def _check_same(name: str, found: Tensor, expected: Tensor, limits: Tensor) -> None:
-    """Compare each run's; those that diverge do so compiled or not."""
+    """Compare the values of each run; a run that diverges does so compiled or not."""
     errors = _norms(found.double() - expected.double())
     wrong = _norms(expected).isfinite() & ~(errors <= limits)  # also where one is not a number
     if wrong.any():
@@ -204,39 +204,39 @@ def _check_same(name: str, found: Tensor, expected: Tensor, limits: Tensor) -> N
 
 
 def _norms(value: Tensor) -> Tensor:
-    """Size of each run's part of a tensor (R, ...); of what all share, one."""
+    """Return the norm of each run's part of a tensor (R, ...), or of a scalar."""
     return value.double().reshape(len(value) if value.dim() else 1, -1).norm(dim=1)
 
 
 def _first_call(function: Callable[..., Any], *inputs: Any) -> Any:
-    """The call that compiles."""
+    """Make the call that compiles; a failure raises `NotCompiled`."""
     try:
         return function(*inputs)
-    # what torch's compilers raise; OSError: no room for what they write, or no process to be had
+    # torch's compilers raise these; OSError means no disk space or no process
     except (RuntimeError, OSError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise  # of the step itself, which a plain one would not fit either
+            raise  # the plain step would not fit either
         first_line = str(error).partition("\n")[0]
         raise NotCompiled(
             f"the step could not be compiled ({first_line}); use --execution eager"
         ) from error
 
 
-def _copies(tensors: Named) -> Named:
+def _clone(tensors: Named) -> Named:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # a train state's tensors stay what they are, so checking them before each step is for nothing
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    # a train state's tensors stay the same objects, so that no step needs torch's guards
     unguarded = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     copy = _with_own_code(function)
     return torch.compile(copy, fullgraph=True, dynamic=False, options=unguarded)  # pyright: ignore
 
 
 def _with_own_code(method: Any) -> Callable[..., Any]:
-    """The method with a code object of its own, for which torch counts recompilations (8 at most).
+    """Return the method with a code object of its own.
 
-    So that one process can compile for any number of train states.
+    Torch compiles a code object at most 8 times; a process may have more train states than that.
     """
     function = method.__func__
     copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)

@@ -1,13 +1,10 @@
-"""What a run will take, before it is started.
+"""What runs take: memory, disk and time, before they are started; and the time of one step."""
 
-How long does a training step take, and how long must it at least?
-"""
-
-import itertools
+import math
+import os
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,59 +15,158 @@ import torch
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig, OptimConfig, RunConfig
+from transformer.config.plain import require_at_least
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
-from transformer.runs.prepare import check_runs
-from transformer.runs.warm_start import read_warm_start
-from transformer.training.ensemble import new_train_state, source_of
+from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
+from transformer.training.ensemble import new_train_state
 from transformer.training.execution import (
+    choose_execution,
+    choose_threads,
     median_seconds,
-    plain_threads,
     repeated_step,
-    settle,
-    wait,
+    seconds_of,
 )
 from transformer.training.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
-from transformer.training.memory import disk_bytes, number_count, state_bytes, trained_shapes
-from transformer.training.step import RunSettings, TrainState
+from transformer.training.step import RunSettings, TrainState, moment_names
 
-TIMED_S = 2.0
-LONGEST_S = 1e13  # that a timedelta holds, and a third of a million years
+MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
+TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
+TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
+MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
+REPEAT_S = 0.5  # length of one timed repeat of a bench
 
 
-def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
-    """Steps, parameters, memory, disk and time of runs that are trained together, by name.
-
-    The time is that of a few steps and evaluations on made-up data, here and now, executed as the
-    machine says; sampling and checkpoints, some per cent, are not in it.  Memory is what the
-    train state and the exemplars hold, without activations; disk is what checkpoints take at the
-    end.
-    """
-    each = list(configs.values())
-    config = each[0]
-    if config.data.exemplars.n_classes == 0:
-        raise UsageError("how many classes there are is in the file; give --data.exemplars.path")
-    counts = [own.data.exemplars.feature_count() for own in each]
-    d_features = counts[0]
-    starts = [read_warm_start(own.start) if own.start.path else None for own in each]
-    check_runs(each, starts, counts, machine.device)
-    each = [
-        replace(own, start=start[0]) if start else own
-        for own, start in zip(each, starts, strict=True)
-    ]
-    keep_freed_memory()
-    train_state = new_train_state(each, d_features, machine)
-    step = repeated_step(
-        train_state,
+def trained_shapes(config: RunConfig, d_features: int) -> Shapes:
+    """Return the shapes of the parameters that a run trains."""
+    return parameter_shapes(
+        config.model,
         context=config.data.context,
         d_features=d_features,
         n_labels=config.data.exemplars.n_classes,
-        batch_size=config.data.batch_size,
     )
-    machine, _ = settle(train_state, step, machine, config.n_steps)
-    evaluation = _evaluation(train_state, config, d_features)
+
+
+def all_shapes(config: RunConfig, d_features: int) -> Shapes:
+    """Return the shapes of a run's parameters and running statistics."""
+    return trained_shapes(config, d_features) | running_shapes(config.model)
+
+
+def count_numbers(shapes: Shapes) -> int:
+    """Return how many numbers tensors of these shapes hold."""
+    return sum(map(math.prod, shapes.values()))
+
+
+def state_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """Return the bytes of parameters, gradients and optimiser moments of all runs."""
+    config = configs[0]
+    copies = 2 + len(moment_names(config.optim))
+    return (
+        len(configs) * copies * _width(config) * count_numbers(trained_shapes(config, d_features))
+    )
+
+
+def batch_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """Return the bytes of the features of a step's batches, of all runs, without activations."""
+    data = configs[0].data
+    return len(configs) * data.batch_size * (data.context + 1) * d_features * _width(configs[0])
+
+
+def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """Return the bytes of the sets of exemplars: 1 a pixel, 2 for other features.
+
+    A file of features that are bytes takes half of that.
+    """
+    return sum(
+        each.n_classes * each.n_exemplars * d_features * each.bytes_per_feature
+        for each in {config.data.exemplars for config in configs}
+    )
+
+
+def disk_bytes(config: RunConfig, d_features: int) -> int:
+    """Return the bytes of a finished run's checkpoints, without headers of some KiB each."""
+    weights, state = config.keep
+    n_weights = n_made = config.checkpoint_count()
+    if weights != "all":
+        n_weights = min(n_made, int(weights) + len(config.checkpoint_at))
+    n_states = 1 if state == "last" else n_weights
+    numbers, width = count_numbers(all_shapes(config, d_features)), _width(config)
+    moments = len(moment_names(config.optim)) * count_numbers(trained_shapes(config, d_features))
+    return n_weights * numbers * (2 if config.keep_half else width) + n_states * width * (
+        numbers + moments
+    )
+
+
+def _width(config: RunConfig) -> int:
+    """Return the bytes of a parameter."""
+    return 8 if config.precision == "float64" else 4
+
+
+def count_tensors(config: RunConfig) -> int:
+    """Return how many tensors one run trains, without listing them all."""
+
+    def count(n_layers: int) -> int:
+        model = replace(config.model, n_layers=n_layers)
+        return len(parameter_shapes(model, context=1, d_features=1, n_labels=1))
+
+    return count(1) + (config.model.n_layers - 1) * (count(2) - count(1))
+
+
+def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
+    """Raise `UsageError` for too many tensors, or more bytes than the device's memory."""
+    n_tensors = count_tensors(configs[0])
+    if n_tensors > MAX_TENSORS:
+        raise UsageError(
+            f"the model has {n_tensors:,} tensors, so that one step would take some "
+            f"{n_tensors * TENSOR_S:,.0f} s; choose a smaller model.n_layers than "
+            f"{configs[0].model.n_layers}"
+        )
+    available = _memory(torch.device(device))
+    for what, needed, change in (
+        (
+            "the batches of a step",
+            batch_bytes(configs, d_features),
+            f"a smaller data.batch_size than {configs[0].data.batch_size:,}",
+        ),
+        (
+            "parameters, gradients and moments",
+            state_bytes(configs, d_features),
+            "fewer runs, or a smaller model.n_layers, model.d_model or data.exemplars.n_classes",
+        ),
+    ):
+        if needed > available:
+            raise UsageError(
+                f"{what} take {needed / 2**30:,.1f} GiB, and {device} has "
+                f"{available / 2**30:.1f}; choose {change}"
+            )
+
+
+def _memory(device: torch.device) -> float:
+    """Return the bytes of a device's memory; infinite if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def forecast(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
+    """Return steps, parameters, memory, disk and time of runs that are trained together.
+
+    The time is that of a few steps and evaluations on made-up data, here and now, executed as the
+    machine says; it lacks sampling and checkpoints, some per cent.  Memory is that of the train
+    state and the exemplars, without activations.  Disk is that of the checkpoints at the end.
+    """
+    config = configs[0]
+    d_features = config.data.exemplars.feature_count()
+    keep_freed_memory()
+    train_state = new_train_state(configs, d_features, machine)
+    step = repeated_step(train_state, config.data.batch_size)
+    machine, _ = choose_execution(train_state, step, machine, config.n_steps)
+    evaluation = _repeated_evaluation(train_state, config)
     print("timing some steps and evaluations", file=sys.stderr, flush=True)
     with machine.use(config.precision):
         step()  # the first of each takes up to seconds
@@ -78,17 +174,16 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         step_s, chunk_s = (
             median_seconds(function, train_state.device, TIMED_S) for function in (step, evaluation)
         )
-
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
-    n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in each)
+    n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in configs)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
-    memory = state_bytes(each, d_features) + exemplar_bytes(each, d_features)
-    disk = sum(disk_bytes(own, d_features) for own in each)
+    memory = state_bytes(configs, d_features) + exemplar_bytes(configs, d_features)
+    disk = sum(disk_bytes(own, d_features) for own in configs)
     return {
-        "runs": len(each),
+        "runs": len(configs),
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
-        "parameters": number_count(trained_shapes(config, d_features)),
+        "parameters": count_numbers(trained_shapes(config, d_features)),
         "features": d_features,
         "still_needed": ", ".join(_still_needed(config)) or None,
         "memory_mib": round(memory / 2**20),
@@ -96,23 +191,31 @@ def forecast(configs: dict[str, RunConfig], machine: Machine) -> dict[str, Any]:
         "disk_mib": round(disk / 2**20),
         "ms_per_step": round(step_s * 1e3, 2),
         "predicted_s": round(seconds, 1),
-        "predicted_time": str(timedelta(seconds=round(min(seconds, LONGEST_S)))),
+        "predicted_time": str(timedelta(seconds=round(min(seconds, MAX_S)))),
         "execution": machine.execution,
         "device": machine.device,
         "threads": machine.threads,
-        "run_id": ", ".join(map(_final_id, each)),
+        "run_id": ", ".join(map(_final_id, configs)),
     }
 
 
+def _repeated_evaluation(state: TrainState, config: RunConfig) -> Callable[[], object]:
+    """Return a function that evaluates the first run on a chunk of sequences, of zeros."""
+    exemplars = Exemplars(torch.zeros(1, 1, state.d_features, device=state.device), 1.0)
+    zeros = torch.zeros(state.context + 1, CHUNK, dtype=torch.int64, device=state.device)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
+    return lambda: evaluate(state.of_run(0), config.model, exemplars, sequences)
+
+
 def _final_id(config: RunConfig) -> str:
-    """The run's id, if what it depends on has been read."""
-    unread = getattr(config.data.exemplars, "fingerprint", None) == ""
-    waiting = config.start.given and not config.start.run_id
-    return "known when the files are read" if unread or waiting else config.run_id()
+    """Return the run's id, if the files that it depends on have been read."""
+    is_unread = getattr(config.data.exemplars, "fingerprint", None) == ""
+    waits = config.start.given and not config.start.run_id
+    return "known when the files are read" if is_unread or waits else config.run_id()
 
 
 def _still_needed(config: RunConfig) -> list[str]:
-    """Flags without which the run cannot start."""
+    """Return the flags without which the run cannot start."""
     needed, exemplars = [], config.data.exemplars
     if exemplars.needs_path and not getattr(exemplars, "path", ""):
         needed.append("--data.exemplars.path")
@@ -121,33 +224,9 @@ def _still_needed(config: RunConfig) -> list[str]:
     return needed
 
 
-def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
-    """What the sets of exemplars take: a byte a pixel, half precision for all else.
-
-    A file of features that are bytes takes half of what it is counted as.
-    """
-    sets = {source_of(config): config.data.exemplars for config in configs}
-    return sum(
-        own.n_classes * own.n_exemplars * d_features * own.bytes_per_feature
-        for own in sets.values()
-    )
-
-
-def _evaluation(state: TrainState, config: RunConfig, d_features: int) -> Callable[[], object]:
-    """One call evaluates a chunk of sequences, of zeros, for the first run."""
-    context = config.data.context
-    exemplars = Exemplars(torch.zeros(1, 1, d_features, device=state.device), 1.0)
-    zeros = torch.zeros(context + 1, CHUNK, dtype=torch.int64, device=state.device)
-    sequences = Sequences(zeros, zeros[1:], zeros[0])
-    return lambda: evaluate(state.of_run(0), config.model, exemplars, sequences)
-
-
-REPEAT_S = 0.5  # length of one timed repeat
-
-
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is timed: training steps of these shapes."""
+    """Shapes of the training steps that are timed."""
 
     n_classes: int
     n_runs: int
@@ -156,8 +235,12 @@ class Workload:
     d_features: int
     batch_size: int
 
-    def train_state(self, device: torch.device, execution: Execution) -> TrainState:
-        """Runs at their initial parameters."""
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "n_classes")  # a single class leaves nothing to tell apart
+        require_at_least(self, 1, "n_runs", "context", "d_features", "batch_size")
+
+    def train_state(self, device: torch.device, execution: Execution = "eager") -> TrainState:
+        """Return runs at their initial parameters."""
         return TrainState(
             self.model,
             [RunSettings(seed, OptimConfig()) for seed in range(self.n_runs)],
@@ -168,104 +251,63 @@ class Workload:
             execution=execution,
         )
 
-    def step(self, execution: Execution, device: torch.device) -> Callable[[], object]:
-        """One call is one step of all runs."""
-        return self.repeated(self.train_state(device, execution))
-
-    def repeated(self, state: TrainState) -> Callable[[], object]:
-        """One call is one step of a train state."""
-        return repeated_step(
-            state,
-            context=self.context,
-            d_features=self.d_features,
-            n_labels=self.n_classes,
-            batch_size=self.batch_size,
-        )
-
 
 def bench(
+    workloads: list[Workload],
     *,
-    n_classes: tuple[int, ...],
-    runs: tuple[int, ...],
-    n_layers: tuple[int, ...],
-    execution: tuple[str, ...],
-    mlp_ratio: int,
-    context: int,
-    d_features: int,
-    batch_size: int,
-    repeats: int,
     device: str,
     threads: int | None,
+    executions: tuple[str, ...],
+    repeats: int,
 ) -> Iterator[dict[str, Any]]:
-    """A row for every combination: median milliseconds of a step, its spread, and the floor.
+    """Yield a row for each workload and execution: time of a step, its spread, and the floor.
 
-    The step is the update alone, on features that are there; sampling and gathering come on top.
-    The floor is what no implementation with dense Adam can leave out: the matrix products of
-    embedding, layers and unembedding, forwards and backwards, and one fused Adam pass.  Ways to
-    execute and the floor are timed in turn in one process.
+    The step is the update alone, on given features; sampling and gathering come on top.  The floor
+    is what no implementation with dense Adam can omit: the matrix products of embedding, layers
+    and unembedding, forwards and backwards, and one fused Adam pass.  Executions and the floor are
+    timed in turn in one process.
     """
-    for name, values in (
-        ("n_classes", n_classes),
-        ("runs", runs),
-        ("n_layers", n_layers),
-        ("context", (context,)),
-        ("d_features", (d_features,)),
-        ("batch_size", (batch_size,)),
-        ("repeats", (repeats,)),
-    ):
-        if not values:
-            raise UsageError(f"--{name.replace('_', '-')}: no values; give some")
-        for value in values:
-            least = 2 if name == "n_classes" else 1  # of one class there is nothing to tell
-            if value < least:
-                raise UsageError(f"{name}={value}; choose at least {least}")
-    machines = [_machine(device, threads, each) for each in execution]
-    workloads = [
-        Workload(
-            classes,
-            n_runs,
-            ModelConfig(n_layers=layers, mlp_ratio=mlp_ratio),
-            context,
-            d_features,
-            batch_size,
+    if not (workloads and executions) or repeats < 1:
+        raise UsageError(
+            f"{len(workloads)} workloads, {len(executions)} executions and {repeats} repeats; give "
+            "at least one value of --n-classes, --runs, --n-layers, --execution and --repeats"
         )
-        for layers, classes, n_runs in itertools.product(n_layers, n_classes, runs)
-    ]
+    machines = [_bench_machine(device, threads, each) for each in executions]
     with ProgressReport("bench", len(workloads), "workloads") as progress:
         for workload in workloads:
-            yield from _rows(workload, machines, repeats)
+            yield from _bench_rows(workload, machines, repeats)
             progress.advance()
 
 
-def _machine(device: str, threads: int | None, execution: str) -> Machine:
-    """Resolve the machine; `auto` compiles where it can."""
+def _bench_machine(device: str, threads: int | None, execution: str) -> Machine:
+    """Return a machine; `auto` compiles where that is possible."""
     machine = Machine.choose(device, threads, execution, n_steps=WORTH_COMPILING)
     return replace(machine, execution="compiled") if machine.execution == "auto" else machine
 
 
-def _threads(workload: Workload, device: torch.device) -> int:
+def _bench_threads(workload: Workload, device: torch.device) -> int:
     """Choose threads as training does for a run that is long enough to be compiled."""
-    state = workload.train_state(device, "eager")
-    most = torch.get_num_threads()
+    state, most = workload.train_state(device), torch.get_num_threads()
     try:
-        return plain_threads(state, workload.repeated(state), most, WORTH_COMPILING).number
+        step = repeated_step(state, workload.batch_size)
+        return choose_threads(state, step, most, WORTH_COMPILING).number
     finally:
         torch.set_num_threads(most)
 
 
-def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dict[str, Any]]:
+def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dict[str, Any]]:
     device = torch.device(machines[0].device)
     keep_freed_memory()
-    threads = machines[0].threads or _threads(workload, device)
-    machines = [replace(machine, threads=threads) for machine in machines]
+    threads = machines[0].threads or _bench_threads(workload, device)
     steps, first_s = [], []
-    with machines[0].use():
+    with replace(machines[0], threads=threads).use():
         for machine in machines:
-            step = workload.step(machine.execution_named(), device)
-            first_s.append(_time(step, 1, device) / 1e3)
-            steps.append(step)
-        *timings, floor_ms = alternate([*steps, floor(workload, device)], repeats, device)
-    lowest, n_runs = statistics.median(floor_ms), workload.n_runs
+            assert machine.execution != "auto"
+            state = workload.train_state(device, machine.execution)
+            steps.append(repeated_step(state, workload.batch_size))
+            first_s.append(seconds_of(steps[-1], device))
+        *timings, floor_ms = _time_in_turn([*steps, floor(workload, device)], repeats, device)
+    lowest = statistics.median(floor_ms)
     rows = []
     for machine, step_ms, first in zip(machines, timings, first_s, strict=True):
         median = statistics.median(step_ms)
@@ -273,10 +315,10 @@ def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dic
             {
                 "n_layers": workload.model.n_layers,
                 "n_classes": workload.n_classes,
-                "runs": n_runs,
+                "runs": workload.n_runs,
                 "execution": machine.execution,
                 "milliseconds_per_step": round(median, 3),
-                "milliseconds_per_step_and_run": round(median / n_runs, 3),
+                "milliseconds_per_step_and_run": round(median / workload.n_runs, 3),
                 "spread": [round(min(step_ms), 3), round(max(step_ms), 3)],
                 "floor_milliseconds": round(lowest, 3),
                 "ratio_to_floor": round(median / lowest, 2),
@@ -287,7 +329,7 @@ def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dic
                 "batch_size": workload.batch_size,
                 "repeats": repeats,
                 "device": machine.device,
-                "threads": machine.threads,
+                "threads": threads,
                 "torch": torch.__version__,
                 "machine": platform.machine(),
             }
@@ -296,7 +338,7 @@ def _rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dic
 
 
 def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
-    """One call does the matrix products of a step and one fused Adam pass over the parameters."""
+    """Return a function with the matrix products of a step and one fused Adam pass."""
     model, n_runs, batch_size = workload.model, workload.n_runs, workload.batch_size
     d, m, last = model.d_model, model.d_mlp, model.n_layers - 1
     tokens = (2 * workload.context + 1) * batch_size
@@ -333,25 +375,16 @@ def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
     return work
 
 
-def alternate(
+def _time_in_turn(
     functions: list[Callable[[], object]], repeats: int, device: torch.device
 ) -> list[list[float]]:
-    """Milliseconds a call of each function, `repeats` times in turn, so that drift hits all."""
+    """Return milliseconds a call, `repeats` times of each in turn, so that drift affects all."""
     counts = []
     for function in functions:
-        _time(function, 20, device)  # warm-up
-        counts.append(max(5, round(REPEAT_S * 1e3 / _time(function, 20, device))))
+        seconds_of(function, device, 20)  # warm-up
+        counts.append(max(5, round(REPEAT_S / seconds_of(function, device, 20))))
     timings: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, count, values in zip(functions, counts, timings, strict=True):
-            values.append(_time(function, count, device))
+            values.append(seconds_of(function, device, count) * 1e3)
     return timings
-
-
-def _time(function: Callable[[], object], count: int, device: torch.device) -> float:
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(count):
-        function()
-    wait(device)
-    return (time.perf_counter() - start) / count * 1e3

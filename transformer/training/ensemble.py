@@ -1,12 +1,13 @@
-"""The state in memory of runs that are trained together, from batches to metrics.
+"""Runs that are trained together, in memory: from batches to metrics and states.
 
-It touches no disk: `training.session` writes down what it hands out.
+It touches no disk: `transformer.runs.loop` writes what it returns.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -23,9 +24,7 @@ from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.measures.metrics import evaluate, means
 from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
-from transformer.runs.checkpoint import Checkpoint
-from transformer.runs.warm_start import read_warm_start
-from transformer.training.execution import repeated_step, settle
+from transformer.training.execution import choose_execution, repeated_step
 from transformer.training.machine import Machine
 from transformer.training.step import RunSettings, TrainState, step_numbers
 
@@ -34,15 +33,42 @@ NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its bl
 Metrics = dict[str, dict[str, Tensor]]  # of each sequence (n,), by evaluator and name
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResolvedRun:
+    """A run with all that its config refers to, looked up and checked."""
+
+    config: RunConfig
+    """Names the exemplars, the start and the grafts by what was read."""
+    exemplars: Exemplars
+    """One object for all runs of the same set."""
+    fingerprint: str
+    """Digest of the exemplars."""
+    evaluation_sets: dict[str, Sequences] = field(default_factory=dict)
+    """Sequences by evaluator."""
+    start: dict[str, Tensor] = field(default_factory=dict)
+    """Parameters to take over from elsewhere, by name; none for a run that is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run's state, or its weights alone, after `step` steps."""
+
+    step: int
+    run_id: str
+    exemplars: str
+    """Fingerprint of the exemplars that it was trained on."""
+    tensors: dict[str, Tensor]
+
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _on_its_machine(method: Method) -> Method:
-    """A method of an ensemble with its threads and precision, whatever the process has."""
+def _on_machine(method: Method) -> Method:
+    """Run a method of an ensemble with its threads and precision, whatever the process has."""
 
     @wraps(method)
     def run(self: "Ensemble", *arguments: Any) -> Any:
-        with self.machine.use(self.configs[0].precision):
+        with self.machine.use(self.config.precision):
             return method(self, *arguments)
 
     return run  # pyright: ignore[reportReturnType]
@@ -53,32 +79,31 @@ class Ensemble:
 
     Attributes
     ----------
-    configs : what defines the runs, in the order of the train state's run axis
-    exemplars : by `source_of` the configs
-    evaluators : of each run, sequences by evaluator
-    step : steps done, of all
-    failures : run -> why it is given up; its neighbours go on
+    configs : the runs' configs, in the order of the train state's run axis
+    config : the first, whose schedule is that of all
+    machine : the machine, what it left open resolved by `choose_execution`
+    step : steps done
+    failures : run number -> why it was given up; the others continue
     acted : how often each intervention acted when a run was last evaluated
     """
 
-    def __init__(
-        self,
-        configs: list[RunConfig],
-        exemplars: dict[str, Exemplars],
-        evaluators: list[dict[str, Sequences]],
-        machine: Machine,
-    ) -> None:
-        self.configs = configs
+    def __init__(self, runs: list[ResolvedRun], machine: Machine) -> None:
+        self.configs = [run.config for run in runs]
+        self.config = self.configs[0]
+        self.run_ids = [config.run_id() for config in self.configs]
+        self.fingerprints = [run.fingerprint for run in runs]
         self.machine = machine
-        self.d_features = exemplars[source_of(configs[0])].d_features
-        self.train_state = new_train_state(configs, self.d_features, machine)
+        self.train_state = new_train_state(self.configs, runs[0].exemplars.d_features, machine)
+        for number, run in enumerate(runs):
+            if run.start:
+                self.train_state.load_parameters(number, run.start, run.config.start.parts)
         self.device = self.train_state.device
-        self.exemplars = {source: each.to(self.device) for source, each in exemplars.items()}
-        of_source = {source: each.fingerprint() for source, each in exemplars.items()}
-        self.fingerprints = [of_source[source_of(config)] for config in configs]
-        self.evaluators = [
-            {name: sequences.to(self.device) for name, sequences in sets.items()}
-            for sets in evaluators
+        placed = {id(run.exemplars): run.exemplars.to(self.device) for run in runs}
+        self.exemplars = [placed[id(run.exemplars)] for run in runs]
+        self._share_exemplars = len(placed) == 1
+        self.evaluation_sets = [
+            {name: sequences.to(self.device) for name, sequences in run.evaluation_sets.items()}
+            for run in runs
         ]
         self.step = 0
         self.steps_since = 0  # since the last evaluation
@@ -93,38 +118,31 @@ class Ensemble:
         """Numbers of the runs that have not failed."""
         return [number for number in range(len(self.configs)) if number not in self.failures]
 
-    def begin(self) -> None:
-        """Take over what the runs' `start`s say; a run that goes on from a checkpoint has it."""
-        for number, config in enumerate(self.configs):
-            if config.start.given:
-                _, parameters = read_warm_start(config.start)
-                self.train_state.load_parameters(number, parameters, config.start.parts)
+    def restore(self, number: int, state: Checkpoint) -> None:
+        """Take over a run's state; one of another run or other exemplars raises `UserError`.
 
-    def restore(self, number: int, checkpoint: Checkpoint) -> None:
-        """Take over a run's state, if it belongs to the run and its data.
-
-        The runs that go on need states of one step.
+        All runs that continue need states of one step.
         """
-        with self._taking_over(number, checkpoint):
-            state = dict(checkpoint.tensors)
-            self.steps_since = int(state.pop("steps_since"))
-            self.train_state.load_tensors(number, state)
+        with self._restoring(number, state):
+            tensors = dict(state.tensors)
+            self.steps_since = int(tensors.pop("steps_since"))
+            self.train_state.load_tensors(number, tensors)
 
-    def restore_weights(self, number: int, checkpoint: Checkpoint) -> None:
-        """Take over a run's weights alone, to be evaluated; refuses what `restore` does."""
-        with self._taking_over(number, checkpoint):
-            self.train_state.load_parameters(number, checkpoint.tensors, ("all",))
+    def restore_weights(self, number: int, weights: Checkpoint) -> None:
+        """Take over a run's weights alone, to evaluate them; errors as in `restore`."""
+        with self._restoring(number, weights):
+            self.train_state.load_parameters(number, weights.tensors, ("all",))
 
     @contextmanager
-    def _taking_over(self, number: int, checkpoint: Checkpoint) -> Iterator[None]:
-        run_id, name = self.configs[number].run_id(), f"the checkpoint of step {checkpoint.step}"
+    def _restoring(self, number: int, checkpoint: Checkpoint) -> Iterator[None]:
+        run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
+        name = f"the checkpoint of step {checkpoint.step}"
         if checkpoint.run_id != run_id:
             raise UserError(f"{name} is of run {checkpoint.run_id}, not {run_id}; move it away")
-        if checkpoint.exemplars != self.fingerprints[number]:
+        if checkpoint.exemplars != fingerprint:
             raise UserError(
                 f"the exemplars are not those that {name} was trained on (fingerprint "
-                f"{self.fingerprints[number]}, expected {checkpoint.exemplars}); restore the "
-                "data set"
+                f"{fingerprint}, expected {checkpoint.exemplars}); restore the data set"
             )
         try:
             yield
@@ -132,28 +150,20 @@ class Ensemble:
             raise UserError(f"{name} is not a run's ({error}); move it away") from error
         self.step = checkpoint.step
 
-    def settle(self) -> tuple[Machine, str]:
-        """Choose what the machine leaves open, see `execution.settle`, and execute steps so."""
-        config = self.configs[0]
-        step = repeated_step(
-            self.train_state,
-            context=config.data.context,
-            d_features=self.d_features,
-            n_labels=config.data.exemplars.n_classes,
-            batch_size=config.data.batch_size,
-        )
-        n_steps = config.n_steps - self.step
-        self.machine, why = settle(self.train_state, step, self.machine, n_steps)
-        return self.machine, why
+    def choose_execution(self) -> str:
+        """Resolve what the machine leaves open; return the reason for its number of threads."""
+        step = repeated_step(self.train_state, self.config.data.batch_size)
+        n_steps = self.config.n_steps - self.step
+        self.machine, why = choose_execution(self.train_state, step, self.machine, n_steps)
+        return why
 
     def is_evaluation(self, step: int) -> bool:
-        """Whether a line of metrics follows this step: every so many, and the last."""
-        config = self.configs[0]  # its schedule is all runs'
-        return step == config.n_steps or step % config.evaluation.every == 0
+        """Return whether runs are evaluated after this step: every so many, and the last."""
+        return step == self.config.n_steps or step % self.config.evaluation.every == 0
 
-    @_on_its_machine
+    @_on_machine
     def advance(self) -> None:
-        """One training step of all runs."""
+        """Train one step of all runs."""
         block, offset = divmod(self.step, BLOCK_STEPS)
         if self._block is None or offset == 0:
             self._block = _Block(self.configs, block, self.device)
@@ -166,56 +176,49 @@ class Ensemble:
         self.steps_since += 1
 
     def _features(self, index: Tensor) -> Tensor:
-        """Features (R, C + 1, B, D) of the exemplars at an index (R, C + 1, B)."""
+        """Return the features (R, C + 1, B, D) of exemplars at an index (R, C + 1, B)."""
         dtype = self.train_state.dtype
-        if len(self.exemplars) == 1:
-            features = next(iter(self.exemplars.values())).features(index, dtype)
+        if self._share_exemplars:
+            features = self.exemplars[0].features(index, dtype)
         else:
-            features = torch.stack(
-                [
-                    self.exemplars[source_of(config)].features(of_run, dtype)
-                    for config, of_run in zip(self.configs, index, strict=True)
-                ]
-            )
+            pairs = zip(self.exemplars, index, strict=True)
+            features = torch.stack([exemplars.features(own, dtype) for exemplars, own in pairs])
         for number, config in enumerate(self.configs):
             if config.data.noise:
                 features[number] += config.data.noise * self._noise(config, features[number])
         return features
 
     def _noise(self, config: RunConfig, like: Tensor) -> Tensor:
-        """Standard normal noise of this step: a function of the data seed and the step."""
+        """Return standard normal noise, a function of the data seed and the step."""
         seed = np.random.SeedSequence([config.data_seed, NOISE_STREAM, self.step])
         generator = torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         return torch.randn(like.shape, generator=generator).to(like)
 
-    @_on_its_machine
+    @_on_machine
     def evaluate(
         self, further: tuple[Intervention, ...] = (), replace_own: bool = False
     ) -> dict[int, Metrics]:
-        """Metrics of each sequence now, of each run that has not failed.
+        """Return the metrics of each sequence, by number of the runs that have not failed.
 
-        Under the run's interventions and `further` ones, or these alone (`replace_own`); `acted`
-        then tells how often.
+        They are computed under the runs' interventions and `further` ones, or under the latter
+        alone with `replace_own`.
         """
         self._give_up_diverged()
-        under = {
-            number: (() if replace_own else self.configs[number].interventions)
-            for number in self.live
-        }
-        return {number: self._evaluate_run(number, own, further) for number, own in under.items()}
+        return {number: self._evaluate_run(number, further, replace_own) for number in self.live}
 
     def _evaluate_run(
-        self, number: int, own: tuple[Intervention, ...], further: tuple[Intervention, ...]
+        self, number: int, further: tuple[Intervention, ...], replace_own: bool
     ) -> Metrics:
         config = self.configs[number]
-        parameters, exemplars = self.train_state.of_run(number), self.exemplars[source_of(config)]
+        own = () if replace_own else config.interventions
         intervened = self._intervened_run(number, own, further)
         if intervened:
             intervened.acted.clear()
             self.acted = intervened.acted
+        parameters, exemplars = self.train_state.of_run(number), self.exemplars[number]
         return {
             name: evaluate(parameters, config.model, exemplars, sequences, intervened)
-            for name, sequences in self.evaluators[number].items()
+            for name, sequences in self.evaluation_sets[number].items()
         }
 
     def _intervened_run(
@@ -226,24 +229,25 @@ class Ensemble:
         if (own or further) and key not in self._intervened:
             parameters = self.train_state.of_run(number)
             alone = Intervened([own], model, parameters)
-            # grafts read their checkpoints here
             self._intervened[key] = Intervened([(*own, *further)], model, parameters, alone)
         return self._intervened.get(key)
 
-    @_on_its_machine
+    @_on_machine
     def metric_rows(self, evaluated: dict[int, Metrics]) -> dict[int, Row]:
-        """A metrics line by run of what `evaluate` gave at this step, and of the steps since.
+        """Return a line of metrics by run, from what `evaluate` returned after this step.
 
-        Runs whose loss is not finite have none and become failures.
+        It covers the steps since the last call.  Runs whose loss is not finite get no line and
+        become failures.
         """
         losses = self.train_state.loss_sum.tolist()
         rows = {}
         for number, each in evaluated.items():
+            config = self.configs[number]
             row: Row = {
                 "step": self.step,
-                "sequences": self.step * self.configs[number].sequences_per_step,
+                "sequences": self.step * config.sequences_per_step,
                 "batch_loss": losses[number] / self.steps_since if self.steps_since else None,
-                "learning_rate": self.configs[number].optim.rate(self.step) if self.step else None,
+                "learning_rate": config.optim.rate(self.step) if self.step else None,
                 "gradient_norm": self._gradient_norm(number),
             }
             for name, metrics in each.items():
@@ -270,28 +274,29 @@ class Ensemble:
                 self._give_up(number, f"the loss of step {step} is not finite")
 
     def model(self, number: int = 0) -> Model:
-        """A copy of a run's transformer as it is now, in float32 on the CPU."""
+        """Return a copy of a run's transformer as it is now, in float32 on the CPU."""
         weights = self.train_state.of_run(number).items()
         copies = {name: value[0].detach().cpu().float().clone() for name, value in weights}
-        return Model(self.configs[number].model, copies, self.step)
+        config = self.configs[number]
+        return Model(config.model, copies, self.step, config.interventions)
 
-    def checkpoints(self) -> dict[int, Checkpoint]:
-        """The state of each run that has not failed, if its parameters are finite."""
+    def states(self) -> dict[int, Checkpoint]:
+        """Return the state of each run that has not failed and whose parameters are finite."""
         self._give_up_diverged()
-        checkpoints, are_finite = {}, self.train_state.are_finite()
+        states, are_finite = {}, self.train_state.are_finite()
         for number in self.live:
             if not are_finite[number]:
                 self._give_up(number, f"the parameters are not finite after step {self.step}")
                 continue
             tensors = self.train_state.tensors(number)
             tensors["steps_since"] = torch.tensor(self.steps_since)
-            run_id = self.configs[number].run_id()
-            checkpoints[number] = Checkpoint(self.step, run_id, self.fingerprints[number], tensors)
-        return checkpoints
+            run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
+            states[number] = Checkpoint(self.step, run_id, fingerprint, tensors)
+        return states
 
 
 class _Block:
-    """The batches and step numbers of the next steps, of all runs, with the step axis first."""
+    """Batches and step numbers of the next steps, of all runs, with the step axis first."""
 
     def __init__(self, configs: list[RunConfig], block: int, device: torch.device) -> None:
         each = [training_block(config.data, config.data_seed, block) for config in configs]
@@ -305,21 +310,13 @@ class _Block:
             [step_numbers(config.optim, step) for config in configs]
             for step in range(first, first + BLOCK_STEPS)
         ]
-        double = configs[0].precision == "float64"
-        self.numbers = (
-            torch.tensor(numbers, dtype=torch.float64 if double else torch.float32)
-            .mT.contiguous()  # (step, 3, run)
-            .to(device)
-        )
-
-
-def source_of(config: RunConfig) -> str:
-    """What tells one set of exemplars from another."""
-    return repr(config.data.exemplars)
+        dtype = torch.float64 if configs[0].precision == "float64" else torch.float32
+        numbers = torch.tensor(numbers, dtype=dtype)  # (step, run, 3)
+        self.numbers = numbers.mT.contiguous().to(device)
 
 
 def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:
-    """A train state of runs at their initial parameters."""
+    """Return a train state of runs at their initial parameters."""
     config = configs[0]
     return TrainState(
         config.model,

@@ -1,4 +1,4 @@
-"""Where and how a run computes: part of its record, not of what defines it."""
+"""Where and how a run computes: part of its record, but not of what defines it."""
 
 import ctypes
 import importlib.util
@@ -20,14 +20,15 @@ WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Execution = Literal["eager", "compiled", "graph"]
-Choice = Execution | Literal["auto"]
+Choice = Literal["auto", "eager", "compiled", "graph"]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Device, CPU threads, and whether the step is compiled or replayed as a CUDA graph.
 
-    No threads, and `auto`, are what training settles by timing steps and trying to compile.
+    `threads=None` and `execution="auto"` are open: training chooses by timing steps and trying to
+    compile (`transformer.training.execution`).
     """
 
     device: str
@@ -43,25 +44,19 @@ class Machine:
         *,
         n_steps: int = 0,
     ) -> Self:
-        """A machine as named, or what suits a run of `n_steps` where it says `auto`.
+        """Return a machine, with `auto` resolved as far as that needs no trial.
 
-        What only a trial can tell stays open: threads that are not given, and `auto` where the run
-        is long enough to be compiled.
-
-        Raises `UsageError` for what is not there.
+        Threads stay open unless they are given, and execution stays `auto` where a run of
+        `n_steps` is worth compiling.  What is not available raises `UsageError`.
         """
         place = choose_device(device)
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads={threads}; choose from 1 to {MAX_THREADS}")
-        return cls(str(place), threads, _choose(execution, place, n_steps))
-
-    def execution_named(self) -> Execution:
-        """The execution, eager while it is open."""
-        return "eager" if self.execution == "auto" else self.execution
+        return cls(str(place), threads, _resolve_execution(execution, place, n_steps))
 
     @contextmanager
     def use(self, precision: Precision = "float32") -> Iterator[None]:
-        """Compute with its threads (1 while that is open), and as precisely; undone at the end."""
+        """Compute with its threads (1 while they are open) and precision; undone at the end."""
         threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
         cudnn = torch.backends.cudnn.allow_tf32
         torch.set_num_threads(self.threads or 1)
@@ -75,23 +70,12 @@ class Machine:
             torch.backends.cudnn.allow_tf32 = cudnn
 
 
-def keep_freed_memory() -> None:
-    """Have glibc keep memory that is freed, where it is the allocator.
-
-    By default it gives large blocks back to the system at once: the buffers of every step are then
-    new pages, and their faults took up to half of a step.  Holds for the whole process.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older versions take
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _choose(execution: str, device: torch.device, n_steps: int) -> Choice:
+def _resolve_execution(execution: str, device: torch.device, n_steps: int) -> Choice:
     if execution == "auto":
-        worth_it = n_steps >= WORTH_COMPILING and can_compile(device)
-        return "auto" if worth_it else "eager"
+        is_worth_it = n_steps >= WORTH_COMPILING and can_compile(device)
+        return "auto" if is_worth_it else "eager"
+    if execution == "eager":
+        return "eager"
     if execution == "graph":
         if device.type != "cuda":
             raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")
@@ -102,14 +86,12 @@ def _choose(execution: str, device: torch.device, n_steps: int) -> Choice:
                 f"execution 'compiled' on {device} needs a C++ compiler (or Triton); choose eager"
             )
         return "compiled"
-    if execution != "eager":
-        options = ", ".join(("auto", *get_args(Execution)))
-        raise UsageError(f"execution {execution!r} is unknown; choose one of {options}")
-    return "eager"
+    options = ", ".join(get_args(Choice))
+    raise UsageError(f"execution {execution!r} is unknown; choose one of {options}")
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether `torch.compile` finds what it needs: a C++ compiler for the CPU, Triton for CUDA."""
+    """Return whether `torch.compile` finds a C++ compiler for the CPU, or Triton for CUDA."""
     if device.type == "cuda":
         return importlib.util.find_spec("triton") is not None
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
@@ -117,20 +99,33 @@ def can_compile(device: torch.device) -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named, or the best there is for `auto`: cuda, then mps, then cpu."""
+    """Return the named device; for `auto` the first available of cuda, mps and cpu."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    names = [kind for kind, is_available in available.items() if is_available]
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
-    there = [kind for kind, is_there in available.items() if is_there]
+        return torch.device(names[0])
     try:
         device = torch.device(name)
-        usable = device.type in there and (device.index or 0) < max(torch.cuda.device_count(), 1)
+        is_usable = device.type in names and (device.index or 0) < max(torch.cuda.device_count(), 1)
     except RuntimeError:
-        usable = False
-    if not usable:
-        raise UsageError(f"device {name!r} is not available here; choose auto or one of {there}")
+        is_usable = False
+    if not is_usable:
+        raise UsageError(f"device {name!r} is not available here; choose auto or one of {names}")
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc, where it is the allocator, keep freed memory, for the whole process.
+
+    By default it returns large blocks to the system at once.  The buffers of every step are then
+    new pages, whose faults took up to half of a step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older versions accept
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

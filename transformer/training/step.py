@@ -1,9 +1,7 @@
-"""Update rules: what a step does to one parameter of all runs, given its gradient.
+"""The training step: gradient and optimiser, for any number of runs at once.
 
-Each is plain arithmetic in place on tensors with a leading run axis, so that the whole training
-step can be compiled into a few loops, or captured as a GPU graph.
-
-The training step: gradient and optimiser, for any number of runs at once.
+Update rules are plain arithmetic in place on tensors with a leading run axis, so that the whole
+step can be compiled into a few loops, or captured as a CUDA graph.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from transformer.config import ModelConfig, OptimConfig
 from transformer.config.interventions import Intervention
 from transformer.config.model import in_part
 from transformer.config.run import Precision
+from transformer.config.variants import FREE_OPTIM
 from transformer.model.hooks import Intervened
 from transformer.model.parameters import (
     Parameters,
@@ -27,7 +26,6 @@ from transformer.model.parameters import (
 )
 from transformer.model.resnet import DECAY
 from transformer.model.transformer import Batch, cross_entropy, encode, logits_of_items
-from transformer.runs.folder import FREE_OPTIM
 from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barrier
 from transformer.training.machine import Execution
 
@@ -36,7 +34,7 @@ Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Tensor], None]
 
 
 def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
-    """What of a step (the first is 1) its number decides: the rate, and Adam's two corrections.
+    """Return the learning rate of a step (the first is 1), and Adam's two corrections.
 
     A moment that decays by beta lacks beta ** step of its mean; a correction divides by the rest.
     """
@@ -46,9 +44,9 @@ def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
 def adam(
     optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
 ) -> None:
-    """Adam (Kingma and Ba 2015), with decoupled decay if there is any (Loshchilov and Hutter 2019).
+    """Update by Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019) with weight decay.
 
-    `value`, `gradient` and the moments `mean` and `square` are (R, ...), `numbers` are (3, R), the
+    `value`, `gradient` and the moments `mean` and `square` are (R, ...); `numbers` (3, R) are the
     `step_numbers` of each run.
     """
     rate, of_mean, of_square = (over_run(each, value) for each in numbers)
@@ -63,14 +61,14 @@ def adam(
 def sgd(
     optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
 ) -> None:
-    """Gradient descent, with momentum if there is any: the moment `velocity` sums gradients."""
+    """Update by gradient descent; with momentum the moment `velocity` sums gradients."""
     if optim.momentum:
         gradient = moments["velocity"].mul_(optim.momentum).add_(gradient)
     value.sub_(over_run(numbers[0], value) * gradient)
 
 
 def moment_names(optim: OptimConfig) -> tuple[str, ...]:
-    """The moments that an optimiser keeps of every parameter."""
+    """Return the names of the moments that an optimiser keeps of every parameter."""
     if optim.algorithm == "sgd":
         return ("velocity",) if optim.momentum else ()
     return ("mean", "square")
@@ -80,7 +78,10 @@ RULES: dict[str, Rule] = {"adam": adam, "adamw": adam, "sgd": sgd}
 
 
 def penalty_slope(value: Tensor, squared: bool) -> Tensor:
-    """Gradient of half the sum of squares of a parameter (R, ...), or else of its norm (0 at 0)."""
+    """Return the gradient of half the squared norm of a parameter (R, ...), or of the norm itself.
+
+    The latter is 0 where the norm is.
+    """
     if squared:
         return value
     norm = value.flatten(1).norm(dim=1).clamp_min(torch.finfo(value.dtype).tiny ** 0.5)
@@ -88,7 +89,7 @@ def penalty_slope(value: Tensor, squared: bool) -> Tensor:
 
 
 def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
-    """Factor (R,) that brings each run's gradient to a norm of at most its limit (R,)."""
+    """Return the factor (R,) that limits each run's gradient to a norm (R,)."""
     norm = torch.zeros_like(limit)
     for gradient in gradients:
         norm = norm + gradient.flatten(1).square().sum(1)
@@ -97,35 +98,34 @@ def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
 
 
 def over_run(each: Tensor, like: Tensor) -> Tensor:
-    """One number a run (R,) in a shape that broadcasts over (R, ...)."""
+    """Return one number per run (R,) in a shape that broadcasts over (R, ...)."""
     return each.view(-1, *[1] * (like.dim() - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What one run of an ensemble brings: how it starts and what is done to its parameters."""
+    """Settings in which runs of one train state may differ."""
 
     init_seed: int
     optim: OptimConfig
     frozen: tuple[str, ...] = ()
-    """Parts that are not trained."""
+    """Parts that are not trained, see `transformer.config.model`."""
     interventions: tuple[Intervention, ...] = ()
-    """What it is computed under."""
+    """Interventions on every forward pass."""
 
 
 class TrainState:
     """Runs that are trained together: same shapes, each with its own parameters and settings.
 
-    A step is made of functions of tensors that change the state in place and read nothing back,
-    so that they can be compiled (`torch.compile`, on a CPU three to five times as fast; needs a C++
-    compiler) or captured as a graph (CUDA).  Runs do not touch each other: a run that diverges
-    leaves its neighbours as they are.
+    A step consists of functions of tensors that change the state in place and read nothing back, so
+    that they can be compiled (`torch.compile`: three to five times as fast on a CPU) or captured as
+    a CUDA graph.  Runs do not affect each other: one that diverges leaves the others as they are.
 
     Attributes
     ----------
     parameters : name -> (R, ...), see `transformer.model.parameters`; running statistics among them
     loss_sum : (R,) sum of the losses since it was last set to 0
-    failed_at : (R,) int64, the first step whose loss was not finite, 0 if there was none
+    failed_at : (R,) int64, the first step whose loss was not finite, or 0
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class TrainState:
         execution: Execution = "eager",
     ) -> None:
         self.model, self.device = model, device
+        self.context, self.d_features, self.n_labels = context, d_features, n_labels
         self.precision: Precision = precision
         self.optim = _common_optim(members)
         self.dtype = torch.float64 if precision == "float64" else torch.float32
@@ -161,13 +162,13 @@ class TrainState:
         self.loss_sum = torch.zeros(len(members), device=device, dtype=self.dtype)
         self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
         self._t = torch.zeros((), device=device, dtype=torch.int64)
-        self._settings(members, shapes)
+        self._set_run_settings(members, shapes)
         each = [member.interventions for member in members]
         self.intervened = Intervened(each, model, self.parameters) if any(each) else None
         self.execute_as(execution)
 
-    def _settings(self, members: list[RunSettings], shapes: Shapes) -> None:
-        """What differs by run, as tensors (R,); nothing for what no run has."""
+    def _set_run_settings(self, members: list[RunSettings], shapes: Shapes) -> None:
+        """Keep what differs between runs as tensors (R,); nothing for what no run has."""
 
         def of_runs(values: list[float]) -> Tensor:
             return torch.tensor(values, device=self.device, dtype=self.dtype)
@@ -184,8 +185,8 @@ class TrainState:
         self._clip = of_runs(limits) if min(limits) < torch.inf else None
 
     def execute_as(self, execution: Execution) -> None:
-        """Execute further steps so; what is compiled is for torch's present number of threads."""
-        # the last two layers may be fused: they are fast so, and the very last is the query's alone
+        """Choose how further steps are executed, compiled for torch's present number of threads."""
+        # the last two layers may be fused: that is fast, and the very last is the query's alone
         n_cuts = self.model.n_layers - 2 if execution == "compiled" else 0
         self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
         self.run_step: Callable[..., None] = self._step
@@ -196,8 +197,8 @@ class TrainState:
             self.run_step = CompiledStep(self._gradients, self._update, views, self.precision)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Undo at the end whatever steps have changed in between."""
+    def unchanged(self) -> Iterator[None]:
+        """Undo at the end all changes that steps have made."""
         before = {name: view.clone() for name, view in self._all_views().items()}
         try:
             yield
@@ -206,7 +207,7 @@ class TrainState:
                 view.copy_(before[name])
 
     def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
-        """One step of every run.
+        """Make one step of every run.
 
         Parameters
         ----------
@@ -221,9 +222,9 @@ class TrainState:
 
     @torch.no_grad()
     def gradient_norms(self, features: Tensor, labels: Tensor, target: Tensor) -> list[float]:
-        """Norm of each run's gradient of the loss, over what it trains; without penalties.
+        """Return the norm of each run's gradient over what it trains, without penalties.
 
-        Of the plain step: as much work as that, whatever the execution.
+        It takes the time of a plain step, however steps are executed.
         """
         gradients, _, _ = self._gradients(features, labels, target)
         squares = sum(
@@ -235,7 +236,7 @@ class TrainState:
     def _gradients(
         self, features: Tensor, labels: Tensor, target: Tensor
     ) -> tuple[Parameters, Tensor, Parameters]:
-        """Gradient of each parameter, the losses (R,), and the batch's statistics if any."""
+        """Return the gradients, the losses (R,), and the batch's statistics if any."""
         gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
             {name: self.parameters[name] for name in self.moments}, features, labels, target
         )
@@ -269,7 +270,7 @@ class TrainState:
     def _loss(
         self, parameters: Parameters, features: Tensor, labels: Tensor, target: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Parameters]]:
-        """Sum of the runs' losses, whose gradient is each run's own; the losses (R,) beside it."""
+        """Return the sum of the losses, whose gradient is each run's own, and the losses (R,)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             items, statistics = encode(parameters, self.model, features, training=True)
             tap = self._cut
@@ -281,27 +282,27 @@ class TrainState:
         return losses.sum(), (losses, statistics)
 
     def _cut(self, name: str, value: Tensor) -> Tensor:
-        """A tap that parts what shall not be fused."""
+        """Separate layers that must not be fused (a tap)."""
         return fusion_barrier(value) if name in self._cuts else value
 
     def of_run(self, run: int) -> Parameters:
-        """One run's parameters, with a run axis of length 1; views."""
+        """Return views of one run's parameters, with a run axis of length 1."""
         return {name: value[run : run + 1] for name, value in self.parameters.items()}
 
     def tensors(self, run: int) -> dict[str, Tensor]:
-        """Copies of everything that one run's further steps depend on, by name."""
+        """Return copies of all tensors on which one run's further steps depend, by name."""
         tensors = {name: view[run] for name, view in self._state_views().items()}
         tensors["optimiser.step"] = self._t
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def are_finite(self) -> list[bool]:
-        """Return whether all that `tensors` gives of each run is finite."""
+        """Return whether all `tensors` of each run are finite."""
         views = self._state_views().values()
         finite = [view.reshape(len(view), -1).isfinite().all(1) for view in views]
         return torch.stack(finite).all(0).tolist()
 
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:
-        """Inverse of `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""
+        """Invert `tensors`; names or shapes that disagree raise `KeyError` or `ValueError`."""
         views = self._state_views()
         if unknown := set(state) - set(views) - {"optimiser.step"}:
             raise KeyError(f"no such state: {', '.join(sorted(unknown))}")
@@ -310,7 +311,7 @@ class TrainState:
         _fill(self._t, state["optimiser.step"], "optimiser.step")
 
     def load_parameters(self, run: int, parameters: Parameters, parts: tuple[str, ...]) -> None:
-        """Take over the parameters of some parts; raises what `load_tensors` does."""
+        """Take over the parameters of some parts; errors as in `load_tensors`."""
         for name, value in self.parameters.items():
             if any(in_part(name, part) for part in parts):
                 _fill(value[run], parameters[name], name)
@@ -326,7 +327,7 @@ class TrainState:
 
 
 def _common_optim(members: list[RunSettings]) -> OptimConfig:
-    """The members' optimiser but for what is free to differ."""
+    """Return the members' optimiser, with settings that may differ at their defaults."""
     optims = {replace(member.optim, **FREE_OPTIM) for member in members}
     if len(optims) > 1:
         raise ValueError("runs that are trained together need the same algorithm and constants")

@@ -111,16 +111,20 @@ def test_effects_that_the_horizon_cuts_off_say_so():
         assert effect(ensemble, 20.0).censored.mean() > 0.9
 
 
-def test_interventions_refuse_what_they_are_not_made_for():
+def test_interventions_refuse_other_models_and_settings():
     other = random_ensemble(no_competition(), PUBLISHED_DIMS, 2, np.random.default_rng(0))
     for effect in (cooperation, sharing, rivalry):
         with pytest.raises(UsageError, match="two_strategies"):
             effect(other, 100.0)
     for horizon in (0.0, -1.0, np.nan, np.inf):
-        with pytest.raises(UsageError, match="horizon is"):
+        with pytest.raises(UsageError, match="horizon"):
             cooperation(random_problems(2), horizon)
-    with pytest.raises(UsageError, match="diverged in 2 of 2"):
+    with pytest.raises(UsageError, match="diverged"):
         cooperation(random_problems(2, initial_scale=100.0), 100.0)
+    x, y = Axis.between("alpha", 0.01, 1.0, 2), Axis.between("scale_d", 0.1, 1.0, 2)
+    for axes, n_draws in (((x, x), 8), ((x, y), 1.5)):
+        with pytest.raises(UsageError):
+            effect_map(cooperation, two_strategies(), *axes, n_draws=n_draws, horizon=5000.0)
 
 
 def test_effect_maps_are_effects_point_by_point():
@@ -129,7 +133,3 @@ def test_effect_maps_are_effects_point_by_point():
     point = {"alpha": x.values[1], "scale_d": y.values[0]}
     alone = cooperation(ensemble_at(two_strategies(), PUBLISHED_DIMS, 8, 0, point), 5000.0)
     assert (size[0, 1], positive[0, 1]) == (alone.median, alone.positive)
-    with pytest.raises(UsageError, match="two parameters"):
-        effect_map(cooperation, two_strategies(), x, x, n_draws=8, horizon=5000.0)
-    with pytest.raises(UsageError, match=r"n_draws is 1\.5"):
-        effect_map(cooperation, two_strategies(), x, y, n_draws=1.5, horizon=5000.0)

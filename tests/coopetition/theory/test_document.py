@@ -35,10 +35,10 @@ def test_docs_hold_the_document_of_the_published_model():
 def test_every_statement_has_one_place(name):
     derivation = DERIVATIONS[name]
     places = [place[0] for place in PLACE.findall(derivation.page)]
-    placed = [each.id for place in places for each in derivation.at(place)]
+    placed = [each.id for place in places for each in derivation.statements_at(place)]
     assert sorted(placed) == sorted({each.id for each in derivation.statements})
     if derivation is PUBLISHED:  # a model without costs or laws leaves places empty
-        assert all(derivation.at(place) for place in places)
+        assert all(derivation.statements_at(place) for place in places)
 
 
 def test_statements_that_the_prose_names_are_there():

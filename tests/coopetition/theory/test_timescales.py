@@ -93,10 +93,6 @@ def test_the_elliptic_limit_is_exact_near_the_origin():
         errors.append(abs(predicted / flow.events().emergence - 1))
     assert errors[2] < 1e-3
     assert errors[0] / errors[2] == pytest.approx(10, rel=0.1)
-    with pytest.raises(UsageError, match="not positive"):
-        elliptic_escape(
-            flow.problem, flow.problem.start.with_entries([1.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-        )
 
 
 def test_a_shorter_plateau_may_end_in_ciwl_alone():
@@ -115,14 +111,15 @@ def test_times_at_the_edges_of_what_they_assume():
     problem = Problem(two_strategies(), random_draw(0))
     assert escape_time(problem, State(FACTORS, [0, 0.5, 0, 0.0], [0, 2.0, 0, 9.0])) == np.inf
     assert collapse_time(problem, State(FACTORS, [0, 0.5, 0, 0.0], [0, 2.0, 1, 9.0])) == np.inf
-    with pytest.raises(UsageError, match="needs .b. and .c. to differ"):
-        collapse_time(problem, State(FACTORS, [0, 0.5, 0.5, 1.0], [0, 2.0, 2.0, 9.0]))
-    with pytest.raises(UsageError, match="b and c are zero"):
-        slow_times(problem, State(FACTORS, [1, 0, 0, 1.0], [0, 0, 0, 9.0]))
-    with pytest.raises(UsageError, match="t_max is nan"):
-        slow_times(problem, State(FACTORS, [1, 1, 1, 1.0], [0, 0, 0, 9.0]), t_max=np.nan)
-    with pytest.raises(UsageError, match="coexistence is known"):
-        coexistence_asymptotics(problem)
+    for mistake in (
+        lambda: collapse_time(problem, State(FACTORS, [0, 0.5, 0.5, 1.0], [0, 2.0, 2.0, 9.0])),
+        lambda: slow_times(problem, State(FACTORS, [1, 0, 0, 1.0], [0, 0, 0, 9.0])),
+        lambda: slow_times(problem, State(FACTORS, [1, 1, 1, 1.0], [0, 0, 0, 9.0]), t_max=np.nan),
+        lambda: elliptic_escape(problem, State(FACTORS, [1, 1, -1, 1.0], [0, 0, 0, 0])),
+        lambda: coexistence_asymptotics(problem),
+    ):
+        with pytest.raises(UsageError):
+            mistake()
 
 
 def test_times_are_refused_for_other_models():

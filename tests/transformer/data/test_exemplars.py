@@ -70,16 +70,21 @@ def test_fingerprints_tell_values_apart_and_stay_the_same():
 # --- glyphs
 
 
-def test_glyphs_are_a_function_of_their_config():
-    config = GlyphConfig(n_classes=300, n_exemplars=4, seed=3)
-    glyphs = load_exemplars(config)
-    assert glyphs.values.shape == (300, 4, 784) and glyphs.values.dtype == torch.uint8
-    assert glyphs.fingerprint() == load_exemplars(config).fingerprint()
-    fewer = load_exemplars(replace(config, n_classes=10))
-    assert torch.equal(fewer.values, glyphs.values[:10]), "class k does not depend on their number"
-    assert not torch.equal(load_exemplars(replace(config, seed=4)).values, glyphs.values)
-    still = load_exemplars(replace(config, jitter=0.0, distortion=0.0))
-    assert (still.values == still.values[:, :1]).all(), "without jitter all exemplars are alike"
+@pytest.mark.parametrize(
+    ("config", "still"),
+    [
+        (GlyphConfig(n_classes=300, n_exemplars=5, seed=3), dict(jitter=0.0, distortion=0.0)),
+        (GaussianConfig(n_classes=300, n_exemplars=5, d_features=8, seed=3), dict(noise=0.0)),
+    ],
+)
+def test_drawn_exemplars_depend_on_their_config_alone(config, still):
+    values = load_exemplars(config).values
+    fewer = load_exemplars(replace(config, n_classes=270)).values
+    assert torch.equal(fewer, values[:270]), "class k does not depend on their number"
+    assert len(values.flatten(1).unique(dim=0)) == 300, "no class twice"
+    assert not torch.equal(load_exemplars(replace(config, seed=4)).values, values)
+    same = load_exemplars(replace(config, **still)).values
+    assert (same == same[:, :1]).all(), "without noise all exemplars of a class are alike"
 
 
 def test_glyphs_look_like_classes():
@@ -132,14 +137,11 @@ def test_the_shipped_omniglot_is_whole_and_with_its_notice():
     assert "Copyright (c) 2015 Brenden Lake" in notice and "Permission is hereby granted" in notice
     with np.load(omniglot.SHIPPED) as archive:
         assert archive["images"].shape[:2] == (*archive["characters"].shape, 20) == (1623, 20)
-
-
-def test_omniglot_is_the_shipped_copy_unless_a_path_is_given(archive):
-    def drawn(path):
-        return load_exemplars(OmniglotConfig(path=path, n_classes=12)).values
-
-    assert torch.equal(drawn(""), drawn(str(omniglot.SHIPPED)))
-    assert not torch.equal(drawn(""), drawn(str(archive)))
+    default, given = (
+        load_exemplars(OmniglotConfig(path=path, n_classes=12)).values
+        for path in ("", str(omniglot.SHIPPED))
+    )
+    assert torch.equal(default, given), "the default"
 
 
 def test_standardised_drawings_have_mean_0_and_variance_1(archive):
@@ -188,58 +190,43 @@ def test_foreign_omniglot_folders_are_refused(tmp_path):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
 
 
-@pytest.mark.slow
-def test_the_real_omniglot_has_eight_orientations():
-    drawings = load_exemplars(OmniglotConfig()).values
-    images = drawings.view(8, 1600, 20, 28, 28)
-    for k in range(4):
-        assert torch.equal(images[k], torch.rot90(images[0], k, (-2, -1)))
-        assert torch.equal(images[k + 4], images[k].flip(-1))
-    assert 0.03 < drawings.float().mean() / 255 < 0.15
+def released(k, i):
+    """Row k, exemplar i is drawing (20 k + i) // 8 in orientation (20 k + i) % 8."""
+    drawing, orientation = divmod(20 * k + i, 8)
+    return drawing, orientation // 2, orientation % 2 == 1  # turn by turn, plain and mirrored
 
 
-def published_orientations(image):
-    """In the order of the released code: for each quarter turn, plain and mirrored."""
-    turned = [np.rot90(image, turn) for turn in range(4)]
-    return [each for image in turned for each in (image, np.fliplr(image))]
+def described(k, i):
+    """Class orientation * 12 + character; turns come first, then their mirror images."""
+    orientation, character = divmod(k, 12)
+    return 20 * character + i, orientation % 4, orientation >= 4
 
 
-@pytest.mark.parametrize(("kept", "of"), [(1600, 1623), (10, 12)])
-def test_the_released_layout_against_a_plain_loop(archive, monkeypatch, kept, of):
-    """Row r, exemplar i is drawing (20 r + i) // 8 in orientation (20 r + i) % 8.
-
-    Of each 1,623 rows, the first 1,600 are classes.
-    """
+@pytest.mark.parametrize(
+    ("layout", "rows", "constants"),
+    [
+        (released, range(96), dict(N_CHARACTERS=1600, N_RELEASED=1623)),
+        # of each 12 rows, the first 10 are classes
+        (released, [k for k in range(96) if k % 12 < 10], dict(N_CHARACTERS=10, N_RELEASED=12)),
+        (described, range(90), dict(N_CHARACTERS=12)),
+    ],
+)
+def test_layouts_against_a_plain_loop(archive, monkeypatch, layout, rows, constants):
     upright = load_exemplars(OmniglotConfig(path=str(archive), n_classes=12)).values
     drawings = upright.view(12 * 20, 28, 28).numpy()
-    monkeypatch.setattr(omniglot, "N_CHARACTERS", kept)
-    monkeypatch.setattr(omniglot, "N_RELEASED", of)
-    rows = [row for row in range(96) if row % of < kept]
-    config = OmniglotConfig(path=str(archive), n_classes=min(96, 8 * kept), layout="released")
-    released = load_exemplars(config).values
-    assert released.shape == (len(rows), 20, 784)
+    for name, value in constants.items():
+        monkeypatch.setattr(omniglot, name, value)
+    config = OmniglotConfig(path=str(archive), n_classes=len(rows), layout=layout.__name__)
+    found = load_exemplars(config).values
+    assert found.shape == (len(rows), 20, 784)
     for k, row in enumerate(rows):
         for i in range(20):
-            drawing, orientation = divmod(20 * row + i, 8)
-            assert drawing // 20 == row // 8, "rows 8 c to 8 c + 7 share character c"
-            expected = published_orientations(drawings[drawing])[orientation]
-            assert (released[k, i].view(28, 28).numpy() == expected).all()
+            drawing, turns, mirrored = layout(row, i)
+            turned = np.rot90(drawings[drawing], turns)
+            expected = np.fliplr(turned) if mirrored else turned
+            assert (found[k, i].view(28, 28).numpy() == expected).all()
     fewer = load_exemplars(replace(config, n_classes=9, n_exemplars=7)).values
-    assert torch.equal(fewer, released[:9, :7])
-
-
-def test_the_described_layout_against_a_plain_loop(archive, monkeypatch):
-    """Class orientation * N + character, here with N = 12 characters."""
-    upright = load_exemplars(OmniglotConfig(path=str(archive), n_classes=12)).values
-    monkeypatch.setattr(omniglot, "N_CHARACTERS", 12)
-    described = load_exemplars(OmniglotConfig(path=str(archive), n_classes=90, n_exemplars=3))
-    assert described.values.shape == (90, 3, 784)
-    for k in range(90):
-        for i in range(3):
-            expected = np.rot90(upright[k % 12, i].view(28, 28).numpy(), k // 12 % 4)
-            if k // 12 >= 4:
-                expected = np.fliplr(expected)
-            assert (described.values[k, i].view(28, 28).numpy() == expected).all()
+    assert torch.equal(fewer, found[:9, :7])
 
 
 # --- Gaussian and one-hot
@@ -273,15 +260,10 @@ def test_coordinate_scales_have_mean_square_one(d_features, spectrum):
     assert (np.diff(scale) <= 0).all()
 
 
-def test_gaussian_exemplars_do_not_depend_on_how_many_there_are():
-    config = GaussianConfig(n_classes=300, n_exemplars=5, d_features=8, seed=3)
-    values = load_exemplars(config).values
-    fewer = load_exemplars(replace(config, n_classes=270, n_exemplars=2)).values
-    assert torch.equal(fewer, values[:270, :2])
-    assert len(values[:, 0].unique(dim=0)) == 300, "no class twice"
-    assert not torch.equal(load_exemplars(replace(config, seed=4)).values, values)
-    still = load_exemplars(replace(config, noise=0.0)).values
-    assert (still == still[:, :1]).all(), "without noise all exemplars are the centre"
+def test_a_gaussian_exemplar_does_not_depend_on_their_number():
+    config = GaussianConfig(n_classes=30, n_exemplars=5, d_features=8)
+    fewer = load_exemplars(replace(config, n_exemplars=2)).values
+    assert torch.equal(fewer, load_exemplars(config).values[:, :2])
 
 
 def test_noise_beyond_half_precision_is_refused():

@@ -16,7 +16,7 @@ from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
 from transformer.runs.loop import evaluate_checkpoint, resume, train_or_resume
-from transformer.runs.prepare import load_each
+from transformer.runs.prepare import resolve_recorded
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 from transformer.training.ensemble import Ensemble
@@ -159,8 +159,9 @@ def test_checkpoints_of_any_number_of_sources_are_read_once(runs, monkeypatch):
     paths = [run.checkpoint_path(step) for run in runs for step in (4, 8)]
     grafts = [GraftIn(checkpoint=path, till=till) for path in paths for till in (0, 1)]
     configs = [replace(CONFIG, interventions=(each.resolved(),)) for each in grafts]
-    exemplars, sets = load_each(configs), [runs[0].evaluation_sets()] * len(configs)
-    ensemble = Ensemble(configs, exemplars, sets, MACHINE)
+    sets = runs[0].evaluation_sets()
+    resolved = resolve_recorded(configs, with_start=False)
+    ensemble = Ensemble([replace(each, evaluation_sets=sets) for each in resolved], MACHINE)
     first, acted = ensemble.evaluate(), dict(ensemble.acted)
 
     def reads(*_):

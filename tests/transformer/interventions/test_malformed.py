@@ -1,4 +1,4 @@
-"""Malformed interventions: over 300, and one line of advice for each."""
+"""Malformed interventions, and one line of advice for each."""
 
 import json
 
@@ -74,10 +74,6 @@ def malformed() -> list[str]:
             same = {"heads": ["1:*"]}
             cases.append([{one: GOOD[one] | same}, {other: GOOD[other] | same}])
     return [*TEXTS, *sorted(map(json.dumps, cases))]
-
-
-def test_there_are_300():
-    assert len(set(malformed())) >= 300
 
 
 @pytest.mark.parametrize("text", malformed(), ids=lambda text: text[:80].replace("\0", "0"))

@@ -1,11 +1,8 @@
 """A small convolutional network, which `train-encoder` trains on procedural glyphs."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from safetensors import SafetensorError
+from typing import Any
 
 from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
@@ -20,13 +17,6 @@ from transformer.data.encoders.base import Encoder, hash_of, weights_file
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.features.provenance import read_provenance
 
-if TYPE_CHECKING:
-    from torch import Tensor, device
-
-CHANNELS = (1, 32, 64, 128)  # of the image, and after each 3 x 3 convolution
-STRIDES = (2, 2, 1)
-POOLED = 2  # side of the map to which the last feature map is averaged
-D_FEATURES = CHANNELS[-1] * POOLED**2
 EXPECTED = "expected a file of `python -m transformer train-encoder`"
 
 
@@ -42,15 +32,21 @@ class OwnConfig(EncoderConfig):
     weights: str = field(default="", metadata=MACHINE_PATH)
     """The .safetensors file that `train-encoder` wrote."""
 
-    def load(self, device: "device") -> Encoder:
+    def load(self, device: Any) -> Encoder:
         """Return the network; a file that holds something else raises `UsageError`."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from transformer.data.features.networks import D_OWN, OwnNetwork, with_weights
+
         path = weights_file(self.weights, EXPECTED)
-        weights = {name: value.to(device) for name, value in read_weights(path).items()}
-
-        def features(images: "Tensor") -> "Tensor":
-            return own_features(weights, images)
-
-        return Encoder(features, D_FEATURES, hash_of(path), device)
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            line = " ".join(str(error).split())
+            raise UsageError(f"{path} cannot be read as weights ({line}); {EXPECTED}") from error
+        network = with_weights(OwnNetwork(), weights, path, EXPECTED).to(device)
+        return Encoder(network, D_OWN, hash_of(path), device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,45 +84,3 @@ class TrainingConfig:
         """
         found = read_provenance(path).get("training")
         return difference({"training": found}, {"training": to_dict(self, for_id=True)})
-
-
-def own_features(weights: "dict[str, Tensor]", images: "Tensor") -> "Tensor":
-    """Return features (n, 512) of images (n, 1, side, side)."""
-    import torch.nn.functional as F
-
-    x = images
-    for layer, stride in enumerate(STRIDES):
-        weight, bias = weights[f"conv.{layer}.weight"], weights[f"conv.{layer}.bias"]
-        x = F.relu(F.conv2d(x, weight, bias, stride=stride, padding=1))
-    return pooled(x)
-
-
-def pooled(feature_map: "Tensor") -> "Tensor":
-    """Return the means over the quarters of a feature map (n, channels, height, width)."""
-    import torch.nn.functional as F
-
-    return F.adaptive_avg_pool2d(feature_map, POOLED).flatten(1)
-
-
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights."""
-    result: dict[str, tuple[int, ...]] = {}
-    for layer, (inputs, outputs) in enumerate(pairwise(CHANNELS)):
-        result[f"conv.{layer}.weight"] = (outputs, inputs, 3, 3)
-        result[f"conv.{layer}.bias"] = (outputs,)
-    return result
-
-
-def read_weights(path: Path) -> "dict[str, Tensor]":
-    """Return the weights in a file; a file that holds something else raises `UsageError`."""
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"{path} cannot be read as weights ({line}); {EXPECTED}") from error
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if found != shapes():
-        raise UsageError(f"{path} holds other arrays than the network has; {EXPECTED}")
-    return {name: value.float() for name, value in weights.items()}

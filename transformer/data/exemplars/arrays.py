@@ -18,14 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 CHUNK = 2**20  # numbers converted at once, so that memory stays near that of the result
-SAFETENSORS_TYPES = {
-    "U8": "uint8",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F32": "float32",
-    "F64": "float64",
-}
-NUMPY_TYPES = {name: name for name in SAFETENSORS_TYPES.values()}
+TYPES = {"U8": "uint8", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 # raised by numpy for a damaged `.npy` file, whose header it parses as Python
 BAD_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError)
@@ -115,6 +108,11 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
         raise UsageError(
             f"{path} holds an array of shape {array.shape}; expected ({', '.join(axes)})"
         )
+    if array.dtype not in TYPES.values():
+        raise UsageError(
+            f"{path} holds {array.dtype} values, not {', '.join(TYPES.values())}; convert them, or "
+            "make the file again"
+        )
     return array
 
 
@@ -127,14 +125,13 @@ def _open_npy(path: Path, key: str) -> ArrayFile:
         raise UsageError(
             f"{path} is damaged or not an .npy array ({_one_line(error)}); {HOW_TO_REPLACE}"
         ) from error
-    dtype = _known_type(NUMPY_TYPES, array.dtype.name, path)
 
     def part(where: tuple[slice, ...]) -> "torch.Tensor":
         import torch
 
         return torch.from_numpy(np.array(array[where], array.dtype.newbyteorder("=")))
 
-    return ArrayFile(path, array.shape, dtype, part)
+    return ArrayFile(path, array.shape, array.dtype.name, part)
 
 
 def open_safetensors(path: Path, framework: str = "pt") -> Any:
@@ -161,17 +158,8 @@ def _open_safetensors(path: Path, key: str) -> ArrayFile:
             f"{problem} {path}; choose one of its {len(names)} arrays: {abbreviate(names, 5)}"
         )
     array = file.get_slice(key)
-    dtype = _known_type(SAFETENSORS_TYPES, array.get_dtype(), path)
-    return ArrayFile(path, tuple(array.get_shape()), dtype, array.__getitem__)
-
-
-def _known_type(types: dict[str, str], name: str, path: Path) -> str:
-    if name not in types:
-        expected = ", ".join(types)
-        raise UsageError(
-            f"{path} holds {name} values, not {expected}; convert them, or make the file again"
-        )
-    return types[name]
+    name = str(array.get_dtype())
+    return ArrayFile(path, tuple(array.get_shape()), TYPES.get(name, name), array.__getitem__)
 
 
 def _one_line(error: Exception) -> str:

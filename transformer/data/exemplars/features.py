@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coopetition.tools.errors import UsageError
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
@@ -10,9 +10,6 @@ from transformer.config.plain import MACHINE_PATH, OMIT_DEFAULT_FROM_ID, require
 from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, open_array
 from transformer.data.features.provenance import made_by, read_provenance
-
-if TYPE_CHECKING:
-    import torch
 
 ASSUMED_FEATURES = 512  # while no file is given: ResNet-18's
 
@@ -58,45 +55,40 @@ class FeatureConfig(ExemplarConfig):
         return {"made_by": made_by(read_provenance(Path(self.path)))}
 
     def load(self) -> Exemplars:
-        """Read the features."""
-        features = read_features(self)
+        """Read the first classes and exemplars of the file.
+
+        uint8 stays as it is; other types become half precision, which keeps 3 digits: centre
+        features that vary less than that about their mean.  An unfit file raises `UsageError`.
+        """
+        import torch
+
+        array = self.array()
+        self._check_made_by()
+        sizes = {"n_classes": self.n_classes, "n_exemplars": self.n_exemplars}
+        for (name, number), available in zip(sizes.items(), array.shape, strict=False):
+            if available < number:
+                raise UsageError(
+                    f"{self.path} holds an array of shape {array.shape}, too small for "
+                    f"{name}={number}; choose at most {available}"
+                )
+        is_grey = array.dtype == "uint8"
+        dtype = torch.uint8 if is_grey else torch.float16
+        features = array.read((*sizes.values(), array.shape[2]), dtype)
         first = features[0, 0]
         if len(features) > 1 and all(bool((each == first).all()) for each in features):
             raise UsageError(
                 f"the {len(features) * features.shape[1]} feature vectors of {self.path} are all "
                 "the same, so that nothing can be learnt; give another file"
             )
-        return Exemplars(features, GREY if not features.is_floating_point() else 1.0)
+        return Exemplars(features, GREY if is_grey else 1.0)
 
-
-def read_features(config: FeatureConfig) -> "torch.Tensor":
-    """Return the file's first classes and exemplars (n_classes, n_exemplars, d_features).
-
-    uint8 stays as it is; other types become half precision, which keeps 3 digits: centre features
-    that vary less than that about their mean.  A file that does not fit raises `UsageError`.
-    """
-    import torch
-
-    array = config.array()
-    _check_made_by(config)
-    requested = {"n_classes": config.n_classes, "n_exemplars": config.n_exemplars}
-    for (name, number), available in zip(requested.items(), array.shape, strict=False):
-        if available < number:
+    def _check_made_by(self) -> None:
+        """Raise `UsageError` for a file that was made by something else than the config names."""
+        found, expected = made_by(read_provenance(Path(self.path))), self.made_by
+        if expected and found != expected:
+            known = f"; {expected};"
+            other = next((each for each in found.split("; ") if f"; {each};" not in known), "")
             raise UsageError(
-                f"{config.path} holds an array of shape {array.shape}, too small for "
-                f"{name}={number}; choose at most {available}"
+                f"{self.path} was made by {other or 'something that it does not name'}; expected "
+                f"{expected}: give the original file"
             )
-    dtype = torch.uint8 if array.dtype == "uint8" else torch.float16
-    return array.read((config.n_classes, config.n_exemplars, array.shape[2]), dtype)
-
-
-def _check_made_by(config: FeatureConfig) -> None:
-    """Raise `UsageError` for a file that was made by something else than the config names."""
-    found, expected = made_by(read_provenance(Path(config.path))), config.made_by
-    if expected and found != expected:
-        known = f"; {expected};"
-        other = next((each for each in found.split("; ") if f"; {each};" not in known), "")
-        raise UsageError(
-            f"{config.path} was made by {other or 'something that it does not name'}; expected "
-            f"{expected}: give the original file"
-        )

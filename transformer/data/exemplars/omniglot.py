@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ SIDE = 28  # pixels of reduced drawings, and of glyphs
 def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return images (..., side, side) after a 3 x 3 binomial blur (weights 1 2 1 by 1 2 1)."""
     for axis in (-2, -1):
-        padding = [(0, 0)] * images.ndim
+        padding: Any = [(0, 0)] * images.ndim
         padding[axis] = (1, 1)
         padded = np.moveaxis(np.pad(images, padding), axis, 0)
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
@@ -58,6 +58,7 @@ N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
 N_ORIENTATIONS = 8
 RAW_SIDE = 105
+CHUNK = 160  # classes read at once for the fingerprint
 N_RELEASED = 1623  # characters in the released file: of each 1,623 rows, 1,600 are classes
 PARTS = ("images_background", "images_evaluation")
 Layout = Literal["described", "released"]
@@ -132,31 +133,29 @@ def standardisation(drawings: NDArray[np.uint8]) -> tuple[float, NDArray[np.floa
 
 
 @dataclass(frozen=True, slots=True)
-class OmniglotDrawings:
-    """Drawings as they were drawn, and which of them, in which orientation, each exemplar is."""
+class Drawings:
+    """Square drawings of every exemplar of every class, read a few classes at a time."""
 
-    upright: NDArray[np.uint8]
-    """(n_drawings, side, side), ink 255."""
-    drawing: NDArray[np.int64]
-    """(n_classes, n_exemplars) number of the drawing."""
-    turns: NDArray[np.int64]
-    """(n_classes, n_exemplars) quarter turns, counter-clockwise."""
-    mirrored: NDArray[np.bool_]
-    """(n_classes, n_exemplars) whether it is mirrored left to right, after the turns."""
+    n_classes: int
+    n_exemplars: int
+    side: int
+    classes: Callable[[int, int], NDArray[np.uint8]]
+    """Returns pixels (stop - start, n_exemplars, side * side), 255 = ink, of classes `start` on."""
 
-    def classes(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Return drawings uint8 (stop - start, n_exemplars, side * side) of classes `start` on."""
-        rows = slice(start, stop)
-        drawings = self.upright[self.drawing[rows]]
-        for turns in range(4):
-            for mirrored in (False, True):
-                own = (self.turns[rows] == turns) & (self.mirrored[rows] == mirrored)
-                turned = np.rot90(drawings[own], turns, axes=(-2, -1))
-                drawings[own] = turned[..., ::-1] if mirrored else turned
-        return drawings.reshape(*drawings.shape[:2], -1)
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the same drawings as exemplars."""
+
+        def chunks() -> Iterator[NDArray[np.uint8]]:
+            with ProgressReport("read drawings", self.n_classes, "classes") as progress:
+                for start in range(0, self.n_classes, CHUNK):
+                    chunk = self.classes(start, min(start + CHUNK, self.n_classes))
+                    yield chunk
+                    progress.advance(len(chunk))
+
+        return fingerprint_of(chunks())
 
 
-def open_omniglot(config: OmniglotConfig) -> OmniglotDrawings:
+def open_omniglot(config: OmniglotConfig) -> Drawings:
     """Open the drawings of a config.
 
     The eight orientations are quarter turns by 0, 90, 180 and 270 degrees (counter-clockwise),
@@ -190,7 +189,18 @@ def open_omniglot(config: OmniglotConfig) -> OmniglotDrawings:
         turns, mirrored = orientation % 4, orientation >= 4
     upright = _upright(path, drawing.max() // N_DRAWINGS + 1, config.side)
     upright = upright.reshape(-1, config.side, config.side)
-    return OmniglotDrawings(upright, drawing, turns, mirrored)
+
+    def classes(start: int, stop: int) -> NDArray[np.uint8]:
+        rows = slice(start, stop)
+        drawings = upright[drawing[rows]]
+        for n_turns in range(4):
+            for flip in (False, True):
+                own = (turns[rows] == n_turns) & (mirrored[rows] == flip)
+                turned = np.rot90(drawings[own], n_turns, axes=(-2, -1))
+                drawings[own] = turned[..., ::-1] if flip else turned
+        return drawings.reshape(*drawings.shape[:2], -1)
+
+    return Drawings(config.n_classes, config.n_exemplars, config.side, classes)
 
 
 def _upright(path: Path, n_characters: int, side: int) -> NDArray[np.uint8]:
@@ -263,32 +273,6 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pooled
 
 
-CHUNK = 160  # classes read at once for the fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class Drawings:
-    """Square drawings of every exemplar of every class, read a few classes at a time."""
-
-    n_classes: int
-    n_exemplars: int
-    side: int
-    classes: Callable[[int, int], NDArray[np.uint8]]
-    """Returns pixels (stop - start, n_exemplars, side * side), 255 = ink, of classes `start` on."""
-
-    def fingerprint(self) -> str:
-        """Return the fingerprint of the same drawings as exemplars."""
-
-        def chunks() -> Iterator[NDArray[np.uint8]]:
-            with ProgressReport("read drawings", self.n_classes, "classes") as progress:
-                for start in range(0, self.n_classes, CHUNK):
-                    chunk = self.classes(start, min(start + CHUNK, self.n_classes))
-                    yield chunk
-                    progress.advance(len(chunk))
-
-        return fingerprint_of(chunks())
-
-
 def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
     """Open the drawings of a config; return them and their fingerprint.
 
@@ -300,20 +284,18 @@ def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
             raise UsageError(
                 "encoders take drawings as they are; leave out standardised (--data.standardised)"
             )
-        classes = open_omniglot(config).classes
+        drawings = open_omniglot(config)
     else:
         values = load_exemplars(config).values.numpy()
-        if values.dtype != np.uint8 or math.isqrt(values.shape[2]) ** 2 != values.shape[2]:
+        side = math.isqrt(values.shape[2])
+        if values.dtype != np.uint8 or side**2 != values.shape[2]:
             raise UsageError(
                 f"exemplars of {values.shape[2]} features ({values.dtype}) are not drawings; "
                 "expected the grey values (uint8) of a square"
             )
-
-        def classes(start: int, stop: int) -> NDArray[np.uint8]:
-            return values[start:stop]
-
-    side = math.isqrt(config.feature_count())
-    drawings = Drawings(config.n_classes, config.n_exemplars, side, classes)
+        drawings = Drawings(
+            len(values), values.shape[1], side, lambda start, stop: values[start:stop]
+        )
     fingerprint = drawings.fingerprint()
     check_fingerprint(config, fingerprint)
     return drawings, fingerprint

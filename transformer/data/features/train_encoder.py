@@ -14,18 +14,17 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.plain import to_dict
 from transformer.data.encoders.base import images_of
-from transformer.data.encoders.own import (
-    CHANNELS,
-    D_FEATURES,
-    STRIDES,
-    OwnConfig,
-    TrainingConfig,
-    own_features,
-    pooled,
-)
+from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.omniglot import SIDE
 from transformer.data.features.embed import exact_arithmetic, machine_table
+from transformer.data.features.networks import (
+    D_OWN,
+    OWN_CHANNELS,
+    OWN_STRIDES,
+    OwnNetwork,
+    pooled,
+)
 from transformer.data.features.provenance import KEY
 
 CHUNK = 500  # drawings classified at once
@@ -58,7 +57,9 @@ def train_encoder(
         weights = _folded_weights(network)
         if not all(weight.isfinite().all() for weight in weights.values()):
             raise UserError("the encoder's training diverged; choose a smaller learning_rate")
-        accuracy = _accuracy(weights, head, images[:, n_trained:], place)
+        encoder = OwnNetwork()
+        encoder.load_state_dict(weights)
+        accuracy = _accuracy(encoder.to(place), head, images[:, n_trained:], place)
     result = {"accuracy": accuracy, "n_classes": glyphs.n_classes}
     about = {
         "training": to_dict(config, for_id=True),
@@ -77,7 +78,7 @@ def _fit(
     order = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network, head = _network(), nn.Linear(D_FEATURES, n_classes)
+        network, head = _network(), nn.Linear(D_OWN, n_classes)
     network.to(device)
     head.to(device)
     parameters = [*network.parameters(), *head.parameters()]
@@ -101,7 +102,7 @@ def _fit(
 def _network() -> nn.Sequential:
     """Return a network with convolution, batch norm and ReLU in each layer."""
     layers: list[nn.Module] = []
-    for inputs, outputs, stride in zip(CHANNELS, CHANNELS[1:], STRIDES, strict=False):
+    for inputs, outputs, stride in zip(OWN_CHANNELS, OWN_CHANNELS[1:], OWN_STRIDES, strict=False):
         convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
         layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
     return nn.Sequential(*layers)
@@ -110,7 +111,7 @@ def _network() -> nn.Sequential:
 def _folded_weights(network: nn.Sequential) -> dict[str, Tensor]:
     """Return the weights with each batch norm folded into the convolution before it."""
     weights = {}
-    for layer in range(len(STRIDES)):
+    for layer in range(len(OWN_STRIDES)):
         convolution, norm = network[3 * layer], network[3 * layer + 1]
         folded = fuse_conv_bn_eval(convolution, norm)  # pyright: ignore[reportArgumentType]
         weights[f"conv.{layer}.weight"] = folded.weight.detach().contiguous().cpu()
@@ -118,14 +119,12 @@ def _folded_weights(network: nn.Sequential) -> dict[str, Tensor]:
     return weights
 
 
-def _accuracy(
-    weights: dict[str, Tensor], head: nn.Linear, images: Tensor, device: torch.device
-) -> float:
+@torch.no_grad()
+def _accuracy(encoder: OwnNetwork, head: nn.Linear, images: Tensor, device: torch.device) -> float:
     """Return the share of images (n_classes, n_exemplars, 1, side, side) classified correctly."""
-    on_device = {name: value.to(device) for name, value in weights.items()}
     own = torch.arange(len(images)).repeat_interleave(images.shape[1])
     predicted = [
-        head(own_features(on_device, batch.to(device))).argmax(1).cpu()
+        head(encoder(batch.to(device))).argmax(1).cpu()
         for batch in images.flatten(0, 1).split(CHUNK)
     ]
     return (torch.cat(predicted) == own).double().mean().item()

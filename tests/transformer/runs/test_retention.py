@@ -1,47 +1,32 @@
-"""Weights and states: what is kept of them, in which precision, and what a kill leaves."""
+"""Weights and states: which are kept, in which precision, and what they are good for."""
 
-import contextlib
-import os
 import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError, UserError
-from tests.transformer.conftest import tiny_config
-from tests.transformer.training.test_resume import assert_same_run
+from coopetition.tools.files import write_bytes
+from tests.transformer.conftest import HERE, short_config, tiny_config
 from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
-from transformer.runs.checkpoint import write_checkpoint
-from transformer.runs.folder import RunFolder, create_run, load_run, newest_checkpoint, write_states
+from transformer.runs.checkpoint import encode
+from transformer.runs.folder import (
+    RunFolder,
+    create_run,
+    load_run,
+    load_runs,
+    newest_checkpoint,
+    write_states,
+)
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
-from transformer.training.ensemble import Ensemble, source_of
-from transformer.training.machine import Machine
-from transformer.training.memory import disk_bytes
-
-HERE = Machine("cpu", 1, "eager")
-
-
-def short_config(**changes) -> RunConfig:
-    """Nine steps, a checkpoint every other and the last."""
-    tiny = tiny_config()
-    evaluation = replace(tiny.evaluation, every=4, n_sequences=2)
-    exemplars = GaussianConfig(n_classes=20, n_exemplars=4, d_features=3)
-    return replace(
-        tiny,
-        data=replace(tiny.data, exemplars=exemplars),
-        evaluation=evaluation,
-        n_steps=9,
-        checkpoint_every=2,
-        **changes,
-    )
+from transformer.training.cost import disk_bytes
+from transformer.training.ensemble import Ensemble, ResolvedRun
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +47,7 @@ def whole(tmp_path_factory):
         (("70", "all"), (3,), [2, 3, 4, 6, 8, 9], [2, 3, 4, 6, 8, 9]),
     ],
 )
-def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
+def test_checkpoints_are_kept_as_asked_for(whole, tmp_path, keep, at, weights, states):
     run = train(short_config(keep=keep, checkpoint_at=at), tmp_path / "run", HERE)
     assert (run.steps(), run.state_steps()) == (weights, states)
     assert run.config.run_id() == whole.config.run_id(), "what is kept changes no number"
@@ -70,15 +55,7 @@ def test_what_is_asked_for_is_kept(whole, tmp_path, keep, at, weights, states):
         assert run.checkpoint_path(step).read_bytes() == whole.checkpoint_path(step).read_bytes()
 
 
-def test_what_was_kept_before_is_not_opened_at_every_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("transformer.runs.folder.holds_state", lambda path: pytest.fail(str(path)))
-    config = short_config()
-    train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "runs", HERE)
-
-
-def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damage(
-    whole, tmp_path, monkeypatch
-):
+def test_a_checkpoint_may_be_superseded_while_it_is_looked_for(whole, tmp_path, monkeypatch):
     """Another process writes step 9 and removes step 8, after that was listed."""
     run = create_run(tmp_path / "run", whole.config, HERE)
     write_states(run.path, [run], [whole.state(8)])
@@ -95,7 +72,7 @@ def test_a_checkpoint_that_is_superseded_while_it_is_looked_for_is_none_of_damag
     assert newest is not None and (newest.step, damaged) == (9, [])
 
 
-def test_what_leads_to_no_checkpoint_is_none(whole, tmp_path):
+def test_dangling_links_and_foreign_names_are_no_checkpoints(whole, tmp_path):
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.checkpoint_path(4).parent.mkdir()
     run.checkpoint_path(4).symlink_to(tmp_path / "moved.safetensors")
@@ -104,93 +81,25 @@ def test_what_leads_to_no_checkpoint_is_none(whole, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [("0", "last"), ("some", "last"), ("-1", "all"), ("all", "none")])
-def test_what_cannot_be_kept_is_refused(keep):
+def test_invalid_values_of_keep_are_refused(keep):
     with pytest.raises(UsageError, match="keep"):
         RunConfig.from_dict({**to_dict(short_config()), "keep": list(keep)})
 
 
-class Killed(BaseException):
-    """Nothing more is written after it."""
-
-
-def killed_at(operation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the nth time on that a file is put in place, removed or made safe, all of it fails."""
-    done = 0
-
-    def counted(function):
-        def call(*arguments):
-            nonlocal done
-            done += 1
-            if done >= operation:
-                raise Killed
-            return function(*arguments)
-
-        return call
-
-    for name in ("replace", "unlink", "fsync"):
-        monkeypatch.setattr(os, name, counted(getattr(os, name)))
-
-
-KEPT = st.sampled_from([("all", "last"), ("2", "last"), ("1", "all"), ("all", "all")])
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@settings(max_examples=30)
-@given(keep=KEPT, half=st.booleans(), kills=st.lists(st.integers(1, 60), min_size=1, max_size=3))
-def test_runs_that_are_killed_anywhere_end_as_others_do(keep, half, kills):
-    """Two runs as one; killed between any two operations on files, while resumed too."""
-    config = short_config(keep=keep, keep_half=half)
-    configs = {"a": config, "b": replace(config, init_seed=9)}
-    with tempfile.TemporaryDirectory() as folder:
-        uncut = train_together(configs, Path(folder) / "whole", HERE)
-        start = Path(folder) / "runs"
-        for count, operation in enumerate(kills):
-            with pytest.MonkeyPatch.context() as patch:
-                killed_at(operation + 12 * (count == 0), patch)  # the first makes the folders
-                with contextlib.suppress(Killed):
-                    resume(start) if count else train_together(configs, start, HERE)
-        for one, other in zip(uncut, resume(start), strict=True):
-            assert_same_run(one, other)
-
-
-def test_an_ensemble_that_is_killed_before_it_has_weights_starts_anew(tmp_path, monkeypatch):
-    """After its first state, and again with the metrics emptied for the new start."""
-    config = short_config()
-    configs = {"a": config, "b": replace(config, init_seed=9)}
-    uncut = train_together(configs, tmp_path / "whole", HERE)
-
-    def killed(*_):
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.runs.folder.weights_of", killed)
-        train_together(configs, tmp_path / "runs", HERE)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("transformer.runs.loop.keep_freed_memory", killed)
-        resume(tmp_path / "runs")
-    for one, other in zip(uncut, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
-
-
-def test_a_member_that_goes_further_alone_keeps_where_all_can_go_on(tmp_path):
-    config = short_config()
-    runs = train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
-    (alone,) = resume(tmp_path / "r" / "a", n_steps=15)
-    assert alone.state_steps() == [9, 15]
-    own = {path.name for path in alone.path.rglob("step_*")}
-    assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
-    assert [run.state_steps() for run in resume(tmp_path / "r", n_steps=15)] == [[15], [15]]
-    assert [run.path.name for run in runs] == ["a", "b"]
-
-
-def test_a_member_resumed_from_its_own_folder_keeps_where_all_can_go_on(tmp_path, monkeypatch):
+def test_a_member_that_goes_further_alone_keeps_where_all_can_continue(tmp_path, monkeypatch):
+    """Also when it is named from its own folder."""
     config = short_config()
     train_together({"a": config, "b": replace(config, init_seed=9)}, tmp_path / "r", HERE)
     monkeypatch.chdir(tmp_path / "r" / "a")
     (alone,) = resume(".", n_steps=15)
     assert alone.path == tmp_path / "r" / "a" and alone.state_steps() == [9, 15]
-    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=15)] == [15, 15]
+    own = {path.name for path in alone.path.rglob("step_*")}
+    assert own == {f"step_{step:09d}.safetensors" for step in (10, 12, 14, 15)}
+    assert [run.config.n_steps for run in load_runs(tmp_path / "r")] == [15, 9]
+    runs = resume(tmp_path / "r")
+    assert [run.state_steps() for run in runs] == [[15], [15]]
+    assert [run.path.name for run in runs] == ["a", "b"]
+    assert [run.steps()[-1] for run in resume(tmp_path / "r", n_steps=20)] == [20, 20]
 
 
 def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(whole, tmp_path):
@@ -212,11 +121,11 @@ def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(who
     assert {path: path.read_bytes() for path in run.path.rglob("step_*")} == before
 
 
-def test_a_run_whose_states_are_its_checkpoints_goes_on(whole, tmp_path):
-    """As version 0.1 left it: one file a step, in `checkpoints/`."""
+def test_a_run_of_version_0_1_can_be_evaluated_and_resumed(whole, tmp_path):
+    """It has one file a step, a state, in `checkpoints/`."""
     old = create_run(tmp_path / "run", replace(whole.config, keep=("all", "last")), HERE)
     for step in (2, 4):
-        write_checkpoint(old.checkpoint_path(step), whole.state(step))
+        write_bytes(old.checkpoint_path(step), encode(whole.state(step)))
     rows = whole.metrics_path.read_bytes().splitlines(keepends=True)
     old.metrics_path.write_bytes(b"".join(rows[:2]))
     assert evaluate_checkpoint(old) == evaluate_checkpoint(whole, 4)
@@ -264,6 +173,23 @@ def test_weights_beyond_half_precision_stay_as_they_are(tmp_path):
     assert run.checkpoint(9).tensors["W_L"].dtype == torch.float16
 
 
+@pytest.mark.parametrize(
+    ("every", "at", "per_decade", "kept"),
+    [
+        (20, (), 0, {20, 40, 60, 80, 90}),
+        (0, (), 0, {90}),
+        (0, (5, 50, 500), 0, {5, 50, 90}),
+        (0, (), 1, {1, 10, 90}),
+        (0, (), 3, {1, 2, 5, 10, 22, 46, 90}),
+    ],
+)
+def test_checkpoint_schedules(every, at, per_decade, kept):
+    schedule = {"checkpoint_every": every, "checkpoint_at": at}
+    config = replace(tiny_config(), n_steps=90, checkpoints_per_decade=per_decade, **schedule)
+    assert {step for step in range(1, 91) if config.is_checkpoint(step)} == kept
+    assert config.run_id() == tiny_config().run_id(), "what is kept changes no number"
+
+
 SCHEDULES = st.builds(
     lambda n, every, at, decade: replace(
         tiny_config(),
@@ -291,8 +217,8 @@ def test_400_checkpoints_of_12_800_classes_take_3_gb(tmp_path, half):
     data = DataConfig(exemplars=GaussianConfig(n_classes=12800, d_features=512))
     config = RunConfig(data=data, n_steps=400, checkpoint_every=1, keep_half=half)
     run = create_run(tmp_path / "run", config, HERE)
-    exemplars = {source_of(config): Exemplars(torch.zeros(1, 1, 512), 1.0)}
-    state = Ensemble([config], exemplars, [{}], HERE).checkpoints()[0]
+    resolved = ResolvedRun(config, Exemplars(torch.zeros(1, 1, 512), 1.0), "")
+    state = Ensemble([resolved], HERE).states()[0]
     write_states(run.path, [run], [state])
     weights, kept = (path(0).stat().st_size for path in (run.checkpoint_path, run.state_path))
     total = 400 * weights + kept

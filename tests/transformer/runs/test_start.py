@@ -1,0 +1,101 @@
+"""Runs that start from other parameters, and what a new run starts with."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import HERE, tiny_config
+from transformer import in_memory
+from transformer.config import StartConfig
+from transformer.config.model import in_part
+from transformer.data.exemplars.features import FeatureConfig
+from transformer.experiments.presets import PRESETS
+from transformer.measures.metrics import means
+from transformer.runs.folder import load_run
+from transformer.runs.loop import evaluate_checkpoint, resume, train, train_or_resume
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return train(tiny_config(), tmp_path_factory.mktemp("source") / "run", HERE)
+
+
+def test_a_run_can_start_from_another(source, tiny, tmp_path):
+    """The parts taken over are the other run's and stay; the rest is drawn and learns."""
+    start = StartConfig(path=str(source.path), step=20, parts=("output.0",))
+    config = replace(tiny, init_seed=11, start=start, frozen=("output.0",))
+    run = train(config, tmp_path / "run", HERE)
+    assert run.config.start.run_id == source.config.run_id()
+    theirs, ours = source.checkpoint(20).tensors, run.checkpoint(40).tensors
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]) == in_part(name, "output.0"), name
+    other_run = replace(config, start=replace(start, run_id="0" * 12))
+    with pytest.raises(UsageError, match="start.run_id=000000000000"):
+        train(other_run, tmp_path / "other", HERE)
+    narrow = replace(config, model=replace(tiny.model, d_model=8))
+    with pytest.raises(UsageError, match="does not fit the model"):
+        train(narrow, tmp_path / "narrow", HERE)
+
+
+def test_weights_from_elsewhere_are_taken_over(source, tiny, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    tensors = source.checkpoint(40).tensors
+    save_file({"W_U": tensors["W_U"]}, path)
+    start = StartConfig(path=str(path), parts=("unembedding",))
+    with pytest.raises(UsageError, match="b_U"):
+        train(replace(tiny, start=start), tmp_path / "lacking", HERE)
+    save_file({name: tensors[name] for name in ("W_U", "b_U")}, path)
+    run = train(replace(tiny, start=start, frozen=("unembedding",)), tmp_path / "run", HERE)
+    assert torch.equal(run.checkpoint(40).tensors["W_U"], tensors["W_U"])
+    assert not torch.equal(run.checkpoint(40).tensors["W_E"], tensors["W_E"])
+
+
+def test_a_run_outlives_what_it_started_from(source, tiny, tmp_path):
+    """Its checkpoints hold all that it took over."""
+    shutil.copytree(source.path, tmp_path / "source")
+    start = StartConfig(path=str(tmp_path / "source"), step=20)
+    run = train(replace(tiny, start=start, n_steps=20), tmp_path / "run", HERE)
+    shutil.rmtree(tmp_path / "source")
+    resume(run.path, n_steps=40)
+    assert evaluate_checkpoint(load_run(run.path)).step == 40
+
+
+@pytest.mark.parametrize("name", [name for name, each in PRESETS.items() if each.after])
+def test_presets_that_start_from_others_want_their_folder(name, tmp_path):
+    with pytest.raises(UsageError, match="start.path is missing"):
+        train(PRESETS[name].make("cpu"), tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_small_presets_have_checkpoints_on_the_way():
+    for name in ("smoke", "quick"):
+        config = PRESETS[name].make("cpu")
+        assert config.checkpoint_every <= config.n_steps // 3
+
+
+def test_a_finished_run_of_a_file_is_known_again(tiny, tmp_path):
+    values = np.random.default_rng(0).normal(size=(20, 4, 5)).astype(np.float32)
+    np.save(tmp_path / "features.npy", values)
+    exemplars = FeatureConfig(path=str(tmp_path / "features.npy"), n_classes=20, n_exemplars=4)
+    config = replace(tiny, data=replace(tiny.data, exemplars=exemplars))
+    run = train_or_resume(config, tmp_path / "run", HERE)
+    assert run.config.run_id() != config.run_id(), "it knows the file's contents"
+    assert train_or_resume(config, tmp_path / "run", HERE).steps() == run.steps()
+
+
+def test_accuracies_are_at_chance_at_initialisation(tiny):
+    evaluation = replace(tiny.evaluation, n_sequences=4000)
+    each = in_memory(replace(tiny, evaluation=evaluation), machine=HERE).evaluate()[0]
+    table = {name: means(metrics) for name, metrics in each.items()}
+    for name in ("train", "icl", "flip", "ciwl"):
+        # 4,000 sequences: s.d. 0.008; 20 classes leave a bias of a few per cent
+        assert table[name]["in_context_accuracy"] == pytest.approx(0.5, abs=0.06)
+    assert table["iwl"]["in_context_accuracy"] == 0
+    assert table["iwl"]["in_context_loss"] is None
+    assert table["iwl"]["accuracy"] == pytest.approx(1 / 20, abs=0.04)
+    assert table["train"]["loss"] == pytest.approx(torch.tensor(20.0).log().item(), rel=0.25)

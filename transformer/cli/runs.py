@@ -1,0 +1,163 @@
+"""Commands on runs that have been trained, or are being trained."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from coopetition.tools.console import print_json, print_rows, print_written
+from transformer.cli._runs import MovedRunFlags, RunFlags, places, print_status, train_and_print
+from transformer.config.interventions import Intervention
+from transformer.config.plain import to_named_dict
+
+if TYPE_CHECKING:
+    from transformer.runs.loop import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(RunFlags):
+    """Show the status and timeline of a run, or of each run of an ensemble."""
+
+    def execute(self) -> None:
+        from transformer.runs.folder import load_runs
+
+        print_status(load_runs(self.run), as_json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ls:
+    """List the runs in a folder and below: id, status, steps and last accuracies."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    json: bool = False
+    """Print one JSON object for each run."""
+
+    def execute(self) -> None:
+        from transformer.runs.table import list_runs
+
+        rows = list_runs(self.folder)
+        if rows or self.json:
+            print_rows(rows, as_json=self.json)
+        else:
+            print(f"no runs in {self.folder}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(MovedRunFlags):
+    """Continue a stopped run, bit for bit as if it had not stopped, or train a run further.
+
+    Training continues from the newest undamaged checkpoint.
+    """
+
+    n_steps: int | None = None
+    """Last step, for example to train a finished run further (default: as recorded)."""
+
+    def execute(self) -> None:
+        from transformer.runs.loop import resume
+
+        train_and_print(
+            lambda: resume(self.run, n_steps=self.n_steps, **self.place()), as_json=self.json
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run's curves to a small CSV file, and a JSON file beside it that describes the run.
+
+    Runs that were trained together get a file each.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run, or of runs that were trained together."""
+    out: Path
+    """CSV file, or a folder for the files of several runs; existing files are replaced."""
+    spacing: float = 0.0
+    """Minimum relative spacing of lines in sequences seen; the highest and lowest value of each
+    metric stay. 0.02 halves a long run."""
+
+    def execute(self) -> None:
+        from transformer.runs.export import export
+
+        for run, out in places(self.run, self.out, suffix=".csv"):
+            export(run, out, self.spacing)
+            print_written(out, out.with_suffix(".json"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensorboard:
+    """Write the curves of a run, or of each run of an ensemble, as TensorBoard events."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run, or of runs that were trained together."""
+    out: Path
+    """Folder for the events, or for a folder of each run; old events in it are replaced."""
+
+    def execute(self) -> None:
+        from transformer.runs.export import write_tensorboard
+
+        for run, out in places(self.run, self.out):
+            write_tensorboard(run, out)
+            print_written(out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(MovedRunFlags):
+    """Evaluate a checkpoint of a run on all evaluators, optionally under interventions.
+
+    Runs that were trained together are evaluated one by one.
+    """
+
+    step: int | None = None
+    """Step of the checkpoint (default: the newest undamaged one)."""
+    intervene: tuple[Intervention, ...] = ()
+    """Interventions as JSON, one or a list, beside those that the run was trained under:
+    `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""
+    replace_interventions: bool = False
+    """Leave out the interventions that the run was trained under."""
+
+    def execute(self) -> None:
+        from transformer.runs.folder import load_runs
+        from transformer.runs.loop import evaluate_checkpoint, relocate
+
+        runs = [relocate(run, **self.place()) for run in load_runs(self.run)]
+        for run in runs:
+            evaluation = evaluate_checkpoint(
+                run,
+                self.step,
+                interventions=self.intervene,
+                replace_own=self.replace_interventions,
+            )
+            interventions: list[dict[str, Any]] = [
+                to_named_dict(each) | {"acted": n} for each, n in evaluation.acted.items()
+            ]
+            if not self.json:
+                name = f"{run.path.name}: " if len(runs) > 1 else ""
+                _print_evaluation(name, evaluation, interventions)
+                continue
+            report = {
+                "step": evaluation.step,
+                "run_id": run.config.run_id(),
+                "interventions": interventions,
+                "evaluators": evaluation.metrics,
+            }
+            if len(runs) > 1:
+                print(json.dumps(report | {"path": str(run.path)}))
+            else:
+                print_json(report)
+
+
+def _print_evaluation(
+    name: str, evaluation: "Evaluation", interventions: list[dict[str, Any]]
+) -> None:
+    """Print a table of metrics, with a column for each evaluator."""
+    print(f"{name}step {evaluation.step}")
+    for each in interventions:
+        acted = each.pop("acted")
+        print(f"{json.dumps(each)}: acted {acted} times")
+    table = evaluation.metrics
+    print(f"{'':26}" + "".join(f"{evaluator:>9}" for evaluator in table))
+    for metric in next(iter(table.values())):
+        values = (metrics[metric] for metrics in table.values())
+        print(f"{metric:26}" + "".join(f"{'-' if v is None else f'{v:.4f}':>9}" for v in values))

@@ -44,8 +44,8 @@ def main(base: RunConfig = BURSTY) -> Figure:
     axes[0].legend()
 
     patterns = {}
-    sequences = ensemble.evaluators[0]["ciwl"]
-    features = next(iter(ensemble.exemplars.values())).features(sequences.exemplars.T)
+    sequences = ensemble.evaluation_sets[0]["ciwl"]
+    features = ensemble.exemplars[0].features(sequences.exemplars.T)
     ensemble.model(0).logits(features, sequences.labels.T, lambda k, v: patterns.setdefault(k, v))
     attention = patterns["blocks.1.pattern"][0, :, 0].mean(-1)  # (heads, keys), of the query
     axes[2].imshow(np.asarray(attention), vmin=0, vmax=1)

@@ -66,7 +66,7 @@ def _say(text: str) -> None:
 
 def demo_config(*, quick: bool) -> RunConfig:
     """Return the preset `demo`, or its beginning, evaluated often enough for a fit."""
-    config = PRESETS[PRESET].make("cpu")
+    config = PRESETS[PRESET].config("cpu")
     if not quick:
         return config
     return replace(

@@ -30,7 +30,7 @@ from coopetition.compare.theory import OUTPUTS
 from coopetition.dynamics.events import crossing_time
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
+from coopetition.tools.files import text_table, write_json
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -105,10 +105,8 @@ class Forecast(Result):
     def summary(self) -> str:
         """Return a table of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        lines += [
-            f"theory {self.theory}, known until {self.known_until:.4g} sequences",
-            f"{'event':14}   expected        low       high   (90 % interval, in sequences)",
-        ]
+        head = ("expected", "low", "high", "(90 % interval)")
+        events, final = [("event in sequences", *head)], [(self.metric.replace("_", " "), *head)]
         for name, each in self.events.items():
             remarks = []
             if each.value is not None:
@@ -116,11 +114,18 @@ class Forecast(Result):
                     remarks.append("at the peak already")
                 if each.value <= self.known_until:
                     remarks.append("in the known part")
-            lines.append(_format_line(name, each, remarks))
-        lines.append(MEANINGS)
-        lines.append(f"at {self.horizon:.4g} sequences, {self.metric.replace('_', ' ')}")
-        lines += [_format_line(name, each) for name, each in self.final.items()]
-        return "\n".join(lines)
+            events.append(_format_row(name, each, remarks))
+        final += [_format_row(name, each) for name, each in self.final.items()]
+        return "\n".join(
+            [
+                *lines,
+                f"theory {self.theory}, known until {self.known_until:.4g} sequences",
+                text_table(events),
+                MEANINGS,
+                f"at {self.horizon:.4g} sequences",
+                text_table(final),
+            ]
+        )
 
     def headline(self) -> str:
         """Return the theory, what is known, and the expected events."""
@@ -154,10 +159,10 @@ def _format(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _format_line(name: str, each: Expected, remarks: Sequence[str] = ()) -> str:
-    shown = [each.status] if each.status != IDENTIFIABLE else []
-    numbers = " ".join(f"{_format(value):>10}" for value in (each.value, each.low, each.high))
-    return f"{name:14} " + "   ".join([numbers, *shown, *remarks])
+def _format_row(name: str, each: Expected, remarks: Sequence[str] = ()) -> tuple[str, ...]:
+    status = [each.status] if each.status != IDENTIFIABLE else []
+    numbers = map(_format, (each.value, each.low, each.high))
+    return name, *numbers, ", ".join([*status, *remarks])
 
 
 def farthest_horizon(first: float, last: float) -> float:

@@ -21,6 +21,7 @@ from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
 from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import text_table
 from coopetition.tools.results import Result
 
 Array = NDArray[np.float64]
@@ -80,7 +81,8 @@ class Recovery(Result):
         ]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def _table(self) -> list[tuple[str, ...]]:
+    def html_rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each parameter."""
         rows = [("parameter", "coverage", "identified", "coverage if so", "bias", "spread")]
         for name, each in self.parameters.items():
             c = each.coverage_if_identified
@@ -99,20 +101,12 @@ class Recovery(Result):
     def summary(self) -> str:
         """Return a table of text."""
         head = f"{len(self.fits)} problems of the theory {self.theory}, 90 % intervals"
-        rows = [
-            f"{name:16}" + "".join(f"{cell:>16}" for cell in cells)
-            for name, *cells in self._table()
-        ]
-        return "\n".join([head, *rows])
+        return f"{head}\n{text_table(self.html_rows())}"
 
     def headline(self) -> str:
         """Return the theory and the coverage of every parameter."""
         coverage = ", ".join(f"{name} {e.coverage:.2f}" for name, e in self.parameters.items())
         return f"of {self.theory}: coverage {coverage}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each parameter."""
-        return self._table()
 
 
 def simulate(

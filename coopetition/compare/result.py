@@ -21,7 +21,7 @@ from coopetition.compare.identifiability import (
 from coopetition.compare.least_squares import FitProblem
 from coopetition.compare.theory import Theory
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.files import check_readable, write_json
+from coopetition.tools.files import check_readable, text_table, write_json
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -254,37 +254,30 @@ class Fit(Result):
     def summary(self) -> str:
         """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        width = max(8, *map(len, self.curves))
-        lines.append(
-            f"{'curve':{width}}      R2      RMSE     floor      gain     n  effective size"
-        )
+        curves = [("curve", "R2", "RMSE", "floor", "gain", "n", "effective size")]
         for name, fit in self.curves.items():
-            lines.append(
-                f"{name:{width}} {fit.r2:7.4f} {fit.rmse:9.4g} {fit.floor:9.4g} {fit.gain:9.4g} "
-                f"{fit.n:5}  {fit.n_effective:14.1f}"
-            )
+            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
+            curves.append((name, f"{fit.r2:.4f}", *numbers, str(fit.n), f"{fit.n_effective:.1f}"))
+        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
+        parameters = [("parameter", "value", "low", "high", "(90 % interval)", "")]
+        for name, each in self.parameters.items():
+            parameter = by_name[name.rpartition("/")[2]]
+            numbers = (f"{number:.4g}" for number in (each.value, each.low, each.high))
+            description = parameter.description + UNITS[parameter.per_time]
+            parameters.append((name, *numbers, each.status, description))
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
-        width = max(14, *map(len, self.parameters))
-        lines += [
-            "",
-            f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
-            f"times count from the first sample, at {first} sequences",
-            f"{'parameter':{width}}     value       low      high   (90 % interval)",
-        ]
-        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
-        for name, each in self.parameters.items():
-            parameter = by_name[name.rpartition("/")[2]]
-            lines.append(
-                f"{name:{width}} {each.value:9.4g} {each.low:9.4g} {each.high:9.4g}   "
-                f"{each.status:14} {parameter.description}{UNITS[parameter.per_time]}"
-            )
         worst = self.directions[0]
         certainty = f"known to {worst.deviation:.2g} of the search"
         return "\n".join(
             [
                 *lines,
+                text_table(curves),
+                "",
+                f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
+                f"times count from the first sample, at {first} sequences",
+                text_table(parameters),
                 *self._unused_samples(),
                 f"the least certain combination: {worst}, "
                 f"{certainty if worst.deviation <= 1 else 'unknown'}",
@@ -370,7 +363,7 @@ class Fit(Result):
             curves = {}
             for name, statistics in saved["curves"].items():
                 samples = saved["samples"][name].items()
-                arrays = {column: np.array(values, float) for column, values in samples}
+                arrays: dict[str, Any] = {column: np.array(v, float) for column, v in samples}
                 curves[name] = CurveFit(**statistics, **arrays)
             return cls(
                 FitProblem.from_dict(saved["problem"], theory),

@@ -10,6 +10,7 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import text_table
 from coopetition.tools.results import Result
 
 
@@ -55,16 +56,15 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """Return a table of text."""
-        rows = self.rows()
-        width = {name: max(10, len(name) + 4) for name in rows[0]["r2"]}
-        head = "".join(f"{f'R2 {name}':>{width[name]}}" for name in width)
-        lines = [f"{'theory':20}  fitted {'BIC':>9} {'AICc':>9}{head}"]
-        for row in rows:
-            r2 = "".join(f"{row['r2'][name]:{width[name]}.4f}" for name in width)
+        table = [("theory", "fitted", "BIC", "AICc", *(f"R2 {n}" for n in self.fits[0].curves), "")]
+        for row in self.rows():
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
-            line = f"{row['name']:20} {row['n_fitted']:7} {row['bic']:9.1f} {aicc:>9}{r2}"
-            lines.append("   ".join([line, *row["cautions"]]))
-        return "\n".join(lines)
+            r2 = (f"{value:.4f}" for value in row["r2"].values())
+            cautions = "; ".join(row["cautions"])
+            table.append(
+                (row["name"], str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *r2, cautions)
+            )
+        return text_table(table)
 
     def headline(self) -> str:
         """Return the BIC of every theory."""

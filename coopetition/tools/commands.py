@@ -59,6 +59,11 @@ class JsonTuple:
         raise NotImplementedError
 
 
+def default_shown_as(text: str) -> Any:
+    """Return a mark for `Annotated` with which help shows a flag's default in words."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
 def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
     """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
     arguments = [*map(_expand_home, arguments)]

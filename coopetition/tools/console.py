@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from coopetition.tools.files import to_json
+from coopetition.tools.files import text_table, to_json
 
 
 def print_json(content: Any) -> None:
@@ -58,11 +58,7 @@ def print_rows(
         return
     rows = list(rows)
     names = shown or tuple(rows[0])
-    cells = [names, *(tuple(_format_cell(row[name], ".3f") for name in names) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        padded = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-        print("  ".join(padded).rstrip())
+    print(text_table([names, *([_format_cell(row[n], ".3f") for n in names] for row in rows)]))
 
 
 def _format_cell(value: Any, of_floats: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MAX_PARALLEL_WRITES = 32
+NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+][0-9]+)?|-|nan|-?inf")
 # what numpy raises if a file is not an `.npz` with the expected arrays
 ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -206,6 +208,16 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def text_table(rows: Iterable[Iterable[str]]) -> str:
+    """Return rows of text, the first of which is the header, in columns; numbers to the right."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        align = ">" if all(NUMBER.fullmatch(cell) for cell in column[1:]) else "<"
+        width = max(map(len, column))
+        columns.append([f"{cell:{align}{width}}" for cell in column])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

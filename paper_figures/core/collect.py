@@ -96,7 +96,7 @@ def _read_sweep(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run], list[_T
 def _tables_of(node: Table, runs: Path) -> Iterator[_Table]:
     rows = read_rows(runs / node.name / FILE, needed="run_id")
     definitions = node.definitions()
-    for run, about in node.lengths(runs).items():
+    for run, about in node.measured_runs(runs).items():
         own = [row for row in rows if row["run_id"] == about["run_id"]]
         own = _thinned([row for row in own if row.get("run", run) == run])  # two may share an id
         if own:
@@ -119,7 +119,7 @@ def _thinned(rows: Rows) -> Rows:
 def _runs_of(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
     for run in load_runs(runs / node.name):
         below = run.path.relative_to((runs / node.name).resolve())
-        names = [str(each / below) for each in map(Path, (node.name, *node.also))]
+        names = [str(each / below) for each in map(Path, (node.name, *node.aliases))]
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
         run.check_measured()
         rows = run.metrics()

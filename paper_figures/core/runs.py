@@ -134,7 +134,7 @@ class FigureRun:
 def _paper_rate(preset: str) -> float:
     from transformer.experiments.presets import PRESETS
 
-    return PRESETS[preset].make("paper").optim.learning_rate
+    return PRESETS[preset].config("paper").optim.learning_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ def natural_key(text: str) -> list[tuple[float, str]]:
 def _run_name(preset: str, entry: dict[str, Any], scale: Scale) -> str:
     from transformer.experiments.presets import PRESETS
 
-    is_alone = "/" in preset and not PRESETS[preset].seeds  # the only one in its paper's plan
+    is_alone = "/" in preset and not PRESETS[preset].at(SCALE).seeds  # in its paper's plan
     seed = "" if is_alone else f"_{entry['config']['init_seed']}"
     return preset + seed + ("" if scale == SCALE else f" ({scale})")
 
@@ -301,7 +301,8 @@ def node_pattern(preset: str, kind: str = "") -> str:
     name = "_".join(filter(None, (kind, preset.partition("/")[2])))
     if "*" in preset:
         return name
-    has_nodes = PRESETS[preset].seeds and not PRESETS[preset].together
+    named = PRESETS[preset].at(SCALE)
+    has_nodes = named.seeds and not named.together
     return f"{name}_[0-9]*" if has_nodes else name  # not `icl_only_clamped_5`
 
 
@@ -320,12 +321,10 @@ def training_advice(preset: str, scale: Scale, kind: str = "") -> str:
 def needs_sweep(preset: str) -> bool:
     """Return whether runs of a preset need what other nodes of its paper's plan make."""
     from transformer.experiments.presets import PRESETS
-    from transformer.sweeps.plan import wanted_file
+    from transformer.sweeps.plan import missing_file_kind
 
-    return any(
-        PRESETS[name].after or wanted_file(PRESETS[name].make(SCALE).data.exemplars)
-        for name in matching_presets(preset)
-    )
+    named = [PRESETS[name].at(SCALE) for name in matching_presets(preset)]
+    return any(run.starts_from or missing_file_kind(run.config.data.exemplars) for run in named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
     plan, data = load_plan("coopetition", "smoke"), folder / "kept"
     for node in plan.nodes.values():
-        node.work(folder, "cpu", 1)
+        node.execute(folder, "cpu", 1)
     (data / "coopetition").mkdir(parents=True)
     (data / "index.json").write_text(json.dumps([]))
     keep_finished(plan, folder, "coopetition", "smoke", data)

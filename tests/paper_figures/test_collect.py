@@ -21,7 +21,7 @@ from tests.transformer.conftest import tiny_config
 from transformer.config import RunConfig
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -34,8 +34,8 @@ def plan_of(n_steps: int) -> Plan:
     both = {"a": config, "b": replace(config, init_seed=7)}
     return Plan(
         [
-            Train(name="main_6", config=config, also=("seeds_6_2",)),
-            Train(name="long", config=replace(config, n_steps=40), longer_than="main_6"),
+            Train(name="main_6", config=config, aliases=("seeds_6_2",)),
+            Train(name="long", config=replace(config, n_steps=40), extends="main_6"),
             Train(name="seeds_6_3", config=replace(config, data_seed=3)),
             Train(name="together", config=both),
         ]
@@ -48,15 +48,15 @@ def measured_plan() -> Plan:
         [
             Train(name="first", config=config),
             Train(name="second", config=replace(config, init_seed=8)),
-            Measure(name="norms_first", measure="weight_norms", of=("first",)),
-            Measure(name="norms_second", measure="weight_norms", of=("second",)),
+            RunTable(name="norms_first", measure="weight_norms", of=("first",)),
+            RunTable(name="norms_second", measure="weight_norms", of=("second",)),
         ]
     )
 
 
 def work(plan, folder, names=()):
     for name in names or plan.nodes:
-        plan.nodes[name].work(folder, "cpu", 1)
+        plan.nodes[name].execute(folder, "cpu", 1)
 
 
 def keep(runs, data, plan=None, paper="coopetition"):
@@ -173,7 +173,7 @@ def test_of_a_run_in_two_lengths_the_rows_of_the_longer_are_kept(runs, data):
         [
             replace(longer, name="short", config=replace(RUN, n_steps=10)),
             longer,
-            Measure(name="norms", measure="weight_norms", of=("first", "short")),
+            RunTable(name="norms", measure="weight_norms", of=("first", "short")),
         ]
     )
     elsewhere = runs.parent / "elsewhere"
@@ -244,7 +244,7 @@ def trained_together(tmp_path_factory):
     (data / "transience").mkdir(parents=True)
     (data / "index.json").write_text("[]")
     node = load_plan("transience", "smoke").nodes["default"]
-    plan = Plan([node, Measure(name="transience", measure="transience", of=("default",))])
+    plan = Plan([node, RunTable(name="transience", measure="transience", of=("default",))])
     work(plan, runs)
     keep_finished(plan, runs, "transience", "smoke", data)
     return data

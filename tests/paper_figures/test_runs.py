@@ -67,8 +67,9 @@ def test_kept_runs_are_of_their_preset(preset):
         assert run.provenance["run_id"] == config.run_id()
         assert run.curves("loss").sequences[-1] == run.n_sequences
         paper, _, name = preset.partition("/")
-        shorter = early_presets() if paper == "coopetition" else {}
-        expected = shorter.get(name, PRESETS[preset]).make(run.provenance["scale"])
+        scale = run.provenance["scale"]
+        shorter = early_presets(scale) if paper == "coopetition" else {}
+        expected = shorter.get(name, PRESETS[preset].at(scale)).config
         assert (config.model, config.optim) == (expected.model, expected.optim)
         assert _without_fingerprints(config).data == expected.data
         assert config.evaluation == expected.evaluation

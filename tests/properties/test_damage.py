@@ -114,7 +114,7 @@ def fields_of(table: dict, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]
 def contradictions(draw):
     """A preset's config of which some fields have other values."""
     scale = draw(st.sampled_from(["paper", "cpu"]))
-    table = to_dict(PRESETS[draw(st.sampled_from(sorted(PRESETS)))].make(scale))
+    table = to_dict(PRESETS[draw(st.sampled_from(sorted(PRESETS)))].config(scale))
     numbers = st.integers(-2, 40) | st.floats(0, 40)
     words = st.sampled_from(["all", "mlp", "blocks.7", "sgd", "adamw", "rotary", "random", "paper"])
     for _ in range(draw(st.integers(1, 3))):

@@ -1,12 +1,12 @@
 """A plan whose nodes are jobs ends as it does by processes of one machine."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.slurm.test_cluster import ask, wait_for
 from tests.transformer.conftest import assert_same_run
 from transformer.runs.folder import load_run
 
@@ -52,6 +52,10 @@ PLAN = Plan([
 """
 
 
+def ask(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory) -> dict[str, Path]:
     """Files of the plans, of which a process takes one of each name."""
@@ -80,9 +84,14 @@ def number(row: dict) -> str:
 
 
 def wait_for_end(rows: dict[str, dict]) -> dict[str, str]:
-    """How each job ended."""
-    ends = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
-    return {name: wait_for(number(row), *ends) for name, row in rows.items()}
+    """Return the final state of each job."""
+    end, states = time.monotonic() + 300, {}
+    for name, row in rows.items():
+        while not states.get(name, "").startswith(("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")):
+            assert time.monotonic() < end, f"job {row['job']} of {name} is {states[name]}"
+            time.sleep(0.1)
+            states[name] = ask("squeue", "-h", "-t", "all", "-j", number(row), "-o", "%T")
+    return states
 
 
 def wait_until_trained(runs: Path, name: str) -> None:

@@ -4,15 +4,18 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_rows, print_table
 from coopetition.tools.errors import abbreviate
 
 if TYPE_CHECKING:
     from transformer.runs.folder import RunFolder
+
+AS_RECORDED = default_shown_as("as recorded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +32,14 @@ class RunFlags:
 class MovedRunFlags(RunFlags):
     """A run folder, and what differs from its record on this machine."""
 
-    device: str | None = None
-    """Device: auto, cpu, cuda or mps (default: as recorded)."""
-    threads: int | None = None
-    """CPU threads (default: as recorded)."""
-    execution: str | None = None
-    """Execution of steps: auto, eager, compiled or graph (default: as recorded)."""
-    data_path: str | None = None
-    """File of the exemplars (default: as recorded)."""
+    device: Annotated[str | None, AS_RECORDED] = None
+    """Device: auto, cpu, cuda or mps."""
+    threads: Annotated[int | None, AS_RECORDED] = None
+    """CPU threads."""
+    execution: Annotated[str | None, AS_RECORDED] = None
+    """Execution of steps: auto, eager, compiled or graph."""
+    data_path: Annotated[str | None, AS_RECORDED] = None
+    """File of the exemplars."""
 
     def place(self) -> dict[str, Any]:
         """Return the settings for this machine."""

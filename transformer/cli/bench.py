@@ -5,7 +5,9 @@ Flags with several values give a row for every combination.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_rows
 
 COLUMNS = (
@@ -24,21 +26,27 @@ COLUMNS = (
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     n_classes: tuple[int, ...] = (1600,)
+    """Classes, and so labels."""
     runs: tuple[int, ...] = (1,)
     """Runs trained at once."""
     n_layers: tuple[int, ...] = (2,)
+    """Layers of the transformer."""
     execution: tuple[str, ...] = ("auto",)
     """Execution of steps: eager, compiled, graph (CUDA), or auto: compiled if possible."""
     mlp_ratio: int = 0
+    """Width of the MLPs relative to the model's; 0: no MLPs."""
     context: int = 2
+    """Exemplars in context."""
     d_features: int = 512
+    """Features of an exemplar."""
     batch_size: int = 32
+    """Sequences of a step, for each run."""
     repeats: int = 7
     """Timed repeats; the median is shown."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
-    threads: int | None = None
-    """CPU threads (default: chosen by timing steps, as training does)."""
+    threads: Annotated[int | None, default_shown_as("chosen as in training")] = None
+    """CPU threads."""
     json: bool = False
     """Print one JSON object for each row."""
 

@@ -1,28 +1,34 @@
-"""List the named runs: steps, what they are, whose checkpoint they start from."""
+"""List the presets: steps, a description, and the checkpoint that each starts from."""
 
 from dataclasses import dataclass
 
 from coopetition.tools.console import print_rows
-from transformer.experiments.presets import PRESETS, Scale
+from transformer.config.run import Scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     scale: Scale = "cpu"
-    """Of the papers' presets: `smoke`, `cpu`, `gpu` or `paper`; those that lack it are left out."""
+    """Scale of the papers' presets: `smoke`, `cpu`, `gpu` or `paper`; others are left out."""
     json: bool = False
-    """Print one JSON object a preset."""
+    """Print one JSON object per preset."""
 
 
 def run(flags: Flags) -> None:
+    """Print the presets that exist at a scale, those without a paper first."""
+    from transformer.experiments.presets import PRESETS
+
     rows = []
-    small_first = sorted(PRESETS.items(), key=lambda item: "/" in item[0])
-    for name, preset in small_first:
-        if flags.scale not in preset.scales:
-            continue
-        config = preset.make(flags.scale)
-        start = f"{preset.after} at step {config.start.step}" if preset.after else None
-        rows.append(
-            {"preset": name, "steps": config.n_steps, "what": preset.what, "starts_from": start}
-        )
+    for name, preset in sorted(PRESETS.items(), key=lambda item: "/" in item[0]):
+        if flags.scale in preset.scales:
+            at_scale = preset.at(flags.scale)
+            source, step = at_scale.starts_from, at_scale.config.start.step
+            rows.append(
+                {
+                    "preset": name,
+                    "steps": at_scale.config.n_steps,
+                    "description": at_scale.description,
+                    "starts_from": f"{source} at step {step}" if source else None,
+                }
+            )
     print_rows(rows, as_json=flags.json)

@@ -3,12 +3,20 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_rows, print_written
-from transformer.cli._runs import MovedRunFlags, RunFlags, places, print_status, train_and_print
+from transformer.cli._runs import (
+    AS_RECORDED,
+    MovedRunFlags,
+    RunFlags,
+    places,
+    print_status,
+    train_and_print,
+)
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
 
@@ -31,6 +39,7 @@ class Ls:
     """List the runs in a folder and below: id, status, steps and last accuracies."""
 
     folder: tyro.conf.Positional[Path] = Path("runs")
+    """Folder of run folders."""
     json: bool = False
     """Print one JSON object for each run."""
 
@@ -51,8 +60,8 @@ class Resume(MovedRunFlags):
     Training continues from the newest undamaged checkpoint.
     """
 
-    n_steps: int | None = None
-    """Last step, for example to train a finished run further (default: as recorded)."""
+    n_steps: Annotated[int | None, AS_RECORDED] = None
+    """Last step, for example to train a finished run further."""
 
     def execute(self) -> None:
         from transformer.runs.loop import resume
@@ -109,8 +118,8 @@ class Evaluate(MovedRunFlags):
     Runs that were trained together are evaluated one by one.
     """
 
-    step: int | None = None
-    """Step of the checkpoint (default: the newest undamaged one)."""
+    step: Annotated[int | None, default_shown_as("the newest undamaged one")] = None
+    """Step of the checkpoint."""
     intervene: tuple[Intervention, ...] = ()
     """Interventions as JSON, one or a list, beside those that the run was trained under:
     `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_known_flags
+from coopetition.tools.commands import default_shown_as, parse_known_flags
 from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
 from transformer.cli._runs import train_and_print
@@ -27,8 +27,8 @@ class BaseFlags:
     scale: Scale = "cpu"
     """Size of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
     `cpu`, hours on two cores; `smoke`, a few steps."""
-    exemplars: str | None = None
-    """Kind of exemplars instead of the preset's; `data` lists them (each has its own flags)."""
+    exemplars: Annotated[str | None, default_shown_as("the preset's")] = None
+    """Kind of exemplars; `data` lists them (each has its own flags)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class Flags(BaseFlags):
     """Print steps, parameters, memory and predicted time; train nothing."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
-    threads: int | None = None
-    """CPU threads (default: chosen by timing steps)."""
+    threads: Annotated[int | None, default_shown_as("chosen by timing steps")] = None
+    """CPU threads."""
     execution: str = "auto"
     """Execution of steps: eager, compiled (three to five times as fast after half a minute), graph
     (CUDA) or auto."""

@@ -31,6 +31,8 @@ class NotRegistered(UsageError):
 class Registry(Mapping[str, T], Generic[T]):
     """Entries by name, in alphabetical order.
 
+    Its source is imported when a name is not registered yet, or when all names are asked for.
+
     Parameters
     ----------
     what : what an entry is, for messages
@@ -87,7 +89,8 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        self.scan()
+        if name not in self._entries:  # else no module needs to be imported
+            self.scan()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

@@ -1,5 +1,5 @@
-"""The papers' runs as named presets, each at three scales, and as plans; small runs.
+"""Named runs (presets) of the papers and of our own, and the plans that train and measure them.
 
-`paper` is what the papers state; `cpu` is what two cores can do in minutes to some hours, with the
+Scale `paper` is what the papers state; `cpu` takes two cores minutes to some hours, with the
 changes that each file states; `smoke` takes seconds and learns nothing.
 """

@@ -1,22 +1,18 @@
-"""The runs of the coopetition paper (Singh et al. 2025), main text and appendix.
+"""The runs of the coopetition paper (Singh et al. 2025), and what is measured of their models.
 
-All are trained on features of drawings by a frozen encoder (`python -m transformer embed`), from
-the paper's initial values.  Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million
-sequences.  Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL
-emerges some ten times as early (README); runs that show what they show long before the paper's end
-have half of these (`SHORTER`).  The 12-layer runs have the paper's rate, 3e-4, at both,
-and 60,000 steps at scale cpu.  Scale *smoke*: 128 classes and some twenty steps, in which nothing
-is learnt.
-A run that starts from another's checkpoint counts its own sequences, from 0.
+All runs are trained on features of drawings by a frozen encoder (`python -m transformer embed`),
+from the paper's initial values. A run that starts from another's checkpoint counts its own
+sequences, from 0.
 
-What is measured of the coopetition paper's models, over training and at the end.
-
-Histories are those of figures 3 and 14; the rest is measured at the end of a run.
+- Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million sequences.
+- Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL emerges some
+  ten times as early (README). Runs that end long after their result have half of these (`shorter`).
+  The 12-layer runs have the paper's rate, 3e-4, and 60,000 steps.
+- Scale *smoke*: 128 classes and some twenty steps, in which nothing is learnt.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from transformer.config import (
     DataConfig,
@@ -26,12 +22,11 @@ from transformer.config import (
     RunConfig,
     StartConfig,
 )
-from transformer.config.interventions import Intervention
+from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import (
-    PRESETS,
     Preset,
-    Scale,
+    register_presets,
     with_data,
     with_model,
     with_optim,
@@ -39,24 +34,12 @@ from transformer.experiments.presets import (
 from transformer.interventions.attention import Ablate, ForbidPreviousToken
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.runs.layout import checkpoint_name
-from transformer.sweeps.measure import Readings
+from transformer.sweeps.measure import ModelTable
 
-BATCH = 32
-FASTER: dict[Scale, int] = {"paper": 1, "cpu": 10, "smoke": 100_000}
-FEWER: dict[Scale, int] = {"paper": 1, "cpu": 1, "smoke": 100}  # classes
-# of ICL-only runs, resumed ones, and those of more than 64 million sequences
-SHORTER: dict[Scale, float] = {"paper": 1, "cpu": 2, "smoke": 1}
-RATE: dict[Scale, float] = {"paper": 1e-5, "cpu": 1e-4, "smoke": 1e-3}
-EVALUATION: dict[Scale, EvaluationConfig] = {
-    "paper": EvaluationConfig(every=3125, n_sequences=5000),  # 100,000 sequences apart
-    "cpu": EvaluationConfig(),
-    "smoke": EvaluationConfig(every=2, n_sequences=50, n_classes=16),
-}
-INTERVENED: dict[Scale, float] = {"paper": 20, "cpu": 40, "smoke": 20}  # fades later at cpu
+BATCH_SIZE = 32
 MILLION = 10**6
-SHOWN = 20  # of its millions of sequences, in most of the paper's figures
-# initial seeds of the main run, and of those that are held against it or against ICL alone, seed by
-# seed
+SHOWN = 20  # millions of sequences that most of the paper's figures show
+# initial seeds of the main run, and of those that are compared with it or with ICL alone
 SEEDS = (5, 6, 7)
 DATA_SEED = 2  # of all runs but those of `SEED_GRID`
 # initial and data seeds of the paper's figure 7, and those that make a grid with them
@@ -65,22 +48,79 @@ SEED_GRID = tuple((init, data) for init in (*SEEDS, 8) for data in (DATA_SEED, 3
 # millions of sequences of CIWL-only training after which others start
 GRAFTED_AT = (4, 8, 9.75, 9.8, 15, 20, 25, 31.5, 32, 48, 64)
 RESUMED_AT = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16)  # the paper's begin at 4
-CLAMPED_AT = 20  # of the main run, for the ICL-only run with its second half
-KEPT_AT = (4.25, 7.75, 15, 20, 64)  # of the main run, for figures
+CLAMPED_AT = 20  # of the main run, whose second half an ICL-only run is given
+# of the main run: for figures, and the paper's 400 checkpoints for the histories of figures 3
+# and 14, 50,000 of the paper's sequences apart until 20 million
+MAIN_AT = (4.25, 7.75, 15, 20, 64, *(k / 20 for k in range(1, 401)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What the runs of a scale have in common."""
+
+    faster: int
+    """Divides the paper's numbers of sequences."""
+    shorter: float = 1
+    """Divides those of ICL-only and resumed runs, and of more than 64 million, once more."""
+    fewer_classes: int = 1
+    """Divides the numbers of classes."""
+    learning_rate: float
+    evaluation: EvaluationConfig
+    intervened: float
+    """Millions of sequences of runs under interventions."""
+    deep_steps: int
+    """Steps of the 12-layer runs."""
+    deep_every: int
+    """Steps between two evaluations of the 12-layer runs."""
+
+
+SIZES: dict[Scale, Size] = {
+    "paper": Size(
+        faster=1,
+        learning_rate=1e-5,
+        evaluation=EvaluationConfig(every=3125, n_sequences=5000),  # 100,000 sequences apart
+        intervened=20,
+        deep_steps=12_500_000,
+        deep_every=62_500,  # 2 million sequences apart
+    ),
+    "cpu": Size(
+        faster=10,
+        shorter=2,
+        learning_rate=1e-4,
+        evaluation=EvaluationConfig(),
+        intervened=40,  # ICL fades later
+        deep_steps=60_000,
+        deep_every=1000,
+    ),
+    "smoke": Size(
+        faster=100_000,
+        fewer_classes=100,
+        learning_rate=1e-3,
+        evaluation=EvaluationConfig(every=2, n_sequences=50, n_classes=16),
+        intervened=20,
+        deep_steps=20,
+        deep_every=10,
+    ),
+}
+SCALES = tuple(SIZES)
 
 
 def steps(millions: float, scale: Scale) -> int:
-    """Steps in which so many millions of the paper's sequences are seen."""
-    return math.ceil(millions * MILLION / BATCH / FASTER[scale])
+    """Return the steps in which a run sees so many millions of the paper's sequences."""
+    return math.ceil(millions * MILLION / BATCH_SIZE / SIZES[scale].faster)
 
 
 def base(scale: Scale, millions: float = 64, kept_at: tuple[float, ...] = ()) -> RunConfig:
-    """The main run's settings, for so many of the paper's millions of sequences."""
+    """Return the settings of the main run, for so many millions of the paper's sequences.
+
+    `kept_at` are the millions of sequences at which checkpoints are kept in addition.
+    """
+    size = SIZES[scale]
     return RunConfig(
         model=ModelConfig(initialiser="paper"),
         data=DataConfig(exemplars=_features(12800, 20, scale)),
-        optim=OptimConfig(learning_rate=RATE[scale]),
-        evaluation=EVALUATION[scale],
+        optim=OptimConfig(learning_rate=size.learning_rate),
+        evaluation=size.evaluation,
         n_steps=steps(millions, scale),
         checkpoint_every=steps(16, scale),
         checkpoint_at=tuple(sorted({steps(each, scale) for each in kept_at})),
@@ -88,215 +128,135 @@ def base(scale: Scale, millions: float = 64, kept_at: tuple[float, ...] = ()) ->
 
 
 def _features(n_classes: int, n_exemplars: int, scale: Scale) -> FeatureConfig:
-    return FeatureConfig(n_classes=n_classes // FEWER[scale], n_exemplars=n_exemplars)
+    n_classes //= SIZES[scale].fewer_classes
+    return FeatureConfig(n_classes=n_classes, n_exemplars=n_exemplars)
 
 
-def main(scale: Scale) -> RunConfig:
-    """The main run, with the paper's 400 checkpoints for the histories of figures 3 and 14.
-
-    They are 50,000 of the paper's sequences apart until 20 million, rounded up to whole batches:
-    5,000 at scale cpu.
-    """
-    return base(scale, kept_at=(*KEPT_AT, *(k / 20 for k in range(1, 401))))
-
-
-def ciwl_only(scale: Scale) -> RunConfig:
-    """CIWL-only data, with the checkpoints that grafts and resumed runs start from."""
-    return with_data(base(scale, kept_at=(*GRAFTED_AT, *RESUMED_AT)), mode="ciwl_only")
-
-
-def icl_only(scale: Scale) -> RunConfig:
-    """ICL-only data."""
-    return with_data(base(scale, 64 / SHORTER[scale]), mode="icl_only")
-
-
-def grafted(millions: float) -> Callable[[Scale], RunConfig]:
-    """ICL-only training with everything after the first layer taken over, and kept as it is."""
-
-    def make(scale: Scale) -> RunConfig:
-        start = StartConfig(step=steps(millions, scale), parts=("output.0",))
-        return replace(icl_only(scale), start=start, frozen=("output.0",))
-
-    return make
-
-
-def resumed(millions: float) -> Callable[[Scale], RunConfig]:
-    """Ordinary training from the weights of a CIWL-only run."""
-
-    def make(scale: Scale) -> RunConfig:
-        start = StartConfig(step=steps(millions, scale))
-        return replace(base(scale, 32 / SHORTER[scale]), start=start)
-
-    return make
-
-
-def matched(scale: Scale) -> RunConfig:
-    """Query and context show the same drawing."""
-    return with_data(base(scale, 20), mode="matched")
-
-
-def deep(scale: Scale) -> RunConfig:
-    """12 layers with MLPs and sinusoidal positions, 8 pairs in context."""
-    config = base(scale, 400)
-    exemplars = config.data.exemplars
-    n_steps, every = {
-        "paper": (config.n_steps, 62500),  # 2 million sequences apart
-        "cpu": (60000, 1000),
-        "smoke": (20, 10),
-    }[scale]
+def _deep(scale: Scale) -> RunConfig:
+    """Return 12 layers with MLPs and sinusoidal positions, and 8 pairs in context."""
+    size, config = SIZES[scale], base(scale)
     config = with_data(config, context=8, burstiness=3)
     config = with_model(config, n_layers=12, mlp_ratio=4, positions="sinusoidal")
+    exemplars = config.data.exemplars
     return replace(
         with_optim(config, learning_rate=3e-4),
         evaluation=replace(
-            EVALUATION[scale],
-            every=every,
-            n_sequences=min(1000, EVALUATION[scale].n_sequences),
+            size.evaluation,
+            every=size.deep_every,
+            n_sequences=min(1000, size.evaluation.n_sequences),
             n_classes=exemplars.n_classes,
             n_exemplars=exemplars.n_exemplars,
         ),
-        n_steps=n_steps,
-        checkpoint_every=n_steps // 10,
+        n_steps=size.deep_steps,
+        checkpoint_every=size.deep_steps // 10,
     )
 
 
-def deep_matched(scale: Scale) -> RunConfig:
-    """`deep` on matched data."""
-    return with_data(deep(scale), mode="matched")
+def presets(scale: Scale) -> dict[str, Preset]:
+    """Return all runs of the paper by name, in the order in which a plan trains them."""
+    presets: dict[str, Preset] = {}
 
+    def add(
+        name: str,
+        description: str,
+        config: RunConfig,
+        seeds: tuple[int, ...] = (),
+        starts_from: str = "",
+    ) -> None:
+        presets[name] = Preset(
+            config=config,
+            description=description,
+            starts_from=starts_from and f"coopetition/{starts_from}",
+            seeds=seeds,
+        )
 
-def long(scale: Scale) -> RunConfig:
-    """The main run's settings for five times as long."""
-    return base(scale, 320 / SHORTER[scale])
+    shorter = SIZES[scale].shorter
+    ciwl_only = with_data(base(scale, kept_at=(*GRAFTED_AT, *RESUMED_AT)), mode="ciwl_only")
+    icl_only = with_data(base(scale, 64 / shorter), mode="icl_only")
 
+    def grafted(millions: float) -> RunConfig:
+        """Return ICL-only training with everything after the first layer copied and frozen."""
+        start = StartConfig(step=steps(millions, scale), parts=("output.0",))
+        return replace(icl_only, start=start, frozen=("output.0",))
 
-def seeded(init_seed: int, data_seed: int) -> Callable[[Scale], RunConfig]:
-    """The main run's settings with other seeds."""
-    return lambda scale: replace(base(scale), init_seed=init_seed, data_seed=data_seed)
-
-
-def positioned(positions: str) -> Callable[[Scale], RunConfig]:
-    """The main run's settings with positions that are not learned."""
-    return lambda scale: with_model(base(scale), positions=positions)
-
-
-def sized(
-    n_classes: int, n_exemplars: int, millions: float, mlp_ratio: int = 0
-) -> Callable[[Scale], RunConfig]:
-    """The main run's settings on a part of the data."""
-
-    def make(scale: Scale) -> RunConfig:
-        config = base(scale, millions / SHORTER[scale])
-        exemplars = _features(n_classes, n_exemplars, scale)
-        return with_model(with_data(config, exemplars=exemplars), mlp_ratio=mlp_ratio)
-
-    return make
-
-
-def intervened(*interventions: Intervention) -> Callable[[Scale], RunConfig]:
-    """The main run under interventions, for as long as the paper shows it."""
-    return lambda scale: replace(base(scale, INTERVENED[scale]), interventions=interventions)
-
-
-def shallow(scale: Scale) -> RunConfig:
-    """One layer."""
-    return with_model(base(scale), n_layers=1)
-
-
-def presets() -> dict[str, Preset]:
-    """All of them by name, in the order in which a plan makes them."""
-    presets = {
-        "main": Preset(main, "figures 1-3, 5, 7, 14: the main run", seeds=SEEDS),
-        "ciwl_only": Preset(ciwl_only, "figure 4: CIWL-only data", seeds=SEEDS),
-        "icl_only": Preset(icl_only, "figure 4a: ICL-only data", seeds=SEEDS),
-        "icl_only_clamped": Preset(
-            grafted(CLAMPED_AT),
-            "figure 4a: ICL-only, second half that of main",
-            "coopetition/main",
-            SEEDS,
-        ),
-    }
+    add("main", "figures 1-3, 5, 7, 14: the main run", base(scale, kept_at=MAIN_AT), SEEDS)
+    add("ciwl_only", "figure 4: CIWL-only data", ciwl_only, SEEDS)
+    add("icl_only", "figure 4a: ICL-only data", icl_only, SEEDS)
+    clamped = "figure 4a: ICL-only, second half that of main"
+    add("icl_only_clamped", clamped, grafted(CLAMPED_AT), SEEDS, "main")
     for millions in GRAFTED_AT:
-        presets[f"grafted_{millions:g}M"] = Preset(
-            grafted(millions),
-            f"figure 4b: ICL-only, second half that of CIWL-only at {millions:g}M",
-            "coopetition/ciwl_only",
-            SEEDS,
-        )
+        description = f"figure 4b: ICL-only, second half that of CIWL-only at {millions:g}M"
+        add(f"grafted_{millions:g}M", description, grafted(millions), SEEDS, "ciwl_only")
     for millions in RESUMED_AT:
-        presets[f"resumed_{millions:g}M"] = Preset(
-            resumed(millions),
-            f"figure 4c: from CIWL-only at {millions:g}M (add these to its own) on ordinary data",
-            "coopetition/ciwl_only",
-            SEEDS,
-        )
-    presets |= {
-        "matched": Preset(matched, "figure 6: matched data", seeds=SEEDS),
-        "long": Preset(long, "figure 11: five times as long"),
-    }
+        config = replace(base(scale, 32 / shorter), start=StartConfig(step=steps(millions, scale)))
+        description = f"figure 4c: ordinary data, from CIWL-only at {millions:g}M (not counted)"
+        add(f"resumed_{millions:g}M", description, config, SEEDS, "ciwl_only")
+    matched = with_data(base(scale, 20), mode="matched")
+    add("matched", "figure 6: matched data", matched, SEEDS)
+    add("long", "figure 11: five times as long", base(scale, 320 / shorter))
     for init_seed, data_seed in PAPER_SEEDS:
-        presets[f"seeds_{init_seed}_{data_seed}"] = Preset(
-            seeded(init_seed, data_seed), "figure 7: other seeds (init, data)"
-        )
+        config = replace(base(scale), init_seed=init_seed, data_seed=data_seed)
+        add(f"seeds_{init_seed}_{data_seed}", "figure 7: other seeds (init, data)", config)
     for init_seed, data_seed in SEED_GRID:
         if (init_seed, data_seed) not in ((SEEDS[0], DATA_SEED), *PAPER_SEEDS):
-            presets[f"seeds_{init_seed}_{data_seed}"] = Preset(
-                _until(SHOWN, seeded(init_seed, data_seed)),
-                "seeds' events: the rest of a grid with figure 7 (init, data)",
-            )
+            config = replace(base(scale, SHOWN), init_seed=init_seed, data_seed=data_seed)
+            description = "seeds' events: the rest of a grid with figure 7 (init, data)"
+            add(f"seeds_{init_seed}_{data_seed}", description, config)
     for positions in ("sinusoidal", "rotary"):
-        presets[positions] = Preset(positioned(positions), f"figure 8: {positions} positions")
+        config = with_model(base(scale), positions=positions)
+        add(positions, f"figure 8: {positions} positions", config)
     for n_classes, n_exemplars in ((12800, 20), (12800, 5), (1600, 20), (1600, 5)):
-        name = f"{n_classes}x{n_exemplars}"
+        name, exemplars = f"{n_classes}x{n_exemplars}", _features(n_classes, n_exemplars, scale)
         if name != "12800x20":
-            presets[name] = Preset(
-                sized(n_classes, n_exemplars, 100),
-                "figure 9: classes x exemplars",
-                seeds=SEEDS if n_classes == 12800 else (),
-            )
-        presets[f"mlp_{name}"] = Preset(
-            sized(n_classes, n_exemplars, 320, mlp_ratio=4), "figure 10: the same with MLPs"
-        )
-    presets["one_layer"] = Preset(shallow, "figure 13: one layer", seeds=SEEDS)
-    presets["no_previous_token"] = Preset(
-        intervened(ForbidPreviousToken(heads=("0:*",), rows="labels")),
-        "figure 18: labels never attend to the token before them",
-    )
-    presets["three_heads_ablated"] = Preset(
-        intervened(Ablate(heads=("0:1", "0:4", "0:7"))), "figure 18: without three heads"
-    )
-    presets["deep"] = Preset(deep, "figure 6: 12 layers")
-    presets["deep_matched"] = Preset(deep_matched, "figure 6: 12 layers, matched data")
+            config = with_data(base(scale, 100 / shorter), exemplars=exemplars)
+            seeds = SEEDS if n_classes == 12800 else ()
+            add(name, "figure 9: classes x exemplars", config, seeds)
+        config = with_data(base(scale, 320 / shorter), exemplars=exemplars)
+        add(f"mlp_{name}", "figure 10: the same with MLPs", with_model(config, mlp_ratio=4))
+    add("one_layer", "figure 13: one layer", with_model(base(scale), n_layers=1), SEEDS)
+    intervened = base(scale, SIZES[scale].intervened)
+    for name, description, intervention in (
+        (
+            "no_previous_token",
+            "figure 18: labels never attend to the token before them",
+            ForbidPreviousToken(heads=("0:*",), rows="labels"),
+        ),
+        (
+            "three_heads_ablated",
+            "figure 18: without three heads",
+            Ablate(heads=("0:1", "0:4", "0:7")),
+        ),
+    ):
+        add(name, description, replace(intervened, interventions=(intervention,)))
+    add("deep", "figure 6: 12 layers", _deep(scale))
+    deep_matched = with_data(_deep(scale), mode="matched")
+    add("deep_matched", "figure 6: 12 layers, matched data", deep_matched)
     return presets
 
 
-def early_presets() -> dict[str, Preset]:
-    """Main runs, one of either strategy's data and those that start from these: their beginning.
-
-    With those of other seeds, each for as long as figure 1 shows.
-    """
-    every = presets()
-    early = {"main": replace(every["main"], make=_until(SHOWN, main))}
-    resumed_runs = (f"resumed_{millions}M" for millions in (3, 4, 5, 6))
-    for name in ("icl_only", "icl_only_clamped", "ciwl_only", *resumed_runs):
-        early[name] = replace(every[name], make=_until(10, every[name].make), seeds=SEEDS[:1])
-    for name, preset in every.items():
+def early_presets(scale: Scale) -> dict[str, Preset]:
+    """Return the runs of figures 1 and 4c and all seeds, for as long as these figures show."""
+    full = presets(scale)
+    early = {"main": _until(SHOWN, full["main"], scale)}
+    resumed = (f"resumed_{millions}M" for millions in (3, 4, 5, 6))
+    for name in ("icl_only", "icl_only_clamped", "ciwl_only", *resumed):
+        early[name] = replace(_until(10, full[name], scale), seeds=SEEDS[:1])
+    for name in full:
         if name.startswith("seeds_"):
-            early[name] = replace(preset, make=_until(SHOWN, preset.make))
+            early[name] = _until(SHOWN, full[name], scale)
     return early
 
 
-def _until(millions: float, make: Callable[[Scale], RunConfig]) -> Callable[[Scale], RunConfig]:
-    """So many of the paper's millions of sequences."""
-    return lambda scale: replace(make(scale), n_steps=steps(millions, scale))
+def _until(millions: float, preset: Preset, scale: Scale) -> Preset:
+    """Return a preset that ends after so many millions of the paper's sequences."""
+    return replace(preset, config=replace(preset.config, n_steps=steps(millions, scale)))
 
 
-for name, preset in presets().items():
-    PRESETS.register(f"coopetition/{name}")(preset)
+register_presets("coopetition", presets, SCALES)
 
 
 # millions of sequences of the main run from which figure 3c takes the first layer: where Flip is
-# what it is in the paper's run at 4.25, 7.75 and 15 (at its peak, 0.31, 0.045), in ours of a scale
+# as in the paper's run at 4.25, 7.75 and 15 (at its peak, 0.31, 0.045), in our run of each scale
 LAYER_1_AT: dict[Scale, dict[str, float]] = {
     "paper": {"peak": 5.5, "fall": 10.5, "end": 20},
     "cpu": {"peak": 5.5, "fall": 17, "end": 48},
@@ -306,72 +266,52 @@ LAYER_2_AT = 20  # and figure 3b the second
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 
-def at_the_end(run: str) -> list[Readings]:
-    """What a run's last model does, and by which heads: figures 2, 12, 15 and section 4."""
+def measures_at_end(run: str) -> list[ModelTable]:
+    """Return the measures of a run's last model, by head: figures 2, 12, 15 and section 4."""
+    mechanisms = ("composition", "copying", "paths", "query_row")
+    heads = ("head_alone", "superposition", "common_temperature", "strength_by_sequence")
     return [
-        Readings(
-            name=f"mechanisms_{run}",
-            what="figures 2, 12, section 4",
-            of=run,
-            measures=("composition", "copying", "paths", "query_row"),
-            evaluators=EVALUATORS,
-        ),
-        Readings(
-            name=f"superposition_{run}",
-            what="figure 15",
-            of=run,
-            measures=(
-                "head_alone",
-                "superposition",
-                "common_temperature",
-                "strength_by_sequence",
-            ),
-            evaluators=("train",),
-        ),
+        _model_table("mechanisms", run, "figures 2, 12, section 4", mechanisms),
+        _model_table("superposition", run, "figure 15", heads, ("train",)),
     ]
 
 
-def over_training(run: str, n_steps: int, scale: Scale) -> list[Readings]:
-    """Attention during a main run, and its curves with one layer fixed to a checkpoint of it.
+def measures_over_training(run: str, n_steps: int, scale: Scale) -> list[ModelTable]:
+    """Return attention during a main run, and its curves with one layer from a checkpoint of it.
 
-    Of checkpoints, those within the run.
+    Checkpoints after the end of the run are left out.
     """
 
     def checkpoint(millions: float) -> str:
         return f"{run}/{checkpoint_name(steps(millions, scale))}"
 
-    swaps = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
+    induction = _model_table("induction", run, "figure 3a", ("induction_strength",), ("flip",))
+    attention = ("previous_token", "self_attention")
+    whole = [induction, _model_table("label_attention", run, "figure 14", attention)]
+    tables = [replace(each, steps="all") for each in whole]
+    grafts = {"layer_2_fixed": GraftOut(checkpoint=checkpoint(LAYER_2_AT), from_=0)} | {
         f"layer_1_of_{name}": GraftIn(checkpoint=checkpoint(millions), till=0)
         for name, millions in LAYER_1_AT[scale].items()
         if steps(millions, scale) <= n_steps
     }
-    return [
-        Readings(
-            name=f"induction_{run}",
-            what="figure 3a",
-            of=run,
-            steps="all",
-            measures=("induction_strength",),
-            evaluators=("flip",),
-        ),
-        Readings(
-            name=f"label_attention_{run}",
-            what="figure 14",
-            of=run,
-            steps="all",
-            measures=("previous_token", "self_attention"),
-            evaluators=EVALUATORS,
-        ),
-        *(
-            Readings(
-                name=f"{name}_{run}",
-                what="figure 3b" if name == "layer_2_fixed" else "figure 3c",
-                of=run,
-                steps="spaced",
-                measures=("accuracy",),
-                evaluators=EVALUATORS,
-                interventions=(swap,),
-            )
-            for name, swap in swaps.items()
-        ),
-    ]
+    for name, graft in grafts.items():
+        figure = "figure 3b" if name == "layer_2_fixed" else "figure 3c"
+        curves = _model_table(name, run, figure, ("accuracy",))
+        tables.append(replace(curves, steps="spaced", interventions=(graft,)))
+    return tables
+
+
+def _model_table(
+    name: str,
+    run: str,
+    description: str,
+    measures: tuple[str, ...],
+    evaluators: tuple[str, ...] = EVALUATORS,
+) -> ModelTable:
+    return ModelTable(
+        name=f"{name}_{run}",
+        description=description,
+        of=run,
+        measures=measures,
+        evaluators=evaluators,
+    )

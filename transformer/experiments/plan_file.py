@@ -1,85 +1,68 @@
-"""Plans as TOML files: tables of features, runs, measures and readings by name.
+"""Plans as TOML files; docs/trainer.md#sweeps has an example of every kind of node.
 
-    [features.drawings]
-    drawings = { kind = "glyphs", n_classes = 256 }
-    encoder = { kind = "own", weights = "encoder.safetensors" }
-    reduction = { components = 64 }
-
-    [run.first]
-    preset = "smoke"                                 # where its settings start from
-    change = { init_seed = 6, "optim.learning_rate" = 1e-3 }
-
-    [run.second]
-    preset = "smoke"
-    after = "first"                                  # from its checkpoint of start.step
-    change = { "start.step" = 100, "start.parts" = ["output.0"], frozen = ["output.0"] }
-
-    [run.pair]
-    preset = "smoke"
-    vary = { init_seed = [7, 8] }                    # a run at each value, trained as one
-
-    [measure.norms]
-    measure = "weight_norms"
-    of = ["first", "second"]
-
-    [readings.heads]
-    measures = ["induction_strength"]                # of models, at every checkpoint of a run
-    of = "second"
-    steps = "all"
-    evaluators = ["flip"]
-    interventions = [{ Ablate = { heads = ["0:*"] } }]
-
-Features stand first in the plan, then runs, then measures, then readings.  A run with `exemplars =
-"drawings"` is trained on that node's features: all of them, unless its preset is of features and
-says how many.  Paths are relative to where the command is called; those of grafts, in readings, to
-the folder of all runs.
+A table describes a node: [features.NAME], [run.NAME], [run_table.NAME] or [model_table.NAME].
 """
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, to_dict
 from transformer.config.data import EXEMPLAR_KINDS
-from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
-from transformer.config.interventions import Intervention
-from transformer.config.plain import flatten, from_dict, from_named_dicts
+from transformer.config.encoders import ENCODERS, ReductionConfig
+from transformer.config.plain import flatten, from_dict
 from transformer.config.registry import Registry
+from transformer.config.run import Scale
 from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
-from transformer.experiments.presets import PRESETS, Scale
-from transformer.sweeps.features import Features
-from transformer.sweeps.measure import Measure, Readings, Steps
-from transformer.sweeps.plan import Plan
-from transformer.sweeps.train import Train
+from transformer.experiments.presets import PRESETS
+from transformer.sweeps.measure import ModelTable, RunTable
+from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.train import Features, Train
 
 Table = dict[str, Any]
-Made = TypeVar("Made")
+T = TypeVar("T")
+KINDS = ("features", "run", "run_table", "model_table")
+RENAMED = {
+    "longer_than": "extends",
+    "what": "description",
+    "measure": "run_table",
+    "readings": "model_table",
+}
 
-KINDS_OF_NODES = {"features": dict, "run": dict, "measure": dict, "readings": dict}
-FEATURES = {"drawings": dict, "encoder": dict, "reduction": dict, "what": str}
-RUN = {"preset": str, "change": dict, "vary": dict} | dict.fromkeys(
-    ("after", "longer_than", "exemplars", "what"), str
-)
-MEASURE = {"measure": str, "of": list, "what": str}
-READINGS = {"of": str, "steps": str, "what": str} | dict.fromkeys(
-    ("measures", "evaluators", "interventions"), list
-)
-WORDS = {dict: "a table", list: "a list", str: "a text"}
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesEntry:
+    """The table of a node that makes features."""
+
+    drawings: dict
+    encoder: dict
+    reduction: dict = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEntry:
+    """The table of a node that trains runs."""
+
+    preset: str
+    change: dict = field(default_factory=dict)
+    vary: dict = field(default_factory=dict)
+    after: str = ""
+    extends: str = ""
+    exemplars: str = ""
+    description: str = ""
 
 
 def read_plan(path: Path, scale: Scale) -> Plan:
-    """The plan of a TOML file.
-
-    What it does not understand, and an encoder whose weights are not there, raise `UsageError`.
-    """
+    """Return the plan in a TOML file; mistakes and missing weights raise `UsageError`."""
     try:
-        tables = tomllib.loads(
-            path.read_text(encoding="utf-8-sig")
-        )  # with a byte-order mark or without
+        # with a byte-order mark or without
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"plan {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -91,122 +74,114 @@ def read_plan(path: Path, scale: Scale) -> Plan:
 
 
 def _plan(tables: Table, scale: Scale) -> Plan:
-    _check(tables, KINDS_OF_NODES)
-    features = _each(tables, "features", _features)
-    runs = _each(tables, "run", lambda name, table: _run(name, table, scale, features))
-    measures = _each(tables, "measure", _measure)
-    readings = _each(tables, "readings", _readings)
-    nodes = (features, runs, measures, readings)
-    return Plan(node for each in nodes for node in each.values())
+    _check_names(tables, KINDS)
+    nodes: dict[str, Node] = {}
+    readers: dict[str, Callable[[str, Any], Node]] = {
+        "features": _features,
+        "run": lambda name, table: _train(name, table, scale, nodes),
+        "run_table": lambda name, table: _read(RunTable, table, name),
+        "model_table": lambda name, table: _read(ModelTable, table, name),
+    }
+    for kind, read in readers.items():
+        named = tables.get(kind, {})
+        if not isinstance(named, dict):
+            raise UsageError(f"{kind} is {named!r}; expected tables by name, as [{kind}.NAME]")
+        for name, table in named.items():
+            try:
+                nodes[f"{kind}.{name}"] = read(name, table)
+            except UsageError as error:
+                raise UsageError(f"{kind}.{name}: {error}") from error
+    return Plan(nodes.values())
 
 
-def _each(tables: Table, kind: str, read: Callable[[str, Table], Made]) -> dict[str, Made]:
-    """The nodes of one kind, by name; what is wrong with one is told with its name."""
-    found: dict[str, Made] = {}
-    for name, table in tables.get(kind, {}).items():
-        try:
-            _check({name: table}, {name: dict})
-            found[name] = read(name, table)
-        except UsageError as error:
-            raise UsageError(f"{kind}.{name}: {error}") from error
-    return found
+def _check_names(table: Table, known: Collection[str]) -> None:
+    for name in table:
+        if name not in known:
+            advice = f"choose one of {', '.join(known)}"
+            if name in RENAMED:
+                advice = f"it is now called {RENAMED[name]!r}"
+            raise UsageError(f"{name!r} is unknown; {advice}")
 
 
-def _features(name: str, table: Table) -> Features:
-    _check(table, FEATURES, "drawings", "encoder")
-    encoder = _kind("encoder", table["encoder"], ENCODERS)
-    _check_weights(encoder)
-    reduction = to_dict(ReductionConfig()) | table.get("reduction", {})
+def _read(cls: type[T], table: Any, name: str = "") -> T:
+    """Return a table as a dataclass, with the defaults of the fields that are missing."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{table!r} is no table; expected one of {cls.__name__}")
+    known = {item.name: item for item in fields(cls)}  # pyright: ignore[reportArgumentType]
+    _check_names(table, known)
+    defaults: Table = {"name": name} if name else {}
+    for item in known.values():
+        if item.default is not MISSING:
+            defaults[item.name] = item.default
+        elif item.default_factory is not MISSING:
+            defaults[item.name] = item.default_factory()
+    if missing := known.keys() - defaults.keys() - table.keys():
+        raise UsageError(f"{min(missing)} is missing; give it")
+    return from_dict(cls, defaults | table, "table")
+
+
+def _features(name: str, table: Any) -> Features:
+    given = _read(FeaturesEntry, table)
+    encoder = _registered("encoder", given.encoder, ENCODERS)
+    weights = getattr(encoder, "weights", None)
+    if weights is not None and not Path(weights).is_file():  # now, and not after hours
+        raise UsageError(f"encoder.weights={weights!r} is no file; give one with weights")
+    reduction = to_dict(ReductionConfig()) | given.reduction
     return Features(
         name=name,
-        what=table.get("what", ""),
-        drawings=_kind("drawings", table["drawings"], EXEMPLAR_KINDS),
+        description=given.description,
+        drawings=_registered("drawings", given.drawings, EXEMPLAR_KINDS),
         encoder=encoder,
         reduction=from_dict(ReductionConfig, reduction, "reduction"),
     )
 
 
-def _check_weights(encoder: EncoderConfig) -> None:
-    """Now, and not when all that is done before has taken hours."""
-    weights = getattr(encoder, "weights", None)
-    if weights is not None and not Path(weights).is_file():
-        raise UsageError(
-            f"encoder.weights={weights!r} is no file; give that of the encoder's weights"
-        )
+def _registered(where: str, table: Table, registry: Registry[Any]) -> Any:
+    """Return a table as the config that its `kind` names in a registry."""
+    given = {name: value for name, value in table.items() if name != "kind"}
+    if not isinstance(table.get("kind"), str):
+        raise UsageError(f"{where} has no kind; choose one of {', '.join(registry)}")
+    cls = registry[table["kind"]]
+    return from_dict(cls, to_dict(cls()) | given, where)
 
 
-def _run(name: str, table: Table, scale: Scale, features: Mapping[str, Features]) -> Train:
-    _check(table, RUN, "preset")
-    config = PRESETS[table["preset"]].config(scale)
-    source = table.get("exemplars", "")
-    if source in features:
-        config = _trained_on(features[source], config)
-    if change := flatten(table.get("change", {})):
-        texts = {field: [_text(value)] for field, value in change.items()}
+def _train(name: str, table: Any, scale: Scale, nodes: dict[str, Node]) -> Train:
+    given = _read(RunEntry, table)
+    config = PRESETS[given.preset].config(scale)
+    source = nodes.get(f"features.{given.exemplars}")
+    if isinstance(source, Features):
+        config = _trained_on(source, config)
+    if given.change:
+        texts = {name: [_text(value)] for name, value in flatten(given.change).items()}
         (config,) = vary(config, texts).values()
-    if axes := flatten(table.get("vary", {})):
-        _check(axes, dict.fromkeys(axes, list))
-        if empty := [field for field, values in axes.items() if not values]:
-            raise UsageError(f"vary gives {empty[0]} no values; give some")
-        texts = {field: [*map(_text, values)] for field, values in axes.items()}
-        config = vary(config, texts)
-    rest = {each: table[each] for each in table if each not in ("preset", "change", "vary")}
-    return Train(name=name, config=config, **rest)
-
-
-def _trained_on(features: Features, config: RunConfig) -> RunConfig:
-    """A run's config with a node's features for its exemplars, unless it is of features."""
-    if isinstance(config.data.exemplars, FeatureConfig):
-        return config
-    there = features.drawings
-    sizes = {"n_classes": there.n_classes, "n_exemplars": there.n_exemplars}
-    return config.with_kind(FeatureConfig).with_exemplars(**sizes)
-
-
-def _measure(name: str, table: Table) -> Measure:
-    _check(table, MEASURE, "measure", "of")
-    of = tuple(map(str, table["of"]))
-    return Measure(name=name, measure=table["measure"], of=of, what=table.get("what", ""))
-
-
-def _readings(name: str, table: Table) -> Readings:
-    _check(table, READINGS, "measures", "of")
-    steps = table.get("steps", "last")
-    if steps not in get_args(Steps):
-        raise UsageError(f"steps={steps!r}; choose one of {', '.join(get_args(Steps))}")
-    return Readings(
+    configs: RunConfig | dict[str, RunConfig] = config
+    if given.vary:
+        configs = vary(config, {name: _texts(name, v) for name, v in flatten(given.vary).items()})
+    return Train(
         name=name,
-        what=table.get("what", ""),
-        measures=tuple(map(str, table["measures"])),
-        of=table["of"],
-        steps=steps,
-        evaluators=tuple(map(str, table.get("evaluators", ()))),
-        interventions=from_named_dicts(
-            Intervention, table.get("interventions", []), "interventions"
-        ),
+        description=given.description,
+        config=configs,
+        after=given.after,
+        extends=given.extends,
+        exemplars=given.exemplars,
     )
 
 
-def _kind(where: str, table: Table, registry: Registry[Any]) -> Any:
-    """What a table with a name of the registry as its `kind` stands for."""
-    given = {name: value for name, value in table.items() if name != "kind"}
-    if not isinstance(table.get("kind"), str):
-        raise UsageError(f"{where} says no kind; choose one of {', '.join(registry)}")
-    kind = registry[table["kind"]]
-    return from_dict(kind, to_dict(kind()) | given, where)
+def _trained_on(features: Features, config: RunConfig) -> RunConfig:
+    """Return a run's config on a node's features, unless it is on features already."""
+    if isinstance(config.data.exemplars, FeatureConfig):
+        return config
+    drawings = features.drawings
+    sizes = {"n_classes": drawings.n_classes, "n_exemplars": drawings.n_exemplars}
+    return config.with_kind(FeatureConfig).with_exemplars(**sizes)
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    if not isinstance(values, list) or not values:
+        raise UsageError(f"vary: {name} is {values!r}; expected a list of values")
+    return [*map(_text, values)]
 
 
 def _text(value: Any) -> str:
-    """As `vary` reads it."""
+    """Return a value as `vary` reads it."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _check(table: Table, kinds: Mapping[str, type], *wanted: str) -> None:
-    """Raise `UsageError` unless a table has what is wanted, and nothing but what is of its kind."""
-    for name, value in table.items():
-        if name not in kinds:
-            raise UsageError(f"{name!r} is unknown here; choose of {', '.join(sorted(kinds))}")
-        if not isinstance(value, kinds[name]):
-            raise UsageError(f"{name} is {value!r}; expected {WORDS[kinds[name]]}")
-    if missing := {*wanted} - {*table}:
-        raise UsageError(f"{min(missing)} is missing; give it")

@@ -1,10 +1,8 @@
-"""What a named run is; each paper has its file in this folder, and so have the small ones.
-
-Small runs to begin with, and the ones whose curves are kept in the package.
-"""
+"""Presets: runs with a name. Each paper has its file in this folder; the runs of none are here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, get_args
 
 from coopetition.tools.errors import UsageError
@@ -14,62 +12,86 @@ from transformer.config.run import Scale
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named run at one scale."""
+
+    config: RunConfig
+    description: str
+    """The figures that show it, and how it differs from others."""
+    starts_from: str = ""
+    """The preset whose checkpoint it starts from; `train` takes that run as `start.path`."""
+    seeds: tuple[int, ...] = ()
+    """Initial seeds of the runs in the paper's plan; empty: one run with the seed of the config."""
+    together: bool = False
+    """Whether the plan trains the runs of all seeds in one node."""
+
 
 @dataclass(frozen=True, slots=True)
-class Preset:
-    """A run by name."""
+class ScaledPreset:
+    """A preset at each of its scales."""
 
-    make: Callable[[Scale], RunConfig]
-    what: str
-    """Where it belongs, and what is special about it."""
-    after: str = ""
-    """The preset whose checkpoint it starts from; its folder is to be given as `start.path`."""
-    seeds: tuple[int, ...] = ()
-    """Initial seeds of which the paper's plan has a run each; only the config's own without."""
-    together: bool = False
-    """Whether the plan trains the runs of all seeds as one, in one node."""
-    scales: tuple[Scale, ...] = ("smoke", "cpu", "paper")
-    """Scales that `make` takes."""
+    define: Callable[[Scale], Preset]
+    scales: tuple[Scale, ...]
+
+    def at(self, scale: Scale) -> Preset:
+        """Return the preset at a scale; raise `UsageError` for a scale that it lacks."""
+        check_scale(scale, self.scales)
+        return self.define(scale)
 
     def config(self, scale: Scale) -> RunConfig:
-        """Return the run at a scale; raise `UsageError` for a scale that it does not have."""
-        if scale not in self.scales:
-            raise UsageError(
-                f"scale {scale} is not among those of this run ({self.what}); choose one of "
-                + ", ".join(self.scales)
-            )
-        return self.make(scale)
+        """Return the config at a scale; raise `UsageError` for a scale that it lacks."""
+        return self.at(scale).config
 
 
-PRESETS: Registry[Preset] = Registry("preset", "transformer.experiments")
+PRESETS: Registry[ScaledPreset] = Registry("preset", "transformer.experiments")
 
 
-def small(make: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
-    """A decorator that registers a run of one scale, by its name and the start of its docstring."""
-    what = " ".join((make.__doc__ or "").split("\n\n")[0].split())
-    preset = Preset(lambda scale: make(), what, scales=get_args(Scale))
-    PRESETS.register(make.__name__)(preset)
+def check_scale(scale: Scale, scales: tuple[Scale, ...]) -> None:
+    """Raise `UsageError` unless runs exist at a scale."""
+    if scale not in scales:
+        raise UsageError(f"scale {scale} does not exist here; choose one of {', '.join(scales)}")
+
+
+def register_presets(
+    paper: str, define: Callable[[Scale], dict[str, Preset]], scales: tuple[Scale, ...]
+) -> None:
+    """Add the presets of a paper, as PAPER/NAME. They have the same names at every scale."""
+    define = cache(define)
+    for name in define("smoke"):
+        entry = ScaledPreset(lambda scale, name=name: define(scale)[name], scales)
+        PRESETS.register(f"{paper}/{name}")(entry)
+
+
+def preset(make: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
+    """Register a run of one size, by the name and the docstring's first line of its function."""
+    description = (make.__doc__ or "").split("\n")[0]
+    entry = ScaledPreset(lambda scale: Preset(config=make(), description=description), SCALES)
+    PRESETS.register(make.__name__)(entry)
     return make
 
 
 def with_data(config: RunConfig, **changes: Any) -> RunConfig:
-    """The same run with other sequences or exemplars."""
+    """Return the run with changed sequences or exemplars."""
     return replace(config, data=replace(config.data, **changes))
 
 
 def with_model(config: RunConfig, **changes: Any) -> RunConfig:
-    """The same run with another model."""
+    """Return the run with a changed model."""
     return replace(config, model=replace(config.model, **changes))
 
 
 def with_optim(config: RunConfig, **changes: Any) -> RunConfig:
-    """The same run with another optimiser."""
+    """Return the run with a changed optimiser."""
     return replace(config, optim=replace(config.optim, **changes))
 
 
-@small
+@preset
 def smoke() -> RunConfig:
-    """300 steps on 256 glyph classes: does everything work? Some seconds."""
+    """300 steps on 256 glyph classes, in some seconds: a test of the installation."""
     return RunConfig(
         data=DataConfig(exemplars=GlyphConfig(n_classes=256)),
         evaluation=EvaluationConfig(every=50, n_sequences=500, n_classes=256),
@@ -78,7 +100,7 @@ def smoke() -> RunConfig:
     )
 
 
-@small
+@preset
 def demo() -> RunConfig:
     """`coopetition demo`: ICL on handwriting rises and is replaced, in minutes."""
     return RunConfig(
@@ -89,9 +111,9 @@ def demo() -> RunConfig:
     )
 
 
-@small
+@preset
 def quick() -> RunConfig:
-    """1,500 steps on 1,600 glyph classes, before anything is learnt: for trying things out."""
+    """1,500 steps on 1,600 glyph classes, for trying things out: nothing is learnt yet."""
     return RunConfig(
         data=DataConfig(exemplars=GlyphConfig(n_classes=1600)),
         evaluation=EvaluationConfig(every=50, n_sequences=500),
@@ -100,15 +122,16 @@ def quick() -> RunConfig:
     )
 
 
-@small
+@preset
 def glyphs() -> RunConfig:
-    """12,800 glyph classes, 44,000 steps: the rise and fall of ICL on data that needs no file."""
+    """12,800 glyph classes, 44,000 steps: ICL rises and falls on data that needs no file."""
     return RunConfig(n_steps=44000)
 
 
-@small
+@preset
 def omniglot() -> RunConfig:
-    """`coopetition/main` at scale cpu for 60,000 steps, but on 28 x 28 pixels, and with initial
-    values that are 12 % narrower than the paper's (positions half as wide again): kept curves.
+    """Kept curves: `coopetition/main` at scale cpu for 60,000 steps, on 28 x 28 pixels.
+
+    Initial values are 12 % narrower than the paper's, and positions half as wide again.
     """
     return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))

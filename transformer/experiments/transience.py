@@ -19,9 +19,8 @@ The ResNet's batch norms span the 288 images of a batch (on eight devices, as Ch
 36 each).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from transformer.config import (
     DataConfig,
@@ -32,14 +31,15 @@ from transformer.config import (
     RunConfig,
 )
 from transformer.config.model import Encoder
+from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.tokens import TokenConfig
 from transformer.experiments.presets import (
-    PRESETS,
+    SCALES,
     Preset,
-    Scale,
+    register_presets,
     with_data,
     with_model,
     with_optim,
@@ -80,8 +80,6 @@ CPU_LENGTHS = {
 RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
 RESNET_RATE = 1e-3  # likewise
 N_EXEMPLARS = 20  # of features
-
-Change = Callable[[RunConfig], RunConfig]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +141,7 @@ SIZES: dict[Scale, Size] = {
 
 
 def default(scale: Scale) -> RunConfig:
-    """The setting of figure 1."""
+    """Return the setting of figure 1."""
     size = SIZES[scale]
     config = RunConfig(
         model=ModelConfig(
@@ -157,73 +155,41 @@ def default(scale: Scale) -> RunConfig:
         n_steps=size.n_steps,
         checkpoint_every=size.n_steps // size.n_checkpoints,
     )
-    return _trained(size.exemplars, size.encoder)(config)
+    return _trained_encoder(config, size.exemplars, size.encoder)
 
 
-def changed(change: Change) -> Callable[[Scale], RunConfig]:
-    """Return what makes the default setting with one change, at every scale."""
-    return lambda scale: change(default(scale))
+def _trained_encoder(config: RunConfig, exemplars: ExemplarConfig, encoder: Encoder) -> RunConfig:
+    """Return a run on drawings, with a jointly trained encoder and Chan et al.'s sampler."""
+    config = with_model(config, encoder=encoder, attention_bias=True)
+    config = with_data(config, distractor_may_match=True, repeats=False)
+    return _with_exemplars(config, exemplars)
 
 
-def _data(**changes: Any) -> Change:
-    return lambda config: with_data(config, **changes)
+def _frozen_encoder(scale: Scale, exemplars: ExemplarConfig) -> RunConfig:
+    """Return a run at a constant rate on outputs of a frozen network.
+
+    The sampler is that of the coopetition paper.
+    """
+    config = default(scale)
+    config = with_model(config, encoder="linear", attention_bias=False)
+    config = with_data(config, distractor_may_match=False, repeats=True)
+    config = _with_exemplars(config, exemplars)
+    rate = FROZEN_RATE if scale == "cpu" else config.optim.learning_rate
+    return with_optim(config, learning_rate=rate, schedule="constant", warmup_steps=0)
 
 
-def _model(**changes: Any) -> Change:
-    return lambda config: with_model(config, **changes)
-
-
-def _optim(**changes: Any) -> Change:
-    return lambda config: with_optim(config, **changes)
-
-
-def _exemplars(exemplars: ExemplarConfig) -> Change:
-    """Other exemplars, which evaluators use all of."""
-
-    def change(config: RunConfig) -> RunConfig:
-        # too few for a sequence without repeats
-        repeats = config.data.repeats or exemplars.n_exemplars <= config.data.context
-        evaluation = replace(
-            config.evaluation,
-            n_classes=exemplars.n_classes,
-            n_exemplars=exemplars.n_exemplars,
-        )
-        data = replace(config.data, exemplars=exemplars, repeats=repeats)
-        return replace(config, data=data, evaluation=evaluation)
-
-    return change
-
-
-def _trained(exemplars: ExemplarConfig, encoder: Encoder) -> Change:
-    """Drawings through an encoder that is trained jointly, the sampler of Chan et al. (2022)."""
-
-    def change(config: RunConfig) -> RunConfig:
-        config = with_model(config, encoder=encoder, attention_bias=True)
-        config = with_data(config, distractor_may_match=True, repeats=False)
-        return _exemplars(exemplars)(config)
-
-    return change
-
-
-def _frozen(exemplars: ExemplarConfig) -> Change:
-    """Exemplars that a frozen network encodes, the sampler of the coopetition paper."""
-
-    def change(config: RunConfig) -> RunConfig:
-        config = with_model(config, encoder="linear", attention_bias=False)
-        config = with_data(config, distractor_may_match=False, repeats=True)
-        return _exemplars(exemplars)(config)
-
-    return change
-
-
-def exemplars_of_a_class(n: int) -> Callable[[Scale], RunConfig]:
-    """Figure 5: the first so many exemplars of each class."""
-    return lambda scale: _exemplars(SIZES[scale].exemplars.with_fields(n_exemplars=n))(
-        default(scale)
+def _with_exemplars(config: RunConfig, exemplars: ExemplarConfig) -> RunConfig:
+    """Return a run on other exemplars, all of which the evaluators use."""
+    # too few for a sequence without repeats
+    repeats = config.data.repeats or exemplars.n_exemplars <= config.data.context
+    evaluation = replace(
+        config.evaluation, n_classes=exemplars.n_classes, n_exemplars=exemplars.n_exemplars
     )
+    data = replace(config.data, exemplars=exemplars, repeats=repeats)
+    return replace(config, data=data, evaluation=evaluation)
 
 
-def _lasting(config: RunConfig, factor: float) -> RunConfig:
+def _scaled_length(config: RunConfig, factor: float) -> RunConfig:
     """Return a run that is so many times as long, with as many evaluations and checkpoints."""
     every = round(factor * config.evaluation.every)
     return replace(
@@ -234,152 +200,103 @@ def _lasting(config: RunConfig, factor: float) -> RunConfig:
     )
 
 
-def _at_cpu(factor: float, make: Callable[[Scale], RunConfig]) -> Callable[[Scale], RunConfig]:
-    """Return what makes runs that are so many times as long at scale cpu."""
-    return lambda scale: _lasting(make(scale), factor) if scale == "cpu" else make(scale)
+def _bursty(scale: Scale, share: float) -> RunConfig:
+    """Return figure 3: a share of bursty sequences, for the length of Chan et al. (2022)."""
+    config = default(scale)
+    if share < 1:
+        config = with_data(config, mixture=(("bursty", share), ("random", 1 - share)))
+    return replace(config, n_steps=500_000) if scale == "paper" else config
 
 
-def p_bursty(share: float) -> Callable[[Scale], RunConfig]:
-    """Figure 3: at scale paper with the length of Chan et al. (2022)."""
-
-    def make(scale: Scale) -> RunConfig:
-        config = default(scale)
-        if share < 1:
-            config = with_data(config, mixture=(("bursty", share), ("random", 1 - share)))
-        return replace(config, n_steps=500_000) if scale == "paper" else config
-
-    return make
+def _resnet(scale: Scale, **optim: Any) -> RunConfig:
+    """Return figure 16: a jointly trained ResNet, at scale cpu on 28 x 28 pixels."""
+    config = _trained_encoder(default(scale), SIZES[scale].exemplars, "resnet")
+    if scale == "cpu":
+        config = _with_exemplars(config, RESNET_DRAWINGS)
+        config = with_optim(config, learning_rate=RESNET_RATE)
+    return with_optim(config, **optim)
 
 
-def classes(n_classes: int) -> Callable[[Scale], RunConfig]:
-    """Figure 6: so many classes."""
-
-    def make(scale: Scale) -> RunConfig:
-        size = SIZES[scale]
-        exemplars = size.exemplars.with_fields(n_classes=n_classes // size.fewer)
-        return _exemplars(exemplars)(default(scale))
-
-    return make
-
-
-def _with_frozen_encoder(exemplars: ExemplarConfig, scale: Scale) -> RunConfig:
-    """Return the default run on such exemplars, at a constant rate."""
-    config = _frozen(exemplars)(default(scale))
-    rate = FROZEN_RATE if scale == "cpu" else config.optim.learning_rate
-    return with_optim(config, learning_rate=rate, schedule="constant", warmup_steps=0)
-
-
-def features(n_classes: int) -> Callable[[Scale], RunConfig]:
-    """Figure 12: features of a frozen network."""
-
-    def make(scale: Scale) -> RunConfig:
-        there = n_classes // SIZES[scale].fewer
-        exemplars = FeatureConfig(n_classes=there, n_exemplars=N_EXEMPLARS)
-        return _with_frozen_encoder(exemplars, scale)
-
-    return make
-
-
-def tokens(n_classes: int, n_exemplars: int, seed: int) -> Callable[[Scale], RunConfig]:
-    """Figure 7: clustered token embeddings, 2 million steps at scale paper."""
-
-    def make(scale: Scale) -> RunConfig:
-        exemplars = TokenConfig(
-            n_classes=n_classes // SIZES[scale].fewer, n_exemplars=n_exemplars, seed=seed
-        )
-        config = _with_frozen_encoder(exemplars, scale)
-        return _lasting(config, 0.04) if scale == "paper" else config
-
-    return make
-
-
-def resnet(**optim: Any) -> Callable[[Scale], RunConfig]:
-    """Figure 16: a jointly trained ResNet, at scale cpu on 28 x 28 pixels."""
-
-    def make(scale: Scale) -> RunConfig:
-        config = _trained(SIZES[scale].exemplars, "resnet")(default(scale))
-        if scale == "cpu":
-            config = _exemplars(RESNET_DRAWINGS)(config)
-            config = with_optim(config, learning_rate=RESNET_RATE)
-        return with_optim(config, **optim)
-
-    return make
-
-
-def large_batch(scale: Scale) -> RunConfig:
-    """As many sequences and evaluations as the default run has, in larger batches."""
+def _large_batch(scale: Scale) -> RunConfig:
+    """Return a run with as many sequences and evaluations as the default's, in larger batches."""
     config = default(scale)
     config = with_data(config, batch_size=BATCH_FACTOR * config.data.batch_size)
     config = with_optim(config, warmup_steps=config.optim.warmup_steps // BATCH_FACTOR)
-    return _lasting(config, 1 / BATCH_FACTOR)
+    return _scaled_length(config, 1 / BATCH_FACTOR)
 
 
-def _width_control(width: int, mode: str) -> Change:
-    """ICL-only or IWL-only data; two classes fill the context where labels are a pair."""
-    data = _data(mode=mode, burstiness=4, distractor_may_match=False)
-    return lambda config: data(_model(d_model=width)(config))
-
-
-def presets() -> dict[str, Preset]:
-    """Return all of them by name, in the order in which a plan makes them."""
+def presets(scale: Scale) -> dict[str, Preset]:
+    """Return the runs that need no file, by name, in the order in which a plan trains them."""
     presets: dict[str, Preset] = {}
+    base, size = default(scale), SIZES[scale]
 
-    def add(
-        name: str,
-        make: Callable[[Scale], RunConfig],
-        what: str,
-        seeds: tuple[int, ...] = SEEDS,
-    ) -> None:
-        sized = _at_cpu(CPU_LENGTHS.get(name, 1.0), make)
-        presets[name] = Preset(sized, what, seeds=seeds, together=True, scales=get_args(Scale))
+    def add(name: str, description: str, config: RunConfig, seeds: tuple[int, ...] = SEEDS) -> None:
+        if scale == "cpu":
+            config = _scaled_length(config, CPU_LENGTHS.get(name, 1.0))
+        presets[name] = Preset(config=config, description=description, seeds=seeds, together=True)
 
-    add("default", default, "figures 1, 2, 11: the default setting")
-    add("features_1600", features(1600), "figure 12: features of a frozen network")
+    def features(n_classes: int) -> RunConfig:
+        exemplars = FeatureConfig(n_classes=n_classes // size.fewer, n_exemplars=N_EXEMPLARS)
+        return _frozen_encoder(scale, exemplars)
+
+    add("default", "figures 1, 2, 11: the default setting", base)
+    add("features_1600", "figure 12: features of a frozen network", features(1600))
     for c in (1e-4, *(each for each in L2 if each != 1e-4)):
-        add(f"l2_{c:g}", changed(_optim(l2=(("all", c),))), "figures 8, 15: L2 on all weights")
+        config = with_optim(base, l2=(("all", c),))
+        add(f"l2_{c:g}", "figures 8, 15: L2 on all weights", config)
     for n_layers in DEPTHS:
         seeds = SEEDS[:2] if n_layers == max(DEPTHS) else SEEDS
-        add(f"depth_{n_layers}", changed(_model(n_layers=n_layers)), "figure 4: depth", seeds)
-    for n in CLASSES:
-        add(f"classes_{n}", classes(n), "figure 6: classes")
+        config = with_model(base, n_layers=n_layers)
+        add(f"depth_{n_layers}", "figure 4: depth", config, seeds)
+    for n_classes in CLASSES:
+        exemplars = size.exemplars.with_fields(n_classes=n_classes // size.fewer)
+        add(f"classes_{n_classes}", "figure 6: classes", _with_exemplars(base, exemplars))
     for n in EXEMPLARS:
-        add(f"exemplars_{n}", exemplars_of_a_class(n), "figure 5: exemplars of a class")
+        config = _with_exemplars(base, size.exemplars.with_fields(n_exemplars=n))
+        add(f"exemplars_{n}", "figure 5: exemplars of a class", config)
     for exponent in ZIPF:
         for first in (True, False):
-            change = _data(zipf_exponent=exponent, zipf_rarest_first=first)
+            config = with_data(base, zipf_exponent=exponent, zipf_rarest_first=first)
             name = f"zipf_{exponent:g}" + ("" if first else "_rarest_last")
             rarest = f"class 0 the {'rarest' if first else 'most frequent'}"
-            add(name, changed(change), f"figure 9: Zipf exponent, {rarest}")
+            add(name, f"figure 9: Zipf exponent, {rarest}", config)
     for width in WIDTHS:
-        add(f"width_{width}", changed(_model(d_model=width)), "figure 10: width")
+        config = with_model(base, d_model=width)
+        add(f"width_{width}", "figure 10: width", config)
         for mode, name in (("icl_only", "icl_only"), ("no_support", "iwl_only")):
-            control = changed(_width_control(width, mode))
-            add(f"width_{width}_{name}", control, "figure 10: its controls")
+            # two classes fill the context where labels are a pair
+            control = with_data(config, mode=mode, burstiness=4, distractor_may_match=False)
+            add(f"width_{width}_{name}", "figure 10: its controls", control)
     for share in P_BURSTY:
-        add(f"p_bursty_{share:g}", p_bursty(share), "figure 3: P(bursty)")
-    add("matched", changed(_data(mode="matched", repeats=True)), "matched data: is ICL kept?")
-    add("large_batch", large_batch, "four times the batch: does the fade go by sequences?")
-    add("features_12800", features(12800), "figure 12: features of a frozen network")
-    add("resnet", resnet(), "figure 16: without L2")
+        add(f"p_bursty_{share:g}", "figure 3: P(bursty)", _bursty(scale, share))
+    matched = with_data(base, mode="matched", repeats=True)
+    add("matched", "matched data: is ICL kept?", matched)
+    large_batch = "four times the batch: does the fade go by sequences?"
+    add("large_batch", large_batch, _large_batch(scale))
+    add("features_12800", "figure 12: features of a frozen network", features(12800))
+    add("resnet", "figure 16: without L2", _resnet(scale))
     for part in ("mlp", "attention", "encoder"):
-        add(f"l2_{part}", resnet(l2=((part, MODULE_L2),)), "figure 16: L2 on one module")
+        config = _resnet(scale, l2=((part, MODULE_L2),))
+        add(f"l2_{part}", "figure 16: L2 on one module", config)
     return presets
 
 
-def token_presets() -> dict[str, Preset]:
-    """Return those that need a file of token embeddings, in a plan of their own."""
-    return {
-        f"tokens_{n_classes}x{n_exemplars}_{seed}": Preset(
-            tokens(n_classes, n_exemplars, seed),
-            "figures 7, 13: token embeddings, k-means seed",
-            seeds=SEEDS,
-            together=True,
-            scales=get_args(Scale),
-        )
-        for n_classes, n_exemplars in ((1600, 10), (3200, 5))
-        for seed in (4, 5)
-    }
+def token_presets(scale: Scale) -> dict[str, Preset]:
+    """Return the runs that need a file of token embeddings; 2 million steps at scale paper."""
+    presets: dict[str, Preset] = {}
+    for n_classes, n_exemplars in ((1600, 10), (3200, 5)):
+        for seed in (4, 5):
+            n_there = n_classes // SIZES[scale].fewer
+            tokens = TokenConfig(n_classes=n_there, n_exemplars=n_exemplars, seed=seed)
+            config = _frozen_encoder(scale, tokens)
+            presets[f"tokens_{n_classes}x{n_exemplars}_{seed}"] = Preset(
+                config=_scaled_length(config, 0.04) if scale == "paper" else config,
+                description="figures 7, 13: token embeddings, k-means seed",
+                seeds=SEEDS,
+                together=True,
+            )
+    return presets
 
 
-for name, preset in (presets() | token_presets()).items():
-    PRESETS.register(f"transience/{name}")(preset)
+register_presets("transience", presets, SCALES)
+register_presets("transience", token_presets, SCALES)

@@ -16,26 +16,12 @@ run trains alone lie in its own folder.
 
 from pathlib import Path
 
-from coopetition.tools.run_files import MANIFEST
+from coopetition.tools import run_files
 
+MANIFEST = run_files.MANIFEST
 ENSEMBLE = "ensemble.json"  # the names of runs that are trained together
 METRICS, STATUS, LOCK = "metrics.jsonl", "status.json", ".lock"
 CHECKPOINTS, STATES, EVALUATORS, SEQUENCES = "checkpoints", "state", "evaluators", "sequences"
-
-__all__ = [
-    "CHECKPOINTS",
-    "ENSEMBLE",
-    "EVALUATORS",
-    "LOCK",
-    "MANIFEST",
-    "METRICS",
-    "SEQUENCES",
-    "STATES",
-    "STATUS",
-    "checkpoint_name",
-    "list_steps",
-    "step_file",
-]
 
 
 def step_file(folder: Path, kind: str, step: int) -> Path:

@@ -28,7 +28,7 @@ def prepare(configs: Sequence[RunConfig], device: str) -> list[ResolvedRun]:
     Their evaluation sets are not drawn yet.
     """
     starts = [read_start(config.start) for config in configs]
-    loaded = load_each(configs)
+    loaded = _load_each(configs)
     _check_runs(configs, starts, [each.d_features for each, _ in loaded], device)
     resolved = []
     for config, (start, parameters), each in zip(configs, starts, loaded, strict=True):
@@ -51,11 +51,11 @@ def resolve_recorded(configs: Sequence[RunConfig], *, with_start: bool) -> list[
     """
     return [
         ResolvedRun(config, *each, start=read_start(config.start)[1] if with_start else {})
-        for config, each in zip(configs, load_each(configs), strict=True)
+        for config, each in zip(configs, _load_each(configs), strict=True)
     ]
 
 
-def load_each(configs: Sequence[RunConfig]) -> list[tuple[Exemplars, str]]:
+def _load_each(configs: Sequence[RunConfig]) -> list[tuple[Exemplars, str]]:
     """Return exemplars and their fingerprint for each config; equal sets are one object."""
     loaded = {}
     for config in configs:

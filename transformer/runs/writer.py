@@ -34,13 +34,10 @@ class CheckpointWriter:
         for run in damaged:
             path = run.checkpoint_path(step)
             print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
-        is_single = len(self.runs) == 1  # it may continue from a state of its ensemble
-        complete = all(
-            step in (run.steps() if is_single else self._steps[CHECKPOINTS])
-            and step in (run.state_steps() if is_single else self._steps[STATES])
-            for run in continuing
-        )
-        if damaged or not complete:
+        first, is_single = self.runs[0], len(self.runs) == 1
+        # a single run may continue from a step of its ensemble
+        existing = (first.steps(), first.state_steps()) if is_single else self._steps.values()
+        if states and (damaged or any(step not in steps for steps in existing)):
             self._write(states)
         if not is_single:
             for run in (self.runs[number] for number in live):

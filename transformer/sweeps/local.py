@@ -1,232 +1,188 @@
-"""One node, worked on in this process.
-
-All nodes of a plan, by some processes of this machine.
-"""
+"""Run the nodes of a plan in processes of this machine."""
 
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from graphlib import TopologicalSorter
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from coopetition.tools.errors import Interrupted, UserError, abbreviate
-from coopetition.tools.files import remove_stale_temporaries
+from coopetition.tools.errors import Interrupted
 from transformer.runs.loop import catch_stop_signals
-from transformer.sweeps.plan import Plan
+from transformer.sweeps.executor import Work, submit_plan
+from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.report import Estimate, clock
 from transformer.sweeps.status import (
     Busy,
-    Standing,
-    failure,
-    forget_failure,
-    held,
     is_held,
     log_path,
-    set_failure,
-    standing,
-    standings,
+    node_status,
+    plan_status,
+    read_failure,
+    write_failure,
 )
 
+POLL_S = 1.0  # signals, and nodes that other processes work on, are noticed within this time
+REPORT_S = 30.0  # between two lines of progress
 
-def work(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int = 1) -> None:
-    """Make a node, or go on with it; nothing if it is done.
 
-    Whoever starts a node in a process of its own calls this; what it needs must be done, else
-    `UserError` is raised.  Why it failed is kept on disk, unless it was interrupted or came too
-    early.  Raises `Busy` if another process is at it.
+def run_locally(plan: Plan, runs: Path, work: Work, jobs: int) -> None:
+    """Run all nodes that can be done, `jobs` at a time.
+
+    SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
     """
-    node = plan.nodes[name]
-    with held(runs, name):
-        remove_stale_temporaries(runs / name)
-        with _recorded(runs, name):
-            if node.is_done(runs):
-                return
-        if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
-            raise UserError(f"{name} needs {abbreviate(undone)}, not done yet; do that first")
-        with _recorded(runs, name):
-            node.work(runs, device if node.uses_gpu else "cpu", threads)
+    log_path(runs, "").parent.mkdir(parents=True, exist_ok=True)
+    executor = LocalExecutor(plan, runs, work, jobs)
+    submit_plan(plan, runs, executor)
+    executor.run()
 
 
-@contextmanager
-def _recorded(runs: Path, name: str) -> Iterator[None]:
-    """Keep why work on a node failed; forget it once it did not."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except Exception as error:
-        is_ours = isinstance(error, UserError | OSError)
-        set_failure(runs, name, str(error) if is_ours else f"{type(error).__name__}: {error}")
-        raise
-    forget_failure(runs, name)
+class LocalExecutor:
+    """Processes of this machine, each of which does one node.
 
-
-LOOK_EVERY_S = 1.0  # at signals, and at nodes that another process works on
-TELL_EVERY_S = 30.0
-
-Entry = Callable[[str], int]  # does the node of a name; its exit code
-
-
-class Pool:
-    """Works off a plan by `jobs` processes at once, each with one node.
-
-    Parameters
-    ----------
-    entry : does a node in the process that it is called in.  It is pickled; its module is imported
-        once, by a process that all others are forked from
+    Every process is forked from a server that has imported the module of `work`.
     """
 
-    def __init__(self, plan: Plan, runs: Path, entry: Entry, jobs: int) -> None:
-        self.plan, self.runs, self.entry, self.jobs = plan, runs, entry, jobs
-        self.failures: dict[str, str] = {}
-        self._estimate = Estimate(runs)
+    def __init__(self, plan: Plan, runs: Path, work: Work, jobs: int) -> None:
+        self.plan, self.runs, self.work, self.jobs = plan, runs, work, jobs
+        self._queue: dict[str, list[str]] = {}
         self._processes: dict[str, BaseProcess] = {}
+        self._done: set[str] = set()
         self._elsewhere: set[str] = set()
+        self._estimate = Estimate(runs)
         self._context = multiprocessing.get_context("forkserver")
-        module = getattr(entry, "func", entry).__module__
-        # the second takes longer than a short run, which would import it
-        self._context.set_forkserver_preload([module, "torch._dynamo"])
+        # importing the second takes longer than a short run
+        self._context.set_forkserver_preload([work.__module__, "torch._dynamo"])
 
-    def run(self) -> dict[str, Standing]:
-        """Work until all is done or has failed; how each node then stands.
+    def submitted(self) -> set[str]:
+        """Return the nodes that are queued or running."""
+        return {*self._queue, *self._processes}
 
-        SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
-        """
-        log_path(self.runs, "").parent.mkdir(parents=True, exist_ok=True)
-        sorter = TopologicalSorter(self.plan.graph())
-        sorter.prepare()
-        rank = {name: number for number, name in enumerate(self.plan.nodes)}
-        queue: list[str] = []  # of which all needs are done
-        told = time.monotonic()
+    def submit(self, node: Node, after: list[str]) -> None:
+        """Queue a node, to start when the submitted nodes `after` are done."""
+        self._queue[node.name] = after
+
+    def run(self) -> None:
+        """Run the queue until it is empty, or holds only nodes that need a failed one."""
+        reported = time.monotonic()
         with catch_stop_signals() as stop:
             while not stop:
-                queue = sorted([*queue, *sorter.get_ready()], key=rank.__getitem__)
+                self._collect()
+                ready = [name for name, after in self._queue.items() if self._done >= {*after}]
+                if not (ready or self._processes):
+                    return
                 try:
-                    done = self._start(queue) + self._ended(queue)
-                except EOFError:  # a signal has ended the process that all are forked from, too
+                    has_started = self._start(ready)
+                except EOFError:  # a signal ended the fork server
                     if not stop:
                         raise
                     break
-                sorter.done(*done)
-                if not (done or queue or self._processes):
-                    break
-                if not done:
+                if not has_started:
                     self._wait()
-                if time.monotonic() - told > TELL_EVERY_S:
-                    told = time.monotonic()
-                    self._tell_progress()
-            if stop:
-                self._stop(stop)
-                name = signal.Signals(stop[0]).name
-                raise Interrupted(
-                    f"{self.runs}: stopped by {name}; start it again to go on", stop[0]
-                )
-        return standings(self.plan, self.runs, self.failures)
+                if time.monotonic() - reported > REPORT_S:
+                    reported = time.monotonic()
+                    self._report()
+            self._cancel(stop)
+        name = signal.Signals(stop[0]).name
+        raise Interrupted(
+            f"{self.runs}: stopped by {name}; run the same command again to continue", stop[0]
+        )
 
-    def _start(self, queue: list[str]) -> list[str]:
-        """Start what is in the queue, as long as processes are free; what turns out to be done."""
-        done = []
-        for name in [*queue]:
+    def _start(self, ready: list[str]) -> bool:
+        """Start nodes while processes are free; return whether the queue has changed."""
+        n_queued = len(self._queue)
+        for name in ready:
             if len(self._processes) >= self.jobs:
                 break
-            own = standing(self.plan.nodes[name], self.runs)
-            if own.state == "running":
+            status = node_status(self.plan.nodes[name], self.runs)
+            if status.state == "running":
                 if name not in self._elsewhere:
                     self._elsewhere.add(name)
-                    _tell(f"{name}: another process works on it; waiting for that")
+                    _print(f"{name}: waiting for another process that works on it")
                 continue
-            queue.remove(name)
-            if own.state == "done":
-                done.append(name)
-            elif own.state == "failed":
-                self._fail(name, own.message)
+            del self._queue[name]
+            if status.state == "done":
+                self._done.add(name)
+            elif status.state == "failed":
+                _print(f"{name}: failed: {status.message}")
             else:
-                _tell(f"{name}: started")
-                _ready_server()
-                process = self._process(name)
-                process.start()
-                self._processes[name] = process
-        return done
+                _print(f"{name}: started")
+                self._processes[name] = self._start_process(name)
+        return len(self._queue) < n_queued
 
-    def _process(self, name: str) -> BaseProcess:
+    def _start_process(self, name: str) -> BaseProcess:
+        _start_fork_server()
         log = str(log_path(self.runs, name))
-        return self._context.Process(target=_child, args=(self.entry, name, log), name=name)
+        process = self._context.Process(target=_child, args=(self.work, name, log), name=name)
+        process.start()
+        return process
 
-    def _ended(self, queue: list[str]) -> list[str]:
-        """Take leave of processes that have ended; the nodes that are done."""
-        done = []
+    def _collect(self) -> None:
+        """Remove the processes that have ended; queue a node again that was busy elsewhere."""
         for name, process in [*self._processes.items()]:
-            if process.exitcode is None:
+            code = process.exitcode
+            if code is None:
                 continue
             del self._processes[name]
-            if process.exitcode == 0:
-                done.append(name)
-                _tell(f"{name}: done")
-            elif process.exitcode == Busy.exit_code:
-                queue.append(name)
+            if code == 0:
+                self._done.add(name)
+                _print(f"{name}: done")
+            elif code == Busy.exit_code:
+                self._queue[name] = []
             else:
-                self._fail(name, failure(self.runs, name) or self._record(name, process.exitcode))
-        return done
+                reason = read_failure(self.runs, name) or self._record_exit(name, code)
+                _print(f"{name}: failed: {reason}")
 
-    def _record(self, name: str, code: int) -> str:
-        """Keep why a process ended that did not say so itself."""
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        why = f"its process {how}; see {log_path(self.runs, name)}"
-        set_failure(self.runs, name, why)
-        return why
-
-    def _fail(self, name: str, why: str) -> None:
-        self.failures[name] = why
-        _tell(f"{name}: failed: {why}")
+    def _record_exit(self, name: str, code: int) -> str:
+        """Record and return the exit of a process that gave no reason itself."""
+        end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        reason = f"its process {end}; see {log_path(self.runs, name)}"
+        write_failure(self.runs, name, reason)
+        return reason
 
     def _wait(self) -> None:
-        alive = [each for each in self._processes.values() if each.exitcode is None]
-        if alive:
-            wait([process.sentinel for process in alive], LOOK_EVERY_S)
-        else:
-            time.sleep(LOOK_EVERY_S)
+        alive = [each.sentinel for each in self._processes.values() if each.exitcode is None]
+        wait(alive, POLL_S)
 
-    def _stop(self, stop: list[int]) -> None:
-        """End the processes in good order; at once if a second signal comes."""
-        for process in self._processes.values():
+    def _cancel(self, stop: list[int]) -> None:
+        """Stop the processes after their checkpoints; at once if a second signal comes."""
+        processes = self._processes.values()
+        for process in processes:
             process.terminate()
-        while any(process.exitcode is None for process in self._processes.values()):
+        while any(process.exitcode is None for process in processes):
             self._wait()
             if len({*stop}) > 1 or len(stop) > 2:
-                for process in self._processes.values():
+                for process in processes:
                     process.kill()
         while any(is_held(self.runs, name) for name in self._processes):
-            time.sleep(0.1)  # the process that all are forked from may have been ended before them
+            time.sleep(0.1)  # a process may outlive the fork server
 
-    def _tell_progress(self) -> None:
-        now = standings(self.plan, self.runs, self.failures)
-        states = [each.state for each in now.values()]
+    def _report(self) -> None:
+        statuses = plan_status(self.plan, self.runs)
+        states = [status.state for status in statuses.values()]
         running = [
-            f"{name} {each.message}" for name, each in now.items() if each.state == "running"
+            f"{name} {status.message}"
+            for name, status in statuses.items()
+            if status.state == "running"
         ]
-        left = self._estimate.seconds_left(self.plan, now, self.jobs)
+        left = self._estimate.seconds_left(self.plan, statuses, self.jobs)
         n_failed = states.count("failed")
-        _tell(
+        _print(
             f"{states.count('done')}/{len(states)} nodes"
             + (f", {n_failed} failed" if n_failed else "")
             + f", ETA {clock(left)}  {', '.join(running)}"
         )
 
 
-def _ready_server() -> None:
-    """Start the process that all are forked from, if it does not run.
+def _start_fork_server() -> None:
+    """Start the fork server, unless it runs, with SIGINT blocked.
 
-    SIGINT stays blocked in it: it would die of it while it imports.  Those that are forked are
-    ended by SIGTERM.
+    SIGINT would end it while it imports. The processes that it forks are ended by SIGTERM.
     """
-    resource_tracker.ensure_running()  # which would unblock the signal when it starts
+    resource_tracker.ensure_running()  # its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         forkserver.ensure_running()
@@ -234,14 +190,14 @@ def _ready_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     print(f"sweep: {line}", file=sys.stderr, flush=True)
 
 
-def _child(entry: Entry, name: str, log: str) -> None:
-    """In the new process: what it says goes into its log."""
+def _child(work: Work, name: str, log: str) -> None:
+    """Do a node in the new process, with its output in a log file."""
     with open(log, "ab", buffering=0) as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    sys.exit(entry(name))
+    sys.exit(work(name))

@@ -13,45 +13,45 @@ from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
 from transformer.measures import all_settings, find_measures
-from transformer.runs.folder import RunFolder, load_run, load_runs
+from transformer.runs.folder import load_run, load_runs
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
-from transformer.sweeps.plan import Node, grafted
+from transformer.sweeps.plan import Node, graft_sources
 from transformer.sweeps.train import Train, check_grafts
 from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
-SPACING = 0.02  # of checkpoints
+SPACING = 0.02  # relative, between the steps of `spaced` checkpoints
 Steps = Literal["all", "spaced", "last"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Node):
-    """Base of the nodes that write a table, with a column `run_id`."""
+    """Base of the nodes that write a table with a column `run_id`."""
 
     @property
     def kind(self) -> str:
-        """What is measured, in a word: tables of one kind differ by their runs alone."""
+        """Return what is measured; tables of one kind differ only by their runs."""
         raise NotImplementedError
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` if it measures what trains nothing."""
+        """Raise `UsageError` if it measures no runs."""
         if not self.needs:
             raise UsageError(f"{self.name} measures no runs; name some")
         for name in self.needs:
             if not isinstance(nodes[name], Train):
-                raise UsageError(f"{self.name} measures {name}, which trains nothing")
+                raise UsageError(f"{self.name} measures {name}, which is not a training node")
 
     def is_done(self, runs: Path) -> bool:
-        """Whether the table is there, of the runs that are there."""
+        """Return whether the table is there, of the runs that are there."""
         folder = runs / self.name
         try:
             record = json.loads((folder / RECORD).read_text())
             wanted = json.loads(json.dumps(self.record(runs)))
         except (FileNotFoundError, ValueError, UserError):
-            return False  # a run that is missing or damaged is its own node's to tell
+            return False  # a missing or damaged run is reported by its own node
         return (folder / FILE).exists() and record == wanted
 
-    def work(self, runs: Path, device: str, threads: int) -> None:
+    def execute(self, runs: Path, device: str, threads: int) -> None:
         """Write the table, and then its record, which marks it as complete."""
         with Machine.choose(device, threads, "eager").use():
             self.write(runs, runs / self.name / FILE)
@@ -62,79 +62,74 @@ class Table(Node):
         raise NotImplementedError
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """What the table is of."""
+        """Return what the table depends on, the runs included."""
         raise NotImplementedError
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """Return by measure what its rows depend on beside the runs."""
+        """Return what the rows of each measure depend on, the runs excluded."""
         raise NotImplementedError
 
-    def runs(self, runs: Path) -> dict[str, RunFolder]:
-        """The runs that it measures, by their place."""
+    def measured_runs(self, runs: Path) -> dict[str, dict[str, Any]]:
+        """Return the ids and lengths of the measured runs, by their path within `runs`."""
         return {
-            str(run.path.relative_to(runs.resolve())): run
+            str(run.path.relative_to(runs.resolve())): {
+                "run_id": run.config.run_id(),
+                "step": run.config.n_steps,
+            }
             for name in self.needs
             for run in load_runs(runs / name)
         }
 
-    def lengths(self, runs: Path) -> dict[str, dict[str, Any]]:
-        """Which runs it measures, and how long they are."""
-        return {
-            name: {"run_id": run.config.run_id(), "step": run.config.n_steps}
-            for name, run in self.runs(runs).items()
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
-class Measure(Table):
-    """A measure per run or per checkpoint (`transformer.measures`) of the runs of other nodes."""
+class RunTable(Table):
+    """A table of a measure per run or per checkpoint, of the runs of other nodes."""
 
     measure: str
     of: tuple[str, ...]
 
     @property
     def kind(self) -> str:
-        """The measure."""
+        """Return the measure."""
         return self.measure
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The runs that it measures."""
+        """Return the nodes whose runs it measures."""
         return self.of
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for what is no measure, or no run."""
+        """Raise `UsageError` for an unknown measure, or if it measures no runs."""
         find_measures([self.measure], "run", "checkpoint")
         super().check(nodes)
 
     def write(self, runs: Path, file: Path) -> None:
         """Write the table: the columns `run` and `run_id`, and those of the measure."""
-        measured = self.runs(runs)
+        measured = self.measured_runs(runs)
         rows: list[dict[str, Any]] = []
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
             for name, run in measured.items():
-                start = {"run": name, "run_id": run.config.run_id()}
-                rows += [start | row for row in measure_run(run, self.measure)]
+                start = {"run": name, "run_id": run["run_id"]}
+                rows += [start | row for row in measure_run(load_run(runs / name), self.measure)]
                 progress.advance()
         write_text(file, to_csv(rows))
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """The measure, and the runs."""
-        return {"measure": self.measure, "runs": self.lengths(runs)}
+        """Return the measure and the runs."""
+        return {"measure": self.measure, "runs": self.measured_runs(runs)}
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """See `Table`."""
+        """Return the measure, which depends on the runs alone."""
         return {self.measure: {}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Readings(Table):
-    """Measures per evaluator (`transformer.measures`) of a run's model at checkpoints.
+class ModelTable(Table):
+    """A table of measures per evaluator, of a run's models at checkpoints.
 
-    At `all` of them, at those that are at least 2 % of the steps apart (`spaced`), or at the last.
-
-    With `interventions`, the models are measured under them; the `checkpoint` of a graft is then
-    a path within the folder of all runs.
+    `steps` selects all checkpoints, those at least 2 % apart (`spaced`), or the last. With
+    `interventions`, the models are measured under them; the `checkpoint` of a graft is a path
+    within the folder of all runs.
     """
 
     measures: tuple[str, ...]
@@ -145,16 +140,16 @@ class Readings(Table):
 
     @property
     def kind(self) -> str:
-        """Its name, but for the run's at the end."""
+        """Return its name without that of the run at the end."""
         return self.name.removesuffix(f"_{self.of}")
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The run, and those that it is grafted with."""
-        return tuple(dict.fromkeys((self.of, *grafted(self.interventions))))
+        """Return the node of the run, and those that it is grafted with."""
+        return tuple(dict.fromkeys((self.of, *graft_sources(self.interventions))))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for what is no measure, or no single run."""
+        """Raise `UsageError` for unknown measures and evaluators, or several runs."""
         find_measures(self.measures, "evaluator")
         super().check(nodes)
         node = nodes[self.of]
@@ -172,7 +167,7 @@ class Readings(Table):
             )
 
     def write(self, runs: Path, file: Path) -> None:
-        """Write the table, or go on with it."""
+        """Write the table, or continue it."""
         run = load_run(runs / self.of)
         steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
         chosen = {"all": steps, "spaced": thin_steps(steps, SPACING), "last": steps[-1:]}
@@ -186,16 +181,13 @@ class Readings(Table):
         )
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """The measures, where, under what, and the runs."""
-        return {
-            "measures": list(self.measures),
-            **self._conditions(),
-            **all_settings(self.measures),
-            "runs": self.lengths(runs),
-        }
+        """Return the measures, their conditions and settings, and the runs."""
+        conditions, settings = self._conditions(), all_settings(self.measures)
+        runs_record = {"runs": self.measured_runs(runs)}
+        return {"measures": list(self.measures)} | conditions | settings | runs_record
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """See `Table`."""
+        """Return the conditions and settings of each measure."""
         return {name: self._conditions() | all_settings([name]) for name in self.measures}
 
     def _conditions(self) -> dict[str, Any]:

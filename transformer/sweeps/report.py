@@ -1,7 +1,4 @@
-"""What a plan will take, from runs that are trained and from steps that are timed.
-
-A plan and how it stands, as rows.
-"""
+"""Estimates of the time that a plan takes, and rows that describe a plan and its status."""
 
 import json
 import statistics
@@ -16,110 +13,98 @@ from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.run_files import read_metrics
 from transformer.config import StartConfig, to_dict
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.slurm import Job
-from transformer.sweeps.status import Standing
+from transformer.sweeps.slurm import Job, job_name
+from transformer.sweeps.status import SETTLED, NodeStatus
 from transformer.sweeps.train import Train
 from transformer.training.cost import MAX_S, forecast
 from transformer.training.machine import Machine
 
+Statuses = Mapping[str, NodeStatus]
+Row = dict[str, Any]
+
 
 class Estimate:
-    """Seconds of training by step, of each kind of run: measured in a folder, or timed here."""
+    """Seconds per training step of each kind of run, from metrics in a folder or timed here."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._timed: dict[str, float] = {}
 
     def time_here(self, plan: Plan, device: str, threads: int) -> None:
-        """Time some steps of each kind of run that was not trained yet in the folder.
+        """Time some steps of each kind of run that the folder has no metrics of.
 
-        Plain ones, since compiling takes half a minute and more a kind; how much faster compiled
-        ones are is measured for the first kind that is long enough, and taken for all.
+        Compiling takes half a minute and more a kind. Therefore eager steps are timed, and the gain
+        of compiled ones is measured once, for the first kind that is long enough to compile.
         """
         known, gain = self._measured(plan), None
-        for node in _training(plan):
-            kind = kind_of(node)
+        for node in _trained(plan):
+            kind = _step_kind(node)
             if kind in known or kind in self._timed:
                 continue
-            chosen = Machine.choose(device, threads, n_steps=n_steps(node))
-            plain = _seconds_by_step(node, replace(chosen, execution="eager"))
-            compiles = chosen.execution != "eager"
+            machine = Machine.choose(device, threads, n_steps=node.n_steps)
+            eager = _step_seconds(node, replace(machine, execution="eager"))
+            compiles = machine.execution != "eager"
             if compiles and gain is None:
-                gain = _seconds_by_step(node, chosen) / plain
-            self._timed[kind] = plain * (gain if compiles and gain is not None else 1)
+                gain = _step_seconds(node, machine) / eager
+            self._timed[kind] = eager * (gain if compiles and gain is not None else 1)
 
-    def seconds(self, plan: Plan, standings: Mapping[str, Standing]) -> dict[str, float | None]:
-        """Seconds that are left of each node.
+    def seconds(self, plan: Plan, statuses: Statuses) -> dict[str, float | None]:
+        """Return the seconds left of each node; None for one without an estimate.
 
-        None where nothing like it was trained or timed, as of encoders, features and measures.
+        Only training has an estimate: encoders, features and measures have none.
         """
         known = self._timed | self._measured(plan)
         left: dict[str, float | None] = {}
         for name, node in plan.nodes.items():
-            if standings[name].state == "done":
+            if statuses[name].state == "done":
                 left[name] = 0.0
-                continue
-            if not isinstance(node, Train):
+            elif not isinstance(node, Train) or _step_kind(node) not in known:
                 left[name] = None
-                continue
-            each = known.get(kind_of(node))
-            share = 1 - node.share_done(self.runs)
-            shared = n_steps(plan.nodes[node.longer_than]) if node.longer_than else 0
-            left[name] = None if each is None else each * (n_steps(node) - shared) * share
+            else:
+                first_step = plan.nodes[node.extends].n_steps if node.extends else 0
+                n_steps = (node.n_steps - first_step) * (1 - node.fraction_done(self.runs))
+                left[name] = known[_step_kind(node)] * n_steps
         return left
 
-    def seconds_left(
-        self, plan: Plan, standings: Mapping[str, Standing], jobs: int
-    ) -> float | None:
-        """Seconds until all that can be done is, by so many processes at once.
+    def seconds_left(self, plan: Plan, statuses: Statuses, jobs: int) -> float | None:
+        """Return the seconds until all that can be done is, by `jobs` processes; None if unknown.
 
-        Kinds of runs of which nothing is known are taken for the mean of the others by step; what
-        does not train counts as nothing.
+        Unknown kinds of runs take the mean time per step of the known ones; other nodes take none.
         """
         known = self._timed | self._measured(plan)
         if not known:
             return None
         mean = statistics.mean(known.values())
-        open_ = {
-            name: node
-            for name, node in plan.nodes.items()
-            if standings[name].state not in ("done", "failed", "blocked")
+        left = {
+            name: mean * plan.nodes[name].n_steps if seconds is None else seconds
+            for name, seconds in self.seconds(plan, statuses).items()
+            if statuses[name].state not in SETTLED
         }
-        each = self.seconds(plan, standings)
-        lengths: dict[str, float] = {}
-        for name, node in open_.items():
-            own = each[name]
-            lengths[name] = mean * n_steps(node) if own is None else own
-        return makespan({name: open_[name].needs for name in open_}, lengths, jobs)
+        return makespan(plan, left, jobs)
 
     def _measured(self, plan: Plan) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
-        for node in _training(plan):
+        """Return the median seconds per step of the runs in the folder, by kind."""
+        seconds: dict[str, list[float]] = {}
+        for node in _trained(plan):
             rows = read_metrics(self.runs / node.name / next(iter(node.configs)) / "metrics.jsonl")
             if len(rows) > 1 and rows[-1].get("seconds"):
-                found.setdefault(kind_of(node), []).append(rows[-1]["seconds"] / rows[-1]["step"])
-        return {kind: statistics.median(each) for kind, each in found.items()}
+                per_step = rows[-1]["seconds"] / rows[-1]["step"]
+                seconds.setdefault(_step_kind(node), []).append(per_step)
+        return {kind: statistics.median(each) for kind, each in seconds.items()}
 
 
-def _seconds_by_step(node: Train, machine: Machine) -> float:
-    """Predicted seconds of a node's training, evaluations among them, by step."""
-    unstarted = [replace(each, start=StartConfig()) for each in node.configs.values()]
-    return forecast(unstarted, machine)["predicted_s"] / n_steps(node)
-
-
-def _training(plan: Plan) -> list[Train]:
+def _trained(plan: Plan) -> list[Train]:
     return [node for node in plan.nodes.values() if isinstance(node, Train)]
 
 
-def n_steps(node: Node) -> int:
-    """Steps of a node; 0 of one that does not train."""
-    if not isinstance(node, Train):
-        return 0
-    return max(config.n_steps for config in node.configs.values())
+def _step_seconds(node: Train, machine: Machine) -> float:
+    """Return the predicted seconds per step, evaluations included."""
+    configs = [replace(each, start=StartConfig()) for each in node.configs.values()]
+    return forecast(configs, machine)["predicted_s"] / node.n_steps
 
 
-def kind_of(node: Train) -> str:
-    """What runs whose steps take as long have in common."""
+def _step_kind(node: Train) -> str:
+    """Return what decides how long a step takes."""
     config = next(iter(node.configs.values()))
     same: dict[str, Any] = {
         "runs": len(node.configs),
@@ -133,105 +118,93 @@ def kind_of(node: Train) -> str:
     return json.dumps(same, sort_keys=True)
 
 
-def makespan(
-    graph: Mapping[str, tuple[str, ...]], lengths: Mapping[str, float], jobs: int
-) -> float:
-    """Time until all is done if free processes take the first of what can be started."""
+def makespan(plan: Plan, seconds: Mapping[str, float], jobs: int) -> float:
+    """Return the time of nodes on `jobs` processes: the longest chain, or an equal share of all."""
     ends: dict[str, float] = {}
-    free = [0.0] * jobs
-    left = list(graph)
-    while left:
-        ready = {
-            name: max((ends[need] for need in graph[name] if need in graph), default=0.0)
-            for name in left
-            if all(need in ends or need not in graph for need in graph[name])
-        }
-        free.sort()
-        name = min(ready, key=lambda each: max(ready[each], free[0]))
-        free[0] = ends[name] = max(ready[name], free[0]) + lengths[name]
-        left.remove(name)
-    return max(ends.values(), default=0.0)
+    for name, node in plan.nodes.items():
+        start = max((ends[need] for need in node.needs), default=0.0)
+        ends[name] = start + seconds.get(name, 0.0)
+    return max(*ends.values(), sum(seconds.values()) / jobs)
 
 
 def clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds, 1:02:03."""
+    """Return hours, minutes and seconds, such as 1:02:03."""
     if seconds is None:
         return "unknown"
     return str(timedelta(seconds=round(min(seconds, MAX_S))))
 
 
-Row = dict[str, Any]
+def graph_rows(plan: Plan, statuses: Statuses, estimate: Estimate, *, as_jobs: bool) -> list[Row]:
+    """Return what each node needs, its status, and what it takes; None where that is unknown.
 
-
-def graph_rows(
-    plan: Plan,
-    standings: Mapping[str, Standing],
-    estimate: Estimate,
-    jobs: Mapping[str, tuple[str, list[str]]] | None = None,
-) -> list[Row]:
-    """What each node needs, how it stands, and what it takes; None where that is not estimated.
-
-    With `jobs`, those of `slurm.planned_jobs`, also the job of each node and those it waits for.
+    With `as_jobs`, also the Slurm job that each open node gets, and the jobs that it waits for.
     """
-    left = estimate.seconds(plan, standings)
-    return [
-        {
+    left = estimate.seconds(plan, statuses)
+    jobs = {
+        name: job_name(name, estimate.runs)
+        for name, status in statuses.items()
+        if as_jobs and status.state not in SETTLED
+    }
+    rows: list[Row] = []
+    for name, node in plan.nodes.items():
+        row = {
             "node": name,
             "needs": list(node.needs),
-            "steps": n_steps(node) or None,
+            "steps": node.n_steps or None,
             "disk_bytes": node.disk_bytes() or None,
-            "state": standings[name].state,
+            "state": statuses[name].state,
             "seconds_left": left[name],
-            "message": _obstacle(node, standings[name]),
-            "what": "; ".join(filter(None, (node.what, ", ".join(node.also)))) or None,
+            "message": _obstacle(node, statuses[name]),
+            "description": "; ".join(filter(None, (node.description, ", ".join(node.aliases))))
+            or None,
         }
-        | (
-            {}
-            if jobs is None
-            else dict(zip(("job", "after"), jobs.get(name, (None, [])), strict=True))
-        )
-        for name, node in plan.nodes.items()
-    ]
+        if as_jobs:
+            after = [jobs[need] for need in node.needs if need in jobs and name in jobs]
+            row |= {"job": jobs.get(name), "after": after}
+        rows.append(row)
+    return rows
 
 
-def _obstacle(node: Node, now: Standing) -> str | None:
-    """Why a node failed, or could not be worked on here."""
-    if now.state in ("failed", "blocked"):
-        return now.message
+def _obstacle(node: Node, status: NodeStatus) -> str | None:
+    """Return why a node failed, or why it cannot run here."""
+    if status.state in ("failed", "blocked"):
+        return status.message
     try:
-        if now.state != "done":
+        if status.state != "done":
             node.check_installed()
     except UsageError as error:
         return str(error)
     return None
 
 
-def in_words(row: Row) -> Row:
-    """A row of `graph_rows` for people."""
-    left = row["seconds_left"]
+def readable_row(row: Row) -> Row:
+    """Return a row of `graph_rows` for people."""
+    left, job = row["seconds_left"], {}
+    if "job" in row:
+        job = {"job": row["job"], "after": abbreviate(row["after"]) or None}
     return {
         "node": row["node"],
         "needs": abbreviate(row["needs"]) or None,
         "steps": row["steps"],
-        "disk": size(row["disk_bytes"] or 0),
+        "disk": mebibytes(row["disk_bytes"] or 0),
         "state": row["state"],
         "left": None if left is None else clock(left),
-        **({"job": row["job"], "after": abbreviate(row["after"]) or None} if "job" in row else {}),
-        "what": row["what"],
+        **job,
+        "description": row["description"],
     }
 
 
-def status_rows(
-    plan: Plan, standings: Mapping[str, Standing], jobs: Mapping[str, Job] = MappingProxyType({})
-) -> list[Row]:
-    """How each node stands, and why; its job, where there are any."""
+def status_rows(statuses: Statuses, jobs: Mapping[str, Job] = MappingProxyType({})) -> list[Row]:
+    """Return the status of each node, with its message and, if there are jobs, its job."""
     rows: list[Row] = []
-    for name, each in standings.items():
+    for name, status in statuses.items():
         job = {"job": str(jobs[name]) if name in jobs else None} if jobs else {}
-        rows.append({"node": name, "state": each.state} | job | {"message": each.message or None})
+        rows.append(
+            {"node": name, "state": status.state} | job | {"message": status.message or None}
+        )
     return rows
 
 
-def size(n_bytes: float) -> str | None:
-    """Mebibytes, of what takes some."""
+def mebibytes(n_bytes: float) -> str | None:
+    """Return a size in mebibytes; None for less than half of one."""
     return f"{n_bytes / 2**20:,.0f} MiB" if n_bytes >= 2**19 else None

@@ -1,16 +1,15 @@
-"""Where every node stands, from what lies on disk: whoever works on it, and on which machine.
+"""The status of every node, read from disk alone, whatever process or machine works on it.
 
 RUNS/.sweep/NODE.lock     held while a process works on the node (`flock`)
-RUNS/.sweep/NODE.log      what its processes said
-RUNS/.sweep/NODE.failed   why the last one failed
+RUNS/.sweep/NODE.log      output of its processes
+RUNS/.sweep/NODE.failed   why the last process failed
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from coopetition.tools import locks
@@ -19,6 +18,7 @@ from coopetition.tools.files import write_text
 from transformer.sweeps.plan import Node, Plan
 
 State = Literal["done", "running", "failed", "blocked", "stopped", "ready", "waiting"]
+SETTLED: tuple[State, ...] = ("done", "failed", "blocked")  # nothing is left to start
 FOLDER = ".sweep"
 
 
@@ -29,11 +29,11 @@ class Busy(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a node stands.
+class NodeStatus:
+    """The state of a node, with a message.
 
-    `ready` can be begun, `waiting` needs one that is not done, and `blocked` one that failed (or is
-    blocked itself); `stopped` is begun and worked on by nobody.
+    `ready` can start; `waiting` needs a node that is not done; `blocked` needs one that failed or
+    is blocked itself; `stopped` has begun, and no process works on it.
     """
 
     state: State
@@ -41,45 +41,45 @@ class Standing:
 
 
 def log_path(runs: Path, name: str) -> Path:
-    """File of what was said while a node was worked on."""
+    """Return the file of a node's output."""
     return runs / FOLDER / f"{name}.log"
 
 
-def failed_path(runs: Path, name: str) -> Path:
-    """File of why a node failed when it was last worked on; none if it did not."""
+def failure_path(runs: Path, name: str) -> Path:
+    """Return the file that says why a node failed; it exists only after a failure."""
     return runs / FOLDER / f"{name}.failed"
 
 
-def failure(runs: Path, name: str) -> str | None:
-    """Why a node failed when it was last worked on; None if it did not."""
+def read_failure(runs: Path, name: str) -> str:
+    """Return why the last process of a node failed; empty if it did not."""
     try:
-        return failed_path(runs, name).read_text().strip()
+        return failure_path(runs, name).read_text().strip()
     except FileNotFoundError:
-        return None
+        return ""
 
 
-def set_failure(runs: Path, name: str, why: str) -> None:
-    """Record why a node failed; on a full disk that may not be possible."""
+def write_failure(runs: Path, name: str, reason: str) -> None:
+    """Record why a node failed, unless the disk is full."""
     with contextlib.suppress(OSError):
-        write_text(failed_path(runs, name), why + "\n")
+        write_text(failure_path(runs, name), reason + "\n")
 
 
-def forget_failure(runs: Path, name: str) -> None:
-    """Let a node be tried again."""
-    failed_path(runs, name).unlink(missing_ok=True)
+def clear_failure(runs: Path, name: str) -> None:
+    """Allow a failed node to start again."""
+    failure_path(runs, name).unlink(missing_ok=True)
 
 
 @contextmanager
-def held(runs: Path, name: str) -> Iterator[None]:
-    """Hold a node, so that no second process works on it; the system frees it on a kill."""
+def hold_node(runs: Path, name: str) -> Iterator[None]:
+    """Lock a node against other processes; the system frees the lock of a killed process."""
     path = _lock_path(runs, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.hold(path, Busy(f"{name} in {runs} is worked on by another process")):
+    with locks.hold(path, Busy(f"another process works on {name} in {runs}; try again later")):
         yield
 
 
 def is_held(runs: Path, name: str) -> bool:
-    """Whether a process works on a node."""
+    """Return whether a process works on a node."""
     return locks.is_held(_lock_path(runs, name))
 
 
@@ -87,41 +87,40 @@ def _lock_path(runs: Path, name: str) -> Path:
     return runs / FOLDER / f"{name}.lock"
 
 
-def standing(node: Node, runs: Path) -> Standing:
-    """How a node stands by itself: what it needs is not looked at."""
+def node_status(node: Node, runs: Path) -> NodeStatus:
+    """Return the status of a node by itself, whatever the nodes that it needs."""
     if is_held(runs, node.name):
-        share = node.share_done(runs)
-        return Standing("running", f"{share:.0%}" if share else "")
+        fraction = node.fraction_done(runs)
+        return NodeStatus("running", f"{fraction:.0%}" if fraction else "")
     try:
         if node.is_done(runs):
-            return Standing("done")
+            return NodeStatus("done")
     except (UserError, OSError) as error:
-        return Standing("failed", str(error))
-    if why := failure(runs, node.name):
-        return Standing("failed", why)
-    if share := node.share_done(runs):
-        return Standing("stopped", f"at {share:.0%}")
-    return Standing("ready")
+        return NodeStatus("failed", str(error))
+    if reason := read_failure(runs, node.name):
+        return NodeStatus("failed", reason)
+    if fraction := node.fraction_done(runs):
+        return NodeStatus("stopped", f"at {fraction:.0%}")
+    return NodeStatus("ready")
 
 
-def standings(
-    plan: Plan, runs: Path, failures: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Standing]:
-    """How each node stands; `failures` are those that the caller knows of."""
-    found: dict[str, Standing] = {}
+def plan_status(plan: Plan, runs: Path) -> dict[str, NodeStatus]:
+    """Return the status of every node of a plan."""
+    statuses: dict[str, NodeStatus] = {}
     for name, node in plan.nodes.items():
-        own = standing(node, runs)
-        if name in failures and own.state not in ("done", "running"):
-            own = Standing("failed", failures[name])
-        if own.state == "ready":
-            states = {need: found[need].state for need in node.needs}
-            bad = [need for need, state in states.items() if state in ("failed", "blocked")]
-            undone = [need for need, state in states.items() if state != "done"]
-            if bad:
-                own = Standing("blocked", f"needs {abbreviate(bad)}")
-            elif undone:
-                n_done = len(states) - len(undone)
-                share = f"; {n_done} of {len(states)} done" if len(states) > 1 else ""
-                own = Standing("waiting", f"for {abbreviate(undone)}{share}")
-        found[name] = own
-    return found
+        status = node_status(node, runs)
+        if status.state == "ready":
+            status = _readiness([(need, statuses[need].state) for need in node.needs])
+        statuses[name] = status
+    return statuses
+
+
+def _readiness(needs: list[tuple[str, State]]) -> NodeStatus:
+    """Return the status of a node that has not begun, from the states of those that it needs."""
+    if failed := [need for need, state in needs if state in ("failed", "blocked")]:
+        return NodeStatus("blocked", f"needs {abbreviate(failed)}")
+    undone = [need for need, state in needs if state != "done"]
+    if not undone:
+        return NodeStatus("ready")
+    count = f"; {len(needs) - len(undone)} of {len(needs)} done" if len(needs) > 1 else ""
+    return NodeStatus("waiting", f"for {abbreviate(undone)}{count}")

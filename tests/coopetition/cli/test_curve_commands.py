@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from coopetition.compare.recovery import simulate
-from tests.conftest import REFERENCE
+from tests.coopetition.conftest import TRUTH
 
-TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 RACE = ("--theory", "logistic_race", "--starts", 2)
-PUBLISHED = REFERENCE / "figure_5b_loss.csv"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from coopetition.compare.recovery import random_values, recover
 from coopetition.compare.theory import theories
 from coopetition.tools.errors import UsageError
 from tests.benchmarks.recovery import THEORIES, foreseen_ranks, share_named, told_coverage
-from tests.coopetition.compare.conftest import TRUTH
+from tests.coopetition.conftest import TRUTH
 
 
 def test_intervals_hold_the_parameters_that_made_the_curves():

@@ -58,6 +58,35 @@ def test_one_file_adds_a_command(program, capsys):
     assert "More about it." in capsys.readouterr().out
 
 
+SEVERAL = '''"""Commands that share a module."""
+
+from dataclasses import dataclass
+
+@dataclass
+class Count:
+    """Count to a number."""
+
+    last: int = 2
+    """The number."""
+
+    def execute(self):
+        print(*range(self.last))
+
+class Helper:
+    """No command."""
+'''
+
+
+def test_a_class_adds_a_command(program, tmp_path, capsys):
+    (tmp_path / "greetings" / "several.py").write_text(SEVERAL)
+    assert program("count", "--last", "3") == 0
+    assert capsys.readouterr().out == "0 1 2\n"
+    assert program("--help") == 0
+    shown = capsys.readouterr().out
+    assert "  count  Count to a number.\n" in shown
+    assert "several" not in shown and "helper" not in shown
+
+
 def test_help_lists_commands_without_importing_them(program, capsys):
     assert program("--help") == 0
     shown = capsys.readouterr().out

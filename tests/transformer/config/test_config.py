@@ -75,14 +75,14 @@ def test_kept_runs_have_the_ids_that_their_configs_give(number):
 
 
 def test_the_run_id_depends_on_numbers_not_on_paths_or_length():
-    base = PRESETS["omniglot"].make("cpu")
+    base = PRESETS["omniglot"].config("cpu")
     elsewhere = replace(base, data=replace(base.data, exemplars=OmniglotConfig(path="elsewhere")))
     assert elsewhere.run_id() == replace(base, n_steps=7).run_id() == base.run_id()
     assert replace(base, init_seed=6).run_id() != base.run_id()
 
 
 def test_a_field_that_is_newer_than_a_run_leaves_its_id():
-    base = PRESETS["glyphs"].make("cpu")
+    base = PRESETS["glyphs"].config("cpu")
     older = to_dict(base)
     del older["data"]["mode"]
     assert RunConfig.from_dict(older) == base

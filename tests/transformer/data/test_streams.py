@@ -74,7 +74,7 @@ def test_run_ids():
     """The ids of the coopetition runs at scale cpu have changed with their initial values."""
     for name, run_id in REFERENCE["run_ids"].items():
         preset, scale = name.split()
-        assert PRESETS[preset].make(scale).run_id() == run_id, name
+        assert PRESETS[preset].config(scale).run_id() == run_id, name
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -181,7 +181,7 @@ def test_a_graft_is_a_node_of_a_plan_after_its_source(tmp_path):
     plan = Plan([Train(name="second", config=grafted), first])
     assert [*plan.nodes] == ["first", "second"]
     for node in plan.nodes.values():
-        node.work(tmp_path, "cpu", 1)
+        node.execute(tmp_path, "cpu", 1)
         assert node.is_done(tmp_path)
     with pytest.raises(UsageError, match="second.*first"):
         Plan([Train(name="second", config=grafted)])

@@ -65,16 +65,16 @@ def test_a_run_outlives_what_it_started_from(source, tiny, tmp_path):
     assert evaluate_checkpoint(load_run(run.path)).step == 40
 
 
-@pytest.mark.parametrize("name", [name for name, each in PRESETS.items() if each.after])
+@pytest.mark.parametrize("name", [n for n, each in PRESETS.items() if each.at("cpu").starts_from])
 def test_presets_that_start_from_others_want_their_folder(name, tmp_path):
     with pytest.raises(UsageError, match="start.path is missing"):
-        train(PRESETS[name].make("cpu"), tmp_path / "run", HERE)
+        train(PRESETS[name].config("cpu"), tmp_path / "run", HERE)
     assert not (tmp_path / "run").exists()
 
 
 def test_small_presets_have_checkpoints_on_the_way():
     for name in ("smoke", "quick"):
-        config = PRESETS[name].make("cpu")
+        config = PRESETS[name].config("cpu")
         assert config.checkpoint_every <= config.n_steps // 3
 
 

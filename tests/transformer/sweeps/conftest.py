@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig, StartConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.sweeps.measure import Measure
+from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 
@@ -21,10 +21,10 @@ PLAN = Plan(
     [
         Train(name="first", config=BASE),
         Train(name="on", config=replace(BASE, start=StartConfig(step=20)), after="first"),
-        Train(name="long", config=replace(BASE, n_steps=60), longer_than="first"),
+        Train(name="long", config=replace(BASE, n_steps=60), extends="first"),
         Train(name="pair", config={f"seed_{n}": replace(BASE, init_seed=n) for n in (6, 7)}),
-        Measure(name="norms", measure="weight_norms", of=("first", "pair")),
-        Measure(name="events", measure="events", of=("first", "on", "long", "pair")),
+        RunTable(name="norms", measure="weight_norms", of=("first", "pair")),
+        RunTable(name="events", measure="events", of=("first", "on", "long", "pair")),
     ]
 )
 """

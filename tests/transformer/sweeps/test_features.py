@@ -1,4 +1,4 @@
-"""Features and encoders that lie in a sweep's folder, beside the plan that they are to be of."""
+"""Features and encoders in a sweep's folder that are not those of the plan."""
 
 import os
 from dataclasses import replace
@@ -15,15 +15,13 @@ from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.features.networks import OwnNetwork
 from transformer.data.features.provenance import read_provenance
-from transformer.sweeps.features import FEATURES, WEIGHTS, Features, TrainEncoder
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.status import standings
+from transformer.sweeps.status import plan_status
+from transformer.sweeps.train import FEATURES, WEIGHTS, Features, TrainEncoder
 
+GLYPHS = GlyphConfig(n_classes=4, n_exemplars=4)
 ENCODER = TrainEncoder(
-    name="encoder",
-    config=TrainingConfig(
-        glyphs=GlyphConfig(n_classes=4, n_exemplars=4), n_steps=2, batch_size=8, seed=3
-    ),
+    name="encoder", config=TrainingConfig(glyphs=GLYPHS, n_steps=2, batch_size=8, seed=3)
 )
 NODE = Features(
     name="features",
@@ -36,8 +34,7 @@ NODE = Features(
 def write_weights(path, seed):
     generator = torch.Generator().manual_seed(seed)
     shapes = {name: each.shape for name, each in OwnNetwork().state_dict().items()}
-    weights = {name: torch.randn(s, generator=generator) for name, s in shapes.items()}
-    save_file(weights, path)
+    save_file({name: torch.randn(s, generator=generator) for name, s in shapes.items()}, path)
 
 
 @pytest.fixture
@@ -52,102 +49,99 @@ def node(weights):
     return replace(NODE, encoder=OwnConfig(weights=str(weights)))
 
 
-def told(node, runs):
+def error_of(node, runs):
     with pytest.raises(UserError) as error:
         node.is_done(runs)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_other_weights_in_their_file_are_told_and_nothing_is_lost(node, weights, tmp_path):
+def test_other_weights_are_reported_and_nothing_is_lost(node, weights, tmp_path):
     assert not node.is_done(tmp_path)
-    node.work(tmp_path, "cpu", 1)
+    node.execute(tmp_path, "cpu", 1)
     assert node.is_done(tmp_path)
     file, first = tmp_path / "features" / FEATURES, weights.read_bytes()
     before = file.read_bytes()
     write_weights(weights, 1)
-    message = told(node, tmp_path)
-    assert "(encoder.weights=" in message and "move its folder away, or put back" in message
+    assert "(encoder.weights=" in error_of(node, tmp_path)
     assert file.read_bytes() == before
     weights.write_bytes(first)
     os.utime(weights, ns=(1, 1))
-    assert node.is_done(tmp_path), "they are put back"
+    assert node.is_done(tmp_path), "the weights are restored"
     weights.unlink()
-    assert node.is_done(tmp_path), "features that are made need no weights"
+    assert node.is_done(tmp_path), "finished features need no weights"
 
 
-def test_an_encoder_that_is_trained_anew_is_told(tmp_path):
+def test_an_encoder_that_is_trained_anew_is_reported(tmp_path):
     plan = Plan([ENCODER, replace(NODE, after="encoder")])
     for node in plan.nodes.values():
-        node.work(tmp_path, "cpu", 1)
-    assert {each.state for each in standings(plan, tmp_path).values()} == {"done"}
-    (tmp_path / "encoder" / WEIGHTS).unlink()
-    anew = replace(ENCODER, config=replace(ENCODER.config, seed=4))
-    anew.work(tmp_path, "cpu", 1)
-    assert "(training.seed=4, not 3); move its folder away" in told(ENCODER, tmp_path)
-    assert anew.is_done(tmp_path)
-    assert "(encoder.weights=" in told(plan.nodes["features"], tmp_path)
-    # as if from elsewhere: nothing is known of its training
+        node.execute(tmp_path, "cpu", 1)
+    assert {status.state for status in plan_status(plan, tmp_path).values()} == {"done"}
     file = tmp_path / "encoder" / WEIGHTS
-    save_file(load_file(file), file)
-    assert "(training.glyphs.kind=None, not GlyphConfig)" in told(ENCODER, tmp_path)
+    file.unlink()
+    anew = replace(ENCODER, config=replace(ENCODER.config, seed=4))
+    anew.execute(tmp_path, "cpu", 1)
+    assert "(training.seed=4, not 3)" in error_of(ENCODER, tmp_path)
+    assert anew.is_done(tmp_path)
+    assert "(encoder.weights=" in error_of(plan.nodes["features"], tmp_path)
+    save_file(load_file(file), file)  # without metadata
+    assert "(training.glyphs.kind=None, not GlyphConfig)" in error_of(ENCODER, tmp_path)
 
 
-def test_an_encoder_that_has_its_weights_takes_none_from_another_node():
+def test_an_encoder_with_weights_takes_none_from_another_node():
     features = replace(NODE, encoder=EfficientNetConfig(), after="encoder")
-    with pytest.raises(UserError, match="but EfficientNetConfig has its own; make its encoder Own"):
+    with pytest.raises(UserError, match="EfficientNetConfig"):
         Plan([ENCODER, features])
 
 
+GLYPHS_1 = GlyphConfig(n_classes=6, n_exemplars=4, seed=1)
+OMNIGLOT = OmniglotConfig(n_classes=6, n_exemplars=4)
+
+
 @pytest.mark.parametrize(
-    ("made", "difference"),
+    ("made", "planned", "difference"),
     [
-        ({"drawings": GlyphConfig(n_classes=6, n_exemplars=4, seed=1)}, "drawings.seed=1, not 0"),
-        ({"reduction": ReductionConfig(components=3)}, "reduction.components=3, not 4"),
+        ({"drawings": GLYPHS_1}, {}, "drawings.seed=1, not 0"),
+        ({"reduction": ReductionConfig(components=3)}, {}, "reduction.components=3, not 4"),
         (
-            {"drawings": OmniglotConfig(n_classes=6, n_exemplars=4, layout="released")},
+            {"drawings": replace(OMNIGLOT, layout="released")},
+            {"drawings": OMNIGLOT},
             "drawings.layout=released, not None",
         ),
     ],
 )
-def test_other_features_than_the_plans_are_told(node, tmp_path, made, difference):
-    replace(node, **made).work(tmp_path, "cpu", 1)
-    if isinstance(made.get("drawings"), OmniglotConfig):
-        node = replace(node, drawings=OmniglotConfig(n_classes=6, n_exemplars=4))
-    assert f"holds other features than the plan's ({difference})" in told(node, tmp_path)
+def test_features_of_another_recipe_are_reported(node, tmp_path, made, planned, difference):
+    replace(node, **made).execute(tmp_path, "cpu", 1)
+    assert f"({difference})" in error_of(replace(node, **planned), tmp_path)
 
 
-def damaged(file):
-    """What may lie in the place of a feature file, and what is to be said of it."""
-    content, about = file.read_bytes(), read_provenance(file)
-    assert about
-    yield content[: len(content) // 2], "is damaged or not a .safetensors file"
-    yield content[:5], "is damaged or not a .safetensors file"
-    yield b"nothing of ours, but long enough", "is damaged or not a .safetensors file"
-    save_file({"features": torch.ones(6, 4, 4, dtype=torch.int32)}, file)
-    yield file.read_bytes(), "holds I32 values"
-    save_file({"features": torch.ones(6, 4)}, file)
-    yield file.read_bytes(), "holds an array of shape (6, 4); expected (classes, exemplars, feat"
-    save_file({}, file)
-    yield file.read_bytes(), "holds no array"
+def damages(file):
+    """Write damaged contents into a feature file, one after the other; yield what is wrong."""
+    content = file.read_bytes()
+    assert read_provenance(file)
+    for damaged in (content[: len(content) // 2], content[:5], b"nothing of ours, but long enough"):
+        file.write_bytes(damaged)
+        yield "damaged"
+    for arrays, wrong in (
+        ({"features": torch.ones(6, 4, 4, dtype=torch.int32)}, "I32"),
+        ({"features": torch.ones(6, 4)}, "(6, 4)"),
+        ({}, "no array"),
+    ):
+        save_file(arrays, file)
+        yield wrong
     save_file({"features": torch.ones(6, 4, 4)}, file, {"provenance": "no table"})
-    yield file.read_bytes(), "has the provenance 'no table'"
+    yield "provenance"
 
 
-def test_a_damaged_file_is_told_wherever_it_is_read(node, tmp_path, call):
-    node.work(tmp_path, "cpu", 1)
+def test_a_damaged_file_is_reported_wherever_it_is_read(node, tmp_path, call):
+    node.execute(tmp_path, "cpu", 1)
     file = tmp_path / "features" / FEATURES
-    plan = Plan([node])
-    for content, message in damaged(file):
-        file.write_bytes(content)
-        assert message in told(node, tmp_path)
-        assert standings(plan, tmp_path)["features"].state == "failed"
-        if "provenance" in message:  # which those below do not need
-            continue
-        for command in (
-            ("separation", "--data.path", file),
-            ("train", "--exemplars", "features", "--data.exemplars.path", file, "--out", "unused"),
-        ):
-            assert message in call("transformer", *command, expect=2)
+    train = ("train", "--exemplars", "features", "--data.exemplars.path", file, "--out", "unused")
+    for wrong in damages(file):
+        assert wrong in error_of(node, tmp_path)
+        assert plan_status(Plan([node]), tmp_path)["features"].state == "failed"
+        if wrong != "provenance":  # which the commands do not read
+            for command in (("separation", "--data.path", file), train):
+                assert wrong in call("transformer", *command, expect=2)
     file.unlink()
-    assert not node.is_done(tmp_path), "moved away, it is made again"
+    assert not node.is_done(tmp_path), "a file that is moved away is made again"

@@ -1,4 +1,4 @@
-"""Sweeps that are killed or interrupted, and what they make in the end."""
+"""Sweeps that are killed or interrupted end as one that is not."""
 
 import json
 import os
@@ -13,13 +13,14 @@ import pytest
 from tests.transformer.sweeps.conftest import NODES
 
 KILLS = 20
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
 def contents(runs):
-    """All files but what time and place decide.
+    """Return all files, without what depends on time and place.
 
-    That is: the folder `.sweep` (locks, logs, why nodes failed), locks of runs, seconds in metrics,
-    sessions and the commit in manifests, and the path of the folder itself.
+    That is: the folder `.sweep`, locks of runs, seconds in metrics, sessions and the commit in
+    manifests, and the path of the folder itself.
     """
     found = {}
     for path in sorted(runs.rglob("*")):
@@ -37,21 +38,21 @@ def contents(runs):
 
 
 def start(plan_file, runs, **keywords):
-    """A process that sweeps, and says so in a file beside the folder."""
+    """Start a process that sweeps, with its output in a file beside the folder."""
     command = [sys.executable, "-m", "transformer", "sweep", str(plan_file), "--runs", str(runs)]
     command += ["--jobs", "2", "--device", "cpu"]
-    with open(said_in(runs), "ab") as log:
+    with open(output_path(runs), "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **keywords)
 
 
-def said_in(runs):
-    return runs.with_name(f"{runs.name}.said")
+def output_path(runs):
+    return runs.with_name(f"{runs.name}.output")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_killing_at_random_moments_changes_nothing(plan_file, swept, tmp_path):
-    """With the whole process group, as a machine that loses power does: 20 times."""
+    """Kill the whole process group, as a machine that loses power does: 20 times."""
     expected, chance, kills, folders = contents(swept), random.Random(1), 0, 0
     begin = time.monotonic()
     assert start(plan_file, tmp_path / "once").wait() == 0
@@ -69,39 +70,35 @@ def test_killing_at_random_moments_changes_nothing(plan_file, swept, tmp_path):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 kills += 1
-        assert start(plan_file, runs).wait() == 0, said_in(runs).read_text()
+        assert start(plan_file, runs).wait() == 0, output_path(runs).read_text()
         assert contents(runs) == expected
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_it_in_good_order(plan_file, swept, tmp_path, number, code):
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_an_interrupted_sweep_continues_to_the_same_end(plan_file, swept, tmp_path, number, code):
     runs = tmp_path / "runs"
     process = start(plan_file, runs)
     while not (runs / "first" / "metrics.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    code_found, said = process.wait(), said_in(runs).read_text()
-    assert code_found == code and "start it again to go on" in said and "Traceback" not in said
-    assert start(plan_file, runs).wait() == 0, said_in(runs).read_text()
-    for node in NODES:  # but for the checkpoints of where it stopped
+    assert process.wait() == code and "Traceback" not in output_path(runs).read_text()
+    assert start(plan_file, runs).wait() == 0, output_path(runs).read_text()
+    for node in NODES:  # the checkpoint where it stopped is an additional file
         for name, each in contents(swept / node).items():
             if "manifest" not in name:
                 assert contents(runs / node)[name] == each, name
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_processes_are_still_importing_is_told_in_a_line(
-    plan_file, tmp_path, number, code
-):
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_imports_ends_it_with_one_line(plan_file, tmp_path, number, code):
     runs = tmp_path / "runs"
     process = start(plan_file, runs, start_new_session=True)
-    while "started" not in said_in(runs).read_text():
+    while "started" not in output_path(runs).read_text():
         time.sleep(0.02)
     os.killpg(process.pid, number)
     assert process.wait(120) == code
-    last = said_in(runs).read_text().splitlines()[-1]
-    assert last.endswith(f"stopped by {signal.Signals(number).name}; start it again to go on")
-    assert "Traceback" not in said_in(runs).read_text()
+    output = output_path(runs).read_text()
+    assert signal.Signals(number).name in output.splitlines()[-1] and "Traceback" not in output

@@ -1,4 +1,4 @@
-"""The coopetition paper's graph at scale smoke, from glyphs to tables."""
+"""The plan of the coopetition paper at scale smoke, from glyphs to tables."""
 
 import shutil
 
@@ -10,10 +10,11 @@ from transformer.cli import main
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
 from transformer.runs.table import find_runs
-from transformer.sweeps.status import standings
+from transformer.sweeps.status import plan_status
 from transformer.sweeps.train import Train
 
 SWEEP = ["sweep", "coopetition", "--scale", "smoke", "--jobs", "2", "--device", "cpu", "--runs"]
+CHAIN = ("encoder", "features", "ciwl_only_5", "grafted_4M_5")  # a graft and what it needs
 
 
 @pytest.fixture(scope="module")
@@ -23,45 +24,36 @@ def plan():
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A graft, and what it needs: an encoder, features, and the run that it starts from."""
+    """A folder with the graft and what it needs."""
     runs = tmp_path_factory.mktemp("smoke") / "runs"
     assert main([*SWEEP, str(runs), "--only", "grafted_4M_5"]) == 0
     return runs
 
 
-def test_a_graft_brings_what_it_needs(swept, plan):
-    chain = {"encoder", "features", "ciwl_only_5", "grafted_4M_5"}
-    assert {path.name for path in swept.iterdir() if path.name[0] != "."} == chain
+def test_a_graft_starts_from_part_of_its_source(swept):
+    assert {path.name for path in swept.iterdir() if path.name[0] != "."} == {*CHAIN}
     graft, source = (load_run(swept / name) for name in ("grafted_4M_5", "ciwl_only_5"))
     assert graft.config.start.run_id == source.config.run_id()
-    grafted, original = (
-        graft.checkpoint(graft.config.n_steps).tensors,
-        source.checkpoint(graft.config.start.step).tensors,
-    )
+    grafted = graft.checkpoint(graft.config.n_steps).tensors
+    original = source.checkpoint(graft.config.start.step).tensors
     assert grafted["W_U"].equal(original["W_U"]) and not grafted["W_E"].equal(original["W_E"])
 
 
-def test_other_features_than_a_run_had_are_told_in_a_line(swept, plan, tmp_path):
+def test_features_that_a_run_was_not_trained_on_are_reported(swept, plan, tmp_path):
     runs = shutil.copytree(swept, tmp_path / "runs")
     file = runs / "features" / "features.safetensors"
     with safe_open(file, "pt") as opened:
         values, metadata = opened.get_tensor("features"), opened.metadata()
     save_file({"features": values * 1.5}, file, metadata)
-    found = standings(plan.select(["grafted_4M_5"]), runs)
-    assert {name: each.state for name, each in found.items()} == {
-        "encoder": "done",
-        "features": "done",
-        "ciwl_only_5": "failed",
-        "grafted_4M_5": "failed",
-    }
-    told = found["ciwl_only_5"].message
-    assert "holds another run than the plan's (data.exemplars.fingerprint=" in told
+    statuses = plan_status(plan.select(["grafted_4M_5"]), runs)
+    assert [statuses[name].state for name in CHAIN] == ["done", "done", "failed", "failed"]
+    assert "(data.exemplars.fingerprint=" in statuses["ciwl_only_5"].message
     assert load_run(runs / "ciwl_only_5").is_finished(), "nothing is lost"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_whole_graph(plan, tmp_path):
+def test_the_whole_plan_runs(plan, tmp_path):
     assert main([*SWEEP, str(tmp_path)]) == 0
     trained = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
     assert sorted(find_runs(tmp_path)) == sorted(trained)

@@ -1,74 +1,72 @@
-"""Jobs of Slurm where there is none; where there is one, tests/slurm."""
+"""Jobs and their resources where there is no Slurm; tests/slurm has tests with one."""
 
 import json
 import sys
+from types import ModuleType
 
 import pytest
+import torch
 
 from coopetition.tools.errors import UsageError
+from tests.transformer.conftest import tiny_config
 from transformer.cli import main
-from transformer.sweeps.slurm import LEAST_MINUTES, Resources, jobs_of
+from transformer.config.encoders import ENCODERS
+from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.sweeps.executor import run_node
+from transformer.sweeps.measure import ModelTable, RunTable
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.slurm import MIN_MINUTES, Resources, read_jobs, submit_jobs
+from transformer.sweeps.train import Features, Train, TrainEncoder
 
 SWEEP = ("transformer", "sweep", "coopetition", "--scale", "smoke", "--runs")
+NODES = (
+    TrainEncoder(name="encoder"),
+    Features(name="features", drawings=GlyphConfig(), encoder=ENCODERS["own"](), after="encoder"),
+    Train(name="run", config=tiny_config()),
+    RunTable(name="norms", measure="weight_norms", of=("run",)),
+    ModelTable(name="heads", measures=("accuracy",), of="run"),
+)
 
 
-@pytest.mark.parametrize("also", [(), ("--status",)])
-def test_without_slurm_that_is_said(call, tmp_path, monkeypatch, also):
+@pytest.mark.parametrize("flags", [(), ("--status",)])
+def test_a_machine_without_slurm_is_refused(call, tmp_path, monkeypatch, flags):
     monkeypatch.setenv("PATH", str(tmp_path))
-    said = call(*SWEEP, tmp_path / "runs", "--slurm", *also, expect=1)
-    assert "no squeue here; call it where jobs are submitted" in said
+    assert "squeue" in call(*SWEEP, tmp_path / "runs", "--slurm", *flags, expect=1)
 
 
-def test_without_submitit_that_is_said(call, tmp_path, monkeypatch):
+def test_a_missing_submitit_is_named(call, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    said = call(*SWEEP, tmp_path / "runs", "--slurm", expect=1)
-    assert "--slurm needs submitit; pip install 'coopetition[slurm]'" in said
+    assert "coopetition[slurm]" in call(*SWEEP, tmp_path / "runs", "--slurm", expect=1)
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_jobs_ask_for_is_refused_where_there_are_none(call, tmp_path):
-    said = call(*SWEEP, tmp_path / "runs", "--partition", "gpu", expect=2)
-    assert "of no use without --slurm" in said
-
-
-def test_a_job_has_time_to_do_something(call, tmp_path):
-    with pytest.raises(UsageError, match=f"choose {LEAST_MINUTES} or more"):
-        Resources(minutes=LEAST_MINUTES - 1)
-    Resources(minutes=LEAST_MINUTES)
-    said = call(*SWEEP, tmp_path / "runs", "--slurm", "--minutes", LEAST_MINUTES - 1, expect=2)
-    assert f"choose {LEAST_MINUTES} or more" in said
+def test_a_folder_whose_name_slurm_changes_is_refused(call, tmp_path):
+    assert "%" in call(*SWEEP, tmp_path / "50%j", "--slurm", "--dry-run", expect=2)
 
 
 @pytest.mark.parametrize(
-    "mistake",
-    [{"gpus": -1}, {"memory_gb": 0}, {"sbatch": ("foo",)}, {"sbatch": ("qos=long", "--exclusiv")}],
+    "values", [{"gpus": -1}, {"memory_gb": 0}, {"minutes": MIN_MINUTES - 1}], ids=str
 )
-def test_what_no_job_can_ask_for_is_refused(mistake):
-    with pytest.raises(UsageError):
-        Resources(**mistake)
-    assert Resources(gpus=0, memory_gb=0.5, sbatch=("qos=long", "--exclusive"))
+def test_impossible_resources_are_refused(values):
+    with pytest.raises(UsageError, match=next(iter(values))):
+        Resources(**values)
+    assert Resources(gpus=0, memory_gb=0.5, minutes=MIN_MINUTES).options(3)["mem"] == "512M"
 
 
-def test_a_dry_run_shows_jobs_options_and_where_steps_are_timed(capsys, tmp_path, plan_file):
-    ask = ("--slurm", "--gpus", 2, "--partition", "fast", "--sbatch", "qos=long", "--dry-run")
-    given = ("sweep", plan_file, "--runs", tmp_path / "runs", *ask, "--json")
-    assert main([str(each) for each in given]) == 0
-    done = capsys.readouterr()
-    rows = {row["node"]: row for row in map(json.loads, done.out.splitlines())}
+def test_a_dry_run_shows_jobs_and_their_options(capsys, tmp_path, plan_file):
+    job = ("--slurm", "--gpus", 2, "--partition", "fast", "--sbatch", "qos=long", "--dry-run")
+    command = ("sweep", plan_file, "--runs", tmp_path / "runs", *job, "--json")
+    assert main([str(each) for each in command]) == 0
+    said = capsys.readouterr()
+    rows = {row["node"]: row for row in map(json.loads, said.out.splitlines())}
     jobs = {name: row["job"] for name, row in rows.items()}
     assert len({*jobs.values()}) == len(rows) and None not in jobs.values()
     for row in rows.values():
         assert row["after"] == [jobs[need] for need in row["needs"]]
     for option in ("--gpus-per-node=2", "--partition=fast", "--qos=long", "--time=240"):
-        assert option in done.err
-    assert f"{len(rows)} jobs" in done.err and "MiB" in done.err
-    assert "(cpu)" in done.err or "cuda" in done.err
+        assert option in said.err
+    assert f"{len(rows)} jobs" in said.err and "MiB" in said.err
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_folder_whose_name_slurm_changes_is_refused(call, tmp_path):
-    said = call(*SWEEP, tmp_path / "50%j", "--slurm", "--dry-run", expect=2)
-    assert "%" in said and "--runs" in said
 
 
 def test_a_job_with_a_blank_name_is_not_ours(tmp_path, monkeypatch):
@@ -76,14 +74,55 @@ def test_a_job_with_a_blank_name_is_not_ours(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho '7 PENDING '\necho '8 RUNNING other job'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert jobs_of(["first"], tmp_path) == {}
+    assert read_jobs(["first"], tmp_path) == {}
 
 
-def test_an_option_that_a_plugin_adds_to_sbatch_is_taken(tmp_path, monkeypatch):
-    program = tmp_path / "sbatch"
-    program.write_text("#!/bin/sh\necho '      --container-image=[USER@]IMAGE'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert Resources(sbatch=("container-image=x",))
-    with pytest.raises(UsageError, match="'container'"):
-        Resources(sbatch=("container=x",))
+class Submitter:
+    """Replaces the executor of submitit; records the parameters of jobs."""
+
+    jobs: dict
+
+    def __init__(self, folder):
+        type(self).jobs = {}
+
+    def update_parameters(self, **parameters):
+        self.parameters = parameters
+
+    def submit(self, function, work, name):
+        self.jobs[name] = self.parameters
+        return type("Job", (), {"job_id": str(len(self.jobs))})
+
+
+def test_jobs_wait_for_their_needs_and_only_some_have_gpus(tmp_path, monkeypatch):
+    modules = {name: ModuleType(name) for name in ("submitit", "submitit.core.utils")}
+    monkeypatch.setattr(modules["submitit"], "SlurmExecutor", Submitter, raising=False)
+    monkeypatch.setattr(modules["submitit.core.utils"], "FailedJobError", OSError, raising=False)
+    for name, module in (modules | {"submitit.core": ModuleType("core")}).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("transformer.sweeps.slurm.read_jobs", lambda names, runs: {})
+    submit_jobs(Plan(NODES), tmp_path, lambda name: 0, 3, Resources(gpus=2))
+    gpus = {name: job["gpus_per_node"] for name, job in Submitter.jobs.items()}
+    assert gpus == {"encoder": None, "features": 2, "run": 2, "norms": None, "heads": None}
+    after = {name: job["dependency"] for name, job in Submitter.jobs.items()}
+    alone = {"encoder": None, "run": None}
+    assert after == alone | {"features": "afterok:1", "norms": "afterok:3", "heads": "afterok:3"}
+    assert {job["cpus_per_task"] for job in Submitter.jobs.values()} == {3}
+
+
+@pytest.mark.parametrize("node", [NODES[0], *NODES[3:]])
+def test_nodes_that_use_no_gpu_get_the_cpu(node, tmp_path, monkeypatch):
+    given = []
+    execute = lambda node, runs, device, n: given.append((device, n))  # noqa: E731
+    monkeypatch.setattr(type(node), "execute", execute)
+    monkeypatch.setattr(Train, "is_done", lambda node, runs: True)
+    run_node(Plan(NODES), node.name, tmp_path, "cuda", 2)
+    assert given == [("cpu", 2)]
+
+
+def test_a_measure_runs_with_the_given_threads(tmp_path, monkeypatch):
+    threads = []
+    rows = lambda *_: threads.append(torch.get_num_threads()) or [{"step": 0}]  # noqa: E731
+    monkeypatch.setattr("transformer.sweeps.measure.measure_run", rows)
+    for node, number in (("run", 1), ("norms", 2)):
+        run_node(Plan(NODES[2:4]), node, tmp_path, "cpu", number)
+    assert threads == [2] and torch.get_num_threads() == 1

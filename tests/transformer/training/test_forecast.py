@@ -131,7 +131,7 @@ def test_batches_that_are_too_large_are_refused(tiny, tmp_path):
 
 def test_tensors_are_counted():
     for preset in PRESETS.values():
-        config = preset.make("paper")
+        config = preset.config("paper")
         shapes = parameter_shapes(config.model, context=8, d_features=9, n_labels=2)
         assert cost.count_tensors(config) == len(shapes) < cost.MAX_TENSORS / 10
 

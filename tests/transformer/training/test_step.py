@@ -135,33 +135,30 @@ def test_steps_are_those_of_plain_training(case, model):
                 assert torch.equal(moved, start[name][run]) == frozen, name
 
 
-def test_rates_without_a_schedule_are_constant():
-    optim = OptimConfig(learning_rate=0.2)
-    assert [optim.rate(step) for step in (1, 2, 10**6)] == [0.2] * 3
+COSINE = {"schedule": "cosine", "decay_steps": 90}
+RATES = {  # settings, and rates at some steps
+    "constant": ({}, {1: 0.2, 2: 0.2, 10**6: 0.2}),
+    "warm-up": ({"warmup_steps": 1000}, {1: 0.0002, 500: 0.1, 1000: 0.2, 1001: 0.2, 10**6: 0.2}),
+    "inverse square root": (
+        {"schedule": "inverse_sqrt", "warmup_steps": 50},
+        {25: 0.1, 50: 0.2, 200: 0.1, 450: 0.2 / 3, 800: 0.05},
+    ),
+    "cosine": (COSINE, {30: 0.15, 45: 0.1, 60: 0.05, 90: 0, 91: 0, 10**6: 0}),
+    "cosine after warm-up": (
+        COSINE | {"warmup_steps": 40},
+        {20: 0.1, 40: 0.2, 70: 0.15, 85: 0.1, 100: 0.05, 130: 0, 131: 0},
+    ),
+}
 
 
-@pytest.mark.parametrize("after", [{}, {"schedule": "inverse_sqrt"}, {"schedule": "cosine"}])
-def test_warm_up_is_linear_and_meets_what_follows(after):
-    decay = {"decay_steps": 10**6} if after.get("schedule") == "cosine" else {}
-    optim = OptimConfig(learning_rate=0.2, warmup_steps=1000, **after, **decay)
-    for step in range(1, 1001):
-        assert optim.rate(step) == pytest.approx(0.2 * step / 1000, rel=1e-12)
-    assert optim.rate(1001) == pytest.approx(0.2, rel=1e-3) and optim.rate(1001) <= 0.2
-
-
-def test_inverse_square_root_falls_by_half_in_four_times_the_steps():
-    optim = OptimConfig(learning_rate=0.2, schedule="inverse_sqrt", warmup_steps=50)
-    for step, rate in ((50, 0.2), (200, 0.1), (800, 0.05), (450, 0.2 / 3)):
-        assert optim.rate(step) == pytest.approx(rate, rel=1e-12)
-
-
-@pytest.mark.parametrize("warmup", [0, 40])
-def test_cosine_falls_to_zero_and_stays(warmup):
-    optim = OptimConfig(learning_rate=0.2, schedule="cosine", warmup_steps=warmup, decay_steps=90)
-    for done, rate in ((30, 0.15), (45, 0.1), (60, 0.05), (90, 0), (91, 0), (10**6, 0)):
-        assert optim.rate(warmup + done) == pytest.approx(rate, rel=1e-12, abs=1e-15)
-    values = [optim.rate(step) for step in range(warmup + 1, warmup + 91)]
-    assert values == sorted(values, reverse=True) and max(values) < 0.2
+@pytest.mark.parametrize("name", RATES)
+def test_learning_rates_follow_their_schedule(name):
+    settings, rates = RATES[name]
+    optim = OptimConfig(learning_rate=0.2, **settings)
+    for step, rate in rates.items():
+        assert optim.rate(step) == pytest.approx(rate, rel=1e-12, abs=1e-15)
+    values = [optim.rate(step) for step in range(max(1, optim.warmup_steps), 1200)]
+    assert values == sorted(values, reverse=True) and max(values) <= 0.2
 
 
 def test_the_slope_of_a_norm_at_zero_is_zero():

@@ -1,0 +1,261 @@
+"""A small plan run by processes of this machine, and by calls within one."""
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from coopetition.tools.errors import UserError
+from tests.transformer.conftest import tiny_config
+from tests.transformer.sweeps.conftest import NODES
+from transformer.experiments.plans import load_plan
+from transformer.runs.folder import load_run
+from transformer.sweeps.executor import run_node
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.report import readable_row
+from transformer.sweeps.status import Busy, NodeStatus, hold_node, plan_status, read_failure
+from transformer.sweeps.train import Train
+
+
+@pytest.fixture
+def plan(plan_file):
+    return load_plan(str(plan_file), "cpu")
+
+
+@pytest.fixture
+def runs(swept, tmp_path):
+    """A copy of the finished plan's folder."""
+    return shutil.copytree(swept, tmp_path / "runs")
+
+
+@pytest.fixture
+def sweep(call, plan_file):
+    """Call `sweep` on the plan, or on another; return its rows, or its error."""
+
+    def sweep(runs, *flags, expect=0, plan=plan_file):
+        command = ("transformer", "sweep", plan, "--runs", runs, "--device", "cpu", *flags)
+        said = call(*command, "--json", expect=expect)
+        if expect:
+            return said
+        return {row["node"]: row for row in map(json.loads, said.splitlines())}
+
+    return sweep
+
+
+def states(plan, runs):
+    return {name: status.state for name, status in plan_status(plan, runs).items()}
+
+
+def full_disk(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_sweep_makes_all_that_the_plan_names(swept, plan):
+    assert states(plan, swept) == dict.fromkeys(NODES, "done")
+    first, on, long = (load_run(swept / name) for name in ("first", "on", "long"))
+    assert on.config.start.run_id == first.config.run_id() == long.config.run_id()
+    assert long.steps() == [40, 50, 60] and first.steps() == [10, 20, 30, 40]
+    assert long.metrics()[:5] == first.metrics()
+    assert (swept / "pair" / "seed_6" / "metrics.jsonl").exists()
+    rows = (swept / "norms" / "table.csv").read_text().splitlines()
+    assert rows[0].startswith("run,run_id,step,sequences,encoder") and len(rows) == 1 + 3 * 4
+
+
+def test_finished_nodes_are_left_alone(runs, sweep):
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.*") if path.is_file()}
+    assert {row["state"] for row in sweep(runs).values()} == {"done"}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sweep(runs, "--node", "first")["first"]["state"] == "done"
+
+
+def test_a_dry_run_counts_and_times_and_writes_nothing(tmp_path, sweep, monkeypatch):
+    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
+    rows = sweep(tmp_path / "runs", "--dry-run")
+    assert (rows["first"]["state"], rows["on"]["state"]) == ("ready", "waiting")
+    assert rows["long"]["steps"] == 60 and rows["first"]["seconds_left"] > 0
+    assert rows["norms"]["needs"] == ["first", "pair"] and rows["norms"]["seconds_left"] is None
+    assert rows["first"]["disk_bytes"] > 10_000
+    assert not (tmp_path / "runs").exists()
+    readable = readable_row(rows["first"] | {"needs": list("abcde"), "seconds_left": 3723.4})
+    assert (readable["needs"], readable["left"]) == ("a, b, c and 2 more", "1:02:03")
+
+
+def test_a_dry_run_names_a_package_that_is_not_installed(tmp_path, sweep, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    row = sweep(tmp_path, "--only", "features", "--dry-run", plan="coopetition")["features"]
+    assert row["state"] == "ready" and "coopetition[encoder]" in row["message"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--jobs", 0],
+        ["--threads", -1],
+        ["--device", "abacus"],
+        ["--node", "nothing"],
+        ["--node", "first", "--status"],
+        ["--node", "first", "--only", "on"],
+        ["--only"],
+        ["--only", "nothing"],
+        ["--status", "--dry-run"],
+        ["--retry", "--status"],
+        ["--partition", "gpu"],
+        ["--data", "tokens", "a"],
+        ["--data", "tokens", "a", "--data", "tokens", "b"],
+    ],
+)
+def test_flags_that_cannot_work_are_refused_before_anything_is_written(tmp_path, sweep, flags):
+    name = "--slurm" if flags[0] == "--partition" else flags[0].removeprefix("--")
+    assert name in sweep(tmp_path / "runs", *flags, expect=2)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--status"], ["--dry-run"], ["--slurm"], ["--node", "on"]])
+def test_a_folder_that_cannot_be_a_sweeps_is_refused(swept, plan_file, sweep, flags):
+    run_folders = [swept / name for name in ("first", "first/checkpoints", "pair", "pair/seed_6")]
+    for runs in (*run_folders, plan_file, plan_file / "runs"):
+        assert str(runs) in sweep(runs, *flags, expect=2)
+        assert not (runs / ".sweep").exists()
+
+
+def test_a_failed_node_blocks_only_those_that_need_it(plan_file, tmp_path, sweep):
+    path, runs = tmp_path / "diverging.py", tmp_path / "runs"
+    text = plan_file.read_text().replace("ModelConfig,", "ModelConfig, OptimConfig,")
+    diverging = "n_steps=40, optim=OptimConfig(algorithm='sgd', learning_rate=1e30),"
+    text = text.replace("n_steps=40,", diverging)
+    path.write_text(text.replace("init_seed=n)", "init_seed=n, optim=OptimConfig())"))
+    assert "5 of 6" in sweep(runs, "--jobs", 2, expect=1, plan=path)
+    rows = sweep(runs, "--status", plan=path)
+    assert rows["pair"]["state"] == "done" and rows["first"]["state"] == "failed"
+    assert "finite" in rows["first"]["message"]
+    assert {rows[name]["state"] for name in ("on", "long", "norms", "events")} == {"blocked"}
+    rows = sweep(runs, "--dry-run", plan=path)
+    assert "finite" in rows["first"]["message"] and "first" in rows["on"]["message"]
+    assert rows["pair"]["message"] is None
+
+
+def test_a_failed_node_runs_again_with_retry_only(runs, plan, sweep, monkeypatch):
+    shutil.rmtree(runs / "events")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("transformer.sweeps.measure.write_text", full_disk)
+        run_node(plan, "events", runs, "cpu")
+    assert "No space left" in read_failure(runs, "events") and not (runs / "events").exists()
+    assert "1 of 6" in sweep(runs, expect=1)
+    assert {row["state"] for row in sweep(runs, "--retry").values()} == {"done"}
+
+
+def test_a_run_that_found_the_disk_full_ends_as_one_that_did_not(
+    swept, plan, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("transformer.runs.loop.end_session", full_disk)
+        run_node(plan, "first", tmp_path, "cpu")
+    assert states(plan, tmp_path)["first"] == "failed"
+    run_node(plan, "first", tmp_path, "cpu")
+    once, again = (load_run(folder / "first") for folder in (swept, tmp_path))
+    for step in once.steps():
+        assert once.checkpoint_path(step).read_bytes() == again.checkpoint_path(step).read_bytes()
+
+
+def test_a_run_without_its_last_metrics_is_not_done(runs, plan):
+    file = runs / "first" / "metrics.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert not load_run(runs / "first").is_finished()
+    assert states(plan, runs)["first"] == "stopped"
+
+
+def test_only_one_process_works_on_a_node(plan, runs, plan_file):
+    with hold_node(runs, "first"):
+        with pytest.raises(Busy, match="first"):
+            run_node(plan, "first", runs)
+        assert states(plan, runs)["first"] == "running"
+        command = [sys.executable, "-m", "transformer", "sweep", plan_file, "--runs", runs]
+        done = subprocess.run([*command, "--node", "first"], capture_output=True)
+        assert done.returncode == Busy.exit_code
+
+
+@pytest.mark.parametrize(("content", "how"), [(None, "missing"), (b"nothing", "damaged")])
+def test_a_lost_checkpoint_of_a_parent_is_named(swept, runs, plan, content, how):
+    shutil.rmtree(runs / "on")
+    file = load_run(runs / "first").checkpoint_path(20)
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(UserError, match=how):
+        run_node(plan, "on", runs, "cpu")
+    message = plan_status(plan, runs)["on"].message
+    assert str(file) in message and how in message and "--retry" in message
+    if content is None:
+        shutil.rmtree(runs / "first")
+        for name in ("first", "on"):
+            run_node(plan, name, runs, "cpu")
+        once, again = (load_run(folder / "on").checkpoint(40) for folder in (swept, runs))
+        assert once.tensors["W_U"].equal(again.tensors["W_U"])
+
+
+def test_a_run_starts_from_weights_in_half_precision(plan, tmp_path):
+    first, on = (plan.nodes[name] for name in ("first", "on"))
+    plan = Plan([replace(first, config=replace(first.config, keep_half=True)), on])
+    for name in plan.nodes:
+        run_node(plan, name, tmp_path, "cpu")
+    assert states(plan, tmp_path) == {"first": "done", "on": "done"}
+    assert load_run(tmp_path / "on").config.start.run_id.endswith("/half")
+
+
+def test_an_extension_has_all_metrics_and_the_last_checkpoint(plan, tmp_path):
+    config = plan.nodes["first"].config
+    evaluation = replace(config.evaluation, per_sequence=True)
+    config = replace(config, n_steps=20, keep=("all", "all"), evaluation=evaluation)
+    longer = Train(name="long", config=replace(config, n_steps=30), extends="short")
+    plan = Plan([Train(name="short", config=config), longer])
+    for name in plan.nodes:
+        run_node(plan, name, tmp_path, "cpu")
+    long = load_run(tmp_path / "long")
+    assert long.steps() == long.state_steps() == [20, 30]
+    by_sequence = {int(path.stem.removeprefix("step_")) for path in long.path.glob("sequences/*")}
+    assert by_sequence == {row["step"] for row in long.metrics()} == {0, 10, 20, 30}
+
+
+def test_a_measure_waits_for_its_runs(runs, plan):
+    shutil.rmtree(runs / "first")
+    statuses = plan_status(plan, runs)
+    assert statuses["norms"] == NodeStatus("waiting", "for first; 1 of 2 done")
+    assert (statuses["first"].state, statuses["on"].state) == ("ready", "done")
+
+
+def test_a_node_that_starts_too_early_has_not_failed(plan, tmp_path):
+    with pytest.raises(UserError, match="first, on, long"):
+        run_node(plan, "events", tmp_path, "cpu")
+    assert states(plan, tmp_path)["events"] == "waiting"
+
+
+def test_files_of_others_are_not_overwritten(runs, plan, tmp_path):
+    other = tmp_path / "other"
+    for name in ("first", "pair"):
+        (other / name).mkdir(parents=True)
+        (other / name / "thesis.tex").touch()
+        with pytest.raises(UserError, match=name):
+            run_node(plan, name, other, "cpu")
+        assert states(plan, other)[name] == "failed"
+        assert (other / name / "thesis.tex").exists()
+    shutil.rmtree(runs / "first")
+    shutil.copytree(runs / "pair" / "seed_6", runs / "first")
+    status = plan_status(plan, runs)["first"]
+    assert status.state == "failed" and "(init_seed=6, not 5)" in status.message
+    with pytest.raises(UserError, match="init_seed=6"):
+        run_node(plan, "first", runs, "cpu")
+    assert len(load_run(runs / "first").metrics()) == 5
+
+
+def test_an_ensemble_that_was_killed_at_its_start_is_made_anew(tmp_path):
+    """At any of its moments: a run's folder, its lock, its manifest."""
+    config = replace(tiny_config(), n_steps=4)
+    node = Train(name="pair", config={"a": config, "b": replace(config, init_seed=6)})
+    (tmp_path / "pair" / "a").mkdir(parents=True)
+    (tmp_path / "pair" / "a" / "manifest.json").write_text("{}")
+    (tmp_path / "pair" / "b").mkdir()
+    (tmp_path / "pair" / "b" / ".lock").touch()
+    node.execute(tmp_path, "cpu", 1)
+    assert node.is_done(tmp_path)

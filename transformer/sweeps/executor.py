@@ -1,0 +1,75 @@
+"""What local processes and Slurm jobs share: the work of a node, and the order of submission."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from coopetition.tools.errors import Interrupted, UserError, abbreviate
+from coopetition.tools.files import remove_stale_temporaries
+from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.status import SETTLED, clear_failure, hold_node, plan_status, write_failure
+
+Work = Callable[[str], int]
+"""Do the node of a name in this process and return the exit code. It must be picklable."""
+
+
+class Executor(Protocol):
+    """A place where nodes run: processes of this machine, or jobs of a cluster."""
+
+    def submitted(self) -> Collection[str]:
+        """Return the nodes that are queued or running already."""
+        ...
+
+    def submit(self, node: Node, after: list[str]) -> None:
+        """Queue a node, to start when the submitted nodes `after` are done."""
+        ...
+
+
+def submit_plan(plan: Plan, runs: Path, executor: Executor) -> None:
+    """Submit each node that can still be done, after the nodes that it needs.
+
+    Failed nodes and those that need them are left out.
+    """
+    submitted = {*executor.submitted()}
+    statuses = plan_status(plan, runs)
+    done = {name for name, status in statuses.items() if status.state == "done"}
+    for name, node in plan.nodes.items():
+        is_open = name not in submitted and statuses[name].state not in SETTLED
+        if is_open and submitted | done >= {*node.needs}:
+            executor.submit(node, [need for need in node.needs if need in submitted])
+            submitted.add(name)
+
+
+def run_node(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int = 1) -> None:
+    """Do a node, or continue it, in this process; a finished node is left alone.
+
+    The reason of a failure is recorded on disk. Raises `Busy` if another process works on the
+    node, and `UserError` if a node that it needs is not done.
+    """
+    node = plan.nodes[name]
+    with hold_node(runs, name):
+        remove_stale_temporaries(runs / name)
+        with _failure_recorded(runs, name):
+            is_done = node.is_done(runs)
+        clear_failure(runs, name)
+        if is_done:
+            return
+        if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
+            raise UserError(f"{name} needs {abbreviate(undone)}, not done yet; do that first")
+        with _failure_recorded(runs, name):
+            node.execute(runs, device if node.uses_gpu else "cpu", threads)
+
+
+@contextmanager
+def _failure_recorded(runs: Path, name: str) -> Iterator[None]:
+    """Record the reason if work on a node fails; an interruption is no failure."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        is_expected = isinstance(error, UserError | OSError)
+        reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
+        write_failure(runs, name, reason)
+        raise

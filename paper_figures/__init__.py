@@ -1,1 +1,1 @@
-"""One command for each figure of the two papers, from runs of our own."""
+"""The figures of the papers, of the theory and of our own studies, from runs of our own."""

@@ -1,4 +1,4 @@
-"""`coopetition demo`: the phenomenon and its explanation, side by side, from nothing."""
+"""`coopetition demo`: train, fit and draw the phenomenon beside its explanation."""
 
 import sys
 import time
@@ -8,7 +8,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
-from coopetition.plot.fits import plot_curves
 from coopetition.tools.files import markdown_table, write_text
 from paper_figures.coopetition.figure_5 import (
     absence,
@@ -18,39 +17,41 @@ from paper_figures.coopetition.figure_5 import (
     fit_run,
     record_of,
 )
-from paper_figures.core.figure import FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import draw_half
+from paper_figures.core.figure import FigureResult, Numbers, blank
+from paper_figures.core.plotting import draw_half, draw_run
 from paper_figures.core.published import solve_published
-from paper_figures.core.runs import FigureRun, finished_run, kept_runs
+from paper_figures.core.runs import FigureRun, kept_runs
 from transformer.config import EvaluationConfig, RunConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.events import EVALUATORS
 from transformer.training.machine import Machine
 
 PRESET = "demo"
-QUICK_STEPS = 3000  # of the preset's: in all kept runs ICL has risen by then, and not yet fallen
+QUICK_STEPS = 3000  # by which ICL has risen in all kept runs of the preset, and not yet fallen
 QUICK_FIT = {"n_screened": 256, "n_starts": 8, "max_iterations": 15}
 QUICK_PURPOSE = (
-    "This is the quick version. It shows that everything works here, and is too short to show "
-    "in-context learning being replaced: leave out --quick for that."
+    "This is the quick version: it shows that everything works, but is too short to show "
+    "in-context learning being replaced. Leave out --quick for that."
 )
 TITLE = "a transformer on handwriting, the minimal model, and the one fitted to the other"
 
 
 def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
-    """Train, solve, fit; write `demo.png` (and .pdf, .csv, .json) and `report.md` into `out`.
+    """Train, fit and draw; write `demo.png` (and .pdf, .csv, .json) and `report.md` into `out`.
 
-    Run again after an interruption, it goes on where it was.
+    After an interruption, the same call continues.
     """
+    from paper_figures.core.build import train_run
+
     start = time.monotonic()
     config = demo_config(quick=quick)
     machine = Machine.choose(threads=threads, n_steps=config.n_steps)
-    _say(QUICK_PURPOSE if quick else "some minutes in all, most of it training")
+    _say(QUICK_PURPOSE if quick else "takes some minutes, most of them for training")
     _say("1/3 train a transformer on handwriting")
-    run = finished_run(config, out / ("run_quick" if quick else "run"), machine)
+    run = train_run(config, out / ("run_quick" if quick else "run"), machine)
     _say("2/3 fit the minimal model to its losses")
     fitted = fit_run(run, **(QUICK_FIT if quick else {}))
-    _say("3/3 solve the minimal model, draw, report")
+    _say("3/3 solve the minimal model, draw and report")
     paths = draw_demo(run, fitted).write(out, "demo")
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
@@ -64,7 +65,7 @@ def _say(text: str) -> None:
 
 
 def demo_config(*, quick: bool) -> RunConfig:
-    """The preset `demo`, or its beginning, measured often enough for a fit."""
+    """Return the preset `demo`, or its beginning, evaluated often enough for a fit."""
     config = PRESETS[PRESET].config("cpu")
     if not quick:
         return config
@@ -74,7 +75,7 @@ def demo_config(*, quick: bool) -> RunConfig:
 
 
 def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
-    """Four panels: a run's accuracies and losses, the minimal model, and the fit."""
+    """Draw a run's accuracies and losses, the minimal model, and the fit."""
     drawing = blank(10, 7.4)
     (accuracy_axes, loss_axes), (toy_axes, fit_axes) = drawing.subplots(2, 2)
     trajectory = solve_published()
@@ -87,16 +88,11 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
 
 
 def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
-    curves = run.curves("in_context_accuracy").select(EVALUATORS)
-    plot_curves(curves, ax=ax)
+    numbers = draw_run(ax, "a accuracy", run, EVALUATORS, "in_context_accuracy")
     draw_half(ax)
     ax.set(ylabel="in-context accuracy", ylim=(0, 1), title=f"a  transformer{absence(run)}")
     ax.legend(frameon=False, fontsize="small")
-    return [
-        point
-        for name, values in curves.values.items()
-        for point in points("a accuracy", name, curves.sequences, values)
-    ]
+    return numbers
 
 
 def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
@@ -117,7 +113,7 @@ learning (CIWL), which replaces it.
 |---|---|
 {events}
 
-Whole runs of the preset, whose curves are in the package:
+Complete runs of the preset, whose curves are in the package:
 
 {demo_table()}
 
@@ -129,11 +125,11 @@ Published draw of seed 7, gradient descent with step 1:
 
 ## The minimal model fitted to the transformer
 {_caution_sentence(fitted)}
-From {first:.4g} sequences on; observed loss = floor + gain x the toy's loss:
+From {first:.4g} sequences on, observed loss = floor + gain x the toy's loss:
 ```
 {fitted.summary()}
 ```
-Run {run.provenance["run_id"]}, {seconds:.0f} s in all.
+Run {run.provenance["run_id"]}; {seconds:.0f} s in all.
 """
 
 
@@ -152,38 +148,38 @@ def _config_sentence(run: FigureRun) -> str:
 
 
 def _fate_sentence(run: FigureRun) -> str:
-    """What became of ICL."""
-    told = run.timeline()
-    if told.emergence is None:
-        chance = f"is at chance throughout (Flip accuracy at most {told.flip_peak:.2f})"
+    """Return what became of ICL."""
+    events = run.timeline()
+    if events.emergence is None:
+        chance = f"is at chance throughout (Flip accuracy at most {events.flip_peak:.2f})"
         return f"In-context learning {chance}."
-    rose = f"In-context learning emerged (Flip accuracy up to {told.flip_peak:.2f})"
-    if told.fade is None:
+    rose = f"In-context learning emerged (Flip accuracy up to {events.flip_peak:.2f})"
+    if events.fade is None:
         return f"{rose}; it has not faded."
-    return f"{rose} and then faded (Flip accuracy {told.flip_final:.2f} at the end)."
+    return f"{rose} and then faded (Flip accuracy {events.flip_final:.2f} at the end)."
 
 
 def _caution_sentence(fitted: Fit) -> str:
-    """How far the fit is to be trusted."""
+    """Return how far the fit can be trusted."""
     if fitted.cautions:
-        return f"To be read with care: {'; '.join(fitted.cautions)}."
+        return f"Read the fit with care: {'; '.join(fitted.cautions)}."
     if fitted.unidentified:
         names = ", ".join(fitted.unidentified)
-        return f"The fit has converged. What the curves do not tell: {names}."
-    return "The fit has converged, and the curves tell every parameter."
+        return f"The fit has converged. The curves do not identify: {names}."
+    return "The fit has converged, and the curves identify every parameter."
 
 
 def demo_table() -> str:
-    """What the kept runs of the preset show in its length, a column an initial seed."""
+    """Return what the preset's kept runs show within its length, a column per initial seed."""
     config, runs = demo_config(quick=False), kept_runs(PRESET)
     n_sequences = config.n_steps * config.sequences_per_step
-    told = [run.timeline(n_sequences) for run in runs]
+    events = [run.timeline(n_sequences) for run in runs]
     heads = ["initial seed", *(str(run.init_seed) for run in runs)]
     rows = [
-        ("emergence (thousand sequences)", [_thousands(each.emergence) for each in told]),
-        ("Flip peak", [f"{each.flip_peak:.2f}" for each in told]),
-        ("fade (thousand sequences)", [_thousands(each.fade) for each in told]),
-        ("Flip at the end", [f"{each.flip_final:.2f}" for each in told]),
+        ("emergence (thousand sequences)", [_thousands(each.emergence) for each in events]),
+        ("Flip peak", [f"{each.flip_peak:.2f}" for each in events]),
+        ("fade (thousand sequences)", [_thousands(each.fade) for each in events]),
+        ("Flip at the end", [f"{each.flip_final:.2f}" for each in events]),
     ]
     return markdown_table(heads, ([name, *values] for name, values in rows))
 

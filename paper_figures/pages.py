@@ -1,10 +1,9 @@
-"""The parts of README.md and docs/*.md that are told by what is kept, each between two marks.
+"""The generated parts of README.md and docs/*.md, each between two marks, and their pictures.
 
-`python -m paper_figures pages` writes them anew, and a test compares; `python -m paper_figures
-pictures` draws what they show, docs/images.
+`python -m paper_figures pages` rewrites the parts, `python -m paper_figures pictures` redraws
+docs/images.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,30 +11,39 @@ from coopetition.plot.style import figure_bytes
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_bytes, write_text
-from paper_figures.comparison.tables import bet_table, fits_table, forecasts_table, ranks_table
-from paper_figures.coopetition.counterparts import counterparts_table, evidence
-from paper_figures.coopetition.main_runs import main_runs_table
-from paper_figures.coopetition.three_ways import levels_table, three_ways_table
+from paper_figures.coopetition.page_coopetition import levels_table, three_ways_table
+from paper_figures.coopetition.page_interventions import counterparts_table, findings_list
+from paper_figures.coopetition.page_main_runs import main_runs_table
 from paper_figures.core.figure import Figure, find_figure
-from paper_figures.core.plotting import stem_of
-from paper_figures.core.runs import SCALE, all_found
-from paper_figures.core.verdicts import counts, explanations, results_table
+from paper_figures.core.kept_data import SCALE
+from paper_figures.core.runs import find_needs
+from paper_figures.core.verdicts import claims_table, explanations, verdict_counts
 from paper_figures.demo import demo_table
+from paper_figures.studies.comparison.page_comparison import (
+    fits_table,
+    forecasts_table,
+    prediction_table,
+    ranks_table,
+)
 from transformer.config.run import Scale
 
 ROOT = Path(__file__).parents[1]
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"main runs": main_runs_table, "demo seeds": demo_table, "counts": counts},
+    "README.md": {"main runs": main_runs_table, "demo seeds": demo_table, "counts": verdict_counts},
     "docs/comparison.md": {
         "ranks": ranks_table,
         "forecasts": forecasts_table,
-        "bet": bet_table,
+        "predictions": prediction_table,
         "fits": fits_table,
     },
-    "docs/interventions.md": {"evidence": evidence, "counterparts": counterparts_table},
+    "docs/interventions.md": {"evidence": findings_list, "counterparts": counterparts_table},
     "docs/coopetition.md": {"three ways": three_ways_table, "levels": levels_table},
-    "docs/results.md": {"counts": counts, "claims": results_table, "explanations": explanations},
+    "docs/results.md": {
+        "counts": verdict_counts,
+        "claims": claims_table,
+        "explanations": explanations,
+    },
 }
 
 PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their runs
@@ -45,43 +53,40 @@ PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their
 }
 
 
-def filled(page: str, text: str, parts: Mapping[str, Callable[[], str]]) -> str:
-    """The text of a page with its parts as they are now."""
-    for name, made in parts.items():
+def fill(page: str, text: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """Return the text of a page with its parts generated anew."""
+    for name, generate in parts.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        pattern = re.escape(start) + ".*?" + re.escape(end)
-        new = f"{start}\n{made()}\n{end}"
-        text, n = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
-        if not n:
-            raise UsageError(f"{page} has no {start} before {end}; put both where it is to be")
+        before, found, rest = text.partition(start)
+        _, found_end, after = rest.partition(end)
+        if not (found and found_end):
+            raise UsageError(f"{page} has no {start} before {end}; put both around the part")
+        text = f"{before}{start}\n{generate()}\n{end}{after}"
     return text
 
 
 def pictures() -> dict[Path, tuple[Figure, Scale]]:
-    """The pictures of the pages: where each lies, and what it shows."""
-    folder = ROOT / "docs" / "images"
+    """Return the file of each picture, its figure and scale."""
     found: dict[Path, tuple[Figure, Scale]] = {}
-    for (paper, slot), scale in PICTURES.items():
-        figure = find_figure(paper, slot)
-        found[folder / f"{stem_of(figure.stem, scale)}.png"] = figure, scale
+    for name, scale in PICTURES.items():
+        figure = find_figure(*name)
+        found[ROOT / "docs" / "images" / f"{figure.stem(scale)}.png"] = figure, scale
     return found
 
 
 def write_pages() -> list[Path]:
-    """Write the words of all pages; where."""
-    paths = []
-    for name, parts in PAGES.items():
-        path = ROOT / name
-        write_text(path, filled(name, path.read_text(), parts))
-        paths.append(path)
+    """Rewrite all pages; return their paths."""
+    paths = [ROOT / name for name in PAGES]
+    for path, (name, parts) in zip(paths, PAGES.items(), strict=True):
+        write_text(path, fill(name, path.read_text(), parts))
     return paths
 
 
 def write_pictures() -> list[Path]:
-    """Draw the pictures of all pages; where."""
+    """Redraw all pictures; return their paths."""
     with ProgressReport("draw", len(PICTURES), "pictures") as report:
         for path, (figure, scale) in pictures().items():
-            drawing = figure.drawn(all_found(figure.needs, scale=scale)).drawing
+            drawing = figure.render(find_needs(figure.needs, scale=scale)).drawing
             write_bytes(path, figure_bytes(drawing, "png"))
             report.advance(note=path.stem)
     return [*pictures()]

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coopetition.compare.noise import autocorrelations
 from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Draw the autocorrelation of every curve's residuals, by distance in samples."""
+    from coopetition.compare.noise import autocorrelations
+
     ax = new_axes(ax)
     styles = _styles(fit)
     for name, each in fit.curves.items():

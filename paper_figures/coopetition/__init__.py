@@ -1,1 +1,1 @@
-"""Figures of "Strategy Coopetition Explains the Emergence and Transience of ICL" (2025)."""
+"""Strategy Coopetition Explains the Emergence and Transience of ICL (Singh et al. 2025)."""

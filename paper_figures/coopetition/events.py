@@ -1,113 +1,134 @@
-"""Events of runs in the paper's sequences: ours times our learning rate over the paper's."""
+"""What happens in a run and when, for claims; in the paper's sequences.
+
+These are ours times our learning rate over the paper's.  Conditions give None for a run that is
+inconclusive because it ends too early.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 
-from paper_figures.coopetition.paper_seeds import PAPER
+from paper_figures.coopetition.paper_values import PAPER_RUNS
 from paper_figures.core.claims import FACTOR, Reading
-from paper_figures.core.plotting import METRIC
-from paper_figures.core.runs import FigureRun
+from paper_figures.core.runs import METRIC, FigureRun, KeptTable
+
+Condition = Callable[[FigureRun], bool | None]
+Value = Callable[[FigureRun], float | None]
 
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
 AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
-CIWL_LATE = FACTOR * max(each.ciwl_90 for each in PAPER.values())  # the same, of CIWL
+CIWL_LATE = FACTOR * max(run.ciwl_90 for run in PAPER_RUNS.values())  # the same for CIWL
 
 
 def readings(
-    runs: Sequence[FigureRun],
-    holds: Callable[[FigureRun], bool | None],
-    value: Callable[[FigureRun], float | None] = lambda run: None,
+    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
 ) -> list[Reading]:
-    """A reading of each run."""
+    """Return a reading of each run."""
     return [Reading.of(run, holds(run), value(run)) for run in runs]
 
 
+def table_readings(
+    tables: Sequence[KeptTable], measure: Callable[[KeptTable], tuple[bool, float | None]]
+) -> list[Reading]:
+    """Return a reading of each table: whether the shape holds, and the number."""
+    return [Reading.of(table.run, *measure(table)) for table in tables]
+
+
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """Whether something happened; None if it has not yet in a run that ends before `millions`."""
-    if happened:
-        return True
-    return False if run.lasts(millions) else None
+    """Return whether something happened; None if it may still, after a run that ends early."""
+    return True if happened else False if run.lasts(millions) else None
 
 
 def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """The opposite of `happened_by`."""
-    return _opposite(happened_by(happened, run, millions))
+    """Return the opposite of `happened_by`."""
+    return negation(happened_by(happened, run, millions))
 
 
-def _opposite(found: bool | None) -> bool | None:
-    return None if found is None else not found
+def negation(holds: bool | None) -> bool | None:
+    """Return the opposite; None stays."""
+    return None if holds is None else not holds
 
 
-def happens(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
-    """Whether an event of `Timeline` does; None if not yet in a run that ends before `millions`."""
-
-    def holds(run: FigureRun) -> bool | None:
-        return happened_by(getattr(run.timeline(), name) is not None, run, millions)
-
-    return holds
+def happens(name: str, millions: float = LATE) -> Condition:
+    """Return the condition that an event of `Timeline` happens, by so many millions."""
+    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run, millions)
 
 
-def never(name: str, millions: float = LATE) -> Callable[[FigureRun], bool | None]:
-    """The opposite of `happens`."""
-    holds = happens(name, millions)
-    return lambda run: _opposite(holds(run))
+def never(name: str, millions: float = LATE) -> Condition:
+    """Return the condition that an event of `Timeline` does not happen."""
+    return lambda run: negation(happens(name, millions)(run))
 
 
-emerges = happens("emergence")  # ICL comes to be preferred
+emerges = happens("emergence")  # ICL becomes preferred
 never_emerges = never("emergence")
 fades = happens("fade")  # and no longer is
-ciwl_comes = happens("ciwl_90", CIWL_LATE)
+ciwl_reaches_90 = happens("ciwl_90", CIWL_LATE)
 
 
-def never_learnt(run: FigureRun) -> bool | None:
-    """Whether ICL accuracy stays about chance."""
+def stays_at_chance(run: FigureRun) -> bool | None:
+    """Return whether ICL accuracy stays about chance."""
     return not_by(run.timeline().icl_peak >= NO_ICL, run)
 
 
-def earlier(name: str, others: Sequence[FigureRun]) -> Callable[[FigureRun], bool | None]:
-    """Whether an event comes before it does in the other run of the same seed.
+def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
+    """Return the condition that an event comes before it does in the other run of the same seed.
 
-    None if there is none, if it has come in neither, or not yet in one that ends before it has come
-    in the other.
+    It is None without such a run, if the event comes in neither, or if one run ends before the
+    event has come in the other.
     """
     by_seed = {run.init_seed: run for run in others}
-    time = event(name)
 
     def holds(run: FigureRun) -> bool | None:
-        beside = by_seed.get(run.init_seed)
-        if beside is None:
+        other_run = by_seed.get(run.init_seed)
+        if other_run is None:
             return None
-        own, other = time(run), time(beside)
-        if own is None:
-            return None if other is None or not run.lasts(other / 1e6) else False
-        if other is None:
-            return True if beside.lasts(own / 1e6) else None
-        return own < other
+        own, other = time_of(name)(run), time_of(name)(other_run)
+        if own is not None and other is not None:
+            return own < other
+        if own is not None:
+            return True if other_run.lasts(own / 1e6) else None
+        return False if other is not None and run.lasts(other / 1e6) else None
 
     return holds
 
 
-def event(name: str) -> Callable[[FigureRun], float | None]:
-    """The time of an event of `Timeline`, in the paper's sequences; None where it is not."""
+def time_of(name: str) -> Value:
+    """Return the time of an event of `Timeline`, None if it does not happen."""
 
-    def time(run: FigureRun) -> float | None:
-        found = getattr(run.timeline(), name)
-        return None if found is None else found * run.rate_ratio
+    def value(run: FigureRun) -> float | None:
+        time = getattr(run.timeline(), name)
+        return None if time is None else time * run.rate_ratio
 
-    return time
+    return value
 
 
-def height(name: str) -> Callable[[FigureRun], float | None]:
-    """An accuracy of `Timeline`."""
+def value_at(evaluator: str, millions: float, metric: str = METRIC) -> Value:
+    """Return a curve's value after so many millions of the paper's sequences, or at its end."""
+    return lambda run: run.at(evaluator, millions, metric)
+
+
+def height_of(name: str) -> Value:
+    """Return an accuracy of `Timeline`."""
     return lambda run: getattr(run.timeline(), name)
 
 
-def icl_above(run: FigureRun, level: float = 0.75) -> float:
-    """When ICL accuracy is first above a level, in the run's own sequences; infinite if never.
+def icl_reaches(run: FigureRun, level: float = 0.75) -> float:
+    """Return when ICL accuracy first exceeds a level, in the run's own sequences; inf if never.
 
     ICL-only runs have this event too, unlike those of Flip accuracy.
     """
-    curves = run.curves(METRIC)
+    curves = run.curves()
     above = curves.sequences[curves.values["icl"] > level]
     return float(above[0]) if len(above) else math.inf
+
+
+def icl_loss_below_chance(run: FigureRun) -> float | None:
+    """Return when ICL's loss first falls below ln 2; None if it never does.
+
+    ln 2 is the loss of a model that knows which two labels may be right, but not which of them is.
+    """
+    from coopetition.dynamics.events import crossing_time
+
+    losses = run.curves("loss")
+    time = crossing_time(losses.sequences, losses.values["icl"], math.log(2), rising=False)
+    return None if time is None else time * run.rate_ratio

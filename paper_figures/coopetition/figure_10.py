@@ -1,59 +1,59 @@
-"""Figure 10: the same with MLPs."""
+"""Figure 10: fewer exemplars and fewer classes, with MLPs."""
 
 from paper_figures.coopetition.events import (
     AS_MAIN,
-    event,
     fades,
     happened_by,
-    height,
+    height_of,
     never_emerges,
     readings,
+    time_of,
+    value_at,
 )
-from paper_figures.coopetition.figure_9 import SIZES, iwl_at, later
+from paper_figures.coopetition.figure_9 import SIZES, fades_later
 from paper_figures.core.claims import FACTOR, Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import METRIC, draw_settings
+from paper_figures.core.plotting import draw_settings
 from paper_figures.core.runs import FigureRun, Runs
 
-SHOWN = 320.0  # millions of the paper's sequences
-RISEN_AGAIN = 0.1  # of Flip, from its lowest after the fade
+LAST = 320.0  # millions of the paper's sequences
+RISE = 0.1  # of Flip, from its lowest after the fade
 
 
 def draw(*groups: list[FigureRun]) -> FigureResult:
-    """A panel a size of the data."""
-    return draw_settings(dict(zip(SIZES, groups, strict=True)), SHOWN)
+    """Draw a panel per size of the data."""
+    return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
 
 
 def rises_again(run: FigureRun) -> bool | None:
-    """Whether Flip rises again after ICL has faded; None where the run ends before 320M."""
-    told, curves = run.timeline(), run.curves(METRIC)
-    after = curves.values["flip"][curves.sequences > (told.fade or 0.0)]
-    again = told.fade is not None and after[-1] > after.min() + RISEN_AGAIN
-    return happened_by(bool(again), run, SHOWN)
+    """Return whether Flip rises again after ICL has faded; None for a run of less than 320M."""
+    fade, curves = run.timeline().fade, run.curves()
+    after = curves.values["flip"][curves.sequences > (fade or 0.0)]
+    return happened_by(fade is not None and bool(after[-1] > after.min() + RISE), run, LAST)
 
 
 def learns_labels(run: FigureRun) -> bool | None:
-    """Whether labels that are not in context are learnt by the paper's end."""
-    return happened_by(iwl_at(SHOWN)(run) > 0.2, run, SHOWN)
+    """Return whether labels that are not in context are learnt by the paper's end."""
+    return happened_by(run.at("iwl", LAST, "accuracy") > 0.2, run, LAST)
 
 
 CLAIMS = (
     Claim(
         "12,800 classes, 20 exemplars: ICL emerges and fades",
-        lambda large, five, twenty, few: readings(large, fades, event("fade")),
+        lambda large, five, twenty, few: readings(large, fades, time_of("fade")),
         Published.at(8.6),
         AS_MAIN,
         contradiction="Flip accuracy never rises above one half by 20M, or stays there",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL fades later than with 20",
-        lambda large, five, twenty, few: later(five, large, FACTOR * 35) if large else [],
+        lambda large, five, twenty, few: fades_later(five, large, FACTOR * 35) if large else [],
         Published.at(35),
         contradiction="ICL does not fade, or sooner than with 20 exemplars",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL rises again by 320M",
-        lambda large, five, twenty, few: readings(five, rises_again, height("flip_final")),
+        lambda large, five, twenty, few: readings(five, rises_again, height_of("flip_final")),
         Published.of(0.18),
         contradiction="ICL does not fade, or Flip accuracy then rises by 0.1 or less until 320M",
     ),
@@ -64,19 +64,18 @@ CLAIMS = (
     ),
     Claim(
         "1,600 classes, 5 exemplars: labels that are not in context are learnt",
-        lambda large, five, twenty, few: readings(few, learns_labels, iwl_at(SHOWN)),
+        lambda large, five, twenty, few: readings(
+            few, learns_labels, value_at("iwl", LAST, "accuracy")
+        ),
         Published.of(0.43),
         contradiction="IWL accuracy is 0.2 or less at 320M",
     ),
 )
 
-
 FIGURE = Figure(
-    "coopetition",
-    "10",
-    "10",
+    __name__,
     "classes and exemplars, with MLPs",
     draw,
-    needs=tuple(Runs(f"coopetition/mlp_{size}", optional=True) for size in SIZES),
-    claims=CLAIMS,
+    tuple(Runs(f"coopetition/mlp_{size}", optional=True) for size in SIZES),
+    CLAIMS,
 )

@@ -3,11 +3,11 @@
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
-    event,
-    height,
+    height_of,
     never_emerges,
-    never_learnt,
     readings,
+    stays_at_chance,
+    time_of,
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
@@ -16,14 +16,14 @@ from paper_figures.core.runs import FigureRun, Runs
 
 
 def draw(main: list[FigureRun], one_layer: list[FigureRun]) -> FigureResult:
-    """A panel a depth."""
+    """Draw a panel per depth."""
     return draw_settings({"2 layers": main, "1 layer": one_layer}, LATE)
 
 
 CLAIMS = (
     Claim(
         "one layer: ICL accuracy stays at chance",
-        lambda main, one_layer: readings(one_layer, never_learnt, height("icl_final")),
+        lambda main, one_layer: readings(one_layer, stays_at_chance, height_of("icl_final")),
         Published.of(0.50, "above chance"),
         contradiction="ICL accuracy reaches 0.6",
     ),
@@ -33,8 +33,8 @@ CLAIMS = (
         contradiction="Flip accuracy rises above one half",
     ),
     Claim(
-        "one layer: CIWL comes, and sooner than with two: accuracy of 0.9",
-        lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), event("ciwl_90")),
+        "one layer: CIWL reaches an accuracy of 0.9, and sooner than with two",
+        lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), time_of("ciwl_90")),
         Published.at(5),
         contradiction="CIWL accuracy reaches 0.9 later than with two layers and the same "
         "seed, or never",
@@ -42,11 +42,9 @@ CLAIMS = (
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "13",
-    "13",
+    __name__,
     "one layer",
     draw,
-    needs=(Runs("coopetition/main"), Runs("coopetition/one_layer", optional=True)),
-    claims=CLAIMS,
+    (Runs("coopetition/main"), Runs("coopetition/one_layer", optional=True)),
+    CLAIMS,
 )

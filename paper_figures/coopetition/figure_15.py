@@ -1,73 +1,82 @@
 """Figure 15: heads in superposition: two heads' strengths, and sharper and flatter attention.
 
 a: induction strength of two heads.  b: each head alone.  c: all heads attend to labels only, and
-the temperature of one of them changes.  Tables that were measured before c was have a variant of
-our own instead: all heads share one temperature, and may attend to exemplars.
+the temperature of one of them changes.  Where that was not measured, c shows a variant of our own:
+all heads share one temperature, and may attend to exemplars.
 """
 
-import numpy as np
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
-from paper_figures.coopetition.heads import Band, draw_heads, draw_published
-from paper_figures.core.claims import Claim, Published, Reading
+import numpy as np
+
+from paper_figures.coopetition.events import table_readings
+from paper_figures.coopetition.panels import Band, draw_heads, draw_ranges
+from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import legend_below
 from paper_figures.core.runs import KeptTable, Tables
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ALONE: list[Band] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
-TOGETHER: list[Band] = [(1, 0.98345, 0.98345)]  # of one head, where the others have 1
+TOGETHER: list[Band] = [(1, 0.98345, 0.98345)]  # of one head; the others have 1
 SPREAD = (0.981, 0.9839)  # over all temperatures of one head
 
 
 def draw(superposition: list[KeptTable]) -> FigureResult:
-    """The run of the first seed, on training sequences."""
+    """Draw the run of the first seed, on training sequences."""
     table = superposition[0]
-    alone = table.select(measure="head_alone")
     strengths = table.select(measure="strength_by_sequence")
-    first, second = (strengths.select(head=head).column("value") for head in (0, 1))
+    first, second = (strengths.select(head=head).column() for head in (0, 1))
     drawing = blank(7.2, 2.7)
     scatter_axes, alone_axes, all_axes = drawing.subplots(1, 3)
     scatter_axes.plot(first, second, ".", ms=3, color="black")
-    together = float(np.corrcoef(first, second)[0, 1])
     scatter_axes.set(
         title="a  two heads, sequence by sequence",
         xlabel="induction strength, head 0",
         ylabel="induction strength, head 1",
     )
     numbers = points("a", "head 1 against head 0", first, second)
+    alone = table.select(measure="head_alone")
     numbers += draw_heads(alone_axes, "b", alone, "at", marker=".")
-    numbers += draw_published(alone_axes, "b", ALONE)
+    numbers += draw_ranges(alone_axes, "b", ALONE)
     alone_axes.set(title="b  each head alone, labels only")
-    more, finding = _draw_all_heads(all_axes, table)
-    numbers += more
+    draw_all = _draw_all_heads if table.select(measure="superposition").rows else _draw_variant
+    more, finding = draw_all(all_axes, table)
     for ax in (alone_axes, all_axes):
         ax.set(xscale="log", xlabel="temperature", ylabel="in-context probability")
     legend_below(alone_axes, 3)
-    ends = {at: alone.select(at=at).column("value") for at in (0.1, 1.0, 8.0)}
-    told = ", ".join(f"{v.min():.3f} to {v.max():.3f} at {at:g}" for at, v in ends.items())
-    paper = ", ".join(f"{low:g} to {high:g} at {at:g}" for at, low, high in ALONE)
+    ours = []
+    for at, *_ in ALONE:
+        values = alone.select(at=float(at)).column()
+        ours.append(f"{values.min():.3f} to {values.max():.3f} at {at:g}")
+    paper = (f"{low:g} to {high:g} at {at:g}" for at, low, high in ALONE)
+    correlation = np.corrcoef(first, second)[0, 1]
     findings = [
-        f"strengths of heads 0 and 1 correlate by {together:.2f} over {len(first)} sequences",
-        f"a head alone, by temperature: {told} (the paper's: {paper})",
+        f"strengths of heads 0 and 1 correlate by {correlation:.2f} over {len(first)} sequences",
+        f"a head alone, by temperature: {', '.join(ours)} (the paper's: {', '.join(paper)})",
         finding,
     ]
-    return FigureResult(drawing, numbers, {"run": table.run.record()}, findings)
+    return FigureResult(drawing, numbers + more, {"run": table.run.record()}, findings)
 
 
-def _draw_all_heads(ax: Axes, table: KeptTable) -> tuple[Numbers, str]:
-    """Panel c and a line on it: the paper's manipulation, or our variant where that is missing."""
-    one_of_all = table.select(measure="superposition")
-    if one_of_all.rows:
-        ax.set(title="c  all heads, one heated, labels only")
-        numbers = draw_heads(ax, "c", one_of_all, "at", marker=".")
-        values = one_of_all.column("value")
-        return numbers + draw_published(ax, "c", TOGETHER), (
-            f"all heads, the temperature of one changed: {values.min():.4f} to {values.max():.4f} "
-            f"(the paper's: {SPREAD[0]:g} to {SPREAD[1]:g})"
-        )
+def _draw_all_heads(ax: "Axes", table: KeptTable) -> tuple[Numbers, str]:
+    """Draw panel c as published; return its numbers and a line on it."""
+    one_heated = table.select(measure="superposition")
+    ax.set(title="c  all heads, one heated, labels only")
+    numbers = draw_heads(ax, "c", one_heated, "at", marker=".")
+    values = one_heated.column()
+    return numbers + draw_ranges(ax, "c", TOGETHER), (
+        f"all heads, the temperature of one changed: {values.min():.4f} to {values.max():.4f} "
+        f"(the paper's: {SPREAD[0]:g} to {SPREAD[1]:g})"
+    )
+
+
+def _draw_variant(ax: "Axes", table: KeptTable) -> tuple[Numbers, str]:
+    """Draw our variant of panel c; return its numbers and a line on it."""
     ax.set(title="c  our variant: all heads heated")
-    note = "the paper's panel c\nis not measured"
-    ax.text(0.05, 0.1, note, transform=ax.transAxes)
+    ax.text(0.05, 0.1, "the paper's panel c\nis not measured", transform=ax.transAxes)
     variant = table.select(measure="common_temperature")
     numbers = draw_heads(ax, "c, our variant", variant, "at", marker="o", color="black")
     return numbers, (
@@ -78,71 +87,49 @@ def _draw_all_heads(ax: Axes, table: KeptTable) -> tuple[Numbers, str]:
     )
 
 
-def _sharper(superposition: list[KeptTable]) -> list[Reading]:
-    """Whether every head alone is the better the sharper it attends; the mean at 0.1."""
-    readings = []
-    for table in superposition:
-        alone = table.select(measure="head_alone")
-        falls = all((np.diff(y) <= 0).all() for _, y in alone.curves("head", "at").values())
-        sharpest = float(alone.select(at=0.1).column("value").mean())
-        readings.append(Reading.of(table.run, falls, sharpest))
-    return readings
+def _sharpening(table: KeptTable) -> tuple[bool, float]:
+    """Return whether every head alone is better the sharper it attends; the mean at 0.1."""
+    alone = table.select(measure="head_alone")
+    falls = all((np.diff(y) <= 0).all() for _, y in alone.curves("head", "at").values())
+    return falls, float(alone.select(at=0.1).column().mean())
 
 
-def _together(superposition: list[KeptTable]) -> list[Reading]:
-    """Whether all heads, attending to labels at temperature 1, are better than each alone at any.
-
-    No reading of a table in which that was not measured.
-    """
-    readings = []
-    for table in superposition:
-        together = table.select(measure="superposition", at=1.0)
-        if together.rows:
-            value = float(together.column("value").mean())
-            readings.append(Reading.of(table.run, value > _best_alone(table), value))
-    return readings
-
-
-def _variant(superposition: list[KeptTable]) -> list[Reading]:
-    """Whether the model left alone is better than each head alone at any temperature."""
-    readings = []
-    for table in superposition:
-        value = table.select(measure="common_temperature", at=1.0).value()
-        readings.append(Reading.of(table.run, value > _best_alone(table), value))
-    return readings
-
-
-def _best_alone(table: KeptTable) -> float:
-    return float(table.select(measure="head_alone").column("value").max())
+def _better_than_alone(measure: str, table: KeptTable) -> tuple[bool, float]:
+    """Return whether a measure at temperature 1 exceeds each head alone at any; its mean."""
+    value = float(table.select(measure=measure, at=1.0).column().mean())
+    return value > float(table.select(measure="head_alone").column().max()), value
 
 
 CLAIMS = (
     Claim(
-        "a head alone is the better the sharper it attends",
-        _sharper,
+        "a head alone is better the sharper it attends",
+        lambda tables: table_readings(tables, _sharpening),
         Published(*ALONE[0][1:]),
         contradiction="a head alone answers better at a higher temperature",
     ),
     Claim(
-        "all heads together are better than any alone: they add up what each tells weakly",
-        _together,
+        "all heads together are better than any alone: they add up what each knows weakly",
+        lambda tables: table_readings(
+            [table for table in tables if table.select(measure="superposition").rows],
+            lambda table: _better_than_alone("superposition", table),
+        ),
         Published(*TOGETHER[0][1:]),
         contradiction="a head alone answers as well as all heads together",
     ),
     Claim(
         "the model as it is, with attention to exemplars too, is better than any head alone",
-        _variant,
+        lambda tables: table_readings(
+            tables, lambda table: _better_than_alone("common_temperature", table)
+        ),
         ours=True,
         contradiction="a head alone answers as well as the model as it is",
     ),
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "15",
-    "15",
+    __name__,
     "heads in superposition: strengths of two, and temperatures",
     draw,
-    needs=(Tables("superposition", "coopetition/main"),),
-    claims=CLAIMS,
+    (Tables("coopetition/main", "superposition"),),
+    CLAIMS,
 )

@@ -6,74 +6,73 @@ from paper_figures.coopetition.events import (
     AS_MAIN,
     LATE,
     emerges,
-    event,
     fades,
-    height,
+    height_of,
     never_emerges,
     readings,
+    time_of,
 )
-from paper_figures.coopetition.paper_seeds import SEED_5
+from paper_figures.coopetition.paper_values import SEED_5
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import draw_half
+from paper_figures.core.plotting import draw_half, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
 
-NAMES = {  # and what the paper's do
+NAMES = {  # of runs, and the paper's results
     "main run": f"rises at {SEED_5.emergence:g}M, at most {SEED_5.flip_peak:g}, falls at "
     f"{SEED_5.fade:g}M",
     "no attention of labels to the token before": "never above one half",
     "without heads 1, 4, 7": "rises at 4.25M, at most 0.76, falls at 8.0M",
 }
-SHOWN = 2 * LATE  # millions of the paper's sequences, twice as many as in its figure
+LAST = 2 * LATE  # millions of the paper's sequences, twice as many as in its figure
 
 
 def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Flip accuracy of the first seed's runs."""
+    """Draw Flip accuracy of the first seed's runs."""
     drawing = blank(3.6, 2.8)
     ax = drawing.subplots()
     styles = line_styles(NAMES)
     numbers: Numbers = []
-    for name, (run, *_) in zip(NAMES, groups, strict=True):
-        curves = run.curves("in_context_accuracy").between(last=SHOWN * 1e6 / run.rate_ratio)
+    findings = []
+    runs = [runs[0] for runs in groups]
+    for (name, paper), run in zip(NAMES.items(), runs, strict=True):
+        curves = run.curves().between(last=LAST * 1e6 / run.rate_ratio)
         ax.plot(curves.sequences / 1e6, curves.values["flip"], label=name, **styles[name])
         numbers += points("", name, curves.sequences, curves.values["flip"])
+        findings.append(f"{name}: {_flip_text(run)} (the paper's: {paper})")
     draw_half(ax)
     ax.set(xlabel=SEQUENCES, ylabel="Flip: in-context accuracy", ylim=(0, 1))
     ax.legend(frameon=False)
-    findings = [
-        f"{name}: {_told(run)} (the paper's: {paper})"
-        for (name, paper), (run, *_) in zip(NAMES.items(), groups, strict=True)
-    ]
-    return FigureResult(drawing, numbers, {"runs": [run.record() for run, *_ in groups]}, findings)
+    return result_of_runs(drawing, numbers, runs, findings)
 
 
-def _told(run: FigureRun) -> str:
-    """When Flip is above one half, in words."""
-    told = run.timeline()
-    if told.emergence is None:
-        return f"Flip never above one half (at most {told.flip_peak:.3f})"
+def _flip_text(run: FigureRun) -> str:
+    """Return when Flip is above one half, in words."""
+    events = run.timeline()
+    if events.emergence is None:
+        return f"Flip never above one half (at most {events.flip_peak:.3f})"
     ratio = run.rate_ratio / 1e6  # to the paper's millions
-    fade = "not within the run" if told.fade is None else f"at {told.fade * ratio:.1f}M"
-    rises = f"Flip rises through one half at {told.emergence * ratio:.1f}M"
-    return f"{rises}, at most {told.flip_peak:.2f}, falls {fade}"
+    fade = "not within the run" if events.fade is None else f"at {events.fade * ratio:.1f}M"
+    rises = f"Flip rises through one half at {events.emergence * ratio:.1f}M"
+    return f"{rises}, at most {events.flip_peak:.2f}, falls {fade}"
 
 
 CLAIMS = (
     Claim(
-        "where labels cannot attend to the token before them, ICL is never preferred",
+        "if labels cannot attend to the token before them, ICL is never preferred",
         lambda main, without, ablated: readings(without, never_emerges),
         contradiction="Flip accuracy rises above one half",
     ),
     Claim(
-        "without three heads of the first layer ICL emerges all the same: height of Flip's peak",
-        lambda main, without, ablated: readings(ablated, emerges, height("flip_peak")),
+        "without three heads of the first layer ICL still emerges: height of Flip's peak",
+        lambda main, without, ablated: readings(ablated, emerges, height_of("flip_peak")),
         Published.of(0.761),
         AS_MAIN,
         contradiction="Flip accuracy stays below one half until 20M",
     ),
     Claim(
         "without three heads of the first layer ICL fades",
-        lambda main, without, ablated: readings(ablated, fades, event("fade")),
+        lambda main, without, ablated: readings(ablated, fades, time_of("fade")),
         Published.at(8),
         AS_MAIN,
         contradiction="Flip accuracy stays above one half until 20M",
@@ -81,13 +80,11 @@ CLAIMS = (
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "18",
-    "18",
+    __name__,
     "Flip accuracy of runs that are trained under interventions",
     draw,
-    needs=tuple(
+    tuple(
         Runs(f"coopetition/{name}") for name in ("main", "no_previous_token", "three_heads_ablated")
     ),
-    claims=CLAIMS,
+    CLAIMS,
 )

@@ -1,45 +1,48 @@
 """Figure 5: the minimal model, the transformer's losses, and the model fitted to them."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from coopetition import Trajectory
-from coopetition.compare.estimate import fit
-from coopetition.compare.result import Fit
-from coopetition.compare.theory import TOY
-from coopetition.dynamics.events import crossing_time
-from coopetition.plot.fits import plot_curves, plot_fit
+from coopetition.plot.fits import plot_fit
 from paper_figures.coopetition.events import emerges, happened_by, readings
-from paper_figures.coopetition.toy_seeds import draw_toy
+from paper_figures.coopetition.panels import draw_toy
 from paper_figures.core.claims import Claim, Published, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import draw_run
 from paper_figures.core.published import solve_published
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.runs import Array, FigureRun, Runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from coopetition import Trajectory
+    from coopetition.compare.result import Fit
 
 CURVES = ("train", "icl", "ciwl")
-LEAD = 0.9  # the fit starts at this part of the time of emergence: the toy knows only what follows
+LEAD = 0.9  # of the time of emergence, where fits start: the toy knows no earlier phase
 
 
-def fit_run(run: FigureRun, **settings: Any) -> Fit:
-    """The minimal model fitted to a run's losses from shortly before ICL emerges.
+def fit_run(run: FigureRun, **settings: Any) -> "Fit":
+    """Fit the minimal model to a run's losses from shortly before ICL emerges.
 
-    If ICL never emerges, there is nothing to wait for: it is fitted to the whole run.
+    If ICL never emerges, the whole run is fitted.
     """
+    from coopetition.compare.estimate import fit
+    from coopetition.compare.theory import TOY
+
     first = LEAD * (run.timeline().emergence or 0.0)
     return fit(run.curves("loss").select(CURVES).between(first), TOY, **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
-    """Three panels, for the first run."""
-    return draw_run(runs[0], fit_run(runs[0]))
+    """Draw the three panels for the first run."""
+    return draw_fit(runs[0], fit_run(runs[0]))
 
 
-def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
-    """The three panels for a run and its fit."""
+def draw_fit(run: FigureRun, fitted: "Fit") -> FigureResult:
+    """Draw the three panels for a run and its fit."""
     drawing = blank(7.2, 2.7)
     toy_axes, run_axes, fit_axes = drawing.subplots(1, 3)
     trajectory = solve_published()
@@ -50,28 +53,23 @@ def draw_run(run: FigureRun, fitted: Fit) -> FigureResult:
     return FigureResult(drawing, numbers, record, [run.finding()])
 
 
-def draw_minimal_model(ax: Axes, letter: str, trajectory: Trajectory) -> Numbers:
-    """The toy's losses, up to where the paper shows them."""
+def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Numbers:
+    """Draw the toy's losses, as far as the paper shows them."""
     numbers = draw_toy(ax, trajectory, f"{letter} toy")
     ax.set(xlim=(0, 8000), ylim=(0, 0.4), title=f"{letter}  minimal model")
     return numbers
 
 
-def draw_losses(ax: Axes, letter: str, run: FigureRun) -> Numbers:
-    """A run's losses."""
-    losses = run.curves("loss").select(CURVES)
-    plot_curves(losses, ax=ax)
+def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
+    """Draw a run's losses."""
+    numbers = draw_run(ax, f"{letter} transformer", run, CURVES, "loss")
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
     ax.legend(frameon=False)
-    return [
-        point
-        for name, values in losses.values.items()
-        for point in points(f"{letter} transformer", name, losses.sequences, values)
-    ]
+    return numbers
 
 
-def draw_fitted(ax: Axes, letter: str, fitted: Fit) -> Numbers:
-    """The fitted toy's losses through the measured ones."""
+def draw_fitted(ax: "Axes", letter: str, fitted: "Fit") -> Numbers:
+    """Draw the fitted toy's losses through the measured ones."""
     plot_fit(fitted, ax=ax)
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  minimal model fitted to it")
     numbers = []
@@ -82,81 +80,76 @@ def draw_fitted(ax: Axes, letter: str, fitted: Fit) -> Numbers:
 
 
 def absence(run: FigureRun) -> str:
-    """For a title: that there is no ICL, if there is none."""
-    told = run.timeline()
-    risen = told.emergence is not None
-    return "" if risen else f": ICL at chance (Flip at most {told.flip_peak:.2f})"
+    """Return words for a title if there is no ICL."""
+    events = run.timeline()
+    is_there = events.emergence is not None
+    return "" if is_there else f": ICL at chance (Flip at most {events.flip_peak:.2f})"
 
 
-def record_of(trajectory: Trajectory, run: FigureRun, fitted: Fit) -> dict[str, Any]:
-    """What the panels are of."""
+def record_of(trajectory: "Trajectory", run: FigureRun, fitted: "Fit") -> dict[str, Any]:
+    """Return what the panels show."""
     return {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
 
 
-def bump(run: FigureRun) -> bool | None:
-    """Whether CIWL's loss rises while ICL emerges: until Flip's peak, from 0.9 of emergence on.
+def has_bump(run: FigureRun) -> bool | None:
+    """Return whether CIWL's loss rises while ICL emerges, until Flip's peak.
 
-    None in a short run where ICL has not yet emerged, and where noise may have made it rise.
+    None for a short run in which ICL has not yet emerged, and if noise may explain a rise.
     """
-    told = run.timeline()
-    if told.emergence is None:
+    events = run.timeline()
+    if events.emergence is None:
         return emerges(run)
-    losses = run.curves("loss").between(LEAD * told.emergence, told.flip_peak_at)
+    losses = run.curves("loss").between(LEAD * events.emergence, events.flip_peak_at)
     return rises(losses.values["ciwl"])
 
 
-def rises(losses: NDArray[np.float64]) -> bool | None:
-    """Whether a loss rises above what it has been, by more than it scatters from sample to sample.
+def rises(losses: Array) -> bool | None:
+    """Return whether a loss rises above its earlier values by more than it scatters.
 
-    None if it rises, but by less than three standard deviations: those of its logarithm about
-    straight lines through neighbours.  Four samples tell something, fewer nothing.
+    None if it rises by less than three standard deviations: those of its logarithm about straight
+    lines through neighbours.  Four samples are needed.
     """
     if len(losses) < 4:
         return None
     logs = np.log(losses)
     rise = float(np.max(logs - np.minimum.accumulate(logs)))
     scatter = float(np.std(np.diff(logs, 2))) / math.sqrt(6)
-    if rise > 3 * scatter:
-        return True
-    return None if rise > 0 else False
-
-
-def crosses(run: FigureRun) -> bool | None:
-    """Whether CIWL's loss falls below ICL's; None if it has not yet in a short run."""
-    return happened_by(crossing(run) is not None, run)
+    return True if rise > 3 * scatter else None if rise > 0 else False
 
 
 def crossing(run: FigureRun) -> float | None:
-    """When CIWL's loss falls below ICL's, after emergence; in the paper's sequences."""
-    losses, told = run.curves("loss"), run.timeline()
-    if told.emergence is None:
+    """Return when CIWL's loss falls below ICL's after emergence, in the paper's sequences."""
+    from coopetition.dynamics.events import crossing_time
+
+    losses, emergence = run.curves("loss"), run.timeline().emergence
+    if emergence is None:
         return None
     gap = losses.values["ciwl"] - losses.values["icl"]
-    found = crossing_time(losses.sequences, gap, 0.0, rising=False, after=told.emergence)
-    return None if found is None else found * run.rate_ratio
+    time = crossing_time(losses.sequences, gap, 0.0, rising=False, after=emergence)
+    return None if time is None else time * run.rate_ratio
 
 
 CLAIMS = (
     Claim(
         "CIWL's loss rises a little while ICL emerges",
-        lambda runs: readings(runs, bump),
-        untold=Verdict.UNDECIDED,
+        lambda runs: readings(runs, has_bump),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="CIWL's loss only falls while ICL emerges",
     ),
     Claim(
         "CIWL's loss falls below ICL's",
-        lambda runs: readings(runs, crosses, crossing),
+        lambda runs: readings(
+            runs, lambda run: happened_by(crossing(run) is not None, run), crossing
+        ),
         Published.at(8.7),
         contradiction="CIWL's loss stays above ICL's until 20M",
     ),
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "5",
-    "5",
+    __name__,
     "the minimal model beside a transformer, and fitted to it",
     draw,
-    needs=(Runs("coopetition/main"),),
-    claims=CLAIMS,
+    (Runs("coopetition/main"),),
+    CLAIMS,
 )

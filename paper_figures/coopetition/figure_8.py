@@ -1,58 +1,54 @@
-"""Figure 8: with positions that are not learned, ICL does not come."""
+"""Figure 8: with positions that are not learned, ICL does not emerge."""
 
-from paper_figures.coopetition.events import ciwl_comes, event, height, never_learnt, readings
+from paper_figures.coopetition.events import (
+    ciwl_reaches_90,
+    height_of,
+    readings,
+    stays_at_chance,
+    time_of,
+)
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.plotting import draw_settings
 from paper_figures.core.runs import FigureRun, Runs
 
-SHOWN = 40.0  # millions of the paper's sequences
+CIWL_90 = {"sinusoidal": 15.1, "rotary": 9.4}  # millions of sequences, in the paper
 
 
-def draw(
-    main: list[FigureRun], sinusoidal: list[FigureRun], rotary: list[FigureRun]
-) -> FigureResult:
-    """A panel a kind of positions."""
-    return draw_settings({"learned": main, "sinusoidal": sinusoidal, "rotary": rotary}, SHOWN)
+def draw(*groups: list[FigureRun]) -> FigureResult:
+    """Draw a panel per kind of positions."""
+    return draw_settings(dict(zip(("learned", *CIWL_90), groups, strict=True)), last=40)
 
 
 CLAIMS = (
-    Claim(
-        "sinusoidal positions: ICL accuracy stays at chance",
-        lambda main, sinusoidal, rotary: readings(sinusoidal, never_learnt, height("icl_final")),
-        Published(0.49, 0.52, "above chance"),
-        contradiction="ICL accuracy reaches 0.6",
+    *(
+        Claim(
+            f"{positions} positions: ICL accuracy stays at chance",
+            lambda *groups, k=k: readings(groups[k], stays_at_chance, height_of("icl_final")),
+            Published(0.49, 0.52, "above chance"),
+            contradiction="ICL accuracy reaches 0.6",
+        )
+        for k, positions in enumerate(CIWL_90, start=1)
     ),
-    Claim(
-        "rotary positions: ICL accuracy stays at chance",
-        lambda main, sinusoidal, rotary: readings(rotary, never_learnt, height("icl_final")),
-        Published(0.49, 0.52, "above chance"),
-        contradiction="ICL accuracy reaches 0.6",
-    ),
-    Claim(
-        "sinusoidal positions: CIWL comes all the same: accuracy of 0.9",
-        lambda main, sinusoidal, rotary: readings(sinusoidal, ciwl_comes, event("ciwl_90")),
-        Published.at(15.1),
-        contradiction="CIWL accuracy stays below 0.9 until 23M",
-    ),
-    Claim(
-        "rotary positions: CIWL comes all the same: accuracy of 0.9",
-        lambda main, sinusoidal, rotary: readings(rotary, ciwl_comes, event("ciwl_90")),
-        Published.at(9.4),
-        contradiction="CIWL accuracy stays below 0.9 until 23M",
+    *(
+        Claim(
+            f"{positions} positions: CIWL still reaches an accuracy of 0.9",
+            lambda *groups, k=k: readings(groups[k], ciwl_reaches_90, time_of("ciwl_90")),
+            Published.at(CIWL_90[positions]),
+            contradiction="CIWL accuracy stays below 0.9 until 23M",
+        )
+        for k, positions in enumerate(CIWL_90, start=1)
     ),
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "8",
-    "8",
+    __name__,
     "learned, sinusoidal and rotary positions",
     draw,
-    needs=(
+    (
         Runs("coopetition/main"),
         Runs("coopetition/sinusoidal", optional=True),
         Runs("coopetition/rotary", optional=True),
     ),
-    claims=CLAIMS,
+    CLAIMS,
 )

@@ -1,35 +1,44 @@
-"""Ours: does a tenth of the steps at ten times the learning rate show the same?
+"""Ours: the main run at the paper's learning rate and at ten times it.
 
-The main run at the paper's rate and at ten times it, against the paper's sequences (steps times
-rate).  If only their product mattered, curves would lie on each other.
+Curves are against the paper's sequences (steps times rate).  If only this product mattered, they
+would coincide.
 """
 
 import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.coopetition.events import LATE, event, readings
+from paper_figures.coopetition.events import LATE, readings, time_of
 from paper_figures.core.claims import FACTOR, Claim, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import EVALUATORS, METRIC, draw_half, legend_of_all, together
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.plotting import (
+    EVALUATORS,
+    common_curves,
+    draw_half,
+    result_of_runs,
+    shared_legend,
+)
+from paper_figures.core.runs import METRIC, FigureRun, Runs
 
-EVENTS = ("emergence", "flip_peak_at", "fade", "ciwl_90")
-TITLES = ("emergence", "Flip's peak", "fade", "CIWL 0.9")
+EVENTS = {
+    "emergence": "emergence",
+    "flip_peak_at": "Flip's peak",
+    "fade": "fade",
+    "ciwl_90": "CIWL 0.9",
+}
 
 
 def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
-    """a: accuracies.  b: times of events at the higher rate over those at the paper's."""
+    """Draw accuracies (a), and times at the higher rate over those at the paper's (b)."""
     drawing = blank(7.2, 3.2)
     curves_axes, ratio_axes = drawing.subplots(1, 2, width_ratios=(3, 2))
     numbers: Numbers = []
     styles = line_styles(EVALUATORS)
     for runs, dashes in ((slow, "-"), (fast, "--")):
-        rate = runs[0].learning_rate
         for name in EVALUATORS:
-            x, rows = together(runs, name)
+            x, rows = common_curves(runs, name)
             x, mean = x * runs[0].rate_ratio, rows.mean(axis=0)
             style = styles[name] | {"linestyle": dashes}
-            curve = f"{label_of(name).split()[0]}, {rate:.0e}"
+            curve = f"{label_of(name).split()[0]}, {runs[0].learning_rate:.0e}"
             curves_axes.plot(x / 1e6, mean, label=f"{curve} (n = {len(runs)})", **style)
             numbers += points(f"a {METRIC}", curve, x, mean)
     draw_half(curves_axes)
@@ -40,66 +49,65 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
         xlim=(0, LATE),
         ylim=(0, 1.02),
     )
-    legend_of_all(drawing)
-    for k, each in enumerate(EVENTS):
-        for seed, ratio in ratios(fast, slow, each).items():
+    shared_legend(drawing)
+    findings = []
+    for k, (event, title) in enumerate(EVENTS.items()):
+        of_seeds = time_ratios(fast, slow, event)
+        for seed, ratio in of_seeds.items():
             ratio_axes.plot([k], [ratio], "o", color="black", ms=3)
-            numbers.append((f"b {each}", f"seed {seed}", float(k), ratio))
+            numbers.append((f"b {event}", f"seed {seed}", float(k), ratio))
+        if of_seeds:
+            mean = np.mean([*of_seeds.values()])
+            findings.append(
+                f"{title}: at ten times the rate at {mean:.2f} of its time at the paper's, in "
+                "steps x rate"
+            )
     ratio_axes.axhline(1, color="grey", lw=0.8, ls=":")
-    ratio_axes.set_xticks(range(len(TITLES)), TITLES, rotation=20)
+    ratio_axes.set_xticks(range(len(EVENTS)), EVENTS.values(), rotation=20)
     ratio_axes.set(title="b  time at the higher rate over that at 1e-5", yscale="log")
     ratio_axes.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     ratio_axes.minorticks_off()
-    findings = [
-        f"{title}: at ten times the rate at {np.mean([*ratios(fast, slow, each).values()]):.2f} of "
-        "its time at the paper's, in steps x rate"
-        for each, title in zip(EVENTS, TITLES, strict=True)
-        if ratios(fast, slow, each)
-    ]
-    runs = [*slow, *fast]
-    return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
+    return result_of_runs(drawing, numbers, [*slow, *fast], findings)
 
 
-def ratios(fast: list[FigureRun], slow: list[FigureRun], name: str) -> dict[int, float]:
-    """Time of an event (steps x rate) at the higher rate over that at the lower, by initial seed;
-    of seeds that have it at both.
+def time_ratios(fast: list[FigureRun], slow: list[FigureRun], event: str) -> dict[int, float]:
+    """Return an event's time (steps x rate) at the higher rate over that at the lower, by seed.
+
+    Only initial seeds for which the event happens at both rates.
     """
-    of_fast, of_slow = ({run.init_seed: event(name)(run) for run in runs} for runs in (fast, slow))
+    time = time_of(event)
+    of_fast, of_slow = ({run.init_seed: time(run) for run in runs} for runs in (fast, slow))
     return {
-        seed: time / other
-        for seed, time in of_fast.items()
-        if time is not None and (other := of_slow.get(seed)) is not None
+        seed: own / other
+        for seed, own in of_fast.items()
+        if own is not None and (other := of_slow.get(seed)) is not None
     }
 
 
-def _alike(fast: list[FigureRun], slow: list[FigureRun], name: str) -> list[Reading]:
-    """Whether an event comes at the same time, within `FACTOR`, of seeds run at both rates; a seed
-    that does not have it at both tells nothing.
-    """
-    found = ratios(fast, slow, name)
-    alike = {seed: 1 / FACTOR <= ratio <= FACTOR for seed, ratio in found.items()}
+def _is_alike(fast: list[FigureRun], slow: list[FigureRun], event: str) -> list[Reading]:
+    """Return whether an event comes at the same time, within `FACTOR`, with seeds of both rates."""
+    ratios = time_ratios(fast, slow, event)
+    alike = {seed: 1 / FACTOR <= ratio <= FACTOR for seed, ratio in ratios.items()}
     both = {run.init_seed for run in slow}
-    return readings(
-        [run for run in fast if run.init_seed in both], lambda run: alike.get(run.init_seed)
-    )
+    runs = [run for run in fast if run.init_seed in both]
+    return readings(runs, lambda run: alike.get(run.init_seed))
 
 
 CLAIMS = tuple(
     Claim(
         f"{title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
-        lambda fast, slow, name=name: _alike(fast, slow, name),
+        lambda fast, slow, event=event: _is_alike(fast, slow, event),
         ours=True,
-        contradiction="their times in steps x rate differ by more than a factor 1.5",
+        contradiction="the times in steps x rate differ by more than a factor 1.5",
     )
-    for name, title in zip(EVENTS, TITLES, strict=True)
+    for event, title in EVENTS.items()
 )
 
 FIGURE = Figure(
-    "coopetition",
-    "rates",
-    "ours: rates",
+    __name__,
     "the main run at two learning rates, by steps times rate",
     draw,
-    needs=(Runs("coopetition/main", scale="cpu"), Runs("coopetition/main", scale="paper")),
-    claims=CLAIMS,
+    (Runs("coopetition/main", scale="cpu"), Runs("coopetition/main", scale="paper")),
+    CLAIMS,
+    "ours: rates",
 )

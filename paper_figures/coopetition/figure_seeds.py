@@ -1,23 +1,20 @@
-"""Ours: how much of when ICL comes and goes is due to which seed?
+"""Ours: how much each seed decides on when ICL emerges and fades.
 
-The main run from a grid of initial and data seeds, in an analysis of variance of two factors:
-shares are those of the sum of squares (of the means over data seeds, of those over initial seeds,
-and what is left to the pair); a factor matters if Fisher's F of its mean square over that of the
-rest has a chance below 5 % over all events (Bonferroni).
+The main run from a grid of initial and data seeds, in an analysis of variance of two factors.
+Shares are those of the sum of squares: of the means over data seeds, of those over initial seeds,
+and the rest.  A factor matters if Fisher's F of its mean square over that of the rest has a p-value
+below 5 % over all events (Bonferroni).
 """
 
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import f
 
 from paper_figures.coopetition.events import LATE
 from paper_figures.core.claims import Claim, Reading, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.plotting import legend_of_all
-from paper_figures.core.runs import FigureRun, Runs
-from transformer.experiments.coopetition import DATA_SEED, SEED_GRID, SEEDS
+from paper_figures.core.plotting import result_of_runs, shared_legend
+from paper_figures.core.runs import Array, FigureRun, Runs
 
 EVENTS = {
     "emergence": "emergence",
@@ -26,77 +23,77 @@ EVENTS = {
     "fade": "fade",
 }
 SOURCES = ("initial seed", "data seed", "both")
-CHANCE = 0.05 / len(EVENTS)  # below which a factor matters: one in twenty over all events
-EXACT = 1e-12  # share of the rest in place of none
+P_VALUE = 0.05 / len(EVENTS)  # below which a factor matters: one in twenty over all events
+NO_REST = 1e-12  # least share of the rest
 
 Grid = dict[tuple[int, int], FigureRun]
 
 
-def draw(main: list[FigureRun], *seeded: list[FigureRun]) -> FigureResult:
-    """A panel an event: a point a run, by initial seed, and the shares of both seeds."""
-    grid = grid_of(main, *seeded)
+def draw(*groups: list[FigureRun]) -> FigureResult:
+    """Draw a panel per event: a point per run, by initial seed, and the shares of both seeds."""
+    grid = grid_of(*groups)
     drawing = blank(7.2, 2.4)
     numbers: Numbers = []
     findings = []
-    inits, datas = axes_of(grid)
+    inits, datas = _seeds(grid)
     for ax, (event, title) in zip(drawing.subplots(1, len(EVENTS)), EVENTS.items(), strict=True):
-        values = values_of(grid, event)
-        for j, data in enumerate(datas):
+        values = event_values(grid, event)
+        for j, (data, column) in enumerate(zip(datas, values.T, strict=True)):
             x = np.arange(len(inits)) + 0.12 * (j - (len(datas) - 1) / 2)
-            ax.plot(x, values[:, j], "o^sD"[j % 4], ms=4, color="black", mfc="none",
-                    label=f"data seed {data}")  # fmt: skip
+            style = {"color": "black", "mfc": "none", "ms": 4}
+            ax.plot(x, column, "o^sD"[j % 4], label=f"data seed {data}", **style)
             numbers += [
                 (event, f"data seed {data}", float(init), float(y))
-                for init, y in zip(inits, values[:, j], strict=True)
+                for init, y in zip(inits, column, strict=True)
                 if np.isfinite(y)
             ]
         ax.set_xticks(range(len(inits)), [str(init) for init in inits])
         ax.set(xlabel="initial seed", title=title)
-        parts, by_chance = shares(values), chances(values)
-        if parts is not None and by_chance is not None:
-            told = ", ".join(f"{n} {p:.0%}" for n, p in zip(SOURCES, parts, strict=True))
-            p = ", ".join(f"{n} {p:.2g}" for n, p in zip(SOURCES, by_chance, strict=False))
-            findings.append(f"{title}: of its variance over {values.size} runs, {told}; p: {p}")
+        parts = variance_shares(values)
+        if parts is not None:
+            shares = ", ".join(f"{n} {part:.0%}" for n, part in zip(SOURCES, parts, strict=True))
+            pairs = zip(SOURCES, p_values(parts, values.shape), strict=False)
+            p = ", ".join(f"{n} {value:.2g}" for n, value in pairs)
+            findings.append(
+                f"{title}: shares of variance over {values.size} runs: {shares}; p: {p}"
+            )
     drawing.axes[0].set_ylabel("millions of sequences")
-    legend_of_all(drawing)
-    record = {"runs": [run.record() for run in grid.values()]}
-    return FigureResult(drawing, numbers, record, findings)
+    shared_legend(drawing)
+    return result_of_runs(drawing, numbers, [*grid.values()], findings)
 
 
 def grid_of(*groups: list[FigureRun]) -> Grid:
-    """Runs by their pair of seeds, those that make a whole grid: initial seeds with all data."""
-    found = {run.seeds: run for group in groups for run in group}
-    datas = {data for _, data in SEED_GRID}
-    inits = {init for init, _ in found}
-    whole = {init for init in inits if all((init, data) in found for data in datas)}
-    return {pair: found[pair] for pair in SEED_GRID if pair[0] in whole}
+    """Return runs by their pair of seeds: those of initial seeds with all data seeds."""
+    runs = {run.seeds: run for group in groups for run in group}
+    datas = {data for _, data in runs}
+    inits = {init for init, _ in runs if all((init, data) in runs for data in datas)}
+    return {pair: runs[pair] for pair in sorted(runs) if pair[0] in inits}
 
 
-def axes_of(grid: Grid) -> tuple[list[int], list[int]]:
-    """Initial seeds and data seeds."""
+def _seeds(grid: Grid) -> tuple[list[int], list[int]]:
+    """Return initial seeds and data seeds."""
     return sorted({init for init, _ in grid}), sorted({data for _, data in grid})
 
 
-def values_of(grid: Grid, event: str) -> NDArray[np.float64]:
-    """An event by `LATE`, until which all runs last; NaN where it did not happen.
+def event_values(grid: Grid, event: str) -> Array:
+    """Return an event by `LATE`, of shape (initial seeds, data seeds); NaN if it did not happen.
 
-    Of shape (initial seeds, data seeds); times in millions.
+    Times are in millions.
     """
-    inits, datas = axes_of(grid)
+    inits, datas = _seeds(grid)
     values = np.full((len(inits), len(datas)), np.nan)
-    for i, init in enumerate(inits):
-        for j, data in enumerate(datas):
-            run = grid[init, data]
-            found = getattr(run.timeline(LATE * 1e6 / run.rate_ratio), event)
-            if found is not None:
-                values[i, j] = found if event == "flip_peak" else found / 1e6
+    for (init, data), run in grid.items():
+        value = getattr(run.timeline(LATE * 1e6 / run.rate_ratio), event)
+        if value is not None:
+            in_unit = value if event == "flip_peak" else value / 1e6
+            values[inits.index(init), datas.index(data)] = in_unit
     return values
 
 
-def shares(values: NDArray[np.float64]) -> tuple[float, float, float] | None:
-    """Parts of the sum of squares due to rows, to columns, and to neither alone.
+def variance_shares(values: Array) -> tuple[float, float, float] | None:
+    """Return the parts of the sum of squares due to rows, to columns, and to neither alone.
 
-    None of less than two rows or columns, or where a value is missing.
+    None for fewer than two rows or columns, and if a value is missing.
     """
     if min(values.shape, default=0) < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
         return None
@@ -107,60 +104,49 @@ def shares(values: NDArray[np.float64]) -> tuple[float, float, float] | None:
     return rows, columns, 1 - rows - columns
 
 
-def chances(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Of as large an effect of rows, and of columns, if there were none; None as `shares`."""
-    parts = shares(values)
-    if parts is None:
-        return None
-    rows, columns, rest = parts
-    of_rows, of_columns = (n - 1 for n in values.shape)
-    of_rest = of_rows * of_columns
-    mean = max(rest, EXACT) / of_rest
-    return (
-        float(f.sf(rows / of_rows / mean, of_rows, of_rest)),
-        float(f.sf(columns / of_columns / mean, of_columns, of_rest)),
-    )
+def p_values(parts: tuple[float, float, float], shape: tuple[int, ...]) -> list[float]:
+    """Return the chances of as large an effect of rows, and of columns, if there were none."""
+    from scipy.stats import f
+
+    freedoms = [n - 1 for n in shape]
+    freedom_of_rest = freedoms[0] * freedoms[1]
+    mean = max(parts[2], NO_REST) / freedom_of_rest
+    return [
+        float(f.sf(part / freedom / mean, freedom, freedom_of_rest))
+        for part, freedom in zip(parts[:2], freedoms, strict=True)
+    ]
 
 
-def by_init(events: Iterable[NDArray[np.float64]]) -> bool | None:
-    """Whether the initial seed matters for some event and the data seed for none.
+def initial_seed_decides(events: Iterable[Array]) -> bool | None:
+    """Return whether the initial seed matters for some event and the data seed for none.
 
-    None if neither is shown to matter, as where each event is missing in some run.
+    None if neither is shown to matter, as if every event is missing in some run.
     """
-    found = [pair for pair in map(chances, events) if pair is not None]
-    init, data = (any(pair[factor] < CHANCE for pair in found) for factor in (0, 1))
+    pairs = [p_values(parts, values.shape) for values in events
+             if (parts := variance_shares(values)) is not None]  # fmt: skip
+    init, data = (any(pair[factor] < P_VALUE for pair in pairs) for factor in (0, 1))
     return init and not data if init or data else None
 
 
-def _of_grid(*groups: list[FigureRun]) -> list[Reading]:
-    """One reading of all runs."""
+def _grid_reading(*groups: list[FigureRun]) -> list[Reading]:
+    """Return one reading of all runs."""
     grid = grid_of(*groups)
-    holds = by_init(values_of(grid, event) for event in EVENTS)
+    holds = initial_seed_decides(event_values(grid, event) for event in EVENTS)
     return [Reading("the grid", holds, n_runs=len(grid))]
 
 
-CLAIMS = (
-    Claim(
-        "when ICL comes and goes depends on the initial seed, hardly on that of the data",
-        _of_grid,
-        untold=Verdict.UNDECIDED,
-        contradiction="the data seed matters too, by an analysis of variance",
-    ),
-)
-
 FIGURE = Figure(
-    "coopetition",
-    "seeds",
-    "ours: seeds",
-    "when ICL comes and goes, by initial seed and data seed",
+    __name__,
+    "when ICL emerges and fades, by initial seed and data seed",
     draw,
-    needs=(
-        Runs("coopetition/main"),
-        *(
-            Runs(f"coopetition/seeds_{init}_{data}")
-            for init, data in SEED_GRID
-            if (init, data) != (SEEDS[0], DATA_SEED)
+    (Runs("coopetition/main"), Runs("coopetition/seeds_*")),
+    (
+        Claim(
+            "when ICL emerges and fades depends on the initial seed, hardly on the data seed",
+            _grid_reading,
+            if_indecisive=Verdict.UNDECIDED,
+            contradiction="the data seed matters too, by an analysis of variance",
         ),
     ),
-    claims=CLAIMS,
+    "ours: seeds",
 )

@@ -1,24 +1,29 @@
-"""Making what a figure needs: the part of its papers' plans that it is drawn from, then kept."""
+"""Train what a figure needs: by a sweep of its paper's plan, or one run alone."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json
+from paper_figures.core.collect import keep_finished
 from paper_figures.core.figure import Figure
-from paper_figures.core.kept_data import keep_finished
-from paper_figures.core.runs import SCALE
+from paper_figures.core.kept_data import SCALE, read_json
+from paper_figures.core.runs import FigureRun, matching_presets, needs_sweep, training_advice
 from transformer.cli import sweep
+from transformer.config import RunConfig
 from transformer.config.run import Scale
 from transformer.experiments.plans import PLANS, load_plan
+from transformer.experiments.presets import PRESETS
+from transformer.runs.export import export
+from transformer.runs.loop import train_or_resume
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
+from transformer.training.machine import Machine
 
-KEPT = "kept"  # the folder of what is kept, in that of all runs
 
-
-def sweep_of(
+def sweep_flags(
     figure: Figure,
     runs: Path,
     *,
@@ -27,56 +32,77 @@ def sweep_of(
     seeds: tuple[int, ...] = (),
     **flags: Any,
 ) -> sweep.Flags:
-    """The sweep that makes what a figure needs, or those of its nodes that are asked for.
+    """Return the flags of the sweep that makes what a figure needs, or a part of it.
 
-    A figure of no runs, or of runs that no plan has, raises `UsageError`; so do names and initial
-    seeds of which it needs nothing.
+    Raises `UsageError` for a figure that no single plan makes, and if `only` and `seeds` leave
+    nothing that the figure needs.
     """
-    where = f"figure {figure.paper} {figure.slot}"
-    own = sorted({need.preset.partition("/")[0] for need in figure.needs})
-    if not own:
-        raise UsageError(f"{where} is of no trained run; draw it without make")
-    if len(own) > 1 or own[0] not in PLANS:
-        raise UsageError(f"{where} is of runs of {', '.join(own)}, which no one plan makes")
+    name = f"figure {figure.paper} {figure.slot}"
+    plans = sorted({need.preset.partition("/")[0] for need in figure.needs})
+    if not plans:
+        raise UsageError(f"{name} needs no trained run; draw it without make")
+    if len(plans) > 1 or plans[0] not in PLANS:
+        raise UsageError(f"{name} needs runs of {', '.join(plans)}, which no single plan makes")
     if figure.of_several_scales:
-        raise UsageError(f"{where} is of runs of two scales; make them by sweeps, and keep them")
+        raise UsageError(f"{name} needs runs of two scales; make them by sweeps, then keep them")
     nodes = tuple(dict.fromkeys(need.node for need in figure.needs))
     if only != sweep.ALL or seeds:
-        plan = load_plan(own[0], scale)
-        there = plan.matching(nodes)
+        plan = load_plan(plans[0], scale)
+        matching = plan.matching(nodes)
         nodes = tuple(
-            name
-            for name in there
-            if any(fnmatchcase(name, pattern) for pattern in only)
-            and (not seeds or init_seeds(plan, name) & {*seeds})
+            node
+            for node in matching
+            if any(fnmatchcase(node, pattern) for pattern in only)
+            and (not seeds or _init_seeds(plan, node) & {*seeds})
         )
         if not nodes:
             raise UsageError(
-                f"--only and --seeds leave nothing that {where} needs; choose of {', '.join(there)}"
+                f"--only and --seeds leave nothing that {name} needs; choose from "
+                + ", ".join(matching)
             )
-    return sweep.Flags(plan=own[0], runs=runs, scale=scale, only=nodes, **flags)
+    return sweep.Flags(plan=plans[0], runs=runs, scale=scale, only=nodes, **flags)
 
 
-def init_seeds(plan: Plan, name: str) -> set[int]:
-    """The initial seeds of a node's runs, or of the runs that it measures."""
+def _init_seeds(plan: Plan, name: str) -> set[int]:
+    """Return the initial seeds of a node's runs, or of the runs that it measures."""
     node = plan.nodes[name]
     if isinstance(node, Train):
         return {config.init_seed for config in node.configs.values()}
-    return set[int]().union(*(init_seeds(plan, need) for need in node.needs))
+    return set[int]().union(*(_init_seeds(plan, need) for need in node.needs))
 
 
-def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]] | None:
-    """Work off the sweep and keep what is finished: where, and sentences on what is left out.
+def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]]:
+    """Run the sweep and keep what is finished in `kept` below its folder.
 
-    None of a dry run.
+    Returns that folder, and sentences on what was left out.
     """
     sweep.run(flags)
-    if flags.dry_run:
-        return None
-    data = flags.runs / KEPT
+    data = flags.runs / "kept"
     (data / figure.paper).mkdir(parents=True, exist_ok=True)
     if not (data / "index.json").exists():
         write_json(data / "index.json", [])
     plan = load_plan(flags.plan, flags.scale).select(flags.only)
-    _, left_out = keep_finished(plan, flags.runs, figure.paper, flags.scale, data)
-    return data, left_out
+    return data, keep_finished(plan, flags.runs, figure.paper, flags.scale, data)[1]
+
+
+def train_preset(
+    preset: str, out: Path, *, init_seed: int | None, scale: Scale = SCALE
+) -> FigureRun:
+    """Train a run of a preset into `out/runs`, and write its curves beside it."""
+    matching_presets(preset)
+    if needs_sweep(preset):
+        raise UsageError(
+            f"preset {preset!r} needs more than --retrain makes; {training_advice(preset, scale)}"
+        )
+    config = PRESETS[preset].config(scale)
+    config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
+    machine = Machine.choose(n_steps=config.n_steps)
+    folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"
+    return train_run(config, folder, machine)
+
+
+def train_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun:
+    """Train a run, or finish it, and write its curves beside its folder."""
+    path = folder.with_suffix(".csv")
+    export(train_or_resume(config, folder, machine), path)
+    return FigureRun(folder.name, path, read_json(path.with_suffix(".json")))

@@ -1,26 +1,25 @@
-"""What drawing a figure gives, and how it is written.
+"""What a figure is, where figures are found, and how they are drawn and written.
 
-What a figure is, and where figures are found.
-
-A figure is a file in the folder of its paper, with the value `FIGURE`.  Nothing else lists it.
+A figure is a file `figure_SLOT.py` or `figure_SLOT_WORDS.py` with the value `FIGURE`, in the folder
+of its paper or study.  Nothing else lists it.  Its module imports nothing heavy before it is drawn
+(torch, scipy, sympy, matplotlib), so that figures can be listed at once.
 """
 
+import ast
 import contextlib
 import csv
 import io
-import pkgutil
-import re
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 import paper_figures
@@ -28,13 +27,17 @@ from coopetition.plot.style import PRINT, figure_bytes
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable, write_bytes, write_json, write_text
 from paper_figures.core.claims import Claim
-from paper_figures.core.kept_data import DATA
-from paper_figures.core.runs import Need, NotKeptError, all_found
+from paper_figures.core.kept_data import DATA, SCALE, SCALES
+from paper_figures.core.runs import NotKeptError, Runs, find_needs, natural_key
 from transformer.config.run import Scale
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 VERSIONS = ("coopetition", "numpy", "matplotlib", "torch")
 
 Numbers = list[tuple[str, str, float, float]]
+Found = list[list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,13 @@ class FigureResult:
     findings : what it shows, in lines to print
     """
 
-    drawing: Drawing
+    drawing: "Drawing"
     numbers: Numbers
     provenance: dict[str, Any] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
     def write(self, out: Path, stem: str) -> list[Path]:
-        """Write `stem`.png, .pdf, .csv and .json into `out`; none if one cannot be written."""
+        """Write `stem`.png, .pdf, .csv and .json into `out`, or nothing if one cannot be."""
         paths = {kind: out / f"{stem}.{kind}" for kind in ("png", "pdf", "csv", "json")}
         for path in paths.values():
             check_writable(path)
@@ -70,136 +73,191 @@ class FigureResult:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["panel", "curve", "x", "y"])
-        writer.writerows(
-            (panel, curve, f"{x:.8g}", f"{y:.6g}") for panel, curve, x, y in self.numbers
-        )
+        writer.writerows((*names, f"{x:.8g}", f"{y:.6g}") for *names, x, y in self.numbers)
         write_text(paths["csv"], text.getvalue())
-        record = {"findings": self.findings, "versions": {name: version(name) for name in VERSIONS}}
+        versions = {name: version(name) for name in VERSIONS}
+        record = {"findings": self.findings, "versions": versions}
         write_json(paths["json"], self.provenance | record)
 
+    def as_trial(self) -> "FigureResult":
+        """Mark a drawing of runs of a few steps, and drop events, findings and verdicts.
 
-def blank(width: float, height: float) -> Drawing:
-    """A drawing of so many inches to put axes on; not pyplot's, so that none is left open."""
+        Those would be read off noise.
+        """
+        self.drawing.suptitle("smoke run: not a result", fontsize=8, color="firebrick")
+        provenance = {name: each for name, each in self.provenance.items() if name != "claims"}
+        if "runs" in provenance:
+            provenance["runs"] = [
+                {name: value for name, value in run.items() if name != "events"}
+                for run in provenance["runs"]
+            ]
+        finding = "a smoke run only shows that everything works; it has no events or verdicts"
+        return replace(self, provenance=provenance, findings=[finding])
+
+
+def blank(width: float, height: float) -> "Drawing":
+    """Return an empty drawing of this size in inches; not pyplot's, so that none is left open."""
+    from matplotlib.figure import Figure as Drawing
+
     return Drawing(figsize=(width, height), layout="constrained")
 
 
 def points(panel: str, curve: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Numbers:
-    """Rows of a curve for `FigureResult.numbers`, without samples that were not measured."""
+    """Return rows of a curve for `FigureResult.numbers`, without samples not measured."""
     known = np.isfinite(y)
     return [(panel, curve, float(a), float(b)) for a, b in zip(x[known], y[known], strict=True)]
 
 
-SCALES: tuple[Scale, ...] = ("cpu", "gpu", "paper")  # of kept runs
+@contextlib.contextmanager
+def print_style() -> Iterator[None]:
+    """Draw in the style of all figures."""
+    from matplotlib import rc_context
+
+    with rc_context(PRINT):
+        yield
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a paper.
 
-    paper : the folder that it is in
-    slot : what commands and files call it; stays, whatever number later versions of the paper give
-    number : what the paper calls it
-    draw : makes it from what each of `needs` stands for, in that order
-    claims : of the paper, each decided by what `draw` takes
+    module : the name of its module, which tells its paper (the folder) and its slot
+    draw : makes it from what was found of each of `needs`, in that order
+    claims : of the paper, each judged by what `draw` takes
+    name_in_paper : what the paper calls it, if that is not its slot
     """
 
-    paper: str
-    slot: str
-    number: str
+    module: str
     title: str
     draw: Callable[..., FigureResult]
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Runs, ...] = ()
     claims: tuple[Claim, ...] = ()
+    name_in_paper: str = ""
 
     @property
-    def stem(self) -> str:
-        """What its files are called."""
-        return f"{self.paper}_{self.slot}"
+    def paper(self) -> str:
+        """Return the name of its folder."""
+        return self.module.split(".")[-2]
+
+    @property
+    def slot(self) -> str:
+        """Return what commands and files call it, in all versions of the paper."""
+        return self.module.rpartition(".figure_")[2].partition("_")[0]
+
+    @property
+    def number(self) -> str:
+        """Return what the paper calls it."""
+        return self.name_in_paper or self.slot
 
     @property
     def of_several_scales(self) -> bool:
-        """Whether its needs have scales of their own."""
+        """Return whether its needs have scales of their own."""
         return any(need.scale for need in self.needs)
 
-    def drawn(self, found: Sequence[Any], **sizes: Any) -> FigureResult:
-        """The figure of what `needs` stand for, in the house's style, with verdicts on claims.
+    def stem(self, scale: Scale = SCALE, init_seed: int | None = None) -> str:
+        """Return the name of its files, which tells what else than the default was asked for."""
+        return stem_of(f"{self.paper}_{self.slot}", scale, init_seed)
 
-        sizes : of what `draw` computes, as `n_draws`
+    def render(self, found: Sequence[Any], **sizes: Any) -> FigureResult:
+        """Draw the figure of what was found of its needs, and judge its claims.
+
+        sizes : of what `draw` computes, such as `n_draws`
         """
-        with rc_context(PRINT):
+        with print_style():
             result = self.draw(*found, **sizes)
         about = {name: getattr(self, name) for name in ("paper", "slot", "number", "title")}
         claims = [{"claim": each.text} | each.judge(*found).to_dict() for each in self.claims]
         return replace(result, provenance=about | {"claims": claims} | result.provenance)
 
     def missing(self, found: Sequence[list[Any]]) -> list[str]:
-        """Which of its needs nothing stands for."""
-        return [str(need) for need, own in zip(self.needs, found, strict=True) if not own]
+        """Return what of its needs was not found."""
+        pairs = zip(self.needs, found, strict=True)
+        return [name for need, own in pairs for name in need.missing(own)]
 
-    def kept_at(self, data: Path = DATA) -> dict[Scale, list[list[Any]]]:
-        """What is kept of its needs, at each scale at which all but optional ones are."""
-        found: dict[Scale, list[list[Any]]] = {}
-        for scale in SCALES:
+    def find_all(self, data: Path = DATA) -> dict[Scale, Found]:
+        """Return what is kept of its needs, at each scale at which all but optional ones are."""
+        scales = SCALES[:1] if self.of_several_scales else SCALES
+        found: dict[Scale, Found] = {}
+        for scale in scales:
             with contextlib.suppress(NotKeptError):
-                own = all_found(self.needs, scale=scale, data=data)
-                if own not in found.values():  # needs may have scales of their own
-                    found[scale] = own
-        return found
+                found[scale] = find_needs(self.needs, scale=scale, data=data)
+        return found if self.needs else {SCALE: []}
 
-    def _kept_in_words(self, scale: Scale, found: list[list[Any]]) -> str:
-        """Scale and initial seeds of what is kept, and how much of it is not."""
-        of_each = [{each.init_seed for each in own} for own in found if own]
-        if not of_each:
-            return ""
-        seeds = set[int]().union(*of_each)
-        whole = seeds.intersection(*of_each) or seeds
-        told = " ".join(map(str, sorted(whole)))
-        if seeds > whole:
-            told += f", of some {' '.join(map(str, sorted(seeds - whole)))}"
-        lacks = len(self.missing(found))
-        rest = f" ({lacks} of {len(found)} not made)" if lacks else ""
-        return f"{'both' if self.of_several_scales else scale} {told}{rest}"
-
-    def status(self) -> dict[str, Any]:
-        """What of it is there, in plain values."""
-        kept = self.kept_at() if self.needs else {}
+    def status(self) -> dict[str, str]:
+        """Return what of it is kept, without reading it."""
+        kept: dict[str, list[set[int]]] = {}
+        for scale in SCALES[:1] if self.of_several_scales else SCALES:
+            seeds = [need.seeds(scale) for need in self.needs]
+            is_enough = all(
+                own or need.optional for own, need in zip(seeds, self.needs, strict=True)
+            )
+            if is_enough and any(seeds):
+                kept["both" if self.of_several_scales else scale] = seeds
         n = len(self.needs)
-        missing = min((len(self.missing(found)) for found in kept.values()), default=n)
-        told = "not made" if missing == n else f"{missing} of {n} not made" if missing else "kept"
-        scales = [self._kept_in_words(scale, found) for scale, found in kept.items()]
+        n_missing = min((seeds.count(set()) for seeds in kept.values()), default=n)
+        status = "missing" if n_missing == n else f"{n_missing} of {n} missing"
         return {
             "figure": f"{self.paper} {self.slot}",
             "number": self.number,
-            "status": told if self.needs else "computed",
-            "seeds": "; ".join(filter(None, scales)),
+            "status": "computed" if not n else status if n_missing else "kept",
+            "seeds": "; ".join(f"{scale} {_seeds_text(seeds)}" for scale, seeds in kept.items()),
             "title": self.title,
         }
 
 
+def _seeds_text(of_needs: list[set[int]]) -> str:
+    """Return the seeds that every need has, those that some have, and how many needs have none."""
+    kept = [own for own in of_needs if own]
+    some = set[int]().union(*kept)
+    every = some.intersection(*kept) or some
+    text = " ".join(map(str, sorted(every)))
+    if some > every:
+        text += f", partly {' '.join(map(str, sorted(some - every)))}"
+    n_missing = len(of_needs) - len(kept)
+    return text + (f" ({n_missing} of {len(of_needs)} missing)" if n_missing else "")
+
+
+def stem_of(name: str, scale: Scale, init_seed: int | None = None) -> str:
+    """Return the name of a drawing's files."""
+    suffix = "" if scale == SCALE else f"_{scale}"
+    return name.replace("/", "_") + suffix + ("" if init_seed is None else f"_init_{init_seed}")
+
+
+def _folders() -> dict[str, tuple[str, Path]]:
+    """Return the package and the folder of each paper or study."""
+    found = {}
+    for root in map(Path, paper_figures.__path__):
+        for folder in sorted({path.parent for path in root.rglob("figure_*.py")}):
+            found[folder.name] = (
+                ".".join(("paper_figures", *folder.relative_to(root).parts)),
+                folder,
+            )
+    return found
+
+
 def papers() -> dict[str, str]:
-    """The papers that figures are of: folder -> what it holds, in a sentence."""
-    folders = pkgutil.iter_modules(paper_figures.__path__, "paper_figures.")
+    """Return the papers and studies that figures are of, with what each folder says it holds."""
     return {
-        each.name.removeprefix("paper_figures."): (import_module(each.name).__doc__ or "").strip()
-        for each in folders
-        if each.ispkg and each.name != "paper_figures.core"
+        name: ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        for name, (_, folder) in _folders().items()
     }
 
 
 @cache
 def figures_of(paper: str) -> dict[str, Figure]:
-    """A paper's figures by slot, in the order of their numbers; `UsageError` if it has none."""
-    if paper not in papers():
+    """Return a paper's figures by slot, sorted; `UsageError` if it has none."""
+    folders = _folders()
+    if paper not in folders:
         raise unknown_paper(paper)
-    folder = import_module(f"paper_figures.{paper}")
-    modules = pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")
-    loaded = [import_module(each.name) for each in modules]
-    found = [each.FIGURE for each in loaded if hasattr(each, "FIGURE")]
-    return {each.slot: each for each in sorted(found, key=lambda each: _counted(each.slot))}
+    package, folder = folders[paper]
+    stems = sorted((path.stem for path in folder.glob("figure_*.py")), key=natural_key)
+    figures: list[Figure] = [import_module(f"{package}.{stem}").FIGURE for stem in stems]
+    figures.sort(key=lambda figure: (figure.slot[:1].isdigit(), natural_key(figure.slot)))
+    return {figure.slot: figure for figure in figures}
 
 
 def unknown_paper(paper: str) -> UsageError:
-    """The mistake of asking for figures of a paper that has none here."""
+    """Return the error of asking for figures of a paper that has none here."""
     from transformer.experiments.plans import PLANS
 
     if paper in PLANS:
@@ -210,15 +268,53 @@ def unknown_paper(paper: str) -> UsageError:
     return UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}, or --list")
 
 
-def _counted(slot: str) -> list[tuple[int, str]]:
-    """A key that sorts 2 before 10."""
-    return [(int(digits or 0), rest) for digits, rest in re.findall(r"(\d*)(\D*)", slot)]
-
-
 def find_figure(paper: str, name: str) -> Figure:
-    """A paper's figure by its slot or its number; another name raises `UsageError`."""
+    """Return a paper's figure by its slot or its number; another name raises `UsageError`."""
     figures = figures_of(paper)
-    numbered = {each.number: each for each in figures.values()}
-    if name not in figures | numbered:
+    by_name = {figure.number: figure for figure in figures.values()} | figures
+    if name not in by_name:
         raise UsageError(f"{paper} has no figure {name}; choose one of {', '.join(figures)}")
-    return figures[name] if name in figures else numbered[name]
+    return by_name[name]
+
+
+def draw_all(out: Path, jobs: int) -> list[dict[str, str]]:
+    """Draw all figures into `out`, by so many processes; return a row per figure and scale.
+
+    At a scale other than the default only figures of which nothing is missing.
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import active_children, get_context
+
+    from coopetition.tools.console import ProgressReport
+
+    names = [(paper, slot) for paper in papers() for slot in figures_of(paper)]
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _silence)
+    try:
+        drawn = {pool.submit(_draw, *name, out): name for name in names}
+        with ProgressReport("draw", len(names), "figures") as report:
+            for done in as_completed(drawn):
+                done.result()
+                report.advance(note=" ".join(drawn[done]))
+    except BaseException:
+        for worker in active_children():  # else the exit waits for what they are drawing
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [row for each in drawn for row in each.result()]
+
+
+def _silence() -> None:
+    """Leave progress to the process that waits for all."""
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _draw(paper: str, slot: str, out: Path) -> list[dict[str, str]]:
+    figure = figures_of(paper)[slot]
+    rows = []
+    for scale, found in figure.find_all().items():
+        is_whole = all(found)
+        if is_whole or (scale == SCALE and any(found)):
+            path = figure.render(found).write(out, figure.stem(scale))[0]
+            rows.append({"figure": f"{paper} {slot}", "file": str(path)})
+    return rows or [{"figure": f"{paper} {slot}", "file": "missing"}]

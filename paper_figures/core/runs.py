@@ -1,55 +1,47 @@
-"""Where figures get their runs: curves that are kept, of runs made before, or a run trained now.
-
-What figures need of the trainer, and what stands for it: kept runs, and kept tables.
-"""
+"""What figures are drawn from: kept runs and tables, and how a figure asks for them."""
 
 import contextlib
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import KW_ONLY, asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import Curves, read_curves
-from coopetition.tools.errors import UsageError, UserError, abbreviate
+from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core.kept_data import (
     DATA,
+    SCALE,
     Rows,
     count_rows,
+    curves_path,
     damaged,
     definition_hash,
-    index,
-    path_of,
-    read_json,
+    load_index,
+    presets_of,
     rows_by_run,
     table_records,
 )
-from transformer.config import RunConfig
 from transformer.config.run import Scale
-from transformer.experiments.plans import load_plan
-from transformer.experiments.presets import PRESETS
 from transformer.measures.events import Timeline, timeline
-from transformer.runs.export import export
-from transformer.runs.loop import train_or_resume
-from transformer.sweeps.measure import Table
-from transformer.sweeps.plan import missing_file_kind
-from transformer.training.machine import Machine
 
-SCALE: Scale = "cpu"  # of the runs that figures are drawn from, unless another is asked for
+Array = NDArray[np.float64]
+METRIC = "in_context_accuracy"
 
 
 class NotKeptError(UsageError):
-    """What a figure needs was not made, or not kept."""
+    """What a figure needs was not trained, or not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class FigureRun:
-    """Curves of one training run, and what they are curves of."""
+    """Curves of one training run, and the run's record."""
 
     name: str
     path: Path
@@ -57,7 +49,7 @@ class FigureRun:
 
     @property
     def init_seed(self) -> int:
-        """The seed of the run's initial parameters."""
+        """Return the seed of the initial parameters."""
         return self.provenance["config"]["init_seed"]
 
     @property
@@ -66,76 +58,83 @@ class FigureRun:
         return self.init_seed, self.provenance["config"]["data_seed"]
 
     @property
-    def rate_ratio(self) -> float:
-        """Its learning rate over the paper's: so many times as early its events come, roughly.
-
-        The paper's is that of the same preset at scale paper; of a run of no paper, the 1e-5 of
-        most of its runs.
-        """
-        preset = self.provenance.get("preset", "")
-        paper = PRESETS[preset].config("paper").optim.learning_rate if "/" in preset else 1e-5
-        return self.learning_rate / paper
+    def number(self) -> float:
+        """Return the number in the preset's name, as 9.75 of `coopetition/grafted_9.75M`."""
+        return float(re.findall(r"[\d.]+", self.provenance["preset"])[-1])
 
     @property
     def learning_rate(self) -> float:
-        """Its own."""
+        """Return the learning rate."""
         return self.provenance["config"]["optim"]["learning_rate"]
 
     @property
-    def n_sequences(self) -> float:
-        """Sequences seen in all."""
-        return float(self._last)
+    def rate_ratio(self) -> float:
+        """Return the learning rate over the paper's: events come about so many times as early.
+
+        The paper's rate is that of the same preset at scale paper; 1e-5 for a run of no paper.
+        """
+        preset = self.provenance.get("preset", "")
+        return self.learning_rate / (_paper_rate(preset) if "/" in preset else 1e-5)
 
     @property
-    def _last(self) -> int:
-        return self.provenance["step"] * self.provenance["config"]["data"]["batch_size"]
+    def n_sequences(self) -> float:
+        """Return the number of sequences seen."""
+        return self._sequences(self.provenance["step"])
 
     @property
     def started_at(self) -> float:
-        """Sequences that the run had seen from whose checkpoint it started."""
-        config = self.provenance["config"]
-        start = config.get("start")
-        return float(start["step"] * config["data"]["batch_size"]) if start else 0.0
+        """Return how many sequences the run it was started from had seen; 0 without such a run."""
+        return self._sequences((self.provenance["config"].get("start") or {"step": 0})["step"])
+
+    def _sequences(self, step: int) -> float:
+        return float(step * self.provenance["config"]["data"]["batch_size"])
 
     def lasts(self, millions: float) -> bool:
-        """Whether it goes on for so many millions of the paper's sequences."""
+        """Return whether the run has so many millions of the paper's sequences."""
         return self.n_sequences * self.rate_ratio >= millions * 1e6
 
-    def at(self, evaluator: str, millions: float, metric: str = "in_context_accuracy") -> float:
-        """A curve's value after so many of the paper's millions of sequences, or at its end."""
+    def at(self, evaluator: str, millions: float, metric: str = METRIC) -> float:
+        """Return a curve's value after so many millions of the paper's sequences, or at its end."""
         curves = self.curves(metric)
         x = millions * 1e6 / self.rate_ratio
         return float(np.interp(x, curves.sequences, curves.values[evaluator]))
 
-    def curves(self, metric: str) -> Curves:
-        """One metric of every evaluator that has it, up to the run's last step."""
+    def curves(self, metric: str = METRIC) -> Curves:
+        """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
             raise damaged(self.path, "it is missing")
-        found = read_curves(self.path, metric)
-        ends, last = found.sequences[-1], self._last
-        if ends != last:
-            raise damaged(self.path, f"it ends at {ends:.0f} sequences, its run at {last:.0f}")
-        return found
+        curves = read_curves(self.path, metric)
+        end, expected = curves.sequences[-1], self.n_sequences
+        if end != expected:
+            raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")
+        return curves
 
-    def measured(self, evaluator: str, metric: str) -> bool:
-        """Whether it has such a curve."""
+    def has_curve(self, evaluator: str, metric: str) -> bool:
+        """Return whether an evaluator measured a metric."""
         with contextlib.suppress(UsageError):
             return evaluator in self.curves(metric).values
         return False
 
     def timeline(self, until: float = math.inf) -> Timeline:
-        """When ICL emerged, peaked and faded, within the first `until` sequences."""
-        return timeline(self.curves("in_context_accuracy").between(last=until))
+        """Return the events of the first `until` sequences: emergence, peak, fade."""
+        return timeline(self.curves().between(last=until))
 
     def finding(self) -> str:
-        """Its events in a line."""
+        """Return the run's events in one line."""
         events = asdict(self.timeline()).items()
-        found = ", ".join(f"{name} {'-' if x is None else f'{x:.3g}'}" for name, x in events)
-        return f"{self.name}, in its own sequences: {found}"
+        texts = (f"{name} {'-' if x is None else f'{x:.3g}'}" for name, x in events)
+        return f"{self.name}, in its own sequences: {', '.join(texts)}"
 
     def record(self) -> dict[str, Any]:
-        """Its provenance and its events, for the record of a figure."""
+        """Return the run's record and events, for the record of a figure."""
         return self.provenance | {"events": asdict(self.timeline())}
+
+
+@cache
+def _paper_rate(preset: str) -> float:
+    from transformer.experiments.presets import PRESETS
+
+    return PRESETS[preset].config("paper").optim.learning_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,127 +142,137 @@ class KeptTable:
     """What was measured of one run's models: rows of `transformer.runs.measures`."""
 
     run: FigureRun
-    rows: list[dict[str, str]]
+    rows: Rows
 
     @property
     def init_seed(self) -> int:
-        """That of the run."""
+        """Return the run's seed of the initial parameters."""
         return self.run.init_seed
 
     def select(self, **wanted: object) -> "KeptTable":
-        """The rows that have such values."""
+        """Return the rows with these values."""
         texts = {name: str(value) for name, value in wanted.items()}
-        rows = [row for row in self.rows if texts.items() <= row.items()]
-        return replace(self, rows=rows)
+        return replace(self, rows=[row for row in self.rows if texts.items() <= row.items()])
 
-    def column(self, name: str) -> NDArray[np.float64]:
-        """A column of numbers."""
+    def column(self, name: str = "value") -> Array:
+        """Return a column of numbers."""
         try:
             return np.array([float(row[name]) for row in self.rows])
         except ValueError as error:
-            raise UsageError(
-                f"what was measured of {self.run.name} is damaged: in column {name}, {error}; put "
-                "the table back, or keep it anew"
+            raise UserError(
+                f"a table of {self.run.name} is damaged ({error}); restore it"
             ) from error
 
     def value(self) -> float:
-        """The value of the one row that there is."""
-        (row,) = self.rows
-        return float(row["value"])
+        """Return the value of the only row."""
+        (value,) = self.column()
+        return float(value)
 
-    def curves(self, by: str, over: str) -> dict[str, tuple[NDArray[np.float64], ...]]:
-        """Column `over` and the values, for each that there is in column `by`."""
+    def curves(self, by: str, over: str) -> dict[str, tuple[Array, Array]]:
+        """Return (column `over`, values) for each value of column `by`."""
         names = dict.fromkeys(row[by] for row in self.rows)
         parts = {name: self.select(**{by: name}) for name in names}
-        return {name: (each.column(over), each.column("value")) for name, each in parts.items()}
+        return {name: (part.column(over), part.column()) for name, part in parts.items()}
 
 
-def _kept(preset: str, scale: Scale, data: Path) -> Iterator[FigureRun]:
-    for entry in index(data):
-        if preset in (entry["preset"], *entry.get("also", ())) and entry["scale"] == scale:
-            # of one run in its paper's plan
-            alone = "/" in preset and not PRESETS[preset].at(SCALE).seeds
-            of_seed = "" if alone else f"_{entry['config']['init_seed']}"
-            of_scale = "" if scale == SCALE else f" ({scale})"
-            yield FigureRun(preset + of_seed + of_scale, path_of(entry, data), entry)
+def _matched(preset: str, scale: Scale, data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the kept entries of presets that match, each with the preset that does."""
+    for entry in load_index(data):
+        names = [name for name in presets_of(entry) if fnmatchcase(name, preset)]
+        if names and entry["scale"] == scale:
+            yield names[0], entry
 
 
 def kept_runs(
     preset: str, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
 ) -> list[FigureRun]:
-    """The runs of a preset whose curves are kept in `data`, by seed; longer and shorter ones too.
+    """Return the kept runs of a preset, or of all presets that match a pattern.
 
-    The one of seed `first` leads, if given.
+    They are sorted by preset and by seed; those of the initial seed `first` lead.
     """
-    _check_known(preset)
-    runs = list(_kept(preset, scale, data))
+    matching_presets(preset)
+    runs = [
+        FigureRun(_run_name(name, entry, scale), curves_path(entry, data), entry)
+        for name, entry in _matched(preset, scale, data)
+    ]
+    runs.sort(key=lambda run: (run.init_seed != first, natural_key(run.name)))
     if not runs:
-        there = {entry["preset"] for entry in index(data) if entry["scale"] == scale}
-        kept = sorted(there, key=lambda name: ("/" in name, name))
-        kept = [*dict.fromkeys(get_close_matches(preset, kept) + kept)]
-        others = f", or choose one that is kept: {abbreviate(kept)}" if kept else ""
         raise NotKeptError(
-            f"no run of preset {preset!r} is kept at scale {scale}; {_make(preset, scale)}{others}"
+            f"no run of preset {preset!r} is kept at scale {scale}; "
+            + training_advice(preset, scale)
         )
-    seeds = sorted(run.init_seed for run in runs)
+    seeds = sorted({run.init_seed for run in runs})
     if first is not None and first not in seeds:
         raise UsageError(f"of {preset} no run of seed {first} is kept; choose one of {seeds}")
-    return sorted(runs, key=lambda run: (run.init_seed != first, run.init_seed))
+    return runs
+
+
+def natural_key(text: str) -> list[tuple[float, str]]:
+    """Return a key that sorts 2 before 10."""
+    return [(float(n or 0), rest) for n, rest in re.findall(r"(\d+(?:\.\d+)?|)(\D*)", text)]
+
+
+def _run_name(preset: str, entry: dict[str, Any], scale: Scale) -> str:
+    from transformer.experiments.presets import PRESETS
+
+    is_alone = "/" in preset and not PRESETS[preset].at(SCALE).seeds  # in its paper's plan
+    seed = "" if is_alone else f"_{entry['config']['init_seed']}"
+    return preset + seed + ("" if scale == SCALE else f" ({scale})")
 
 
 def kept_tables(
-    kind: str,
     preset: str,
+    kind: str,
     first: int | None = None,
     scale: Scale = SCALE,
     data: Path = DATA,
 ) -> list[KeptTable]:
-    """What was measured of the models of a preset's runs and is kept, by seed; `first` leads.
+    """Return the kept tables of one kind, of a preset's runs, by seed; `first` leads.
 
-    A table that is not whole, or was measured otherwise than the plan does now, raises `UserError`.
+    A table that is not whole, or that the plan now measures otherwise, raises `UserError`.
     """
-    runs = kept_runs(preset, first, scale, data)
     paper = preset.partition("/")[0]
     path = data / paper / f"{kind}.csv"
-    by_run = rows_by_run(path)
-    ids = {run.provenance["run_id"]: run for run in runs}
-    records = table_records(data).get(f"{paper}/{kind}", {})
-    there = {*by_run, *records}
-    tables = [KeptTable(run, by_run.get(each, [])) for each, run in ids.items() if each in there]
-    if not tables or first not in (None, tables[0].run.init_seed):
+    by_run, records = rows_by_run(path), table_records(data).get(f"{paper}/{kind}", {})
+    tables = [
+        KeptTable(run, by_run.get(run.provenance["run_id"], []))
+        for run in kept_runs(preset, first, scale, data)
+        if run.provenance["run_id"] in {*by_run, *records}
+    ]
+    if not tables or first not in (None, tables[0].init_seed):
         of_seed = "" if first is None else f" and seed {first}"
         raise NotKeptError(
             f"no {kind} of preset {preset!r}{of_seed} is kept at scale {scale}; "
-            + _make(preset, scale, kind)
+            + training_advice(preset, scale, kind)
         )
-    definitions = _definitions(paper, scale)
     for table in tables:
-        if why := _mismatch(kind, table.rows, records, table.run, definitions):
-            raise UserError(
-                f"{path}, {table.run.name}: {why}; restore it, or " + _make(preset, scale, kind)
-            )
+        if why := _mismatch(table, kind, records, _definitions(paper, scale)):
+            advice = training_advice(preset, scale, kind)
+            raise UserError(f"{path}, {table.run.name}: {why}; restore it, or {advice}")
     return tables
 
 
 @cache
 def _definitions(paper: str, scale: Scale) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the definitions of measures by node, of a paper's plan."""
+    from transformer.experiments.plans import load_plan
+    from transformer.sweeps.measure import Table
+
     nodes = load_plan(paper, scale).nodes
     return {name: node.definitions() for name, node in nodes.items() if isinstance(node, Table)}
 
 
 def _mismatch(
+    table: KeptTable,
     kind: str,
-    rows: Rows,
     records: dict[str, Any],
-    run: FigureRun,
     definitions: dict[str, dict[str, dict[str, Any]]],
 ) -> str:
-    """Return how a run's rows differ from their record or from the plan; empty if they do not."""
-    record = records.get(run.provenance["run_id"])
+    """Return how a table differs from its record or from the plan; empty if it does not."""
+    record = records.get(table.run.provenance["run_id"])
     if record is None:
         return "the table is stale: tables.json has no record of how it was measured"
-    n_rows, measures = count_rows(rows, kind), record["measures"]
+    n_rows, measures = count_rows(table.rows, kind), record["measures"]
     for name in n_rows | measures:
         expected = measures.get(name, {"n_rows": 0})["n_rows"]
         if n_rows[name] != expected:
@@ -275,24 +284,33 @@ def _mismatch(
     return ""
 
 
-def _check_known(preset: str) -> None:
-    if preset not in PRESETS:
+def matching_presets(preset: str) -> list[str]:
+    """Return the presets that a name or pattern stands for; `UsageError` if none does."""
+    from transformer.experiments.presets import PRESETS
+
+    names = [name for name in PRESETS if fnmatchcase(name, preset)]
+    if not names:
         raise UsageError(f"preset {preset!r} is unknown; see `python -m transformer presets`")
+    return names
 
 
-def node_of(preset: str, kind: str = "") -> str:
-    """The pattern of a preset's runs, or of what `kind` measures of them, in its paper's plan."""
+def node_pattern(preset: str, kind: str = "") -> str:
+    """Return the pattern of a preset's runs, or of their tables, in the paper's plan."""
+    from transformer.experiments.presets import PRESETS
+
     name = "_".join(filter(None, (kind, preset.partition("/")[2])))
+    if "*" in preset:
+        return name
     named = PRESETS[preset].at(SCALE)
     has_nodes = named.seeds and not named.together
     return f"{name}_[0-9]*" if has_nodes else name  # not `icl_only_clamped_5`
 
 
-def _make(preset: str, scale: Scale, kind: str = "") -> str:
-    """What makes a run of a preset that is not kept, or what measures it, as advice."""
-    if not _needs_others(preset):
+def training_advice(preset: str, scale: Scale, kind: str = "") -> str:
+    """Return how to train a run, or measure a table, that is not kept."""
+    if not needs_sweep(preset):
         return f"train it by `python -m paper_figures preset {preset} --scale {scale} --retrain`"
-    paper, node = preset.partition("/")[0], node_of(preset, kind)
+    paper, node = preset.partition("/")[0], node_pattern(preset, kind)
     only = f"'{node}'" if "*" in node else node
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
@@ -300,68 +318,27 @@ def _make(preset: str, scale: Scale, kind: str = "") -> str:
     )
 
 
-def _needs_others(preset: str) -> bool:
-    """Whether runs of a preset need what other nodes of its paper's plan make."""
-    named = PRESETS[preset].at(SCALE)
-    return bool(named.starts_from or missing_file_kind(named.config.data.exemplars))
+def needs_sweep(preset: str) -> bool:
+    """Return whether runs of a preset need what other nodes of its paper's plan make."""
+    from transformer.experiments.presets import PRESETS
+    from transformer.sweeps.plan import missing_file_kind
 
-
-def trained_run(
-    preset: str, out: Path, *, init_seed: int | None, scale: Scale = SCALE
-) -> FigureRun:
-    """Train a preset now, into `out/runs`, and keep its curves beside the run."""
-    _check_known(preset)
-    if _needs_others(preset):
-        raise UsageError(
-            f"preset {preset!r} needs more than --retrain makes; {_make(preset, scale)}"
-        )
-    config = PRESETS[preset].config(scale)
-    config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
-    machine = Machine.choose(n_steps=config.n_steps)
-    folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"
-    return finished_run(config, folder, machine)
-
-
-def finished_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun:
-    """Train a run (or go on with it) and keep its curves beside its folder."""
-    path = folder.with_suffix(".csv")
-    export(train_or_resume(config, folder, machine), path)
-    return FigureRun(folder.name, path, read_json(path.with_suffix(".json")))
-
-
-class Need(Protocol):
-    """One thing that a figure's `draw` takes."""
-
-    @property
-    def preset(self) -> str:
-        """Whose runs it is about."""
-        ...
-
-    @property
-    def optional(self) -> bool:
-        """Whether the figure is drawn without it too."""
-        ...
-
-    @property
-    def scale(self) -> Scale | None:
-        """Of what it is, whatever the figure's own; without, the figure's."""
-        ...
-
-    @property
-    def node(self) -> str:
-        """The pattern of what makes it, in the plan of the preset's paper."""
-        ...
-
-    def found(self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA) -> list[Any]:
-        """What is kept of it, a seed each, `first` first; `NotKeptError` where nothing is."""
-        ...
+    named = [PRESETS[name].at(SCALE) for name in matching_presets(preset)]
+    return any(run.starts_from or missing_file_kind(run.config.data.exemplars) for run in named)
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of a preset, a seed each: `draw` takes a list of `FigureRun`."""
+    """A figure's need of the runs of a preset, or of all presets that match a pattern.
+
+    `draw` takes a list of `FigureRun`.
+
+    optional : whether the figure is drawn without them too
+    scale : of the runs, whatever the figure's own
+    """
 
     preset: str
+    _: KW_ONLY
     optional: bool = False
     scale: Scale | None = None
 
@@ -370,58 +347,82 @@ class Runs:
 
     @property
     def node(self) -> str:
-        """See `Need`."""
-        return node_of(self.preset)
+        """Return the pattern of the nodes that make it, in its paper's plan."""
+        return node_pattern(self.preset)
 
-    def found(
+    def find(
         self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
     ) -> list[FigureRun]:
-        """See `Need`."""
+        """Return what is kept; `NotKeptError` if nothing is."""
         return kept_runs(self.preset, first, self.scale or scale, data)
+
+    def seeds(self, scale: Scale) -> set[int]:
+        """Return the initial seeds of what is kept, without reading it."""
+        return {entry["config"]["init_seed"] for entry in self._entries(scale)}
+
+    def missing(self, found: Iterable[FigureRun]) -> list[str]:
+        """Return the presets of which nothing was found."""
+        kept = {name for run in found for name in presets_of(run.provenance)}
+        return [name for name in matching_presets(self.preset) if name not in kept]
+
+    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
+        return [entry for _, entry in _matched(self.preset, self.scale or scale, DATA)]
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
-    """What was measured of models in runs of a preset: `draw` takes a list of `KeptTable`.
+class Tables(Runs):
+    """A figure's need of what was measured of the models of a preset's runs.
 
-    `kind` : of the sweep's nodes that measure it, see `transformer.experiments.coopetition`
+    `draw` takes a list of `KeptTable`.
+
+    kind : of the plan's nodes that measure it, see `transformer.experiments.coopetition`
     """
 
     kind: str
-    preset: str
-    optional: bool = False
-    scale: Scale | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.preset}"
 
     @property
     def node(self) -> str:
-        """See `Need`."""
-        return node_of(self.preset, self.kind)
+        """Return the pattern of the nodes that make it, in its paper's plan."""
+        return node_pattern(self.preset, self.kind)
 
-    def found(
+    def find(
         self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
     ) -> list[KeptTable]:
-        """See `Need`."""
-        return kept_tables(self.kind, self.preset, first, self.scale or scale, data)
+        """Return what is kept; `NotKeptError` if nothing is."""
+        return kept_tables(self.preset, self.kind, first, self.scale or scale, data)
+
+    def missing(self, found: Iterable[KeptTable]) -> list[str]:
+        """Return this need, if no table was found."""
+        return [] if any(found) else [str(self)]
+
+    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
+        records = table_records().get(f"{self.preset.partition('/')[0]}/{self.kind}", {})
+        entries = Runs._entries(self, scale)
+        return [entry for entry in entries if entry["run_id"] in records]
 
 
-def all_found(
-    needs: tuple[Need, ...],
-    first: int | None = None,
-    scale: Scale = SCALE,
-    data: Path = DATA,
+def find_needs(
+    needs: Iterable[Runs], first: int | None = None, scale: Scale = SCALE, data: Path = DATA
 ) -> list[list[Any]]:
-    """What is kept of each need; nothing where an optional one is not."""
-    return [_found(need, first, scale, data) for need in needs]
+    """Return what is kept of each need; nothing for an optional one of which nothing is."""
+    found = []
+    for need in needs:
+        try:
+            own: list[Any] = need.find(None if need.optional else first, scale, data)
+        except NotKeptError:
+            if not need.optional:
+                raise
+            own = []
+        found.append(sorted(own, key=lambda each: need.optional and each.init_seed != first))
+    return found
 
 
-def _found(need: Need, first: int | None, scale: Scale, data: Path) -> list[Any]:
-    if not need.optional:
-        return need.found(first, scale, data)
-    try:
-        own = need.found(None, scale, data)
-    except NotKeptError:
-        return []
-    return sorted(own, key=lambda each: each.init_seed != first)
+def by_number(runs: Iterable[FigureRun]) -> dict[float, list[FigureRun]]:
+    """Return runs by the number in their preset's name, in ascending order."""
+    grouped: dict[float, list[FigureRun]] = {}
+    for run in sorted(runs, key=lambda run: run.number):
+        grouped.setdefault(run.number, []).append(run)
+    return grouped

@@ -1,4 +1,4 @@
-"""The verdict on every claim of the coopetition paper, by the rule of `claim`, at every scale."""
+"""The verdict on every claim of the coopetition paper, at every scale, and its page."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,17 +8,18 @@ from typing import Any
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.claims import Claim, Judgement, Verdict
-from paper_figures.core.figure import Figure, figures_of
+from paper_figures.core.figure import Figure, Found, figures_of
 
 PAPER = "coopetition"
-MISSED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
+NOT_REPRODUCED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
+SCALES = {"paper": "at the paper's scale", "cpu": "at scale cpu", "toy": "on the minimal model"}
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A claim of a figure, and what our runs of one scale say of it.
+class JudgedClaim:
+    """A claim of a figure, and what our runs of one scale say about it.
 
-    scale : of the runs; `toy` of a figure of none, and empty where none are kept
+    scale : of the runs; `toy` for the minimal model, `both` for two scales, empty without runs
     """
 
     figure: Figure
@@ -26,8 +27,13 @@ class Result:
     scale: str
     judgement: Judgement
 
+    @property
+    def verdict(self) -> Verdict:
+        """Return the verdict."""
+        return self.judgement.verdict
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "figure": self.figure.number,
             "claim": self.claim.text,
@@ -38,133 +44,123 @@ class Result:
 
 
 @cache
-def judged() -> tuple[Result, ...]:
-    """Every claim, in the order of the paper's figures."""
-    figures = [each for each in figures_of(PAPER).values() if each.claims]
-    return tuple(result for figure in figures for result in _of_figure(figure))
+def judge_claims() -> tuple[JudgedClaim, ...]:
+    """Judge every claim at every scale with runs, in the order of the paper's figures."""
+    figures = [figure for figure in figures_of(PAPER).values() if figure.claims]
+    return tuple(judged for figure in figures for judged in _judge_figure(figure))
 
 
-def _of_figure(figure: Figure) -> list[Result]:
-    kept: dict[str, list[list[Any]]] = {**figure.kept_at()}
+def _judge_figure(figure: Figure) -> list[JudgedClaim]:
+    found: dict[str, Found] = {**figure.find_all()}
     if figure.of_several_scales:
-        kept = {"both": next(iter(kept.values()))} if kept else {}
+        found = dict(zip(("both",), found.values(), strict=False))
     if not figure.needs:
-        kept = {"toy": []}
-    results = []
+        found = {"toy": []}
+    judged = []
     for claim in figure.claims:
-        of_scales = [Result(figure, claim, scale, claim.judge(*f)) for scale, f in kept.items()]
-        told = [each for each in of_scales if each.judgement.readings]
-        nothing = Result(figure, claim, "", Judgement())
-        results += told or [nothing]
-    return results
+        of_scales = [JudgedClaim(figure, claim, at, claim.judge(*own)) for at, own in found.items()]
+        tested = [each for each in of_scales if each.judgement.readings]
+        judged += tested or [JudgedClaim(figure, claim, "", Judgement())]
+    return judged
 
 
-def numbers_of(result: Result) -> str:
-    """Our number: the mean, and the range of several."""
-    judgement, published = result.judgement, result.claim.published
-    if published is None or judgement.mean is None:
-        return ""
-    low, high = (published.told(end) for end in (min(judgement.values), max(judgement.values)))
-    span = f" ({low} to {high})" if len(judgement.values) > 1 else ""
-    return published.told(judgement.mean) + span
-
-
-def result_rows(results: Iterable[Result]) -> list[dict[str, str]]:
-    """Of each claim, the cells of a table."""
+def claim_rows(judged: Iterable[JudgedClaim]) -> list[dict[str, str]]:
+    """Return a row of text per claim and scale."""
     return [
         {
             "figure": each.figure.number,
             "claim": each.claim.text,
             "paper": str(each.claim.published or ""),
-            "ours": numbers_of(each),
-            "holds in": _held(each.judgement),
+            "ours": _our_number(each),
+            "holds in": _holds_in(each.judgement),
             "runs": str(each.judgement.n_runs),
             "pairs of seeds": str(each.judgement.n_seed_pairs),
             "scale": each.scale,
-            "verdict": each.judgement.verdict.value,
+            "verdict": each.verdict.value,
         }
-        for each in results
+        for each in judged
     ]
 
 
-def _held(judgement: Judgement) -> str:
-    """Return in how many readings a claim holds, of the decisive ones, and how many are not."""
-    n = len(judgement.readings) - judgement.n_told
-    return f"{judgement.n_held} of {judgement.n_told}" + (f" ({n} inconclusive)" if n else "")
+def _our_number(judged: JudgedClaim) -> str:
+    """Return the mean of our numbers, and their range if there are several."""
+    judgement, published = judged.judgement, judged.claim.published
+    if published is None or judgement.mean is None:
+        return ""
+    low, high = (published.format(end(judgement.values)) for end in (min, max))
+    span = f" ({low} to {high})" if len(judgement.values) > 1 else ""
+    return published.format(judgement.mean) + span
 
 
-def results_table() -> str:
-    """Return the table in Markdown, with the result that would contradict each claim."""
+def _holds_in(judgement: Judgement) -> str:
+    """Return in how many of the conclusive readings a claim holds."""
+    n = len(judgement.readings) - judgement.n_decisive
+    return f"{judgement.n_held} of {judgement.n_decisive}" + (f" ({n} inconclusive)" if n else "")
+
+
+def claims_table() -> str:
+    """Return all claims in Markdown, with the result that would contradict each."""
     rows = [
         row | {"contradicted if": each.claim.contradiction}
-        for each, row in zip(judged(), result_rows(judged()), strict=True)
+        for each, row in zip(judge_claims(), claim_rows(judge_claims()), strict=True)
     ]
     return markdown_table(list(rows[0]), (row.values() for row in rows))
 
 
-def counts() -> str:
-    """How many of the paper's claims have each verdict, a line a scale, and how many none."""
-    results = [each for each in judged() if not each.claim.ours]
-    claims = {(each.figure.slot, each.claim.text) for each in results}
-    lines = [
-        f"We judge {len(claims)} claims of the paper, some of them at two scales:",
+def verdict_counts() -> str:
+    """Return how many claims have each verdict at each scale, as a list in Markdown."""
+    judged = [each for each in judge_claims() if not each.claim.ours]
+    n_claims = len({(each.figure.slot, each.claim.text) for each in judged})
+    n_ours = len({each.claim.text for each in judge_claims() if each.claim.ours})
+    lines = [f"We judge {n_claims} claims of the paper, some of them at two scales:", ""]
+    for scale in SCALES:
+        own = [each.judgement for each in judged if each.scale == scale]
+        counts = Counter(each.verdict for each in own)
+        texts = (f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
+        lines.append(f"- {_basis(scale, own)}: {', '.join(texts)}")
+    untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
+    lines += [
+        f"- not tested yet: {untested}",
         "",
+        f"In addition we make {n_ours} claims of our own.",
     ]
-    for scale in ("paper", "cpu", "toy"):
-        own = [each.judgement for each in results if each.scale == scale]
-        verdicts = [each.verdict for each in own]
-        told = ", ".join(
-            f"{verdicts.count(verdict)} {verdict.value}"
-            for verdict in Verdict
-            if verdict in verdicts
-        )
-        lines.append(f"- {_judged_by(scale, own)}: {told}")
-    untested = sum(each.judgement.verdict is Verdict.NOT_TESTED for each in results)
-    ours = len({each.claim.text for each in judged() if each.claim.ours})
-    lines += [f"- not tested yet: {untested}", "", f"In addition we make {ours} claims of our own."]
     return "\n".join(lines)
 
 
-PLACES = {"paper": "at the paper's scale", "cpu": "at scale cpu", "toy": "on the minimal model"}
-
-
-def _judged_by(scale: str, judgements: list[Judgement]) -> str:
-    """Return how many claims are judged at a scale, and on which runs and seeds they rest."""
-    start = f"{len(judgements)} claims {PLACES[scale]}"
-    by_run = Counter(own.readings[0].run for own in judgements if own.n_runs == 1)
-    pairs = {each.seeds for own in judgements for each in own.readings}
-    alone = sum(own.n_seed_pairs == 1 for own in judgements)
-    if alone < len(judgements) or len(pairs) > 1:
-        return start + (f", {alone} of them judged by a single pair of seeds" if alone else "")
-    (run, most), *others = by_run.most_common()
-    seeds = next(iter(pairs))
+def _basis(scale: str, judgements: list[Judgement]) -> str:
+    """Return how many claims are judged at a scale, and by which runs and seeds."""
+    text = f"{len(judgements)} claims {SCALES[scale]}"
+    n_single = sum(each.n_seed_pairs == 1 for each in judgements)
+    pairs = {reading.seeds for each in judgements for reading in each.readings}
+    if n_single < len(judgements) or len(pairs) > 1:
+        return text + (f", {n_single} of them judged by a single pair of seeds" if n_single else "")
+    by_run = Counter(each.readings[0].run for each in judgements if each.n_runs == 1)
+    (run, n_of_run), *others = by_run.most_common()
+    (seeds,) = pairs
     seed = f" (seed {seeds[0]})" if seeds else ""
-    if not others and most == len(judgements):
-        return f"{start}, all judged by the same run{seed}"
+    if n_of_run == len(judgements) and not others:
+        return f"{text}, all judged by the same run{seed}"
     name = run.partition("/")[2].partition(" ")[0]
-    return f"{start}, all judged by the same pair of seeds{seed}, {most} of them by one run, {name}"
+    return f"{text}, all judged by one pair of seeds{seed}, {n_of_run} of them by one run, {name}"
 
 
-def explained(result: Result) -> str:
-    """Why a claim may not be reproduced: the best explanation that was tested, if one was.
+def explanation_of(judged: JudgedClaim) -> str:
+    """Return the best explanation that was tested for a claim that is not reproduced, or "".
 
-    Of what is not at scale cpu, whether it is at the paper's rate, unless numbers are alike there.
+    At scale cpu, that may be the learning rate, unless our numbers are alike at the paper's rate.
     """
-    if result.claim.explained:
-        return result.claim.explained
-    at_paper = [each for each in judged() if each.claim is result.claim and each.scale == "paper"]
-    for other in at_paper if result.scale == "cpu" else ():
-        if other.judgement.verdict is Verdict.REPRODUCED and not _alike(result, other):
-            return f"at the paper's own rate it is reproduced ({_n_runs(other.judgement)})"
+    if judged.claim.explanation or judged.scale != "cpu":
+        return judged.claim.explanation
+    for other in judge_claims():
+        is_reproduced = other.scale == "paper" and other.verdict is Verdict.REPRODUCED
+        if other.claim is judged.claim and is_reproduced and not _are_alike(judged, other):
+            n = other.judgement.n_runs
+            return f"at the paper's own rate it is reproduced ({n} run{'s' * (n > 1)})"
     return ""
 
 
-def _n_runs(judgement: Judgement) -> str:
-    return f"{judgement.n_runs} run{'s' * (judgement.n_runs > 1)}"
-
-
-def _alike(one: Result, other: Result) -> bool:
-    """Whether numbers of two scales are as near as a published one has to be."""
+def _are_alike(one: JudgedClaim, other: JudgedClaim) -> bool:
+    """Return whether the numbers of two scales are as near as ours must be to the paper's."""
     published, a, b = one.claim.published, one.judgement.mean, other.judgement.mean
     if published is None or a is None or b is None:
         return False
@@ -172,12 +168,13 @@ def _alike(one: Result, other: Result) -> bool:
 
 
 def explanations() -> str:
-    """Of claims that are not reproduced, the best explanation that was tested; a list."""
+    """Return the claims that are not reproduced, with explanations, as lists in Markdown."""
     scales: dict[tuple[str, str], list[str]] = {}
-    for each in judged():
-        if each.judgement.verdict in MISSED:
+    for each in judge_claims():
+        if each.verdict in NOT_REPRODUCED:
             claim = f"{each.figure.number}, *{each.claim.text}*"
-            scales.setdefault((claim, explained(each)), []).append(each.scale)
-    told = [f"- {claim} ({', '.join(own)}): {why}" for (claim, why), own in scales.items() if why]
-    rest = [f"- {claim} ({', '.join(own)})" for (claim, why), own in scales.items() if not why]
-    return "\n".join([*told, "", "No explanation was tested of:", "", *rest])
+            scales.setdefault((claim, explanation_of(each)), []).append(each.scale)
+    lines = {key: f"- {key[0]} ({', '.join(own)})" for key, own in scales.items()}
+    with_reason = [f"{line}: {reason}" for (_, reason), line in lines.items() if reason]
+    without = [line for (_, reason), line in lines.items() if not reason]
+    return "\n".join([*with_reason, "", "No explanation was tested for:", "", *without])

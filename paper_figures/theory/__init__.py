@@ -1,1 +1,1 @@
-"""Figures of the tour through the theory (docs/tour.md)."""
+"""The theory of the minimal model, as in docs/tour.md."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paper_figures.core.kept_data import keep_finished
+from paper_figures.core.collect import keep_finished
 from transformer.experiments.plans import load_plan
 
 

@@ -1,4 +1,4 @@
-"""The page on theories against runs tells what is kept, and its scores are what they say."""
+"""The page on theories against runs shows what is kept, and scores are what they say."""
 
 import json
 from dataclasses import fields
@@ -7,37 +7,41 @@ import numpy as np
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.comparison import confront, tables
-from paper_figures.coopetition import main_runs
-from paper_figures.coopetition.paper_seeds import PAPER, Seen
+from paper_figures.coopetition import page_main_runs
+from paper_figures.coopetition.paper_values import PAPER_RUNS, PaperRun
 from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
+from paper_figures.studies.comparison import compare_theories, page_comparison
 
 
 def test_every_run_and_theory_is_in_the_tables():
     from coopetition.compare.theory import theories
 
-    names = {run.name for run in confront.all_runs()}
-    fitted = tables.fits()
+    names = {run.name for run in compare_theories.all_runs()}
+    fitted = page_comparison.fits()
     assert {run for run, _ in fitted} == names | {"published figure 5b"}
     assert all({row["theory"] for row in rows} == {*theories()} for rows in fitted.values())
-    risen = {run.name for run in confront.all_runs() if confront.known_until(run) is not None}
-    for name, by_event in tables.forecasts().items():
+    risen = {
+        run.name
+        for run in compare_theories.all_runs()
+        if compare_theories.known_until(run) is not None
+    }
+    for name, by_event in page_comparison.forecasts().items():
         for rows in by_event.values():
             assert {row["run"] for row in rows} == risen, name
 
 
-def test_a_run_that_is_made_anew_takes_the_place_of_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(confront, "FOLDER", tmp_path)
+def test_new_rows_of_a_run_replace_its_known_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare_theories, "FOLDER", tmp_path)
     known = {run: [{"run": run, "x": "0"}] * n for run, n in (("a", 2), ("b", 1), ("c", 1))}
     made = iter([[{"run": "a", "x": 0.5}], [{"run": "d", "x": 2.0}, {"run": "d", "x": None}]])
-    confront.write("t", made, 2, known)
+    compare_theories.write("t", made, 2, known)
     assert (tmp_path / "t.csv").read_text().split() == ["run,x", "a,0.5", "b,0", "c,0", "d,2", "d,"]
 
 
-def test_who_names_a_run_that_is_not_kept_is_told_which_are():
-    with pytest.raises(UsageError, match="no run main_9; choose among coopetition/main_5"):
-        confront.confront(["main_9"])
+def test_an_unknown_run_is_refused():
+    with pytest.raises(UsageError, match="main_9.*coopetition/main_5"):
+        compare_theories.run(["main_9"])
 
 
 def row(measured: str, value: str, low: str = "", high: str = "", known_until: str = "1") -> dict:
@@ -46,7 +50,7 @@ def row(measured: str, value: str, low: str = "", high: str = "", known_until: s
 
 
 def test_scores_are_what_they_say():
-    found = tables.score(
+    found = page_comparison.score(
         [
             row("10", "20", "5", "15"),  # twice too late, held
             row("10", "5", "11", ""),  # twice too early, not held
@@ -55,7 +59,7 @@ def test_scores_are_what_they_say():
         ]
     )
     assert (found.n, found.factor, found.missed, found.covered) == (4, pytest.approx(2), 0.5, 0.75)
-    nothing = tables.score([row("10", ""), row("", "")])
+    nothing = page_comparison.score([row("10", ""), row("", "")])
     assert np.isnan(nothing.factor) and nothing.missed == 0.5 and nothing.covered is None
 
 
@@ -65,19 +69,21 @@ def test_the_naive_forecast_knows_the_other_runs_only():
         row("6", "", known_until="2"),
         row("50", "", known_until="5"),
     ]
-    told = [each["value"] for each in tables._as_others(rows)]
-    assert told == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
+    values = [each["value"] for each in page_comparison.forecast_like_others(rows)]
+    assert values == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_verdicts_are_those_of_the_kept_runs():
-    kept = {each["claim"]: each["holds"] for each in json.loads(confront.VERDICTS.read_text())}
-    assert {each["claim"]: each["holds"] for each in confront.verdicts()} == kept
+    kept = {
+        each["claim"]: each["holds"] for each in json.loads(compare_theories.VERDICTS.read_text())
+    }
+    assert {each["claim"]: each["holds"] for each in compare_theories.verdicts()} == kept
 
 
 def test_the_readme_quotes_the_fit_to_the_papers_losses():
-    rows = tables.fits()["published figure 5b", "loss"]
+    rows = page_comparison.fits()["published figure 5b", "loss"]
     toy = next(row for row in rows if row["theory"] == "toy")
     r2 = [f"{float(toy[f'r2_{curve}']):.3f}" for curve in ("train", "icl", "ciwl")]
     readme = " ".join((ROOT / "README.md").read_text().split())
@@ -87,7 +93,7 @@ def test_the_readme_quotes_the_fit_to_the_papers_losses():
 def test_the_page_quotes_how_well_the_toy_fits():
     """Ranges of R²: all curves at the paper's rate, and ICL's at ten times it."""
     found = {key: next(row for row in rows if row["theory"] == "toy")
-             for key, rows in tables.fits().items()}  # fmt: skip
+             for key, rows in page_comparison.fits().items()}  # fmt: skip
 
     def span(metric, of, curves):
         r2 = [float(row[f"r2_{curve}"]) for (run, kind), row in found.items()
@@ -113,7 +119,7 @@ def test_the_page_quotes_how_well_the_toy_fits():
 def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():
     assert "within a factor of 1.5 in every event" in (ROOT / "README.md").read_text()
     (run,) = kept_runs("coopetition/main", scale="paper")
-    ours, theirs = main_runs.seen_of(run), PAPER[5, 2]
-    for each in fields(Seen):
+    ours, theirs = page_main_runs.events_of(run), PAPER_RUNS[5, 2]
+    for each in fields(PaperRun):
         ratio = getattr(ours, each.name) / getattr(theirs, each.name)
         assert 1 / 1.5 < ratio < 1.5, each.name

@@ -1,4 +1,4 @@
-"""The demo's report, and what else is told of the kept runs."""
+"""The demo's report and figure, and what the documents say of the kept runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ def fitted(run):
 
 
 def cut(run, n_samples, folder):
-    """The same run's first samples."""
+    """Return the run with its first samples only."""
     lines = run.path.read_text().splitlines()[: n_samples + 1]
     path = folder / "short.csv"
     path.write_text("\n".join(lines) + "\n")
@@ -35,15 +35,15 @@ def cut(run, n_samples, folder):
 
 def test_the_kept_runs_show_the_phenomenon():
     """Flip accuracy above 0.7, and below 0.3 afterwards, in at least five of six seeds."""
-    told = [run.timeline() for run in kept_runs("demo")]
-    assert len(told) == 6
-    assert sum(each.flip_peak > 0.7 and each.flip_final < 0.3 for each in told) >= 5
+    events = [run.timeline() for run in kept_runs("demo")]
+    assert len(events) == 6
+    assert sum(each.flip_peak > 0.7 and each.flip_final < 0.3 for each in events) >= 5
 
 
-def test_the_report_tells_runs_fit_and_seeds(run, fitted):
+def test_the_report_shows_run_fit_and_seeds(run, fitted):
     report = _report(run, fitted, False, 12.0)
-    told = run.timeline()
-    assert f"emerged (Flip accuracy up to {told.flip_peak:.2f}) and then faded" in report
+    events = run.timeline()
+    assert f"emerged (Flip accuracy up to {events.flip_peak:.2f}) and then faded" in report
     assert "6,400 classes of handwriting" in report and "R2" in report and "quick" not in report
     assert demo_table() in report and "| 5 | 6 | 7 | 8 | 9 | 10 |" in report
 
@@ -52,7 +52,7 @@ def with_status(fitted, status):
     return {name: replace(each, status=status) for name, each in fitted.parameters.items()}
 
 
-def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
+def test_the_report_begins_with_the_problems_of_the_fit(run, fitted):
     def first_line(fit):
         return (
             _report(run, fit, False, 12.0).split("fitted to the transformer\n")[1].splitlines()[0]
@@ -62,12 +62,12 @@ def test_the_report_says_first_what_is_amiss_with_the_fit(run, fitted):
 
     assert "before convergence" in first_line(hasty)
     sound = replace(hasty, converged=True, integration_error=0.0, n_effective=50.0)
-    assert "converged. What the curves do not tell: alpha, mu1" in first_line(sound)
-    told = replace(sound, parameters=with_status(fitted, "identifiable"))
-    assert first_line(told) == "The fit has converged, and the curves tell every parameter."
+    assert "alpha, mu1" in first_line(sound)
+    identified = replace(sound, parameters=with_status(fitted, "identifiable"))
+    assert "every parameter" in first_line(identified)
 
 
-def test_a_run_that_is_too_short_says_so_in_words_and_picture(run, fitted, tmp_path):
+def test_a_run_that_is_too_short_is_called_so_in_text_and_figure(run, fitted, tmp_path):
     before = cut(run, 3, tmp_path)
     report = _report(before, fitted, True, 12.0)
     assert "In-context learning is at chance throughout (Flip accuracy at most 0." in report
@@ -79,7 +79,7 @@ def test_a_run_that_is_too_short_says_so_in_words_and_picture(run, fitted, tmp_p
 
 def test_the_quick_report_says_first_what_it_is_for(run, fitted):
     first = _report(run, fitted, True, 12.0).splitlines()[2]
-    assert "too short to show in-context learning being replaced: leave out --quick" in first
+    assert "too short" in first and "--quick" in first
     quick, whole = demo_config(quick=True), demo_config(quick=False)
     assert quick.n_steps == QUICK_STEPS < whole.n_steps
     assert (quick.model, quick.data, quick.optim) == (whole.model, whole.data, whole.optim)
@@ -97,15 +97,15 @@ def test_the_picture_shows_what_rises_and_what_replaces_it(run, fitted):
     assert max(flip) == pytest.approx(run.timeline().flip_peak)
 
 
-def test_the_documents_tell_what_the_kept_glyph_runs_show():
+def test_the_documents_say_what_the_kept_glyph_runs_show():
     """What is not generated (`test_pages`)."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    told = " ".join(" ".join(path.read_text() for path in documents).split())
+    text = " ".join(" ".join(path.read_text() for path in documents).split())
 
     runs = kept_runs("glyphs")
     length = min(run.n_sequences for run in runs)
     faded = [run.init_seed for run in runs if run.timeline(length).fade is not None]
     words = np.array(["no", "one", "two", "three", "four", "five", "six"])
     seeds = f"{', '.join(map(str, faded[:-1]))} and {faded[-1]}"
-    assert f"{words[len(runs)]} runs of {length / 1e6:.1f} million sequences" in told
-    assert f"faded within the run in {words[len(faded)]} ({seeds})" in told
+    assert f"{words[len(runs)]} runs of {length / 1e6:.1f} million sequences" in text
+    assert f"faded within the run in {words[len(faded)]} ({seeds})" in text

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from paper_figures.theory import interventions, times
+from paper_figures.theory import figure_5_times as times
+from paper_figures.theory import figure_6_interventions as interventions
 from tests.coopetition.theory.test_fates import EXCEPTIONS
 
 ROOT = Path(__file__).resolve().parents[3]

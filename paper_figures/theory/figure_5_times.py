@@ -1,52 +1,42 @@
 """Times of emergence and takeover: predicted from the state after the collapse, and simulated."""
 
 import numpy as np
-from matplotlib.ticker import NullFormatter
-from scipy.stats import spearmanr
 
-from coopetition import random_draw, solve, two_strategies
-from coopetition.theory.times import after_collapse, collapse_time, escape_time, slow_times
-from coopetition.tools.console import ProgressReport
 from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 HORIZON = 10**6
 
 
 def measure(n_draws: int) -> dict[str, np.ndarray]:
-    """Times counted from the end of the collapse, (n_draws,); NaN where nothing happens."""
+    """Return times from the end of the collapse, (n_draws,); NaN for an event that is missing."""
+    from coopetition import random_draw, solve, two_strategies
+    from coopetition.theory.times import after_collapse, collapse_time, escape_time, slow_times
+    from coopetition.tools.console import ProgressReport
+
     rows = []
     with ProgressReport("times", n_draws, "draws") as progress:
         for seed in range(n_draws):
             flow = solve(two_strategies(), random_draw(seed), method="flow", t1=HORIZON)
             state, events = after_collapse(flow), flow.events()
             slow = slow_times(flow.problem, state)
-            rows.append(
-                [
-                    events.emergence,
-                    events.takeover,
-                    slow.emergence,
-                    slow.takeover,
-                    state.time + escape_time(flow.problem, state),
-                    2 * state.time,
-                    state.time + collapse_time(flow.problem, flow.state(0)),
-                ]
-            )
-            rows[-1] = [(np.nan if t is None else t) - state.time for t in rows[-1]]
+            times = {
+                "emergence": events.emergence,
+                "takeover": events.takeover,
+                "slow emergence": slow.emergence,
+                "slow takeover": slow.takeover,
+                "escape": state.time + escape_time(flow.problem, state),
+                "collapse": 2 * state.time,
+                "predicted collapse": state.time + collapse_time(flow.problem, flow.state(0)),
+            }
+            rows.append([(np.nan if t is None else t) - state.time for t in times.values()])
             progress.advance()
-    names = (
-        "emergence",
-        "takeover",
-        "slow emergence",
-        "slow takeover",
-        "escape",
-        "collapse",
-        "predicted collapse",
-    )
-    return dict(zip(names, np.array(rows).T, strict=True))
+    return dict(zip(times, np.array(rows).T, strict=True))
 
 
 def compare(name: str, measured: np.ndarray, predicted: np.ndarray) -> str:
-    """Median and 90th percentile of the relative error, and the rank correlation."""
+    """Return the median and 90th percentile of the relative error, and the rank correlation."""
+    from scipy.stats import spearmanr
+
     known = np.isfinite(measured) & np.isfinite(predicted) & (measured > 0)
     error = np.abs(predicted[known] / measured[known] - 1)
     rank, _ = spearmanr(measured[known], predicted[known])
@@ -58,7 +48,9 @@ def compare(name: str, measured: np.ndarray, predicted: np.ndarray) -> str:
 
 
 def draw(n_draws: int = 500) -> FigureResult:
-    """Scatter of predicted against measured, for three predictions."""
+    """Draw predicted against measured times, for three predictions."""
+    from matplotlib.ticker import NullFormatter
+
     times = measure(n_draws)
     came = np.isfinite(times["emergence"]) & (times["takeover"] > times["emergence"])
     after = {key: np.where(came, times[key], np.nan) for key in ("takeover", "slow takeover")}
@@ -88,9 +80,7 @@ def draw(n_draws: int = 500) -> FigureResult:
 
 
 FIGURE = Figure(
-    "theory",
-    "5",
-    "5",
+    __name__,
     "times predicted from the state after the collapse, against simulation",
     draw,
 )

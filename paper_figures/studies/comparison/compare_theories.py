@@ -1,13 +1,13 @@
-"""Every theory against every run: fitted to all of it, and asked for what it has not seen.
+"""Fit every theory to every kept run, and compare its forecasts with what was measured.
 
-`python -m paper_figures.comparison.confront` fits them all (a quarter of an hour), those of
-runs that are named alone, and writes `fits.csv`, `forecasts.csv` and the verdicts on the bet, of
-which docs/comparison.md tells.
+`python -m paper_figures.studies.comparison.compare_theories [RUN ...]` takes a quarter of an hour
+for all runs.  It writes `fits.csv`, `forecasts.csv` and the verdicts on the predictions of mu1, on
+which docs/comparison.md reports.
 
-- fits: to the losses from `LEAD` of the time at which ICL emerges, for theories know no earlier
-  phase (where it does not, only the next); and to the in-context accuracies from the start
+- fits: to the losses from `LEAD` of the time of emergence, as theories know no earlier phase, and
+  to the in-context accuracies from the start
 - forecasts: from in-context accuracies until `MARGIN` times the first time at which Flip accuracy
-  is above `RISEN`; asked for the rest of the run
+  exceeds `RISEN`, for the rest of the run
 """
 
 import sys
@@ -27,58 +27,56 @@ from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from paper_figures.coopetition.figure_5 import LEAD
 from paper_figures.core.figure import find_figure
-from paper_figures.core.kept_data import DATA, rows_by_run
-from paper_figures.core.runs import FigureRun, Runs, all_found
-from paper_figures.within_class.predictions import measured_errors
-from transformer.experiments.coopetition import DATA_SEED, SEED_GRID, SEEDS
-from transformer.experiments.within_class import LEVELS
+from paper_figures.core.kept_data import rows_by_run
+from paper_figures.core.runs import FigureRun, Runs, find_needs
+from paper_figures.studies.comparison.page_comparison import FOLDER, VERDICTS
+from paper_figures.studies.within_class.predictions import measured_errors
 from transformer.measures.events import RISEN
 
-FOLDER = DATA / "comparison"
-VERDICTS = DATA / "within_class" / "verdicts.json"
-PUBLISHED = Path(__file__).parents[2] / "tests" / "reference" / "figure_5b_loss.csv"
-PUBLISHED_FROM = 3e6  # sequences: its early part is interpolated between a few points
-OTHERS = [pair for pair in SEED_GRID if pair not in {(seed, DATA_SEED) for seed in SEEDS}]
+PUBLISHED = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
+PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points
 GROUPS = (
     Runs("coopetition/main", scale="paper"),
     Runs("coopetition/main"),
-    *(Runs(f"coopetition/seeds_{i}_{d}", optional=True) for i, d in OTHERS),
+    Runs("coopetition/seeds_*"),
     Runs("coopetition/three_heads_ablated", optional=True),
     Runs("glyphs"),
-    *(Runs(f"within_class/main_{level}") for level in LEVELS),
+    Runs("within_class/main_*"),
 )
-ACCURACY = "in_context_accuracy"
 MARGIN = 1.5  # of the time at which Flip has risen
 N_DRAWS = 40
-PROG = "python -m paper_figures.comparison.confront"
+PROG = "python -m paper_figures.studies.comparison.compare_theories"
 
 Rows = list[dict[str, Any]]
 
 
 def all_runs() -> list[FigureRun]:
-    """All kept runs that theories are held against."""
-    return [run for found in all_found(GROUPS) for run in found]
+    """Return all kept runs that theories are compared on, each once."""
+    runs: dict[Path, FigureRun] = {}
+    for run in (run for found in find_needs(GROUPS) for run in found):
+        runs.setdefault(run.path, run)
+    return [*runs.values()]
 
 
-def published() -> tuple[str, Curves]:
-    """The paper's losses, as a problem."""
+def published_curves() -> Curves:
+    """Return the paper's losses."""
     if not PUBLISHED.is_file():
-        raise UsageError(f"{PUBLISHED} is not there; run this in a checkout of the repository")
-    return "published figure 5b", read_curves(PUBLISHED).between(PUBLISHED_FROM)
+        raise UsageError(f"{PUBLISHED} is missing; run this in a checkout of the repository")
+    return read_curves(PUBLISHED).between(PUBLISHED_FROM)
 
 
-def problems(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
-    """What is fitted of runs: a name, and the part of the curves."""
+def fitted_curves(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
+    """Yield a name and the part of the curves, for all that is fitted."""
     for run in runs:
         emergence = run.timeline().emergence
         if emergence is not None:
             yield run.name, run.curves("loss").select(CURVES).between(LEAD * emergence)
-        yield run.name, run.curves(ACCURACY).select(CURVES)
+        yield run.name, run.curves().select(CURVES)
 
 
-def fits(problems: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
-    """Of every problem, a row a theory."""
-    for name, curves in problems:
+def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
+    """Yield the rows of each set of curves, one per theory."""
+    for name, curves in named_curves:
         found = compare_theories(curves)
         yield [
             {
@@ -99,30 +97,30 @@ def fits(problems: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
 
 
 def known_until(run: FigureRun) -> float | None:
-    """What may be known: until `MARGIN` times the first time at which Flip is above `RISEN`.
+    """Return `MARGIN` times the first time at which Flip exceeds `RISEN`; None if it never does.
 
-    None where it never is.  At that time nothing of the future is used.
+    This uses nothing of the future.
     """
-    flip = run.curves(ACCURACY).select(("flip",))
+    flip = run.curves().select(("flip",))
     risen = crossing_time(flip.sequences, flip.values["flip"], RISEN, rising=True)
     return None if risen is None else MARGIN * risen
 
 
 def measured_events(run: FigureRun) -> dict[str, float | None]:
-    """Events of a run as forecasts mean them: Flip above one half is a preference for ICL."""
-    curves = run.curves(ACCURACY)
+    """Return a run's events as forecasts define them: Flip above one half is preference for ICL."""
+    curves = run.curves()
     preference = {"preference": curves.values["flip"] - 0.5}
     return find_events(curves.sequences, measured_errors(curves) | preference)
 
 
 def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
-    """Of every run in which ICL comes to be preferred, a row a theory and event."""
+    """Yield the rows of each run in which ICL becomes preferred, one per theory and event."""
     for run in runs:
         until = known_until(run)
         if until is None:
             continue
         measured = measured_events(run)
-        known = run.curves(ACCURACY).select(CURVES).between(last=until)
+        known = run.curves().select(CURVES).between(last=until)
         rows = []
         for fit in compare_theories(known, n_starts=16).fits:
             expected = forecast(sample_posterior(fit, n=N_DRAWS), run.n_sequences).events
@@ -145,49 +143,46 @@ def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
 
 
 def verdicts() -> list[dict[str, Any]]:
-    """What became of the claims of the bet."""
+    """Judge the predictions of mu1."""
     figure = find_figure("within_class", "1")
-    return figure.draw(*all_found(figure.needs)).provenance["verdicts"]
+    return figure.draw(*find_needs(figure.needs)).provenance["verdicts"]
 
 
 def write(name: str, made: Iterator[Rows], total: int, known: Mapping[str, Rows]) -> None:
-    """Write a table, whole or not at all; of a run that is made anew its rows take the place of
-    those that are known, by run.
-    """
-    fresh: dict[str, Rows] = {}
+    """Write a table; new rows of a run replace its known ones."""
+    new: dict[str, Rows] = {}
     with ProgressReport(name, total, "problems") as report:
-        for some in made:
-            fresh.setdefault(some[0]["run"], []).extend(some)
+        for rows in made:
+            new.setdefault(rows[0]["run"], []).extend(rows)
             report.advance()
-    rows = [row for own in {**known, **fresh}.values() for row in own]
-    rounded = ({name: _rounded(value) for name, value in row.items()} for row in rows)
-    write_text(FOLDER / f"{name}.csv", to_csv(rounded))
+    rows = [row for of_run in {**known, **new}.values() for row in of_run]
+    texts = ({name: _text(value) for name, value in row.items()} for row in rows)
+    write_text(FOLDER / f"{name}.csv", to_csv(texts))
     print(f"wrote {FOLDER / name}.csv")
 
 
-def _rounded(value: Any) -> Any:
+def _text(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
 
-def confront(names: list[str]) -> int:
-    """Confront theories with all runs, or with those that are named; the exit code."""
-    every = {run.name: run for run in all_runs()}
-    if unknown := [name for name in names if name not in every]:
-        raise UsageError(
-            f"no run {abbreviate(unknown)}; choose among {abbreviate(list(every), 50)}"
-        )
-    own = [every[name] for name in names or every]
+def run(names: list[str]) -> int:
+    """Compare theories on all runs, or on those named; return the exit code."""
+    runs = {each.name: each for each in all_runs()}
+    if unknown := [name for name in names if name not in runs]:
+        raise UsageError(f"no run {abbreviate(unknown)}; choose from {abbreviate(list(runs), 50)}")
+    own = [runs[name] for name in names or runs]
 
     def known(table: str) -> Mapping[str, Rows]:
         return rows_by_run(FOLDER / f"{table}.csv", by="run") if names else {}
 
     write("forecasts", forecasts(own), len(own), known("forecasts"))
-    asked = [*([] if names else [published()]), *problems(own)]
-    write("fits", fits(asked), len(asked), known("fits"))
+    paper = [] if names else [("published figure 5b", published_curves())]
+    curves = [*paper, *fitted_curves(own)]
+    write("fits", fits(curves), len(curves), known("fits"))
     write_json(VERDICTS, verdicts())
     print(f"wrote {VERDICTS}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_as_program(lambda: confront(sys.argv[1:]), PROG))
+    sys.exit(run_as_program(lambda: run(sys.argv[1:]), PROG))

@@ -1,17 +1,23 @@
-"""Fates over parameters: simulated, and by the slow system."""
+"""Fates by parameters: simulated, and predicted by the slow system."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coopetition.model.presets import two_strategies
-from coopetition.plot.toy import plot_boundaries, plot_phases
-from coopetition.studies.phases import Axis, PhaseDiagram, phase_diagram, predicted_diagram
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+
+if TYPE_CHECKING:
+    from coopetition.studies.phases import PhaseDiagram
 
 SEED = 1
 
 
 def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult:
-    """Random draws over two pairs of parameters, and one draw with predicted boundaries."""
+    """Draw fates of random draws over two pairs of parameters, and predicted boundaries."""
+    from coopetition.model.presets import two_strategies
+    from coopetition.plot.toy import plot_boundaries, plot_phases
+    from coopetition.studies.phases import Axis, phase_diagram, predicted_diagram
+
     drawing = blank(7.2, 3.2)
     model = two_strategies()
 
@@ -33,25 +39,17 @@ def draw(n: int = 100, n_draws: int = 10, n_predicted: int = 16) -> FigureResult
         plot_phases(diagram, ax=ax)
         ax.set_title(title)
     plot_boundaries(predicted, ax=axes[2])
-    numbers = [
-        row
-        for panel, diagram in (
-            ("draws", many),
-            ("sizes", sizes),
-            ("one", one),
-            ("predicted", predicted),
-        )
-        for row in _rows(panel, diagram)
-    ]
+    diagrams = {"draws": many, "sizes": sizes, "one": one, "predicted": predicted}
+    numbers = [row for panel, diagram in diagrams.items() for row in _rows(panel, diagram)]
     findings = [
         *many.summary().splitlines(),
-        f"one draw: the slow system tells the fate at {agree:.1%} of {coarse.fates.size} points",
+        f"one draw: the slow system predicts the fate at {agree:.1%} of {coarse.fates.size} points",
     ]
     return FigureResult(drawing, numbers, {"many": many.to_dict()}, findings)
 
 
-def _rows(panel: str, diagram: PhaseDiagram) -> Numbers:
-    """Each point's most frequent fate, under its name."""
+def _rows(panel: str, diagram: "PhaseDiagram") -> Numbers:
+    """Return each point's most frequent fate, under its name."""
     shares = diagram.shares()
     fates, first = list(shares), np.stack(list(shares.values())).argmax(0)
     return [
@@ -61,6 +59,4 @@ def _rows(panel: str, diagram: PhaseDiagram) -> Numbers:
     ]
 
 
-FIGURE = Figure(
-    "theory", "4", "4", "phase diagrams over alpha, mu1 and the initial size of d", draw
-)
+FIGURE = Figure(__name__, "phase diagrams over alpha, mu1 and the initial size of d", draw)

@@ -1,20 +1,24 @@
-"""Where the flow rests, what it leaves, and where it goes if it cannot rest."""
+"""Critical sets: where the flow rests, which it leaves, and where it diverges."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coopetition import InitialState, published_draw, solve, two_strategies
-from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import COMPETITION, PUBLISHED_DIMS
-from coopetition.model.reduced import Problem
-from coopetition.theory.critical_sets import CriticalSet, Kind, critical_sets
-from coopetition.theory.fates import coexistence_asymptotics
 from paper_figures.core.figure import Figure, FigureResult, blank, points
+
+if TYPE_CHECKING:
+    from coopetition import InitialState
+    from coopetition.model.reduced import Problem
+    from coopetition.theory.critical_sets import CriticalSet
 
 SIZE = 1e-3  # of the perturbation, relative to the targets
 
 
-def perturbed(problem: Problem, each: CriticalSet, rng: np.random.Generator) -> InitialState:
-    """A draw near a critical set."""
+def draw_near(problem: "Problem", each: "CriticalSet", rng: np.random.Generator) -> "InitialState":
+    """Return a draw near a critical set."""
+    from coopetition.model.initial_state import canonical_draw
+
     names = problem.model.factors
     u, w = (
         {
@@ -27,7 +31,13 @@ def perturbed(problem: Problem, each: CriticalSet, rng: np.random.Generator) -> 
 
 
 def draw() -> FigureResult:
-    """Loss above that of the set it started near, and the norms of mutual toleration."""
+    """Draw the loss above that of a set started near, and the norms of mutual toleration."""
+    from coopetition import published_draw, solve, two_strategies
+    from coopetition.model.initial_state import canonical_draw
+    from coopetition.model.reduced import Problem
+    from coopetition.theory.critical_sets import Kind, critical_sets
+    from coopetition.theory.fates import coexistence_asymptotics
+
     drawing = blank(7.2, 2.8)
     near_axes, far_axes = drawing.subplots(1, 2)
     numbers, findings = [], []
@@ -36,7 +46,7 @@ def draw() -> FigureResult:
     problem = Problem(model, published_draw(7))
     for each in critical_sets(problem):
         minimum = each.kind is Kind.MINIMUM
-        flow = solve(model, perturbed(problem, each, rng), method="flow", threshold=0.0, t1=1e5)
+        flow = solve(model, draw_near(problem, each, rng), method="flow", threshold=0.0, t1=1e5)
         rest = problem.losses(each.state)["total"]
         distance = np.abs(flow.losses["total"] - rest)
         style = {"color": "#0072B2"} if minimum else {"color": "#D55E00", "lw": 0.8}
@@ -78,6 +88,4 @@ def draw() -> FigureResult:
     return FigureResult(drawing, numbers, findings=findings)
 
 
-FIGURE = Figure(
-    "theory", "3", "3", "critical sets: perturbed simulations, and the flight to infinity", draw
-)
+FIGURE = Figure(__name__, "critical sets: perturbed simulations, and the flight to infinity", draw)

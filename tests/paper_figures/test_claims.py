@@ -11,17 +11,28 @@ from hypothesis import strategies as st
 from paper_figures.coopetition import events
 from paper_figures.core.claims import Claim, Judgement, Published, Reading, Verdict
 from paper_figures.core.figure import figures_of
-from paper_figures.core.runs import FigureRun, all_found
-from paper_figures.core.verdicts import counts, explained, judged, result_rows, results_table
+from paper_figures.core.runs import FigureRun, find_needs
+from paper_figures.core.verdicts import (
+    claim_rows,
+    claims_table,
+    explanation_of,
+    judge_claims,
+    verdict_counts,
+)
 
 HALF = Published(0.5, 0.6)
-
-
 claim_of = partial(Claim, "x", contradiction="it is otherwise")
 
 
 def of(*holds, value=0.55):
     return tuple(Reading(f"run {k}", each, value) for k, each in enumerate(holds))
+
+
+def judged_figure(slot, scale="cpu"):
+    """Return the judgements of a figure's claims, by text."""
+    figure = figures_of("coopetition")[slot]
+    found = find_needs(figure.needs, scale=scale)
+    return {claim.text: claim.judge(*found) for claim in figure.claims}
 
 
 @pytest.mark.parametrize(
@@ -44,135 +55,107 @@ def of(*holds, value=0.55):
         (of(True, value=3.1e6), Published(2e6, 2e6, "sequences"), Verdict.SHAPE_ONLY),
         (of(True, value=2.9e6), Published(2e6, 2e6, "sequences"), Verdict.REPRODUCED),
         (of(True, value=1.4e6), Published(2e6, 2e6, "sequences"), Verdict.REPRODUCED),
+        (
+            (*of(True, True), *of(None, value=9.0)),
+            HALF,
+            Verdict.REPRODUCED,
+        ),  # its number is left out
+        ((*of(True), *of(True, True, value=None)), HALF, Verdict.SHAPE_ONLY),  # few have a number
     ],
 )
 def test_the_rule(readings, published, expected):
     assert Judgement(readings, published).verdict is expected
 
 
-runs = st.builds(
-    Reading,
-    st.just("run"),
-    st.sampled_from([True, False, None]),
-    st.none() | st.floats(0, 1),
+@pytest.mark.parametrize(
+    ("holds", "needed", "expected"),
+    [
+        ((True, True, False), 2 / 3, Verdict.REPRODUCED),
+        ((True, True, False), 1, Verdict.CONTRADICTED),
+        ((True, True, None), 1, Verdict.TOO_SHORT),
+        ((True, False, None), 1, Verdict.CONTRADICTED),
+    ],
+)
+def test_a_claim_may_need_all_runs(holds, needed, expected):
+    assert claim_of(lambda: list(of(*holds)), HALF, needed=needed).judge().verdict is expected
+
+
+readings = st.builds(
+    Reading, st.just("run"), st.sampled_from([True, False, None]), st.none() | st.floats(0, 1)
 )
 
 
-@given(st.lists(runs, max_size=6), st.randoms())
-def test_no_verdict_depends_on_the_order_of_runs(readings, random):
+@given(st.lists(readings, min_size=1, max_size=6), st.randoms())
+def test_the_order_of_runs_does_not_matter_and_a_run_that_holds_does_no_harm(readings, random):
+    before = Judgement(tuple(readings), HALF).verdict
     shuffled = random.sample(readings, len(readings))
-    assert Judgement(tuple(readings), HALF).verdict is Judgement(tuple(shuffled), HALF).verdict
-
-
-@given(st.lists(runs, min_size=1, max_size=6))
-def test_a_run_that_holds_never_makes_it_worse_in_shape(readings):
-    """What is reproduced stays so with one more run that shows it."""
-    before = Judgement(tuple(readings), None).verdict
+    assert Judgement(tuple(shuffled), HALF).verdict is before
+    shape = Judgement(tuple(readings), None).verdict
     after = Judgement((*readings, Reading("more", True)), None).verdict
-    assert before is not Verdict.REPRODUCED or after is Verdict.REPRODUCED
+    assert shape is not Verdict.REPRODUCED or after is Verdict.REPRODUCED
 
 
-def test_every_claim_of_every_figure_is_judged_and_told_once():
-    told = judged()
+def test_noise_makes_a_claim_undecided():
+    claim = claim_of(lambda: list(of(None, None, True)), if_indecisive=Verdict.UNDECIDED)
+    assert claim.judge().verdict is Verdict.UNDECIDED
+
+
+def test_a_judgement_lists_its_readings():
+    claim = claim_of(lambda runs: [Reading(run, run == "a", 0.5) for run in runs], HALF)
+    record = claim.judge(["a", "b", "a"]).to_dict()
+    assert (record["verdict"], record["n"], record["n_decisive"], record["n_held"]) == (
+        "reproduced", 3, 3, 2,
+    )  # fmt: skip
+    own = {"run": "b", "holds": False, "value": 0.5, "part": "", "n_runs": 1, "seeds": None}
+    assert record["readings"][1] == own
+
+
+def test_every_claim_of_every_figure_is_judged_once_per_scale():
+    judged = judge_claims()
     claims = [claim for figure in figures_of("coopetition").values() for claim in figure.claims]
-    assert {each.claim for each in told} == set(claims) and len(set(claims)) == len(claims)
-    rows = [(row["figure"], row["claim"], row["scale"]) for row in result_rows(told)]
+    assert {each.claim for each in judged} == set(claims) and len(set(claims)) == len(claims)
+    rows = [(row["figure"], row["claim"], row["scale"]) for row in claim_rows(judged)]
     assert len(set(rows)) == len(rows)
-    tested = [each for each in told if each.judgement.verdict is not Verdict.NOT_TESTED]
+    tested = [each for each in judged if each.verdict is not Verdict.NOT_TESTED]
     assert all(each.scale and each.judgement.readings for each in tested)
 
 
 def test_verdicts_are_recomputed_from_kept_runs():
-    """Two that everything else stands on, by hand from the events of the kept runs."""
-    figure = figures_of("coopetition")["1"]
-    (runs, *_) = found = all_found(figure.needs)
-    emerges, _, fades, *_ = figure.claims
-    times = [10 * _first_below(run.curves("in_context_accuracy")) for run in runs]
-    judgement = fades.judge(*found)
-    assert sorted(judgement.values) == pytest.approx(sorted(times), rel=0.02)
-    assert judgement.n_held == len(runs) >= 3
-    assert emerges.judge(*found).verdict is Verdict.REPRODUCED
-    assert judgement.verdict is Verdict.SHAPE_ONLY, "at ten times the rate ICL fades late"
-    at_paper = fades.judge(*all_found(figure.needs, scale="paper"))
-    assert at_paper.verdict is Verdict.REPRODUCED and at_paper.n_told == 1
+    """Two that everything else rests on, by hand from the curves of the kept runs."""
+    (runs, *_) = find_needs(figures_of("coopetition")["1"].needs)
+    emerges, _, fades, *_ = judged_figure("1").values()
+    times = [10 * _fade(run.curves()) for run in runs]
+    assert sorted(fades.values) == pytest.approx(sorted(times), rel=0.02)
+    assert fades.n_held == len(runs) >= 3
+    assert emerges.verdict is Verdict.REPRODUCED
+    assert fades.verdict is Verdict.SHAPE_ONLY, "at ten times the rate ICL fades late"
+    at_paper = [*judged_figure("1", "paper").values()][2]
+    assert at_paper.verdict is Verdict.REPRODUCED and at_paper.n_decisive == 1
 
 
-def _first_below(curves):
-    """The first sample after its peak at which Flip is below one half."""
+def _fade(curves):
+    """Return the first sample after its peak at which Flip is below one half."""
     flip = curves.values["flip"]
     after = int(flip.argmax())
     return float(curves.sequences[after:][flip[after:] < 0.5][0])
 
 
-def test_one_run_that_cannot_tell_keeps_a_claim_about_all_open():
-    claim = claim_of(lambda *holds: list(of(*holds)), needed=1)
-    assert claim.judge(True, True, None).verdict is Verdict.TOO_SHORT
-    assert claim.judge(True, False, None).verdict is Verdict.CONTRADICTED
-
-
-def test_the_counts_are_of_the_papers_claims():
-    figures = figures_of("coopetition").values()
-    own = [claim for figure in figures for claim in figure.claims if not claim.ours]
-    first, *lines = counts().splitlines()
-    assert first.startswith(f"We judge {len(own)} claims of the paper")
-    of_scales = [line for line in lines if re.match(r"- \d+ claims", line)]
-    for line in of_scales:
-        n = int(re.match(r"- (\d+) claims", line).group(1))
-        parts = re.findall(r"(\d+) (?:reproduced|shape|contradicted|horizon|undecided)", line)
-        assert sum(map(int, parts)) == n
-    assert of_scales
-
-
-def test_a_claim_tells_what_it_was_judged_by():
-    claim = claim_of(lambda runs: [Reading(run, run == "a", 0.5) for run in runs], HALF)
-    told = claim.judge(["a", "b", "a"]).to_dict()
-    assert (told["verdict"], told["n"], told["n_told"], told["n_held"]) == ("reproduced", 3, 3, 2)
-    assert told["readings"][1] == {
-        "run": "b",
-        "holds": False,
-        "value": 0.5,
-        "part": "",
-        "n_runs": 1,
-        "seeds": None,
-    }
-
-
-def test_what_noise_keeps_from_being_told_is_undecided():
-    claim = claim_of(lambda: list(of(None, None, True)), untold=Verdict.UNDECIDED)
-    assert claim.judge().verdict is Verdict.UNDECIDED
-
-
-@pytest.mark.parametrize(
-    ("needed", "verdict"), [(None, "reproduced"), (2 / 3, "reproduced"), (1, "contradicted")]
-)
-def test_a_claim_about_every_run_needs_all(needed, verdict):
-    claim = claim_of(lambda: list(of(True, True, False)), HALF, needed=needed)
-    assert claim.judge().verdict == verdict
-
-
-def test_means_are_of_runs_that_tell_and_few_numbers_are_none():
-    short = (*of(True, True, value=0.55), *of(None, value=9.0))
-    assert Judgement(short, HALF).verdict is Verdict.REPRODUCED
-    survivors = (*of(True, value=0.55), *of(True, True, value=None))
-    assert Judgement(survivors, HALF).verdict is Verdict.SHAPE_ONLY
-
-
 def run(emergence=None, fade=None, peak=0.5, icl_peak=0.5, lasts=20.0, seed=5):
-    """As much of a run as events read; `lasts` in millions of the paper's sequences."""
-    told = SimpleNamespace(
+    """Return as much of a run as events read; `lasts` in millions of the paper's sequences."""
+    timeline = SimpleNamespace(
         emergence=emergence, fade=fade, flip_peak=peak, icl_peak=icl_peak, ciwl_90=None
     )
     return SimpleNamespace(
         name="run",
         init_seed=seed,
         rate_ratio=10.0,
-        timeline=lambda: told,
+        timeline=lambda: timeline,
         lasts=lambda millions: lasts >= millions,
     )
 
 
 @pytest.mark.parametrize(
-    ("made", "emerges", "fades", "never"),
+    ("made", "emerges", "fades", "at_chance"),
     [
         (run(), False, False, True),
         (run(lasts=10.0), None, None, None),
@@ -183,12 +166,12 @@ def run(emergence=None, fade=None, peak=0.5, icl_peak=0.5, lasts=20.0, seed=5):
         (run(emergence=3e6, fade=4e6, icl_peak=0.9, lasts=64.0), True, True, False),
     ],
 )
-def test_a_run_tells_what_has_happened_and_what_cannot_any_more(made, emerges, fades, never):
+def test_a_short_run_is_inconclusive_about_what_has_not_happened(made, emerges, fades, at_chance):
     assert events.emerges(made) is emerges and events.fades(made) is fades
-    assert events.never_learnt(made) is never
+    assert events.stays_at_chance(made) is at_chance
 
 
-def test_earlier_is_by_the_run_of_the_same_seed():
+def test_earlier_compares_runs_of_the_same_seed():
     others = [run(emergence=3e5, seed=5), run(emergence=1e5, seed=6), run(seed=7)]
     holds = events.earlier("emergence", others)
     assert holds(run(emergence=2e5, seed=5)) and not holds(run(emergence=2e5, seed=6))
@@ -198,69 +181,63 @@ def test_earlier_is_by_the_run_of_the_same_seed():
     assert holds(run(seed=5, lasts=2.0)) is None, "it ends before the other's came"
     short = events.earlier("emergence", [run(seed=5, lasts=1.0)])
     assert short(run(emergence=2e5, seed=5)) is None, "the other ends before its own came"
-    assert events.event("emergence")(others[0]) == 3e6
+    assert events.time_of("emergence")(others[0]) == 3e6
 
 
-def test_a_run_counts_by_the_clock_of_its_own_preset():
-    deep = dict(preset="coopetition/deep", config={"optim": {"learning_rate": 3e-4}})
+def test_the_clock_of_a_run_is_that_of_its_preset():
+    deep = {"preset": "coopetition/deep", "config": {"optim": {"learning_rate": 3e-4}}}
     assert FigureRun("deep", None, deep).rate_ratio == 1
-    main = dict(preset="coopetition/main", config={"optim": {"learning_rate": 1e-4}})
+    main = {"preset": "coopetition/main", "config": {"optim": {"learning_rate": 1e-4}}}
     assert FigureRun("main", None, main).rate_ratio == pytest.approx(10)
 
 
-def test_what_the_papers_rate_mends_is_said_unless_numbers_are_alike():
-    at_cpu = {each.claim.text: explained(each) for each in judged() if each.scale == "cpu"}
+def test_the_papers_rate_explains_what_it_reproduces():
+    at_cpu = {
+        each.claim.text: explanation_of(each) for each in judge_claims() if each.scale == "cpu"
+    }
     late = "at 20M nothing is left of the preference: Flip accuracy"
     assert at_cpu[late] == "at the paper's own rate it is reproduced (1 run)"
-    at_paper = [each for each in judged() if each.scale == "paper"]
-    missed = {each.claim.text for each in at_paper if each.judgement.verdict != "reproduced"}
+    at_paper = [each for each in judge_claims() if each.scale == "paper"]
+    missed = {each.claim.text for each in at_paper if each.verdict is not Verdict.REPRODUCED}
     assert all("at the paper's own rate" not in at_cpu.get(text, "") for text in missed)
 
 
-def test_claims_of_a_single_run_are_counted_by_runs():
-    parts = [Reading("a", True, part="peak"), Reading("a", True, part="end")]
-    assert Judgement(tuple(parts)).n_runs == 1
-    assert Judgement((Reading("the grid", True, n_runs=12),)).n_runs == 12
-
-
-def test_runs_of_one_pair_of_seeds_are_counted_once():
-    """Grafts from several checkpoints of one parent, and late starts of three seeds."""
-    figure = figures_of("coopetition")["4"]
-    found = all_found(figure.needs)
-    by_text = {claim.text: claim.judge(*found) for claim in figure.claims}
+def test_runs_and_pairs_of_seeds_are_counted_once():
+    parts = (Reading("a", True, part="peak"), Reading("a", True, part="end"))
+    assert Judgement(parts).n_runs == 1
+    grid = Judgement((Reading("the grid", True, n_runs=12),))
+    assert (grid.n_runs, grid.n_seed_pairs) == (12, 12)
+    by_text = judged_figure("4")
     grafts = by_text["with the second half of CIWL-only before 9.8M ICL is not learnt"]
     assert (grafts.n_runs, grafts.n_seed_pairs) == (4, len({e.seeds for e in grafts.readings}))
-    assert grafts.n_seed_pairs < grafts.n_runs
+    assert grafts.n_seed_pairs < grafts.n_runs, "of one parent"
     late = next(own for text, own in by_text.items() if "7M or later" in text)
     assert (late.n_runs, late.n_seed_pairs) == (6, 3)
-    assert Judgement((Reading("the grid", True, n_runs=12),)).n_seed_pairs == 12
-    row = next(row for row in result_rows(judged()) if "7M or later" in row["claim"])
+    row = next(row for row in claim_rows(judge_claims()) if "7M or later" in row["claim"])
     assert (row["runs"], row["pairs of seeds"]) == ("6", "3")
 
 
-def test_the_counts_say_that_one_run_decides_at_the_papers_scale():
-    (line,) = (line for line in counts().splitlines() if "at the paper's scale" in line)
-    at_paper = [each for each in judged() if each.scale == "paper" and not each.claim.ours]
-    by_main = sum(
+def test_the_counts_add_up_and_say_that_one_run_decides_at_the_papers_scale():
+    judged = [each for each in judge_claims() if not each.claim.ours]
+    first, *lines = verdict_counts().splitlines()
+    assert f" {len({each.claim for each in judged})} claims of the paper" in first
+    of_scales = [line for line in lines if re.match(r"- \d+ claims", line)]
+    for line in of_scales:
+        parts = re.findall(r"(\d+) (?:reproduced|shape|contradicted|horizon|undecided)", line)
+        assert sum(map(int, parts)) == int(re.match(r"- (\d+) claims", line).group(1))
+    (line,) = (line for line in of_scales if "at the paper's scale" in line)
+    n_main = sum(
         {r.run.split()[0] for r in each.judgement.readings} == {"coopetition/main_5"}
-        for each in at_paper
+        for each in judged
+        if each.scale == "paper"
     )
-    assert f"{len(at_paper)} claims" in line and "same" in line and "seed 5" in line
-    assert f"{by_main} of them by one run, main_5" in line
+    assert "seed 5" in line and f"{n_main} of them by one run, main_5" in line
 
 
 def test_one_run_is_not_every_seed():
-    figure = figures_of("coopetition")["7"]
-    found = all_found(figure.needs, scale="paper")
-    assert len([run for own in found for run in own]) == 1
-    assert {claim.judge(*found).verdict for claim in figure.claims} == {Verdict.NOT_TESTED}
-
-
-def test_published_ranges_are_told_in_their_unit():
-    fade = next(
-        each.to_dict() for each in judged() if each.claim.text.startswith("ICL is transient")
-    )
-    assert fade["published"] == {"low": 6.3e6, "high": 6.3e6, "unit": "sequences"}
+    (runs, *_) = find_needs(figures_of("coopetition")["7"].needs, scale="paper")
+    assert len(runs) == 1
+    assert {each.verdict for each in judged_figure("7", "paper").values()} == {Verdict.NOT_TESTED}
 
 
 SHAPE_BUT_NOT_THE_NUMBER = {  # figure, start of the claim: a number with which the shape may hold
@@ -268,7 +245,7 @@ SHAPE_BUT_NOT_THE_NUMBER = {  # figure, start of the claim: a number with which 
     ("section 4", "CIWL with only queries"): 0.91,
     ("section 4", "CIWL with only keys"): 0.72,  # below 0.75
     ("section 4", "CIWL with only values"): 0.72,
-    ("section 4", "CIWL is what the heads"): 0.92,
+    ("section 4", "the heads of the second"): 0.92,
     ("section 4", "the query alone"): 0.8,  # above 0.55
     ("1", "at its best"): 0.9,  # above one half
     ("1", "at 20M nothing"): 0.08,  # below 0.1
@@ -295,21 +272,21 @@ SHAPE_BUT_NOT_THE_NUMBER = {  # figure, start of the claim: a number with which 
     ("14", "after emergence"): 0.5,  # twice the next head's
     ("15", "a head alone"): 0.95,  # the sharper the better
     ("15", "all heads together"): 0.9,  # better than any alone
-    ("18", "without three heads of the first layer ICL emerges"): 0.95,
+    ("18", "without three heads of the first layer ICL still"): 0.95,
 }
 
 
 def test_every_claim_names_the_result_that_would_contradict_it():
-    rows = results_table().splitlines()
-    for each in judged():
-        named = each.claim.contradiction
-        assert len(named.split()) >= 3 and named != each.claim.text
-        assert any(each.claim.text in row and named in row for row in rows)
-        assert each.to_dict()["contradiction"] == named
+    rows = claims_table().splitlines()
+    for each in judge_claims():
+        contradiction = each.claim.contradiction
+        assert len(contradiction.split()) >= 3 and contradiction != each.claim.text
+        assert any(each.claim.text in row and contradiction in row for row in rows)
+        assert each.to_dict()["contradiction"] == contradiction
 
 
 def test_every_number_can_disagree_where_the_shape_holds():
-    found = set()
+    checked = set()
     for figure in figures_of("coopetition").values():
         for claim in figure.claims:
             if claim.published is None or claim.published.unit in ("sequences", "nats"):
@@ -321,10 +298,9 @@ def test_every_number_can_disagree_where_the_shape_holds():
             )
             reading = Reading("run", True, SHAPE_BUT_NOT_THE_NUMBER[key])
             assert Judgement((reading,), claim.published).verdict is Verdict.SHAPE_ONLY, claim.text
-            middle = (claim.published.low + claim.published.high) / 2
-            assert claim.published.agrees(middle)
-            found.add(key)
-    assert found == SHAPE_BUT_NOT_THE_NUMBER.keys()
+            assert claim.published.agrees((claim.published.low + claim.published.high) / 2)
+            checked.add(key)
+    assert checked == SHAPE_BUT_NOT_THE_NUMBER.keys()
 
 
 @given(st.floats(0.001, 0.999))

@@ -1,13 +1,14 @@
-"""What moves: two numbers a factor."""
+"""The order parameters: two numbers per factor of the minimal model."""
 
-from coopetition.plot.toy import plot_losses, plot_state
-from coopetition.theory.times import after_collapse
 from paper_figures.core.figure import Figure, FigureResult, blank, points
 from paper_figures.core.published import solve_published
 
 
 def draw() -> FigureResult:
-    """Losses and state against time on a logarithmic axis, with the end of the collapse marked."""
+    """Draw losses and state against the logarithm of time, and the end of the collapse."""
+    from coopetition.plot.toy import plot_losses, plot_state
+    from coopetition.theory.times import after_collapse
+
     drawing = blank(7.2, 2.8)
     loss_axes, state_axes = drawing.subplots(1, 2)
     trajectory = solve_published()
@@ -31,4 +32,4 @@ def draw() -> FigureResult:
     return FigureResult(drawing, numbers, trajectory.to_dict(), findings)
 
 
-FIGURE = Figure("theory", "1", "1", "order parameters of the published draw of seed 7", draw)
+FIGURE = Figure(__name__, "order parameters of the published draw of seed 7", draw)

@@ -2,35 +2,40 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coopetition.dynamics.ensemble import descend_ensemble
-from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
-from coopetition.studies.interventions import (
-    Effect,
-    after_ciwl,
-    circuit,
-    ciwl_alone,
-    competition,
-    cooperation,
-    effect_map,
-    late_start,
-    outcome,
-    rivalry,
-    sharing,
-    without_competition,
-)
-from coopetition.studies.phases import Axis, ensemble_at
 from paper_figures.core.figure import Figure, FigureResult, blank, points
 from paper_figures.core.published import published_ensemble
+
+if TYPE_CHECKING:
+    from coopetition.dynamics.ensemble import Ensemble
+    from coopetition.studies.interventions import Effect
 
 HORIZON = 30000.0
 STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)
 
 
 def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
-    """Cooperation over d's initial size; the effect of a CIWL circuit; signs over parameters."""
+    """Draw cooperation by d's initial size, the effect of a CIWL circuit, and maps of signs."""
+    from coopetition.dynamics.ensemble import descend_ensemble
+    from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
+    from coopetition.studies.interventions import (
+        after_ciwl,
+        circuit,
+        ciwl_alone,
+        competition,
+        cooperation,
+        effect_map,
+        late_start,
+        outcome,
+        rivalry,
+        sharing,
+        without_competition,
+    )
+    from coopetition.studies.phases import Axis, ensemble_at
+
     drawing = blank(7.2, 4.6)
     axes = drawing.subplots(2, 3)
     model = two_strategies()
@@ -41,7 +46,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         f"{published.median:+.2f}"
     )
 
-    def random(**point: float):
+    def random(**point: float) -> "Ensemble":
         return ensemble_at(model, PUBLISHED_DIMS, n_draws, 0, point)
 
     drawn = random()
@@ -60,7 +65,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     for effect in (cooperation, competition, sharing, rivalry):
         for scale in (1.0, 0.1):
             found = effect(random(scale_d=scale), HORIZON)
-            findings.append(_told(effect.__name__, scale, found))
+            findings.append(_finding(effect.__name__, scale, found))
     scales = np.geomspace(0.02, 2, 13)
     found = [cooperation(random(scale_d=float(scale)), HORIZON) for scale in scales]
     shares = {
@@ -84,7 +89,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             sizes = np.array([e.median for e in effects])
             ax.semilogx(STARTS, sizes, "o-", label=f"d drawn at {scale:g}")
             numbers += points(effect.__name__, f"scale_d {scale:g}", np.array(STARTS, float), sizes)
-            findings += [_told(each.name, scale, each) for each in effects]
+            findings += [_finding(each.name, scale, each) for each in effects]
         ax.axhline(0, color="grey", lw=0.8, ls=":")
         ax.set(xlabel="step of the CIWL-only run", title=title)
         ax.legend(frameon=False)
@@ -119,14 +124,12 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     return FigureResult(drawing, numbers, {"n_draws": n_draws, "horizon": HORIZON}, findings)
 
 
-def _told(name: str, scale: float, effect: Effect) -> str:
+def _finding(name: str, scale: float, effect: "Effect") -> str:
     return (
         f"{name}, d drawn at {scale:g}: median {effect.median:+.2f}, a factor of "
-        f"{np.exp(effect.median):.3g}, positive in {effect.positive:.0%} of those with any, "
-        f"cut off in {effect.censored.mean():.0%}"
+        f"{np.exp(effect.median):.3g}, positive in {effect.positive:.0%} of those with an effect, "
+        f"censored in {effect.censored.mean():.0%}"
     )
 
 
-FIGURE = Figure(
-    "theory", "6", "6", "what CIWL does to ICL: cooperation, competition, and the circuit", draw
-)
+FIGURE = Figure(__name__, "what CIWL does to ICL: cooperation, competition, and the circuit", draw)

@@ -1,6 +1,6 @@
-"""Schematics from the real sampler and the real model: sequences, and what heads attend to in them.
+"""Panels a and c of figure 1: sequences from the sampler, and attention of the model.
 
-Drawings are glyphs, so that nothing has to be downloaded; classes are labelled by letters.
+Exemplars are drawn glyphs, so that nothing has to be downloaded; classes are labelled by letters.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ WIDEST = 4.0  # points, of an arrow of attention 1
 
 
 def draw_tasks(ax: Axes) -> Numbers:
-    """A sequence of every evaluator: drawings, labels, and the answer that it counts as right."""
+    """Draw a sequence of every evaluator: exemplars, labels, and the right answer."""
     pictures = draw_glyphs(GLYPHS).reshape(-1, SIDE, SIDE)
     numbers: Numbers = []
     for row, name in enumerate(EVALUATORS):
@@ -67,8 +67,8 @@ class Circuit:
 
     previous, itself : attention of labels to the token before and to themselves, in the head of the
         first layer that attends to the token before most
-    strength : of the second layer's query, in the mean of heads: to the label beside its class,
-        less to the other
+    strength : attention of the second layer's query to the label beside its class, minus that to
+        the other; mean of heads
     """
 
     at: float
@@ -78,7 +78,7 @@ class Circuit:
 
 
 def circuit_at(labels: KeptTable, induction: KeptTable, sequences: float) -> Circuit:
-    """The circuit at the checkpoint next to a time."""
+    """Return the circuit at the checkpoint nearest to a time."""
     own = labels.select(layer=0, evaluator="flip")
     before, itself = (
         own.select(measure=measure).curves("head", "sequences")
@@ -94,9 +94,9 @@ def circuit_at(labels: KeptTable, induction: KeptTable, sequences: float) -> Cir
 
 
 def draw_circuit(ax: Axes, panel: str, title: str, circuit: Circuit) -> Numbers:
-    """Tokens of a Flip sequence from below, and arrows as wide as attention.
+    """Draw the tokens of a Flip sequence, layers from below, and arrows as wide as attention.
 
-    In the second layer as if all of it went to the two labels, which it nearly does (figure 2).
+    In the second layer all attention is drawn to the two labels, as it nearly is (figure 2).
     """
     for k, text in enumerate(TOKENS):
         for height in (0, 1, 2):

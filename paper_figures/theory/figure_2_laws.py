@@ -1,9 +1,7 @@
-"""What is kept: the balance, the budget, and how finite steps break them."""
+"""Conservation laws: the balance, the budget, and how finite steps break them."""
 
 import numpy as np
 
-from coopetition import descend, published_draw, solve, two_strategies
-from coopetition.theory.laws import check_laws, norm_laws
 from paper_figures.core.figure import Figure, FigureResult, blank, points
 
 STEPS = (1.0, 0.5, 0.25, 0.125)
@@ -12,7 +10,10 @@ TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
 
 
 def draw() -> FigureResult:
-    """Each law's quantity against what its rate makes of it; drift of descent by step size."""
+    """Draw each law's quantity and its prediction, and the drift of descent by step size."""
+    from coopetition import descend, published_draw, solve, two_strategies
+    from coopetition.theory.laws import check_laws, norm_laws
+
     drawing = blank(7.2, 2.8)
     flow_axes, step_axes = drawing.subplots(1, 2)
     model, start = two_strategies(), published_draw(7)
@@ -23,7 +24,7 @@ def draw() -> FigureResult:
         flow_axes.plot(flow.times[::15], check.expected[::15], ".", color=line.get_color())
         numbers += points("flow", check.law.name, flow.times, check.values)
         numbers += points("flow, by its law", check.law.name, flow.times, check.expected)
-        findings.append(f"{check.law.name}: kept by the flow to {check.drift:.1e}")
+        findings.append(f"{check.law.name}: the flow conserves it to {check.drift:.1e}")
     flow_axes.set(xlabel="time", ylabel="value (dots: by its law)", xscale="symlog", xlim=(0, None))
     flow_axes.legend(frameon=False)
     for law in norm_laws(model):
@@ -32,7 +33,7 @@ def draw() -> FigureResult:
             descent = descend(model, start, step=step, n_steps=round(TIME / step))
             problem, states = descent.problem, descent.states
             value = law.value(problem, states)
-            # the flow's law, summed over the steps: what is left is the term of second order
+            # the flow's law, summed over the steps: the term of second order remains
             passed = step * (law.rate(problem, states) * np.ones(len(value)))[:-1].sum()
             drifts.append(abs(value[-1] - value[0] - passed))
         order = np.polyfit(np.log(STEPS), np.log(drifts), 1)[0]
@@ -44,6 +45,4 @@ def draw() -> FigureResult:
     return FigureResult(drawing, numbers, findings=findings)
 
 
-FIGURE = Figure(
-    "theory", "2", "2", "laws of the norms along the flow, and their drift under descent", draw
-)
+FIGURE = Figure(__name__, "laws of the norms along the flow, and their drift under descent", draw)

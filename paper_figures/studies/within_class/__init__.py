@@ -1,0 +1,1 @@
+"""Runs on Gaussian classes: a pre-registered test of mu1."""

@@ -106,7 +106,8 @@ class Forecast(Result):
         """Return a table of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
         head = ("expected", "low", "high", "(90 % interval)")
-        events, final = [("event in sequences", *head)], [(self.metric.replace("_", " "), *head)]
+        events: list[tuple[str, ...]] = [("event in sequences", *head)]
+        final: list[tuple[str, ...]] = [(self.metric.replace("_", " "), *head)]
         for name, each in self.events.items():
             remarks = []
             if each.value is not None:

@@ -254,11 +254,13 @@ class Fit(Result):
     def summary(self) -> str:
         """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
+        curves: list[tuple[str, ...]]
         curves = [("curve", "R2", "RMSE", "floor", "gain", "n", "effective size")]
         for name, fit in self.curves.items():
             numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
             curves.append((name, f"{fit.r2:.4f}", *numbers, str(fit.n), f"{fit.n_effective:.1f}"))
         by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
+        parameters: list[tuple[str, ...]]
         parameters = [("parameter", "value", "low", "high", "(90 % interval)", "")]
         for name, each in self.parameters.items():
             parameter = by_name[name.rpartition("/")[2]]

@@ -113,7 +113,7 @@ class Intervened:
         self._config, self._alone = config, alone
 
     def __len__(self) -> int:
-        """The number of sites at which interventions act."""
+        """Return the number of sites at which interventions act."""
         return len(self._acts)
 
     def tap(

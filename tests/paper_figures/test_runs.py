@@ -27,9 +27,8 @@ MAIN = "coopetition/main"
 
 
 def test_every_kept_file_is_in_the_records_once():
-    paths = [
-        path for paper in ("coopetition", "within_class") for path in DATA.glob(f"{paper}/*.csv")
-    ]
+    papers = ("coopetition", "transience", "within_class")
+    paths = [path for paper in papers for path in DATA.glob(f"{paper}/*.csv")]
     files = {f"{path.parent.name}/{path.stem}" for path in paths}
     runs = [f"{entry['paper']}/{entry['run_id']}" for entry in load_index()]
     assert len(set(runs)) == len(runs)

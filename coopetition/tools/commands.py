@@ -298,9 +298,9 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def _report(line: str, run_as_program: int) -> int:
+def _report(line: str, exit_code: int) -> int:
     print(line, file=sys.stderr)
-    return run_as_program
+    return exit_code
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

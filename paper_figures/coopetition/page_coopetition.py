@@ -100,7 +100,7 @@ def _problems(ensemble: Ensemble) -> Iterator[Ensemble]:
 def fitted_ensemble(fits: list[Fit]) -> Ensemble:
     """Return the problems of fits of the toy, with factors of the published lengths.
 
-    Their flow is that of the fit; see `compare.two_strategies` on what has no dimensions.
+    Their flow is that of the fit; see `coopetition.compare.theories.toy` on what has no dimensions.
     """
     model = two_strategies()
     lengths = np.array([[float(PUBLISHED_DIMS[f])] for f in model.factors])

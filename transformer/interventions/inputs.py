@@ -59,10 +59,13 @@ class PerfectPreviousTokenInput(Intervention):
         """Return the embeddings, what the layer reads, and its queries and keys."""
         return EMBEDDED, *self._own_sites()
 
+    def changes(self, model: ModelConfig) -> frozenset[str]:
+        """Return what the layer reads, and its queries and keys; the embeddings stay."""
+        return frozenset(place for site in self._own_sites() for place in places(site, model))
+
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return what the layer reads, and its queries and keys, made of the embeddings."""
-        own = (place for site in self._own_sites() for place in places(site, model))
-        return dict.fromkeys(own, (EMBEDDED,))
+        """Return what it changes, made of the embeddings."""
+        return dict.fromkeys(self.changes(model), (EMBEDDED,))
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
         """Keep the embeddings; return them, or queries and keys of the shifted ones."""

@@ -12,6 +12,7 @@ from typing import Any
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.run_files import read_metrics
 from transformer.config import StartConfig, to_dict
+from transformer.runs.layout import METRICS
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job, job_name
 from transformer.sweeps.status import SETTLED, NodeStatus
@@ -86,7 +87,7 @@ class Estimate:
         """Return the median seconds per step of the runs in the folder, by kind."""
         seconds: dict[str, list[float]] = {}
         for node in _trained(plan):
-            rows = read_metrics(self.runs / node.name / next(iter(node.configs)) / "metrics.jsonl")
+            rows = read_metrics(self.runs / node.name / next(iter(node.configs)) / METRICS)
             if len(rows) > 1 and rows[-1].get("seconds"):
                 per_step = rows[-1]["seconds"] / rows[-1]["step"]
                 seconds.setdefault(_step_kind(node), []).append(per_step)

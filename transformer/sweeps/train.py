@@ -25,7 +25,7 @@ from transformer.data.features.embed import write_features
 from transformer.data.features.provenance import identity, identity_of, read_provenance
 from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.folder import RunFolder, load_run, load_runs
-from transformer.runs.layout import ENSEMBLE, MANIFEST
+from transformer.runs.layout import ENSEMBLE, MANIFEST, METRICS
 from transformer.runs.loop import resume, train, train_together, with_recorded_ids
 from transformer.runs.prepare import HALF
 from transformer.sweeps.plan import Node, graft_sources
@@ -255,7 +255,7 @@ class Train(Node):
         """Return the evaluated part of the run that has fewest steps."""
         fractions = []
         for name, config in self.configs.items():
-            rows = read_metrics(runs / self.name / name / "metrics.jsonl")
+            rows = read_metrics(runs / self.name / name / METRICS)
             fractions.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
         return min(fractions)
 
@@ -408,7 +408,7 @@ def _delete_partial_ensemble(folder: Path) -> None:
     """Delete the folders of an ensemble that was killed while they were made."""
     for run in folder.glob("*/") if folder.is_dir() else ():
         visible = {file.name for file in run.iterdir() if file.name[0] != "."}
-        if not visible or (MANIFEST in visible and "metrics.jsonl" not in visible):
+        if not visible or (MANIFEST in visible and METRICS not in visible):
             shutil.rmtree(run)
 
 

@@ -208,6 +208,7 @@ INERT = [  # the second has no effect beside the first
     (PerfectPreviousTokenInput(), Preserve(what=("queries", "keys"))),
     (CopyFromPattern(head="0:0"), Ablate(heads="1:0")),
     (CopyFromPattern(head="1:0"), Temperature(heads="1:1", temperature=2)),
+    (CopyFromPattern(head="0:0"), PerfectPreviousTokenInput()),
 ]
 
 

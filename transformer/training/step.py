@@ -298,7 +298,8 @@ class TrainState:
     def are_finite(self) -> list[bool]:
         """Return whether all `tensors` of each run are finite."""
         views = self._state_views().values()
-        finite = [view.reshape(len(view), -1).isfinite().all(1) for view in views]
+        # the largest magnitude is not finite if any number is not; `isfinite` of all is slower
+        finite = [view.reshape(len(view), -1).abs().amax(1).isfinite() for view in views]
         return torch.stack(finite).all(0).tolist()
 
     def load_tensors(self, run: int, state: dict[str, Tensor]) -> None:

@@ -64,7 +64,7 @@ class Resources:
     """Memory of each job, in GiB."""
     gpus: int = 0
     """GPUs of each job that trains runs or embeds drawings; other jobs get none."""
-    sbatch: tuple[str, ...] = ()
+    sbatch: Annotated[tuple[str, ...], default_shown_as("none")] = ()
     """Further options of sbatch, without dashes: `qos=long exclusive`."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from coopetition.cli._outputs import write_file
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, check_writable
 
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class PartFlags:
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
-    """First sequence to use; theories do not describe the early phase."""
-    until: float = math.inf
-    """Last sequence to use."""
+    """Sequences seen at the first sample to use; no theory describes the early phase."""
+    until: Annotated[float, default_shown_as("the last sample")] = math.inf
+    """Sequences seen at the last sample to use."""
     metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
-    """Metric of the curves: loss in nats or accuracy, over all labels or those in context."""
+    """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""
 
     def check_part(self) -> None:
         """Raise `UsageError` unless the ends of the part are numbers, in order."""
@@ -45,14 +46,17 @@ class PartFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFlags(PartFlags):
-    curves: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or CSVs with columns sequences and some of train, icl, ciwl; fitted together."""
+    curves: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
+    ]
+    """Run folders, or CSV files with the column sequences and some of train, icl and ciwl. Several
+    are fitted together."""
     seed: int = 0
-    """Random seed of the starts."""
+    """Random seed for the starting points of the fit."""
     starts: int = 32
-    """Number of starts to refine."""
-    report: Path | None = None
-    """Write a page with text and pictures to this `.html` file."""
+    """Number of starting points from which the fit is refined."""
+    report: Annotated[Path | None, default_shown_as("no report")] = None
+    """Write a report with text and plots to this `.html` file."""
 
     def check_report(self) -> None:
         """Raise `UsageError` if the page cannot be written, before the work."""

@@ -1,12 +1,13 @@
 """Flags of commands on a model: its name and its numbers."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.extras import literal_type_from_choices
 
 from coopetition.model.graph import Model
 from coopetition.model.presets import MODELS, named_model
+from coopetition.tools.commands import default_shown_as
 
 if TYPE_CHECKING:
     ModelName = str
@@ -17,15 +18,15 @@ else:
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     model: ModelName = "two_strategies"
-    """The published model or a relative of it."""
-    alpha: float | None = None
-    """Strength of competition (None: the model's value, 0.1)."""
-    mu1: float | None = None
-    """ICL's irreducible error; above 0 ICL is transient (None: the model's value, 0.1)."""
-    mu2: float | None = None
-    """CIWL's irreducible error (None: the model's value, 0)."""
-    mu3: float | None = None
-    """IWL's irreducible error, in a model of three strategies."""
+    """Name of the model: the published one (`two_strategies`) or a variant of it."""
+    alpha: Annotated[float | None, default_shown_as("the model's value, usually 0.1")] = None
+    """Strength of competition."""
+    mu1: Annotated[float | None, default_shown_as("the model's value, 0.1")] = None
+    """Irreducible error of ICL; above 0, ICL is transient."""
+    mu2: Annotated[float | None, default_shown_as("the model's value, 0")] = None
+    """Irreducible error of CIWL."""
+    mu3: Annotated[float | None, default_shown_as("the model's value")] = None
+    """Irreducible error of IWL (only `three_strategies` has it)."""
 
     def numbers(self) -> dict[str, float]:
         """Return the given numbers of the model, by name."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_written
 from coopetition.tools.files import check_ending, check_writable
 
@@ -15,9 +16,9 @@ from coopetition.tools.files import check_ending, check_writable
 @dataclass(frozen=True, kw_only=True)
 class OutputFlags:
     ending: ClassVar[str] = ".npz"
-    out: Path | None = None
+    out: Annotated[Path | None, default_shown_as("not saved")] = None
     """Save the whole result to this file: `.json` for a fit or a forecast, `.npz` otherwise."""
-    plot: Path | None = None
+    plot: Annotated[Path | None, default_shown_as("no plot")] = None
     """Save a plot to this file (`.png`, `.pdf` or `.svg`)."""
     json: bool = False
     """Print one JSON object."""

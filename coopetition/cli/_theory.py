@@ -12,7 +12,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True)
 class TheoryFlags:
     theory: str = "toy"
-    """The toy, a variant (`toy_no_sharing`), or a rival (`logistic_race`); else all are listed."""
+    """Name of the theory: `toy`, a variant such as `toy_no_sharing`, or a rival such as
+    `logistic_race`. The error for an unknown name lists all."""
 
 
 def split_names(words: Iterable[str]) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Fit several theories to the same curves, and rank them by BIC."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from coopetition.cli._curves import CurveFlags
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(CurveFlags):
-    theories: tuple[str, ...] = ()
-    """Theories to compare (default: all); a wrong name lists them."""
+    theories: Annotated[tuple[str, ...], default_shown_as("all")] = ()
+    """Names of the theories to compare. The error for an unknown name lists all."""
     json: bool = False
     """Print a JSON list, one object per theory."""
 

@@ -1,11 +1,13 @@
 """Show ICL rise and fall in a transformer on handwriting, beside the theory (some minutes).
 
-Trains a transformer, solves the toy, fits one to the other and draws both.
+The command trains a transformer, solves the toy, fits the toy to the transformer and draws both.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable
 
@@ -15,9 +17,9 @@ class Flags:
     out: Path = Path("demo")
     """Folder for the figure, the report and the run."""
     quick: bool = False
-    """Only check in a minute that everything works; too short to see ICL replaced."""
-    threads: int | None = None
-    """CPU threads (None: as many as are fastest)."""
+    """Only check, in a minute, that everything works. The run is too short for ICL to fade."""
+    threads: Annotated[int | None, default_shown_as("chosen by timing steps")] = None
+    """Number of CPU threads."""
 
 
 def run(flags: Flags) -> None:

@@ -11,9 +11,9 @@ from coopetition.model.presets import named_model
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     model: tyro.conf.Positional[ModelName]
-    """The published model or a relative of it."""
+    """Name of the model: the published one (`two_strategies`) or a variant of it."""
     latex: bool = False
-    """Print the whole document, in Markdown with LaTeX."""
+    """Print the whole derivation, in Markdown with LaTeX."""
 
 
 def run(flags: Flags) -> None:

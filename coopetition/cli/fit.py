@@ -3,22 +3,23 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from coopetition.cli._curves import CurveFlags
 from coopetition.cli._outputs import OutputFlags
 from coopetition.cli._theory import TheoryFlags, read_assignments, split_names
+from coopetition.tools.commands import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(CurveFlags, TheoryFlags, OutputFlags):
     ending: ClassVar[str] = ".json"
-    shared: tuple[str, ...] = ()
-    """Parameters that the runs have in common, separated by commas or spaces."""
-    fixed: tuple[str, ...] = ()
-    """Parameters that are not fitted: `mu1=0.1`, or `c=b` for one that equals another."""
+    shared: Annotated[tuple[str, ...], default_shown_as("none")] = ()
+    """Parameters that have one value for all runs, separated by commas or spaces."""
+    fixed: Annotated[tuple[str, ...], default_shown_as("none")] = ()
+    """Parameters that are not fitted: `mu1=0.1` sets a value, `c=b` makes c equal to b."""
     profile: bool = False
-    """Compute intervals by profile likelihood instead of to first order (some seconds more)."""
+    """Compute intervals by profile likelihood (some seconds more) instead of to first order."""
 
 
 def run(flags: Flags) -> None:

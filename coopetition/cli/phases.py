@@ -1,38 +1,40 @@
 """Draw a phase diagram: the fate of ICL over two parameters.
 
-A parameter is alpha, mu1, mu2, ..., initial_scale, dim_X or scale_X for a factor X. If the ends of
-an axis are positive and at least a factor of 10 apart, its values have equal ratios, otherwise
-equal differences. Numbers of the model that are no axis can be given as flags. In the plot, the
-colour of a point is the most frequent fate of its draws, paler if it is less frequent.
+An axis is alpha, mu1, mu2, ..., initial_scale, or dim_X or scale_X of a factor X. If the ends of an
+axis are positive and at least a factor of 10 apart, its values have equal ratios, otherwise equal
+differences. Parameters that are not an axis can be given as flags. In the plot, the colour of a
+point shows the most frequent fate of its draws; the colour is paler if that fate is less frequent.
 """
 
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import OutputFlags
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(ModelFlags, OutputFlags):
     x: tuple[str, float, float] = ("alpha", 0.001, 1.0)
-    """Horizontal axis: a parameter and its ends."""
+    """Horizontal axis: a parameter, its first and its last value."""
     y: tuple[str, float, float] = ("mu1", 0.0, 0.2)
-    """Vertical axis: a parameter and its ends."""
-    grid: tuple[int, int] | None = None
-    """Points along x and y, in place of --cells."""
+    """Vertical axis: a parameter, its first and its last value."""
+    grid: Annotated[tuple[int, int] | None, default_shown_as("from --cells")] = None
+    """Number of points along x and along y, in place of --cells."""
     draws: int = 10
-    """Random draws at every point; the same ones everywhere."""
-    cells: int | None = None
-    """Trajectories, points times draws, rounded up to a full grid (None: 10000, or --grid)."""
+    """Number of random draws at each point; all points have the same draws."""
+    cells: Annotated[int | None, default_shown_as("10000, or from --grid")] = None
+    """Number of trajectories (points times draws), rounded up to a full grid."""
     steps: int = 16000
-    """Steps of gradient descent."""
+    """Number of steps of gradient descent."""
     step: float = 1.0
-    """Step size."""
+    """Step size of gradient descent."""
     seed: int = 0
-    """Random seed of the draws."""
+    """Random seed for the draws."""
 
 
 def run(flags: Flags) -> None:

@@ -1,25 +1,27 @@
-"""Plot measured curves of a run against sequences seen, from its folder or a CSV file."""
+"""Plot the measured curves of a run, from its folder or a CSV file, against sequences seen."""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from coopetition.cli._curves import PartFlags
 from coopetition.cli._outputs import write_file
 from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.files import check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(PartFlags):
     curves: tyro.conf.Positional[Path]
-    """Run folder, or CSV file with the column sequences and one for each curve."""
+    """Run folder, or CSV file with the column sequences and one column for each curve."""
     out: Path = Path("curves.png")
-    """Picture to write (`.png`, `.pdf` or `.svg`)."""
-    only: tuple[str, ...] = ()
-    """Names of the curves to draw, as `icl ciwl flip` (default: all)."""
+    """Output file of the plot (`.png`, `.pdf` or `.svg`)."""
+    only: Annotated[tuple[str, ...], default_shown_as("all")] = ()
+    """Names of the curves to plot, such as `icl ciwl flip`."""
 
 
 def run(flags: Flags) -> None:

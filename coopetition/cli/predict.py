@@ -1,16 +1,17 @@
-"""Fit a theory to the beginning of a run, and forecast the rest.
+"""Fit a theory to the beginning of a run (until --until), and forecast the rest.
 
-Events are read off the fitted curves: `peak` (ICL's error is lowest), `crossing` (CIWL's error is
-lower than ICL's), `fade` (CIWL is preferred where the two disagree).
+The forecast has the times of three events: `peak` (ICL's error is lowest), `crossing` (CIWL's error
+falls below ICL's) and `fade` (CIWL becomes preferred where the two disagree).
 """
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from coopetition.cli._curves import CurveFlags
 from coopetition.cli._outputs import OutputFlags
 from coopetition.cli._theory import TheoryFlags
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 
 BEYOND = 3.0  # times the last sample: the horizon if the file ends with the known part
@@ -19,9 +20,11 @@ BEYOND = 3.0  # times the last sample: the horizon if the file ends with the kno
 @dataclass(frozen=True, kw_only=True)
 class Flags(CurveFlags, TheoryFlags, OutputFlags):
     ending: ClassVar[str] = ".json"
-    horizon: float | None = None
-    """Sequences at which the forecast ends (None: the end of the curves, or three times the known
-    part if they end there; at most 100 times its length)."""
+    horizon: Annotated[
+        float | None,
+        default_shown_as("the end of the curves, or three times the known part if they end there"),
+    ] = None
+    """Sequences seen at which the forecast ends; at most 100 times the length of the known part."""
 
 
 def run(flags: Flags) -> None:

@@ -1,28 +1,30 @@
-"""Fit curves that a theory made, with noise, and check whether the intervals hold the truth."""
+"""Fit noisy curves that a theory simulates, and report the coverage of the intervals."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from coopetition.cli._theory import TheoryFlags, read_assignments
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(TheoryFlags):
-    values: tuple[str, ...] = ()
-    """All parameters, as `alpha=0.3 mu1=0.1 ...`, times in sequences up to 1,000,000 (default:
-    random values for each problem)."""
+    values: Annotated[tuple[str, ...], default_shown_as("random values for each problem")] = ()
+    """True values of all parameters, such as `alpha=0.3 mu1=0.1 ...`; times in sequences, up to
+    1,000,000."""
     problems: int = 20
-    """Number of problems to make and fit (some seconds each)."""
+    """Number of problems to simulate and fit (some seconds each)."""
     samples: int = 100
-    """Samples of each curve."""
+    """Number of samples of each curve."""
     noise: float = 0.02
-    """Standard deviation of the noise, in units of a curve's deviation."""
+    """Standard deviation of the noise, in units of each curve's standard deviation."""
     correlation: float = 0.5
-    """Correlation of the noise of neighbouring samples."""
+    """Correlation of the noise between neighbouring samples."""
     seed: int = 0
-    """Random seed of parameters, noise and starts."""
+    """Random seed for parameters, noise and starting points."""
     starts: int = 8
-    """Number of starts to refine in each fit."""
+    """Number of starting points from which each fit is refined."""
     json: bool = False
     """Print one JSON object."""
 

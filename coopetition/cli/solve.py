@@ -1,10 +1,11 @@
 """Solve a model, and print when ICL is learnt, best, and unlearnt.
 
-The model is one of a family; its problem is a draw of targets and initial values.
+A draw gives the initial vectors and the targets of the model's factors.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from coopetition.cli._model import ModelFlags
 from coopetition.cli._outputs import OutputFlags
@@ -16,32 +17,33 @@ from coopetition.model.initial_state import InitialState, published_draw, random
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
 from coopetition.tools.checks import check_int, check_number
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(ModelFlags, OutputFlags):
-    draws: Path | None = None
-    """`published` (seeds 0 to 11), or an `.npz` with the arrays seedN/initial/FACTOR and
-    seedN/target/FACTOR (None: random draws)."""
+    draws: Annotated[Path | None, default_shown_as("random draws")] = None
+    """`published` (the paper's twelve draws, seeds 0 to 11), or an `.npz` file with the arrays
+    seedN/initial/FACTOR and seedN/target/FACTOR."""
     seed: int = 0
-    """Random seed of the draw, or its number."""
-    dims: tuple[int, ...] | None = None
-    """Lengths of the factors for random draws (None: the model's; published: 20 20 20 160)."""
+    """Random seed of a random draw; number N of the draw otherwise."""
+    dims: Annotated[tuple[int, ...] | None, default_shown_as("the model's")] = None
+    """Lengths of the factors in random draws, in the model's order (published: 20 20 20 160)."""
     initial_scale: float = 1.0
-    """Standard deviation of a random draw's initial entries."""
-    scales: tuple[str, ...] = ()
-    """Further scale of a factor's initial entries, as `d=0.1` (the axis scale_d of phases)."""
+    """Standard deviation of the initial entries in random draws."""
+    scales: Annotated[tuple[str, ...], default_shown_as("none")] = ()
+    """Further scale of the initial entries of some factors, such as `d=0.1`."""
     method: Method = "descent"
-    """Gradient descent, or its limit of small steps, gradient flow."""
+    """`descent`: gradient descent; `flow`: gradient flow, its limit of small steps."""
     step: float = 1.0
-    """Step size of descent."""
+    """Step size of gradient descent."""
     threshold: float = 1e-6
     """Stop when the total loss is below this."""
     max_steps: int = 16000
-    """Maximum number of steps (of the flow: times the step size)."""
-    t1: float | None = None
-    """Flow time (steps x step size) at which to stop, in place of --max-steps."""
+    """Maximum number of steps. The flow stops at the time max_steps x step."""
+    t1: Annotated[float | None, default_shown_as("max_steps x step")] = None
+    """Time (steps x step size) at which to stop, in place of --max-steps."""
 
 
 def run(flags: Flags) -> None:

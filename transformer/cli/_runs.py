@@ -33,13 +33,13 @@ class MovedRunFlags(RunFlags):
     """A run folder, and what differs from its record on this machine."""
 
     device: Annotated[str | None, AS_RECORDED] = None
-    """Device: auto, cpu, cuda or mps."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
     threads: Annotated[int | None, AS_RECORDED] = None
-    """CPU threads."""
+    """Number of CPU threads."""
     execution: Annotated[str | None, AS_RECORDED] = None
-    """Execution of steps: auto, eager, compiled or graph."""
+    """How steps are executed: `auto`, `eager`, `compiled` or `graph`."""
     data_path: Annotated[str | None, AS_RECORDED] = None
-    """File of the exemplars."""
+    """File or folder of the exemplars, if it has moved."""
 
     def place(self) -> dict[str, Any]:
         """Return the settings for this machine."""

@@ -26,27 +26,28 @@ COLUMNS = (
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     n_classes: tuple[int, ...] = (1600,)
-    """Classes, and so labels."""
+    """Numbers of classes; there are as many labels."""
     runs: tuple[int, ...] = (1,)
-    """Runs trained at once."""
+    """Numbers of runs that are trained at once."""
     n_layers: tuple[int, ...] = (2,)
-    """Layers of the transformer."""
+    """Numbers of layers."""
     execution: tuple[str, ...] = ("auto",)
-    """Execution of steps: eager, compiled, graph (CUDA), or auto: compiled if possible."""
+    """How steps are executed: `eager`, `compiled`, `graph` (CUDA) or `auto`, which compiles
+    if possible."""
     mlp_ratio: int = 0
-    """Width of the MLPs relative to the model's; 0: no MLPs."""
+    """Width of the MLPs in units of d_model; 0: no MLPs."""
     context: int = 2
-    """Exemplars in context."""
+    """Number of exemplar-label pairs in context."""
     d_features: int = 512
-    """Features of an exemplar."""
+    """Number of features of an exemplar."""
     batch_size: int = 32
-    """Sequences of a step, for each run."""
+    """Number of sequences per step and run."""
     repeats: int = 7
-    """Timed repeats; the median is shown."""
+    """Number of timed repeats; the median is shown."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
     threads: Annotated[int | None, default_shown_as("chosen as in training")] = None
-    """CPU threads."""
+    """Number of CPU threads."""
     json: bool = False
     """Print one JSON object for each row."""
 

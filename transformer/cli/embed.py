@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import parse_known_flags
+from coopetition.tools.commands import default_shown_as, parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
@@ -23,7 +23,7 @@ class Start:
     encoder: str = "efficientnet"
     """Encoder to use; `data` lists them."""
     drawings: str = "omniglot"
-    """Drawings to embed: an exemplar kind of drawings, such as omniglot or glyphs."""
+    """Drawings to embed: a kind of exemplars, such as `omniglot` or `glyphs`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,15 @@ class Flags(Start):
     reduction: ReductionConfig = field(default_factory=ReductionConfig)
     out: Path
     """Output file (.safetensors)."""
-    raw: Path | None = None
-    """Folder in which to keep the encoder's features (half precision), so that other reductions of
-    them take minutes; by default they are removed at the end."""
+    raw: Annotated[Path | None, default_shown_as("not kept")] = None
+    """Folder in which to keep the encoder's output (half precision). Another reduction of it then
+    takes minutes."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    threads: int | None = None
-    """CPU threads; by default as many as the interrupted command, or all cores."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
+    threads: Annotated[
+        int | None, default_shown_as("as in the interrupted command, or all cores")
+    ] = None
+    """Number of CPU threads."""
     json: bool = False
     """Print the file's provenance as one JSON object."""
 

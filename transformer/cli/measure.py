@@ -6,10 +6,11 @@ Each run of an ensemble gets its own table.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, write_json
 from transformer.cli._runs import RunFlags, places
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Flags(RunFlags):
     run: tyro.conf.Positional[Path]
-    """The folder of a run, or of runs that were trained together."""
+    """Folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
-    """Names of measures per evaluator; the command `measures` lists them."""
+    """Names of measures (those per evaluator); the command `measures` lists them."""
     out: Path
     """CSV file, or for several runs the folder of their files; a JSON file describes each.  To
     continue after an interruption, run the same command again; a finished file is not replaced."""
     steps: tuple[str, ...] = ("last",)
-    """Checkpoints to measure: their steps, `all` or `last`."""
-    evaluators: tuple[str, ...] = ()
-    """Names of evaluators (default: all of the run)."""
+    """Checkpoints to measure: step numbers, `all` or `last`."""
+    evaluators: Annotated[tuple[str, ...], default_shown_as("all of the run")] = ()
+    """Names of the evaluators on which to measure."""
     intervene: tuple[Intervention, ...] = ()
     """Interventions that the models are measured under, as JSON:
     `{"Ablate": {"heads": ["0:0"]}}`; the command `interventions` lists them."""

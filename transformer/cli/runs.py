@@ -39,7 +39,7 @@ class Ls:
     """List the runs in a folder and below: id, status, steps and last accuracies."""
 
     folder: tyro.conf.Positional[Path] = Path("runs")
-    """Folder of run folders."""
+    """Folder in which to look for runs."""
     json: bool = False
     """Print one JSON object for each run."""
 
@@ -61,7 +61,7 @@ class Resume(MovedRunFlags):
     """
 
     n_steps: Annotated[int | None, AS_RECORDED] = None
-    """Last step, for example to train a finished run further."""
+    """Number of training steps; a larger number trains a finished run further."""
 
     def execute(self) -> None:
         from transformer.runs.loop import resume
@@ -83,8 +83,8 @@ class Export:
     out: Path
     """CSV file, or a folder for the files of several runs; existing files are replaced."""
     spacing: float = 0.0
-    """Minimum relative spacing of lines in sequences seen; the highest and lowest value of each
-    metric stay. 0.02 halves a long run."""
+    """Minimum relative spacing of lines, in sequences seen. The highest and lowest value of each
+    metric are always kept. 0.02 halves the file of a long run."""
 
     def execute(self) -> None:
         from transformer.runs.export import export
@@ -101,7 +101,7 @@ class Tensorboard:
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     out: Path
-    """Folder for the events, or for a folder of each run; old events in it are replaced."""
+    """Output folder, with a folder for each run of an ensemble. Old events in it are replaced."""
 
     def execute(self) -> None:
         from transformer.runs.export import write_tensorboard

@@ -14,7 +14,7 @@ class Start:
     """Options that decide which others exist."""
 
     exemplars: str = "features"
-    """Exemplar kind; `data` lists them."""
+    """Kind of exemplars; the command `data` lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)

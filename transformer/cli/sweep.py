@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import check_writable
@@ -34,25 +35,25 @@ class Flags:
     runs: Path
     """Output folder. Each node has a folder of its name in it; finished nodes are skipped."""
     scale: Scale = "cpu"
-    """Size of a paper's runs: `paper`; `gpu`, hours on one GPU (transience only); `cpu`, for two
-    cores; `smoke`, a few steps of each run."""
+    """Scale of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
+    `cpu`, for two cores; `smoke`, a few steps of each run."""
     only: tuple[str, ...] = ALL
-    """Names of nodes, or patterns such as 'main_*'; the nodes that they need run too."""
+    """Nodes to run: names, or patterns such as 'main_*'. The nodes that they need run too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
-    """A kind of exemplars and its file, if the plan names none: tokens tokens.npy."""
+    """Kind of exemplars and its file, if the plan names no file: `tokens tokens.npy`."""
     jobs: int = 1
-    """Number of processes; each does one node at a time."""
+    """Number of processes; each runs one node at a time."""
     threads: int = 1
-    """CPU threads of each process."""
+    """Number of CPU threads of each process."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
     dry_run: bool = False
     """Print the nodes and how long they will take, and run nothing."""
     status: bool = False
     """Print the status of each node, and run nothing."""
     retry: bool = False
     """Run failed nodes again."""
-    node: str | None = None
+    node: Annotated[str | None, default_shown_as("all nodes")] = None
     """Run only this node, in this process; the nodes that it needs must be done."""
     slurm: bool = False
     """Submit the nodes as jobs of a Slurm cluster; with --status, print the status of the jobs."""

@@ -23,31 +23,31 @@ class BaseFlags:
     """Flags that decide which others there are, and their defaults."""
 
     preset: str = "glyphs"
-    """Settings to start from; `presets` lists them (each has its own flags)."""
+    """Preset: settings to start from; the command `presets` lists them."""
     scale: Scale = "cpu"
-    """Size of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
+    """Scale of a paper's preset: `paper`, as published; `gpu`, hours on one GPU (transience only);
     `cpu`, hours on two cores; `smoke`, a few steps."""
     exemplars: Annotated[str | None, default_shown_as("the preset's")] = None
-    """Kind of exemplars; `data` lists them (each has its own flags)."""
+    """Kind of exemplars, each with its own flags; the command `data` lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(BaseFlags):
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     out: Path
-    """Folder for the run; it must not exist or be empty."""
+    """Output folder of the run. It must not exist, or it must be empty."""
     vary: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """A field and its values: `--vary init_seed 5 6 7`. There is a run for each combination of the
-    varied fields, in a folder of its own in `out`; all are trained together."""
+    """A field and its values: `--vary init_seed 5 6 7`. Each combination of values is a run in its
+    own folder in --out; all are trained together."""
     dry_run: bool = False
     """Print steps, parameters, memory and predicted time; train nothing."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
     threads: Annotated[int | None, default_shown_as("chosen by timing steps")] = None
-    """CPU threads."""
+    """Number of CPU threads."""
     execution: str = "auto"
-    """Execution of steps: eager, compiled (three to five times as fast after half a minute), graph
-    (CUDA) or auto."""
+    """How steps are executed: `eager`, `compiled` (three to five times as fast, after half a minute
+    of compiling), `graph` (CUDA) or `auto`."""
     json: bool = False
     """Print one JSON object for each run."""
 

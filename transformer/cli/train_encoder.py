@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from coopetition.tools.commands import default_shown_as
 from transformer.data.encoders.own import TrainingConfig
 
 
@@ -17,9 +18,9 @@ class Flags:
     out: Path
     """Output file (.safetensors)."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    threads: int | None = None
-    """CPU threads; by default all cores."""
+    """Device: `auto`, `cpu`, `cuda` or `mps`."""
+    threads: Annotated[int | None, default_shown_as("all cores")] = None
+    """Number of CPU threads."""
     json: bool = False
     """Print one JSON object."""
 

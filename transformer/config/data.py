@@ -28,9 +28,9 @@ class ExemplarConfig(RegisteredConfig):
     __slots__ = ()
     registry = EXEMPLAR_KINDS  # pyright: ignore[reportAssignmentType]
     n_classes: int
-    """Number of classes; 0 means all of a file that is not given yet."""
+    """Number of classes."""
     n_exemplars: int
-    """Exemplars per class; 0 likewise."""
+    """Number of exemplars per class."""
     bytes_per_feature: ClassVar[int] = 1
     """Memory per feature: 1 for pixels, 2 for half precision."""
     may_be_images: ClassVar[bool] = True
@@ -110,33 +110,31 @@ class DataConfig:
     context: int = 2
     """Number of exemplar-label pairs before the query."""
     burstiness: int = 1
-    """Items in context of the query's class, and of the distractor class."""
+    """Number of items in context of the query's class, and of the distractor's class."""
     batch_size: int = 32
-    """Sequences per step."""
+    """Number of sequences per step."""
     mode: str = field(default="bursty", metadata=OMIT_DEFAULT_FROM_ID)
-    """How sequences are drawn, and so which strategies solve them: `bursty` (all), `icl_only` (the
-    context alone), `ciwl_only` (weights and the labels in context), ...
-    (`python -m transformer data` lists the modes)."""
+    """Rule that draws training sequences; it decides which strategies can solve them.  For example,
+    `bursty`: all strategies; `icl_only`: ICL; `ciwl_only`: CIWL and IWL.
+    `python -m transformer data` lists the modes."""
     mixture: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
-    """Modes and their shares instead of one mode: `bursty 0.9 random 0.1` is P(bursty) = 0.9."""
+    """Modes and their shares, in place of --data.mode: `bursty 0.9 random 0.1`."""
     distractor: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
-    """Whether a second class appears in context as often as the query's (a switch in the papers'
-    code)."""
+    """Whether a second class, the distractor, appears in context as often as the query's."""
     distractor_may_match: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether the distractor is drawn independently, so that it may be the query's class."""
     unique_rest: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
-    """Whether the items that fill up the context are of distinct, otherwise absent classes."""
+    """Whether the remaining items of the context have distinct classes, other than those above."""
     repeats: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether an exemplar may appear twice in a sequence (drawn with replacement)."""
     zipf_exponent: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """The class of rank r is drawn in proportion to r ** -zipf_exponent; 0: uniformly."""
+    """Zipf exponent z: the class of rank r is drawn in proportion to r ** -z; 0: uniformly."""
     zipf_rarest_first: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether class 0 is the rarest (Chan et al. 2022) instead of the most frequent."""
     noise: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Standard deviation of normal noise on every feature, drawn anew for every item in training
-    (a switch of Chan et al. 2022, 0 in all of their configs)."""
+    """Standard deviation of normal noise on every feature, drawn anew for every item."""
     held_out: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Number of last classes that are not trained on (they keep their labels); evaluators such as
+    """Number of held-out classes, the last ones.  They keep their labels; evaluators such as
     `icl_held_out` use them."""
 
     def __post_init__(self) -> None:

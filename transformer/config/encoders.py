@@ -24,13 +24,13 @@ class EncoderConfig(RegisteredConfig):
 
     registry = ENCODERS  # pyright: ignore[reportAssignmentType]
     side: int
-    """Side of the image in pixels; drawings are resized (bilinear, antialiased)."""
+    """Side of the image in pixels; drawings are resized to it (bilinear, antialiased)."""
     mean: tuple[float, ...]
-    """Subtracted from grey values (0 to 1), for each channel of the image."""
+    """Mean that is subtracted from grey values (0 to 1), for each channel of the image."""
     std: tuple[float, ...]
-    """Then grey values are divided by it."""
+    """Standard deviation by which grey values are then divided, for each channel."""
     ink: Ink = "dark"
-    """`dark` on white paper, as in Omniglot's own files, or `light` on black."""
+    """Ink of the image: `dark` on white, as in Omniglot's own files, or `light` on black."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "side")
@@ -55,9 +55,9 @@ class ReductionConfig:
     """How features are reduced before they are written."""
 
     components: int = 512
-    """Principal components to keep; 0: all features as they are."""
+    """Number of principal components to keep; 0: all features as they are."""
     centre: bool = True
-    """Whether to remove the mean over all drawings."""
+    """Whether to subtract the mean over all drawings."""
     scale: float = 1.0
     """Standard deviation of the reduced features over all drawings and entries (one factor for
     all); 0: leave the scale unchanged."""

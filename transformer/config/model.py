@@ -39,27 +39,31 @@ class ModelConfig:
     """A causal pre-norm transformer (by default the coopetition paper's, without MLP)."""
 
     n_layers: int = 2
+    """Number of layers."""
     n_heads: int = 8
+    """Number of attention heads in each layer; it must divide d_model."""
     d_model: int = 64
+    """Width of the residual stream."""
     mlp_ratio: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
     """Width of the MLP's hidden layer in units of d_model (the papers: 4); 0: no MLP."""
     positions: Positions = field(default="learned", metadata=OMIT_DEFAULT_FROM_ID)
-    """`learned` and `sinusoidal` are added to the tokens; `rotary` rotates queries and keys."""
+    """Position encoding: `learned` and `sinusoidal` are added to tokens; `rotary` rotates queries
+    and keys."""
     max_time: float = field(default=30.0, metadata=OMIT_DEFAULT_FROM_ID)
     """Time constant of sinusoidal and rotary positions (the papers: 30)."""
     norm: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
-    """Layer norm before attention, MLP and unembedding (in both papers, not in the toy model)."""
+    """Whether there are layer norms before attention, MLP and unembedding (as in both papers)."""
     attention_bias: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
-    """Biases of queries, keys, values and the attention output (as in Chan et al. 2022)."""
+    """Whether queries, keys, values and the attention output have biases (Chan et al. 2022)."""
     bias: bool = field(default=True, metadata=OMIT_DEFAULT_FROM_ID)
-    """Biases of exemplar embedding, MLP and unembedding."""
+    """Whether the exemplar embedding, MLP and unembedding have biases."""
     encoder: Encoder = field(default="linear", metadata=OMIT_DEFAULT_FROM_ID)
     """How exemplars become tokens: a linear map of their features, or the small ResNet of the
     transience paper, trained jointly on square images."""
     initialiser: Initialiser = field(default="truncated", metadata=OMIT_DEFAULT_FROM_ID)
-    """`truncated` normals are narrower than their nominal standard deviation.  `paper` corrects for
-    this (except in label embedding and ResNet) and draws learned positions uniformly, as the
-    papers' code does."""
+    """Distribution of the initial weights.  `truncated`: truncated normals, which are narrower than
+    their nominal standard deviation.  `paper`, as in the papers' code: this is corrected (except
+    in label embedding and ResNet), and learned positions are uniform."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_layers", "n_heads", "d_model")

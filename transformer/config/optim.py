@@ -23,32 +23,35 @@ class OptimConfig:
     learning_rate: float = 1e-4
     """Highest learning rate of the schedule."""
     beta1: float = 0.9
+    """For adam and adamw: decay rate of the running mean of gradients."""
     beta2: float = 0.999
+    """For adam and adamw: decay rate of the running mean of squared gradients."""
     epsilon: float = 1e-8
+    """For adam and adamw: term added to the denominator of an update."""
     algorithm: Algorithm = field(default="adam", metadata=OMIT_DEFAULT_FROM_ID)
-    """`adam` as in both papers, `sgd` as in the toy model, or `adamw`."""
+    """Optimiser: `adam` as in both papers, `sgd` as in the toy model, or `adamw`."""
     momentum: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
     """For sgd: velocity = momentum x velocity + gradient."""
     weight_decay: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """For adamw, decoupled: a step also subtracts learning rate x weight_decay x parameter."""
+    """For adamw: a step also subtracts learning rate x weight_decay x parameter."""
     schedule: Schedule = field(default="constant", metadata=OMIT_DEFAULT_FROM_ID)
     """Learning rate after warm-up: `constant`; `inverse_sqrt`, proportional to
     sqrt(warmup_steps / step); `cosine`, falling to 0 in `decay_steps` (in neither paper)."""
     warmup_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Steps in which the learning rate rises linearly from 0."""
+    """Number of steps in which the learning rate rises linearly from 0."""
     decay_steps: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Steps of the cosine, counted from the end of the warm-up."""
+    """For `cosine`: number of steps from the end of the warm-up until the rate is 0."""
     clip_norm: float = field(default=0.0, metadata=OMIT_DEFAULT_FROM_ID)
-    """Largest gradient norm, over all trained parameters of a run; larger gradients are scaled to
-    it; 0: no clipping (Chan et al. 2022 name a limit of 0.25, but do not apply it)."""
+    """Largest norm of the gradient over all trained parameters of a run; larger gradients are
+    scaled down to it.  0: no clipping.  (Chan et al. 2022 name a limit of 0.25, but do not apply
+    it.)"""
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
-    """Penalties as parts and coefficients: `mlp 1e-4 embeddings 1e-5` (parts as in
-    `transformer.config.model`; coefficients of overlapping parts add up)."""
+    """L2 penalties, as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  The parts are listed in
+    `transformer.config.model`; coefficients of overlapping parts add up."""
     penalty: Penalty = field(default="squared", metadata=OMIT_DEFAULT_FROM_ID)
-    """What a penalty of coefficient c adds to the loss: `squared`, c / 2 x the sum of squares;
-    `norm`, c x the sum over tensors of their norms, as the papers' code does (except that its
-    learned positions have 32 slots, and the norm counts the unused ones; here W_pos has only the
-    used ones)."""
+    """What a penalty of coefficient c adds to the loss.  `squared`: c / 2 x the sum of squares.
+    `norm`: c x the sum of the tensors' norms, as in the papers' code (there, the norm of learned
+    positions also counts unused slots, which W_pos does not have here)."""
 
     def __post_init__(self) -> None:
         require_at_least(

@@ -43,18 +43,18 @@ class EvaluationConfig:
     every: int = 500
     """Steps between two evaluations."""
     n_sequences: int = 1000
-    """Sequences per evaluator (the paper: 5,000)."""
+    """Number of sequences per evaluator (the paper: 5,000)."""
     n_classes: int = 0
-    """Number of classes, the first ones, that evaluators use; 0: the paper's 1,600 (those that are
-    not rotated), or all that are trained on if they are fewer."""
+    """Evaluators use this many classes, the first ones.  0: the paper's 1,600 (those that are not
+    rotated), or all trained classes if there are fewer."""
     n_exemplars: int = 0
-    """Exemplars per class, the first ones, that evaluators use; 0: the paper's 5, or all if there
-    are fewer."""
+    """Evaluators use this many exemplars of a class, the first ones.  0: the paper's 5, or all if
+    there are fewer."""
     also: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Further evaluators, such as `icl_held_out` and `train_burst_2`
     (`python -m transformer data` lists them)."""
     per_sequence: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
-    """Whether to keep the metrics of every sequence (`sequences/step_*.npz`) beside the means."""
+    """Whether to save the metrics of every sequence (`sequences/step_*.npz`) besides the means."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "every", "n_sequences")
@@ -83,13 +83,13 @@ class StartConfig:
     """A warm start: parameters of another run's checkpoint (weights, not optimiser moments)."""
 
     path: str = field(default="", metadata=MACHINE_PATH)
-    """Folder of the other run."""
+    """Folder of the other run, or a .safetensors file of its parameters."""
     run_id: str = ""
-    """Id of the other run; recorded when it is read, and checked if given."""
+    """Run id of the other run, recorded when it is read.  If given, it must match."""
     step: int = 0
-    """Step of the checkpoint."""
+    """Step of the other run's checkpoint."""
     parts: tuple[str, ...] = ("all",)
-    """Parts of the model to take (`transformer.config.model` lists them)."""
+    """Parts of the model to load (`transformer.config.model` lists them)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "step")
@@ -117,29 +117,29 @@ class RunConfig:
     """Precision of parameters and arithmetic.  `tf32` (rounded matrix products on a GPU) and
     `bfloat16` (the forward pass, by torch's autocast) keep parameters in float32."""
     n_steps: int = field(default=60000, metadata=NOT_IN_RUN_ID)
-    """Last step; `resume --n-steps` changes it."""
+    """Number of training steps; `resume --n-steps` changes it."""
     checkpoint_every: int = field(default=5000, metadata=NOT_IN_RUN_ID)
-    """Steps between two checkpoints; 0: only the last step, and what the next options add."""
+    """Steps between two checkpoints; 0: only at the last step and as the next two options say."""
     checkpoint_at: tuple[int, ...] = field(
         default=(), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
     )
     """Further steps at which to write a checkpoint."""
     checkpoints_per_decade: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
-    """Further checkpoints at evenly spaced logarithms of the step, this many per decade."""
+    """Number of further checkpoints per decade of steps, at equal ratios of the step."""
     keep: tuple[str, Literal["last", "all"]] = field(
         default=("all", "last"), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
     )
-    """Which checkpoints to keep.  First the weights, for evaluation and warm starts: `all`, or a
-    number of last ones (and those of `checkpoint_at`).  Then the state that `resume` needs (three
-    times as large with Adam): of the `last` checkpoint, or of `all` whose weights are kept."""
+    """Which checkpoints to keep, as WEIGHTS STATE.  WEIGHTS, for evaluation and warm starts: `all`,
+    or a number of last ones (in addition to `checkpoint_at`).  STATE, for `resume` (three times as
+    large with Adam): of the `last` checkpoint, or of `all` whose weights are kept."""
     keep_half: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
-    """Whether to keep weights in half precision (resuming stays exact)."""
+    """Whether to store weights in half precision (resuming stays exact)."""
     init_seed: int = 5
-    """Random seed of the initial parameters."""
+    """Random seed for the initial parameters."""
     data_seed: int = 2
-    """Random seed of the training sequences."""
+    """Random seed for the training sequences."""
     eval_seed: int = 1
-    """Random seed of the evaluation sets."""
+    """Random seed for the evaluation sets."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_steps")

@@ -58,31 +58,31 @@ def as_trained(data: DataConfig) -> DataConfig:
 
 @evaluator("train", default=True, stream=0)
 def train(data: DataConfig) -> DataConfig:
-    """Training context, bursty in every mode, true labels: every strategy solves it."""
+    """Bursty context in every data mode, true labels: every strategy solves it."""
     return as_trained(data)
 
 
 @evaluator("icl", default=True, in_summary=True, stream=1)
 def icl(data: DataConfig) -> DataConfig:
-    """Two classes, labelled 0 and 1 in random order: 1 for ICL, chance for in-weights answers."""
+    """Two classes, labelled 0 and 1 in random order: 1 for ICL, chance for IWL and CIWL."""
     return two_class_data(data, "zero_one")
 
 
 @evaluator("ciwl", default=True, in_summary=True, stream=2)
 def ciwl(data: DataConfig) -> DataConfig:
-    """Distinct other classes, one label replaced by the query's: 1 for CIWL, chance for ICL."""
+    """Classes other than the query's, one label replaced by its own: 1 for CIWL, chance for ICL."""
     return plain_data(data, "ciwl_only")
 
 
 @evaluator("flip", default=True, in_summary=True, stream=3)
 def flip(data: DataConfig) -> DataConfig:
-    """Two classes with their labels swapped: 1 for ICL, 0 for either in-weights strategy."""
+    """Two classes with their labels swapped: 1 for ICL, 0 for IWL and CIWL."""
     return two_class_data(data, "flip")
 
 
 @evaluator("iwl", default=True, stream=4)
 def iwl(data: DataConfig) -> DataConfig:
-    """Distinct other classes, true labels, without the query's: IWL over all labels."""
+    """Classes other than the query's, true labels: only IWL finds the label, among all labels."""
     return plain_data(data, "no_support")
 
 

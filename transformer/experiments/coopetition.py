@@ -182,10 +182,10 @@ def presets(scale: Scale) -> dict[str, Preset]:
     add("main", "figures 1-3, 5, 7, 14: the main run", base(scale, kept_at=MAIN_AT), SEEDS)
     add("ciwl_only", "figure 4: CIWL-only data", ciwl_only, SEEDS)
     add("icl_only", "figure 4a: ICL-only data", icl_only, SEEDS)
-    clamped = "figure 4a: ICL-only, second half that of main"
+    clamped = "figure 4a: ICL-only data, second half of main"
     add("icl_only_clamped", clamped, grafted(CLAMPED_AT), SEEDS, "main")
     for millions in GRAFTED_AT:
-        description = f"figure 4b: ICL-only, second half that of CIWL-only at {millions:g}M"
+        description = f"figure 4b: ICL-only data, second half of CIWL-only at {millions:g}M"
         add(f"grafted_{millions:g}M", description, grafted(millions), SEEDS, "ciwl_only")
     for millions in RESUMED_AT:
         config = replace(base(scale, 32 / shorter), start=StartConfig(step=steps(millions, scale)))
@@ -193,7 +193,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
         add(f"resumed_{millions:g}M", description, config, SEEDS, "ciwl_only")
     matched = with_data(base(scale, 20), mode="matched")
     add("matched", "figure 6: matched data", matched, SEEDS)
-    add("long", "figure 11: five times as long", base(scale, 320 / shorter))
+    add("long", "figure 11: five times as many sequences", base(scale, 320 / shorter))
     for init_seed, data_seed in PAPER_SEEDS:
         config = replace(base(scale), init_seed=init_seed, data_seed=data_seed)
         add(f"seeds_{init_seed}_{data_seed}", "figure 7: other seeds (init, data)", config)
@@ -212,7 +212,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
             seeds = SEEDS if n_classes == 12800 else ()
             add(name, "figure 9: classes x exemplars", config, seeds)
         config = with_data(base(scale, 320 / shorter), exemplars=exemplars)
-        add(f"mlp_{name}", "figure 10: the same with MLPs", with_model(config, mlp_ratio=4))
+        add(f"mlp_{name}", "figure 10: figure 9 with MLPs", with_model(config, mlp_ratio=4))
     add("one_layer", "figure 13: one layer", with_model(base(scale), n_layers=1), SEEDS)
     intervened = base(scale, SIZES[scale].intervened)
     for name, description, intervention in (

@@ -91,7 +91,7 @@ def with_optim(config: RunConfig, **changes: Any) -> RunConfig:
 
 @preset
 def smoke() -> RunConfig:
-    """300 steps on 256 glyph classes, in some seconds: a test of the installation."""
+    """300 steps on 256 glyph classes, in a few seconds: only tests the installation."""
     return RunConfig(
         data=DataConfig(exemplars=GlyphConfig(n_classes=256)),
         evaluation=EvaluationConfig(every=50, n_sequences=500, n_classes=256),
@@ -102,7 +102,7 @@ def smoke() -> RunConfig:
 
 @preset
 def demo() -> RunConfig:
-    """`coopetition demo`: ICL on handwriting rises and is replaced, in minutes."""
+    """Run of `coopetition demo`: ICL emerges and fades on handwriting, within minutes."""
     return RunConfig(
         model=ModelConfig(initialiser="paper"),
         data=DataConfig(exemplars=OmniglotConfig(n_classes=6400, standardised=True)),
@@ -113,7 +113,7 @@ def demo() -> RunConfig:
 
 @preset
 def quick() -> RunConfig:
-    """1,500 steps on 1,600 glyph classes, for trying things out: nothing is learnt yet."""
+    """1,500 steps on 1,600 glyph classes, to try out commands: too short to learn anything."""
     return RunConfig(
         data=DataConfig(exemplars=GlyphConfig(n_classes=1600)),
         evaluation=EvaluationConfig(every=50, n_sequences=500),
@@ -124,14 +124,14 @@ def quick() -> RunConfig:
 
 @preset
 def glyphs() -> RunConfig:
-    """12,800 glyph classes, 44,000 steps: ICL rises and falls on data that needs no file."""
+    """44,000 steps on 12,800 glyph classes: ICL emerges and fades, without a data file."""
     return RunConfig(n_steps=44000)
 
 
 @preset
 def omniglot() -> RunConfig:
-    """Kept curves: `coopetition/main` at scale cpu for 60,000 steps, on 28 x 28 pixels.
+    """As `coopetition/main` at scale cpu, but on 28 x 28 pixels, for 60,000 steps.
 
-    Initial values are 12 % narrower than the paper's, and positions half as wide again.
+    Initial weights are 12 % narrower than the paper's, and learned positions 50 % wider.
     """
     return RunConfig(data=DataConfig(exemplars=OmniglotConfig()))

@@ -97,7 +97,7 @@ class HeadIntervention(Intervention):
 @INTERVENTIONS.register("Ablate")
 @dataclass(frozen=True, kw_only=True)
 class Ablate(HeadIntervention):
-    """Heads add nothing: what they mix is 0, whatever they attend to."""
+    """Heads add nothing to the residual stream: their mixed values are 0."""
 
     activation = "z"
 
@@ -132,7 +132,7 @@ class Temperature(HeadIntervention):
 @INTERVENTIONS.register("SilenceNonLabels")
 @dataclass(frozen=True, kw_only=True)
 class SilenceNonLabels(HeadIntervention):
-    """The query attends neither to exemplars nor to itself: labels share by their scores."""
+    """The query attends to labels only, in proportion to their softmax weights."""
 
     activation = "attn_scores"
 
@@ -244,7 +244,7 @@ class QueryIntervention(HeadIntervention):
 @INTERVENTIONS.register("Match")
 @dataclass(frozen=True, kw_only=True)
 class Match(QueryIntervention):
-    """The query attends to the labels of the exemplars most like it.
+    """The query attends to the labels of the exemplars that are most similar to its own.
 
     Shares are the softmax of the cosines of their features with its own, divided by `temperature`.
     At temperature 0 the most alike has all attention, in equal shares if there are several.
@@ -270,7 +270,7 @@ class Match(QueryIntervention):
 @INTERVENTIONS.register("ClampPattern")
 @dataclass(frozen=True, kw_only=True)
 class ClampPattern(QueryIntervention):
-    """The query attends to labels alone: by `strength` to the target's, by the rest to others.
+    """The query attends to the target's label by `strength`, and to other labels by the rest.
 
     Labels of one kind have equal shares; where there are none of a kind, the other kind has all
     attention.  With two pairs the induction strength is 2 `strength` - 1.
@@ -340,9 +340,9 @@ class CopyFromPattern(Intervention):
 @INTERVENTIONS.register("Preserve")
 @dataclass(frozen=True, kw_only=True)
 class Preserve(Intervention):
-    """Queries, keys, values or patterns of all layers are those of the model left alone.
+    """Queries, keys, values or patterns keep their values from a pass without interventions.
 
-    In training their gradient, too, is that of the model left alone.
+    In training they also keep their gradient from that pass.
     """
 
     priority: ClassVar[int] = -1
@@ -368,5 +368,5 @@ class Preserve(Intervention):
         return dict.fromkeys(self.changes(model), ())
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return the value in the model left alone."""
+        """Return the value from the pass without interventions."""
         return scene.clean[site]

@@ -166,7 +166,7 @@ def _final(
 @INTERVENTIONS.register("GraftIn")
 @dataclass(frozen=True, kw_only=True)
 class GraftIn(Graft):
-    """Embeddings and layers up to `till` are another model's; later layers read its output."""
+    """Embeddings and layers up to `till` come from another run; later layers read their output."""
 
     till: int
     at: ClassVar[str] = "till"
@@ -208,7 +208,7 @@ class GraftIn(Graft):
 @INTERVENTIONS.register("GraftOut")
 @dataclass(frozen=True, kw_only=True)
 class GraftOut(Graft):
-    """The layers after `from_` and the unembedding are another model's.
+    """The layers after `from_` and the unembedding come from another run.
 
     They read what the own layers before them leave.
     """

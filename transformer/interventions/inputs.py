@@ -21,7 +21,7 @@ EMBEDDED = "blocks.0.resid_pre"  # the tokens with their positions
 @INTERVENTIONS.register("AblateEmbedding")
 @dataclass(frozen=True, kw_only=True)
 class AblateEmbedding(Intervention):
-    """Tokens are 0 and positions stay, so that only preserved activations carry information."""
+    """Tokens are 0, positions are unchanged: only preserved activations carry information."""
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
         """Return the tokens."""
@@ -35,7 +35,7 @@ class AblateEmbedding(Intervention):
 @INTERVENTIONS.register("PerfectPreviousTokenInput")
 @dataclass(frozen=True, kw_only=True)
 class PerfectPreviousTokenInput(Intervention):
-    """A layer reads embeddings; for its patterns, each token's is that of the token before it.
+    """A layer reads embeddings; its patterns are computed as if each token were the one before it.
 
     The embeddings include positions; the first token and the query keep their own.  Values and
     residual are those of the unshifted embeddings, whatever earlier layers would make of them.

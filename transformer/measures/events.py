@@ -233,7 +233,7 @@ def _around(within: NDArray[np.bool_], at: int) -> tuple[int, int]:
 
 @measure("events", per="run")
 def events_of_run(run: Run) -> Iterator[Row]:
-    """When ICL emerged, peaked and faded; no row for a run that lacks one of the evaluators."""
+    """Emergence, peak and fade of ICL; no row for a run that lacks one of the evaluators."""
     curves = run.curves()
     if {*EVALUATORS} <= {*curves.values}:
         yield asdict(timeline(curves))

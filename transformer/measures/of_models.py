@@ -233,7 +233,7 @@ def _accuracies(view: View, cases: dict[str, tuple[Intervention, ...]]) -> Itera
 
 @measure("composition", per="evaluator")
 def composition(view: View) -> Iterator[Row]:
-    """In-context accuracy as it is, and with the heads before the last layer adding nothing.
+    """In-context accuracy of the model, and of the model without heads before the last layer.
 
     Then with queries, keys and values of all layers kept (only the direct path is left), and with
     two of the three kept, so that one is computed from the embeddings alone.  Where accuracy falls,
@@ -250,7 +250,7 @@ def composition(view: View) -> Iterator[Row]:
 
 @measure("paths", per="evaluator")
 def paths(view: View) -> Iterator[Row]:
-    """In-context accuracy of the whole, of the path without heads, and of heads alone.
+    """In-context accuracy of the model, of the path without heads, and of heads alone.
 
     Without heads, the query's own embedding and what MLPs make of it are left (pure in-weights
     learning).  For heads alone, embeddings are 0, and patterns and values are kept.
@@ -308,7 +308,7 @@ def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) ->
 
 @measure("superposition", per="evaluator")
 def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Row]:
-    """In-context probability where the temperature of one head of the last layer changes (15c).
+    """In-context probability by the temperature of one head of the last layer (figure 15c).
 
     All heads of the layer are active and attend to labels only; the others keep temperature 1.
     """
@@ -324,7 +324,7 @@ def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES)
 def common_temperature(
     view: View, *, temperatures: tuple[float, ...] = TEMPERATURES
 ) -> Iterator[Row]:
-    """In-context probability where all heads of the last layer share one temperature.
+    """In-context probability by the common temperature of all heads of the last layer.
 
     A variant of our own beside figure 15c; heads may attend to exemplars too.
     """

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
 from transformer.sweeps.executor import Work, submit_plan
 from transformer.sweeps.plan import Node, Plan
@@ -47,22 +48,25 @@ fi
 exit $code"""
 
 
+CLUSTER_DEFAULT = default_shown_as("the cluster's")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Options of the jobs of --slurm. The number of CPUs is that of --threads."""
 
-    partition: str | None = None
-    """Partition of the jobs; None: the cluster's default."""
-    account: str | None = None
-    """Account of the jobs; None: the cluster's default."""
+    partition: Annotated[str | None, CLUSTER_DEFAULT] = None
+    """Partition of the jobs."""
+    account: Annotated[str | None, CLUSTER_DEFAULT] = None
+    """Account of the jobs."""
     minutes: int = 240
-    """Time limit of each job, in minutes; longer work continues in another turn of the queue."""
-    memory_gb: float | None = None
-    """Memory of each job, in GiB; None: the cluster's default."""
+    """Time limit of each job, in minutes; longer work is queued again and continues."""
+    memory_gb: Annotated[float | None, CLUSTER_DEFAULT] = None
+    """Memory of each job, in GiB."""
     gpus: int = 0
     """GPUs of each job that trains runs or embeds drawings; other jobs get none."""
-    sbatch: tuple[str, ...] = ()
-    """More options of sbatch, without dashes: qos=long exclusive."""
+    sbatch: Annotated[tuple[str, ...], default_shown_as("none")] = ()
+    """Further options of sbatch, without dashes: `qos=long exclusive`."""
 
     def __post_init__(self) -> None:
         if self.gpus < 0:

@@ -61,13 +61,13 @@ class TrainingConfig:
         )
     )
     n_steps: int = 1500
-    """Training steps."""
+    """Number of training steps."""
     batch_size: int = 128
-    """Drawings per step."""
+    """Number of drawings per step."""
     learning_rate: float = 2e-3
-    """Initial learning rate; it falls to 0 as a half cosine."""
+    """Initial learning rate; it falls to 0 along a half cosine."""
     seed: int = 0
-    """Random seed of the initial weights and the order of drawings."""
+    """Random seed for the initial weights and the order of drawings."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_steps", "batch_size")

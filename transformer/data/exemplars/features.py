@@ -17,23 +17,23 @@ ASSUMED_FEATURES = 512  # while no file is given: ResNet-18's
 @EXEMPLAR_KINDS.register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureConfig(ExemplarConfig):
-    """Feature vectors from a file of the user, such as a frozen network's embeddings."""
+    """Feature vectors from a file, such as the output of `embed`."""
 
     bytes_per_feature = 2  # a file of uint8 takes 1
     needs_path = True
     path: str = field(default="", metadata=MACHINE_PATH)
-    """An .npy or .safetensors array (classes, exemplars, features): numbers, kept in half
-    precision, or uint8, whose 0 to 255 are grey values 0 to 1."""
+    """A .npy or .safetensors file with an array (classes, exemplars, features).  uint8 values 0 to
+    255 mean grey values 0 to 1; other numbers are stored in half precision."""
     key: str = ""
-    """Name of the array in a .safetensors file that holds several."""
+    """Name of the array, for a .safetensors file that holds several."""
     n_classes: int = 0
-    """Number of classes, the first ones; 0: all of the file's."""
+    """Number of classes, the first ones; 0: all of the file."""
     n_exemplars: int = 0
-    """Exemplars per class, the first ones; 0: all of the file's."""
+    """Number of exemplars per class, the first ones; 0: all of the file."""
     fingerprint: str = ""
-    """Digest of the features used; recorded when they are read, and checked if given."""
+    """Hash of the features used, recorded when they are read.  If given, it must match."""
     made_by: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
-    """Encoder, drawings and reduction, if the file names them; recorded and checked likewise."""
+    """Encoder, drawings and reduction, recorded from the file.  If given, they must match."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "n_classes", "n_exemplars")

@@ -31,11 +31,11 @@ class GlyphConfig(ExemplarConfig):
     n_classes: int = 12800
     n_exemplars: int = 20
     seed: int = 0
-    """Random seed of the classes and their exemplars."""
+    """Random seed for the classes and their exemplars."""
     jitter: float = 0.12
-    """Standard deviation of an exemplar's control points, in units of the image side."""
+    """Standard deviation of the jitter of control points, in units of the image side."""
     distortion: float = 0.25
-    """Standard deviation of an exemplar's rotation (radians) and relative scales."""
+    """Standard deviation of an exemplar's rotation (radians) and of its relative scales."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_classes", "n_exemplars")

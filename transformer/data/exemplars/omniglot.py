@@ -70,23 +70,23 @@ class OmniglotConfig(ExemplarConfig):
     """Omniglot drawings of 1,600 characters in up to 8 orientations each; ink is 1, paper 0."""
 
     path: str = field(default="", metadata=MACHINE_PATH)
-    """Copy to use instead of this package's: an `omniglot.npz`, or the folder that holds
+    """Another copy of Omniglot, in place of the package's: an `omniglot.npz`, or the folder with
     `images_background` and `images_evaluation`."""
     n_classes: int = 12800
     """Number of classes.  In the layout `described`, the first 1,600 are the upright characters and
     each further 1,600 another orientation; in `released`, a character is 8 classes in a row."""
     n_exemplars: int = 20
     side: int = field(default=28, metadata=OMIT_DEFAULT_FROM_ID)
-    """Side in pixels: 28, averaged and blurred once, or 105 as drawn."""
+    """Side in pixels: 28 (averaged and blurred) or 105 (as drawn)."""
     layout: Layout = field(default="described", metadata=OMIT_DEFAULT_FROM_ID)
-    """What a class is.  `described` in the papers: 20 drawings of one character in one orientation.
-    `released`, by the index arithmetic of their code: two drawings in all 8 orientations and a
-    third in 4 (8 classes in a row share a character)."""
+    """What a class is.  `described`, as in the papers: 20 drawings of one character in one
+    orientation.  `released`, as in their code: two drawings in all 8 orientations and a third in 4
+    (8 classes in a row share a character)."""
     standardised: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
-    """Whether to subtract the mean drawing and scale all pixels to a mean variance of 1 (in neither
-    paper).  ICL then emerges with fewer classes and larger learning rates."""
+    """Whether to subtract the mean drawing and scale all pixels to a mean variance of 1 (unlike
+    the papers).  ICL then emerges with fewer classes and higher learning rates."""
     fingerprint: str = field(default="", metadata=OMIT_DEFAULT_FROM_ID)
-    """Digest of the drawings used; recorded when they are read, and checked if given."""
+    """Hash of the drawings used, recorded when they are read.  If given, it must match."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_classes", "n_exemplars")

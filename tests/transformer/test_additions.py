@@ -50,9 +50,9 @@ def added(tmp_path_factory):
         load_plugin(path)  # once is enough, twice does no harm
     yield paths
     for registry, name in (
-        (EXEMPLAR_KINDS, "steps_of_place"),
+        (EXEMPLAR_KINDS, "step_functions"),
         (MODES, "neighbours"),
-        (EVALUATORS, "of_the_mode"),
+        (EVALUATORS, "same_mode"),
         (ENCODERS, "row_sums"),
         (PRESETS, "mine"),
         (MEASURES, "label_bias"),
@@ -65,8 +65,8 @@ def added(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(added) -> RunConfig:
     tiny = tiny_config()
-    data = replace(tiny.data, exemplars=EXEMPLAR_KINDS["steps_of_place"](), mode="neighbours")
-    return replace(tiny, data=data, evaluation=replace(tiny.evaluation, also=("of_the_mode",)))
+    data = replace(tiny.data, exemplars=EXEMPLAR_KINDS["step_functions"](), mode="neighbours")
+    return replace(tiny, data=data, evaluation=replace(tiny.evaluation, also=("same_mode",)))
 
 
 def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
@@ -77,25 +77,25 @@ def test_they_are_trained_on_evaluated_and_resumed(config, tmp_path):
     for name, tensor in whole.state(20).tensors.items():
         if name != "steps_since":
             assert torch.equal(tensor, run.state(20).tensors[name]), name
-    drawn = run.evaluation_sets()["of_the_mode"]
+    drawn = run.evaluation_sets()["same_mode"]
     classes = (drawn.exemplars // 4).numpy()
     assert ((np.diff(np.roll(classes, 1, axis=0), axis=0) - 1) % 20 == 0).all()
     table = evaluate_checkpoint(run).metrics
-    assert set(table) == {"train", "icl", "ciwl", "flip", "iwl", "of_the_mode"}
-    assert run.metrics()[-1]["of_the_mode/loss"] == pytest.approx(table["of_the_mode"]["loss"])
+    assert set(table) == {"train", "icl", "ciwl", "flip", "iwl", "same_mode"}
+    assert run.metrics()[-1]["same_mode/loss"] == pytest.approx(table["same_mode"]["loss"])
 
 
 def test_the_commands_know_them(added, capsys, monkeypatch):
     monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
     assert main(["--plugin", str(added["mode"]), "data"]) == 0
     listed = capsys.readouterr().out
-    for line in ("those after it, in order", "What the run is trained on", "1 up to place k"):
+    for line in ("that follow the query's", "that the run is trained on", "Step functions"):
         assert line in listed
-    kind = ["--exemplars", "steps_of_place"]
+    kind = ["--exemplars", "step_functions"]
     with pytest.raises(SystemExit) as end:
         main(["train", "--preset", "smoke", *kind, "--help"])
     assert end.value.code == 0 and "--data.exemplars.height" in capsys.readouterr().out
-    new = ["--data.mode", "neighbours", "--evaluation.also", "of_the_mode", "--execution", "eager"]
+    new = ["--data.mode", "neighbours", "--evaluation.also", "same_mode", "--execution", "eager"]
     train_ = ["train", "--preset", "smoke", "--out", "unused", "--dry-run", "--json"]
     assert main([*train_, *kind, *new]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -30,16 +30,16 @@ OF_MODEL = {
     "logits": Site("B N", "B N", "the query's logits"),
 }
 OF_LAYER = {  # named `blocks.LAYER.NAME`, in the order of a pass
-    "resid_pre": Site("(T B) d", "B T d", "what the layer reads"),
-    "q": Site("H h T B", "B T H h", "queries, before a rotary position rotates them"),
-    "k": Site("H h T B", "B T H h", "keys, before a rotary position rotates them"),
+    "resid_pre": Site("(T B) d", "B T d", "residual stream before the layer"),
+    "q": Site("H h T B", "B T H h", "queries, before the rotation of rotary positions"),
+    "k": Site("H h T B", "B T H h", "keys, before the rotation of rotary positions"),
     "v": Site("H h T B", "B T H h", "values"),
     "attn_scores": Site("H Q T B", "B H Q T", "scores (query, key), before the softmax"),
     "pattern": Site("H Q T B", "B H Q T", "attention (query, key), after the softmax"),
     "z": Site("H h Q B", "B Q H h", "values, mixed by the pattern"),
-    "attn_out": Site("(Q B) d", "B Q d", "what attention adds"),
+    "attn_out": Site("(Q B) d", "B Q d", "output of attention, added to the residual stream"),
     "mlp": Site("(Q B) m", "B Q m", "the MLP's hidden layer, after the GELU"),
-    "resid_post": Site("(Q B) d", "B Q d", "what the layer leaves"),
+    "resid_post": Site("(Q B) d", "B Q d", "residual stream after the layer"),
 }
 SITES = OF_MODEL | OF_LAYER
 INPUTS = {  # of the sites of a layer, in the same layer

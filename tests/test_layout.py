@@ -1,4 +1,4 @@
-"""The house: imports point one way, between packages, between rooms, and between files."""
+"""Imports point one way: between packages, between folders, and between modules."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("paper_figures", "transformer", "coopetition")
-ROOMS = {  # each imports only from those after it
+FOLDERS = {  # each imports only from those after it
     "coopetition": ("cli", "plot", "compare", "studies", "theory", "dynamics", "model", "tools"),
     "transformer": (
         "cli",
@@ -24,10 +24,10 @@ ROOMS = {  # each imports only from those after it
         "config",
     ),
 }
-AT_CALL_TIME = {  # file -> room that it may import inside a function, against the direction
+AT_CALL_TIME = {  # file -> folder that it may import inside a function, against the direction
     "coopetition.cli.demo": {"paper_figures"},  # the console command that shows everything
 }
-# a registry names the folder that it scans when it is first asked: the one way up in a house
+# a registry names the folder that it scans when it is first asked: the one way up in a package
 SCANNED = {
     "transformer.config.encoders": {"transformer.data.encoders"},
     "transformer.config.evaluators": {"transformer.data.evaluators"},
@@ -79,31 +79,31 @@ def imports(module: str) -> Iterator[tuple[str, bool]]:
                 yield name, id(node) in inside
 
 
-def room_of(module: str) -> tuple[str, str]:
-    """Package and room; a file that lies in no folder is the package's own."""
+def folder_of(module: str) -> tuple[str, str]:
+    """Package and folder; a file that lies in no folder is the package's own."""
     package, *rest = module.split(".")
-    room = rest[0] if rest and (ROOT / package / rest[0]).is_dir() else ""
-    return package, room
+    folder = rest[0] if rest and (ROOT / package / rest[0]).is_dir() else ""
+    return package, folder
 
 
 def height(module: str) -> tuple[int, int]:
-    """Place in the order of packages and rooms: what is imported must not be higher."""
-    package, room = room_of(module)
-    rooms = ROOMS.get(package, ())
-    return PACKAGES.index(package), rooms.index(room) if room in rooms else -1
+    """Place in the order of packages and folders: what is imported must not be higher."""
+    package, folder = folder_of(module)
+    folders = FOLDERS.get(package, ())
+    return PACKAGES.index(package), folders.index(folder) if folder in folders else -1
 
 
 def is_allowed(module: str, name: str, lazily: bool) -> bool:
     """Is an import one of the three exceptions?"""
-    draws = ".".join(room_of(module)) in DRAWN and room_of(name) == ("coopetition", "plot")
-    called = room_of(name)[0] in AT_CALL_TIME.get(module, set())
+    draws = ".".join(folder_of(module)) in DRAWN and folder_of(name) == ("coopetition", "plot")
+    called = folder_of(name)[0] in AT_CALL_TIME.get(module, set())
     return name in SCANNED.get(module, set()) or (lazily and (draws or called))
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_every_folder_is_a_room(package):
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_folder_has_a_place_in_the_order(package):
     folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
-    assert folders == set(ROOMS[package])
+    assert folders == set(FOLDERS[package])
 
 
 def test_imports_point_one_way():

@@ -336,7 +336,7 @@ def adopt_old_states(run: RunFolder) -> None:
     """Copy checkpoints that hold a state, as version 0.1 wrote them, to where states lie now."""
     if run.state_steps():
         return
-    for step in run.steps():
+    for step in run.steps()[::-1]:  # newest first: a kill must not leave only older ones
         path = run.checkpoint_path(step)
         if holds_state(path):
             write_bytes(step_file(run.path, STATES, step), path.read_bytes())

@@ -67,6 +67,7 @@ def _format_cell(value: Any, of_floats: str) -> str:
 
 LINE_EVERY_S = 10.0  # between two plain lines
 REFRESH_S = 0.2  # between two updates of the bar
+LONGEST_ETA_S = 1e13  # what a `timedelta` holds, and a third of a million years
 
 _is_shown = True
 _OUTER: ContextVar["ProgressReport | None"] = ContextVar("outer progress report", default=None)
@@ -154,7 +155,10 @@ class ProgressReport:
         if self.done >= self.total:
             duration = f"took {timedelta(seconds=round(self._last - self._started))}"
         else:
-            duration = f"ETA {'unknown' if remaining is None else timedelta(seconds=remaining)}"
+            if remaining is None or remaining > LONGEST_ETA_S:
+                duration = "ETA unknown"
+            else:
+                duration = f"ETA {timedelta(seconds=remaining)}"
         counted = f"{self._prefix()}{self.label}: {self.done}/{self.total} {self.unit}"
         line = ", ".join(filter(None, (counted, rate, duration)))
         # a reader of standard error that has gone must not end the work

@@ -108,4 +108,4 @@ def test_the_documents_say_what_the_kept_glyph_runs_show():
     words = np.array(["no", "one", "two", "three", "four", "five", "six"])
     seeds = f"{', '.join(map(str, faded[:-1]))} and {faded[-1]}"
     assert f"{words[len(runs)]} runs of {length / 1e6:.1f} million sequences" in text
-    assert f"faded within the run in {words[len(faded)]} ({seeds})" in text
+    assert f"faded within the run in {words[len(faded)]} of them ({seeds})" in text

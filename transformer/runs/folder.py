@@ -413,7 +413,8 @@ def check_new_folder(path: Path) -> None:
         raise UsageError(f"--out {path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / MANIFEST).exists() else "name a new folder"
-        raise UsageError(f"--out {path} exists already and is not empty; {hint}, or remove it")
+        remove = "" if path.resolve() == Path.cwd() else ", or remove it"
+        raise UsageError(f"--out {path} exists already and is not empty; {hint}{remove}")
     parent = next((each for each in path.absolute().parents if (each / MANIFEST).exists()), None)
     if parent is not None:
         raise UsageError(f"--out {path} is in the run folder {parent}; name another place")

@@ -132,7 +132,7 @@ def test_b_and_c_are_not_told_apart(scale):
 
 def test_a_theory_is_added_as_the_page_says():
     page = (Path(__file__).parents[3] / "docs" / "how_to_add.md").read_text()
-    block = page.split("## A theory to be fitted")[1].split("```python\n")[1].split("```")[0]
+    block = page.split("## A theory for fits")[1].split("```python\n")[1].split("```")[0]
     module: dict[str, object] = {}
     exec(block, module)
     theory = module["DECAY"]

@@ -57,3 +57,12 @@ def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypa
         with ProgressReport("fit", 2, "starts") as inner:
             inner.advance()
         assert "recover 2/5: fit: 1/2 starts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("total", [10**15, 10**20, 10**30])
+def test_a_length_beyond_all_times_does_not_end_the_work(total, clock, capsys):
+    with ProgressReport("train", total, "steps") as progress:
+        for _ in range(3):
+            clock[0] += 1.0
+            progress.advance()
+    assert f"/{total}" in capsys.readouterr().err

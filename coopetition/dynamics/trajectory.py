@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 
 class Status(Enum):
-    """How a solution ended; the value is the sentence for the reader."""
+    """The end of a solution; the value is the sentence for the reader."""
 
     STOPPED = "the loss fell below the threshold"
     LIMIT = "the end of the given time was reached; give it more to go further"

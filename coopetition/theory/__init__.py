@@ -1,1 +1,1 @@
-"""What can be said without simulating: laws, critical points, fates, times; the document."""
+"""Results without simulation: laws, critical points, fates, times; the document."""

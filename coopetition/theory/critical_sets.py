@@ -107,7 +107,7 @@ def largest_stable_step(trajectory: Trajectory) -> float:
 
 
 class Position(Enum):
-    """Where a factor is in a critical set, from the narrowest to the widest."""
+    """Position of a factor in a critical set, from the narrowest to the widest."""
 
     ZERO = 0
     ORTHOGONAL = 1
@@ -126,7 +126,7 @@ UNLEARNT = {
 
 
 class Kind(Enum):
-    """What a critical set is for the flow."""
+    """Role of a critical set for the flow."""
 
     MINIMUM = "a minimum: it attracts, and only its own directions are flat"
     SADDLE = "a saddle: some directions lead down"

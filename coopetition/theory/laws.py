@@ -97,7 +97,7 @@ def norm_laws(model: Model) -> list[NormLaw]:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LawCheck:
-    """How well a trajectory keeps a law.
+    """Check of one law along a trajectory.
 
     values, expected : (n,) Q at each time, and Q by the law from its value at the start
     scale : the largest `NormLaw.size`

@@ -209,7 +209,7 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
 
 
 class _Command(NamedTuple):
-    """Where a command is defined."""
+    """Location of a command."""
 
     file: str
     class_name: str

@@ -1,4 +1,4 @@
-"""What every result offers: one line, a few lines, a table in a notebook, a data frame, a file."""
+"""Methods of every result: one line, a few lines, a table in a notebook, a data frame, a file."""
 
 import json
 from collections.abc import Iterable, Mapping

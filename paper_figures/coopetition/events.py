@@ -1,4 +1,4 @@
-"""What happens in a run and when, for claims; in the paper's sequences.
+"""Events of runs, for claims, in the paper's sequences.
 
 These are ours times our learning rate over the paper's.  Conditions give None for a run that is
 inconclusive because it ends too early.

@@ -45,7 +45,7 @@ STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one of the three systems says.
+    """Answer of one of the three systems.
 
     alone : T alone over T, per draw or run
     circuit, late : by start, per draw or run

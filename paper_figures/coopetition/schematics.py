@@ -63,7 +63,7 @@ def draw_tasks(ax: Axes) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What was measured of a model at one checkpoint, on Flip sequences.
+    """Measurements of a model at one checkpoint, on Flip sequences.
 
     previous, itself : attention of labels to the token before and to themselves, in the head of the
         first layer that attends to the token before most

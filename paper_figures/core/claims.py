@@ -1,4 +1,4 @@
-"""What a paper claims, and the rule by which our runs decide on it.
+"""Claims of a paper, and the rule by which our runs decide on them.
 
 A claim has a *shape*, which holds in a run or does not (`Reading.holds`), and may have a number.
 The same rule holds for all claims:
@@ -34,7 +34,7 @@ Unit = Literal["share", "above chance", "signed", "sequences", "nats"]
 
 
 class Verdict(StrEnum):
-    """What our runs decide on a claim."""
+    """Decision of our runs on a claim."""
 
     REPRODUCED = "reproduced"
     SHAPE_ONLY = "shape only"
@@ -108,7 +108,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one run says about a claim.
+    """Result of one run for a claim.
 
     run : its name
     holds : whether the shape holds; None if the run is inconclusive, such as one that ends early
@@ -135,7 +135,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the runs together say about a claim.
+    """Result of all runs for a claim.
 
     published, needed, if_indecisive : see `Claim`
     """

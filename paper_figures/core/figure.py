@@ -1,4 +1,4 @@
-"""What a figure is, where figures are found, and how they are drawn and written.
+"""Figures: definition, discovery, drawing and writing.
 
 A figure is a file `figure_SLOT.py` or `figure_SLOT_WORDS.py` with the value `FIGURE`, in the folder
 of its paper or study.  Nothing else lists it.  Its module imports nothing heavy before it is drawn

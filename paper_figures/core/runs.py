@@ -1,4 +1,4 @@
-"""What figures are drawn from: kept runs and tables, and how a figure asks for them."""
+"""Kept runs and tables, and the needs of figures."""
 
 import contextlib
 import math
@@ -36,7 +36,7 @@ METRIC = "in_context_accuracy"
 
 
 class NotKeptError(UsageError):
-    """What a figure needs was not trained, or not kept."""
+    """A run or table that a figure needs was not trained, or not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _paper_rate(preset: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class KeptTable:
-    """What was measured of one run's models: rows of `transformer.runs.measures`."""
+    """Measurements of one run's models: rows of `transformer.runs.measures`."""
 
     run: FigureRun
     rows: Rows

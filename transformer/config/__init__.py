@@ -1,4 +1,4 @@
-"""What defines a run: frozen dataclasses of plain values, one per concern.
+"""Configuration of a run: frozen dataclasses of plain values, one per concern.
 
 A config holds everything that changes the numbers of a run.  Device, threads and compilation do
 not: the run's manifest records them.  Exemplar kinds, data modes and evaluators are defined in

@@ -63,7 +63,7 @@ class ExemplarConfig(RegisteredConfig):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a sequence of a mode needs of the exemplars."""
+    """Requirements of a data mode on the exemplars."""
 
     distinct: int
     """Number of classes that always differ."""

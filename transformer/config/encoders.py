@@ -52,7 +52,7 @@ class EncoderConfig(RegisteredConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReductionConfig:
-    """How features are reduced before they are written."""
+    """Reduction of features before they are written."""
 
     components: int = 512
     """Number of principal components to keep; 0: all features as they are."""

@@ -1,4 +1,4 @@
-"""What an intervention is; the kinds of them are in `transformer.interventions`."""
+"""Base class of interventions; the kinds are in `transformer.interventions`."""
 
 import json
 import re

@@ -15,7 +15,7 @@ from transformer.config.model import ModelConfig
 
 
 class Site(NamedTuple):
-    """What all activations of one name have in common."""
+    """Properties of all activations of one name."""
 
     inside: str
     """Axes in a pass, after the run axis; those in parentheses are merged into one."""

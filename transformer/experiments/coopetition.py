@@ -56,7 +56,7 @@ MAIN_AT = (4.25, 7.75, 15, 20, 64, *(k / 20 for k in range(1, 401)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """What the runs of a scale have in common."""
+    """Settings that all runs of a scale share."""
 
     faster: int
     """Divides the paper's numbers of sequences."""

@@ -84,7 +84,7 @@ N_EXEMPLARS = 20  # of features
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large the default run of a scale is."""
+    """Size of the default run of a scale."""
 
     exemplars: ExemplarConfig
     n_layers: int = 2

@@ -30,11 +30,11 @@ Function = TypeVar("Function", bound=Callable[..., Iterable[Row]])
 
 
 class Run(Protocol):
-    """What a measure per run reads; `transformer.runs.folder.RunFolder` is one."""
+    """Interface that a measure per run reads; `transformer.runs.folder.RunFolder` has it."""
 
     @property
     def config(self) -> RunConfig:
-        """What defines the run."""
+        """Return the configuration of the run."""
         ...
 
     def curves(self, metric: str = ...) -> Curves:

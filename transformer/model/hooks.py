@@ -41,7 +41,7 @@ Act = Callable[[str, Tensor, "Scene"], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an intervention may look at: the model, the batch, and the pass so far.
+    """Context of an intervention: the model, the batch, and the pass so far.
 
     Activations have their inside shapes, with a run axis.
     """

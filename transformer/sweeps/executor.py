@@ -1,4 +1,4 @@
-"""What local processes and Slurm jobs share: the work of a node, and the order of submission."""
+"""Common parts of local processes and Slurm jobs: the work of a node, the order of submission."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What runs take: memory, disk and time, before they are started; and the time of one step."""
+"""Cost of runs before they start: memory, disk and time; and the time of one step."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""How training steps are executed: compiled if that works, by as many threads as are faster.
+"""Execution of training steps: compiled if that works, by as many threads as are faster.
 
 Both are chosen by timing steps that can be repeated.
 """

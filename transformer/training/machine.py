@@ -1,4 +1,4 @@
-"""Where and how a run computes: part of its record, but not of what defines it."""
+"""Device and execution of a run: part of its record, but not of its definition."""
 
 import ctypes
 import importlib.util

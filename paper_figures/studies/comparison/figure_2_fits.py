@@ -1,4 +1,4 @@
-"""How well theories fit every run, and the toy's forecast of the fade against the measured one."""
+"""Fits of all theories to every run, and forecasts of the fade by the toy against measurements."""
 
 import math
 from typing import TYPE_CHECKING

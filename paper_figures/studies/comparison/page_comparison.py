@@ -105,7 +105,7 @@ def ranks_table() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How good a theory's forecasts of one event are.
+    """Quality of a theory's forecasts of one event.
 
     factor : median of how many times too late or too early, if it was forecast and happened
     missed : share of the runs in which it was forecast or happened, but not both

@@ -1,4 +1,4 @@
-"""What the toy predicts of runs that are not made yet, from those of one level and ICL alone.
+"""Predictions of the toy for runs that are not made yet, from those of one level and ICL alone.
 
 mu1 is ICL's irreducible error.  Between levels of within-class variation it should change as does
 the error of ICL where nothing else can be learnt, and nothing else of the toy should change.  The

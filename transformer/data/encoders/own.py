@@ -51,7 +51,7 @@ class OwnConfig(EncoderConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """How the small encoder is trained: cross-entropy over glyph classes, Adam."""
+    """Training of the small encoder: cross-entropy over glyph classes, Adam."""
 
     glyphs: GlyphConfig = field(
         # Other glyphs than the runs', so that the encoder has not seen their classes, with less

@@ -1,4 +1,4 @@
-"""How well exemplars separate their classes, which is how an encoder is chosen.
+"""Separation of classes by exemplars: the criterion for choosing an encoder.
 
 Mean and covariance are summed in chunks: all vectors need not fit into memory in double precision.
 """

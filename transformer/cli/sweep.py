@@ -134,7 +134,7 @@ def _print_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
     print(f"{n_jobs} jobs, each: sbatch {options}", file=sys.stderr)
     print(f"disk for all nodes: {disk}", file=sys.stderr)
     if flags.job.sbatch and not flags.job.check_options():
-        print("note: no sbatch here, so the options of --sbatch are not checked", file=sys.stderr)
+        print("note: no working sbatch here; --sbatch is not checked", file=sys.stderr)
     if flags.job.gpus and here == "cpu":
         print("note: for an estimate on GPUs, run this on a node that has one", file=sys.stderr)
 

@@ -97,11 +97,13 @@ class Resources:
         return {name: value for name, value in options.items() if value is not None}
 
     def check_options(self) -> bool:
-        """Refuse options that `sbatch --help` does not list; return whether there is an sbatch."""
+        """Refuse options that `sbatch --help` does not list; return whether it could be asked."""
         if shutil.which("sbatch") is None:
             return False
-        text = subprocess.run(["sbatch", "--help"], capture_output=True, text=True).stdout
-        known = {*re.findall(r"--([a-z][a-z0-9-]*)", text)}
+        answer = subprocess.run(["sbatch", "--help"], capture_output=True, text=True)
+        if answer.returncode != 0:  # an sbatch without a cluster's configuration
+            return False
+        known = {*re.findall(r"--([a-z][a-z0-9-]*)", answer.stdout)}
         for each in self.sbatch:
             name = each.removeprefix("--").partition("=")[0]
             if name not in known:

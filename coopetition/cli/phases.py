@@ -49,8 +49,8 @@ def run(flags: Flags) -> None:
     start = time.perf_counter()
     diagram = phase_diagram(
         flags.named(),
-        Axis.between(*flags.x, nx, log=_is_logarithmic(*flags.x)),
-        Axis.between(*flags.y, ny, log=_is_logarithmic(*flags.y)),
+        Axis.between(*flags.x, nx, log=_is_logarithmic(*flags.x[1:])),
+        Axis.between(*flags.y, ny, log=_is_logarithmic(*flags.y[1:])),
         n_draws=flags.draws,
         n_steps=flags.steps,
         step=flags.step,
@@ -60,7 +60,7 @@ def run(flags: Flags) -> None:
     flags.write_outputs(diagram, partial(plot_phases, diagram), seconds=seconds)
 
 
-def _is_logarithmic(_parameter: str, first: float, last: float) -> bool:
+def _is_logarithmic(first: float, last: float) -> bool:
     return 0 < 10 * first <= last
 
 

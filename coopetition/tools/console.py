@@ -154,11 +154,10 @@ class ProgressReport:
         remaining = self._task.time_remaining
         if self.done >= self.total:
             duration = f"took {timedelta(seconds=round(self._last - self._started))}"
+        elif remaining is None or remaining > LONGEST_ETA_S:
+            duration = "ETA unknown"
         else:
-            if remaining is None or remaining > LONGEST_ETA_S:
-                duration = "ETA unknown"
-            else:
-                duration = f"ETA {timedelta(seconds=remaining)}"
+            duration = f"ETA {timedelta(seconds=remaining)}"
         counted = f"{self._prefix()}{self.label}: {self.done}/{self.total} {self.unit}"
         line = ", ".join(filter(None, (counted, rate, duration)))
         # a reader of standard error that has gone must not end the work

@@ -133,8 +133,6 @@ def _print_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
     disk = mebibytes(sum(node.disk_bytes() for node in plan.nodes.values())) or "less than 1 MiB"
     print(f"{n_jobs} jobs, each: sbatch {options}", file=sys.stderr)
     print(f"disk for all nodes: {disk}", file=sys.stderr)
-    if flags.job.sbatch and not flags.job.check_options():
-        print("note: no working sbatch here; --sbatch is not checked", file=sys.stderr)
     if flags.job.gpus and here == "cpu":
         print("note: for an estimate on GPUs, run this on a node that has one", file=sys.stderr)
 
@@ -150,7 +148,6 @@ def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
             clear_failure(sweep.runs, name)
     jobs = {}
     if flags.slurm:
-        flags.job.check_options()
         jobs = submit_jobs(plan, sweep.runs, sweep.work, flags.threads, flags.job)
     else:
         run_locally(plan, sweep.runs, sweep.work, flags.jobs)
@@ -173,6 +170,8 @@ def _check(flags: Flags) -> None:
             raise UsageError(f"--{name} {number}: choose at least 1")
     if flags.job != Resources() and not flags.slurm:
         raise UsageError("the options of jobs have no effect without --slurm; add it")
+    if flags.job.sbatch and not flags.job.check_options():
+        print("note: no working sbatch here; --sbatch is not checked", file=sys.stderr)
     if not flags.only:
         raise UsageError("--only: no names; give some, or leave it out")
     kinds = [kind for kind, _ in flags.data]

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import write_npz
+from coopetition.tools.locks import hold
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.data.encoders.base import Encoder, images_of
@@ -28,13 +29,13 @@ from transformer.data.encoders.resnet18 import ResNet18Config
 from transformer.data.exemplar_sets import load_exemplars, with_recorded_content
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.data.exemplars.omniglot import OmniglotConfig, open_drawings
+from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.data.features import embed as embed
-from transformer.data.features.embed import fit_reduction, machine_table, write_features
+from transformer.data.features.embed import machine_table, open_drawings, write_features
 from transformer.data.features.networks import OwnNetwork, ResNet18
 from transformer.data.features.provenance import read_provenance
-from transformer.data.features.records import open_records
+from transformer.data.features.reduction import fit_reduction
 from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.loop import train_or_resume
 from transformer.training.machine import Machine
@@ -319,76 +320,110 @@ def test_a_file_has_features_and_provenance(make):
     assert json.loads(json.dumps(read_provenance(path))) == json.loads(json.dumps(provenance))
     assert provenance["encoder"]["weights"] == "none" and provenance["encoder"]["side"] == 8
     assert provenance["drawings"]["fingerprint"] == load_exemplars(GLYPHS).fingerprint()
-    assert provenance["machines"] == [machine_table("cpu", 1)]
+    assert provenance["machine"] == machine_table("cpu", 1)
     assert provenance["result"]["shape"] == [50, 4, 5]
     assert os.listdir(path.parent) == [path.name], "nothing is left over"
 
 
-def stop_at(monkeypatch, number):
-    """End the encoder before it makes record `number` of this call."""
-    calls = []
-
-    def images(*arguments):
-        calls.append(None)
-        if len(calls) > number:
-            raise KeyboardInterrupt
-        return images_of(*arguments)
-
-    monkeypatch.setattr(embed, "images_of", images)
-
-
 @pytest.fixture
 def interrupted(make, monkeypatch):
-    """Make a file whose encoder is ended at record `number` of ten, each one batch."""
-    monkeypatch.setattr(embed, "PER_RECORD", 20)
+    """Make a file whose encoder is ended at chunk `number` of ten, each one batch."""
+    monkeypatch.setattr(embed, "PER_CHUNK", 20)
 
     def interrupted(number, *arguments, **settings):
+        calls = iter(range(number))
+
+        def images(*arguments):
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return images_of(*arguments)
+
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            stop_at(patch, number)
+            patch.setattr(embed, "images_of", images)
             make(*arguments, **settings)
 
     return interrupted
 
 
-@pytest.mark.parametrize("first", [0, 1, 4, 10])
-def test_an_interrupted_call_continues_to_the_same_file(make, interrupted, tmp_path, first):
+@pytest.mark.parametrize("lost", [0, 1, 33, 10**6])
+def test_an_interrupted_call_continues_to_the_same_file(make, interrupted, tmp_path, lost):
+    """Also if some bytes of the last chunk were never written."""
     expected = make("whole.safetensors")[0].read_bytes()
     partial = tmp_path / "f.safetensors.partial"
-    interrupted(first, "f.safetensors") if first < 10 else None
-    assert partial.exists() == (0 < first < 10)
-    interrupted(2, "f.safetensors")
-    assert not (tmp_path / "f.safetensors").exists()
-    assert make("f.safetensors")[0].read_bytes() == expected
-    assert not partial.exists()
-
-
-def test_finished_work_is_not_repeated(make, interrupted, monkeypatch):
-    interrupted(7)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 3)  # three records are left
-        path, provenance = make()
+    for number in (0, 4, 2):  # 6 of 10 chunks
+        interrupted(number, "f.safetensors")
+    content, header = partial.read_bytes(), len(partial.read_bytes().partition(b"\n")[0]) + 1
+    assert len(content) == header + 6 * 20 * 16 * 2
+    partial.write_bytes(content[: max(header, len(content) - lost)])
+    path, provenance = make("f.safetensors")
+    assert path.read_bytes() == expected
+    assert {each.name for each in tmp_path.iterdir()} == {"whole.safetensors", "f.safetensors"}
     written = path.stat().st_mtime_ns
-    assert make()[1] == json.loads(json.dumps(provenance))
-    assert path.stat().st_mtime_ns == written
+    assert make("f.safetensors")[1] == json.loads(json.dumps(provenance))
+    assert path.stat().st_mtime_ns == written, "finished work is not repeated"
 
 
-def test_work_continues_by_another_version_and_all_versions_are_recorded(
-    make, interrupted, monkeypatch
-):
-    expected = load_file(make("whole.safetensors")[0])["features"]
-    older, newer = ({"threads": 1, "torch": version} for version in ("1.0", "9.0"))
-    monkeypatch.setattr(embed, "machine_table", lambda device, threads: older)
+def test_finished_chunks_are_not_embedded_again(interrupted):
     interrupted(7)
-    monkeypatch.setattr(embed, "machine_table", lambda device, threads: newer)
-    path, provenance = make()
-    assert load_file(path)["features"].equal(expected)
-    assert read_provenance(path)["machines"] == provenance["machines"] == [older, newer]
-    assert make()[1]["machines"] == [older, newer]
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        interrupted(3)
 
 
-def test_a_call_without_threads_continues_with_those_it_began_with(make, interrupted):
-    interrupted(7, threads=2)
-    assert [each["threads"] for each in make(threads=None)[1]["machines"]] == [2]
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"encoder": PoolingConfig(side=9)}, r"encoder.side=8, not 9"),
+        ({"drawings": replace(GLYPHS, seed=1)}, r"drawings.seed=0, not 1"),
+        ({"encoder": PoolingConfig(ink="light")}, r"encoder.ink=dark, not light"),
+        ({"threads": 2}, r"machine.threads=1, not 2"),
+    ],
+)
+def test_work_on_something_else_is_left_alone(make, interrupted, tmp_path, changes, difference):
+    interrupted(2)
+    partial = tmp_path / "features.safetensors.partial"
+    before = partial.read_bytes()
+    with pytest.raises(UsageError, match=difference):
+        make(**changes)
+    assert partial.read_bytes() == before
+    make()
+    if "threads" in changes:  # change a finished file by rounding alone
+        make(**changes)
+    else:
+        with pytest.raises(UsageError, match=difference):
+            make(**changes)
+
+
+@pytest.mark.parametrize("content", [b"of version 0.1", b"[[1, 2]]\n", b"\xff\n", b""])
+def test_foreign_unfinished_files_are_left_alone(make, tmp_path, content):
+    partial = tmp_path / "features.safetensors.partial"
+    partial.write_bytes(content)
+    with pytest.raises(UsageError, match="partial"):
+        make()
+    assert partial.read_bytes() == content
+    partial.unlink()
+    partial.mkdir()
+    with pytest.raises(UsageError, match="partial"):
+        make()
+
+
+def test_foreign_files_are_left_alone(make, tmp_path):
+    out = tmp_path / "features.safetensors"
+    out.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="damaged"):
+        make()
+    save_file({"a": torch.zeros(1)}, out)
+    with pytest.raises(UsageError, match="other features"):
+        make()
+    with pytest.raises(UsageError):
+        make("features.npy")
+
+
+def test_features_that_are_all_alike_leave_nothing(tmp_path, make):
+    path = tmp_path / "own.safetensors"
+    save_file({name: torch.zeros_like(w) for name, w in OwnNetwork().state_dict().items()}, path)
+    with pytest.raises(UsageError, match="alike"):
+        make(encoder=OwnConfig(weights=str(path)))
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_threads_must_be_positive(make, tmp_path):
@@ -399,86 +434,15 @@ def test_threads_must_be_positive(make, tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_another_reduction_starts_from_raw_features(make, monkeypatch, tmp_path):
-    make(raw=tmp_path / "raw")
-    expected = make("b.safetensors", reduction=AS_IT_IS)[0].read_bytes()
-    stop_at(monkeypatch, 0)  # nothing is embedded again
-    path, _ = make("c.safetensors", reduction=AS_IT_IS, raw=tmp_path / "raw")
-    assert path.read_bytes() == expected
-
-
-def test_features_that_are_all_alike_leave_nothing_but_what_was_asked_for(tmp_path, make):
-    path = tmp_path / "own.safetensors"
-    zeros = {name: torch.zeros_like(each) for name, each in OwnNetwork().state_dict().items()}
-    save_file(zeros, path)
-    for raw, left in ((None, []), (tmp_path / "raw", ["raw"])):
-        with pytest.raises(UsageError, match="alike"):
-            make(encoder=OwnConfig(weights=str(path)), raw=raw)
-        assert [each.name for each in tmp_path.iterdir() if each != path] == left
-
-
-@pytest.mark.parametrize(
-    ("changes", "difference"),
-    [
-        ({"encoder": PoolingConfig(side=9)}, r"encoder.side=8, not 9"),
-        ({"drawings": replace(GLYPHS, seed=1)}, r"drawings.seed=0, not 1"),
-        ({"encoder": PoolingConfig(ink="light")}, r"encoder.ink=dark, not light"),
-    ],
-)
-def test_work_on_something_else_is_left_alone(make, interrupted, tmp_path, changes, difference):
-    interrupted(2)
-    partial = tmp_path / "features.safetensors.partial"
-    before = {path: path.read_bytes() for path in partial.iterdir()}
-    with pytest.raises(UsageError, match=difference):
-        make(**changes)
-    assert {path: path.read_bytes() for path in partial.iterdir()} == before
-    make()
-    with pytest.raises(UsageError, match=difference):
-        make(**changes)
-
-
-def test_foreign_files_are_left_alone(make, tmp_path):
-    partial, out = tmp_path / "features.safetensors.partial", tmp_path / "features.safetensors"
-    partial.write_bytes(b"of version 0.1")
-    with pytest.raises(UsageError, match="partial"):
-        make()
-    partial.unlink()
-    partial.mkdir()
-    (partial / "mine").write_bytes(b"mine")
-    with pytest.raises(UsageError, match="something else"):
-        make()
-    assert os.listdir(partial) == ["mine"]
-    out.write_bytes(b"mine")
-    with pytest.raises(UsageError, match="damaged"):
-        make()
-    save_file({"a": torch.zeros(1)}, out)
-    with pytest.raises(UsageError, match="other features"):
-        make()
-    for arguments in (("features.npy",), (out.name, GLYPHS, None)):
-        with pytest.raises(UsageError):
-            make(*arguments, raw=out)
-
-
-def test_a_damaged_record_is_named(make, tmp_path):
-    path, _ = make(raw=tmp_path / "raw")
-    path.unlink()
-    record = tmp_path / "raw" / "000000.npy"
-    record.write_bytes(record.read_bytes()[:200])
-    with pytest.raises(UserError, match="000000.npy"):
-        make(raw=tmp_path / "raw")
-
-
 def test_too_many_components_are_refused_before_anything_is_embedded(make, monkeypatch):
-    stop_at(monkeypatch, 0)
+    monkeypatch.setattr(embed, "images_of", None)
     with pytest.raises(UsageError, match="components=17"):
         make(reduction=ReductionConfig(components=17))
 
 
 def test_one_process_at_a_time_writes_a_file(make, tmp_path):
-    with (
-        open_records(tmp_path / "features.safetensors.partial", {}, {}),
-        pytest.raises(UserError, match="another process"),
-    ):
+    lock = tmp_path / ".features.safetensors.lock"
+    with hold(lock, UserError("")), pytest.raises(UserError, match="another process"):
         make()
 
 
@@ -555,7 +519,7 @@ EMBED = """
 import sys
 from transformer.cli import main
 from transformer.data.features import embed
-embed.PER_RECORD = 20
+embed.PER_CHUNK = 20
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -563,7 +527,7 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.slow
 @pytest.mark.usefixtures("efficientnet")
 def test_a_killed_process_continues(tmp_path):
-    """Killed twice, shortly after it has written a record."""
+    """Killed twice, shortly after it has written a chunk."""
     drawings = ["--drawings", "glyphs", "--data.n-classes", "60", "--data.n-exemplars", "4"]
     settings = ["--encoder.side", "32", "--reduction.components", "8", "--threads", "1"]
 
@@ -571,14 +535,17 @@ def test_a_killed_process_continues(tmp_path):
         flags = [*drawings, *settings, "--out", str(tmp_path / name)]
         return subprocess.Popen([sys.executable, "-c", EMBED, "embed", *flags])
 
+    def size(path):
+        return path.stat().st_size if path.exists() else 0
+
     assert start("whole.safetensors").wait() == 0
     out, partial = tmp_path / "f.safetensors", tmp_path / "f.safetensors.partial"
     rng, kills = random.Random(0), 0
     while not out.exists():
         process = start(out.name)
-        n_done = len([*partial.glob("*.npy")])
+        n_bytes = size(partial)
         while process.poll() is None and kills < 2:
-            if len([*partial.glob("*.npy")]) > n_done:
+            if size(partial) > n_bytes:
                 time.sleep(rng.random() / 20)
                 process.kill()
                 kills += 1

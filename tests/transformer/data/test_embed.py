@@ -121,7 +121,7 @@ def efficientnet():
 
 @pytest.mark.usefixtures("efficientnet")
 @pytest.mark.parametrize("side", [32, 45])
-def test_folding_batch_norms_changes_nothing(side):
+def test_efficientnets_features_are_the_inputs_of_its_classifier(side):
     config = EfficientNetConfig(side=side)
     encoder = config.load(CPU)
     assert encoder.weights == "579344248a93e230", "the first digits are in the file's name"

@@ -178,11 +178,7 @@ def test_foreign_omniglot_archives_are_refused(tmp_path, content):
 
 
 def test_foreign_omniglot_folders_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds 0 "):
-        load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
-    within = tmp_path / "omniglot-py"  # as torchvision downloads it
-    (within / "images_background").mkdir(parents=True)
-    with pytest.raises(UsageError, match=f"give {within}$"):
+    with pytest.raises(UsageError, match="holds 0 .*images_background"):
         load_exemplars(OmniglotConfig(path=str(tmp_path), n_classes=12))
 
 

@@ -183,7 +183,7 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
     if len(characters) < n_characters:
         raise UsageError(
             f"{path} holds {len(characters)} character folders under {PARTS[0]} and {PARTS[1]}; "
-            f"expected at least {n_characters}{_hint(path)}"
+            f"expected at least {n_characters}; give the folder that holds {PARTS[0]}"
         )
     drawings = np.empty((n_characters, N_DRAWINGS, RAW_SIDE, RAW_SIDE), np.uint8)
     for row, folder in zip(drawings, characters, strict=False):
@@ -201,12 +201,6 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
                 raise UsageError(f"{file} is {pixels.shape} pixels; expected {drawing.shape}")
             drawing[:] = ~pixels  # ink is black in the files
     return drawings
-
-
-def _hint(path: Path) -> str:
-    """Return advice to give an inner folder, such as torchvision's `omniglot-py`, if it fits."""
-    inner = next((each.parent for each in sorted(path.glob(f"*/{PARTS[0]}"))), None)
-    return "" if inner is None else f"; give {inner}"
 
 
 def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:

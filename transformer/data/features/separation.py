@@ -32,10 +32,6 @@ class Separation:
     participation_ratio: float
     """``(sum of variances)^2 / sum of squares`` of the principal variances: the effective number
     of directions."""
-    mean_square: float
-    """Mean square of the entries of the mean."""
-    variance: float
-    """Mean variance of an entry."""
 
 
 def separation(exemplars: Exemplars) -> Separation:
@@ -59,8 +55,6 @@ def separation(exemplars: Exemplars) -> Separation:
         nearest_centroid=_nearest_centroid(exemplars, mean),
         n_candidates=min(n_classes, N_CANDIDATES),
         participation_ratio=(total**2 / squares).item() if squares > 0 else 0.0,
-        mean_square=mean.square().mean().item(),
-        variance=total.item() / len(mean),
     )
 
 

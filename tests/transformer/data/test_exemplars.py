@@ -26,7 +26,7 @@ from transformer.data.exemplars.arrays import open_array
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig, _pool, open_omniglot
-from transformer.data.exemplars.synthetic import GaussianConfig, OneHotConfig, coordinate_scales
+from transformer.data.exemplars.synthetic import GaussianConfig, OneHotConfig
 from transformer.data.exemplars.tokens import TokenConfig, farthest_first, minilm_token_embeddings
 from transformer.runs.folder import load_run
 
@@ -245,14 +245,6 @@ def test_gaussian_exemplars_have_the_variances_of_their_definition():
 
 def two_sided(distribution, value):
     return 2 * np.minimum(distribution.cdf(value), distribution.sf(value))
-
-
-@given(st.integers(1, 300), st.floats(0, 50))
-def test_coordinate_scales_have_mean_square_one(d_features, spectrum):
-    scale = coordinate_scales(d_features, spectrum)
-    assert scale.shape == (d_features,) and scale.dtype == np.float32
-    assert np.mean(scale.astype(float) ** 2) == pytest.approx(1, rel=1e-5)
-    assert (np.diff(scale) <= 0).all()
 
 
 def test_noise_beyond_half_precision_is_refused():

@@ -40,10 +40,9 @@ def fit_reduction(chunks: Chunks, config: ReductionConfig) -> Reduction:
     """Return the reduction of vectors that a config describes, in float64.
 
     The largest entry of each component is positive, so that its sign does not depend on the
-    machine.  More components than features, and features that are all alike, raise `UsageError`.
+    machine.  Features that are all alike raise `UsageError`.
     """
     mean, covariance = mean_and_covariance(chunks)
-    check_components(config, len(mean))
     directions, kept = None, covariance.trace().item()
     if config.components:
         variances, directions = torch.linalg.eigh(covariance)

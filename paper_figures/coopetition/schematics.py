@@ -16,8 +16,8 @@ from paper_figures.core.plotting import EVALUATORS
 from paper_figures.core.runs import KeptTable
 from transformer.config import DataConfig
 from transformer.config.evaluators import EVALUATORS as EVALUATOR_DATA
+from transformer.data.drawings import SIDE
 from transformer.data.exemplars.glyphs import GlyphConfig, draw_glyphs
-from transformer.data.exemplars.omniglot import SIDE
 from transformer.data.sequences import Pool, draw_sequences
 
 GLYPHS = GlyphConfig(n_classes=24, n_exemplars=4, seed=3)

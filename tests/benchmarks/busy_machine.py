@@ -1,12 +1,12 @@
-"""What the automatic number of threads costs, alone and beside a process that spins on one core.
+"""Measure what the automatic number of threads costs, alone and beside a busy process.
 
     python tests/benchmarks/busy_machine.py [--n-steps 10000] [--n-classes 1600] [--seconds 12]
 
-For a run of so many uncompiled steps of the coopetition paper's model, the number is chosen as
-`train` chooses it, under the load.  Steps by one thread, by all, and by as many as were chosen are
-then timed in turn, so that drift hits all.  Printed are medians, and what the run takes by the
-automatic choice, the trial included, over what it takes by the best fixed number: on a busy machine
-at most a third more is wanted.  With the values above it takes about a minute.
+The number is chosen as `train` chooses it for a run of `--n-steps` uncompiled steps of the
+coopetition paper's model.  Steps with one thread, with all threads and with the chosen number are
+then timed in turn.  The command prints medians, and the time of the run (with the trial) over its
+time with the best fixed number.  On a busy machine the ratio should be below 4/3.  With the values
+above it takes about a minute.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="of timing, under each load")
     flags = parser.parse_args()
     if torch.get_num_threads() == 1:
-        sys.exit("one thread is all there is here; unset OMP_NUM_THREADS, or find another core")
+        sys.exit(
+            "torch has one thread here; unset OMP_NUM_THREADS, or use a machine with two cores"
+        )
     keep_freed_memory()
     workload = Workload(flags.n_classes, 1, ModelConfig(), context=2, d_features=512, batch_size=32)
     for name, n_spinning in (("alone", 0), ("beside a spinning process", 1)):
@@ -45,7 +47,7 @@ def main() -> None:
 
 @contextmanager
 def spinning(count: int) -> Iterator[None]:
-    """So many processes that never rest, until the end."""
+    """Run busy processes until the end."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -56,7 +58,7 @@ def spinning(count: int) -> Iterator[None]:
 
 
 def compare(workload: Workload, n_steps: int, seconds: float) -> str:
-    """Median milliseconds of a step by one thread, by all, and by as many as are chosen now."""
+    """Return median step times with one thread, all threads and the chosen number, as text."""
     most = torch.get_num_threads()
     train_state = workload.train_state(CPU)
     step = repeated_step(train_state, workload.batch_size)

@@ -107,8 +107,8 @@ def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
     features = tmp_path / "features.safetensors"
     flags = ["--encoder", "row_sums", "--encoder.side", "12", "--reduction.components", "4"]
     drawings = ["--drawings", "glyphs", "--data.n-classes", "30", "--data.n-exemplars", "4"]
-    call("transformer", "embed", *flags, *drawings, "--out", features)
-    measured = json.loads(call("transformer", "separation", "--json", "--data.path", features))
+    made = call("transformer", "embed", *flags, *drawings, "--out", features, "--json")
+    measured = json.loads(made)["result"]
     assert measured["d_features"] == 4 and measured["n_candidates"] == 30
     path = ["--exemplars", "features", "--data.exemplars.path", features, "--execution", "eager"]
     call(

@@ -8,14 +8,23 @@ times.
 from collections.abc import Sequence
 
 from coopetition.tools.commands import run_commands
+from coopetition.tools.errors import UsageError
+
+REMOVED = {  # command -> what to use instead
+    "separation": "`embed` prints these numbers, and embed --json all of them; in Python, use "
+    "transformer.data.features.separation",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run_commands(__name__, "python -m transformer", arguments, prepare=_load_plugins)
+    return run_commands(__name__, "python -m transformer", arguments, prepare=_prepare)
 
 
-def _load_plugins(arguments: list[str]) -> list[str]:
+def _prepare(arguments: list[str]) -> list[str]:
+    """Load the plugins that arguments name; return the other arguments."""
+    if arguments and arguments[0] in REMOVED:
+        raise UsageError(f"{arguments[0]} is no command any more: {REMOVED[arguments[0]]}")
     if not any(each.startswith("--plugin") for each in arguments):
         return arguments
     from transformer.cli._plugins import load_plugins

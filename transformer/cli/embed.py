@@ -33,14 +33,9 @@ class Flags(Start):
     reduction: ReductionConfig = field(default_factory=ReductionConfig)
     out: Path
     """Output file (.safetensors)."""
-    raw: Annotated[Path | None, default_shown_as("not kept")] = None
-    """Folder in which to keep the encoder's output (half precision). Another reduction of it then
-    takes minutes."""
     device: str = "auto"
     """Device: `auto`, `cpu`, `cuda` or `mps`."""
-    threads: Annotated[
-        int | None, default_shown_as("as in the interrupted command, or all cores")
-    ] = None
+    threads: Annotated[int | None, default_shown_as("all cores")] = None
     """Number of CPU threads."""
     json: bool = False
     """Print the file's provenance as one JSON object."""
@@ -73,7 +68,6 @@ def run(flags: Flags) -> None:
         flags.network,
         flags.out,
         reduction=flags.reduction,
-        raw=flags.raw,
         device=Machine.choose(flags.device, flags.threads, "eager").device,
         threads=flags.threads,
     )

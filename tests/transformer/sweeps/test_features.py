@@ -140,8 +140,7 @@ def test_a_damaged_file_is_reported_wherever_it_is_read(node, tmp_path, call):
     for wrong in damages(file):
         assert wrong in error_of(node, tmp_path)
         assert plan_status(Plan([node]), tmp_path)["features"].state == "failed"
-        if wrong != "provenance":  # which the commands do not read
-            for command in (("separation", "--data.path", file), train):
-                assert wrong in call("transformer", *command, expect=2)
+        if wrong != "provenance":  # which the command does not read
+            assert wrong in call("transformer", *train, expect=2)
     file.unlink()
     assert not node.is_done(tmp_path), "a file that is moved away is made again"

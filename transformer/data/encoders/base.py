@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_readable
 from transformer.config.encoders import EncoderConfig
 
 if TYPE_CHECKING:
@@ -27,14 +25,6 @@ class Encoder:
     """Identity of the weights: the first digits of the SHA-256 of their file."""
     device: Any = "cpu"
     """A `torch.device`, or its name."""
-
-
-def weights_file(weights: str, expected: str) -> Path:
-    """Return the path of a weights file; raise `UsageError`, naming what is `expected`, if none."""
-    if not weights:
-        raise UsageError(f"no weights are given; give --encoder.weights; {expected}")
-    check_readable(Path(weights), f"give --encoder.weights; {expected}")
-    return Path(weights)
 
 
 def hash_of(path: Path) -> str:

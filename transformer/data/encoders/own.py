@@ -4,16 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig, Ink
-from transformer.config.plain import (
-    MACHINE_PATH,
-    difference,
-    require,
-    require_at_least,
-    to_dict,
-)
-from transformer.data.encoders.base import Encoder, hash_of, weights_file
+from transformer.config.plain import MACHINE_PATH, difference, require, require_at_least, to_dict
+from transformer.data.encoders.base import Encoder, hash_of
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.features.provenance import read_provenance
 
@@ -34,19 +27,12 @@ class OwnConfig(EncoderConfig):
 
     def load(self, device: Any) -> Encoder:
         """Return the network; a file that holds something else raises `UsageError`."""
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from transformer.data.features.networks import D_OWN, OwnNetwork, with_weights
+        from transformer.data.features.networks import D_OWN, OwnNetwork, load_network
 
-        path = weights_file(self.weights, EXPECTED)
-        try:
-            weights = load_file(path)
-        except SafetensorError as error:
-            line = " ".join(str(error).split())
-            raise UsageError(f"{path} cannot be read as weights ({line}); {EXPECTED}") from error
-        network = with_weights(OwnNetwork(), weights, path, EXPECTED).to(device)
-        return Encoder(network, D_OWN, hash_of(path), device)
+        network = load_network(OwnNetwork(), self.weights, load_file, EXPECTED).to(device)
+        return Encoder(network, D_OWN, hash_of(Path(self.weights)), device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

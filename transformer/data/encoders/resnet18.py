@@ -1,12 +1,13 @@
 """ResNet-18 with weights from a torchvision state dict."""
 
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError
 from transformer.config.encoders import ENCODERS, EncoderConfig
 from transformer.config.plain import MACHINE_PATH
-from transformer.data.encoders.base import Encoder, hash_of, weights_file
+from transformer.data.encoders.base import Encoder, hash_of
 
 EXPECTED = "expected the state dict of torchvision's resnet18"
 
@@ -26,13 +27,8 @@ class ResNet18Config(EncoderConfig):
         """Return the network; only tensors are unpickled, other files raise `UsageError`."""
         import torch
 
-        from transformer.data.features.networks import ResNet18, with_weights
+        from transformer.data.features.networks import ResNet18, load_network
 
-        path = weights_file(self.weights, EXPECTED)
-        try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a foreign file makes the unpickler raise nearly anything
-            kind = type(error).__name__
-            raise UsageError(f"{path} cannot be read as weights ({kind}); {EXPECTED}") from error
-        network = with_weights(ResNet18(), weights, path, EXPECTED).to(device)
-        return Encoder(network, 512, hash_of(path), device)
+        read = partial(torch.load, map_location="cpu", weights_only=True)
+        network = load_network(ResNet18(), self.weights, read, EXPECTED).to(device)
+        return Encoder(network, 512, hash_of(Path(self.weights)), device)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from coopetition.tools.console import ProgressReport
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.plain import require_at_least
+from transformer.data.drawings import SIDE, blur, quantise
 from transformer.data.exemplar_sets import GREY, Exemplars
-from transformer.data.exemplars.omniglot import SIDE, blur, quantise
 
 N_STROKES = 3  # largest number; a class has 1, 2 or 3 strokes with equal probability
 N_POINTS = 32  # samples along a stroke: about one per pixel

@@ -1,4 +1,4 @@
-"""Omniglot drawings (Lake et al. 2015) from this package's copy or another, and square drawings.
+"""Omniglot drawings (Lake et al. 2015) from this package's copy or another.
 
 Two forms of a copy can be read: an `.npz` with `images` (characters, 20, packed bits of 105 x 105,
 1 = ink), as this package's, and the folders that torchvision unpacks (`images_background` and
@@ -6,16 +6,13 @@ Two forms of a copy can be read: an `.npz` with `images` (characters, 20, packed
 same order.
 """
 
-import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import ARCHIVE_ERRORS
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
@@ -26,39 +23,14 @@ from transformer.config.plain import (
     require_at_least,
     require_choice,
 )
-from transformer.data.exemplar_sets import (
-    GREY,
-    Exemplars,
-    check_fingerprint,
-    fingerprint_of,
-    load_exemplars,
-)
-
-SIDE = 28  # pixels of reduced drawings, and of glyphs
-
-
-def blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return images (..., side, side) after a 3 x 3 binomial blur (weights 1 2 1 by 1 2 1)."""
-    for axis in (-2, -1):
-        padding: Any = [(0, 0)] * images.ndim
-        padding[axis] = (1, 1)
-        padded = np.moveaxis(np.pad(images, padding), axis, 0)
-        smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-        images = np.moveaxis(smooth, 0, axis).astype(np.float32)
-    return images
-
-
-def quantise(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return grey values 0 to 1, clipped, as 0 to 255."""
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-
+from transformer.data.drawings import SIDE, Drawings, blur, quantise
+from transformer.data.exemplar_sets import GREY, Exemplars
 
 SHIPPED = Path(__file__).parents[1] / "omniglot" / "omniglot.npz"
 N_CHARACTERS = 1600  # of 1,623, as both papers split them
 N_DRAWINGS = 20
 N_ORIENTATIONS = 8
 RAW_SIDE = 105
-CHUNK = 160  # classes read at once for the fingerprint
 N_RELEASED = 1623  # characters in the released file: of each 1,623 rows, 1,600 are classes
 PARTS = ("images_background", "images_evaluation")
 Layout = Literal["described", "released"]
@@ -130,29 +102,6 @@ def standardisation(drawings: NDArray[np.uint8]) -> tuple[float, NDArray[np.floa
         )
     deviation = np.sqrt(variance)
     return 1 / deviation, (mean / deviation).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawings:
-    """Square drawings of every exemplar of every class, read a few classes at a time."""
-
-    n_classes: int
-    n_exemplars: int
-    side: int
-    classes: Callable[[int, int], NDArray[np.uint8]]
-    """Returns pixels (stop - start, n_exemplars, side * side), 255 = ink, of classes `start` on."""
-
-    def fingerprint(self) -> str:
-        """Return the fingerprint of the same drawings as exemplars."""
-
-        def chunks() -> Iterator[NDArray[np.uint8]]:
-            with ProgressReport("read drawings", self.n_classes, "classes") as progress:
-                for start in range(0, self.n_classes, CHUNK):
-                    chunk = self.classes(start, min(start + CHUNK, self.n_classes))
-                    yield chunk
-                    progress.advance(len(chunk))
-
-        return fingerprint_of(chunks())
 
 
 def open_omniglot(config: OmniglotConfig) -> Drawings:
@@ -234,7 +183,7 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
     if len(characters) < n_characters:
         raise UsageError(
             f"{path} holds {len(characters)} character folders under {PARTS[0]} and {PARTS[1]}; "
-            f"expected at least {n_characters}{_hint(path)}"
+            f"expected at least {n_characters}; give the folder that holds {PARTS[0]}"
         )
     drawings = np.empty((n_characters, N_DRAWINGS, RAW_SIDE, RAW_SIDE), np.uint8)
     for row, folder in zip(drawings, characters, strict=False):
@@ -254,12 +203,6 @@ def _read_folders(path: Path, n_characters: int) -> NDArray[np.uint8]:
     return drawings
 
 
-def _hint(path: Path) -> str:
-    """Return advice to give an inner folder, such as torchvision's `omniglot-py`, if it fits."""
-    inner = next((each.parent for each in sorted(path.glob(f"*/{PARTS[0]}"))), None)
-    return "" if inner is None else f"; give {inner}"
-
-
 def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return averages of 105 x 105 pixels over the areas of a 28 x 28 grid."""
     edges = np.linspace(0, RAW_SIDE, SIDE + 1)
@@ -271,31 +214,3 @@ def _pool(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     for character, target in zip(images, pooled, strict=True):
         target[:] = weights @ character.astype(np.float32) @ weights.T
     return pooled
-
-
-def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
-    """Open the drawings of a config; return them and their fingerprint.
-
-    Another fingerprint than the config names, or exemplars that are not drawings, raise
-    `UsageError`.
-    """
-    if isinstance(config, OmniglotConfig):
-        if config.standardised:
-            raise UsageError(
-                "encoders take drawings as they are; leave out standardised (--data.standardised)"
-            )
-        drawings = open_omniglot(config)
-    else:
-        values = load_exemplars(config).values.numpy()
-        side = math.isqrt(values.shape[2])
-        if values.dtype != np.uint8 or side**2 != values.shape[2]:
-            raise UsageError(
-                f"exemplars of {values.shape[2]} features ({values.dtype}) are not drawings; "
-                "expected the grey values (uint8) of a square"
-            )
-        drawings = Drawings(
-            len(values), values.shape[1], side, lambda start, stop: values[start:stop]
-        )
-    fingerprint = drawings.fingerprint()
-    check_fingerprint(config, fingerprint)
-    return drawings, fingerprint

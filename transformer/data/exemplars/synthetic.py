@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coopetition.tools.console import ProgressReport
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
@@ -55,7 +54,8 @@ class GaussianConfig(ExemplarConfig):
         """
         import torch
 
-        scale = coordinate_scales(self.d_features, self.spectrum)
+        scale = np.arange(1, self.d_features + 1) ** (-self.spectrum / 2)
+        scale = (scale / np.sqrt(np.mean(scale**2))).astype(np.float32)  # mean square 1
         shape = (self.n_classes, self.n_exemplars, self.d_features)
         vectors = torch.empty(shape, dtype=torch.float16)
         with ProgressReport("draw vectors", self.n_classes, "classes") as progress:
@@ -70,12 +70,6 @@ class GaussianConfig(ExemplarConfig):
                     rows[:, i] = convert(drawn[: len(rows)], rows.dtype, f"noise={self.noise:g}")
                 progress.advance(len(rows))
         return Exemplars(vectors, 1.0)
-
-
-def coordinate_scales(d_features: int, spectrum: float) -> NDArray[np.float32]:
-    """Return standard deviations of the coordinates (d_features,): a power law, mean square 1."""
-    scale = np.arange(1, d_features + 1) ** (-spectrum / 2)
-    return (scale / np.sqrt(np.mean(scale**2))).astype(np.float32)
 
 
 @EXEMPLAR_KINDS.register("one_hot")

@@ -34,9 +34,9 @@ class TokenConfig(ExemplarConfig):
     bytes_per_feature = 2
     needs_path = True
     path: str = field(default="", metadata=MACHINE_PATH)
-    """An .npy or .safetensors matrix (tokens, features)."""
+    """A .npy or .safetensors file with a matrix (tokens, features)."""
     key: str = ""
-    """Name of the matrix in a .safetensors file that holds several."""
+    """Name of the matrix, for a .safetensors file that holds several."""
     n_classes: int = 1600
     n_exemplars: int = 10
     n_clusters: int = 0
@@ -44,7 +44,7 @@ class TokenConfig(ExemplarConfig):
     seed: int = 4
     """Random seed of k-means (the paper: 4 and 5)."""
     fingerprint: str = ""
-    """Digest of the features used; recorded when they are read, and checked if given."""
+    """Hash of the features used, recorded when they are read.  If given, it must match."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_classes", "n_exemplars")
@@ -77,7 +77,7 @@ class TokenConfig(ExemplarConfig):
         array = self.array()
         tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
         n_clusters = self.n_clusters or self.n_classes + self.n_classes // 2
-        # of the embeddings themselves, all short ones, near the origin, would be one huge cluster
+        # without this, all short embeddings would form one huge cluster near the origin
         directions = tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-30)
         labels, centres = _k_means(directions, n_clusters, self.seed)
         sizes = np.bincount(labels, minlength=n_clusters)

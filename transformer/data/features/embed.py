@@ -1,95 +1,45 @@
 """Features of drawings by a frozen encoder: files for `FeatureConfig`."""
 
+import json
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
+from coopetition.tools.locks import hold
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.plain import difference, require
+from transformer.data.drawings import Drawings
 from transformer.data.encoders.base import Encoder, images_of
-from transformer.data.exemplar_sets import Exemplars
-from transformer.data.exemplars.arrays import convert
-from transformer.data.exemplars.omniglot import Drawings, open_drawings
-from transformer.data.features.provenance import KEY, identity, identity_of, read_provenance
-from transformer.data.features.records import ABOUT, Records, open_records, read_about
-from transformer.data.features.separation import (
-    Chunks,
-    covariance_of,
-    mean_of,
-    separation,
-    variance_of,
+from transformer.data.exemplar_sets import (
+    Exemplars,
+    check_fingerprint,
+    fingerprint_of,
+    load_exemplars,
 )
+from transformer.data.exemplars.arrays import convert
+from transformer.data.exemplars.omniglot import OmniglotConfig, open_omniglot
+from transformer.data.features.provenance import KEY, identity, identity_of, read_provenance
+from transformer.data.features.reduction import check_components, fit_reduction
+from transformer.data.features.separation import separation
 
-PER_RECORD = 400  # drawings whose features are kept together: seconds of work
+PER_CHUNK = 400  # drawings whose features are written at once: seconds of work
 BATCH = 40  # drawings that the network sees at once: their activations stay in a CPU's cache
 PARTIAL = ".partial"
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """An affine map of features, `(x - shift) @ map * factor`."""
-
-    shift: Tensor
-    map: Tensor | None
-    """(d_features, components), orthonormal columns; None: the identity."""
-    factor: float
-    kept_variance: float
-    """Share of the variance that the components keep."""
-
-    @property
-    def d_features(self) -> int:
-        """Number of reduced features."""
-        return len(self.shift) if self.map is None else self.map.shape[1]
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Return reduced features (n, d) of features (n, d_features)."""
-        centred = features - self.shift
-        return (centred if self.map is None else centred @ self.map) * self.factor
-
-
-def check_components(config: ReductionConfig, d_features: int) -> None:
-    """Raise `UsageError` for more components than features."""
-    if config.components > d_features:
-        raise UsageError(
-            f"components={config.components} is more than the encoder's {d_features} features; "
-            "choose at most that many, or 0 for all as they are"
-        )
-
-
-def fit_reduction(chunks: Chunks, config: ReductionConfig) -> Reduction:
-    """Return the reduction of vectors that a config describes, in float64.
-
-    The largest entry of each component is positive, so that its sign does not depend on the
-    machine.  More components than features, and features that are all alike, raise `UsageError`.
-    """
-    mean = mean_of(chunks)
-    check_components(config, len(mean))
-    if config.components:
-        variances, directions = torch.linalg.eigh(covariance_of(chunks, mean))
-        directions = directions[:, -config.components :].flip(1).contiguous()
-        largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-        directions = directions * largest.sign()
-        kept = variances[-config.components :].sum().item()
-    else:
-        variances, directions = variance_of(chunks, mean), None
-        kept = variances.sum().item()
-    if not kept > 0:
-        raise UsageError("the features of all drawings are alike; choose another encoder or image")
-    entries = config.components or len(mean)
-    factor = config.scale / (kept / entries) ** 0.5 if config.scale else 1.0
-    shift = mean if config.centre else torch.zeros_like(mean)
-    return Reduction(shift, directions, factor, kept / variances.sum().item())
 
 
 def write_features(
@@ -98,41 +48,34 @@ def write_features(
     out: Path,
     *,
     reduction: ReductionConfig | None = None,
-    raw: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
 ) -> dict[str, Any]:
     """Write features (n_classes, n_exemplars, d) of drawings to a `.safetensors` file.
 
     Features have half precision.  The file's metadata and the returned table are their provenance:
-    encoder, drawings, reduction, `machines` that made them, and the `result`, with shape and
+    encoder, drawings, reduction, the `machine` that made them, and the `result`, with shape and
     `transformer.data.features.separation`.
 
-    To continue after an interruption, make the same call: the encoder's features are kept in a
-    folder meanwhile, and the file becomes the same, bit for bit (on one device, by the same
-    versions and number of threads; others round differently, and `machines` lists them all).  A
+    To continue after an interruption, make the same call: the encoder's features are in a file
+    with the ending `.partial` meanwhile, and the result is the same, bit for bit.  An existing
     file of the same encoder, drawings and reduction is left as it is.
 
     Raises `UsageError` for what cannot be embedded, for an existing file of another provenance, and
-    for unfinished work on something else; `UserError` while another process writes the file.
+    for unfinished work on something else or by another machine; `UserError` while another process
+    writes the file.
 
     Parameters
     ----------
-    raw : folder in which to keep the encoder's features, for other reductions of them (default:
-        `out` with the ending `.partial`, which is removed at the end)
     device : name of a torch device
-    threads : CPU threads (default: as many as unfinished work, or torch's)
+    threads : CPU threads (default: torch's)
     """
     reduction = reduction or ReductionConfig()
-    partial = raw or out.with_name(out.name + PARTIAL)
+    threads = torch.get_num_threads() if threads is None else threads
+    partial = out.with_name(out.name + PARTIAL)
     check_ending(out, ".safetensors")
     check_writable(out)
-    if partial == out:
-        raise UsageError(f"raw={str(raw)!r} is also the name of the result; give another name")
-    check_writable(partial / ABOUT)
-    if threads is None:
-        begun = read_about(partial).get("machines", [])
-        threads = int(begun[0]["threads"]) if begun else torch.get_num_threads()
+    check_writable(partial)
     with exact_arithmetic(threads), torch.inference_mode():
         network = encoder.load(torch.device(device))
         check_components(reduction, network.d_features)
@@ -140,30 +83,25 @@ def write_features(
         requested = identity(
             encoder, drawings, reduction, weights=network.weights, fingerprint=fingerprint
         )
-        if out.exists():
-            return _finished(out, requested)
-        about = {name: requested[name] for name in ("encoder", "drawings")}
-        with open_records(partial, about, machine_table(device, threads)) as records:
-            if out.exists():  # another process has just written it
+        machine = machine_table(device, threads)
+        busy = UserError(f"{out} is being written by another process; wait for it or stop it")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with hold(out.with_name(f".{out.name}.lock"), busy, remove=True):
+            if out.exists():
                 return _finished(out, requested)
+            about = {name: requested[name] for name in ("encoder", "drawings")}
+            begin = _open_partial(partial, about | {"machine": machine})
             try:
-                _embed(images, encoder, network, records)
-                chunks = _chunks(records)
-                fitted = fit_reduction(chunks, reduction)
+                embedded = _embed(images, encoder, network, partial, begin)
+                features, kept_variance = _reduce(embedded, images.n_exemplars, reduction)
             except UsageError:  # no call can use what this encoder gives
-                if raw is None:
-                    records.remove()
+                partial.unlink()
                 raise
-            features = _reduce(chunks, images.n_classes * images.n_exemplars, fitted)
-            features = features.view(images.n_classes, images.n_exemplars, -1)
-            result = {"shape": list(features.shape), "kept_variance": fitted.kept_variance}
-            provenance = requested | {
-                "machines": records.machines,
-                "result": result | asdict(separation(Exemplars(features, 1.0))),
-            }
+            result = {"shape": list(features.shape), "kept_variance": kept_variance}
+            result |= asdict(separation(Exemplars(features, 1.0)))
+            provenance = requested | {"machine": machine, "result": result}
             write_bytes(out, save({"features": features}, {KEY: to_json(provenance)}))
-            if raw is None:
-                records.remove()
+            partial.unlink()
     return provenance
 
 
@@ -194,6 +132,45 @@ def machine_table(device: str, threads: int) -> dict[str, Any]:
     }
 
 
+def open_drawings(config: ExemplarConfig) -> tuple[Drawings, str]:
+    """Open the drawings of a config; return them and their fingerprint.
+
+    Another fingerprint than the config names, or exemplars that are not drawings, raise
+    `UsageError`.
+    """
+    if isinstance(config, OmniglotConfig):
+        if config.standardised:
+            raise UsageError(
+                "encoders take drawings as they are; leave out standardised (--data.standardised)"
+            )
+        drawings = open_omniglot(config)
+    else:
+        values = load_exemplars(config).values.numpy()
+        side = math.isqrt(values.shape[2])
+        if values.dtype != np.uint8 or side**2 != values.shape[2]:
+            raise UsageError(
+                f"exemplars of {values.shape[2]} features ({values.dtype}) are not drawings; "
+                "expected the grey values (uint8) of a square"
+            )
+        drawings = Drawings(
+            len(values), values.shape[1], side, lambda start, stop: values[start:stop]
+        )
+    fingerprint = fingerprint_of(_chunks(drawings))
+    check_fingerprint(config, fingerprint)
+    return drawings, fingerprint
+
+
+def _chunks(drawings: Drawings, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Yield the drawings of a few classes at a time, from class `start` on."""
+    step = _classes_per_chunk(drawings)
+    for first in range(start, drawings.n_classes, step):
+        yield drawings.classes(first, min(first + step, drawings.n_classes))
+
+
+def _classes_per_chunk(drawings: Drawings) -> int:
+    return max(1, PER_CHUNK // drawings.n_exemplars)
+
+
 def _finished(out: Path, requested: dict[str, Any]) -> dict[str, Any]:
     """Return the provenance of an existing file; raise `UsageError` if it is another one."""
     found = read_provenance(out)
@@ -204,47 +181,65 @@ def _finished(out: Path, requested: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _embed(drawings: Drawings, config: EncoderConfig, encoder: Encoder, records: Records) -> None:
-    """Write the records that are missing."""
-    per_record = max(1, PER_RECORD // drawings.n_exemplars)  # classes
-    n_done = records.n_done()
-    total = drawings.n_classes * drawings.n_exemplars
-    done = min(total, n_done * per_record * drawings.n_exemplars)
-    with ProgressReport("embed drawings", total, "drawings", done=done) as progress:
-        starts = range(n_done * per_record, drawings.n_classes, per_record)
-        for number, start in enumerate(starts, n_done):
-            pixels = drawings.classes(start, min(start + per_record, drawings.n_classes))
-            square = torch.from_numpy(pixels).view(-1, drawings.side, drawings.side)
-            features = torch.cat(
-                [
-                    encoder.features(images_of(part.to(encoder.device), config))
-                    for part in square.split(BATCH)
-                ]
-            )
-            half = convert(features, torch.float16, f"the encoder {type(config).__name__}")
-            records.write(number, half.cpu().numpy())
-            progress.advance(len(square))
+def _open_partial(path: Path, about: dict[str, Any]) -> int:
+    """Begin or check a file of unfinished features; return where they begin in it.
+
+    Its first line says what they are of, as JSON; numbers in half precision follow.  A file that
+    is about something else raises `UsageError` and stays as it is.
+    """
+    if not path.exists():
+        write_bytes(path, f"{json.dumps(about)}\n".encode())
+    with open(path, "rb") as file:
+        line = file.readline()
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if differing := difference(found if isinstance(found, dict) else {}, about):
+        raise UsageError(
+            f"{path} holds unfinished features of something else ({differing}); repeat the earlier "
+            "settings, remove it, or give another name"
+        )
+    return len(line)
 
 
-def _chunks(records: Records) -> Chunks:
-    """Return a function that yields the features of all records, in float64."""
-    n_records = records.n_done()
+def _embed(
+    drawings: Drawings, config: EncoderConfig, encoder: Encoder, partial: Path, begin: int
+) -> NDArray[np.float16]:
+    """Write the features that are missing in a file from `begin` on; return all (n_drawings, d)."""
+    n, d, step = drawings.n_exemplars, encoder.d_features, _classes_per_chunk(drawings)
+    with open(partial, "r+b") as file:
+        n_whole = (file.seek(0, os.SEEK_END) - begin) // (2 * n * d)  # classes
+        n_done = n_whole // step * step  # an interrupted write may have left a part of a chunk
+        file.truncate(begin + n_done * 2 * n * d)
+        file.seek(0, os.SEEK_END)
+        total = drawings.n_classes * n
+        with ProgressReport("embed drawings", total, "drawings", done=n_done * n) as progress:
+            for pixels in _chunks(drawings, n_done):
+                square = torch.from_numpy(pixels).view(-1, drawings.side, drawings.side)
+                parts = (images_of(each.to(encoder.device), config) for each in square.split(BATCH))
+                features = torch.cat([encoder.features(images) for images in parts])
+                half = convert(features, torch.float16, f"the encoder {type(config).__name__}")
+                file.write(half.cpu().numpy().tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+                progress.advance(len(square))
+    return np.memmap(partial, np.float16, "r", begin, (total, d))
+
+
+def _reduce(
+    features: NDArray[np.float16], n_exemplars: int, config: ReductionConfig
+) -> tuple[Tensor, float]:
+    """Return reduced features (n_classes, n_exemplars, d) in half precision, and kept variance."""
 
     def chunks() -> Iterator[Tensor]:
-        with ProgressReport("read features", n_records, "records") as progress:
-            for number in range(n_records):
-                yield torch.from_numpy(records.read(number)).double()
-                progress.advance()
+        with ProgressReport("read features", len(features), "drawings") as progress:
+            for start in range(0, len(features), PER_CHUNK):
+                chunk = features[start : start + PER_CHUNK].astype(np.float64)
+                yield torch.from_numpy(chunk)
+                progress.advance(len(chunk))
 
-    return chunks
-
-
-def _reduce(chunks: Chunks, n_drawings: int, reduction: Reduction) -> Tensor:
-    """Return reduced features (n_drawings, d) in half precision."""
-    result = torch.empty(n_drawings, reduction.d_features, dtype=torch.float16)
-    start = 0
-    for chunk in chunks():
-        features = reduction(chunk)
-        result[start : start + len(chunk)] = convert(features, result.dtype, "the reduction")
-        start += len(chunk)
-    return result
+    reduction = fit_reduction(chunks, config)
+    reduced = [convert(reduction(each), torch.float16, "the reduction") for each in chunks()]
+    shape = (-1, n_exemplars, reduced[0].shape[1])
+    return torch.cat(reduced).view(shape), reduction.kept_variance

@@ -1,5 +1,6 @@
 """Networks of the encoders, as torch modules."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import check_readable
 
 RESNET_CHANNELS = (64, 64, 128, 256, 512)  # of the stem and the four layers of two blocks each
 OWN_CHANNELS = (1, 32, 64, 128)  # of the image, and after each 3 x 3 convolution
@@ -83,22 +85,32 @@ def pooled(feature_map: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(feature_map, POOLED).flatten(1)
 
 
-def with_weights(network: nn.Module, weights: Any, path: Path, expected: str) -> nn.Module:
+def load_network(
+    network: nn.Module, weights: str, read: Callable[[Path], Any], expected: str
+) -> nn.Module:
     """Return a network, frozen, with the weights of a file; unfit ones raise `UsageError`.
 
     Parameters
     ----------
-    weights : what the file holds; other entries than the network's are ignored
-    path : the file, for messages
-    expected : what it was expected to hold
+    weights : path of the file
+    read : returns what the file holds; other entries than the network's are ignored
+    expected : what it is expected to hold, for messages
     """
-    if not isinstance(weights, dict):
-        raise UsageError(f"{path} holds a {type(weights).__name__}; {expected}")
+    path = Path(weights)
+    if not weights:
+        raise UsageError(f"no weights are given; give --encoder.weights; {expected}")
+    check_readable(path, f"give --encoder.weights; {expected}")
+    try:
+        found = read(path)
+    except Exception as error:  # a foreign file makes the unpickler raise nearly anything
+        kind = type(error).__name__
+        raise UsageError(f"{path} cannot be read as weights ({kind}); {expected}") from error
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
-    if missing := [name for name in names if not isinstance(weights.get(name), Tensor)]:
+    tensors = found if isinstance(found, dict) else {}
+    if missing := [name for name in names if not isinstance(tensors.get(name), Tensor)]:
         raise UsageError(f"{path} has no tensor {missing[0]!r}; {expected}")
     try:
-        network.load_state_dict({name: weights[name] for name in names}, strict=False)
+        network.load_state_dict({name: tensors[name] for name in names}, strict=False)
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1].strip()
         raise UsageError(f"{path} does not fit ({line}); {expected}") from error

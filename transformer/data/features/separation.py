@@ -1,48 +1,13 @@
-"""Separation of classes by exemplars: the criterion for choosing an encoder.
+"""Separation of classes by exemplars: the criterion for choosing an encoder."""
 
-Mean and covariance are summed in chunks: all vectors need not fit into memory in double precision.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from transformer.data.exemplar_sets import Exemplars
-
-Chunks = Callable[[], Iterable[Tensor]]
-"""Iterates over all vectors, as chunks (n, d) in float64."""
-
-
-def mean_of(chunks: Chunks) -> Tensor:
-    """Return the mean (d,)."""
-    return _average(chunks, lambda chunk: chunk.sum(0))
-
-
-def covariance_of(chunks: Chunks, mean: Tensor) -> Tensor:
-    """Return the covariance (d, d) about the mean, divided by the number of vectors."""
-    total, n = torch.zeros(len(mean), len(mean), dtype=torch.float64), 0
-    for chunk in chunks():
-        centred = chunk - mean
-        total.addmm_(centred.T, centred)
-        n += len(chunk)
-    return total / n
-
-
-def variance_of(chunks: Chunks, mean: Tensor) -> Tensor:
-    """Return the variances (d,), the diagonal of the covariance."""
-    return _average(chunks, lambda chunk: (chunk - mean).square_().sum(0))
-
-
-def _average(chunks: Chunks, sum_of: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the mean over all vectors of what a function sums over a chunk."""
-    total, n = torch.zeros((), dtype=torch.float64), 0
-    for chunk in chunks():
-        total = total + sum_of(chunk)
-        n += len(chunk)
-    return total / n
-
+from transformer.data.features.moments import mean_and_covariance
 
 CHUNK = 8192  # exemplars at once
 N_CANDIDATES = 1600  # classes whose centroids are compared: Omniglot's upright characters
@@ -67,10 +32,6 @@ class Separation:
     participation_ratio: float
     """``(sum of variances)^2 / sum of squares`` of the principal variances: the effective number
     of directions."""
-    mean_square: float
-    """Mean square of the entries of the mean."""
-    variance: float
-    """Mean variance of an entry."""
 
 
 def separation(exemplars: Exemplars) -> Separation:
@@ -86,8 +47,7 @@ def separation(exemplars: Exemplars) -> Separation:
     def chunks() -> Iterator[Tensor]:
         return (each.flatten(0, 1) for each in classes())
 
-    mean = mean_of(chunks)
-    covariance = covariance_of(chunks, mean)
+    mean, covariance = mean_and_covariance(chunks)
     total, squares = covariance.trace(), covariance.square().sum()
     return Separation(
         d_features=exemplars.d_features,
@@ -95,8 +55,6 @@ def separation(exemplars: Exemplars) -> Separation:
         nearest_centroid=_nearest_centroid(exemplars, mean),
         n_candidates=min(n_classes, N_CANDIDATES),
         participation_ratio=(total**2 / squares).item() if squares > 0 else 0.0,
-        mean_square=mean.square().mean().item(),
-        variance=total.item() / len(mean),
     )
 
 

@@ -13,10 +13,10 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from transformer.config.plain import to_dict
+from transformer.data.drawings import SIDE
 from transformer.data.encoders.base import images_of
 from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.data.exemplars.omniglot import SIDE
 from transformer.data.features.embed import exact_arithmetic, machine_table
 from transformer.data.features.networks import (
     D_OWN,

@@ -46,6 +46,7 @@ class EfficientNetConfig(EncoderConfig):
 
         self.check_installed()
         network, weights = pretrained(self.side)
+        _fold_batch_norms(network)
         network.to(device, memory_format=torch.channels_last)
 
         def features(images: "Tensor") -> "Tensor":
@@ -63,3 +64,40 @@ def pretrained(side: int) -> tuple[Any, Path]:
     network = package.EfficientNet.from_name(NAME, image_size=side)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval().requires_grad_(False), path
+
+
+def _fold_batch_norms(network: Any) -> None:
+    """Fold batch norms into the convolutions before them, and make activations work in place.
+
+    With channels last, the network then takes about a third of the time.  (The package's
+    `set_swish` would replace its activation, ReLU6, by another.)
+    """
+    from torch.nn import ReLU6
+
+    _fold_pair(network, "_conv_stem", "_bn0")
+    _fold_pair(network, "_conv_head", "_bn1")
+    for block in network._blocks:
+        if hasattr(block, "_expand_conv"):  # the first block does not expand
+            _fold_pair(block, "_expand_conv", "_bn0")
+        _fold_pair(block, "_depthwise_conv", "_bn1")
+        _fold_pair(block, "_project_conv", "_bn2")
+    for module in network.modules():
+        if isinstance(module, ReLU6):
+            module.inplace = True
+
+
+def _fold_pair(module: Any, conv_name: str, norm_name: str) -> None:
+    from torch.nn import Identity
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    conv, norm = getattr(module, conv_name), getattr(module, norm_name)
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    setattr(module, norm_name, Identity())

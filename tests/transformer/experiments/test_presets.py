@@ -13,7 +13,7 @@ from transformer.config import RunConfig, to_dict
 from transformer.config.run import Scale
 from transformer.data.evaluators import evaluators_of
 from transformer.experiments.presets import PRESETS
-from transformer.measures.events import WINDOW
+from transformer.measures.transience import WINDOW
 
 ALL = {
     (name, scale): preset.at(scale) for name, preset in PRESETS.items() for scale in preset.scales

@@ -259,6 +259,12 @@ class Train(Node):
             fractions.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
         return min(fractions)
 
+    def recorded_steps(self, runs: Path) -> int:
+        """Return the steps of the longest run in its folder, which are kept; 0 if it has none."""
+        if not self._has_begun(runs):
+            return 0
+        return max(run.config.n_steps for run in load_runs(runs / self.name))
+
     def execute(self, runs: Path, device: str, threads: int) -> None:
         """Train the runs, or continue them."""
         folder = runs / self.name
@@ -273,7 +279,7 @@ class Train(Node):
         if not any(run.steps() for run in folders):
             self._check_source(runs)
         path = str(runs / self.exemplars / FEATURES) if self.exemplars else None
-        n_steps = max(self.n_steps, *(run.config.n_steps for run in folders))
+        n_steps = max(self.n_steps, self.recorded_steps(runs))
         resume(folder, n_steps=n_steps, data_path=path, device=device, threads=threads)
 
     def _begin(self, runs: Path, device: str, threads: int) -> None:

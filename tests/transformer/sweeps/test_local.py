@@ -12,13 +12,14 @@ import pytest
 from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.sweeps.conftest import NODES
+from transformer.cli import main
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.executor import run_node
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.report import readable_row
+from transformer.sweeps.report import readable_row, time_left
 from transformer.sweeps.status import Busy, NodeStatus, hold_node, plan_status, read_failure
 from transformer.sweeps.train import Train
+from transformer.sweeps.work import run_node
 
 
 @pytest.fixture
@@ -72,22 +73,40 @@ def test_finished_nodes_are_left_alone(runs, sweep):
     assert sweep(runs, "--node", "first")["first"]["state"] == "done"
 
 
-def test_a_dry_run_counts_and_times_and_writes_nothing(tmp_path, sweep, monkeypatch):
-    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
+def test_a_dry_run_shows_the_nodes_and_writes_nothing(tmp_path, sweep, capsys, monkeypatch):
     rows = sweep(tmp_path / "runs", "--dry-run")
     assert (rows["first"]["state"], rows["on"]["state"]) == ("ready", "waiting")
-    assert rows["long"]["steps"] == 60 and rows["first"]["seconds_left"] > 0
-    assert rows["norms"]["needs"] == ["first", "pair"] and rows["norms"]["seconds_left"] is None
+    assert rows["long"]["steps"] == 60 and rows["norms"]["steps"] is None
+    assert rows["norms"]["needs"] == ["first", "pair"]
     assert rows["first"]["disk_bytes"] > 10_000
     assert not (tmp_path / "runs").exists()
-    readable = readable_row(rows["first"] | {"needs": list("abcde"), "seconds_left": 3723.4})
-    assert (readable["needs"], readable["left"]) == ("a, b, c and 2 more", "1:02:03")
-
-
-def test_a_dry_run_names_a_package_that_is_not_installed(tmp_path, sweep, monkeypatch):
+    assert readable_row(rows["first"] | {"needs": list("abcde")})["needs"] == "a, b, c and 2 more"
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     row = sweep(tmp_path, "--only", "features", "--dry-run", plan="coopetition")["features"]
     assert row["state"] == "ready" and "coopetition[encoder]" in row["message"]
+
+
+def test_the_time_left_is_that_of_the_steps_that_are_left(runs, plan):
+    """At the mean time of a step: 40 of 200 steps are left, by 2 processes."""
+    shutil.rmtree(runs / "pair")
+    for file in runs.glob("*/metrics.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [row | {"seconds": 90.0 * row["step"]} for row in rows]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert time_left(plan, plan_status(plan, runs), runs, 2) == "0:30:00"
+    nothing = runs / "nothing"
+    assert time_left(plan, plan_status(plan, nothing), nothing, 2) == "unknown"
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_recorded_steps_beyond_the_plans_are_kept_and_noted(runs, plan, plan_file, capsys, flags):
+    shorter = plan_file.with_name("shorter.py")
+    shorter.write_text(plan_file.read_text().replace("n_steps=60", "n_steps=50"))
+    command = ["sweep", str(shorter), "--runs", str(runs), "--device", "cpu", *flags]
+    assert main(command) == 0
+    first_line = capsys.readouterr().err.splitlines()[0]
+    assert "note" in first_line and "long (60, not 50)" in first_line
+    assert states(plan, runs)["long"] == "done"
 
 
 @pytest.mark.parametrize(

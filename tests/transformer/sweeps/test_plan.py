@@ -12,7 +12,6 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.interventions.grafts import GraftOut
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.report import makespan
 from transformer.sweeps.train import Train
 
 TINY = tiny_config()
@@ -71,13 +70,6 @@ def test_an_extension_may_be_extended():
     longest = replace(LONG, name="longest", extends="long", config=replace(TINY, n_steps=120))
     longest = replace(longest, config=replace(SHORT.configs[""], n_steps=120))
     assert [*Plan([longest, LONG, SHORT, PAIR]).nodes] == ["pair", "short", "long", "longest"]
-
-
-def test_a_plan_takes_as_long_as_its_longest_chain_or_as_all_processes():
-    plan = Plan([FIRST, start(10), replace(FIRST, name="third"), replace(FIRST, name="done")])
-    seconds = {"first": 3.0, "second": 4.0, "third": 1.0}
-    assert makespan(plan, seconds, 1) == 8
-    assert makespan(plan, seconds, 4) == 7
 
 
 def test_files_are_filled_in_for_the_kinds_that_want_them(tmp_path):

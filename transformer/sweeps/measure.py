@@ -16,7 +16,7 @@ from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import load_run, load_runs
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, graft_sources
-from transformer.sweeps.train import Train, check_grafts
+from transformer.sweeps.train import Train, check_grafts, find_run
 from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
@@ -32,6 +32,11 @@ class Table(Node):
     def kind(self) -> str:
         """Return what is measured; tables of one kind differ only by their runs."""
         raise NotImplementedError
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the nodes, or NODE/RUN, whose runs it depends on."""
+        return self.needs
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` if it measures no runs."""
@@ -76,7 +81,7 @@ class Table(Node):
                 "run_id": run.config.run_id(),
                 "step": run.config.n_steps,
             }
-            for name in self.needs
+            for name in self.measured
             for run in load_runs(runs / name)
         }
 
@@ -127,9 +132,9 @@ class RunTable(Table):
 class ModelTable(Table):
     """A table of measures per evaluator, of a run's models at checkpoints.
 
-    `steps` selects all checkpoints, those at least 2 % apart (`spaced`), or the last. With
-    `interventions`, the models are measured under them; the `checkpoint` of a graft is a path
-    within the folder of all runs.
+    `of` is the run's node, or NODE/RUN where it has several. `steps` selects all checkpoints, those
+    at least 2 % apart (`spaced`), or the last. With `interventions`, the models are measured under
+    them; the `checkpoint` of a graft is a path within the folder of all runs.
     """
 
     measures: tuple[str, ...]
@@ -144,19 +149,21 @@ class ModelTable(Table):
         return self.name.removesuffix(f"_{self.of}")
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the run, and the nodes that it is grafted with."""
+        return tuple(dict.fromkeys((self.of, *graft_sources(self.interventions))))
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Return the node of the run, and those that it is grafted with."""
-        return tuple(dict.fromkeys((self.of, *graft_sources(self.interventions))))
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.measured))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
         """Raise `UsageError` for unknown measures and evaluators, or several runs."""
         find_measures(self.measures, "evaluator")
         super().check(nodes)
-        node = nodes[self.of]
-        configs = node.configs if isinstance(node, Train) else {}
-        if "" not in configs:
-            raise UsageError(f"{self.name} measures {self.of}, which are several runs; name one")
-        config = configs[""]
+        node, _, run = self.of.partition("/")
+        config = find_run(f"{self.name} measures", node, run, nodes)
         check_grafts(self.name, self.interventions, nodes)
         check_interventions((*config.interventions, *self.interventions), config.model)
         names = evaluators_of(config).data

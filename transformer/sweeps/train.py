@@ -224,8 +224,9 @@ class Train(Node):
 
     def _check_start(self, step: int, nodes: Mapping[str, Node]) -> None:
         parent, _, run = self.after.partition("/")
-        source = _check_checkpoint(f"{self.name} starts from", parent, run, step, nodes)
-        shorter = nodes.get(source.extends)
+        purpose = f"{self.name} starts from"
+        _check_kept(purpose, parent, step, find_run(purpose, parent, run, nodes))
+        shorter = nodes.get(getattr(nodes[parent], "extends", ""))
         if shorter and step < shorter.n_steps:
             raise UsageError(
                 f"{self.name} starts from step {step} of {parent}, which begins at the end of "
@@ -356,30 +357,31 @@ def check_grafts(
         if node == "/":
             continue  # not from a node
         run = within.pop(0) if within and within[0] != "checkpoints" else ""
-        step = re.search(r"\d+", within[-1]) if within else None
-        number = int(step[0]) if step else None
-        _check_checkpoint(f"{name} is grafted with", node, run, number, nodes)
+        purpose = f"{name} is grafted with"
+        config = find_run(purpose, node, run, nodes)
+        if within and (step := re.search(r"\d+", within[-1])):
+            _check_kept(purpose, node, int(step[0]), config)
 
 
-def _check_checkpoint(
-    purpose: str, node: str, run: str, step: int | None, nodes: Mapping[str, Node]
-) -> Train:
-    """Return the node of a run; raise `UsageError` unless it keeps the weights of a step."""
+def find_run(purpose: str, node: str, run: str, nodes: Mapping[str, Node]) -> RunConfig:
+    """Return the config of a node's run; raise `UsageError` if it has none of that name."""
     source = nodes[node]
     if not isinstance(source, Train):
         raise UsageError(f"{purpose} {node}, which is not a training node")
     if run not in source.configs:
         names = ", ".join(f"{node}/{each}".rstrip("/") for each in source.configs)
-        raise UsageError(f"{purpose} {node}/{run}; choose one of {names}")
-    config = source.configs[run]
-    if step is not None:
-        is_kept = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
-        if not (1 <= step <= config.n_steps and config.is_checkpoint(step) and is_kept):
-            raise UsageError(
-                f"{purpose} step {step} of {node}, which keeps no checkpoint of it; add it to its "
-                "checkpoint_at"
-            )
-    return source
+        raise UsageError(f"{purpose} {node}/{run}".rstrip("/") + f"; choose one of {names}")
+    return source.configs[run]
+
+
+def _check_kept(purpose: str, node: str, step: int, config: RunConfig) -> None:
+    """Raise `UsageError` unless a node's run keeps the weights of a step."""
+    is_kept = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
+    if not (1 <= step <= config.n_steps and config.is_checkpoint(step) and is_kept):
+        raise UsageError(
+            f"{purpose} step {step} of {node}, which keeps no checkpoint of it; add it to its "
+            "checkpoint_at"
+        )
 
 
 def _with_features(config: RunConfig, file: Path) -> RunConfig:

@@ -78,6 +78,9 @@ measures = ["accuracy"]
 of = "second"
 evaluators = ["flip"]
 interventions = [{ Ablate = { heads = ["0:*"] } }]
+[model_table.of_one_of_the_pair]
+measures = ["accuracy"]
+of = "pair/init_seed=8"
 [features.drawings]
 drawings = { kind = "glyphs", n_classes = 256 }
 encoder = { kind = "own", weights = "encoder.safetensors" }
@@ -100,7 +103,9 @@ def nodes_of(tmp_path, monkeypatch):
 
 def test_a_toml_file_describes_every_kind_of_node(nodes_of):
     nodes = nodes_of(TOML)
-    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", "norms", "heads"]
+    tables = ["norms", "heads", "of_one_of_the_pair"]
+    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", *tables]
+    assert nodes["of_one_of_the_pair"].needs == ("pair",)
     assert nodes["heads"].interventions == (Ablate(heads=("0:*",)),)
     assert (nodes["heads"].steps, nodes["heads"].evaluators) == ("last", ("flip",))
     first, second = (nodes[name].configs[""] for name in ("first", "second"))
@@ -126,6 +131,7 @@ def test_a_byte_order_mark_is_skipped(nodes_of):
 
 RUN = "[run.a]\npreset = 'smoke'"
 READ = f"{RUN}\n[model_table.r]\nmeasures = ['accuracy']\nof = 'a'"
+PAIR = "[run.p]\npreset = 'smoke'\nvary = { init_seed = [7, 8] }"
 FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
 
 
@@ -154,6 +160,7 @@ FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
         (f"{READ}\ninterventions = ['Ablate']", "model_table.r", "'Ablate'"),
         (f"{READ}\ninterventions = [{{ Ablate = {{ heads = ['2:0'] }} }}]", "", "'2:0'"),
         ("[model_table.r]\nof = 'a'", "model_table.r", "measures"),
+        (f"{READ}\n{PAIR}".replace("of = 'a'", "of = 'p'"), "r", "p/init_seed=7, p/init_seed=8"),
         (f"{FEATURES} 3", "features.a", "encoder"),
         (f"{FEATURES} {{ side = 3 }}", "features.a", "resnet18"),
         (f"{FEATURES} {{ kind = 'own', weights = 'nowhere' }}", "features.a", "'nowhere'"),

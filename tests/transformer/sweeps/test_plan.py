@@ -94,7 +94,9 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
         interventions=(GraftOut(checkpoint="other", from_=0),),
     )
     other = Train(name="other", config=replace(config, init_seed=6))
-    plan = Plan([Train(name="run", config=config), other, table])
+    pair = Train(name="pair", config={"a": config, "b": replace(config, init_seed=7)})
+    of_b = ModelTable(name="of_b", measures=("accuracy",), of="pair/b", evaluators=("flip",))
+    plan = Plan([Train(name="run", config=config), other, table, pair, of_b])
     assert table.needs == ("run", "other")
     for node in plan.nodes.values():
         assert not node.is_done(tmp_path)
@@ -103,3 +105,4 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
     lines = (tmp_path / "swapped" / "table.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 4 and lines[1].split(",")[3] == "flip"
     assert not replace(table, evaluators=("icl",)).is_done(tmp_path)
+    assert of_b.needs == ("pair",) and [*of_b.measured_runs(tmp_path)] == ["pair/b"]

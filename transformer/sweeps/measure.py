@@ -39,7 +39,6 @@ class Table(Node):
         return self.needs
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` if it measures no runs."""
         if not self.needs:
             raise UsageError(f"{self.name} measures no runs; name some")
         for name in self.needs:
@@ -95,21 +94,17 @@ class RunTable(Table):
 
     @property
     def kind(self) -> str:
-        """Return the measure."""
         return self.measure
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the nodes whose runs it measures."""
         return self.of
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for an unknown measure, or if it measures no runs."""
         find_measures([self.measure], "run", "checkpoint")
         super().check(nodes)
 
     def write(self, runs: Path, file: Path) -> None:
-        """Write the table: the columns `run` and `run_id`, and those of the measure."""
         measured = self.measured_runs(runs)
         rows: list[dict[str, Any]] = []
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
@@ -120,11 +115,9 @@ class RunTable(Table):
         write_text(file, to_csv(rows))
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the measure and the runs."""
         return {"measure": self.measure, "runs": self.measured_runs(runs)}
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """Return the measure, which depends on the runs alone."""
         return {self.measure: {}}
 
 
@@ -150,16 +143,13 @@ class ModelTable(Table):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Return the run, and the nodes that it is grafted with."""
         return tuple(dict.fromkeys((self.of, *graft_sources(self.interventions))))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the node of the run, and those that it is grafted with."""
         return tuple(dict.fromkeys(name.partition("/")[0] for name in self.measured))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for unknown measures and evaluators, or several runs."""
         find_measures(self.measures, "evaluator")
         super().check(nodes)
         node, _, run = self.of.partition("/")
@@ -174,7 +164,6 @@ class ModelTable(Table):
             )
 
     def write(self, runs: Path, file: Path) -> None:
-        """Write the table, or continue it."""
         run = load_run(runs / self.of)
         steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
         chosen = {"all": steps, "spaced": thin_steps(steps, SPACING), "last": steps[-1:]}
@@ -188,13 +177,11 @@ class ModelTable(Table):
         )
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the measures, their conditions and settings, and the runs."""
         conditions, settings = self._conditions(), all_settings(self.measures)
         runs_record = {"runs": self.measured_runs(runs)}
         return {"measures": list(self.measures)} | conditions | settings | runs_record
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """Return the conditions and settings of each measure."""
         return {name: self._conditions() | all_settings([name]) for name in self.measures}
 
     def _conditions(self) -> dict[str, Any]:

@@ -54,7 +54,6 @@ class TrainEncoder(Node):
         return True
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Train the encoder."""
         device = Machine.choose(device, threads, "eager").device
         train_encoder(self.config, runs / self.name / WEIGHTS, device=device, threads=threads)
 
@@ -75,15 +74,12 @@ class Features(Node):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the node that trains the encoder."""
         return (self.after,) if self.after else ()
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Features":
-        """Return the node with changed drawings."""
         return replace(self, drawings=change(self.drawings))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` unless `after` trains an encoder, and this one takes weights."""
         if self.after and not isinstance(nodes[self.after], TrainEncoder):
             raise UsageError(f"{self.name} takes its encoder from {self.after}, which trains none")
         if self.after and not hasattr(self.encoder, "weights"):
@@ -112,11 +108,9 @@ class Features(Node):
         return True
 
     def check_installed(self) -> None:
-        """Raise `UsageError` if a package of the encoder is not installed."""
         self.encoder.check_installed()
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Write the file, or continue it."""
         file = runs / self.name / FEATURES
         file.parent.mkdir(parents=True, exist_ok=True)
         write_features(
@@ -179,19 +173,16 @@ class Train(Node):
 
     @property
     def n_steps(self) -> int:
-        """Return the steps of the longest run."""
         return max(config.n_steps for config in self.configs.values())
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the nodes of its exemplars, its start, the run that it extends, and grafts."""
         parent = self.after.partition("/")[0]
         grafts = (name for c in self.configs.values() for name in graft_sources(c.interventions))
         names = (self.exemplars, parent, self.extends, *grafts)
         return tuple(dict.fromkeys(filter(None, names)))
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Train":
-        """Return the node with changed exemplars, unless another node makes them."""
         if self.exemplars:
             return self
         configs = {
@@ -201,7 +192,6 @@ class Train(Node):
         return replace(self, config=configs.get("", configs))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` unless the exemplars and checkpoints that it needs will be there."""
         check_together(self.configs)
         if self.exemplars and not isinstance(nodes[self.exemplars], Features):
             raise UsageError(f"{self.name} takes exemplars from {self.exemplars}, which makes none")
@@ -242,14 +232,12 @@ class Train(Node):
         return has_same_source and has_same_id and shorter.n_steps < self.n_steps
 
     def is_done(self, runs: Path) -> bool:
-        """Return whether all runs have finished all their steps."""
         if not self._has_begun(runs):
             return False
         folders = self._load(runs)
         return all(run.is_finished() and run.config.n_steps >= self.n_steps for run in folders)
 
     def disk_bytes(self) -> int:
-        """Return the size of the checkpoints, if the number of features is as assumed."""
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
 
     def fraction_done(self, runs: Path) -> float:
@@ -267,7 +255,6 @@ class Train(Node):
         return max(run.config.n_steps for run in load_runs(runs / self.name))
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Train the runs, or continue them."""
         folder = runs / self.name
         if not self._has_begun(runs):
             _delete_partial_ensemble(folder)

@@ -14,7 +14,6 @@ from tests.transformer.interventions.test_agree import CASES
 from tests.transformer.model.textbook import EXACT
 from transformer.config import ModelConfig, RunConfig, to_dict
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
-from transformer.config.plain import from_named_dicts, to_named_dict
 from transformer.interventions.attention import (
     Ablate,
     ClampPattern,
@@ -85,8 +84,11 @@ def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention
 
 @settings(deadline=None, max_examples=60)
 @given(models_and(1), SEEDS)
-def test_an_intervention_acts_inside_its_with_block_only(case, seed):
+def test_an_intervention_survives_json_and_acts_inside_its_with_block_only(case, seed):
     config, (intervention,) = case
+    run = RunConfig(model=config, interventions=(intervention,))
+    assert RunConfig.from_dict(json.loads(json.dumps(to_dict(run)))) == run
+    assert run.run_id() != replace(run, interventions=()).run_id()
     model, *batch = drawn(config, seed)
     before = plain(model, batch)
     with pytest.raises(ZeroDivisionError), model.intervened(intervention) as intervened:
@@ -94,41 +96,20 @@ def test_an_intervention_acts_inside_its_with_block_only(case, seed):
         assert intervened.acted[intervention] >= 1
         raise ZeroDivisionError
     assert torch.equal(plain(model, batch), before)
-    with model.intervened() as intervened:
-        assert torch.equal(plain(model, batch), before)
-        assert not intervened.acted
-
-
-@settings(deadline=None, max_examples=60)
-@given(models_and(1))
-def test_an_intervention_survives_json_and_is_part_of_the_run_id(case):
-    config, (intervention,) = case
-    assert from_named_dicts(Intervention, to_named_dict(intervention), "here") == (intervention,)
-    run = RunConfig(model=config, interventions=(intervention,))
-    assert RunConfig.from_dict(json.loads(json.dumps(to_dict(run)))) == run
-    assert run.run_id() != replace(run, interventions=()).run_id()
 
 
 @settings(deadline=None, max_examples=30)
 @given(MODELS, SEEDS)
-def test_preserved_queries_and_keys_are_preserved_patterns(config, seed):
+def test_interventions_that_must_agree_do(config, seed):
     model, *batch = drawn(config, seed)
-    changed = AblateEmbedding()
+    plainly, changed = plain(model, batch), AblateEmbedding()
     by_parts = under(model, batch, changed, Preserve(what=("queries", "keys")))
     assert torch.equal(by_parts, under(model, batch, changed, Preserve(what=("patterns",))))
     everything = Preserve(what=("queries", "keys", "values"))
-    assert torch.equal(under(model, batch, everything), plain(model, batch))
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_a_layer_without_heads_adds_only_its_bias(config, seed):
-    model, *batch = drawn(config, seed)
+    assert torch.equal(under(model, batch, everything), plainly)
+    assert torch.equal(under(model, batch, Temperature(heads=("0:*",), temperature=1.0)), plainly)
     bias = model.parameters.get("blocks.0.b_O")
-
-    def nothing(name, value, scene):
-        return torch.zeros_like(value) + (0 if bias is None else bias)
-
+    nothing = lambda _, value, scene: torch.zeros_like(value) + (0 if bias is None else bias)  # noqa: E731
     path = under(model, batch, At(names=("blocks.0.attn_out",), function=nothing))
     torch.testing.assert_close(under(model, batch, Ablate(heads=("0:*",))), path, **EXACT)
 
@@ -158,14 +139,6 @@ def test_the_order_of_interventions_does_not_matter(case, seed):
     model, *batch = drawn(config, seed)
     both = under(model, batch, one, other)
     torch.testing.assert_close(under(model, batch, other, one), both, **EXACT)
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_a_temperature_of_1_changes_nothing(config, seed):
-    model, *batch = drawn(config, seed)
-    heated = under(model, batch, Temperature(heads=("0:*",), temperature=1.0))
-    assert torch.equal(heated, plain(model, batch))
 
 
 @settings(deadline=None, max_examples=30)
@@ -227,31 +200,15 @@ def test_an_intervention_without_effect_is_refused(pair):
 
 def test_the_same_twice_is_refused_unless_it_is_the_same_as_once():
     model, *batch = drawn()
-    heated = Temperature(heads="0:0", temperature=2.0)
+    ban = ForbidPreviousToken(heads="0:*", rows="labels")
     added = At(names="blocks.0.z", function=lambda name, value, scene: value + 1)
-    for each in (heated, added):
+    heated = Temperature(heads="0:0", temperature=2.0)
+    for pair in ((heated, heated), (added, added), (ban, PreviousToken(heads="0:0"))):
         with pytest.raises(UsageError, match="both set"):
-            under(model, batch, each, each)
+            under(model, batch, *pair)
+    check_interventions((ban, ClampPattern(heads="0:0")), SMALL)
     for one in (Ablate(heads="0:0"), Preserve(what="keys")):
         assert torch.equal(under(model, batch, one, one), under(model, batch, one))
-
-
-def test_a_clamp_of_the_query_and_a_ban_on_labels_go_together():
-    ban = ForbidPreviousToken(heads="0:*", rows="labels")
-    check_interventions((ban, ClampPattern(heads="0:0")), SMALL)
-    with pytest.raises(UsageError, match="both set the labels' attention of 0:0"):
-        check_interventions((ban, PreviousToken(heads="0:0")), SMALL)
-
-
-def test_a_model_is_computed_under_its_present_interventions():
-    model, *batch = drawn()
-    before = plain(model, batch)
-    model.interventions = (Ablate(heads="0:*"),)
-    ablated = plain(model, batch)
-    model.interventions = (AblateEmbedding(),)
-    assert not torch.allclose(plain(model, batch), ablated)
-    model.interventions = ()
-    assert torch.equal(plain(model, batch), before)
 
 
 def test_a_function_of_ones_own_returns_a_tensor_and_is_in_no_config():
@@ -267,22 +224,18 @@ def test_a_function_of_ones_own_returns_a_tensor_and_is_in_no_config():
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "given", ["Ablate", {"Ablate": {"heads": ["0:0"]}}, Ablate, 3], ids=lambda each: str(each)[:9]
-)
-def test_other_values_than_interventions_are_refused(given):
+def test_other_values_are_refused_and_whole_numbers_are_floats():
     model, *batch = drawn()
-    with pytest.raises(UsageError, match="intervention"):
-        under(model, batch, given)
-    with pytest.raises(UsageError, match="intervention"):
-        RunConfig(interventions=given)
-
-
-def test_settings_of_wrong_types_are_refused_and_whole_numbers_are_floats():
-    one, other = (
-        RunConfig(interventions=(Temperature(heads="0:0", temperature=each),)) for each in (2, 2.0)
-    )
-    assert one.run_id() == other.run_id()
+    for other in ("Ablate", {"Ablate": {"heads": ["0:0"]}}, Ablate, 3):
+        with pytest.raises(UsageError, match="intervention"):
+            under(model, batch, other)
+        with pytest.raises(UsageError, match="intervention"):
+            RunConfig(interventions=other)
+    ids = {
+        RunConfig(interventions=(Temperature(heads="0:0", temperature=each),)).run_id()
+        for each in (2, 2.0)
+    }
+    assert len(ids) == 1
     for wrong in (
         lambda: Ablate(heads=0),
         lambda: ClampPattern(heads="0:0", strength="0.5"),

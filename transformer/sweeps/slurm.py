@@ -25,17 +25,8 @@ from transformer.sweeps.work import Work, open_nodes
 NOTICE_S = 90  # a job is told to stop so long before its end; Slurm may do so 60 s earlier
 MIN_MINUTES = 5  # leaves time for work before the notice
 SUBMISSION = ".submission"  # lock of the submission of jobs; no node can have this name
-FINAL_STATES = {
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "TIMEOUT",
-}
+FINAL_STATES = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
+FINAL_STATES |= {"OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"}
 # options that submitit has parameters for
 SUBMITIT = ("partition", "account", "time", "mem", "gpus-per-node", "cpus-per-task")
 # The last lines of a job's script. `scancel` and `scontrol requeue` end the shell as well, so that
@@ -46,8 +37,6 @@ if [ $code = 143 ] || [ $code = {busy} ]; then scontrol requeue "$SLURM_JOB_ID"
 elif [ $code != 0 ] && [ ! -e {failed} ]; then echo "its job ended with $code; see "{log} > {failed}
 fi
 exit $code"""
-
-
 CLUSTER_DEFAULT = default_shown_as("the cluster's")
 
 

@@ -9,6 +9,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import PLANS, load_plan
+from transformer.experiments.presets import PRESETS
 from transformer.interventions.attention import Ablate
 from transformer.sweeps.train import Train
 
@@ -30,10 +31,14 @@ def test_no_plan_makes_a_run_twice(name, scale):
     assert len({*runs}) == len(runs) > 0
 
 
-@pytest.mark.parametrize("name", ["coopetition", "within_class"])
-def test_a_scale_that_a_plan_lacks_is_refused(name):
-    with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
-        load_plan(name, "gpu")
+def test_a_scale_that_a_plan_or_a_preset_lacks_is_refused():
+    for make in (
+        lambda: load_plan("coopetition", "gpu"),
+        lambda: load_plan("within_class", "gpu"),
+        lambda: PRESETS["coopetition/main"].config("gpu"),
+    ):
+        with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
+            make()
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
@@ -119,14 +124,11 @@ def test_a_toml_file_describes_every_kind_of_node(nodes_of):
 
 def test_the_plan_of_the_docs_is_one(nodes_of):
     page = (Path(__file__).parents[3] / "docs" / "trainer.md").read_text()
-    nodes = nodes_of(page.split("```toml\n")[1].split("```")[0])
+    text = page.split("```toml\n")[1].split("```")[0]
+    nodes = nodes_of(text, encoding="utf-8-sig")  # a byte-order mark is skipped
     assert [*nodes] == ["drawings", "first", "graft", "events", "heads"]
     assert nodes["graft"].needs == ("drawings", "first")
     assert nodes["first"].configs[""].keep == ("2", "last")
-
-
-def test_a_byte_order_mark_is_skipped(nodes_of):
-    assert [*nodes_of('[run.first]\npreset = "smoke"', encoding="utf-8-sig")] == ["first"]
 
 
 RUN = "[run.a]\npreset = 'smoke'"

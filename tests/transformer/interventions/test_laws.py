@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError
 from tests.transformer.interventions.conftest import SMALL, drawn, plain, under
-from tests.transformer.interventions.test_agree import CASES
-from tests.transformer.model.textbook import EXACT
+from tests.transformer.model.textbook import EXACT, slow_intervened
 from transformer.config import ModelConfig, RunConfig, to_dict
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
+from transformer.config.plain import to_named_dict
 from transformer.interventions.attention import (
     Ablate,
     ClampPattern,
@@ -49,28 +49,33 @@ def heads_of(config: ModelConfig, n_layers: int) -> st.SearchStrategy[str]:
     return st.builds("{}:{}".format, layer, st.integers(0, config.n_heads - 1))
 
 
-def acting_on(config: ModelConfig) -> st.SearchStrategy[Intervention]:
-    """Interventions that can act on a model."""
+def settings_of(config: ModelConfig) -> list[tuple[type[Intervention], dict]]:
+    """Kinds of interventions that can act on a model, with strategies of their settings."""
     head = heads_of(config, config.n_layers)
     heads = st.lists(head, min_size=1, max_size=3).map(tuple)
-    kinds = [
-        st.builds(Ablate, heads=heads),
-        st.builds(AblateEmbedding),
-        st.builds(ClampPattern, heads=heads, strength=SHARES),
-        st.builds(Match, heads=heads, temperature=st.floats(0.01, 10)),
-        st.builds(PreviousToken, heads=heads, strength=SHARES),
-        st.builds(ForbidPreviousToken, heads=heads),
-        st.builds(Temperature, heads=heads, temperature=st.floats(0.1, 10)),
-        st.builds(SilenceNonLabels, heads=heads),
-        st.builds(CopyFromPattern, head=head),
-        st.builds(Preserve, what=st.lists(WHAT, min_size=1, unique=True).map(tuple)),
+    kinds: list[tuple[type[Intervention], dict]] = [
+        (Ablate, {"heads": heads}),
+        (AblateEmbedding, {}),
+        (ClampPattern, {"heads": heads, "strength": SHARES}),
+        (Match, {"heads": heads, "temperature": st.just(0.0) | st.floats(0.01, 10)}),
+        (PreviousToken, {"heads": heads, "strength": SHARES}),
+        (ForbidPreviousToken, {"heads": heads}),
+        (Temperature, {"heads": heads, "temperature": st.floats(0.1, 10)}),
+        (SilenceNonLabels, {"heads": heads}),
+        (CopyFromPattern, {"head": head}),
+        (Preserve, {"what": st.lists(WHAT, min_size=1, unique=True).map(tuple)}),
     ]
     if config.n_layers > 1:
         below = st.tuples(heads_of(config, config.n_layers - 1))
-        kinds.append(st.builds(PreviousToken, heads=below, rows=st.just("labels")))
+        labels = {"heads": below, "rows": st.just("labels")}
         layers = st.integers(1, config.n_layers - 1)
-        kinds.append(st.builds(PerfectPreviousTokenInput, layer=layers))
-    return st.one_of(kinds)
+        kinds += [(PreviousToken, labels), (ForbidPreviousToken, labels)]
+        kinds.append((PerfectPreviousTokenInput, {"layer": layers}))
+    return kinds
+
+
+def acting_on(config: ModelConfig) -> st.SearchStrategy[Intervention]:
+    return st.one_of(st.builds(kind, **fields) for kind, fields in settings_of(config))
 
 
 def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention]]]:
@@ -82,9 +87,9 @@ def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(models_and(1), SEEDS)
-def test_an_intervention_survives_json_and_acts_inside_its_with_block_only(case, seed):
+def test_an_intervention_is_its_slow_definition_inside_its_with_block_only(case, seed):
     config, (intervention,) = case
     run = RunConfig(model=config, interventions=(intervention,))
     assert RunConfig.from_dict(json.loads(json.dumps(to_dict(run)))) == run
@@ -92,40 +97,13 @@ def test_an_intervention_survives_json_and_acts_inside_its_with_block_only(case,
     model, *batch = drawn(config, seed)
     before = plain(model, batch)
     with pytest.raises(ZeroDivisionError), model.intervened(intervention) as intervened:
-        model.logits(*batch[:2], target=batch[2])
+        z = model.logits(*batch[:2], target=batch[2])
         assert intervened.acted[intervention] >= 1
         raise ZeroDivisionError
     assert torch.equal(plain(model, batch), before)
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_interventions_that_must_agree_do(config, seed):
-    model, *batch = drawn(config, seed)
-    plainly, changed = plain(model, batch), AblateEmbedding()
-    by_parts = under(model, batch, changed, Preserve(what=("queries", "keys")))
-    assert torch.equal(by_parts, under(model, batch, changed, Preserve(what=("patterns",))))
-    everything = Preserve(what=("queries", "keys", "values"))
-    assert torch.equal(under(model, batch, everything), plainly)
-    assert torch.equal(under(model, batch, Temperature(heads=("0:*",), temperature=1.0)), plainly)
-    bias = model.parameters.get("blocks.0.b_O")
-    nothing = lambda _, value, scene: torch.zeros_like(value) + (0 if bias is None else bias)  # noqa: E731
-    path = under(model, batch, At(names=("blocks.0.attn_out",), function=nothing))
-    torch.testing.assert_close(under(model, batch, Ablate(heads=("0:*",))), path, **EXACT)
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS, SHARES, st.data())
-def test_a_clamp_to_the_other_label_is_the_opposite_clamp(config, seed, strength, data):
-    """With two pairs, the target at one of them."""
-    model, exemplars, _, _ = drawn(replace(config, positions="rotary"), seed)
-    heads = (f"{data.draw(st.integers(0, config.n_layers - 1))}:0",)
-    labels = torch.tensor([[1, 2], [3, 4], [5, 6], [0, 7]])
-    right, wrong = (
-        under(model, (exemplars[:, :3], labels, target), ClampPattern(heads=heads, strength=share))
-        for target, share in zip(labels.unbind(1), (strength, 1 - strength), strict=True)
-    )
-    torch.testing.assert_close(right, wrong, **EXACT)
+    first = (each[0] for each in batch)
+    slow = slow_intervened(model.parameters, config, *first, do=to_named_dict(intervention))
+    torch.testing.assert_close(z[0], slow, **EXACT)
 
 
 @settings(deadline=None, max_examples=60)
@@ -160,9 +138,9 @@ def test_cached_activations_are_those_of_the_logits(config, seed):
         assert cache[last + "resid_post"].shape == (4, n_tokens, config.d_model)
 
 
-def test_every_kind_has_a_slow_definition():
-    """Those of grafts are tried in `test_grafts`."""
-    tried = {name for case in CASES.values() for name in case}
+def test_every_kind_is_tried():
+    """Those of grafts are in `test_grafts`."""
+    tried = {kind.__name__ for kind, _ in settings_of(SMALL)}
     assert tried | {"GraftIn", "GraftOut"} == {*INTERVENTIONS}
 
 

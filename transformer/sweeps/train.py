@@ -241,12 +241,12 @@ class Train(Node):
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
 
     def fraction_done(self, runs: Path) -> float:
-        """Return the evaluated part of the run that has fewest steps."""
+        """Return the evaluated part of the run that has fewest steps; at most 1."""
         fractions = []
         for name, config in self.configs.items():
             rows = read_metrics(runs / self.name / name / METRICS)
             fractions.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
-        return min(fractions)
+        return min(1.0, *fractions)
 
     def recorded_steps(self, runs: Path) -> int:
         """Return the steps of the longest run in its folder, which are kept; 0 if it has none."""

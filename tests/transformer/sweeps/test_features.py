@@ -9,7 +9,6 @@ from safetensors.torch import load_file, save_file
 
 from coopetition.tools.errors import UserError
 from transformer.config.encoders import ReductionConfig
-from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
@@ -85,12 +84,6 @@ def test_an_encoder_that_is_trained_anew_is_reported(tmp_path):
     assert "(encoder.weights=" in error_of(plan.nodes["features"], tmp_path)
     save_file(load_file(file), file)  # without metadata
     assert "(training.glyphs.kind=None, not GlyphConfig)" in error_of(ENCODER, tmp_path)
-
-
-def test_an_encoder_with_weights_takes_none_from_another_node():
-    features = replace(NODE, encoder=EfficientNetConfig(), after="encoder")
-    with pytest.raises(UserError, match="EfficientNetConfig"):
-        Plan([ENCODER, features])
 
 
 GLYPHS_1 = GlyphConfig(n_classes=6, n_exemplars=4, seed=1)

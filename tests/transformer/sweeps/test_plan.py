@@ -8,11 +8,13 @@ import pytest
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
+from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.interventions.grafts import GraftOut
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.train import Train
+from transformer.sweeps.train import Features, Train, TrainEncoder
 
 TINY = tiny_config()
 FIRST = Train(name="first", config=TINY)
@@ -25,6 +27,8 @@ def start(step: int, name: str = "second", after: str = "first") -> Train:
 PAIR = Train(name="pair", config={"a": TINY, "b": replace(TINY, init_seed=6)})
 SHORT = start(10, "short", "pair/a")
 LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs[""], n_steps=80))
+
+FROZEN = Features(name="f", drawings=GlyphConfig(), encoder=EfficientNetConfig(), after="e")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,7 @@ LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs
         ([PAIR, SHORT, replace(LONG, after="pair/b")], "long extends short"),
         ([PAIR, SHORT, LONG, start(20, after="long")], "step 20 of long.* start from that"),
         ([FIRST, RunTable(name="m", measure="events", of=())], "m measures no runs"),
+        ([TrainEncoder(name="e"), FROZEN], "EfficientNetConfig"),
         ([FIRST, ModelTable(name="r", measures=("accuracy",), of="nowhere")], "r needs nowhere"),
     ],
 )

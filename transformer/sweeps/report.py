@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError, abbreviate
@@ -100,14 +99,13 @@ def readable_row(row: Row) -> Row:
     return texts | {"needs": abbreviate(row["needs"]) or None, "disk": disk}
 
 
-def status_rows(statuses: Statuses, jobs: Mapping[str, Job] = MappingProxyType({})) -> list[Row]:
+def status_rows(statuses: Statuses, jobs: Mapping[str, Job]) -> list[Row]:
     """Return the status of each node, with its message and, if there are jobs, its job."""
     rows: list[Row] = []
     for name, status in statuses.items():
         job = {"job": str(jobs[name]) if name in jobs else None} if jobs else {}
-        rows.append(
-            {"node": name, "state": status.state} | job | {"message": status.message or None}
-        )
+        message = {"message": status.message or None}
+        rows.append({"node": name, "state": status.state} | job | message)
     return rows
 
 

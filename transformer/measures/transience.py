@@ -105,7 +105,8 @@ def transience(
     spread = math.hypot(binomial_error(half, n_sequences), error / 2)
     levels = (half - spread, half, half + spread)
     rises = [_last_rise(middle[: top + 1], smoothed[: top + 1], each) for each in levels]
-    falls = [_first_fall(middle[top:], smoothed[top:], each) for each in reversed(levels)]
+    after = middle[top:], smoothed[top:]
+    falls = [crossing_time(*after, each, rising=False) for each in reversed(levels)]
     if rises[1] is None:  # above the half-level from the first window on
         rises[1] = float(middle[0])
     first, last = _around(smoothed >= peak - error, top)
@@ -137,10 +138,6 @@ def _last_rise(times: Array, values: Array, level: float) -> float | None:
     """Return the last time at which a curve rises through a level, before its end."""
     mirrored = crossing_time(-times[::-1], values[::-1], level, rising=False)
     return None if mirrored is None else -mirrored
-
-
-def _first_fall(times: Array, values: Array, level: float) -> float | None:
-    return crossing_time(times, values, level, rising=False)
 
 
 def _around(within: NDArray[np.bool_], at: int) -> tuple[int, int]:

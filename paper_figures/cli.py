@@ -27,8 +27,8 @@ from paper_figures.core.figure import (
 from paper_figures.core.kept_data import SCALE, SCALES
 from paper_figures.core.runs import NotKeptError, find_needs, kept_runs
 from transformer.config.run import Scale
+from transformer.sweeps.plan import ALL_NODES
 
-ALL = ("*",)  # pattern of all nodes
 PROG = "python -m paper_figures"
 USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
        {PROG} --list [--json]
@@ -173,7 +173,7 @@ class MakeFlags:
     subfolder `kept`."""
     scale: Scale = SCALE
     """Scale of the runs: `paper`; `cpu`, what two cores can do; `smoke`, a few steps of each."""
-    only: tuple[str, ...] = ALL
+    only: tuple[str, ...] = ALL_NODES
     """Nodes of the sweep to make, by names or patterns such as 'main_*'."""
     seeds: tuple[int, ...] = ()
     """Initial seeds of the runs to make; none means all that the figure shows."""
@@ -207,7 +207,7 @@ def _make(flags: MakeFlags) -> None:
     try:
         found = find_needs(figure.needs, None, flags.scale, data)
     except NotKeptError:
-        if flags.only == ALL and not flags.seeds:
+        if flags.only == ALL_NODES and not flags.seeds:
             raise
         name = f"{figure.paper} {figure.slot}"
         print(f"{name} is not drawn: it needs more than --only and --seeds ask for")

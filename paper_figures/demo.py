@@ -23,7 +23,7 @@ from paper_figures.core.published import solve_published
 from paper_figures.core.runs import FigureRun, kept_runs
 from transformer.config import EvaluationConfig, RunConfig
 from transformer.experiments.presets import PRESETS
-from transformer.measures.events import EVALUATORS
+from transformer.measures.timeline import TIMELINE_EVALUATORS
 from transformer.training.machine import Machine
 
 PRESET = "demo"
@@ -88,7 +88,7 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
 
 
 def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
-    numbers = draw_run(ax, "a accuracy", run, EVALUATORS, "in_context_accuracy")
+    numbers = draw_run(ax, "a accuracy", run, TIMELINE_EVALUATORS, "in_context_accuracy")
     draw_half(ax)
     ax.set(ylabel="in-context accuracy", ylim=(0, 1), title=f"a  transformer{absence(run)}")
     ax.legend(frameon=False, fontsize="small")

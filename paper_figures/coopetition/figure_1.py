@@ -51,7 +51,7 @@ def draw(
     for ax in circuit_axes:
         ax.set_axis_off()
     if labels and induction:
-        peak = labels[0].run.timeline().flip_peak_at
+        peak = labels[0].run.timeline().flip_peak_at or 0.0
         late = LATE * 1e6 / labels[0].run.rate_ratio
         moments = (
             ("c at Flip's peak", "c  attention at Flip's peak", peak),

@@ -96,7 +96,7 @@ def _accuracies(table: KeptTable) -> dict[str, tuple[Array, Array]]:
 
 def _after_peak(fixed: KeptTable) -> Iterator[tuple[str, Array, Array]]:
     """Yield each evaluator's accuracies from Flip's peak on: with a layer fixed, and without."""
-    curves, peak = fixed.run.curves(), fixed.run.timeline().flip_peak_at
+    curves, peak = fixed.run.curves(), fixed.run.timeline().flip_peak_at or 0.0
     for name, (x, y) in _accuracies(fixed).items():
         later = x >= peak
         yield name, y[later], np.interp(x[later], curves.sequences, curves.values[name])
@@ -129,7 +129,7 @@ def _deviation_line(fixed: KeptTable) -> str:
 
 def _level_line(name: str, fixed: KeptTable, last: float) -> str:
     """Return mean accuracies with the first layer fixed, from Flip's peak on, and the paper's."""
-    peak = fixed.run.timeline().flip_peak_at
+    peak = fixed.run.timeline().flip_peak_at or 0.0
     ours = {
         evaluator: float(y[(x >= peak) & (x <= last)].mean())
         for evaluator, (x, y) in _accuracies(fixed).items()

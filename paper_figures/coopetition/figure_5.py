@@ -97,7 +97,7 @@ def has_bump(run: FigureRun) -> bool | None:
     None for a short run in which ICL has not yet emerged, and if noise may explain a rise.
     """
     events = run.timeline()
-    if events.emergence is None:
+    if events.emergence is None or events.flip_peak_at is None:
         return emerges(run)
     losses = run.curves("loss").between(LEAD * events.emergence, events.flip_peak_at)
     return rises(losses.values["ciwl"])

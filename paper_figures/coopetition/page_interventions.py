@@ -127,4 +127,4 @@ def _flip_after_peak(kind: str, last: float) -> np.ndarray:
     table = kept_tables("coopetition/main", kind)[0]
     own = table.select(evaluator="flip", measure="accuracy", what="in_context_accuracy")
     x, y = own.column("sequences"), own.column()
-    return y[(x >= table.run.timeline().flip_peak_at) & (x <= last)]
+    return y[(x >= (table.run.timeline().flip_peak_at or 0.0)) & (x <= last)]

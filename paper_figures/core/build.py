@@ -18,7 +18,7 @@ from transformer.experiments.plans import PLANS, load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.runs.export import export
 from transformer.runs.loop import train_or_resume
-from transformer.sweeps.plan import Plan
+from transformer.sweeps.plan import ALL_NODES, Plan
 from transformer.sweeps.train import Train
 from transformer.training.machine import Machine
 
@@ -28,7 +28,7 @@ def sweep_flags(
     runs: Path,
     *,
     scale: Scale = SCALE,
-    only: tuple[str, ...] = sweep.ALL,
+    only: tuple[str, ...] = ALL_NODES,
     seeds: tuple[int, ...] = (),
     **flags: Any,
 ) -> sweep.Flags:
@@ -46,7 +46,7 @@ def sweep_flags(
     if figure.of_several_scales:
         raise UsageError(f"{name} needs runs of two scales; make them by sweeps, then keep them")
     nodes = tuple(dict.fromkeys(need.node for need in figure.needs))
-    if only != sweep.ALL or seeds:
+    if only != ALL_NODES or seeds:
         plan = load_plan(plans[0], scale)
         matching = plan.matching(nodes)
         nodes = tuple(

@@ -29,7 +29,7 @@ from paper_figures.core.kept_data import (
     table_records,
 )
 from transformer.config.run import Scale
-from transformer.measures.events import Timeline, timeline
+from transformer.measures.timeline import Timeline, timeline
 
 Array = NDArray[np.float64]
 METRIC = "in_context_accuracy"

@@ -149,24 +149,18 @@ def test_what_needs_a_node_that_failed_is_cancelled_and_the_rest_is_not(sweep, t
     wait_for_end(again)
 
 
-def test_a_job_that_dies_without_a_word_has_failed(sweep, tmp_path):
+def test_a_job_that_is_killed_has_failed_and_one_that_is_cancelled_has_not(sweep, tmp_path):
     runs = tmp_path / "runs"
-    jobs = sweep(SIX, runs, "--slurm", "--only", "long")
-    wait_until_trained(runs, "long")
+    jobs = sweep(SIX, runs, "--slurm", "--only", "long", "other")
+    for name in jobs:
+        wait_until_trained(runs, name)
     ask("scancel", "--signal=KILL", f"{number(jobs['long'])}.0")  # its work, not its shell
-    assert wait_for_end(jobs) == {"long": "FAILED"}
-    stands = sweep(SIX, runs, "--slurm", "--only", "long", "--status")
+    ask("scancel", number(jobs["other"]))
+    assert wait_for_end(jobs) == {"long": "FAILED", "other": "CANCELLED"}
+    stands = sweep(SIX, runs, "--slurm", "--only", "long", "other", "--status")
     assert stands["long"]["state"] == "failed"
     assert stands["long"]["message"].startswith("its job ended with 137; see ")
-
-
-def test_a_job_that_is_cancelled_stays_so(sweep, tmp_path):
-    jobs = sweep(SIX, tmp_path / "runs", "--slurm", "--only", "long")
-    wait_until_trained(tmp_path / "runs", "long")
-    ask("scancel", number(jobs["long"]))
-    assert wait_for_end(jobs) == {"long": "CANCELLED"}
-    stands = sweep(SIX, tmp_path / "runs", "--slurm", "--only", "long", "--status")
-    assert stands["long"]["state"] in ("ready", "stopped")
+    assert stands["other"]["state"] in ("ready", "stopped")
 
 
 def test_what_slurm_refuses_is_told_in_a_line(call, plans, tmp_path):

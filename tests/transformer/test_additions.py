@@ -118,17 +118,13 @@ def test_an_encoder_makes_features_that_are_trained_on(added, call, tmp_path):
     assert "encoder.side=12" in exemplars.made_by and exemplars.fingerprint
 
 
-def test_a_measure_and_a_plan_are_taken(added, config, tmp_path):
+def test_measures_an_intervention_and_a_plan_are_taken(added, config, tmp_path, call):
+    """A query that sees all alike sees itself by a fifth."""
     run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
     (row,) = measure_run(run, "label_bias")
     assert row["step"] == 10 and row["std"] >= 0
     assert [*load_plan(str(added["plan"]), "cpu").nodes] == ["first", "graft", "events"]
-
-
-def test_an_intervention_and_a_measure_of_models_are_taken(added, config, tmp_path, call):
-    """Together: a query that sees all alike sees itself by a fifth."""
     uniform = {"Uniform": {"heads": ["0:*", "1:*"]}}
-    run = train(replace(config, n_steps=10), tmp_path / "run", HERE)
     flags = ["--measures", "query_self", "--evaluators", "icl", "--intervene", json.dumps(uniform)]
     call("transformer", "measure", run.path, *flags, "--out", tmp_path / "table.csv")
     found = pd.read_csv(tmp_path / "table.csv")
@@ -146,15 +142,12 @@ def test_without_its_file_a_kind_is_unknown(config):
 # --- registries
 
 
-def test_a_name_is_taken_once():
+def test_names_and_class_names_are_taken_once():
+    """Files tell kinds apart by their class names."""
     registry: Registry[object] = Registry("thing", "transformer.data.modes")
     registry.register("a")(1)
     with pytest.raises(UsageError, match="'a'"):
         registry.register("a")(2)
-
-
-def test_a_class_name_is_taken_once():
-    """Files tell kinds apart by their class names."""
     with pytest.raises(UsageError, match="'GaussianConfig'"):
         EXEMPLAR_KINDS.register("mine")(type("GaussianConfig", (EXEMPLAR_KINDS["gaussian"],), {}))
     assert "mine" not in EXEMPLAR_KINDS
@@ -179,11 +172,11 @@ def test_a_registry_whose_files_fail_is_scanned_again(tmp_path, monkeypatch):
 # --- plugins that fail
 
 
-@pytest.mark.parametrize("name", ["missing.py", "data.txt", ""])
-def test_only_python_files_are_plugins(tmp_path, name, capsys):
-    (tmp_path / "data.txt").write_text("")
-    assert main(["--plugin", str(tmp_path / name), "data"]) == 2
-    assert "Python file" in capsys.readouterr().err
+def test_only_python_files_are_plugins(tmp_path, capsys):
+    (tmp_path / "data.txt").touch()
+    for name in ("missing.py", "data.txt", ""):
+        assert main(["--plugin", str(tmp_path / name), "data"]) == 2
+        assert "Python file" in capsys.readouterr().err
 
 
 def test_a_plugin_that_fails_can_be_corrected_and_loaded_again(tmp_path):

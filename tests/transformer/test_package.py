@@ -44,12 +44,9 @@ def test_importing_the_package_imports_nothing_heavy():
         transformer.tran  # noqa: B018
 
 
-def test_configs_and_registries_import_nothing_heavy():
-    assert last_line(REGISTRIES + HEAVY) == ""
-
-
-def test_the_help_of_every_command_imports_nothing_heavy():
-    assert last_line(HELP + HEAVY) == ""
+@pytest.mark.parametrize("program", [REGISTRIES, HELP], ids=["registries", "help of all commands"])
+def test_start_up_imports_nothing_heavy(program):
+    assert last_line(program + HEAVY) == ""
 
 
 def test_type_checkers_see_the_same_names():
@@ -65,9 +62,3 @@ def test_type_checkers_see_the_same_names():
     assert dict(imports) == transformer._HOMES
     for name in transformer._HOMES:
         assert getattr(transformer, name).__name__ == name
-
-
-def test_a_star_import_brings_all_names():
-    names: dict[str, object] = {}
-    exec("from transformer import *", names)
-    assert set(transformer._HOMES) <= set(names)

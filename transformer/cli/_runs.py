@@ -71,7 +71,7 @@ def train_and_print(train: Callable[[], list["RunFolder"]], *, as_json: bool) ->
 
 def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
     """Print status and timeline of a run, or a table of several runs."""
-    from transformer.measures.events import EVALUATORS, timeline
+    from transformer.measures.timeline import TIMELINE_EVALUATORS, timeline
     from transformer.runs.table import row_of
 
     if len(runs) > 1 and not as_json:
@@ -82,7 +82,7 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
         if texts := [each.to_text() for each in run.config.interventions]:
             status["interventions"] = texts if as_json else ", ".join(texts)
         curves = run.curves() if len(run.metrics()) > 1 else None
-        is_measured = curves is not None and {*EVALUATORS} <= {*curves.values}
+        is_measured = curves is not None and {*TIMELINE_EVALUATORS} <= {*curves.values}
         events = timeline(curves) if curves is not None and is_measured else None
         if as_json:
             report = status | {"path": str(run.path), "events": events and asdict(events)}

@@ -18,14 +18,13 @@ from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import check_writable
 from transformer.config.run import Scale
+from transformer.sweeps.plan import ALL_NODES
 from transformer.sweeps.slurm import Resources, read_jobs, submit_jobs
-from transformer.sweeps.status import clear_failure, log_path, plan_status
+from transformer.sweeps.status import SETTLED, clear_failure, log_path, plan_status
 
 if TYPE_CHECKING:
     from transformer.experiments.plans import Sweep
     from transformer.sweeps.plan import Plan
-
-ALL = ("*",)  # the pattern of all nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class Flags:
     scale: Scale = "cpu"
     """Scale of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
     `cpu`, for two cores; `smoke`, a few steps of each run."""
-    only: tuple[str, ...] = ALL
+    only: tuple[str, ...] = ALL_NODES
     """Nodes to run: names, or patterns such as 'main_*'. The nodes that they need run too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
     """Kind of exemplars and its file, if the plan names no file: `tokens tokens.npy`."""
@@ -48,7 +47,7 @@ class Flags:
     device: str = "auto"
     """Device: `auto`, `cpu`, `cuda` or `mps`."""
     dry_run: bool = False
-    """Print the nodes and how long they will take, and run nothing."""
+    """Print the nodes with their steps and disk space, and run nothing."""
     status: bool = False
     """Print the status of each node, and run nothing."""
     retry: bool = False
@@ -63,7 +62,7 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    """Run a plan, or print its status or its estimate."""
+    """Run a plan, or print its nodes or their status."""
     from transformer.config.registry import loaded_plugins
     from transformer.experiments.plans import Sweep
 
@@ -85,8 +84,10 @@ def run(flags: Flags) -> None:
     if flags.status:
         _print_status(plan, sweep, flags)
     elif flags.dry_run:
-        _print_estimate(plan, sweep, flags)
+        _note_longer_runs(plan, sweep)
+        _print_nodes(plan, sweep, flags)
     else:
+        _note_longer_runs(plan, sweep)
         _run_plan(plan, sweep, flags)
 
 
@@ -97,49 +98,32 @@ def _print_status(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
     print_rows(status_rows(plan_status(plan, sweep.runs), jobs), as_json=flags.json)
 
 
-def _print_estimate(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
-    """Print the graph, and how long each node and the whole plan take."""
-    from transformer.sweeps.report import Estimate, clock, graph_rows, readable_row
-    from transformer.training.machine import Machine
+def _print_nodes(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
+    """Print the graph, what stops nodes, and what the whole plan takes."""
+    from transformer.sweeps.report import mebibytes, plan_rows, readable_row, time_left
 
-    estimate = Estimate(sweep.runs)
-    device = "auto" if flags.slurm else flags.device  # jobs run elsewhere
-    estimate.time_here(plan, device, flags.threads)
     statuses = plan_status(plan, sweep.runs)
-    rows = graph_rows(plan, statuses, estimate, as_jobs=flags.slurm)
+    rows = plan_rows(plan, statuses)
     print_rows(rows if flags.json else map(readable_row, rows), as_json=flags.json)
-    for row in rows:
-        if row["message"]:
-            print(f"{row['node']}: {row['message']}", file=sys.stderr)
-    n_processes = len(plan.nodes) if flags.slurm else flags.jobs
-    left = clock(estimate.seconds_left(plan, statuses, n_processes))
-    unknown = [row["node"] for row in rows if row["seconds_left"] is None]
-    excluded = f"; without an estimate, not included: {abbreviate(unknown)}" if unknown else ""
-    print(f"{n_processes} at a time: {left}{excluded}", file=sys.stderr)
-    here = Machine.choose(device, flags.threads).device
-    print(f"steps without metrics were timed on this machine ({here})", file=sys.stderr)
+    lines = [f"{row['node']}: {row['message']}" for row in rows if row["message"]]
+    n_open = sum(row["state"] not in SETTLED for row in rows)
+    n_processes = max(n_open, 1) if flags.slurm else flags.jobs
+    left = time_left(plan, statuses, sweep.runs, n_processes)
+    lines.append(f"training left, from the runs in {sweep.runs}: {left} ({n_processes} at a time)")
     if flags.slurm:
-        _print_jobs(sum(row["job"] is not None for row in rows), plan, flags, here)
-
-
-def _print_jobs(n_jobs: int, plan: "Plan", flags: Flags, here: str) -> None:
-    """Print how many jobs `--slurm` submits, their options, and the disk they need."""
-    from transformer.sweeps.report import mebibytes
-
-    options = " ".join(
-        f"--{name}" if value is True else f"--{name}={value}"
-        for name, value in flags.job.options(flags.threads).items()
-    )
-    disk = mebibytes(sum(node.disk_bytes() for node in plan.nodes.values())) or "less than 1 MiB"
-    print(f"{n_jobs} jobs, each: sbatch {options}", file=sys.stderr)
-    print(f"disk for all nodes: {disk}", file=sys.stderr)
-    if flags.job.gpus and here == "cpu":
-        print("note: for an estimate on GPUs, run this on a node that has one", file=sys.stderr)
+        options = (
+            f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in flags.job.options(flags.threads).items()
+        )
+        disk = sum(node.disk_bytes() for node in plan.nodes.values())
+        lines.append(f"{n_open} jobs, each: sbatch {' '.join(options)}")
+        lines.append(f"disk for all nodes: {mebibytes(disk) or 'less than 1 MiB'}")
+    print("\n".join(lines), file=sys.stderr)
 
 
 def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
     """Run all that is left, here or as jobs, and print the status at the end."""
-    from transformer.sweeps.local import run_locally
+    from transformer.sweeps.local import LocalSweep
     from transformer.sweeps.report import status_rows
 
     plan.check_files()
@@ -150,7 +134,7 @@ def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
     if flags.slurm:
         jobs = submit_jobs(plan, sweep.runs, sweep.work, flags.threads, flags.job)
     else:
-        run_locally(plan, sweep.runs, sweep.work, flags.jobs)
+        LocalSweep(plan, sweep.runs, sweep.work, flags.jobs).run()
     statuses = plan_status(plan, sweep.runs)
     print_rows(status_rows(statuses, jobs), as_json=flags.json)
     undone = [name for name, status in statuses.items() if status.state != "done"]
@@ -158,6 +142,17 @@ def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
         raise UserError(
             f"{len(undone)} of {len(statuses)} nodes are not done, first {undone[0]}; --retry runs "
             "failed nodes again"
+        )
+
+
+def _note_longer_runs(plan: "Plan", sweep: "Sweep") -> None:
+    from transformer.sweeps.report import longer_runs
+
+    if longer := longer_runs(plan, sweep.runs):
+        print(
+            f"note: recorded runs keep more steps than the plan has: {abbreviate(longer)}; move "
+            "their folders away to train them anew",
+            file=sys.stderr,
         )
 
 
@@ -177,30 +172,20 @@ def _check(flags: Flags) -> None:
     kinds = [kind for kind, _ in flags.data]
     if duplicates := {kind for kind in kinds if kinds.count(kind) > 1}:
         raise UsageError(f"--data {min(duplicates)} comes more than once; give it once")
-    _check_combination(flags)
-    if not (flags.status or flags.slurm):  # jobs run elsewhere
-        Machine.choose(flags.device, flags.threads)
-    _check_folder(flags)
-
-
-def _check_combination(flags: Flags) -> None:
-    """Refuse flags that contradict each other."""
-    given = {
+    modes = {
+        "--node": flags.node is not None,
         "--status": flags.status,
         "--dry-run": flags.dry_run,
         "--retry": flags.retry,
-        "--slurm": flags.slurm,
-        "--only": flags.only != ALL,
+        "--slurm": flags.slurm and flags.node is not None,
+        "--only": flags.only != ALL_NODES and flags.node is not None,
     }
-    others = [name for name, is_given in given.items() if is_given]
-    if flags.node is not None and others:
-        raise UsageError(
-            f"--node {flags.node} runs that node and nothing else; leave {others[0]} out, or "
-            f"select nodes by --only {flags.node}"
-        )
-    modes = [name for name in ("--status", "--dry-run", "--retry") if given[name]]
-    if len(modes) > 1:
-        raise UsageError(f"{' and '.join(modes)} exclude each other; choose one")
+    given = [name for name, is_given in modes.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other; choose one")
+    if not (flags.status or flags.slurm):  # jobs run elsewhere
+        Machine.choose(flags.device, flags.threads)
+    _check_folder(flags)
 
 
 def _check_folder(flags: Flags) -> None:

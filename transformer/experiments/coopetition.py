@@ -263,7 +263,7 @@ LAYER_1_AT: dict[Scale, dict[str, float]] = {
     "smoke": {"peak": 5.5, "fall": 10.5, "end": 20},
 }
 LAYER_2_AT = 20  # and figure 3b the second
-EVALUATORS = ("train", "icl", "ciwl", "flip")
+MEASURED_ON = ("train", "icl", "ciwl", "flip")  # evaluators
 
 
 def measures_at_end(run: str) -> list[ModelTable]:
@@ -306,7 +306,7 @@ def _model_table(
     run: str,
     description: str,
     measures: tuple[str, ...],
-    evaluators: tuple[str, ...] = EVALUATORS,
+    evaluators: tuple[str, ...] = MEASURED_ON,
 ) -> ModelTable:
     return ModelTable(
         name=f"{name}_{run}",

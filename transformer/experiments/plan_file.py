@@ -27,12 +27,6 @@ from transformer.sweeps.train import Features, Train
 Table = dict[str, Any]
 T = TypeVar("T")
 KINDS = ("features", "run", "run_table", "model_table")
-RENAMED = {
-    "longer_than": "extends",
-    "what": "description",
-    "measure": "run_table",
-    "readings": "model_table",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +91,7 @@ def _plan(tables: Table, scale: Scale) -> Plan:
 def _check_names(table: Table, known: Collection[str]) -> None:
     for name in table:
         if name not in known:
-            advice = f"choose one of {', '.join(known)}"
-            if name in RENAMED:
-                advice = f"it is now called {RENAMED[name]!r}"
-            raise UsageError(f"{name!r} is unknown; {advice}")
+            raise UsageError(f"{name!r} is unknown; choose one of {', '.join(known)}")
 
 
 def _read(cls: type[T], table: Any, name: str = "") -> T:

@@ -58,23 +58,19 @@ class HeadIntervention(Intervention):
         return resolve_heads(type(self).__name__, self.heads, model)
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` for a head that the model lacks."""
         self.resolve_heads(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the activation in the layers of its heads."""
         layers = dict.fromkeys(layer for layer, _ in self.resolve_heads(model))
         return tuple(f"blocks.{layer}.{self.activation}" for layer in layers)
 
     def claims_in(self, model: ModelConfig) -> frozenset[str]:
-        """Return its claims for each of its heads."""
         heads = self.resolve_heads(model)
         return frozenset(
             f"{what} of {layer}:{head}" for what in self.claims for layer, head in heads
         )
 
     def changes(self, model: ModelConfig) -> frozenset[str]:
-        """Return the activation of its heads."""
         return frozenset(
             f"blocks.{layer}.{self.activation} of {layer}:{head}"
             for layer, head in self.resolve_heads(model)
@@ -102,11 +98,9 @@ class Ablate(HeadIntervention):
     activation = "z"
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return what its heads mix."""
         return dict.fromkeys(self.changes(model), ())
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return 0."""
         return torch.zeros_like(value)
 
 
@@ -125,7 +119,6 @@ class Temperature(HeadIntervention):
     limits: ClassVar = {"temperature": (COOLEST, HOTTEST)}
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return the scores, divided."""
         return value / self.temperature
 
 
@@ -137,7 +130,6 @@ class SilenceNonLabels(HeadIntervention):
     activation = "attn_scores"
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return the query's scores, hidden except for labels."""
         hidden = torch.zeros(value.shape[2:4], dtype=torch.bool, device=value.device)
         hidden[-1, ::2] = True
         return value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
@@ -187,11 +179,9 @@ class PreviousToken(RowIntervention):
     limits: ClassVar = {"strength": (0, 1)}
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return the patterns of its heads, if all rows are its own."""
         return dict.fromkeys(self.changes(model) if self.rows == "all" else (), ())
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return patterns with its rows."""
         n_rows, n_tokens = value.shape[2:4]
         one = torch.eye(n_tokens, dtype=value.dtype, device=value.device)
         rows = (1 - self.strength) * one + self.strength * one.roll(-1, 1)  # row t: 1 at t - 1
@@ -208,7 +198,6 @@ class ForbidPreviousToken(RowIntervention):
     activation = "attn_scores"
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return the scores of its rows, hidden at the token before."""
         n_rows, n_tokens = value.shape[2:4]
         before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1)
         before[0] = False
@@ -224,12 +213,10 @@ class QueryIntervention(HeadIntervention):
     claims = ("the query's attention",)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return the patterns of its heads in the last layer, which has the query's row alone."""
-        last = f"blocks.{model.n_layers - 1}."
+        last = f"blocks.{model.n_layers - 1}."  # which has the query's row alone
         return {place: () for place in self.changes(model) if place.startswith(last)}
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        """Return patterns with the query's row."""
         shares = self.shares(value, scene)
         nothing = torch.zeros_like(shares)
         row = torch.cat([torch.stack([nothing, shares], 2).flatten(1, 2), nothing[:, :1]], 1)
@@ -258,7 +245,6 @@ class Match(QueryIntervention):
         return {} if self.temperature == 0 else {"temperature": (COOLEST, HOTTEST)}
 
     def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
-        """Return the softmax of cosines."""
         normal = F.normalize(scene.features.to(pattern), dim=-1)
         cosine = (normal[:, :-1] * normal[:, -1:]).sum(-1)
         if self.temperature:
@@ -280,7 +266,6 @@ class ClampPattern(QueryIntervention):
     limits: ClassVar = {"strength": (0, 1)}
 
     def shares(self, pattern: Tensor, scene: Scene) -> Tensor:
-        """Return equal shares of the strength, and of the rest."""
         right = scene.labels == scene.target.unsqueeze(1)
         n_right, n_wrong = right.sum(1, keepdim=True), (~right).sum(1, keepdim=True)
         one = torch.ones_like(pattern[:, 0, :1, 0])
@@ -310,22 +295,18 @@ class CopyFromPattern(Intervention):
         return f"blocks.{layer}.attn_scores", head
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` unless it is one head, which the model has."""
         if self.head.endswith(":*"):
             raise UsageError(f"CopyFromPattern: head={self.head!r} is all of a layer; name one")
         self._scores(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the scores and the logits."""
         return self._scores(model)[0], "logits"
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return the logits, made of the scores."""
         site, head = self._scores(model)
         return {"logits": (places(site, model)[head],)}
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Keep the scores; return logits made of them."""
         scores_site, head = self._scores(scene.config)
         key = f"{scores_site} of {self.head}"
         if site != "logits":
@@ -356,7 +337,6 @@ class Preserve(Intervention):
         object.__setattr__(self, "what", tuple(what))
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return those activations of all layers."""
         return tuple(
             f"blocks.{layer}.{ACTIVATIONS[what]}"
             for layer in range(model.n_layers)
@@ -364,9 +344,7 @@ class Preserve(Intervention):
         )
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return what it preserves, by head."""
         return dict.fromkeys(self.changes(model), ())
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return the value from the pass without interventions."""
         return scene.clean[site]

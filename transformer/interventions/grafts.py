@@ -75,15 +75,12 @@ class Graft(Intervention):
 
     @property
     def source(self) -> str:
-        """The checkpoint."""
         return self.checkpoint
 
     def relative_to(self, folder: Path) -> Self:
-        """Return the same with the checkpoint in a folder."""
         return replace(self, checkpoint=str(folder / self.checkpoint))
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` unless the model has such a layer."""
         if not 0 <= self.layer < model.n_layers:
             raise UsageError(
                 f"{type(self).__name__}: {self.at}={self.layer}; choose a layer from 0 to "
@@ -174,19 +171,15 @@ class GraftIn(Graft):
     claims: ClassVar = ("the lower half",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the output of that layer."""
         return (self.meeting,)
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return the output of that layer."""
         return {self.meeting: ()}
 
     def replaces(self) -> tuple[str, ...]:
-        """Return the lower half."""
         return (f"input.{self.till}",)
 
     def bind_to(self, other: Model) -> Act:
-        """Return a function that gives the other model's output."""
 
         def act(site: str, value: Tensor, scene: Scene) -> Tensor:
             outputs = []
@@ -218,19 +211,15 @@ class GraftOut(Graft):
     claims: ClassVar = ("the logits",)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the output of that layer, and the logits."""
         return self.meeting, "logits"
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return the logits, made of that output."""
         return {"logits": (self.meeting,)}
 
     def replaces(self) -> tuple[str, ...]:
-        """Return the upper half."""
         return (f"output.{self.from_}",)
 
     def bind_to(self, other: Model) -> Act:
-        """Return a function that keeps the output, and makes logits of it."""
         key = f"{self.meeting} for {self}"  # not in `act`: torch.compile cannot print dataclasses
 
         def act(site: str, value: Tensor, scene: Scene) -> Tensor:

@@ -24,11 +24,9 @@ class AblateEmbedding(Intervention):
     """Tokens are 0, positions are unchanged: only preserved activations carry information."""
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the tokens."""
         return ("embed",)
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return 0."""
         return torch.zeros_like(value)
 
 
@@ -44,7 +42,6 @@ class PerfectPreviousTokenInput(Intervention):
     layer: int = field(default=1, metadata=OMIT_DEFAULT_FROM_ID)
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` unless the model has such a layer after the first."""
         if not 1 <= self.layer < model.n_layers:
             last = model.n_layers - 1
             raise UsageError(
@@ -56,19 +53,15 @@ class PerfectPreviousTokenInput(Intervention):
         return tuple(f"blocks.{self.layer}.{name}" for name in ("resid_pre", "q", "k"))
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return the embeddings, what the layer reads, and its queries and keys."""
         return EMBEDDED, *self._own_sites()
 
     def changes(self, model: ModelConfig) -> frozenset[str]:
-        """Return what the layer reads, and its queries and keys; the embeddings stay."""
         return frozenset(place for site in self._own_sites() for place in places(site, model))
 
     def overwrites(self, model: ModelConfig) -> dict[str, tuple[str, ...]]:
-        """Return what it changes, made of the embeddings."""
         return dict.fromkeys(self.changes(model), (EMBEDDED,))
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Keep the embeddings; return them, or queries and keys of the shifted ones."""
         if site == EMBEDDED:
             scene.seen[EMBEDDED] = value
             return value
@@ -104,11 +97,9 @@ class At(Intervention):
             raise UsageError("At names no sites; give some, as in blocks.0.z")
 
     def check(self, model: ModelConfig) -> None:
-        """Raise `UsageError` for a name that no site has."""
         self.sites(model)
 
     def sites(self, model: ModelConfig) -> tuple[str, ...]:
-        """Return those that its names match."""
         return matching_sites(self.names, model)
 
     def claims_in(self, model: ModelConfig) -> frozenset[str]:
@@ -116,11 +107,9 @@ class At(Intervention):
         return frozenset(f"{site} by {self.function!r}" for site in self.sites(model))
 
     def to_text(self) -> str:
-        """Return its sites."""
         return f"At {', '.join(self.names)}"
 
     def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return what the function gives, for each run."""
         batch, runs = scene.labels.shape[-1], []
         for of_run in value:
             seen = outward(site, of_run, batch)

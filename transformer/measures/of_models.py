@@ -28,7 +28,8 @@ from transformer.model.loaded import Model
 from transformer.model.transformer import final_residual
 
 PARTS = ("encoder", "labels", "positions", "attention", "mlp", "unembedding")
-RECORDED = ("loss", "accuracy", "in_context_accuracy", "in_context_probability")
+ACCURACY, PROBABILITY = "in_context_accuracy", "in_context_probability"
+RECORDED = ("loss", "accuracy", ACCURACY, PROBABILITY)
 STAGES: tuple[What, ...] = ("queries", "keys", "values")
 STRENGTHS = tuple(np.linspace(0, 1, 11).tolist())
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -140,10 +141,8 @@ def weight_norms(model: Model) -> Iterator[Row]:
 @measure("accuracy", per="evaluator")
 def accuracy(view: View) -> Iterator[Row]:
     """Loss, accuracy, in-context accuracy and probability, as training records them."""
-    found = view.metrics()
-    for name in RECORDED:
-        value = found[name]
-        if value is not None:
+    for name, value in view.metrics().items():
+        if name in RECORDED and value is not None:
             yield reading(name, value)
 
 
@@ -228,7 +227,7 @@ def strength_by_sequence(view: View, *, n_sequences: int = N_SEQUENCES) -> Itera
 def _accuracies(view: View, cases: dict[str, tuple[Intervention, ...]]) -> Iterator[Row]:
     """Return rows of in-context accuracy under the interventions of each case."""
     for what, interventions in cases.items():
-        yield reading(what, view.metric("in_context_accuracy", *interventions))
+        yield reading(what, view.metric(ACCURACY, *interventions))
 
 
 @measure("composition", per="evaluator")
@@ -284,12 +283,8 @@ def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator
         alone = (AblateEmbedding(), kept, *_ablate_all_but(head, heads))
         for strength in strengths:
             clamp = ClampPattern(heads=(head,), strength=strength)
-            value = view.metric("in_context_accuracy", *alone, clamp)
+            value = view.metric(ACCURACY, *alone, clamp)
             yield reading("accuracy", value, view.last, number, 2 * strength - 1)
-
-
-def _probability(view: View, *interventions: Intervention) -> float:
-    return view.metric("in_context_probability", *interventions)
 
 
 @measure("head_alone", per="evaluator")
@@ -303,7 +298,7 @@ def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) ->
         for number, head in enumerate(heads):
             heated = Temperature(heads=(head,), temperature=temperature)
             alone = (SilenceNonLabels(heads=(head,)), heated, *_ablate_all_but(head, heads))
-            yield reading("alone", _probability(view, *alone), view.last, number, temperature)
+            yield reading("alone", view.metric(PROBABILITY, *alone), view.last, number, temperature)
 
 
 @measure("superposition", per="evaluator")
@@ -316,7 +311,7 @@ def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES)
     for temperature in temperatures:
         for number in view.heads:
             heated = Temperature(heads=(f"{view.last}:{number}",), temperature=temperature)
-            value = _probability(view, labels_only, heated)
+            value = view.metric(PROBABILITY, labels_only, heated)
             yield reading("one of all", value, view.last, number, temperature)
 
 
@@ -330,4 +325,4 @@ def common_temperature(
     """
     for temperature in temperatures:
         heated = Temperature(heads=(f"{view.last}:*",), temperature=temperature)
-        yield reading("all", _probability(view, heated), view.last, None, temperature)
+        yield reading("all", view.metric(PROBABILITY, heated), view.last, None, temperature)

@@ -1,7 +1,7 @@
 """A model without a run axis: its logits and activations on any sequences."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.config.interventions import Intervention
-from transformer.config.sites import matching_sites, site_names
+from transformer.config.sites import matching_sites
 from transformer.model.hooks import Intervened, outward
 from transformer.model.parameters import Parameters
 from transformer.model.transformer import Tap, final_residual, make_batch, unchanged, unembed
@@ -94,7 +94,7 @@ class Model:
         exemplars: ArrayLike | Tensor,
         labels: ArrayLike | Tensor,
         *,
-        names: str | tuple[str, ...] | Callable[[str], bool] = "*",
+        names: str | tuple[str, ...] = "*",
         target: ArrayLike | Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the logits, and activations by name with the batch first.
@@ -104,15 +104,9 @@ class Model:
 
         Parameters
         ----------
-        names : which activations: names, patterns such as `blocks.*.pattern`, or a function that
-            tells whether a name is wanted
+        names : which activations: names, or patterns such as `blocks.*.pattern`
         """
-        if callable(names):
-            wanted = set(filter(names, site_names(self.config)))
-        else:
-            wanted = {*matching_sites((names,) if isinstance(names, str) else names, self.config)}
-        if not wanted:
-            raise UsageError("names choose no site; `transformer.config.sites` lists them")
+        wanted = matching_sites((names,) if isinstance(names, str) else names, self.config)
         found: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor) -> Tensor:

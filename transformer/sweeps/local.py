@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
@@ -12,61 +13,44 @@ from pathlib import Path
 
 from coopetition.tools.errors import Interrupted
 from transformer.runs.loop import catch_stop_signals
-from transformer.sweeps.executor import Work, submit_plan
-from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.report import Estimate, clock
+from transformer.sweeps.plan import Plan
+from transformer.sweeps.report import progress_line
 from transformer.sweeps.status import (
     Busy,
-    is_held,
+    is_running,
     log_path,
     node_status,
-    plan_status,
     read_failure,
     write_failure,
 )
+from transformer.sweeps.work import Work, open_nodes
 
 POLL_S = 1.0  # signals, and nodes that other processes work on, are noticed within this time
 REPORT_S = 30.0  # between two lines of progress
 
 
-def run_locally(plan: Plan, runs: Path, work: Work, jobs: int) -> None:
-    """Run all nodes that can be done, `jobs` at a time.
-
-    SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
-    """
-    log_path(runs, "").parent.mkdir(parents=True, exist_ok=True)
-    executor = LocalExecutor(plan, runs, work, jobs)
-    submit_plan(plan, runs, executor)
-    executor.run()
-
-
-class LocalExecutor:
-    """Processes of this machine, each of which does one node.
+class LocalSweep:
+    """Processes of this machine, `jobs` at a time, each of which does one node.
 
     Every process is forked from a server that has imported the module of `work`.
     """
 
     def __init__(self, plan: Plan, runs: Path, work: Work, jobs: int) -> None:
         self.plan, self.runs, self.work, self.jobs = plan, runs, work, jobs
-        self._queue: dict[str, list[str]] = {}
+        self._queue = open_nodes(plan, runs)
         self._processes: dict[str, BaseProcess] = {}
         self._done: set[str] = set()
         self._elsewhere: set[str] = set()
-        self._estimate = Estimate(runs)
         self._context = multiprocessing.get_context("forkserver")
         # importing the second takes longer than a short run
         self._context.set_forkserver_preload([work.__module__, "torch._dynamo"])
 
-    def submitted(self) -> set[str]:
-        """Return the nodes that are queued or running."""
-        return {*self._queue, *self._processes}
-
-    def submit(self, node: Node, after: list[str]) -> None:
-        """Queue a node, to start when the submitted nodes `after` are done."""
-        self._queue[node.name] = after
-
     def run(self) -> None:
-        """Run the queue until it is empty, or holds only nodes that need a failed one."""
+        """Run all nodes that can be done, until only nodes are left that need a failed one.
+
+        SIGINT and SIGTERM stop the processes, which write checkpoints, and raise `Interrupted`.
+        """
+        log_path(self.runs, "").parent.mkdir(parents=True, exist_ok=True)
         reported = time.monotonic()
         with catch_stop_signals() as stop:
             while not stop:
@@ -84,7 +68,7 @@ class LocalExecutor:
                     self._wait()
                 if time.monotonic() - reported > REPORT_S:
                     reported = time.monotonic()
-                    self._report()
+                    _print(progress_line(self.plan, self.runs, self.jobs))
             self._cancel(stop)
         name = signal.Signals(stop[0]).name
         raise Interrupted(
@@ -157,24 +141,8 @@ class LocalExecutor:
             if len({*stop}) > 1 or len(stop) > 2:
                 for process in processes:
                     process.kill()
-        while any(is_held(self.runs, name) for name in self._processes):
+        while any(is_running(self.runs, name) for name in self._processes):
             time.sleep(0.1)  # a process may outlive the fork server
-
-    def _report(self) -> None:
-        statuses = plan_status(self.plan, self.runs)
-        states = [status.state for status in statuses.values()]
-        running = [
-            f"{name} {status.message}"
-            for name, status in statuses.items()
-            if status.state == "running"
-        ]
-        left = self._estimate.seconds_left(self.plan, statuses, self.jobs)
-        n_failed = states.count("failed")
-        _print(
-            f"{states.count('done')}/{len(states)} nodes"
-            + (f", {n_failed} failed" if n_failed else "")
-            + f", ETA {clock(left)}  {', '.join(running)}"
-        )
 
 
 def _start_fork_server() -> None:
@@ -200,4 +168,13 @@ def _child(work: Work, name: str, log: str) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     sys.exit(work(name))
+
+
+def _stop_with_parent() -> None:
+    """Ask this process to stop when the sweep that started it has died, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()  # returns when the system closes the parent's end of a pipe
+    os.kill(os.getpid(), signal.SIGTERM)

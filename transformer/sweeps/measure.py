@@ -16,7 +16,7 @@ from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import load_run, load_runs
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, graft_sources
-from transformer.sweeps.train import Train, check_grafts
+from transformer.sweeps.train import Train, check_grafts, find_run
 from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
@@ -33,8 +33,12 @@ class Table(Node):
         """Return what is measured; tables of one kind differ only by their runs."""
         raise NotImplementedError
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the nodes, or NODE/RUN, whose runs it depends on."""
+        return self.needs
+
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` if it measures no runs."""
         if not self.needs:
             raise UsageError(f"{self.name} measures no runs; name some")
         for name in self.needs:
@@ -76,7 +80,7 @@ class Table(Node):
                 "run_id": run.config.run_id(),
                 "step": run.config.n_steps,
             }
-            for name in self.needs
+            for name in self.measured
             for run in load_runs(runs / name)
         }
 
@@ -90,21 +94,17 @@ class RunTable(Table):
 
     @property
     def kind(self) -> str:
-        """Return the measure."""
         return self.measure
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the nodes whose runs it measures."""
         return self.of
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for an unknown measure, or if it measures no runs."""
         find_measures([self.measure], "run", "checkpoint")
         super().check(nodes)
 
     def write(self, runs: Path, file: Path) -> None:
-        """Write the table: the columns `run` and `run_id`, and those of the measure."""
         measured = self.measured_runs(runs)
         rows: list[dict[str, Any]] = []
         with ProgressReport(f"measure {self.measure}", len(measured), "runs") as progress:
@@ -115,11 +115,9 @@ class RunTable(Table):
         write_text(file, to_csv(rows))
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the measure and the runs."""
         return {"measure": self.measure, "runs": self.measured_runs(runs)}
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """Return the measure, which depends on the runs alone."""
         return {self.measure: {}}
 
 
@@ -127,9 +125,9 @@ class RunTable(Table):
 class ModelTable(Table):
     """A table of measures per evaluator, of a run's models at checkpoints.
 
-    `steps` selects all checkpoints, those at least 2 % apart (`spaced`), or the last. With
-    `interventions`, the models are measured under them; the `checkpoint` of a graft is a path
-    within the folder of all runs.
+    `of` is the run's node, or NODE/RUN where it has several. `steps` selects all checkpoints, those
+    at least 2 % apart (`spaced`), or the last. With `interventions`, the models are measured under
+    them; the `checkpoint` of a graft is a path within the folder of all runs.
     """
 
     measures: tuple[str, ...]
@@ -144,19 +142,18 @@ class ModelTable(Table):
         return self.name.removesuffix(f"_{self.of}")
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Return the node of the run, and those that it is grafted with."""
+    def measured(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.of, *graft_sources(self.interventions))))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.measured))
+
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` for unknown measures and evaluators, or several runs."""
         find_measures(self.measures, "evaluator")
         super().check(nodes)
-        node = nodes[self.of]
-        configs = node.configs if isinstance(node, Train) else {}
-        if "" not in configs:
-            raise UsageError(f"{self.name} measures {self.of}, which are several runs; name one")
-        config = configs[""]
+        node, _, run = self.of.partition("/")
+        config = find_run(f"{self.name} measures", node, run, nodes)
         check_grafts(self.name, self.interventions, nodes)
         check_interventions((*config.interventions, *self.interventions), config.model)
         names = evaluators_of(config).data
@@ -167,7 +164,6 @@ class ModelTable(Table):
             )
 
     def write(self, runs: Path, file: Path) -> None:
-        """Write the table, or continue it."""
         run = load_run(runs / self.of)
         steps = [step for step in run.steps() if run.config.is_checkpoint(step)]
         chosen = {"all": steps, "spaced": thin_steps(steps, SPACING), "last": steps[-1:]}
@@ -181,13 +177,11 @@ class ModelTable(Table):
         )
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the measures, their conditions and settings, and the runs."""
         conditions, settings = self._conditions(), all_settings(self.measures)
         runs_record = {"runs": self.measured_runs(runs)}
         return {"measures": list(self.measures)} | conditions | settings | runs_record
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        """Return the conditions and settings of each measure."""
         return {name: self._conditions() | all_settings([name]) for name in self.measures}
 
     def _conditions(self) -> dict[str, Any]:

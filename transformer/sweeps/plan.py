@@ -12,6 +12,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.interventions import Intervention
 
+ALL_NODES = ("*",)  # the pattern of all nodes
 NODE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+-]*")  # also the name of a folder
 
 

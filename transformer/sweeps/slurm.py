@@ -18,24 +18,15 @@ from typing import Annotated, Any
 
 from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
-from transformer.sweeps.executor import Work, submit_plan
-from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import FOLDER, Busy, failure_path, hold_node, log_path
+from transformer.sweeps.work import Work, open_nodes
 
 NOTICE_S = 90  # a job is told to stop so long before its end; Slurm may do so 60 s earlier
 MIN_MINUTES = 5  # leaves time for work before the notice
 SUBMISSION = ".submission"  # lock of the submission of jobs; no node can have this name
-FINAL_STATES = {
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "TIMEOUT",
-}
+FINAL_STATES = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
+FINAL_STATES |= {"OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"}
 # options that submitit has parameters for
 SUBMITIT = ("partition", "account", "time", "mem", "gpus-per-node", "cpus-per-task")
 # The last lines of a job's script. `scancel` and `scontrol requeue` end the shell as well, so that
@@ -46,8 +37,6 @@ if [ $code = 143 ] || [ $code = {busy} ]; then scontrol requeue "$SLURM_JOB_ID"
 elif [ $code != 0 ] && [ ! -e {failed} ]; then echo "its job ended with $code; see "{log} > {failed}
 fi
 exit $code"""
-
-
 CLUSTER_DEFAULT = default_shown_as("the cluster's")
 
 
@@ -126,68 +115,48 @@ class Job:
 def submit_jobs(
     plan: Plan, runs: Path, work: Work, threads: int, resources: Resources
 ) -> dict[str, Job]:
-    """Submit a job for each node that can be done and has none; return all jobs by node."""
+    """Submit a job for each node that can be done and has none; return all jobs by node.
+
+    A job starts after those of the nodes that it needs; Slurm cancels it if one of them fails.
+    """
     try:
         import submitit
+        from submitit.core.utils import FailedJobError
     except ImportError as error:
         raise UserError("--slurm needs submitit; pip install 'coopetition[slurm]'") from error
     try:
         with hold_node(runs, SUBMISSION):
             jobs = read_jobs(plan.nodes, runs)
             submitter = submitit.SlurmExecutor(runs / FOLDER / "slurm")
-            executor = SlurmExecutor(runs, work, threads, resources, submitter, jobs)
-            submit_plan(plan, runs, executor)
+            submitted = [name for name, job in jobs.items() if job.state not in FINAL_STATES]
+            for name, needs in open_nodes(plan, runs, submitted).items():
+                gpus = resources.gpus if plan.nodes[name].uses_gpu else 0
+                options = replace(resources, gpus=gpus).options(threads)
+                after = [jobs[need].number for need in needs]
+                submitter.update_parameters(**_parameters(name, runs, options, after))
+                number = int(submitter.submit(_run_job, work, name).job_id)
+                jobs[name] = Job(name, number, "PENDING")
+    except FailedJobError as error:
+        raise UserError(f"{name} was not submitted; {' '.join(str(error).split())}") from error
     except Busy as error:
         raise UserError(f"another process submits jobs of {runs}; wait for it") from error
-    return executor.jobs
+    return jobs
 
 
-@dataclass
-class SlurmExecutor:
-    """Jobs of a Slurm cluster, each of which does one node."""
-
-    runs: Path
-    work: Work
-    threads: int
-    resources: Resources
-    submitter: Any
-    """The executor of submitit."""
-    jobs: dict[str, Job]
-    """The newest job of each node."""
-
-    def submitted(self) -> set[str]:
-        """Return the nodes whose jobs are queued or running."""
-        return {name for name, job in self.jobs.items() if job.state not in FINAL_STATES}
-
-    def submit(self, node: Node, after: list[str]) -> None:
-        """Submit the job of a node; Slurm cancels it if a job of `after` fails."""
-        from submitit.core.utils import FailedJobError
-
-        self.submitter.update_parameters(**self._parameters(node, after))
-        try:
-            job = self.submitter.submit(_run_job, self.work, node.name)
-        except FailedJobError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{node.name} was not submitted; {reason}") from error
-        self.jobs[node.name] = Job(node.name, int(job.job_id), "PENDING")
-
-    def _parameters(self, node: Node, after: list[str]) -> dict[str, Any]:
-        """Return a job's parameters for submitit; those that it lacks are options of sbatch."""
-        log, failed = log_path(self.runs, node.name), failure_path(self.runs, node.name)
-        gpus = self.resources.gpus if node.uses_gpu else 0
-        options = replace(self.resources, gpus=gpus).options(self.threads)
-        numbers = [str(self.jobs[need].number) for need in after]
-        quoted = {"failed": shlex.quote(str(failed)), "log": shlex.quote(str(log))}
-        return {
-            "job_name": job_name(node.name, self.runs),
-            "dependency": ":".join(["afterok", *numbers]) if numbers else None,
-            **{name.replace("-", "_"): options.pop(name, None) for name in SUBMITIT},
-            # some versions of srun do not inherit the number of CPUs
-            "srun_args": [f"--cpus-per-task={self.threads}", f"--output={log}"],
-            "stderr_to_stdout": True,
-            "teardown": [AFTER_WORK.format(busy=Busy.exit_code, **quoted)],
-            "additional_parameters": {"output": log, **options},
-        }
+def _parameters(name: str, runs: Path, options: dict[str, Any], after: list[int]) -> dict[str, Any]:
+    """Return a job's parameters for submitit; those that it lacks are options of sbatch."""
+    log, failed = log_path(runs, name), failure_path(runs, name)
+    quoted = {"failed": shlex.quote(str(failed)), "log": shlex.quote(str(log))}
+    return {
+        "job_name": job_name(name, runs),
+        "dependency": ":".join(["afterok", *map(str, after)]) if after else None,
+        # some versions of srun do not inherit the number of CPUs
+        "srun_args": [f"--cpus-per-task={options['cpus-per-task']}", f"--output={log}"],
+        **{option.replace("-", "_"): options.pop(option, None) for option in SUBMITIT},
+        "stderr_to_stdout": True,
+        "teardown": [AFTER_WORK.format(busy=Busy.exit_code, **quoted)],
+        "additional_parameters": {"output": log, **options},
+    }
 
 
 def _run_job(work: Work, name: str) -> None:

@@ -78,7 +78,7 @@ def hold_node(runs: Path, name: str) -> Iterator[None]:
         yield
 
 
-def is_held(runs: Path, name: str) -> bool:
+def is_running(runs: Path, name: str) -> bool:
     """Return whether a process works on a node."""
     return locks.is_held(_lock_path(runs, name))
 
@@ -89,7 +89,7 @@ def _lock_path(runs: Path, name: str) -> Path:
 
 def node_status(node: Node, runs: Path) -> NodeStatus:
     """Return the status of a node by itself, whatever the nodes that it needs."""
-    if is_held(runs, node.name):
+    if is_running(runs, node.name):
         fraction = node.fraction_done(runs)
         return NodeStatus("running", f"{fraction:.0%}" if fraction else "")
     try:

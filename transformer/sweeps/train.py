@@ -54,7 +54,6 @@ class TrainEncoder(Node):
         return True
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Train the encoder."""
         device = Machine.choose(device, threads, "eager").device
         train_encoder(self.config, runs / self.name / WEIGHTS, device=device, threads=threads)
 
@@ -75,15 +74,12 @@ class Features(Node):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the node that trains the encoder."""
         return (self.after,) if self.after else ()
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Features":
-        """Return the node with changed drawings."""
         return replace(self, drawings=change(self.drawings))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` unless `after` trains an encoder, and this one takes weights."""
         if self.after and not isinstance(nodes[self.after], TrainEncoder):
             raise UsageError(f"{self.name} takes its encoder from {self.after}, which trains none")
         if self.after and not hasattr(self.encoder, "weights"):
@@ -112,11 +108,9 @@ class Features(Node):
         return True
 
     def check_installed(self) -> None:
-        """Raise `UsageError` if a package of the encoder is not installed."""
         self.encoder.check_installed()
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Write the file, or continue it."""
         file = runs / self.name / FEATURES
         file.parent.mkdir(parents=True, exist_ok=True)
         write_features(
@@ -179,19 +173,16 @@ class Train(Node):
 
     @property
     def n_steps(self) -> int:
-        """Return the steps of the longest run."""
         return max(config.n_steps for config in self.configs.values())
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the nodes of its exemplars, its start, the run that it extends, and grafts."""
         parent = self.after.partition("/")[0]
         grafts = (name for c in self.configs.values() for name in graft_sources(c.interventions))
         names = (self.exemplars, parent, self.extends, *grafts)
         return tuple(dict.fromkeys(filter(None, names)))
 
     def with_exemplars(self, change: Callable[[ExemplarConfig], ExemplarConfig]) -> "Train":
-        """Return the node with changed exemplars, unless another node makes them."""
         if self.exemplars:
             return self
         configs = {
@@ -201,7 +192,6 @@ class Train(Node):
         return replace(self, config=configs.get("", configs))
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        """Raise `UsageError` unless the exemplars and checkpoints that it needs will be there."""
         check_together(self.configs)
         if self.exemplars and not isinstance(nodes[self.exemplars], Features):
             raise UsageError(f"{self.name} takes exemplars from {self.exemplars}, which makes none")
@@ -224,8 +214,9 @@ class Train(Node):
 
     def _check_start(self, step: int, nodes: Mapping[str, Node]) -> None:
         parent, _, run = self.after.partition("/")
-        source = _check_checkpoint(f"{self.name} starts from", parent, run, step, nodes)
-        shorter = nodes.get(source.extends)
+        purpose = f"{self.name} starts from"
+        _check_kept(purpose, parent, step, find_run(purpose, parent, run, nodes))
+        shorter = nodes.get(getattr(nodes[parent], "extends", ""))
         if shorter and step < shorter.n_steps:
             raise UsageError(
                 f"{self.name} starts from step {step} of {parent}, which begins at the end of "
@@ -241,26 +232,29 @@ class Train(Node):
         return has_same_source and has_same_id and shorter.n_steps < self.n_steps
 
     def is_done(self, runs: Path) -> bool:
-        """Return whether all runs have finished all their steps."""
         if not self._has_begun(runs):
             return False
         folders = self._load(runs)
         return all(run.is_finished() and run.config.n_steps >= self.n_steps for run in folders)
 
     def disk_bytes(self) -> int:
-        """Return the size of the checkpoints, if the number of features is as assumed."""
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
 
     def fraction_done(self, runs: Path) -> float:
-        """Return the evaluated part of the run that has fewest steps."""
+        """Return the evaluated part of the run that has fewest steps; at most 1."""
         fractions = []
         for name, config in self.configs.items():
             rows = read_metrics(runs / self.name / name / METRICS)
             fractions.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
-        return min(fractions)
+        return min(1.0, *fractions)
+
+    def recorded_steps(self, runs: Path) -> int:
+        """Return the steps of the longest run in its folder, which are kept; 0 if it has none."""
+        if not self._has_begun(runs):
+            return 0
+        return max(run.config.n_steps for run in load_runs(runs / self.name))
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
-        """Train the runs, or continue them."""
         folder = runs / self.name
         if not self._has_begun(runs):
             _delete_partial_ensemble(folder)
@@ -273,7 +267,7 @@ class Train(Node):
         if not any(run.steps() for run in folders):
             self._check_source(runs)
         path = str(runs / self.exemplars / FEATURES) if self.exemplars else None
-        n_steps = max(self.n_steps, *(run.config.n_steps for run in folders))
+        n_steps = max(self.n_steps, self.recorded_steps(runs))
         resume(folder, n_steps=n_steps, data_path=path, device=device, threads=threads)
 
     def _begin(self, runs: Path, device: str, threads: int) -> None:
@@ -350,30 +344,31 @@ def check_grafts(
         if node == "/":
             continue  # not from a node
         run = within.pop(0) if within and within[0] != "checkpoints" else ""
-        step = re.search(r"\d+", within[-1]) if within else None
-        number = int(step[0]) if step else None
-        _check_checkpoint(f"{name} is grafted with", node, run, number, nodes)
+        purpose = f"{name} is grafted with"
+        config = find_run(purpose, node, run, nodes)
+        if within and (step := re.search(r"\d+", within[-1])):
+            _check_kept(purpose, node, int(step[0]), config)
 
 
-def _check_checkpoint(
-    purpose: str, node: str, run: str, step: int | None, nodes: Mapping[str, Node]
-) -> Train:
-    """Return the node of a run; raise `UsageError` unless it keeps the weights of a step."""
+def find_run(purpose: str, node: str, run: str, nodes: Mapping[str, Node]) -> RunConfig:
+    """Return the config of a node's run; raise `UsageError` if it has none of that name."""
     source = nodes[node]
     if not isinstance(source, Train):
         raise UsageError(f"{purpose} {node}, which is not a training node")
     if run not in source.configs:
         names = ", ".join(f"{node}/{each}".rstrip("/") for each in source.configs)
-        raise UsageError(f"{purpose} {node}/{run}; choose one of {names}")
-    config = source.configs[run]
-    if step is not None:
-        is_kept = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
-        if not (1 <= step <= config.n_steps and config.is_checkpoint(step) and is_kept):
-            raise UsageError(
-                f"{purpose} step {step} of {node}, which keeps no checkpoint of it; add it to its "
-                "checkpoint_at"
-            )
-    return source
+        raise UsageError(f"{purpose} {node}/{run}".rstrip("/") + f"; choose one of {names}")
+    return source.configs[run]
+
+
+def _check_kept(purpose: str, node: str, step: int, config: RunConfig) -> None:
+    """Raise `UsageError` unless a node's run keeps the weights of a step."""
+    is_kept = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
+    if not (1 <= step <= config.n_steps and config.is_checkpoint(step) and is_kept):
+        raise UsageError(
+            f"{purpose} step {step} of {node}, which keeps no checkpoint of it; add it to its "
+            "checkpoint_at"
+        )
 
 
 def _with_features(config: RunConfig, file: Path) -> RunConfig:

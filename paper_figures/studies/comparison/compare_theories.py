@@ -31,7 +31,7 @@ from paper_figures.core.kept_data import rows_by_run
 from paper_figures.core.runs import FigureRun, Runs, find_needs
 from paper_figures.studies.comparison.page_comparison import FOLDER, VERDICTS
 from paper_figures.studies.within_class.predictions import measured_errors
-from transformer.measures.events import RISEN
+from transformer.measures.timeline import RISEN
 
 PUBLISHED = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points

@@ -9,6 +9,7 @@ from coopetition.tools.errors import UsageError
 from transformer.config.run import Scale
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.plans import PLANS, load_plan
+from transformer.experiments.presets import PRESETS
 from transformer.interventions.attention import Ablate
 from transformer.sweeps.train import Train
 
@@ -30,10 +31,14 @@ def test_no_plan_makes_a_run_twice(name, scale):
     assert len({*runs}) == len(runs) > 0
 
 
-@pytest.mark.parametrize("name", ["coopetition", "within_class"])
-def test_a_scale_that_a_plan_lacks_is_refused(name):
-    with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
-        load_plan(name, "gpu")
+def test_a_scale_that_a_plan_or_a_preset_lacks_is_refused():
+    for make in (
+        lambda: load_plan("coopetition", "gpu"),
+        lambda: load_plan("within_class", "gpu"),
+        lambda: PRESETS["coopetition/main"].config("gpu"),
+    ):
+        with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
+            make()
 
 
 @pytest.mark.parametrize("scale", get_args(Scale))
@@ -78,6 +83,9 @@ measures = ["accuracy"]
 of = "second"
 evaluators = ["flip"]
 interventions = [{ Ablate = { heads = ["0:*"] } }]
+[model_table.of_one_of_the_pair]
+measures = ["accuracy"]
+of = "pair/init_seed=8"
 [features.drawings]
 drawings = { kind = "glyphs", n_classes = 256 }
 encoder = { kind = "own", weights = "encoder.safetensors" }
@@ -100,7 +108,9 @@ def nodes_of(tmp_path, monkeypatch):
 
 def test_a_toml_file_describes_every_kind_of_node(nodes_of):
     nodes = nodes_of(TOML)
-    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", "norms", "heads"]
+    tables = ["norms", "heads", "of_one_of_the_pair"]
+    assert [*nodes] == ["drawings", "first", "second", "pair", "on_features", *tables]
+    assert nodes["of_one_of_the_pair"].needs == ("pair",)
     assert nodes["heads"].interventions == (Ablate(heads=("0:*",)),)
     assert (nodes["heads"].steps, nodes["heads"].evaluators) == ("last", ("flip",))
     first, second = (nodes[name].configs[""] for name in ("first", "second"))
@@ -114,18 +124,16 @@ def test_a_toml_file_describes_every_kind_of_node(nodes_of):
 
 def test_the_plan_of_the_docs_is_one(nodes_of):
     page = (Path(__file__).parents[3] / "docs" / "trainer.md").read_text()
-    nodes = nodes_of(page.split("```toml\n")[1].split("```")[0])
+    text = page.split("```toml\n")[1].split("```")[0]
+    nodes = nodes_of(text, encoding="utf-8-sig")  # a byte-order mark is skipped
     assert [*nodes] == ["drawings", "first", "graft", "events", "heads"]
     assert nodes["graft"].needs == ("drawings", "first")
     assert nodes["first"].configs[""].keep == ("2", "last")
 
 
-def test_a_byte_order_mark_is_skipped(nodes_of):
-    assert [*nodes_of('[run.first]\npreset = "smoke"', encoding="utf-8-sig")] == ["first"]
-
-
 RUN = "[run.a]\npreset = 'smoke'"
 READ = f"{RUN}\n[model_table.r]\nmeasures = ['accuracy']\nof = 'a'"
+PAIR = "[run.p]\npreset = 'smoke'\nvary = { init_seed = [7, 8] }"
 FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
 
 
@@ -139,9 +147,7 @@ FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
         ("run = 3", "run", "3"),
         ("[run]\na = 3", "run.a", "3"),
         (f"{RUN}\nafter = 3", "run.a", "after"),
-        (f"{RUN}\nlonger_than = 'a'", "run.a", "extends"),
         (f"{RUN}\nwhat = 'a'", "run.a", "description"),
-        ("[readings.r]", "", "model_table"),
         (f"{RUN}\nchange = {{ optim.rate = 1 }}", "run.a", "optim.rate"),
         (f"{RUN}\nchange = {{ init_seed = 1979-05-27 }}", "run.a", "1979-05-27"),
         (f"{RUN}\nvary = {{ init_seed = [] }}", "run.a", "init_seed"),
@@ -154,6 +160,7 @@ FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
         (f"{READ}\ninterventions = ['Ablate']", "model_table.r", "'Ablate'"),
         (f"{READ}\ninterventions = [{{ Ablate = {{ heads = ['2:0'] }} }}]", "", "'2:0'"),
         ("[model_table.r]\nof = 'a'", "model_table.r", "measures"),
+        (f"{READ}\n{PAIR}".replace("of = 'a'", "of = 'p'"), "r", "p/init_seed=7, p/init_seed=8"),
         (f"{FEATURES} 3", "features.a", "encoder"),
         (f"{FEATURES} {{ side = 3 }}", "features.a", "resnet18"),
         (f"{FEATURES} {{ kind = 'own', weights = 'nowhere' }}", "features.a", "'nowhere'"),

@@ -1,6 +1,5 @@
 """The presets against what the papers say of them."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import get_args
@@ -8,12 +7,11 @@ from typing import get_args
 import pytest
 
 from coopetition.compare.estimate import MIN_SAMPLES
-from coopetition.tools.errors import UsageError
-from transformer.config import RunConfig, to_dict
+from transformer.config import RunConfig
 from transformer.config.run import Scale
 from transformer.data.evaluators import evaluators_of
 from transformer.experiments.presets import PRESETS
-from transformer.measures.events import WINDOW
+from transformer.measures.transience import WINDOW
 
 ALL = {
     (name, scale): preset.at(scale) for name, preset in PRESETS.items() for scale in preset.scales
@@ -22,11 +20,6 @@ ALL = {
 
 def at_paper(name: str) -> RunConfig:
     return PRESETS[f"coopetition/{name}"].config("paper")
-
-
-def test_configs_survive_json():
-    for preset in ALL.values():
-        assert RunConfig.from_dict(json.loads(json.dumps(to_dict(preset.config)))) == preset.config
 
 
 def test_presets_start_from_checkpoints_that_others_keep():
@@ -40,36 +33,21 @@ def test_presets_start_from_checkpoints_that_others_keep():
         assert source.model == preset.config.model
 
 
-def test_runs_that_theories_are_fitted_to_have_enough_samples():
+def test_runs_have_the_papers_initial_values_and_enough_samples_for_theories():
     for (name, _), preset in ALL.items():
+        config = preset.config
+        assert "/" not in name or config.model.initialiser == "paper"
         if name.startswith(("coopetition/main", "within_class/")):
-            assert preset.config.n_steps // preset.config.evaluation.every + 1 >= MIN_SAMPLES
+            assert config.n_steps // config.evaluation.every + 1 >= MIN_SAMPLES
 
 
-def test_runs_of_the_papers_have_the_papers_initial_values():
-    models = {preset.config.model.initialiser for (name, _), preset in ALL.items() if "/" in name}
-    assert models == {"paper"}
-
-
-def test_a_scale_that_a_preset_lacks_is_refused():
-    with pytest.raises(UsageError, match="gpu.*paper, cpu, smoke"):
-        PRESETS["coopetition/main"].config("gpu")
-
-
-def test_checkpoints_are_at_the_published_steps():
-    """The paper's checkpoints are named by sequences: multiples of 32 (spec, section 1)."""
+def test_checkpoints_and_lengths_are_the_published_ones():
+    """Checkpoints are named by sequences, multiples of 32 (spec, section 1; lengths: 6 and 7)."""
     names = ("grafted_9.75M", "resumed_12M", "icl_only_clamped")
-    assert [32 * at_paper(name).start.step for name in names] == [
-        9_750_016,
-        12_000_000,  # the published script loads 10M's
-        20_000_000,
-    ]
+    starts = [32 * at_paper(name).start.step for name in names]
+    assert starts == [9_750_016, 12_000_000, 20_000_000]  # 12M: the published script loads 10M's
     kept = {32 * step for step in at_paper("main").checkpoint_at}
     assert {4_250_016, 7_750_016} <= kept
-
-
-def test_lengths_are_the_published_ones():
-    """In millions of sequences (spec, sections 6 and 7)."""
     lengths = {"main": 64, "one_layer": 64, "resumed_4M": 32, "matched": 20, "long": 320}
     for name, millions in (lengths | {"deep": 400}).items():
         assert 32 * at_paper(name).n_steps == millions * 10**6

@@ -1,4 +1,4 @@
-"""Interventions against their slow definitions, alone and together."""
+"""Interventions together against their slow definitions; alone: `test_laws`."""
 
 import pytest
 import torch
@@ -10,24 +10,7 @@ from transformer.config.plain import from_named_dicts
 from transformer.model.loaded import Model
 
 CASES = {
-    "ablate": {"Ablate": {"heads": ["0:1", "1:0"]}},
-    "embedding": {"AblateEmbedding": {}},
-    "clamp": {"ClampPattern": {"heads": ["1:0", "1:1"], "strength": 0.8}},
     "clamp an earlier layer": {"ClampPattern": {"heads": ["0:0"], "strength": 0.25}},
-    "match": {"Match": {"heads": ["1:1"], "temperature": 0.3}},
-    "match the most alike": {"Match": {"heads": ["1:1"], "temperature": 0.0}},
-    "previous": {"PreviousToken": {"heads": ["0:0"], "strength": 0.7, "rows": "all"}},
-    "previous in the last layer": {
-        "PreviousToken": {"heads": ["1:1"], "strength": 0.7, "rows": "all"}
-    },
-    "previous of labels": {"PreviousToken": {"heads": ["0:0"], "strength": 1.0, "rows": "labels"}},
-    "forbid": {"ForbidPreviousToken": {"heads": ["0:0", "0:1", "1:1"], "rows": "all"}},
-    "forbid labels": {"ForbidPreviousToken": {"heads": ["0:0", "0:1"], "rows": "labels"}},
-    "heat": {"Temperature": {"heads": ["1:0", "0:1"], "temperature": 3.0}},
-    "silence": {"SilenceNonLabels": {"heads": ["1:0", "1:1"]}},
-    "copy": {"CopyFromPattern": {"head": "1:1"}},
-    "copy from an earlier layer": {"CopyFromPattern": {"head": "0:0"}},
-    "perfect input": {"PerfectPreviousTokenInput": {"layer": 1}},
     "perfect input, copied": {
         "PerfectPreviousTokenInput": {"layer": 1},
         "CopyFromPattern": {"head": "1:0"},

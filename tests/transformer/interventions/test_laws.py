@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from coopetition.tools.errors import UsageError
 from tests.transformer.interventions.conftest import SMALL, drawn, plain, under
-from tests.transformer.interventions.test_agree import CASES
-from tests.transformer.model.textbook import EXACT
+from tests.transformer.model.textbook import EXACT, slow_intervened
 from transformer.config import ModelConfig, RunConfig, to_dict
 from transformer.config.interventions import INTERVENTIONS, Intervention, check_interventions
-from transformer.config.plain import from_named_dicts, to_named_dict
+from transformer.config.plain import to_named_dict
 from transformer.interventions.attention import (
     Ablate,
     ClampPattern,
@@ -50,28 +49,33 @@ def heads_of(config: ModelConfig, n_layers: int) -> st.SearchStrategy[str]:
     return st.builds("{}:{}".format, layer, st.integers(0, config.n_heads - 1))
 
 
-def acting_on(config: ModelConfig) -> st.SearchStrategy[Intervention]:
-    """Interventions that can act on a model."""
+def settings_of(config: ModelConfig) -> list[tuple[type[Intervention], dict]]:
+    """Kinds of interventions that can act on a model, with strategies of their settings."""
     head = heads_of(config, config.n_layers)
     heads = st.lists(head, min_size=1, max_size=3).map(tuple)
-    kinds = [
-        st.builds(Ablate, heads=heads),
-        st.builds(AblateEmbedding),
-        st.builds(ClampPattern, heads=heads, strength=SHARES),
-        st.builds(Match, heads=heads, temperature=st.floats(0.01, 10)),
-        st.builds(PreviousToken, heads=heads, strength=SHARES),
-        st.builds(ForbidPreviousToken, heads=heads),
-        st.builds(Temperature, heads=heads, temperature=st.floats(0.1, 10)),
-        st.builds(SilenceNonLabels, heads=heads),
-        st.builds(CopyFromPattern, head=head),
-        st.builds(Preserve, what=st.lists(WHAT, min_size=1, unique=True).map(tuple)),
+    kinds: list[tuple[type[Intervention], dict]] = [
+        (Ablate, {"heads": heads}),
+        (AblateEmbedding, {}),
+        (ClampPattern, {"heads": heads, "strength": SHARES}),
+        (Match, {"heads": heads, "temperature": st.just(0.0) | st.floats(0.01, 10)}),
+        (PreviousToken, {"heads": heads, "strength": SHARES}),
+        (ForbidPreviousToken, {"heads": heads}),
+        (Temperature, {"heads": heads, "temperature": st.floats(0.1, 10)}),
+        (SilenceNonLabels, {"heads": heads}),
+        (CopyFromPattern, {"head": head}),
+        (Preserve, {"what": st.lists(WHAT, min_size=1, unique=True).map(tuple)}),
     ]
     if config.n_layers > 1:
         below = st.tuples(heads_of(config, config.n_layers - 1))
-        kinds.append(st.builds(PreviousToken, heads=below, rows=st.just("labels")))
+        labels = {"heads": below, "rows": st.just("labels")}
         layers = st.integers(1, config.n_layers - 1)
-        kinds.append(st.builds(PerfectPreviousTokenInput, layer=layers))
-    return st.one_of(kinds)
+        kinds += [(PreviousToken, labels), (ForbidPreviousToken, labels)]
+        kinds.append((PerfectPreviousTokenInput, {"layer": layers}))
+    return kinds
+
+
+def acting_on(config: ModelConfig) -> st.SearchStrategy[Intervention]:
+    return st.one_of(st.builds(kind, **fields) for kind, fields in settings_of(config))
 
 
 def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention]]]:
@@ -83,68 +87,23 @@ def models_and(n: int) -> st.SearchStrategy[tuple[ModelConfig, list[Intervention
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(models_and(1), SEEDS)
-def test_an_intervention_acts_inside_its_with_block_only(case, seed):
+def test_an_intervention_is_its_slow_definition_inside_its_with_block_only(case, seed):
     config, (intervention,) = case
-    model, *batch = drawn(config, seed)
-    before = plain(model, batch)
-    with pytest.raises(ZeroDivisionError), model.intervened(intervention) as intervened:
-        model.logits(*batch[:2], target=batch[2])
-        assert intervened.acted[intervention] >= 1
-        raise ZeroDivisionError
-    assert torch.equal(plain(model, batch), before)
-    with model.intervened() as intervened:
-        assert torch.equal(plain(model, batch), before)
-        assert not intervened.acted
-
-
-@settings(deadline=None, max_examples=60)
-@given(models_and(1))
-def test_an_intervention_survives_json_and_is_part_of_the_run_id(case):
-    config, (intervention,) = case
-    assert from_named_dicts(Intervention, to_named_dict(intervention), "here") == (intervention,)
     run = RunConfig(model=config, interventions=(intervention,))
     assert RunConfig.from_dict(json.loads(json.dumps(to_dict(run)))) == run
     assert run.run_id() != replace(run, interventions=()).run_id()
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_preserved_queries_and_keys_are_preserved_patterns(config, seed):
     model, *batch = drawn(config, seed)
-    changed = AblateEmbedding()
-    by_parts = under(model, batch, changed, Preserve(what=("queries", "keys")))
-    assert torch.equal(by_parts, under(model, batch, changed, Preserve(what=("patterns",))))
-    everything = Preserve(what=("queries", "keys", "values"))
-    assert torch.equal(under(model, batch, everything), plain(model, batch))
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_a_layer_without_heads_adds_only_its_bias(config, seed):
-    model, *batch = drawn(config, seed)
-    bias = model.parameters.get("blocks.0.b_O")
-
-    def nothing(name, value, scene):
-        return torch.zeros_like(value) + (0 if bias is None else bias)
-
-    path = under(model, batch, At(names=("blocks.0.attn_out",), function=nothing))
-    torch.testing.assert_close(under(model, batch, Ablate(heads=("0:*",))), path, **EXACT)
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS, SHARES, st.data())
-def test_a_clamp_to_the_other_label_is_the_opposite_clamp(config, seed, strength, data):
-    """With two pairs, the target at one of them."""
-    model, exemplars, _, _ = drawn(replace(config, positions="rotary"), seed)
-    heads = (f"{data.draw(st.integers(0, config.n_layers - 1))}:0",)
-    labels = torch.tensor([[1, 2], [3, 4], [5, 6], [0, 7]])
-    right, wrong = (
-        under(model, (exemplars[:, :3], labels, target), ClampPattern(heads=heads, strength=share))
-        for target, share in zip(labels.unbind(1), (strength, 1 - strength), strict=True)
-    )
-    torch.testing.assert_close(right, wrong, **EXACT)
+    before = plain(model, batch)
+    with pytest.raises(ZeroDivisionError), model.intervened(intervention) as intervened:
+        z = model.logits(*batch[:2], target=batch[2])
+        assert intervened.acted[intervention] >= 1
+        raise ZeroDivisionError
+    assert torch.equal(plain(model, batch), before)
+    first = (each[0] for each in batch)
+    slow = slow_intervened(model.parameters, config, *first, do=to_named_dict(intervention))
+    torch.testing.assert_close(z[0], slow, **EXACT)
 
 
 @settings(deadline=None, max_examples=60)
@@ -158,14 +117,6 @@ def test_the_order_of_interventions_does_not_matter(case, seed):
     model, *batch = drawn(config, seed)
     both = under(model, batch, one, other)
     torch.testing.assert_close(under(model, batch, other, one), both, **EXACT)
-
-
-@settings(deadline=None, max_examples=30)
-@given(MODELS, SEEDS)
-def test_a_temperature_of_1_changes_nothing(config, seed):
-    model, *batch = drawn(config, seed)
-    heated = under(model, batch, Temperature(heads=("0:*",), temperature=1.0))
-    assert torch.equal(heated, plain(model, batch))
 
 
 @settings(deadline=None, max_examples=30)
@@ -187,9 +138,9 @@ def test_cached_activations_are_those_of_the_logits(config, seed):
         assert cache[last + "resid_post"].shape == (4, n_tokens, config.d_model)
 
 
-def test_every_kind_has_a_slow_definition():
-    """Those of grafts are tried in `test_grafts`."""
-    tried = {name for case in CASES.values() for name in case}
+def test_every_kind_is_tried():
+    """Those of grafts are in `test_grafts`."""
+    tried = {kind.__name__ for kind, _ in settings_of(SMALL)}
     assert tried | {"GraftIn", "GraftOut"} == {*INTERVENTIONS}
 
 
@@ -227,31 +178,15 @@ def test_an_intervention_without_effect_is_refused(pair):
 
 def test_the_same_twice_is_refused_unless_it_is_the_same_as_once():
     model, *batch = drawn()
-    heated = Temperature(heads="0:0", temperature=2.0)
+    ban = ForbidPreviousToken(heads="0:*", rows="labels")
     added = At(names="blocks.0.z", function=lambda name, value, scene: value + 1)
-    for each in (heated, added):
+    heated = Temperature(heads="0:0", temperature=2.0)
+    for pair in ((heated, heated), (added, added), (ban, PreviousToken(heads="0:0"))):
         with pytest.raises(UsageError, match="both set"):
-            under(model, batch, each, each)
+            under(model, batch, *pair)
+    check_interventions((ban, ClampPattern(heads="0:0")), SMALL)
     for one in (Ablate(heads="0:0"), Preserve(what="keys")):
         assert torch.equal(under(model, batch, one, one), under(model, batch, one))
-
-
-def test_a_clamp_of_the_query_and_a_ban_on_labels_go_together():
-    ban = ForbidPreviousToken(heads="0:*", rows="labels")
-    check_interventions((ban, ClampPattern(heads="0:0")), SMALL)
-    with pytest.raises(UsageError, match="both set the labels' attention of 0:0"):
-        check_interventions((ban, PreviousToken(heads="0:0")), SMALL)
-
-
-def test_a_model_is_computed_under_its_present_interventions():
-    model, *batch = drawn()
-    before = plain(model, batch)
-    model.interventions = (Ablate(heads="0:*"),)
-    ablated = plain(model, batch)
-    model.interventions = (AblateEmbedding(),)
-    assert not torch.allclose(plain(model, batch), ablated)
-    model.interventions = ()
-    assert torch.equal(plain(model, batch), before)
 
 
 def test_a_function_of_ones_own_returns_a_tensor_and_is_in_no_config():
@@ -267,22 +202,18 @@ def test_a_function_of_ones_own_returns_a_tensor_and_is_in_no_config():
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "given", ["Ablate", {"Ablate": {"heads": ["0:0"]}}, Ablate, 3], ids=lambda each: str(each)[:9]
-)
-def test_other_values_than_interventions_are_refused(given):
+def test_other_values_are_refused_and_whole_numbers_are_floats():
     model, *batch = drawn()
-    with pytest.raises(UsageError, match="intervention"):
-        under(model, batch, given)
-    with pytest.raises(UsageError, match="intervention"):
-        RunConfig(interventions=given)
-
-
-def test_settings_of_wrong_types_are_refused_and_whole_numbers_are_floats():
-    one, other = (
-        RunConfig(interventions=(Temperature(heads="0:0", temperature=each),)) for each in (2, 2.0)
-    )
-    assert one.run_id() == other.run_id()
+    for other in ("Ablate", {"Ablate": {"heads": ["0:0"]}}, Ablate, 3):
+        with pytest.raises(UsageError, match="intervention"):
+            under(model, batch, other)
+        with pytest.raises(UsageError, match="intervention"):
+            RunConfig(interventions=other)
+    ids = {
+        RunConfig(interventions=(Temperature(heads="0:0", temperature=each),)).run_id()
+        for each in (2, 2.0)
+    }
+    assert len(ids) == 1
     for wrong in (
         lambda: Ablate(heads=0),
         lambda: ClampPattern(heads="0:0", strength="0.5"),

@@ -21,10 +21,10 @@ from transformer import load_model, train
 from transformer.config import OptimConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.interventions.attention import Ablate, ForbidPreviousToken, Preserve
+from transformer.interventions.attention import Ablate, ForbidPreviousToken
 from transformer.measures.of_models import View
 from transformer.model.transformer import cross_entropy, encode, logits_of_items
-from transformer.runs.loop import evaluate_checkpoint, train_together
+from transformer.runs.loop import evaluate_checkpoint
 from transformer.runs.measures import write_model_table
 from transformer.training.step import RunSettings
 
@@ -140,7 +140,7 @@ def test_a_run_is_evaluated_under_what_it_was_trained_under(forbidden, call):
 
 
 @pytest.mark.parametrize("given", [(), (ABLATE,)])
-def test_what_a_run_was_trained_under_can_be_left_out(forbidden, given, tmp_path):
+def test_what_a_run_was_trained_under_can_be_left_out(forbidden, given, tmp_path, call):
     """As the papers' code does: what is given replaces it."""
     model = load_model(forbidden)
     model.interventions = given
@@ -158,16 +158,7 @@ def test_what_a_run_was_trained_under_can_be_left_out(forbidden, given, tmp_path
     rows = csv.DictReader(out.read_text().splitlines())
     (loss,) = (float(row["value"]) for row in rows if row["what"] == "loss")
     assert loss == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_command_can_leave_out_what_a_run_was_trained_under(forbidden, call):
-    printed = call("transformer", "evaluate", forbidden.path, "--json", "--replace-interventions")
-    assert json.loads(printed)["interventions"] == []
-
-
-def test_runs_of_an_ensemble_may_differ_in_interventions(tmp_path):
-    kept = replace(CONFIG, interventions=(Preserve(what=("keys",)), Ablate(heads=("0:*",))))
-    runs = train_together({"plain": CONFIG, "kept": kept}, tmp_path / "runs", MACHINE)
-    plain, kept = (run.metrics()[-1]["train/loss"] for run in runs)
-    assert plain != kept
-    assert runs[0].evaluation_sets().keys() == runs[1].evaluation_sets().keys()
+    flags = ("--json", "--replace-interventions")
+    assert (
+        json.loads(call("transformer", "evaluate", forbidden.path, *flags))["interventions"] == []
+    )

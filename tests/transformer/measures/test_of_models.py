@@ -47,6 +47,7 @@ def test_attention_measures_are_those_of_the_patterns(view_of):
     features, labels, target = inputs_of(view)
     _, cache = view.model.run_with_cache(features, labels, names="blocks.*.pattern")
     expected = {name: [] for name in ("strength", "correct", "previous", "self")}
+    of_sequence, by_token = {}, []
     for n, (row, right) in enumerate(zip(labels, target, strict=True)):
         for head in view.heads:
             query = cache["blocks.1.pattern"][n, head, -1]
@@ -56,6 +57,9 @@ def test_attention_measures_are_those_of_the_patterns(view_of):
             expected["correct"].append(float(query[at]))
             expected["previous"].append(float(first[1, 0] + first[3, 2]) / 2)
             expected["self"].append(float(first[1, 1] + first[3, 3]) / 2)
+            of_sequence[n, head] = expected["strength"][-1]
+            if head == 0 and at == 3:
+                by_token.append(query)
     found = {
         "strength": values(view, "induction_strength", layer=1),
         "correct": values(view, "query_attention", layer=1, what="correct"),
@@ -65,24 +69,12 @@ def test_attention_measures_are_those_of_the_patterns(view_of):
     for name, own in found.items():
         mean = sum(expected[name]) / len(expected[name])
         assert sum(own) / len(own) == pytest.approx(mean, abs=1e-6), name
-
-
-def test_attention_to_each_token_and_of_each_sequence_is_that_of_the_patterns(view_of):
-    view = view_of("flip")
-    features, labels, _ = inputs_of(view)
-    _, cache = view.model.run_with_cache(features, labels, names="blocks.1.pattern")
-    query = cache["blocks.1.pattern"][:, :, -1]
-    expected = query[view.right[1] & ~view.right[0]].mean(0)
-    for row in MEASURES["query_row"](view):
-        if (row["layer"], row["what"]) == (1, "target in pair 2"):
-            value = float(expected[row["head"], row["at"]])
-            assert row["value"] == pytest.approx(value, abs=1e-6)
-    strength = (query[:, :, 1::2] * view.sign.T[:, None]).sum(-1)
-    rows = [*MEASURES["strength_by_sequence"](view)]
-    assert len(rows) == len(view.heads) * min(250, int(view.both.sum()))
-    for row in rows:
-        value = float(strength[row["at"], row["head"]])
-        assert row["value"] == pytest.approx(value, abs=1e-6)
+    rows = {
+        (row["at"], row["head"]): row["value"] for row in MEASURES["strength_by_sequence"](view)
+    }
+    assert rows == pytest.approx(of_sequence, abs=1e-6)
+    row = values(view, "query_row", layer=1, head=0, what="target in pair 2")
+    assert row == pytest.approx(torch.stack(by_token).mean(0).tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", [n for n, each in MEASURES.items() if each.per == "evaluator"])

@@ -9,7 +9,6 @@ import torch
 from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig
 from transformer.model.loaded import Model
-from transformer.model.parameters import initialise, parameter_shapes
 from transformer.model.published import from_published, to_published
 
 CONTEXT, N_LABELS, D_FEATURES, SLOTS = 2, 7, 6, 32
@@ -124,6 +123,7 @@ def test_published_weights_give_the_published_logits(positions, variant):
     config = make_config(positions, **VARIANTS[variant])
     arrays = published_model(config)
     parameters = from_published(arrays, config, context=CONTEXT)
+    assert all(value.is_contiguous() for value in parameters.values())
     double = {name: value.double() for name, value in parameters.items()}
     rng = np.random.default_rng(1)
     exemplars = rng.normal(size=(5, CONTEXT + 1, D_FEATURES))
@@ -139,18 +139,6 @@ def test_published_weights_give_the_published_logits(positions, variant):
     assert set(back) == set(arrays)
     for name, array in untouched.items():
         np.testing.assert_array_equal(back[name], array, err_msg=name)
-
-
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
-def test_ours_survive_the_way_there_and_back(positions):
-    config = make_config(positions, mlp_ratio=2)
-    shapes = parameter_shapes(config, context=CONTEXT, d_features=D_FEATURES, n_labels=N_LABELS)
-    parameters = initialise(config, shapes, 0)
-    back = from_published(to_published(parameters, config), config, context=CONTEXT)
-    assert list(back) == list(parameters)
-    for name, value in parameters.items():
-        assert torch.equal(back[name], value), name
-        assert back[name].is_contiguous()
 
 
 def test_what_does_not_fit_is_refused():

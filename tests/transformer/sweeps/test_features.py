@@ -9,12 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from coopetition.tools.errors import UserError
 from transformer.config.encoders import ReductionConfig
-from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.features.networks import OwnNetwork
-from transformer.data.features.provenance import read_provenance
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import plan_status
 from transformer.sweeps.train import FEATURES, WEIGHTS, Features, TrainEncoder
@@ -88,12 +86,6 @@ def test_an_encoder_that_is_trained_anew_is_reported(tmp_path):
     assert "(training.glyphs.kind=None, not GlyphConfig)" in error_of(ENCODER, tmp_path)
 
 
-def test_an_encoder_with_weights_takes_none_from_another_node():
-    features = replace(NODE, encoder=EfficientNetConfig(), after="encoder")
-    with pytest.raises(UserError, match="EfficientNetConfig"):
-        Plan([ENCODER, features])
-
-
 GLYPHS_1 = GlyphConfig(n_classes=6, n_exemplars=4, seed=1)
 OMNIGLOT = OmniglotConfig(n_classes=6, n_exemplars=4)
 
@@ -118,17 +110,11 @@ def test_features_of_another_recipe_are_reported(node, tmp_path, made, planned, 
 def damages(file):
     """Write damaged contents into a feature file, one after the other; yield what is wrong."""
     content = file.read_bytes()
-    assert read_provenance(file)
-    for damaged in (content[: len(content) // 2], content[:5], b"nothing of ours, but long enough"):
+    for damaged in (content[: len(content) // 2], b"nothing of ours, but long enough"):
         file.write_bytes(damaged)
         yield "damaged"
-    for arrays, wrong in (
-        ({"features": torch.ones(6, 4, 4, dtype=torch.int32)}, "I32"),
-        ({"features": torch.ones(6, 4)}, "(6, 4)"),
-        ({}, "no array"),
-    ):
-        save_file(arrays, file)
-        yield wrong
+    save_file({"features": torch.ones(6, 4)}, file)
+    yield "(6, 4)"
     save_file({"features": torch.ones(6, 4, 4)}, file, {"provenance": "no table"})
     yield "provenance"
 

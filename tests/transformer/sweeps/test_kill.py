@@ -11,6 +11,8 @@ import time
 import pytest
 
 from tests.transformer.sweeps.conftest import NODES
+from transformer.runs.folder import load_run
+from transformer.sweeps.status import is_running, log_path, read_failure
 
 KILLS = 20
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -37,10 +39,10 @@ def contents(runs):
     return found
 
 
-def start(plan_file, runs, **keywords):
+def start(plan_file, runs, *flags, **keywords):
     """Start a process that sweeps, with its output in a file beside the folder."""
     command = [sys.executable, "-m", "transformer", "sweep", str(plan_file), "--runs", str(runs)]
-    command += ["--jobs", "2", "--device", "cpu"]
+    command += ["--jobs", "2", "--device", "cpu", *flags]
     with open(output_path(runs), "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **keywords)
 
@@ -102,3 +104,20 @@ def test_a_signal_during_imports_ends_it_with_one_line(plan_file, tmp_path, numb
     assert process.wait(120) == code
     output = output_path(runs).read_text()
     assert signal.Signals(number).name in output.splitlines()[-1] and "Traceback" not in output
+
+
+def test_the_children_of_a_killed_sweep_stop_after_a_checkpoint(plan_file, tmp_path):
+    plan, runs = tmp_path / "endless.py", tmp_path / "runs"
+    plan.write_text(plan_file.read_text().replace("n_steps=60", "n_steps=10**8"))
+    process = start(plan, runs, "--only", "long")
+    metrics = runs / "long" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 10:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while is_running(runs, "long"):
+        time.sleep(0.05)
+    run = load_run(runs / "long")
+    assert run.steps()[-1] >= run.metrics()[-1]["step"]
+    assert not read_failure(runs, "long") and "Traceback" not in log_path(runs, "long").read_text()

@@ -12,13 +12,14 @@ import pytest
 from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.sweeps.conftest import NODES
+from transformer.cli import main
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
-from transformer.sweeps.executor import run_node
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.report import readable_row
+from transformer.sweeps.report import readable_row, time_left
 from transformer.sweeps.status import Busy, NodeStatus, hold_node, plan_status, read_failure
 from transformer.sweeps.train import Train
+from transformer.sweeps.work import run_node
 
 
 @pytest.fixture
@@ -72,22 +73,40 @@ def test_finished_nodes_are_left_alone(runs, sweep):
     assert sweep(runs, "--node", "first")["first"]["state"] == "done"
 
 
-def test_a_dry_run_counts_and_times_and_writes_nothing(tmp_path, sweep, monkeypatch):
-    monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
+def test_a_dry_run_shows_the_nodes_and_writes_nothing(tmp_path, sweep, capsys, monkeypatch):
     rows = sweep(tmp_path / "runs", "--dry-run")
     assert (rows["first"]["state"], rows["on"]["state"]) == ("ready", "waiting")
-    assert rows["long"]["steps"] == 60 and rows["first"]["seconds_left"] > 0
-    assert rows["norms"]["needs"] == ["first", "pair"] and rows["norms"]["seconds_left"] is None
+    assert rows["long"]["steps"] == 60 and rows["norms"]["steps"] is None
+    assert rows["norms"]["needs"] == ["first", "pair"]
     assert rows["first"]["disk_bytes"] > 10_000
     assert not (tmp_path / "runs").exists()
-    readable = readable_row(rows["first"] | {"needs": list("abcde"), "seconds_left": 3723.4})
-    assert (readable["needs"], readable["left"]) == ("a, b, c and 2 more", "1:02:03")
-
-
-def test_a_dry_run_names_a_package_that_is_not_installed(tmp_path, sweep, monkeypatch):
+    assert readable_row(rows["first"] | {"needs": list("abcde")})["needs"] == "a, b, c and 2 more"
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     row = sweep(tmp_path, "--only", "features", "--dry-run", plan="coopetition")["features"]
     assert row["state"] == "ready" and "coopetition[encoder]" in row["message"]
+
+
+def test_the_time_left_is_that_of_the_steps_that_are_left(runs, plan):
+    """At the mean time of a step: 40 of 200 steps are left, by 2 processes."""
+    shutil.rmtree(runs / "pair")
+    for file in runs.glob("*/metrics.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [row | {"seconds": 90.0 * row["step"]} for row in rows]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert time_left(plan, plan_status(plan, runs), runs, 2) == "0:30:00"
+    nothing = runs / "nothing"
+    assert time_left(plan, plan_status(plan, nothing), nothing, 2) == "unknown"
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_recorded_steps_beyond_the_plans_are_kept_and_noted(runs, plan, plan_file, capsys, flags):
+    shorter = plan_file.with_name("shorter.py")
+    shorter.write_text(plan_file.read_text().replace("n_steps=60", "n_steps=50"))
+    command = ["sweep", str(shorter), "--runs", str(runs), "--device", "cpu", *flags]
+    assert main(command) == 0
+    first_line = capsys.readouterr().err.splitlines()[0]
+    assert "note" in first_line and "long (60, not 50)" in first_line
+    assert states(plan, runs)["long"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -138,34 +157,24 @@ def test_a_failed_node_blocks_only_those_that_need_it(plan_file, tmp_path, sweep
     assert rows["pair"]["message"] is None
 
 
-def test_a_failed_node_runs_again_with_retry_only(runs, plan, sweep, monkeypatch):
-    shutil.rmtree(runs / "events")
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("transformer.sweeps.measure.write_text", full_disk)
-        run_node(plan, "events", runs, "cpu")
-    assert "No space left" in read_failure(runs, "events") and not (runs / "events").exists()
-    assert "1 of 6" in sweep(runs, expect=1)
-    assert {row["state"] for row in sweep(runs, "--retry").values()} == {"done"}
-
-
-def test_a_run_that_found_the_disk_full_ends_as_one_that_did_not(
-    swept, plan, tmp_path, monkeypatch
+def test_a_node_that_found_the_disk_full_has_failed_and_runs_again(
+    runs, swept, plan, sweep, monkeypatch
 ):
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("transformer.runs.loop.end_session", full_disk)
-        run_node(plan, "first", tmp_path, "cpu")
-    assert states(plan, tmp_path)["first"] == "failed"
-    run_node(plan, "first", tmp_path, "cpu")
-    once, again = (load_run(folder / "first") for folder in (swept, tmp_path))
+    """Tables with --retry only; a run ends as one that did not find the disk full."""
+    for name, function in (
+        ("events", "transformer.sweeps.measure.write_text"),
+        ("first", "transformer.runs.loop.end_session"),
+    ):
+        shutil.rmtree(runs / name)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+            patch.setattr(function, full_disk)
+            run_node(plan, name, runs, "cpu")
+        assert "No space left" in read_failure(runs, name) and states(plan, runs)[name] == "failed"
+    assert "of 6" in sweep(runs, expect=1)
+    assert {row["state"] for row in sweep(runs, "--retry").values()} == {"done"}
+    once, again = (load_run(folder / "first") for folder in (swept, runs))
     for step in once.steps():
         assert once.checkpoint_path(step).read_bytes() == again.checkpoint_path(step).read_bytes()
-
-
-def test_a_run_without_its_last_metrics_is_not_done(runs, plan):
-    file = runs / "first" / "metrics.jsonl"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    assert not load_run(runs / "first").is_finished()
-    assert states(plan, runs)["first"] == "stopped"
 
 
 def test_only_one_process_works_on_a_node(plan, runs, plan_file):
@@ -195,40 +204,34 @@ def test_a_lost_checkpoint_of_a_parent_is_named(swept, runs, plan, content, how)
         assert once.tensors["W_U"].equal(again.tensors["W_U"])
 
 
-def test_a_run_starts_from_weights_in_half_precision(plan, tmp_path):
-    first, on = (plan.nodes[name] for name in ("first", "on"))
-    plan = Plan([replace(first, config=replace(first.config, keep_half=True)), on])
-    for name in plan.nodes:
-        run_node(plan, name, tmp_path, "cpu")
-    assert states(plan, tmp_path) == {"first": "done", "on": "done"}
-    assert load_run(tmp_path / "on").config.start.run_id.endswith("/half")
-
-
 def test_an_extension_has_all_metrics_and_the_last_checkpoint(plan, tmp_path):
+    """Of weights in half precision too, from which another run starts."""
     config = plan.nodes["first"].config
     evaluation = replace(config.evaluation, per_sequence=True)
-    config = replace(config, n_steps=20, keep=("all", "all"), evaluation=evaluation)
-    longer = Train(name="long", config=replace(config, n_steps=30), extends="short")
-    plan = Plan([Train(name="short", config=config), longer])
+    config = replace(config, n_steps=20, keep=("all", "all"), evaluation=evaluation, keep_half=True)
+    longer = Train(name="long", config=replace(config, n_steps=30), extends="first")
+    plan = Plan([Train(name="first", config=config), longer, plan.nodes["on"]])
     for name in plan.nodes:
         run_node(plan, name, tmp_path, "cpu")
     long = load_run(tmp_path / "long")
     assert long.steps() == long.state_steps() == [20, 30]
     by_sequence = {int(path.stem.removeprefix("step_")) for path in long.path.glob("sequences/*")}
     assert by_sequence == {row["step"] for row in long.metrics()} == {0, 10, 20, 30}
+    assert load_run(tmp_path / "on").config.start.run_id.endswith("/half")
+    assert {*states(plan, tmp_path).values()} == {"done"}
 
 
-def test_a_measure_waits_for_its_runs(runs, plan):
+def test_unfinished_nodes_have_not_failed(runs, plan):
+    file = runs / "pair" / "seed_6" / "metrics.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     shutil.rmtree(runs / "first")
     statuses = plan_status(plan, runs)
-    assert statuses["norms"] == NodeStatus("waiting", "for first; 1 of 2 done")
-    assert (statuses["first"].state, statuses["on"].state) == ("ready", "done")
-
-
-def test_a_node_that_starts_too_early_has_not_failed(plan, tmp_path):
-    with pytest.raises(UserError, match="first, on, long"):
-        run_node(plan, "events", tmp_path, "cpu")
-    assert states(plan, tmp_path)["events"] == "waiting"
+    assert statuses["norms"] == NodeStatus("waiting", "for first, pair; 0 of 2 done")
+    expected = {"first": "ready", "on": "done", "pair": "stopped"}
+    assert expected.items() <= states(plan, runs).items()
+    with pytest.raises(UserError, match="first, pair"):
+        run_node(plan, "events", runs, "cpu")
+    assert states(plan, runs)["events"] == "waiting"
 
 
 def test_files_of_others_are_not_overwritten(runs, plan, tmp_path):

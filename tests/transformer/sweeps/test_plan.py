@@ -8,12 +8,13 @@ import pytest
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import tiny_config
 from transformer.config import StartConfig
+from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.exemplars.features import FeatureConfig
+from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.interventions.grafts import GraftOut
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.report import makespan
-from transformer.sweeps.train import Train
+from transformer.sweeps.train import Features, Train, TrainEncoder
 
 TINY = tiny_config()
 FIRST = Train(name="first", config=TINY)
@@ -26,6 +27,8 @@ def start(step: int, name: str = "second", after: str = "first") -> Train:
 PAIR = Train(name="pair", config={"a": TINY, "b": replace(TINY, init_seed=6)})
 SHORT = start(10, "short", "pair/a")
 LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs[""], n_steps=80))
+
+FROZEN = Features(name="f", drawings=GlyphConfig(), encoder=EfficientNetConfig(), after="e")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs
         ([PAIR, SHORT, replace(LONG, after="pair/b")], "long extends short"),
         ([PAIR, SHORT, LONG, start(20, after="long")], "step 20 of long.* start from that"),
         ([FIRST, RunTable(name="m", measure="events", of=())], "m measures no runs"),
+        ([TrainEncoder(name="e"), FROZEN], "EfficientNetConfig"),
         ([FIRST, ModelTable(name="r", measures=("accuracy",), of="nowhere")], "r needs nowhere"),
     ],
 )
@@ -71,13 +75,6 @@ def test_an_extension_may_be_extended():
     longest = replace(LONG, name="longest", extends="long", config=replace(TINY, n_steps=120))
     longest = replace(longest, config=replace(SHORT.configs[""], n_steps=120))
     assert [*Plan([longest, LONG, SHORT, PAIR]).nodes] == ["pair", "short", "long", "longest"]
-
-
-def test_a_plan_takes_as_long_as_its_longest_chain_or_as_all_processes():
-    plan = Plan([FIRST, start(10), replace(FIRST, name="third"), replace(FIRST, name="done")])
-    seconds = {"first": 3.0, "second": 4.0, "third": 1.0}
-    assert makespan(plan, seconds, 1) == 8
-    assert makespan(plan, seconds, 4) == 7
 
 
 def test_files_are_filled_in_for_the_kinds_that_want_them(tmp_path):
@@ -102,7 +99,9 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
         interventions=(GraftOut(checkpoint="other", from_=0),),
     )
     other = Train(name="other", config=replace(config, init_seed=6))
-    plan = Plan([Train(name="run", config=config), other, table])
+    pair = Train(name="pair", config={"a": config, "b": replace(config, init_seed=7)})
+    of_b = ModelTable(name="of_b", measures=("accuracy",), of="pair/b", evaluators=("flip",))
+    plan = Plan([Train(name="run", config=config), other, table, pair, of_b])
     assert table.needs == ("run", "other")
     for node in plan.nodes.values():
         assert not node.is_done(tmp_path)
@@ -111,3 +110,4 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
     lines = (tmp_path / "swapped" / "table.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 4 and lines[1].split(",")[3] == "flip"
     assert not replace(table, evaluators=("icl",)).is_done(tmp_path)
+    assert of_b.needs == ("pair",) and [*of_b.measured_runs(tmp_path)] == ["pair/b"]

@@ -1,6 +1,5 @@
 """Jobs and their resources where there is no Slurm; tests/slurm has tests with one."""
 
-import json
 import sys
 from types import ModuleType
 
@@ -12,11 +11,11 @@ from tests.transformer.conftest import tiny_config
 from transformer.cli import main
 from transformer.config.encoders import ENCODERS
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.sweeps.executor import run_node
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import MIN_MINUTES, Resources, read_jobs, submit_jobs
 from transformer.sweeps.train import Features, Train, TrainEncoder
+from transformer.sweeps.work import run_node
 
 SWEEP = ("transformer", "sweep", "coopetition", "--scale", "smoke", "--runs")
 NODES = (
@@ -28,20 +27,16 @@ NODES = (
 )
 
 
-@pytest.mark.parametrize("flags", [(), ("--status",)])
-def test_a_machine_without_slurm_is_refused(call, tmp_path, monkeypatch, flags):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "squeue" in call(*SWEEP, tmp_path / "runs", "--slurm", *flags, expect=1)
-
-
-def test_a_missing_submitit_is_named(call, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    assert "coopetition[slurm]" in call(*SWEEP, tmp_path / "runs", "--slurm", expect=1)
-    assert not (tmp_path / "runs").exists()
-
-
-def test_a_folder_whose_name_slurm_changes_is_refused(call, tmp_path):
+def test_what_slurm_needs_is_named_before_anything_is_written(call, tmp_path, monkeypatch):
+    command = (*SWEEP, tmp_path / "runs", "--slurm")
     assert "%" in call(*SWEEP, tmp_path / "50%j", "--slurm", "--dry-run", expect=2)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "submitit", None)
+        assert "coopetition[slurm]" in call(*command, expect=1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "squeue" in call(*command, "--status", expect=1)
+    assert not (tmp_path / "runs").exists()
+    assert "squeue" in call(*command, expect=1)
 
 
 @pytest.mark.parametrize(
@@ -58,33 +53,36 @@ def test_a_dry_run_shows_jobs_and_their_options(capsys, tmp_path, plan_file):
     command = ("sweep", plan_file, "--runs", tmp_path / "runs", *job, "--json")
     assert main([str(each) for each in command]) == 0
     said = capsys.readouterr()
-    rows = {row["node"]: row for row in map(json.loads, said.out.splitlines())}
-    jobs = {name: row["job"] for name, row in rows.items()}
-    assert len({*jobs.values()}) == len(rows) and None not in jobs.values()
-    for row in rows.values():
-        assert row["after"] == [jobs[need] for need in row["needs"]]
+    rows = said.out.splitlines()
     for option in ("--gpus-per-node=2", "--partition=fast", "--qos=long", "--time=240"):
         assert option in said.err
     assert f"{len(rows)} jobs" in said.err and "MiB" in said.err
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("flags", [["--dry-run"], []])
-def test_options_that_sbatch_lacks_are_refused(call, tmp_path, plan_file, monkeypatch, flags):
-    program = tmp_path / "sbatch"
-    program.write_text("#!/bin/sh\necho '  -q, --qos=qos   quality of service'\n")
-    program.chmod(0o755)
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Put a program that prints lines on the path."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    def program(name, *lines):
+        path = tmp_path / name
+        path.write_text("\n".join(["#!/bin/sh", *(f"echo '{line}'" for line in lines)]) + "\n")
+        path.chmod(0o755)
+
+    return program
+
+
+@pytest.mark.parametrize("flags", [["--dry-run"], []])
+def test_options_that_sbatch_lacks_are_refused(call, tmp_path, plan_file, program, flags):
+    program("sbatch", "  -q, --qos=qos   quality of service")
     command = ("sweep", plan_file, "--runs", tmp_path / "runs", "--slurm", *flags, "--sbatch")
     assert "foo" in call("transformer", *command, "qos=long", "foo", expect=2)
     assert not (tmp_path / "runs").exists() or not [*(tmp_path / "runs").glob("*")]
 
 
-def test_a_job_with_a_blank_name_is_not_ours(tmp_path, monkeypatch):
-    program = tmp_path / "squeue"
-    program.write_text("#!/bin/sh\necho '7 PENDING '\necho '8 RUNNING other job'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+def test_a_job_with_a_blank_name_is_not_ours(tmp_path, program):
+    program("squeue", "7 PENDING ", "8 RUNNING other job")
     assert read_jobs(["first"], tmp_path) == {}
 
 

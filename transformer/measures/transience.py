@@ -1,11 +1,7 @@
-"""When in-context learning (ICL) emerges, peaks and gives way in a training run.
+"""Onset, peak and half-decay of in-context learning (ICL), with errors.
 
-`timeline` reads the coopetition paper's time points off three accuracies: they ask when ICL is
-preferred to in-weights answers (Flip accuracy).  `transience` reads onset, peak and half-decay off
-one accuracy of the ICL evaluator alone, with errors.
+They are read off one accuracy of the ICL evaluator alone.  The errors follow from this model:
 
-Error model of `transience`
----------------------------
 - Smoothing: the mean of `WINDOW` consecutive evaluations, at the middle one.  Events lie between
   the first and the last full window.
 - Error: that of a binomial share, sqrt(p (1 - p) / n) with p = (k + 1) / (n + 2), where k of n
@@ -29,91 +25,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.compare.curves import Curves
 from coopetition.dynamics.events import crossing_time
 from transformer.measures import Row, Run, measure
 
-EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies a timeline is read off
-ACCURACIES = ("flip_peak", "icl_peak", "icl_final", "flip_final")  # the other fields are times
-RISEN = 0.55  # a smaller Flip peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
 WINDOW = 5
 SIGNIFICANCE = 4.0
 LEAST_RISE = 0.05
 CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
 Status = Literal["never rose", "horizon too short", "decayed"]
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The coopetition paper's time points, in sequences seen; None where they did not happen."""
-
-    emergence: float | None
-    """Flip accuracy rises through one half for the last time before its peak: ICL is preferred."""
-    flip_peak: float
-    """Highest Flip accuracy."""
-    flip_peak_at: float
-    fade: float | None
-    """Flip accuracy falls through one half after its peak: CIWL is preferred."""
-    ciwl_75: float | None
-    """CIWL accuracy first rises through 0.75."""
-    icl_peak: float
-    """Highest ICL accuracy."""
-    icl_peak_at: float
-    icl_final: float
-    flip_final: float
-    crossing: float | None
-    """CIWL accuracy rises above ICL accuracy after ICL was preferred (from Flip's peak on)."""
-    flip_10: float | None
-    """Flip accuracy falls through 0.1, after its peak if ICL was ever preferred."""
-    ciwl_90: float | None
-    """CIWL accuracy first rises through 0.9."""
-
-    def describe(self) -> dict[str, str]:
-        """Return each field as text, with its unit."""
-        texts = {}
-        for name, value in asdict(self).items():
-            if value is None:
-                texts[name] = "not in this run"
-            elif name in ACCURACIES:
-                texts[name] = f"{value:.3f}"
-            else:
-                texts[name] = f"{value:,.0f} sequences"
-        return texts
-
-
-def timeline(accuracies: Curves) -> Timeline:
-    """Return the time points of curves of in-context accuracy: flip, icl and ciwl."""
-    sequences = accuracies.sequences
-    named = accuracies.select(EVALUATORS).values
-    flip, icl, ciwl = (named[name] for name in EVALUATORS)
-    top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
-    emergence = fade = crossing = None
-    peak_at, preferred_from = float(sequences[top]), -math.inf
-    if flip[top] >= RISEN:
-        preferred_from = peak_at
-        # earlier rises are noise about one half
-        below = np.flatnonzero(flip[:top] < 0.5)
-        before = slice(below[-1] if len(below) else 0, top + 1)
-        emergence = crossing_time(sequences[before], flip[before], 0.5, rising=True)
-        if emergence is None:  # above one half from the first sample on
-            emergence = float(sequences[0])
-        fade = crossing_time(sequences, flip, 0.5, rising=False, after=peak_at)
-        crossing = crossing_time(sequences, ciwl - icl, 0.0, rising=True, after=peak_at)
-    return Timeline(
-        emergence=emergence,
-        flip_peak=float(flip[top]),
-        flip_peak_at=peak_at,
-        fade=fade,
-        ciwl_75=crossing_time(sequences, ciwl, 0.75, rising=True),
-        icl_peak=float(icl[top_icl]),
-        icl_peak_at=float(sequences[top_icl]),
-        icl_final=float(icl[-1]),
-        flip_final=float(flip[-1]),
-        crossing=crossing,
-        flip_10=crossing_time(sequences, flip, 0.1, rising=False, after=preferred_from),
-        ciwl_90=crossing_time(sequences, ciwl, 0.9, rising=True),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +105,8 @@ def transience(
     spread = math.hypot(binomial_error(half, n_sequences), error / 2)
     levels = (half - spread, half, half + spread)
     rises = [_last_rise(middle[: top + 1], smoothed[: top + 1], each) for each in levels]
-    falls = [_first_fall(middle[top:], smoothed[top:], each) for each in reversed(levels)]
+    after = middle[top:], smoothed[top:]
+    falls = [crossing_time(*after, each, rising=False) for each in reversed(levels)]
     if rises[1] is None:  # above the half-level from the first window on
         rises[1] = float(middle[0])
     first, last = _around(smoothed >= peak - error, top)
@@ -219,24 +140,12 @@ def _last_rise(times: Array, values: Array, level: float) -> float | None:
     return None if mirrored is None else -mirrored
 
 
-def _first_fall(times: Array, values: Array, level: float) -> float | None:
-    return crossing_time(times, values, level, rising=False)
-
-
 def _around(within: NDArray[np.bool_], at: int) -> tuple[int, int]:
     """Return the first and last index of the run of true values that holds `at`."""
     outside = np.flatnonzero(~within)
     before, after = outside[outside < at], outside[outside > at]
     first = int(before[-1]) + 1 if len(before) else 0
     return first, int(after[0]) - 1 if len(after) else len(within) - 1
-
-
-@measure("events", per="run")
-def events_of_run(run: Run) -> Iterator[Row]:
-    """Emergence, peak and fade of ICL; no row for a run that lacks one of the evaluators."""
-    curves = run.curves()
-    if {*EVALUATORS} <= {*curves.values}:
-        yield asdict(timeline(curves))
 
 
 @measure("transience", per="run")

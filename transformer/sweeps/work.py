@@ -1,44 +1,33 @@
-"""Common parts of local processes and Slurm jobs: the work of a node, the order of submission."""
+"""The work of a node in this process, and the nodes of a plan that are left to do."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from coopetition.tools.errors import Interrupted, UserError, abbreviate
 from coopetition.tools.files import remove_stale_temporaries
-from transformer.sweeps.plan import Node, Plan
+from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import SETTLED, clear_failure, hold_node, plan_status, write_failure
 
 Work = Callable[[str], int]
 """Do the node of a name in this process and return the exit code. It must be picklable."""
 
 
-class Executor(Protocol):
-    """A place where nodes run: processes of this machine, or jobs of a cluster."""
+def open_nodes(plan: Plan, runs: Path, submitted: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return the nodes that can still be done, in order, each with those that it waits for.
 
-    def submitted(self) -> Collection[str]:
-        """Return the nodes that are queued or running already."""
-        ...
-
-    def submit(self, node: Node, after: list[str]) -> None:
-        """Queue a node, to start when the submitted nodes `after` are done."""
-        ...
-
-
-def submit_plan(plan: Plan, runs: Path, executor: Executor) -> None:
-    """Submit each node that can still be done, after the nodes that it needs.
-
-    Failed nodes and those that need them are left out.
+    `submitted` nodes are queued or running already. They, failed nodes, and those that need a
+    failed one are left out.
     """
-    submitted = {*executor.submitted()}
     statuses = plan_status(plan, runs)
-    done = {name for name, status in statuses.items() if status.state == "done"}
+    coming, found = {*submitted}, {}
     for name, node in plan.nodes.items():
-        is_open = name not in submitted and statuses[name].state not in SETTLED
-        if is_open and submitted | done >= {*node.needs}:
-            executor.submit(node, [need for need in node.needs if need in submitted])
-            submitted.add(name)
+        waits_for = [need for need in node.needs if statuses[need].state != "done"]
+        is_open = name not in coming and statuses[name].state not in SETTLED
+        if is_open and coming >= {*waits_for}:
+            found[name] = waits_for
+            coming.add(name)
+    return found
 
 
 def run_node(plan: Plan, name: str, runs: Path, device: str = "auto", threads: int = 1) -> None:

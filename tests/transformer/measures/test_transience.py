@@ -1,4 +1,4 @@
-"""Events of curves whose answer is known: timelines, and transience with binomial noise."""
+"""Onset, peak and half-decay of curves whose answer is known, with binomial noise."""
 
 from types import SimpleNamespace
 
@@ -9,63 +9,14 @@ from hypothesis import strategies as st
 
 from coopetition.compare.curves import Curves
 from transformer.measures import MEASURES
-from transformer.measures.events import (
+from transformer.measures.transience import (
+    LEAST_RISE,
     SIGNIFICANCE,
     WINDOW,
     binomial_error,
     smooth,
-    timeline,
     transience,
 )
-
-
-def timeline_of(flip, ciwl=None, icl=None):
-    flip = np.array(flip, float)
-    ciwl = np.full(len(flip), 0.5) if ciwl is None else np.array(ciwl, float)
-    icl = flip if icl is None else np.array(icl, float)
-    x = np.arange(len(flip)) * 1000.0
-    return timeline(Curves(x, {"flip": flip, "icl": icl, "ciwl": ciwl}))
-
-
-def test_a_timeline_has_rise_peak_and_fall():
-    found = timeline_of(
-        [0.5, 0.49, 0.51, 0.48, 0.4, 0.6, 0.8, 0.6, 0.4, 0.3], [0.5] * 8 + [0.7, 0.8]
-    )
-    assert found.emergence == pytest.approx(4500)  # not the noise about one half before
-    assert (found.flip_peak, found.flip_peak_at) == (0.8, 6000)
-    assert found.fade == pytest.approx(7500)
-    assert found.ciwl_75 == pytest.approx(8500)
-    assert found.flip_final == found.icl_final == 0.3
-
-
-def test_events_that_do_not_happen_are_none():
-    never = timeline_of([0.5, 0.52, 0.48, 0.3, 0.1])
-    assert (never.emergence, never.fade, never.ciwl_75) == (None, None, None)
-    lasting = timeline_of([0.5, 0.4, 0.6, 0.9, 0.8])
-    assert lasting.emergence == pytest.approx(1500)
-    assert lasting.fade is None
-
-
-def test_emergence_is_before_the_peak():
-    found = timeline_of([0.52, 0.6, 0.8, 0.4, 0.3, 0.6])
-    assert found.emergence == 0  # above one half from the first sample on
-    assert found.fade == pytest.approx(2750)
-
-
-def test_a_takeover_has_a_crossing_and_its_later_marks():
-    flip, icl = [0.5, 0.7, 0.6, 0.4, 0.2, 0.0], [0.4, 0.8, 0.9, 0.8, 0.6, 0.6]
-    found = timeline_of(flip, [0.5, 0.6, 0.7, 0.8, 0.92, 0.96], icl)
-    assert found.crossing == pytest.approx(3000)
-    assert found.flip_10 == pytest.approx(4500)
-    assert found.ciwl_90 == pytest.approx(3000 + 1000 * 0.1 / 0.12)
-    assert found.describe()["flip_10"] == "4,500 sequences"
-
-
-def test_without_icl_there_is_no_crossing_but_flip_may_vanish():
-    found = timeline_of([0.5, 0.3, 0.15, 0.05], [0.5, 0.7, 0.8, 0.85], [0.6, 0.5, 0.5, 0.5])
-    assert (found.crossing, found.ciwl_90) == (None, None)
-    assert found.flip_10 == pytest.approx(2500)
-
 
 N = 1000  # sequences of an evaluation
 TIMES = np.arange(201.0)
@@ -87,7 +38,7 @@ CURVES = st.tuples(st.floats(30, 80), st.floats(120, 170), st.floats(0.15, 0.45)
 
 
 @given(curve=CURVES, seed=SEEDS)
-def test_a_curve_that_rises_and_falls_has_all_events(curve, seed):
+def test_a_curve_that_rises_and_falls_has_all_events_within_their_intervals(curve, seed):
     onset, fall, height, chance = curve
     found = transience(TIMES, noisy(rise_and_fall(*curve), seed), N, chance)
     assert found.status == "decayed"
@@ -96,11 +47,6 @@ def test_a_curve_that_rises_and_falls_has_all_events(curve, seed):
     assert onset < found.peak_at < fall
     assert found.peak == pytest.approx(chance + height, abs=0.06)
     assert found.final == pytest.approx(chance, abs=0.05)
-
-
-@given(curve=CURVES, seed=SEEDS)
-def test_intervals_contain_their_event(curve, seed):
-    found = transience(TIMES, noisy(rise_and_fall(*curve), seed), N, curve[3])
     for name in ("onset", "half_decay"):
         low, at, high = (getattr(found, name + end) for end in ("_from", "", "_to"))
         assert (low is None or low <= at) and (high is None or at <= high)
@@ -167,24 +113,14 @@ def test_noise_about_chance_has_no_onset(chance, same_sequences):
     assert np.mean(rose) <= 1e-3
 
 
-@given(seed=SEEDS)
-def test_a_rise_that_stays_has_an_onset_only(seed):
-    found = transience(TIMES, noisy(rise_and_fall(60, 1e4, 0.3, 0.5), seed), N, 0.5)
-    assert found.status == "horizon too short" and found.half_decay is None
-    assert found.onset == pytest.approx(60, abs=6) and found.horizon == TIMES[-1]
-
-
-def test_a_curve_that_begins_high_has_its_onset_at_the_first_window():
-    found = transience(TIMES, rise_and_fall(-100, 100, 0.3, 0.5), N, 0.5)
-    assert found.onset == WINDOW // 2 and found.onset_from is None
-    assert found.half_decay == pytest.approx(100, abs=0.5)
-
-
-def test_a_curve_that_never_rises_has_no_times():
-    found = transience(TIMES, np.full(len(TIMES), 0.52), N, 0.5)
-    times = (found.onset, found.peak_at, found.half_decay, found.onset_to, found.half_decay_to)
-    assert found.status == "never rose" and times == (None,) * 5
-    assert found.peak == pytest.approx(0.52)
+def test_a_curve_that_begins_high_or_never_rises_lacks_these_events():
+    high = transience(TIMES, rise_and_fall(-100, 100, 0.3, 0.5), N, 0.5)
+    assert high.onset == WINDOW // 2 and high.onset_from is None
+    assert high.half_decay == pytest.approx(100, abs=0.5)
+    low = transience(TIMES, np.full(len(TIMES), 0.52), N, 0.5)
+    times = (low.onset, low.peak_at, low.half_decay, low.onset_to, low.half_decay_to)
+    assert low.status == "never rose" and times == (None,) * 5
+    assert low.peak == pytest.approx(0.52)
 
 
 @given(accuracy=st.floats(0, 1), n=st.integers(1, 10**6))
@@ -193,18 +129,13 @@ def test_binomial_errors_are_positive_and_shrink_with_more_sequences(accuracy, n
     assert 0 < binomial_error(accuracy, 4 * n) < binomial_error(accuracy, n) <= largest
 
 
-@given(height=st.floats(0.1, 6))
-def test_a_rise_counts_from_a_number_of_errors_on(height):
-    assume(abs(height - SIGNIFICANCE) > 1e-6)
-    peak = 0.5 + height * binomial_error(0.5, N)
-    values = np.where((TIMES > 80) & (TIMES < 120), peak, 0.5)
-    assert (transience(TIMES, values, N, 0.5).status == "decayed") == (height > SIGNIFICANCE)
-
-
-@given(height=st.floats(0, 1), chance=CHANCES, n=st.integers(1, 10**7))
-def test_a_rise_of_less_than_five_percent_never_counts(height, chance, n):
-    values = np.where(TIMES > 80, chance + 0.05 * height - 1e-9, chance)
-    assert transience(TIMES, values, n, chance).status == "never rose"
+@given(height=st.floats(0.1, 6), chance=CHANCES, n=st.integers(100, 10**7))
+def test_a_rise_counts_from_four_errors_and_five_percent_on(height, chance, n):
+    peak = chance + height * binomial_error(chance, n)
+    assume(abs(height - SIGNIFICANCE) > 1e-6 and abs(peak - chance - LEAST_RISE) > 1e-9)
+    values = np.where((TIMES > 80) & (TIMES < 120), peak, chance)
+    counts = height > SIGNIFICANCE and peak - chance > LEAST_RISE
+    assert (transience(TIMES, values, n, chance).status != "never rose") == counts
 
 
 def of_run(**curves):
@@ -214,11 +145,8 @@ def of_run(**curves):
     return [*MEASURES["transience"](run)]
 
 
-def test_a_run_has_a_row_for_each_metric():
+def test_a_run_has_a_row_for_each_metric_if_it_is_evaluated_often_enough():
     rows = of_run(icl=rise_and_fall(60, 140, 0.3, 0.5))
     assert [row["metric"] for row in rows] == ["in_context_accuracy", "accuracy"]
     assert rows[0]["onset"] == pytest.approx(60, abs=1) and rows[0]["n_sequences"] == N
-
-
-def test_a_run_without_the_evaluator_or_enough_evaluations_has_no_row():
     assert of_run(train=np.zeros(20)) == of_run(icl=np.zeros(WINDOW - 1)) == []

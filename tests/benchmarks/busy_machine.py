@@ -20,7 +20,7 @@ from contextlib import contextmanager
 import torch
 
 from transformer.config import ModelConfig
-from transformer.training.cost import Workload
+from transformer.training.bench import Workload
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
 

@@ -54,7 +54,7 @@ class Flags:
 
 def run(flags: Flags) -> None:
     from transformer.config import ModelConfig
-    from transformer.training.cost import Workload, bench
+    from transformer.training.bench import Workload, bench
 
     workloads = [
         Workload(

@@ -17,7 +17,7 @@ from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job, job_name
 from transformer.sweeps.status import SETTLED, NodeStatus
 from transformer.sweeps.train import Train
-from transformer.training.cost import MAX_S, forecast
+from transformer.training.cost import MAX_S, forecast_cost
 from transformer.training.machine import Machine
 
 Statuses = Mapping[str, NodeStatus]
@@ -101,7 +101,7 @@ def _trained(plan: Plan) -> list[Train]:
 def _step_seconds(node: Train, machine: Machine) -> float:
     """Return the predicted seconds per step, evaluations included."""
     configs = [replace(each, start=StartConfig()) for each in node.configs.values()]
-    return forecast(configs, machine)["predicted_s"] / node.n_steps
+    return forecast_cost(configs, machine)["predicted_s"] / node.n_steps
 
 
 def _step_kind(node: Train) -> str:

@@ -75,7 +75,7 @@ def resumes_or_says_why(folder: Path, n_steps: int) -> None:
         assert "\n" not in str(error) and len(str(error)) < 2000
         assert contents(folder) == before
     else:
-        assert load_run(folder).status()["status"] == "finished"
+        assert load_run(folder).current_status()["status"] == "finished"
         assert run.config.n_steps == n_steps
 
 

@@ -20,22 +20,19 @@ from transformer.data.evaluators import draw_evaluation_sets
 from transformer.measures.metrics import means
 from transformer.runs.folder import (
     RunFolder,
-    adopt_old_states,
     check_new_folder,
-    common_state_steps,
     create_ensemble,
     create_run,
     load_run,
     load_runs,
     lock_together,
-    newest_checkpoint,
-    newest_states,
     set_status_together,
 )
 from transformer.runs.layout import MANIFEST, SEQUENCES
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsWriter, first_missing, metrics_until, summarise
+from transformer.runs.metrics import MetricsWriter, metrics_until, summarise
 from transformer.runs.prepare import prepare, resolve_recorded
+from transformer.runs.recovery import inspect, newest_weights
 from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, keep_freed_memory
@@ -130,7 +127,11 @@ def resume(
     runs = [relocate(run, data_path=data_path, **machine) for run in load_runs(Path(path))]
     if n_steps is None:  # one may have been trained further alone
         n_steps = max(run.config.n_steps for run in runs)
-    runs = [run.with_length(n_steps) for run in runs]
+    if n_steps < (done := max(step for run in runs for step in (0, *run.steps()))):
+        raise UsageError(
+            f"n_steps={n_steps} is before the checkpoint of step {done}; choose at least that"
+        )
+    runs = [replace(run, config=replace(run.config, n_steps=n_steps)) for run in runs]
     check_together({run.path.name: run.config for run in runs})
     return _continue(runs)
 
@@ -224,9 +225,11 @@ def _continue(
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)
-        for number in live:
-            adopt_old_states(runs[number])
-        states = _find_states([runs[number] for number in live])
+        recovery = inspect([runs[number] for number in live])
+        if recovery.refusal:
+            raise UserError(recovery.refusal)
+        warn_of(recovery.problems)
+        states = dict(zip(live, recovery.states, strict=False))
         if resolved is None:
             resolved = resolve_recorded([run.config for run in runs], with_start=not states)
         resolved = [
@@ -235,10 +238,10 @@ def _continue(
         ]
         ensemble = Ensemble(resolved, runs[live[0]].machine)
         ensemble.failures |= failures
-        for number, state in zip(live, states, strict=False):
+        for number, state in states.items():
             ensemble.restore(number, state)
         session = Session(runs, ensemble)
-        stop = session.train(dict(zip(live, states, strict=False)))
+        stop = session.train(states, rewrite=bool(recovery.problems))
     if stop and ensemble.step < ensemble.config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
@@ -255,44 +258,10 @@ def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
     return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
-def _find_states(runs: list[RunFolder]) -> list[Checkpoint]:
-    """Return the states from which runs can continue; none if they start from step 0.
-
-    They are of the newest step of which all runs have an undamaged state, and all metrics until
-    then.  Damage is reported; if no sound state is left, or a restart would overwrite anything
-    trained, raises `UserError`.
-    """
-    every = runs[0].config.evaluation.every
-    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in runs)
-    states, damaged = newest_states(runs, up_to=missing - 1)
-    last = max(common_state_steps(runs), default=-1)
-    if damaged and not states:
-        raise UserError(
-            f"{damaged[-1]}, and there is no other to resume from; restore it, or start anew in "
-            "another folder"
-        )
-    if last >= missing and not states:
-        raise UserError(
-            f"{path} lacks a whole line of step {missing}, which the checkpoint of step {last} "
-            "comes after; restore the file, or start anew in another folder"
-        )
-    warn_of_damage(damaged)
-    if last >= missing:
-        print(
-            f"warning: {path} lacks a whole line of step {missing}; continuing from the earlier "
-            f"checkpoint of step {states[0].step}",
-            file=sys.stderr,
-        )
-    if not states:
-        for run in sorted(runs, key=lambda run: bool(run.state_steps())):
-            run.check_restart()  # first the runs that lack a state
-    return states
-
-
-def warn_of_damage(damaged: list[str]) -> None:
-    """Report damaged checkpoints that are skipped."""
-    for sentence in damaged:
-        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
+def warn_of(problems: list[str]) -> None:
+    """Print problems with files that are not used."""
+    for sentence in problems:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 class Evaluation(NamedTuple):
@@ -323,13 +292,8 @@ def evaluate_checkpoint(
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            if damaged:
-                raise UserError(f"{run.path} has no sound checkpoint ({damaged[0]}); put one back")
-            run.check_restart()
-            raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-        warn_of_damage(damaged)
+        checkpoint, damaged = newest_weights(run)
+        warn_of(damaged)
     (resolved,) = resolve_recorded([run.config], with_start=False)
     resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
     ensemble = Ensemble([resolved], run.machine)
@@ -351,12 +315,13 @@ class Session:
     def _live(self) -> list[RunFolder]:
         return [self.runs[number] for number in self.ensemble.live]
 
-    def train(self, states: dict[int, Checkpoint]) -> list[int]:
+    def train(self, states: dict[int, Checkpoint], *, rewrite: bool) -> list[int]:
         """Train until the last step or a stop signal, or until no run is left.
 
         Parameters
         ----------
         states : what the live runs continue from, by number; none at the start
+        rewrite : whether to write the files of that step again
 
         Returns
         -------
@@ -374,7 +339,7 @@ class Session:
         self._set_status("running", "")
         try:
             write_all({path: content for path, (_, content) in kept.items()})
-            self.checkpoints.begin(ensemble.live, states)
+            self.checkpoints.begin(ensemble.live, states, rewrite=rewrite)
             keep_freed_memory()
             why = ensemble.choose_execution()
             self.runs = [replace(run, machine=ensemble.machine) for run in self.runs]

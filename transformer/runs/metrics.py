@@ -39,7 +39,7 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
 
     A resumed run writes later lines again.
     """
-    kept = [(row, text) for row, text in _lines(path) if row["step"] <= step]
+    kept = [(row, text) for row, text in whole_lines(path) if row["step"] <= step]
     seconds = kept[-1][0].get("seconds") if kept else None
     return seconds or 0.0, b"".join(text for _, text in kept)
 
@@ -49,11 +49,12 @@ def first_missing(path: Path, every: int) -> int:
 
     A run can continue only from a checkpoint before it, since lines are not made again.
     """
-    steps = {row["step"] for row, _ in _lines(path)}
+    steps = {row["step"] for row, _ in whole_lines(path)}
     return next(step for step in itertools.count(0, every) if step not in steps)
 
 
-def _lines(path: Path) -> list[tuple[Row, bytes]]:
+def whole_lines(path: Path) -> list[tuple[Row, bytes]]:
+    """Return the lines before the first that is damaged, parsed and as bytes."""
     return list(complete_lines(path.read_bytes() if path.exists() else b""))
 
 

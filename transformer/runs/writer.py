@@ -1,10 +1,37 @@
 """Writing checkpoints of runs that are trained together, and removing superseded ones."""
 
-import sys
+from pathlib import Path
 
-from transformer.runs.folder import RunFolder, write_states
+from coopetition.tools.files import write_all
+from transformer.runs.checkpoint import serialise, serialise_together, weights_of
+from transformer.runs.folder import RunFolder
 from transformer.runs.layout import CHECKPOINTS, STATES, list_steps, step_file
 from transformer.training.ensemble import Checkpoint
+
+
+def write_states(folder: Path, runs: list[RunFolder], states: list[Checkpoint]) -> None:
+    """Write states of one step, then their weights, into the folder of a run or its ensemble.
+
+    After a kill between the two, the weights are written again from the state.
+    """
+    weights = [
+        weights_of(state, half=run.config.keep_half)
+        for run, state in zip(runs, states, strict=True)
+    ]
+
+    def content(checkpoints: list[Checkpoint]) -> bytes:
+        if folder == runs[0].path:
+            return serialise(checkpoints[0])
+        names = [run.path.name for run in runs]
+        return serialise_together(dict(zip(names, checkpoints, strict=True)))
+
+    step = states[0].step
+    write_all(
+        {
+            step_file(folder, STATES, step): content(states),
+            step_file(folder, CHECKPOINTS, step): content(weights),
+        }
+    )
 
 
 class CheckpointWriter:
@@ -22,22 +49,18 @@ class CheckpointWriter:
         self.folder = runs[0].path if len(runs) == 1 else runs[0].shared
         self._steps = {kind: {*list_steps(self.folder, kind)} for kind in (CHECKPOINTS, STATES)}
 
-    def begin(self, live: list[int], states: dict[int, Checkpoint]) -> None:
-        """Complete the files of the step that the live runs continue from; none at the start.
+    def begin(self, live: list[int], states: dict[int, Checkpoint], *, rewrite: bool) -> None:
+        """Prepare the files of runs that continue from states; none at the start.
 
-        Missing or damaged weights are written again from the state.  What runs of an ensemble
-        trained alone from this step on is removed: a resume of all reads the ensemble's files.
+        With `rewrite`, or where they are missing, the files of that step are written again.  What
+        runs of an ensemble trained alone from this step on is removed: a resume of all reads the
+        ensemble's files.
         """
         step = next((state.step for state in states.values()), -1)
-        continuing = [self.runs[number] for number in states]
-        damaged = [run for run in continuing if step in run.steps() and not run.is_sound(step)]
-        for run in damaged:
-            path = run.checkpoint_path(step)
-            print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
         first, is_single = self.runs[0], len(self.runs) == 1
         # a single run may continue from a step of its ensemble
         existing = (first.steps(), first.state_steps()) if is_single else self._steps.values()
-        if states and (damaged or any(step not in steps for steps in existing)):
+        if states and (rewrite or any(step not in steps for steps in existing)):
             self._write(states)
         if not is_single:
             for run in (self.runs[number] for number in live):

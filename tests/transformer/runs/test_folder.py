@@ -22,6 +22,7 @@ from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
+from transformer.runs.recovery import statuses
 from transformer.runs.table import list_runs
 
 
@@ -99,8 +100,8 @@ def test_runs_are_listed(store):
 def test_a_listed_run_has_its_last_metrics_and_its_newest_checkpoint(copied, tmp_path):
     copied.checkpoint_path(40).unlink()
     (row,) = list_runs(tmp_path)
-    assert row["checkpoint"] == copied.status()["checkpoint"] == 33
-    assert row["step"] == copied.status()["step"] == 40
+    assert row["checkpoint"] == statuses([copied])[0]["checkpoint"] == 33
+    assert row["step"] == statuses([copied])[0]["step"] == 40
 
 
 def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):

@@ -21,6 +21,7 @@ from tests.transformer.conftest import HERE, assert_same_run, short_config, tiny
 from transformer.config import OptimConfig
 from transformer.runs.folder import create_ensemble, load_run, load_runs
 from transformer.runs.loop import resume, train_together
+from transformer.runs.recovery import statuses
 
 # processes
 
@@ -61,11 +62,11 @@ def test_sigkill_and_resume_are_bitwise(whole_smoke, tmp_path):
         wait_for_lines(folder, count, process)
         process.kill()
         process.communicate()
-        assert load_run(folder).status()["status"] == "killed"
+        assert load_run(folder).current_status()["status"] == "killed"
     process = start("resume", folder)
     output = process.communicate()
     assert process.returncode == 0, output
-    assert load_run(folder).status()["status"] == "finished"
+    assert load_run(folder).current_status()["status"] == "finished"
     assert_same_run(whole_smoke, load_run(folder))
 
 
@@ -78,7 +79,7 @@ def test_sigint_writes_a_checkpoint_and_exits_with_its_code(whole_smoke, tmp_pat
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in stderr, stderr
     run = load_run(folder)
-    status = run.status()
+    status = statuses([run])[0]
     assert status["status"] == "interrupted" and 50 <= status["step"] < 300
     resume(folder)
     for step in set(run.steps()) - set(whole_smoke.steps()):
@@ -207,4 +208,4 @@ def test_others_continue_where_they_were_after_one_diverged(
         resume(tmp_path / "runs")
     for one, other in zip(beside_one_that_diverged, load_runs(tmp_path / "runs"), strict=True):
         assert_same_run(one, other)
-        assert one.status()["status"] == other.status()["status"]
+        assert one.current_status()["status"] == other.current_status()["status"]

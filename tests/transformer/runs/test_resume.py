@@ -22,16 +22,13 @@ from tests.transformer.conftest import (
     without_time,
 )
 from transformer.config import OptimConfig, RunConfig
-from transformer.runs.checkpoint import DamagedCheckpoint, encode, read_checkpoint
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, serialise
 from transformer.runs.folder import (
     RunFolder,
     create_ensemble,
     create_run,
     load_run,
     load_runs,
-    newest_checkpoint,
-    newest_states,
-    write_states,
 )
 from transformer.runs.loop import (
     evaluate_checkpoint,
@@ -42,6 +39,8 @@ from transformer.runs.loop import (
 )
 from transformer.runs.metrics import first_missing, metrics_until
 from transformer.runs.prepare import resolve_recorded
+from transformer.runs.recovery import inspect, statuses
+from transformer.runs.writer import write_states
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
@@ -233,7 +232,7 @@ def test_a_run_resumes_from_before_its_metrics_were_cut(whole, tmp_path, capsys)
     resume(run.path)
     assert_same_run(whole, run)
     warning = capsys.readouterr().err
-    assert "step 14" in warning and "checkpoint of step 10" in warning
+    assert "step 14" in warning and "from step 10" in warning
 
 
 def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
@@ -283,7 +282,7 @@ def test_lost_weights_are_written_again_from_the_state(whole, copied, left):
 def test_damaged_weights_of_a_finished_run_are_written_again(whole, copied, capsys):
     last = copied.checkpoint_path(40)
     last.write_bytes(last.read_bytes()[:100])
-    assert copied.status()["checkpoint"] == 30
+    assert statuses([copied])[0]["checkpoint"] == 30
     resume(copied.path)
     assert_same_run(whole, copied)
     assert last.name in capsys.readouterr().err
@@ -321,14 +320,15 @@ def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind
     path.write_bytes(spoilt[damage])
     with pytest.raises(DamagedCheckpoint, match=path.name):
         read_checkpoint(path)
-    if kind == "weights":
-        newest, damaged = newest_checkpoint(run)
-    else:
-        (newest,), damaged = newest_states([run], up_to=40)
-    assert newest is not None and newest.step == 10 and str(path) in damaged[0]
+    recovery, (status,) = inspect([run]), statuses([run])
+    sound, spoilt = (20, 10) if kind == "weights" else (10, 20)
+    assert (status["resumes_from"], status["checkpoint"]) == (sound, spoilt)
+    assert recovery.step == sound and recovery.problems == status["damaged"]
+    (problem,) = recovery.problems
     resume(run.path)
     assert_same_run(whole, run)
-    assert str(path) in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert str(path) in problem in shown and f"step {sound}" in shown
 
 
 def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
@@ -339,7 +339,7 @@ def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_bytes(run.checkpoint_path(0), encode(whole.state(40)))
+        write_bytes(run.checkpoint_path(0), serialise(whole.state(40)))
     assert not run.steps() and not list((run.path / "checkpoints").iterdir())
 
 
@@ -409,7 +409,7 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
     with pytest.raises(UserError, match=r"not finite.*learning_rate"):
         train(config, tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "diverged"
+    assert run.current_status()["status"] == "diverged"
     for step in run.steps():
         assert all(each.isfinite().all() for each in run.checkpoint(step).tensors.values())
     with pytest.raises(UserError, match=r"not finite.*start anew"):
@@ -422,9 +422,9 @@ def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_p
     with pytest.raises(UserError, match=r"wild: the loss of step [23] is not finite"):
         train_together({**ensemble_configs(), "wild": wild}, tmp_path / "runs", HERE)
     *sound, last = load_runs(tmp_path / "runs")
-    assert last.status()["status"] == "diverged" and last.steps() == []
+    assert last.current_status()["status"] == "diverged" and last.steps() == []
     for one, other in zip(whole_ensemble, sound, strict=True):
-        assert other.status()["status"] == "finished"
+        assert other.current_status()["status"] == "finished"
         assert_same_run(one, other)
     before = contents(tmp_path)
     with pytest.raises(UserError, match="wild: the loss of step"):
@@ -461,7 +461,7 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
         train(whole.config, tmp_path / "run", HERE)
     assert caught.value.exit_code == code
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "interrupted" and run.steps() == [10, 12]
+    assert run.current_status()["status"] == "interrupted" and run.steps() == [10, 12]
     resume(run.path)
     run.checkpoint_path(12).unlink()
     assert_same_run(whole, run)
@@ -485,7 +485,7 @@ def test_a_signal_before_the_first_step_ends_training_at_once(tiny, tmp_path, mo
         patch.setattr(Ensemble, "choose_execution", interrupted)
         train(tiny, tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "interrupted"
+    assert run.current_status()["status"] == "interrupted"
     resume(run.path)
     assert run.is_finished()
 
@@ -498,7 +498,7 @@ def test_a_run_is_trained_outside_the_main_thread(whole, tmp_path):
 
 def test_a_folder_is_trained_by_one_process_at_a_time(whole):
     with whole.lock():
-        assert whole.status()["status"] == "finished"
+        assert whole.current_status()["status"] == "finished"
         with pytest.raises(UserError, match="another process"):
             resume(whole.path)
 
@@ -615,7 +615,7 @@ def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.metrics_path.write_bytes(b"".join(metric_lines(whole)[:2]))
     run.set_status("running", "")
-    assert (run.status()["step"], run.status()["checkpoint"]) == (7, None)
+    assert (statuses([run])[0]["step"], statuses([run])[0]["checkpoint"]) == (7, None)
     resume(run.path)
     note = capsys.readouterr().err
     assert "first checkpoint" in note and "step 7" in note and "step 0" in note

@@ -15,16 +15,11 @@ from transformer import load_model
 from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, to_dict
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
-from transformer.runs.checkpoint import encode
-from transformer.runs.folder import (
-    RunFolder,
-    create_run,
-    load_run,
-    load_runs,
-    newest_checkpoint,
-    write_states,
-)
+from transformer.runs.checkpoint import serialise
+from transformer.runs.folder import RunFolder, create_run, load_run, load_runs
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
+from transformer.runs.recovery import newest_weights, statuses
+from transformer.runs.writer import write_states
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun
 
@@ -68,8 +63,8 @@ def test_a_checkpoint_may_be_superseded_while_it_is_looked_for(whole, tmp_path, 
         return steps
 
     monkeypatch.setattr(RunFolder, "steps", superseded)
-    newest, damaged = newest_checkpoint(run)
-    assert newest is not None and (newest.step, damaged) == (9, [])
+    newest, damaged = newest_weights(run)
+    assert (newest.step, damaged) == (9, [])
 
 
 def test_dangling_links_and_foreign_names_are_no_checkpoints(whole, tmp_path):
@@ -77,7 +72,7 @@ def test_dangling_links_and_foreign_names_are_no_checkpoints(whole, tmp_path):
     run.checkpoint_path(4).parent.mkdir()
     run.checkpoint_path(4).symlink_to(tmp_path / "moved.safetensors")
     (run.path / "checkpoints" / "step_4.safetensors").touch()
-    assert (run.steps(), newest_checkpoint(run)) == ([], (None, []))
+    assert run.steps() == [] and statuses([run])[0]["checkpoint"] is None
 
 
 @pytest.mark.parametrize("keep", [("0", "last"), ("some", "last"), ("-1", "all"), ("all", "none")])
@@ -125,7 +120,7 @@ def test_a_run_of_version_0_1_can_be_evaluated_and_resumed(whole, tmp_path):
     """It has one file a step, a state, in `checkpoints/`."""
     old = create_run(tmp_path / "run", replace(whole.config, keep=("all", "last")), HERE)
     for step in (2, 4):
-        write_bytes(old.checkpoint_path(step), encode(whole.state(step)))
+        write_bytes(old.checkpoint_path(step), serialise(whole.state(step)))
     rows = whole.metrics_path.read_bytes().splitlines(keepends=True)
     old.metrics_path.write_bytes(b"".join(rows[:2]))
     assert evaluate_checkpoint(old) == evaluate_checkpoint(whole, 4)

@@ -15,14 +15,13 @@ import torch
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
-from tests.transformer.conftest import HERE, contents, tiny_config
+from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
 from transformer.data.evaluators import draw_evaluation_sets
 from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
-from transformer.runs.recovery import statuses
 from transformer.runs.table import list_runs
 
 
@@ -91,17 +90,10 @@ def test_runs_are_listed(store):
     rows = {row["run"]: row for row in list_runs(store)}
     assert set(rows) == {"single", "pair/init_seed=5", "pair/init_seed=6"}
     for row in rows.values():
-        assert row["status"] == "finished" and row["step"] == 40
+        assert row["status"] == "finished" and row["step"] == row["checkpoint"] == 40
     assert rows["single"]["run_id"] == rows["pair/init_seed=5"]["run_id"]
     with pytest.raises(UsageError, match="not a folder"):
         list_runs(store / "nothing")
-
-
-def test_a_listed_run_has_its_last_metrics_and_its_newest_checkpoint(copied, tmp_path):
-    copied.checkpoint_path(40).unlink()
-    (row,) = list_runs(tmp_path)
-    assert row["checkpoint"] == statuses([copied])[0]["checkpoint"] == 33
-    assert row["step"] == statuses([copied])[0]["step"] == 40
 
 
 def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
@@ -116,18 +108,7 @@ def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
     assert row["status"] == "unreadable" and "manifest.json is damaged" in row["message"]
 
 
-def test_an_ensemble_whose_resume_is_refused_stays_as_it_was(store, tmp_path):
-    """One run's metrics are damaged: the other's are not touched either."""
-    shutil.copytree(store / "pair", tmp_path / "pair")
-    path = tmp_path / "pair" / "init_seed=6" / "metrics.jsonl"
-    path.write_bytes(b"spoilt\n" + path.read_bytes())
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match="line of step 0"):
-        resume(tmp_path / "pair", n_steps=60)
-    assert contents(tmp_path) == before
-
-
-def test_damaged_ensembles_are_named(store, tmp_path):
+def test_runs_of_ensembles_are_found_or_named(store, tmp_path, monkeypatch):
     (tmp_path / "ensemble.json").write_text(json.dumps({"runs": []}))
     with pytest.raises(UserError, match=r"ensemble\.json is damaged"):
         load_runs(tmp_path)
@@ -136,6 +117,8 @@ def test_damaged_ensembles_are_named(store, tmp_path):
         load_runs(tmp_path)
     with pytest.raises(UsageError, match=r"init_seed=5, init_seed=6"):
         load_run(store / "pair")
+    monkeypatch.chdir(store / "pair" / "init_seed=5")
+    assert load_run(".").shared == (store / "pair").resolve(), "its evaluation sets lie there"
 
 
 GOOD = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'
@@ -165,14 +148,6 @@ def test_temporary_files_of_dead_processes_are_removed(tiny, tmp_path):
     with run.lock():
         assert not (run.path / names[dead.pid]).exists()
         assert (run.path / names[os.getpid()]).exists()
-
-
-def test_a_run_can_be_named_from_its_own_folder(store, monkeypatch):
-    member = store / "pair" / "init_seed=5"
-    monkeypatch.chdir(member)
-    here = load_run(".")
-    assert here.path.name == member.name
-    assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"
 
 
 def test_an_empty_current_folder_takes_a_run(tiny, tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ import torch
 from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
-from transformer.cli import main
 from transformer.interventions.attention import Ablate
 from transformer.measures import MEASURES
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
@@ -116,7 +115,7 @@ def test_the_command_describes_a_table(run, tmp_path, call):
     assert "--steps" in call("transformer", *given, expect=2)
 
 
-def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch):
+def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch, call):
     threads = []
 
     def measured(*arguments, **keywords):
@@ -124,13 +123,16 @@ def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkey
         return {"steps": [8]}
 
     monkeypatch.setattr("transformer.runs.measures.write_model_table", measured)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        out = tmp_path / "table.csv"
-        assert main(["measure", str(run.path), "--measures", "accuracy", "--out", str(out)]) == 0
-    finally:
-        torch.set_num_threads(before)
+    with Machine("cpu", 2, "eager").use():
+        call(
+            "transformer",
+            "measure",
+            run.path,
+            "--measures",
+            "accuracy",
+            "--out",
+            tmp_path / "t.csv",
+        )
     assert threads == [1] == [run.machine.threads]
 
 

@@ -1,7 +1,6 @@
 """A run that is stopped, however it is stopped, ends as if it had not been."""
 
 import json
-import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ import torch
 from safetensors import safe_open
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.files import write_bytes
 from tests.transformer.conftest import (
     HERE,
     assert_same_run,
@@ -22,7 +20,7 @@ from tests.transformer.conftest import (
     without_time,
 )
 from transformer.config import OptimConfig, RunConfig
-from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, serialise
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.runs.folder import (
     RunFolder,
     create_ensemble,
@@ -140,35 +138,35 @@ def test_resume_is_bitwise(whole, tmp_path, step):
     assert_same_run(whole, run)
 
 
-OPTIMISERS = {
-    "adamw": OptimConfig(algorithm="adamw", weight_decay=0.1, schedule="cosine", decay_steps=30),
-    "sgd": OptimConfig(algorithm="sgd", learning_rate=0.1),
-    "momentum": OptimConfig(
-        algorithm="sgd", momentum=0.9, schedule="inverse_sqrt", warmup_steps=5, clip_norm=0.1
-    ),
-    "norms": OptimConfig(l2=(("all", 1e-3),), penalty="norm"),
-}
-MODELS = {
-    "deep": {"mlp_ratio": 2, "positions": "rotary", "attention_bias": True},
-    "resnet": {"encoder": "resnet", "positions": "sinusoidal"},
-    "bare": {"norm": False, "bias": False, "initialiser": "paper"},
-}
+SETTINGS = {  # fields of optimiser, model and run
+    "adamw": ({"algorithm": "adamw", "weight_decay": 0.1},),
+    "sgd": ({"algorithm": "sgd", "learning_rate": 0.1},),
+    "momentum": ({"algorithm": "sgd", "momentum": 0.9, "schedule": "inverse_sqrt",
+                  "warmup_steps": 5, "clip_norm": 0.1},),
+    "norms": ({"l2": (("all", 1e-3),), "penalty": "norm"},),
+    "deep": ({}, {"mlp_ratio": 2, "positions": "rotary", "attention_bias": True}),
+    "resnet": ({}, {"encoder": "resnet", "positions": "sinusoidal"}),
+    "bare": ({}, {"norm": False, "bias": False, "initialiser": "paper"}),
+    "float64": ({}, {}, {"precision": "float64"}),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*OPTIMISERS, *MODELS])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_resume_is_bitwise_for_every_optimiser_and_model(tiny, tmp_path, name):
+    optim, model, run = (*SETTINGS[name], {}, {})[:3]
     config = replace(
         tiny,
-        model=replace(tiny.model, **MODELS.get(name, {})),
-        optim=OPTIMISERS.get(name, tiny.optim),
+        model=replace(tiny.model, **model),
+        optim=OptimConfig(**optim),
         evaluation=replace(tiny.evaluation, every=4, n_sequences=10),
         n_steps=8,
         checkpoint_every=3,
+        **run,
     )
     uncut = train(config, tmp_path / "whole", HERE)
-    run = stopped(config, tmp_path / "run", 5)
-    resume(run.path)
-    assert_same_run(uncut, run)
+    killed = stopped(config, tmp_path / "run", 5)
+    resume(killed.path)
+    assert_same_run(uncut, killed)
 
 
 @pytest.mark.parametrize("step", [4, 17, 30])
@@ -235,40 +233,46 @@ def test_a_run_resumes_from_before_its_metrics_were_cut(whole, tmp_path, capsys)
     assert "step 14" in warning and "from step 10" in warning
 
 
-def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
-    run = stopped(whole.config, tmp_path / "run", 25)
-    lines = metric_lines(run)
-    run.metrics_path.write_bytes(lines[0])
-    with pytest.raises(UserError, match="line of step 7"):
-        resume(run.path)
-    for step in run.state_steps():
-        run.state_path(step).write_bytes(b"spoilt")
-    run.metrics_path.write_bytes(b"".join(lines))
-    before = contents(run.path)
-    with pytest.raises(UserError, match="step_000000010"):
-        resume(run.path, n_steps=60)
-    assert contents(run.path) == before
+def without_checkpoints(folder, status):
+    for kind in ("checkpoints", "state"):
+        shutil.rmtree(folder / kind)
+    for run in load_runs(folder):
+        run.set_status(status, "")
 
 
-@pytest.mark.parametrize("status", ["finished", "running"])
-def test_a_run_without_its_checkpoints_is_refused(copied, status):
-    copied.set_status(status, "")
-    shutil.rmtree(copied.path / "checkpoints")
-    shutil.rmtree(copied.path / "state")
-    before = contents(copied.path)
-    with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint"):
-        resume(copied.path)
-    assert contents(copied.path) == before
+def with_spoilt_states(folder):
+    for path in folder.glob("state/*"):
+        path.write_bytes(b"spoilt")
 
 
-def test_an_ensemble_without_its_checkpoints_is_refused(whole_ensemble, copied_ensemble):
-    shutil.rmtree(copied_ensemble / "checkpoints")
-    shutil.rmtree(copied_ensemble / "state")
-    before = contents(copied_ensemble)
-    first = copied_ensemble / whole_ensemble[0].path.name
-    with pytest.raises(UserError, match=rf"^{first} has metrics .* no checkpoint"):
-        resume(copied_ensemble)
-    assert contents(copied_ensemble) == before
+def with_metrics_to(folder, n_lines):
+    run = load_runs(folder)[-1]
+    run.metrics_path.write_bytes(b"".join(metric_lines(run)[:n_lines]) + b"spoilt")
+
+
+@pytest.mark.parametrize("n_runs", [1, 4])
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda folder: without_checkpoints(folder, "finished"), "metrics up to step 40 but no"),
+        (lambda folder: without_checkpoints(folder, "running"), "metrics up to step 40 but no"),
+        (with_spoilt_states, "step_000000040"),
+        (lambda folder: with_metrics_to(folder, 1), "line of step 7"),
+    ],
+)
+def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_runs, spoil, named):
+    """`show` says so as `resume` does, and every file stays."""
+    source = whole.path if n_runs == 1 else whole_ensemble[0].shared
+    folder = shutil.copytree(source, tmp_path / "run")
+    spoil(folder)
+    before = contents(folder)
+    with pytest.raises(UserError, match=named) as caught:
+        resume(folder, n_steps=60)
+    assert contents(folder) == before
+    runs = load_runs(folder)
+    assert inspect(runs).refusal == str(caught.value)
+    for status in statuses(runs):
+        assert status["resumes_from"] is None and named in " ".join(status["damaged"])
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])
@@ -279,13 +283,11 @@ def test_lost_weights_are_written_again_from_the_state(whole, copied, left):
     assert evaluate_checkpoint(copied) == evaluate_checkpoint(whole)
 
 
-def test_damaged_weights_of_a_finished_run_are_written_again(whole, copied, capsys):
+def test_damaged_weights_of_a_finished_run_are_written_again(whole, copied):
     last = copied.checkpoint_path(40)
     last.write_bytes(last.read_bytes()[:100])
-    assert statuses([copied])[0]["checkpoint"] == 30
     resume(copied.path)
     assert_same_run(whole, copied)
-    assert last.name in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, monkeypatch):
@@ -329,18 +331,6 @@ def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind
     assert_same_run(whole, run)
     shown = capsys.readouterr().err
     assert str(path) in problem in shown and f"step {sound}" in shown
-
-
-def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
-    run = create_run(tmp_path / "run", whole.config, HERE)
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_bytes(run.checkpoint_path(0), serialise(whole.state(40)))
-    assert not run.steps() and not list((run.path / "checkpoints").iterdir())
 
 
 def test_an_ensemble_writes_one_file_a_step(whole_ensemble):
@@ -513,10 +503,11 @@ def test_a_folder_that_is_moved_ends_its_training(tiny, tmp_path, monkeypatch):
     assert resume(new)[0].steps() == [10, 20, 30, 40]
 
 
-def test_finished_runs_are_left_as_they_are(whole, tiny):
+def test_finished_runs_are_left_as_they_are(whole, tiny, capsys):
     before = contents(whole.path)
     assert train_or_resume(whole.config, whole.path).path == whole.path
     resume(whole.path)
+    assert "step" not in capsys.readouterr().err
     for other in (replace(tiny, init_seed=99), replace(tiny, n_steps=20)):
         with pytest.raises(UsageError, match="another run"):
             train_or_resume(other, whole.path)
@@ -535,13 +526,6 @@ def test_a_run_resumes_on_another_machine(whole, tmp_path):
     with pytest.raises(UsageError, match="'graph' needs a CUDA device"):
         resume(run.path, threads=1)
     assert_same_run(whole, train_or_resume(whole.config, run.path, HERE))
-
-
-def test_training_leaves_the_process_as_it_was(tiny, tmp_path):
-    run = train(replace(tiny, n_steps=1), tmp_path / "run", Machine("cpu", 2, "eager"))
-    assert torch.get_num_threads() == 1
-    evaluate_checkpoint(run)
-    assert torch.get_num_threads() == 1
 
 
 def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monkeypatch, capsys):
@@ -601,14 +585,6 @@ def test_metrics_have_the_rate_and_gradient_of_the_last_step(tiny, tmp_path):
         norm = moved.norm() / optim.rate(step)
         assert row["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3)
     assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
-
-
-def test_a_resume_says_where_it_continues(whole, tmp_path, capsys):
-    run = stopped(whole.config, tmp_path / "run", 20)
-    resume(run.path)
-    assert "step 20" in capsys.readouterr().err
-    resume(run.path)
-    assert "step" not in capsys.readouterr().err, "it is finished"
 
 
 def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp_path, capsys):

@@ -192,15 +192,6 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             return {"status": "unknown", "message": f"{STATUS} is damaged; resume the run"}
 
-    def set_status(self, status: str, message: str, step: int | None = None) -> None:
-        """Record a status: running, finished, interrupted, failed or diverged.
-
-        A run that diverged has no part in its ensemble's checkpoints from `step` on.
-        """
-        self.check_exists()
-        content = {"status": status, "message": message} | ({} if step is None else {"step": step})
-        write_json(self.path / STATUS, content)
-
     def _diverged_at(self) -> int | None:
         """Return the first step whose ensemble checkpoint lacks the run, if it diverged."""
         if self.recorded_status()["status"] != "diverged":
@@ -217,29 +208,19 @@ class RunFolder:
             and self.is_sound(last)
         )
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder, so that no other process trains the run, alone or in its ensemble."""
-        with ExitStack() as held:
-            held.enter_context(hold(self.path / LOCK, _busy(self.path)))
-            if (shared := self.shared) != self.path:
-                held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
-            remove_stale_temporaries(self.path)
-            yield
-
     def _is_locked(self) -> bool:
         return is_held(self.path / LOCK) or is_held(self.shared / LOCK)
 
 
 @contextmanager
-def lock_together(runs: list[RunFolder]) -> Iterator[None]:
-    """Hold the folder of an ensemble, or of a single run, so that no other process trains it."""
-    if len(runs) == 1:
-        with runs[0].lock():
-            yield
-        return
-    folder = runs[0].shared
-    with hold(folder / LOCK, _busy(folder)):
+def lock(runs: list[RunFolder]) -> Iterator[None]:
+    """Hold the folder of a run or an ensemble, so that no other process trains it."""
+    shared = runs[0].shared
+    folder = runs[0].path if len(runs) == 1 else shared
+    with ExitStack() as held:
+        held.enter_context(hold(folder / LOCK, _busy(folder)))
+        if folder != shared:  # nor may another process train the run in its ensemble
+            held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
         remove_stale_temporaries(folder)
         yield
 
@@ -248,9 +229,13 @@ def _busy(folder: Path) -> UserError:
     return UserError(f"{folder} is being trained by another process; wait for it or stop it")
 
 
-def set_status_together(runs: list[RunFolder], status: str, message: str) -> None:
-    """Record a status of several runs, of those whose folders still exist."""
-    content = to_json({"status": status, "message": message}).encode()
+def set_status(runs: list[RunFolder], status: str, message: str, step: int | None = None) -> None:
+    """Record a status (running, finished, interrupted, failed, diverged) where folders exist.
+
+    A run that diverged has no part in its ensemble's checkpoints from `step` on.
+    """
+    record = {"status": status, "message": message} | ({} if step is None else {"step": step})
+    content = to_json(record).encode()
     write_all({run.path / STATUS: content for run in runs if run.exists()})
 
 
@@ -262,7 +247,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     except OSError as error:
         raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
     run = RunFolder(path.resolve(), config, machine)
-    with run.lock():
+    with lock([run]):
         check_new_folder(path)  # again, now that no other process can be making it
         write_json(path / MANIFEST, make_manifest(config, machine))
     return run

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError
@@ -25,12 +25,12 @@ from transformer.runs.folder import (
     create_run,
     load_run,
     load_runs,
-    lock_together,
-    set_status_together,
+    lock,
+    set_status,
 )
 from transformer.runs.layout import MANIFEST, SEQUENCES
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsWriter, metrics_until, summarise
+from transformer.runs.metrics import append_row, metrics_until, summarise, sync
 from transformer.runs.prepare import prepare, resolve_recorded
 from transformer.runs.recovery import inspect, newest_weights
 from transformer.runs.writer import CheckpointWriter
@@ -109,22 +109,14 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     return ensemble
 
 
-def resume(
-    path: Path | str,
-    *,
-    n_steps: int | None = None,
-    data_path: str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    execution: str | None = None,
-) -> list[RunFolder]:
+def resume(path: Path | str, *, n_steps: int | None = None, **place: Any) -> list[RunFolder]:
     """Continue a run, or the runs of an ensemble, from the newest undamaged checkpoint, if any.
 
     `n_steps` moves the end, so that a finished run can be trained further.  It keeps the metrics at
-    its old end, and the next mean loss begins there.  The other arguments replace what is recorded.
+    its old end, and the next mean loss begins there.  `place`: arguments of `relocate`, which
+    replace what is recorded.
     """
-    machine = {"device": device, "threads": threads, "execution": execution}
-    runs = [relocate(run, data_path=data_path, **machine) for run in load_runs(Path(path))]
+    runs = [relocate(run, **place) for run in load_runs(Path(path))]
     if n_steps is None:  # one may have been trained further alone
         n_steps = max(run.config.n_steps for run in runs)
     if n_steps < (done := max(step for run in runs for step in (0, *run.steps()))):
@@ -174,15 +166,10 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     expected = with_recorded_ids(config, recorded).run_id()
     if recorded.run_id() != expected or recorded.n_steps > config.n_steps:
         raise UsageError(f"{out} holds another run ({recorded.run_id()}); give another folder")
-    if machine is None:
-        return resume(out, n_steps=config.n_steps)[0]
-    return resume(
-        out,
-        n_steps=config.n_steps,
-        device=machine.device,
-        threads=machine.threads,
-        execution=None if machine.execution == "auto" else machine.execution,
-    )[0]
+    place = {} if machine is None else asdict(machine)
+    if place.get("execution") == "auto":
+        del place["execution"]
+    return resume(out, n_steps=config.n_steps, **place)[0]
 
 
 def with_recorded_ids(config: RunConfig, recorded: RunConfig) -> RunConfig:
@@ -211,7 +198,7 @@ def _continue(
     Diverged runs of an ensemble are carried along from new initial parameters, and their results
     ignored, so that the others' arithmetic stays the same.
     """
-    with lock_together(runs):
+    with lock(runs):
         if all(run.is_finished() for run in runs):
             return runs  # so that not even their data need exist
         recorded = {number: run.recorded_status() for number, run in enumerate(runs)}
@@ -308,7 +295,7 @@ class Session:
 
     def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
         self.runs, self.ensemble = runs, ensemble
-        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
+        self.checkpoints = CheckpointWriter(runs)
         self.seconds = 0.0  # of training before this session
 
     @property
@@ -361,7 +348,7 @@ class Session:
         return stop
 
     def _set_status(self, status: str, message: str) -> None:
-        set_status_together(self._live, status, message)
+        set_status(self._live, status, message)
 
     def _loop(self, stop: list[int]) -> None:
         """Train, evaluate and write checkpoints by the config's schedule."""
@@ -378,7 +365,7 @@ class Session:
                 progress.advance(note=note)
             if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
                 self._write_checkpoints()
-        self.metrics.sync()
+        self._sync_metrics()
         end_session([run.path for run in self._live], ensemble.step)
 
     def _evaluate(self) -> str:
@@ -392,7 +379,7 @@ class Session:
             run.check_exists()
             if run.config.evaluation.per_sequence:
                 self._write_by_sequence(run, evaluated[number])
-            self.metrics.append(run.metrics_path, row | {"seconds": seconds})
+            append_row(run.metrics_path, row | {"seconds": seconds})
         return summarise(rows.values()) if rows else "diverged"
 
     def _write_by_sequence(self, run: RunFolder, by_sequence: Metrics) -> None:
@@ -409,9 +396,12 @@ class Session:
         self._record_failures()
         for number in states:
             self.runs[number].check_exists()
-        self.metrics.sync()  # a resume needs the lines before its checkpoint
+        self._sync_metrics()  # a resume needs the lines before its checkpoint
         if states:
             self.checkpoints.write(states)
+
+    def _sync_metrics(self) -> None:
+        sync(run.metrics_path for run in self._live)
 
     def _record_failures(self) -> None:
         """Record diverged runs, so that a resume does not wait for them."""
@@ -421,7 +411,8 @@ class Session:
                 continue
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
-            run.set_status("diverged", message + kept, self.ensemble.step)
+            run.check_exists()
+            set_status([run], "diverged", message + kept, self.ensemble.step)
             end_session([run.path], self.ensemble.step)
 
 

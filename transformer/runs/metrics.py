@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from coopetition.tools.files import for_all
@@ -11,25 +11,18 @@ from coopetition.tools.run_files import Row, complete_lines
 from transformer.config.evaluators import summary_evaluators
 
 
-class MetricsWriter:
-    """Append lines of metrics to the files of runs; no file stays open."""
-
-    def __init__(self) -> None:
-        self._unsynced: set[Path] = set()
-
-    def append(self, path: Path, row: Row) -> None:
-        """Add one line to a file; a crash of the machine may lose it until `sync`."""
-        with open(path, "ab") as file:
-            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-        self._unsynced.add(path)
-
-    def sync(self) -> None:
-        """Flush all lines to disk, all files at once, which takes hardly longer than one."""
-        for_all(_sync, self._unsynced)
-        self._unsynced.clear()
+def append_row(path: Path, row: Row) -> None:
+    """Add one line to a file of metrics; a crash of the machine may lose it until `sync`."""
+    with open(path, "ab") as file:
+        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
 
 
-def _sync(path: Path) -> None:
+def sync(paths: Iterable[Path]) -> None:
+    """Flush files of metrics to disk, all at once, which takes hardly longer than one."""
+    for_all(_sync_file, paths)
+
+
+def _sync_file(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 

@@ -19,7 +19,7 @@ from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
 from transformer.data.evaluators import draw_evaluation_sets
 from transformer.runs.export import write_tensorboard
-from transformer.runs.folder import create_run, load_run, load_runs
+from transformer.runs.folder import create_run, load_run, load_runs, lock
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
 from transformer.runs.table import list_runs
@@ -145,7 +145,7 @@ def test_temporary_files_of_dead_processes_are_removed(tiny, tmp_path):
     names = {pid: f".some.safetensors.{pid}.tmp" for pid in (dead.pid, os.getpid())}
     for name in names.values():
         (run.path / name).touch()
-    with run.lock():
+    with lock([run]):
         assert not (run.path / names[dead.pid]).exists()
         assert (run.path / names[os.getpid()]).exists()
 

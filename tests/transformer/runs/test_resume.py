@@ -27,6 +27,8 @@ from transformer.runs.folder import (
     create_run,
     load_run,
     load_runs,
+    lock,
+    set_status,
 )
 from transformer.runs.loop import (
     evaluate_checkpoint,
@@ -237,7 +239,7 @@ def without_checkpoints(folder, status):
     for kind in ("checkpoints", "state"):
         shutil.rmtree(folder / kind)
     for run in load_runs(folder):
-        run.set_status(status, "")
+        set_status([run], status, "")
 
 
 def with_spoilt_states(folder):
@@ -297,7 +299,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
         train(replace(tiny, checkpoint_every=0), tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
     assert run.steps() == [17]
-    run.set_status("running", "")  # as a killed resume leaves it
+    set_status([run], "running", "")  # as a killed resume leaves it
     run.checkpoint_path(17).unlink()
     run.state_path(17).unlink()
     before = contents(run.path)
@@ -487,7 +489,7 @@ def test_a_run_is_trained_outside_the_main_thread(whole, tmp_path):
 
 
 def test_a_folder_is_trained_by_one_process_at_a_time(whole):
-    with whole.lock():
+    with lock([whole]):
         assert whole.current_status()["status"] == "finished"
         with pytest.raises(UserError, match="another process"):
             resume(whole.path)
@@ -590,7 +592,7 @@ def test_metrics_have_the_rate_and_gradient_of_the_last_step(tiny, tmp_path):
 def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp_path, capsys):
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.metrics_path.write_bytes(b"".join(metric_lines(whole)[:2]))
-    run.set_status("running", "")
+    set_status([run], "running", "")
     assert (statuses([run])[0]["step"], statuses([run])[0]["checkpoint"]) == (7, None)
     resume(run.path)
     note = capsys.readouterr().err

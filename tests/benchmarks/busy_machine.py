@@ -19,8 +19,7 @@ from contextlib import contextmanager
 
 import torch
 
-from transformer.config import ModelConfig
-from transformer.training.bench import Workload
+from transformer.training.bench import BATCH_SIZE, Workload
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
 
@@ -37,7 +36,7 @@ def main() -> None:
     if torch.get_num_threads() == 1:
         sys.exit("one thread is all there is here; unset OMP_NUM_THREADS, or find another core")
     keep_freed_memory()
-    workload = Workload(flags.n_classes, 1, ModelConfig(), context=2, d_features=512, batch_size=32)
+    workload = Workload(flags.n_classes)
     for name, n_spinning in (("alone", 0), ("beside a spinning process", 1)):
         with spinning(n_spinning):
             print(f"{name}: {compare(workload, flags.n_steps, flags.seconds)}", flush=True)
@@ -59,7 +58,7 @@ def compare(workload: Workload, n_steps: int, seconds: float) -> str:
     """Median milliseconds of a step by one thread, by all, and by as many as are chosen now."""
     most = torch.get_num_threads()
     train_state = workload.train_state(CPU)
-    step = repeated_step(train_state, workload.batch_size)
+    step = repeated_step(train_state, BATCH_SIZE)
     start = time.perf_counter()
     machine, _ = choose_execution(train_state, step, Machine("cpu", None, "eager"), n_steps)
     trial = time.perf_counter() - start

@@ -37,8 +37,6 @@ def write_states(folder: Path, runs: list[RunFolder], states: list[Checkpoint]) 
 class CheckpointWriter:
     """Write one file of weights and one of state a step, for all runs together.
 
-    It remembers which steps are on disk: nothing else writes there while the runs are locked.
-
     Parameters
     ----------
     runs : a single run, or all runs of an ensemble; files go into their shared folder
@@ -47,7 +45,6 @@ class CheckpointWriter:
     def __init__(self, runs: list[RunFolder]) -> None:
         self.runs = runs
         self.folder = runs[0].path if len(runs) == 1 else runs[0].shared
-        self._steps = {kind: {*list_steps(self.folder, kind)} for kind in (CHECKPOINTS, STATES)}
 
     def begin(self, live: list[int], states: dict[int, Checkpoint], *, rewrite: bool) -> None:
         """Prepare the files of runs that continue from states; none at the start.
@@ -59,13 +56,17 @@ class CheckpointWriter:
         step = next((state.step for state in states.values()), -1)
         first, is_single = self.runs[0], len(self.runs) == 1
         # a single run may continue from a step of its ensemble
-        existing = (first.steps(), first.state_steps()) if is_single else self._steps.values()
+        existing = (
+            (first.steps(), first.state_steps())
+            if is_single
+            else (list_steps(self.folder, kind) for kind in (CHECKPOINTS, STATES))
+        )
         if states and (rewrite or any(step not in steps for steps in existing)):
             self._write(states)
-        if not is_single:
-            for run in (self.runs[number] for number in live):
-                _remove(run, STATES, -1)
-                _remove(run, CHECKPOINTS, step)
+        for run in () if is_single else (self.runs[number] for number in live):
+            _remove(run.path, STATES, {*list_steps(run.path, STATES)})
+            later = {each for each in list_steps(run.path, CHECKPOINTS) if each >= step}
+            _remove(run.path, CHECKPOINTS, later)
         if states:  # a kill may have come before superseded files were removed
             self._drop_superseded(step)
 
@@ -76,26 +77,21 @@ class CheckpointWriter:
 
     def _write(self, states: dict[int, Checkpoint]) -> None:
         write_states(self.folder, [self.runs[number] for number in states], [*states.values()])
-        for steps in self._steps.values():
-            steps.add(next(iter(states.values())).step)
 
     def _drop_superseded(self, step: int) -> None:
         """Remove earlier steps that no run's `keep` asks for."""
-        earlier = sorted(each for each in self._steps[CHECKPOINTS] if each < step)
+        earlier = [each for each in list_steps(self.folder, CHECKPOINTS) if each < step]
         kept: dict[str, set[int]] = {CHECKPOINTS: set(), STATES: set()}
         for weights, state in {run.config.keep for run in self.runs}:
             own = {*self.runs[0].config.checkpoint_at}
             own.update(earlier if weights == "all" else earlier[::-1][: int(weights) - 1])
             kept[CHECKPOINTS] |= own
             kept[STATES] |= own if state == "all" else set()
-        for kind, steps in self._steps.items():
-            for each in {old for old in steps if old < step} - kept[kind]:
-                step_file(self.folder, kind, each).unlink(missing_ok=True)
-                steps.remove(each)
+        for kind, steps in kept.items():
+            old = {each for each in list_steps(self.folder, kind) if each < step}
+            _remove(self.folder, kind, old - steps)
 
 
-def _remove(run: RunFolder, kind: str, first: int) -> None:
-    """Remove files of steps from `first` on from a run's own folder."""
-    for step in list_steps(run.path, kind):
-        if step >= first:
-            step_file(run.path, kind, step).unlink(missing_ok=True)
+def _remove(folder: Path, kind: str, steps: set[int]) -> None:
+    for step in steps:
+        step_file(folder, kind, step).unlink(missing_ok=True)

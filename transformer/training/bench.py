@@ -19,27 +19,28 @@ from transformer.training.step import RunSettings, TrainState
 REPEAT_S = 0.5  # length of one timed repeat
 
 
+CONTEXT, BATCH_SIZE = 2, 32  # pairs before the query, and sequences of a run, in a timed step
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Shapes of the training steps that are timed."""
+    """Sizes of the training steps that are timed; otherwise the model is the coopetition paper's."""
 
     n_classes: int
-    n_runs: int
-    model: ModelConfig
-    context: int
-    d_features: int
-    batch_size: int
+    n_runs: int = 1
+    n_layers: int = 2
+    d_features: int = 512
 
     def __post_init__(self) -> None:
         require_at_least(self, 2, "n_classes")  # a single class leaves nothing to tell apart
-        require_at_least(self, 1, "n_runs", "context", "d_features", "batch_size")
+        require_at_least(self, 1, "n_runs", "n_layers", "d_features")
 
     def train_state(self, device: torch.device, execution: Execution = "eager") -> TrainState:
         """Return runs at their initial parameters."""
         return TrainState(
-            self.model,
+            ModelConfig(n_layers=self.n_layers),
             [RunSettings(seed, OptimConfig()) for seed in range(self.n_runs)],
-            context=self.context,
+            context=CONTEXT,
             d_features=self.d_features,
             n_labels=self.n_classes,
             device=device,
@@ -84,7 +85,7 @@ def _bench_threads(workload: Workload, device: torch.device) -> int:
     """Choose threads as training does for a run that is long enough to be compiled."""
     state, most = workload.train_state(device), torch.get_num_threads()
     try:
-        step = repeated_step(state, workload.batch_size)
+        step = repeated_step(state, BATCH_SIZE)
         return choose_threads(state, step, most, WORTH_COMPILING).number
     finally:
         torch.set_num_threads(most)
@@ -99,16 +100,18 @@ def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> li
         for machine in machines:
             assert machine.execution != "auto"
             state = workload.train_state(device, machine.execution)
-            steps.append(repeated_step(state, workload.batch_size))
+            steps.append(repeated_step(state, BATCH_SIZE))
             first_s.append(seconds_of(steps[-1], device))
-        *timings, floor_ms = _time_in_turn([*steps, floor(workload, device)], repeats, device)
+        *timings, floor_ms = _milliseconds_in_turn(
+            [*steps, floor(workload, device)], repeats, device
+        )
     lowest = statistics.median(floor_ms)
     rows = []
     for machine, step_ms, first in zip(machines, timings, first_s, strict=True):
         median = statistics.median(step_ms)
         rows.append(
             {
-                "n_layers": workload.model.n_layers,
+                "n_layers": workload.n_layers,
                 "n_classes": workload.n_classes,
                 "runs": workload.n_runs,
                 "execution": machine.execution,
@@ -118,10 +121,7 @@ def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> li
                 "floor_milliseconds": round(lowest, 3),
                 "ratio_to_floor": round(median / lowest, 2),
                 "first_step_s": round(first, 1),
-                "context": workload.context,
-                "mlp_ratio": workload.model.mlp_ratio,
                 "d_features": workload.d_features,
-                "batch_size": workload.batch_size,
                 "repeats": repeats,
                 "device": machine.device,
                 "threads": threads,
@@ -134,20 +134,18 @@ def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> li
 
 def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
     """Return a function with the matrix products of a step and one fused Adam pass."""
-    model, n_runs, batch_size = workload.model, workload.n_runs, workload.batch_size
-    d, m, last = model.d_model, model.d_mlp, model.n_layers - 1
-    tokens = (2 * workload.context + 1) * batch_size
+    n_runs, d = workload.n_runs, ModelConfig().d_model
+    tokens = (2 * CONTEXT + 1) * BATCH_SIZE
     # (rows, inputs, outputs) of each product
     products = [
-        ((workload.context + 1) * batch_size, workload.d_features, d),
-        (batch_size, d, workload.n_classes),
+        ((CONTEXT + 1) * BATCH_SIZE, workload.d_features, d),
+        (BATCH_SIZE, d, workload.n_classes),
     ]
-    for layer in range(model.n_layers):
-        rows = batch_size if layer == last else tokens  # only the query leaves the last layer
+    for rows in [tokens] * (workload.n_layers - 1) + [
+        BATCH_SIZE
+    ]:  # the query leaves the last layer
         # queries; keys, values; output
         products += [(rows, d, d), (tokens, d, 2 * d), (rows, d, d)]
-        if m:
-            products += [(rows, d, m), (rows, m, d)]
     operands = []
     for rows, inputs, outputs in products:
         x = torch.randn(n_runs, rows, inputs, device=device)
@@ -170,7 +168,7 @@ def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
     return work
 
 
-def _time_in_turn(
+def _milliseconds_in_turn(
     functions: list[Callable[[], object]], repeats: int, device: torch.device
 ) -> list[list[float]]:
     """Return milliseconds a call, `repeats` times of each in turn, so that drift affects all."""

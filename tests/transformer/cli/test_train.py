@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from transformer.cli import main
-from transformer.config import ModelConfig
 from transformer.training.bench import Workload, bench
 from transformer.training.machine import Machine
 
@@ -98,7 +97,7 @@ def test_bench_chooses_threads_as_training_does(monkeypatch):
     monkeypatch.setattr("transformer.training.execution.WORTH_TIMING_S", float("inf"))
     with Machine("cpu", 2, "eager").use():
         (row,) = bench(
-            [Workload(8, 1, ModelConfig(n_layers=1), context=2, d_features=4, batch_size=2)],
+            [Workload(8, n_layers=1, d_features=4)],
             device="cpu",
             threads=None,
             executions=("eager",),

@@ -24,7 +24,7 @@ CONTEXT, BATCH_SIZE = 2, 32  # pairs before the query, and sequences of a run, i
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Sizes of the training steps that are timed; otherwise the model is the coopetition paper's."""
+    """Sizes of the training steps that are timed, of the coopetition paper's model."""
 
     n_classes: int
     n_runs: int = 1
@@ -102,9 +102,8 @@ def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> li
             state = workload.train_state(device, machine.execution)
             steps.append(repeated_step(state, BATCH_SIZE))
             first_s.append(seconds_of(steps[-1], device))
-        *timings, floor_ms = _milliseconds_in_turn(
-            [*steps, floor(workload, device)], repeats, device
-        )
+        functions = [*steps, floor(workload, device)]
+        *timings, floor_ms = _milliseconds_in_turn(functions, repeats, device)
     lowest = statistics.median(floor_ms)
     rows = []
     for machine, step_ms, first in zip(machines, timings, first_s, strict=True):
@@ -141,9 +140,8 @@ def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
         ((CONTEXT + 1) * BATCH_SIZE, workload.d_features, d),
         (BATCH_SIZE, d, workload.n_classes),
     ]
-    for rows in [tokens] * (workload.n_layers - 1) + [
-        BATCH_SIZE
-    ]:  # the query leaves the last layer
+    # only the query leaves the last layer
+    for rows in [tokens] * (workload.n_layers - 1) + [BATCH_SIZE]:
         # queries; keys, values; output
         products += [(rows, d, d), (tokens, d, 2 * d), (rows, d, d)]
     operands = []

@@ -23,8 +23,6 @@ from transformer.runs.folder import create_ensemble, load_run, load_runs
 from transformer.runs.loop import resume, train_together
 from transformer.runs.recovery import statuses
 
-# processes
-
 
 def start(*words) -> subprocess.Popen:
     command = [sys.executable, "-m", "transformer", *map(str, words)]
@@ -87,23 +85,19 @@ def test_sigint_writes_a_checkpoint_and_exits_with_its_code(whole_smoke, tmp_pat
     assert_same_run(whole_smoke, run)
 
 
-# kills between two operations on files, in this process
-
-
 class Killed(BaseException):
     """Nothing more is written after it."""
 
 
 @contextlib.contextmanager
 def killed_when(is_due: Callable[[tuple], bool]):
-    """Raise `Killed` from the operation on files on whose arguments `is_due` is true for."""
+    """Raise `Killed` from the first operation on files for whose arguments `is_due`, and later."""
     is_dead = False
 
     def mortal(function):
         def call(*arguments):
             nonlocal is_dead
-            is_dead = is_dead or is_due(arguments)
-            if is_dead:
+            if is_dead := is_dead or is_due(arguments):
                 raise Killed
             return function(*arguments)
 
@@ -178,15 +172,6 @@ def beside_one_that_diverged(tmp_path_factory):
     return load_runs(folder)
 
 
-def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tmp_path):
-    """Not as the first, which has diverged and whose record no longer changes."""
-    shutil.copytree(beside_one_that_diverged[0].shared, tmp_path / "runs")
-    for n_steps, threads in ((41, 2), (42, None)):
-        with pytest.raises(UserError, match="wild: the loss of step"):
-            resume(tmp_path / "runs", n_steps=n_steps, threads=threads)
-    assert [run.machine.threads for run in load_runs(tmp_path / "runs")] == [1, 2, 2]
-
-
 @pytest.mark.parametrize(
     ("suffix", "count"),
     [
@@ -209,3 +194,12 @@ def test_others_continue_where_they_were_after_one_diverged(
     for one, other in zip(beside_one_that_diverged, load_runs(tmp_path / "runs"), strict=True):
         assert_same_run(one, other)
         assert one.current_status()["status"] == other.current_status()["status"]
+
+
+def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tmp_path):
+    """Not as the first, which has diverged and whose record no longer changes."""
+    shutil.copytree(beside_one_that_diverged[0].shared, tmp_path / "runs")
+    for n_steps, threads in ((41, 2), (42, None)):
+        with pytest.raises(UserError, match="wild: the loss of step"):
+            resume(tmp_path / "runs", n_steps=n_steps, threads=threads)
+    assert [run.machine.threads for run in load_runs(tmp_path / "runs")] == [1, 2, 2]

@@ -23,7 +23,6 @@ from transformer.config import OptimConfig, RunConfig
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.runs.folder import (
     RunFolder,
-    create_ensemble,
     create_run,
     load_run,
     load_runs,
@@ -32,28 +31,30 @@ from transformer.runs.folder import (
 )
 from transformer.runs.loop import (
     evaluate_checkpoint,
+    in_memory,
     resume,
     train,
     train_or_resume,
     train_together,
 )
 from transformer.runs.metrics import first_missing, metrics_until
-from transformer.runs.prepare import resolve_recorded
 from transformer.runs.recovery import inspect, statuses
 from transformer.runs.writer import write_states
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
+ALL = {"keep": ("all", "all")}
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The run that was never stopped."""
-    return train(tiny_config(), tmp_path_factory.mktemp("whole") / "run", HERE)
+    """The run that was never stopped; all states are kept."""
+    return train(replace(tiny_config(), **ALL), tmp_path_factory.mktemp("whole") / "run", HERE)
 
 
 def ensemble_configs() -> dict[str, RunConfig]:
     """Runs that differ in all that may differ."""
-    tiny = tiny_config()
+    tiny = replace(tiny_config(), **ALL)
     icl_only = replace(tiny.data, mode="icl_only", noise=0.1)
     few = replace(tiny.data, exemplars=replace(tiny.data.exemplars, seed=7), zipf_exponent=1.0)
     l2 = OptimConfig(learning_rate=3e-3, l2=(("attention", 1e-3),), clip_norm=0.5)
@@ -84,34 +85,19 @@ def copied_ensemble(whole_ensemble, tmp_path):
     return shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
 
 
-def ensemble_of(*runs: RunFolder) -> Ensemble:
-    resolved = resolve_recorded([run.config for run in runs], with_start=False)
-    sets = [run.evaluation_sets() for run in runs]
-    each = [replace(one, evaluation_sets=own) for one, own in zip(resolved, sets, strict=True)]
-    return Ensemble(each, HERE)
-
-
-def stop_at(runs: list[RunFolder], step: int) -> None:
-    """Leave on disk what a kill right after `step` steps leaves."""
-    ensemble = ensemble_of(*runs)
-    rows = [ensemble.metric_rows(ensemble.evaluate())]
-    while ensemble.step < step:
-        ensemble.advance()
-        if ensemble.is_evaluation(ensemble.step):
-            rows.append(ensemble.metric_rows(ensemble.evaluate()))
-        if runs[0].config.is_checkpoint(ensemble.step):
-            states = [*ensemble.states().values()]
-            write_states(runs[0].path if len(runs) == 1 else runs[0].shared, runs, states)
-    for number, run in enumerate(runs):
-        lines = (json.dumps(row[number]) + "\n" for row in rows)
-        run.metrics_path.write_text("".join(lines))
-
-
-def stopped(config: RunConfig, folder, step: int) -> RunFolder:
-    """A run that was killed right after `step` steps."""
-    run = create_run(folder, config, HERE)
-    stop_at([run], step)
-    return run
+def stopped(whole: RunFolder, folder, step: int) -> RunFolder:
+    """The first run in a copy of a run, or of an ensemble, as a kill after `step` steps left it."""
+    shutil.copytree(whole.shared, folder)
+    for path in folder.rglob("step_*"):
+        if int(path.stem.removeprefix("step_")) > step:
+            path.unlink()
+    for run in load_runs(folder):
+        lines = [line for line in metric_lines(run) if json.loads(line)["step"] <= step]
+        run.metrics_path.write_bytes(b"".join(lines))
+        manifest = json.loads((run.path / "manifest.json").read_text())
+        (run.path / "manifest.json").write_text(json.dumps(manifest | {"sessions": []}))
+        set_status([run], "running", "")
+    return load_runs(folder)[0]
 
 
 def metric_lines(run: RunFolder) -> list[bytes]:
@@ -134,10 +120,13 @@ def at_step(step, monkeypatch, action):
 
 
 @pytest.mark.parametrize("step", [3, 10, 17, 29, 39])
-def test_resume_is_bitwise(whole, tmp_path, step):
-    run = stopped(whole.config, tmp_path / "run", step)
-    resume(run.path)
-    assert_same_run(whole, run)
+def test_resume_is_bitwise(whole, whole_ensemble, tmp_path, step):
+    """Alone and together."""
+    resume(stopped(whole, tmp_path / "run", step).path)
+    assert_same_run(whole, load_run(tmp_path / "run"))
+    stopped(whole_ensemble[0], tmp_path / "runs", step)
+    for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
+        assert_same_run(one, other)
 
 
 SETTINGS = {  # fields of optimiser, model and run
@@ -163,20 +152,12 @@ def test_resume_is_bitwise_for_every_optimiser_and_model(tiny, tmp_path, name):
         evaluation=replace(tiny.evaluation, every=4, n_sequences=10),
         n_steps=8,
         checkpoint_every=3,
+        **ALL,
         **run,
     )
     uncut = train(config, tmp_path / "whole", HERE)
-    killed = stopped(config, tmp_path / "run", 5)
-    resume(killed.path)
-    assert_same_run(uncut, killed)
-
-
-@pytest.mark.parametrize("step", [4, 17, 30])
-def test_an_ensemble_resumes_bitwise(whole_ensemble, tmp_path, step):
-    runs = create_ensemble(tmp_path / "runs", ensemble_configs(), HERE)
-    stop_at(runs, step)
-    for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
+    resume(stopped(uncut, tmp_path / "run", 5).path)
+    assert_same_run(uncut, load_run(tmp_path / "run"))
 
 
 def test_runs_trained_together_are_what_they_are_alone(whole_ensemble, tmp_path):
@@ -207,32 +188,23 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
 # lost and damaged files
 
 
-def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path):
-    """Metrics are on disk before the checkpoint after them, so that only later lines are cut."""
-    run = stopped(whole.config, tmp_path / "run", 25)
-    content = run.metrics_path.read_bytes()
-    kept = b"".join(metric_lines(run)[:3])  # steps 0, 7, 14 <= 20
-    for cut in range(len(kept), len(content) + 1):
+def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path, capsys):
+    """It continues from the newest checkpoint whose metrics are whole."""
+    run = stopped(whole, tmp_path / "run", 25)
+    content, lines = run.metrics_path.read_bytes(), metric_lines(run)
+    for cut in range(len(content) + 1):
         run.metrics_path.write_bytes(content[:cut])
-        assert metrics_until(run.metrics_path, 20) == (0.0, kept)
-        assert first_missing(run.metrics_path, 7) == (28 if cut == len(content) else 21)
-        assert len(run.metrics()) == (4 if cut == len(content) else 3)
-    for cut in (len(kept) + 20, len(content) - 1):
-        again = load_run(shutil.copytree(run.path, tmp_path / str(cut)))
-        again.metrics_path.write_bytes(content[:cut])
+        n_whole = content[:cut].count(b"\n")
+        assert first_missing(run.metrics_path, 7) == 7 * n_whole
+        assert metrics_until(run.metrics_path, 20)[1] == b"".join(lines[: min(n_whole, 3)])
+        assert len(run.metrics()) == n_whole
+    for n_whole, step in ((3, 20), (2, 10)):
+        again = load_run(shutil.copytree(run.path, tmp_path / str(step)))
+        again.metrics_path.write_bytes(b"".join(lines[:n_whole]) + lines[n_whole][:30])
         resume(again.path)
         assert_same_run(whole, again)
-
-
-def test_a_run_resumes_from_before_its_metrics_were_cut(whole, tmp_path, capsys):
-    """Its newest checkpoint comes after lines that are lost; the one before does not."""
-    run = stopped(whole.config, tmp_path / "run", 25)
-    lines = metric_lines(run)
-    run.metrics_path.write_bytes(b"".join([*lines[:2], lines[2][:30]]))
-    resume(run.path)
-    assert_same_run(whole, run)
-    warning = capsys.readouterr().err
-    assert "step 14" in warning and "from step 10" in warning
+        warning = capsys.readouterr().err
+        assert f"from step {step}" in warning and ("line of step 14" in warning) == (step == 10)
 
 
 def without_checkpoints(folder, status):
@@ -243,7 +215,7 @@ def without_checkpoints(folder, status):
 
 
 def with_spoilt_states(folder):
-    for path in folder.glob("state/*"):
+    for path in folder.glob("state/*"):  # the oldest is named: nothing is before it
         path.write_bytes(b"spoilt")
 
 
@@ -258,7 +230,7 @@ def with_metrics_to(folder, n_lines):
     [
         (lambda folder: without_checkpoints(folder, "finished"), "metrics up to step 40 but no"),
         (lambda folder: without_checkpoints(folder, "running"), "metrics up to step 40 but no"),
-        (with_spoilt_states, "step_000000040"),
+        (with_spoilt_states, "step_000000010"),
         (lambda folder: with_metrics_to(folder, 1), "line of step 7"),
     ],
 )
@@ -312,7 +284,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
 @pytest.mark.parametrize("kind", ["weights", "state"])
 def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind, damage):
     """Weights from the state beside them, a state from the one before."""
-    run = stopped(whole.config, tmp_path / "run", 25)
+    run = stopped(whole, tmp_path / "run", 25)
     path = run.checkpoint_path(20) if kind == "weights" else run.state_path(20)
     content = path.read_bytes()
     spoilt = {
@@ -338,8 +310,11 @@ def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind
 def test_an_ensemble_writes_one_file_a_step(whole_ensemble):
     folder = whole_ensemble[0].shared
     files = {str(path.relative_to(folder)) for path in folder.rglob("step_*")}
-    weights = {f"checkpoints/step_{step:09d}.safetensors" for step in (10, 20, 30, 40)}
-    assert files == weights | {"state/step_000000040.safetensors"}
+    assert files == {
+        f"{kind}/step_{step:09d}.safetensors"
+        for kind in ("checkpoints", "state")
+        for step in (10, 20, 30, 40)
+    }
 
 
 def test_a_member_is_damaged_or_missing_alone(copied_ensemble):
@@ -375,22 +350,20 @@ def test_runs_without_a_common_state_are_refused(copied_ensemble):
 
 
 def test_an_ensemble_with_a_file_for_each_run_resumes(whole_ensemble, tmp_path):
-    configs = ensemble_configs()
-    stop_at(create_ensemble(tmp_path / "runs", configs, HERE), 17)
-    runs = with_own_files(tmp_path / "runs", {name: [10] for name in configs})
+    stopped(whole_ensemble[0], tmp_path / "runs", 17)
+    runs = with_own_files(tmp_path / "runs", {name: [10] for name in ensemble_configs()})
     assert [(run.steps(), run.state_steps()) for run in runs] == [([10], [10])] * len(runs)
     assert evaluate_checkpoint(runs[0]) == evaluate_checkpoint(whole_ensemble[0], 10)
     for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
         assert not list((other.path / "state").iterdir())
+        assert other.state_path(40).read_bytes() == one.state_path(40).read_bytes()
 
 
-def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_path):
-    other = create_run(tmp_path / "other", replace(tiny, data_seed=77), HERE)
+def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny):
     with pytest.raises(UserError, match=whole.config.run_id()):
-        ensemble_of(other).restore(0, whole.state(40))
+        in_memory(replace(tiny, data_seed=77), machine=HERE).restore(0, whole.state(40))
     with pytest.raises(UserError, match="exemplars"):
-        ensemble_of(whole).restore(0, replace(whole.state(40), exemplars="0" * 16))
+        in_memory(tiny, machine=HERE).restore(0, replace(whole.state(40), exemplars="0" * 16))
 
 
 # divergence
@@ -455,7 +428,8 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
     run = load_run(tmp_path / "run")
     assert run.current_status()["status"] == "interrupted" and run.steps() == [10, 12]
     resume(run.path)
-    run.checkpoint_path(12).unlink()
+    for path in (run.state_path(12), run.checkpoint_path(12)):
+        path.unlink()
     assert_same_run(whole, run)
 
 

@@ -138,17 +138,13 @@ def test_of_many_runs_some_are_named_those_of_ensembles_too(call, tmp_path):
     for name in ("a", "b/1", "b/2", "c", "d", "e", "f"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "manifest.json").touch()
-    error = call("transformer", "show", tmp_path, expect=2)
-    assert error.endswith("a, b/1, b/2, c, d and 2 more")
+    assert call("transformer", "show", tmp_path, expect=2).endswith("a, b/1, b/2, c, d and 2 more")
 
 
 @pytest.mark.parametrize(
     ("manifest", "named"),
     [
-        ("", "damaged"),
         ('{"format": 3, "run', "damaged"),
-        ("[]", "damaged"),
-        ("{}", "'format'"),
         ('{"format": 3}', "'config'"),
         ('{"format": 99, "versions": {"coopetition": "9.9"}}', "9.9"),
     ],
@@ -172,9 +168,6 @@ def test_missing_metrics_and_checkpoints_are_reported(call, run, tmp_path):
         path.write_bytes(path.read_bytes()[:100])
     assert "no sound checkpoint" in call("transformer", "evaluate", copy, expect=1)
     shutil.rmtree(copy / "checkpoints")
-    shutil.rmtree(copy / "state")
-    for command in ("evaluate", "resume"):
-        assert "no checkpoint" in call("transformer", command, copy, expect=1)
     assert "it has none" in call("transformer", "evaluate", copy, "--step", 7, expect=2)
     (copy / "metrics.jsonl").unlink()
     error = call("transformer", "export", copy, "--out", tmp_path / "x.csv", expect=1)

@@ -105,6 +105,7 @@ def few(**fields):
         (lambda: DataConfig(mode="all"), "'all'"),
         (lambda: DataConfig(context=4, burstiness=3), "burstiness=3"),
         (lambda: few(n_classes=1), "exemplars.n_classes=1"),
+        (lambda: replace(few(), held_out=99999), "held_out=99999"),
         (lambda: GlyphConfig(jitter=float("nan")), "jitter=nan"),
         (lambda: OmniglotConfig(n_classes=12801), "n_classes=12801"),
         (lambda: OmniglotConfig(n_exemplars=21), "n_exemplars=21"),

@@ -233,9 +233,8 @@ def test_a_run_that_diverges_leaves_its_neighbours_as_they_are(model, algorithm)
         for step in steps:
             now = [1e-3, rate if step >= first_bad else 1e-3, 1e-3][runs]
             train_state.loss_sum.zero_()
-            train_state.step(
-                *(x[runs] for x in draw_batch(sound, step)), numbers_at(train_state, now, step)
-            )
+            batch = (x[runs] for x in draw_batch(sound, step))
+            train_state.step(*batch, numbers_at(train_state, now, step))
             each.append(train_state.loss_sum.clone())
         return train_state, torch.stack(each)
 

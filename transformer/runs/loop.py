@@ -215,7 +215,7 @@ def _continue(
         recovery = inspect([runs[number] for number in live])
         if recovery.refusal:
             raise UserError(recovery.refusal)
-        warn_of(recovery.problems)
+        print_warnings(recovery.problems)
         states = dict(zip(live, recovery.states, strict=False))
         if resolved is None:
             resolved = resolve_recorded([run.config for run in runs], with_start=not states)
@@ -245,7 +245,7 @@ def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
     return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
-def warn_of(problems: list[str]) -> None:
+def print_warnings(problems: list[str]) -> None:
     """Print problems with files that are not used."""
     for sentence in problems:
         print(f"warning: {sentence}", file=sys.stderr)
@@ -280,7 +280,7 @@ def evaluate_checkpoint(
         checkpoint = run.checkpoint(step)
     else:
         checkpoint, damaged = newest_weights(run)
-        warn_of(damaged)
+        print_warnings(damaged)
     (resolved,) = resolve_recorded([run.config], with_start=False)
     resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
     ensemble = Ensemble([resolved], run.machine)

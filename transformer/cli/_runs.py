@@ -77,10 +77,10 @@ def train_and_print(train: Callable[[], list["RunFolder"]], *, as_json: bool) ->
 
 def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
     """Print status and timeline of a run, or a table of several runs and their damage."""
-    from transformer.runs.recovery import statuses
+    from transformer.runs.recovery import read_statuses
     from transformer.runs.table import row_of
 
-    each = statuses(runs)
+    each = read_statuses(runs)
     if len(runs) > 1 and not as_json:
         shown = ("checkpoint", "resumes_from", "message")
         rows = [

@@ -51,13 +51,13 @@ def run(flags: Flags) -> None:
         if not run.steps():
             raise UsageError(f"{run.path} has no checkpoint; train it until it has")
     for run, out in wanted:
-        about = _measure(run, out, flags)
+        about = _measure(run, out, flags) | {"out": str(out)}
         if not flags.json:
             print(f"wrote {out}: {len(about['steps'])} checkpoints")
         elif len(wanted) > 1:
-            print(json.dumps(about | {"out": str(out)}))
+            print(json.dumps(about))
         else:
-            print_json(about | {"out": str(out)})
+            print_json(about)
 
 
 def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Registry(Mapping[str, T], Generic[T]):
                     raise UsageError(
                         f"a {self.what} has the class name {class_name!r} already; choose another"
                     )
-            self._entries[name] = added
+            self._entries[name] = added  # pyright: ignore[reportArgumentType]
             return entry
 
         return add

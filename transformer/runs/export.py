@@ -64,7 +64,8 @@ def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
-        {"sequences": row["sequences"]} | {name: _round(row.get(name)) for name in known}
+        {"sequences": row["sequences"]}
+        | {n: "" if row.get(n) is None else f"{row[n]:.{DIGITS}g}" for n in known}
         for row in rows
     )
 
@@ -82,10 +83,6 @@ def describe_run(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
             "step": rows[-1]["step"],
         }
     )
-
-
-def _round(value: float | None) -> str:
-    return "" if value is None else f"{value:.{DIGITS}g}"
 
 
 def _thin(rows: list[Row], spacing: float) -> list[Row]:

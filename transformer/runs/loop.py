@@ -32,7 +32,7 @@ from transformer.runs.layout import MANIFEST, SEQUENCES
 from transformer.runs.manifest import begin_session, end_session
 from transformer.runs.metrics import append_row, metrics_until, summarise, sync
 from transformer.runs.prepare import prepare, resolve_recorded
-from transformer.runs.recovery import inspect, newest_weights
+from transformer.runs.recovery import newest_weights, plan_recovery
 from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, keep_freed_memory
@@ -212,7 +212,7 @@ def _continue(
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)
-        recovery = inspect([runs[number] for number in live])
+        recovery = plan_recovery([runs[number] for number in live])
         if recovery.refusal:
             raise UserError(recovery.refusal)
         print_warnings(recovery.problems)

@@ -1,6 +1,6 @@
 """Which checkpoints of runs are sound, and from which step training continues.
 
-`show` reports what `resume` does: both ask `inspect`.
+`show` reports what `resume` does: both ask `plan_recovery`.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ class Recovery(NamedTuple):
         return None if self.refusal else 0
 
 
-def inspect(runs: list[RunFolder]) -> Recovery:
+def plan_recovery(runs: list[RunFolder]) -> Recovery:
     """Return how runs that are trained together continue.
 
     They continue from the newest step of which all have an undamaged state, and all metrics until
@@ -124,7 +124,7 @@ def _first_sound(
     return [], damaged
 
 
-def statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
+def read_statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
     """Return the status of each run that `resume` continues together, for people and programs.
 
     `step` is that of the last metrics, `checkpoint` that of the newest undamaged weights, and
@@ -134,7 +134,7 @@ def statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
     current = [run.current_status() for run in runs]
     live = [run for run, own in zip(runs, current, strict=True) if own["status"] != "diverged"]
     is_running = any(own["status"] == "running" for own in current)
-    recovery = inspect(live) if live and not is_running else None
+    recovery = plan_recovery(live) if live and not is_running else None
     return [_status(run, own, recovery) for run, own in zip(runs, current, strict=True)]
 
 

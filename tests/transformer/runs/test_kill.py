@@ -21,7 +21,7 @@ from tests.transformer.conftest import HERE, assert_same_run, short_config, tiny
 from transformer.config import OptimConfig
 from transformer.runs.folder import create_ensemble, load_run, load_runs
 from transformer.runs.loop import resume, train_together
-from transformer.runs.recovery import statuses
+from transformer.runs.recovery import read_statuses
 
 
 def start(*words) -> subprocess.Popen:
@@ -77,7 +77,7 @@ def test_sigint_writes_a_checkpoint_and_exits_with_its_code(whole_smoke, tmp_pat
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in stderr, stderr
     run = load_run(folder)
-    status = statuses([run])[0]
+    status = read_statuses([run])[0]
     assert status["status"] == "interrupted" and 50 <= status["step"] < 300
     resume(folder)
     for step in set(run.steps()) - set(whole_smoke.steps()):

@@ -38,7 +38,7 @@ from transformer.runs.loop import (
     train_together,
 )
 from transformer.runs.metrics import first_missing, metrics_until
-from transformer.runs.recovery import inspect, statuses
+from transformer.runs.recovery import plan_recovery, read_statuses
 from transformer.runs.writer import write_states
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
@@ -244,8 +244,8 @@ def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_run
         resume(folder, n_steps=60)
     assert contents(folder) == before
     runs = load_runs(folder)
-    assert inspect(runs).refusal == str(caught.value)
-    for status in statuses(runs):
+    assert plan_recovery(runs).refusal == str(caught.value)
+    for status in read_statuses(runs):
         assert status["resumes_from"] is None and named in " ".join(status["damaged"])
 
 
@@ -296,7 +296,7 @@ def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind
     path.write_bytes(spoilt[damage])
     with pytest.raises(DamagedCheckpoint, match=path.name):
         read_checkpoint(path)
-    recovery, (status,) = inspect([run]), statuses([run])
+    recovery, (status,) = plan_recovery([run]), read_statuses([run])
     sound, spoilt = (20, 10) if kind == "weights" else (10, 20)
     assert (status["resumes_from"], status["checkpoint"]) == (sound, spoilt)
     assert recovery.step == sound and recovery.problems == status["damaged"]
@@ -567,7 +567,7 @@ def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.metrics_path.write_bytes(b"".join(metric_lines(whole)[:2]))
     set_status([run], "running", "")
-    assert (statuses([run])[0]["step"], statuses([run])[0]["checkpoint"]) == (7, None)
+    assert (read_statuses([run])[0]["step"], read_statuses([run])[0]["checkpoint"]) == (7, None)
     resume(run.path)
     note = capsys.readouterr().err
     assert "first checkpoint" in note and "step 7" in note and "step 0" in note

@@ -19,7 +19,7 @@ from transformer.runs.checkpoint import serialise
 from transformer.runs.folder import RunFolder, create_run, load_run, load_runs
 from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.runs.prepare import read_start
-from transformer.runs.recovery import newest_weights
+from transformer.runs.recovery import newest_weights, read_statuses
 from transformer.runs.writer import write_states
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun
@@ -126,6 +126,7 @@ def test_a_run_of_version_0_1_can_be_evaluated_and_resumed(whole, tmp_path):
     old.metrics_path.write_bytes(b"".join(rows[:2]))
     assert evaluate_checkpoint(old) == evaluate_checkpoint(whole, 4)
     assert load_model(old, 2).step == 2
+    assert read_statuses([old])[0]["resumes_from"] == 4
     resume(old.path)
     assert (old.steps(), old.state_steps()) == (whole.steps(), [9])
     assert old.state_path(9).read_bytes() == whole.state_path(9).read_bytes()

@@ -6,8 +6,18 @@ times.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from coopetition.tools.commands import run_commands
+from tyro.conf import UseAppendAction
+
+from coopetition.tools.commands import parse_known_flags, run_commands
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginFlags:
+    """Flags of every command."""
+
+    plugin: UseAppendAction[tuple[str, ...]] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,8 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _load_plugins(arguments: list[str]) -> list[str]:
+    """Import the files that `--plugin` names, and return the other arguments."""
     if not any(each.startswith("--plugin") for each in arguments):
         return arguments
-    from transformer.cli._plugins import load_plugins
+    from transformer.config.registry import load_plugin
+    from transformer.experiments.presets import PRESETS
 
-    return load_plugins(arguments)
+    flags, others = parse_known_flags(PluginFlags, arguments, prog="python -m transformer")
+    PRESETS.scan()  # `load_plugin` knows the registries of the configs
+    for path in flags.plugin:
+        load_plugin(path)
+    return others

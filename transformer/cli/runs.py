@@ -86,8 +86,8 @@ class Export:
     """CSV file, or a folder for the files of several runs.  Earlier files of the same run are
     replaced, others are refused."""
     spacing: float = 0.0
-    """Minimum relative spacing of lines, in sequences seen. The highest and lowest value of each
-    metric are always kept. 0.02 halves the file of a long run."""
+    """Minimum relative spacing of lines, in sequences seen; 0.02 halves the file of a long run.
+    The highest and lowest value of each metric are always kept."""
 
     def execute(self) -> None:
         from transformer.runs.export import export

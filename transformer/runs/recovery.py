@@ -39,13 +39,15 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
     They continue from the newest step of which all have an undamaged state, and all metrics until
     then; without any state from step 0, unless that would overwrite trained weights or metrics.
     """
-    every = runs[0].config.evaluation.every
-    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in runs)
+    every, last = runs[0].config.evaluation.every, max(run.config.n_steps for run in runs)
+    missing, path = min(
+        (first_missing(run.metrics_path, every, last), run.metrics_path) for run in runs
+    )
     steps = sorted(set.intersection(*({*run.state_steps()} for run in runs)))
     usable = [step for step in steps if step < missing]
     states, problems = _first_sound(usable[::-1], lambda step: [run.state(step) for run in runs])
     if steps[-1:] != usable[-1:]:
-        gap = f"{path} lacks a whole line of step {missing}, before the state of step {steps[-1]}"
+        gap = f"{path} lacks a whole line of step {missing}, needed by the state of {steps[-1]}"
         problems.append(gap)
     if problems and not states:
         refusal = f"{problems[-1]}, and there is no other state; restore it, or start anew"

@@ -195,7 +195,7 @@ def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path, capsys):
     for cut in range(len(content) + 1):
         run.metrics_path.write_bytes(content[:cut])
         n_whole = content[:cut].count(b"\n")
-        assert first_missing(run.metrics_path, 7) == 7 * n_whole
+        assert first_missing(run.metrics_path, 7, 40) == 7 * n_whole
         assert metrics_until(run.metrics_path, 20)[1] == b"".join(lines[: min(n_whole, 3)])
         assert len(run.metrics()) == n_whole
     for n_whole, step in ((3, 20), (2, 10)):
@@ -247,6 +247,13 @@ def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_run
     assert plan_recovery(runs).refusal == str(caught.value)
     for status in read_statuses(runs):
         assert status["resumes_from"] is None and named in " ".join(status["damaged"])
+
+
+def test_a_last_line_that_is_lost_is_made_again(whole, copied):
+    """From the state before it, not from the last, at which nothing is left to do."""
+    copied.metrics_path.write_bytes(b"".join(metric_lines(copied)[:-1]))
+    resume(copied.path)
+    assert_same_run(whole, copied)
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])

@@ -123,7 +123,10 @@ def _wide_terminal() -> Iterator[None]:
 
 @RULES.primitive_rule
 def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Read a value by tyro's own rule, but name the expected type if it is wrong."""
+    """Read a value by tyro's own rule, but name the expected type if it is wrong.
+
+    Help shows an empty default as `none`.
+    """
     if _READ_BY_TYRO in info.markers:
         return None
     marked = replace(info, markers=info.markers | {_READ_BY_TYRO})
@@ -138,7 +141,10 @@ def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any
         except ValueError:
             raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
 
-    return replace(spec, metavar=expected, instance_from_str=read)
+    def show(value: Any) -> list[str]:
+        return ["none"] if value in ("", ()) else spec.str_from_instance(value)
+
+    return replace(spec, metavar=expected, instance_from_str=read, str_from_instance=show)
 
 
 @RULES.primitive_rule
@@ -161,7 +167,7 @@ def _read_json_tuple(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] |
         metavar="JSON",
         instance_from_str=read,
         is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [kind.to_json_text(value)],
+        str_from_instance=lambda value: [kind.to_json_text(value)] if value else ["none"],
     )
 
 

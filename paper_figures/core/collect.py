@@ -24,7 +24,7 @@ from paper_figures.core.kept_data import (
 )
 from transformer.config.run import Scale
 from transformer.experiments.presets import PRESETS
-from transformer.runs.export import curves_csv, record_of
+from transformer.runs.export import curves_csv, describe_run
 from transformer.runs.folder import load_runs
 from transformer.runs.measures import thin_steps
 from transformer.sweeps.measure import FILE, Table
@@ -123,7 +123,7 @@ def _runs_of(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
         presets = [_preset(paper, name, run.config.init_seed) for name in names]
         run.check_measured()
         rows = run.metrics()
-        yield _Run(names[0], presets, curves_csv(rows, SPACING), record_of(run, rows))
+        yield _Run(names[0], presets, curves_csv(rows, SPACING), describe_run(run, rows))
 
 
 def _preset(paper: str, name: str, init_seed: int) -> str:

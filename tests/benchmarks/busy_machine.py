@@ -19,8 +19,7 @@ from contextlib import contextmanager
 
 import torch
 
-from transformer.config import ModelConfig
-from transformer.training.cost import Workload
+from transformer.training.bench import BATCH_SIZE, Workload
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
 
@@ -39,7 +38,7 @@ def main() -> None:
             "torch has one thread here; unset OMP_NUM_THREADS, or use a machine with two cores"
         )
     keep_freed_memory()
-    workload = Workload(flags.n_classes, 1, ModelConfig(), context=2, d_features=512, batch_size=32)
+    workload = Workload(flags.n_classes)
     for name, n_spinning in (("alone", 0), ("beside a spinning process", 1)):
         with spinning(n_spinning):
             print(f"{name}: {compare(workload, flags.n_steps, flags.seconds)}", flush=True)
@@ -61,7 +60,7 @@ def compare(workload: Workload, n_steps: int, seconds: float) -> str:
     """Return median step times with one thread, all threads and the chosen number, as text."""
     most = torch.get_num_threads()
     train_state = workload.train_state(CPU)
-    step = repeated_step(train_state, workload.batch_size)
+    step = repeated_step(train_state, BATCH_SIZE)
     start = time.perf_counter()
     machine, _ = choose_execution(train_state, step, Machine("cpu", None, "eager"), n_steps)
     trial = time.perf_counter() - start

@@ -6,14 +6,24 @@ times.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from coopetition.tools.commands import run_commands
+from tyro.conf import UseAppendAction
+
+from coopetition.tools.commands import parse_known_flags, run_commands
 from coopetition.tools.errors import UsageError
 
 REMOVED = {  # command -> what to use instead
     "separation": "`embed` prints these numbers, and embed --json all of them; in Python, use "
     "transformer.data.features.separation",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginFlags:
+    """Flags of every command."""
+
+    plugin: UseAppendAction[tuple[str, ...]] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +37,11 @@ def _prepare(arguments: list[str]) -> list[str]:
         raise UsageError(f"{arguments[0]} is no command any more: {REMOVED[arguments[0]]}")
     if not any(each.startswith("--plugin") for each in arguments):
         return arguments
-    from transformer.cli._plugins import load_plugins
+    from transformer.config.registry import load_plugin
+    from transformer.experiments.presets import PRESETS
 
-    return load_plugins(arguments)
+    flags, others = parse_known_flags(PluginFlags, arguments, prog="python -m transformer")
+    PRESETS.scan()  # `load_plugin` knows the registries of the configs
+    for path in flags.plugin:
+        load_plugin(path)
+    return others

@@ -10,9 +10,10 @@ import tyro
 
 from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_rows, print_table
-from coopetition.tools.errors import abbreviate
+from coopetition.tools.errors import UsageError, UserError, abbreviate
 
 if TYPE_CHECKING:
+    from transformer.measures.timeline import Timeline
     from transformer.runs.folder import RunFolder
 
 AS_RECORDED = default_shown_as("as recorded")
@@ -47,13 +48,18 @@ class MovedRunFlags(RunFlags):
         return {name: getattr(self, name) for name in names}
 
 
-def places(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder", Path]]:
+def runs_with_outputs(folder: Path, out: Path, suffix: str = "") -> list[tuple["RunFolder", Path]]:
     """Return the runs of a folder, each with its output: `out`, or a path in it for several."""
     from transformer.runs.folder import load_runs
 
     runs = load_runs(folder)
     if len(runs) == 1:
         return [(runs[0], out)]
+    if out.suffix == ".csv" or out.is_file():
+        raise UsageError(
+            f"--out {out} is one file, but {folder} holds {len(runs)} runs; name a folder, or give "
+            "the folder of one run"
+        )
     return [(run, out / f"{run.path.name}{suffix}") for run in runs]
 
 
@@ -70,24 +76,41 @@ def train_and_print(train: Callable[[], list["RunFolder"]], *, as_json: bool) ->
 
 
 def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
-    """Print status and timeline of a run, or a table of several runs."""
-    from transformer.measures.timeline import TIMELINE_EVALUATORS, timeline
+    """Print status and timeline of a run, or a table of several runs and their damage."""
+    from transformer.runs.recovery import read_statuses
     from transformer.runs.table import row_of
 
+    each = read_statuses(runs)
     if len(runs) > 1 and not as_json:
-        print_rows([row_of(run.path) for run in runs], as_json=False)
+        shown = ("checkpoint", "resumes_from", "message")
+        rows = [
+            {name: value for name, value in row_of(run.path).items() if name not in shown}
+            | {name: status[name] for name in shown}
+            for run, status in zip(runs, each, strict=True)
+        ]
+        print_rows(rows, as_json=False)
+        for sentence in dict.fromkeys(text for status in each for text in status["damaged"]):
+            print(f"damaged: {sentence}")
         return
-    for run in runs:
-        status = run.status()
+    for run, status in zip(runs, each, strict=True):
         if texts := [each.to_text() for each in run.config.interventions]:
             status["interventions"] = texts if as_json else ", ".join(texts)
-        curves = run.curves() if len(run.metrics()) > 1 else None
-        is_measured = curves is not None and {*TIMELINE_EVALUATORS} <= {*curves.values}
-        events = timeline(curves) if curves is not None and is_measured else None
+        events = _timeline(run)
         if as_json:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
             continue
         if damaged := status.pop("damaged"):
-            status["damaged"] = abbreviate(damaged, 1)
+            status["damaged"] = abbreviate(damaged)
         print_table(status | (events.describe() if events else {}), as_json=False)
+
+
+def _timeline(run: "RunFolder") -> "Timeline | None":
+    """Return the timeline of a run; None until its metrics have one, or if they are damaged."""
+    from transformer.measures.timeline import TIMELINE_EVALUATORS, timeline
+
+    try:
+        curves = run.curves() if len(run.metrics()) > 1 else None
+    except UserError:
+        return None
+    return timeline(curves) if curves and {*TIMELINE_EVALUATORS} <= {*curves.values} else None

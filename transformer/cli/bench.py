@@ -34,14 +34,8 @@ class Flags:
     execution: tuple[str, ...] = ("auto",)
     """How steps are executed: `eager`, `compiled`, `graph` (CUDA) or `auto`, which compiles
     if possible."""
-    mlp_ratio: int = 0
-    """Width of the MLPs in units of d_model; 0: no MLPs."""
-    context: int = 2
-    """Number of exemplar-label pairs in context."""
     d_features: int = 512
     """Number of features of an exemplar."""
-    batch_size: int = 32
-    """Number of sequences per step and run."""
     repeats: int = 7
     """Number of timed repeats; the median is shown."""
     device: str = "auto"
@@ -53,18 +47,10 @@ class Flags:
 
 
 def run(flags: Flags) -> None:
-    from transformer.config import ModelConfig
-    from transformer.training.cost import Workload, bench
+    from transformer.training.bench import Workload, bench
 
     workloads = [
-        Workload(
-            n_classes,
-            n_runs,
-            ModelConfig(n_layers=n_layers, mlp_ratio=flags.mlp_ratio),
-            flags.context,
-            flags.d_features,
-            flags.batch_size,
-        )
+        Workload(n_classes, n_runs, n_layers, flags.d_features)
         for n_layers, n_classes, n_runs in product(flags.n_layers, flags.n_classes, flags.runs)
     ]
     rows = bench(

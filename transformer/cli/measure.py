@@ -12,8 +12,8 @@ import tyro
 
 from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import check_ending, write_json
-from transformer.cli._runs import RunFlags, places
+from coopetition.tools.files import write_json
+from transformer.cli._runs import RunFlags, runs_with_outputs
 from transformer.config.interventions import Intervention
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Flags(RunFlags):
     measures: tuple[str, ...]
     """Names of measures (those per evaluator); the command `measures` lists them."""
     out: Path
-    """CSV file, or for several runs the folder of their files; a JSON file describes each.  To
-    continue after an interruption, run the same command again; a finished file is not replaced."""
+    """CSV file, or for several runs the folder of their files; a JSON file describes each.
+    Earlier files of the same run are replaced, others are refused.  To continue after an
+    interruption, run the same command again."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints to measure: step numbers, `all` or `last`."""
     evaluators: Annotated[tuple[str, ...], default_shown_as("all of the run")] = ()
@@ -42,22 +43,21 @@ class Flags(RunFlags):
 
 def run(flags: Flags) -> None:
     from coopetition.tools.console import print_json
+    from transformer.runs.export import check_output
 
-    wanted = places(flags.run, flags.out, ".csv")
+    wanted = runs_with_outputs(flags.run, flags.out, ".csv")
     for run, out in wanted:
-        check_ending(out, ".csv")  # the description beside it has the same name in .json
+        check_output(run, out)
         if not run.steps():
             raise UsageError(f"{run.path} has no checkpoint; train it until it has")
-        if out.exists():
-            raise UsageError(f"--out {out} exists already; remove it or choose another name")
     for run, out in wanted:
-        about = _measure(run, out, flags)
+        about = _measure(run, out, flags) | {"out": str(out)}
         if not flags.json:
             print(f"wrote {out}: {len(about['steps'])} checkpoints")
         elif len(wanted) > 1:
-            print(json.dumps(about | {"out": str(out)}))
+            print(json.dumps(about))
         else:
-            print_json(about | {"out": str(out)})
+            print_json(about)
 
 
 def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:

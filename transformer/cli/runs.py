@@ -13,8 +13,8 @@ from transformer.cli._runs import (
     AS_RECORDED,
     MovedRunFlags,
     RunFlags,
-    places,
     print_status,
+    runs_with_outputs,
     train_and_print,
 )
 from transformer.config.interventions import Intervention
@@ -75,21 +75,24 @@ class Resume(MovedRunFlags):
 class Export:
     """Write a run's curves to a small CSV file, and a JSON file beside it that describes the run.
 
-    Runs that were trained together get a file each.
+    Runs that were trained together get a file each.  Values have five significant digits, and
+    --spacing leaves out lines, so a fit of the file differs slightly from one of the run folder;
+    `coopetition fit` prints how many samples it used.
     """
 
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     out: Path
-    """CSV file, or a folder for the files of several runs; existing files are replaced."""
+    """CSV file, or a folder for the files of several runs.  Earlier files of the same run are
+    replaced, others are refused."""
     spacing: float = 0.0
-    """Minimum relative spacing of lines, in sequences seen. The highest and lowest value of each
-    metric are always kept. 0.02 halves the file of a long run."""
+    """Minimum relative spacing of lines, in sequences seen; 0.02 halves the file of a long run.
+    The highest and lowest value of each metric are always kept."""
 
     def execute(self) -> None:
         from transformer.runs.export import export
 
-        for run, out in places(self.run, self.out, suffix=".csv"):
+        for run, out in runs_with_outputs(self.run, self.out, suffix=".csv"):
             export(run, out, self.spacing)
             print_written(out, out.with_suffix(".json"))
 
@@ -106,7 +109,7 @@ class Tensorboard:
     def execute(self) -> None:
         from transformer.runs.export import write_tensorboard
 
-        for run, out in places(self.run, self.out):
+        for run, out in runs_with_outputs(self.run, self.out):
             write_tensorboard(run, out)
             print_written(out)
 

@@ -68,7 +68,7 @@ def run(flags: Flags) -> None:
     from transformer.config.variants import check_together, vary
     from transformer.runs.loop import train, train_together
     from transformer.runs.prepare import prepare_forecast
-    from transformer.training.cost import forecast
+    from transformer.training.cost import forecast_cost
     from transformer.training.machine import Machine
 
     axes = _varied_fields(flags.vary)
@@ -79,7 +79,7 @@ def run(flags: Flags) -> None:
     if flags.dry_run:
         check_together(configs)
         ready = prepare_forecast([*configs.values()], machine.device)
-        print_table(forecast(ready, machine), as_json=flags.json)
+        print_table(forecast_cost(ready, machine), as_json=flags.json)
     elif axes:
         train_and_print(lambda: train_together(configs, flags.out, machine), as_json=flags.json)
     else:

@@ -139,11 +139,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "context", "burstiness", "batch_size")
-        require_at_least(self, 0, "zipf_exponent", "noise", "held_out")
-        require(
-            self.zipf_exponent <= MAX_EXPONENT,
-            f"zipf_exponent={self.zipf_exponent} is out of range; choose at most {MAX_EXPONENT}",
-        )
+        require_at_least(self, 0, "noise", "held_out")
+        require_at_least(self, 0, "zipf_exponent", most=MAX_EXPONENT)
         require(
             not (self.distractor_may_match and self.unique_rest),
             "unique_rest makes all classes distinct; leave distractor_may_match off",

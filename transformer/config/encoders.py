@@ -33,8 +33,7 @@ class EncoderConfig(RegisteredConfig):
     """Ink of the image: `dark` on white, as in Omniglot's own files, or `light` on black."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "side")
-        require(self.side <= MAX_SIDE, f"side={self.side}; choose at most {MAX_SIDE} pixels")
+        require_at_least(self, 1, "side", most=MAX_SIDE)
         require_choice(self, Ink, "ink")
         require(all(map(math.isfinite, self.mean)), f"mean={self.mean}; choose finite numbers")
         require(

@@ -54,10 +54,8 @@ class OptimConfig:
     positions also counts unused slots, which W_pos does not have here)."""
 
     def __post_init__(self) -> None:
-        require_at_least(
-            self, 0, "learning_rate", "beta1", "beta2", "momentum", "weight_decay", "clip_norm"
-        )
-        require_at_least(self, 0, "warmup_steps", "decay_steps")
+        require_at_least(self, 0, "learning_rate", "beta1", "beta2", "momentum", "weight_decay")
+        require_at_least(self, 0, "clip_norm", "warmup_steps", "decay_steps")
         require_choice(self, Algorithm, "algorithm")
         require_choice(self, Schedule, "schedule")
         require_choice(self, Penalty, "penalty")

@@ -22,13 +22,15 @@ def require(condition: bool, message: str) -> None:
         raise UsageError(message)
 
 
-def require_at_least(settings: object, minimum: float, *names: str) -> None:
-    """Raise `UsageError` for a field that is below the minimum or not finite."""
+def require_at_least(settings: object, minimum: float, *names: str, most: float = LARGEST) -> None:
+    """Raise `UsageError` for a field that is below the minimum, above `most`, or not finite."""
     for name in names:
         value = getattr(settings, name)
+        limit = "" if most == LARGEST else f" and at most {most}"
         require(
-            minimum <= value <= LARGEST,
-            f"{name}={value!r:.40} is out of range; choose a finite value of at least {minimum}",
+            minimum <= value <= most,
+            f"{name}={value!r:.40} is out of range; choose a finite value of at least "
+            f"{minimum}{limit}",
         )
 
 
@@ -73,8 +75,9 @@ def to_dict(settings: Any, *, for_id: bool = False, machine_paths: bool = True) 
 
 
 def _is_omitted_default(item: Field[Any], value: Any) -> bool:
-    default = item.default if item.default_factory is MISSING else item.default_factory()
-    return "omit default" in item.metadata and value == default
+    return _may_be_missing(item) and value == (
+        item.default if item.default_factory is MISSING else item.default_factory()
+    )
 
 
 def to_named_dict(settings: RegisteredConfig, **keywords: bool) -> dict[str, Any]:

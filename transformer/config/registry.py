@@ -53,18 +53,15 @@ class Registry(Mapping[str, T], Generic[T]):
                 raise UsageError(f"the {self.what} {name!r} is there already; choose another name")
             added: Any = entry
             if isinstance(added, type) and issubclass(added, RegisteredConfig):
-                self._check_class_name(added.__name__)
+                class_name = added.__name__  # by which files tell entries apart
+                if class_name in {getattr(each, "__name__", "") for each in self._entries.values()}:
+                    raise UsageError(
+                        f"a {self.what} has the class name {class_name!r} already; choose another"
+                    )
             self._entries[name] = added  # pyright: ignore[reportArgumentType]
             return entry
 
         return add
-
-    def _check_class_name(self, name: str) -> None:
-        """Raise `UsageError` for a class name that is taken: files tell entries apart by it."""
-        if any(getattr(entry, "__name__", None) == name for entry in self._entries.values()):
-            raise UsageError(
-                f"a {self.what} has the class name {name!r} already; choose another for the class"
-            )
 
     def scan(self) -> None:
         """Import the modules of its source, once."""

@@ -145,12 +145,7 @@ class RunConfig:
         require_at_least(self, 1, "n_steps")
         require_at_least(self, 0, "checkpoint_every", "checkpoints_per_decade")
         require_choice(self, Precision, "precision")
-        for name in ("init_seed", "data_seed", "eval_seed"):
-            require(
-                0 <= getattr(self, name) < MAX_SEED,
-                f"{name}={getattr(self, name)} is out of range; choose a whole number from 0 to "
-                f"{MAX_SEED - 1}",
-            )
+        require_at_least(self, 0, "init_seed", "data_seed", "eval_seed", most=MAX_SEED - 1)
         require(
             min(self.checkpoint_at, default=1) >= 1,
             f"checkpoint_at={self.checkpoint_at} names a step before the first; choose from 1 on",

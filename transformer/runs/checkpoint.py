@@ -39,13 +39,13 @@ def weights_of(state: Checkpoint, *, half: bool = False) -> Checkpoint:
     return replace(state, tensors=weights)
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
+def serialise(checkpoint: Checkpoint) -> bytes:
     """Return the file of one run's checkpoint."""
     about = {"step": str(checkpoint.step), **_metadata(checkpoint)}
     return _sort_header(save(checkpoint.tensors, about))
 
 
-def encode_together(checkpoints: dict[str, Checkpoint]) -> bytes:
+def serialise_together(checkpoints: dict[str, Checkpoint]) -> bytes:
     """Return one file of the checkpoints of one step, by run; its tensors have a run axis."""
     first = next(iter(checkpoints.values()))
     tensors = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_writable, to_csv, write_json, write_text
+from coopetition.tools.files import check_ending, check_writable, to_csv, write_json, write_text
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
@@ -15,22 +15,40 @@ from transformer.runs.manifest import read_sessions
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # sequences is the first column, seconds differ
 DIGITS = 5  # significant; the noise of the evaluation sets is far above
-EVENTS = "events.out.tfevents."  # first letters of TensorBoard's files
+TENSORBOARD_PREFIX = "events.out.tfevents."
 
 
 def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
     """Write the curves to a CSV file, and a description of the run to a JSON file beside it."""
-    if path.suffix != ".csv":
-        raise UsageError(f"--out {path} must end in .csv; the JSON has the same name")
-    if path.resolve().parent == run.path.resolve():
-        raise UsageError(f"--out {path} is in the run's own folder; name another place")
+    check_output(run, path)
     if not 0 <= spacing < math.inf:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
-    check_writable(path)
     run.check_measured()
     rows = run.metrics()
     write_text(path, curves_csv(rows, spacing))
-    write_json(path.with_suffix(".json"), record_of(run, rows))
+    write_json(path.with_suffix(".json"), describe_run(run, rows))
+
+
+def check_output(run: RunFolder, path: Path) -> None:
+    """Raise `UsageError` unless a CSV file is free, or an earlier one of the same run.
+
+    The JSON file beside it says of which run it is.
+    """
+    check_ending(path, ".csv")
+    check_writable(path)
+    if path.resolve().parent == run.path:
+        raise UsageError(f"--out {path} is in the run's own folder; name another place")
+    description = path.with_suffix(".json")
+    if not (path.exists() or description.exists()):
+        return
+    try:
+        found = json.loads(description.read_text())["run_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found != run.config.run_id():
+        raise UsageError(
+            f"--out {path} exists already and is not of this run; remove it or choose another name"
+        )
 
 
 def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
@@ -46,24 +64,25 @@ def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
-        {"sequences": row["sequences"]} | {name: _round(row.get(name)) for name in known}
+        {"sequences": row["sequences"]}
+        | {n: "" if row.get(n) is None else f"{row[n]:.{DIGITS}g}" for n in known}
         for row in rows
     )
 
 
-def record_of(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
+def describe_run(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
     """Return what the metrics are of: id, config, versions, machine, status and last step."""
     manifest = json.loads((run.path / MANIFEST).read_text())
-    names = ("run_id", "versions", "git", "device", "threads", "execution")
-    return {name: manifest.get(name) for name in names} | {
-        "config": to_dict(run.config, machine_paths=False),
-        "status": run.recorded_status()["status"],
-        "step": rows[-1]["step"],
-    }
-
-
-def _round(value: float | None) -> str:
-    return "" if value is None else f"{value:.{DIGITS}g}"
+    names = ("versions", "git", "device", "threads", "execution")
+    return (
+        {"run_id": run.config.run_id()}
+        | {name: manifest.get(name) for name in names}
+        | {
+            "config": to_dict(run.config, machine_paths=False),
+            "status": run.recorded_status()["status"],
+            "step": rows[-1]["step"],
+        }
+    )
 
 
 def _thin(rows: list[Row], spacing: float) -> list[Row]:
@@ -113,7 +132,7 @@ def _list_events(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
     files = sorted(folder.iterdir())
-    others = [path.name for path in files if not path.name.startswith(EVENTS)]
+    others = [path.name for path in files if not path.name.startswith(TENSORBOARD_PREFIX)]
     if others:
         raise UsageError(
             f"--out {folder} holds {others[0]}, no file of TensorBoard's; name a new folder"

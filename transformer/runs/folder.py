@@ -1,11 +1,11 @@
 """Run folders and the folders of ensembles; `transformer.runs.layout` lists their files."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError, abbreviate
@@ -15,7 +15,6 @@ from coopetition.tools.files import (
     to_frame,
     to_json,
     write_all,
-    write_bytes,
     write_json,
 )
 from coopetition.tools.locks import hold, is_held
@@ -23,15 +22,7 @@ from coopetition.tools.run_files import Row, read_metrics
 from transformer.config import RunConfig
 from transformer.data.evaluators import load_evaluation_sets
 from transformer.data.sequences import Sequences
-from transformer.runs.checkpoint import (
-    DamagedCheckpoint,
-    MissingCheckpoint,
-    encode,
-    encode_together,
-    holds_state,
-    read_checkpoint,
-    weights_of,
-)
+from transformer.runs.checkpoint import MissingCheckpoint, holds_state, read_checkpoint
 from transformer.runs.layout import (
     CHECKPOINTS,
     ENSEMBLE,
@@ -44,7 +35,7 @@ from transformer.runs.layout import (
     list_steps,
     step_file,
 )
-from transformer.runs.manifest import has_trained, make_manifest, read_manifest
+from transformer.runs.manifest import make_manifest, read_record
 from transformer.training.ensemble import Checkpoint
 from transformer.training.machine import Machine
 
@@ -122,7 +113,8 @@ class RunFolder:
 
     def state_path(self, step: int) -> Path:
         """Return the file of a step's state, from which training can continue."""
-        return self._step_file(STATES, step)
+        path = self._step_file(STATES, step)
+        return path if path.exists() else self.checkpoint_path(step)
 
     def _step_file(self, kind: str, step: int) -> Path:
         """Return the run's own file of a step, or that of its ensemble."""
@@ -134,8 +126,12 @@ class RunFolder:
         return self._list_steps(CHECKPOINTS)
 
     def state_steps(self) -> list[int]:
-        """Return the steps of which there is a state, in rising order."""
-        return self._list_steps(STATES)
+        """Return the steps of which there is a state, in rising order.
+
+        Version 0.1 wrote states in place of weights.
+        """
+        steps = self._list_steps(STATES)
+        return steps or [each for each in self.steps() if holds_state(self.checkpoint_path(each))]
 
     def _list_steps(self, kind: str) -> list[int]:
         steps = {*list_steps(self.path, kind)}
@@ -168,15 +164,6 @@ class RunFolder:
             return False
         return True
 
-    def with_length(self, n_steps: int) -> "RunFolder":
-        """Return the same run with another last step, which must not precede its checkpoints."""
-        done = max(self.steps(), default=0)
-        if n_steps < done:
-            raise UsageError(
-                f"n_steps={n_steps} is before the checkpoint of step {done}; choose at least that"
-            )
-        return replace(self, config=replace(self.config, n_steps=n_steps))
-
     def exists(self) -> bool:
         """Return whether the folder is still where it was opened."""
         return (self.path / MANIFEST).exists()
@@ -187,52 +174,6 @@ class RunFolder:
             raise UserError(
                 f"{self.path} was moved or removed while it was trained; resume it where it is"
             )
-
-    def check_restart(self) -> None:
-        """Raise `UserError` if training from step 0 would overwrite trained weights or metrics.
-
-        Weights must have existed if a session ended in good order or began at a checkpoint, or if
-        the metrics go beyond the first scheduled checkpoint.
-        """
-        weights = self.steps()
-        measured = max((row["step"] for row in read_metrics(self.metrics_path)), default=0)
-        had_weights = (
-            self.recorded_status()["status"] in ("finished", "interrupted", "diverged")
-            or has_trained(self.path)
-            or any(map(self.config.is_checkpoint, range(1, measured)))
-        )
-        if states := self.state_steps():
-            raise UserError(
-                f"{self.path} has a state of step {states[-1]}, but not all runs of its ensemble "
-                "have one; put theirs back, or resume the runs one by one"
-            )
-        if weights:
-            raise UserError(
-                f"{self.path} has weights of step {weights[-1]} but no state to resume from; put "
-                f"its {STATES}/ back, or train a new run from the weights (--start.path "
-                f"{self.path} --start.step {weights[-1]})"
-            )
-        if measured and had_weights:
-            raise UserError(
-                f"{self.path} has metrics up to step {measured} but no checkpoint to resume from; "
-                f"put its {STATES}/ back, or train the run anew in another folder"
-            )
-
-    def status(self) -> dict[str, Any]:
-        """Return the run's status, message and steps, for people and programs.
-
-        `step` is that of the last metrics, `checkpoint` that of the newest undamaged checkpoint.
-        """
-        newest, damaged = newest_checkpoint(self)
-        rows = self.metrics()
-        return self.current_status() | {
-            "step": rows[-1]["step"] if rows else None,
-            "checkpoint": newest.step if newest else None,
-            "n_steps": self.config.n_steps,
-            "latest_checkpoint": str(self.checkpoint_path(newest.step)) if newest else None,
-            "damaged": damaged,
-            "run_id": self.config.run_id(),
-        }
 
     def current_status(self) -> dict[str, str]:
         """Return `status` and `message`; a run whose process died without notice is `killed`."""
@@ -251,15 +192,6 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             return {"status": "unknown", "message": f"{STATUS} is damaged; resume the run"}
 
-    def set_status(self, status: str, message: str, step: int | None = None) -> None:
-        """Record a status: running, finished, interrupted, failed or diverged.
-
-        A run that diverged has no part in its ensemble's checkpoints from `step` on.
-        """
-        self.check_exists()
-        content = {"status": status, "message": message} | ({} if step is None else {"step": step})
-        write_json(self.path / STATUS, content)
-
     def _diverged_at(self) -> int | None:
         """Return the first step whose ensemble checkpoint lacks the run, if it diverged."""
         if self.recorded_status()["status"] != "diverged":
@@ -276,29 +208,19 @@ class RunFolder:
             and self.is_sound(last)
         )
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder, so that no other process trains the run, alone or in its ensemble."""
-        with ExitStack() as held:
-            held.enter_context(hold(self.path / LOCK, _busy(self.path)))
-            if (shared := self.shared) != self.path:
-                held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
-            remove_stale_temporaries(self.path)
-            yield
-
     def _is_locked(self) -> bool:
         return is_held(self.path / LOCK) or is_held(self.shared / LOCK)
 
 
 @contextmanager
-def lock_together(runs: list[RunFolder]) -> Iterator[None]:
-    """Hold the folder of an ensemble, or of a single run, so that no other process trains it."""
-    if len(runs) == 1:
-        with runs[0].lock():
-            yield
-        return
-    folder = runs[0].shared
-    with hold(folder / LOCK, _busy(folder)):
+def lock(runs: list[RunFolder]) -> Iterator[None]:
+    """Hold the folder of a run or an ensemble, so that no other process trains it."""
+    shared = runs[0].shared
+    folder = runs[0].path if len(runs) == 1 else shared
+    with ExitStack() as held:
+        held.enter_context(hold(folder / LOCK, _busy(folder)))
+        if folder != shared:  # nor may another process train the run in its ensemble
+            held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
         remove_stale_temporaries(folder)
         yield
 
@@ -307,82 +229,14 @@ def _busy(folder: Path) -> UserError:
     return UserError(f"{folder} is being trained by another process; wait for it or stop it")
 
 
-def write_states(folder: Path, runs: list[RunFolder], states: list[Checkpoint]) -> None:
-    """Write states of one step, then their weights, into the folder of a run or its ensemble.
+def set_status(runs: list[RunFolder], status: str, message: str, step: int | None = None) -> None:
+    """Record a status (running, finished, interrupted, failed, diverged) where folders exist.
 
-    After a kill between the two, the weights are written again from the state.
+    A run that diverged has no part in its ensemble's checkpoints from `step` on.
     """
-    weights = [
-        weights_of(state, half=run.config.keep_half)
-        for run, state in zip(runs, states, strict=True)
-    ]
-    step = states[0].step
-    write_all(
-        {
-            step_file(folder, STATES, step): _encode(folder, runs, states),
-            step_file(folder, CHECKPOINTS, step): _encode(folder, runs, weights),
-        }
-    )
-
-
-def _encode(folder: Path, runs: list[RunFolder], checkpoints: list[Checkpoint]) -> bytes:
-    if folder == runs[0].path:
-        return encode(checkpoints[0])
-    names = [run.path.name for run in runs]
-    return encode_together(dict(zip(names, checkpoints, strict=True)))
-
-
-def adopt_old_states(run: RunFolder) -> None:
-    """Copy checkpoints that hold a state, as version 0.1 wrote them, to where states lie now."""
-    if run.state_steps():
-        return
-    for step in run.steps()[::-1]:  # newest first: a kill must not leave only older ones
-        path = run.checkpoint_path(step)
-        if holds_state(path):
-            write_bytes(step_file(run.path, STATES, step), path.read_bytes())
-
-
-def set_status_together(runs: list[RunFolder], status: str, message: str) -> None:
-    """Record a status of several runs, of those whose folders still exist."""
-    content = to_json({"status": status, "message": message}).encode()
+    record = {"status": status, "message": message} | ({} if step is None else {"step": step})
+    content = to_json(record).encode()
     write_all({run.path / STATUS: content for run in runs if run.exists()})
-
-
-def newest_checkpoint(run: RunFolder) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest undamaged weights, if any, and a sentence for each damaged file."""
-    while True:
-        try:
-            newest, damaged = _first_sound(run.steps()[::-1], lambda step: [run.checkpoint(step)])
-        except MissingCheckpoint:
-            continue  # the process that trains the run has just removed it for a newer one
-        return (newest[0] if newest else None), damaged
-
-
-def newest_states(runs: list[RunFolder], up_to: float) -> tuple[list[Checkpoint], list[str]]:
-    """Return the states at the newest step of which every run has an undamaged one, if any.
-
-    Later steps than `up_to` are ignored.  The second result has a sentence for each damaged file.
-    """
-    steps = [step for step in common_state_steps(runs) if step <= up_to]
-    return _first_sound(steps[::-1], lambda step: [run.state(step) for run in runs])
-
-
-def common_state_steps(runs: list[RunFolder]) -> list[int]:
-    """Return the steps of which every run has a state, in rising order."""
-    return sorted(set.intersection(*({*run.state_steps()} for run in runs)))
-
-
-def _first_sound(
-    steps: Iterable[int], read: Callable[[int], list[Checkpoint]]
-) -> tuple[list[Checkpoint], list[str]]:
-    """Read the first step that is undamaged; also return what is damaged, as sentences."""
-    damaged = []
-    for step in steps:
-        try:
-            return read(step), damaged
-        except DamagedCheckpoint as error:
-            damaged.append(str(error))
-    return [], damaged
 
 
 def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
@@ -393,7 +247,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     except OSError as error:
         raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
     run = RunFolder(path.resolve(), config, machine)
-    with run.lock():
+    with lock([run]):
         check_new_folder(path)  # again, now that no other process can be making it
         write_json(path / MANIFEST, make_manifest(config, machine))
     return run
@@ -433,7 +287,7 @@ def load_run(path: Path | str) -> RunFolder:
             f"{path} holds runs that were trained together; name the folder of one "
             f"({abbreviate(names, 5)}), or load them all by transformer.runs.folder.load_runs"
         )
-    return RunFolder(path, *read_manifest(path))
+    return RunFolder(path, *read_record(path))
 
 
 def load_runs(path: Path) -> list[RunFolder]:

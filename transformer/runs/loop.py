@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError
@@ -20,22 +20,19 @@ from transformer.data.evaluators import draw_evaluation_sets
 from transformer.measures.metrics import means
 from transformer.runs.folder import (
     RunFolder,
-    adopt_old_states,
     check_new_folder,
-    common_state_steps,
     create_ensemble,
     create_run,
     load_run,
     load_runs,
-    lock_together,
-    newest_checkpoint,
-    newest_states,
-    set_status_together,
+    lock,
+    set_status,
 )
 from transformer.runs.layout import MANIFEST, SEQUENCES
 from transformer.runs.manifest import begin_session, end_session
-from transformer.runs.metrics import MetricsWriter, first_missing, metrics_until, summarise
+from transformer.runs.metrics import append_row, metrics_until, summarise, sync
 from transformer.runs.prepare import prepare, resolve_recorded
+from transformer.runs.recovery import newest_weights, plan_recovery
 from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, keep_freed_memory
@@ -112,25 +109,21 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     return ensemble
 
 
-def resume(
-    path: Path | str,
-    *,
-    n_steps: int | None = None,
-    data_path: str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    execution: str | None = None,
-) -> list[RunFolder]:
+def resume(path: Path | str, *, n_steps: int | None = None, **place: Any) -> list[RunFolder]:
     """Continue a run, or the runs of an ensemble, from the newest undamaged checkpoint, if any.
 
     `n_steps` moves the end, so that a finished run can be trained further.  It keeps the metrics at
-    its old end, and the next mean loss begins there.  The other arguments replace what is recorded.
+    its old end, and the next mean loss begins there.  `place`: arguments of `relocate`, which
+    replace what is recorded.
     """
-    machine = {"device": device, "threads": threads, "execution": execution}
-    runs = [relocate(run, data_path=data_path, **machine) for run in load_runs(Path(path))]
+    runs = [relocate(run, **place) for run in load_runs(Path(path))]
     if n_steps is None:  # one may have been trained further alone
         n_steps = max(run.config.n_steps for run in runs)
-    runs = [run.with_length(n_steps) for run in runs]
+    if n_steps < (done := max(step for run in runs for step in (0, *run.steps()))):
+        raise UsageError(
+            f"n_steps={n_steps} is before the checkpoint of step {done}; choose at least that"
+        )
+    runs = [replace(run, config=replace(run.config, n_steps=n_steps)) for run in runs]
     check_together({run.path.name: run.config for run in runs})
     return _continue(runs)
 
@@ -173,15 +166,10 @@ def train_or_resume(config: RunConfig, out: Path, machine: Machine | None = None
     expected = with_recorded_ids(config, recorded).run_id()
     if recorded.run_id() != expected or recorded.n_steps > config.n_steps:
         raise UsageError(f"{out} holds another run ({recorded.run_id()}); give another folder")
-    if machine is None:
-        return resume(out, n_steps=config.n_steps)[0]
-    return resume(
-        out,
-        n_steps=config.n_steps,
-        device=machine.device,
-        threads=machine.threads,
-        execution=None if machine.execution == "auto" else machine.execution,
-    )[0]
+    place = {} if machine is None else asdict(machine)
+    if place.get("execution") == "auto":
+        del place["execution"]
+    return resume(out, n_steps=config.n_steps, **place)[0]
 
 
 def with_recorded_ids(config: RunConfig, recorded: RunConfig) -> RunConfig:
@@ -210,7 +198,7 @@ def _continue(
     Diverged runs of an ensemble are carried along from new initial parameters, and their results
     ignored, so that the others' arithmetic stays the same.
     """
-    with lock_together(runs):
+    with lock(runs):
         if all(run.is_finished() for run in runs):
             return runs  # so that not even their data need exist
         recorded = {number: run.recorded_status() for number, run in enumerate(runs)}
@@ -224,9 +212,11 @@ def _continue(
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)
-        for number in live:
-            adopt_old_states(runs[number])
-        states = _find_states([runs[number] for number in live])
+        recovery = plan_recovery([runs[number] for number in live])
+        if recovery.refusal:
+            raise UserError(recovery.refusal)
+        print_warnings(recovery.problems)
+        states = dict(zip(live, recovery.states, strict=False))
         if resolved is None:
             resolved = resolve_recorded([run.config for run in runs], with_start=not states)
         resolved = [
@@ -235,10 +225,10 @@ def _continue(
         ]
         ensemble = Ensemble(resolved, runs[live[0]].machine)
         ensemble.failures |= failures
-        for number, state in zip(live, states, strict=False):
+        for number, state in states.items():
             ensemble.restore(number, state)
         session = Session(runs, ensemble)
-        stop = session.train(dict(zip(live, states, strict=False)))
+        stop = session.train(states, rewrite=bool(recovery.problems))
     if stop and ensemble.step < ensemble.config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
@@ -255,44 +245,10 @@ def _diverged(runs: list[RunFolder], failures: dict[int, str]) -> Diverged:
     return Diverged(f"{runs[number].path}{others}: {message}", runs)
 
 
-def _find_states(runs: list[RunFolder]) -> list[Checkpoint]:
-    """Return the states from which runs can continue; none if they start from step 0.
-
-    They are of the newest step of which all runs have an undamaged state, and all metrics until
-    then.  Damage is reported; if no sound state is left, or a restart would overwrite anything
-    trained, raises `UserError`.
-    """
-    every = runs[0].config.evaluation.every
-    missing, path = min((first_missing(run.metrics_path, every), run.metrics_path) for run in runs)
-    states, damaged = newest_states(runs, up_to=missing - 1)
-    last = max(common_state_steps(runs), default=-1)
-    if damaged and not states:
-        raise UserError(
-            f"{damaged[-1]}, and there is no other to resume from; restore it, or start anew in "
-            "another folder"
-        )
-    if last >= missing and not states:
-        raise UserError(
-            f"{path} lacks a whole line of step {missing}, which the checkpoint of step {last} "
-            "comes after; restore the file, or start anew in another folder"
-        )
-    warn_of_damage(damaged)
-    if last >= missing:
-        print(
-            f"warning: {path} lacks a whole line of step {missing}; continuing from the earlier "
-            f"checkpoint of step {states[0].step}",
-            file=sys.stderr,
-        )
-    if not states:
-        for run in sorted(runs, key=lambda run: bool(run.state_steps())):
-            run.check_restart()  # first the runs that lack a state
-    return states
-
-
-def warn_of_damage(damaged: list[str]) -> None:
-    """Report damaged checkpoints that are skipped."""
-    for sentence in damaged:
-        print(f"warning: {sentence}; using the one before it", file=sys.stderr)
+def print_warnings(problems: list[str]) -> None:
+    """Print problems with files that are not used."""
+    for sentence in problems:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 class Evaluation(NamedTuple):
@@ -323,13 +279,8 @@ def evaluate_checkpoint(
     if step is not None:
         checkpoint = run.checkpoint(step)
     else:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            if damaged:
-                raise UserError(f"{run.path} has no sound checkpoint ({damaged[0]}); put one back")
-            run.check_restart()
-            raise UserError(f"{run.path} has no checkpoint yet; resume it until it has")
-        warn_of_damage(damaged)
+        checkpoint, damaged = newest_weights(run)
+        print_warnings(damaged)
     (resolved,) = resolve_recorded([run.config], with_start=False)
     resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
     ensemble = Ensemble([resolved], run.machine)
@@ -344,19 +295,20 @@ class Session:
 
     def __init__(self, runs: list[RunFolder], ensemble: Ensemble) -> None:
         self.runs, self.ensemble = runs, ensemble
-        self.checkpoints, self.metrics = CheckpointWriter(runs), MetricsWriter()
+        self.checkpoints = CheckpointWriter(runs)
         self.seconds = 0.0  # of training before this session
 
     @property
     def _live(self) -> list[RunFolder]:
         return [self.runs[number] for number in self.ensemble.live]
 
-    def train(self, states: dict[int, Checkpoint]) -> list[int]:
+    def train(self, states: dict[int, Checkpoint], *, rewrite: bool) -> list[int]:
         """Train until the last step or a stop signal, or until no run is left.
 
         Parameters
         ----------
         states : what the live runs continue from, by number; none at the start
+        rewrite : whether to write the files of that step again
 
         Returns
         -------
@@ -374,7 +326,7 @@ class Session:
         self._set_status("running", "")
         try:
             write_all({path: content for path, (_, content) in kept.items()})
-            self.checkpoints.begin(ensemble.live, states)
+            self.checkpoints.begin(ensemble.live, states, rewrite=rewrite)
             keep_freed_memory()
             why = ensemble.choose_execution()
             self.runs = [replace(run, machine=ensemble.machine) for run in self.runs]
@@ -396,7 +348,7 @@ class Session:
         return stop
 
     def _set_status(self, status: str, message: str) -> None:
-        set_status_together(self._live, status, message)
+        set_status(self._live, status, message)
 
     def _loop(self, stop: list[int]) -> None:
         """Train, evaluate and write checkpoints by the config's schedule."""
@@ -413,7 +365,7 @@ class Session:
                 progress.advance(note=note)
             if stop and ensemble.step and not config.is_checkpoint(ensemble.step):
                 self._write_checkpoints()
-        self.metrics.sync()
+        self._sync_metrics()
         end_session([run.path for run in self._live], ensemble.step)
 
     def _evaluate(self) -> str:
@@ -427,7 +379,7 @@ class Session:
             run.check_exists()
             if run.config.evaluation.per_sequence:
                 self._write_by_sequence(run, evaluated[number])
-            self.metrics.append(run.metrics_path, row | {"seconds": seconds})
+            append_row(run.metrics_path, row | {"seconds": seconds})
         return summarise(rows.values()) if rows else "diverged"
 
     def _write_by_sequence(self, run: RunFolder, by_sequence: Metrics) -> None:
@@ -444,9 +396,12 @@ class Session:
         self._record_failures()
         for number in states:
             self.runs[number].check_exists()
-        self.metrics.sync()  # a resume needs the lines before its checkpoint
+        self._sync_metrics()  # a resume needs the lines before its checkpoint
         if states:
             self.checkpoints.write(states)
+
+    def _sync_metrics(self) -> None:
+        sync(run.metrics_path for run in self._live)
 
     def _record_failures(self) -> None:
         """Record diverged runs, so that a resume does not wait for them."""
@@ -456,7 +411,8 @@ class Session:
                 continue
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""
-            run.set_status("diverged", message + kept, self.ensemble.step)
+            run.check_exists()
+            set_status([run], "diverged", message + kept, self.ensemble.step)
             end_session([run.path], self.ensemble.step)
 
 

@@ -101,7 +101,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_manifest(folder: Path) -> tuple[RunConfig, Machine]:
+def read_record(folder: Path) -> tuple[RunConfig, Machine]:
     """Return the config and machine of a run folder.
 
     A missing or foreign manifest raises `UsageError`; a damaged one, or one of another version,

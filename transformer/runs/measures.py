@@ -16,7 +16,6 @@ from transformer.config.plain import to_named_dict
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures import MEASURES, Row, all_settings, find_measures
 from transformer.measures.of_models import View
-from transformer.model.loaded import Model
 from transformer.runs.folder import RunFolder
 from transformer.runs.models import load_model
 
@@ -105,7 +104,7 @@ def write_model_table(
             for step in wanted:
                 if step in done:
                     continue
-                model = _load_model(run, step)
+                model = load_model(run, step)
                 if replace_own:
                     model.interventions = ()
                 with model.intervened(*interventions):
@@ -134,15 +133,6 @@ def _only_writer(out: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         message = f"stopped; {out}.partial keeps finished steps; repeat the call to continue"
         raise Interrupted(message, signal.SIGINT) from error
-
-
-def _load_model(run: RunFolder, step: int) -> Model:
-    try:
-        return load_model(run, step)
-    except UserError as error:
-        raise UserError(
-            f"{error}; restore it, or give the steps without {step}: finished steps are kept"
-        ) from error
 
 
 def _check_choice(what: str, options: list[Any], chosen: Iterable[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from coopetition.tools.files import for_all
@@ -11,25 +11,18 @@ from coopetition.tools.run_files import Row, complete_lines
 from transformer.config.evaluators import summary_evaluators
 
 
-class MetricsWriter:
-    """Append lines of metrics to the files of runs; no file stays open."""
-
-    def __init__(self) -> None:
-        self._unsynced: set[Path] = set()
-
-    def append(self, path: Path, row: Row) -> None:
-        """Add one line to a file; a crash of the machine may lose it until `sync`."""
-        with open(path, "ab") as file:
-            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-        self._unsynced.add(path)
-
-    def sync(self) -> None:
-        """Flush all lines to disk, all files at once, which takes hardly longer than one."""
-        for_all(_sync, self._unsynced)
-        self._unsynced.clear()
+def append_row(path: Path, row: Row) -> None:
+    """Add one line to a file of metrics; a crash of the machine may lose it until `sync`."""
+    with open(path, "ab") as file:
+        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
 
 
-def _sync(path: Path) -> None:
+def sync(paths: Iterable[Path]) -> None:
+    """Flush files of metrics to disk, all at once, which takes hardly longer than one."""
+    for_all(_sync_file, paths)
+
+
+def _sync_file(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
@@ -39,21 +32,23 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
 
     A resumed run writes later lines again.
     """
-    kept = [(row, text) for row, text in _lines(path) if row["step"] <= step]
+    kept = [(row, text) for row, text in whole_lines(path) if row["step"] <= step]
     seconds = kept[-1][0].get("seconds") if kept else None
     return seconds or 0.0, b"".join(text for _, text in kept)
 
 
-def first_missing(path: Path, every: int) -> int:
-    """Return the first evaluated step whose line is missing or damaged.
+def first_missing(path: Path, every: int, last: int) -> int:
+    """Return the first evaluated step (every so many, and the last) without a whole line.
 
     A run can continue only from a checkpoint before it, since lines are not made again.
     """
-    steps = {row["step"] for row, _ in _lines(path)}
-    return next(step for step in itertools.count(0, every) if step not in steps)
+    steps = {row["step"] for row, _ in whole_lines(path)}
+    missing = next(step for step in itertools.count(0, every) if step not in steps)
+    return missing if last in steps else min(missing, last)
 
 
-def _lines(path: Path) -> list[tuple[Row, bytes]]:
+def whole_lines(path: Path) -> list[tuple[Row, bytes]]:
+    """Return the lines before the first that is damaged, parsed and as bytes."""
     return list(complete_lines(path.read_bytes() if path.exists() else b""))
 
 

@@ -9,7 +9,8 @@ from coopetition.tools.errors import UsageError
 from transformer.interventions.grafts import SOURCES, Source
 from transformer.model.loaded import Model
 from transformer.model.parameters import parameter_shapes, running_shapes
-from transformer.runs.folder import RunFolder, load_run, newest_checkpoint
+from transformer.runs.folder import RunFolder, load_run
+from transformer.runs.recovery import newest_weights
 
 
 def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
@@ -22,12 +23,9 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
     if not isinstance(run, RunFolder):
         run = load_run(run)
     if step is None:
-        checkpoint, damaged = newest_checkpoint(run)
-        if checkpoint is None:
-            why = f": {damaged[-1]}" if damaged else "; train it until it has one"
-            raise UsageError(f"{run.path} has no sound checkpoint{why}")
+        checkpoint, damaged = newest_weights(run)
         for sentence in damaged:
-            warnings.warn(f"{sentence}; using the one before it", stacklevel=2)
+            warnings.warn(f"{sentence}; using step {checkpoint.step}", stacklevel=2)
     else:
         checkpoint = run.checkpoint(check_int("step", step, 0))
     config = run.config.model

@@ -106,17 +106,11 @@ def _check_runs(
 def _check_encoder(config: RunConfig, d_features: int) -> None:
     """Raise `UsageError` if the ResNet cannot read the exemplars as square images."""
     exemplars = config.data.exemplars
-    if config.model.encoder != "resnet":
-        return
-    if not exemplars.may_be_images:
+    is_square = exemplars.may_be_images and math.isqrt(d_features) ** 2 == d_features
+    if config.model.encoder == "resnet" and not is_square:
         raise UsageError(
-            f"the ResNet encoder reads images, but exemplars of {type(exemplars).__name__} are "
-            "none; choose --model.encoder linear"
-        )
-    if math.isqrt(d_features) ** 2 != d_features:
-        raise UsageError(
-            f"the ResNet encoder reads square images, but the exemplars have {d_features} "
-            "features; choose --model.encoder linear"
+            f"the ResNet encoder reads square images, not the {d_features} features of "
+            f"{type(exemplars).__name__}; choose --model.encoder linear"
         )
 
 

@@ -1,16 +1,41 @@
 """Writing checkpoints of runs that are trained together, and removing superseded ones."""
 
-import sys
+from pathlib import Path
 
-from transformer.runs.folder import RunFolder, write_states
+from coopetition.tools.files import write_all
+from transformer.runs.checkpoint import serialise, serialise_together, weights_of
+from transformer.runs.folder import RunFolder
 from transformer.runs.layout import CHECKPOINTS, STATES, list_steps, step_file
 from transformer.training.ensemble import Checkpoint
 
 
+def write_states(folder: Path, runs: list[RunFolder], states: list[Checkpoint]) -> None:
+    """Write states of one step, then their weights, into the folder of a run or its ensemble.
+
+    After a kill between the two, the weights are written again from the state.
+    """
+    weights = [
+        weights_of(state, half=run.config.keep_half)
+        for run, state in zip(runs, states, strict=True)
+    ]
+
+    def content(checkpoints: list[Checkpoint]) -> bytes:
+        if folder == runs[0].path:
+            return serialise(checkpoints[0])
+        names = [run.path.name for run in runs]
+        return serialise_together(dict(zip(names, checkpoints, strict=True)))
+
+    step = states[0].step
+    write_all(
+        {
+            step_file(folder, STATES, step): content(states),
+            step_file(folder, CHECKPOINTS, step): content(weights),
+        }
+    )
+
+
 class CheckpointWriter:
     """Write one file of weights and one of state a step, for all runs together.
-
-    It remembers which steps are on disk: nothing else writes there while the runs are locked.
 
     Parameters
     ----------
@@ -20,29 +45,28 @@ class CheckpointWriter:
     def __init__(self, runs: list[RunFolder]) -> None:
         self.runs = runs
         self.folder = runs[0].path if len(runs) == 1 else runs[0].shared
-        self._steps = {kind: {*list_steps(self.folder, kind)} for kind in (CHECKPOINTS, STATES)}
 
-    def begin(self, live: list[int], states: dict[int, Checkpoint]) -> None:
-        """Complete the files of the step that the live runs continue from; none at the start.
+    def begin(self, live: list[int], states: dict[int, Checkpoint], *, rewrite: bool) -> None:
+        """Prepare the files of runs that continue from states; none at the start.
 
-        Missing or damaged weights are written again from the state.  What runs of an ensemble
-        trained alone from this step on is removed: a resume of all reads the ensemble's files.
+        With `rewrite`, or where they are missing, the files of that step are written again.  What
+        runs of an ensemble trained alone from this step on is removed: a resume of all reads the
+        ensemble's files.
         """
         step = next((state.step for state in states.values()), -1)
-        continuing = [self.runs[number] for number in states]
-        damaged = [run for run in continuing if step in run.steps() and not run.is_sound(step)]
-        for run in damaged:
-            path = run.checkpoint_path(step)
-            print(f"warning: checkpoint {path} is damaged; written again", file=sys.stderr)
         first, is_single = self.runs[0], len(self.runs) == 1
         # a single run may continue from a step of its ensemble
-        existing = (first.steps(), first.state_steps()) if is_single else self._steps.values()
-        if states and (damaged or any(step not in steps for steps in existing)):
+        existing = (
+            (first.steps(), first.state_steps())
+            if is_single
+            else (list_steps(self.folder, kind) for kind in (CHECKPOINTS, STATES))
+        )
+        if states and (rewrite or any(step not in steps for steps in existing)):
             self._write(states)
-        if not is_single:
-            for run in (self.runs[number] for number in live):
-                _remove(run, STATES, -1)
-                _remove(run, CHECKPOINTS, step)
+        for run in () if is_single else (self.runs[number] for number in live):
+            _remove(run.path, STATES, {*list_steps(run.path, STATES)})
+            later = {each for each in list_steps(run.path, CHECKPOINTS) if each >= step}
+            _remove(run.path, CHECKPOINTS, later)
         if states:  # a kill may have come before superseded files were removed
             self._drop_superseded(step)
 
@@ -53,26 +77,21 @@ class CheckpointWriter:
 
     def _write(self, states: dict[int, Checkpoint]) -> None:
         write_states(self.folder, [self.runs[number] for number in states], [*states.values()])
-        for steps in self._steps.values():
-            steps.add(next(iter(states.values())).step)
 
     def _drop_superseded(self, step: int) -> None:
         """Remove earlier steps that no run's `keep` asks for."""
-        earlier = sorted(each for each in self._steps[CHECKPOINTS] if each < step)
+        earlier = [each for each in list_steps(self.folder, CHECKPOINTS) if each < step]
         kept: dict[str, set[int]] = {CHECKPOINTS: set(), STATES: set()}
         for weights, state in {run.config.keep for run in self.runs}:
             own = {*self.runs[0].config.checkpoint_at}
             own.update(earlier if weights == "all" else earlier[::-1][: int(weights) - 1])
             kept[CHECKPOINTS] |= own
             kept[STATES] |= own if state == "all" else set()
-        for kind, steps in self._steps.items():
-            for each in {old for old in steps if old < step} - kept[kind]:
-                step_file(self.folder, kind, each).unlink(missing_ok=True)
-                steps.remove(each)
+        for kind, steps in kept.items():
+            old = {each for each in list_steps(self.folder, kind) if each < step}
+            _remove(self.folder, kind, old - steps)
 
 
-def _remove(run: RunFolder, kind: str, first: int) -> None:
-    """Remove files of steps from `first` on from a run's own folder."""
-    for step in list_steps(run.path, kind):
-        if step >= first:
-            step_file(run.path, kind, step).unlink(missing_ok=True)
+def _remove(folder: Path, kind: str, steps: set[int]) -> None:
+    for step in steps:
+        step_file(folder, kind, step).unlink(missing_ok=True)

@@ -67,7 +67,11 @@ class GraphReplay:
         """Run the function on inputs whose shapes never change."""
         self.calls += 1
         if self.calls <= self.WARM_UP:
-            self._run_on_side_stream(inputs)
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self.function(*inputs)
+            torch.cuda.current_stream().wait_stream(stream)
             return
         if not self.inputs:
             self.inputs = tuple(each.clone() for each in inputs)
@@ -76,13 +80,6 @@ class GraphReplay:
         for kept, value in zip(self.inputs, inputs, strict=True):
             kept.copy_(value)
         self.graph.replay()
-
-    def _run_on_side_stream(self, inputs: tuple[Tensor, ...]) -> None:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self.function(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)
 
 
 Named = dict[str, Tensor]

@@ -1,42 +1,31 @@
-"""Cost of runs before they start: memory, disk and time; and the time of one step."""
+"""Cost of runs before they start: memory, disk and time."""
 
 import math
 import os
-import platform
-import statistics
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import torch
 
-from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from transformer.config import ModelConfig, OptimConfig, RunConfig
-from transformer.config.plain import require_at_least
+from transformer.config import RunConfig
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.training.ensemble import new_train_state
-from transformer.training.execution import (
-    choose_execution,
-    choose_threads,
-    median_seconds,
-    repeated_step,
-    seconds_of,
-)
-from transformer.training.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
-from transformer.training.step import RunSettings, TrainState, moment_names
+from transformer.training.execution import choose_execution, median_seconds, repeated_step
+from transformer.training.machine import Machine, keep_freed_memory
+from transformer.training.step import TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
-REPEAT_S = 0.5  # length of one timed repeat of a bench
 
 
 def trained_shapes(config: RunConfig, d_features: int) -> Shapes:
@@ -153,7 +142,7 @@ def _memory(device: torch.device) -> float:
         return math.inf
 
 
-def forecast(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
+def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     """Return steps, parameters, memory, disk and time of runs that are trained together.
 
     The time is that of a few steps and evaluations on made-up data, here and now, executed as the
@@ -222,169 +211,3 @@ def _still_needed(config: RunConfig) -> list[str]:
     if config.start.given and not config.start.path:
         needed.append("--start.path")
     return needed
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Shapes of the training steps that are timed."""
-
-    n_classes: int
-    n_runs: int
-    model: ModelConfig
-    context: int
-    d_features: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "n_classes")  # a single class leaves nothing to tell apart
-        require_at_least(self, 1, "n_runs", "context", "d_features", "batch_size")
-
-    def train_state(self, device: torch.device, execution: Execution = "eager") -> TrainState:
-        """Return runs at their initial parameters."""
-        return TrainState(
-            self.model,
-            [RunSettings(seed, OptimConfig()) for seed in range(self.n_runs)],
-            context=self.context,
-            d_features=self.d_features,
-            n_labels=self.n_classes,
-            device=device,
-            execution=execution,
-        )
-
-
-def bench(
-    workloads: list[Workload],
-    *,
-    device: str,
-    threads: int | None,
-    executions: tuple[str, ...],
-    repeats: int,
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each workload and execution: time of a step, its spread, and the floor.
-
-    The step is the update alone, on given features; sampling and gathering come on top.  The floor
-    is what no implementation with dense Adam can omit: the matrix products of embedding, layers
-    and unembedding, forwards and backwards, and one fused Adam pass.  Executions and the floor are
-    timed in turn in one process.
-    """
-    if not (workloads and executions) or repeats < 1:
-        raise UsageError(
-            f"{len(workloads)} workloads, {len(executions)} executions and {repeats} repeats; give "
-            "at least one value of --n-classes, --runs, --n-layers, --execution and --repeats"
-        )
-    machines = [_bench_machine(device, threads, each) for each in executions]
-    with ProgressReport("bench", len(workloads), "workloads") as progress:
-        for workload in workloads:
-            yield from _bench_rows(workload, machines, repeats)
-            progress.advance()
-
-
-def _bench_machine(device: str, threads: int | None, execution: str) -> Machine:
-    """Return a machine; `auto` compiles where that is possible."""
-    machine = Machine.choose(device, threads, execution, n_steps=WORTH_COMPILING)
-    return replace(machine, execution="compiled") if machine.execution == "auto" else machine
-
-
-def _bench_threads(workload: Workload, device: torch.device) -> int:
-    """Choose threads as training does for a run that is long enough to be compiled."""
-    state, most = workload.train_state(device), torch.get_num_threads()
-    try:
-        step = repeated_step(state, workload.batch_size)
-        return choose_threads(state, step, most, WORTH_COMPILING).number
-    finally:
-        torch.set_num_threads(most)
-
-
-def _bench_rows(workload: Workload, machines: list[Machine], repeats: int) -> list[dict[str, Any]]:
-    device = torch.device(machines[0].device)
-    keep_freed_memory()
-    threads = machines[0].threads or _bench_threads(workload, device)
-    steps, first_s = [], []
-    with replace(machines[0], threads=threads).use():
-        for machine in machines:
-            assert machine.execution != "auto"
-            state = workload.train_state(device, machine.execution)
-            steps.append(repeated_step(state, workload.batch_size))
-            first_s.append(seconds_of(steps[-1], device))
-        *timings, floor_ms = _time_in_turn([*steps, floor(workload, device)], repeats, device)
-    lowest = statistics.median(floor_ms)
-    rows = []
-    for machine, step_ms, first in zip(machines, timings, first_s, strict=True):
-        median = statistics.median(step_ms)
-        rows.append(
-            {
-                "n_layers": workload.model.n_layers,
-                "n_classes": workload.n_classes,
-                "runs": workload.n_runs,
-                "execution": machine.execution,
-                "milliseconds_per_step": round(median, 3),
-                "milliseconds_per_step_and_run": round(median / workload.n_runs, 3),
-                "spread": [round(min(step_ms), 3), round(max(step_ms), 3)],
-                "floor_milliseconds": round(lowest, 3),
-                "ratio_to_floor": round(median / lowest, 2),
-                "first_step_s": round(first, 1),
-                "context": workload.context,
-                "mlp_ratio": workload.model.mlp_ratio,
-                "d_features": workload.d_features,
-                "batch_size": workload.batch_size,
-                "repeats": repeats,
-                "device": machine.device,
-                "threads": threads,
-                "torch": torch.__version__,
-                "machine": platform.machine(),
-            }
-        )
-    return rows
-
-
-def floor(workload: Workload, device: torch.device) -> Callable[[], object]:
-    """Return a function with the matrix products of a step and one fused Adam pass."""
-    model, n_runs, batch_size = workload.model, workload.n_runs, workload.batch_size
-    d, m, last = model.d_model, model.d_mlp, model.n_layers - 1
-    tokens = (2 * workload.context + 1) * batch_size
-    # (rows, inputs, outputs) of each product
-    products = [
-        ((workload.context + 1) * batch_size, workload.d_features, d),
-        (batch_size, d, workload.n_classes),
-    ]
-    for layer in range(model.n_layers):
-        rows = batch_size if layer == last else tokens  # only the query leaves the last layer
-        # queries; keys, values; output
-        products += [(rows, d, d), (tokens, d, 2 * d), (rows, d, d)]
-        if m:
-            products += [(rows, d, m), (rows, m, d)]
-    operands = []
-    for rows, inputs, outputs in products:
-        x = torch.randn(n_runs, rows, inputs, device=device)
-        weight = torch.randn(n_runs, inputs, outputs, device=device)
-        slope = torch.randn(n_runs, rows, outputs, device=device)
-        operands.append((x, weight, slope))
-    n_parameters = n_runs * (sum(i * o for _, i, o in products) + workload.n_classes * (d + 1))
-    flat = torch.nn.Parameter(torch.zeros(n_parameters, device=device))
-    flat.grad = torch.ones_like(flat)
-    adam = torch.optim.Adam([flat], fused=True)
-
-    def work() -> None:
-        for x, weight, slope in operands:
-            torch.bmm(x, weight)
-            torch.bmm(x.mT, slope)
-            if x is not operands[0][0]:  # nothing is learnt below the embedding
-                torch.bmm(slope, weight.mT)
-        adam.step()
-
-    return work
-
-
-def _time_in_turn(
-    functions: list[Callable[[], object]], repeats: int, device: torch.device
-) -> list[list[float]]:
-    """Return milliseconds a call, `repeats` times of each in turn, so that drift affects all."""
-    counts = []
-    for function in functions:
-        seconds_of(function, device, 20)  # warm-up
-        counts.append(max(5, round(REPEAT_S / seconds_of(function, device, 20))))
-    timings: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, count, values in zip(functions, counts, timings, strict=True):
-            values.append(seconds_of(function, device, count) * 1e3)
-    return timings

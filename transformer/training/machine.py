@@ -71,23 +71,17 @@ class Machine:
 
 
 def _resolve_execution(execution: str, device: torch.device, n_steps: int) -> Choice:
-    if execution == "auto":
-        is_worth_it = n_steps >= WORTH_COMPILING and can_compile(device)
-        return "auto" if is_worth_it else "eager"
-    if execution == "eager":
+    if execution not in (options := get_args(Choice)):
+        raise UsageError(f"execution {execution!r} is unknown; choose one of {', '.join(options)}")
+    if execution == "graph" and device.type != "cuda":
+        raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")
+    if execution == "compiled" and not can_compile(device):
+        raise UsageError(
+            f"execution 'compiled' on {device} needs a C++ compiler (or Triton); choose eager"
+        )
+    if execution == "auto" and not (n_steps >= WORTH_COMPILING and can_compile(device)):
         return "eager"
-    if execution == "graph":
-        if device.type != "cuda":
-            raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")
-        return "graph"
-    if execution == "compiled":
-        if not can_compile(device):
-            raise UsageError(
-                f"execution 'compiled' on {device} needs a C++ compiler (or Triton); choose eager"
-            )
-        return "compiled"
-    options = ", ".join(get_args(Choice))
-    raise UsageError(f"execution {execution!r} is unknown; choose one of {options}")
+    return execution  # pyright: ignore[reportReturnType]
 
 
 def can_compile(device: torch.device) -> bool:

@@ -143,7 +143,7 @@ class TrainState:
         self.model, self.device = model, device
         self.context, self.d_features, self.n_labels = context, d_features, n_labels
         self.precision: Precision = precision
-        self.optim = _common_optim(members)
+        self.optim = replace(members[0].optim, **FREE_OPTIM)  # what all members have in common
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         shapes = parameter_shapes(model, context=context, d_features=d_features, n_labels=n_labels)
         self._running = running_shapes(model)
@@ -325,14 +325,6 @@ class TrainState:
         for name, moments in self.moments.items():
             views |= {f"optimiser.{moment}.{name}": value for moment, value in moments.items()}
         return views
-
-
-def _common_optim(members: list[RunSettings]) -> OptimConfig:
-    """Return the members' optimiser, with settings that may differ at their defaults."""
-    optims = {replace(member.optim, **FREE_OPTIM) for member in members}
-    if len(optims) > 1:
-        raise ValueError("runs that are trained together need the same algorithm and constants")
-    return optims.pop()
 
 
 def _stack(each: list[Parameters], device: torch.device, dtype: torch.dtype) -> Parameters:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, load_run, train
 from transformer.data.exemplar_sets import load_exemplars
@@ -88,8 +88,8 @@ def test_missing_and_damaged_checkpoints_are_reported(run, tmp_path):
     copy = load_run(tmp_path / "run")
     newest = copy.checkpoint_path(8)
     newest.write_bytes(newest.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="step_000000008.* using the one before it"):
+    with pytest.warns(UserWarning, match="step_000000008.* using step 4"):
         assert load_model(copy).step == 4
     shutil.rmtree(copy.path / "checkpoints")
-    with pytest.raises(UsageError, match="no sound checkpoint"):
+    with pytest.raises(UserError, match="no sound checkpoint"):
         load_model(copy)

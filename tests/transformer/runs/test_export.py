@@ -39,7 +39,7 @@ def test_everything_that_was_measured_is_exported(tmp_path):
         read_curves(path, "batch_loss").values["batch_loss"], [np.nan, 9.5]
     )
     record = json.loads(path.with_suffix(".json").read_text())
-    assert (record["run_id"], record["step"]) == ("abc", 2) and "user" not in record
+    assert (record["run_id"], record["step"]) == (run.config.run_id(), 2) and "user" not in record
 
 
 def spaced(rows, folder, spacing):

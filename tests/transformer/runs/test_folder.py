@@ -15,11 +15,10 @@ import torch
 
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import read_metrics
-from tests.transformer.conftest import HERE, contents, tiny_config
+from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
-from transformer.data.evaluators import draw_evaluation_sets
 from transformer.runs.export import write_tensorboard
-from transformer.runs.folder import create_run, load_run, load_runs
+from transformer.runs.folder import create_run, load_run, load_runs, lock
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
 from transformer.runs.table import list_runs
@@ -76,31 +75,21 @@ def test_per_sequence_metrics_average_to_the_curves(run):
                     assert values.mean() == pytest.approx(row[name], rel=1e-5)
 
 
-def test_evaluation_sets_are_kept_once_and_shared(store, run):
-    assert len(list((store / "single" / "evaluators").iterdir())) == 1
-    assert len(list((store / "pair" / "evaluators").iterdir())) == 1
-    assert not list(store.glob("pair/*/evaluators"))
-    drawn = draw_evaluation_sets(run.config)
-    for member in (run, *load_runs(store / "pair")):
-        for name, kept in member.evaluation_sets().items():
-            assert torch.equal(kept.exemplars, drawn[name].exemplars)
+def test_evaluation_sets_are_kept_once_and_shared(store):
+    for folder in ("single", "pair"):
+        assert len([*(store / folder).rglob("evaluators/*")]) == 1
+    first, second = (run.evaluation_sets() for run in load_runs(store / "pair"))
+    assert torch.equal(first["icl"].exemplars, second["icl"].exemplars)
 
 
 def test_runs_are_listed(store):
     rows = {row["run"]: row for row in list_runs(store)}
     assert set(rows) == {"single", "pair/init_seed=5", "pair/init_seed=6"}
     for row in rows.values():
-        assert row["status"] == "finished" and row["step"] == 40
+        assert row["status"] == "finished" and row["step"] == row["checkpoint"] == 40
     assert rows["single"]["run_id"] == rows["pair/init_seed=5"]["run_id"]
     with pytest.raises(UsageError, match="not a folder"):
         list_runs(store / "nothing")
-
-
-def test_a_listed_run_has_its_last_metrics_and_its_newest_checkpoint(copied, tmp_path):
-    copied.checkpoint_path(40).unlink()
-    (row,) = list_runs(tmp_path)
-    assert row["checkpoint"] == copied.status()["checkpoint"] == 33
-    assert row["step"] == copied.status()["step"] == 40
 
 
 def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
@@ -115,18 +104,7 @@ def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
     assert row["status"] == "unreadable" and "manifest.json is damaged" in row["message"]
 
 
-def test_an_ensemble_whose_resume_is_refused_stays_as_it_was(store, tmp_path):
-    """One run's metrics are damaged: the other's are not touched either."""
-    shutil.copytree(store / "pair", tmp_path / "pair")
-    path = tmp_path / "pair" / "init_seed=6" / "metrics.jsonl"
-    path.write_bytes(b"spoilt\n" + path.read_bytes())
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match="line of step 0"):
-        resume(tmp_path / "pair", n_steps=60)
-    assert contents(tmp_path) == before
-
-
-def test_damaged_ensembles_are_named(store, tmp_path):
+def test_runs_of_ensembles_are_found_or_named(store, tmp_path, monkeypatch):
     (tmp_path / "ensemble.json").write_text(json.dumps({"runs": []}))
     with pytest.raises(UserError, match=r"ensemble\.json is damaged"):
         load_runs(tmp_path)
@@ -135,6 +113,8 @@ def test_damaged_ensembles_are_named(store, tmp_path):
         load_runs(tmp_path)
     with pytest.raises(UsageError, match=r"init_seed=5, init_seed=6"):
         load_run(store / "pair")
+    monkeypatch.chdir(store / "pair" / "init_seed=5")
+    assert load_run(".").shared == (store / "pair").resolve(), "its evaluation sets lie there"
 
 
 GOOD = b'{"step": 0, "sequences": 0, "batch_loss": null}\n'
@@ -161,17 +141,9 @@ def test_temporary_files_of_dead_processes_are_removed(tiny, tmp_path):
     names = {pid: f".some.safetensors.{pid}.tmp" for pid in (dead.pid, os.getpid())}
     for name in names.values():
         (run.path / name).touch()
-    with run.lock():
+    with lock([run]):
         assert not (run.path / names[dead.pid]).exists()
         assert (run.path / names[os.getpid()]).exists()
-
-
-def test_a_run_can_be_named_from_its_own_folder(store, monkeypatch):
-    member = store / "pair" / "init_seed=5"
-    monkeypatch.chdir(member)
-    here = load_run(".")
-    assert here.path.name == member.name
-    assert here.shared == (store / "pair").resolve(), "its evaluation sets lie there"
 
 
 def test_an_empty_current_folder_takes_a_run(tiny, tmp_path, monkeypatch):

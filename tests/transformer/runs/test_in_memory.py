@@ -33,15 +33,9 @@ def test_numbers_are_those_of_a_run_in_a_folder(tiny, tmp_path):
     assert torch.equal(model.parameters["W_U"], kept.parameters["W_U"]), "a copy"
 
 
-def test_runs_that_cannot_be_one_are_refused(tiny):
-    with pytest.raises(UsageError, match="data.context"):
-        in_memory(tiny, replace(tiny, data=replace(tiny.data, context=4)), machine=HERE)
-
-
 def test_threads_are_those_that_were_settled(tiny, monkeypatch):
     """Whatever number the process has, which it has again afterwards."""
-    torch.set_num_threads(2)
-    try:
+    with Machine("cpu", 2, "eager").use():
         ensemble = in_memory(tiny, machine=HERE)
         used = []
         step = ensemble.train_state.step
@@ -56,8 +50,6 @@ def test_threads_are_those_that_were_settled(tiny, monkeypatch):
         ensemble.advance()
         ensemble.evaluate()
         assert used == [1, 1] and torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
 
 
 def test_exemplars_of_a_file_are_held_once(tiny, tmp_path):
@@ -69,7 +61,9 @@ def test_exemplars_of_a_file_are_held_once(tiny, tmp_path):
     assert ensemble.exemplars[0] is ensemble.exemplars[1]
 
 
-def test_no_runs_are_refused(tmp_path):
+def test_runs_that_cannot_be_one_are_refused(tiny, tmp_path):
+    with pytest.raises(UsageError, match="data.context"):
+        in_memory(tiny, replace(tiny, data=replace(tiny.data, context=4)), machine=HERE)
     for start in (in_memory, lambda: train_together({}, tmp_path / "runs")):
         with pytest.raises(UsageError, match="no runs are given"):
             start()

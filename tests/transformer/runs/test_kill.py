@@ -21,8 +21,7 @@ from tests.transformer.conftest import HERE, assert_same_run, short_config, tiny
 from transformer.config import OptimConfig
 from transformer.runs.folder import create_ensemble, load_run, load_runs
 from transformer.runs.loop import resume, train_together
-
-# processes
+from transformer.runs.recovery import read_statuses
 
 
 def start(*words) -> subprocess.Popen:
@@ -61,11 +60,11 @@ def test_sigkill_and_resume_are_bitwise(whole_smoke, tmp_path):
         wait_for_lines(folder, count, process)
         process.kill()
         process.communicate()
-        assert load_run(folder).status()["status"] == "killed"
+        assert load_run(folder).current_status()["status"] == "killed"
     process = start("resume", folder)
     output = process.communicate()
     assert process.returncode == 0, output
-    assert load_run(folder).status()["status"] == "finished"
+    assert load_run(folder).current_status()["status"] == "finished"
     assert_same_run(whole_smoke, load_run(folder))
 
 
@@ -78,15 +77,12 @@ def test_sigint_writes_a_checkpoint_and_exits_with_its_code(whole_smoke, tmp_pat
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in stderr, stderr
     run = load_run(folder)
-    status = run.status()
+    status = read_statuses([run])[0]
     assert status["status"] == "interrupted" and 50 <= status["step"] < 300
     resume(folder)
     for step in set(run.steps()) - set(whole_smoke.steps()):
         run.checkpoint_path(step).unlink()  # the one more that the interruption made
     assert_same_run(whole_smoke, run)
-
-
-# kills between two operations on files, in this process
 
 
 class Killed(BaseException):
@@ -95,14 +91,13 @@ class Killed(BaseException):
 
 @contextlib.contextmanager
 def killed_when(is_due: Callable[[tuple], bool]):
-    """Raise `Killed` from the operation on files on whose arguments `is_due` is true for."""
+    """Raise `Killed` from the first operation on files for whose arguments `is_due`, and later."""
     is_dead = False
 
     def mortal(function):
         def call(*arguments):
             nonlocal is_dead
-            is_dead = is_dead or is_due(arguments)
-            if is_dead:
+            if is_dead := is_dead or is_due(arguments):
                 raise Killed
             return function(*arguments)
 
@@ -177,15 +172,6 @@ def beside_one_that_diverged(tmp_path_factory):
     return load_runs(folder)
 
 
-def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tmp_path):
-    """Not as the first, which has diverged and whose record no longer changes."""
-    shutil.copytree(beside_one_that_diverged[0].shared, tmp_path / "runs")
-    for n_steps, threads in ((41, 2), (42, None)):
-        with pytest.raises(UserError, match="wild: the loss of step"):
-            resume(tmp_path / "runs", n_steps=n_steps, threads=threads)
-    assert [run.machine.threads for run in load_runs(tmp_path / "runs")] == [1, 2, 2]
-
-
 @pytest.mark.parametrize(
     ("suffix", "count"),
     [
@@ -207,4 +193,13 @@ def test_others_continue_where_they_were_after_one_diverged(
         resume(tmp_path / "runs")
     for one, other in zip(beside_one_that_diverged, load_runs(tmp_path / "runs"), strict=True):
         assert_same_run(one, other)
-        assert one.status()["status"] == other.status()["status"]
+        assert one.current_status()["status"] == other.current_status()["status"]
+
+
+def test_an_ensemble_computes_as_the_runs_that_live(beside_one_that_diverged, tmp_path):
+    """Not as the first, which has diverged and whose record no longer changes."""
+    shutil.copytree(beside_one_that_diverged[0].shared, tmp_path / "runs")
+    for n_steps, threads in ((41, 2), (42, None)):
+        with pytest.raises(UserError, match="wild: the loss of step"):
+            resume(tmp_path / "runs", n_steps=n_steps, threads=threads)
+    assert [run.machine.threads for run in load_runs(tmp_path / "runs")] == [1, 2, 2]

@@ -1,7 +1,6 @@
 """A run that is stopped, however it is stopped, ends as if it had not been."""
 
 import json
-import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ import torch
 from safetensors import safe_open
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.files import write_bytes
 from tests.transformer.conftest import (
     HERE,
     assert_same_run,
@@ -22,39 +20,41 @@ from tests.transformer.conftest import (
     without_time,
 )
 from transformer.config import OptimConfig, RunConfig
-from transformer.runs.checkpoint import DamagedCheckpoint, encode, read_checkpoint
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
 from transformer.runs.folder import (
     RunFolder,
-    create_ensemble,
     create_run,
     load_run,
     load_runs,
-    newest_checkpoint,
-    newest_states,
-    write_states,
+    lock,
+    set_status,
 )
 from transformer.runs.loop import (
     evaluate_checkpoint,
+    in_memory,
     resume,
     train,
     train_or_resume,
     train_together,
 )
 from transformer.runs.metrics import first_missing, metrics_until
-from transformer.runs.prepare import resolve_recorded
+from transformer.runs.recovery import plan_recovery, read_statuses
+from transformer.runs.writer import write_states
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
+
+ALL = {"keep": ("all", "all")}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The run that was never stopped."""
-    return train(tiny_config(), tmp_path_factory.mktemp("whole") / "run", HERE)
+    """The run that was never stopped; all states are kept."""
+    return train(replace(tiny_config(), **ALL), tmp_path_factory.mktemp("whole") / "run", HERE)
 
 
 def ensemble_configs() -> dict[str, RunConfig]:
     """Runs that differ in all that may differ."""
-    tiny = tiny_config()
+    tiny = replace(tiny_config(), **ALL)
     icl_only = replace(tiny.data, mode="icl_only", noise=0.1)
     few = replace(tiny.data, exemplars=replace(tiny.data.exemplars, seed=7), zipf_exponent=1.0)
     l2 = OptimConfig(learning_rate=3e-3, l2=(("attention", 1e-3),), clip_norm=0.5)
@@ -85,34 +85,19 @@ def copied_ensemble(whole_ensemble, tmp_path):
     return shutil.copytree(whole_ensemble[0].shared, tmp_path / "runs")
 
 
-def ensemble_of(*runs: RunFolder) -> Ensemble:
-    resolved = resolve_recorded([run.config for run in runs], with_start=False)
-    sets = [run.evaluation_sets() for run in runs]
-    each = [replace(one, evaluation_sets=own) for one, own in zip(resolved, sets, strict=True)]
-    return Ensemble(each, HERE)
-
-
-def stop_at(runs: list[RunFolder], step: int) -> None:
-    """Leave on disk what a kill right after `step` steps leaves."""
-    ensemble = ensemble_of(*runs)
-    rows = [ensemble.metric_rows(ensemble.evaluate())]
-    while ensemble.step < step:
-        ensemble.advance()
-        if ensemble.is_evaluation(ensemble.step):
-            rows.append(ensemble.metric_rows(ensemble.evaluate()))
-        if runs[0].config.is_checkpoint(ensemble.step):
-            states = [*ensemble.states().values()]
-            write_states(runs[0].path if len(runs) == 1 else runs[0].shared, runs, states)
-    for number, run in enumerate(runs):
-        lines = (json.dumps(row[number]) + "\n" for row in rows)
-        run.metrics_path.write_text("".join(lines))
-
-
-def stopped(config: RunConfig, folder, step: int) -> RunFolder:
-    """A run that was killed right after `step` steps."""
-    run = create_run(folder, config, HERE)
-    stop_at([run], step)
-    return run
+def stopped(whole: RunFolder, folder, step: int) -> RunFolder:
+    """The first run in a copy of a run, or of an ensemble, as a kill after `step` steps left it."""
+    shutil.copytree(whole.shared, folder)
+    for path in folder.rglob("step_*"):
+        if int(path.stem.removeprefix("step_")) > step:
+            path.unlink()
+    for run in load_runs(folder):
+        lines = [line for line in metric_lines(run) if json.loads(line)["step"] <= step]
+        run.metrics_path.write_bytes(b"".join(lines))
+        manifest = json.loads((run.path / "manifest.json").read_text())
+        (run.path / "manifest.json").write_text(json.dumps(manifest | {"sessions": []}))
+        set_status([run], "running", "")
+    return load_runs(folder)[0]
 
 
 def metric_lines(run: RunFolder) -> list[bytes]:
@@ -135,49 +120,44 @@ def at_step(step, monkeypatch, action):
 
 
 @pytest.mark.parametrize("step", [3, 10, 17, 29, 39])
-def test_resume_is_bitwise(whole, tmp_path, step):
-    run = stopped(whole.config, tmp_path / "run", step)
-    resume(run.path)
-    assert_same_run(whole, run)
+def test_resume_is_bitwise(whole, whole_ensemble, tmp_path, step):
+    """Alone and together."""
+    resume(stopped(whole, tmp_path / "run", step).path)
+    assert_same_run(whole, load_run(tmp_path / "run"))
+    stopped(whole_ensemble[0], tmp_path / "runs", step)
+    for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
+        assert_same_run(one, other)
 
 
-OPTIMISERS = {
-    "adamw": OptimConfig(algorithm="adamw", weight_decay=0.1, schedule="cosine", decay_steps=30),
-    "sgd": OptimConfig(algorithm="sgd", learning_rate=0.1),
-    "momentum": OptimConfig(
-        algorithm="sgd", momentum=0.9, schedule="inverse_sqrt", warmup_steps=5, clip_norm=0.1
-    ),
-    "norms": OptimConfig(l2=(("all", 1e-3),), penalty="norm"),
-}
-MODELS = {
-    "deep": {"mlp_ratio": 2, "positions": "rotary", "attention_bias": True},
-    "resnet": {"encoder": "resnet", "positions": "sinusoidal"},
-    "bare": {"norm": False, "bias": False, "initialiser": "paper"},
-}
+SETTINGS = {  # fields of optimiser, model and run
+    "adamw": ({"algorithm": "adamw", "weight_decay": 0.1},),
+    "sgd": ({"algorithm": "sgd", "learning_rate": 0.1},),
+    "momentum": ({"algorithm": "sgd", "momentum": 0.9, "schedule": "inverse_sqrt",
+                  "warmup_steps": 5, "clip_norm": 0.1},),
+    "norms": ({"l2": (("all", 1e-3),), "penalty": "norm"},),
+    "deep": ({}, {"mlp_ratio": 2, "positions": "rotary", "attention_bias": True}),
+    "resnet": ({}, {"encoder": "resnet", "positions": "sinusoidal"}),
+    "bare": ({}, {"norm": False, "bias": False, "initialiser": "paper"}),
+    "float64": ({}, {}, {"precision": "float64"}),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*OPTIMISERS, *MODELS])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_resume_is_bitwise_for_every_optimiser_and_model(tiny, tmp_path, name):
+    optim, model, run = (*SETTINGS[name], {}, {})[:3]
     config = replace(
         tiny,
-        model=replace(tiny.model, **MODELS.get(name, {})),
-        optim=OPTIMISERS.get(name, tiny.optim),
+        model=replace(tiny.model, **model),
+        optim=OptimConfig(**optim),
         evaluation=replace(tiny.evaluation, every=4, n_sequences=10),
         n_steps=8,
         checkpoint_every=3,
+        **ALL,
+        **run,
     )
     uncut = train(config, tmp_path / "whole", HERE)
-    run = stopped(config, tmp_path / "run", 5)
-    resume(run.path)
-    assert_same_run(uncut, run)
-
-
-@pytest.mark.parametrize("step", [4, 17, 30])
-def test_an_ensemble_resumes_bitwise(whole_ensemble, tmp_path, step):
-    runs = create_ensemble(tmp_path / "runs", ensemble_configs(), HERE)
-    stop_at(runs, step)
-    for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
+    resume(stopped(uncut, tmp_path / "run", 5).path)
+    assert_same_run(uncut, load_run(tmp_path / "run"))
 
 
 def test_runs_trained_together_are_what_they_are_alone(whole_ensemble, tmp_path):
@@ -208,68 +188,72 @@ def test_a_run_that_is_trained_further_is_the_longer_run(whole, tmp_path):
 # lost and damaged files
 
 
-def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path):
-    """Metrics are on disk before the checkpoint after them, so that only later lines are cut."""
-    run = stopped(whole.config, tmp_path / "run", 25)
-    content = run.metrics_path.read_bytes()
-    kept = b"".join(metric_lines(run)[:3])  # steps 0, 7, 14 <= 20
-    for cut in range(len(kept), len(content) + 1):
+def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path, capsys):
+    """It continues from the newest checkpoint whose metrics are whole."""
+    run = stopped(whole, tmp_path / "run", 25)
+    content, lines = run.metrics_path.read_bytes(), metric_lines(run)
+    for cut in range(len(content) + 1):
         run.metrics_path.write_bytes(content[:cut])
-        assert metrics_until(run.metrics_path, 20) == (0.0, kept)
-        assert first_missing(run.metrics_path, 7) == (28 if cut == len(content) else 21)
-        assert len(run.metrics()) == (4 if cut == len(content) else 3)
-    for cut in (len(kept) + 20, len(content) - 1):
-        again = load_run(shutil.copytree(run.path, tmp_path / str(cut)))
-        again.metrics_path.write_bytes(content[:cut])
+        n_whole = content[:cut].count(b"\n")
+        assert first_missing(run.metrics_path, 7, 40) == 7 * n_whole
+        assert metrics_until(run.metrics_path, 20)[1] == b"".join(lines[: min(n_whole, 3)])
+        assert len(run.metrics()) == n_whole
+    for n_whole, step in ((3, 20), (2, 10)):
+        again = load_run(shutil.copytree(run.path, tmp_path / str(step)))
+        again.metrics_path.write_bytes(b"".join(lines[:n_whole]) + lines[n_whole][:30])
         resume(again.path)
         assert_same_run(whole, again)
+        warning = capsys.readouterr().err
+        assert f"from step {step}" in warning and ("line of step 14" in warning) == (step == 10)
 
 
-def test_a_run_resumes_from_before_its_metrics_were_cut(whole, tmp_path, capsys):
-    """Its newest checkpoint comes after lines that are lost; the one before does not."""
-    run = stopped(whole.config, tmp_path / "run", 25)
-    lines = metric_lines(run)
-    run.metrics_path.write_bytes(b"".join([*lines[:2], lines[2][:30]]))
-    resume(run.path)
-    assert_same_run(whole, run)
-    warning = capsys.readouterr().err
-    assert "step 14" in warning and "checkpoint of step 10" in warning
+def without_checkpoints(folder, status):
+    for kind in ("checkpoints", "state"):
+        shutil.rmtree(folder / kind)
+    for run in load_runs(folder):
+        set_status([run], status, "")
 
 
-def test_nothing_is_built_on_what_is_lost(whole, tmp_path):
-    run = stopped(whole.config, tmp_path / "run", 25)
-    lines = metric_lines(run)
-    run.metrics_path.write_bytes(lines[0])
-    with pytest.raises(UserError, match="line of step 7"):
-        resume(run.path)
-    for step in run.state_steps():
-        run.state_path(step).write_bytes(b"spoilt")
-    run.metrics_path.write_bytes(b"".join(lines))
-    before = contents(run.path)
-    with pytest.raises(UserError, match="step_000000010"):
-        resume(run.path, n_steps=60)
-    assert contents(run.path) == before
+def with_spoilt_states(folder):
+    for path in folder.glob("state/*"):  # the oldest is named: nothing is before it
+        path.write_bytes(b"spoilt")
 
 
-@pytest.mark.parametrize("status", ["finished", "running"])
-def test_a_run_without_its_checkpoints_is_refused(copied, status):
-    copied.set_status(status, "")
-    shutil.rmtree(copied.path / "checkpoints")
-    shutil.rmtree(copied.path / "state")
-    before = contents(copied.path)
-    with pytest.raises(UserError, match="metrics up to step 40 but no checkpoint"):
-        resume(copied.path)
-    assert contents(copied.path) == before
+def with_metrics_to(folder, n_lines):
+    run = load_runs(folder)[-1]
+    run.metrics_path.write_bytes(b"".join(metric_lines(run)[:n_lines]) + b"spoilt")
 
 
-def test_an_ensemble_without_its_checkpoints_is_refused(whole_ensemble, copied_ensemble):
-    shutil.rmtree(copied_ensemble / "checkpoints")
-    shutil.rmtree(copied_ensemble / "state")
-    before = contents(copied_ensemble)
-    first = copied_ensemble / whole_ensemble[0].path.name
-    with pytest.raises(UserError, match=rf"^{first} has metrics .* no checkpoint"):
-        resume(copied_ensemble)
-    assert contents(copied_ensemble) == before
+@pytest.mark.parametrize("n_runs", [1, 4])
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda folder: without_checkpoints(folder, "finished"), "metrics up to step 40 but no"),
+        (lambda folder: without_checkpoints(folder, "running"), "metrics up to step 40 but no"),
+        (with_spoilt_states, "step_000000010"),
+        (lambda folder: with_metrics_to(folder, 1), "line of step 7"),
+    ],
+)
+def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_runs, spoil, named):
+    """`show` says so as `resume` does, and every file stays."""
+    source = whole.path if n_runs == 1 else whole_ensemble[0].shared
+    folder = shutil.copytree(source, tmp_path / "run")
+    spoil(folder)
+    before = contents(folder)
+    with pytest.raises(UserError, match=named) as caught:
+        resume(folder, n_steps=60)
+    assert contents(folder) == before
+    runs = load_runs(folder)
+    assert plan_recovery(runs).refusal == str(caught.value)
+    for status in read_statuses(runs):
+        assert status["resumes_from"] is None and named in " ".join(status["damaged"])
+
+
+def test_a_last_line_that_is_lost_is_made_again(whole, copied):
+    """From the state before it, not from the last, at which nothing is left to do."""
+    copied.metrics_path.write_bytes(b"".join(metric_lines(copied)[:-1]))
+    resume(copied.path)
+    assert_same_run(whole, copied)
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])
@@ -280,13 +264,11 @@ def test_lost_weights_are_written_again_from_the_state(whole, copied, left):
     assert evaluate_checkpoint(copied) == evaluate_checkpoint(whole)
 
 
-def test_damaged_weights_of_a_finished_run_are_written_again(whole, copied, capsys):
+def test_damaged_weights_of_a_finished_run_are_written_again(whole, copied):
     last = copied.checkpoint_path(40)
     last.write_bytes(last.read_bytes()[:100])
-    assert copied.status()["checkpoint"] == 30
     resume(copied.path)
     assert_same_run(whole, copied)
-    assert last.name in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, monkeypatch):
@@ -296,7 +278,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
         train(replace(tiny, checkpoint_every=0), tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
     assert run.steps() == [17]
-    run.set_status("running", "")  # as a killed resume leaves it
+    set_status([run], "running", "")  # as a killed resume leaves it
     run.checkpoint_path(17).unlink()
     run.state_path(17).unlink()
     before = contents(run.path)
@@ -309,7 +291,7 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
 @pytest.mark.parametrize("kind", ["weights", "state"])
 def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind, damage):
     """Weights from the state beside them, a state from the one before."""
-    run = stopped(whole.config, tmp_path / "run", 25)
+    run = stopped(whole, tmp_path / "run", 25)
     path = run.checkpoint_path(20) if kind == "weights" else run.state_path(20)
     content = path.read_bytes()
     spoilt = {
@@ -321,33 +303,25 @@ def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind
     path.write_bytes(spoilt[damage])
     with pytest.raises(DamagedCheckpoint, match=path.name):
         read_checkpoint(path)
-    if kind == "weights":
-        newest, damaged = newest_checkpoint(run)
-    else:
-        (newest,), damaged = newest_states([run], up_to=40)
-    assert newest is not None and newest.step == 10 and str(path) in damaged[0]
+    recovery, (status,) = plan_recovery([run]), read_statuses([run])
+    sound, spoilt = (20, 10) if kind == "weights" else (10, 20)
+    assert (status["resumes_from"], status["checkpoint"]) == (sound, spoilt)
+    assert recovery.step == sound and recovery.problems == status["damaged"]
+    (problem,) = recovery.problems
     resume(run.path)
     assert_same_run(whole, run)
-    assert str(path) in capsys.readouterr().err
-
-
-def test_a_full_disk_leaves_no_half_written_checkpoint(whole, tmp_path, monkeypatch):
-    run = create_run(tmp_path / "run", whole.config, HERE)
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_bytes(run.checkpoint_path(0), encode(whole.state(40)))
-    assert not run.steps() and not list((run.path / "checkpoints").iterdir())
+    shown = capsys.readouterr().err
+    assert str(path) in problem in shown and f"step {sound}" in shown
 
 
 def test_an_ensemble_writes_one_file_a_step(whole_ensemble):
     folder = whole_ensemble[0].shared
     files = {str(path.relative_to(folder)) for path in folder.rglob("step_*")}
-    weights = {f"checkpoints/step_{step:09d}.safetensors" for step in (10, 20, 30, 40)}
-    assert files == weights | {"state/step_000000040.safetensors"}
+    assert files == {
+        f"{kind}/step_{step:09d}.safetensors"
+        for kind in ("checkpoints", "state")
+        for step in (10, 20, 30, 40)
+    }
 
 
 def test_a_member_is_damaged_or_missing_alone(copied_ensemble):
@@ -383,22 +357,20 @@ def test_runs_without_a_common_state_are_refused(copied_ensemble):
 
 
 def test_an_ensemble_with_a_file_for_each_run_resumes(whole_ensemble, tmp_path):
-    configs = ensemble_configs()
-    stop_at(create_ensemble(tmp_path / "runs", configs, HERE), 17)
-    runs = with_own_files(tmp_path / "runs", {name: [10] for name in configs})
+    stopped(whole_ensemble[0], tmp_path / "runs", 17)
+    runs = with_own_files(tmp_path / "runs", {name: [10] for name in ensemble_configs()})
     assert [(run.steps(), run.state_steps()) for run in runs] == [([10], [10])] * len(runs)
     assert evaluate_checkpoint(runs[0]) == evaluate_checkpoint(whole_ensemble[0], 10)
     for one, other in zip(whole_ensemble, resume(tmp_path / "runs"), strict=True):
-        assert_same_run(one, other)
         assert not list((other.path / "state").iterdir())
+        assert other.state_path(40).read_bytes() == one.state_path(40).read_bytes()
 
 
-def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny, tmp_path):
-    other = create_run(tmp_path / "other", replace(tiny, data_seed=77), HERE)
+def test_a_checkpoint_of_another_run_or_other_data_is_refused(whole, tiny):
     with pytest.raises(UserError, match=whole.config.run_id()):
-        ensemble_of(other).restore(0, whole.state(40))
+        in_memory(replace(tiny, data_seed=77), machine=HERE).restore(0, whole.state(40))
     with pytest.raises(UserError, match="exemplars"):
-        ensemble_of(whole).restore(0, replace(whole.state(40), exemplars="0" * 16))
+        in_memory(tiny, machine=HERE).restore(0, replace(whole.state(40), exemplars="0" * 16))
 
 
 # divergence
@@ -409,7 +381,7 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
     with pytest.raises(UserError, match=r"not finite.*learning_rate"):
         train(config, tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "diverged"
+    assert run.current_status()["status"] == "diverged"
     for step in run.steps():
         assert all(each.isfinite().all() for each in run.checkpoint(step).tensors.values())
     with pytest.raises(UserError, match=r"not finite.*start anew"):
@@ -422,9 +394,9 @@ def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_p
     with pytest.raises(UserError, match=r"wild: the loss of step [23] is not finite"):
         train_together({**ensemble_configs(), "wild": wild}, tmp_path / "runs", HERE)
     *sound, last = load_runs(tmp_path / "runs")
-    assert last.status()["status"] == "diverged" and last.steps() == []
+    assert last.current_status()["status"] == "diverged" and last.steps() == []
     for one, other in zip(whole_ensemble, sound, strict=True):
-        assert other.status()["status"] == "finished"
+        assert other.current_status()["status"] == "finished"
         assert_same_run(one, other)
     before = contents(tmp_path)
     with pytest.raises(UserError, match="wild: the loss of step"):
@@ -461,9 +433,10 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
         train(whole.config, tmp_path / "run", HERE)
     assert caught.value.exit_code == code
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "interrupted" and run.steps() == [10, 12]
+    assert run.current_status()["status"] == "interrupted" and run.steps() == [10, 12]
     resume(run.path)
-    run.checkpoint_path(12).unlink()
+    for path in (run.state_path(12), run.checkpoint_path(12)):
+        path.unlink()
     assert_same_run(whole, run)
 
 
@@ -485,7 +458,7 @@ def test_a_signal_before_the_first_step_ends_training_at_once(tiny, tmp_path, mo
         patch.setattr(Ensemble, "choose_execution", interrupted)
         train(tiny, tmp_path / "run", HERE)
     run = load_run(tmp_path / "run")
-    assert run.status()["status"] == "interrupted"
+    assert run.current_status()["status"] == "interrupted"
     resume(run.path)
     assert run.is_finished()
 
@@ -497,8 +470,8 @@ def test_a_run_is_trained_outside_the_main_thread(whole, tmp_path):
 
 
 def test_a_folder_is_trained_by_one_process_at_a_time(whole):
-    with whole.lock():
-        assert whole.status()["status"] == "finished"
+    with lock([whole]):
+        assert whole.current_status()["status"] == "finished"
         with pytest.raises(UserError, match="another process"):
             resume(whole.path)
 
@@ -513,10 +486,11 @@ def test_a_folder_that_is_moved_ends_its_training(tiny, tmp_path, monkeypatch):
     assert resume(new)[0].steps() == [10, 20, 30, 40]
 
 
-def test_finished_runs_are_left_as_they_are(whole, tiny):
+def test_finished_runs_are_left_as_they_are(whole, tiny, capsys):
     before = contents(whole.path)
     assert train_or_resume(whole.config, whole.path).path == whole.path
     resume(whole.path)
+    assert "step" not in capsys.readouterr().err
     for other in (replace(tiny, init_seed=99), replace(tiny, n_steps=20)):
         with pytest.raises(UsageError, match="another run"):
             train_or_resume(other, whole.path)
@@ -535,13 +509,6 @@ def test_a_run_resumes_on_another_machine(whole, tmp_path):
     with pytest.raises(UsageError, match="'graph' needs a CUDA device"):
         resume(run.path, threads=1)
     assert_same_run(whole, train_or_resume(whole.config, run.path, HERE))
-
-
-def test_training_leaves_the_process_as_it_was(tiny, tmp_path):
-    run = train(replace(tiny, n_steps=1), tmp_path / "run", Machine("cpu", 2, "eager"))
-    assert torch.get_num_threads() == 1
-    evaluate_checkpoint(run)
-    assert torch.get_num_threads() == 1
 
 
 def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monkeypatch, capsys):
@@ -603,19 +570,11 @@ def test_metrics_have_the_rate_and_gradient_of_the_last_step(tiny, tmp_path):
     assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
 
 
-def test_a_resume_says_where_it_continues(whole, tmp_path, capsys):
-    run = stopped(whole.config, tmp_path / "run", 20)
-    resume(run.path)
-    assert "step 20" in capsys.readouterr().err
-    resume(run.path)
-    assert "step" not in capsys.readouterr().err, "it is finished"
-
-
 def test_a_resume_of_a_run_killed_before_its_first_checkpoint_says_so(whole, tmp_path, capsys):
     run = create_run(tmp_path / "run", whole.config, HERE)
     run.metrics_path.write_bytes(b"".join(metric_lines(whole)[:2]))
-    run.set_status("running", "")
-    assert (run.status()["step"], run.status()["checkpoint"]) == (7, None)
+    set_status([run], "running", "")
+    assert (read_statuses([run])[0]["step"], read_statuses([run])[0]["checkpoint"]) == (7, None)
     resume(run.path)
     note = capsys.readouterr().err
     assert "first checkpoint" in note and "step 7" in note and "step 0" in note

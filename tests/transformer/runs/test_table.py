@@ -1,25 +1,15 @@
 """The metrics of many runs in long form."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.transformer.conftest import tiny_config
+from tests.transformer.conftest import HERE, tiny_config
 from transformer import load_run, runs_table
 from transformer.runs.folder import create_run
-from transformer.runs.metrics import MetricsWriter
-from transformer.training.machine import Machine
-
-
-def make_run(path, config, rows):
-    run = create_run(path, config, Machine("cpu", 1, "eager"))
-    writer = MetricsWriter()
-    for row in rows:
-        writer.append(run.metrics_path, row)
-    writer.sync()
-    return run
 
 
 @pytest.fixture
@@ -28,8 +18,9 @@ def folder(tmp_path):
     then = {"step": 7, "sequences": 56, "batch_loss": 2.5, "icl/loss": None, "flip/loss": 1.5}
     base = tiny_config()
     other = replace(base, init_seed=6, optim=replace(base.optim, learning_rate=0.5))
-    make_run(tmp_path / "a", base, [first, then])
-    make_run(tmp_path / "deep" / "b", other, [first])
+    for name, config, rows in (("a", base, [first, then]), ("deep/b", other, [first])):
+        run = create_run(tmp_path / name, config, HERE)
+        run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
 

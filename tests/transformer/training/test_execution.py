@@ -69,20 +69,18 @@ def test_more_threads_are_taken_if_they_are_clearly_faster(
     assert f"{chosen} ({why})" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("n_steps", "by_one", "most_by_one", "most_by_two"),
+    [(300, 3e-3, 2, 0), (3000, 10e-3, LONG, execution.STEPS)],
+)
 @pytest.mark.usefixtures("four_cores")
-def test_a_short_run_is_not_kept_waiting(monkeypatch, state):
-    """For 300 steps two are tried, by one thread."""
-    step, used = costing(monkeypatch, state, {1: 3e-3, 2: 0.8})
-    assert choose_execution(state, step, OPEN, 300)[0].threads == 1
-    assert used == [1, 1]
-
-
-@pytest.mark.usefixtures("four_cores")
-def test_a_hopeless_number_is_given_up_early(monkeypatch, state):
-    """Timing takes at most 2 % of the run, and one round of steps."""
-    step, used = costing(monkeypatch, state, {1: 10e-3, 2: 0.8})
-    assert choose_execution(state, step, OPEN, 3000)[0].threads == 1
-    assert used.count(2) <= execution.STEPS
+def test_a_hopeless_number_is_given_up_early(
+    monkeypatch, state, n_steps, by_one, most_by_one, most_by_two
+):
+    """Timing takes at most 2 % of the run, and one round of steps; none in a short run."""
+    step, used = costing(monkeypatch, state, {1: by_one, 2: 0.8})
+    assert choose_execution(state, step, OPEN, n_steps)[0].threads == 1
+    assert used.count(1) <= most_by_one and used.count(2) <= most_by_two
 
 
 def test_given_threads_are_taken(monkeypatch, capsys, state):

@@ -1,0 +1,75 @@
+"""Commands that list what can be used by name."""
+
+from dataclasses import dataclass, fields
+
+from coopetition.tools.console import print_rows
+from transformer.config.run import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interventions:
+    """List the interventions with their settings."""
+
+    json: bool = False
+    """Print one JSON object per intervention."""
+
+    def execute(self) -> None:
+        from transformer.config.interventions import INTERVENTIONS
+
+        rows = [
+            {
+                "intervention": name,
+                "settings": ", ".join(item.name for item in fields(INTERVENTIONS[name])),  # pyright: ignore
+                "what": summary,
+            }
+            for name, summary in INTERVENTIONS.summaries().items()
+        ]
+        print_rows(rows, as_json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """List the measures: each is taken per run, per checkpoint, or per checkpoint and evaluator.
+
+    The command `measure` takes those per evaluator; a plan takes all.
+    """
+
+    json: bool = False
+    """Print one JSON object per measure."""
+
+    def execute(self) -> None:
+        from transformer.measures import MEASURES
+
+        rows = [
+            {"measure": name, "per": MEASURES[name].per, "what": summary}
+            for name, summary in MEASURES.summaries().items()
+        ]
+        print_rows(rows, as_json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets:
+    """List the presets: steps, a description, and the checkpoint that each starts from."""
+
+    scale: Scale = "cpu"
+    """Scale of the papers' presets: `smoke`, `cpu`, `gpu` or `paper`; others are left out."""
+    json: bool = False
+    """Print one JSON object per preset."""
+
+    def execute(self) -> None:
+        from transformer.experiments.presets import PRESETS
+
+        rows = []
+        for name, preset in sorted(PRESETS.items(), key=lambda item: "/" in item[0]):
+            if self.scale in preset.scales:
+                at_scale = preset.at(self.scale)
+                source, step = at_scale.starts_from, at_scale.config.start.step
+                rows.append(
+                    {
+                        "preset": name,
+                        "steps": at_scale.config.n_steps,
+                        "description": at_scale.description,
+                        "starts_from": f"{source} at step {step}" if source else None,
+                    }
+                )
+        print_rows(rows, as_json=self.json)

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
 from coopetition.tools.files import markdown_table, write_text
-from paper_figures.coopetition.figure_5 import (
+from paper_figures.coopetition.fits import (
     absence,
     draw_fitted,
     draw_losses,
     draw_minimal_model,
+    fit_record,
     fit_run,
-    record_of,
 )
 from paper_figures.core.figure import FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_half, draw_run
@@ -83,7 +83,7 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
     numbers += draw_losses(loss_axes, "b", run)
     numbers += draw_minimal_model(toy_axes, "c", trajectory)
     numbers += draw_fitted(fit_axes, "d", fitted)
-    record = {"title": TITLE} | record_of(trajectory, run, fitted)
+    record = {"title": TITLE} | fit_record(trajectory, run, fitted)
     return FigureResult(drawing, numbers, record, [run.finding()])
 
 

@@ -14,6 +14,13 @@ from paper_figures.core.runs import METRIC, FigureRun, KeptTable
 Condition = Callable[[FigureRun], bool | None]
 Value = Callable[[FigureRun], float | None]
 
+EVENT_TITLES = {  # of `Timeline`
+    "emergence": "emergence",
+    "flip_peak_at": "Flip's peak",
+    "flip_peak": "height of the peak",
+    "fade": "fade",
+    "ciwl_90": "CIWL 0.9",
+}
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
 AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
@@ -82,7 +89,7 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
         other_run = by_seed.get(run.init_seed)
         if other_run is None:
             return None
-        own, other = time_of(name)(run), time_of(name)(other_run)
+        own, other = event_time(name)(run), event_time(name)(other_run)
         if own is not None and other is not None:
             return own < other
         if own is not None:
@@ -92,7 +99,7 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
     return holds
 
 
-def time_of(name: str) -> Value:
+def event_time(name: str) -> Value:
     """Return the time of an event of `Timeline`, None if it does not happen."""
 
     def value(run: FigureRun) -> float | None:
@@ -100,6 +107,21 @@ def time_of(name: str) -> Value:
         return None if time is None else time * run.rate_ratio
 
     return value
+
+
+def fades_later(
+    runs: list[FigureRun], others: list[FigureRun], millions: float = LATE
+) -> list[Reading]:
+    """Return whether ICL fades later than in the other run of the same seed, and when.
+
+    millions : by which it should have faded
+    """
+
+    def holds(run: FigureRun) -> bool | None:
+        faded, first = happens("fade", millions)(run), earlier("fade", others)(run)
+        return None if faded and first is None else faded and not first
+
+    return readings(runs, holds, event_time("fade"))
 
 
 def value_at(evaluator: str, millions: float, metric: str = METRIC) -> Value:

@@ -2,15 +2,16 @@
 
 from paper_figures.coopetition.events import (
     AS_MAIN,
+    event_time,
     fades,
+    fades_later,
     happened_by,
     height_of,
     never_emerges,
     readings,
-    time_of,
     value_at,
 )
-from paper_figures.coopetition.figure_9 import SIZES, fades_later
+from paper_figures.coopetition.paper_values import SIZES
 from paper_figures.core.claims import FACTOR, Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.plotting import draw_settings
@@ -40,7 +41,7 @@ def learns_labels(run: FigureRun) -> bool | None:
 CLAIMS = (
     Claim(
         "12,800 classes, 20 exemplars: ICL emerges and fades",
-        lambda large, five, twenty, few: readings(large, fades, time_of("fade")),
+        lambda large, five, twenty, few: readings(large, fades, event_time("fade")),
         Published.at(8.6),
         AS_MAIN,
         contradiction="Flip accuracy never rises above one half by 20M, or stays there",

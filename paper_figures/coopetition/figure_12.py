@@ -1,6 +1,6 @@
 """Figure 12: as figure 2a, if the target is the second label."""
 
-from paper_figures.coopetition.figure_2 import (
+from paper_figures.coopetition.query_row import (
     TARGET,
     attention_finding,
     attention_readings,
@@ -8,7 +8,7 @@ from paper_figures.coopetition.figure_2 import (
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, blank
-from paper_figures.core.runs import KeptTable, Tables
+from paper_figures.core.runs import KeptTable, Measurements
 
 
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
@@ -33,6 +33,6 @@ FIGURE = Figure(
     __name__,
     "CIWL: attention if the target is the second label",
     draw,
-    (Tables("coopetition/main", "mechanisms"),),
+    (Measurements("coopetition/main", "mechanisms"),),
     CLAIMS,
 )

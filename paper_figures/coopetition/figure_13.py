@@ -3,11 +3,11 @@
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
+    event_time,
     height_of,
     never_emerges,
     readings,
     stays_at_chance,
-    time_of,
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
@@ -34,7 +34,9 @@ CLAIMS = (
     ),
     Claim(
         "one layer: CIWL reaches an accuracy of 0.9, and sooner than with two",
-        lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), time_of("ciwl_90")),
+        lambda main, one_layer: readings(
+            one_layer, earlier("ciwl_90", main), event_time("ciwl_90")
+        ),
         Published.at(5),
         contradiction="CIWL accuracy reaches 0.9 later than with two layers and the same "
         "seed, or never",

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paper_figures.coopetition.events import table_readings
-from paper_figures.coopetition.panels import Band, draw_heads, draw_ranges
+from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import legend_below
-from paper_figures.core.runs import KeptTable, Tables
+from paper_figures.core.runs import KeptTable, Measurements
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ALONE: list[Band] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
-TOGETHER: list[Band] = [(1, 0.98345, 0.98345)]  # of one head; the others have 1
+ALONE: list[PaperRange] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
+TOGETHER: list[PaperRange] = [(1, 0.98345, 0.98345)]  # of one head; the others have 1
 SPREAD = (0.981, 0.9839)  # over all temperatures of one head
 
 
@@ -130,6 +130,6 @@ FIGURE = Figure(
     __name__,
     "heads in superposition: strengths of two, and temperatures",
     draw,
-    (Tables("coopetition/main", "superposition"),),
+    (Measurements("coopetition/main", "superposition"),),
     CLAIMS,
 )

@@ -6,11 +6,11 @@ from paper_figures.coopetition.events import (
     AS_MAIN,
     LATE,
     emerges,
+    event_time,
     fades,
     height_of,
     never_emerges,
     readings,
-    time_of,
 )
 from paper_figures.coopetition.paper_values import SEED_5
 from paper_figures.core.claims import Claim, Published
@@ -72,7 +72,7 @@ CLAIMS = (
     ),
     Claim(
         "without three heads of the first layer ICL fades",
-        lambda main, without, ablated: readings(ablated, fades, time_of("fade")),
+        lambda main, without, ablated: readings(ablated, fades, event_time("fade")),
         Published.at(8),
         AS_MAIN,
         contradiction="Flip accuracy stays above one half until 20M",

@@ -13,16 +13,16 @@ import numpy as np
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.coopetition.events import LATE, table_readings
-from paper_figures.coopetition.panels import Band, comparison_line, draw_heads, draw_ranges
+from paper_figures.coopetition.panels import PaperRange, comparison_line, draw_heads, draw_ranges
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import EVALUATORS
-from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Runs, Tables
+from paper_figures.core.plotting import SHOWN_EVALUATORS
+from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Measurements, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STRENGTHS: list[Band] = [
+STRENGTHS: list[PaperRange] = [
     (3.5e6, 0.05, 0.20),
     (4.3e6, 0.28, 0.33),
     (6e6, 0.06, 0.15),
@@ -77,9 +77,9 @@ def draw(
 
 def _draw_fixed(ax: "Axes", panel: str, run: FigureRun, fixed: list[KeptTable]) -> Numbers:
     """Draw the run's own curves as lines, and those with a layer fixed as points."""
-    curves = run.curves().select(EVALUATORS)
+    curves = run.curves().select(SHOWN_EVALUATORS)
     plot_curves(curves, ax=ax, lw=0.8, alpha=0.6)
-    styles = line_styles(EVALUATORS)
+    styles = line_styles(SHOWN_EVALUATORS)
     numbers: Numbers = []
     for name, values in curves.values.items():
         numbers += points(panel, f"{label_of(name)}, the run", curves.sequences, values)
@@ -188,9 +188,9 @@ FIGURE = Figure(
     draw,
     (
         Runs("coopetition/main"),
-        Tables("coopetition/main", "induction"),
+        Measurements("coopetition/main", "induction"),
         *(
-            Tables("coopetition/main", kind, optional=True)
+            Measurements("coopetition/main", kind, optional=True)
             for kind in ("layer_2_fixed", *(f"layer_1_of_{name}" for name in LAYER_1_FIXED))
         ),
     ),

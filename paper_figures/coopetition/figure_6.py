@@ -8,12 +8,12 @@ from paper_figures.coopetition.events import (
     LATE,
     Condition,
     earlier,
+    event_time,
     happened_by,
     happens,
     height_of,
     not_by,
     readings,
-    time_of,
     value_at,
 )
 from paper_figures.core.claims import Claim, Published
@@ -87,7 +87,7 @@ CLAIMS = (
     Claim(
         "2 layers, matched data: ICL emerges, sooner than on ordinary data",
         lambda main, matched, *deep: readings(
-            matched, earlier("emergence", main), time_of("emergence")
+            matched, earlier("emergence", main), event_time("emergence")
         ),
         Published.at(2.3),
         "on ordinary data, too, ICL emerges sooner than the paper's (figure 1)",

@@ -2,10 +2,10 @@
 
 from paper_figures.coopetition.events import (
     ciwl_reaches_90,
+    event_time,
     height_of,
     readings,
     stays_at_chance,
-    time_of,
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult
@@ -33,7 +33,7 @@ CLAIMS = (
     *(
         Claim(
             f"{positions} positions: CIWL still reaches an accuracy of 0.9",
-            lambda *groups, k=k: readings(groups[k], ciwl_reaches_90, time_of("ciwl_90")),
+            lambda *groups, k=k: readings(groups[k], ciwl_reaches_90, event_time("ciwl_90")),
             Published.at(CIWL_90[positions]),
             contradiction="CIWL accuracy stays below 0.9 until 23M",
         )

@@ -9,9 +9,9 @@ from paper_figures.coopetition.events import table_readings
 from paper_figures.coopetition.panels import comparison_line
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.runs import KeptTable, Tables
+from paper_figures.core.runs import KeptTable, Measurements
 
-EVALUATORS = ("train", "ciwl", "flip")
+MEASURED = ("train", "ciwl", "flip")
 PAPER = {  # by measure and case, as printed by the authors' notebook, after 64 million sequences
     "composition": {
         "default": (0.9862, 0.9874, 0.0146),
@@ -32,10 +32,10 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     """Draw bars of the first seed's run; points of further seeds, crosses of the paper."""
     drawing = blank(7.2, 3)
     ax = drawing.subplots()
-    styles = line_styles(EVALUATORS)
+    styles = line_styles(MEASURED)
     numbers: Numbers = []
     findings = []
-    for n, evaluator in enumerate(EVALUATORS):
+    for n, evaluator in enumerate(MEASURED):
         x = np.arange(len(CASES)) + (n - 1) * 0.27
         paper = {case: values[n] for case, values in CASES.items()}
         for k, table in enumerate(mechanisms):
@@ -116,7 +116,7 @@ FIGURE = Figure(
     __name__,
     "what the second layer reads of the first: queries, keys and values recomputed",
     draw,
-    (Tables("coopetition/main", "mechanisms"),),
+    (Measurements("coopetition/main", "mechanisms"),),
     CLAIMS,
     "section 4",
 )

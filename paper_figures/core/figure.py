@@ -258,14 +258,7 @@ def figures_of(paper: str) -> dict[str, Figure]:
 
 def unknown_paper(paper: str) -> UsageError:
     """Return the error of asking for figures of a paper that has none here."""
-    from transformer.experiments.plans import PLANS
-
-    if paper in PLANS:
-        return UsageError(
-            f"the figures of {paper} are not made yet; `python -m transformer sweep {paper} "
-            f"--runs DIR` trains its runs. Figures are made of {', '.join(papers())}"
-        )
-    return UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}, or --list")
+    return UsageError(f"no figures of {paper!r}; choose one of {', '.join(papers())}, or --list")
 
 
 def find_figure(paper: str, name: str) -> Figure:

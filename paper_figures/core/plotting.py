@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-EVALUATORS = ("train", "icl", "ciwl", "flip")
+SHOWN_EVALUATORS = ("train", "icl", "ciwl", "flip")
+MILLION = 1e6
 CROSS = {"marker": "x", "linestyle": "none", "ms": 4, "mew": 1.2}
 
 
@@ -71,7 +72,7 @@ def draw_evaluators(
     ax: "Axes",
     panel: str,
     runs: Sequence[FigureRun],
-    evaluators: Sequence[str] = EVALUATORS,
+    evaluators: Sequence[str] = SHOWN_EVALUATORS,
     *,
     metric: str = METRIC,
 ) -> Numbers:
@@ -178,7 +179,7 @@ def draw_settings(
     numbers: Numbers = []
     lines: dict[str, Any] = {}  # of the legend: names without numbers of runs, which differ
     for (name, runs), ax in zip(settings.items(), axes, strict=True):
-        for evaluator in (*EVALUATORS, "iwl"):
+        for evaluator in (*SHOWN_EVALUATORS, "iwl"):
             own = "accuracy" if evaluator == "iwl" else metric(evaluator)
             measured = [run for run in runs if run.has_curve(evaluator, own)]
             if measured:

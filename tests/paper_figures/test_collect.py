@@ -80,7 +80,6 @@ def runs(swept, tmp_path):
 @pytest.fixture
 def data(tmp_path):
     (tmp_path / "data" / "coopetition").mkdir(parents=True)
-    (tmp_path / "data" / "index.json").write_text("[]")
     return tmp_path / "data"
 
 
@@ -212,7 +211,6 @@ def test_a_kill_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
 
 
 def test_a_longer_run_of_another_plan_replaces_a_shorter(runs, data):
-    (data / "coopetition_early").mkdir()
     keep(runs, data, paper="coopetition_early")
     longer = Plan([Train(name="first", config=replace(RUN, n_steps=20))])
     work(longer, runs)
@@ -241,8 +239,6 @@ def trained_together(tmp_path_factory):
     """What is kept of a small default run of the transience paper and its measure."""
     folder = tmp_path_factory.mktemp("transience")
     runs, data = folder / "runs", folder / "data"
-    (data / "transience").mkdir(parents=True)
-    (data / "index.json").write_text("[]")
     node = load_plan("transience", "smoke").nodes["default"]
     plan = Plan([node, RunTable(name="transience", measure="transience", of=("default",))])
     work(plan, runs)

@@ -23,6 +23,7 @@ from paper_figures.coopetition import (
     figure_11,
     figure_rates,
     figure_seeds,
+    fits,
     page_coopetition,
 )
 from paper_figures.core.figure import find_figure
@@ -263,14 +264,14 @@ def test_a_rise_is_distinguished_from_noise():
 
 def test_figure_5_shows_toy_transformer_and_fit():
     run = kept_runs("glyphs")[0]
-    result = figure_5.draw_fit(run, figure_5.fit_run(run, **QUICK))
+    result = figure_5.draw_fit(run, fits.fit_run(run, **QUICK))
     assert {row[0] for row in result.numbers} == {
         "a toy", "b transformer", "c fitted", "c observed",
     }  # fmt: skip
     x, observed = rows_of(result, "c observed", "icl")
     losses = run.curves("loss").values["icl"]
     assert observed == pytest.approx(losses[-len(observed) :], rel=1e-4)
-    assert x[0] >= figure_5.LEAD * run.timeline().emergence
+    assert x[0] >= fits.LEAD * run.timeline().emergence
     assert result.provenance["toy"]["stopped_at"] == 9620
 
 

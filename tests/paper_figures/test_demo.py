@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper_figures.coopetition.figure_5 import fit_run
+from paper_figures.coopetition.fits import fit_run
 from paper_figures.core.runs import FigureRun, kept_runs
 from paper_figures.demo import QUICK_STEPS, _report, demo_config, demo_table, draw_demo
 

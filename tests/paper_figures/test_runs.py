@@ -7,7 +7,6 @@ import pytest
 
 from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core import runs as runs_module
-from paper_figures.core.build import train_preset
 from paper_figures.core.kept_data import (
     DATA,
     curves_path,
@@ -41,20 +40,14 @@ def test_every_kept_file_is_in_the_records_once():
         (MAIN, "sweep coopetition --scale cpu --runs DIR --only 'main_[0-9]*'` and `python -m"),
         ("coopetition/grafted_*", "--only 'grafted_*'`"),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
-        ("smoke", "python -m paper_figures preset smoke --scale cpu --retrain"),
+        ("smoke", "python -m transformer train --preset smoke"),
     ],
 )
-def test_the_error_for_runs_that_are_not_kept_says_how_to_make_them(
-    tmp_path, monkeypatch, preset, advice
-):
+def test_the_error_for_runs_that_are_not_kept_says_how_to_make_them(monkeypatch, preset, advice):
     monkeypatch.setattr(runs_module, "load_index", lambda data: [])
     with pytest.raises(UsageError) as refused:
         kept_runs(preset)
     assert advice in str(refused.value) and "\n" not in str(refused.value)
-    if preset != "smoke":
-        with pytest.raises(UsageError):
-            train_preset(preset, tmp_path, init_seed=None)
-        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", sorted({entry["preset"] for entry in load_index()}))

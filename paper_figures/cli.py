@@ -10,7 +10,7 @@ import tyro
 
 from coopetition.tools.checks import check_int
 from coopetition.tools.commands import default_shown_as, parse_flags, run_as_program
-from coopetition.tools.console import print_json, print_rows
+from coopetition.tools.console import print_json, print_rows, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_writable
 from paper_figures.core.figure import (
@@ -43,17 +43,23 @@ USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigureFlags:
-    """Draw a figure from kept curves of runs, or by computing it now."""
+class DrawingFlags:
+    """Flags of what is drawn from kept runs."""
 
-    figure: FigureName
-    """Name of the figure, as `--list` prints it."""
     out: Path = Path("figures")
     """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance, verdicts on claims)."""
     scale: KeptScale = SCALE
     """Scale of the kept runs: `cpu` for two CPU cores, `gpu` for one GPU, `paper` as published."""
     init_seed: Annotated[int | None, default_shown_as("the lowest kept")] = None
     """Initial seed of the run to draw first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFlags(DrawingFlags):
+    """Draw a figure from kept curves of runs, or by computing it now."""
+
+    figure: FigureName
+    """Name of the figure, as `--list` prints it."""
 
 
 def _draw(paper: str, flags: FigureFlags) -> None:
@@ -81,16 +87,11 @@ def _draw(paper: str, flags: FigureFlags) -> None:
 
 def _write(result: FigureResult, out: Path, stem: str) -> None:
     """Write a figure's files, and print where they are and what it shows."""
-    _print_written(result.write(out, stem))
+    print_written(*result.write(out, stem))
     for line in result.findings:
         print(line)
     for claim in result.provenance.get("claims", ()):
         print(f"{claim['verdict']}: {claim['claim']}")
-
-
-def _print_written(paths: list[Path]) -> None:
-    for path in paths:
-        print(f"wrote {path}")
 
 
 def _check_folder(out: Path) -> None:
@@ -101,17 +102,11 @@ def _check_folder(out: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetFlags:
+class PresetFlags(DrawingFlags):
     """Draw the curves of a preset's kept runs."""
 
     preset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Name of the preset, such as `glyphs`; see `python -m transformer presets`."""
-    out: Path = Path("figures")
-    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance)."""
-    scale: KeptScale = SCALE
-    """Scale of the runs: `cpu` for two CPU cores, `gpu` for one GPU, `paper` as published."""
-    init_seed: Annotated[int | None, default_shown_as("the lowest kept")] = None
-    """Initial seed of the run to draw first."""
 
 
 def _preset(flags: PresetFlags) -> None:
@@ -281,7 +276,7 @@ class PicturesFlags:
 def _update_documents(flags: PagesFlags | PicturesFlags) -> None:
     from paper_figures.pages import write_pages, write_pictures
 
-    _print_written(write_pages() if isinstance(flags, PagesFlags) else write_pictures())
+    print_written(*(write_pages() if isinstance(flags, PagesFlags) else write_pictures()))
 
 
 COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {

@@ -28,7 +28,7 @@ from paper_figures.core.plotting import (
     legend_below,
     result_of_runs,
 )
-from paper_figures.core.runs import FigureRun, KeptTable, Measurements, Runs
+from paper_figures.core.runs import FigureRun, KeptTable, Runs
 
 
 def draw(
@@ -118,8 +118,8 @@ FIGURE = Figure(
     draw,
     (
         Runs("coopetition/main"),
-        Measurements("coopetition/main", "label_attention", optional=True),
-        Measurements("coopetition/main", "induction", optional=True),
+        Runs("coopetition/main", "label_attention", optional=True),
+        Runs("coopetition/main", "induction", optional=True),
     ),
     CLAIMS,
 )

@@ -8,7 +8,7 @@ from paper_figures.coopetition.query_row import (
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, blank
-from paper_figures.core.runs import KeptTable, Measurements
+from paper_figures.core.runs import KeptTable, Runs
 
 
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
@@ -33,6 +33,6 @@ FIGURE = Figure(
     __name__,
     "CIWL: attention if the target is the second label",
     draw,
-    (Measurements("coopetition/main", "mechanisms"),),
+    (Runs("coopetition/main", "mechanisms"),),
     CLAIMS,
 )

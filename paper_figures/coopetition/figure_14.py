@@ -7,7 +7,7 @@ from paper_figures.coopetition.panels import draw_heads
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import SHOWN_EVALUATORS
-from paper_figures.core.runs import Array, KeptTable, Measurements
+from paper_figures.core.runs import Array, KeptTable, Runs
 
 MEASURES = {"previous_token": "to the token before", "self_attention": "to themselves"}
 
@@ -70,6 +70,6 @@ FIGURE = Figure(
     __name__,
     "attention of labels in the first layer during the main run",
     draw,
-    (Measurements("coopetition/main", "label_attention"),),
+    (Runs("coopetition/main", "label_attention"),),
     CLAIMS,
 )

@@ -14,7 +14,7 @@ from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import legend_below
-from paper_figures.core.runs import KeptTable, Measurements
+from paper_figures.core.runs import KeptTable, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,6 +130,6 @@ FIGURE = Figure(
     __name__,
     "heads in superposition: strengths of two, and temperatures",
     draw,
-    (Measurements("coopetition/main", "superposition"),),
+    (Runs("coopetition/main", "superposition"),),
     CLAIMS,
 )

@@ -16,7 +16,7 @@ from paper_figures.coopetition.query_row import (
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import draw_half
-from paper_figures.core.runs import KeptTable, Measurements
+from paper_figures.core.runs import KeptTable, Runs
 
 if TYPE_CHECKING:
     pass
@@ -77,6 +77,6 @@ FIGURE = Figure(
     __name__,
     "CIWL: attention to the target, and what single heads copy",
     draw,
-    (Measurements("coopetition/main", "mechanisms"),),
+    (Runs("coopetition/main", "mechanisms"),),
     CLAIMS,
 )

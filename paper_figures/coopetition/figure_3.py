@@ -17,7 +17,7 @@ from paper_figures.coopetition.panels import PaperRange, comparison_line, draw_h
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import SHOWN_EVALUATORS
-from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Measurements, Runs
+from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,9 +188,9 @@ FIGURE = Figure(
     draw,
     (
         Runs("coopetition/main"),
-        Measurements("coopetition/main", "induction"),
+        Runs("coopetition/main", "induction"),
         *(
-            Measurements("coopetition/main", kind, optional=True)
+            Runs("coopetition/main", kind, optional=True)
             for kind in ("layer_2_fixed", *(f"layer_1_of_{name}" for name in LAYER_1_FIXED))
         ),
     ),

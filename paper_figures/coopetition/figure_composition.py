@@ -9,7 +9,7 @@ from paper_figures.coopetition.events import table_readings
 from paper_figures.coopetition.panels import comparison_line
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.runs import KeptTable, Measurements
+from paper_figures.core.runs import KeptTable, Runs
 
 MEASURED = ("train", "ciwl", "flip")
 PAPER = {  # by measure and case, as printed by the authors' notebook, after 64 million sequences
@@ -116,7 +116,7 @@ FIGURE = Figure(
     __name__,
     "what the second layer reads of the first: queries, keys and values recomputed",
     draw,
-    (Measurements("coopetition/main", "mechanisms"),),
+    (Runs("coopetition/main", "mechanisms"),),
     CLAIMS,
     "section 4",
 )

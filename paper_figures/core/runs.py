@@ -3,7 +3,7 @@
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -327,77 +327,49 @@ def training_advice(preset: str, scale: Scale, kind: str = "") -> str:
 class Runs:
     """A figure's need of the runs of a preset, or of all presets that match a pattern.
 
-    `draw` takes a list of `FigureRun`.
-
+    measured : kind of the tables that were measured on these runs, such as `induction`.  `draw`
+        takes a list of `KeptTable` for such a need, and else a list of `FigureRun`
     optional : whether the figure is drawn without them too
     scale : of the runs, whatever the figure's own
     """
 
     preset: str
+    measured: str = ""
     _: KW_ONLY
     optional: bool = False
     scale: Scale | None = None
 
     def __str__(self) -> str:
-        return self.preset
+        return f"{self.measured} of {self.preset}" if self.measured else self.preset
 
     @property
     def node(self) -> str:
         """Return the pattern of the nodes that make it, in its paper's plan."""
-        return node_pattern(self.preset)
+        return node_pattern(self.preset, self.measured)
 
-    def find(
-        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
-    ) -> list[FigureRun]:
+    def find(self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA) -> list[Any]:
         """Return what is kept; `NotKeptError` if nothing is."""
-        return kept_runs(self.preset, first, self.scale or scale, data)
+        at = self.scale or scale
+        if self.measured:
+            return kept_tables(self.preset, self.measured, first, at, data)
+        return kept_runs(self.preset, first, at, data)
 
     def seeds(self, scale: Scale) -> set[int]:
         """Return the initial seeds of what is kept, without reading it."""
-        return {entry["config"]["init_seed"] for entry in self._entries(scale)}
+        table = f"{self.preset.partition('/')[0]}/{self.measured}"
+        measured = table_records().get(table, {}) if self.measured else None
+        return {
+            entry["config"]["init_seed"]
+            for entry in _matched(self.preset, self.scale or scale, DATA)
+            if measured is None or entry["run_id"] in measured
+        }
 
-    def missing(self, found: Iterable[FigureRun]) -> list[str]:
-        """Return the presets of which nothing was found."""
+    def missing(self, found: Sequence[Any]) -> list[str]:
+        """Return the presets of which no run was found, or this need if no table was."""
+        if self.measured:
+            return [] if found else [str(self)]
         kept = {name for run in found for name in presets_of(run.provenance)}
         return [name for name in matching_presets(self.preset) if name not in kept]
-
-    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
-        return [*_matched(self.preset, self.scale or scale, DATA)]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurements(Runs):
-    """A figure's need of what was measured on a preset's runs.
-
-    `draw` takes a list of `KeptTable`.
-
-    kind : of the nodes that measure it, in the paper's plan
-    """
-
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.preset}"
-
-    @property
-    def node(self) -> str:
-        """Return the pattern of the nodes that make it, in its paper's plan."""
-        return node_pattern(self.preset, self.kind)
-
-    def find(
-        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
-    ) -> list[KeptTable]:
-        """Return what is kept; `NotKeptError` if nothing is."""
-        return kept_tables(self.preset, self.kind, first, self.scale or scale, data)
-
-    def missing(self, found: Iterable[KeptTable]) -> list[str]:
-        """Return this need, if no table was found."""
-        return [] if any(found) else [str(self)]
-
-    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
-        records = table_records().get(f"{self.preset.partition('/')[0]}/{self.kind}", {})
-        entries = Runs._entries(self, scale)
-        return [entry for entry in entries if entry["run_id"] in records]
 
 
 def find_needs(

@@ -106,18 +106,21 @@ def _are_same(drawn, points):
 def test_figure_1_spans_all_seeds():
     runs, result = kept_runs(MAIN), render("1")
     name = "Flip (ICL over CIWL)"
-    low, high, mean = (rows_of(result, "b", name + end) for end in (", lowest", ", highest", ""))
     x, rows = common_curves(runs, "flip")
-    assert np.allclose(low, [x, rows.min(0)]) and np.allclose(high, [x, rows.max(0)])
-    assert np.allclose(mean[1], rows.mean(0)) and (low[1] <= high[1]).all()
     own = runs[1].curves()
     assert np.interp(x, own.sequences, own.values["flip"]) == pytest.approx(rows[1])
+    for end, expected in (
+        (", lowest", rows.min(0)),
+        (", highest", rows.max(0)),
+        ("", rows.mean(0)),
+    ):
+        assert np.allclose(rows_of(result, "b", name + end), [x, expected])
     labels = {line.get_label() for line in result.drawing.axes[-1].get_lines()}
     names = {"train", "ICL", "CIWL", name}
     assert {f"{each} (n = {len(runs)})" for each in names} <= labels
     sequences = [row for row in result.numbers if row[0] == "a"]
     assert len(sequences) == 4 * (3 + 2 + 1), "drawings, labels and the answer of four evaluators"
-    assert len(result.findings) == len(runs) and "emergence 2.24e+05" in result.findings[0]
+    assert len(result.findings) == len(runs)
 
 
 def test_figure_4_adds_the_sequences_of_parents_and_marks_the_papers():

@@ -66,12 +66,10 @@ def test_the_list_shows_seeds_by_scale_and_what_is_missing(monkeypatch):
     monkeypatch.setattr(
         Runs, "seeds", lambda need, scale: kept[need.preset.split("/")[1]].get(scale, set())
     )
-    row = find_figure("coopetition", "13").status()
-    assert row["status"] == "kept"
-    assert row["seeds"] == "cpu 5, partly 7; paper 5 7 (1 of 2 missing)"
+    status = find_figure("coopetition", "13").status
+    assert status()["seeds by scale"] == "cpu 5 7; paper 5 7 (1 of 2 missing)"
     kept["main"].clear()
-    row = find_figure("coopetition", "13").status()
-    assert (row["status"], row["seeds"]) == ("missing", "")
+    assert status()["seeds by scale"] == "missing"
 
 
 def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):

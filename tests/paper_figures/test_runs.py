@@ -16,7 +16,7 @@ from paper_figures.core.kept_data import (
     rows_by_run,
     table_records,
 )
-from paper_figures.core.runs import Runs, kept_runs, kept_tables
+from paper_figures.core.runs import FigureRun, Runs, kept_runs, kept_tables
 from transformer.config import RunConfig
 from transformer.experiments.coopetition import LAYER_1_AT, early_presets
 from transformer.experiments.presets import PRESETS
@@ -81,6 +81,13 @@ def test_a_kept_run_can_lead():
         kept_runs(MAIN, first=99)
 
 
+def test_a_run_of_several_presets_has_the_number_of_the_one_that_was_asked_for():
+    assert {run.number for run in kept_runs("transience/depth_2")} == {2}
+    assert FigureRun("run", DATA, {"preset": "transience/l2_3e-05"}).number == 3e-5
+    found = {run.provenance["preset"] for run in kept_runs("transience/classes_6400")}
+    assert found == {"transience/classes_6400"}
+
+
 def test_a_pattern_finds_the_runs_of_all_presets_in_the_order_of_their_numbers():
     runs = kept_runs("coopetition/grafted_*")
     numbers = [run.number for run in runs]
@@ -118,23 +125,15 @@ def test_damaged_curves_are_refused(copied):
 def test_a_damaged_index_is_refused(copied, content):
     data, _ = copied
     (data / "index.json").write_text(content)
-    with pytest.raises(UserError, match="index.json is damaged"):
+    with pytest.raises(UserError, match=r"index\.json"):
         kept_runs("coopetition/one_layer", data=data)
 
 
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        ("a,b\n1,2\n", "run_id"),
-        ("", "run_id"),
-        ("run_id,b\n1,2\n3\n", "line 3"),
-        ("run_id,b\n1,2,3\n", "line 2"),
-    ],
-)
-def test_a_damaged_table_is_refused(tmp_path, content, names):
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "", "run_id,b\n1,2\n3\n", "run_id,b\n1,2,3\n"])
+def test_a_damaged_table_is_refused(tmp_path, content):
     path = tmp_path / "table.csv"
     path.write_text(content)
-    with pytest.raises(UserError, match=f"table.csv is damaged.*{names}"):
+    with pytest.raises(UserError, match=r"table\.csv"):
         read_rows(path, needed="run_id")
 
 
@@ -166,9 +165,13 @@ def test_a_table_that_lost_rows_is_refused(table):
     others = [line for line in lines if not line.startswith(lines[1].partition(",")[0])]
     for kept in ([*lines[:3], *lines[4:]], [*lines, lines[1]], lines[:100], others):
         path.write_text("\n".join(kept) + "\n")
-        with pytest.raises(UserError, match=r"superposition.csv.*expected") as error:
+        with pytest.raises(UserError, match=r"superposition\.csv"):
             load(data)
-        assert "\n" not in str(error.value)
+    path.write_text("\n".join(lines) + "\n")
+    assert load(data)
+    (data / "tables.json").unlink()
+    with pytest.raises(UserError, match="no record"):
+        load(data)
 
 
 def test_a_table_that_the_plan_measures_otherwise_is_stale(table, monkeypatch):
@@ -182,10 +185,3 @@ def test_a_table_that_the_plan_measures_otherwise_is_stale(table, monkeypatch):
     with pytest.raises(UserError, match=r"layer_1_of_fall.csv.*stale"):
         kept_tables(MAIN, "layer_1_of_fall")
     assert kept_tables(MAIN, "layer_1_of_end")
-
-
-def test_a_table_without_a_record_is_refused(table):
-    data, *_ = table
-    (data / "tables.json").unlink()
-    with pytest.raises(UserError, match="no record"):
-        load(data)

@@ -5,14 +5,11 @@ inconclusive because it ends too early.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from paper_figures.coopetition.paper_values import PAPER_RUNS
-from paper_figures.core.claims import FACTOR, Reading
-from paper_figures.core.runs import METRIC, FigureRun, KeptTable
-
-Condition = Callable[[FigureRun], bool | None]
-Value = Callable[[FigureRun], float | None]
+from paper_figures.core.claims import FACTOR, Condition, Reading, Value, negation, readings
+from paper_figures.core.runs import METRIC, FigureRun
 
 EVENT_TITLES = {  # of `Timeline`
     "emergence": "emergence",
@@ -22,23 +19,9 @@ EVENT_TITLES = {  # of `Timeline`
     "ciwl_90": "CIWL 0.9",
 }
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
-AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation
+AS_MAIN = "the main run differs in the same way at this learning rate (figure 1)"  # an explanation
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
 CIWL_LATE = FACTOR * max(run.ciwl_90 for run in PAPER_RUNS.values())  # the same for CIWL
-
-
-def readings(
-    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
-) -> list[Reading]:
-    """Return a reading of each run."""
-    return [Reading.of(run, holds(run), value(run)) for run in runs]
-
-
-def table_readings(
-    tables: Sequence[KeptTable], measure: Callable[[KeptTable], tuple[bool, float | None]]
-) -> list[Reading]:
-    """Return a reading of each table: whether the shape holds, and the number."""
-    return [Reading.of(table.run, *measure(table)) for table in tables]
 
 
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
@@ -49,11 +32,6 @@ def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool 
 def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
     """Return the opposite of `happened_by`."""
     return negation(happened_by(happened, run, millions))
-
-
-def negation(holds: bool | None) -> bool | None:
-    """Return the opposite; None stays."""
-    return None if holds is None else not holds
 
 
 def happens(name: str, millions: float = LATE) -> Condition:

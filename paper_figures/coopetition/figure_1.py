@@ -9,17 +9,15 @@ from typing import Any
 from coopetition.plot.style import COLOURS
 from paper_figures.coopetition.events import (
     LATE,
-    Condition,
     ciwl_reaches_90,
     emerges,
     event_time,
     fades,
     height_of,
-    readings,
     value_at,
 )
 from paper_figures.coopetition.paper_values import FIGURE_1B, SEED_5
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import (
     draw_evaluators,
@@ -79,7 +77,7 @@ CLAIMS = (
         contradiction="Flip accuracy never rises above one half by 20M",
     ),
     Claim(
-        "at its best ICL is preferred: height of Flip's peak",
+        "ICL is preferred at its peak: highest Flip accuracy",
         lambda runs, *heads: readings(runs, emerges, height_of("flip_peak")),
         Published.of(SEED_5.flip_peak),
         "it depends on the features: the better they separate classes, the higher the peak "
@@ -93,19 +91,19 @@ CLAIMS = (
         contradiction="Flip accuracy stays above one half until 20M",
     ),
     Claim(
-        "at 20M nothing is left of the preference: Flip accuracy",
+        "at 20M ICL is no longer preferred: Flip accuracy",
         lambda runs, *heads: readings(runs, _is_below("flip", 0.1), value_at("flip", LATE)),
         Published.of(FIGURE_1B["flip"][-1][1]),
         contradiction="Flip accuracy at 20M is 0.1 or more",
     ),
     Claim(
-        "at 20M little is left of the ability: ICL accuracy",
+        "at 20M ICL is mostly lost: ICL accuracy",
         lambda runs, *heads: readings(runs, _is_below("icl", 0.7), value_at("icl", LATE)),
         Published.of(FIGURE_1B["icl"][-1][1], "above chance"),
         contradiction="ICL accuracy at 20M is 0.7 or more",
     ),
     Claim(
-        "CIWL takes ICL's place: accuracy of 0.9",
+        "CIWL replaces ICL: CIWL accuracy reaches 0.9",
         lambda runs, *heads: readings(runs, ciwl_reaches_90, event_time("ciwl_90")),
         Published.at(SEED_5.ciwl_90),
         contradiction="CIWL accuracy stays below 0.9 until 23M",

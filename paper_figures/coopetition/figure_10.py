@@ -8,22 +8,16 @@ from paper_figures.coopetition.events import (
     happened_by,
     height_of,
     never_emerges,
-    readings,
     value_at,
 )
 from paper_figures.coopetition.paper_values import SIZES
-from paper_figures.core.claims import FACTOR, Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
+from paper_figures.core.claims import FACTOR, Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
 from paper_figures.core.runs import FigureRun, Runs
 
 LAST = 320.0  # millions of the paper's sequences
 RISE = 0.1  # of Flip, from its lowest after the fade
-
-
-def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Draw a panel per size of the data."""
-    return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
 
 
 def rises_again(run: FigureRun) -> bool | None:
@@ -76,7 +70,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "classes and exemplars, with MLPs",
-    draw,
+    draw_by_setting(SIZES, LAST),
     tuple(Runs(f"coopetition/mlp_{size}", optional=True) for size in SIZES),
     CLAIMS,
 )

@@ -6,19 +6,12 @@ from paper_figures.coopetition.events import (
     event_time,
     height_of,
     never_emerges,
-    readings,
     stays_at_chance,
 )
-from paper_figures.core.claims import Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
-from paper_figures.core.runs import FigureRun, Runs
-
-
-def draw(main: list[FigureRun], one_layer: list[FigureRun]) -> FigureResult:
-    """Draw a panel per depth."""
-    return draw_settings({"2 layers": main, "1 layer": one_layer}, LATE)
-
+from paper_figures.core.claims import Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
+from paper_figures.core.runs import Runs
 
 CLAIMS = (
     Claim(
@@ -46,7 +39,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "one layer",
-    draw,
+    draw_by_setting(("2 layers", "1 layer"), LATE),
     (Runs("coopetition/main"), Runs("coopetition/one_layer", optional=True)),
     CLAIMS,
 )

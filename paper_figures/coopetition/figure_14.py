@@ -2,9 +2,9 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
-from paper_figures.coopetition.events import LATE, table_readings
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.panels import draw_heads
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import SHOWN_EVALUATORS
 from paper_figures.core.runs import Array, KeptTable, Runs

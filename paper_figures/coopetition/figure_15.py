@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paper_figures.coopetition.events import table_readings
 from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import legend_below
 from paper_figures.core.runs import KeptTable, Runs
@@ -102,13 +101,13 @@ def _better_than_alone(measure: str, table: KeptTable) -> tuple[bool, float]:
 
 CLAIMS = (
     Claim(
-        "a head alone is better the sharper it attends",
+        "a head alone answers better, the sharper its attention",
         lambda tables: table_readings(tables, _sharpening),
         Published(*ALONE[0][1:]),
         contradiction="a head alone answers better at a higher temperature",
     ),
     Claim(
-        "all heads together are better than any alone: they add up what each knows weakly",
+        "all heads together answer better than any head alone",
         lambda tables: table_readings(
             [table for table in tables if table.select(measure="superposition").rows],
             lambda table: _better_than_alone("superposition", table),
@@ -117,12 +116,12 @@ CLAIMS = (
         contradiction="a head alone answers as well as all heads together",
     ),
     Claim(
-        "the model as it is, with attention to exemplars too, is better than any head alone",
+        "the unchanged model, which also attends to exemplars, answers better than any head alone",
         lambda tables: table_readings(
             tables, lambda table: _better_than_alone("common_temperature", table)
         ),
         ours=True,
-        contradiction="a head alone answers as well as the model as it is",
+        contradiction="a head alone answers as well as the unchanged model",
     ),
 )
 

@@ -10,10 +10,9 @@ from paper_figures.coopetition.events import (
     fades,
     height_of,
     never_emerges,
-    readings,
 )
 from paper_figures.coopetition.paper_values import SEED_5
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import draw_half, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
@@ -64,7 +63,7 @@ CLAIMS = (
         contradiction="Flip accuracy rises above one half",
     ),
     Claim(
-        "without three heads of the first layer ICL still emerges: height of Flip's peak",
+        "without three heads of the first layer ICL still emerges: highest Flip accuracy",
         lambda main, without, ablated: readings(ablated, emerges, height_of("flip_peak")),
         Published.of(0.761),
         AS_MAIN,

@@ -5,7 +5,6 @@ The paper's numbers are read off its figure by eye.
 
 from typing import TYPE_CHECKING
 
-from paper_figures.coopetition.events import table_readings
 from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.coopetition.query_row import (
     TARGET,
@@ -13,7 +12,7 @@ from paper_figures.coopetition.query_row import (
     attention_readings,
     draw_query_row,
 )
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, table_readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import draw_half
 from paper_figures.core.runs import KeptTable, Runs

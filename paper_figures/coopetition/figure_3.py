@@ -12,9 +12,9 @@ import numpy as np
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.coopetition.events import LATE, table_readings
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.panels import PaperRange, comparison_line, draw_heads, draw_ranges
-from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.core.claims import Claim, Published, Reading, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import SHOWN_EVALUATORS
 from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Runs

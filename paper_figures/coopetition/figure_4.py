@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.coopetition.events import (
-    Condition,
     happened_by,
     happens,
     height_of,
     icl_loss_below_chance,
     never,
     not_by,
-    readings,
 )
-from paper_figures.core.claims import FACTOR, Claim, Published
+from paper_figures.core.claims import FACTOR, Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import (
     draw_band,

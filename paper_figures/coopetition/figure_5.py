@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paper_figures.coopetition.events import emerges, happened_by, readings
+from paper_figures.coopetition.events import emerges, happened_by
 from paper_figures.coopetition.fits import (
     LEAD,
     draw_fitted,
@@ -14,7 +14,7 @@ from paper_figures.coopetition.fits import (
     fit_record,
     fit_run,
 )
-from paper_figures.core.claims import Claim, Published, Verdict
+from paper_figures.core.claims import Claim, Published, Verdict, readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.published import solve_published
 from paper_figures.core.runs import Array, FigureRun, Runs

@@ -1,24 +1,13 @@
 """Figure 9: fewer exemplars, and fewer classes."""
 
-from paper_figures.coopetition.events import (
-    fades_later,
-    never_emerges,
-    not_by,
-    readings,
-    value_at,
-)
+from paper_figures.coopetition.events import fades_later, never_emerges, not_by, value_at
 from paper_figures.coopetition.paper_values import SIZES
-from paper_figures.core.claims import Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
+from paper_figures.core.claims import Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
 from paper_figures.core.runs import FigureRun, Runs
 
 LAST = 100.0  # millions of the paper's sequences
-
-
-def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Draw a panel per size of the data."""
-    return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
 
 
 def hardly_learns_labels(run: FigureRun) -> bool | None:
@@ -56,7 +45,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "classes and exemplars",
-    draw,
+    draw_by_setting(SIZES, LAST),
     (
         Runs("coopetition/main"),
         *(Runs(f"coopetition/{size}", optional=True) for size in SIZES[1:]),

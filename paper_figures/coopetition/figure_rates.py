@@ -7,8 +7,8 @@ would coincide.
 import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.coopetition.events import EVENT_TITLES, LATE, event_time, readings
-from paper_figures.core.claims import FACTOR, Claim, Reading
+from paper_figures.coopetition.events import EVENT_TITLES, LATE, event_time
+from paper_figures.core.claims import FACTOR, Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import (
     SHOWN_EVALUATORS,

@@ -5,9 +5,8 @@ The paper's numbers are read off its figures by eye.
 
 from typing import TYPE_CHECKING
 
-from paper_figures.coopetition.events import table_readings
 from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
-from paper_figures.core.claims import Reading
+from paper_figures.core.claims import Reading, table_readings
 from paper_figures.core.figure import Numbers
 from paper_figures.core.runs import Array, KeptTable
 

@@ -19,12 +19,12 @@ Every run that was made for a claim counts.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from paper_figures.core.runs import FigureRun
+from paper_figures.core.runs import FigureRun, KeptTable
 
 FACTOR = 1.5
 READING = 0.02  # of shares that are read off a figure
@@ -130,6 +130,29 @@ class Reading:
     ) -> "Reading":
         """Return a reading of one run."""
         return cls(run.name, holds, value, part, seeds=run.seeds)
+
+
+Condition = Callable[[FigureRun], bool | None]
+Value = Callable[[FigureRun], float | None]
+
+
+def readings(
+    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
+) -> list[Reading]:
+    """Return a reading of each run."""
+    return [Reading.of(run, holds(run), value(run)) for run in runs]
+
+
+def table_readings(
+    tables: Sequence[KeptTable], measure: Callable[[KeptTable], tuple[bool, float | None]]
+) -> list[Reading]:
+    """Return a reading of each table: whether the shape holds, and the number."""
+    return [Reading.of(table.run, *measure(table)) for table in tables]
+
+
+def negation(holds: bool | None) -> bool | None:
+    """Return the opposite; None stays."""
+    return None if holds is None else not holds
 
 
 @dataclass(frozen=True, slots=True)

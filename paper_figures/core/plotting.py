@@ -163,6 +163,15 @@ def result_of_runs(
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
 
 
+def draw_by_setting(
+    names: Sequence[str],
+    last: float = math.inf,
+    metric: Callable[[str], str] = lambda evaluator: METRIC,
+) -> Callable[..., FigureResult]:
+    """Return the `draw` of a figure that has a setting per need: see `draw_settings`."""
+    return lambda *groups: draw_settings(dict(zip(names, groups, strict=True)), last, metric=metric)
+
+
 def draw_settings(
     settings: Mapping[str, list[FigureRun]],
     last: float = math.inf,

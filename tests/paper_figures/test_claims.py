@@ -187,7 +187,7 @@ def test_the_clock_of_a_run_is_that_of_its_preset():
 def test_the_papers_scale_explains_what_it_reproduces():
     judged = judge_claims("coopetition")
     at_cpu = {each.claim.text: explanation_of(each) for each in judged if each.scale == "cpu"}
-    late = "at 20M nothing is left of the preference: Flip accuracy"
+    late = "at 20M ICL is no longer preferred: Flip accuracy"
     assert "paper's own scale it is reproduced (1 run)" in at_cpu[late]
     missed = {
         each.claim.text
@@ -230,15 +230,15 @@ def test_one_run_is_not_every_seed():
 
 
 SHAPE_BUT_NOT_THE_NUMBER = {  # figure, start of the claim: a number with which the shape may hold
-    ("section 4", "the first layer works"): 0.92,  # above 0.9
-    ("section 4", "CIWL with only queries"): 0.91,
-    ("section 4", "CIWL with only keys"): 0.72,  # below 0.75
-    ("section 4", "CIWL with only values"): 0.72,
+    ("section 4", "the first layer serves"): 0.92,  # above 0.9
+    ("section 4", "with only queries"): 0.91,
+    ("section 4", "with only keys"): 0.72,  # below 0.75
+    ("section 4", "with only values"): 0.72,
     ("section 4", "the heads of the second"): 0.92,
     ("section 4", "the query alone"): 0.8,  # above 0.55
-    ("1", "at its best"): 0.9,  # above one half
-    ("1", "at 20M nothing"): 0.08,  # below 0.1
-    ("1", "at 20M little"): 0.68,  # below 0.7
+    ("1", "ICL is preferred at its peak"): 0.9,  # above one half
+    ("1", "at 20M ICL is no longer"): 0.08,  # below 0.1
+    ("1", "at 20M ICL is mostly"): 0.68,  # below 0.7
     ("2", "CIWL is attention"): 0.6,  # more than to the other label
     ("2", "every head alone"): 0.98,  # above 0.8
     ("3", "induction strength"): -0.15,  # below -0.1

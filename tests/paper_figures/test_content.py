@@ -109,11 +109,8 @@ def test_figure_1_spans_all_seeds():
     x, rows = common_curves(runs, "flip")
     own = runs[1].curves()
     assert np.interp(x, own.sequences, own.values["flip"]) == pytest.approx(rows[1])
-    for end, expected in (
-        (", lowest", rows.min(0)),
-        (", highest", rows.max(0)),
-        ("", rows.mean(0)),
-    ):
+    ends = {", lowest": rows.min(0), ", highest": rows.max(0), "": rows.mean(0)}
+    for end, expected in ends.items():
         assert np.allclose(rows_of(result, "b", name + end), [x, expected])
     labels = {line.get_label() for line in result.drawing.axes[-1].get_lines()}
     names = {"train", "ICL", "CIWL", name}

@@ -87,11 +87,13 @@ def _draw(paper: str, flags: FigureFlags) -> None:
 
 def _write(result: FigureResult, out: Path, stem: str) -> None:
     """Write a figure's files, and print where they are and what it shows."""
-    print_written(*result.write(out, stem))
+    for path in result.write(out, stem):
+        print_written(path)
     for line in result.findings:
         print(line)
     for claim in result.provenance.get("claims", ()):
-        print(f"{claim['verdict']}: {claim['claim']}")
+        numbers = f" (ours {claim['ours'] or '-'}, published {claim['published']})"
+        print(f"{claim['verdict']}: {claim['claim']}{numbers if claim['published'] else ''}")
 
 
 def _check_folder(out: Path) -> None:
@@ -276,7 +278,8 @@ class PicturesFlags:
 def _update_documents(flags: PagesFlags | PicturesFlags) -> None:
     from paper_figures.pages import write_pages, write_pictures
 
-    print_written(*(write_pages() if isinstance(flags, PagesFlags) else write_pictures()))
+    for path in write_pages() if isinstance(flags, PagesFlags) else write_pictures():
+        print_written(path)
 
 
 COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {

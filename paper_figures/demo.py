@@ -57,7 +57,8 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
     print(report)
-    print_written(*paths, out / "report.md")
+    for path in (*paths, out / "report.md"):
+        print_written(path)
 
 
 def _say(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from paper_figures.coopetition.query_row import (
     TARGET,
-    attention_finding,
     attention_readings,
     draw_query_row,
 )
@@ -16,8 +15,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     table = mechanisms[0].select(evaluator="ciwl", layer=1)
     drawing = blank(3.6, 3)
     numbers = draw_query_row(drawing.subplots(), "", table, pair=2)
-    record = {"run": table.run.record()}
-    return FigureResult(drawing, numbers, record, [attention_finding(table, pair=2)])
+    return FigureResult(drawing, numbers, {"run": table.run.record()})
 
 
 CLAIMS = (

@@ -28,7 +28,7 @@ def draw(label_attention: list[KeptTable]) -> FigureResult:
         top.set_title(label_of(evaluator))
         bottom.set_xlabel(SEQUENCES)
     axes[0, 0].legend(frameon=False, ncols=2)
-    return FigureResult(drawing, numbers, {"run": table.run.record()}, [_finding(table)])
+    return FigureResult(drawing, numbers, {"run": table.run.record()})
 
 
 def _after_emergence(table: KeptTable) -> dict[str, Array]:
@@ -36,17 +36,6 @@ def _after_emergence(table: KeptTable) -> dict[str, Array]:
     own = table.select(layer=0, measure="previous_token", evaluator="train")
     first = table.run.timeline().emergence or 0.0
     return {head: y[x >= first] for head, (x, y) in own.curves("head", "sequences").items()}
-
-
-def _finding(table: KeptTable) -> str:
-    after = _after_emergence(table)
-    best = max(after, key=lambda head: float(after[head].max()))
-    others = max(float(y[-1]) for head, y in after.items() if head != best)
-    return (
-        f"labels attend to the token before most in head {best}: at most {after[best].max():.2f} "
-        f"after emergence, {after[best][-1]:.2f} at the end (the paper's head 1: 0.23, 0.11 at "
-        f"20 million); in other heads at most {others:.2f} at the end"
-    )
 
 
 def _single_head(table: KeptTable) -> tuple[bool, float]:

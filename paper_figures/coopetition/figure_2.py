@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.coopetition.query_row import (
     TARGET,
-    attention_finding,
     attention_readings,
     draw_query_row,
 )
@@ -39,14 +38,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
         ylabel="in-context accuracy",
     )
     copy_axes.legend(frameon=False)
-    findings = [attention_finding(table, pair=1)]
-    for at, low, high in COPIED[::2]:
-        values = copied.select(at=float(at)).column()
-        findings.append(
-            f"a head alone at {at:+.0f}: {values.min():.3f} to {values.max():.3f} of sequences "
-            f"right (the paper's: {low:.3f} to {high:.3f})"
-        )
-    return FigureResult(drawing, numbers, {"run": table.run.record()}, findings)
+    return FigureResult(drawing, numbers, {"run": table.run.record()})
 
 
 def _copying(table: KeptTable) -> tuple[bool, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
 from paper_figures.coopetition.events import LATE
-from paper_figures.coopetition.panels import PaperRange, comparison_line, draw_heads, draw_ranges
+from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.core.claims import Claim, Published, Reading, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import SHOWN_EVALUATORS
@@ -69,10 +69,7 @@ def draw(
         empty.add_artist(Legend(empty, *handles, frameon=False, **place))
     for ax in (strength_axes, upper_axes, *lower_axes):
         ax.set(xlim=(0, shown / 1e6))
-    findings = [_deviation_line(table) for table in layer_2_fixed[:1]]
-    for name, tables in zip(LAYER_1_FIXED, layer_1_fixed, strict=True):
-        findings += [_level_line(name, table, shown) for table in tables[:1]]
-    return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)}, findings)
+    return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)})
 
 
 def _draw_fixed(ax: "Axes", panel: str, run: FigureRun, fixed: list[KeptTable]) -> Numbers:
@@ -117,29 +114,6 @@ def is_constant(fixed: KeptTable) -> bool:
     """Return whether accuracies with a layer fixed change by less than a tenth of the run's."""
     with_layer_fixed, own = spreads(fixed)
     return with_layer_fixed < CONSTANT * own
-
-
-def _deviation_line(fixed: KeptTable) -> str:
-    texts = (f"{name} {value:.3f}" for name, value in deviations(fixed).items())
-    return (
-        f"second layer fixed: from Flip's peak on at most {', '.join(texts)} from the run's own "
-        "curves"
-    )
-
-
-def _level_line(name: str, fixed: KeptTable, last: float) -> str:
-    """Return mean accuracies with the first layer fixed, from Flip's peak on, and the paper's."""
-    peak = fixed.run.timeline().flip_peak_at
-    ours = {
-        evaluator: float(y[(x >= peak) & (x <= last)].mean())
-        for evaluator, (x, y) in _accuracies(fixed).items()
-    }
-    line = comparison_line(f"first layer of Flip's {name} fixed", ours, LAYER_1_FIXED[name])
-    with_layer_fixed, own = spreads(fixed)
-    return (
-        f"{line}; standard deviation over checkpoints at most {with_layer_fixed:.3f} "
-        f"({own:.3f} without)"
-    )
 
 
 def _turning(table: KeptTable) -> tuple[bool, float]:

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 
 from coopetition.plot.style import line_styles
-from paper_figures.coopetition.panels import comparison_line
 from paper_figures.core.claims import Claim, Published, Reading
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.runs import KeptTable, Runs
@@ -34,7 +33,6 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     ax = drawing.subplots()
     styles = line_styles(MEASURED)
     numbers: Numbers = []
-    findings = []
     for n, evaluator in enumerate(MEASURED):
         x = np.arange(len(CASES)) + (n - 1) * 0.27
         paper = {case: values[n] for case, values in CASES.items()}
@@ -43,7 +41,6 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
             if k == 0:
                 colour = styles[evaluator]["color"]
                 ax.bar(x, [*ours.values()], 0.25, color=colour, alpha=0.7, label=evaluator)
-                findings.append(comparison_line(evaluator, ours, paper))
             else:
                 ax.plot(x, [*ours.values()], ".", color="black", ms=4)
             panel = f"init_seed {table.init_seed}, {evaluator}"
@@ -56,7 +53,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     ax.set(ylabel="in-context accuracy", ylim=(0, 1.05))
     drawing.legend(frameon=False, loc="outside right upper")
     record = {"runs": [table.run.record() for table in mechanisms]}
-    return FigureResult(drawing, numbers, record, findings)
+    return FigureResult(drawing, numbers, record)
 
 
 def accuracies(table: KeptTable, evaluator: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ without CIWL, divided by T with what helps.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -59,7 +59,9 @@ class Answers:
 def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
     """Return the answers of those problems in which ICL emerges by a horizon, in steps."""
     answers = Answers(name, [], {s: [] for s in STARTS}, {s: [] for s in STARTS}, [])
-    for problem in _problems(ensemble):
+    for k in range(ensemble.n):
+        model, draw = ensemble.single(k)
+        problem = Ensemble.from_draws(model, [draw])
         ordinary = outcome(problem, horizon)
         time = float(ordinary.emergence[0])
         if math.isinf(time):
@@ -79,19 +81,6 @@ def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
 def _speed_up(alone: Outcome, helped: Outcome) -> float:
     """Return T alone over T of one problem, each at least a sample and at most the horizon."""
     return math.exp(compare_emergence("", alone, helped).values[0])
-
-
-def _problems(ensemble: Ensemble) -> Iterator[Ensemble]:
-    for k in range(ensemble.n):
-        own = slice(k, k + 1)
-        yield Ensemble(
-            ensemble.model,
-            ensemble.lengths[:, own],
-            ensemble.norms[:, own],
-            ensemble.overlap[:, own],
-            ensemble.orthogonal[:, own],
-            {name: values[own] for name, values in ensemble.parameters.items()},
-        )
 
 
 def fitted_ensemble(fits: list[Fit]) -> Ensemble:

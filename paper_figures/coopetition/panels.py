@@ -1,7 +1,7 @@
 """Panels that several figures share: what heads do, and the minimal model."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from coopetition.model.presets import COMPETITION, ICL
@@ -48,12 +48,6 @@ def draw_ranges(ax: "Axes", panel: str, ranges: list[PaperRange], *, scale: floa
         ax.plot([x / scale] * 2, [low - 0.005, high + 0.005], label=label, **GREY_BAR)
         numbers += [(panel, "paper, lowest", x, low), (panel, "paper, highest", x, high)]
     return numbers
-
-
-def comparison_line(name: str, ours: Mapping[str, float], paper: Mapping[str, float]) -> str:
-    """Return numbers of ours, each followed by the paper's in brackets."""
-    texts = (f"{key} {ours[key]:.3f} ({paper[key]:.3f})" for key in ours if key in paper)
-    return f"{name}, ours (the paper's): {', '.join(texts)}"
 
 
 def draw_toy(ax: "Axes", trajectory: "Trajectory", panel: str) -> Numbers:

@@ -31,15 +31,6 @@ def draw_query_row(ax: "Axes", letter: str, table: KeptTable, pair: int) -> Numb
     return numbers
 
 
-def attention_finding(table: KeptTable, pair: int) -> str:
-    """Return what the heads attend to, in one line."""
-    texts = (
-        f"to {name} {each.min():.3f} to {each.max():.3f}"
-        for name, each in zip(("the target", "the other label"), _shares(table, pair), strict=True)
-    )
-    return f"attention of the heads {', '.join(texts)} (the paper's: 0.75 to 0.8, about 0.2)"
-
-
 def _shares(table: KeptTable, pair: int) -> list[Array]:
     """Return each head's attention to the target's label, and to the other."""
     row = table.select(measure="query_row", what=f"target in pair {pair}")

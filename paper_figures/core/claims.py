@@ -218,9 +218,19 @@ class Judgement:
         """Return the mean of the numbers; None if there are none."""
         return sum(self.values) / len(self.values) if self.values else None
 
+    def format_numbers(self) -> str:
+        """Return the mean of our numbers, and their range if there are several, as text."""
+        if self.published is None or self.mean is None:
+            return ""
+        low, high = (self.published.format(end(self.values)) for end in (min, max))
+        span = f" ({low} to {high})" if len(self.values) > 1 else ""
+        return self.published.format(self.mean) + span
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {
+            "published": str(self.published or ""),
+            "ours": self.format_numbers(),
             "verdict": self.verdict.value,
             "n": len(self.readings),
             "n_decisive": self.n_decisive,

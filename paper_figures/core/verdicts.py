@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -77,23 +77,13 @@ def claim_rows(judged: Iterable[JudgedClaim]) -> list[dict[str, str]]:
             "scale": each.scale,
             "verdict": each.verdict.value,
             "published": str(each.claim.published or ""),
-            "ours": _our_number(each),
+            "ours": each.judgement.format_numbers(),
             "holds in": _holds_in(each.judgement),
             "runs": str(each.judgement.n_runs),
             "seed pairs": str(each.judgement.n_seed_pairs),
         }
         for each in judged
     ]
-
-
-def _our_number(judged: JudgedClaim) -> str:
-    """Return the mean of our numbers, and their range if there are several."""
-    judgement, published = judged.judgement, judged.claim.published
-    if published is None or judgement.mean is None:
-        return ""
-    low, high = (published.format(end(judgement.values)) for end in (min, max))
-    span = f" ({low} to {high})" if len(judgement.values) > 1 else ""
-    return published.format(judgement.mean) + span
 
 
 def _holds_in(judgement: Judgement) -> str:
@@ -144,39 +134,15 @@ def verdict_counts(paper: str) -> str:
     )
 
 
-def explanation_of(judged: JudgedClaim) -> str:
-    """Return the best explanation that was tested for a claim that is not reproduced, or "".
-
-    At a smaller scale, that may be the scale, unless our numbers are alike at the paper's.
-    """
-    if judged.claim.explanation or judged.scale == "paper":
-        return judged.claim.explanation
-    for other in judge_claims(judged.figure.paper):
-        is_reproduced = other.scale == "paper" and other.verdict is Verdict.REPRODUCED
-        if other.claim is judged.claim and is_reproduced and not _are_alike(judged, other):
-            n = other.judgement.n_runs
-            return f"at the paper's own scale it is reproduced ({n} run{'s' * (n > 1)})"
-    return ""
-
-
-def _are_alike(one: JudgedClaim, other: JudgedClaim) -> bool:
-    """Return whether the numbers of two scales are as near as ours must be to the paper's."""
-    published, a, b = one.claim.published, one.judgement.mean, other.judgement.mean
-    if published is None or a is None or b is None:
-        return False
-    return replace(published, low=b, high=b).agrees(a)
-
-
 def explanations(paper: str) -> str:
     """Return the explanations of claims that are not reproduced, as a list in Markdown."""
     scales: dict[tuple[str, str], list[str]] = {}
     for each in judge_claims(paper):
-        reason = explanation_of(each)
-        if reason and each.verdict in NOT_REPRODUCED:
+        if each.claim.explanation and each.verdict in NOT_REPRODUCED:
             number = each.figure.number
             where = f"figure {number}" if number.isdigit() else number
             claim = f"{where}, *{each.claim.text}*"
-            scales.setdefault((claim, reason), []).append(each.scale)
+            scales.setdefault((claim, each.claim.explanation), []).append(each.scale)
     return "\n".join(
         f"- {claim} ({', '.join(at)}): {reason}" for (claim, reason), at in scales.items()
     )

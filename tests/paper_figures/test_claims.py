@@ -16,7 +16,7 @@ from paper_figures.core.runs import FigureRun, find_needs
 from paper_figures.core.verdicts import (
     claim_rows,
     claims_table,
-    explanation_of,
+    explanations,
     judge_claims,
     papers_with_claims,
     verdict_counts,
@@ -184,17 +184,12 @@ def test_the_clock_of_a_run_is_that_of_its_preset():
     assert FigureRun("main", None, main).rate_ratio == pytest.approx(10)
 
 
-def test_the_papers_scale_explains_what_it_reproduces():
-    judged = judge_claims("coopetition")
-    at_cpu = {each.claim.text: explanation_of(each) for each in judged if each.scale == "cpu"}
-    late = "at 20M ICL is no longer preferred: Flip accuracy"
-    assert "paper's own scale it is reproduced (1 run)" in at_cpu[late]
-    missed = {
-        each.claim.text
-        for each in judged
-        if each.scale == "paper" and each.verdict is not Verdict.REPRODUCED
-    }
-    assert all("at the paper's own scale" not in at_cpu.get(text, "") for text in missed)
+def test_explanations_are_those_of_claims_that_are_not_reproduced():
+    text = explanations("coopetition")
+    for each in judge_claims("coopetition"):
+        is_missed = each.verdict in (Verdict.SHAPE_ONLY, Verdict.CONTRADICTED)
+        if each.claim.explanation and is_missed:
+            assert f"*{each.claim.text}*" in text and each.claim.explanation in text
 
 
 def test_runs_and_pairs_of_seeds_are_counted_once():

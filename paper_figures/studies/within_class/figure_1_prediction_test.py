@@ -50,7 +50,7 @@ def draw(mains: list[FigureRun], alone: list[FigureRun]) -> FigureResult:
     numbers += _draw_measured(right, "c", gaps, MILLION)
     numbers += _draw_predicted(right, "c", predicted, "peak_to_crossing", MILLION)
     shared_legend(drawing)
-    found = verdicts(floors, mu1, gaps, predicted)
+    found = judge_predictions(floors, mu1, gaps, predicted)
     return FigureResult(drawing, numbers, {"verdicts": found}, [*map(_finding, found)])
 
 
@@ -81,7 +81,7 @@ def _draw_predicted(
     return numbers
 
 
-def verdicts(
+def judge_predictions(
     floors: ByLevel, mu1: ByLevel, gaps: ByLevel, predicted: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Judge the predictions.

@@ -128,9 +128,9 @@ def verdict_counts(paper: str) -> str:
     n_ours = len({each.claim.text for each in judge_claims(paper) if each.claim.ours})
     n_untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
     return (
-        f"We judge {n_claims} claims of the paper, some of them at two scales; {n_untested} are "
-        f"not tested yet. A row is a scale; a cell is a number of claims:\n\n"
-        f"{markdown_table(heads, rows)}\n\nIn addition we make {n_ours} claims of our own."
+        f"Claims of the paper: {n_claims}, some of them judged at several scales. Not tested yet: "
+        f"{n_untested}. Our own claims in addition: {n_ours}.\nA row of the table is a scale, a "
+        f"cell is a number of the paper's claims:\n\n{markdown_table(heads, rows)}"
     )
 
 

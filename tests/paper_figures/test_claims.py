@@ -211,7 +211,7 @@ def test_runs_and_pairs_of_seeds_are_counted_once():
 def test_the_counts_add_up():
     judged = [each for each in judge_claims("coopetition") if not each.claim.ours]
     first, *lines = verdict_counts("coopetition").splitlines()
-    assert f" {len({each.claim for each in judged})} claims of the paper" in first
+    assert f"of the paper: {len({each.claim for each in judged})}," in first
     rows = [re.findall(r"(?<= )\d+(?= )", line) for line in lines if line.startswith("| `")]
     for n_claims, _, *counts in rows:
         assert int(n_claims) == sum(map(int, counts))

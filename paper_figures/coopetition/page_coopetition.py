@@ -79,7 +79,7 @@ def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
 
 
 def _speed_up(alone: Outcome, helped: Outcome) -> float:
-    """Return T alone over T of one problem, each at least a sample and at most the horizon."""
+    """Return the speed-up of one problem; times are at least a sample and at most the horizon."""
     return math.exp(compare_emergence("", alone, helped).values[0])
 
 
@@ -129,7 +129,7 @@ def transformer_answers() -> Answers:
 
 
 def speed_ups(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list[float]:
-    """Return T alone over T of runs with a counterpart on ICL alone, of the same seed.
+    """Return the speed-ups of runs with a counterpart on ICL alone, of the same seed.
 
     0 if ICL emerges only alone, infinite if it does not emerge alone; nothing if in neither.
     """
@@ -139,7 +139,7 @@ def speed_ups(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list
 
 
 def levels_table() -> str:
-    """Return T alone over T in our runs by the definition of T, medians, in Markdown."""
+    """Return the median speed-ups of our runs by the definition of T, in Markdown."""
     grafted = by_number(kept_runs("coopetition/grafted_*"))
     groups = [kept_runs("coopetition/main"), *grafted.values()]
     times: dict[str, Callable[[FigureRun], float]] = {

@@ -88,8 +88,10 @@ def claim_rows(judged: Iterable[JudgedClaim]) -> list[dict[str, str]]:
 
 def _holds_in(judgement: Judgement) -> str:
     """Return in how many of the conclusive readings a claim holds."""
-    n = len(judgement.readings) - judgement.n_decisive
-    return f"{judgement.n_held} of {judgement.n_decisive}" + (f" ({n} inconclusive)" if n else "")
+    n_inconclusive = len(judgement.readings) - judgement.n_decisive
+    parts = [f"{judgement.n_held} of {judgement.n_decisive}"] if judgement.n_decisive else []
+    parts += [f"{n_inconclusive} inconclusive"] if n_inconclusive else []
+    return ", ".join(parts)
 
 
 def claims_table(paper: str) -> str:
@@ -103,7 +105,7 @@ def claims_table(paper: str) -> str:
         if each.claim is before:
             row |= dict.fromkeys(("figure", "claim", "published", "contradicted if"), "")
         if each.verdict is Verdict.NOT_TESTED:
-            row |= dict.fromkeys(("holds in", "runs", "seed pairs"), "")
+            row |= dict.fromkeys(("runs", "seed pairs"), "")
         before = each.claim
         rows.append(row)
     return markdown_table(list(rows[0]), (row.values() for row in rows))

@@ -22,7 +22,6 @@ from paper_figures.core.figure import (
     papers,
     print_style,
     stem_of,
-    unknown_paper,
 )
 from paper_figures.core.kept_data import SCALE, KeptScale
 from paper_figures.core.runs import NotKeptError, find_needs, kept_runs
@@ -310,8 +309,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name in COMMANDS:
         kind, run = COMMANDS[name]
         run(parse_flags(kind, rest, prog=f"{PROG} {name}"))
-    elif name in papers():
-        _draw(name, parse_flags(FigureFlags, rest, prog=f"{PROG} {name}"))
     else:
-        raise unknown_paper(name)
+        figures_of(name)  # refuses an unknown paper
+        _draw(name, parse_flags(FigureFlags, rest, prog=f"{PROG} {name}"))
     return 0

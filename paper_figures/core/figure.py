@@ -230,17 +230,13 @@ def figures_of(paper: str) -> dict[str, Figure]:
     """Return a paper's figures by slot, sorted; `UsageError` if it has none."""
     folders = _folders()
     if paper not in folders:
-        raise unknown_paper(paper)
+        choices = ", ".join(papers())
+        raise UsageError(f"no figures of {paper!r}; choose one of {choices}, or --list")
     package, folder = folders[paper]
     stems = sorted((path.stem for path in folder.glob("figure_*.py")), key=natural_key)
     figures: list[Figure] = [import_module(f"{package}.{stem}").FIGURE for stem in stems]
     figures.sort(key=lambda figure: (figure.slot[:1].isdigit(), natural_key(figure.slot)))
     return {figure.slot: figure for figure in figures}
-
-
-def unknown_paper(paper: str) -> UsageError:
-    """Return the error of asking for figures of a paper that has none here."""
-    return UsageError(f"no figures of {paper!r}; choose one of {', '.join(papers())}, or --list")
 
 
 def find_figure(paper: str, name: str) -> Figure:

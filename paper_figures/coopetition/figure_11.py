@@ -63,7 +63,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "the main run for five times as long",
-    draw_by_setting(("main, long",), 320, lambda evaluator: "accuracy"),
+    draw_by_setting(("main, long",), 320, "accuracy"),
     (Runs("coopetition/long", optional=True),),
     CLAIMS,
 )

@@ -164,19 +164,14 @@ def result_of_runs(
 
 
 def draw_by_setting(
-    names: Sequence[str],
-    last: float = math.inf,
-    metric: Callable[[str], str] = lambda evaluator: METRIC,
+    names: Sequence[str], last: float = math.inf, metric: str = METRIC
 ) -> Callable[..., FigureResult]:
     """Return the `draw` of a figure that has a setting per need: see `draw_settings`."""
-    return lambda *groups: draw_settings(dict(zip(names, groups, strict=True)), last, metric=metric)
+    return lambda *groups: draw_settings(dict(zip(names, groups, strict=True)), last, metric)
 
 
 def draw_settings(
-    settings: Mapping[str, list[FigureRun]],
-    last: float = math.inf,
-    *,
-    metric: Callable[[str], str] = lambda evaluator: METRIC,
+    settings: Mapping[str, list[FigureRun]], last: float = math.inf, metric: str = METRIC
 ) -> FigureResult:
     """Draw a panel per setting, with all evaluators, up to `last` millions of the paper's.
 
@@ -189,7 +184,7 @@ def draw_settings(
     lines: dict[str, Any] = {}  # of the legend: names without numbers of runs, which differ
     for (name, runs), ax in zip(settings.items(), axes, strict=True):
         for evaluator in (*SHOWN_EVALUATORS, "iwl"):
-            own = "accuracy" if evaluator == "iwl" else metric(evaluator)
+            own = "accuracy" if evaluator == "iwl" else metric
             measured = [run for run in runs if run.has_curve(evaluator, own)]
             if measured:
                 numbers += draw_evaluators(ax, name, measured, (evaluator,), metric=own)

@@ -45,8 +45,7 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
         note = "the paper's panel c\nis not measured"
         all_axes.text(0.05, 0.1, note, transform=all_axes.transAxes)
         variant = table.select(measure="common_temperature")
-        look = {"marker": "o", "color": "black"}
-        numbers += draw_heads(all_axes, "c, our variant", variant, "at", **look)
+        numbers += draw_heads(all_axes, "c, our variant", variant, "at", marker="o", color="black")
     for ax in (alone_axes, all_axes):
         ax.set(xscale="log", xlabel="temperature", ylabel="in-context probability")
     legend_below(alone_axes, 3)

@@ -256,8 +256,10 @@ class ResultsFlags:
 def _results(flags: ResultsFlags) -> None:
     from paper_figures.core.verdicts import claim_rows, judge_claims, papers_with_claims
 
-    asked = [flags.paper] if flags.paper else papers_with_claims()
-    judged = {paper: judge_claims(paper) for paper in asked}
+    known = papers_with_claims()
+    if flags.paper not in (None, *known):
+        raise UsageError(f"--paper {flags.paper} has no claims; choose one of {', '.join(known)}")
+    judged = {paper: judge_claims(paper) for paper in known if flags.paper in (None, paper)}
     if flags.json:
         print_json([each.to_dict() for own in judged.values() for each in own])
     else:

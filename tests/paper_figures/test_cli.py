@@ -43,6 +43,7 @@ def test_a_figure_is_written_whole_and_its_verdicts_are_printed(call, tmp_path):
         (("preset", "glyphs", "--init-seed", 99), "99"),
         (("preset", "glyphs", "--scale", "paper"), "train --preset glyphs"),
         (("keep", "runs", "--paper", "nature"), "--paper nature"),
+        (("results", "--paper", "theory"), "--paper theory"),
         (("make", "coopetition", 16, "--runs", "r"), "without make"),
         (("make", "nature", 1, "--runs", "r"), "'nature'"),
         (("make", "coopetition", "rates", "--runs", "r"), "two scales"),

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from coopetition.tools.checks import check_int
-from coopetition.tools.commands import parse_flags, run_as_program
-from coopetition.tools.console import print_json, print_rows
+from coopetition.tools.commands import default_shown_as, parse_flags, run_as_program
+from coopetition.tools.console import print_json, print_rows, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_writable
 from paper_figures.core.figure import (
@@ -22,43 +22,48 @@ from paper_figures.core.figure import (
     papers,
     print_style,
     stem_of,
-    unknown_paper,
 )
-from paper_figures.core.kept_data import SCALE, SCALES
+from paper_figures.core.kept_data import SCALE, KeptScale
 from paper_figures.core.runs import NotKeptError, find_needs, kept_runs
 from transformer.config.run import Scale
 from transformer.sweeps.plan import ALL_NODES
 
+FigureName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FIGURE")]
 PROG = "python -m paper_figures"
 USAGE = f"""usage: {PROG} PAPER FIGURE [flags]
        {PROG} --list [--json]
        {PROG} --all [flags]
        {PROG} make PAPER FIGURE --runs DIR [flags]
        {PROG} preset NAME [flags]
-       {PROG} keep RUNS [flags]
-       {PROG} results [--json]
+       {PROG} keep RUNS --paper NAME [flags]
+       {PROG} results [flags]
        {PROG} pages
        {PROG} pictures"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigureFlags:
-    """Draw a figure from kept curves of runs, or by computing it now."""
+class DrawingFlags:
+    """Flags of what is drawn from kept runs."""
 
-    figure: tyro.conf.Positional[str]
-    """Name of the figure, as `--list` prints it."""
     out: Path = Path("figures")
     """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance, verdicts on claims)."""
-    scale: Scale = SCALE
-    """Scale of the kept runs: `paper`, or `cpu`, what two CPU cores can do."""
-    init_seed: int | None = None
-    """Initial seed of the run to draw first; None draws the lowest kept."""
+    scale: KeptScale = SCALE
+    """Scale of the kept runs: `cpu` for two CPU cores, `gpu` for one GPU, `paper` as published."""
+    init_seed: Annotated[int | None, default_shown_as("the lowest kept")] = None
+    """Initial seed of the run to draw first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFlags(DrawingFlags):
+    """Draw a figure from kept curves of runs, or by computing it now."""
+
+    figure: FigureName
+    """Name of the figure, as `--list` prints it."""
 
 
 def _draw(paper: str, flags: FigureFlags) -> None:
     _check_folder(flags.out)
     figure = find_figure(paper, flags.figure)
-    _check_kept_scale(flags.scale)
     if figure.of_several_scales and flags.scale != SCALE:
         raise UsageError(f"{paper} {figure.slot} shows runs of two scales; leave out --scale")
     if not figure.needs and flags != FigureFlags(figure=flags.figure, out=flags.out):
@@ -81,25 +86,13 @@ def _draw(paper: str, flags: FigureFlags) -> None:
 
 def _write(result: FigureResult, out: Path, stem: str) -> None:
     """Write a figure's files, and print where they are and what it shows."""
-    _print_written(result.write(out, stem))
+    for path in result.write(out, stem):
+        print_written(path)
     for line in result.findings:
         print(line)
     for claim in result.provenance.get("claims", ()):
-        print(f"{claim['verdict']}: {claim['claim']}")
-
-
-def _print_written(paths: list[Path]) -> None:
-    for path in paths:
-        print(f"wrote {path}")
-
-
-def _check_kept_scale(scale: Scale) -> None:
-    """Raise `UsageError` for a scale whose runs are not kept."""
-    if scale not in SCALES:
-        choices = ", ".join(SCALES)
-        raise UsageError(
-            f"runs of --scale {scale} are trials and not kept; choose one of {choices}"
-        )
+        numbers = f" (ours {claim['ours'] or '-'}, published {claim['published']})"
+        print(f"{claim['verdict']}: {claim['claim']}{numbers if claim['published'] else ''}")
 
 
 def _check_folder(out: Path) -> None:
@@ -110,37 +103,20 @@ def _check_folder(out: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetFlags:
-    """Draw the curves of a preset's runs: kept ones, or one that is trained now."""
+class PresetFlags(DrawingFlags):
+    """Draw the curves of a preset's kept runs."""
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Name of the preset, such as `glyphs`; see `python -m transformer presets`."""
-    out: Path = Path("figures")
-    """Folder for the PNG, PDF, CSV (numbers) and JSON (provenance), and for a trained run."""
-    scale: Scale = SCALE
-    """Scale of the runs: `paper`, or `cpu`, what two CPU cores can do."""
-    retrain: bool = False
-    """Train a run now. A run that needs others is made by a sweep instead."""
-    init_seed: int | None = None
-    """Initial seed of the run to draw first, or to train; None draws the lowest kept, and trains
-    the preset's."""
 
 
 def _preset(flags: PresetFlags) -> None:
-    _check_folder(flags.out)
-    if flags.retrain:
-        from paper_figures.core.build import train_preset
-
-        runs = [train_preset(flags.preset, flags.out, init_seed=flags.init_seed, scale=flags.scale)]
-    else:
-        _check_kept_scale(flags.scale)
-        runs = kept_runs(flags.preset, flags.init_seed, flags.scale)
     from paper_figures.core.plotting import draw_settings
 
+    _check_folder(flags.out)
+    runs = kept_runs(flags.preset, flags.init_seed, flags.scale)
     with print_style():
         result = draw_settings({flags.preset: runs})
-    if "smoke" in (flags.scale, flags.preset):
-        result = result.as_trial()
     _write(result, flags.out, stem_of(flags.preset, flags.scale, flags.init_seed))
 
 
@@ -164,19 +140,20 @@ def _all(flags: AllFlags) -> None:
 class MakeFlags:
     """Train and measure what a figure needs and lacks, and draw it."""
 
-    paper: tyro.conf.Positional[str]
+    paper: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PAPER")]
     """Paper or study of the figure."""
-    figure: tyro.conf.Positional[str]
+    figure: FigureName
     """Name of the figure, as `--list` prints it."""
     runs: Path
     """Folder of the sweep; finished runs in it are not trained again. Curves are kept in its
     subfolder `kept`."""
     scale: Scale = SCALE
-    """Scale of the runs: `paper`; `cpu`, what two cores can do; `smoke`, a few steps of each."""
+    """Scale of the runs: `smoke` for a few steps of each run, `cpu` for two CPU cores, `gpu` for
+    one GPU, `paper` as published."""
     only: tuple[str, ...] = ALL_NODES
-    """Nodes of the sweep to make, by names or patterns such as 'main_*'."""
-    seeds: tuple[int, ...] = ()
-    """Initial seeds of the runs to make; none means all that the figure shows."""
+    """Nodes of the sweep to make: names, or patterns such as 'main_*'."""
+    seeds: Annotated[tuple[int, ...], default_shown_as("all that the figure shows")] = ()
+    """Initial seeds of the runs to make."""
     out: Path = Path("figures")
     """Folder for the figure's files."""
     jobs: int = 1
@@ -221,24 +198,24 @@ def _make(flags: MakeFlags) -> None:
 class KeepFlags:
     """Keep the curves and tables of a sweep's finished runs in this package, for figures."""
 
-    runs: tyro.conf.Positional[Path]
+    runs: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUNS")]
     """Folder of the sweep."""
-    paper: str = "coopetition"
-    """Paper or study of the runs."""
-    plan: str | None = None
-    """Plan of the sweep; None means that of all the paper's runs."""
-    scale: Scale = "cpu"
-    """Scale of the runs."""
+    paper: str
+    """Paper or study of the runs, as in the names of their presets."""
+    plan: Annotated[str | None, default_shown_as("the plan of the paper's name")] = None
+    """Plan of the sweep."""
+    scale: KeptScale = SCALE
+    """Scale of the runs: `cpu` for two CPU cores, `gpu` for one GPU, `paper` as published."""
 
 
 def _keep(flags: KeepFlags) -> None:
-    if flags.paper not in papers():
-        raise UsageError(f"--paper {flags.paper} is unknown; choose one of {', '.join(papers())}")
-    _check_kept_scale(flags.scale)
-
     from paper_figures.core.collect import keep_finished
     from transformer.experiments.plans import load_plan
+    from transformer.experiments.presets import PRESETS
 
+    known = sorted({name.partition("/")[0] for name in PRESETS if "/" in name})
+    if flags.paper not in known:
+        raise UsageError(f"--paper {flags.paper} has no presets; choose one of {', '.join(known)}")
     plan = load_plan(flags.plan or flags.paper, flags.scale)
     kept, left_out = keep_finished(plan, flags.runs, flags.paper, flags.scale)
     _print_left_out(left_out)
@@ -265,22 +242,28 @@ def _list(flags: ListFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsFlags:
-    """Judge every claim of the paper by the kept curves, and print the verdicts.
+    """Judge the claims of papers by the kept curves, and print the verdicts.
 
     docs/results.md states the rule, and has the same table.
     """
 
+    paper: Annotated[str | None, default_shown_as("every paper with claims")] = None
+    """Paper whose claims are judged."""
     json: bool = False
     """Print a JSON list, one object per claim and scale, with what each run says."""
 
 
 def _results(flags: ResultsFlags) -> None:
-    from paper_figures.core.verdicts import claim_rows, judge_claims
+    from paper_figures.core.verdicts import claim_rows, judge_claims, papers_with_claims
 
+    known = papers_with_claims()
+    if flags.paper not in (None, *known):
+        raise UsageError(f"--paper {flags.paper} has no claims; choose one of {', '.join(known)}")
+    judged = {paper: judge_claims(paper) for paper in known if flags.paper in (None, paper)}
     if flags.json:
-        print_json([each.to_dict() for each in judge_claims()])
+        print_json([each.to_dict() for own in judged.values() for each in own])
     else:
-        print_rows(claim_rows(judge_claims()), as_json=False)
+        print_rows([row for own in judged.values() for row in claim_rows(own)], as_json=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +279,8 @@ class PicturesFlags:
 def _update_documents(flags: PagesFlags | PicturesFlags) -> None:
     from paper_figures.pages import write_pages, write_pictures
 
-    _print_written(write_pages() if isinstance(flags, PagesFlags) else write_pictures())
+    for path in write_pages() if isinstance(flags, PagesFlags) else write_pictures():
+        print_written(path)
 
 
 COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
@@ -327,8 +311,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name in COMMANDS:
         kind, run = COMMANDS[name]
         run(parse_flags(kind, rest, prog=f"{PROG} {name}"))
-    elif name in papers():
-        _draw(name, parse_flags(FigureFlags, rest, prog=f"{PROG} {name}"))
     else:
-        raise unknown_paper(name)
+        figures_of(name)  # refuses an unknown paper
+        _draw(name, parse_flags(FigureFlags, rest, prog=f"{PROG} {name}"))
     return 0

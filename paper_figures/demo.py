@@ -2,20 +2,21 @@
 
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
+from coopetition.tools.console import print_written
 from coopetition.tools.files import markdown_table, write_text
-from paper_figures.coopetition.figure_5 import (
+from paper_figures.coopetition.fits import (
     absence,
     draw_fitted,
     draw_losses,
     draw_minimal_model,
+    fit_record,
     fit_run,
-    record_of,
 )
 from paper_figures.core.figure import FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_half, draw_run
@@ -56,8 +57,8 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
     report = _report(run, fitted, quick, time.monotonic() - start)
     write_text(out / "report.md", report)
     print(report)
-    for path in [*paths, out / "report.md"]:
-        print(f"wrote {path}")
+    for path in (*paths, out / "report.md"):
+        print_written(path)
 
 
 def _say(text: str) -> None:
@@ -83,7 +84,7 @@ def draw_demo(run: FigureRun, fitted: Fit) -> FigureResult:
     numbers += draw_losses(loss_axes, "b", run)
     numbers += draw_minimal_model(toy_axes, "c", trajectory)
     numbers += draw_fitted(fit_axes, "d", fitted)
-    record = {"title": TITLE} | record_of(trajectory, run, fitted)
+    record = {"title": TITLE} | fit_record(trajectory, run, fitted)
     return FigureResult(drawing, numbers, record, [run.finding()])
 
 
@@ -96,22 +97,21 @@ def _draw_accuracies(ax: Axes, run: FigureRun) -> Numbers:
 
 
 def _report(run: FigureRun, fitted: Fit, quick: bool, seconds: float) -> str:
-    events = "\n".join(f"| {name} | {_number(v)} |" for name, v in asdict(run.timeline()).items())
-    first = fitted.problem.runs[0].sequences[0]
+    config, events = run.provenance["config"], run.timeline().describe().items()
     purpose = f"\n{QUICK_PURPOSE}\n" if quick else ""
     return f"""# Strategy coopetition: a demonstration
 {purpose}
 ![a transformer's accuracies and losses, the minimal model, and its fit](demo.png)
 
 ## A transformer
-{_config_sentence(run)} {_fate_sentence(run)}
+{config["model"]["n_layers"]} layers without MLPs, d_model {config["model"]["d_model"]};
+{config["data"]["exemplars"]["n_classes"]:,} classes of handwriting (Omniglot);
+{run.n_sequences:,.0f} sequences. {_fate_sentence(run)}
 
 Flip accuracy (panel a) is 1 for in-context learning (ICL) and 0 for context-constrained in-weights
 learning (CIWL), which replaces it.
 
-| event (sequences seen; accuracies) | value |
-|---|---|
-{events}
+{markdown_table(("event", "value"), events)}
 
 Complete runs of the preset, whose curves are in the package:
 
@@ -124,8 +124,8 @@ Published draw of seed 7, gradient descent with step 1:
 ```
 
 ## The minimal model fitted to the transformer
-{_caution_sentence(fitted)}
-From {first:.4g} sequences on, observed loss = floor + gain x the toy's loss:
+From {fitted.problem.runs[0].sequences[0]:.4g} sequences on,
+observed loss = floor + gain x the toy's loss:
 ```
 {fitted.summary()}
 ```
@@ -133,40 +133,15 @@ Run {run.provenance["run_id"]}; {seconds:.0f} s in all.
 """
 
 
-def _number(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:.4g}"
-
-
-def _config_sentence(run: FigureRun) -> str:
-    config = run.provenance["config"]
-    data, model = config["data"], config["model"]
-    return (
-        f"{model['n_layers']} layers, attention only, d_model {model['d_model']}; "
-        f"{data['exemplars']['n_classes']:,} classes of handwriting (Omniglot); "
-        f"{run.n_sequences:,.0f} sequences."
-    )
-
-
 def _fate_sentence(run: FigureRun) -> str:
     """Return what became of ICL."""
     events = run.timeline()
     if events.emergence is None:
-        chance = f"is at chance throughout (Flip accuracy at most {events.flip_peak:.2f})"
-        return f"In-context learning {chance}."
+        return f"In-context learning is at chance (Flip accuracy at most {events.flip_peak:.2f})."
     rose = f"In-context learning emerged (Flip accuracy up to {events.flip_peak:.2f})"
     if events.fade is None:
         return f"{rose}; it has not faded."
     return f"{rose} and then faded (Flip accuracy {events.flip_final:.2f} at the end)."
-
-
-def _caution_sentence(fitted: Fit) -> str:
-    """Return how far the fit can be trusted."""
-    if fitted.cautions:
-        return f"Read the fit with care: {'; '.join(fitted.cautions)}."
-    if fitted.unidentified:
-        names = ", ".join(fitted.unidentified)
-        return f"The fit has converged. The curves do not identify: {names}."
-    return "The fit has converged, and the curves identify every parameter."
 
 
 def demo_table() -> str:

@@ -5,19 +5,25 @@ docs/images.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from coopetition.plot.style import figure_bytes
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_bytes, write_text
-from paper_figures.coopetition.page_coopetition import levels_table, three_ways_table
-from paper_figures.coopetition.page_interventions import counterparts_table, findings_list
+from paper_figures.coopetition.page_coopetition import levels_table, starts_table, three_ways_table
+from paper_figures.coopetition.page_interventions import checkpoints_table, counterparts_table
 from paper_figures.coopetition.page_main_runs import main_runs_table
 from paper_figures.core.figure import Figure, find_figure
 from paper_figures.core.kept_data import SCALE
 from paper_figures.core.runs import find_needs
-from paper_figures.core.verdicts import claims_table, explanations, verdict_counts
+from paper_figures.core.verdicts import (
+    claims_table,
+    explanations,
+    papers_with_claims,
+    verdict_counts,
+)
 from paper_figures.demo import demo_table
 from paper_figures.studies.comparison.page_comparison import (
     fits_table,
@@ -30,19 +36,34 @@ from transformer.config.run import Scale
 ROOT = Path(__file__).parents[1]
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"main runs": main_runs_table, "demo seeds": demo_table, "counts": verdict_counts},
+    "README.md": {
+        "main runs": main_runs_table,
+        "demo seeds": demo_table,
+        "counts": partial(verdict_counts, "coopetition"),
+    },
     "docs/comparison.md": {
         "ranks": ranks_table,
         "forecasts": forecasts_table,
         "predictions": prediction_table,
         "fits": fits_table,
     },
-    "docs/interventions.md": {"evidence": findings_list, "counterparts": counterparts_table},
-    "docs/coopetition.md": {"three ways": three_ways_table, "levels": levels_table},
+    "docs/interventions.md": {
+        "counterparts": counterparts_table,
+        "checkpoints": checkpoints_table,
+    },
+    "docs/coopetition.md": {
+        "three ways": three_ways_table,
+        "starts": starts_table,
+        "levels": levels_table,
+    },
     "docs/results.md": {
-        "counts": verdict_counts,
-        "claims": claims_table,
-        "explanations": explanations,
+        f"{name} of {paper}": partial(block, paper)
+        for paper in papers_with_claims()
+        for name, block in (
+            ("counts", verdict_counts),
+            ("claims", claims_table),
+            ("explanations", explanations),
+        )
     },
 }
 

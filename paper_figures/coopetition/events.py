@@ -5,33 +5,23 @@ inconclusive because it ends too early.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from paper_figures.coopetition.paper_values import PAPER_RUNS
-from paper_figures.core.claims import FACTOR, Reading
-from paper_figures.core.runs import METRIC, FigureRun, KeptTable
+from paper_figures.core.claims import FACTOR, Condition, Reading, Value, negation, readings
+from paper_figures.core.runs import METRIC, FigureRun
 
-Condition = Callable[[FigureRun], bool | None]
-Value = Callable[[FigureRun], float | None]
-
+EVENT_TITLES = {  # of `Timeline`
+    "emergence": "emergence",
+    "flip_peak_at": "Flip's peak",
+    "flip_peak": "height of the peak",
+    "fade": "fade",
+    "ciwl_90": "CIWL 0.9",
+}
 NO_ICL = 0.6  # ICL accuracy below which there is none; chance is one half
-AS_MAIN = "it is as in the main run at this learning rate (figure 1)"  # an explanation
+AS_MAIN = "the main run differs in the same way at this learning rate (figure 1)"  # an explanation
 LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and faded in all its runs
 CIWL_LATE = FACTOR * max(run.ciwl_90 for run in PAPER_RUNS.values())  # the same for CIWL
-
-
-def readings(
-    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
-) -> list[Reading]:
-    """Return a reading of each run."""
-    return [Reading.of(run, holds(run), value(run)) for run in runs]
-
-
-def table_readings(
-    tables: Sequence[KeptTable], measure: Callable[[KeptTable], tuple[bool, float | None]]
-) -> list[Reading]:
-    """Return a reading of each table: whether the shape holds, and the number."""
-    return [Reading.of(table.run, *measure(table)) for table in tables]
 
 
 def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
@@ -42,11 +32,6 @@ def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool 
 def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
     """Return the opposite of `happened_by`."""
     return negation(happened_by(happened, run, millions))
-
-
-def negation(holds: bool | None) -> bool | None:
-    """Return the opposite; None stays."""
-    return None if holds is None else not holds
 
 
 def happens(name: str, millions: float = LATE) -> Condition:
@@ -82,7 +67,7 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
         other_run = by_seed.get(run.init_seed)
         if other_run is None:
             return None
-        own, other = time_of(name)(run), time_of(name)(other_run)
+        own, other = event_time(name)(run), event_time(name)(other_run)
         if own is not None and other is not None:
             return own < other
         if own is not None:
@@ -92,7 +77,7 @@ def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
     return holds
 
 
-def time_of(name: str) -> Value:
+def event_time(name: str) -> Value:
     """Return the time of an event of `Timeline`, None if it does not happen."""
 
     def value(run: FigureRun) -> float | None:
@@ -100,6 +85,21 @@ def time_of(name: str) -> Value:
         return None if time is None else time * run.rate_ratio
 
     return value
+
+
+def fades_later(
+    runs: list[FigureRun], others: list[FigureRun], millions: float = LATE
+) -> list[Reading]:
+    """Return whether ICL fades later than in the other run of the same seed, and when.
+
+    millions : by which it should have faded
+    """
+
+    def holds(run: FigureRun) -> bool | None:
+        faded, first = happens("fade", millions)(run), earlier("fade", others)(run)
+        return None if faded and first is None else faded and not first
+
+    return readings(runs, holds, event_time("fade"))
 
 
 def value_at(evaluator: str, millions: float, metric: str = METRIC) -> Value:

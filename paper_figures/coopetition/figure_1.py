@@ -9,17 +9,15 @@ from typing import Any
 from coopetition.plot.style import COLOURS
 from paper_figures.coopetition.events import (
     LATE,
-    Condition,
     ciwl_reaches_90,
     emerges,
+    event_time,
     fades,
     height_of,
-    readings,
-    time_of,
     value_at,
 )
-from paper_figures.coopetition.paper_values import SEED_5
-from paper_figures.core.claims import Claim, Published
+from paper_figures.coopetition.paper_values import FIGURE_1B, SEED_5
+from paper_figures.core.claims import Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import (
     draw_evaluators,
@@ -28,14 +26,7 @@ from paper_figures.core.plotting import (
     legend_below,
     result_of_runs,
 )
-from paper_figures.core.runs import FigureRun, KeptTable, Runs, Tables
-
-PAPER = {  # panel b, of its seed 5: millions of sequences, accuracy
-    "train": ((3.7, 0.75), (5.8, 0.90), (20, 0.977)),
-    "icl": ((3.45, 0.60), (7.8, 0.892), (13.6, 0.60), (20, 0.61)),
-    "ciwl": ((6.6, 0.75), (10.7, 0.90), (20, 0.969)),
-    "flip": ((3.3, 0.5), (4.3, 0.713), (6.3, 0.5), (8.4, 0.25), (10.9, 0.10), (20, 0.034)),
-}
+from paper_figures.core.runs import FigureRun, KeptTable, Runs
 
 
 def draw(
@@ -64,7 +55,7 @@ def draw(
     ax = halves[1].subplots()
     numbers += draw_evaluators(ax, "b", runs)
     ratio = runs[0].rate_ratio
-    for name, points in PAPER.items():
+    for name, points in FIGURE_1B.items():
         numbers += draw_published(ax, "b", name, points, ratio, COLOURS[name])
     draw_half(ax)
     title = "b  the main run (crosses: the paper's seed 5)"
@@ -81,12 +72,12 @@ def _is_below(evaluator: str, level: float) -> Condition:
 CLAIMS = (
     Claim(
         "ICL emerges: Flip accuracy rises through one half",
-        lambda runs, *heads: readings(runs, emerges, time_of("emergence")),
+        lambda runs, *heads: readings(runs, emerges, event_time("emergence")),
         Published.at(SEED_5.emergence),
         contradiction="Flip accuracy never rises above one half by 20M",
     ),
     Claim(
-        "at its best ICL is preferred: height of Flip's peak",
+        "ICL is preferred at its peak: highest Flip accuracy",
         lambda runs, *heads: readings(runs, emerges, height_of("flip_peak")),
         Published.of(SEED_5.flip_peak),
         "it depends on the features: the better they separate classes, the higher the peak "
@@ -95,25 +86,25 @@ CLAIMS = (
     ),
     Claim(
         "ICL is transient: Flip accuracy falls through one half",
-        lambda runs, *heads: readings(runs, fades, time_of("fade")),
+        lambda runs, *heads: readings(runs, fades, event_time("fade")),
         Published.at(SEED_5.fade),
         contradiction="Flip accuracy stays above one half until 20M",
     ),
     Claim(
-        "at 20M nothing is left of the preference: Flip accuracy",
+        "at 20M ICL is no longer preferred: Flip accuracy",
         lambda runs, *heads: readings(runs, _is_below("flip", 0.1), value_at("flip", LATE)),
-        Published.of(PAPER["flip"][-1][1]),
+        Published.of(FIGURE_1B["flip"][-1][1]),
         contradiction="Flip accuracy at 20M is 0.1 or more",
     ),
     Claim(
-        "at 20M little is left of the ability: ICL accuracy",
+        "at 20M ICL is mostly lost: ICL accuracy",
         lambda runs, *heads: readings(runs, _is_below("icl", 0.7), value_at("icl", LATE)),
-        Published.of(PAPER["icl"][-1][1], "above chance"),
+        Published.of(FIGURE_1B["icl"][-1][1], "above chance"),
         contradiction="ICL accuracy at 20M is 0.7 or more",
     ),
     Claim(
-        "CIWL takes ICL's place: accuracy of 0.9",
-        lambda runs, *heads: readings(runs, ciwl_reaches_90, time_of("ciwl_90")),
+        "CIWL replaces ICL: CIWL accuracy reaches 0.9",
+        lambda runs, *heads: readings(runs, ciwl_reaches_90, event_time("ciwl_90")),
         Published.at(SEED_5.ciwl_90),
         contradiction="CIWL accuracy stays below 0.9 until 23M",
     ),
@@ -125,8 +116,8 @@ FIGURE = Figure(
     draw,
     (
         Runs("coopetition/main"),
-        Tables("coopetition/main", "label_attention", optional=True),
-        Tables("coopetition/main", "induction", optional=True),
+        Runs("coopetition/main", "label_attention", optional=True),
+        Runs("coopetition/main", "induction", optional=True),
     ),
     CLAIMS,
 )

@@ -2,27 +2,22 @@
 
 from paper_figures.coopetition.events import (
     AS_MAIN,
+    event_time,
     fades,
+    fades_later,
     happened_by,
     height_of,
     never_emerges,
-    readings,
-    time_of,
     value_at,
 )
-from paper_figures.coopetition.figure_9 import SIZES, fades_later
-from paper_figures.core.claims import FACTOR, Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
+from paper_figures.coopetition.paper_values import SIZES
+from paper_figures.core.claims import FACTOR, Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
 from paper_figures.core.runs import FigureRun, Runs
 
 LAST = 320.0  # millions of the paper's sequences
 RISE = 0.1  # of Flip, from its lowest after the fade
-
-
-def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Draw a panel per size of the data."""
-    return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
 
 
 def rises_again(run: FigureRun) -> bool | None:
@@ -40,7 +35,7 @@ def learns_labels(run: FigureRun) -> bool | None:
 CLAIMS = (
     Claim(
         "12,800 classes, 20 exemplars: ICL emerges and fades",
-        lambda large, five, twenty, few: readings(large, fades, time_of("fade")),
+        lambda large, five, twenty, few: readings(large, fades, event_time("fade")),
         Published.at(8.6),
         AS_MAIN,
         contradiction="Flip accuracy never rises above one half by 20M, or stays there",
@@ -75,7 +70,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "classes and exemplars, with MLPs",
-    draw,
+    draw_by_setting(SIZES, LAST),
     tuple(Runs(f"coopetition/mlp_{size}", optional=True) for size in SIZES),
     CLAIMS,
 )

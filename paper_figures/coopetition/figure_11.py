@@ -3,18 +3,12 @@
 import math
 from functools import partial
 
-from paper_figures.coopetition.events import readings
-from paper_figures.core.claims import Claim, Published, Reading, Verdict
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
+from paper_figures.core.claims import Claim, Published, Reading, Verdict, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
 from paper_figures.core.runs import FigureRun, Runs
 
 LONG = 150.0  # millions of sequences from which the paper's curves are flat
-
-
-def draw(long: list[FigureRun]) -> FigureResult:
-    """Draw the run."""
-    return draw_settings({"main, long": long}, last=320, metric=lambda evaluator: "accuracy")
 
 
 def end_accuracy(run: FigureRun, evaluator: str) -> float:
@@ -69,7 +63,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "the main run for five times as long",
-    draw,
+    draw_by_setting(("main, long",), 320, "accuracy"),
     (Runs("coopetition/long", optional=True),),
     CLAIMS,
 )

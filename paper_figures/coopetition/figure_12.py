@@ -1,14 +1,13 @@
 """Figure 12: as figure 2a, if the target is the second label."""
 
-from paper_figures.coopetition.figure_2 import (
+from paper_figures.coopetition.query_row import (
     TARGET,
-    attention_finding,
     attention_readings,
     draw_query_row,
 )
 from paper_figures.core.claims import Claim, Published
 from paper_figures.core.figure import Figure, FigureResult, blank
-from paper_figures.core.runs import KeptTable, Tables
+from paper_figures.core.runs import KeptTable, Runs
 
 
 def draw(mechanisms: list[KeptTable]) -> FigureResult:
@@ -16,8 +15,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
     table = mechanisms[0].select(evaluator="ciwl", layer=1)
     drawing = blank(3.6, 3)
     numbers = draw_query_row(drawing.subplots(), "", table, pair=2)
-    record = {"run": table.run.record()}
-    return FigureResult(drawing, numbers, record, [attention_finding(table, pair=2)])
+    return FigureResult(drawing, numbers, {"run": table.run.record()})
 
 
 CLAIMS = (
@@ -33,6 +31,6 @@ FIGURE = Figure(
     __name__,
     "CIWL: attention if the target is the second label",
     draw,
-    (Tables("coopetition/main", "mechanisms"),),
+    (Runs("coopetition/main", "mechanisms"),),
     CLAIMS,
 )

@@ -3,22 +3,15 @@
 from paper_figures.coopetition.events import (
     LATE,
     earlier,
+    event_time,
     height_of,
     never_emerges,
-    readings,
     stays_at_chance,
-    time_of,
 )
-from paper_figures.core.claims import Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
-from paper_figures.core.runs import FigureRun, Runs
-
-
-def draw(main: list[FigureRun], one_layer: list[FigureRun]) -> FigureResult:
-    """Draw a panel per depth."""
-    return draw_settings({"2 layers": main, "1 layer": one_layer}, LATE)
-
+from paper_figures.core.claims import Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
+from paper_figures.core.runs import Runs
 
 CLAIMS = (
     Claim(
@@ -34,7 +27,9 @@ CLAIMS = (
     ),
     Claim(
         "one layer: CIWL reaches an accuracy of 0.9, and sooner than with two",
-        lambda main, one_layer: readings(one_layer, earlier("ciwl_90", main), time_of("ciwl_90")),
+        lambda main, one_layer: readings(
+            one_layer, earlier("ciwl_90", main), event_time("ciwl_90")
+        ),
         Published.at(5),
         contradiction="CIWL accuracy reaches 0.9 later than with two layers and the same "
         "seed, or never",
@@ -44,7 +39,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "one layer",
-    draw,
+    draw_by_setting(("2 layers", "1 layer"), LATE),
     (Runs("coopetition/main"), Runs("coopetition/one_layer", optional=True)),
     CLAIMS,
 )

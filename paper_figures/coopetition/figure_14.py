@@ -2,12 +2,12 @@
 
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import label_of
-from paper_figures.coopetition.events import LATE, table_readings
+from paper_figures.coopetition.events import LATE
 from paper_figures.coopetition.panels import draw_heads
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.plotting import EVALUATORS
-from paper_figures.core.runs import Array, KeptTable, Tables
+from paper_figures.core.plotting import SHOWN_EVALUATORS
+from paper_figures.core.runs import Array, KeptTable, Runs
 
 MEASURES = {"previous_token": "to the token before", "self_attention": "to themselves"}
 
@@ -16,19 +16,19 @@ def draw(label_attention: list[KeptTable]) -> FigureResult:
     """Draw the run of the first seed: a row per measure, a column per evaluator."""
     table = label_attention[0].select(layer=0)
     drawing = blank(7.2, 3.8)
-    axes = drawing.subplots(len(MEASURES), len(EVALUATORS), sharex=True, sharey=True)
+    axes = drawing.subplots(len(MEASURES), len(SHOWN_EVALUATORS), sharex=True, sharey=True)
     numbers: Numbers = []
     for (measure, target), row in zip(MEASURES.items(), axes, strict=True):
-        for evaluator, ax in zip(EVALUATORS, row, strict=True):
+        for evaluator, ax in zip(SHOWN_EVALUATORS, row, strict=True):
             own = table.select(measure=measure, evaluator=evaluator)
             numbers += draw_heads(ax, f"{evaluator}, {measure}", own, "sequences", scale=1e6)
             ax.set(ylim=(0, 1), xlim=(0, LATE / table.run.rate_ratio))
         row[0].set_ylabel(f"attention of labels\n{target}")
-    for evaluator, top, bottom in zip(EVALUATORS, *axes, strict=True):
+    for evaluator, top, bottom in zip(SHOWN_EVALUATORS, *axes, strict=True):
         top.set_title(label_of(evaluator))
         bottom.set_xlabel(SEQUENCES)
     axes[0, 0].legend(frameon=False, ncols=2)
-    return FigureResult(drawing, numbers, {"run": table.run.record()}, [_finding(table)])
+    return FigureResult(drawing, numbers, {"run": table.run.record()})
 
 
 def _after_emergence(table: KeptTable) -> dict[str, Array]:
@@ -36,17 +36,6 @@ def _after_emergence(table: KeptTable) -> dict[str, Array]:
     own = table.select(layer=0, measure="previous_token", evaluator="train")
     first = table.run.timeline().emergence or 0.0
     return {head: y[x >= first] for head, (x, y) in own.curves("head", "sequences").items()}
-
-
-def _finding(table: KeptTable) -> str:
-    after = _after_emergence(table)
-    best = max(after, key=lambda head: float(after[head].max()))
-    others = max(float(y[-1]) for head, y in after.items() if head != best)
-    return (
-        f"labels attend to the token before most in head {best}: at most {after[best].max():.2f} "
-        f"after emergence, {after[best][-1]:.2f} at the end (the paper's head 1: 0.23, 0.11 at "
-        f"20 million); in other heads at most {others:.2f} at the end"
-    )
 
 
 def _single_head(table: KeptTable) -> tuple[bool, float]:
@@ -70,6 +59,6 @@ FIGURE = Figure(
     __name__,
     "attention of labels in the first layer during the main run",
     draw,
-    (Tables("coopetition/main", "label_attention"),),
+    (Runs("coopetition/main", "label_attention"),),
     CLAIMS,
 )

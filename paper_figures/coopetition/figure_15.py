@@ -5,23 +5,16 @@ the temperature of one of them changes.  Where that was not measured, c shows a 
 all heads share one temperature, and may attend to exemplars.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from paper_figures.coopetition.events import table_readings
-from paper_figures.coopetition.panels import Band, draw_heads, draw_ranges
-from paper_figures.core.claims import Claim, Published
-from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
+from paper_figures.core.claims import Claim, Published, table_readings
+from paper_figures.core.figure import Figure, FigureResult, blank, points
 from paper_figures.core.plotting import legend_below
-from paper_figures.core.runs import KeptTable, Tables
+from paper_figures.core.runs import KeptTable, Runs
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-ALONE: list[Band] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
-TOGETHER: list[Band] = [(1, 0.98345, 0.98345)]  # of one head; the others have 1
-SPREAD = (0.981, 0.9839)  # over all temperatures of one head
+ALONE: list[PaperRange] = [(0.1, 0.79, 0.825), (1, 0.75, 0.78), (8, 0.65, 0.665)]  # by temperature
+TOGETHER: list[PaperRange] = [(1, 0.98345, 0.98345)]  # of one head; the others have 1
 
 
 def draw(superposition: list[KeptTable]) -> FigureResult:
@@ -42,49 +35,25 @@ def draw(superposition: list[KeptTable]) -> FigureResult:
     numbers += draw_heads(alone_axes, "b", alone, "at", marker=".")
     numbers += draw_ranges(alone_axes, "b", ALONE)
     alone_axes.set(title="b  each head alone, labels only")
-    draw_all = _draw_all_heads if table.select(measure="superposition").rows else _draw_variant
-    more, finding = draw_all(all_axes, table)
+    one_heated = table.select(measure="superposition")
+    if one_heated.rows:
+        all_axes.set(title="c  all heads, one heated, labels only")
+        numbers += draw_heads(all_axes, "c", one_heated, "at", marker=".")
+        numbers += draw_ranges(all_axes, "c", TOGETHER)
+    else:
+        all_axes.set(title="c  our variant: all heads heated")
+        note = "the paper's panel c\nis not measured"
+        all_axes.text(0.05, 0.1, note, transform=all_axes.transAxes)
+        variant = table.select(measure="common_temperature")
+        numbers += draw_heads(all_axes, "c, our variant", variant, "at", marker="o", color="black")
     for ax in (alone_axes, all_axes):
         ax.set(xscale="log", xlabel="temperature", ylabel="in-context probability")
     legend_below(alone_axes, 3)
-    ours = []
-    for at, *_ in ALONE:
-        values = alone.select(at=float(at)).column()
-        ours.append(f"{values.min():.3f} to {values.max():.3f} at {at:g}")
-    paper = (f"{low:g} to {high:g} at {at:g}" for at, low, high in ALONE)
     correlation = np.corrcoef(first, second)[0, 1]
-    findings = [
-        f"strengths of heads 0 and 1 correlate by {correlation:.2f} over {len(first)} sequences",
-        f"a head alone, by temperature: {', '.join(ours)} (the paper's: {', '.join(paper)})",
-        finding,
-    ]
-    return FigureResult(drawing, numbers + more, {"run": table.run.record()}, findings)
-
-
-def _draw_all_heads(ax: "Axes", table: KeptTable) -> tuple[Numbers, str]:
-    """Draw panel c as published; return its numbers and a line on it."""
-    one_heated = table.select(measure="superposition")
-    ax.set(title="c  all heads, one heated, labels only")
-    numbers = draw_heads(ax, "c", one_heated, "at", marker=".")
-    values = one_heated.column()
-    return numbers + draw_ranges(ax, "c", TOGETHER), (
-        f"all heads, the temperature of one changed: {values.min():.4f} to {values.max():.4f} "
-        f"(the paper's: {SPREAD[0]:g} to {SPREAD[1]:g})"
+    finding = (
+        f"strengths of heads 0 and 1 correlate by {correlation:.2f} over {len(first)} sequences"
     )
-
-
-def _draw_variant(ax: "Axes", table: KeptTable) -> tuple[Numbers, str]:
-    """Draw our variant of panel c; return its numbers and a line on it."""
-    ax.set(title="c  our variant: all heads heated")
-    ax.text(0.05, 0.1, "the paper's panel c\nis not measured", transform=ax.transAxes)
-    variant = table.select(measure="common_temperature")
-    numbers = draw_heads(ax, "c, our variant", variant, "at", marker="o", color="black")
-    return numbers, (
-        "panel c shows a variant of our own: all heads share a temperature (at 1: "
-        f"{variant.select(at=1.0).value():.4f}); 15c as published, one head at a time and labels "
-        "only, is not measured and needs the last checkpoint: `python -m paper_figures make "
-        f"coopetition 15 --scale {table.run.provenance['scale']} --runs DIR`"
-    )
+    return FigureResult(drawing, numbers, {"run": table.run.record()}, [finding])
 
 
 def _sharpening(table: KeptTable) -> tuple[bool, float]:
@@ -102,13 +71,13 @@ def _better_than_alone(measure: str, table: KeptTable) -> tuple[bool, float]:
 
 CLAIMS = (
     Claim(
-        "a head alone is better the sharper it attends",
+        "a head alone answers better, the sharper its attention",
         lambda tables: table_readings(tables, _sharpening),
         Published(*ALONE[0][1:]),
         contradiction="a head alone answers better at a higher temperature",
     ),
     Claim(
-        "all heads together are better than any alone: they add up what each knows weakly",
+        "all heads together answer better than any head alone",
         lambda tables: table_readings(
             [table for table in tables if table.select(measure="superposition").rows],
             lambda table: _better_than_alone("superposition", table),
@@ -117,12 +86,12 @@ CLAIMS = (
         contradiction="a head alone answers as well as all heads together",
     ),
     Claim(
-        "the model as it is, with attention to exemplars too, is better than any head alone",
+        "the unchanged model, which also attends to exemplars, answers better than any head alone",
         lambda tables: table_readings(
             tables, lambda table: _better_than_alone("common_temperature", table)
         ),
         ours=True,
-        contradiction="a head alone answers as well as the model as it is",
+        contradiction="a head alone answers as well as the unchanged model",
     ),
 )
 
@@ -130,6 +99,6 @@ FIGURE = Figure(
     __name__,
     "heads in superposition: strengths of two, and temperatures",
     draw,
-    (Tables("coopetition/main", "superposition"),),
+    (Runs("coopetition/main", "superposition"),),
     CLAIMS,
 )

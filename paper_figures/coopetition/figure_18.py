@@ -6,24 +6,17 @@ from paper_figures.coopetition.events import (
     AS_MAIN,
     LATE,
     emerges,
+    event_time,
     fades,
     height_of,
     never_emerges,
-    readings,
-    time_of,
 )
-from paper_figures.coopetition.paper_values import SEED_5
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import draw_half, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
 
-NAMES = {  # of runs, and the paper's results
-    "main run": f"rises at {SEED_5.emergence:g}M, at most {SEED_5.flip_peak:g}, falls at "
-    f"{SEED_5.fade:g}M",
-    "no attention of labels to the token before": "never above one half",
-    "without heads 1, 4, 7": "rises at 4.25M, at most 0.76, falls at 8.0M",
-}
+NAMES = ("main run", "no attention of labels to the token before", "without heads 1, 4, 7")
 LAST = 2 * LATE  # millions of the paper's sequences, twice as many as in its figure
 
 
@@ -33,28 +26,15 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
     ax = drawing.subplots()
     styles = line_styles(NAMES)
     numbers: Numbers = []
-    findings = []
     runs = [runs[0] for runs in groups]
-    for (name, paper), run in zip(NAMES.items(), runs, strict=True):
+    for name, run in zip(NAMES, runs, strict=True):
         curves = run.curves().between(last=LAST * 1e6 / run.rate_ratio)
         ax.plot(curves.sequences / 1e6, curves.values["flip"], label=name, **styles[name])
         numbers += points("", name, curves.sequences, curves.values["flip"])
-        findings.append(f"{name}: {_flip_text(run)} (the paper's: {paper})")
     draw_half(ax)
     ax.set(xlabel=SEQUENCES, ylabel="Flip: in-context accuracy", ylim=(0, 1))
     ax.legend(frameon=False)
-    return result_of_runs(drawing, numbers, runs, findings)
-
-
-def _flip_text(run: FigureRun) -> str:
-    """Return when Flip is above one half, in words."""
-    events = run.timeline()
-    if events.emergence is None:
-        return f"Flip never above one half (at most {events.flip_peak:.3f})"
-    ratio = run.rate_ratio / 1e6  # to the paper's millions
-    fade = "not within the run" if events.fade is None else f"at {events.fade * ratio:.1f}M"
-    rises = f"Flip rises through one half at {events.emergence * ratio:.1f}M"
-    return f"{rises}, at most {events.flip_peak:.2f}, falls {fade}"
+    return result_of_runs(drawing, numbers, runs)
 
 
 CLAIMS = (
@@ -64,7 +44,7 @@ CLAIMS = (
         contradiction="Flip accuracy rises above one half",
     ),
     Claim(
-        "without three heads of the first layer ICL still emerges: height of Flip's peak",
+        "without three heads of the first layer ICL still emerges: highest Flip accuracy",
         lambda main, without, ablated: readings(ablated, emerges, height_of("flip_peak")),
         Published.of(0.761),
         AS_MAIN,
@@ -72,7 +52,7 @@ CLAIMS = (
     ),
     Claim(
         "without three heads of the first layer ICL fades",
-        lambda main, without, ablated: readings(ablated, fades, time_of("fade")),
+        lambda main, without, ablated: readings(ablated, fades, event_time("fade")),
         Published.at(8),
         AS_MAIN,
         contradiction="Flip accuracy stays above one half until 20M",

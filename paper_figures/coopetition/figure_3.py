@@ -12,17 +12,17 @@ import numpy as np
 
 from coopetition.plot.fits import SEQUENCES, plot_curves
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.coopetition.events import LATE, table_readings
-from paper_figures.coopetition.panels import Band, comparison_line, draw_heads, draw_ranges
-from paper_figures.core.claims import Claim, Published, Reading
+from paper_figures.coopetition.events import LATE
+from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
+from paper_figures.core.claims import Claim, Published, Reading, table_readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import EVALUATORS
-from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Runs, Tables
+from paper_figures.core.plotting import SHOWN_EVALUATORS
+from paper_figures.core.runs import METRIC, Array, FigureRun, KeptTable, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STRENGTHS: list[Band] = [
+STRENGTHS: list[PaperRange] = [
     (3.5e6, 0.05, 0.20),
     (4.3e6, 0.28, 0.33),
     (6e6, 0.06, 0.15),
@@ -69,17 +69,14 @@ def draw(
         empty.add_artist(Legend(empty, *handles, frameon=False, **place))
     for ax in (strength_axes, upper_axes, *lower_axes):
         ax.set(xlim=(0, shown / 1e6))
-    findings = [_deviation_line(table) for table in layer_2_fixed[:1]]
-    for name, tables in zip(LAYER_1_FIXED, layer_1_fixed, strict=True):
-        findings += [_level_line(name, table, shown) for table in tables[:1]]
-    return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)}, findings)
+    return FigureResult(drawing, numbers, {"run": run.record(), "seeds": len(runs)})
 
 
 def _draw_fixed(ax: "Axes", panel: str, run: FigureRun, fixed: list[KeptTable]) -> Numbers:
     """Draw the run's own curves as lines, and those with a layer fixed as points."""
-    curves = run.curves().select(EVALUATORS)
+    curves = run.curves().select(SHOWN_EVALUATORS)
     plot_curves(curves, ax=ax, lw=0.8, alpha=0.6)
-    styles = line_styles(EVALUATORS)
+    styles = line_styles(SHOWN_EVALUATORS)
     numbers: Numbers = []
     for name, values in curves.values.items():
         numbers += points(panel, f"{label_of(name)}, the run", curves.sequences, values)
@@ -117,29 +114,6 @@ def is_constant(fixed: KeptTable) -> bool:
     """Return whether accuracies with a layer fixed change by less than a tenth of the run's."""
     with_layer_fixed, own = spreads(fixed)
     return with_layer_fixed < CONSTANT * own
-
-
-def _deviation_line(fixed: KeptTable) -> str:
-    texts = (f"{name} {value:.3f}" for name, value in deviations(fixed).items())
-    return (
-        f"second layer fixed: from Flip's peak on at most {', '.join(texts)} from the run's own "
-        "curves"
-    )
-
-
-def _level_line(name: str, fixed: KeptTable, last: float) -> str:
-    """Return mean accuracies with the first layer fixed, from Flip's peak on, and the paper's."""
-    peak = fixed.run.timeline().flip_peak_at or 0.0
-    ours = {
-        evaluator: float(y[(x >= peak) & (x <= last)].mean())
-        for evaluator, (x, y) in _accuracies(fixed).items()
-    }
-    line = comparison_line(f"first layer of Flip's {name} fixed", ours, LAYER_1_FIXED[name])
-    with_layer_fixed, own = spreads(fixed)
-    return (
-        f"{line}; standard deviation over checkpoints at most {with_layer_fixed:.3f} "
-        f"({own:.3f} without)"
-    )
 
 
 def _turning(table: KeptTable) -> tuple[bool, float]:
@@ -188,9 +162,9 @@ FIGURE = Figure(
     draw,
     (
         Runs("coopetition/main"),
-        Tables("coopetition/main", "induction"),
+        Runs("coopetition/main", "induction"),
         *(
-            Tables("coopetition/main", kind, optional=True)
+            Runs("coopetition/main", kind, optional=True)
             for kind in ("layer_2_fixed", *(f"layer_1_of_{name}" for name in LAYER_1_FIXED))
         ),
     ),

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.coopetition.events import (
-    Condition,
     happened_by,
     happens,
     height_of,
     icl_loss_below_chance,
     never,
     not_by,
-    readings,
 )
-from paper_figures.core.claims import FACTOR, Claim, Published
+from paper_figures.core.claims import FACTOR, Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import (
     draw_band,
@@ -50,9 +48,7 @@ PEAKS: dict[float, tuple[float, float]] = {  # of Flip, by the start
 RISES = 8.0  # millions after a start by which Flip rises, if it does
 PLATEAU = 30.0  # millions by which a run on ICL alone is on its plateau, if it stays there
 
-Started = list[
-    FigureRun
-]  # from checkpoints of CIWL-only runs; their number is the time in millions
+Started = list[FigureRun]  # from checkpoints of CIWL-only runs, whose times are their numbers
 
 
 def draw(
@@ -82,13 +78,8 @@ def draw(
     legend_below(alone_axes, 1)  # the axes count our own sequences, names of starts the paper's
     legend_below(grafted_axes, 2, "taken at (the paper's sequences)")
     legend_below(resumed_axes, 2, "start at (the paper's sequences)")
-    findings = [
-        f"{run.name}: loss {_time_text(icl_loss_below_chance(run))}"
-        for run in (*alone, *clamped, *grafted)
-    ]
-    findings += [f"{run.name}: Flip at most {run.timeline().flip_peak:.2f}" for run in resumed]
     runs = [*alone, *clamped, *ciwl, *grafted, *resumed]
-    return result_of_runs(drawing, numbers, runs, findings)
+    return result_of_runs(drawing, numbers, runs, findings=[])
 
 
 def _draw_resumed(
@@ -107,12 +98,6 @@ def _draw_resumed(
     title = "c  ordinary data" if resumed else "c  no run yet"
     ax.set(title=title, xlabel=SEQUENCES, ylabel="Flip accuracy", ylim=(0, 1), xlim=(0, last / 1e6))
     return numbers
-
-
-def _time_text(sequences: float | None) -> str:
-    if sequences is None:
-        return "never below ln 2"
-    return f"first below ln 2 at {sequences / 1e6:.3g}M of the paper's sequences"
 
 
 def learns_sooner(alone: Sequence[FigureRun]) -> Condition:

@@ -1,39 +1,26 @@
 """Figure 5: the minimal model, the transformer's losses, and the model fitted to them."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coopetition.plot.fits import plot_fit
-from paper_figures.coopetition.events import emerges, happened_by, readings
-from paper_figures.coopetition.panels import draw_toy
-from paper_figures.core.claims import Claim, Published, Verdict
-from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
-from paper_figures.core.plotting import draw_run
+from paper_figures.coopetition.events import emerges, happened_by
+from paper_figures.coopetition.fits import (
+    LEAD,
+    draw_fitted,
+    draw_losses,
+    draw_minimal_model,
+    fit_record,
+    fit_run,
+)
+from paper_figures.core.claims import Claim, Published, Verdict, readings
+from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.published import solve_published
 from paper_figures.core.runs import Array, FigureRun, Runs
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from coopetition import Trajectory
     from coopetition.compare.result import Fit
-
-CURVES = ("train", "icl", "ciwl")
-LEAD = 0.9  # of the time of emergence, where fits start: the toy knows no earlier phase
-
-
-def fit_run(run: FigureRun, **settings: Any) -> "Fit":
-    """Fit the minimal model to a run's losses from shortly before ICL emerges.
-
-    If ICL never emerges, the whole run is fitted.
-    """
-    from coopetition.compare.estimate import fit
-    from coopetition.compare.theory import TOY
-
-    first = LEAD * (run.timeline().emergence or 0.0)
-    return fit(run.curves("loss").select(CURVES).between(first), TOY, **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
@@ -49,46 +36,8 @@ def draw_fit(run: FigureRun, fitted: "Fit") -> FigureResult:
     numbers = draw_minimal_model(toy_axes, "a", trajectory)
     numbers += draw_losses(run_axes, "b", run)
     numbers += draw_fitted(fit_axes, "c", fitted)
-    record = record_of(trajectory, run, fitted)
+    record = fit_record(trajectory, run, fitted)
     return FigureResult(drawing, numbers, record, [run.finding()])
-
-
-def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Numbers:
-    """Draw the toy's losses, as far as the paper shows them."""
-    numbers = draw_toy(ax, trajectory, f"{letter} toy")
-    ax.set(xlim=(0, 8000), ylim=(0, 0.4), title=f"{letter}  minimal model")
-    return numbers
-
-
-def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
-    """Draw a run's losses."""
-    numbers = draw_run(ax, f"{letter} transformer", run, CURVES, "loss")
-    ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
-    ax.legend(frameon=False)
-    return numbers
-
-
-def draw_fitted(ax: "Axes", letter: str, fitted: "Fit") -> Numbers:
-    """Draw the fitted toy's losses through the measured ones."""
-    plot_fit(fitted, ax=ax)
-    ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  minimal model fitted to it")
-    numbers = []
-    for name, each in fitted.curves.items():
-        numbers += points(f"{letter} fitted", name, each.sequences, each.fitted)
-        numbers += points(f"{letter} observed", name, each.sequences, each.measured)
-    return numbers
-
-
-def absence(run: FigureRun) -> str:
-    """Return words for a title if there is no ICL."""
-    events = run.timeline()
-    is_there = events.emergence is not None
-    return "" if is_there else f": ICL at chance (Flip at most {events.flip_peak:.2f})"
-
-
-def record_of(trajectory: "Trajectory", run: FigureRun, fitted: "Fit") -> dict[str, Any]:
-    """Return what the panels show."""
-    return {"toy": trajectory.to_dict(), "run": run.record(), "fit": fitted.to_dict()}
 
 
 def has_bump(run: FigureRun) -> bool | None:

@@ -6,17 +6,15 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 from coopetition.plot.style import line_styles
 from paper_figures.coopetition.events import (
     LATE,
-    Condition,
     earlier,
+    event_time,
     happened_by,
     happens,
     height_of,
     not_by,
-    readings,
-    time_of,
     value_at,
 )
-from paper_figures.core.claims import Claim, Published
+from paper_figures.core.claims import Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import draw_groups, draw_half, draw_published, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
@@ -87,7 +85,7 @@ CLAIMS = (
     Claim(
         "2 layers, matched data: ICL emerges, sooner than on ordinary data",
         lambda main, matched, *deep: readings(
-            matched, earlier("emergence", main), time_of("emergence")
+            matched, earlier("emergence", main), event_time("emergence")
         ),
         Published.at(2.3),
         "on ordinary data, too, ICL emerges sooner than the paper's (figure 1)",

@@ -3,16 +3,9 @@
 from functools import partial
 
 from coopetition.plot.style import COLOURS
-from paper_figures.coopetition.events import (
-    LATE,
-    Condition,
-    ciwl_reaches_90,
-    emerges,
-    fades,
-    readings,
-)
+from paper_figures.coopetition.events import LATE, ciwl_reaches_90, emerges, fades
 from paper_figures.coopetition.paper_values import PAPER_RUNS
-from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.claims import Claim, Condition, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import (
     draw_evaluators,

@@ -1,23 +1,12 @@
 """Figure 8: with positions that are not learned, ICL does not emerge."""
 
-from paper_figures.coopetition.events import (
-    ciwl_reaches_90,
-    height_of,
-    readings,
-    stays_at_chance,
-    time_of,
-)
-from paper_figures.core.claims import Claim, Published
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.coopetition.events import ciwl_reaches_90, event_time, height_of, stays_at_chance
+from paper_figures.core.claims import Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
+from paper_figures.core.runs import Runs
 
 CIWL_90 = {"sinusoidal": 15.1, "rotary": 9.4}  # millions of sequences, in the paper
-
-
-def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Draw a panel per kind of positions."""
-    return draw_settings(dict(zip(("learned", *CIWL_90), groups, strict=True)), last=40)
 
 
 CLAIMS = (
@@ -33,7 +22,7 @@ CLAIMS = (
     *(
         Claim(
             f"{positions} positions: CIWL still reaches an accuracy of 0.9",
-            lambda *groups, k=k: readings(groups[k], ciwl_reaches_90, time_of("ciwl_90")),
+            lambda *groups, k=k: readings(groups[k], ciwl_reaches_90, event_time("ciwl_90")),
             Published.at(CIWL_90[positions]),
             contradiction="CIWL accuracy stays below 0.9 until 23M",
         )
@@ -44,7 +33,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "learned, sinusoidal and rotary positions",
-    draw,
+    draw_by_setting(("learned", *CIWL_90), last=40),
     (
         Runs("coopetition/main"),
         Runs("coopetition/sinusoidal", optional=True),

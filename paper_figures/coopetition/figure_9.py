@@ -1,42 +1,13 @@
 """Figure 9: fewer exemplars, and fewer classes."""
 
-from paper_figures.coopetition.events import (
-    LATE,
-    earlier,
-    happens,
-    never_emerges,
-    not_by,
-    readings,
-    time_of,
-    value_at,
-)
-from paper_figures.core.claims import Claim, Published, Reading
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.plotting import draw_settings
+from paper_figures.coopetition.events import fades_later, never_emerges, not_by, value_at
+from paper_figures.coopetition.paper_values import SIZES
+from paper_figures.core.claims import Claim, Published, readings
+from paper_figures.core.figure import Figure
+from paper_figures.core.plotting import draw_by_setting
 from paper_figures.core.runs import FigureRun, Runs
 
-SIZES = ("12800x20", "12800x5", "1600x20", "1600x5")
 LAST = 100.0  # millions of the paper's sequences
-
-
-def draw(*groups: list[FigureRun]) -> FigureResult:
-    """Draw a panel per size of the data."""
-    return draw_settings(dict(zip(SIZES, groups, strict=True)), LAST)
-
-
-def fades_later(
-    runs: list[FigureRun], others: list[FigureRun], millions: float = LATE
-) -> list[Reading]:
-    """Return whether ICL fades later than in the other run of the same seed, and when.
-
-    millions : by which it should have faded
-    """
-
-    def holds(run: FigureRun) -> bool | None:
-        faded, first = happens("fade", millions)(run), earlier("fade", others)(run)
-        return None if faded and first is None else faded and not first
-
-    return readings(runs, holds, time_of("fade"))
 
 
 def hardly_learns_labels(run: FigureRun) -> bool | None:
@@ -74,7 +45,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "classes and exemplars",
-    draw,
+    draw_by_setting(SIZES, LAST),
     (
         Runs("coopetition/main"),
         *(Runs(f"coopetition/{size}", optional=True) for size in SIZES[1:]),

@@ -7,11 +7,11 @@ would coincide.
 import numpy as np
 
 from coopetition.plot.style import label_of, line_styles
-from paper_figures.coopetition.events import LATE, readings, time_of
-from paper_figures.core.claims import FACTOR, Claim, Reading
+from paper_figures.coopetition.events import EVENT_TITLES, LATE, event_time
+from paper_figures.core.claims import FACTOR, Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import (
-    EVALUATORS,
+    SHOWN_EVALUATORS,
     common_curves,
     draw_half,
     result_of_runs,
@@ -19,12 +19,7 @@ from paper_figures.core.plotting import (
 )
 from paper_figures.core.runs import METRIC, FigureRun, Runs
 
-EVENTS = {
-    "emergence": "emergence",
-    "flip_peak_at": "Flip's peak",
-    "fade": "fade",
-    "ciwl_90": "CIWL 0.9",
-}
+COMPARED = ("emergence", "flip_peak_at", "fade", "ciwl_90")
 
 
 def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
@@ -32,9 +27,9 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     drawing = blank(7.2, 3.2)
     curves_axes, ratio_axes = drawing.subplots(1, 2, width_ratios=(3, 2))
     numbers: Numbers = []
-    styles = line_styles(EVALUATORS)
+    styles = line_styles(SHOWN_EVALUATORS)
     for runs, dashes in ((slow, "-"), (fast, "--")):
-        for name in EVALUATORS:
+        for name in SHOWN_EVALUATORS:
             x, rows = common_curves(runs, name)
             x, mean = x * runs[0].rate_ratio, rows.mean(axis=0)
             style = styles[name] | {"linestyle": dashes}
@@ -51,7 +46,7 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
     )
     shared_legend(drawing)
     findings = []
-    for k, (event, title) in enumerate(EVENTS.items()):
+    for k, event in enumerate(COMPARED):
         of_seeds = time_ratios(fast, slow, event)
         for seed, ratio in of_seeds.items():
             ratio_axes.plot([k], [ratio], "o", color="black", ms=3)
@@ -59,11 +54,12 @@ def draw(fast: list[FigureRun], slow: list[FigureRun]) -> FigureResult:
         if of_seeds:
             mean = np.mean([*of_seeds.values()])
             findings.append(
-                f"{title}: at ten times the rate at {mean:.2f} of its time at the paper's, in "
-                "steps x rate"
+                f"{EVENT_TITLES[event]}: at ten times the rate it comes at {mean:.2f} of its time "
+                "at the paper's rate, in steps x rate"
             )
     ratio_axes.axhline(1, color="grey", lw=0.8, ls=":")
-    ratio_axes.set_xticks(range(len(EVENTS)), EVENTS.values(), rotation=20)
+    titles = [EVENT_TITLES[event] for event in COMPARED]
+    ratio_axes.set_xticks(range(len(titles)), titles, rotation=20)
     ratio_axes.set(title="b  time at the higher rate over that at 1e-5", yscale="log")
     ratio_axes.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     ratio_axes.minorticks_off()
@@ -75,7 +71,7 @@ def time_ratios(fast: list[FigureRun], slow: list[FigureRun], event: str) -> dic
 
     Only initial seeds for which the event happens at both rates.
     """
-    time = time_of(event)
+    time = event_time(event)
     of_fast, of_slow = ({run.init_seed: time(run) for run in runs} for runs in (fast, slow))
     return {
         seed: own / other
@@ -95,12 +91,12 @@ def _is_alike(fast: list[FigureRun], slow: list[FigureRun], event: str) -> list[
 
 CLAIMS = tuple(
     Claim(
-        f"{title} comes at the same number of steps x rate at 1e-4 as at 1e-5",
+        f"{EVENT_TITLES[event]} comes at the same number of steps x rate at 1e-4 as at 1e-5",
         lambda fast, slow, event=event: _is_alike(fast, slow, event),
         ours=True,
         contradiction="the times in steps x rate differ by more than a factor 1.5",
     )
-    for event, title in EVENTS.items()
+    for event in COMPARED
 )
 
 FIGURE = Figure(

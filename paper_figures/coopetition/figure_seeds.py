@@ -10,20 +10,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paper_figures.coopetition.events import LATE
+from paper_figures.coopetition.events import EVENT_TITLES, LATE
 from paper_figures.core.claims import Claim, Reading, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import result_of_runs, shared_legend
 from paper_figures.core.runs import Array, FigureRun, Runs
 
-EVENTS = {
-    "emergence": "emergence",
-    "flip_peak_at": "Flip's peak",
-    "flip_peak": "height of the peak",
-    "fade": "fade",
-}
+TESTED = ("emergence", "flip_peak_at", "flip_peak", "fade")
 SOURCES = ("initial seed", "data seed", "both")
-P_VALUE = 0.05 / len(EVENTS)  # below which a factor matters: one in twenty over all events
+P_VALUE = 0.05 / len(TESTED)  # below which a factor matters: one in twenty over all events
 NO_REST = 1e-12  # least share of the rest
 
 Grid = dict[tuple[int, int], FigureRun]
@@ -36,7 +31,8 @@ def draw(*groups: list[FigureRun]) -> FigureResult:
     numbers: Numbers = []
     findings = []
     inits, datas = _seeds(grid)
-    for ax, (event, title) in zip(drawing.subplots(1, len(EVENTS)), EVENTS.items(), strict=True):
+    for ax, event in zip(drawing.subplots(1, len(TESTED)), TESTED, strict=True):
+        title = EVENT_TITLES[event]
         values = event_values(grid, event)
         for j, (data, column) in enumerate(zip(datas, values.T, strict=True)):
             x = np.arange(len(inits)) + 0.12 * (j - (len(datas) - 1) / 2)
@@ -131,7 +127,7 @@ def initial_seed_decides(events: Iterable[Array]) -> bool | None:
 def _grid_reading(*groups: list[FigureRun]) -> list[Reading]:
     """Return one reading of all runs."""
     grid = grid_of(*groups)
-    holds = initial_seed_decides(event_values(grid, event) for event in EVENTS)
+    holds = initial_seed_decides(event_values(grid, event) for event in TESTED)
     return [Reading("the grid", holds, n_runs=len(grid))]
 
 

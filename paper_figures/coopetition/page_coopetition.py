@@ -1,17 +1,12 @@
 """The tables of docs/coopetition.md: whether training on CIWL helps ICL.
 
 The same four questions for the transformer, the toy, and the toy as fitted to our runs.  T is the
-time at which ICL emerges (ICL accuracy first above 0.75; the toy's ICL learnt).  Starts and
-checkpoints are in units of T in ordinary training.
-
-- alone: T without CIWL over T with it; above 1, CIWL speeds ICL up
-- circuit: T alone over T on the fixed second half of a CIWL-only run
-- late start: whether ICL emerges in ordinary training from a state of a CIWL-only run
-- fade: whether ICL fades
+time at which ICL emerges (ICL accuracy first above 0.75; the toy's ICL learnt).  A speed-up is T
+without CIWL, divided by T with what helps.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -45,11 +40,13 @@ STARTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # of T in ordinary training
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answer of one of the three systems.
+    """Answers of one of the three systems, for each draw or run.
 
-    alone : T alone over T, per draw or run
-    circuit, late : by start, per draw or run
-    fades : per draw or run in which ICL emerges
+    alone : speed-up by CIWL in ordinary training
+    circuit : speed-up by the second half of a CIWL-only run that is fixed, by the length of that
+        run in units of T in ordinary training
+    late : whether ICL emerges in ordinary training from a state of a CIWL-only run, likewise
+    fades : whether ICL fades, if it emerges
     """
 
     name: str
@@ -62,7 +59,9 @@ class Answers:
 def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
     """Return the answers of those problems in which ICL emerges by a horizon, in steps."""
     answers = Answers(name, [], {s: [] for s in STARTS}, {s: [] for s in STARTS}, [])
-    for problem in _problems(ensemble):
+    for k in range(ensemble.n):
+        model, draw = ensemble.single(k)
+        problem = Ensemble.from_draws(model, [draw])
         ordinary = outcome(problem, horizon)
         time = float(ordinary.emergence[0])
         if math.isinf(time):
@@ -80,21 +79,8 @@ def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
 
 
 def _speed_up(alone: Outcome, helped: Outcome) -> float:
-    """Return T alone over T of one problem, each at least a sample and at most the horizon."""
+    """Return the speed-up of one problem; times are at least a sample and at most the horizon."""
     return math.exp(compare_emergence("", alone, helped).values[0])
-
-
-def _problems(ensemble: Ensemble) -> Iterator[Ensemble]:
-    for k in range(ensemble.n):
-        own = slice(k, k + 1)
-        yield Ensemble(
-            ensemble.model,
-            ensemble.lengths[:, own],
-            ensemble.norms[:, own],
-            ensemble.overlap[:, own],
-            ensemble.orthogonal[:, own],
-            {name: values[own] for name, values in ensemble.parameters.items()},
-        )
 
 
 def fitted_ensemble(fits: list[Fit]) -> Ensemble:
@@ -143,7 +129,7 @@ def transformer_answers() -> Answers:
 
 
 def speed_ups(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list[float]:
-    """Return T alone over T of runs with a counterpart on ICL alone, of the same seed.
+    """Return the speed-ups of runs with a counterpart on ICL alone, of the same seed.
 
     0 if ICL emerges only alone, infinite if it does not emerge alone; nothing if in neither.
     """
@@ -153,14 +139,14 @@ def speed_ups(runs: list[FigureRun], time: Callable[[FigureRun], float]) -> list
 
 
 def levels_table() -> str:
-    """Return T alone over T in our runs by the definition of T, medians, in Markdown."""
+    """Return the median speed-ups of our runs by the definition of T, in Markdown."""
     grafted = by_number(kept_runs("coopetition/grafted_*"))
     groups = [kept_runs("coopetition/main"), *grafted.values()]
     times: dict[str, Callable[[FigureRun], float]] = {
         f"accuracy exceeds {level}": partial(icl_reaches, level=level) for level in LEVELS
     }
     times["loss is below ln 2"] = lambda run: icl_loss_below_chance(run) or math.inf
-    heads = ["T: when ICL's", "with CIWL", *(f"on the circuit of {at:g}M" for at in grafted)]
+    heads = ["T: when ICL's", "ordinary data", *(f"circuit of {at:g}M" for at in grafted)]
     rows = (
         [name, *(_median_text(speed_ups(runs, time)) for runs in groups)]
         for name, time in times.items()
@@ -191,7 +177,7 @@ def all_answers() -> tuple[Answers, ...]:
 
 def three_ways_table() -> str:
     """Return the questions, the three answers, and whether they agree, in Markdown."""
-    heads = ["question", *(each.name for each in all_answers()), "agree in kind"]
+    heads = ["question", *(each.name for each in all_answers()), "same answer"]
     rows = []
     for question, text, is_yes in QUESTIONS:
         agree = len({is_yes(each) for each in all_answers()}) == 1
@@ -199,51 +185,64 @@ def three_ways_table() -> str:
     return markdown_table(heads, rows)
 
 
+def starts_table() -> str:
+    """Return the answers by the time that a CIWL-only run has been trained, in Markdown."""
+    heads = (
+        "system",
+        "CIWL-only training (in T)",
+        "median speed-up by its circuit (cases)",
+        "ICL emerges after it (cases)",
+    )
+    rows = []
+    for each in all_answers():
+        for start in sorted({*each.circuit, *each.late}):
+            on_circuit, late = each.circuit.get(start), each.late.get(start)
+            speed_up = f"{np.median(on_circuit):.2g} ({len(on_circuit)})" if on_circuit else ""
+            emerges = f"{sum(late)} of {len(late)}" if late else ""
+            rows.append((each.name, f"{start:.2g}", speed_up, emerges))
+    return markdown_table(heads, rows)
+
+
 def _alone_text(each: Answers) -> str:
     n_above = sum(ratio > 1 for ratio in each.alone)
-    return f"T alone / T: {np.median(each.alone):.2f}; above 1 in {n_above} of {len(each.alone)}"
+    return f"{np.median(each.alone):.2f}; above 1 in {n_above} of {len(each.alone)}"
 
 
-def _circuit_text(each: Answers) -> str:
-    return ", ".join(
-        f"{start:.2g} T: {np.median(own):.2g} ({len(own)})" for start, own in each.circuit.items()
-    )
+def _ends(by_start: Mapping[float, Sequence[float]]) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the cases of the shortest and of the longest training on CIWL alone."""
+    first, *_, last = by_start.values()
+    return first, last
 
 
-def _late_text(each: Answers) -> str:
-    return ", ".join(f"{start:.2g} T: {sum(own)} of {len(own)}" for start, own in each.late.items())
+def _circuit_helps_in_the_end(each: Answers) -> bool:
+    first, last = map(np.median, _ends(each.circuit))
+    return bool(first < 1 < last)
 
 
-def _circuit_opens(each: Answers) -> bool:
-    """Return whether the circuit of the first checkpoint hurts, and that of the last helps."""
-    first, *_, last = (float(np.median(own)) for own in each.circuit.values())
-    return first < 1 < last
-
-
-def _door_closes(each: Answers) -> bool:
-    """Return whether ICL emerges in most after the first start, and in few after the last."""
-    first, *_, last = (float(np.mean(own)) for own in each.late.values())
-    return first > 0.5 > last
+def _emerges_only_in_the_beginning(each: Answers) -> bool:
+    first, last = map(np.mean, _ends(each.late))
+    return bool(first > 0.5 > last)
 
 
 QUESTIONS: tuple[tuple[str, Callable[[Answers], str], Callable[[Answers], bool]], ...] = (
     (
-        "Does ICL emerge sooner with CIWL than alone?",
+        "Does ICL emerge sooner with CIWL than alone? Median speed-up",
         _alone_text,
         lambda each: bool(np.median(each.alone) > 1),
     ),
     (
-        "Does the circuit of a CIWL-only run help ICL? T alone / T on it, by checkpoint (runs)",
-        _circuit_text,
-        _circuit_opens,
+        "Does the circuit of a CIWL-only run help ICL? Median speed-up by the first circuit, by "
+        "the last",
+        lambda each: ", ".join(f"{np.median(own):.2g}" for own in _ends(each.circuit)),
+        _circuit_helps_in_the_end,
     ),
     (
-        "Does ICL emerge after a start on CIWL alone? By length of the start",
-        _late_text,
-        _door_closes,
+        "Does ICL emerge after training on CIWL alone? Cases after the shortest, after the longest",
+        lambda each: ", ".join(f"{sum(own)} of {len(own)}" for own in _ends(each.late)),
+        _emerges_only_in_the_beginning,
     ),
     (
-        "Does ICL fade in ordinary training?",
+        "Does ICL fade in ordinary training? Cases",
         lambda each: f"{sum(each.fades)} of {len(each.fades)}",
         lambda each: bool(np.mean(each.fades) > 0.5),
     ),

@@ -1,32 +1,18 @@
-"""The list and the table of docs/interventions.md: what our runs show under interventions."""
+"""The tables of docs/interventions.md: interventions on the transformer and on the toy."""
 
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import icl_reaches
-from paper_figures.core.figure import find_figure
-from paper_figures.core.runs import FigureRun, by_number, find_needs, kept_runs, kept_tables
+from paper_figures.core.runs import Array, FigureRun, by_number, kept_runs, kept_tables
 
 HEADS = (
-    "in the transformer",
-    "in the toy",
-    "theory",
-    "measured (scale cpu, the first seed; the paper's sequences)",
+    "experiment in the transformer",
+    "the same in the toy",
+    "the toy predicts",
+    "our runs show",
 )
-FIGURES = ("composition", "2", "12", "3", "14", "15", "18")
-
-
-def findings_list() -> str:
-    """Return what the figures of models show, as a list in Markdown."""
-    lines = []
-    for name in FIGURES:
-        figure = find_figure("coopetition", name)
-        result = figure.draw(*find_needs(figure.needs))
-        lines += [f"- {figure.number}: {line}" for line in result.findings]
-    return "\n".join(lines)
 
 
 def counterparts_table() -> str:
@@ -40,70 +26,85 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         for name in ("main", "icl_only", "icl_only_clamped", "no_previous_token", "ciwl_only")
     )
     yield (
-        "ICL-only data (`icl_only`), against `main`",
+        "`icl_only`: ICL-only data, compared with `main`",
         "d = 0, clamped",
         "with the published draws CIWL delays ICL; it speeds ICL up if d starts small or aligned",
-        f"{_effect(alone, main)}: ICL accuracy exceeds 0.75 at {_icl_time(alone)} alone, at "
-        f"{_icl_time(main)} with CIWL",
+        f"CIWL {_effect(alone, main)}: ICL accuracy exceeds 0.75 at {_icl_time(main)} with CIWL, "
+        f"at {_icl_time(alone)} alone",
     )
     yield (
-        "the same, second half that of `main` at 20M (`icl_only_clamped`)",
+        "`icl_only_clamped`: ICL-only data, with the second half of `main` at 20M",
         "d = 0; b and c clamped at a late state",
-        "speeds ICL up, in the median of random draws by a factor of 18",
-        f"{_effect(alone, clamped)}: {_icl_time(clamped)} against {_icl_time(alone)}",
+        "the late circuit speeds ICL up, by a factor of 18 in the median of random draws",
+        f"the late circuit {_effect(alone, clamped)}: ICL accuracy exceeds 0.75 at "
+        f"{_icl_time(clamped)}, alone at {_icl_time(alone)}",
     )
-    grafted = by_number(kept_runs("coopetition/grafted_*"))
-    times = ", ".join(f"{at:g}M {_icl_time(runs[0])}" for at, runs in grafted.items())
     yield (
-        "the same, second half that of `ciwl_only` (`grafted_*`)",
+        "`grafted_*`: ICL-only data, with the second half of a `ciwl_only` checkpoint",
         "b and c clamped at a state of a CIWL-only run",
-        "hurts before CIWL has emerged; then a window opens, and does not close",
-        f"ICL accuracy exceeds 0.75, by the checkpoint, at {times}; alone at {_icl_time(alone)}",
-    )
-    peaks = {
-        at: " ".join(f"{run.timeline().flip_peak:.2f}" for run in runs)
-        for at, runs in by_number(kept_runs("coopetition/resumed_*")).items()
-    }
-    yield (
-        "ordinary data from a CIWL-only run (`resumed_*`)",
-        "b, c and d from a state of a CIWL-only run",
-        "after 20,000 steps of CIWL alone ICL emerges in 20 of 200 draws",
-        f"Flip at most {', '.join(f'{each} from {at:g}M' for at, each in peaks.items())}",
+        "a circuit from before CIWL's emergence delays ICL; a later one speeds it up, however late",
+        "see the next table",
     )
     yield (
-        "labels cannot see the token before them (`no_previous_token`)",
+        "`resumed_*`: ordinary data, from a `ciwl_only` checkpoint",
+        "b, c and d start from a state of a CIWL-only run",
+        "after 20,000 steps of CIWL alone, ICL emerges in 20 of 200 draws",
+        "see the next table",
+    )
+    yield (
+        "`no_previous_token`: labels cannot attend to the token before them",
         "a = 0, clamped",
-        "no ICL; CIWL emerges without it, in 8 of 10 draws later than with it",
-        f"Flip at most {without.timeline().flip_peak:.2f}; CIWL of 0.9 at "
-        f"{_ciwl_time(without)} against {_ciwl_time(main)}",
+        "ICL does not emerge; CIWL does, in 8 of 10 draws later than with ICL",
+        f"ICL does not emerge (Flip accuracy at most {without.timeline().flip_peak:.2f}); CIWL "
+        f"accuracy reaches 0.9 at {_ciwl_time(without)}, in `main` at {_ciwl_time(main)}",
     )
     yield (
-        "CIWL-only data (`ciwl_only`)",
+        "`ciwl_only`: CIWL-only data",
         "a = 0, clamped",
-        "the same",
-        f"CIWL of 0.9 at {_ciwl_time(ciwl_only)}",
+        "CIWL emerges, in 8 of 10 draws later than with ICL",
+        f"CIWL accuracy reaches 0.9 at {_ciwl_time(ciwl_only)}",
     )
     end = 20e6 / main.rate_ratio
     fixed = _flip_after_peak("layer_2_fixed", end)
     own = main.curves().between(last=end).values["flip"]
     yield (
-        "second layer fixed to a late one (`GraftOut`)",
+        "`GraftOut`: the second layer of `main` is fixed to a late one",
         "b and c at a late state, a and d as they are",
-        "after emergence a and d alone decide between ICL and CIWL: preference changes as it did",
-        f"Flip's peak {fixed.max():.2f} ({own.max():.2f} without), {fixed[-1]:.2f} "
-        f"({own[-1]:.2f}) at 20M",
+        "after emergence, a and d alone decide: the preference for ICL changes as before",
+        f"peak of Flip accuracy {fixed.max():.2f} ({own.max():.2f} in `main`); Flip accuracy at "
+        f"20M {fixed[-1]:.2f} ({own[-1]:.2f})",
     )
     peak, last = (_flip_after_peak(f"layer_1_of_{name}", end).mean() for name in ("peak", "end"))
     yield (
-        "first layer fixed at Flip's peak, or at its end (`GraftIn`)",
+        "`GraftIn`: the first layer of `main` is fixed at Flip's peak, or at the end",
         "a and d clamped, b and c as they are",
-        "preference stays whatever b and c do",
-        f"from the peak on Flip is {peak:.2f}, or {last:.2f}",
+        "the preference for ICL does not change, whatever b and c do",
+        f"mean Flip accuracy from Flip's peak on: {peak:.2f}, or {last:.2f}",
     )
 
 
+def checkpoints_table() -> str:
+    """Return ICL's fate by the checkpoint of the CIWL-only run that a run uses, in Markdown."""
+    grafted, resumed = (by_number(kept_runs(f"coopetition/{n}_*")) for n in ("grafted", "resumed"))
+    heads = (
+        "`ciwl_only` checkpoint",
+        "`grafted_*`: ICL accuracy exceeds 0.75 at",
+        "`resumed_*`: peak of Flip accuracy, by seed",
+    )
+    rows = (
+        (
+            f"{at:g}M",
+            _icl_time(grafted[at][0]) if at in grafted else "",
+            ", ".join(f"{run.timeline().flip_peak:.2f}" for run in resumed.get(at, ())),
+        )
+        for at in sorted({*grafted, *resumed})
+    )
+    return markdown_table(heads, rows)
+
+
 def _effect(alone: FigureRun, helped: FigureRun) -> str:
-    return "speeds up" if icl_reaches(helped) < icl_reaches(alone) else "does not speed up"
+    is_sooner = icl_reaches(helped) < icl_reaches(alone)
+    return "speeds ICL up" if is_sooner else "does not speed ICL up"
 
 
 def _icl_time(run: FigureRun) -> str:
@@ -122,7 +123,7 @@ def _time_text(sequences: float | None, run: FigureRun) -> str:
     return f"{sequences * run.rate_ratio / 1e6:.1f}M"
 
 
-def _flip_after_peak(kind: str, last: float) -> np.ndarray:
+def _flip_after_peak(kind: str, last: float) -> Array:
     """Return Flip accuracy with a layer fixed, from Flip's peak in the run itself on."""
     table = kept_tables("coopetition/main", kind)[0]
     own = table.select(evaluator="flip", measure="accuracy", what="in_context_accuracy")

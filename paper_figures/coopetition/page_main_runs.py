@@ -5,8 +5,7 @@ from dataclasses import fields
 
 from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import LATE
-from paper_figures.coopetition.figure_1 import PAPER
-from paper_figures.coopetition.paper_values import PAPER_RUNS, PaperRun
+from paper_figures.coopetition.paper_values import FIGURE_1B, PAPER_RUNS, PaperRun
 from paper_figures.core.runs import FigureRun, kept_runs
 
 HEIGHTS = ("flip_peak", "icl_peak")
@@ -45,7 +44,7 @@ def main_runs_table() -> str:
         runs += own
     lengths = [f"{run.n_sequences * run.rate_ratio / 1e6:.0f}" for run in runs]
     ends = [f"{run.at('icl', LATE):.2f}, {run.at('flip', LATE):.2f}" for run in runs]
-    paper_end = ", ".join(f"{PAPER[name][-1][1]:.2f}" for name in ("icl", "flip"))  # of seed 5
+    paper_end = ", ".join(f"{FIGURE_1B[name][-1][1]:.2f}" for name in ("icl", "flip"))  # of seed 5
     rows = {"sequences in all": ["64"] * len(paper) + lengths}
     for name, events in ROWS.items():
         rows[name] = [_cell(each, events) for each in (*paper, *map(events_of, runs))]

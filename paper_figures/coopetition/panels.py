@@ -1,7 +1,7 @@
 """Panels that several figures share: what heads do, and the minimal model."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from coopetition.model.presets import COMPETITION, ICL
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coopetition import Trajectory
 
-Band = tuple[float, float, float]  # x, and the lowest and highest of the paper's heads there
+PaperRange = tuple[float, float, float]  # x, and the lowest and highest of the paper's heads
 GREY_BAR: Any = {"color": "grey", "lw": 4, "alpha": 0.6, "solid_capstyle": "butt"}
 FATE_TITLES = {
     "icl_transient": "ICL fades",
@@ -40,20 +40,14 @@ def draw_heads(
     return numbers
 
 
-def draw_ranges(ax: "Axes", panel: str, bands: list[Band], *, scale: float = 1.0) -> Numbers:
+def draw_ranges(ax: "Axes", panel: str, ranges: list[PaperRange], *, scale: float = 1.0) -> Numbers:
     """Draw the range of the paper's heads, where it is known, as grey bars."""
     numbers = []
-    for n, (x, low, high) in enumerate(bands):
+    for n, (x, low, high) in enumerate(ranges):
         label = "the paper's heads" if n == 0 else None
         ax.plot([x / scale] * 2, [low - 0.005, high + 0.005], label=label, **GREY_BAR)
         numbers += [(panel, "paper, lowest", x, low), (panel, "paper, highest", x, high)]
     return numbers
-
-
-def comparison_line(name: str, ours: Mapping[str, float], paper: Mapping[str, float]) -> str:
-    """Return numbers of ours, each followed by the paper's in brackets."""
-    texts = (f"{key} {ours[key]:.3f} ({paper[key]:.3f})" for key in ours if key in paper)
-    return f"{name}, ours (the paper's): {', '.join(texts)}"
 
 
 def draw_toy(ax: "Axes", trajectory: "Trajectory", panel: str) -> Numbers:

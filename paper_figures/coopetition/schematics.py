@@ -12,10 +12,10 @@ from matplotlib.patches import FancyArrowPatch
 
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Numbers
-from paper_figures.core.plotting import EVALUATORS
+from paper_figures.core.plotting import SHOWN_EVALUATORS
 from paper_figures.core.runs import KeptTable
 from transformer.config import DataConfig
-from transformer.config.evaluators import EVALUATORS as EVALUATOR_DATA
+from transformer.config.evaluators import EVALUATORS
 from transformer.data.drawings import SIDE
 from transformer.data.exemplars.glyphs import GlyphConfig, draw_glyphs
 from transformer.data.sequences import Pool, draw_sequences
@@ -31,8 +31,8 @@ def draw_tasks(ax: Axes) -> Numbers:
     """Draw a sequence of every evaluator: exemplars, labels, and the right answer."""
     pictures = draw_glyphs(GLYPHS).reshape(-1, SIDE, SIDE)
     numbers: Numbers = []
-    for row, name in enumerate(EVALUATORS):
-        data = EVALUATOR_DATA[name].data(DataConfig(exemplars=GLYPHS))
+    for row, name in enumerate(SHOWN_EVALUATORS):
+        data = EVALUATORS[name].data(DataConfig(exemplars=GLYPHS))
         pool = Pool(GLYPHS.n_classes, GLYPHS.n_exemplars, GLYPHS.n_exemplars)
         sequence = draw_sequences(np.random.default_rng(5), pool, data, 1)
         exemplars, labels = sequence.exemplars[:, 0].tolist(), sequence.labels[:, 0].tolist()
@@ -55,7 +55,7 @@ def draw_tasks(ax: Axes) -> Numbers:
         ax.annotate(label_of(name).split()[0], (-1.6, y), ha="center", va="center",
                     color=COLOURS[name])  # fmt: skip
         numbers.append(("a", f"{name}, right", float(2 * len(labels) + 1), float(target)))
-    ax.set(xlim=(-2.4, 6.2), ylim=(-len(EVALUATORS) + 0.4, 0.6))
+    ax.set(xlim=(-2.4, 6.2), ylim=(-len(SHOWN_EVALUATORS) + 0.4, 0.6))
     ax.set_axis_off()
     ax.set_title("a  one sequence each (grey: its class)")
     return numbers

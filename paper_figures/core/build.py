@@ -1,21 +1,18 @@
 """Train what a figure needs: by a sweep of its paper's plan, or one run alone."""
 
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
 from paper_figures.core.collect import keep_finished
 from paper_figures.core.figure import Figure
 from paper_figures.core.kept_data import SCALE, read_json
-from paper_figures.core.runs import FigureRun, matching_presets, needs_sweep, training_advice
+from paper_figures.core.runs import FigureRun
 from transformer.cli import sweep
 from transformer.config import RunConfig
 from transformer.config.run import Scale
 from transformer.experiments.plans import PLANS, load_plan
-from transformer.experiments.presets import PRESETS
 from transformer.runs.export import export
 from transformer.runs.loop import train_or_resume
 from transformer.sweeps.plan import ALL_NODES, Plan
@@ -78,27 +75,8 @@ def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]]:
     """
     sweep.run(flags)
     data = flags.runs / "kept"
-    (data / figure.paper).mkdir(parents=True, exist_ok=True)
-    if not (data / "index.json").exists():
-        write_json(data / "index.json", [])
     plan = load_plan(flags.plan, flags.scale).select(flags.only)
     return data, keep_finished(plan, flags.runs, figure.paper, flags.scale, data)[1]
-
-
-def train_preset(
-    preset: str, out: Path, *, init_seed: int | None, scale: Scale = SCALE
-) -> FigureRun:
-    """Train a run of a preset into `out/runs`, and write its curves beside it."""
-    matching_presets(preset)
-    if needs_sweep(preset):
-        raise UsageError(
-            f"preset {preset!r} needs more than --retrain makes; {training_advice(preset, scale)}"
-        )
-    config = PRESETS[preset].config(scale)
-    config = replace(config, init_seed=config.init_seed if init_seed is None else init_seed)
-    machine = Machine.choose(n_steps=config.n_steps)
-    folder = out / "runs" / f"{preset.replace('/', '_')}_{config.init_seed}"
-    return train_run(config, folder, machine)
 
 
 def train_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun:

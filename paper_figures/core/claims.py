@@ -1,31 +1,30 @@
-"""Claims of a paper, and the rule by which our runs decide on them.
+"""Claims of a paper, and the rule that compares them with our runs.
 
 A claim has a *shape*, which holds in a run or does not (`Reading.holds`), and may have a number.
-The same rule holds for all claims:
+The same rule gives all verdicts:
 
-- `not tested`: no run for the claim is kept
-- `contradicted`: the shape holds in at most half of the runs, or in fewer than the claim says
+- `not tested`: no run of the claim is kept
+- `contradicted`: the shape holds in at most half of the runs, or in fewer than the claim requires
   (`Claim.needed`), even if it held in all inconclusive ones
-- `horizon too short`: the verdict depends on inconclusive runs, which end too early; `undecided`
-  for a claim that noise makes inconclusive (`Claim.if_indecisive`)
+- `horizon too short`: the verdict depends on runs that end too early; `undecided`: it depends on
+  measurements that are too noisy (`Claim.if_indecisive`)
 - `shape only`: the shape holds in enough runs, but fewer than half of the conclusive ones have a
-  number, or the mean number is farther from the published range than a factor 1.5.  For sequences
-  and losses this is a factor of the number.  For shares it is a factor of the odds p / (1 - p)
-  (about 0.1 at one half, 0.01 at 0.98); a difference of 0.02, or of two standard errors of 1,000
-  sequences, is always allowed
-- `reproduced`: the shape holds in enough runs, and so does the number, if one was published
+  number, or the mean number differs from the published range by more than a factor of 1.5.  For
+  times and losses this is a factor of the number.  For shares it is a factor of the odds
+  p / (1 - p) (about 0.1 at one half, 0.01 at 0.98).  A share may always differ by 0.02, or by two
+  standard errors of 1,000 sequences
+- `reproduced`: the shape holds in enough runs, and the number agrees if one was published
 
-Sequences are the paper's: ours times our learning rate over the paper's.  Every run that was made
-for a claim counts.
+Every run that was made for a claim counts.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from paper_figures.core.runs import FigureRun
+from paper_figures.core.runs import FigureRun, KeptTable
 
 FACTOR = 1.5
 READING = 0.02  # of shares that are read off a figure
@@ -34,7 +33,7 @@ Unit = Literal["share", "above chance", "signed", "sequences", "nats"]
 
 
 class Verdict(StrEnum):
-    """Decision of our runs on a claim."""
+    """Result of the rule."""
 
     REPRODUCED = "reproduced"
     SHAPE_ONLY = "shape only"
@@ -75,11 +74,11 @@ class Published:
 
     def agrees(self, value: float) -> bool:
         """Return whether a number of ours agrees with the published one, by the rule."""
-        low, high = self.band
+        low, high = self.accepted_range
         return low <= value <= high
 
     @property
-    def band(self) -> tuple[float, float]:
+    def accepted_range(self) -> tuple[float, float]:
         """Return the lowest and the highest number that agree."""
         if self.unit in ("sequences", "nats"):
             return self.low / FACTOR, self.high * FACTOR
@@ -103,7 +102,7 @@ class Published:
 
     def __str__(self) -> str:
         ends = dict.fromkeys(self.format(end) for end in (self.low, self.high))
-        return " to ".join(ends)
+        return " to ".join(ends) + (" nats" if self.unit == "nats" else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +130,29 @@ class Reading:
     ) -> "Reading":
         """Return a reading of one run."""
         return cls(run.name, holds, value, part, seeds=run.seeds)
+
+
+Condition = Callable[[FigureRun], bool | None]
+Value = Callable[[FigureRun], float | None]
+
+
+def readings(
+    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
+) -> list[Reading]:
+    """Return a reading of each run."""
+    return [Reading.of(run, holds(run), value(run)) for run in runs]
+
+
+def table_readings(
+    tables: Sequence[KeptTable], measure: Callable[[KeptTable], tuple[bool, float | None]]
+) -> list[Reading]:
+    """Return a reading of each table: whether the shape holds, and the number."""
+    return [Reading.of(table.run, *measure(table)) for table in tables]
+
+
+def negation(holds: bool | None) -> bool | None:
+    """Return the opposite; None stays."""
+    return None if holds is None else not holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +218,19 @@ class Judgement:
         """Return the mean of the numbers; None if there are none."""
         return sum(self.values) / len(self.values) if self.values else None
 
+    def format_numbers(self) -> str:
+        """Return the mean of our numbers, and their range if there are several, as text."""
+        if self.published is None or self.mean is None:
+            return ""
+        low, high = (self.published.format(end(self.values)) for end in (min, max))
+        span = f" ({low} to {high})" if len(self.values) > 1 else ""
+        return self.published.format(self.mean) + span
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {
+            "published": str(self.published or ""),
+            "ours": self.format_numbers(),
             "verdict": self.verdict.value,
             "n": len(self.readings),
             "n_decisive": self.n_decisive,

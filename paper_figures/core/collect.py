@@ -57,11 +57,10 @@ class _Table:
 def keep_finished(
     plan: Plan, runs: Path, paper: str, scale: Scale, data: Path = DATA
 ) -> tuple[list[str], list[str]]:
-    """Keep the finished runs and tables of a sweep of `plan` in the folder `runs`.
+    """Keep the finished runs and tables of a sweep of `plan` in the folder `data`.
 
-    Of a run in two lengths the longer is kept, for the presets of both; the new rows of a run in a
-    table replace its old ones.  After a kill, the data are as they were or have newer curves and
-    tables, and the next call continues.
+    If a run exists in two lengths, the longer one is kept for the presets of both.  New rows of a
+    run in a table replace its old ones.  After an interruption, the next call continues.
 
     Returns the names of newly kept runs and tables, and one sentence for each unfinished, foreign
     or damaged node.  Raises `UsageError` if the folder has no finished run of the plan.
@@ -72,6 +71,7 @@ def keep_finished(
     if not finished:
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}{why}")
+    (data / paper).mkdir(parents=True, exist_ok=True)
     with _locked(data):
         new_tables = _keep_tables(tables, paper, data)
         return _keep_runs(finished, paper, scale, data) + new_tables, left_out

@@ -80,19 +80,10 @@ class FigureResult:
         write_json(paths["json"], self.provenance | record)
 
     def as_trial(self) -> "FigureResult":
-        """Mark a drawing of runs of a few steps, and drop events, findings and verdicts.
-
-        Those would be read off noise.
-        """
+        """Mark a drawing of runs of a few steps; drop events and verdicts, which are noise."""
         self.drawing.suptitle("smoke run: not a result", fontsize=8, color="firebrick")
-        provenance = {name: each for name, each in self.provenance.items() if name != "claims"}
-        if "runs" in provenance:
-            provenance["runs"] = [
-                {name: value for name, value in run.items() if name != "events"}
-                for run in provenance["runs"]
-            ]
         finding = "a smoke run only shows that everything works; it has no events or verdicts"
-        return replace(self, provenance=provenance, findings=[finding])
+        return replace(self, provenance={"scale": "smoke"}, findings=[finding])
 
 
 def blank(width: float, height: float) -> "Drawing":
@@ -154,6 +145,10 @@ class Figure:
         """Return whether its needs have scales of their own."""
         return any(need.scale for need in self.needs)
 
+    @property
+    def _scales(self) -> tuple[Scale, ...]:
+        return SCALES[:1] if self.of_several_scales else SCALES
+
     def stem(self, scale: Scale = SCALE, init_seed: int | None = None) -> str:
         """Return the name of its files, which tells what else than the default was asked for."""
         return stem_of(f"{self.paper}_{self.slot}", scale, init_seed)
@@ -176,45 +171,32 @@ class Figure:
 
     def find_all(self, data: Path = DATA) -> dict[Scale, Found]:
         """Return what is kept of its needs, at each scale at which all but optional ones are."""
-        scales = SCALES[:1] if self.of_several_scales else SCALES
         found: dict[Scale, Found] = {}
-        for scale in scales:
+        for scale in self._scales:
             with contextlib.suppress(NotKeptError):
                 found[scale] = find_needs(self.needs, scale=scale, data=data)
         return found if self.needs else {SCALE: []}
 
     def status(self) -> dict[str, str]:
-        """Return what of it is kept, without reading it."""
-        kept: dict[str, list[set[int]]] = {}
-        for scale in SCALES[:1] if self.of_several_scales else SCALES:
+        """Return what of it is kept, without reading it: seeds and missing needs, by scale."""
+        kept = []
+        for scale in self._scales:
             seeds = [need.seeds(scale) for need in self.needs]
             is_enough = all(
                 own or need.optional for own, need in zip(seeds, self.needs, strict=True)
             )
             if is_enough and any(seeds):
-                kept["both" if self.of_several_scales else scale] = seeds
-        n = len(self.needs)
-        n_missing = min((seeds.count(set()) for seeds in kept.values()), default=n)
-        status = "missing" if n_missing == n else f"{n_missing} of {n} missing"
+                name = "both" if self.of_several_scales else scale
+                text = " ".join(map(str, sorted(set[int]().union(*seeds))))
+                n_missing = seeds.count(set())
+                missing = f" ({n_missing} of {len(seeds)} missing)" if n_missing else ""
+                kept.append(f"{name} {text}{missing}")
         return {
             "figure": f"{self.paper} {self.slot}",
             "number": self.number,
-            "status": "computed" if not n else status if n_missing else "kept",
-            "seeds": "; ".join(f"{scale} {_seeds_text(seeds)}" for scale, seeds in kept.items()),
+            "seeds by scale": ("; ".join(kept) or "missing") if self.needs else "computed",
             "title": self.title,
         }
-
-
-def _seeds_text(of_needs: list[set[int]]) -> str:
-    """Return the seeds that every need has, those that some have, and how many needs have none."""
-    kept = [own for own in of_needs if own]
-    some = set[int]().union(*kept)
-    every = some.intersection(*kept) or some
-    text = " ".join(map(str, sorted(every)))
-    if some > every:
-        text += f", partly {' '.join(map(str, sorted(some - every)))}"
-    n_missing = len(of_needs) - len(kept)
-    return text + (f" ({n_missing} of {len(of_needs)} missing)" if n_missing else "")
 
 
 def stem_of(name: str, scale: Scale, init_seed: int | None = None) -> str:
@@ -248,24 +230,13 @@ def figures_of(paper: str) -> dict[str, Figure]:
     """Return a paper's figures by slot, sorted; `UsageError` if it has none."""
     folders = _folders()
     if paper not in folders:
-        raise unknown_paper(paper)
+        choices = ", ".join(papers())
+        raise UsageError(f"no figures of {paper!r}; choose one of {choices}, or --list")
     package, folder = folders[paper]
     stems = sorted((path.stem for path in folder.glob("figure_*.py")), key=natural_key)
     figures: list[Figure] = [import_module(f"{package}.{stem}").FIGURE for stem in stems]
     figures.sort(key=lambda figure: (figure.slot[:1].isdigit(), natural_key(figure.slot)))
     return {figure.slot: figure for figure in figures}
-
-
-def unknown_paper(paper: str) -> UsageError:
-    """Return the error of asking for figures of a paper that has none here."""
-    from transformer.experiments.plans import PLANS
-
-    if paper in PLANS:
-        return UsageError(
-            f"the figures of {paper} are not made yet; `python -m transformer sweep {paper} "
-            f"--runs DIR` trains its runs. Figures are made of {', '.join(papers())}"
-        )
-    return UsageError(f"unknown paper {paper!r}; choose one of {', '.join(papers())}, or --list")
 
 
 def find_figure(paper: str, name: str) -> Figure:

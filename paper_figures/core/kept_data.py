@@ -13,21 +13,22 @@ import json
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from coopetition.tools.errors import UserError
-from transformer.config.run import Scale
 
 DATA = Path(__file__).parents[1] / "data"
-SCALES: tuple[Scale, ...] = ("cpu", "gpu", "paper")  # of kept runs
-SCALE: Scale = "cpu"  # of the runs that figures show by default
+KeptScale = Literal["cpu", "gpu", "paper"]
+SCALES: tuple[KeptScale, ...] = get_args(KeptScale)
+SCALE: KeptScale = "cpu"  # of the runs that figures show by default
 
 Rows = list[dict[str, str]]
 
 
 def load_index(data: Path = DATA) -> list[dict[str, Any]]:
-    """Return the entries of all kept runs."""
-    return _read_unchanged(data / "index.json")
+    """Return the entries of all kept runs; none in a new folder."""
+    path = data / "index.json"
+    return _read_unchanged(path) if path.exists() else []
 
 
 def table_records(data: Path = DATA) -> dict[str, dict[str, Any]]:

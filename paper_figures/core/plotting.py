@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-EVALUATORS = ("train", "icl", "ciwl", "flip")
+SHOWN_EVALUATORS = ("train", "icl", "ciwl", "flip")
+MILLION = 1e6
 CROSS = {"marker": "x", "linestyle": "none", "ms": 4, "mew": 1.2}
 
 
@@ -71,7 +72,7 @@ def draw_evaluators(
     ax: "Axes",
     panel: str,
     runs: Sequence[FigureRun],
-    evaluators: Sequence[str] = EVALUATORS,
+    evaluators: Sequence[str] = SHOWN_EVALUATORS,
     *,
     metric: str = METRIC,
 ) -> Numbers:
@@ -162,11 +163,15 @@ def result_of_runs(
     return FigureResult(drawing, numbers, {"runs": [run.record() for run in runs]}, findings)
 
 
+def draw_by_setting(
+    names: Sequence[str], last: float = math.inf, metric: str = METRIC
+) -> Callable[..., FigureResult]:
+    """Return the `draw` of a figure that has a setting per need: see `draw_settings`."""
+    return lambda *groups: draw_settings(dict(zip(names, groups, strict=True)), last, metric)
+
+
 def draw_settings(
-    settings: Mapping[str, list[FigureRun]],
-    last: float = math.inf,
-    *,
-    metric: Callable[[str], str] = lambda evaluator: METRIC,
+    settings: Mapping[str, list[FigureRun]], last: float = math.inf, metric: str = METRIC
 ) -> FigureResult:
     """Draw a panel per setting, with all evaluators, up to `last` millions of the paper's.
 
@@ -178,8 +183,8 @@ def draw_settings(
     numbers: Numbers = []
     lines: dict[str, Any] = {}  # of the legend: names without numbers of runs, which differ
     for (name, runs), ax in zip(settings.items(), axes, strict=True):
-        for evaluator in (*EVALUATORS, "iwl"):
-            own = "accuracy" if evaluator == "iwl" else metric(evaluator)
+        for evaluator in (*SHOWN_EVALUATORS, "iwl"):
+            own = "accuracy" if evaluator == "iwl" else metric
             measured = [run for run in runs if run.has_curve(evaluator, own)]
             if measured:
                 numbers += draw_evaluators(ax, name, measured, (evaluator,), metric=own)

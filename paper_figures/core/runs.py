@@ -3,7 +3,7 @@
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -33,6 +33,7 @@ from transformer.measures.timeline import Timeline, timeline
 
 Array = NDArray[np.float64]
 METRIC = "in_context_accuracy"
+NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 
 
 class NotKeptError(UsageError):
@@ -59,8 +60,8 @@ class FigureRun:
 
     @property
     def number(self) -> float:
-        """Return the number in the preset's name, as 9.75 of `coopetition/grafted_9.75M`."""
-        return float(re.findall(r"[\d.]+", self.provenance["preset"])[-1])
+        """Return the last number in the preset's name, as 9.75 of `coopetition/grafted_9.75M`."""
+        return float(re.findall(NUMBER, self.provenance["preset"])[-1])
 
     @property
     def learning_rate(self) -> float:
@@ -71,10 +72,10 @@ class FigureRun:
     def rate_ratio(self) -> float:
         """Return the learning rate over the paper's: events come about so many times as early.
 
-        The paper's rate is that of the same preset at scale paper; 1e-5 for a run of no paper.
+        The paper's rate is that of the same preset at scale paper; the ratio is 1 without a paper.
         """
         preset = self.provenance.get("preset", "")
-        return self.learning_rate / (_paper_rate(preset) if "/" in preset else 1e-5)
+        return self.learning_rate / _paper_rate(preset) if "/" in preset else 1.0
 
     @property
     def n_sequences(self) -> float:
@@ -155,9 +156,9 @@ class KeptTable:
         return replace(self, rows=[row for row in self.rows if texts.items() <= row.items()])
 
     def column(self, name: str = "value") -> Array:
-        """Return a column of numbers."""
+        """Return a column of numbers; NaN where it is empty."""
         try:
-            return np.array([float(row[name]) for row in self.rows])
+            return np.array([float(row[name] or "nan") for row in self.rows])
         except ValueError as error:
             raise UserError(
                 f"a table of {self.run.name} is damaged ({error}); restore it"
@@ -175,12 +176,14 @@ class KeptTable:
         return {name: (part.column(over), part.column()) for name, part in parts.items()}
 
 
-def _matched(preset: str, scale: Scale, data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the kept entries of presets that match, each with the preset that does."""
+def _matched(pattern: str, scale: Scale, data: Path) -> Iterator[dict[str, Any]]:
+    """Yield the kept entries of presets that match; `preset` is the one that does."""
     for entry in load_index(data):
-        names = [name for name in presets_of(entry) if fnmatchcase(name, preset)]
-        if names and entry["scale"] == scale:
-            yield names[0], entry
+        names = presets_of(entry)
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if matching and entry["scale"] == scale:
+            also = [name for name in names if name != matching[0]]
+            yield entry | {"preset": matching[0], "also": also}
 
 
 def kept_runs(
@@ -192,8 +195,8 @@ def kept_runs(
     """
     matching_presets(preset)
     runs = [
-        FigureRun(_run_name(name, entry, scale), curves_path(entry, data), entry)
-        for name, entry in _matched(preset, scale, data)
+        FigureRun(_run_name(entry, scale), curves_path(entry, data), entry)
+        for entry in _matched(preset, scale, data)
     ]
     runs.sort(key=lambda run: (run.init_seed != first, natural_key(run.name)))
     if not runs:
@@ -212,9 +215,10 @@ def natural_key(text: str) -> list[tuple[float, str]]:
     return [(float(n or 0), rest) for n, rest in re.findall(r"(\d+(?:\.\d+)?|)(\D*)", text)]
 
 
-def _run_name(preset: str, entry: dict[str, Any], scale: Scale) -> str:
+def _run_name(entry: dict[str, Any], scale: Scale) -> str:
     from transformer.experiments.presets import PRESETS
 
+    preset = entry["preset"]
     is_alone = "/" in preset and not PRESETS[preset].at(SCALE).seeds  # in its paper's plan
     seed = "" if is_alone else f"_{entry['config']['init_seed']}"
     return preset + seed + ("" if scale == SCALE else f" ({scale})")
@@ -308,9 +312,10 @@ def node_pattern(preset: str, kind: str = "") -> str:
 
 def training_advice(preset: str, scale: Scale, kind: str = "") -> str:
     """Return how to train a run, or measure a table, that is not kept."""
-    if not needs_sweep(preset):
-        return f"train it by `python -m paper_figures preset {preset} --scale {scale} --retrain`"
-    paper, node = preset.partition("/")[0], node_pattern(preset, kind)
+    paper, slash, _ = preset.partition("/")
+    if not slash:
+        return f"train it by `python -m transformer train --preset {preset} --out RUN`"
+    node = node_pattern(preset, kind)
     only = f"'{node}'" if "*" in node else node
     return (
         f"make it by `python -m transformer sweep {paper} --scale {scale} --runs DIR --only {only}`"
@@ -318,90 +323,53 @@ def training_advice(preset: str, scale: Scale, kind: str = "") -> str:
     )
 
 
-def needs_sweep(preset: str) -> bool:
-    """Return whether runs of a preset need what other nodes of its paper's plan make."""
-    from transformer.experiments.presets import PRESETS
-    from transformer.sweeps.plan import missing_file_kind
-
-    named = [PRESETS[name].at(SCALE) for name in matching_presets(preset)]
-    return any(run.starts_from or missing_file_kind(run.config.data.exemplars) for run in named)
-
-
 @dataclass(frozen=True, slots=True)
 class Runs:
     """A figure's need of the runs of a preset, or of all presets that match a pattern.
 
-    `draw` takes a list of `FigureRun`.
-
+    measured : kind of the tables that were measured on these runs, such as `induction`.  `draw`
+        takes a list of `KeptTable` for such a need, and else a list of `FigureRun`
     optional : whether the figure is drawn without them too
     scale : of the runs, whatever the figure's own
     """
 
     preset: str
+    measured: str = ""
     _: KW_ONLY
     optional: bool = False
     scale: Scale | None = None
 
     def __str__(self) -> str:
-        return self.preset
+        return f"{self.measured} of {self.preset}" if self.measured else self.preset
 
     @property
     def node(self) -> str:
         """Return the pattern of the nodes that make it, in its paper's plan."""
-        return node_pattern(self.preset)
+        return node_pattern(self.preset, self.measured)
 
-    def find(
-        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
-    ) -> list[FigureRun]:
+    def find(self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA) -> list[Any]:
         """Return what is kept; `NotKeptError` if nothing is."""
-        return kept_runs(self.preset, first, self.scale or scale, data)
+        at = self.scale or scale
+        if self.measured:
+            return kept_tables(self.preset, self.measured, first, at, data)
+        return kept_runs(self.preset, first, at, data)
 
     def seeds(self, scale: Scale) -> set[int]:
         """Return the initial seeds of what is kept, without reading it."""
-        return {entry["config"]["init_seed"] for entry in self._entries(scale)}
+        table = f"{self.preset.partition('/')[0]}/{self.measured}"
+        measured = table_records().get(table, {}) if self.measured else None
+        return {
+            entry["config"]["init_seed"]
+            for entry in _matched(self.preset, self.scale or scale, DATA)
+            if measured is None or entry["run_id"] in measured
+        }
 
-    def missing(self, found: Iterable[FigureRun]) -> list[str]:
-        """Return the presets of which nothing was found."""
+    def missing(self, found: Sequence[Any]) -> list[str]:
+        """Return the presets of which no run was found, or this need if no table was."""
+        if self.measured:
+            return [] if found else [str(self)]
         kept = {name for run in found for name in presets_of(run.provenance)}
         return [name for name in matching_presets(self.preset) if name not in kept]
-
-    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
-        return [entry for _, entry in _matched(self.preset, self.scale or scale, DATA)]
-
-
-@dataclass(frozen=True, slots=True)
-class Tables(Runs):
-    """A figure's need of what was measured of the models of a preset's runs.
-
-    `draw` takes a list of `KeptTable`.
-
-    kind : of the plan's nodes that measure it, see `transformer.experiments.coopetition`
-    """
-
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.preset}"
-
-    @property
-    def node(self) -> str:
-        """Return the pattern of the nodes that make it, in its paper's plan."""
-        return node_pattern(self.preset, self.kind)
-
-    def find(
-        self, first: int | None = None, scale: Scale = SCALE, data: Path = DATA
-    ) -> list[KeptTable]:
-        """Return what is kept; `NotKeptError` if nothing is."""
-        return kept_tables(self.preset, self.kind, first, self.scale or scale, data)
-
-    def missing(self, found: Iterable[KeptTable]) -> list[str]:
-        """Return this need, if no table was found."""
-        return [] if any(found) else [str(self)]
-
-    def _entries(self, scale: Scale) -> list[dict[str, Any]]:
-        records = table_records().get(f"{self.preset.partition('/')[0]}/{self.kind}", {})
-        entries = Runs._entries(self, scale)
-        return [entry for entry in entries if entry["run_id"] in records]
 
 
 def find_needs(

@@ -1,18 +1,16 @@
-"""The verdict on every claim of the coopetition paper, at every scale, and its page."""
+"""The verdict on every claim of a paper, at every scale, and its blocks of docs/results.md."""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.claims import Claim, Judgement, Verdict
-from paper_figures.core.figure import Figure, Found, figures_of
+from paper_figures.core.figure import Figure, Found, figures_of, papers
 
-PAPER = "coopetition"
 NOT_REPRODUCED = (Verdict.CONTRADICTED, Verdict.SHAPE_ONLY)
-SCALES = {"paper": "at the paper's scale", "cpu": "at scale cpu", "toy": "on the minimal model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,7 @@ class JudgedClaim:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {
+            "paper": self.figure.paper,
             "figure": self.figure.number,
             "claim": self.claim.text,
             "contradiction": self.claim.contradiction,
@@ -43,10 +42,15 @@ class JudgedClaim:
         } | self.judgement.to_dict()
 
 
+def papers_with_claims() -> list[str]:
+    """Return the papers and studies with figures that make claims."""
+    return [paper for paper in papers() if any(each.claims for each in figures_of(paper).values())]
+
+
 @cache
-def judge_claims() -> tuple[JudgedClaim, ...]:
-    """Judge every claim at every scale with runs, in the order of the paper's figures."""
-    figures = [figure for figure in figures_of(PAPER).values() if figure.claims]
+def judge_claims(paper: str) -> tuple[JudgedClaim, ...]:
+    """Judge every claim of a paper at every scale with runs, in the order of its figures."""
+    figures = [figure for figure in figures_of(paper).values() if figure.claims]
     return tuple(judged for figure in figures for judged in _judge_figure(figure))
 
 
@@ -68,113 +72,79 @@ def claim_rows(judged: Iterable[JudgedClaim]) -> list[dict[str, str]]:
     """Return a row of text per claim and scale."""
     return [
         {
-            "figure": each.figure.number,
+            "figure": f"{each.figure.paper} {each.figure.slot}",
             "claim": each.claim.text,
-            "paper": str(each.claim.published or ""),
-            "ours": _our_number(each),
-            "holds in": _holds_in(each.judgement),
-            "runs": str(each.judgement.n_runs),
-            "pairs of seeds": str(each.judgement.n_seed_pairs),
             "scale": each.scale,
             "verdict": each.verdict.value,
+            "published": str(each.claim.published or ""),
+            "ours": each.judgement.format_numbers(),
+            "holds in": _holds_in(each.judgement),
+            "runs": str(each.judgement.n_runs),
+            "seed pairs": str(each.judgement.n_seed_pairs),
         }
         for each in judged
     ]
 
 
-def _our_number(judged: JudgedClaim) -> str:
-    """Return the mean of our numbers, and their range if there are several."""
-    judgement, published = judged.judgement, judged.claim.published
-    if published is None or judgement.mean is None:
-        return ""
-    low, high = (published.format(end(judgement.values)) for end in (min, max))
-    span = f" ({low} to {high})" if len(judgement.values) > 1 else ""
-    return published.format(judgement.mean) + span
-
-
 def _holds_in(judgement: Judgement) -> str:
     """Return in how many of the conclusive readings a claim holds."""
-    n = len(judgement.readings) - judgement.n_decisive
-    return f"{judgement.n_held} of {judgement.n_decisive}" + (f" ({n} inconclusive)" if n else "")
+    n_inconclusive = len(judgement.readings) - judgement.n_decisive
+    parts = [f"{judgement.n_held} of {judgement.n_decisive}"] if judgement.n_decisive else []
+    parts += [f"{n_inconclusive} inconclusive"] if n_inconclusive else []
+    return ", ".join(parts)
 
 
-def claims_table() -> str:
-    """Return all claims in Markdown, with the result that would contradict each."""
-    rows = [
-        row | {"contradicted if": each.claim.contradiction}
-        for each, row in zip(judge_claims(), claim_rows(judge_claims()), strict=True)
-    ]
+def claims_table(paper: str) -> str:
+    """Return all claims in Markdown, with the result that would contradict each.
+
+    What two rows of a claim share stands in the first.
+    """
+    rows, before = [], None
+    for each, row in zip(judge_claims(paper), claim_rows(judge_claims(paper)), strict=True):
+        row |= {"figure": each.figure.number, "contradicted if": each.claim.contradiction}
+        if each.claim is before:
+            row |= dict.fromkeys(("figure", "claim", "published", "contradicted if"), "")
+        if each.verdict is Verdict.NOT_TESTED:
+            row |= dict.fromkeys(("runs", "seed pairs"), "")
+        before = each.claim
+        rows.append(row)
     return markdown_table(list(rows[0]), (row.values() for row in rows))
 
 
-def verdict_counts() -> str:
-    """Return how many claims have each verdict at each scale, as a list in Markdown."""
-    judged = [each for each in judge_claims() if not each.claim.ours]
-    n_claims = len({(each.figure.slot, each.claim.text) for each in judged})
-    n_ours = len({each.claim.text for each in judge_claims() if each.claim.ours})
-    lines = [f"We judge {n_claims} claims of the paper, some of them at two scales:", ""]
-    for scale in SCALES:
-        own = [each.judgement for each in judged if each.scale == scale]
-        counts = Counter(each.verdict for each in own)
-        texts = (f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
-        lines.append(f"- {_basis(scale, own)}: {', '.join(texts)}")
-    untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
-    lines += [
-        f"- not tested yet: {untested}",
-        "",
-        f"In addition we make {n_ours} claims of our own.",
+def verdict_counts(paper: str) -> str:
+    """Return how many of a paper's claims have each verdict at each scale, in Markdown."""
+    judged = [each for each in judge_claims(paper) if not each.claim.ours]
+    by_scale: dict[str, list[Judgement]] = {}
+    for each in judged:
+        if each.scale:
+            by_scale.setdefault(each.scale, []).append(each.judgement)
+    counts = {at: Counter(each.verdict for each in own) for at, own in by_scale.items()}
+    shown = [verdict for verdict in Verdict if any(own[verdict] for own in counts.values())]
+    rows = [
+        [f"`{at}`", str(len(own)), str(sum(each.n_seed_pairs == 1 for each in own))]
+        + [str(counts[at][verdict]) for verdict in shown]
+        for at, own in by_scale.items()
     ]
-    return "\n".join(lines)
+    heads = ["scale", "claims", "of these, by one seed pair only", *shown]
+    n_claims = len({(each.figure.slot, each.claim.text) for each in judged})
+    n_ours = len({each.claim.text for each in judge_claims(paper) if each.claim.ours})
+    n_untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
+    return (
+        f"Claims of the paper: {n_claims}, some of them judged at several scales. Not tested yet: "
+        f"{n_untested}. Our own claims in addition: {n_ours}.\nA row of the table is a scale, a "
+        f"cell is a number of the paper's claims:\n\n{markdown_table(heads, rows)}"
+    )
 
 
-def _basis(scale: str, judgements: list[Judgement]) -> str:
-    """Return how many claims are judged at a scale, and by which runs and seeds."""
-    text = f"{len(judgements)} claims {SCALES[scale]}"
-    n_single = sum(each.n_seed_pairs == 1 for each in judgements)
-    pairs = {reading.seeds for each in judgements for reading in each.readings}
-    if n_single < len(judgements) or len(pairs) > 1:
-        return text + (f", {n_single} of them judged by a single pair of seeds" if n_single else "")
-    by_run = Counter(each.readings[0].run for each in judgements if each.n_runs == 1)
-    (run, n_of_run), *others = by_run.most_common()
-    (seeds,) = pairs
-    seed = f" (seed {seeds[0]})" if seeds else ""
-    if n_of_run == len(judgements) and not others:
-        return f"{text}, all judged by the same run{seed}"
-    name = run.partition("/")[2].partition(" ")[0]
-    return f"{text}, all judged by one pair of seeds{seed}, {n_of_run} of them by one run, {name}"
-
-
-def explanation_of(judged: JudgedClaim) -> str:
-    """Return the best explanation that was tested for a claim that is not reproduced, or "".
-
-    At scale cpu, that may be the learning rate, unless our numbers are alike at the paper's rate.
-    """
-    if judged.claim.explanation or judged.scale != "cpu":
-        return judged.claim.explanation
-    for other in judge_claims():
-        is_reproduced = other.scale == "paper" and other.verdict is Verdict.REPRODUCED
-        if other.claim is judged.claim and is_reproduced and not _are_alike(judged, other):
-            n = other.judgement.n_runs
-            return f"at the paper's own rate it is reproduced ({n} run{'s' * (n > 1)})"
-    return ""
-
-
-def _are_alike(one: JudgedClaim, other: JudgedClaim) -> bool:
-    """Return whether the numbers of two scales are as near as ours must be to the paper's."""
-    published, a, b = one.claim.published, one.judgement.mean, other.judgement.mean
-    if published is None or a is None or b is None:
-        return False
-    return replace(published, low=b, high=b).agrees(a)
-
-
-def explanations() -> str:
-    """Return the claims that are not reproduced, with explanations, as lists in Markdown."""
+def explanations(paper: str) -> str:
+    """Return the explanations of claims that are not reproduced, as a list in Markdown."""
     scales: dict[tuple[str, str], list[str]] = {}
-    for each in judge_claims():
-        if each.verdict in NOT_REPRODUCED:
-            claim = f"{each.figure.number}, *{each.claim.text}*"
-            scales.setdefault((claim, explanation_of(each)), []).append(each.scale)
-    lines = {key: f"- {key[0]} ({', '.join(own)})" for key, own in scales.items()}
-    with_reason = [f"{line}: {reason}" for (_, reason), line in lines.items() if reason]
-    without = [line for (_, reason), line in lines.items() if not reason]
-    return "\n".join([*with_reason, "", "No explanation was tested for:", "", *without])
+    for each in judge_claims(paper):
+        if each.claim.explanation and each.verdict in NOT_REPRODUCED:
+            number = each.figure.number
+            where = f"figure {number}" if number.isdigit() else number
+            claim = f"{where}, *{each.claim.text}*"
+            scales.setdefault((claim, each.claim.explanation), []).append(each.scale)
+    return "\n".join(
+        f"- {claim} ({', '.join(at)}): {reason}" for (claim, reason), at in scales.items()
+    )

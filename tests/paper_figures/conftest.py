@@ -1,7 +1,5 @@
 """A sweep of all runs of the coopetition paper at scale smoke, made once."""
 
-import json
-
 import pytest
 
 from paper_figures.core.collect import keep_finished
@@ -15,7 +13,5 @@ def smoke(tmp_path_factory):
     plan, data = load_plan("coopetition", "smoke"), folder / "kept"
     for node in plan.nodes.values():
         node.execute(folder, "cpu", 1)
-    (data / "coopetition").mkdir(parents=True)
-    (data / "index.json").write_text(json.dumps([]))
     keep_finished(plan, folder, "coopetition", "smoke", data)
     return data

@@ -9,7 +9,14 @@ import pytest
 import paper_figures
 from coopetition.tools.errors import UsageError
 from paper_figures.core.figure import Figure, figures_of, find_figure, papers
-from paper_figures.core.runs import Runs
+from paper_figures.core.plotting import draw_by_setting
+from paper_figures.core.runs import Runs, find_needs
+from paper_figures.core.verdicts import (
+    claims_table,
+    explanations,
+    papers_with_claims,
+    verdict_counts,
+)
 
 HEAVY = ("torch", "scipy", "sympy", "pandas", "numba", "matplotlib")
 
@@ -25,18 +32,14 @@ def every_figure():
     return [figure for paper in papers() for figure in figures_of(paper).values()]
 
 
-def test_every_figure_has_one_name_in_its_paper():
-    assert set(papers()) == {"coopetition", "comparison", "theory", "within_class"}
+def test_a_figure_is_called_by_slot_or_number_which_are_unique_in_its_paper():
     for paper in papers():
-        figures = figures_of(paper)
-        assert {figure.paper for figure in figures.values()} == {paper}
-        names = [name for each in figures.values() for name in {each.slot, each.number}]
+        figures = figures_of(paper).values()
+        assert {figure.paper for figure in figures} == {paper}
+        names = [name for each in figures for name in {each.slot, each.number}]
         assert len(set(names)) == len(names)
-
-
-def test_a_figure_is_called_by_slot_or_number():
-    for each in every_figure():
-        assert find_figure(each.paper, each.slot) is find_figure(each.paper, each.number) is each
+        for each in figures:
+            assert find_figure(paper, each.slot) is find_figure(paper, each.number) is each
     slots = [str(number) for number in range(1, 19)]
     assert list(figures_of("coopetition")) == ["composition", "rates", "seeds", *slots]
     with pytest.raises(UsageError, match="19.*composition, rates, seeds"):
@@ -66,12 +69,10 @@ def test_the_list_shows_seeds_by_scale_and_what_is_missing(monkeypatch):
     monkeypatch.setattr(
         Runs, "seeds", lambda need, scale: kept[need.preset.split("/")[1]].get(scale, set())
     )
-    row = find_figure("coopetition", "13").status()
-    assert row["status"] == "kept"
-    assert row["seeds"] == "cpu 5, partly 7; paper 5 7 (1 of 2 missing)"
+    status = find_figure("coopetition", "13").status
+    assert status()["seeds by scale"] == "cpu 5 7; paper 5 7 (1 of 2 missing)"
     kept["main"].clear()
-    row = find_figure("coopetition", "13").status()
-    assert (row["status"], row["seeds"]) == ("missing", "")
+    assert status()["seeds by scale"] == "missing"
 
 
 def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):
@@ -81,12 +82,14 @@ def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text('"""Figures of a letter."""\n')
     (folder / "helper.py").write_text("X = 1\n")
     (folder / "figure_s2_curve.py").write_text(
+        "from paper_figures.core.claims import Claim, Reading\n"
         "from paper_figures.core.figure import Figure, FigureResult, blank\n\n\n"
         "def draw():\n"
         "    drawing = blank(2, 2)\n"
         "    drawing.subplots().plot([1, 2])\n"
         '    return FigureResult(drawing, [("a", "b", 0.0, 1.0)])\n\n\n'
-        'FIGURE = Figure(__name__, "a line", draw, name_in_paper="S2")\n'
+        'CLAIM = Claim("it rises", lambda: [Reading("x", True)], contradiction="it falls")\n'
+        'FIGURE = Figure(__name__, "a line", draw, (), (CLAIM,), "S2")\n'
     )
     monkeypatch.setattr(paper_figures, "__path__", [*paper_figures.__path__, str(tmp_path)])
     assert papers()["letters"] == "Figures of a letter."
@@ -96,6 +99,18 @@ def test_a_figure_is_added_by_one_file(tmp_path, monkeypatch):
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".json"}
     assert all(path.stat().st_size for path in paths)
     assert (tmp_path / "out" / "letters_s2.csv").read_text() == "panel,curve,x,y\na,b,0,1\n"
+    assert "letters" in papers_with_claims()
+    assert "| S2 | it rises | toy | reproduced |" in claims_table("letters")
+    assert "of the paper: 1," in verdict_counts("letters") and explanations("letters") == ""
+
+
+def test_runs_of_another_paper_are_drawn_with_all_their_seeds():
+    needs = (Runs("transience/depth_2"),)
+    figure = Figure("any.transience.figure_4", "depth", draw_by_setting(("2 layers",)), needs)
+    result = figure.render(find_needs(needs))
+    assert result.drawing.axes[0].get_title(loc="left") == "2 layers (n = 3)"
+    assert {"ICL, lowest", "IWL, highest"} <= {curve for _, curve, *_ in result.numbers}
+    assert [run["config"]["init_seed"] for run in result.provenance["runs"]] == [5, 6, 7]
 
 
 @pytest.mark.slow

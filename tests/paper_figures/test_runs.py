@@ -7,7 +7,6 @@ import pytest
 
 from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core import runs as runs_module
-from paper_figures.core.build import train_preset
 from paper_figures.core.kept_data import (
     DATA,
     curves_path,
@@ -17,7 +16,7 @@ from paper_figures.core.kept_data import (
     rows_by_run,
     table_records,
 )
-from paper_figures.core.runs import Runs, kept_runs, kept_tables
+from paper_figures.core.runs import FigureRun, Runs, kept_runs, kept_tables
 from transformer.config import RunConfig
 from transformer.experiments.coopetition import LAYER_1_AT, early_presets
 from transformer.experiments.presets import PRESETS
@@ -27,7 +26,7 @@ MAIN = "coopetition/main"
 
 
 def test_every_kept_file_is_in_the_records_once():
-    papers = ("coopetition", "transience", "within_class")
+    papers = {entry["paper"] for entry in load_index()}
     paths = [path for paper in papers for path in DATA.glob(f"{paper}/*.csv")]
     files = {f"{path.parent.name}/{path.stem}" for path in paths}
     runs = [f"{entry['paper']}/{entry['run_id']}" for entry in load_index()]
@@ -41,20 +40,14 @@ def test_every_kept_file_is_in_the_records_once():
         (MAIN, "sweep coopetition --scale cpu --runs DIR --only 'main_[0-9]*'` and `python -m"),
         ("coopetition/grafted_*", "--only 'grafted_*'`"),
         ("coopetition/nothing", "preset 'coopetition/nothing' is unknown"),
-        ("smoke", "python -m paper_figures preset smoke --scale cpu --retrain"),
+        ("smoke", "python -m transformer train --preset smoke"),
     ],
 )
-def test_the_error_for_runs_that_are_not_kept_says_how_to_make_them(
-    tmp_path, monkeypatch, preset, advice
-):
+def test_the_error_for_runs_that_are_not_kept_says_how_to_make_them(monkeypatch, preset, advice):
     monkeypatch.setattr(runs_module, "load_index", lambda data: [])
     with pytest.raises(UsageError) as refused:
         kept_runs(preset)
     assert advice in str(refused.value) and "\n" not in str(refused.value)
-    if preset != "smoke":
-        with pytest.raises(UsageError):
-            train_preset(preset, tmp_path, init_seed=None)
-        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", sorted({entry["preset"] for entry in load_index()}))
@@ -86,6 +79,13 @@ def test_a_kept_run_can_lead():
     assert seeds[0] == 7 and len(set(seeds)) == len(seeds)
     with pytest.raises(UsageError, match="99"):
         kept_runs(MAIN, first=99)
+
+
+def test_a_run_of_several_presets_has_the_number_of_the_one_that_was_asked_for():
+    assert {run.number for run in kept_runs("transience/depth_2")} == {2}
+    assert FigureRun("run", DATA, {"preset": "transience/l2_3e-05"}).number == 3e-5
+    found = {run.provenance["preset"] for run in kept_runs("transience/classes_6400")}
+    assert found == {"transience/classes_6400"}
 
 
 def test_a_pattern_finds_the_runs_of_all_presets_in_the_order_of_their_numbers():
@@ -125,23 +125,15 @@ def test_damaged_curves_are_refused(copied):
 def test_a_damaged_index_is_refused(copied, content):
     data, _ = copied
     (data / "index.json").write_text(content)
-    with pytest.raises(UserError, match="index.json is damaged"):
+    with pytest.raises(UserError, match=r"index\.json"):
         kept_runs("coopetition/one_layer", data=data)
 
 
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        ("a,b\n1,2\n", "run_id"),
-        ("", "run_id"),
-        ("run_id,b\n1,2\n3\n", "line 3"),
-        ("run_id,b\n1,2,3\n", "line 2"),
-    ],
-)
-def test_a_damaged_table_is_refused(tmp_path, content, names):
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "", "run_id,b\n1,2\n3\n", "run_id,b\n1,2,3\n"])
+def test_a_damaged_table_is_refused(tmp_path, content):
     path = tmp_path / "table.csv"
     path.write_text(content)
-    with pytest.raises(UserError, match=f"table.csv is damaged.*{names}"):
+    with pytest.raises(UserError, match=r"table\.csv"):
         read_rows(path, needed="run_id")
 
 
@@ -173,9 +165,13 @@ def test_a_table_that_lost_rows_is_refused(table):
     others = [line for line in lines if not line.startswith(lines[1].partition(",")[0])]
     for kept in ([*lines[:3], *lines[4:]], [*lines, lines[1]], lines[:100], others):
         path.write_text("\n".join(kept) + "\n")
-        with pytest.raises(UserError, match=r"superposition.csv.*expected") as error:
+        with pytest.raises(UserError, match=r"superposition\.csv"):
             load(data)
-        assert "\n" not in str(error.value)
+    path.write_text("\n".join(lines) + "\n")
+    assert load(data)
+    (data / "tables.json").unlink()
+    with pytest.raises(UserError, match="no record"):
+        load(data)
 
 
 def test_a_table_that_the_plan_measures_otherwise_is_stale(table, monkeypatch):
@@ -189,10 +185,3 @@ def test_a_table_that_the_plan_measures_otherwise_is_stale(table, monkeypatch):
     with pytest.raises(UserError, match=r"layer_1_of_fall.csv.*stale"):
         kept_tables(MAIN, "layer_1_of_fall")
     assert kept_tables(MAIN, "layer_1_of_end")
-
-
-def test_a_table_without_a_record_is_refused(table):
-    data, *_ = table
-    (data / "tables.json").unlink()
-    with pytest.raises(UserError, match="no record"):
-        load(data)

@@ -25,12 +25,11 @@ from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
-from paper_figures.coopetition.figure_5 import LEAD
+from paper_figures.coopetition.fits import LEAD, measured_errors
 from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import rows_by_run
 from paper_figures.core.runs import FigureRun, Runs, find_needs
 from paper_figures.studies.comparison.page_comparison import FOLDER, VERDICTS
-from paper_figures.studies.within_class.predictions import measured_errors
 from transformer.measures.timeline import RISEN
 
 PUBLISHED = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"

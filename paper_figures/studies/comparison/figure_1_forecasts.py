@@ -4,7 +4,7 @@ import math
 
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.plotting import shared_legend
+from paper_figures.core.plotting import MILLION, shared_legend
 from paper_figures.studies.comparison.page_comparison import (
     EVENTS,
     LIKE_OTHERS,
@@ -15,7 +15,6 @@ from paper_figures.studies.comparison.page_comparison import (
 
 SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHERS)
 MARKS = tuple(zip((*FURTHER[:3], "#000000"), "osD^", strict=True))
-MILLION = 1e6
 
 
 def draw() -> FigureResult:

@@ -7,13 +7,11 @@ import numpy as np
 
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.plotting import label_once, legend_below
+from paper_figures.core.plotting import MILLION, label_once, legend_below
 from paper_figures.studies.comparison.page_comparison import CURVES, fits, forecasts, time_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MILLION = 1e6
 
 
 def draw() -> FigureResult:

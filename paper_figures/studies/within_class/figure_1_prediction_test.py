@@ -7,9 +7,9 @@ import numpy as np
 
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.kept_data import read_json
-from paper_figures.core.plotting import shared_legend
+from paper_figures.core.plotting import MILLION, shared_legend
 from paper_figures.core.runs import FigureRun, Runs, by_number
-from paper_figures.studies.within_class.predictions import (
+from paper_figures.studies.within_class.levels import (
     BASE,
     PATH,
     fit_runs,
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 P_VALUE = 0.05  # of a rank correlation at least as high without any trend, one-sided
-MILLION = 1e6
 OURS = "#0072B2"
 
 ByLevel = Mapping[float, Sequence[float | None]]
@@ -51,7 +50,7 @@ def draw(mains: list[FigureRun], alone: list[FigureRun]) -> FigureResult:
     numbers += _draw_measured(right, "c", gaps, MILLION)
     numbers += _draw_predicted(right, "c", predicted, "peak_to_crossing", MILLION)
     shared_legend(drawing)
-    found = verdicts(floors, mu1, gaps, predicted)
+    found = judge_predictions(floors, mu1, gaps, predicted)
     return FigureResult(drawing, numbers, {"verdicts": found}, [*map(_finding, found)])
 
 
@@ -82,7 +81,7 @@ def _draw_predicted(
     return numbers
 
 
-def verdicts(
+def judge_predictions(
     floors: ByLevel, mu1: ByLevel, gaps: ByLevel, predicted: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Judge the predictions.

@@ -11,59 +11,28 @@ CIWL errs less already at ICL's peak counts as one that never crosses: docs/comp
 verdicts of that rule, and of this one, which was corrected after the runs.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coopetition.tools.files import write_json
-from paper_figures.core.kept_data import DATA
-from paper_figures.core.runs import Array, FigureRun, by_number, kept_runs
+from paper_figures.core.runs import by_number, kept_runs
+from paper_figures.studies.within_class.levels import (
+    BASE,
+    PATH,
+    fit_runs,
+    floor_of,
+    gap,
+    measured_gap,
+    range_of,
+)
 
 if TYPE_CHECKING:
-    from coopetition.compare.curves import Curves
     from coopetition.compare.result import Fit
 
-BASE = 0.67
-PATH = DATA / "within_class" / "predictions.json"
-LAST = 5  # samples whose median is a floor
 HORIZON = 9.6e5  # sequences: the length of the runs
 SAMPLES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The median, lowest and highest over seeds; None for an event not by the horizon."""
-
-    median: float | None
-    low: float | None
-    high: float | None
-
-
-def range_of(values: Sequence[float | None]) -> Range:
-    """Return the range over seeds; a value not by the horizon counts as the largest."""
-    ordered = np.sort([np.inf if value is None else value for value in values])
-    median = np.quantile(ordered, 0.5, method="higher")
-    return Range(*(float(x) if np.isfinite(x) else None for x in (median, ordered[0], ordered[-1])))
-
-
-def floor_of(run: FigureRun) -> float:
-    """Return ICL's loss (nats) at the end of a run on data that only ICL solves."""
-    return float(np.median(run.curves("in_context_loss").values["icl"][-LAST:]))
-
-
-def fit_runs(runs: Sequence[FigureRun]) -> list["Fit"]:
-    """Fit the toy to in-context accuracies of runs, from the start."""
-    from coopetition.compare.estimate import fit
-    from coopetition.tools.console import ProgressReport
-
-    fits = []
-    with ProgressReport("fit", len(runs), "runs") as report:
-        for run in runs:
-            fits.append(fit(run.curves(), "toy"))
-            report.advance()
-    return fits
 
 
 def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
@@ -75,30 +44,6 @@ def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
     theta[k] = mu1.to_unit(factor * float(mu1.from_unit(theta[k])))
     sequences = np.linspace(0, HORIZON, SAMPLES)
     return gap(sequences, errors_at(fitted.problem, theta, fitted.levels, sequences))
-
-
-def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
-    """Return sequences from ICL's peak to the crossing; 0 if CIWL errs less at the peak already."""
-    from coopetition.compare.forecast import find_events
-
-    times = find_events(sequences, errors)
-    if times["peak"] is None or times["crossing"] is None:
-        return None
-    return times["crossing"] - times["peak"]
-
-
-def measured_errors(curves: "Curves") -> dict[str, Array]:
-    """Return curves of accuracy as errors."""
-    from coopetition.compare.least_squares import to_errors
-    from coopetition.compare.theory import CURVES
-
-    return {name: to_errors(curves.values[name], curves.metric) for name in CURVES}
-
-
-def measured_gap(run: FigureRun) -> float | None:
-    """Return a run's sequences from ICL's peak to the crossing, by its curves of accuracy."""
-    curves = run.curves()
-    return gap(curves.sequences, measured_errors(curves))
 
 
 def predictions() -> dict[str, Any]:

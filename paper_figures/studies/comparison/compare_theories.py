@@ -90,7 +90,7 @@ def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
                 "converged": row["converged"],
                 "n_starts_at_best": fit.n_starts_at_best,
                 "identifiable": " ".join(n for n, e in fit.parameters.items() if e.is_identified),
-                "untold": " ".join(fit.unidentified),
+                "unidentified": " ".join(fit.unidentified),
             }
             for row, fit in zip(found.rows(), found.fits, strict=True)
         ]

@@ -19,7 +19,7 @@ _NAMES = {
     "model.presets": "induction_head no_competition no_sharing three_strategies two_strategies",
     "model.reduced": "Problem State",
     "dynamics.solve": "descend solve",
-    "dynamics.ensemble": "Ensemble descend_ensemble random_ensemble",
+    "dynamics.batch": "ProblemBatch descend_batch random_batch",
     "dynamics.events": "Events Fate",
     "dynamics.trajectory": "Status Trajectory",
     "theory.critical_sets": "critical_sets largest_stable_step spectrum",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.files import check_readable
 from coopetition.tools.results import Result
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
+
+FITTED_CURVES = ("train", ICL, CIWL)  # of these, those that are there
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

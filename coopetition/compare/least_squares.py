@@ -28,8 +28,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory, theory_of
+from coopetition.compare.curves import FITTED_CURVES, Curves
+from coopetition.compare.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -118,7 +118,7 @@ class FitProblem:
     (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
     that are not shared.
 
-    runs : curves of `CURVES` each, checked (`estimate.prepare`)
+    runs : curves of `FITTED_CURVES` each, checked (`estimate.check_and_thin`)
     shared : parameters that are the same in all runs
     fixed : values of parameters, in sequences if their unit has time, or the name of another
         parameter, which they equal
@@ -151,7 +151,7 @@ class FitProblem:
         self.units: dict[str, Array] = {}
         self.where: dict[str, tuple[int, int]] = {}  # curve -> run, row of the theory's outputs
         for k, run in enumerate(self.runs):
-            for name in CURVES:
+            for name in FITTED_CURVES:
                 if name in run.values:
                     self._add_curve(k, name)
         self.free, self._values = self._find_free()

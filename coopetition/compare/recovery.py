@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.estimate import MIN_SAMPLES, fit
 from coopetition.compare.identifiability import IDENTIFIABLE
 from coopetition.compare.least_squares import check_value
 from coopetition.compare.noise import correlated_noise
 from coopetition.compare.result import Fit
-from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
+from coopetition.compare.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
@@ -144,7 +144,7 @@ def simulate(
     by_length = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])
     times, rng = np.linspace(0, 1, n), np.random.default_rng(seed)
     measured = {}
-    for name, error in zip(CURVES, theory.curves(by_length, times), strict=False):
+    for name, error in zip(FITTED_CURVES, theory.curves(by_length, times), strict=False):
         curve = FLOOR + GAIN * error
         deviation = noise * np.std(curve) * correlated_noise(rng, n, correlation)
         measured[name] = np.maximum(curve + deviation, 0.0)
@@ -160,7 +160,7 @@ def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
     for _ in range(1000):
         x = rng.uniform(*MIDDLE, len(theory.parameters))
         values = [float(p.from_unit(each)) for p, each in zip(theory.parameters, x, strict=True)]
-        rows = theory.curves(np.array(values), times)[: len(CURVES)]
+        rows = theory.curves(np.array(values), times)[: len(FITTED_CURVES)]
         varies = np.isfinite(rows).all() and (np.ptp(rows, axis=1) > MIN_RANGE).all()
         if varies and FLOOR + GAIN * rows.min() > 0:
             pairs = zip(theory.parameters, values, strict=True)

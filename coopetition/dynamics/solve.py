@@ -23,7 +23,7 @@ from coopetition.dynamics.trajectory import (
 from coopetition.model import reduced
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import InitialState
-from coopetition.model.reduced import Problem, Tables
+from coopetition.model.reduced import Problem, ProblemTables
 from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
 
@@ -123,7 +123,7 @@ def _descend_compiled(
     padded = np.full((len(members), max(map(len, members))), -1)
     for row, factors in zip(padded, members, strict=True):
         row[: len(factors)] = factors
-    tables = Tables(
+    tables = ProblemTables(
         padded,
         np.array(pairs, int).reshape(-1, 2),
         np.array(mechanisms, float),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
+from coopetition.dynamics.batch import ProblemBatch, descend_batch, random_batch, sample_steps
 from coopetition.dynamics.events import FATES, Fate, check_has_fates, classify_fates
 from coopetition.dynamics.solve import MAX_STEPS, solve
 from coopetition.model.graph import Model
@@ -85,9 +85,9 @@ def check_axes(model: Model, x: Axis, y: Axis) -> None:
         )
 
 
-def ensemble_at(
+def batch_at(
     model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
-) -> Ensemble:
+) -> ProblemBatch:
     """Return random problems at one point of parameter space: the same draws for the same lengths.
 
     An unknown parameter or a negative seed raises `UsageError`.
@@ -112,7 +112,7 @@ def ensemble_at(
                 f"{', '.join(model.factors)}"
             )
     scale = np.array([[scales[f]] for f in model.factors])
-    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)
+    return random_batch(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -242,17 +242,17 @@ def phase_diagram(
     lengths = named_dims(model) if dims is None else dims
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
     for point in (*points[: len(x.values)], *points[:: len(x.values)]):
-        ensemble_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
+        batch_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
     steps = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
     with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
         for first in range(0, len(points), n_points):
             chunk = points[first : first + n_points]
-            problems = Ensemble.concatenate(
-                [ensemble_at(model, lengths, n_draws, seed, point) for point in chunk]
+            problems = ProblemBatch.concatenate(
+                [batch_at(model, lengths, n_draws, seed, point) for point in chunk]
             )
-            run = descend_ensemble(problems, steps, step=step)
+            run = descend_batch(problems, steps, step=step)
             fates.append(classify_fates(run.losses, problems.problem.unlearnt_losses()))
             progress.advance(problems.n)
     shape = (len(y.values), len(x.values), n_draws)
@@ -288,8 +288,8 @@ def predicted_diagram(
     fates = []
     with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
         for yk, xk in itertools.product(y.values, x.values):
-            ensemble = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
-            flow = solve(*ensemble.single(0), method="flow", t1=n_steps)
+            batch = batch_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
+            flow = solve(*batch.single(0), method="flow", t1=n_steps)
             slow = slow_flow(flow.problem, after_collapse(flow), t_max=float(n_steps))
             fates.append(classify_fates(slow.losses, flow.problem.unlearnt_losses()))
             progress.advance()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.plot.fits import plot_fit
 from paper_figures.coopetition.events import emerges, happened_by, readings
 from paper_figures.coopetition.panels import draw_toy
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from coopetition import Trajectory
     from coopetition.compare.result import Fit
 
-CURVES = ("train", "icl", "ciwl")
 LEAD = 0.9  # of the time of emergence, where fits start: the toy knows no earlier phase
 
 
@@ -33,7 +33,7 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
     from coopetition.compare.theory import TOY
 
     first = LEAD * (run.timeline().emergence or 0.0)
-    return fit(run.curves("loss").select(CURVES).between(first), TOY, **settings)
+    return fit(run.curves("loss").select(FITTED_CURVES).between(first), TOY, **settings)
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
@@ -62,7 +62,7 @@ def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Num
 
 def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
     """Draw a run's losses."""
-    numbers = draw_run(ax, f"{letter} transformer", run, CURVES, "loss")
+    numbers = draw_run(ax, f"{letter} transformer", run, FITTED_CURVES, "loss")
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
     ax.legend(frameon=False)
     return numbers

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coopetition.compare.curves import FITTED_CURVES
+from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.files import markdown_table
 from paper_figures.core.kept_data import DATA, read_json, read_rows
 
@@ -13,13 +15,12 @@ Row = dict[str, str]
 
 FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"
-CURVES = ("train", "icl", "ciwl")
-EVENTS = ("peak", "crossing", "fade")  # as `coopetition.compare.forecast` has them
+MILLION = 1e6
 NEAR = 10  # difference in BIC
 LIKE_OTHERS, NO_CHANGE = "naive: as in the other runs", "naive: nothing changes"
 
 
-def time_of(cell: str) -> float:
+def read_time(cell: str) -> float:
     """Return the time in a cell; infinity if the event is not by the horizon."""
     return float(cell) if cell else math.inf
 
@@ -66,7 +67,7 @@ def fits_table() -> str:
 
 
 def _r2(row: Row) -> list[float]:
-    return [float(row[f"r2_{curve}"]) for curve in CURVES]
+    return [float(row[f"r2_{curve}"]) for curve in FITTED_CURVES]
 
 
 def _r2_text(row: Row) -> str:
@@ -133,7 +134,7 @@ def forecasts() -> dict[str, dict[str, list[Row]]]:
 
 def forecast_like_others(rows: list[Row]) -> list[Row]:
     """Forecast the known time multiplied by the median ratio of all other runs."""
-    ratios = [time_of(row["measured"]) / float(row["known_until"]) for row in rows]
+    ratios = [read_time(row["measured"]) / float(row["known_until"]) for row in rows]
     forecast = []
     for k, row in enumerate(rows):
         ratio = float(np.quantile(np.delete(ratios, k), 0.5, method="lower"))
@@ -147,7 +148,7 @@ def score(rows: Iterable[Row]) -> Score:
     """Score forecasts of one event."""
     rows = list(rows)
     true, value, low, high = (
-        np.array([time_of(row[name]) for row in rows])
+        np.array([read_time(row[name]) for row in rows])
         for name in ("measured", "value", "low", "high")
     )
     both = np.isfinite(true) & np.isfinite(value) & (true > 0) & (value > 0)
@@ -161,12 +162,12 @@ def score(rows: Iterable[Row]) -> Score:
 def forecasts_table() -> str:
     """Return scores of every theory and event, naive forecasts last, in Markdown."""
     heads = ["theory"]
-    for event in EVENTS:
+    for event in FORECAST_EVENTS:
         heads += [f"{event}: factor", "missed", "in the interval"]
     lines = []
     for theory, by_event in forecasts().items():
         cells = [theory if theory.startswith("naive") else f"`{theory}`"]
-        for each in (score(by_event[event]) for event in EVENTS):
+        for each in (score(by_event[event]) for event in FORECAST_EVENTS):
             factor = "-" if math.isnan(each.factor) else f"{each.factor:.2f}"
             covered = "-" if each.covered is None else f"{each.covered:.2f}"
             cells += [factor, f"{each.missed:.2f}", covered]

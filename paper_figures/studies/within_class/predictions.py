@@ -79,9 +79,9 @@ def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
 
 def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
     """Return sequences from ICL's peak to the crossing; 0 if CIWL errs less at the peak already."""
-    from coopetition.compare.forecast import find_events
+    from coopetition.dynamics.events import find_forecast_events
 
-    times = find_events(sequences, errors)
+    times = find_forecast_events(sequences, errors)
     if times["peak"] is None or times["crossing"] is None:
         return None
     return times["crossing"] - times["peak"]
@@ -89,10 +89,10 @@ def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
 
 def measured_errors(curves: "Curves") -> dict[str, Array]:
     """Return curves of accuracy as errors."""
+    from coopetition.compare.curves import FITTED_CURVES
     from coopetition.compare.least_squares import to_errors
-    from coopetition.compare.theory import CURVES
 
-    return {name: to_errors(curves.values[name], curves.metric) for name in CURVES}
+    return {name: to_errors(curves.values[name], curves.metric) for name in FITTED_CURVES}
 
 
 def measured_gap(run: FigureRun) -> float | None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import Curves, read_curves
+from coopetition.compare.curves import FITTED_CURVES, Curves, read_curves
 from coopetition.compare.estimate import fit, refine, refine_with_gains
 from coopetition.compare.least_squares import FitProblem, to_errors
 from coopetition.compare.recovery import simulate
-from coopetition.compare.theory import CURVES, theory_of
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 from tests.conftest import REFERENCE
 
@@ -33,7 +33,9 @@ def test_a_fit_finds_what_made_the_curves(metric):
     position, theory = np.linspace(0, 1, 80), theory_of("toy")
     toy = theory.curves(np.array([TOY[name] for name in theory.names]), position)
     rng = np.random.default_rng(0)
-    clean = {n: to_errors(0.1 + 0.8 * row, metric) for n, row in zip(CURVES, toy, strict=False)}
+    clean = {
+        n: to_errors(0.1 + 0.8 * row, metric) for n, row in zip(FITTED_CURVES, toy, strict=False)
+    }
     noisy = {n: v + 0.01 * np.ptp(v) * rng.standard_normal(80) for n, v in clean.items()}
     noisy["ciwl"][5:9] = np.nan  # gaps are allowed
     curves = Curves(1e6 * (1 + position), noisy, metric=metric)
@@ -159,7 +161,9 @@ def test_a_gain_of_zero_is_a_caution():
     noise = 0.01 * np.random.default_rng(0).standard_normal((3, 60))
     falling = 0.1 + 0.8 / (1 + np.exp((X - 0.3) / 0.05))
     rows = (falling + noise[0], falling + noise[1], 1 - falling + noise[2])
-    found = fit(Curves(1e6 * X, dict(zip(CURVES, rows, strict=True))), "logistic_race", n_starts=8)
+    found = fit(
+        Curves(1e6 * X, dict(zip(FITTED_CURVES, rows, strict=True))), "logistic_race", n_starts=8
+    )
     assert found.curves["ciwl"].gain == 0
     assert any("gain of ciwl" in each for each in found.cautions)
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import _expect_event, find_events, forecast
+from coopetition.compare.forecast import _expect_event, forecast
 from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.recovery import simulate
-from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
+from coopetition.compare.theory import OUTPUTS, theory_of
+from coopetition.dynamics.events import find_forecast_events
 from coopetition.tools.errors import UsageError
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
@@ -22,20 +24,20 @@ def true_events() -> dict[str, float | None]:
     units = dict(icl_at=1e6, icl_width=1e6, ciwl_at=1e6, ciwl_width=1e6, loss=1)
     values = np.array([TRUTH[name] / units[name] for name in theory.names])
     rows = dict(zip(OUTPUTS, theory.curves(values, X / 1e6), strict=True))
-    return find_events(X, rows)
+    return find_forecast_events(X, rows)
 
 
 def test_events_are_where_curves_say():
     icl = np.abs(X - 3e5) / 1e6
     rows = {"icl": icl, "ciwl": 0.5 - X / 2e6, "preference": 1 - X / 4e5}
-    found = find_events(X, rows)
+    found = find_forecast_events(X, rows)
     assert found["peak"] == pytest.approx(3e5)
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
-    assert find_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
-    early = find_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
+    assert find_forecast_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    early = find_forecast_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
     assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
-    assert find_events(X, {"ciwl": X}) == {}
+    assert find_forecast_events(X, {"ciwl": X}) == {}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_the_theory_that_made_the_curves_foresees_them(early):
         assert each.low <= true * 1.02 and true * 0.98 <= each.high
         assert each.high - each.low < 0.3 * true
     clean = simulate("logistic_race", TRUTH, noise=1e-9)
-    for name in CURVES:
+    for name in FITTED_CURVES:
         _, low, high = found.curves[name]
         at_end = clean.values[name][-1]
         assert low[-1] - 0.02 <= at_end <= high[-1] + 0.02

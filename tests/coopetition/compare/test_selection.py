@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.selection import compare_theories
-from coopetition.compare.theory import CURVES, theory_of
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 
 NAMES = ("logistic_race", "spline", "bayesian_mixture")
@@ -20,7 +20,7 @@ def curves_of(name: str, noise: float = 0.01) -> Curves:
     errors = theory_of(name).curves(np.array(MADE_BY[name]), t)
     made = {
         curve: 0.2 + 4 * error + 4 * noise * rng.standard_normal(len(t))
-        for curve, error in zip(CURVES, errors, strict=False)
+        for curve, error in zip(FITTED_CURVES, errors, strict=False)
     }
     return Curves(2e6 * t, made)
 
@@ -34,7 +34,7 @@ def test_the_theory_that_made_the_curves_wins(name):
     assert bics == sorted(bics) and bics[1] - bics[0] > 10
     rows = found.rows()
     assert {row["name"] for row in rows} == {*NAMES}
-    assert rows[0]["r2"].keys() == {*CURVES}
+    assert rows[0]["r2"].keys() == {*FITTED_CURVES}
     assert rows[0]["name"] in found.summary().splitlines()[1] and "BIC" in repr(found)
     assert list(found.to_frame()["bic"]) == bics
 

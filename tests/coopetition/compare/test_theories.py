@@ -8,11 +8,11 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.sensitivities import Flow
 from coopetition.compare.theories.toy import UNIT
-from coopetition.compare.theory import CURVES, OUTPUTS, TOY, ClosedForm, theories, theory_of
+from coopetition.compare.theory import OUTPUTS, TOY, ClosedForm, theories, theory_of
 from coopetition.dynamics.solve import solve
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
@@ -149,4 +149,4 @@ def test_finer_steps_change_little():
         values = value_of(theory, [0.5] * len(theory.parameters))
         finer = theory.finer().curves(values, TIMES)
         np.testing.assert_allclose(finer, theory.curves(values, TIMES), atol=1e-3)
-    assert CURVES == ("train", "icl", "ciwl")
+    assert FITTED_CURVES == ("train", "icl", "ciwl")

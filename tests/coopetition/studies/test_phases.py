@@ -13,7 +13,7 @@ from coopetition.studies import phases
 from coopetition.studies.phases import (
     Axis,
     PhaseDiagram,
-    ensemble_at,
+    batch_at,
     grid_shape,
     phase_diagram,
     predicted_diagram,
@@ -58,7 +58,7 @@ def assert_fates_are_those_of_single_solutions(diagram: PhaseDiagram, n_steps: i
             diagram.y.parameter: diagram.y.values[row],
         }
         dims, seed = diagram.provenance["dims"], diagram.provenance["seed"]
-        problems = ensemble_at(diagram.model, dims, diagram.fates.shape[-1], seed, point)
+        problems = batch_at(diagram.model, dims, diagram.fates.shape[-1], seed, point)
         single = descend(*problems.single(1), n_steps=n_steps)
         assert FATES[k] is single.fate()
         fates.add(single.fate())
@@ -105,7 +105,7 @@ def test_diagrams_show_themselves_in_a_notebook():
 
 
 def test_mistakes_show_before_the_work_begins(monkeypatch):
-    monkeypatch.setattr(phases, "descend_ensemble", None)
+    monkeypatch.setattr(phases, "descend_batch", None)
     model = two_strategies()
     x, y = Axis.between("alpha", 0.001, 1.0, 3), Axis.between("mu1", 0.0, 0.2, 2)
     renamed = tuple(replace(m, name=m.name + "s") for m in model.mechanisms)
@@ -147,19 +147,19 @@ def test_grids_have_the_requested_points_and_are_nearly_square():
 @pytest.mark.parametrize("name", ["beta", "mu3", "dim_z", "mu0"])
 def test_unknown_parameters_are_refused(name):
     with pytest.raises(UsageError, match=name):
-        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, 0, {name: 1.0})
+        batch_at(two_strategies(), PUBLISHED_DIMS, 2, 0, {name: 1.0})
 
 
 def test_parameters_without_effect_are_refused():
     with pytest.raises(UsageError, match="alpha"):
-        ensemble_at(no_competition(), PUBLISHED_DIMS, 2, 0, {"alpha": 1.0})
+        batch_at(no_competition(), PUBLISHED_DIMS, 2, 0, {"alpha": 1.0})
     with pytest.raises(UsageError, match="seed"):
-        ensemble_at(two_strategies(), PUBLISHED_DIMS, 2, -1, {})
+        batch_at(two_strategies(), PUBLISHED_DIMS, 2, -1, {})
 
 
 def test_scales_of_all_and_of_one_factor_multiply():
     point = {"scale_d": 0.5, "initial_scale": 0.1}
-    both, none = (ensemble_at(two_strategies(), PUBLISHED_DIMS, 3, 0, p) for p in (point, {}))
+    both, none = (batch_at(two_strategies(), PUBLISHED_DIMS, 3, 0, p) for p in (point, {}))
     ratio = both.orthogonal / none.orthogonal
     np.testing.assert_allclose(ratio, [[0.1] * 3] * 3 + [[0.05] * 3])
 

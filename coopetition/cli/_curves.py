@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from coopetition.cli._outputs import write_file
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_ending, check_writable
+from coopetition.tools.flags import default_shown_as
 
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves

@@ -7,7 +7,7 @@ from tyro.extras import literal_type_from_choices
 
 from coopetition.model.graph import Model
 from coopetition.model.presets import MODELS, named_model
-from coopetition.tools.commands import default_shown_as
+from coopetition.tools.flags import default_shown_as
 
 if TYPE_CHECKING:
     ModelName = str

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_written
 from coopetition.tools.files import check_ending, check_writable
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from coopetition.cli._curves import CurveFlags
 from coopetition.cli._outputs import OutputFlags
 from coopetition.cli._theory import TheoryFlags, read_assignments, split_names
-from coopetition.tools.commands import default_shown_as
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

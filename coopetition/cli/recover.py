@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from coopetition.cli._theory import TheoryFlags, read_assignments
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

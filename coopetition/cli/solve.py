@@ -17,8 +17,8 @@ from coopetition.model.initial_state import InitialState, published_draw, random
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
 from coopetition.tools.checks import check_int, check_number
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from coopetition.tools.commands import parse_known_flags
+from coopetition.tools.flags import parse_known_flags
 
 
 @dataclass(frozen=True, kw_only=True)

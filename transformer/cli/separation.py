@@ -5,7 +5,7 @@ Use it to choose an encoder, its image size and a reduction.
 
 from dataclasses import asdict, dataclass
 
-from coopetition.tools.commands import parse_known_flags
+from coopetition.tools.flags import parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 
 

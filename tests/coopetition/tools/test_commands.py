@@ -9,14 +9,9 @@ from typing import Literal
 
 import pytest
 
-from coopetition.tools.commands import (
-    extract_message,
-    parse_flags,
-    parse_known_flags,
-    run_as_program,
-    run_commands,
-)
+from coopetition.tools.commands import run_as_program, run_commands
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.flags import extract_message, parse_flags, parse_known_flags
 
 COMMAND = '''"""Greet somebody.
 

@@ -34,7 +34,7 @@ _NAMES = {
     "compare.sensitivities": "Flow",
     "compare.forecast": "Forecast forecast",
     "compare.intervals": "profile profiled",
-    "compare.recovery": "recover simulate",
+    "compare.simulation": "simulate",
     "compare.result": "Fit",
     "compare.selection": "Comparison compare_theories",
     "tools.errors": "UsageError UserError",

@@ -1,14 +1,16 @@
-"""Do fits find what made curves?  Coverage, selection and foreseen values over many problems.
+"""Test fits on curves with known parameters: coverage, choice by BIC, calibration of forecasts.
 
     python -m tests.benchmarks.recovery [PROBLEMS]
 
-100 problems of each theory take about an hour of one core.  What is made: `random_values` from the
-middle half of the search, 100 samples, noise of 2 % of a curve's deviation, of which neighbours
-share one half.
+100 problems of each theory take about an hour of one core.  The parameters are `random_values` from
+the middle half of the search.  A curve has 100 samples; the noise is 2 % of the curve's standard
+deviation, with a correlation of one half between neighbours.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import kstest
@@ -17,28 +19,37 @@ from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.intervals import profiled
 from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.recovery import LENGTH, MIDDLE, random_values, recover, simulate
+from coopetition.compare.result import Fit
 from coopetition.compare.selection import compare_theories
+from coopetition.compare.simulation import LENGTH, MIDDLE, random_values, simulate
 from coopetition.compare.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
-MARGIN = 1.5  # of the time of emergence, until which a run is known
+MARGIN = 1.5  # times the time at which ICL's error has fallen halfway: end of the known part
 
 
-def told_coverage(name: str, n_problems: int) -> tuple[float, int]:
-    """Coverage by profiles of what is called identifiable, over all parameters, and how many."""
-    found = recover(name, n_problems=n_problems, n_screened=1024, n_starts=16)
-    held = [
-        told.low <= truth[parameter] <= told.high
-        for each, truth in zip(found.fits, found.truths, strict=True)
-        for parameter, told in profiled(each)[0].parameters.items()
-        if told.status == "identifiable"
+def recover(name: str, n_problems: int, **settings: Any) -> Iterator[tuple[dict[str, float], Fit]]:
+    """Yield the true parameters and the fit of each problem; settings are those of `fit`."""
+    for k in range(n_problems):
+        rng = np.random.default_rng([0, k])
+        truth = random_values(theory_of(name), rng)
+        curves = simulate(name, truth, seed=int(rng.integers(2**32)))
+        yield truth, fit(curves, name, seed=k, **settings)
+
+
+def measure_coverage(name: str, n_problems: int) -> tuple[float, int]:
+    """Return the coverage of identifiable parameters' profile intervals, and their number."""
+    covered = [
+        each.low <= truth[parameter] <= each.high
+        for truth, found in recover(name, n_problems, n_screened=1024, n_starts=16)
+        for parameter, each in profiled(found)[0].parameters.items()
+        if each.status == "identifiable"
     ]
-    return float(np.mean(held)), len(held)
+    return float(np.mean(covered)), len(covered)
 
 
-def share_named(name: str, n_problems: int) -> float:
-    """How often the theory that made the curves has the lowest BIC of `THEORIES`."""
+def share_chosen(name: str, n_problems: int) -> float:
+    """Return how often the theory that made the curves has the lowest BIC of `THEORIES`."""
     right = 0
     for k in range(n_problems):
         values = random_values(theory_of(name), np.random.default_rng([1, k]))
@@ -48,10 +59,10 @@ def share_named(name: str, n_problems: int) -> float:
     return right / n_problems
 
 
-def narrowed(theory: Theory, stretch: float) -> Theory:
-    """The theory searched only where `random_values` draws from; so its prior is what made curves.
+def narrow_search(theory: Theory, stretch: float) -> Theory:
+    """Return the theory with the range of `random_values` as search: its prior is then the truth's.
 
-    stretch : the part of the run that is known, in which times of its search are then told
+    stretch : the known part of the run, the unit of times in its search
     """
     parameters = []
     for each in theory.parameters:
@@ -60,10 +71,10 @@ def narrowed(theory: Theory, stretch: float) -> Theory:
     return replace(theory, parameters=tuple(parameters))
 
 
-def foreseen_ranks(name: str, n_problems: int) -> list[float]:
-    """Where the truth of ICL's last value ranks among draws that know of its emergence.
+def rank_forecasts(name: str, n_problems: int) -> list[float]:
+    """Return the rank of ICL's true last value among posterior samples, for each problem.
 
-    Known is the run until `MARGIN` times the time at which ICL's error has fallen half its way.
+    The run is known until `MARGIN` times the time at which ICL's error has fallen halfway.
     """
     theory, ranks, k = theory_of(name), [], 0
     while len(ranks) < n_problems:
@@ -73,9 +84,9 @@ def foreseen_ranks(name: str, n_problems: int) -> list[float]:
         icl = truth.values["icl"]
         until = MARGIN * truth.sequences[np.argmax(icl < (icl[0] + icl.min()) / 2)]
         if not 0.1 * LENGTH < until < 0.8 * LENGTH:
-            continue  # too little is known, or nothing is left to be foreseen
+            continue  # too little is known, or nothing is left to forecast
         known = simulate(theory, values, n=200, seed=k).between(last=until)
-        own = narrowed(theory, until / LENGTH)
+        own = narrow_search(theory, until / LENGTH)
         drawn = sample_posterior(fit(known, own, n_screened=512, n_starts=8, seed=k), n=200, seed=k)
         ends = []
         for i, place in enumerate(drawn.thetas):
@@ -90,14 +101,14 @@ def main() -> None:
     """Print all three."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     for name in THEORIES:
-        coverage, intervals = told_coverage(name, n)
-        print(f"{name}: coverage {coverage:.3f} of {intervals} identifiable", flush=True)
+        coverage, n_intervals = measure_coverage(name, n)
+        print(f"{name}: coverage {coverage:.3f} of {n_intervals} identifiable", flush=True)
     for name in THEORIES:
-        print(f"{name}: named in {share_named(name, n):.2f}", flush=True)
-    ranks = foreseen_ranks(TOY, n)
-    within = np.mean([0.05 <= rank <= 0.95 for rank in ranks])
+        print(f"{name}: chosen by BIC in {share_chosen(name, n):.2f}", flush=True)
+    ranks = rank_forecasts(TOY, n)
+    coverage = np.mean([0.05 <= rank <= 0.95 for rank in ranks])
     found = kstest(ranks, "uniform")
-    print(f"foreseen by the toy: within nine in ten {within:.2f}, uniform p {found.pvalue:.2g}")
+    print(f"forecasts of the toy: coverage {coverage:.2f}, uniform ranks p {found.pvalue:.2g}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`coopetition fit`, `compare`, `predict` and `recover`."""
+"""`coopetition fit`, `compare` and `predict`."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 from tests.coopetition.conftest import TRUTH
 
 RACE = ("--theory", "logistic_race", "--starts", 2)
@@ -83,15 +83,6 @@ def test_theories_are_ranked(call, csv, tmp_path):
     assert page.read_text().count("<img") == 1 + 2
 
 
-def test_recovery_has_coverage_by_parameter(call):
-    flags = ("--theory", "logistic_race", "--problems", 2, "--starts", 2)
-    found = json.loads(call("coopetition", "recover", *flags, "--json"))
-    assert {*found["parameters"]} == {*TRUTH} and found["n_problems"] == 2
-    assert all({"coverage", "bias"} <= {*each} for each in found["parameters"].values())
-    values = ("--values", *(f"{name}={value}" for name, value in TRUTH.items()))
-    assert "coverage" in call("coopetition", "recover", *flags, *values)
-
-
 CELLS = [(7, 1, "inf"), (7, 2, "-0.5"), (7, 3, "x"), (7, 1, "1e9"), (7, 2, "0,5"), (3, 0, "nan"),
          (50, 0, "inf"), (50, 0, "0")]  # fmt: skip
 COLUMNS = ["", "0.5", "nan"]
@@ -124,17 +115,6 @@ FLAGS = [
     (("predict",), ("--horizon", "0"), "horizon 0"),
     (("predict",), ("--horizon", "nan"), "horizon nan"),
     (("predict",), ("--until", "6e5", "--horizon", "3e5"), "horizon 300000"),
-]
-RECOVER_FLAGS = [
-    (("--theory", "magic"), "'magic'"),
-    (("--problems", "0"), "number of problems is 0"),
-    (("--noise", "nan"), "noise is nan"),
-    (("--correlation", "-0.1"), "correlation of noise is -0.1"),
-    (("--samples", "3"), "samples is 3"),
-    (("--starts", "0"), "number of starts is 0"),
-    (("--values", "mu1"), "NAME=NUMBER"),
-    (("--values", "mu1=0.1"), "missing"),
-    (("--values", "magic=0.1"), "magic"),
 ]
 
 
@@ -169,7 +149,6 @@ def test_a_damaged_file_is_named_in_one_line(call, csv, tmp_path):
 
 def test_a_wrong_flag_is_named_in_one_line(call, csv):
     calls = [((command, csv, *flags), text) for names, flags, text in FLAGS for command in names]
-    calls += [(("recover", *flags), text) for flags, text in RECOVER_FLAGS]
     calls += [
         (("predict", csv, csv), "2 curves"),
         (("fit", csv, csv), "the same curves"),

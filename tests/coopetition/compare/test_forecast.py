@@ -10,7 +10,7 @@ from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import _expect_event, forecast
 from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 from coopetition.compare.theory import OUTPUTS, theory_of
 from coopetition.dynamics.events import find_forecast_events
 from coopetition.tools.errors import UsageError

@@ -9,7 +9,7 @@ from coopetition.compare.estimate import fit
 from coopetition.compare.intervals import profile, profiled
 from coopetition.compare.least_squares import FitProblem
 from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 from coopetition.tools.errors import UsageError
 
 

@@ -66,14 +66,6 @@ class Curves(Result):
         extent = _format_range(self.sequences)
         return f"{names}: {len(self.sequences)} samples, {extent} sequences, {self.source}"
 
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each curve."""
-        rows = [("curve", "measured", "first to last")]
-        for name, values in self.values.items():
-            known = values[np.isfinite(values)]
-            rows.append((name, f"{len(known)} samples", _format_range(known)))
-        return rows
-
     def columns(self) -> dict[str, Array]:
         """Return `sequences` and every curve; a row is a sample."""
         return {"sequences": self.sequences, **self.values}

@@ -103,9 +103,11 @@ def fit(
         "tolerance": problem.tolerance,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
-        "samples": [
-            [len(run.sequences), len(own.sequences)] for run, own in zip(runs, used, strict=True)
-        ],
+        "n_given": {
+            label + name: int(np.isfinite(run.values[name]).sum())
+            for label, run, own in zip(problem.labels, runs, used, strict=True)
+            for name in own.values
+        },
         "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }

@@ -131,14 +131,6 @@ class Forecast(Result):
         events = ", ".join(f"{name} {_format(each.value)}" for name, each in self.events.items())
         return f"of {self.theory} from {self.known_until:.3g} sequences: {events}"
 
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each event and final value."""
-        rows = [
-            (name, _format(each.value), f"{_format(each.low)} to {_format(each.high)}", each.status)
-            for name, each in (self.events | self.final).items()
-        ]
-        return [("", "expected", "90 % interval", ""), *rows]
-
     def columns(self) -> dict[str, Array]:
         """Return `sequences`, and of every curve the best fit and the interval's ends."""
         return {"sequences": self.sequences} | {

@@ -76,10 +76,6 @@ class Profile(Result):
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
 
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return one row, the headline."""
-        return [("profile", self.headline())]
-
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_profile

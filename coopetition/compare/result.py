@@ -35,6 +35,7 @@ FEW = 0.1  # share of the starts: if no more end near the best, it may be an acc
 MAX_INTEGRATION_ERROR = 1e-2  # relative to a curve's range
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 SAMPLES = ("sequences", "measured", "fitted")
+CURVE_COLUMNS = ("curve", "R2", "RMSE", "floor", "gain", "samples", "used", "effective size")
 STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
 
 
@@ -255,10 +256,11 @@ class Fit(Result):
         """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
         curves: list[tuple[str, ...]]
-        curves = [("curve", "R2", "RMSE", "floor", "gain", "n", "effective size")]
+        curves = [CURVE_COLUMNS]
         for name, fit in self.curves.items():
             numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
-            curves.append((name, f"{fit.r2:.4f}", *numbers, str(fit.n), f"{fit.n_effective:.1f}"))
+            sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
+            curves.append((name, f"{fit.r2:.4f}", *numbers, *sizes))
         by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
         parameters: list[tuple[str, ...]]
         parameters = [("parameter", "value", "low", "high", "(90 % interval)", "")]
@@ -280,7 +282,13 @@ class Fit(Result):
                 f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
                 f"times count from the first sample, at {first} sequences",
                 text_table(parameters),
-                *self._unused_samples(),
+                *(
+                    f"not fitted: {abbreviate(names, 10)} of {source}"
+                    for source, names in zip(
+                        self.provenance["sources"], self.provenance["unused"], strict=True
+                    )
+                    if names
+                ),
                 f"the least certain combination: {worst}, "
                 f"{certainty if worst.deviation <= 1 else 'unknown'}",
                 "",
@@ -289,38 +297,10 @@ class Fit(Result):
             ]
         )
 
-    def _unused_samples(self) -> list[str]:
-        """Return lines that say which samples and curves of the runs are not fitted."""
-        sources, samples = self.provenance["sources"], self.provenance["samples"]
-        thinned = [
-            f"thinned: {used} of {given} samples of {source} are fitted"
-            for source, (given, used) in zip(sources, samples, strict=True)
-            if used < given
-        ]
-        unused = [
-            f"not fitted: {abbreviate(names, 10)} of {source}"
-            for source, names in zip(sources, self.provenance["unused"], strict=True)
-            if names
-        ]
-        return thinned + unused
-
     def headline(self) -> str:
         """Return the theory, R2 of every curve, and cautions."""
         quality = ", ".join(f"{name} R2 {fit.r2:.4f}" for name, fit in self.curves.items())
         return f"of {self.theory}: {quality}{''.join(f'; {each}' for each in self.cautions)}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return rows for cautions, curves and parameters."""
-        cautions = [("caution", each) for each in self.cautions]
-        curves = [
-            (name, f"R2 {fit.r2:.4f}", f"RMSE {fit.rmse:.4g}", f"{fit.n} samples")
-            for name, fit in self.curves.items()
-        ]
-        parameters = [
-            (name, f"{each.value:.4g}", f"{each.low:.4g} to {each.high:.4g}", each.status)
-            for name, each in self.parameters.items()
-        ]
-        return [*cautions, *curves, *parameters]
 
     def columns(self) -> dict[str, Any]:
         """Return `curve`, `sequences`, `measured`, `fitted`; a row is a sample of a curve."""
@@ -360,7 +340,7 @@ class Fit(Result):
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
-            if "valleys" in saved:
+            if "n_given" not in saved["provenance"]:
                 raise UserError(f"{path} was saved by an earlier version; fit its curves again")
             curves = {}
             for name, statistics in saved["curves"].items():

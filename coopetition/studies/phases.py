@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -157,27 +157,19 @@ class PhaseDiagram(ArchivedResult):
     def _title(self) -> str:
         return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
 
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Return the sentence, count and share of each fate that the model can have."""
-        return [
-            (fate.value, str(count), f"{count / self.fates.size:.1%}")
+    def summary(self) -> str:
+        """Return count, share and sentence of each fate that the model can have."""
+        lines = [
+            f"{count:>8}  {count / self.fates.size:>6.1%}  {fate.value}"
             for fate, count in zip(FATES, self.counts().values(), strict=True)
             if count or fate is not Fate.OTHER
         ]
-
-    def summary(self) -> str:
-        """Return the counts in a few lines."""
-        lines = [f"{count:>8}  {share:>6}  {fate}" for fate, count, share in self.rows()]
         return "\n".join([self._title, *lines])
 
     def headline(self) -> str:
         """See `Result`."""
         counts = ", ".join(f"{name} {count}" for name, count in self.counts().items() if count)
         return f"of {self._title}: {counts}"
-
-    def html_rows(self) -> Iterable[Iterable[str]]:
-        """See `Result`."""
-        return [(self._title,), *self.rows()]
 
     def columns(self) -> Mapping[str, Any]:
         """Return the parameters, the draw and the name of the fate of each trajectory."""

@@ -25,7 +25,7 @@ def test_results_are_for_reading(model, draw):
     trajectory = co.solve(model, draw)
     frame = trajectory.to_frame()
     assert len(frame) == 9621 and {"time", "icl", "overlap_d", "orthogonal_a"} <= set(frame)
-    assert len(repr(trajectory)) < 1000 and "check_laws" in trajectory._repr_html_()
+    assert len(repr(trajectory)) < 1000 and "emergence" in trajectory._repr_html_()
     summary = trajectory.summary()
     for event in ("emergence", "peak", "crossing", "unlearning", "takeover"):
         assert f"{event}: " in summary, f"{event} is defined where it is printed"

@@ -174,11 +174,11 @@ def forecasts_table() -> str:
     by_theory = forecasts()
     caption = (
         f"Each row is a theory, with its forecasts for {len(by_theory['toy']['peak'])} runs. "
-        "*Error factor*: the median factor by which the forecast is too late or too early, over runs in "
-        "which the event happens and is forecast. *Missed*: the share of runs in which the event "
-        "happens and is not forecast, or the reverse. *Coverage*: the share of runs in which the "
-        "90 % interval contains the event; an event that does not happen counts as later than the "
-        "run."
+        "*Error factor*: the median factor by which the forecast is too late or too early, over "
+        "runs in which the event happens and is forecast. *Missed*: the share of runs in which the "
+        "event happens and is not forecast, or the reverse. *Coverage*: the share of runs in which "
+        "the 90 % interval contains the event; an event that does not happen counts as later than "
+        "the run."
     )
     for theory, by_event in by_theory.items():
         cells = [theory if theory.startswith("naive") else f"`{theory}`"]

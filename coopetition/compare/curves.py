@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-FITTED_CURVES = ("train", ICL, CIWL)  # of these, those that are there
+FITTED_CURVES = ("train", ICL, CIWL)  # those of them that are measured
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -39,7 +39,7 @@ class Curves(Result):
 
     Raises
     ------
-    UsageError : samples that are no real numbers, or curves without names
+    UsageError : samples that are not real numbers, or curves without names
     """
 
     sequences: Array
@@ -134,7 +134,7 @@ def _to_samples(name: str, given: Any) -> Array:
     try:
         return np.asarray(np.ma.filled(np.ma.asanyarray(given).astype(np.float64), np.nan))
     except (TypeError, ValueError, RuntimeError) as error:  # torch raises the last
-        raise UsageError(f"{name} are no real numbers ({error}); give one per sample") from error
+        raise UsageError(f"{name} are not real numbers ({error}); give one per sample") from error
 
 
 def _format_range(values: Array) -> str:

@@ -310,7 +310,7 @@ def _fit_of_curve(problem: FitProblem, name: str, observed: Observed, n_fitted: 
 
 
 def _effective_size(problem: FitProblem, run: int, curves: dict[str, CurveFit]) -> float:
-    """Return the effective sample size of a run, whose curves err together."""
+    """Return the effective sample size of a run, whose curves have correlated residuals."""
     names = [name for name, (own, _) in problem.where.items() if own == run]
     residuals = np.full((len(names), len(problem.runs[run].sequences)), np.nan)
     for row, name in zip(residuals, names, strict=True):

@@ -127,7 +127,7 @@ class Forecast(Result):
         )
 
     def headline(self) -> str:
-        """Return the theory, what is known, and the expected events."""
+        """Return the theory, the known part, and the expected events."""
         events = ", ".join(f"{name} {_format(each.value)}" for name, each in self.events.items())
         return f"of {self.theory} from {self.known_until:.3g} sequences: {events}"
 

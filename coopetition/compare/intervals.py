@@ -1,4 +1,4 @@
-"""Intervals by profile likelihood: how much worse the fit is as one parameter is held elsewhere.
+"""Intervals by profile likelihood: how much worse the fit is with one parameter held elsewhere.
 
 All other parameters are fitted again at every point, from the point beside it, by least squares
 with an exact Jacobian.  (General minimisers, as iminuit's, stop early in the long flat valleys of

@@ -4,19 +4,19 @@ A measured curve is taken to be an affine function of the theory's error of the 
 
     measured = floor + gain x error,        floor >= 0, gain >= 0,
 
-a loss in nats as it is, an accuracy as what is missing to 1.  So a theory must explain the shape of
-curves and their relation in time, not their height.  Time is linear in sequences seen: the learning
-rate is assumed constant.  No theory here describes the early phase in which a network learns to
-answer with a label in context; leave it out (`Curves.between`, `--from`), as a rule up to nine
-tenths of the time of emergence if accuracies show that.
+where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
+explain the shape of curves and their relation in time, not their height.  Time is linear in
+sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
+which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
+as a rule up to nine tenths of the time of emergence if accuracies show that.
 
 The unit of a residual is
 
     unit^2 = (tolerance x the curve's deviation)^2 + std^2
 
 with the samples' own standard deviations if they are known.  So no theory is expected to be more
-accurate than `tolerance` of a curve's variation, every curve counts alike, and uncertain samples
-count less.  All residuals are then taken to have one variance, which is that of the best fit.
+accurate than `tolerance` of a curve's variation, every curve has the same weight, and uncertain
+samples have less.  All residuals are then taken to have one variance, that of the best fit.
 """
 
 import numbers
@@ -139,7 +139,7 @@ class FitProblem:
         self.labels, self.least_gain = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):
             raise UsageError(
-                f"{', '.join(both)} cannot be shared and fixed; what is fixed is so in all runs"
+                f"{', '.join(both)} cannot be shared and fixed; leave out one of the two"
             )
         if self.shared and len(self.runs) == 1:
             raise UsageError(f"{', '.join(self.shared)} cannot be shared by one run; give several")

@@ -43,7 +43,7 @@ STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effectiv
 class CurveFit:
     """A fitted curve: measured = floor + gain x the theory's error of that name.
 
-    If the metric is an accuracy, floor and gain are those of what is missing to 1.
+    If the metric is an accuracy, floor and gain are those of 1 minus the accuracy.
 
     r2 : coefficient of determination
     rmse : root mean square residual, in the curve's unit
@@ -371,5 +371,5 @@ class Fit(Result):
 
 
 def _not_null(saved: float | None, replacement: float) -> float:
-    """Return a saved number; JSON has null for what is not finite."""
+    """Return a saved number; JSON has null in place of infinity and NaN."""
     return replacement if saved is None else saved

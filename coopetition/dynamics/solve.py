@@ -104,7 +104,7 @@ def descend(
     states[0] = problem.start.entries
     done, ending = 0, reduced.AT_LIMIT
     while done < n_steps and ending == reduced.AT_LIMIT:
-        # compiled code hears no interrupt, so it returns now and then
+        # compiled code cannot be interrupted, so it returns now and then
         part = states[done : done + BETWEEN_INTERRUPTS + 1]
         rows, ending = _descend_compiled(problem, part, step, threshold)
         done += rows

@@ -121,7 +121,7 @@ class Trajectory(ArchivedResult):
         others = [name for name in names if name != first]
         if rival is not None and rival not in others:
             raise UsageError(
-                f"{rival!r} is no rival of {first}; choose out of {', '.join(others) or 'none'}"
+                f"{rival!r} is not a rival of {first}; choose one of {', '.join(others) or 'none'}"
             )
         return first, rival or next(iter(others), None)
 

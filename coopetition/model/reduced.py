@@ -67,7 +67,7 @@ class State:
 
     def __getitem__(self, factor: str) -> Part:
         if factor not in self.factors:
-            raise UsageError(f"there is no factor {factor!r}; choose out of {self.factors}")
+            raise UsageError(f"there is no factor {factor!r}; choose one of {self.factors}")
         k = self.factors.index(factor)
         return Part(self.overlap[k], self.orthogonal[k])
 

@@ -39,7 +39,7 @@ N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizo
 class Effect:
     """The effect of an intervention, draw by draw.
 
-    name : what is compared with what
+    name : of the comparison
     values : (n,) logarithms of ratios, 0 for no effect
     censored : (n,) True where one of the two times is cut off by the horizon, or is 0
     """

@@ -46,14 +46,14 @@ class Axis:
     def __post_init__(self) -> None:
         values = check_real_array(f"the axis {self.parameter}", self.values)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
+            raise UsageError(f"the axis {self.parameter} is not a list of finite values; give one")
         if values[0] < 0 or (np.diff(values) <= 0).any():
             raise UsageError(
                 f"{self.parameter} from {values[0]} to {values[-1]}; give ascending numbers of at "
                 "least 0"
             )
         if self.parameter.startswith("dim_") and ((values < 1) | (values % 1 != 0)).any():
-            raise UsageError(f"{self.parameter} has a value that is no whole number of at least 1")
+            raise UsageError(f"{self.parameter} has a value that is not a positive whole number")
         object.__setattr__(self, "values", values)
 
     @classmethod
@@ -272,7 +272,7 @@ def predicted_diagram(
 ) -> PhaseDiagram:
     """Predict the fate of one random draw by the slow system, from the state after the collapse.
 
-    That state comes from a flow that is solved to the end; the slow system uses no more of it.
+    Only that state is taken from the flow, which is solved to the end.
     """
     n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     check_axes(model, x, y)

@@ -183,7 +183,7 @@ class Language:
     def _characteristic(self, point: Mapping) -> Expression:
         """Return det(lambda - H) in all dimensions, at a point where every w is zero.
 
-        There the directions at right angles to a target are all alike: w's counts N - 1 times.
+        There all N - 1 directions at right angles to a target have the same curvature.
         """
         key = tuple(point.items())
         if key not in self._characteristics:

@@ -155,7 +155,7 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
             raise
         return _report(f"{prog}: error: not enough memory for this; choose smaller sizes", 1)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader (`head`, say) has gone: nobody is left to tell
+        sys.stderr.close()  # the reader (`head`, say) has gone
         return 1
     except OSError as error:
         full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""

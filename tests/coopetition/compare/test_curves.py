@@ -44,12 +44,14 @@ def test_csv_files_that_cannot_be_used_are_refused(tmp_path, text, message):
 
 def test_a_file_of_another_kind_is_refused_in_a_short_line(tmp_path):
     row = {"step": 1, "sequences": 5, **{f"evaluator_{k}/loss": 0.123 for k in range(5000)}}
-    for name, text, message in (
-        ("metrics.jsonl", 3 * (json.dumps(row) + "\n"), "name the run's folder"),
-        ("long.csv", f"sequences,icl\n1,{'x' * 10_000}\n", "is not a number"),
+    for name, content, message in (
+        ("metrics.jsonl", 3 * (json.dumps(row).encode() + b"\n"), "name the run's folder"),
+        ("long.csv", b"sequences,icl\n1," + 10_000 * b"x", "is not a number"),
+        ("binary.csv", bytes(range(256)), "is not a CSV file"),
     ):
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(UsageError, match=message) as caught:
-            read_curves(write(tmp_path / name, text))
+            read_curves(tmp_path / name)
         assert len(str(caught.value)) < 1000
 
 

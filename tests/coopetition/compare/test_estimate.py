@@ -98,6 +98,7 @@ def test_many_samples_are_thinned_and_unused_curves_are_named():
         (Curves(X, {"icl": np.ones(60)}), "curve icl is constant .1."),
         (Curves(X[:5], {"icl": X[:5]}), "curve icl has 5 samples"),
         (Curves(X, {"icl": X - 0.5}), "curve icl has values below 0"),
+        (Curves(X, {"icl": 1e9 * X}), "curve icl goes up to"),
         (Curves(X, {"icl": 2 * X}, metric="accuracy"), "curve icl has accuracies above 1"),
         (Curves(X[::-1], {"icl": X}), "finite and rise"),
         (Curves(X, {"icl": X[1:]}), r"curve icl has \(59,\) samples"),
@@ -125,6 +126,8 @@ def test_curves_that_cannot_be_fitted_are_refused(curves, message):
          "every parameter is fixed"),
         ({"tolerance": 0.0}, "tolerance is 0"),
         ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"n_starts": 0}, "number of starts is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used_are_refused(race, settings, message):

@@ -1,4 +1,4 @@
-"""Forecasts: events as they are, intervals as wide as what is known allows."""
+"""Forecasts: events, intervals, horizons."""
 
 import json
 
@@ -48,7 +48,7 @@ def early():
     return sample_posterior(fit(known, "logistic_race", n_screened=512, n_starts=8), n=60)
 
 
-def test_the_theory_that_made_the_curves_foresees_them(early):
+def test_the_theory_that_made_the_curves_forecasts_them(early):
     found = forecast(early, 1e6)
     assert found.known_until < 6.1e5 and [*found.events] == ["peak", "crossing", "fade"]
     for name, true in true_events().items():
@@ -64,21 +64,21 @@ def test_the_theory_that_made_the_curves_foresees_them(early):
         assert low[-1] - 0.02 <= at_end <= high[-1] + 0.02
 
 
-def test_what_is_not_by_the_horizon_has_no_time(early):
+def test_an_event_after_the_horizon_has_no_time(early):
     found = forecast(early, 6e5)
     assert found.events["crossing"].value is None
     assert found.events["crossing"].status in ("not by the horizon", "no upper bound")
     assert "-" in found.summary()
 
 
-def test_a_closest_fit_outside_of_its_draws_is_told():
+def test_a_best_fit_outside_its_interval_has_its_own_status():
     inside, outside = (_expect_event(v, [1.0, 2.0, 3.0] * 10) for v in (2.0, 4.0))
     assert (inside.status, outside.status) == ("identifiable", "the best fit lies outside")
     never = _expect_event(None, [1.0] * 30)
     assert never.status == "the best fit lies outside" and never.value is None
 
 
-def test_it_saves_prints_and_draws(early, tmp_path):
+def test_a_forecast_is_saved_printed_and_drawn(early, tmp_path):
     found = forecast(early, 1e6)
     found.save(tmp_path / "f.json")
     saved = json.loads((tmp_path / "f.json").read_text())

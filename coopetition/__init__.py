@@ -42,12 +42,9 @@ _NAMES = {
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [*_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
-_RENAMED = {"Draw": "InitialState", "draws": "sample_posterior"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        raise AttributeError(f"coopetition.{name} is now coopetition.{_RENAMED[name]}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'coopetition' has no attribute {name!r}")
     module = import_module(f"coopetition.{_MODULE_OF[name]}")

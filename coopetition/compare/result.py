@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -35,7 +36,6 @@ FEW = 0.1  # share of the starts: if no more end near the best, it may be an acc
 MAX_INTEGRATION_ERROR = 1e-2  # relative to a curve's range
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 SAMPLES = ("sequences", "measured", "fitted")
-CURVE_COLUMNS = ("curve", "R2", "RMSE", "floor", "gain", "samples", "used", "effective size")
 STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
 
 
@@ -255,40 +255,21 @@ class Fit(Result):
     def summary(self) -> str:
         """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        curves: list[tuple[str, ...]]
-        curves = [CURVE_COLUMNS]
-        for name, fit in self.curves.items():
-            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
-            sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
-            curves.append((name, f"{fit.r2:.4f}", *numbers, *sizes))
-        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
-        parameters: list[tuple[str, ...]]
-        parameters = [("parameter", "value", "low", "high", "(90 % interval)", "")]
-        for name, each in self.parameters.items():
-            parameter = by_name[name.rpartition("/")[2]]
-            numbers = (f"{number:.4g}" for number in (each.value, each.low, each.high))
-            description = parameter.description + UNITS[parameter.per_time]
-            parameters.append((name, *numbers, each.status, description))
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         worst = self.directions[0]
         certainty = f"known to {worst.deviation:.2g} of the search"
+        unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
                 *lines,
-                text_table(curves),
+                text_table(self._curve_rows()),
                 "",
                 f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
                 f"times count from the first sample, at {first} sequences",
-                text_table(parameters),
-                *(
-                    f"not fitted: {abbreviate(names, 10)} of {source}"
-                    for source, names in zip(
-                        self.provenance["sources"], self.provenance["unused"], strict=True
-                    )
-                    if names
-                ),
+                text_table(self._parameter_rows()),
+                *(f"not fitted: {abbreviate(n, 10)} of {source}" for source, n in unused if n),
                 f"the least certain combination: {worst}, "
                 f"{certainty if worst.deviation <= 1 else 'unknown'}",
                 "",
@@ -296,6 +277,21 @@ class Fit(Result):
                 "best cost",
             ]
         )
+
+    def _curve_rows(self) -> Iterator[tuple[str, ...]]:
+        yield ("curve", "R2", "RMSE", "floor", "gain", "samples", "used", "effective size")
+        for name, fit in self.curves.items():
+            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
+            sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
+            yield (name, f"{fit.r2:.4f}", *numbers, *sizes)
+
+    def _parameter_rows(self) -> Iterator[tuple[str, ...]]:
+        yield ("parameter", "value", "low", "high", "(90 % interval)", "")
+        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
+        for name, each in self.parameters.items():
+            parameter = by_name[name.rpartition("/")[2]]
+            numbers = (f"{number:.4g}" for number in (each.value, each.low, each.high))
+            yield (name, *numbers, each.status, parameter.description + UNITS[parameter.per_time])
 
     def headline(self) -> str:
         """Return the theory, R2 of every curve, and cautions."""

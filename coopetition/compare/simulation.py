@@ -13,8 +13,6 @@ from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.errors import UsageError
 
 LENGTH = 1e6  # sequences
-MIDDLE = (0.25, 0.75)  # part of a search from which random parameters are drawn
-MIN_RANGE = 0.1  # of an error with random parameters
 FLOOR, GAIN = 0.05, 1.5  # of the curves
 
 
@@ -56,20 +54,3 @@ def simulate(
         deviation = noise * np.std(curve) * correlated_noise(rng, n, correlation)
         measured[name] = np.maximum(curve + deviation, 0.0)
     return Curves(times * LENGTH, measured, f"simulated by {theory.name}")
-
-
-def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
-    """Return random parameters from the middle of their search, in sequences.
-
-    All curves with them vary, and none is cut off at 0.
-    """
-    times = np.linspace(0, 1, 50)
-    for _ in range(1000):
-        x = rng.uniform(*MIDDLE, len(theory.parameters))
-        values = [float(p.from_unit(each)) for p, each in zip(theory.parameters, x, strict=True)]
-        rows = theory.curves(np.array(values), times)[: len(FITTED_CURVES)]
-        varies = np.isfinite(rows).all() and (np.ptp(rows, axis=1) > MIN_RANGE).all()
-        if varies and FLOOR + GAIN * rows.min() > 0:
-            pairs = zip(theory.parameters, values, strict=True)
-            return {p.name: value * LENGTH**-p.per_time for p, value in pairs}
-    raise UsageError(f"the theory {theory.name} makes no curves that vary; give values")

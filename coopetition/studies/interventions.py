@@ -235,7 +235,6 @@ def effect_map(
     *,
     n_draws: int,
     horizon: float,
-    seed: int = 0,
 ) -> tuple[Array, Array]:
     """Return the median and the share above 0 of an effect, each (ny, nx), over two parameters.
 
@@ -247,7 +246,7 @@ def effect_map(
     with ProgressReport(effect.__name__, median.size, "points") as progress:
         for (row, column), _ in np.ndenumerate(median):
             point = {x.parameter: float(x.values[column]), y.parameter: float(y.values[row])}
-            batch = batch_at(model, named_dims(model), n_draws, seed, point)
+            batch = batch_at(model, named_dims(model), n_draws, 0, point)
             found = effect(batch, horizon)
             median[row, column], positive[row, column] = found.median, found.positive
             progress.advance()

@@ -15,17 +15,33 @@ from typing import Any
 import numpy as np
 from scipy.stats import kstest
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.intervals import profiled
 from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.result import Fit
 from coopetition.compare.selection import compare_theories
-from coopetition.compare.simulation import LENGTH, MIDDLE, random_values, simulate
+from coopetition.compare.simulation import FLOOR, GAIN, LENGTH, simulate
 from coopetition.compare.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
+MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn
+MIN_RANGE = 0.1  # of a curve of error
 MARGIN = 1.5  # times the time at which ICL's error has fallen halfway: end of the known part
+
+
+def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
+    """Return parameters from the middle of their search, in sequences, whose curves all vary."""
+    times = np.linspace(0, 1, 50)
+    while True:
+        x = rng.uniform(*MIDDLE, len(theory.parameters))
+        values = [float(p.from_unit(each)) for p, each in zip(theory.parameters, x, strict=True)]
+        rows = theory.curves(np.array(values), times)[: len(FITTED_CURVES)]
+        varies = np.isfinite(rows).all() and (np.ptp(rows, axis=1) > MIN_RANGE).all()
+        if varies and FLOOR + GAIN * rows.min() > 0:  # no curve is cut off at 0
+            pairs = zip(theory.parameters, values, strict=True)
+            return {p.name: value * LENGTH**-p.per_time for p, value in pairs}
 
 
 def recover(name: str, n_problems: int, **settings: Any) -> Iterator[tuple[dict[str, float], Fit]]:

@@ -14,17 +14,10 @@ from coopetition.compare.simulation import simulate
 from coopetition.compare.theory import OUTPUTS, theory_of
 from coopetition.dynamics.events import find_forecast_events
 from coopetition.tools.errors import UsageError
+from tests.coopetition.conftest import TRUTH
 
-TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 X = np.linspace(0, 1e6, 2001)
-
-
-def true_events() -> dict[str, float | None]:
-    theory = theory_of("logistic_race")
-    units = dict(icl_at=1e6, icl_width=1e6, ciwl_at=1e6, ciwl_width=1e6, loss=1)
-    values = np.array([TRUTH[name] / units[name] for name in theory.names])
-    rows = dict(zip(OUTPUTS, theory.curves(values, X / 1e6), strict=True))
-    return find_forecast_events(X, rows)
+BY_LENGTH = np.array([0.2, 0.05, 0.6, 0.1, 0.8])  # TRUTH, with times in units of the run
 
 
 def test_events_are_where_curves_say():
@@ -51,7 +44,9 @@ def early():
 def test_the_theory_that_made_the_curves_forecasts_them(early):
     found = forecast(early, 1e6)
     assert found.known_until < 6.1e5 and [*found.events] == ["peak", "crossing", "fade"]
-    for name, true in true_events().items():
+    rows = theory_of("logistic_race").curves(BY_LENGTH, X / 1e6)
+    true_events = find_forecast_events(X, dict(zip(OUTPUTS, rows, strict=True)))
+    for name, true in true_events.items():
         each = found.events[name]
         assert each.value == pytest.approx(true, rel=0.1), name
         assert each.low is not None and each.high is not None and true is not None

@@ -105,12 +105,6 @@ def test_a_late_circuit_helps_and_a_late_start_does_not():
     assert late_start(batch, 20000, 30000.0).censored.mean() > 0.8  # ICL never comes
 
 
-def test_effects_that_the_horizon_cuts_off_say_so():
-    batch = random_problems(20)
-    for effect in (cooperation, competition):
-        assert effect(batch, 20.0).censored.mean() > 0.9
-
-
 def test_interventions_refuse_other_models_and_settings():
     other = random_batch(no_competition(), PUBLISHED_DIMS, 2, np.random.default_rng(0))
     for effect in (cooperation, sharing, rivalry):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from coopetition.cli._curves import CurveFlags
+from coopetition.cli._flags import CurveFlags
 from coopetition.tools.console import print_json
 from coopetition.tools.flags import default_shown_as
 

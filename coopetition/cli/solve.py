@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coopetition.cli._model import ModelFlags
-from coopetition.cli._outputs import OutputFlags
-from coopetition.cli._theory import read_assignments
+from coopetition.cli._flags import ModelFlags, OutputFlags, read_assignments
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model

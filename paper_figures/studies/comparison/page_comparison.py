@@ -80,7 +80,8 @@ def ranks_table() -> str:
     problems = fits().values()
     caption = (
         f"Each row is a theory, fitted to {len(problems)} sets of curves: the losses or the "
-        "in-context accuracies of one run. R² is taken over all curves of these fits."
+        "in-context accuracies of one run. R² is taken over all curves of these fits; it is 0 for a "
+        "curve whose fitted gain is 0."
     )
     heads = (
         "theory",
@@ -104,7 +105,7 @@ def ranks_table() -> str:
                 f"{best.count(name)}",
                 f"{n_near}",
                 f"{np.median(r2):.3f}",
-                f"{min(r2):.3f}",
+                f"{round(min(r2), 3) + 0:.3f}",
                 f"{n_converged}",
             )
         )

@@ -80,8 +80,8 @@ def ranks_table() -> str:
     problems = fits().values()
     caption = (
         f"Each row is a theory, fitted to {len(problems)} sets of curves: the losses or the "
-        "in-context accuracies of one run. R² is taken over all curves of these fits; it is 0 for a "
-        "curve whose fitted gain is 0."
+        "in-context accuracies of one run. R² is taken over all curves of these fits; it is 0 for "
+        "a curve whose fitted gain is 0."
     )
     heads = (
         "theory",

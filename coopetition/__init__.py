@@ -19,7 +19,7 @@ _NAMES = {
     "model.presets": "induction_head no_competition no_sharing three_strategies two_strategies",
     "model.reduced": "Problem State",
     "dynamics.solve": "descend solve",
-    "dynamics.ensemble": "Ensemble descend_ensemble random_ensemble",
+    "dynamics.batch": "ProblemBatch descend_batch random_batch",
     "dynamics.events": "Events Fate",
     "dynamics.trajectory": "Status Trajectory",
     "theory.critical_sets": "critical_sets largest_stable_step spectrum",
@@ -34,7 +34,7 @@ _NAMES = {
     "compare.sensitivities": "Flow",
     "compare.forecast": "Forecast forecast",
     "compare.intervals": "profile profiled",
-    "compare.recovery": "recover simulate",
+    "compare.simulation": "simulate",
     "compare.result": "Fit",
     "compare.selection": "Comparison compare_theories",
     "tools.errors": "UsageError UserError",
@@ -42,12 +42,9 @@ _NAMES = {
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [*_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
-_RENAMED = {"Draw": "InitialState", "draws": "sample_posterior"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        raise AttributeError(f"coopetition.{name} is now coopetition.{_RENAMED[name]}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'coopetition' has no attribute {name!r}")
     module = import_module(f"coopetition.{_MODULE_OF[name]}")

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import tyro
 
 from coopetition.tools.checks import check_int
-from coopetition.tools.commands import default_shown_as, parse_flags, run_as_program
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import print_json, print_rows, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_writable
+from coopetition.tools.flags import default_shown_as, parse_flags
 from paper_figures.core.figure import (
     Figure,
     FigureResult,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from coopetition.cli._curves import CurveFlags
-from coopetition.tools.commands import default_shown_as
+from coopetition.cli._flags import CurveFlags
 from coopetition.tools.console import print_json
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import tyro
 
-from coopetition.cli._model import ModelName
+from coopetition.cli._flags import ModelName
 from coopetition.model.presets import named_model
 
 

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
 
-from coopetition.cli._curves import CurveFlags
-from coopetition.cli._outputs import OutputFlags
-from coopetition.cli._theory import TheoryFlags, read_assignments, split_names
-from coopetition.tools.commands import default_shown_as
+from coopetition.cli._flags import (
+    CurveFlags,
+    OutputFlags,
+    TheoryFlags,
+    read_assignments,
+    split_names,
+)
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from coopetition.cli._model import ModelFlags
-from coopetition.cli._outputs import OutputFlags
-from coopetition.tools.commands import default_shown_as
+from coopetition.cli._flags import ModelFlags, OutputFlags
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.cli._curves import PartFlags
-from coopetition.cli._outputs import write_file
+from coopetition.cli._flags import PartFlags, write_file
 from coopetition.plot.style import check_picture, save_plot
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.files import check_writable
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)

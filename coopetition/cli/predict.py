@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
 
-from coopetition.cli._curves import CurveFlags
-from coopetition.cli._outputs import OutputFlags
-from coopetition.cli._theory import TheoryFlags
-from coopetition.tools.commands import default_shown_as
+from coopetition.cli._flags import CurveFlags, OutputFlags, TheoryFlags
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import default_shown_as
 
 BEYOND = 3.0  # times the last sample: the horizon if the file ends with the known part
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coopetition.cli._model import ModelFlags
-from coopetition.cli._outputs import OutputFlags
-from coopetition.cli._theory import read_assignments
+from coopetition.cli._flags import ModelFlags, OutputFlags, read_assignments
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model
@@ -17,8 +15,8 @@ from coopetition.model.initial_state import InitialState, published_draw, random
 from coopetition.model.presets import named_dims
 from coopetition.theory.laws import check_laws
 from coopetition.tools.checks import check_int, check_number
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +25,13 @@ class Flags(ModelFlags, OutputFlags):
     """`published` (the paper's twelve draws, seeds 0 to 11), or an `.npz` file with the arrays
     seedN/initial/FACTOR and seedN/target/FACTOR."""
     seed: int = 0
-    """Random seed of a random draw; number N of the draw otherwise."""
+    """Random seed of a random draw; with --draws, the number N of the draw."""
     dims: Annotated[tuple[int, ...] | None, default_shown_as("the model's")] = None
     """Lengths of the factors in random draws, in the model's order (published: 20 20 20 160)."""
     initial_scale: float = 1.0
     """Standard deviation of the initial entries in random draws."""
     scales: Annotated[tuple[str, ...], default_shown_as("none")] = ()
-    """Further scale of the initial entries of some factors, such as `d=0.1`."""
+    """Extra factor of the initial scale of single factors, such as `d=0.1`."""
     method: Method = "descent"
     """`descent`: gradient descent; `flow`: gradient flow, its limit of small steps."""
     step: float = 1.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.files import check_readable
 from coopetition.tools.results import Result
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
+
+FITTED_CURVES = ("train", ICL, CIWL)  # those of them that are measured
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -36,7 +39,7 @@ class Curves(Result):
 
     Raises
     ------
-    UsageError : samples that are no real numbers, or curves without names
+    UsageError : samples that are not real numbers, or curves without names
     """
 
     sequences: Array
@@ -62,14 +65,6 @@ class Curves(Result):
         names = ", ".join(self.values) or "none"
         extent = _format_range(self.sequences)
         return f"{names}: {len(self.sequences)} samples, {extent} sequences, {self.source}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each curve."""
-        rows = [("curve", "measured", "first to last")]
-        for name, values in self.values.items():
-            known = values[np.isfinite(values)]
-            rows.append((name, f"{len(known)} samples", _format_range(known)))
-        return rows
 
     def columns(self) -> dict[str, Array]:
         """Return `sequences` and every curve; a row is a sample."""
@@ -139,7 +134,7 @@ def _to_samples(name: str, given: Any) -> Array:
     try:
         return np.asarray(np.ma.filled(np.ma.asanyarray(given).astype(np.float64), np.nan))
     except (TypeError, ValueError, RuntimeError) as error:  # torch raises the last
-        raise UsageError(f"{name} are no real numbers ({error}); give one per sample") from error
+        raise UsageError(f"{name} are not real numbers ({error}); give one per sample") from error
 
 
 def _format_range(values: Array) -> str:

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
-from coopetition.compare.curves import Curves, check_rising
+from coopetition.compare.curves import FITTED_CURVES, Curves, check_rising
 from coopetition.compare.identifiability import (
     FIXED,
     NOT_CONVERGED,
@@ -29,7 +29,7 @@ from coopetition.compare.noise import (
     effective_sample_size,
 )
 from coopetition.compare.result import CurveFit, Estimate, Fit, dof_and_quantile, make_estimate
-from coopetition.compare.theory import CURVES, TOY, Theory, theory_of
+from coopetition.compare.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, check_type
@@ -89,7 +89,7 @@ def fit(
     tolerance = check_number("tolerance", tolerance, positive=True)
     theory = theory_of(theory)
     _check_different(runs)
-    used = [prepare(run) for run in runs]
+    used = [check_and_thin(run) for run in runs]
     problem = FitProblem(used, theory, shared=shared, fixed=fixed, tolerance=tolerance)
     _check_enough(problem)
     optima = _refine_all(problem, _screen(problem, n_screened, seed)[:n_starts], max_iterations)
@@ -103,10 +103,12 @@ def fit(
         "tolerance": problem.tolerance,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
-        "samples": [
-            [len(run.sequences), len(own.sequences)] for run, own in zip(runs, used, strict=True)
-        ],
-        "unused": [[name for name in run.values if name not in CURVES] for run in runs],
+        "n_given": {
+            label + name: int(np.isfinite(run.values[name]).sum())
+            for label, run, own in zip(problem.labels, runs, used, strict=True)
+            for name in own.values
+        },
+        "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     converged = bool(optima[0].status > 0)
@@ -126,14 +128,14 @@ def _check_different(runs: Sequence[Curves]) -> None:
                 raise UsageError(f"{other.source} and {run.source} are the same curves; give one")
 
 
-def prepare(curves: Curves) -> Curves:
+def check_and_thin(curves: Curves) -> Curves:
     """Return the curves to fit, thinned; `UsageError` if one cannot be fitted."""
     check_rising(curves)
-    names = tuple(name for name in CURVES if name in curves.values)
+    names = tuple(name for name in FITTED_CURVES if name in curves.values)
     if not names:
         raise UsageError(
             f"{curves.source} has the curves {', '.join(curves.values) or 'none'}; expected some "
-            f"of {', '.join(CURVES)}"
+            f"of {', '.join(FITTED_CURVES)}"
         )
     used = curves.select(names).thinned(MAX_SAMPLES)
     for name, values in used.values.items():
@@ -308,7 +310,7 @@ def _fit_of_curve(problem: FitProblem, name: str, observed: Observed, n_fitted: 
 
 
 def _effective_size(problem: FitProblem, run: int, curves: dict[str, CurveFit]) -> float:
-    """Return the effective sample size of a run, whose curves err together."""
+    """Return the effective sample size of a run, whose curves have correlated residuals."""
     names = [name for name, (own, _) in problem.where.items() if own == run]
     residuals = np.full((len(names), len(problem.runs[run].sequences)), np.nan)
     for row, name in zip(residuals, names, strict=True):

@@ -27,8 +27,7 @@ from coopetition.compare.least_squares import FitProblem, to_errors
 from coopetition.compare.posterior import Posterior
 from coopetition.compare.result import ENDS
 from coopetition.compare.theory import OUTPUTS
-from coopetition.dynamics.events import crossing_time
-from coopetition.model.presets import CIWL, ICL
+from coopetition.dynamics.events import find_forecast_events
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import text_table, write_json
 from coopetition.tools.results import Result
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-EVENTS = ("peak", "crossing", "fade")
 MEANINGS = (
     "peak: ICL's error is lowest; from then on, crossing: CIWL's error is lower than ICL's, and "
     "fade: CIWL is preferred where the two disagree"
@@ -65,7 +63,7 @@ class Forecast(Result):
 
     metric : of the curves
     known_until, horizon : in sequences
-    events : `EVENTS` by name, in sequences
+    events : `FORECAST_EVENTS` by name, in sequences
     final : the curves at the horizon
     sequences : (n,) of the curves
     curves : name -> (3, n): the best fit, and the ends of 90 % of the posterior sample
@@ -129,17 +127,9 @@ class Forecast(Result):
         )
 
     def headline(self) -> str:
-        """Return the theory, what is known, and the expected events."""
+        """Return the theory, the known part, and the expected events."""
         events = ", ".join(f"{name} {_format(each.value)}" for name, each in self.events.items())
         return f"of {self.theory} from {self.known_until:.3g} sequences: {events}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each event and final value."""
-        rows = [
-            (name, _format(each.value), f"{_format(each.low)} to {_format(each.high)}", each.status)
-            for name, each in (self.events | self.final).items()
-        ]
-        return [("", "expected", "90 % interval", ""), *rows]
 
     def columns(self) -> dict[str, Array]:
         """Return `sequences`, and of every curve the best fit and the interval's ends."""
@@ -202,10 +192,10 @@ def forecast(posterior: Posterior, horizon: float) -> Forecast:
         )
         for k, theta in enumerate(posterior.thetas)
     ]
-    sampled_events = [find_events(sequences, errors) for errors in sample]
+    sampled_events = [find_forecast_events(sequences, errors) for errors in sample]
     events = {
         name: _expect_event(value, [each[name] for each in sampled_events])
-        for name, value in find_events(sequences, best).items()
+        for name, value in find_forecast_events(sequences, best).items()
     }
     curves = {}
     for name in fit.curves:
@@ -243,29 +233,6 @@ def errors_at(
     rows: dict[str, Array] = dict(zip(OUTPUTS, outputs, strict=True))
     errors = {name: floor + gain * rows[name] for name, (floor, gain) in levels.items()}
     return errors | {"preference": rows["preference"]}
-
-
-def find_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
-    """Return `EVENTS` of curves of errors and of the preference, as far as the curves show them."""
-    if ICL not in errors:
-        return {}
-    icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
-    lowest = int(np.argmin(icl))
-    if lowest == len(icl) - 1:
-        return dict.fromkeys(EVENTS)
-    found: dict[str, float | None] = {"peak": float(sequences[lowest])}
-    if CIWL in errors:
-        found["crossing"] = _first_lead(sequences, errors[ICL] - errors[CIWL], lowest)
-    if "preference" in errors:
-        found["fade"] = _first_lead(sequences, -errors["preference"], lowest)
-    return found
-
-
-def _first_lead(sequences: Array, lead: Array, first: int) -> float | None:
-    """Return when CIWL leads, from a sample on."""
-    if lead[first] >= 0:
-        return float(sequences[first])
-    return crossing_time(sequences[first:], lead[first:], 0.0, rising=True)
 
 
 def _expect_event(value: float | None, sample: list[float | None]) -> Expected:

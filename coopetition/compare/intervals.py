@@ -1,4 +1,4 @@
-"""Intervals by profile likelihood: how much worse the fit is as one parameter is held elsewhere.
+"""Intervals by profile likelihood: how much worse the fit is with one parameter held elsewhere.
 
 All other parameters are fitted again at every point, from the point beside it, by least squares
 with an exact Jacobian.  (General minimisers, as iminuit's, stop early in the long flat valleys of
@@ -75,10 +75,6 @@ class Profile(Result):
         """Return the parameter, its interval and status."""
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return one row, the headline."""
-        return [("profile", self.headline())]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""

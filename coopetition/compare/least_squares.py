@@ -4,19 +4,19 @@ A measured curve is taken to be an affine function of the theory's error of the 
 
     measured = floor + gain x error,        floor >= 0, gain >= 0,
 
-a loss in nats as it is, an accuracy as what is missing to 1.  So a theory must explain the shape of
-curves and their relation in time, not their height.  Time is linear in sequences seen: the learning
-rate is assumed constant.  No theory here describes the early phase in which a network learns to
-answer with a label in context; leave it out (`Curves.between`, `--from`), as a rule up to nine
-tenths of the time of emergence if accuracies show that.
+where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
+explain the shape of curves and their relation in time, not their height.  Time is linear in
+sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
+which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
+as a rule up to nine tenths of the time of emergence if accuracies show that.
 
 The unit of a residual is
 
     unit^2 = (tolerance x the curve's deviation)^2 + std^2
 
 with the samples' own standard deviations if they are known.  So no theory is expected to be more
-accurate than `tolerance` of a curve's variation, every curve counts alike, and uncertain samples
-count less.  All residuals are then taken to have one variance, which is that of the best fit.
+accurate than `tolerance` of a curve's variation, every curve has the same weight, and uncertain
+samples have less.  All residuals are then taken to have one variance, that of the best fit.
 """
 
 import numbers
@@ -28,8 +28,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory, theory_of
+from coopetition.compare.curves import FITTED_CURVES, Curves
+from coopetition.compare.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -118,7 +118,7 @@ class FitProblem:
     (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
     that are not shared.
 
-    runs : curves of `CURVES` each, checked (`estimate.prepare`)
+    runs : curves of `FITTED_CURVES` each, checked (`estimate.check_and_thin`)
     shared : parameters that are the same in all runs
     fixed : values of parameters, in sequences if their unit has time, or the name of another
         parameter, which they equal
@@ -139,7 +139,7 @@ class FitProblem:
         self.labels, self.least_gain = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):
             raise UsageError(
-                f"{', '.join(both)} cannot be shared and fixed; what is fixed is so in all runs"
+                f"{', '.join(both)} cannot be shared and fixed; leave out one of the two"
             )
         if self.shared and len(self.runs) == 1:
             raise UsageError(f"{', '.join(self.shared)} cannot be shared by one run; give several")
@@ -151,7 +151,7 @@ class FitProblem:
         self.units: dict[str, Array] = {}
         self.where: dict[str, tuple[int, int]] = {}  # curve -> run, row of the theory's outputs
         for k, run in enumerate(self.runs):
-            for name in CURVES:
+            for name in FITTED_CURVES:
                 if name in run.values:
                     self._add_curve(k, name)
         self.free, self._values = self._find_free()

@@ -1,13 +1,13 @@
 """Correlated residuals: their effective sample size, and noise like them.
 
-What a theory misses at one sample of a loss curve it misses at the next, and evaluations that share
-their sequences err together.  So n samples are worth n / tau independent ones, where
+Residuals of neighbouring samples of a loss curve are correlated: the theory's error changes slowly,
+and evaluations share their sequences.  So n samples are worth n / tau independent ones, where
 
     tau = 1 + 2 (r1 + r2 + ...)
 
 with r_k the autocorrelation at a distance of k samples, summed in pairs while these are above 0,
 each taken as no larger than the one before (Geyer 1992, the initial monotone sequence).  Curves of
-one run err together, too: with R the correlations of their residuals, c curves are worth
+one run are correlated, too: with R the correlations of their residuals, c curves are worth
 c^2 / sum R_ij^2 independent ones.
 """
 

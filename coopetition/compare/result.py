@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -42,7 +43,7 @@ STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effectiv
 class CurveFit:
     """A fitted curve: measured = floor + gain x the theory's error of that name.
 
-    If the metric is an accuracy, floor and gain are those of what is missing to 1.
+    If the metric is an accuracy, floor and gain are those of 1 minus the accuracy.
 
     r2 : coefficient of determination
     rmse : root mean square residual, in the curve's unit
@@ -254,33 +255,21 @@ class Fit(Result):
     def summary(self) -> str:
         """Return a report of one page of text."""
         lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
-        curves: list[tuple[str, ...]]
-        curves = [("curve", "R2", "RMSE", "floor", "gain", "n", "effective size")]
-        for name, fit in self.curves.items():
-            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
-            curves.append((name, f"{fit.r2:.4f}", *numbers, str(fit.n), f"{fit.n_effective:.1f}"))
-        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
-        parameters: list[tuple[str, ...]]
-        parameters = [("parameter", "value", "low", "high", "(90 % interval)", "")]
-        for name, each in self.parameters.items():
-            parameter = by_name[name.rpartition("/")[2]]
-            numbers = (f"{number:.4g}" for number in (each.value, each.low, each.high))
-            description = parameter.description + UNITS[parameter.per_time]
-            parameters.append((name, *numbers, each.status, description))
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         worst = self.directions[0]
         certainty = f"known to {worst.deviation:.2g} of the search"
+        unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
                 *lines,
-                text_table(curves),
+                text_table(self._curve_rows()),
                 "",
                 f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
                 f"times count from the first sample, at {first} sequences",
-                text_table(parameters),
-                *self._unused_samples(),
+                text_table(self._parameter_rows()),
+                *(f"not fitted: {abbreviate(n, 10)} of {source}" for source, n in unused if n),
                 f"the least certain combination: {worst}, "
                 f"{certainty if worst.deviation <= 1 else 'unknown'}",
                 "",
@@ -289,38 +278,25 @@ class Fit(Result):
             ]
         )
 
-    def _unused_samples(self) -> list[str]:
-        """Return lines that say which samples and curves of the runs are not fitted."""
-        sources, samples = self.provenance["sources"], self.provenance["samples"]
-        thinned = [
-            f"thinned: {used} of {given} samples of {source} are fitted"
-            for source, (given, used) in zip(sources, samples, strict=True)
-            if used < given
-        ]
-        unused = [
-            f"not fitted: {abbreviate(names, 10)} of {source}"
-            for source, names in zip(sources, self.provenance["unused"], strict=True)
-            if names
-        ]
-        return thinned + unused
+    def _curve_rows(self) -> Iterator[tuple[str, ...]]:
+        yield ("curve", "R2", "RMSE", "floor", "gain", "samples", "used", "effective size")
+        for name, fit in self.curves.items():
+            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
+            sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
+            yield (name, f"{fit.r2:.4f}", *numbers, *sizes)
+
+    def _parameter_rows(self) -> Iterator[tuple[str, ...]]:
+        yield ("parameter", "value", "low", "high", "(90 % interval)", "")
+        by_name = dict(zip(self.problem.theory.names, self.problem.theory.parameters, strict=True))
+        for name, each in self.parameters.items():
+            parameter = by_name[name.rpartition("/")[2]]
+            numbers = (f"{number:.4g}" for number in (each.value, each.low, each.high))
+            yield (name, *numbers, each.status, parameter.description + UNITS[parameter.per_time])
 
     def headline(self) -> str:
         """Return the theory, R2 of every curve, and cautions."""
         quality = ", ".join(f"{name} R2 {fit.r2:.4f}" for name, fit in self.curves.items())
         return f"of {self.theory}: {quality}{''.join(f'; {each}' for each in self.cautions)}"
-
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return rows for cautions, curves and parameters."""
-        cautions = [("caution", each) for each in self.cautions]
-        curves = [
-            (name, f"R2 {fit.r2:.4f}", f"RMSE {fit.rmse:.4g}", f"{fit.n} samples")
-            for name, fit in self.curves.items()
-        ]
-        parameters = [
-            (name, f"{each.value:.4g}", f"{each.low:.4g} to {each.high:.4g}", each.status)
-            for name, each in self.parameters.items()
-        ]
-        return [*cautions, *curves, *parameters]
 
     def columns(self) -> dict[str, Any]:
         """Return `curve`, `sequences`, `measured`, `fitted`; a row is a sample of a curve."""
@@ -360,7 +336,7 @@ class Fit(Result):
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
-            if "valleys" in saved:
+            if "n_given" not in saved["provenance"]:
                 raise UserError(f"{path} was saved by an earlier version; fit its curves again")
             curves = {}
             for name, statistics in saved["curves"].items():
@@ -391,5 +367,5 @@ class Fit(Result):
 
 
 def _not_null(saved: float | None, replacement: float) -> float:
-    """Return a saved number; JSON has null for what is not finite."""
+    """Return a saved number; JSON has null in place of infinity and NaN."""
     return replacement if saved is None else saved

@@ -70,13 +70,6 @@ class Comparison(Result):
         """Return the BIC of every theory."""
         return "by BIC: " + ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
 
-    def html_rows(self) -> list[tuple[str, ...]]:
-        """Return a row for each theory."""
-        return [
-            (row["name"], f"{row['n_parameters']} numbers", f"BIC {row['bic']:.1f}")
-            for row in self.rows()
-        ]
-
 
 def compare_theories(
     curves: Curves | Sequence[Curves],

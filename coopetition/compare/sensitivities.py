@@ -1,6 +1,6 @@
 """Theories that are flows: ordinary differential equations, compiled with their sensitivities.
 
-A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and what is observed of it,
+A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and its observed
 outputs(x, p).  With J = d velocity / dx, its sensitivity S = dx/dp obeys
 
     dS/dt = J S + d velocity / dp,        S(0) = d start / dp,
@@ -66,7 +66,7 @@ class Flow(Theory):
         jacobian = np.empty((len(OUTPUTS), n_steps + 1, n_columns))
         arguments = np.ascontiguousarray(values, float), 1 / self.steps, outputs, jacobian
         ensure_compiled(self._solver, f"the theory {self.name}", *arguments)(*arguments)
-        outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also what is NaN already
+        outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also where it is NaN already
         position = np.clip(times * self.steps, 0, n_steps)
         before = np.minimum(position.astype(int), n_steps - 1)
         share = position - before

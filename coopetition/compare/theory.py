@@ -21,13 +21,12 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from coopetition.model.presets import CIWL, ICL
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 
-CURVES = ("train", ICL, CIWL)
-OUTPUTS = (*CURVES, "preference")
+OUTPUTS = (*FITTED_CURVES, "preference")
 TOY = "toy"
 TIME = sp.Symbol("t", nonnegative=True)
 

@@ -17,6 +17,7 @@ from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 LEARNT_BELOW = 0.5  # of the unlearnt loss
+FORECAST_EVENTS = ("peak", "crossing", "fade")
 DIVERGED_ABOVE = 1e12  # a loss above this does not return
 
 
@@ -100,6 +101,32 @@ def find_events(times: Array, strategy: Array, rival: Array | None = None) -> Ev
     peak = float(times[lowest])
     unlearning = crossing_time(times, strategy, 0.0, rising=True, after=peak)
     return Events(emergence, peak, crossing, unlearning, takeover)
+
+
+def find_forecast_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
+    """Return the times of `FORECAST_EVENTS`, as far as curves of errors and preference show them.
+
+    See `coopetition.compare.forecast` for their definitions.
+    """
+    if ICL not in errors:
+        return {}
+    icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
+    lowest = int(np.argmin(icl))
+    if lowest == len(icl) - 1:
+        return dict.fromkeys(FORECAST_EVENTS)
+    found: dict[str, float | None] = {"peak": float(sequences[lowest])}
+    if CIWL in errors:
+        found["crossing"] = _first_lead(sequences, errors[ICL] - errors[CIWL], lowest)
+    if "preference" in errors:
+        found["fade"] = _first_lead(sequences, -errors["preference"], lowest)
+    return found
+
+
+def _first_lead(sequences: Array, lead: Array, first: int) -> float | None:
+    """Return when CIWL leads, from a sample on."""
+    if lead[first] >= 0:
+        return float(sequences[first])
+    return crossing_time(sequences[first:], lead[first:], 0.0, rising=True)
 
 
 class Fate(Enum):

@@ -23,7 +23,7 @@ from coopetition.dynamics.trajectory import (
 from coopetition.model import reduced
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import InitialState
-from coopetition.model.reduced import Problem, Tables
+from coopetition.model.reduced import Problem, ProblemTables
 from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
 
@@ -104,7 +104,7 @@ def descend(
     states[0] = problem.start.entries
     done, ending = 0, reduced.AT_LIMIT
     while done < n_steps and ending == reduced.AT_LIMIT:
-        # compiled code hears no interrupt, so it returns now and then
+        # compiled code cannot be interrupted, so it returns now and then
         part = states[done : done + BETWEEN_INTERRUPTS + 1]
         rows, ending = _descend_compiled(problem, part, step, threshold)
         done += rows
@@ -123,7 +123,7 @@ def _descend_compiled(
     padded = np.full((len(members), max(map(len, members))), -1)
     for row, factors in zip(padded, members, strict=True):
         row[: len(factors)] = factors
-    tables = Tables(
+    tables = ProblemTables(
         padded,
         np.array(pairs, int).reshape(-1, 2),
         np.array(mechanisms, float),

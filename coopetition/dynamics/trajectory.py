@@ -1,6 +1,6 @@
 """Trajectories: a solution of the minimal model, its events, and its text, tables and plots."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib.metadata import version
@@ -121,7 +121,7 @@ class Trajectory(ArchivedResult):
         others = [name for name in names if name != first]
         if rival is not None and rival not in others:
             raise UsageError(
-                f"{rival!r} is no rival of {first}; choose out of {', '.join(others) or 'none'}"
+                f"{rival!r} is not a rival of {first}; choose one of {', '.join(others) or 'none'}"
             )
         return first, rival or next(iter(others), None)
 
@@ -150,8 +150,8 @@ class Trajectory(ArchivedResult):
             "provenance": self.provenance,
         }
 
-    def rows(self) -> dict[str, str]:
-        """Return lines of text with the outcome, by their titles."""
+    def summary(self) -> str:
+        """Return the outcome in a few lines of text."""
         strategy, rival = self._pair(None, None)
         titles = {
             "emergence": ("emergence", f"{strategy} is learnt"),
@@ -168,16 +168,13 @@ class Trajectory(ArchivedResult):
             for name, (title, _) in titles.items()
         )
         meanings = "; ".join(f"{name}: {meaning}" for name, (_, meaning) in titles.items())
-        return {
+        rows = {
             "status": f"{self.status.value} (time {self.times[-1]:.6g})",
             "losses": "  ".join(f"{name} {x:.6g}" for name, x in self.final_losses().items()),
             "events": f"{strategy}: {events}",
             "meaning": f"learnt: a loss below {LEARNT_BELOW:g} of the unlearnt one; {meanings}",
         }
-
-    def summary(self) -> str:
-        """Return the outcome in a few lines of text."""
-        return "\n".join(f"{title:8} {text}" for title, text in self.rows().items())
+        return "\n".join(f"{title:8} {text}" for title, text in rows.items())
 
     def headline(self) -> str:
         """See `Result`."""
@@ -185,11 +182,6 @@ class Trajectory(ArchivedResult):
             f"of {len(self.times)} samples by {self.provenance['method']}, "
             f"{', '.join(self.losses)}: {self.status.name.lower()} at time {self.times[-1]:.6g}"
         )
-
-    def html_rows(self) -> Iterable[Iterable[str]]:
-        """See `Result`."""
-        laws = {"laws": "`coopetition.check_laws(trajectory)` computes how well they are kept"}
-        return (self.rows() | laws).items()
 
     def columns(self) -> Mapping[str, Any]:
         """Return time, every loss, and overlap_X and orthogonal_X of every factor X."""

@@ -84,7 +84,7 @@ class Model:
             used = set(part.factors)
             if not used or len(used) != len(part.factors) or not used <= set(self.factors):
                 raise UsageError(
-                    f"{part.name} uses the factors {part.factors}; choose different ones out of "
+                    f"{part.name} uses the factors {part.factors}; choose different ones from "
                     f"{self.factors}"
                 )
         idle = set(self.factors).difference(*(m.factors for m in self.mechanisms))
@@ -157,7 +157,7 @@ class Model:
         """Return the same model with other step sizes for the given factors."""
         unknown = sorted(set(rates) - set(self.factors))
         if unknown:
-            raise UsageError(f"unknown factors {unknown}; choose out of {self.factors}")
+            raise UsageError(f"unknown factors {unknown}; choose from {self.factors}")
         known = dict(zip(self.factors, self.rates, strict=True)) | rates
         return dataclasses.replace(self, rates=tuple(known.values()))
 

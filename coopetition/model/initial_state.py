@@ -97,8 +97,7 @@ def random_draw(
     scales = {f: check_number(f"scale_{f}", scale) for f, scale in (scales or {}).items()}
     if unknown := sorted(set(scales) - set(dims)):
         raise UsageError(
-            f"scales are given for the factors {', '.join(unknown)}; choose out of "
-            f"{', '.join(dims)}"
+            f"scales are given for the factors {', '.join(unknown)}; choose from {', '.join(dims)}"
         )
     rng = np.random.default_rng(seed)
     target = {name: rng.standard_normal(length) for name, length in dims.items()}

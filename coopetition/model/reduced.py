@@ -67,7 +67,7 @@ class State:
 
     def __getitem__(self, factor: str) -> Part:
         if factor not in self.factors:
-            raise UsageError(f"there is no factor {factor!r}; choose out of {self.factors}")
+            raise UsageError(f"there is no factor {factor!r}; choose one of {self.factors}")
         k = self.factors.index(factor)
         return Part(self.overlap[k], self.orthogonal[k])
 
@@ -93,7 +93,7 @@ class State:
         return self.with_entries([x + step * v for x, v in pairs])
 
 
-class Tables(NamedTuple):
+class ProblemTables(NamedTuple):
     """A problem for the arithmetic below.
 
     members, pairs : positions of the factors of each mechanism, and of each cost
@@ -175,7 +175,7 @@ class Problem:
         return f"<Problem of {', '.join(parts)}>"
 
     @cached_property
-    def tables(self) -> Tables:
+    def tables(self) -> ProblemTables:
         """The problem for the arithmetic of this module."""
         members, pairs = (
             [tuple(self.model.factors.index(f) for f in part.factors) for part in parts]
@@ -183,7 +183,7 @@ class Problem:
         )
         mechanisms = [(mu, self.targets[name], self.sizes[name]) for name, mu in self.mu.items()]
         costs = [(alpha, self.sizes[name]) for name, alpha in self.alpha.items()]
-        return Tables(members, pairs, mechanisms, costs)
+        return ProblemTables(members, pairs, mechanisms, costs)
 
     def unlearnt_losses(self) -> dict[str, float]:
         """Return each mechanism's loss when it has learnt nothing, S^2 / 2N: the plateau height."""
@@ -288,7 +288,7 @@ def mechanism_loss(members: Any, target: Any, size: Any, u: Any, w: Any, squares
 
 
 def add_forces(
-    tables: Tables, u: Any, w: Any, squares: Any, offset_losses: Any, forces: Any
+    tables: ProblemTables, u: Any, w: Any, squares: Any, offset_losses: Any, forces: Any
 ) -> None:
     """Add the gradient to `forces`, which are zero: it is pull + shrink * u, and shrink_w * w.
 
@@ -323,7 +323,12 @@ AT_LIMIT, BELOW_THRESHOLD, DIVERGED = range(3)
 
 
 def descend_states(
-    states: Any, tables: Tables, rates: Any, step: float, threshold: float, diverged_above: float
+    states: Any,
+    tables: ProblemTables,
+    rates: Any,
+    step: float,
+    threshold: float,
+    diverged_above: float,
 ) -> tuple[int, int]:
     """Fill `states` (n, 2 * n_factors) from its first row on by gradient descent.
 

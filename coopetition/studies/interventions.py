@@ -1,6 +1,6 @@
 """Interventions of the papers in the minimal model: effects of CIWL on ICL, as numbers.
 
-Each intervention turns an ensemble of `two_strategies` into another one.  An effect compares the
+Each intervention turns a batch of `two_strategies` into another one.  An effect compares the
 two, draw by draw:
 
     cooperation  = ln [ T(ICL alone) / T(with CIWL) ],      T: the time at which ICL emerges
@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.dynamics.ensemble import ROWS, Ensemble, descend_ensemble, sample_steps
+from coopetition.dynamics.batch import ROWS, ProblemBatch, descend_batch, sample_steps
 from coopetition.dynamics.events import DIVERGED_ABOVE, excess, first_learnt_time, learnt_duration
 from coopetition.model.graph import Model
 from coopetition.model.presets import CIWL, ICL, is_two_strategies, named_dims, no_sharing
-from coopetition.studies.phases import Axis, check_axes, ensemble_at
+from coopetition.studies.phases import Axis, batch_at, check_axes
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
@@ -39,7 +39,7 @@ N_SAMPLES = 2000  # of each curve: times are known to a small part of the horizo
 class Effect:
     """The effect of an intervention, draw by draw.
 
-    name : what is compared with what
+    name : of the comparison
     values : (n,) logarithms of ratios, 0 for no effect
     censored : (n,) True where one of the two times is cut off by the horizon, or is 0
     """
@@ -60,26 +60,26 @@ class Effect:
         return float((nonzero > 0).mean()) if len(nonzero) else np.nan
 
 
-def icl_alone(ensemble: Ensemble) -> Ensemble:
-    """Return the ensemble without CIWL: d is 0 and stays there."""
-    return _without_factor(ensemble, "d")
+def icl_alone(batch: ProblemBatch) -> ProblemBatch:
+    """Return the batch without CIWL: d is 0 and stays there."""
+    return _without_factor(batch, "d")
 
 
-def ciwl_alone(ensemble: Ensemble) -> Ensemble:
-    """Return the ensemble without ICL: a is 0 and stays there."""
-    return _without_factor(ensemble, "a")
+def ciwl_alone(batch: ProblemBatch) -> ProblemBatch:
+    """Return the batch without ICL: a is 0 and stays there."""
+    return _without_factor(batch, "a")
 
 
-def without_competition(ensemble: Ensemble) -> Ensemble:
+def without_competition(batch: ProblemBatch) -> ProblemBatch:
     """Return the same problems with alpha = 0."""
-    _check_model(ensemble)
-    return replace(ensemble, parameters={**ensemble.parameters, "alpha": np.zeros(ensemble.n)})
+    _check_model(batch)
+    return replace(batch, parameters={**batch.parameters, "alpha": np.zeros(batch.n)})
 
 
-def without_sharing(ensemble: Ensemble) -> Ensemble:
+def without_sharing(batch: ProblemBatch) -> ProblemBatch:
     """Return the same problems with b and c split in two, both with the same start and rate."""
-    _check_model(ensemble)
-    model, split = ensemble.model, no_sharing()
+    _check_model(batch)
+    model, split = batch.model, no_sharing()
     ciwl = replace(model.mechanism(CIWL), factors=split.mechanism(CIWL).factors)
     rows = [model.factors.index({"f": "b", "g": "c"}.get(f, f)) for f in split.factors]
     model = replace(
@@ -88,38 +88,40 @@ def without_sharing(ensemble: Ensemble) -> Ensemble:
         mechanisms=(model.mechanism(ICL), ciwl),
         rates=tuple(model.rates[row] for row in rows),
     )
-    return replace(ensemble, model=model, **{name: getattr(ensemble, name)[rows] for name in ROWS})
+    return replace(batch, model=model, **{name: getattr(batch, name)[rows] for name in ROWS})
 
 
-def with_circuit(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+def with_circuit(batch: ProblemBatch, overlap: Array, orthogonal: Array) -> ProblemBatch:
     """Return ICL alone on shared factors b and c, clamped at given reduced states (4, n)."""
-    alone = _with_states(icl_alone(ensemble), "bc", overlap, orthogonal)
+    alone = _with_states(icl_alone(batch), "bc", overlap, orthogonal)
     return replace(alone, model=alone.model.with_clamped("b", "c", "d"))
 
 
-def after_ciwl(ensemble: Ensemble, overlap: Array, orthogonal: Array) -> Ensemble:
+def after_ciwl(batch: ProblemBatch, overlap: Array, orthogonal: Array) -> ProblemBatch:
     """Return both, with b, c, d from reduced states (4, n) of a CIWL-only run, a from the draw."""
-    return _with_states(ensemble, "bcd", overlap, orthogonal)
+    return _with_states(batch, "bcd", overlap, orthogonal)
 
 
-def _without_factor(ensemble: Ensemble, factor: str) -> Ensemble:
-    _check_model(ensemble)
-    zero = np.zeros_like(ensemble.overlap)
-    without = _with_states(ensemble, factor, zero, zero)
-    return replace(without, model=ensemble.model.with_clamped(factor))
+def _without_factor(batch: ProblemBatch, factor: str) -> ProblemBatch:
+    _check_model(batch)
+    zero = np.zeros_like(batch.overlap)
+    without = _with_states(batch, factor, zero, zero)
+    return replace(without, model=batch.model.with_clamped(factor))
 
 
-def _with_states(ensemble: Ensemble, factors: str, overlap: Array, orthogonal: Array) -> Ensemble:
-    """Return the ensemble with some factors taken from other states (4, n)."""
-    rows = [ensemble.model.factors.index(f) for f in factors]
-    u, w = ensemble.overlap.copy(), ensemble.orthogonal.copy()
+def _with_states(
+    batch: ProblemBatch, factors: str, overlap: Array, orthogonal: Array
+) -> ProblemBatch:
+    """Return the batch with some factors taken from other states (4, n)."""
+    rows = [batch.model.factors.index(f) for f in factors]
+    u, w = batch.overlap.copy(), batch.orthogonal.copy()
     u[rows], w[rows] = overlap[rows], orthogonal[rows]
-    return replace(ensemble, overlap=u, orthogonal=w)
+    return replace(batch, overlap=u, orthogonal=w)
 
 
-def _check_model(ensemble: Ensemble) -> None:
-    if not is_two_strategies(ensemble.model):
-        raise UsageError(f"interventions are those of two_strategies; got {ensemble.model}")
+def _check_model(batch: ProblemBatch) -> None:
+    if not is_two_strategies(batch.model):
+        raise UsageError(f"interventions are those of two_strategies; got {batch.model}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +139,7 @@ class Outcome:
     ongoing: NDArray[np.bool_]
 
 
-def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome:
+def outcome(batch: ProblemBatch, horizon: float, *, step: float = 1.0) -> Outcome:
     """Follow ICL by gradient descent until the horizon (flow time, at least one step).
 
     Times between samples are interpolated linearly.  Raises `UsageError` if descent diverges for
@@ -145,13 +147,11 @@ def outcome(ensemble: Ensemble, horizon: float, *, step: float = 1.0) -> Outcome
     """
     if not step <= horizon < math.inf:
         raise UsageError(f"horizon is {horizon}; choose a finite time of at least one step, {step}")
-    run = descend_ensemble(ensemble, sample_steps(round(horizon / step), N_SAMPLES), step=step)
+    run = descend_batch(batch, sample_steps(round(horizon / step), N_SAMPLES), step=step)
     n_diverged = int((~(run.losses["total"][-1] < DIVERGED_ABOVE)).sum())
     if n_diverged:
-        raise UsageError(
-            f"descent diverged in {n_diverged} of {ensemble.n} problems; lower the step"
-        )
-    above = excess(run.losses[ICL], ensemble.problem.unlearnt_losses()[ICL])
+        raise UsageError(f"descent diverged in {n_diverged} of {batch.n} problems; lower the step")
+    above = excess(run.losses[ICL], batch.problem.unlearnt_losses()[ICL])
     first = [first_learnt_time(run.times, curve) for curve in above.T]
     emergence = np.array([math.inf if time is None else time for time in first])
     learnt = learnt_duration(run.times, above)
@@ -178,64 +178,63 @@ def _log_ratio(first: Array, second: Array, horizon: float) -> Array:
     return np.log(first / second)
 
 
-def cooperation(ensemble: Ensemble, horizon: float) -> Effect:
+def cooperation(batch: ProblemBatch, horizon: float) -> Effect:
     """Return ln [T(ICL alone) / T(both)]: above 0, CIWL makes ICL emerge earlier."""
-    alone, both = outcome(icl_alone(ensemble), horizon), outcome(ensemble, horizon)
+    alone, both = outcome(icl_alone(batch), horizon), outcome(batch, horizon)
     return compare_emergence("cooperation", alone, both)
 
 
-def competition(ensemble: Ensemble, horizon: float) -> Effect:
+def competition(batch: ProblemBatch, horizon: float) -> Effect:
     """Return ln [learnt(ICL alone) / learnt(both)]: above 0, CIWL shortens ICL's life."""
-    alone, both = outcome(icl_alone(ensemble), horizon), outcome(ensemble, horizon)
+    alone, both = outcome(icl_alone(batch), horizon), outcome(batch, horizon)
     return compare_learnt("competition", alone, both)
 
 
-def sharing(ensemble: Ensemble, horizon: float) -> Effect:
+def sharing(batch: ProblemBatch, horizon: float) -> Effect:
     """Return ln [T(split in two) / T(shared)]: above 0, sharing makes ICL emerge earlier."""
-    split, both = outcome(without_sharing(ensemble), horizon), outcome(ensemble, horizon)
+    split, both = outcome(without_sharing(batch), horizon), outcome(batch, horizon)
     return compare_emergence("sharing", split, both)
 
 
-def rivalry(ensemble: Ensemble, horizon: float) -> Effect:
+def rivalry(batch: ProblemBatch, horizon: float) -> Effect:
     """Return ln [learnt(alpha = 0) / learnt(both)]: above 0, the cost shortens ICL's life."""
-    free, both = outcome(without_competition(ensemble), horizon), outcome(ensemble, horizon)
+    free, both = outcome(without_competition(batch), horizon), outcome(batch, horizon)
     return compare_learnt("rivalry", free, both)
 
 
-def circuit(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
+def circuit(batch: ProblemBatch, at_step: int, horizon: float) -> Effect:
     """Return ln [T(ICL alone) / T(ICL on CIWL's circuit, clamped)]: above 0, the circuit helps.
 
     at_step : step of the CIWL-only run from which b and c are taken
     """
-    alone = outcome(icl_alone(ensemble), horizon)
-    on_circuit = outcome(with_circuit(ensemble, *_ciwl_state(ensemble, at_step)), horizon)
+    alone = outcome(icl_alone(batch), horizon)
+    on_circuit = outcome(with_circuit(batch, *_ciwl_state(batch, at_step)), horizon)
     return compare_emergence(f"circuit of step {at_step}", alone, on_circuit)
 
 
-def late_start(ensemble: Ensemble, at_step: int, horizon: float) -> Effect:
+def late_start(batch: ProblemBatch, at_step: int, horizon: float) -> Effect:
     """Return ln [T(both) / T(both, after CIWL had a start)]: below 0, ICL comes later.
 
     at_step : step of the CIWL-only run from which both continue; time is counted from there
     """
-    both = outcome(ensemble, horizon)
-    late = outcome(after_ciwl(ensemble, *_ciwl_state(ensemble, at_step)), horizon)
+    both = outcome(batch, horizon)
+    late = outcome(after_ciwl(batch, *_ciwl_state(batch, at_step)), horizon)
     return compare_emergence(f"start after step {at_step}", both, late)
 
 
-def _ciwl_state(ensemble: Ensemble, at_step: int) -> tuple[Array, Array]:
-    run = descend_ensemble(ciwl_alone(ensemble), [at_step])
+def _ciwl_state(batch: ProblemBatch, at_step: int) -> tuple[Array, Array]:
+    run = descend_batch(ciwl_alone(batch), [at_step])
     return run.overlap, run.orthogonal
 
 
 def effect_map(
-    effect: Callable[[Ensemble, float], Effect],
+    effect: Callable[[ProblemBatch, float], Effect],
     model: Model,
     x: Axis,
     y: Axis,
     *,
     n_draws: int,
     horizon: float,
-    seed: int = 0,
 ) -> tuple[Array, Array]:
     """Return the median and the share above 0 of an effect, each (ny, nx), over two parameters.
 
@@ -247,8 +246,8 @@ def effect_map(
     with ProgressReport(effect.__name__, median.size, "points") as progress:
         for (row, column), _ in np.ndenumerate(median):
             point = {x.parameter: float(x.values[column]), y.parameter: float(y.values[row])}
-            ensemble = ensemble_at(model, named_dims(model), n_draws, seed, point)
-            found = effect(ensemble, horizon)
+            batch = batch_at(model, named_dims(model), n_draws, 0, point)
+            found = effect(batch, horizon)
             median[row, column], positive[row, column] = found.median, found.positive
             progress.advance()
     return median, positive

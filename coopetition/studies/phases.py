@@ -2,14 +2,14 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.dynamics.ensemble import Ensemble, descend_ensemble, random_ensemble, sample_steps
+from coopetition.dynamics.batch import ProblemBatch, descend_batch, random_batch, sample_steps
 from coopetition.dynamics.events import FATES, Fate, check_has_fates, classify_fates
 from coopetition.dynamics.solve import MAX_STEPS, solve
 from coopetition.model.graph import Model
@@ -46,14 +46,14 @@ class Axis:
     def __post_init__(self) -> None:
         values = check_real_array(f"the axis {self.parameter}", self.values)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise UsageError(f"the axis {self.parameter} is no list of finite values; give one")
+            raise UsageError(f"the axis {self.parameter} is not a list of finite values; give one")
         if values[0] < 0 or (np.diff(values) <= 0).any():
             raise UsageError(
                 f"{self.parameter} from {values[0]} to {values[-1]}; give ascending numbers of at "
                 "least 0"
             )
         if self.parameter.startswith("dim_") and ((values < 1) | (values % 1 != 0)).any():
-            raise UsageError(f"{self.parameter} has a value that is no whole number of at least 1")
+            raise UsageError(f"{self.parameter} has a value that is not a positive whole number")
         object.__setattr__(self, "values", values)
 
     @classmethod
@@ -85,9 +85,9 @@ def check_axes(model: Model, x: Axis, y: Axis) -> None:
         )
 
 
-def ensemble_at(
+def batch_at(
     model: Model, dims: dict[str, int], n_draws: int, seed: int, point: dict[str, float]
-) -> Ensemble:
+) -> ProblemBatch:
     """Return random problems at one point of parameter space: the same draws for the same lengths.
 
     An unknown parameter or a negative seed raises `UsageError`.
@@ -112,7 +112,7 @@ def ensemble_at(
                 f"{', '.join(model.factors)}"
             )
     scale = np.array([[scales[f]] for f in model.factors])
-    return random_ensemble(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)
+    return random_batch(model, lengths, n_draws, rng, initial_scale=scale, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -157,27 +157,19 @@ class PhaseDiagram(ArchivedResult):
     def _title(self) -> str:
         return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
 
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Return the sentence, count and share of each fate that the model can have."""
-        return [
-            (fate.value, str(count), f"{count / self.fates.size:.1%}")
+    def summary(self) -> str:
+        """Return count, share and sentence of each fate that the model can have."""
+        lines = [
+            f"{count:>8}  {count / self.fates.size:>6.1%}  {fate.value}"
             for fate, count in zip(FATES, self.counts().values(), strict=True)
             if count or fate is not Fate.OTHER
         ]
-
-    def summary(self) -> str:
-        """Return the counts in a few lines."""
-        lines = [f"{count:>8}  {share:>6}  {fate}" for fate, count, share in self.rows()]
         return "\n".join([self._title, *lines])
 
     def headline(self) -> str:
         """See `Result`."""
         counts = ", ".join(f"{name} {count}" for name, count in self.counts().items() if count)
         return f"of {self._title}: {counts}"
-
-    def html_rows(self) -> Iterable[Iterable[str]]:
-        """See `Result`."""
-        return [(self._title,), *self.rows()]
 
     def columns(self) -> Mapping[str, Any]:
         """Return the parameters, the draw and the name of the fate of each trajectory."""
@@ -242,17 +234,17 @@ def phase_diagram(
     lengths = named_dims(model) if dims is None else dims
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
     for point in (*points[: len(x.values)], *points[:: len(x.values)]):
-        ensemble_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
+        batch_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins
     steps = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
     with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
         for first in range(0, len(points), n_points):
             chunk = points[first : first + n_points]
-            problems = Ensemble.concatenate(
-                [ensemble_at(model, lengths, n_draws, seed, point) for point in chunk]
+            problems = ProblemBatch.concatenate(
+                [batch_at(model, lengths, n_draws, seed, point) for point in chunk]
             )
-            run = descend_ensemble(problems, steps, step=step)
+            run = descend_batch(problems, steps, step=step)
             fates.append(classify_fates(run.losses, problems.problem.unlearnt_losses()))
             progress.advance(problems.n)
     shape = (len(y.values), len(x.values), n_draws)
@@ -280,7 +272,7 @@ def predicted_diagram(
 ) -> PhaseDiagram:
     """Predict the fate of one random draw by the slow system, from the state after the collapse.
 
-    That state comes from a flow that is solved to the end; the slow system uses no more of it.
+    Only that state is taken from the flow, which is solved to the end.
     """
     n_steps = check_int("n_steps", n_steps, 1, MAX_STEPS)
     check_axes(model, x, y)
@@ -288,8 +280,8 @@ def predicted_diagram(
     fates = []
     with ProgressReport("predicted phases", len(x.values) * len(y.values), "points") as progress:
         for yk, xk in itertools.product(y.values, x.values):
-            ensemble = ensemble_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
-            flow = solve(*ensemble.single(0), method="flow", t1=n_steps)
+            batch = batch_at(model, lengths, 1, seed, {x.parameter: xk, y.parameter: yk})
+            flow = solve(*batch.single(0), method="flow", t1=n_steps)
             slow = slow_flow(flow.problem, after_collapse(flow), t_max=float(n_steps))
             fates.append(classify_fates(slow.losses, flow.problem.unlearnt_losses()))
             progress.advance()

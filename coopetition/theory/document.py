@@ -183,7 +183,7 @@ class Language:
     def _characteristic(self, point: Mapping) -> Expression:
         """Return det(lambda - H) in all dimensions, at a point where every w is zero.
 
-        There the directions at right angles to a target are all alike: w's counts N - 1 times.
+        There all N - 1 directions at right angles to a target have the same curvature.
         """
         key = tuple(point.items())
         if key not in self._characteristics:
@@ -339,11 +339,15 @@ def family_statements(lang: Language) -> Iterator[Statement]:
         quantity = sum(c * lang.square[f] / s.rate[f] for f, c in law.coefficients.items())
         pulls = (-4 * c * s.strength[name] * lang.loss[name] for name, c in law.costs.items())
         rate = sum(pulls, sp.Integer(0))
-        says = "a quantity that the flow conserves" if law.conserved else "a budget of the costs"
+        says = (
+            "a quantity that the flow conserves"
+            if law.conserved
+            else "a quantity that costs change"
+        )
         yield state(f"law_{number}", says, sp.Derivative(quantity, TIME), rate)
         entries = ((c, f, x) for f, c in law.coefficients.items() for x in (s.u[f], s.w[f]))
         second = sum(c * s.rate[f] * lang.slope(x) ** 2 for c, f, x in entries)
-        says = "its change by one step of descent of size h, exactly"
+        says = "its exact change by one step of descent of size h"
         yield state(f"law_{number}_step", says, CHANGE(quantity), STEP * rate + STEP**2 * second)
 
 
@@ -442,11 +446,12 @@ class Derivation:
         holds = "hold" if theorem_holds(self.model) else "do **not** hold"
         complete = "complete" if list_is_complete(self.model) else "**not** complete"
         lines = [
-            f"The conditions of the theorem {holds} for this model, and this list of its critical",
-            f"sets is {complete}. It is for the model's own parameters and three entries a factor,",
-            "with the signs of the Hessian's eigenvalues at a point in general position:",
+            f"The conditions of the theorem {holds} for this model, and the list below is",
+            f"{complete}. Each row is a set of critical points, for the model's own parameters and",
+            "factors of length 3. *Dimension* is that of the set. The third column counts the",
+            "eigenvalues of the Hessian at a point of the set in general position, by sign.",
             "",
-            "| set | dimension | negative, zero, positive | kind |",
+            "| critical set | dimension | eigenvalues: negative, zero, positive | kind |",
             "|---|---|---|---|",
         ]
         for each in critical_sets(Problem.from_numbers(self.model, dims, norms)):

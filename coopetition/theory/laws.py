@@ -1,4 +1,4 @@
-"""Laws of the norms: what is conserved, or changes by the costs alone, for any sharing graph.
+"""Laws of the norms, for any sharing graph: quantities that only the costs change, or nothing.
 
 Weights c_x that sum to zero over every mechanism (of the factors that move) cancel the pulls of all
 mechanisms in Q = sum_x c_x |x|^2 / r_x, and leave those of the costs (docs/theory.md, section 4).

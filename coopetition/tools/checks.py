@@ -32,7 +32,7 @@ def check_real_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array = np.asarray(values)
     except ValueError as error:  # lists of different lengths
-        raise UsageError(f"{name} is no array of real numbers ({error})") from error
+        raise UsageError(f"{name} is not an array of real numbers ({error})") from error
     if array.dtype.kind not in "iuf":
         raise UsageError(f"{name} is not of real numbers; it has the type {array.dtype}")
     return array.astype(np.float64)

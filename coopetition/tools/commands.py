@@ -1,4 +1,4 @@
-"""Command lines: find a program's commands, read their flags, and report errors in one line.
+"""Programs: find their commands, run one, and report errors in one line.
 
 A program is a package; each of its modules is a command, unless its name starts with an
 underscore.  A command's module has a docstring, which is its help (the first line is shown in the
@@ -14,161 +14,25 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated
 """
 
 import ast
-import contextlib
 import errno
 import importlib
 import importlib.metadata
 import inspect
-import io
 import os
 import pkgutil
-import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NamedTuple, Self, TypeGuard, TypeVar, get_args
+from typing import Any, NamedTuple, TypeGuard
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-
-T = TypeVar("T")
+from coopetition.tools.flags import parse_flags
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
-# tyro draws its messages in boxes, in colour on a terminal, and in ASCII if it must
-DECORATION = re.compile(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$", re.MULTILINE)
-RULES = ConstructorRegistry()
-_READ_BY_TYRO: Any = object()  # marks a type whose words are read by tyro's own rule
-
-
-class JsonTuple:
-    """Base of classes of which a tuple is one flag, written as JSON text."""
-
-    @classmethod
-    def from_json_text(cls, text: str) -> tuple[Self, ...]:
-        """Return the values of a flag's text; a mistake raises `UsageError`."""
-        raise NotImplementedError
-
-    @classmethod
-    def to_json_text(cls, values: tuple[Self, ...]) -> str:
-        """Return the text from which `from_json_text` reads the values."""
-        raise NotImplementedError
-
-
-def default_shown_as(text: str) -> Any:
-    """Return a mark for `Annotated` with which help shows a flag's default in words."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
-
-
-def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
-    """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
-    arguments = [*map(_expand_home, arguments)]
-    is_help = {"-h", "--help"}.intersection(arguments)
-    captured = io.StringIO()
-    try:
-        with (
-            contextlib.redirect_stderr(captured),
-            contextlib.nullcontext() if is_help else _wide_terminal(),
-        ):
-            return tyro.cli(
-                kind,
-                args=arguments,
-                prog=prog,
-                config=(tyro.conf.AvoidSubcommands,),
-                registry=RULES,
-                **keywords,
-            )
-    except SystemExit as end:
-        if end.code in (0, None):
-            raise
-        raise UsageError(f"{extract_message(captured.getvalue())}; see {prog} --help") from end
-
-
-def parse_known_flags(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
-    """Return the flags of `kind` that are among the arguments, and the other arguments."""
-    both: Any = parse_flags(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
-    return both
-
-
-def _expand_home(word: str) -> str:
-    """Expand `~` in a word, also in `--out=~/x`, where no shell does."""
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return flag + equals + os.path.expanduser(value)
-
-
-def extract_message(box: str) -> str:
-    """Return the message in tyro's box: the text between its title and its first rule."""
-    lines = [line.strip() for line in DECORATION.sub("", box).split("\n")[1:]]
-    paragraph = "\n".join(lines).strip().split("\n\n")[0]
-    message = " ".join(paragraph.split()).rstrip(".").removeprefix("Error parsing ")
-    return message or "the flags could not be read"
-
-
-@contextlib.contextmanager
-def _wide_terminal() -> Iterator[None]:
-    """Pretend that the terminal is so wide that tyro breaks no line."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "10000"
-    try:
-        yield
-    finally:
-        del os.environ["COLUMNS"]
-        if before is not None:
-            os.environ["COLUMNS"] = before
-
-
-@RULES.primitive_rule
-def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Read a value by tyro's own rule, but name the expected type if it is wrong.
-
-    Help shows an empty default as `none`.
-    """
-    if _READ_BY_TYRO in info.markers:
-        return None
-    marked = replace(info, markers=info.markers | {_READ_BY_TYRO})
-    spec = ConstructorRegistry.get_primitive_spec(marked)
-    if not isinstance(spec, PrimitiveConstructorSpec):
-        return None
-    expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
-
-    def read(words: list[str]) -> Any:
-        try:
-            return spec.instance_from_str(words)
-        except ValueError:
-            raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
-
-    def show(value: Any) -> list[str]:
-        return ["none"] if value in ("", ()) else spec.str_from_instance(value)
-
-    return replace(spec, metavar=expected, instance_from_str=read, str_from_instance=show)
-
-
-@RULES.primitive_rule
-def _read_json_tuple(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Read a tuple of `JsonTuple` from one JSON text."""
-    kind = next(iter(get_args(info.type)), None)
-    if info.type_origin is not tuple or not (
-        isinstance(kind, type) and issubclass(kind, JsonTuple)
-    ):
-        return None
-
-    def read(words: list[str]) -> tuple[Any, ...]:
-        try:
-            return kind.from_json_text(words[0])
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="JSON",
-        instance_from_str=read,
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [kind.to_json_text(value)] if value else ["none"],
-    )
 
 
 def run_commands(
@@ -291,7 +155,7 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
             raise
         return _report(f"{prog}: error: not enough memory for this; choose smaller sizes", 1)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader (`head`, say) has gone: nobody is left to tell
+        sys.stderr.close()  # the reader (`head`, say) has gone
         return 1
     except OSError as error:
         full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""

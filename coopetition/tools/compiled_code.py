@@ -3,7 +3,7 @@
 Numba keeps the code of a function beside its source (or in NUMBA_CACHE_DIR), and knows when it is
 out of date: another source, processor, or version of Python or numba.  Generated source is written
 to COOPETITION_CACHE, or to the folder coopetition in the user's cache folder (XDG_CACHE_HOME, or
-~/.cache).  If nothing can be written, every process compiles anew, after a warning.
+~/.cache).  If nothing can be written, every process compiles again, after a warning.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def jit_source(source: str, name: str, **options: Any) -> Any:
 
 @cache
 def _warn_once(folder: Path) -> None:
-    line = f"warning: compiled code cannot be kept in {folder}; every process compiles it anew"
+    line = f"warning: compiled code cannot be kept in {folder}; every process compiles it again"
     print(line, file=sys.stderr, flush=True)
 
 
@@ -144,7 +144,7 @@ def _delay_interrupts() -> Iterator[None]:
     """Delay Ctrl-C and termination until the end.
 
     The compiler calls back into Python and loses the exceptions that are raised there: the program
-    would continue as if nobody had stopped it.  One function takes ten seconds at most.
+    would continue as if it had not been stopped.  One function takes ten seconds at most.
     """
     if current_thread() is not main_thread():
         yield  # only the main thread receives signals

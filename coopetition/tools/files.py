@@ -60,7 +60,7 @@ def _nearest_folder(path: Path) -> Path:
         raise UsageError(f"{str(path)!r} is not the name of a file that can be written")
     folder = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not folder.is_dir():
-        raise UsageError(f"{path} cannot be written: {folder} is no folder")
+        raise UsageError(f"{path} cannot be written: {folder} is not a folder")
     return folder
 
 
@@ -71,7 +71,7 @@ def check_readable(path: Path, advice: str) -> None:
     if path.is_dir():
         problem = "is a folder"
     elif path.exists():
-        problem = "is no regular file but a pipe or a device"
+        problem = "is not a regular file but a pipe or a device"
     elif path.is_symlink():
         problem = "is a link that leads to no file"
     else:
@@ -83,7 +83,7 @@ def check_archive(path: Path, expected: str) -> None:
     """Raise `UsageError` unless a path is that of an `.npz` archive; `expected` names its kind."""
     check_readable(path, f"give {expected}")
     if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is not {expected}: it is no .npz archive")
+        raise UsageError(f"{path} is not {expected}: it is not an .npz archive")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

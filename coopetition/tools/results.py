@@ -1,7 +1,8 @@
 """Methods of every result: one line, a few lines, a table in a notebook, a data frame, a file."""
 
+import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -9,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, html_table, to_frame, write_npz
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, to_frame, write_npz
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
 class Result:
-    """A mixin for results: each subclass gives `headline`, `columns` and `html_rows`.
+    """A mixin for results: each subclass gives `headline` and `columns`, and most a `summary`.
 
     A dataclass that uses it turns off its own `repr`.
     """
@@ -31,15 +32,15 @@ class Result:
         """Return the table of `to_frame` as columns by name."""
         raise NotImplementedError
 
-    def html_rows(self) -> Iterable[Iterable[str]]:
-        """Return rows of text for a notebook, the first cell of each being its title."""
-        raise NotImplementedError
+    def summary(self) -> str:
+        """Return the result in a few lines of text."""
+        return self.headline()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.headline()}>"
 
     def _repr_html_(self) -> str:
-        return html_table(self.html_rows())
+        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def to_frame(self) -> "DataFrame":
         """Return the result as a data frame; see `columns`."""

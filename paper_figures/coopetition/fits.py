@@ -23,19 +23,20 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
 
     If ICL never emerges, the whole run is fitted.
     """
+    from coopetition.compare.curves import FITTED_CURVES
     from coopetition.compare.estimate import fit
-    from coopetition.compare.theory import CURVES, TOY
+    from coopetition.compare.theory import TOY
 
     first = LEAD * (run.timeline().emergence or 0.0)
-    return fit(run.curves("loss").select(CURVES).between(first), TOY, **settings)
+    return fit(run.curves("loss").select(FITTED_CURVES).between(first), TOY, **settings)
 
 
 def measured_errors(curves: "Curves") -> dict[str, Array]:
     """Return curves of accuracy as errors."""
+    from coopetition.compare.curves import FITTED_CURVES
     from coopetition.compare.least_squares import to_errors
-    from coopetition.compare.theory import CURVES
 
-    return {name: to_errors(curves.values[name], curves.metric) for name in CURVES}
+    return {name: to_errors(curves.values[name], curves.metric) for name in FITTED_CURVES}
 
 
 def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Numbers:
@@ -47,9 +48,9 @@ def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Num
 
 def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
     """Draw a run's losses."""
-    from coopetition.compare.theory import CURVES
+    from coopetition.compare.curves import FITTED_CURVES
 
-    numbers = draw_run(ax, f"{letter} transformer", run, CURVES, "loss")
+    numbers = draw_run(ax, f"{letter} transformer", run, FITTED_CURVES, "loss")
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")
     ax.legend(frameon=False)
     return numbers

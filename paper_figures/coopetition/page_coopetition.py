@@ -12,10 +12,11 @@ from functools import cache, partial
 
 import numpy as np
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
 from coopetition.compare.result import Fit
-from coopetition.compare.theory import CURVES, TOY
-from coopetition.dynamics.ensemble import Ensemble, descend_ensemble
+from coopetition.compare.theory import TOY
+from coopetition.dynamics.batch import ProblemBatch, descend_batch
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.studies.interventions import (
     Outcome,
@@ -28,7 +29,7 @@ from coopetition.studies.interventions import (
 )
 from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.events import icl_loss_below_chance, icl_reaches
-from paper_figures.core.published import published_ensemble
+from paper_figures.core.published import published_batch
 from paper_figures.core.runs import FigureRun, by_number, kept_runs
 
 HORIZON = 30_000.0  # steps of descent; with the published draws ICL takes 140 to 28,000
@@ -56,12 +57,12 @@ class Answers:
     fades: list[bool]
 
 
-def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
+def toy_answers(name: str, batch: ProblemBatch, horizon: float) -> Answers:
     """Return the answers of those problems in which ICL emerges by a horizon, in steps."""
     answers = Answers(name, [], {s: [] for s in STARTS}, {s: [] for s in STARTS}, [])
-    for k in range(ensemble.n):
-        model, draw = ensemble.single(k)
-        problem = Ensemble.from_draws(model, [draw])
+    for k in range(batch.n):
+        model, draw = batch.single(k)
+        problem = ProblemBatch.from_draws(model, [draw])
         ordinary = outcome(problem, horizon)
         time = float(ordinary.emergence[0])
         if math.isinf(time):
@@ -70,7 +71,7 @@ def toy_answers(name: str, ensemble: Ensemble, horizon: float) -> Answers:
         alone = outcome(icl_alone(problem), horizon)
         answers.alone.append(_speed_up(alone, ordinary))
         for start in STARTS:
-            ciwl = descend_ensemble(ciwl_alone(problem), [max(1, round(start * time))])
+            ciwl = descend_batch(ciwl_alone(problem), [max(1, round(start * time))])
             on_circuit = outcome(with_circuit(problem, ciwl.overlap, ciwl.orthogonal), horizon)
             answers.circuit[start].append(_speed_up(alone, on_circuit))
             after = outcome(after_ciwl(problem, ciwl.overlap, ciwl.orthogonal), horizon)
@@ -83,7 +84,7 @@ def _speed_up(alone: Outcome, helped: Outcome) -> float:
     return math.exp(compare_emergence("", alone, helped).values[0])
 
 
-def fitted_ensemble(fits: list[Fit]) -> Ensemble:
+def fitted_batch(fits: list[Fit]) -> ProblemBatch:
     """Return the problems of fits of the toy, with factors of the published lengths.
 
     Their flow is that of the fit; see `coopetition.compare.theories.toy` on what has no dimensions.
@@ -96,14 +97,14 @@ def fitted_ensemble(fits: list[Fit]) -> Ensemble:
     orthogonal = np.zeros_like(overlap)
     orthogonal[model.factors.index("d")] = [p["d_orthogonal"] for p in values] * norms[-1]
     parameters = {name: np.array([p[name] for p in values]) for name in ("alpha", "mu1")}
-    return Ensemble(model, lengths * np.ones(len(fits)), norms, overlap, orthogonal, parameters)
+    return ProblemBatch(model, lengths * np.ones(len(fits)), norms, overlap, orthogonal, parameters)
 
 
 def fits_of_main_runs() -> list[Fit]:
     """Return fits of the toy to accuracies of the main runs, as far as the paper's runs go."""
     runs = [run for at in ("cpu", "paper") for run in kept_runs("coopetition/main", scale=at)]
     curves = [run.curves().between(last=LENGTH * 1e6 / run.rate_ratio) for run in runs]
-    return [fit(each.select(CURVES), TOY) for each in curves]
+    return [fit(each.select(FITTED_CURVES), TOY) for each in curves]
 
 
 def transformer_answers() -> Answers:
@@ -168,9 +169,9 @@ def all_answers() -> tuple[Answers, ...]:
     """Return the answers of all three."""
     return (
         transformer_answers(),
-        toy_answers("toy, published draws", published_ensemble(), HORIZON),
+        toy_answers("toy, published draws", published_batch(), HORIZON),
         toy_answers(
-            "toy, fitted to our main runs", fitted_ensemble(fits_of_main_runs()), FITTED_HORIZON
+            "toy, fitted to our main runs", fitted_batch(fits_of_main_runs()), FITTED_HORIZON
         ),
     )
 

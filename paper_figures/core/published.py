@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from coopetition import Trajectory
-    from coopetition.dynamics.ensemble import Ensemble
+    from coopetition.dynamics.batch import ProblemBatch
 
 SEEDS = range(12)
 
 
-def published_ensemble() -> "Ensemble":
+def published_batch() -> "ProblemBatch":
     """Return all twelve draws as one ensemble, with the published parameters."""
     from coopetition import published_draw, two_strategies
-    from coopetition.dynamics.ensemble import Ensemble
+    from coopetition.dynamics.batch import ProblemBatch
 
-    return Ensemble.from_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
+    return ProblemBatch.from_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
 
 
 def solve_published(seed: int = 7, *, mu1: float = 0.1, threshold: float = 1e-6) -> "Trajectory":

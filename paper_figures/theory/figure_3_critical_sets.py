@@ -1,4 +1,4 @@
-"""Critical sets: where the flow rests, which it leaves, and where it diverges."""
+"""Critical sets: flows from near them, and coexistence."""
 
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def draw_near(problem: "Problem", each: "CriticalSet", rng: np.random.Generator)
 
 
 def draw() -> FigureResult:
-    """Draw the loss above that of a set started near, and the norms of mutual toleration."""
+    """Draw the loss above that of a set started near, and the late flow with both learnt."""
     from coopetition import published_draw, solve, two_strategies
     from coopetition.model.initial_state import canonical_draw
     from coopetition.model.reduced import Problem
@@ -78,14 +78,14 @@ def draw() -> FigureResult:
     for name, (values, predicted, exponent) in curves.items():
         (line,) = far_axes.loglog(flow.times[1:], values[1:], label=f"{name} ~ t^{exponent:g}")
         far_axes.loglog(t, predicted, "--", color=line.get_color())
-        numbers += points("toleration", name, flow.times[1:], values[1:])
-        numbers += points("toleration, predicted", name, t, np.array(predicted))
+        numbers += points("coexistence", name, flow.times[1:], values[1:])
+        numbers += points("coexistence, predicted", name, t, np.array(predicted))
         last = flow.times > flow.times[-1] / 100
         slope = np.polyfit(np.log(flow.times[last]), np.log(values[last]), 1)[0]
-        findings.append(f"toleration: {name} ~ t^{slope:.4f}, predicted {exponent:g}")
-    far_axes.set(xlabel="time", title="mutual toleration (dashed: predicted)")
+        findings.append(f"coexistence: {name} ~ t^{slope:.4f}, predicted {exponent:g}")
+    far_axes.set(xlabel="time", title="coexistence (dashed: predicted)")
     far_axes.legend(frameon=False)
     return FigureResult(drawing, numbers, findings=findings)
 
 
-FIGURE = Figure(__name__, "critical sets: perturbed simulations, and the flight to infinity", draw)
+FIGURE = Figure(__name__, "critical sets: flows from near them, and coexistence", draw)

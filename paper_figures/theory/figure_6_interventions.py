@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paper_figures.core.figure import Figure, FigureResult, blank, points
-from paper_figures.core.published import published_ensemble
+from paper_figures.core.published import published_batch
 
 if TYPE_CHECKING:
-    from coopetition.dynamics.ensemble import Ensemble
+    from coopetition.dynamics.batch import ProblemBatch
     from coopetition.studies.interventions import Effect
 
 HORIZON = 30000.0
@@ -19,7 +19,7 @@ STARTS = (300, 1000, 2000, 3000, 5000, 10000, 20000)
 
 def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
     """Draw cooperation by d's initial size, the effect of a CIWL circuit, and maps of signs."""
-    from coopetition.dynamics.ensemble import descend_ensemble
+    from coopetition.dynamics.batch import descend_batch
     from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
     from coopetition.studies.interventions import (
         after_ciwl,
@@ -34,25 +34,25 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         sharing,
         without_competition,
     )
-    from coopetition.studies.phases import Axis, ensemble_at
+    from coopetition.studies.phases import Axis, batch_at
 
     drawing = blank(7.2, 4.6)
     axes = drawing.subplots(2, 3)
     model = two_strategies()
     numbers, findings = [], []
-    published = cooperation(published_ensemble(), HORIZON)
+    published = cooperation(published_batch(), HORIZON)
     findings.append(
         f"published draws: cooperation positive in {(published.values > 0).sum()} of 12, median "
         f"{published.median:+.2f}"
     )
 
-    def random(**point: float) -> "Ensemble":
-        return ensemble_at(model, PUBLISHED_DIMS, n_draws, 0, point)
+    def random(**point: float) -> "ProblemBatch":
+        return batch_at(model, PUBLISHED_DIMS, n_draws, 0, point)
 
     drawn = random()
     aligned, one_sign = drawn.orthogonal.copy(), np.zeros_like(drawn.orthogonal)
     aligned[3] = 0.0
-    for what, ensemble in (
+    for what, batch in (
         ("no orthogonal part of d", replace(drawn, orthogonal=aligned)),
         ("no competition", without_competition(drawn)),
         (
@@ -60,7 +60,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
             replace(drawn, orthogonal=one_sign, overlap=np.abs(drawn.overlap)),
         ),
     ):
-        found = cooperation(ensemble, HORIZON)
+        found = cooperation(batch, HORIZON)
         findings.append(f"{what}: cooperation positive in {found.positive:.0%}")
     for effect in (cooperation, competition, sharing, rivalry):
         for scale in (1.0, 0.1):
@@ -93,7 +93,7 @@ def draw(n_draws: int = 200, n_map: int = 12) -> FigureResult:
         ax.axhline(0, color="grey", lw=0.8, ls=":")
         ax.set(xlabel="step of the CIWL-only run", title=title)
         ax.legend(frameon=False)
-    ciwl = descend_ensemble(ciwl_alone(drawn), STARTS[-1:])
+    ciwl = descend_batch(ciwl_alone(drawn), STARTS[-1:])
     late = outcome(after_ciwl(drawn, ciwl.overlap, ciwl.orthogonal), HORIZON)
     findings.append(f"late start: ICL emerges in {np.isfinite(late.emergence).sum()} of {n_draws}")
     log = partial(Axis.between, log=True)

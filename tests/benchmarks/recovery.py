@@ -1,69 +1,96 @@
-"""Measure whether fits recover the parameters of simulated curves, their theory and their future.
+"""Test fits on curves with known parameters: coverage, choice by BIC, calibration of forecasts.
 
     python -m tests.benchmarks.recovery [PROBLEMS]
 
-100 problems of each theory take one to two hours on one core.  The true parameters lie in the
-middle half of their search range.  A curve has 100 samples; the noise is 2 % of its standard
+100 problems of each theory take about an hour of one core.  The parameters are `random_values` from
+the middle half of the search.  A curve has 100 samples; the noise is 2 % of the curve's standard
 deviation, with a correlation of one half between neighbours.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import kstest
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import errors_at
 from coopetition.compare.intervals import profiled
 from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.recovery import LENGTH, MIDDLE, random_values, recover, simulate
+from coopetition.compare.result import Fit
 from coopetition.compare.selection import compare_theories
+from coopetition.compare.simulation import FLOOR, GAIN, LENGTH, simulate
 from coopetition.compare.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
-MARGIN = 1.5  # a run is known until this multiple of the time of emergence
+MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn
+MIN_RANGE = 0.1  # of a curve of error
+MARGIN = 1.5  # times the time at which ICL's error has fallen halfway: end of the known part
 
 
-def told_coverage(name: str, n_problems: int) -> tuple[float, int]:
-    """Return the coverage of the intervals of identifiable parameters, and their number."""
-    found = recover(name, n_problems=n_problems, n_screened=1024, n_starts=16)
+def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
+    """Return parameters from the middle of their search, in sequences, whose curves all vary."""
+    times = np.linspace(0, 1, 50)
+    while True:
+        x = rng.uniform(*MIDDLE, len(theory.parameters))
+        values = [float(p.from_unit(each)) for p, each in zip(theory.parameters, x, strict=True)]
+        rows = theory.curves(np.array(values), times)[: len(FITTED_CURVES)]
+        varies = np.isfinite(rows).all() and (np.ptp(rows, axis=1) > MIN_RANGE).all()
+        if varies and FLOOR + GAIN * rows.min() > 0:  # no curve is cut off at 0
+            pairs = zip(theory.parameters, values, strict=True)
+            return {p.name: value * LENGTH**-p.per_time for p, value in pairs}
+
+
+def recover(name: str, n_problems: int, **settings: Any) -> Iterator[tuple[dict[str, float], Fit]]:
+    """Yield the true parameters and the fit of each problem; settings are those of `fit`."""
+    for k in range(n_problems):
+        rng = np.random.default_rng([0, k])
+        truth = random_values(theory_of(name), rng)
+        curves = simulate(name, truth, seed=int(rng.integers(2**32)))
+        yield truth, fit(curves, name, seed=k, **settings)
+
+
+def measure_coverage(name: str, n_problems: int) -> tuple[float, int]:
+    """Return the coverage of identifiable parameters' profile intervals, and their number."""
     covered = [
-        estimate.low <= truth[parameter] <= estimate.high
-        for each, truth in zip(found.fits, found.truths, strict=True)
-        for parameter, estimate in profiled(each)[0].parameters.items()
-        if estimate.status == "identifiable"
+        each.low <= truth[parameter] <= each.high
+        for truth, found in recover(name, n_problems, n_screened=1024, n_starts=16)
+        for parameter, each in profiled(found)[0].parameters.items()
+        if each.status == "identifiable"
     ]
     return float(np.mean(covered)), len(covered)
 
 
-def share_named(name: str, n_problems: int) -> float:
+def share_chosen(name: str, n_problems: int) -> float:
     """Return how often the theory that made the curves has the lowest BIC of `THEORIES`."""
     right = 0
     for k in range(n_problems):
         values = random_values(theory_of(name), np.random.default_rng([1, k]))
-        curves = simulate(name, values, seed=k)
-        found = compare_theories(curves, THEORIES, n_screened=512, n_starts=8, seed=k)
+        made = simulate(name, values, seed=k)
+        found = compare_theories(made, THEORIES, n_screened=512, n_starts=8, seed=k)
         right += found.fits[0].theory == name
     return right / n_problems
 
 
-def with_true_prior(theory: Theory, known: float) -> Theory:
-    """Return the theory with the search ranges from which `random_values` draws.
+def narrow_search(theory: Theory, stretch: float) -> Theory:
+    """Return the theory with the range of `random_values` as search: its prior is then the truth's.
 
-    known : the known share of the run, in which the theory measures time
+    stretch : the known part of the run, the unit of times in its search
     """
     parameters = []
     for each in theory.parameters:
-        low, high = (float(each.from_unit(end)) * known**each.per_time for end in MIDDLE)
+        low, high = (float(each.from_unit(end)) * stretch**each.per_time for end in MIDDLE)
         parameters.append(replace(each, lower=low, upper=high))
     return replace(theory, parameters=tuple(parameters))
 
 
-def foreseen_ranks(name: str, n_problems: int) -> list[float]:
-    """Return the ranks of ICL's true last values among posterior samples.
+def rank_forecasts(name: str, n_problems: int) -> list[float]:
+    """Return the rank of ICL's true last value among posterior samples, for each problem.
 
-    A run is known until `MARGIN` times the time at which ICL's error has fallen halfway.
+    The run is known until `MARGIN` times the time at which ICL's error has fallen halfway.
     """
     theory, ranks, k = theory_of(name), [], 0
     while len(ranks) < n_problems:
@@ -75,30 +102,29 @@ def foreseen_ranks(name: str, n_problems: int) -> list[float]:
         if not 0.1 * LENGTH < until < 0.8 * LENGTH:
             continue  # too little is known, or nothing is left to forecast
         known = simulate(theory, values, n=200, seed=k).between(last=until)
-        own = with_true_prior(theory, until / LENGTH)
-        fitted = fit(known, own, n_screened=512, n_starts=8, seed=k)
-        drawn = sample_posterior(fitted, n=200, seed=k)
+        own = narrow_search(theory, until / LENGTH)
+        drawn = sample_posterior(fit(known, own, n_screened=512, n_starts=8, seed=k), n=200, seed=k)
         ends = []
-        for i, theta in enumerate(drawn.thetas):
+        for i, place in enumerate(drawn.thetas):
             levels = {curve: rows[i] for curve, rows in drawn.levels.items()}
-            at = errors_at(drawn.fit.problem, theta, levels, np.array([0.0, LENGTH]))
+            at = errors_at(drawn.fit.problem, place, levels, np.array([0.0, LENGTH]))
             ends.append(at["icl"][-1])
         ranks.append(float(np.mean(np.array(ends) < icl[-1])))
     return ranks
 
 
 def main() -> None:
-    """Print coverage, selection rate and calibration."""
+    """Print all three."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     for name in THEORIES:
-        coverage, intervals = told_coverage(name, n)
-        print(f"{name}: coverage {coverage:.3f} of {intervals} identifiable", flush=True)
+        coverage, n_intervals = measure_coverage(name, n)
+        print(f"{name}: coverage {coverage:.3f} of {n_intervals} identifiable", flush=True)
     for name in THEORIES:
-        print(f"{name}: chosen by BIC in {share_named(name, n):.2f}", flush=True)
-    ranks = foreseen_ranks(TOY, n)
-    within = np.mean([0.05 <= rank <= 0.95 for rank in ranks])
+        print(f"{name}: chosen by BIC in {share_chosen(name, n):.2f}", flush=True)
+    ranks = rank_forecasts(TOY, n)
+    coverage = np.mean([0.05 <= rank <= 0.95 for rank in ranks])
     found = kstest(ranks, "uniform")
-    print(f"forecasts of the toy: coverage {within:.2f} of 90 % intervals, p {found.pvalue:.2g}")
+    print(f"forecasts of the toy: coverage {coverage:.2f}, uniform ranks p {found.pvalue:.2g}")
 
 
 if __name__ == "__main__":

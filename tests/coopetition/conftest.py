@@ -3,7 +3,7 @@
 import pytest
 
 from coopetition.compare.estimate import fit
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 

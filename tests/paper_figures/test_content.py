@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from coopetition.compare.theories.toy import UNIT
 from coopetition.compare.theory import TOY, theory_of
-from coopetition.dynamics.ensemble import descend_ensemble
+from coopetition.dynamics.batch import descend_batch
 from paper_figures.coopetition import (
     events,
     figure_3,
@@ -311,6 +311,6 @@ def test_the_fitted_problem_flows_as_the_fit_does():
     expected = theory.curves(np.array([values[name] for name in theory.names]), ends)
     step = 0.01
     steps = np.round(ends * values["pace"] * UNIT / step).astype(int)
-    run = descend_ensemble(page_coopetition.fitted_ensemble([fit]), steps.tolist(), step=step)
+    run = descend_batch(page_coopetition.fitted_batch([fit]), steps.tolist(), step=step)
     for row, name in enumerate(("total", "icl", "ciwl")):
         assert run.losses[name][-3:, 0] == pytest.approx(expected[row], rel=2e-3, abs=1e-4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from coopetition import Status, descend, two_strategies
 from coopetition.dynamics import solve as solver
 from coopetition.dynamics.events import DIVERGED_ABOVE
-from coopetition.model.initial_state import InitialState, canonical_draw, random_draw
+from coopetition.model.initial_state import InitialState, random_draw
 from coopetition.model.reduced import Problem
 from tests.properties import definition
 from tests.properties.problems import problems, stable_step
@@ -41,17 +41,6 @@ def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_ste
             assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
 
 
-def test_published_descent_on_the_reduction_is_descent_on_the_vectors():
-    """Dimensions 20, 20, 20, 160 and step 1, through the collapse of the first 200 steps."""
-    model, draw = two_strategies(), random_draw(11)
-    trajectory = descend(model, draw, n_steps=200)
-    last = definition.descend(model, draw, step=1.0, n_steps=200)[-1]
-    overlaps, orthogonal = reduce_vectors(model.factors, draw, last)
-    near = {"rtol": 1e-12, "atol": 1e-12}
-    np.testing.assert_allclose(trajectory.overlap[:, -1], overlaps, **near)
-    np.testing.assert_allclose(np.abs(trajectory.orthogonal[:, -1]), orthogonal, **near)
-
-
 @given(problems(), st.sampled_from([0.01, 0.3, 30.0]))
 def test_compiled_descent_is_the_plain_arithmetic_of_the_problem(pair, step):
     """Bit by bit, up to the step at which it diverges or falls below the threshold."""
@@ -75,30 +64,3 @@ def test_long_descents_continue_where_the_compiled_steps_pause(monkeypatch):
     parts = descend(model, draw, n_steps=1000, threshold=1e-3)
     np.testing.assert_array_equal(parts.overlap, whole.overlap)
     assert (parts.status, parts.n_steps) == (whole.status, whole.n_steps)
-
-
-@given(problems())
-def test_many_problems_at_once_are_the_single_ones(pair):
-    problem = Problem(*pair)
-    scales = np.array([0.5, 1.0, 2.0])
-    many = problem.start.with_entries([x * scales for x in problem.start.entries])
-    together, slopes = problem.losses(many), problem.gradient(many)
-    for k, scale in enumerate(scales):
-        one = problem.start.with_entries([x * scale for x in problem.start.entries])
-        for name, value in problem.losses(one).items():
-            np.testing.assert_allclose(together[name][k], value, rtol=1e-13)
-        alone = problem.gradient(one).entries
-        found = [x[k] for x in slopes.entries]
-        np.testing.assert_allclose(found, alone, rtol=1e-12, atol=1e-13)
-
-
-@given(problems())
-def test_a_draw_and_its_canonical_form_move_alike(pair):
-    model, draw = pair
-    assume(min(draw.dims.values()) >= 2)
-    norms, start = Problem(*pair).norms, Problem(*pair).start
-    overlaps, orthogonal = ({f: start[f][k] for f in model.factors} for k in (0, 1))
-    canonical = canonical_draw(draw.dims, norms, overlaps, orthogonal)
-    settings = {"step": stable_step(model, draw), "n_steps": 20}
-    a, b = (descend(model, d, **settings).losses["total"] for d in (draw, canonical))
-    np.testing.assert_allclose(a, b, rtol=1e-9)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from coopetition.tools.commands import parse_known_flags, run_commands
+from coopetition.tools.commands import run_commands
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import parse_known_flags
 
 REMOVED = {  # command -> what to use instead
     "separation": "`embed` prints these numbers, and embed --json all of them; in Python, use "

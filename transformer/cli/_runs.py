@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_rows, print_table
 from coopetition.tools.errors import UsageError, UserError, abbreviate
+from coopetition.tools.flags import default_shown_as
 
 if TYPE_CHECKING:
     from transformer.measures.timeline import Timeline

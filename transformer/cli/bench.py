@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_rows
+from coopetition.tools.flags import default_shown_as
 
 COLUMNS = (
     "n_layers",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as, parse_known_flags
+from coopetition.tools.flags import default_shown_as, parse_known_flags
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
 from transformer.config.encoders import ENCODERS, EncoderConfig, ReductionConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig

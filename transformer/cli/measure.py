@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_json
+from coopetition.tools.flags import default_shown_as
 from transformer.cli._runs import RunFlags, runs_with_outputs
 from transformer.config.interventions import Intervention
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_json, print_rows, print_written
+from coopetition.tools.flags import default_shown_as
 from transformer.cli._runs import (
     AS_RECORDED,
     MovedRunFlags,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import check_writable
+from coopetition.tools.flags import default_shown_as
 from transformer.config.run import Scale
 from transformer.sweeps.plan import ALL_NODES
 from transformer.sweeps.slurm import Resources, read_jobs, submit_jobs

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as, parse_known_flags
 from coopetition.tools.console import print_table
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import default_shown_as, parse_known_flags
 from transformer.cli._runs import train_and_print
 from transformer.config import RunConfig
 from transformer.config.data import EXEMPLAR_KINDS

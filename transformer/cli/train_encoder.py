@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.tools.commands import default_shown_as
+from coopetition.tools.flags import default_shown_as
 from transformer.data.encoders.own import TrainingConfig
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coopetition.tools.commands import JsonTuple
 from coopetition.tools.errors import UsageError
+from coopetition.tools.flags import JsonTuple
 from transformer.config.model import ModelConfig
 from transformer.config.plain import from_named_dicts, require, to_named_dict
 from transformer.config.registry import RegisteredConfig, Registry

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from coopetition.tools.commands import default_shown_as
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.flags import default_shown_as
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import FOLDER, Busy, failure_path, hold_node, log_path
 from transformer.sweeps.work import Work, open_nodes

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from coopetition.compare.theory import CURVES, OUTPUTS, Parameter, Theory
+from coopetition.compare.curves import FITTED_CURVES
+from coopetition.compare.theory import OUTPUTS, Parameter, Theory
 
 Array = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ class Spline(Theory):
         basis = _basis(times)
         curves = np.empty((len(OUTPUTS), len(times)))
         jacobian = np.zeros((len(OUTPUTS), len(times), len(values)))
-        for k in range(len(CURVES)):
+        for k in range(len(FITTED_CURVES)):
             own = slice(k * N_INNER, (k + 1) * N_INNER)
             jacobian[k, :, own] = basis[:, 1:-1]
             curves[k] = basis[:, 0] + basis[:, 1:-1] @ values[own]
@@ -55,7 +56,7 @@ THEORY = Spline(
             name=f"{curve}_{knot:g}", description=f"{curve} at time {knot:g}", lower=-3.0,
             upper=4.0, logarithmic=False,
         )
-        for curve in CURVES
+        for curve in FITTED_CURVES
         for knot in KNOTS[1:-1]
     ),
 )  # fmt: skip

@@ -118,7 +118,7 @@ NO_COMPETITION = toy_theory(
 )
 NO_SHARING = toy_theory(
     "toy_no_sharing",
-    "the minimal model without sharing: b and c are split in two, which start alike",
+    "the minimal model without sharing: b and c are split in two, with equal starts",
     no_sharing(),
     (ALPHA, MU1, *OTHERS),
     OVERLAPS | {"f": ("b",), "g": ("b", "c")},

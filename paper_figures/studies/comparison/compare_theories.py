@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from coopetition.compare.curves import Curves, read_curves
-from coopetition.compare.forecast import EVENTS, find_events, forecast
+from coopetition.compare.curves import FITTED_CURVES, Curves, read_curves
+from coopetition.compare.forecast import forecast
 from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.selection import compare_theories
-from coopetition.compare.theory import CURVES
-from coopetition.dynamics.events import crossing_time
+from coopetition.dynamics.events import FORECAST_EVENTS, crossing_time, find_forecast_events
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
@@ -69,8 +68,8 @@ def fitted_curves(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
     for run in runs:
         emergence = run.timeline().emergence
         if emergence is not None:
-            yield run.name, run.curves("loss").select(CURVES).between(LEAD * emergence)
-        yield run.name, run.curves().select(CURVES)
+            yield run.name, run.curves("loss").select(FITTED_CURVES).between(LEAD * emergence)
+        yield run.name, run.curves().select(FITTED_CURVES)
 
 
 def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
@@ -85,11 +84,11 @@ def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
                 "n_numbers": row["n_fitted"],
                 "n_effective": found.n_effective,
                 "bic": row["bic"],
-                **{f"r2_{curve}": row["r2"][curve] for curve in CURVES},
+                **{f"r2_{curve}": row["r2"][curve] for curve in FITTED_CURVES},
                 "converged": row["converged"],
                 "n_starts_at_best": fit.n_starts_at_best,
                 "identifiable": " ".join(n for n, e in fit.parameters.items() if e.is_identified),
-                "untold": " ".join(fit.unidentified),
+                "unidentified": " ".join(fit.unidentified),
             }
             for row, fit in zip(found.rows(), found.fits, strict=True)
         ]
@@ -109,7 +108,7 @@ def measured_events(run: FigureRun) -> dict[str, float | None]:
     """Return a run's events as forecasts define them: Flip above one half is preference for ICL."""
     curves = run.curves()
     preference = {"preference": curves.values["flip"] - 0.5}
-    return find_events(curves.sequences, measured_errors(curves) | preference)
+    return find_forecast_events(curves.sequences, measured_errors(curves) | preference)
 
 
 def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
@@ -119,7 +118,7 @@ def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
         if until is None:
             continue
         measured = measured_events(run)
-        known = run.curves().select(CURVES).between(last=until)
+        known = run.curves().select(FITTED_CURVES).between(last=until)
         rows = []
         for fit in compare_theories(known, n_starts=16).fits:
             expected = forecast(sample_posterior(fit, n=N_DRAWS), run.n_sequences).events
@@ -136,7 +135,7 @@ def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
                     "high": expected[event].high,
                     "status": expected[event].status,
                 }
-                for event in EVENTS
+                for event in FORECAST_EVENTS
             ]
         yield rows
 

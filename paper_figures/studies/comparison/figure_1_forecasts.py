@@ -2,15 +2,15 @@
 
 import math
 
+from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, shared_legend
 from paper_figures.studies.comparison.page_comparison import (
-    EVENTS,
     LIKE_OTHERS,
     forecasts,
+    read_time,
     score,
-    time_of,
 )
 
 SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHERS)
@@ -22,11 +22,13 @@ def draw() -> FigureResult:
     by_theory = forecasts()
     drawing = blank(7.2, 2.9)
     numbers: Numbers = []
-    for ax, letter, event in zip(drawing.subplots(1, len(EVENTS)), "abc", EVENTS, strict=True):
+    for ax, letter, event in zip(
+        drawing.subplots(1, len(FORECAST_EVENTS)), "abc", FORECAST_EVENTS, strict=True
+    ):
         panel, ends = f"{letter} {event}", []
         for theory, (colour, marker) in zip(SHOWN, MARKS, strict=True):
             rows = by_theory[theory][event]
-            times = [(time_of(row["measured"]), time_of(row["value"])) for row in rows]
+            times = [(read_time(row["measured"]), read_time(row["value"])) for row in rows]
             own = [(x / MILLION, y / MILLION) for x, y in times if max(x, y) < math.inf]
             numbers += [(panel, theory, *pair) for pair in own]
             ends += [time for pair in own for time in pair if time > 0]
@@ -44,7 +46,7 @@ def draw() -> FigureResult:
     findings = [
         f"{theory}, {event}: factor {own.factor:.2f}, missed {own.missed:.2f} of {own.n}"
         for theory, by_event in by_theory.items()
-        for event in EVENTS
+        for event in FORECAST_EVENTS
         for own in [score(by_event[event])]
     ]
     return FigureResult(drawing, numbers, {}, findings)

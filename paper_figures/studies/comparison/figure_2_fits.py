@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, label_once, legend_below
-from paper_figures.studies.comparison.page_comparison import CURVES, fits, forecasts, time_of
+from paper_figures.studies.comparison.page_comparison import fits, forecasts, read_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def draw() -> FigureResult:
     r2 = {
         name: {
             curve: [float(row[f"r2_{curve}"]) for row in rows if row["theory"] == name]
-            for curve in CURVES
+            for curve in FITTED_CURVES
         }
         for name in names
     }
@@ -54,7 +55,7 @@ def _draw_fades(ax: "Axes") -> Numbers:
     numbers: Numbers = []
     for row in forecasts()["toy"]["fade"]:
         true, value, low, high = (
-            time_of(row[name]) / MILLION for name in ("measured", "value", "low", "high")
+            read_time(row[name]) / MILLION for name in ("measured", "value", "low", "high")
         )
         if math.isinf(true):
             continue

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 
+from coopetition.compare.curves import FITTED_CURVES
+from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.files import markdown_table
 from paper_figures.core.kept_data import DATA, read_json, read_rows
 
@@ -13,13 +16,11 @@ Row = dict[str, str]
 
 FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"
-CURVES = ("train", "icl", "ciwl")
-EVENTS = ("peak", "crossing", "fade")  # as `coopetition.compare.forecast` has them
 NEAR = 10  # difference in BIC
 LIKE_OTHERS, NO_CHANGE = "naive: as in the other runs", "naive: nothing changes"
 
 
-def time_of(cell: str) -> float:
+def read_time(cell: str) -> float:
     """Return the time in a cell; infinity if the event is not by the horizon."""
     return float(cell) if cell else math.inf
 
@@ -40,12 +41,12 @@ def fits_table() -> str:
     """Return the best theory by BIC and the toy, per run, in Markdown."""
     heads = (
         "run",
-        "curves",
+        "metric",
         "effective sample size",
-        "lowest BIC",
-        "its R² (train, ICL, CIWL)",
-        "toy's R²",
-        "its BIC above the lowest",
+        "theory of lowest BIC",
+        "R² of that theory (train, ICL, CIWL)",
+        "R² of the toy (train, ICL, CIWL)",
+        "BIC of the toy above the lowest",
     )
     lines = []
     for (run, metric), (best, *others) in fits().items():
@@ -66,7 +67,7 @@ def fits_table() -> str:
 
 
 def _r2(row: Row) -> list[float]:
-    return [float(row[f"r2_{curve}"]) for curve in CURVES]
+    return [float(row[f"r2_{curve}"]) for curve in FITTED_CURVES]
 
 
 def _r2_text(row: Row) -> str:
@@ -76,12 +77,18 @@ def _r2_text(row: Row) -> str:
 def ranks_table() -> str:
     """Return how often each theory has the lowest BIC, and its R2 over all runs, in Markdown."""
     problems = fits().values()
+    caption = (
+        f"Each row is a theory, fitted to {len(problems)} sets of curves: the losses or the "
+        "in-context accuracies of one run. R² is taken over all curves of these fits; it is 0 for "
+        "a curve whose fitted gain is 0."
+    )
     heads = (
         "theory",
-        "lowest BIC",
-        f"within {NEAR} of it",
-        "median R², and the lowest, of all curves",
-        "converged",
+        "fits with the lowest BIC",
+        f"fits with a BIC less than {NEAR} above the lowest",
+        "median R²",
+        "lowest R²",
+        "converged fits",
     )
     names = dict.fromkeys(row["theory"] for rows in problems for row in rows)
     best = [rows[0]["theory"] for rows in problems]
@@ -94,13 +101,14 @@ def ranks_table() -> str:
         lines.append(
             (
                 f"`{name}`",
-                f"{best.count(name)} of {len(problems)}",
+                f"{best.count(name)}",
                 f"{n_near}",
-                f"{np.median(r2):.3f}, {min(r2):.3f}",
-                f"{n_converged} of {len(pairs)}",
+                f"{np.median(r2):.3f}",
+                f"{round(min(r2), 3) + 0:.3f}",
+                f"{n_converged}",
             )
         )
-    return markdown_table(heads, lines)
+    return f"{fill(caption, 120)}\n\n{markdown_table(heads, lines)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ def forecasts() -> dict[str, dict[str, list[Row]]]:
 
 def forecast_like_others(rows: list[Row]) -> list[Row]:
     """Forecast the known time multiplied by the median ratio of all other runs."""
-    ratios = [time_of(row["measured"]) / float(row["known_until"]) for row in rows]
+    ratios = [read_time(row["measured"]) / float(row["known_until"]) for row in rows]
     forecast = []
     for k, row in enumerate(rows):
         ratio = float(np.quantile(np.delete(ratios, k), 0.5, method="lower"))
@@ -147,7 +155,7 @@ def score(rows: Iterable[Row]) -> Score:
     """Score forecasts of one event."""
     rows = list(rows)
     true, value, low, high = (
-        np.array([time_of(row[name]) for row in rows])
+        np.array([read_time(row[name]) for row in rows])
         for name in ("measured", "value", "low", "high")
     )
     both = np.isfinite(true) & np.isfinite(value) & (true > 0) & (value > 0)
@@ -160,18 +168,26 @@ def score(rows: Iterable[Row]) -> Score:
 
 def forecasts_table() -> str:
     """Return scores of every theory and event, naive forecasts last, in Markdown."""
-    heads = ["theory"]
-    for event in EVENTS:
-        heads += [f"{event}: factor", "missed", "in the interval"]
+    quality = ("error factor", "missed", "coverage")
+    heads = ["theory", *(f"{event}: {each}" for event in FORECAST_EVENTS for each in quality)]
     lines = []
-    for theory, by_event in forecasts().items():
+    by_theory = forecasts()
+    caption = (
+        f"Each row is a theory, with its forecasts for {len(by_theory['toy']['peak'])} runs. "
+        "*Error factor*: the median factor by which the forecast is too late or too early, over "
+        "runs in which the event happens and is forecast. *Missed*: the share of runs in which the "
+        "event happens and is not forecast, or the reverse. *Coverage*: the share of runs in which "
+        "the 90 % interval contains the event; an event that does not happen counts as later than "
+        "the run."
+    )
+    for theory, by_event in by_theory.items():
         cells = [theory if theory.startswith("naive") else f"`{theory}`"]
-        for each in (score(by_event[event]) for event in EVENTS):
+        for each in (score(by_event[event]) for event in FORECAST_EVENTS):
             factor = "-" if math.isnan(each.factor) else f"{each.factor:.2f}"
-            covered = "-" if each.covered is None else f"{each.covered:.2f}"
-            cells += [factor, f"{each.missed:.2f}", covered]
+            covered = "-" if each.covered is None else f"{100 * each.covered:.0f} %"
+            cells += [factor, f"{100 * each.missed:.0f} %", covered]
         lines.append(cells)
-    return markdown_table(heads, lines)
+    return f"{fill(caption, 120)}\n\n{markdown_table(heads, lines)}"
 
 
 def prediction_table() -> str:
@@ -179,11 +195,13 @@ def prediction_table() -> str:
     lines = []
     for each in read_json(VERDICTS):
         if "rank" in each:
-            measured, predicted = f"rank {each['rank']:+.2f}, p {each['chance']:.1g}", "a trend"
+            measured = f"rank correlation {each['rank']:+.2f} (p = {each['chance']:.1g})"
+            predicted = "this trend (p < 0.05)"
         else:
             measured, low, high = (_number_text(each[name]) for name in ("measured", "low", "high"))
             predicted = f"{low} to {high}"
-        lines.append((each["claim"], measured, predicted, "yes" if each["holds"] else "no"))
+        claim = each["claim"].replace("peak_to_crossing", "sequences from peak to crossing")
+        lines.append((claim, measured, predicted, "yes" if each["holds"] else "no"))
     return markdown_table(("claim", "measured", "predicted", "holds"), lines)
 
 

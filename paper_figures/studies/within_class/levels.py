@@ -54,9 +54,9 @@ def fit_runs(runs: Sequence[FigureRun]) -> list["Fit"]:
 
 def gap(sequences: Array, errors: dict[str, Array]) -> float | None:
     """Return sequences from ICL's peak to the crossing; 0 if CIWL errs less at the peak already."""
-    from coopetition.compare.forecast import find_events
+    from coopetition.dynamics.events import find_forecast_events
 
-    times = find_events(sequences, errors)
+    times = find_forecast_events(sequences, errors)
     if times["peak"] is None or times["crossing"] is None:
         return None
     return times["crossing"] - times["peak"]

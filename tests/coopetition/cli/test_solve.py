@@ -5,10 +5,9 @@ import json
 import pytest
 
 from coopetition.cli import main
-from coopetition.model.initial_state import published_draw, random_draw
+from coopetition.model.initial_state import random_draw
 from coopetition.tools import files
 from coopetition.tools.files import write_npz
-from paper_figures.core.published import SEEDS
 
 SMALL = ("--dims", 3, 3, 3, 4, "--max-steps", 50)
 
@@ -34,18 +33,15 @@ def test_a_solution_is_printed_saved_and_drawn(call, tmp_path):
     assert {"stopped_at", "status", "losses", "events"} <= set(result)
     assert {"icl", "ciwl", "competition", "total"} == set(result["losses"])
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
-    for method in ("descent", "flow"):
-        assert "status" in call("coopetition", "solve", "--method", method, *SMALL)
+    late = solve_json(call, "--method", "flow", "--t1", "1e8", "--threshold", 0)
+    assert late["time"] == 1e8
 
 
 @pytest.mark.parametrize(
     ("flags", "names"),
     [
         (["--alpha", "x"], "--alpha: expected FLOAT, got x"),
-        (["--mu1", "-1"], "mu1 is -1.0"),
-        (["--dims", "3", "0", "3", "3"], "factor b is 0"),
         (["--dims", "3", "3"], "--dims has 2 numbers"),
-        (["--seed", "-4"], "seed is -4"),
         (["--step", "0"], "step is 0.0"),
         (["--draws", "nowhere.npz"], "nowhere.npz"),
         (["--method", "magic"], "magic"),
@@ -53,8 +49,6 @@ def test_a_solution_is_printed_saved_and_drawn(call, tmp_path):
         (["--max-steps", str(10**10)], "max_steps is 10000000000"),
         (["--t1", "1e10"], "1e+10 steps"),
         (["--scales", "d"], "--scales d"),
-        (["--scales", "z=2"], "z"),
-        (["--scales", "d=-2"], "scale_d is -2"),
         (["--draws", "published", "--scales", "d=2"], "--scales"),
         (["--draws", "published", "--seed", "12"], "12"),
         (["--draws", "published", "--model", "three_strategies"], "e"),
@@ -64,12 +58,6 @@ def test_a_solution_is_printed_saved_and_drawn(call, tmp_path):
 def test_a_mistake_is_refused_in_one_line(call, flags, names):
     error = call("coopetition", "solve", *flags, expect=2)
     assert error.startswith("coopetition: error: ") and names in error
-
-
-def test_any_named_model_is_solved(call):
-    for name, dims in (("no_sharing", 6), ("induction_head", 3), ("three_strategies", 5)):
-        result = solve_json(call, "--model", name, "--max-steps", 20, "--dims", *[3] * dims)
-        assert result["model"]["factors"]
 
 
 def test_a_factor_can_have_its_own_scale(call):
@@ -109,24 +97,5 @@ def test_a_result_is_printed_even_if_it_cannot_be_written(monkeypatch, capsys, t
     assert "the disk is full" in done.err and "Traceback" not in done.err
 
 
-def test_the_flow_reaches_late_times(call):
-    result = solve_json(call, "--method", "flow", "--t1", "1e8", "--threshold", 0)
-    assert result["time"] == 1e8
-
-
 def test_the_published_draws_need_no_file(call):
     assert solve_json(call, "--draws", "published", "--seed", 7)["stopped_at"] == 9620
-
-
-@pytest.mark.slow
-def test_published_draws_stop_at_the_published_steps(call, tmp_path):
-    """Both settings for all 12 seeds, from a file."""
-    draws = write_draws(tmp_path / "draws.npz", {seed: published_draw(seed) for seed in SEEDS})
-    stopped = {"0": {}, "0.1": {}}
-    for mu1, threshold in (("0", "1e-3"), ("0.1", "1e-6")):
-        for seed in SEEDS:
-            flags = ["--draws", draws, "--seed", seed, "--mu1", mu1, "--threshold", threshold]
-            stopped[mu1][seed] = solve_json(call, *flags)["stopped_at"]
-    published = {0: 8834, 1: 14482, 2: None, 3: 6138, 4: 9306, 5: 5104, 7: 9620}
-    assert {seed: stopped["0.1"][seed] for seed in published} == published
-    assert [seed for seed in SEEDS if stopped["0"][seed] is None] == [2, 9]

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import Curves, read_curves
+from coopetition.compare.curves import FITTED_CURVES, Curves, read_curves
 from coopetition.compare.estimate import fit, refine, refine_with_gains
 from coopetition.compare.least_squares import FitProblem, to_errors
-from coopetition.compare.recovery import simulate
-from coopetition.compare.theory import CURVES, theory_of
+from coopetition.compare.simulation import simulate
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 from tests.conftest import REFERENCE
 
@@ -33,7 +33,9 @@ def test_a_fit_finds_what_made_the_curves(metric):
     position, theory = np.linspace(0, 1, 80), theory_of("toy")
     toy = theory.curves(np.array([TOY[name] for name in theory.names]), position)
     rng = np.random.default_rng(0)
-    clean = {n: to_errors(0.1 + 0.8 * row, metric) for n, row in zip(CURVES, toy, strict=False)}
+    clean = {
+        n: to_errors(0.1 + 0.8 * row, metric) for n, row in zip(FITTED_CURVES, toy, strict=False)
+    }
     noisy = {n: v + 0.01 * np.ptp(v) * rng.standard_normal(80) for n, v in clean.items()}
     noisy["ciwl"][5:9] = np.nan  # gaps are allowed
     curves = Curves(1e6 * (1 + position), noisy, metric=metric)
@@ -76,12 +78,17 @@ def test_an_uncertain_sample_counts_less():
 def test_many_samples_are_thinned_and_unused_curves_are_named():
     t = np.linspace(0, 1, 20_000)
     falling = 0.1 + 1 / (1 + np.exp((t - 0.3) / 0.05)) + 0.01 * np.cos(1e4 * t)
-    curves = Curves(1e6 * t, {"icl": falling, "flip": falling})
+    rare = np.where(np.arange(20_000) % 400 == 0, falling, np.nan)
+    curves = Curves(1e6 * t, {"icl": falling, "ciwl": rare, "flip": falling})
     fitted = fit(curves, "logistic_race", n_screened=16, n_starts=1)
-    assert fitted.provenance["samples"] == [[20_000, 1000]]
+    assert fitted.provenance["n_given"] == {"icl": 20_000, "ciwl": 50}
+    rows = [
+        line.split() for line in fitted.summary().splitlines() if line.startswith(("icl ", "ciwl "))
+    ]
+    assert [row[5:7] for row in rows] == [["20000", "1000"], ["50", "50"]]
     used = fitted.curves["icl"].sequences
     assert len(used) == 1000 and [used[0], used[-1]] == [*curves.sequences[[0, -1]]]
-    assert "1000 of 20000" in fitted.summary() and "not fitted: flip" in fitted.summary()
+    assert "not fitted: flip" in fitted.summary()
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,7 @@ def test_many_samples_are_thinned_and_unused_curves_are_named():
         (Curves(X, {"icl": np.ones(60)}), "curve icl is constant .1."),
         (Curves(X[:5], {"icl": X[:5]}), "curve icl has 5 samples"),
         (Curves(X, {"icl": X - 0.5}), "curve icl has values below 0"),
+        (Curves(X, {"icl": 1e9 * X}), "curve icl goes up to"),
         (Curves(X, {"icl": 2 * X}, metric="accuracy"), "curve icl has accuracies above 1"),
         (Curves(X[::-1], {"icl": X}), "finite and rise"),
         (Curves(X, {"icl": X[1:]}), r"curve icl has \(59,\) samples"),
@@ -118,6 +126,8 @@ def test_curves_that_cannot_be_fitted_are_refused(curves, message):
          "every parameter is fixed"),
         ({"tolerance": 0.0}, "tolerance is 0"),
         ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"n_starts": 0}, "number of starts is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used_are_refused(race, settings, message):
@@ -159,7 +169,9 @@ def test_a_gain_of_zero_is_a_caution():
     noise = 0.01 * np.random.default_rng(0).standard_normal((3, 60))
     falling = 0.1 + 0.8 / (1 + np.exp((X - 0.3) / 0.05))
     rows = (falling + noise[0], falling + noise[1], 1 - falling + noise[2])
-    found = fit(Curves(1e6 * X, dict(zip(CURVES, rows, strict=True))), "logistic_race", n_starts=8)
+    found = fit(
+        Curves(1e6 * X, dict(zip(FITTED_CURVES, rows, strict=True))), "logistic_race", n_starts=8
+    )
     assert found.curves["ciwl"].gain == 0
     assert any("gain of ciwl" in each for each in found.cautions)
 

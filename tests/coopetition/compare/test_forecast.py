@@ -1,4 +1,4 @@
-"""Forecasts: events as they are, intervals as wide as what is known allows."""
+"""Forecasts: events, intervals, horizons."""
 
 import json
 
@@ -6,36 +6,31 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from coopetition.compare.curves import FITTED_CURVES
 from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import _expect_event, find_events, forecast
+from coopetition.compare.forecast import _expect_event, forecast
 from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.recovery import simulate
-from coopetition.compare.theory import CURVES, OUTPUTS, theory_of
+from coopetition.compare.simulation import simulate
+from coopetition.compare.theory import OUTPUTS, theory_of
+from coopetition.dynamics.events import find_forecast_events
 from coopetition.tools.errors import UsageError
+from tests.coopetition.conftest import TRUTH
 
-TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 X = np.linspace(0, 1e6, 2001)
-
-
-def true_events() -> dict[str, float | None]:
-    theory = theory_of("logistic_race")
-    units = dict(icl_at=1e6, icl_width=1e6, ciwl_at=1e6, ciwl_width=1e6, loss=1)
-    values = np.array([TRUTH[name] / units[name] for name in theory.names])
-    rows = dict(zip(OUTPUTS, theory.curves(values, X / 1e6), strict=True))
-    return find_events(X, rows)
+BY_LENGTH = np.array([0.2, 0.05, 0.6, 0.1, 0.8])  # TRUTH, with times in units of the run
 
 
 def test_events_are_where_curves_say():
     icl = np.abs(X - 3e5) / 1e6
     rows = {"icl": icl, "ciwl": 0.5 - X / 2e6, "preference": 1 - X / 4e5}
-    found = find_events(X, rows)
+    found = find_forecast_events(X, rows)
     assert found["peak"] == pytest.approx(3e5)
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
-    assert find_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
-    early = find_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
+    assert find_forecast_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    early = find_forecast_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
     assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
-    assert find_events(X, {"ciwl": X}) == {}
+    assert find_forecast_events(X, {"ciwl": X}) == {}
 
 
 @pytest.fixture(scope="module")
@@ -46,37 +41,39 @@ def early():
     return sample_posterior(fit(known, "logistic_race", n_screened=512, n_starts=8), n=60)
 
 
-def test_the_theory_that_made_the_curves_foresees_them(early):
+def test_the_theory_that_made_the_curves_forecasts_them(early):
     found = forecast(early, 1e6)
     assert found.known_until < 6.1e5 and [*found.events] == ["peak", "crossing", "fade"]
-    for name, true in true_events().items():
+    rows = theory_of("logistic_race").curves(BY_LENGTH, X / 1e6)
+    true_events = find_forecast_events(X, dict(zip(OUTPUTS, rows, strict=True)))
+    for name, true in true_events.items():
         each = found.events[name]
         assert each.value == pytest.approx(true, rel=0.1), name
         assert each.low is not None and each.high is not None and true is not None
         assert each.low <= true * 1.02 and true * 0.98 <= each.high
         assert each.high - each.low < 0.3 * true
     clean = simulate("logistic_race", TRUTH, noise=1e-9)
-    for name in CURVES:
+    for name in FITTED_CURVES:
         _, low, high = found.curves[name]
         at_end = clean.values[name][-1]
         assert low[-1] - 0.02 <= at_end <= high[-1] + 0.02
 
 
-def test_what_is_not_by_the_horizon_has_no_time(early):
+def test_an_event_after_the_horizon_has_no_time(early):
     found = forecast(early, 6e5)
     assert found.events["crossing"].value is None
     assert found.events["crossing"].status in ("not by the horizon", "no upper bound")
     assert "-" in found.summary()
 
 
-def test_a_closest_fit_outside_of_its_draws_is_told():
+def test_a_best_fit_outside_its_interval_has_its_own_status():
     inside, outside = (_expect_event(v, [1.0, 2.0, 3.0] * 10) for v in (2.0, 4.0))
     assert (inside.status, outside.status) == ("identifiable", "the best fit lies outside")
     never = _expect_event(None, [1.0] * 30)
     assert never.status == "the best fit lies outside" and never.value is None
 
 
-def test_it_saves_prints_and_draws(early, tmp_path):
+def test_a_forecast_is_saved_printed_and_drawn(early, tmp_path):
     found = forecast(early, 1e6)
     found.save(tmp_path / "f.json")
     saved = json.loads((tmp_path / "f.json").read_text())

@@ -37,7 +37,7 @@ def test_a_fit_is_saved_whole(hasty, tmp_path):
     assert loaded.problem.cost(loaded.theta) == pytest.approx(hasty.starts[0])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"parameters": 3}', '{"valleys": []}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"parameters": 3}', '{"provenance": {}}'])
 def test_another_file_is_refused(text, tmp_path):
     (tmp_path / "f.json").write_text(text)
     with pytest.raises(UserError, match=r"f\.json"):
@@ -57,7 +57,7 @@ def test_a_summary_begins_with_cautions(hasty):
 
 def test_a_fit_is_short_to_print_and_a_table_to_work_with(hasty):
     assert len(repr(hasty)) < 500 and "train R2" in repr(hasty)
-    assert "caution" in hasty._repr_html_() and "alpha" in hasty._repr_html_()
+    assert "CAUTION" in hasty._repr_html_() and "alpha" in hasty._repr_html_()
     frame = hasty.to_frame()
     own = frame[frame["curve"] == "icl"]
     np.testing.assert_array_equal(own["fitted"], hasty.curves["icl"].fitted)

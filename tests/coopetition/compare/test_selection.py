@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.selection import compare_theories
-from coopetition.compare.theory import CURVES, theory_of
+from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError
 
 NAMES = ("logistic_race", "spline", "bayesian_mixture")
@@ -20,7 +20,7 @@ def curves_of(name: str, noise: float = 0.01) -> Curves:
     errors = theory_of(name).curves(np.array(MADE_BY[name]), t)
     made = {
         curve: 0.2 + 4 * error + 4 * noise * rng.standard_normal(len(t))
-        for curve, error in zip(CURVES, errors, strict=False)
+        for curve, error in zip(FITTED_CURVES, errors, strict=False)
     }
     return Curves(2e6 * t, made)
 
@@ -34,7 +34,7 @@ def test_the_theory_that_made_the_curves_wins(name):
     assert bics == sorted(bics) and bics[1] - bics[0] > 10
     rows = found.rows()
     assert {row["name"] for row in rows} == {*NAMES}
-    assert rows[0]["r2"].keys() == {*CURVES}
+    assert rows[0]["r2"].keys() == {*FITTED_CURVES}
     assert rows[0]["name"] in found.summary().splitlines()[1] and "BIC" in repr(found)
     assert list(found.to_frame()["bic"]) == bics
 
@@ -50,22 +50,22 @@ def test_ranks_do_not_depend_on_the_curves_unit(unit):
         assert mine.bic == pytest.approx(theirs.bic, abs=0.5), "but for where descents stop"
 
 
-def test_a_theory_that_there_is_not_is_told():
+def test_an_unknown_theory_is_refused():
     with pytest.raises(UsageError, match="magic.*toy"):
         compare_theories(curves_of("logistic_race"), ("magic",))
     with pytest.raises(UsageError, match="no theory is given.*toy"):
         compare_theories(curves_of("logistic_race"), ())
 
 
-def test_what_is_fixed_and_shared_is_so_in_the_theories_that_have_it():
+def test_fixed_and_shared_parameters_apply_to_theories_that_have_them():
     quick = {"n_screened": 32, "n_starts": 1}
     one, two = curves_of("logistic_race"), curves_of("bayesian_mixture")
     fixed = {"loss": 0.8, "ciwl_width": "icl_width", "icl_gain": np.float64(20.0)}
     names = ("logistic_race", "bayesian_mixture")
     found = {each.theory: each for each in compare_theories(one, names, fixed=fixed, **quick).fits}
-    told = {name: {*fit.problem.fixed} for name, fit in found.items()}
-    assert told["logistic_race"] == {"loss", "ciwl_width"}
-    assert told["bayesian_mixture"] == {"icl_gain"}
+    fixed_names = {name: {*fit.problem.fixed} for name, fit in found.items()}
+    assert fixed_names["logistic_race"] == {"loss", "ciwl_width"}
+    assert fixed_names["bayesian_mixture"] == {"icl_gain"}
     both = compare_theories([one, two], names, shared=["loss", "offset"], **quick)
     shared = {each.theory: each.problem.shared for each in both.fits}
     assert shared == {"logistic_race": ("loss",), "bayesian_mixture": ("offset",)}

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.compare.estimate import fit
-from coopetition.compare.recovery import simulate
+from coopetition.compare.simulation import simulate
 from coopetition.tools.errors import UsageError
 
 FAST = {"n_screened": 256, "n_starts": 4}

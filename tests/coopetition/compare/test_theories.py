@@ -8,11 +8,11 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.estimate import fit
 from coopetition.compare.sensitivities import Flow
 from coopetition.compare.theories.toy import UNIT
-from coopetition.compare.theory import CURVES, OUTPUTS, TOY, ClosedForm, theories, theory_of
+from coopetition.compare.theory import OUTPUTS, TOY, ClosedForm, theories, theory_of
 from coopetition.dynamics.solve import solve
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
@@ -29,7 +29,7 @@ def test_the_toy_comes_first_and_another_name_is_refused():
 
 
 def test_in_subcircuits_icl_fades_only_by_decay():
-    """What docs/comparison.md says of it: the kept runs have no weight decay."""
+    """As docs/comparison.md says."""
     theory = theory_of("subcircuits")
     values = dict(beta=0.3, readout=0.3, memory=-1.0, speed=1.0, decay=0.1, pace=200.0)
     for decay, rises in ((0.1, True), (0.0, False)):
@@ -83,16 +83,16 @@ def test_curves_do_not_depend_on_the_requested_times(name, data):
 def test_the_toy_agrees_with_the_solver():
     """In numbers without dimensions, at the same flow time."""
     theory = theory_of(TOY)
-    given_ = dict(alpha=0.5, mu1=0.2, a=0.05, b=0.3, c=0.7, d=0.1, d_orthogonal=0.15, pace=60.0)
+    numbers = dict(alpha=0.5, mu1=0.2, a=0.05, b=0.3, c=0.7, d=0.1, d_orthogonal=0.15, pace=60.0)
     ts = np.array([0.0, 0.3, 0.7, 1.0])  # on the integrator's grid
-    curves = theory.curves(np.array([given_[name] for name in theory.names]), ts)
+    curves = theory.curves(np.array([numbers[name] for name in theory.names]), ts)
     norms = {name: length**0.5 for name, length in PUBLISHED_DIMS.items()}
-    overlaps = {name: given_[name] * norms[name] for name in "abd"}
-    overlaps["c"] = given_["b"] * given_["c"] * norms["c"]
-    orthogonal = dict.fromkeys("abc", 0.0) | {"d": given_["d_orthogonal"] * norms["d"]}
+    overlaps = {name: numbers[name] * norms[name] for name in "abd"}
+    overlaps["c"] = numbers["b"] * numbers["c"] * norms["c"]
+    orthogonal = dict.fromkeys("abc", 0.0) | {"d": numbers["d_orthogonal"] * norms["d"]}
     draw = canonical_draw(PUBLISHED_DIMS, norms, overlaps, orthogonal)
     model = two_strategies(alpha=0.5, mu1=0.2)
-    at = ts[1:] * given_["pace"] * UNIT
+    at = ts[1:] * numbers["pace"] * UNIT
     solved = solve(
         model, draw, method="flow", t1=at[-1], ts=at, threshold=0.0, rtol=1e-11, atol=1e-13
     )
@@ -119,7 +119,7 @@ def test_other_units_of_the_factors_are_other_rates_and_nothing_else(z):
 
 @settings(deadline=None, max_examples=20)
 @given(st.floats(0.5, 2.0))
-def test_b_and_c_are_not_told_apart(scale):
+def test_exchanging_b_and_c_changes_no_curve(scale):
     theory = theory_of(TOY)
     values = value_of(theory, [0.5] * len(theory.parameters))
     b, c = theory.names.index("b"), theory.names.index("c")
@@ -149,4 +149,4 @@ def test_finer_steps_change_little():
         values = value_of(theory, [0.5] * len(theory.parameters))
         finer = theory.finer().curves(values, TIMES)
         np.testing.assert_allclose(finer, theory.curves(values, TIMES), atol=1e-3)
-    assert CURVES == ("train", "icl", "ciwl")
+    assert FITTED_CURVES == ("train", "icl", "ciwl")

@@ -20,8 +20,8 @@ from coopetition.dynamics import solve as solver
 from coopetition.dynamics.events import Fate, crossing_time
 from coopetition.model.initial_state import canonical_draw
 from coopetition.theory.critical_sets import largest_stable_step
-from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import to_json, write_npz
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import to_json
 
 SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
 
@@ -95,14 +95,6 @@ def test_a_saved_trajectory_is_the_same_when_loaded(tmp_path):
         assert getattr(after.problem, name) == getattr(before.problem, name)
     assert after.problem.start.entries == before.problem.start.entries
     assert after.summary() == before.summary()
-
-
-def test_foreign_files_are_refused(tmp_path):
-    (tmp_path / "text.npz").write_text("not an archive")
-    write_npz(tmp_path / "other.npz", x=np.zeros(3))
-    for name in ("text.npz", "other.npz"):
-        with pytest.raises(UserError, match=name):
-            Trajectory.load(tmp_path / name)
 
 
 @pytest.mark.parametrize(

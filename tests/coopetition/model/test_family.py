@@ -15,9 +15,8 @@ from coopetition import (
     read_draw,
     solve,
 )
-from coopetition.model.presets import MODELS, named_dims, named_model, no_sharing, two_strategies
+from coopetition.model.presets import named_model, two_strategies
 from coopetition.tools.files import write_npz
-from tests.properties import definition
 
 AB = Mechanism("m", ("a", "b"), 0.0)
 SMALL = {"a": 3, "b": 2, "c": 4, "d": 5}
@@ -64,36 +63,6 @@ def test_names_and_parameters_are_checked():
 def test_model_parameters_must_be_finite_and_not_negative(name, value):
     with pytest.raises(UsageError, match=f"{name} is {value}"):
         two_strategies(**{name: value})
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_every_named_model_can_be_solved(name):
-    model = named_model(name)
-    trajectory = solve(model, random_draw(0, named_dims(model)), t1=20.0)
-    assert set(trajectory.losses) == {"total"} | {part.name for part in model.parts}
-
-
-def test_clamped_factors_stay_and_others_move():
-    trajectory = solve(two_strategies().with_clamped("b", "d"), random_draw(0, SMALL), t1=10.0)
-    assert (np.ptp(trajectory.overlap, axis=1) > 0).tolist() == [True, False, True, False]
-
-
-def test_a_model_without_sharing_is_two_models():
-    """Without competition, a mechanism's factors depend on the other's error and on no more."""
-    model = no_sharing(alpha=0.0)
-    draw = random_draw(0, dict.fromkeys("abcdfg", 3))
-    slope = definition.gradient(model, draw, draw.initial)
-    other = definition.gradient(model, draw, draw.initial | {"d": 2 * draw.initial["d"]})
-    for x, y in ((slope[name], other[name]) for name in "abc"):
-        # the direction is the same, the size is scaled by L2 + mu2
-        assert x @ y == pytest.approx(np.linalg.norm(x) * np.linalg.norm(y))
-
-
-def test_sum_and_mean_differ_by_the_number_of_entries():
-    models = Model(("a", "b"), (AB,)), Model(("a", "b"), (AB,), convention="sum")
-    draw = random_draw(0, {"a": 3, "b": 5})
-    mean, total = (definition.losses(model, draw, draw.initial)["m"] for model in models)
-    assert total == pytest.approx(15 * mean)
 
 
 def test_initial_states_are_checked():

@@ -42,14 +42,10 @@ def test_a_point_has_the_colour_of_its_most_frequent_fate(diagram):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("alpha", "scale_d")
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     legend = ax.get_legend()
-    told = [text.get_text() for text in legend.get_texts()]
-    assert told == [FATES[index(name)].value for name in ("ICL_PERSISTENT", "ICL_TRANSIENT")]
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == [FATES[index(name)].value for name in ("ICL_PERSISTENT", "ICL_TRANSIENT")]
     assert legend.get_title().get_text() == SHADING
-
-
-def test_the_legend_can_be_left_out(diagram):
-    ax = diagram.plot(ax=Figure().subplots(), legend=False)
-    assert ax.get_legend() is None and ax.get_xlabel() == "alpha"
+    assert diagram.plot(ax=Figure().subplots(), legend=False).get_legend() is None
 
 
 def test_labels_and_legend_are_inside_the_picture(diagram):

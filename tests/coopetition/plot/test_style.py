@@ -50,14 +50,14 @@ def lab(colour, vision):
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_colours_are_told_apart_by_all(vision):
+def test_colours_differ_for_all_kinds_of_vision(vision):
     """A distance of 2.3 is just noticeable; any two of ours are 15 and more apart."""
     colours = sorted({*COLOURS.values(), *FURTHER})
     for one, other in itertools.combinations(colours, 2):
         assert np.linalg.norm(lab(one, vision) - lab(other, vision)) > 15, (one, other)
 
 
-def test_a_strategy_has_its_colour_and_nobody_else_has_it():
+def test_only_a_strategy_has_its_colour():
     """In particular the fourth mechanism of a graph does not get ICL's."""
     names = ["first", "icl", "second", "third", *map(str, range(12)), "total"]
     styles = line_styles(names)
@@ -86,7 +86,7 @@ def test_a_plot_is_saved_whole_and_nothing_is_left_open(name, start, tmp_path):
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_graded_colours_grow_lighter_to_everybody(vision):
+def test_graded_colours_grow_lighter_for_all_kinds_of_vision(vision):
     styles = graded_styles(map(str, range(12)))
     lightness = [lab(style["color"], vision)[0] for style in styles.values()]
     assert len(styles) == 12 and np.diff(lightness).min() > 1

@@ -36,7 +36,7 @@ ROWS = ("lengths", "norms", "overlap", "orthogonal")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ensemble:
+class ProblemBatch:
     """Problems of one model, as arrays with an entry for each problem.
 
     lengths, norms, overlap, orthogonal : (n_factors, n) dimension, norm of the target, and initial
@@ -82,8 +82,8 @@ class Ensemble:
         )
 
     @classmethod
-    def concatenate(cls, parts: "Sequence[Ensemble]") -> Self:
-        """Return the problems of several ensembles of one model, in order."""
+    def concatenate(cls, parts: "Sequence[ProblemBatch]") -> Self:
+        """Return the problems of several batches of one model, in order."""
         first = parts[0]
         rows = {
             name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ROWS
@@ -106,7 +106,7 @@ class Ensemble:
         return self.model.replace(**parameters), draw
 
 
-def random_ensemble(
+def random_batch(
     model: Model,
     dims: Mapping[str, ArrayLike],
     n: int,
@@ -114,7 +114,7 @@ def random_ensemble(
     *,
     initial_scale: ArrayLike = 1.0,
     parameters: Mapping[str, ArrayLike] | None = None,
-) -> Ensemble:
+) -> ProblemBatch:
     """Return `n` random problems; dimensions and parameters are one number each, or n.
 
     They have the distribution of `random_draw` but other numbers.  `initial_scale` is one number,
@@ -139,7 +139,7 @@ def random_ensemble(
     for name, value in values.items():
         if not (np.isfinite(value) & (value >= 0)).all():
             raise UsageError(f"a value of {name} is negative or not finite; choose at least 0")
-    return Ensemble(model, lengths, norms, overlap, orthogonal, values)
+    return ProblemBatch(model, lengths, norms, overlap, orthogonal, values)
 
 
 def _spread(values: ArrayLike, n: int) -> Array:
@@ -147,8 +147,8 @@ def _spread(values: ArrayLike, n: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EnsembleRun:
-    """Solutions of an ensemble.
+class BatchSolution:
+    """Solutions of a batch.
 
     times : (n_samples,) flow time: steps x step size
     losses : name -> (n_samples, n) each mechanism's loss, each cost, and `total`
@@ -161,9 +161,9 @@ class EnsembleRun:
     orthogonal: Array
 
 
-def descend_ensemble(
-    ensemble: Ensemble, samples_at: ArrayLike, *, step: float = 1.0
-) -> EnsembleRun:
+def descend_batch(
+    batch: ProblemBatch, samples_at: ArrayLike, *, step: float = 1.0
+) -> BatchSolution:
     """Descend every problem, and keep the losses after the steps `samples_at` (ascending).
 
     The numbers are those of `solve` up to rounding: 1e-9 over the published 16,000 steps.  A
@@ -175,18 +175,18 @@ def descend_ensemble(
     if not (len(steps) and steps.dtype.kind == "i" and (waits >= 0).all()):
         raise UsageError("samples_at must be ascending whole numbers of at least 0")
     step = check_number("step", step, positive=True)
-    model, problem = ensemble.model, ensemble.problem
+    model, problem = batch.model, batch.problem
     # one kernel serves a model with any numbers
     structure = replace(model.replace(**dict.fromkeys(model.parameters, 1.0)), rates=())
-    state = _to_blocks(np.concatenate([ensemble.overlap, ensemble.orthogonal]))
+    state = _to_blocks(np.concatenate([batch.overlap, batch.orthogonal]))
     inverse_sizes = [1 / size for size in problem.sizes.values()]
-    rows = [_spread(row, ensemble.n) for row in _parameters(inverse_sizes, problem, model.rates)]
+    rows = [_spread(row, batch.n) for row in _parameters(inverse_sizes, problem, model.rates)]
     samples = np.empty((len(state), len(steps), len(model.parts) + 1, LANES))
     _run_kernel(structure, state, _to_blocks(np.stack(rows)), samples, waits, step)
-    losses, end = _from_blocks(samples, ensemble.n), _from_blocks(state, ensemble.n)
+    losses, end = _from_blocks(samples, batch.n), _from_blocks(state, batch.n)
     names = [*(part.name for part in model.parts), "total"]
     n_factors = len(model.factors)
-    return EnsembleRun(
+    return BatchSolution(
         step * steps,
         {name: losses[:, k] for k, name in enumerate(names)},
         end[:n_factors],

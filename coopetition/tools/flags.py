@@ -1,0 +1,150 @@
+"""Flags of a command: a dataclass that `tyro` fills from the command line.
+
+A mistake is one line that names the flag, the expected type and what was given.
+"""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Self, TypeVar, get_args
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from coopetition.tools.errors import UsageError
+
+T = TypeVar("T")
+
+# tyro draws its messages in boxes, in colour on a terminal, and in ASCII if it must
+DECORATION = re.compile(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$", re.MULTILINE)
+RULES = ConstructorRegistry()
+_READ_BY_TYRO: Any = object()  # marks a type whose words are read by tyro's own rule
+
+
+class JsonTuple:
+    """Base of classes of which a tuple is one flag, written as JSON text."""
+
+    @classmethod
+    def from_json_text(cls, text: str) -> tuple[Self, ...]:
+        """Return the values of a flag's text; a mistake raises `UsageError`."""
+        raise NotImplementedError
+
+    @classmethod
+    def to_json_text(cls, values: tuple[Self, ...]) -> str:
+        """Return the text from which `from_json_text` reads the values."""
+        raise NotImplementedError
+
+
+def default_shown_as(text: str) -> Any:
+    """Return a mark for `Annotated` with which help shows a flag's default in words."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
+def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
+    """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
+    arguments = [*map(_expand_home, arguments)]
+    is_help = {"-h", "--help"}.intersection(arguments)
+    captured = io.StringIO()
+    try:
+        with (
+            contextlib.redirect_stderr(captured),
+            contextlib.nullcontext() if is_help else _wide_terminal(),
+        ):
+            return tyro.cli(
+                kind,
+                args=arguments,
+                prog=prog,
+                config=(tyro.conf.AvoidSubcommands,),
+                registry=RULES,
+                **keywords,
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise UsageError(f"{extract_message(captured.getvalue())}; see {prog} --help") from end
+
+
+def parse_known_flags(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
+    """Return the flags of `kind` that are among the arguments, and the other arguments."""
+    both: Any = parse_flags(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
+    return both
+
+
+def _expand_home(word: str) -> str:
+    """Expand `~` in a word, also in `--out=~/x`, where no shell does."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + os.path.expanduser(value)
+
+
+def extract_message(box: str) -> str:
+    """Return the message in tyro's box: the text between its title and its first rule."""
+    lines = [line.strip() for line in DECORATION.sub("", box).split("\n")[1:]]
+    paragraph = "\n".join(lines).strip().split("\n\n")[0]
+    message = " ".join(paragraph.split()).rstrip(".").removeprefix("Error parsing ")
+    return message or "the flags could not be read"
+
+
+@contextlib.contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """Pretend that the terminal is so wide that tyro breaks no line."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+@RULES.primitive_rule
+def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read a value by tyro's own rule, but name the expected type if it is wrong.
+
+    Help shows an empty default as `none`.
+    """
+    if _READ_BY_TYRO in info.markers:
+        return None
+    marked = replace(info, markers=info.markers | {_READ_BY_TYRO})
+    spec = ConstructorRegistry.get_primitive_spec(marked)
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
+
+    def read(words: list[str]) -> Any:
+        try:
+            return spec.instance_from_str(words)
+        except ValueError:
+            raise ValueError(f"expected {expected}, got {' '.join(words)}") from None
+
+    def show(value: Any) -> list[str]:
+        return ["none"] if value in ("", ()) else spec.str_from_instance(value)
+
+    return replace(spec, metavar=expected, instance_from_str=read, str_from_instance=show)
+
+
+@RULES.primitive_rule
+def _read_json_tuple(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read a tuple of `JsonTuple` from one JSON text."""
+    kind = next(iter(get_args(info.type)), None)
+    if info.type_origin is not tuple or not (
+        isinstance(kind, type) and issubclass(kind, JsonTuple)
+    ):
+        return None
+
+    def read(words: list[str]) -> tuple[Any, ...]:
+        try:
+            return kind.from_json_text(words[0])
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [kind.to_json_text(value)] if value else ["none"],
+    )

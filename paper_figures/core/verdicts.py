@@ -130,9 +130,9 @@ def verdict_counts(paper: str) -> str:
     n_ours = len({each.claim.text for each in judge_claims(paper) if each.claim.ours})
     n_untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
     return (
-        f"Number of the paper's claims: {n_claims}; some are tested at several scales, and "
-        f"{n_untested} are not tested yet. Number of our own claims: {n_ours}.\nA row of the table "
-        f"is a scale, a cell counts the paper's claims:\n\n{markdown_table(heads, rows)}"
+        f"Claims of the paper: {n_claims}, some of them tested at several scales, {n_untested} not "
+        f"tested yet. Claims of our own: {n_ours}.\nA row of the table is a scale; its numbers "
+        f"count the paper's claims:\n\n{markdown_table(heads, rows)}"
     )
 
 

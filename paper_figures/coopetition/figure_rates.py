@@ -94,7 +94,7 @@ CLAIMS = tuple(
         f"{EVENT_TITLES[event]}: steps x learning rate is the same at 1e-4 and at 1e-5",
         lambda fast, slow, event=event: _is_alike(fast, slow, event),
         ours=True,
-        contradiction="steps x learning rate differ by more than a factor of 1.5",
+        contradiction="steps x learning rate differs by more than a factor of 1.5",
     )
     for event in COMPARED
 )

@@ -1,7 +1,7 @@
 """Time training steps, and compare them with their matrix products and optimiser alone.
 
-The columns on the floor have the time of these parts.  Flags with several values give a row for
-every combination.
+These parts alone take `floor_milliseconds`.  Flags with several values give a row for every
+combination.
 """
 
 from dataclasses import dataclass

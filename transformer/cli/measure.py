@@ -25,7 +25,7 @@ class Flags(RunFlags):
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
-    """Names of measures, of those that the command `measures` lists as per `evaluator`."""
+    """Names of measures with `per` = `evaluator` in the list of the command `measures`."""
     out: Path
     """CSV file, or a folder if there are several runs; a JSON file describes each table.  Tables of
     the same run are replaced; any other existing file is an error.  To continue after an

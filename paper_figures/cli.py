@@ -1,4 +1,4 @@
-"""Draw the figures of the papers from runs of our own."""
+"""Draw the figures of the papers from our own runs."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class DrawingFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureFlags(DrawingFlags):
-    """Draw a figure from kept curves of runs, or by computing it now."""
+    """Draw a figure from the runs kept in this package; figures of the theory are computed."""
 
     figure: FigureName
     """Name of the figure, as `--list` prints it."""
@@ -123,7 +123,7 @@ def _preset(flags: PresetFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AllFlags:
-    """Draw every figure whose runs are kept, at each scale at which they are."""
+    """Draw every figure at every scale at which its runs are kept."""
 
     out: Path = Path("figures")
     """Folder for the files."""
@@ -139,26 +139,26 @@ def _all(flags: AllFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MakeFlags:
-    """Train and measure what a figure needs and lacks, and draw it."""
+    """Train and measure the runs that a figure still lacks, and draw it."""
 
     paper: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PAPER")]
     """Paper or study of the figure."""
     figure: FigureName
     """Name of the figure, as `--list` prints it."""
     runs: Path
-    """Folder of the sweep; finished runs in it are not trained again. Curves are kept in its
-    subfolder `kept`."""
+    """Folder of the sweep; finished runs in it are not trained again. Their curves are written to
+    its subfolder `kept`."""
     scale: Scale = SCALE
     """Scale of the runs: `smoke` for a few steps of each run, `cpu` for two CPU cores, `gpu` for
     one GPU, `paper` as published."""
     only: tuple[str, ...] = ALL_NODES
-    """Nodes of the sweep to make: names, or patterns such as 'main_*'."""
+    """Nodes of the sweep to run: names, or patterns such as 'main_*'."""
     seeds: Annotated[tuple[int, ...], default_shown_as("all that the figure shows")] = ()
-    """Initial seeds of the runs to make."""
+    """Initial seeds of the runs to train."""
     out: Path = Path("figures")
     """Folder for the figure's files."""
     jobs: int = 1
-    """Number of processes at once, each with one run."""
+    """Number of processes; each trains one run at a time."""
     threads: int = 1
     """CPU threads of each process."""
     device: str = "auto"
@@ -197,13 +197,13 @@ def _make(flags: MakeFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepFlags:
-    """Keep the curves and tables of a sweep's finished runs in this package, for figures."""
+    """Add the curves and tables of a sweep's finished runs to this package, for figures."""
 
     runs: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUNS")]
     """Folder of the sweep."""
     paper: str
-    """Paper or study of the runs, as in the names of their presets."""
-    plan: Annotated[str | None, default_shown_as("the plan of the paper's name")] = None
+    """Paper or study of the runs: the first part of the names of their presets."""
+    plan: Annotated[str | None, default_shown_as("the plan named as the paper")] = None
     """Plan of the sweep."""
     scale: KeptScale = SCALE
     """Scale of the runs: `cpu` for two CPU cores, `gpu` for one GPU, `paper` as published."""
@@ -230,7 +230,7 @@ def _print_left_out(sentences: list[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ListFlags:
-    """Print all figures: what is kept for each, at which scale and of which initial seeds."""
+    """Print all figures, with the scales and initial seeds of their kept runs."""
 
     json: bool = False
     """Print one JSON object per figure."""
@@ -243,15 +243,15 @@ def _list(flags: ListFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsFlags:
-    """Judge the claims of papers by the kept curves, and print the verdicts.
+    """Compare the claims of papers with the kept runs, and print the verdicts.
 
-    docs/results.md states the rule, and has the same table.
+    docs/results.md has the same table, and explains the rule.
     """
 
     paper: Annotated[str | None, default_shown_as("every paper with claims")] = None
     """Paper whose claims are judged."""
     json: bool = False
-    """Print a JSON list, one object per claim and scale, with what each run says."""
+    """Print a JSON list, one object per claim and scale, with the result of each run."""
 
 
 def _results(flags: ResultsFlags) -> None:
@@ -269,7 +269,7 @@ def _results(flags: ResultsFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PagesFlags:
-    """Rewrite the generated parts of README.md and docs/ from what is kept."""
+    """Rewrite the generated parts of README.md and docs/ from the kept runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

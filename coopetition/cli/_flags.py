@@ -131,9 +131,9 @@ def write_file(path: Path, write: Callable[[Path], None], *, as_json: bool) -> N
 @dataclass(frozen=True, kw_only=True)
 class PartFlags:
     from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
-    """Sequences seen at the first sample to use; no theory describes the early phase."""
+    """First sample to use, in sequences seen. Leave out the early phase: no theory describes it."""
     until: Annotated[float, default_shown_as("the last sample")] = math.inf
-    """Sequences seen at the last sample to use."""
+    """Last sample to use, in sequences seen."""
     metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
     """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""
 
@@ -160,12 +160,12 @@ class CurveFlags(PartFlags):
     curves: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
     ]
-    """Run folders, or CSV files with the column sequences and some of train, icl and ciwl. Several
-    are fitted together."""
+    """Run folders, or CSV files with a column `sequences` and one for each curve (`train`, `icl`,
+    `ciwl`). Several runs are fitted together."""
     seed: int = 0
     """Random seed for the starting points of the fit."""
     starts: int = 32
-    """Number of starting points from which the fit is refined."""
+    """Number of starting points of the least-squares optimiser; the best optimum is the fit."""
     report: Annotated[Path | None, default_shown_as("no report")] = None
     """Write a report with text and plots to this `.html` file."""
 

@@ -1,6 +1,7 @@
 """Show ICL rise and fall in a transformer on handwriting, beside the theory (some minutes).
 
-The command trains a transformer, solves the toy, fits the toy to the transformer and draws both.
+The command trains a transformer, solves the minimal model, fits it to the transformer's curves, and
+draws the results.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ class Flags:
     out: Path = Path("demo")
     """Folder for the figure, the report and the run."""
     quick: bool = False
-    """Only check, in a minute, that everything works. The run is too short for ICL to fade."""
+    """Check the installation in one minute. The run is then too short for ICL to fade."""
     threads: Annotated[int | None, default_shown_as("chosen by timing steps")] = None
     """Number of CPU threads."""
 

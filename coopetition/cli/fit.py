@@ -19,11 +19,11 @@ from coopetition.tools.flags import default_shown_as
 class Flags(CurveFlags, TheoryFlags, OutputFlags):
     ending: ClassVar[str] = ".json"
     shared: Annotated[tuple[str, ...], default_shown_as("none")] = ()
-    """Parameters that have one value for all runs, separated by commas or spaces."""
+    """Parameters that have the same value in all runs, separated by commas or spaces."""
     fixed: Annotated[tuple[str, ...], default_shown_as("none")] = ()
     """Parameters that are not fitted: `mu1=0.1` sets a value, `c=b` makes c equal to b."""
     profile: bool = False
-    """Compute intervals by profile likelihood (some seconds more) instead of to first order."""
+    """Compute intervals by profile likelihood, in some seconds, instead of the first-order ones."""
 
 
 def run(flags: Flags) -> None:

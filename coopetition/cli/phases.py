@@ -1,9 +1,10 @@
 """Draw a phase diagram: the fate of ICL over two parameters.
 
-An axis is alpha, mu1, mu2, ..., initial_scale, or dim_X or scale_X of a factor X. If the ends of an
-axis are positive and at least a factor of 10 apart, its values have equal ratios, otherwise equal
-differences. Parameters that are not an axis can be given as flags. In the plot, the colour of a
-point shows the most frequent fate of its draws; the colour is paler if that fate is less frequent.
+The fate is the set of strategies that are learnt at the end. An axis can be alpha, mu1, mu2, ...,
+initial_scale, or the length (dim_X) or initial scale (scale_X) of a factor X. An axis is
+logarithmic if its ends are positive and at least a factor of 10 apart, otherwise linear. Set the
+other parameters with flags. In the plot, a colour is the most frequent fate among the draws of a
+point; the colour is paler if that fate is less frequent.
 """
 
 import time

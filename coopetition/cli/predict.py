@@ -20,9 +20,9 @@ class Flags(CurveFlags, TheoryFlags, OutputFlags):
     ending: ClassVar[str] = ".json"
     horizon: Annotated[
         float | None,
-        default_shown_as("the end of the curves, or three times the known part if they end there"),
+        default_shown_as("the end of the curves, or three times the known part if all is known"),
     ] = None
-    """Sequences seen at which the forecast ends; at most 100 times the length of the known part."""
+    """End of the forecast, in sequences seen: at most 100 times the length of the known part."""
 
 
 def run(flags: Flags) -> None:

@@ -31,7 +31,7 @@ class Flags(ModelFlags, OutputFlags):
     initial_scale: float = 1.0
     """Standard deviation of the initial entries in random draws."""
     scales: Annotated[tuple[str, ...], default_shown_as("none")] = ()
-    """Extra factor of the initial scale of single factors, such as `d=0.1`."""
+    """Numbers that multiply the initial scale of single factors, such as `d=0.1`."""
     method: Method = "descent"
     """`descent`: gradient descent; `flow`: gradient flow, its limit of small steps."""
     step: float = 1.0

@@ -430,7 +430,7 @@ class Derivation:
             rf"*{m.name}* builds the tensor ${_outer(m.factors)}$" for m in model.mechanisms
         )
         costs = ", ".join(f"${_outer(c.factors)}$ (*{c.name}*)" for c in model.costs)
-        costs = f" Costs of being active together: {costs}." if costs else ""
+        costs = f" Costs for being large together: {costs}." if costs else ""
         return {
             "name": self.name,
             "model": f"Factors ${', '.join(model.factors)}$ are vectors; {tensors}.{costs}",
@@ -449,7 +449,7 @@ class Derivation:
             f"The conditions of the theorem {holds} for this model, and the list below is",
             f"{complete}. Each row is a set of critical points, for the model's own parameters and",
             "factors of length 3. *Dimension* is that of the set. The third column counts the",
-            "eigenvalues of the Hessian at a point of the set in general position, by sign.",
+            "eigenvalues of the Hessian at a generic point of the set, by sign.",
             "",
             "| critical set | dimension | eigenvalues: negative, zero, positive | kind |",
             "|---|---|---|---|",

@@ -38,13 +38,13 @@ CLAIMS = (
         lambda large, five, twenty, few: readings(large, fades, event_time("fade")),
         Published.at(8.6),
         AS_MAIN,
-        contradiction="Flip accuracy never rises above one half by 20M, or stays there",
+        contradiction="Flip accuracy never rises above one half by 20M, or stays above it",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL fades later than with 20",
         lambda large, five, twenty, few: fades_later(five, large, FACTOR * 35) if large else [],
         Published.at(35),
-        contradiction="ICL does not fade, or sooner than with 20 exemplars",
+        contradiction="ICL does not fade, or fades sooner than with 20 exemplars",
     ),
     Claim(
         "12,800 classes, 5 exemplars: ICL rises again by 320M",

@@ -40,7 +40,7 @@ def _ends_below(long: list[FigureRun], evaluator: str, level: float) -> list[Rea
 
 CLAIMS = (
     Claim(
-        "in the end (from 150M on) ICL accuracy is below chance of two labels",
+        "in the end (from 150M on) ICL accuracy is below one half, the chance level",
         partial(_ends_below, evaluator="icl", level=0.5),
         Published.of(0.466, "above chance"),
         if_indecisive=Verdict.UNDECIDED,

@@ -20,7 +20,7 @@ def draw(mechanisms: list[KeptTable]) -> FigureResult:
 
 CLAIMS = (
     Claim(
-        "CIWL is attention to the target also if that is the second label",
+        "CIWL is attention to the target, also if the target is the second label",
         lambda mechanisms: attention_readings(mechanisms, pair=2),
         Published(*TARGET),
         contradiction="a head attends to the other label as much as to the target, or more",

@@ -26,7 +26,7 @@ CLAIMS = (
         contradiction="Flip accuracy rises above one half",
     ),
     Claim(
-        "one layer: CIWL reaches an accuracy of 0.9, and sooner than with two",
+        "one layer: CIWL reaches an accuracy of 0.9 sooner than with two layers",
         lambda main, one_layer: readings(
             one_layer, earlier("ciwl_90", main), event_time("ciwl_90")
         ),

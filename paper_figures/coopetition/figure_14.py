@@ -46,12 +46,12 @@ def _single_head(table: KeptTable) -> tuple[bool, float]:
 
 CLAIMS = (
     Claim(
-        "after emergence labels attend to the token before them in one head of the first layer "
-        "only",
+        "after emergence, labels attend to the token before them in only one head of the first "
+        "layer",
         lambda label_attention: table_readings(label_attention, _single_head),
         Published.of(0.23),
-        contradiction="after emergence no head attends to the token before twice as much as "
-        "every other head",
+        contradiction="after emergence, no head attends to that token twice as much as each other "
+        "head",
     ),
 )
 

@@ -71,7 +71,7 @@ def _better_than_alone(measure: str, table: KeptTable) -> tuple[bool, float]:
 
 CLAIMS = (
     Claim(
-        "a head alone answers better, the sharper its attention",
+        "the sharper the attention of a head alone, the better it answers",
         lambda tables: table_readings(tables, _sharpening),
         Published(*ALONE[0][1:]),
         contradiction="a head alone answers better at a higher temperature",

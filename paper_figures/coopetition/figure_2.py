@@ -59,8 +59,8 @@ CLAIMS = (
         "every head alone copies the label that it attends to",
         lambda mechanisms: table_readings(mechanisms, _copying),
         Published(*COPIED[-1][1:]),
-        contradiction="a head alone answers 80 % or less of what it attends to, or 20 % or "
-        "more of what it does not",
+        contradiction="a head alone has an accuracy of 0.8 or less if it attends to the target, "
+        "or 0.2 or more if it attends to the other label",
     ),
 )
 

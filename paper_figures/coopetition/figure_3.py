@@ -140,19 +140,19 @@ CLAIMS = (
         contradiction="mean strength never exceeds 0.1, or is -0.1 or more at 20M",
     ),
     Claim(
-        "from Flip's peak on, a late second layer reproduces all curves: only the first layer "
-        "changes",
+        "with a late second layer, all curves are the same from Flip's peak on: only the first "
+        "layer changes",
         lambda runs, induction, upper, *lower: table_readings(
             upper, lambda table: (max(deviations(table).values()) < SAME_CURVE, None)
         ),
-        contradiction="a curve with the second layer fixed is 0.1 or more from the run "
-        "itself after Flip's peak",
+        contradiction="after Flip's peak, a curve with the second layer fixed differs by 0.1 or "
+        "more from that of the run itself",
     ),
     Claim(
-        "with the first layer fixed nothing changes any more",
+        "with the first layer fixed, accuracies stay constant",
         lambda runs, induction, upper, *lower: _constant_readings(*lower),
-        contradiction="accuracies with the first layer fixed vary by a tenth or more of what "
-        "they do without",
+        contradiction="with the first layer fixed, accuracies vary by a tenth or more of their "
+        "variation in the run itself",
     ),
 )
 

@@ -140,48 +140,50 @@ CLAIMS = (
         ),
         Published(0.79, 0.85, "nats"),
         "in our runs CIWL speeds up ICL, but ICL does not need it",
-        contradiction="its loss falls below ln 2",
+        contradiction="ICL's loss falls below ln 2",
     ),
     Claim(
-        "with the second half of the main run at 20M ICL is learnt, and sooner than alone: loss "
-        "below ln 2",
+        "with the second half of the main run at 20M, ICL is learnt sooner than alone: its loss "
+        "falls below ln 2",
         lambda alone, clamped, *rest: readings(
             clamped, learns_sooner(alone), icl_loss_below_chance
         ),
         Published.at(2.5),
-        contradiction="ICL is not learnt by 30M, or less than 1.5 times sooner than alone "
-        "with the same seeds",
+        contradiction="ICL is not learnt by 30M, or less than 1.5 times as fast as alone with the "
+        "same seeds",
     ),
     Claim(
-        "with the second half of CIWL-only at 9.8M to 31.5M ICL is learnt, and sooner than alone",
+        "with the second half of a CIWL-only run at 9.8M to 31.5M, ICL is learnt sooner than alone",
         lambda alone, clamped, ciwl, grafted, resumed: readings(
             _between(grafted, 9.8, 31.5), learns_sooner(alone)
         ),
         needed=1,
-        contradiction="from one of these checkpoints ICL is not learnt by 30M, or less than "
-        "1.5 times sooner than alone",
+        contradiction="with one of these checkpoints ICL is not learnt by 30M, or less than "
+        "1.5 times as fast as alone",
     ),
     Claim(
-        "with the second half of CIWL-only before 9.8M ICL is not learnt",
+        "with the second half of a CIWL-only run before 9.8M, ICL is not learnt",
         lambda alone, clamped, ciwl, grafted, resumed: readings(
             _between(grafted, 0, 9.79), does_not_learn
         ),
         needed=1,
-        contradiction="from one of these checkpoints the loss falls below ln 2",
+        contradiction="with one of these checkpoints ICL's loss falls below ln 2",
     ),
     Claim(
-        "with the second half of CIWL-only from 32M on ICL is not learnt: the window closes",
+        "with the second half of a CIWL-only run at 32M or later, ICL is not learnt: the window "
+        "closes",
         lambda alone, clamped, ciwl, grafted, resumed: readings(
             _between(grafted, 32, 64), does_not_learn
         ),
         needed=1,
-        explanation="the late circuit is no obstacle here: the later the graft, the sooner ICL is "
-        "learnt, and alone it is learnt too",
-        contradiction="from one of these checkpoints the loss falls below ln 2",
+        explanation="in our runs a late circuit is no obstacle: the later the checkpoint, the "
+        "sooner ICL is learnt. ICL is learnt alone, too",
+        contradiction="with one of these checkpoints ICL's loss falls below ln 2",
     ),
     *(
         Claim(
-            f"in ordinary training from CIWL-only at {at}M ICL still becomes preferred",
+            f"in ordinary training from a CIWL-only run at {at}M, ICL still becomes preferred: "
+            "highest Flip accuracy",
             lambda alone, clamped, ciwl, grafted, resumed, at=at: readings(
                 _between(resumed, at, at), happens("emergence", RISES), height_of("flip_peak")
             ),
@@ -191,7 +193,7 @@ CLAIMS = (
         for at in (4, 5, 6)
     ),
     Claim(
-        "in ordinary training from CIWL-only at 7M or later ICL does not become preferred",
+        "in ordinary training from a CIWL-only run at 7M or later, ICL does not become preferred",
         lambda alone, clamped, ciwl, grafted, resumed: readings(
             _between(resumed, 7, 16), never("emergence", RISES)
         ),

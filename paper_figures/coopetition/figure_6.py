@@ -83,23 +83,23 @@ def fades_slowly(run: FigureRun) -> bool | None:
 
 CLAIMS = (
     Claim(
-        "2 layers, matched data: ICL emerges, sooner than on ordinary data",
+        "2 layers, matched data: ICL emerges sooner than on ordinary data",
         lambda main, matched, *deep: readings(
             matched, earlier("emergence", main), event_time("emergence")
         ),
         Published.at(2.3),
-        "on ordinary data, too, ICL emerges sooner than the paper's (figure 1)",
+        "on ordinary data, too, ICL emerges sooner in our runs than in the paper's (figure 1)",
         contradiction="Flip accuracy rises through one half later than on ordinary data with "
         "the same seed, or never",
     ),
     Claim(
-        "2 layers, matched data: ICL stays",
+        "2 layers, matched data: ICL stays preferred: last Flip accuracy",
         lambda main, matched, *deep: readings(matched, stays(), height_of("flip_final")),
         Published.of(0.924),
         contradiction="Flip accuracy falls below one half again, or never rises above it",
     ),
     Claim(
-        "12 layers, ordinary data: ICL is preferred, and fades slowly",
+        "12 layers, ordinary data: ICL is preferred, and fades slowly: Flip accuracy at 400M",
         lambda main, matched, deep, deep_matched: readings(
             deep, fades_slowly, value_at("flip", 400)
         ),
@@ -108,7 +108,7 @@ CLAIMS = (
         "rises above one half",
     ),
     Claim(
-        "12 layers, matched data: ICL stays",
+        "12 layers, matched data: ICL stays preferred: Flip accuracy at 400M",
         lambda main, matched, deep, deep_matched: readings(
             deep_matched, stays(300), value_at("flip", 400)
         ),

@@ -17,10 +17,10 @@ def hardly_learns_labels(run: FigureRun) -> bool | None:
 
 CLAIMS = (
     Claim(
-        "12,800 classes, 5 exemplars: ICL fades, but later than the run of the same seed with 20",
+        "12,800 classes, 5 exemplars: ICL fades later than with 20 and the same seed",
         lambda main, five, twenty, few: fades_later(five, main),
         Published.at(11.5),
-        contradiction="ICL does not fade, or sooner than with 20 exemplars",
+        contradiction="ICL does not fade, or fades sooner than with 20 exemplars",
     ),
     Claim(
         "1,600 classes, 20 exemplars: ICL is never preferred",

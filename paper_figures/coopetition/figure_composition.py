@@ -82,7 +82,7 @@ CLAIMS = tuple(
         contradiction=f"CIWL accuracy is {otherwise}",
     )
     for case, text, holds, otherwise in (
-        ("kept", "the first layer serves CIWL only through queries, keys and values",
+        ("kept", "the first layer serves CIWL only through the second's queries, keys and values",
          lambda x: x > 0.9, "0.9 or less"),
         ("only queries recomputed", "with only queries recomputed, CIWL accuracy hardly changes",
          lambda x: x > 0.9, "0.9 or less"),
@@ -92,7 +92,7 @@ CLAIMS = tuple(
          lambda x: x < 0.75, "0.75 or more"),
         ("heads alone", "the heads of the second layer alone suffice for CIWL",
          lambda x: x > 0.9, "0.9 or less"),
-        ("no heads", "the query alone gives some CIWL accuracy",
+        ("no heads", "the query alone, without any heads, gives some CIWL accuracy",
          lambda x: x > 0.55, "0.55 or less"),
     )
 )  # fmt: skip

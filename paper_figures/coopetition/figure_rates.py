@@ -91,10 +91,10 @@ def _is_alike(fast: list[FigureRun], slow: list[FigureRun], event: str) -> list[
 
 CLAIMS = tuple(
     Claim(
-        f"{EVENT_TITLES[event]} comes at the same number of steps x rate at 1e-4 as at 1e-5",
+        f"{EVENT_TITLES[event]}: steps x learning rate is the same at 1e-4 and at 1e-5",
         lambda fast, slow, event=event: _is_alike(fast, slow, event),
         ours=True,
-        contradiction="the times in steps x rate differ by more than a factor 1.5",
+        contradiction="steps x learning rate differs by more than a factor of 1.5",
     )
     for event in COMPARED
 )

@@ -138,7 +138,7 @@ FIGURE = Figure(
     (Runs("coopetition/main"), Runs("coopetition/seeds_*")),
     (
         Claim(
-            "when ICL emerges and fades depends on the initial seed, hardly on the data seed",
+            "the times of emergence and fade depend on the initial seed, hardly on the data seed",
             _grid_reading,
             if_indecisive=Verdict.UNDECIDED,
             contradiction="the data seed matters too, by an analysis of variance",

@@ -147,7 +147,7 @@ def levels_table() -> str:
         f"accuracy exceeds {level}": partial(icl_reaches, level=level) for level in LEVELS
     }
     times["loss is below ln 2"] = lambda run: icl_loss_below_chance(run) or math.inf
-    heads = ["T: when ICL's", "ordinary data", *(f"circuit of {at:g}M" for at in grafted)]
+    heads = ["T: when ICL's", "ordinary data", *(f"circuit at {at:g}M" for at in grafted)]
     rows = (
         [name, *(_median_text(speed_ups(runs, time)) for runs in groups)]
         for name, time in times.items()
@@ -191,8 +191,8 @@ def starts_table() -> str:
     heads = (
         "system",
         "CIWL-only training (in T)",
-        "median speed-up by its circuit (cases)",
-        "ICL emerges after it (cases)",
+        "median speed-up by its circuit (number of cases)",
+        "cases in which ICL emerges after it",
     )
     rows = []
     for each in all_answers():
@@ -232,18 +232,19 @@ QUESTIONS: tuple[tuple[str, Callable[[Answers], str], Callable[[Answers], bool]]
         lambda each: bool(np.median(each.alone) > 1),
     ),
     (
-        "Does the circuit of a CIWL-only run help ICL? Median speed-up by the first circuit, by "
-        "the last",
+        "Does the circuit of a CIWL-only run help ICL? Median speed-up by the circuit after the "
+        "shortest, and after the longest training",
         lambda each: ", ".join(f"{np.median(own):.2g}" for own in _ends(each.circuit)),
         _circuit_helps_in_the_end,
     ),
     (
-        "Does ICL emerge after training on CIWL alone? Cases after the shortest, after the longest",
+        "Does ICL emerge after training on CIWL alone? Cases after the shortest, and after the "
+        "longest training",
         lambda each: ", ".join(f"{sum(own)} of {len(own)}" for own in _ends(each.late)),
         _emerges_only_in_the_beginning,
     ),
     (
-        "Does ICL fade in ordinary training? Cases",
+        "Does ICL fade in ordinary training? Cases in which it does",
         lambda each: f"{sum(each.fades)} of {len(each.fades)}",
         lambda each: bool(np.mean(each.fades) > 0.5),
     ),

@@ -37,12 +37,12 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         "d = 0; b and c clamped at a late state",
         "the late circuit speeds ICL up, by a factor of 18 in the median of random draws",
         f"the late circuit {_effect(alone, clamped)}: ICL accuracy exceeds 0.75 at "
-        f"{_icl_time(clamped)}, alone at {_icl_time(alone)}",
+        f"{_icl_time(clamped)} with it, at {_icl_time(alone)} alone",
     )
     yield (
         "`grafted_*`: ICL-only data, with the second half of a `ciwl_only` checkpoint",
         "b and c clamped at a state of a CIWL-only run",
-        "a circuit from before CIWL's emergence delays ICL; a later one speeds it up, however late",
+        "a circuit from before CIWL's emergence delays ICL; any later one speeds it up",
         "see the next table",
     )
     yield (
@@ -54,14 +54,14 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
     yield (
         "`no_previous_token`: labels cannot attend to the token before them",
         "a = 0, clamped",
-        "ICL does not emerge; CIWL does, in 8 of 10 draws later than with ICL",
+        "ICL does not emerge; CIWL does, later than with ICL in 8 of 10 draws",
         f"ICL does not emerge (Flip accuracy at most {without.timeline().flip_peak:.2f}); CIWL "
         f"accuracy reaches 0.9 at {_ciwl_time(without)}, in `main` at {_ciwl_time(main)}",
     )
     yield (
         "`ciwl_only`: CIWL-only data",
         "a = 0, clamped",
-        "CIWL emerges, in 8 of 10 draws later than with ICL",
+        "CIWL emerges, later than with ICL in 8 of 10 draws",
         f"CIWL accuracy reaches 0.9 at {_ciwl_time(ciwl_only)}",
     )
     end = 20e6 / main.rate_ratio
@@ -70,16 +70,17 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
     yield (
         "`GraftOut`: the second layer of `main` is fixed to a late one",
         "b and c at a late state, a and d as they are",
-        "after emergence, a and d alone decide: the preference for ICL changes as before",
-        f"peak of Flip accuracy {fixed.max():.2f} ({own.max():.2f} in `main`); Flip accuracy at "
-        f"20M {fixed[-1]:.2f} ({own[-1]:.2f})",
+        "after emergence, a and d alone decide which strategy is preferred: it changes as before",
+        f"Flip accuracy changes as before: its peak is {fixed.max():.2f} ({own.max():.2f} in "
+        f"`main`), its value at 20M {fixed[-1]:.2f} ({own[-1]:.2f} in `main`)",
     )
     peak, last = (_flip_after_peak(f"layer_1_of_{name}", end).mean() for name in ("peak", "end"))
     yield (
         "`GraftIn`: the first layer of `main` is fixed at Flip's peak, or at the end",
         "a and d clamped, b and c as they are",
         "the preference for ICL does not change, whatever b and c do",
-        f"mean Flip accuracy from Flip's peak on: {peak:.2f}, or {last:.2f}",
+        f"mean Flip accuracy from Flip's peak on: {peak:.2f} if fixed at the peak, {last:.2f} if "
+        "fixed at the end",
     )
 
 

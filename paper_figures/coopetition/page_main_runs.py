@@ -35,21 +35,20 @@ def _event(run: FigureRun, name: str) -> float:
 def main_runs_table() -> str:
     """Return the table in Markdown: events in millions of the paper's sequences."""
     paper = [PAPER_RUNS[seed, 2] for seed in (5, 6, 7)]
-    heads, runs = ["the paper, seed 5", "6", "7"], []
+    heads, runs = [f"paper, seed {seed}" for seed in (5, 6, 7)], []
     for scale in ("paper", "cpu"):
         own = kept_runs("coopetition/main", scale=scale)
         rate = f"{own[0].learning_rate:.0e}".replace("e-0", "e-")
-        first, *others = (str(run.init_seed) for run in own)
-        heads += [f"ours at {rate}, seed {first}", *others]
+        heads += [f"ours at {rate}, seed {run.init_seed}" for run in own]
         runs += own
     lengths = [f"{run.n_sequences * run.rate_ratio / 1e6:.0f}" for run in runs]
     ends = [f"{run.at('icl', LATE):.2f}, {run.at('flip', LATE):.2f}" for run in runs]
     paper_end = ", ".join(f"{FIGURE_1B[name][-1][1]:.2f}" for name in ("icl", "flip"))  # of seed 5
-    rows = {"sequences in all": ["64"] * len(paper) + lengths}
+    rows = {"length of the run": ["64"] * len(paper) + lengths}
     for name, events in ROWS.items():
         rows[name] = [_cell(each, events) for each in (*paper, *map(events_of, runs))]
     rows["ICL, Flip accuracy at 20M"] = [paper_end, "", "", *ends]
-    return markdown_table(["", *heads], ([name, *row] for name, row in rows.items()))
+    return markdown_table(["event", *heads], ([name, *row] for name, row in rows.items()))
 
 
 def _cell(run: PaperRun, names: tuple[str, ...]) -> str:

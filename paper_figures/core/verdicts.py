@@ -125,14 +125,14 @@ def verdict_counts(paper: str) -> str:
         + [str(counts[at][verdict]) for verdict in shown]
         for at, own in by_scale.items()
     ]
-    heads = ["scale", "claims", "of these, by one seed pair only", *shown]
+    heads = ["scale", "claims", "tested with one seed pair only", *shown]
     n_claims = len({(each.figure.slot, each.claim.text) for each in judged})
     n_ours = len({each.claim.text for each in judge_claims(paper) if each.claim.ours})
     n_untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
     return (
-        f"Claims of the paper: {n_claims}, some of them judged at several scales. Not tested yet: "
-        f"{n_untested}. Our own claims in addition: {n_ours}.\nA row of the table is a scale, a "
-        f"cell is a number of the paper's claims:\n\n{markdown_table(heads, rows)}"
+        f"Claims of the paper: {n_claims}, some of them tested at several scales, {n_untested} not "
+        f"tested yet. Claims of our own: {n_ours}.\nA row of the table is a scale; its numbers "
+        f"count the paper's claims:\n\n{markdown_table(heads, rows)}"
     )
 
 

@@ -1,8 +1,7 @@
 """Train tiny transformers and watch their strategies.
 
 `--plugin FILE` imports a file of yours that adds data modes, kinds of exemplars, evaluators,
-interventions, measures or presets.  It may stand before a command or among its flags, any number of
-times.
+interventions, measures or presets.  Give it before or after the command, once for each file.
 """
 
 from collections.abc import Sequence

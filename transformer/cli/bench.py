@@ -1,6 +1,7 @@
-"""Time training steps, beside the floor of their own matrix products and optimiser.
+"""Time training steps, and compare them with their matrix products and optimiser alone.
 
-Flags with several values give a row for every combination.
+These parts alone take `floor_milliseconds`.  Flags with several values give a row for every
+combination.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Flags:
     n_classes: tuple[int, ...] = (1600,)
     """Numbers of classes; there are as many labels."""
     runs: tuple[int, ...] = (1,)
-    """Numbers of runs that are trained at once."""
+    """Numbers of runs that are trained together."""
     n_layers: tuple[int, ...] = (2,)
     """Numbers of layers."""
     execution: tuple[str, ...] = ("auto",)

@@ -29,9 +29,9 @@ class Interventions:
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """List the measures: each is taken per run, per checkpoint, or per checkpoint and evaluator.
+    """List the measures: of runs, of checkpoints, or of checkpoints on an evaluator's sequences.
 
-    The command `measure` takes those per evaluator; a plan takes all.
+    The command `measure` accepts only the last kind (`per` is `evaluator`); a plan accepts all.
     """
 
     json: bool = False
@@ -52,7 +52,7 @@ class Presets:
     """List the presets: steps, a description, and the checkpoint that each starts from."""
 
     scale: Scale = "cpu"
-    """Scale of the papers' presets: `smoke`, `cpu`, `gpu` or `paper`; others are left out."""
+    """Scale of the papers' presets to list: `smoke`, `cpu`, `gpu` or `paper`."""
     json: bool = False
     """Print one JSON object per preset."""
 

@@ -25,17 +25,17 @@ class Flags(RunFlags):
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
-    """Names of measures (those per evaluator); the command `measures` lists them."""
+    """Names of measures with `per` = `evaluator` in the list of the command `measures`."""
     out: Path
-    """CSV file, or for several runs the folder of their files; a JSON file describes each.
-    Earlier files of the same run are replaced, others are refused.  To continue after an
+    """CSV file, or a folder if there are several runs; a JSON file describes each table.  Tables of
+    the same run are replaced; any other existing file is an error.  To continue after an
     interruption, run the same command again."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints to measure: step numbers, `all` or `last`."""
     evaluators: Annotated[tuple[str, ...], default_shown_as("all of the run")] = ()
     """Names of the evaluators on which to measure."""
     intervene: tuple[Intervention, ...] = ()
-    """Interventions that the models are measured under, as JSON:
+    """Interventions during the measurement, in addition to those of the training, as JSON:
     `{"Ablate": {"heads": ["0:0"]}}`; the command `interventions` lists them."""
     replace_interventions: bool = False
     """Leave out the interventions that the run was trained under."""

@@ -55,9 +55,10 @@ class Ls:
 
 @dataclass(frozen=True, kw_only=True)
 class Resume(MovedRunFlags):
-    """Continue a stopped run, bit for bit as if it had not stopped, or train a run further.
+    """Continue a stopped run, or train a finished run further.
 
-    Training continues from the newest undamaged checkpoint.
+    Training continues from the newest undamaged checkpoint.  On a CPU with the same number of
+    threads, the result is identical bit for bit to that of an uninterrupted run.
     """
 
     n_steps: Annotated[int | None, AS_RECORDED] = None
@@ -75,19 +76,19 @@ class Resume(MovedRunFlags):
 class Export:
     """Write a run's curves to a small CSV file, and a JSON file beside it that describes the run.
 
-    Runs that were trained together get a file each.  Values have five significant digits, and
-    --spacing leaves out lines, so a fit of the file differs slightly from one of the run folder;
+    Each run of an ensemble gets its own file.  Values have five significant digits, and --spacing
+    leaves out lines.  A fit of the file therefore differs slightly from a fit of the run folder;
     `coopetition fit` prints how many samples it used.
     """
 
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     out: Path
-    """CSV file, or a folder for the files of several runs.  Earlier files of the same run are
-    replaced, others are refused."""
+    """CSV file, or a folder if there are several runs.  Files of the same run are replaced; any
+    other existing file is an error."""
     spacing: float = 0.0
-    """Minimum relative spacing of lines, in sequences seen; 0.02 halves the file of a long run.
-    The highest and lowest value of each metric are always kept."""
+    """Minimum relative spacing between lines, in sequences seen; 0.02 halves the file of a long
+    run.  The highest and lowest value of each metric are always kept."""
 
     def execute(self) -> None:
         from transformer.runs.export import export
@@ -124,8 +125,8 @@ class Evaluate(MovedRunFlags):
     step: Annotated[int | None, default_shown_as("the newest undamaged one")] = None
     """Step of the checkpoint."""
     intervene: tuple[Intervention, ...] = ()
-    """Interventions as JSON, one or a list, beside those that the run was trained under:
-    `{"Ablate": {"heads": ["0:0"]}}`; `interventions` lists them."""
+    """Interventions as JSON, one or a list, in addition to those of the training:
+    `{"Ablate": {"heads": ["0:0"]}}`; the command `interventions` lists them."""
     replace_interventions: bool = False
     """Leave out the interventions that the run was trained under."""
 

@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    plan: tyro.conf.Positional[str]
+    plan: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PLAN")]
     """coopetition, coopetition_early, transience, transience_tokens, within_class, or a file."""
     runs: Path
-    """Output folder. Each node has a folder of its name in it; finished nodes are skipped."""
+    """Output folder, with a subfolder for each node; finished nodes are skipped."""
     scale: Scale = "cpu"
     """Scale of a paper's runs: `paper`, as published; `gpu`, hours on one GPU (transience only);
     `cpu`, for two cores; `smoke`, a few steps of each run."""
     only: tuple[str, ...] = ALL_NODES
     """Nodes to run: names, or patterns such as 'main_*'. The nodes that they need run too."""
     data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
-    """Kind of exemplars and its file, if the plan names no file: `tokens tokens.npy`."""
+    """Kind of exemplars and the file to read, if the plan names no file: `tokens tokens.npy`."""
     jobs: int = 1
     """Number of processes; each runs one node at a time."""
     threads: int = 1

@@ -30,7 +30,7 @@ class EncoderConfig(RegisteredConfig):
     std: tuple[float, ...]
     """Standard deviation by which grey values are then divided, for each channel."""
     ink: Ink = "dark"
-    """Ink of the image: `dark` on white, as in Omniglot's own files, or `light` on black."""
+    """Colour of the strokes: `dark` on white, as in Omniglot's own files, or `light` on black."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "side", most=MAX_SIDE)

@@ -61,9 +61,10 @@ class ModelConfig:
     """How exemplars become tokens: a linear map of their features, or the small ResNet of the
     transience paper, trained jointly on square images."""
     initialiser: Initialiser = field(default="truncated", metadata=OMIT_DEFAULT_FROM_ID)
-    """Distribution of the initial weights.  `truncated`: truncated normals, which are narrower than
-    their nominal standard deviation.  `paper`, as in the papers' code: this is corrected (except
-    in label embedding and ResNet), and learned positions are uniform."""
+    """Distribution of the initial weights.  `truncated`: truncated normals, with a standard
+    deviation below the nominal one.  `paper`, as in the papers' code: truncated normals with the
+    nominal standard deviation (except in label embedding and ResNet); learned positions are
+    uniform."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "n_layers", "n_heads", "d_model")

@@ -45,16 +45,16 @@ class EvaluationConfig:
     n_sequences: int = 1000
     """Number of sequences per evaluator (the paper: 5,000)."""
     n_classes: int = 0
-    """Evaluators use this many classes, the first ones.  0: the paper's 1,600 (those that are not
-    rotated), or all trained classes if there are fewer."""
+    """Number of classes that evaluators use (the first ones).  0: 1,600 as in the paper (the
+    upright characters), or all trained classes if there are fewer."""
     n_exemplars: int = 0
-    """Evaluators use this many exemplars of a class, the first ones.  0: the paper's 5, or all if
-    there are fewer."""
+    """Number of exemplars of a class that evaluators use (the first ones).  0: 5 as in the paper,
+    or all if there are fewer."""
     also: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """Further evaluators, such as `icl_held_out` and `train_burst_2`
     (`python -m transformer data` lists them)."""
     per_sequence: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
-    """Whether to save the metrics of every sequence (`sequences/step_*.npz`) besides the means."""
+    """Whether to save the metrics of every sequence too (`sequences/step_*.npz`)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "every", "n_sequences")
@@ -119,19 +119,20 @@ class RunConfig:
     n_steps: int = field(default=60000, metadata=NOT_IN_RUN_ID)
     """Number of training steps; `resume --n-steps` changes it."""
     checkpoint_every: int = field(default=5000, metadata=NOT_IN_RUN_ID)
-    """Steps between two checkpoints; 0: only at the last step and as the next two options say."""
+    """Steps between two checkpoints; 0: only those of the next two options, and the last step."""
     checkpoint_at: tuple[int, ...] = field(
         default=(), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
     )
     """Further steps at which to write a checkpoint."""
     checkpoints_per_decade: int = field(default=0, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
-    """Number of further checkpoints per decade of steps, at equal ratios of the step."""
+    """Further checkpoints at logarithmically spaced steps: this many per factor of 10."""
     keep: tuple[str, Literal["last", "all"]] = field(
         default=("all", "last"), metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID
     )
-    """Which checkpoints to keep, as WEIGHTS STATE.  WEIGHTS, for evaluation and warm starts: `all`,
-    or a number of last ones (in addition to `checkpoint_at`).  STATE, for `resume` (three times as
-    large with Adam): of the `last` checkpoint, or of `all` whose weights are kept."""
+    """Which checkpoints to keep, as WEIGHTS STATE.  WEIGHTS (for evaluation and warm starts):
+    `all`, or the number of last ones, in addition to those of `checkpoint_at`.  STATE (for
+    `resume`; three times as large with Adam): `last` for the last checkpoint, `all` for every one
+    whose weights are kept."""
     keep_half: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID | NOT_IN_RUN_ID)
     """Whether to store weights in half precision (resuming stays exact)."""
     init_seed: int = 5

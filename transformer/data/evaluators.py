@@ -58,31 +58,31 @@ def as_trained(data: DataConfig) -> DataConfig:
 
 @evaluator("train", default=True, stream=0)
 def train(data: DataConfig) -> DataConfig:
-    """Bursty context in every data mode, true labels: every strategy solves it."""
+    """Bursty context with true labels, in every data mode: every strategy solves it."""
     return as_trained(data)
 
 
 @evaluator("icl", default=True, in_summary=True, stream=1)
 def icl(data: DataConfig) -> DataConfig:
-    """Two classes, labelled 0 and 1 in random order: 1 for ICL, chance for IWL and CIWL."""
+    """Two classes, labelled 0 and 1 in random order.  ICL scores 1, CIWL and IWL are at chance."""
     return two_class_data(data, "zero_one")
 
 
 @evaluator("ciwl", default=True, in_summary=True, stream=2)
 def ciwl(data: DataConfig) -> DataConfig:
-    """Classes other than the query's, one label replaced by its own: 1 for CIWL, chance for ICL."""
+    """Other classes; one label is replaced by the query's.  CIWL scores 1, ICL is at chance."""
     return plain_data(data, "ciwl_only")
 
 
 @evaluator("flip", default=True, in_summary=True, stream=3)
 def flip(data: DataConfig) -> DataConfig:
-    """Two classes with their labels swapped: 1 for ICL, 0 for IWL and CIWL."""
+    """Two classes with swapped labels.  ICL scores 1, CIWL and IWL score 0."""
     return two_class_data(data, "flip")
 
 
 @evaluator("iwl", default=True, stream=4)
 def iwl(data: DataConfig) -> DataConfig:
-    """Classes other than the query's, true labels: only IWL finds the label, among all labels."""
+    """Classes other than the query's, with true labels: only IWL finds the query's label."""
     return plain_data(data, "no_support")
 
 

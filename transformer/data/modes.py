@@ -90,7 +90,7 @@ def relabel(drawn: Bursts, of_query: Index, of_distractor: Index) -> Arrays:
 
 @mode("bursty", needs=burst_needs)
 def bursty(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """Bursts of the query's class and a distractor, then other items: ICL, CIWL, IWL.
+    """Bursts of the query's class and a distractor, then others.  Solved by ICL, CIWL and IWL.
 
     Labels are the classes' own, so that in-context and in-weights strategies both work.
     """
@@ -105,7 +105,7 @@ def absent_query_needs(config: DataConfig) -> Needs:
 
 @mode("no_support", needs=absent_query_needs)
 def no_support(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """Distinct classes in context, none the query's; labels are their own: IWL."""
+    """Distinct classes in context without the query's, with their own labels.  Solved by IWL."""
     query, *others = pool.distinct_classes(rng, config.context + 1, n)
     context = rng.permuted(np.stack(others), axis=0)
     return pool.exemplars(rng, np.concatenate([context, query[None]])), context, query
@@ -113,7 +113,7 @@ def no_support(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int)
 
 @mode("ciwl_only", needs=absent_query_needs)
 def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`no_support` with the query's label in place of one of those in context: CIWL, IWL."""
+    """As `no_support`, but the query's label replaces one in context.  Solved by CIWL and IWL."""
     exemplars, labels, query = no_support(rng, pool, config, n)
     labels[rng.integers(0, len(labels), n), np.arange(n)] = query
     return exemplars, labels, query
@@ -121,14 +121,14 @@ def ciwl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) 
 
 @mode("flip", needs=pair_needs)
 def flip(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with the labels of the two classes swapped: ICL."""
+    """As `bursty`, but the labels of the two classes are swapped.  Solved by ICL."""
     drawn = draw_bursts(rng, pool, config, n)
     return relabel(drawn, drawn.distractor, drawn.query)
 
 
 @mode("icl_only", needs=pair_needs)
 def icl_only(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with a random pair of labels, out of all, for the two classes: ICL."""
+    """As `bursty`, but the two classes get a random pair of all labels.  Solved by ICL."""
     drawn = draw_bursts(rng, pool, config, n)
     return relabel(drawn, *distinct(rng, pool.n_classes, 2, n))
 
@@ -141,7 +141,7 @@ def repeated_burst_needs(config: DataConfig) -> Needs:
 
 @mode("matched", needs=repeated_burst_needs)
 def matched(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with one exemplar per burst, so that the query's is in context: ICL by identity too.
+    """As `bursty`, with one exemplar per burst.  Solved by ICL (also by identity), CIWL and IWL.
 
     Items that fill the context have exemplars of their own, whatever their class.
     """
@@ -159,14 +159,14 @@ def random_needs(config: DataConfig) -> Needs:
 
 @mode("random", needs=random_needs)
 def random(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """All items, query included, drawn independently; labels are their own: IWL."""
+    """All items and the query are drawn independently, with their own labels.  Solved by IWL."""
     items = pool.classes(rng, (config.context + 1, n))
     return pool.exemplars(rng, items), items[:-1], items[-1]
 
 
 @mode("zero_one", needs=pair_needs)
 def zero_one(rng: np.random.Generator, pool: Pool, config: DataConfig, n: int) -> Arrays:
-    """`bursty` with the labels 0 and 1 for the two classes, in random order: ICL."""
+    """As `bursty`, but the two classes get the labels 0 and 1 in random order.  Solved by ICL."""
     drawn = draw_bursts(rng, pool, config, n)
     target = rng.integers(0, 2, n)
     return relabel(drawn, target, 1 - target)

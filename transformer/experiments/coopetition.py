@@ -189,7 +189,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
         add(f"grafted_{millions:g}M", description, grafted(millions), SEEDS, "ciwl_only")
     for millions in RESUMED_AT:
         config = replace(base(scale, 32 / shorter), start=StartConfig(step=steps(millions, scale)))
-        description = f"figure 4c: ordinary data, from CIWL-only at {millions:g}M (not counted)"
+        description = f"figure 4c: ordinary data, from CIWL-only at {millions:g}M"
         add(f"resumed_{millions:g}M", description, config, SEEDS, "ciwl_only")
     matched = with_data(base(scale, 20), mode="matched")
     add("matched", "figure 6: matched data", matched, SEEDS)
@@ -200,7 +200,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
     for init_seed, data_seed in SEED_GRID:
         if (init_seed, data_seed) not in ((SEEDS[0], DATA_SEED), *PAPER_SEEDS):
             config = replace(base(scale, SHOWN), init_seed=init_seed, data_seed=data_seed)
-            description = "seeds' events: the rest of a grid with figure 7 (init, data)"
+            description = "our figure `seeds`: with figure 7, a grid of seeds (init, data)"
             add(f"seeds_{init_seed}_{data_seed}", description, config)
     for positions in ("sinusoidal", "rotary"):
         config = with_model(base(scale), positions=positions)

@@ -266,12 +266,12 @@ def presets(scale: Scale) -> dict[str, Preset]:
         for mode, name in (("icl_only", "icl_only"), ("no_support", "iwl_only")):
             # two classes fill the context where labels are a pair
             control = with_data(config, mode=mode, burstiness=4, distractor_may_match=False)
-            add(f"width_{width}_{name}", "figure 10: its controls", control)
+            add(f"width_{width}_{name}", "figure 10: control runs on one strategy", control)
     for share in P_BURSTY:
         add(f"p_bursty_{share:g}", "figure 3: P(bursty)", _bursty(scale, share))
     matched = with_data(base, mode="matched", repeats=True)
     add("matched", "matched data: is ICL kept?", matched)
-    large_batch = "four times the batch: does the fade go by sequences?"
+    large_batch = "four times the batch size: does the fade depend on sequences or steps?"
     add("large_batch", large_batch, _large_batch(scale))
     add("features_12800", "figure 12: features of a frozen network", features(12800))
     add("resnet", "figure 16: without L2", _resnet(scale))

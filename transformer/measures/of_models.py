@@ -148,7 +148,7 @@ def accuracy(view: View) -> Iterator[Row]:
 
 @measure("induction_strength", per="evaluator")
 def induction_strength(view: View) -> Iterator[Row]:
-    """Attention of the query to labels that are the target, less that to others, by head.
+    """Attention of the query to the target's labels minus that to other labels, by head.
 
     The mean is over the sequences that have labels of both kinds; no rows if there are none.
     """
@@ -176,7 +176,7 @@ def query_attention(view: View) -> Iterator[Row]:
 
 @measure("query_row", per="evaluator")
 def query_row(view: View) -> Iterator[Row]:
-    """Attention of the query to each token, by head and by the pair whose label is the target.
+    """Attention of the query to each token, by head and by position of the target's pair.
 
     Only sequences in which one label is the target count.  Pairs count from 1, tokens (`at`) from
     0.
@@ -271,7 +271,7 @@ def _ablate_all_but(head: str, heads: list[str]) -> tuple[Ablate, ...]:
 
 @measure("copying", per="evaluator")
 def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator[Row]:
-    """In-context accuracy of each head of the last layer alone, clamped to the target by strength.
+    """In-context accuracy of single heads of the last layer, by strength of clamped attention.
 
     All other heads add nothing and tokens are 0 (positions, biases and MLPs stay); values are kept.
     `at` is the attention to the target's label less that to the other, from -1 to 1.
@@ -289,7 +289,7 @@ def copying(view: View, *, strengths: tuple[float, ...] = STRENGTHS) -> Iterator
 
 @measure("head_alone", per="evaluator")
 def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Row]:
-    """In-context probability of each head of the last layer alone, by temperature (figure 15b).
+    """In-context probability of single heads of the last layer, by temperature (figure 15b).
 
     The layer's other heads add nothing, and the head attends to labels only.
     """
@@ -303,7 +303,7 @@ def head_alone(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) ->
 
 @measure("superposition", per="evaluator")
 def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES) -> Iterator[Row]:
-    """In-context probability by the temperature of one head of the last layer (figure 15c).
+    """In-context probability of the model, by temperature of one last-layer head (figure 15c).
 
     All heads of the layer are active and attend to labels only; the others keep temperature 1.
     """
@@ -319,7 +319,7 @@ def superposition(view: View, *, temperatures: tuple[float, ...] = TEMPERATURES)
 def common_temperature(
     view: View, *, temperatures: tuple[float, ...] = TEMPERATURES
 ) -> Iterator[Row]:
-    """In-context probability by the common temperature of all heads of the last layer.
+    """In-context probability of the model, by common temperature of all last-layer heads.
 
     A variant of our own beside figure 15c; heads may attend to exemplars too.
     """

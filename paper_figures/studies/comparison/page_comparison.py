@@ -78,9 +78,9 @@ def ranks_table() -> str:
     """Return how often each theory has the lowest BIC, and its R2 over all runs, in Markdown."""
     problems = fits().values()
     caption = (
-        f"Each row is a theory, fitted to {len(problems)} sets of curves: the losses or the "
-        "in-context accuracies of one run. R² is taken over all curves of these fits; it is 0 for "
-        "a curve whose fitted gain is 0."
+        f"Each row is a theory, fitted to {len(problems)} sets of curves. A set has the losses or "
+        "the in-context accuracies of one run. The median and the lowest R² are over all curves of "
+        "all sets; a curve whose fitted gain is 0 has an R² of 0."
     )
     heads = (
         "theory",
@@ -176,9 +176,9 @@ def forecasts_table() -> str:
         f"Each row is a theory, with its forecasts for {len(by_theory['toy']['peak'])} runs. "
         "*Error factor*: the median factor by which the forecast is too late or too early, over "
         "runs in which the event happens and is forecast. *Missed*: the share of runs in which the "
-        "event happens and is not forecast, or the reverse. *Coverage*: the share of runs in which "
-        "the 90 % interval contains the event; an event that does not happen counts as later than "
-        "the run."
+        "event happens but is not forecast, or is forecast but does not happen. *Coverage*: the "
+        "share of runs in which the 90 % interval contains the event's time; if the event does not "
+        "happen, its time counts as later than the end of the run."
     )
     for theory, by_event in by_theory.items():
         cells = [theory if theory.startswith("naive") else f"`{theory}`"]
@@ -202,7 +202,7 @@ def prediction_table() -> str:
             predicted = f"{low} to {high}"
         claim = each["claim"].replace("peak_to_crossing", "sequences from peak to crossing")
         lines.append((claim, measured, predicted, "yes" if each["holds"] else "no"))
-    return markdown_table(("claim", "measured", "predicted", "holds"), lines)
+    return markdown_table(("prediction", "measured", "predicted", "holds"), lines)
 
 
 def _number_text(value: float | None) -> str:

@@ -47,13 +47,15 @@ def test_times():
         if "slow" in name:
             assert float(median) < 0.1 and float(tail) < 4
     slow, closed = found["emergence, slow system"], found["emergence, closed form"]
-    assert f"(In {slow[4]} draws emergence is predicted or simulated, but not both" in TOUR
-    assert "carry plateau and takeover to less than 0.1 % (median) and 4 %" in THEORY
-    assert f"emergence and takeover to {short(slow[1])} % (median of 500 draws)" in README
+    assert f"(In {slow[4]} draws ICL emerges either in the prediction or in the simulation" in TOUR
+    assert "emergence and takeover are less than 0.1 % (median) and 4 %" in THEORY
+    assert f"with a median error of {short(slow[1])} % (500 draws)" in README
     _, median, tail, rank, _ = closed
-    quoted = f"nine in ten to {short(tail)} %; rank correlation {float(rank):.2f}"
-    assert f"right to {short(median)} % in the median, {quoted}" in README
-    assert f"right to {short(median)} % (median; {quoted})" in THEORY
+    quoted = (
+        f"{short(median)} % in the median and below {short(tail)} % in nine of ten draws "
+        f"(rank correlation {float(rank):.2f})"
+    )
+    assert quoted in README and quoted in THEORY
 
 
 @pytest.mark.slow
@@ -73,16 +75,16 @@ def test_coopetition():
     d, small = "d drawn at 1", "d drawn at 0.1"
     circuit = "circuit of step 20000, " + d
     for quoted in (
-        "Shares are of the draws with any effect",
+        "Draws with no effect are left out",
         f"by a factor of {factor('competition, ' + d)} in the median",
-        f"in the median of all by a factor of {factor(circuit)}.",
-        f"ICL's life is shorter with CIWL in {share('competition, ' + d)} % of the draws",
+        f"the median factor of all draws is {factor(circuit)}.",
+        f"for a shorter time with CIWL in {share('competition, ' + d)} % of the draws",
         f"and in {100 - share('cooperation, ' + d)} % of random ones",
-        f"(w_d = 0) CIWL helps in {share('no orthogonal part of d')} % of the draws",
-        f"with d drawn ten times smaller in {share('cooperation, ' + small)} %",
-        f"with alpha = 0 cooperation is negative in {100 - share('no competition')} %",
-        f"hastens it in {share('sharing, ' + small)} % of the draws with a small one",
-        f"ICL is learnt in {share(circuit)} % of the draws faster than alone",
+        f"(w_d = 0), CIWL helps in {share('no orthogonal part of d')} % of the draws",
+        f"If d is drawn ten times smaller, it helps in {share('cooperation, ' + small)} %",
+        f"with alpha = 0, cooperation is negative in {100 - share('no competition')} %",
+        f"with a small d it hastens ICL in {share('sharing, ' + small)} % of the draws",
+        f"ICL is learnt faster than alone in {share(circuit)} % of the draws",
     ):
         assert quoted in TOUR
     assert share("no orthogonal parts, overlaps of one sign") == 100
@@ -91,4 +93,4 @@ def test_coopetition():
     emerged, draws = re.search(r"late start: ICL emerges in (\d+) of (\d+)", findings).groups()
     for text in (TOUR, THEORY, INTERVENTIONS):
         assert f"in {emerged} of {draws} draws" in text
-    assert f"in the median of random draws by a factor of {factor(circuit)} " in INTERVENTIONS
+    assert f"by a factor of {factor(circuit)} in the median of random draws" in INTERVENTIONS

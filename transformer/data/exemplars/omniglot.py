@@ -45,15 +45,16 @@ class OmniglotConfig(ExemplarConfig):
     """Another copy of Omniglot, in place of the package's: an `omniglot.npz`, or the folder with
     `images_background` and `images_evaluation`."""
     n_classes: int = 12800
-    """Number of classes.  In the layout `described`, the first 1,600 are the upright characters and
-    each further 1,600 another orientation; in `released`, a character is 8 classes in a row."""
+    """Number of classes.  In the layout `described`, the first 1,600 are the upright characters,
+    and each further 1,600 are another orientation.  In `released`, 8 consecutive classes are the
+    same character."""
     n_exemplars: int = 20
     side: int = field(default=28, metadata=OMIT_DEFAULT_FROM_ID)
     """Side in pixels: 28 (averaged and blurred) or 105 (as drawn)."""
     layout: Layout = field(default="described", metadata=OMIT_DEFAULT_FROM_ID)
     """What a class is.  `described`, as in the papers: 20 drawings of one character in one
-    orientation.  `released`, as in their code: two drawings in all 8 orientations and a third in 4
-    (8 classes in a row share a character)."""
+    orientation.  `released`, as in their code: two drawings in all 8 orientations, and a third in
+    4 (8 consecutive classes are the same character)."""
     standardised: bool = field(default=False, metadata=OMIT_DEFAULT_FROM_ID)
     """Whether to subtract the mean drawing and scale all pixels to a mean variance of 1 (unlike
     the papers).  ICL then emerges with fewer classes and higher learning rates."""

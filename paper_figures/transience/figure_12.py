@@ -2,9 +2,8 @@
 
 from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.runs import FigureRun, Runs
-from paper_figures.transience.panels import Panel, draw_panels, ICL, IWL
-from paper_figures.core.runs import METRIC
+from paper_figures.core.runs import METRIC, FigureRun, Runs
+from paper_figures.transience.panels import ICL, IWL, Panel, draw_panels
 from paper_figures.transience.rules import peak, transient, trend
 
 NUMBERS = (1600, 12800)

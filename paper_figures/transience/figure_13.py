@@ -5,9 +5,9 @@ from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.figure_7 import LAYOUTS, emerged
 from paper_figures.transience.panels import draw_panels
+from transformer.experiments.transience import CLUSTERING_SEEDS
 
-SEEDS = (4, 5)  # of the clustering
-NAMES = [f"{name}, clustering {seed}" for seed in SEEDS for name in LAYOUTS.values()]
+NAMES = [f"{name}, clustering {seed}" for seed in CLUSTERING_SEEDS for name in LAYOUTS.values()]
 
 
 def draw(*found: list[FigureRun]) -> FigureResult:
@@ -36,8 +36,8 @@ FIGURE = Figure(
     "token embeddings: two clusterings",
     draw,
     tuple(
-        Runs(f"transience/tokens_{n}_{seed}", optional=(n, seed) != (10, 4))
-        for seed in SEEDS
+        Runs(f"transience_tokens/exemplars_{n}_clusters_{seed}", optional=(n, seed) != (10, 4))
+        for seed in CLUSTERING_SEEDS
         for n in LAYOUTS
     ),
     CLAIMS,

@@ -35,6 +35,9 @@ FIGURE = Figure(
     __name__,
     "shares of bursty sequences",
     draw,
-    (Runs("transience/default"), *(Runs(f"transience/p_bursty_{share:g}", optional=True) for share in P_BURSTY)),
+    (
+        Runs("transience/default"),
+        *(Runs(f"transience/p_bursty_{share:g}", optional=True) for share in P_BURSTY),
+    ),
     CLAIMS,
 )

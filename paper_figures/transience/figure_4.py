@@ -31,7 +31,7 @@ CLAIMS = (
         contradiction="it rises or falls significantly with depth, by more than 0.1",
     ),
     Claim(
-        "ICL decays alike at every depth: the share that is left after the half-decay of two layers",
+        "ICL decays alike at every depth: the share that is left after the control's half-decay",
         lambda control, *found: no_trend(_levels(found), retention(control), TOLERANCE),
         contradiction="the share rises or falls significantly with depth, by more than 0.1",
     ),

@@ -32,6 +32,9 @@ FIGURE = Figure(
     __name__,
     "exemplars of a class",
     draw,
-    (Runs("transience/default"), *(Runs(f"transience/exemplars_{n}", optional=True) for n in EXEMPLARS)),
+    (
+        Runs("transience/default"),
+        *(Runs(f"transience/exemplars_{n}", optional=True) for n in EXEMPLARS),
+    ),
     CLAIMS,
 )

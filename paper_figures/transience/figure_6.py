@@ -40,6 +40,9 @@ FIGURE = Figure(
     __name__,
     "numbers of classes",
     draw,
-    (Runs("transience/default"), *(Runs(f"transience/classes_{n}", optional=True) for n in CLASSES)),
+    (
+        Runs("transience/default"),
+        *(Runs(f"transience/classes_{n}", optional=True) for n in CLASSES),
+    ),
     CLAIMS,
 )

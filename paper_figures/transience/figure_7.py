@@ -37,6 +37,6 @@ FIGURE = Figure(
     __name__,
     "token embeddings of a language model",
     draw,
-    tuple(Runs(f"transience/tokens_{n}_4", optional=n != 10) for n in LAYOUTS),
+    tuple(Runs(f"transience_tokens/exemplars_{n}_clusters_4", optional=n != 10) for n in LAYOUTS),
     CLAIMS,
 )

@@ -18,15 +18,14 @@ FACTOR = 1.5  # within which two times are alike, as for published times
 def draw(
     control: list[FigureRun], matched: list[FigureRun], large_batch: list[FigureRun]
 ) -> FigureResult:
-    """Draw the strategies of the default run (a), ICL on matched data (b), and by batch size (c)."""
+    """Draw all strategies of the default run, ICL on matched data, and ICL by batch size."""
     drawing = blank(9.6, 2.8)
     first, *others = drawing.subplots(1, 3)
     numbers: Numbers = draw_evaluators(first, "a", control)
     first.set(title="a  default run, over the labels in context", ylabel="accuracy")
-    batches = {"batch 32": control, f"batch {32 * BATCH_FACTOR}": large_batch}
     of_panels: dict[str, Groups] = {
         "matched data": {"default": control, "matched": matched},
-        "batch size": batches,
+        "batch size": {"default": control, f"{BATCH_FACTOR} times the batch": large_batch},
     }
     for letter, ax, (name, groups) in zip("bc", others, of_panels.items(), strict=True):
         numbers += draw_panel(ax, letter, ICL, groups)

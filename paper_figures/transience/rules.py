@@ -91,7 +91,9 @@ def retention(controls: Sequence[FigureRun]) -> Quantity:
     """
     events = [icl_events(run) for run in controls]
     spans = [
-        math.inf if each.half_decay is None or each.peak_at is None else each.half_decay - each.peak_at
+        math.inf
+        if each.half_decay is None or each.peak_at is None
+        else each.half_decay - each.peak_at
         for each in events
     ]
     span = statistics.median(spans) if spans else math.inf
@@ -119,9 +121,7 @@ def last(evaluator: str, metric: str) -> Quantity:
 
 def _table(levels: Levels, quantity: Quantity) -> np.ndarray:
     """Return the quantity by seed and level, of seeds for which it is known at every level."""
-    values = {
-        at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())
-    }
+    values = {at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())}
     seeds = sorted(set.intersection(*(set(own) for own in values.values())))
     rows = [[own[seed] for own in values.values()] for seed in seeds]
     return np.array([row for row in rows if None not in row], float).reshape(-1, len(values))

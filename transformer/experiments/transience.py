@@ -80,6 +80,14 @@ CPU_LENGTHS = {
 RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
 RESNET_RATE = 1e-3  # likewise
 N_EXEMPLARS = 20  # of features
+CLUSTERING_SEEDS = (4, 5)
+# classes by exemplars of a class; at scale cpu as many as all-MiniLM-L6-v2 has such clusters
+TOKEN_CLASSES: dict[Scale, dict[int, int]] = {
+    "paper": {10: 1600, 5: 3200},
+    "gpu": {10: 1600, 5: 3200},
+    "cpu": {10: 1200, 5: 1600},
+    "smoke": {10: 16, 5: 32},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,14 +292,13 @@ def presets(scale: Scale) -> dict[str, Preset]:
 def token_presets(scale: Scale) -> dict[str, Preset]:
     """Return the runs that need a file of token embeddings; 2 million steps at scale paper."""
     presets: dict[str, Preset] = {}
-    for n_classes, n_exemplars in ((1600, 10), (3200, 5)):
-        for seed in (4, 5):
-            n_there = n_classes // SIZES[scale].fewer
-            tokens = TokenConfig(n_classes=n_there, n_exemplars=n_exemplars, seed=seed)
+    for n_exemplars, n_classes in TOKEN_CLASSES[scale].items():
+        for seed in CLUSTERING_SEEDS:
+            tokens = TokenConfig(n_classes=n_classes, n_exemplars=n_exemplars, seed=seed)
             config = _frozen_encoder(scale, tokens)
-            presets[f"tokens_{n_classes}x{n_exemplars}_{seed}"] = Preset(
+            presets[f"exemplars_{n_exemplars}_clusters_{seed}"] = Preset(
                 config=_scaled_length(config, 0.04) if scale == "paper" else config,
-                description="figures 7, 13: token embeddings, k-means seed",
+                description="figures 7, 13: token embeddings, seed of the clusters",
                 seeds=SEEDS,
                 together=True,
             )
@@ -299,4 +306,4 @@ def token_presets(scale: Scale) -> dict[str, Preset]:
 
 
 register_presets("transience", presets, SCALES)
-register_presets("transience", token_presets, SCALES)
+register_presets("transience_tokens", token_presets, SCALES)

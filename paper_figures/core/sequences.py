@@ -32,7 +32,7 @@ def draw_task_sequences(
     glyphs = GlyphConfig(n_classes=len(LETTERS), n_exemplars=n_exemplars, seed=3)
     pictures = draw_glyphs(glyphs).reshape(-1, SIDE, SIDE)
     pool = Pool(glyphs.n_classes, n_exemplars, n_exemplars)
-    zoom = 1.2 / data.context
+    zoom = 0.6 * (2 / data.context) ** 0.5  # of a drawing of 28 pixels
     numbers: Numbers = []
     for row, name in enumerate(evaluators):
         own = EVALUATORS[name].data(replace(data, exemplars=glyphs))

@@ -19,7 +19,6 @@ def draw(runs: list[FigureRun]) -> FigureResult:
 def _iwl_is_slow(run: FigureRun) -> Reading:
     """Return whether IWL accuracy is below `SLOW` although training sequences are answered."""
     iwl, train = (last(*each)(run) for each in (("iwl", "accuracy"), ("train", "accuracy")))
-    assert iwl is not None and train is not None
     is_trained = train >= 0.9
     return Reading.of(run, iwl < SLOW if is_trained or iwl >= SLOW else None, iwl)
 
@@ -27,7 +26,7 @@ def _iwl_is_slow(run: FigureRun) -> Reading:
 def _loss_falls(run: FigureRun) -> Reading:
     """Return whether the loss is lower at the end than at ICL's peak."""
     peak_at, final = icl_events(run).peak_at, last("train", "loss")(run)
-    if peak_at is None or final is None:
+    if peak_at is None:
         return Reading.of(run, None)
     losses = run.curves("loss")
     at_peak = float(np.interp(peak_at, losses.sequences, losses.values["train"]))

@@ -25,14 +25,12 @@ def draw(runs: list[FigureRun]) -> FigureResult:
 def _shows_more(run: FigureRun) -> Reading:
     """Return whether the in-weights answer shows where its label is in the context, only there."""
     ciwl, iwl = (last(name, "accuracy")(run) for name in ("ciwl", "iwl"))
-    assert ciwl is not None and iwl is not None
     return Reading.of(run, ciwl > iwl and ciwl >= ENOUGH > iwl, ciwl)
 
 
 def _prefers_weights(run: FigureRun) -> Reading:
     """Return whether Flip accuracy ends below one half: the in-weights label is preferred."""
     flip = last("flip", METRIC)(run)
-    assert flip is not None
     return Reading.of(run, flip < 0.5, flip)
 
 

@@ -36,10 +36,9 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 
 def _falls(run: FigureRun) -> Reading:
     """Return whether the loss at the end is below half its first value."""
-    losses = run.curves("loss").values["train"]
+    first = float(run.curves("loss").values["train"][0])
     final = last("train", "loss")(run)
-    assert final is not None
-    return Reading.of(run, final < losses[0] / 2, final)
+    return Reading.of(run, final < first / 2, final)
 
 
 CLAIMS = (

@@ -21,7 +21,6 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 def _never_rises(run: FigureRun) -> Reading:
     """Return whether IWL accuracy at the end is that of a model without in-weights learning."""
     iwl = last("iwl", "accuracy")(run)
-    assert iwl is not None
     return Reading.of(run, iwl < LITTLE, iwl)
 
 

@@ -39,7 +39,6 @@ def draw(
 def _ends_in_ciwl(run: FigureRun) -> Reading:
     """Return whether CIWL is learned at the end, and preferred to ICL."""
     ciwl, flip = (last(name, METRIC)(run) for name in ("ciwl", "flip"))
-    assert ciwl is not None and flip is not None
     return Reading.of(run, ciwl >= 0.75 and flip < 0.5, ciwl)
 
 

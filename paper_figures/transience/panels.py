@@ -9,6 +9,7 @@ from paper_figures.core.figure import FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_groups, draw_half, shared_legend
 from paper_figures.core.runs import METRIC, FigureRun
 from paper_figures.transience.rules import icl_events
+from transformer.measures.transience import Transience
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,16 +70,14 @@ def result_of(drawing: "Drawing", numbers: Numbers, groups: Groups) -> FigureRes
         if not runs:
             findings.append(f"{name}: no run yet")
         for run in runs:
-            events = asdict(icl_events(run))
-            records.append(run.provenance | {"events": events})
+            events = icl_events(run)
+            records.append(run.provenance | {"events": asdict(events)})
             findings.append(f"{run.name}: {_finding(events)}")
     return FigureResult(drawing, numbers, {"runs": records}, findings)
 
 
-def _finding(events: dict[str, float | str | None]) -> str:
+def _finding(events: Transience) -> str:
     """Return a run's ICL events in a few words; times in millions of sequences."""
-    texts = [f"ICL {events['status']}", f"peak {events['peak']:.2f}"]
-    for name in ("onset", "peak_at", "half_decay"):
-        if events[name] is not None:
-            texts.append(f"{name.replace('_', ' ')} {float(events[name]) / 1e6:.3g}M")
-    return ", ".join(texts)
+    times = {"onset": events.onset, "peak": events.peak_at, "half-decay": events.half_decay}
+    texts = [f"{name} at {time / 1e6:.3g}M" for name, time in times.items() if time is not None]
+    return ", ".join([f"ICL {events.status}", f"peak {events.peak:.2f}", *texts])

@@ -19,7 +19,7 @@ Page, E. B. (1963), Ordered hypotheses for multiple treatments, J. Am. Stat. Ass
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -48,8 +48,13 @@ def peak(run: FigureRun) -> float:
 
 def half_decay(controls: Sequence[FigureRun], metric: str = METRIC) -> float:
     """Return the median half-decay of the controls; infinite if most have none."""
-    times = (icl_events(run, metric).half_decay for run in controls)
-    return statistics.median(math.inf if time is None else time for time in times)
+    return _median(icl_events(run, metric).half_decay for run in controls)
+
+
+def _median(times: Iterable[float | None]) -> float:
+    """Return the median, where None is infinite; infinite without any."""
+    known = [math.inf if time is None else time for time in times]
+    return statistics.median(known) if known else math.inf
 
 
 def transient(
@@ -89,14 +94,11 @@ def retention(controls: Sequence[FigureRun]) -> Quantity:
     Heights are above chance.  The share is that after the control's time from peak to half-decay,
     the median over seeds; None for a run that ends before, or in which ICL never rose.
     """
-    events = [icl_events(run) for run in controls]
-    spans = [
-        math.inf
-        if each.half_decay is None or each.peak_at is None
-        else each.half_decay - each.peak_at
-        for each in events
-    ]
-    span = statistics.median(spans) if spans else math.inf
+    spans = (
+        None if each.half_decay is None or each.peak_at is None else each.half_decay - each.peak_at
+        for each in map(icl_events, controls)
+    )
+    span = _median(spans)
 
     def share(run: FigureRun) -> float | None:
         own, curves = icl_events(run), run.curves()
@@ -108,10 +110,10 @@ def retention(controls: Sequence[FigureRun]) -> Quantity:
     return share
 
 
-def last(evaluator: str, metric: str) -> Quantity:
+def last(evaluator: str, metric: str) -> Callable[[FigureRun], float]:
     """Return the quantity that is a curve's mean over the last tenth of a run."""
 
-    def value(run: FigureRun) -> float | None:
+    def value(run: FigureRun) -> float:
         curves = run.curves(metric)
         late = curves.sequences >= 0.9 * curves.sequences[-1]
         return float(np.mean(curves.values[evaluator][late]))

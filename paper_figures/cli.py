@@ -247,7 +247,7 @@ def _list(flags: ListFlags) -> None:
 class ResultsFlags:
     """Judge the claims of papers by the kept curves, and print the verdicts.
 
-    docs/results.md states the rule, and has the same table.
+    docs/results.md and docs/transience.md state the rules, and have the same tables.
     """
 
     paper: Annotated[str | None, default_shown_as("every paper with claims")] = None

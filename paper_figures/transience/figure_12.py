@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import METRIC, FigureRun, Runs
 from paper_figures.transience.panels import ICL, IWL, Panel, draw_panels
-from paper_figures.transience.rules import peak, transient, trend
+from paper_figures.transience.rules import all_runs, peak, transient, trend
 
 NUMBERS = (1600, 12800)
 FLIP = Panel("Flip, over the labels in context", "flip", METRIC)
@@ -19,7 +19,7 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 CLAIMS = (
     Claim(
         "ICL is transient on frozen features",
-        lambda control, *found: transient([run for runs in found for run in runs], control),
+        lambda control, *found: transient(all_runs(*found), control),
         contradiction="in half of the runs or more ICL never rises, or is above half its peak "
         "after three half-decays of the default run",
     ),

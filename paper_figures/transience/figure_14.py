@@ -5,7 +5,7 @@ from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import legend_below
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import IWL, LOSS, Groups, draw_panel, result_of
-from paper_figures.transience.rules import last
+from paper_figures.transience.rules import all_runs, last
 from transformer.experiments.transience import CLASSES, EXEMPLARS, L2, ZIPF
 
 SETTINGS = {
@@ -44,7 +44,7 @@ def _falls(run: FigureRun) -> Reading:
 CLAIMS = (
     Claim(
         "the loss falls in all settings, also where ICL never rises",
-        lambda control, *found: [_falls(run) for runs in found for run in runs],
+        lambda control, *found: [_falls(run) for run in all_runs(*found)],
         contradiction="in half of the runs or more it ends above half its first value",
         ours=True,
     ),

@@ -5,7 +5,7 @@ from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.figure_8 import THRESHOLD
 from paper_figures.transience.panels import ICL, IWL, LOSS, draw_panels
-from paper_figures.transience.rules import last, transient
+from paper_figures.transience.rules import all_runs, last, transient
 from transformer.experiments.transience import L2
 
 STRONG = [c for c in L2 if c > THRESHOLD]
@@ -27,12 +27,12 @@ def _never_rises(run: FigureRun) -> Reading:
 CLAIMS = (
     Claim(
         f"with L2 above {THRESHOLD:g} ICL is transient again",
-        lambda control, *found: transient([run for runs in found for run in runs], control),
+        lambda control, *found: transient(all_runs(*found), control),
         contradiction="in half of the runs or more ICL never rises, or is kept",
     ),
     Claim(
         f"with L2 above {THRESHOLD:g} IWL never rises",
-        lambda control, *found: [_never_rises(run) for runs in found for run in runs],
+        lambda control, *found: [_never_rises(run) for run in all_runs(*found)],
         contradiction="IWL accuracy at the end is 0.05 or more",
     ),
 )

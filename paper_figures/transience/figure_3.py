@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import last, transient, trend
+from paper_figures.transience.rules import all_runs, last, transient, trend
 from transformer.experiments.transience import P_BURSTY
 
 NAMES = [f"P(bursty) = {share:g}" for share in P_BURSTY]
@@ -18,7 +18,7 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 CLAIMS = (
     Claim(
         "where few sequences are bursty, ICL is transient",
-        lambda control, *found: transient([*found[0], *found[1]], control),
+        lambda control, *found: transient(all_runs(*found[:-1]), control),
         contradiction="ICL never rises with P(bursty) below 1, or is above half its peak after "
         "three half-decays of the default run",
     ),

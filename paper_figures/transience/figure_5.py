@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import peak, transient, trend
+from paper_figures.transience.rules import all_runs, peak, transient, trend
 from transformer.experiments.transience import EXEMPLARS
 
 NAMES = [f"{n} exemplar{'s' * (n > 1)} of a class" for n in EXEMPLARS]
@@ -18,7 +18,7 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 CLAIMS = (
     Claim(
         "ICL is transient whatever the number of exemplars",
-        lambda control, *found: transient([run for runs in found for run in runs], control),
+        lambda control, *found: transient(all_runs(*found), control),
         contradiction="in half of the runs or more ICL never rises, or is kept",
     ),
     Claim(

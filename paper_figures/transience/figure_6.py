@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import Levels, peak, retention, transient, trend
+from paper_figures.transience.rules import Levels, all_runs, peak, retention, transient, trend
 from transformer.experiments.transience import CLASSES
 
 
@@ -20,7 +20,7 @@ def _levels(found: tuple[list[FigureRun], ...]) -> Levels:
 CLAIMS = (
     Claim(
         "ICL is transient with all numbers of classes",
-        lambda control, *found: transient([run for runs in found for run in runs], control),
+        lambda control, *found: transient(all_runs(*found), control),
         contradiction="in half of the runs or more ICL never rises, or is kept",
     ),
     Claim(

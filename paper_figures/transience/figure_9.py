@@ -9,7 +9,7 @@ from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import ICL, IWL, draw_panel, result_of
-from paper_figures.transience.rules import retention, transient, trend
+from paper_figures.transience.rules import all_runs, retention, transient, trend
 from transformer.experiments.transience import ZIPF
 
 ORDERS = {"": "class 0 rarest", "_rarest_last": "class 0 most frequent"}
@@ -55,12 +55,13 @@ CLAIMS = (
     Claim(
         "with moderate skew ICL is still transient",
         lambda control, *found: transient(
-            [
-                run
-                for row in range(len(ORDERS))
-                for runs in _ordered(found, row)[: len(MODERATE)]
-                for run in runs
-            ],
+            all_runs(
+                *(
+                    runs
+                    for row in range(len(ORDERS))
+                    for runs in _ordered(found, row)[: len(MODERATE)]
+                )
+            ),
             control,
         ),
         contradiction="in half of the runs or more ICL never rises, or is kept",

@@ -57,6 +57,11 @@ def _median(times: Iterable[float | None]) -> float:
     return statistics.median(known) if known else math.inf
 
 
+def all_runs(*levels: Sequence[FigureRun]) -> list[FigureRun]:
+    """Return the runs of all levels of a setting; none while a level lacks runs."""
+    return [run for runs in levels for run in runs] if all(levels) else []
+
+
 def transient(
     runs: Sequence[FigureRun], controls: Sequence[FigureRun], metric: str = METRIC
 ) -> list[Reading]:

@@ -58,7 +58,6 @@ BATCH_FACTOR = 4  # chosen here
 FROZEN_RATE = 1e-3  # chosen here, at scale cpu
 # lengths at scale cpu, over the default run's: each run takes at most 15 minutes of one core
 CPU_LENGTHS = {
-    # three times the default run's half-decay, to see whether ICL is kept
     "l2_3e-05": 1.7,
     "l2_0.0001": 1.7,
     "matched": 1.7,
@@ -77,6 +76,8 @@ CPU_LENGTHS = {
     "l2_attention": 0.08,
     "l2_encoder": 0.08,
 }
+# steps at scale cpu of runs that may keep ICL: three times the default run's half-decay
+LONG_STEPS = {"l2_3e-05": 72_250, "l2_0.0001": 72_250, "matched": 72_250}
 RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
 RESNET_RATE = 1e-3  # likewise
 N_EXEMPLARS = 20  # of features
@@ -241,6 +242,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
     def add(name: str, description: str, config: RunConfig, seeds: tuple[int, ...] = SEEDS) -> None:
         if scale == "cpu":
             config = _scaled_length(config, CPU_LENGTHS.get(name, 1.0))
+            config = replace(config, n_steps=LONG_STEPS.get(name, config.n_steps))
         presets[name] = Preset(config=config, description=description, seeds=seeds, together=True)
 
     def features(n_classes: int) -> RunConfig:

@@ -163,6 +163,8 @@ class MakeFlags:
     """CPU threads of each process."""
     device: str = "auto"
     """Device: auto, cpu, cuda or mps."""
+    data: tyro.conf.UseAppendAction[tuple[tuple[str, Path], ...]] = ()
+    """Kind of exemplars and file, for runs that need one (`tokens FILE`); may be repeated."""
     retry: bool = False
     """Try failed nodes of the sweep again."""
     dry_run: bool = False
@@ -180,7 +182,7 @@ def _make(flags: MakeFlags) -> None:
     if flags.dry_run:
         sweep.run(sweep_of_figure)
         return
-    data, left_out = make(figure, sweep_of_figure)
+    data, left_out = make(sweep_of_figure)
     _print_left_out(left_out)
     try:
         found = find_needs(figure.needs, None, flags.scale, data)
@@ -245,7 +247,7 @@ def _list(flags: ListFlags) -> None:
 class ResultsFlags:
     """Compare the claims of papers with the kept runs, and print the verdicts.
 
-    docs/results.md has the same table, and explains the rule.
+    docs/results.md and docs/transience.md have the same tables, and explain the rules.
     """
 
     paper: Annotated[str | None, default_shown_as("every paper with claims")] = None

@@ -21,7 +21,6 @@ from paper_figures.core.runs import find_needs
 from paper_figures.core.verdicts import (
     claims_table,
     explanations,
-    papers_with_claims,
     verdict_counts,
 )
 from paper_figures.demo import demo_table
@@ -31,9 +30,17 @@ from paper_figures.studies.comparison.page_comparison import (
     prediction_table,
     ranks_table,
 )
+from paper_figures.transience.page_transience import events_table
 from transformer.config.run import Scale
 
 ROOT = Path(__file__).parents[1]
+
+
+def _claims_of(paper: str) -> dict[str, Callable[[], str]]:
+    """Return the parts of the page on a paper's claims."""
+    blocks = {"counts": verdict_counts, "claims": claims_table, "explanations": explanations}
+    return {f"{name} of {paper}": partial(block, paper) for name, block in blocks.items()}
+
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {
@@ -56,15 +63,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "starts": starts_table,
         "levels": levels_table,
     },
-    "docs/results.md": {
-        f"{name} of {paper}": partial(block, paper)
-        for paper in papers_with_claims()
-        for name, block in (
-            ("counts", verdict_counts),
-            ("claims", claims_table),
-            ("explanations", explanations),
-        )
-    },
+    "docs/results.md": _claims_of("coopetition"),
+    "docs/transience.md": _claims_of("transience") | {"events": events_table},
 }
 
 PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their runs

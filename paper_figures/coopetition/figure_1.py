@@ -20,6 +20,7 @@ from paper_figures.coopetition.paper_values import FIGURE_1B, SEED_5
 from paper_figures.core.claims import Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import (
+    SHOWN_EVALUATORS,
     draw_evaluators,
     draw_half,
     draw_published,
@@ -33,12 +34,14 @@ def draw(
     runs: list[FigureRun], labels: list[KeptTable], induction: list[KeptTable]
 ) -> FigureResult:
     """Draw the panels; c only if heads were measured."""
-    from paper_figures.coopetition.schematics import circuit_at, draw_circuit, draw_tasks
+    from paper_figures.coopetition.schematics import circuit_at, draw_circuit
+    from paper_figures.core.sequences import draw_task_sequences
+    from transformer.config import DataConfig
 
     drawing = blank(7.2, 4.6)
     halves: Any = drawing.subfigures(2, 1, height_ratios=(1, 1.1))
     tasks_axes, *circuit_axes = halves[0].subplots(1, 3, width_ratios=(2, 1, 1))
-    numbers = draw_tasks(tasks_axes)
+    numbers = draw_task_sequences(tasks_axes, "a", DataConfig(), SHOWN_EVALUATORS, n_exemplars=4)
     for ax in circuit_axes:
         ax.set_axis_off()
     if labels and induction:

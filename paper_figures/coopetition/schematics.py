@@ -1,64 +1,17 @@
-"""Panels a and c of figure 1: sequences from the sampler, and attention of the model.
-
-Exemplars are drawn glyphs, so that nothing has to be downloaded; classes are labelled by letters.
-"""
+"""Panel c of figure 1: attention of the model at a checkpoint."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch
 
-from coopetition.plot.style import COLOURS, label_of
+from coopetition.plot.style import COLOURS
 from paper_figures.core.figure import Numbers
-from paper_figures.core.plotting import SHOWN_EVALUATORS
 from paper_figures.core.runs import KeptTable
-from transformer.config import DataConfig
-from transformer.config.evaluators import EVALUATORS
-from transformer.data.drawings import SIDE
-from transformer.data.exemplars.glyphs import GlyphConfig, draw_glyphs
-from transformer.data.sequences import Pool, draw_sequences
 
-GLYPHS = GlyphConfig(n_classes=24, n_exemplars=4, seed=3)
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWX"
 TOKENS = ("exemplar", "label", "exemplar", "label", "query")
-FRAME = {"edgecolor": "lightgrey", "linewidth": 0.5}
 WIDEST = 4.0  # points, of an arrow of attention 1
-
-
-def draw_tasks(ax: Axes) -> Numbers:
-    """Draw a sequence of every evaluator: exemplars, labels, and the right answer."""
-    pictures = draw_glyphs(GLYPHS).reshape(-1, SIDE, SIDE)
-    numbers: Numbers = []
-    for row, name in enumerate(SHOWN_EVALUATORS):
-        data = EVALUATORS[name].data(DataConfig(exemplars=GLYPHS))
-        pool = Pool(GLYPHS.n_classes, GLYPHS.n_exemplars, GLYPHS.n_exemplars)
-        sequence = draw_sequences(np.random.default_rng(5), pool, data, 1)
-        exemplars, labels = sequence.exemplars[:, 0].tolist(), sequence.labels[:, 0].tolist()
-        y = -row
-        for k, exemplar in enumerate(exemplars):
-            image = OffsetImage(pictures[exemplar], cmap="Greys", zoom=0.6)
-            ax.add_artist(AnnotationBbox(image, (2 * k, y), pad=0.1, bboxprops=FRAME))
-            own = LETTERS[exemplar // GLYPHS.n_exemplars]
-            ax.annotate(
-                own, (2 * k - 0.75, y - 0.3), ha="center", va="center", color="grey", fontsize=5
-            )
-            numbers.append(("a", f"{name}, exemplar of class", float(2 * k), float(exemplar)))
-        texts = LETTERS if name != "icl" else "01"
-        for k, label in enumerate(labels):
-            ax.annotate(texts[label], (2 * k + 1, y), ha="center", va="center", fontsize=9)
-            numbers.append(("a", f"{name}, label", float(2 * k + 1), float(label)))
-        target = int(sequence.target[0])
-        answer = f"? = {texts[target]}"
-        ax.annotate(answer, (2 * len(labels) + 1.2, y), ha="center", va="center", fontsize=9)
-        ax.annotate(label_of(name).split()[0], (-1.6, y), ha="center", va="center",
-                    color=COLOURS[name])  # fmt: skip
-        numbers.append(("a", f"{name}, right", float(2 * len(labels) + 1), float(target)))
-    ax.set(xlim=(-2.4, 6.2), ylim=(-len(SHOWN_EVALUATORS) + 0.4, 0.6))
-    ax.set_axis_off()
-    ax.set_title("a  one sequence each (grey: its class)")
-    return numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _init_seeds(plan: Plan, name: str) -> set[int]:
     return set[int]().union(*(_init_seeds(plan, need) for need in node.needs))
 
 
-def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]]:
+def make(flags: sweep.Flags) -> tuple[Path, list[str]]:
     """Run the sweep and keep what is finished in `kept` below its folder.
 
     Returns that folder, and sentences on what was left out.
@@ -76,7 +76,7 @@ def make(figure: Figure, flags: sweep.Flags) -> tuple[Path, list[str]]:
     sweep.run(flags)
     data = flags.runs / "kept"
     plan = load_plan(flags.plan, flags.scale).select(flags.only)
-    return data, keep_finished(plan, flags.runs, figure.paper, flags.scale, data)[1]
+    return data, keep_finished(plan, flags.runs, flags.plan, flags.scale, data)[1]
 
 
 def train_run(config: RunConfig, folder: Path, machine: Machine) -> FigureRun:

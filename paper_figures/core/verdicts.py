@@ -1,4 +1,4 @@
-"""The verdict on every claim of a paper, at every scale, and its blocks of docs/results.md."""
+"""The verdict on every claim of a paper, at every scale, and the blocks of the page on them."""
 
 from collections import Counter
 from collections.abc import Iterable

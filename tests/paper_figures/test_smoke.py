@@ -1,4 +1,4 @@
-"""Every figure of the coopetition paper, at scale smoke: from training to the picture."""
+"""Every figure of the papers, at scale smoke: from training to the picture."""
 
 import csv
 import json
@@ -9,24 +9,28 @@ from paper_figures.core.figure import figures_of, find_figure
 from paper_figures.core.kept_data import load_index
 from paper_figures.core.runs import find_needs, kept_tables
 
+DATA = {"coopetition": "smoke", "transience": "smoke_transience"}  # fixtures
 OF_RUNS = [
-    slot
-    for slot, figure in figures_of("coopetition").items()
+    (paper, slot)
+    for paper in DATA
+    for slot, figure in figures_of(paper).items()
     if figure.needs and not figure.of_several_scales
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slot", OF_RUNS)
-def test_every_figure_is_drawn(smoke, tmp_path, slot):
-    figure = find_figure("coopetition", slot)
-    found = find_needs(figure.needs, scale="smoke", data=smoke)
+@pytest.mark.timeout(600)  # the first figure of a paper trains its runs
+@pytest.mark.parametrize(("paper", "slot"), OF_RUNS)
+def test_every_figure_is_drawn(request, tmp_path, paper, slot):
+    data = request.getfixturevalue(DATA[paper])
+    figure = find_figure(paper, slot)
+    found = find_needs(figure.needs, scale="smoke", data=data)
     assert not figure.missing(found), "the plan makes all that is needed"
     result = figure.render(found)
     result.write(tmp_path, slot)
     assert (tmp_path / f"{slot}.png").stat().st_size
     record = json.loads((tmp_path / f"{slot}.json").read_text())
-    ids = {entry["run_id"] for entry in load_index(smoke)}
+    ids = {entry["run_id"] for entry in load_index(data)}
     runs = record["runs"] if "runs" in record else [record["run"]]
     assert runs and {run["run_id"] for run in runs} <= ids
     assert [claim["claim"] for claim in record["claims"]] == [c.text for c in figure.claims]

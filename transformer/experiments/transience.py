@@ -58,7 +58,6 @@ BATCH_FACTOR = 4  # chosen here
 FROZEN_RATE = 1e-3  # chosen here, at scale cpu
 # lengths at scale cpu, over the default run's: each run takes at most 15 minutes of one core
 CPU_LENGTHS = {
-    # three times the default run's half-decay, to see whether ICL is kept
     "l2_3e-05": 1.7,
     "l2_0.0001": 1.7,
     "matched": 1.7,
@@ -77,9 +76,19 @@ CPU_LENGTHS = {
     "l2_attention": 0.08,
     "l2_encoder": 0.08,
 }
+# steps at scale cpu of runs that may keep ICL: three times the default run's half-decay
+LONG_STEPS = {"l2_3e-05": 72_250, "l2_0.0001": 72_250, "matched": 72_250}
 RESNET_DRAWINGS = OmniglotConfig(n_classes=1600, standardised=True)  # chosen here, at scale cpu
 RESNET_RATE = 1e-3  # likewise
 N_EXEMPLARS = 20  # of features
+CLUSTERING_SEEDS = (4, 5)
+# classes by exemplars of a class; at scale cpu as many as all-MiniLM-L6-v2 has such clusters
+TOKEN_CLASSES: dict[Scale, dict[int, int]] = {
+    "paper": {10: 1600, 5: 3200},
+    "gpu": {10: 1600, 5: 3200},
+    "cpu": {10: 1200, 5: 1600},
+    "smoke": {10: 16, 5: 32},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +242,7 @@ def presets(scale: Scale) -> dict[str, Preset]:
     def add(name: str, description: str, config: RunConfig, seeds: tuple[int, ...] = SEEDS) -> None:
         if scale == "cpu":
             config = _scaled_length(config, CPU_LENGTHS.get(name, 1.0))
+            config = replace(config, n_steps=LONG_STEPS.get(name, config.n_steps))
         presets[name] = Preset(config=config, description=description, seeds=seeds, together=True)
 
     def features(n_classes: int) -> RunConfig:
@@ -284,14 +294,13 @@ def presets(scale: Scale) -> dict[str, Preset]:
 def token_presets(scale: Scale) -> dict[str, Preset]:
     """Return the runs that need a file of token embeddings; 2 million steps at scale paper."""
     presets: dict[str, Preset] = {}
-    for n_classes, n_exemplars in ((1600, 10), (3200, 5)):
-        for seed in (4, 5):
-            n_there = n_classes // SIZES[scale].fewer
-            tokens = TokenConfig(n_classes=n_there, n_exemplars=n_exemplars, seed=seed)
+    for n_exemplars, n_classes in TOKEN_CLASSES[scale].items():
+        for seed in CLUSTERING_SEEDS:
+            tokens = TokenConfig(n_classes=n_classes, n_exemplars=n_exemplars, seed=seed)
             config = _frozen_encoder(scale, tokens)
-            presets[f"tokens_{n_classes}x{n_exemplars}_{seed}"] = Preset(
+            presets[f"exemplars_{n_exemplars}_clusters_{seed}"] = Preset(
                 config=_scaled_length(config, 0.04) if scale == "paper" else config,
-                description="figures 7, 13: token embeddings, k-means seed",
+                description="figures 7, 13: token embeddings, seed of the clusters",
                 seeds=SEEDS,
                 together=True,
             )
@@ -299,4 +308,4 @@ def token_presets(scale: Scale) -> dict[str, Preset]:
 
 
 register_presets("transience", presets, SCALES)
-register_presets("transience", token_presets, SCALES)
+register_presets("transience_tokens", token_presets, SCALES)

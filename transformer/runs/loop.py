@@ -228,7 +228,7 @@ def _continue(
         for number, state in states.items():
             ensemble.restore(number, state)
         session = Session(runs, ensemble)
-        stop = session.train(states, rewrite=bool(recovery.problems))
+        stop = session.train(states)
     if stop and ensemble.step < ensemble.config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
@@ -302,13 +302,12 @@ class Session:
     def _live(self) -> list[RunFolder]:
         return [self.runs[number] for number in self.ensemble.live]
 
-    def train(self, states: dict[int, Checkpoint], *, rewrite: bool) -> list[int]:
+    def train(self, states: dict[int, Checkpoint]) -> list[int]:
         """Train until the last step or a stop signal, or until no run is left.
 
         Parameters
         ----------
         states : what the live runs continue from, by number; none at the start
-        rewrite : whether to write the files of that step again
 
         Returns
         -------
@@ -326,7 +325,7 @@ class Session:
         self._set_status("running", "")
         try:
             write_all({path: content for path, (_, content) in kept.items()})
-            self.checkpoints.begin(ensemble.live, states, rewrite=rewrite)
+            self.checkpoints.begin(ensemble.live, states)
             keep_freed_memory()
             why = ensemble.choose_execution()
             self.runs = [replace(run, machine=ensemble.machine) for run in self.runs]

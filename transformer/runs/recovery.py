@@ -78,7 +78,10 @@ def _why_no_restart(run: RunFolder) -> str:
             f"{STATES}/ back, or train a new run from the weights (--start.path {run.path} "
             f"--start.step {weights[-1]})"
         )
-    measured = max((row["step"] for row, _ in whole_lines(run.metrics_path)), default=0)
+    try:
+        measured = max((row["step"] for row in run.metrics()), default=0)
+    except UserError as error:  # a damaged line, before others that a restart would overwrite
+        return str(error)
     had_weights = (
         run.recorded_status()["status"] in ("finished", "interrupted", "diverged")
         or has_trained(run.path)

@@ -224,10 +224,17 @@ def with_metrics_to(folder, n_lines):
     run.metrics_path.write_bytes(b"".join(metric_lines(run)[:n_lines]) + b"spoilt")
 
 
+def without_checkpoints_and_first_line(folder):
+    without_checkpoints(folder, "finished")
+    for run in load_runs(folder):
+        run.metrics_path.write_bytes(b"spoilt\n" + b"".join(metric_lines(run)[1:]))
+
+
 @pytest.mark.parametrize("n_runs", [1, 4])
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
+        (without_checkpoints_and_first_line, "line 1 of"),
         (lambda folder: without_checkpoints(folder, "finished"), "metrics up to step 40 but no"),
         (lambda folder: without_checkpoints(folder, "running"), "metrics up to step 40 but no"),
         (with_spoilt_states, "step_000000010"),
@@ -405,6 +412,20 @@ def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_p
     with pytest.raises(UserError, match="wild"):
         resume(tmp_path / "runs", n_steps=50)
     assert [run.steps()[-1:] for run in load_runs(tmp_path / "runs")] == [[50]] * 4 + [[]]
+
+
+def test_a_resume_keeps_the_checkpoints_of_a_run_that_diverged_later(copied_ensemble):
+    """The sound file of the step that the others continue from holds them."""
+    *_, diverged = load_runs(copied_ensemble)
+    for run in load_runs(copied_ensemble):
+        set_status([run], "running", "")
+    set_status([diverged], "diverged", "", 39)
+    weights = diverged.checkpoint_path(30).read_bytes()
+    diverged.state_path(40).write_bytes(b"spoilt")
+    with pytest.raises(UserError, match=diverged.path.name):
+        resume(copied_ensemble)
+    assert diverged.checkpoint_path(30).read_bytes() == weights
+    assert diverged.steps() == [10, 20, 30] and diverged.is_sound(30)
 
 
 # signals, locks and folders

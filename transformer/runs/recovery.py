@@ -10,7 +10,7 @@ from coopetition.tools.errors import UserError
 from transformer.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from transformer.runs.folder import RunFolder
 from transformer.runs.layout import STATES
-from transformer.runs.manifest import has_trained
+from transformer.runs.manifest import has_trained, read_record
 from transformer.runs.metrics import first_missing, whole_lines
 from transformer.training.ensemble import Checkpoint
 
@@ -39,10 +39,7 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
     They continue from the newest step of which all have an undamaged state, and all metrics until
     then; without any state from step 0, unless that would overwrite trained weights or metrics.
     """
-    every, last = runs[0].config.evaluation.every, max(run.config.n_steps for run in runs)
-    missing, path = min(
-        (first_missing(run.metrics_path, every, last), run.metrics_path) for run in runs
-    )
+    missing, path = min((_first_missing(run), run.metrics_path) for run in runs)
     steps = sorted(set.intersection(*({*run.state_steps()} for run in runs)))
     usable = [step for step in steps if step < missing]
     states, problems = _first_sound(usable[::-1], lambda step: [run.state(step) for run in runs])
@@ -59,6 +56,12 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
     without_state_first = [] if states else sorted(runs, key=lambda run: bool(run.state_steps()))
     refusal = next(filter(None, map(_why_no_restart, without_state_first)), "")
     return Recovery(states, [*dict.fromkeys(problems)], refusal)
+
+
+def _first_missing(run: RunFolder) -> int:
+    """Return the first evaluated step without metrics, also at an end that `resume` moves."""
+    ends = {run.config.n_steps, read_record(run.path)[0].n_steps}
+    return first_missing(run.metrics_path, run.config.evaluation.every, ends)
 
 
 def _why_no_restart(run: RunFolder) -> str:
@@ -149,7 +152,7 @@ def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) 
         recovery = None
     lines = whole_lines(run.metrics_path)
     message, problems = current["message"], recovery.problems if recovery else damaged
-    if recovery and recovery.refusal:
+    if recovery and recovery.refusal and not run.is_finished():
         problems = problems or [recovery.refusal]
         message = message if current["status"] == "finished" else recovery.refusal
     return {

@@ -195,7 +195,7 @@ def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path, capsys):
     for cut in range(len(content) + 1):
         run.metrics_path.write_bytes(content[:cut])
         n_whole = content[:cut].count(b"\n")
-        assert first_missing(run.metrics_path, 7, 40) == 7 * n_whole
+        assert first_missing(run.metrics_path, 7, [40]) == 7 * n_whole
         assert metrics_until(run.metrics_path, 20)[1] == b"".join(lines[: min(n_whole, 3)])
         assert len(run.metrics()) == n_whole
     for n_whole, step in ((3, 20), (2, 10)):
@@ -261,6 +261,14 @@ def test_a_last_line_that_is_lost_is_made_again(whole, copied):
     copied.metrics_path.write_bytes(b"".join(metric_lines(copied)[:-1]))
     resume(copied.path)
     assert_same_run(whole, copied)
+
+
+def test_a_line_that_is_lost_at_the_old_end_is_missed_when_the_end_moves(tiny, tmp_path):
+    run = train(replace(tiny, n_steps=38), tmp_path / "run", HERE)
+    assert (run.metrics()[-1]["step"], run.state_steps()) == (38, [38])
+    run.metrics_path.write_bytes(b"".join(metric_lines(run)[:-1]))
+    with pytest.raises(UserError, match="line of step 38"):
+        resume(run.path, n_steps=45)
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])

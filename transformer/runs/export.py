@@ -36,7 +36,7 @@ def check_output(run: RunFolder, path: Path) -> None:
     """
     check_ending(path, ".csv")
     check_writable(path)
-    if path.resolve().parent == run.path:
+    if run.path in path.resolve().parents:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     description = path.with_suffix(".json")
     if not (path.exists() or description.exists()):

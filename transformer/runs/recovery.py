@@ -142,8 +142,20 @@ def read_statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
     current = [run.current_status() for run in runs]
     live = [run for run, own in zip(runs, current, strict=True) if own["status"] != "diverged"]
     is_running = any(own["status"] == "running" for own in current)
-    recovery = plan_recovery(live) if live and not is_running else None
+    recovery = _plan_resume(live) if live and not is_running else None
     return [_status(run, own, recovery) for run, own in zip(runs, current, strict=True)]
+
+
+def _plan_resume(runs: list[RunFolder]) -> Recovery:
+    """Return how `resume` continues runs; a refusal is a problem unless all are finished."""
+    try:
+        is_finished = all(run.is_finished() for run in runs)
+        recovery = plan_recovery(runs)
+    except UserError as error:  # a damaged line of metrics
+        return Recovery([], [str(error)], str(error))
+    if recovery.refusal and not (recovery.problems or is_finished):
+        return recovery._replace(problems=[recovery.refusal])
+    return recovery
 
 
 def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) -> dict[str, Any]:
@@ -152,9 +164,8 @@ def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) 
         recovery = None
     lines = whole_lines(run.metrics_path)
     message, problems = current["message"], recovery.problems if recovery else damaged
-    if recovery and recovery.refusal and not run.is_finished():
-        problems = problems or [recovery.refusal]
-        message = message if current["status"] == "finished" else recovery.refusal
+    if recovery and recovery.refusal and current["status"] != "finished":
+        message = recovery.refusal
     return {
         "status": current["status"],
         "message": message,

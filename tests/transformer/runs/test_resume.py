@@ -230,6 +230,15 @@ def without_checkpoints_and_first_line(folder):
         run.metrics_path.write_bytes(b"spoilt\n" + b"".join(metric_lines(run)[1:]))
 
 
+def test_a_damaged_line_of_a_finished_run_is_shown_as_resume_refuses_it(copied):
+    lines = metric_lines(copied)
+    copied.metrics_path.write_bytes(b"".join([*lines[:3], b"spoilt\n", *lines[4:]]))
+    with pytest.raises(UserError, match="line 4 of") as caught:
+        resume(copied.path)
+    (status,) = read_statuses([copied])
+    assert (status["resumes_from"], status["damaged"]) == (None, [str(caught.value)])
+
+
 @pytest.mark.parametrize("n_runs", [1, 4])
 @pytest.mark.parametrize(
     ("spoil", "named"),

@@ -356,6 +356,9 @@ class Session:
         with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
             if ensemble.step == 0:
                 self._evaluate()
+            elif ensemble.step == config.n_steps and not self._is_measured():
+                self._evaluate()  # the end was moved to where the run had been stopped
+                self._write_checkpoints()
             while ensemble.step < config.n_steps and ensemble.live and not stop:
                 ensemble.advance()
                 note = self._evaluate() if ensemble.is_evaluation(ensemble.step) else None
@@ -366,6 +369,10 @@ class Session:
                 self._write_checkpoints()
         self._sync_metrics()
         end_session([run.path for run in self._live], ensemble.step)
+
+    def _is_measured(self) -> bool:
+        """Return whether the metrics have a line of this step."""
+        return self._live[0].metrics()[-1]["step"] == self.ensemble.step
 
     def _evaluate(self) -> str:
         """Append lines of metrics; return them in a few words."""

@@ -37,14 +37,14 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
     return seconds or 0.0, b"".join(text for _, text in kept)
 
 
-def first_missing(path: Path, every: int, ends: Iterable[int]) -> int:
-    """Return the first evaluated step (every so many, and the ends) without a whole line.
+def first_missing(path: Path, every: int, last: int) -> int:
+    """Return the first evaluated step (every so many, and the last) without a whole line.
 
     A run can continue only from a checkpoint before it, since lines are not made again.
     """
     steps = {row["step"] for row, _ in whole_lines(path)}
     missing = next(step for step in itertools.count(0, every) if step not in steps)
-    return min([missing, *(end for end in ends if end not in steps)])
+    return missing if last in steps else min(missing, last)
 
 
 def whole_lines(path: Path) -> list[tuple[Row, bytes]]:

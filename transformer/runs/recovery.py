@@ -59,9 +59,9 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
 
 
 def _first_missing(run: RunFolder) -> int:
-    """Return the first evaluated step without metrics, also at an end that `resume` moves."""
-    ends = {run.config.n_steps, read_record(run.path)[0].n_steps}
-    return first_missing(run.metrics_path, run.config.evaluation.every, ends)
+    """Return the first evaluated step without metrics; the last is that on disk."""
+    last = read_record(run.path)[0].n_steps  # `resume` may have moved that of the config
+    return first_missing(run.metrics_path, run.config.evaluation.every, last)
 
 
 def _why_no_restart(run: RunFolder) -> str:

@@ -195,7 +195,7 @@ def test_resume_with_the_metrics_cut_at_any_byte(whole, tmp_path, capsys):
     for cut in range(len(content) + 1):
         run.metrics_path.write_bytes(content[:cut])
         n_whole = content[:cut].count(b"\n")
-        assert first_missing(run.metrics_path, 7, [40]) == 7 * n_whole
+        assert first_missing(run.metrics_path, 7, 40) == 7 * n_whole
         assert metrics_until(run.metrics_path, 20)[1] == b"".join(lines[: min(n_whole, 3)])
         assert len(run.metrics()) == n_whole
     for n_whole, step in ((3, 20), (2, 10)):
@@ -476,6 +476,20 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
     for path in (run.state_path(12), run.checkpoint_path(12)):
         path.unlink()
     assert_same_run(whole, run)
+
+
+def test_the_end_can_be_moved_to_where_a_run_was_stopped(whole, tmp_path, monkeypatch):
+    """It is then the run of that length, but the last gradient is not known any more."""
+    short = train(replace(whole.config, n_steps=12), tmp_path / "short", HERE)
+    at_step(12, monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        train(whole.config, tmp_path / "run", HERE)
+    (run,) = resume(tmp_path / "run", n_steps=12)
+    assert run.is_finished() and run.metrics()[-1]["batch_loss"] is not None
+    one, other = (without_time(each.metrics()) for each in (short, run))
+    assert other == [*one[:-1], one[-1] | {"gradient_norm": None}]
+    for kind in ("checkpoint_path", "state_path"):
+        assert getattr(run, kind)(12).read_bytes() == getattr(short, kind)(12).read_bytes()
 
 
 def test_an_ignored_hangup_ends_nothing(whole, tmp_path, monkeypatch, handle):

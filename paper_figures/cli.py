@@ -168,7 +168,7 @@ class MakeFlags:
     retry: bool = False
     """Try failed nodes of the sweep again."""
     dry_run: bool = False
-    """Print what would be done and how long it would take, and do nothing."""
+    """Print the nodes of the sweep with their steps and disk space, and do nothing."""
 
 
 def _make(flags: MakeFlags) -> None:

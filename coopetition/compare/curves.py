@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-FITTED_CURVES = ("train", ICL, CIWL)  # those of them that are measured
+FITTED_CURVES = ("train", ICL, CIWL)  # a fit uses those that were measured
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -3,8 +3,6 @@
 The paper's numbers are read off its figure by eye.
 """
 
-from typing import TYPE_CHECKING
-
 from paper_figures.coopetition.panels import PaperRange, draw_heads, draw_ranges
 from paper_figures.coopetition.query_row import (
     TARGET,
@@ -15,9 +13,6 @@ from paper_figures.core.claims import Claim, Published, table_readings
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import draw_half
 from paper_figures.core.runs import KeptTable, Runs
-
-if TYPE_CHECKING:
-    pass
 
 COPIED: list[PaperRange] = [(-1, 0.06, 0.12), (0, 0.48, 0.52), (1, 0.875, 0.945)]
 

@@ -1,8 +1,8 @@
 """The tables of docs/coopetition.md: whether training on CIWL helps ICL.
 
 The same four questions for the transformer, the toy, and the toy as fitted to our runs.  T is the
-time at which ICL emerges (ICL accuracy first above 0.75; the toy's ICL learnt).  A speed-up is T
-without CIWL, divided by T with what helps.
+time at which ICL emerges in ordinary training (ICL accuracy first above 0.75; the toy's ICL
+learnt).  A speed-up is the time at which it emerges without CIWL, divided by that with what helps.
 """
 
 import math

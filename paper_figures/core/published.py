@@ -10,7 +10,7 @@ SEEDS = range(12)
 
 
 def published_batch() -> "ProblemBatch":
-    """Return all twelve draws as one ensemble, with the published parameters."""
+    """Return all twelve draws as one batch, with the published parameters."""
     from coopetition import published_draw, two_strategies
     from coopetition.dynamics.batch import ProblemBatch
 

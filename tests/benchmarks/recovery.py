@@ -34,7 +34,7 @@ MARGIN = 1.5  # times the time at which ICL's error has fallen halfway: end of t
 def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
     """Return parameters from the middle of their search, in sequences, whose curves all vary."""
     times = np.linspace(0, 1, 50)
-    while True:
+    for _ in range(1000):
         x = rng.uniform(*MIDDLE, len(theory.parameters))
         values = [float(p.from_unit(each)) for p, each in zip(theory.parameters, x, strict=True)]
         rows = theory.curves(np.array(values), times)[: len(FITTED_CURVES)]
@@ -42,6 +42,9 @@ def random_values(theory: Theory, rng: np.random.Generator) -> dict[str, float]:
         if varies and FLOOR + GAIN * rows.min() > 0:  # no curve is cut off at 0
             pairs = zip(theory.parameters, values, strict=True)
             return {p.name: value * LENGTH**-p.per_time for p, value in pairs}
+    raise ValueError(
+        f"no parameters of {theory.name} in the middle of their search vary its curves"
+    )
 
 
 def recover(name: str, n_problems: int, **settings: Any) -> Iterator[tuple[dict[str, float], Fit]]:

@@ -204,6 +204,19 @@ def test_a_kill_leaves_an_index_of_what_is_there(runs, data, monkeypatch):
     assert files == {f"{entry['run_id']}.csv" for entry in load_index(data)} | {"weight_norms.csv"}
 
 
+def test_a_longer_run_of_another_plan_replaces_a_shorter(runs, data):
+    (data / "coopetition_early").mkdir()
+    keep(runs, data, paper="coopetition_early")
+    longer = Plan([Train(name="first", config=replace(RUN, n_steps=20))])
+    work(longer, runs)
+    assert keep(runs, data, longer) == ["first"]
+    entry = load_index(data)[0]
+    assert (entry["paper"], entry["step"]) == ("coopetition", 20)
+    assert (entry["preset"], entry["also"]) == ("coopetition_early/first", ["coopetition/first"])
+    files = {path for path in data.glob("*/*") if path.stem != "weight_norms"}
+    assert files == {curves_path(each, data) for each in load_index(data)}
+
+
 def test_two_calls_do_not_keep_at_once(runs, data):
     descriptor = os.open(data, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)

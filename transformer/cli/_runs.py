@@ -80,19 +80,18 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
     from transformer.runs.recovery import read_statuses
     from transformer.runs.table import row_of
 
-    each = read_statuses(runs)
+    statuses = read_statuses(runs)
     if len(runs) > 1 and not as_json:
-        shown = ("checkpoint", "resumes_from", "message")
-        rows = [
-            {name: value for name, value in row_of(run.path).items() if name not in shown}
-            | {name: status[name] for name in shown}
-            for run, status in zip(runs, each, strict=True)
-        ]
+        rows = [row_of(run.path) for run in runs]
+        for row, status in zip(rows, statuses, strict=True):
+            del row["message"]  # is shown last
+            names = ("status", "step", "checkpoint", "resumes_from", "message")
+            row |= {name: status[name] for name in names}
         print_rows(rows, as_json=False)
-        for sentence in dict.fromkeys(text for status in each for text in status["damaged"]):
+        for sentence in dict.fromkeys(text for status in statuses for text in status["damaged"]):
             print(f"damaged: {sentence}")
         return
-    for run, status in zip(runs, each, strict=True):
+    for run, status in zip(runs, statuses, strict=True):
         if texts := [each.to_text() for each in run.config.interventions]:
             status["interventions"] = texts if as_json else ", ".join(texts)
         events = _timeline(run)

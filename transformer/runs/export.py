@@ -25,8 +25,8 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
         raise UsageError(f"--spacing {spacing}: choose a share of 0 (every line) or more")
     run.check_measured()
     rows = run.metrics()
+    write_json(path.with_suffix(".json"), describe_run(run, rows))  # first: see `check_output`
     write_text(path, curves_csv(rows, spacing))
-    write_json(path.with_suffix(".json"), describe_run(run, rows))
 
 
 def check_output(run: RunFolder, path: Path) -> None:
@@ -36,7 +36,7 @@ def check_output(run: RunFolder, path: Path) -> None:
     """
     check_ending(path, ".csv")
     check_writable(path)
-    if path.resolve().parent == run.path:
+    if run.path in path.resolve().parents:
         raise UsageError(f"--out {path} is in the run's own folder; name another place")
     description = path.with_suffix(".json")
     if not (path.exists() or description.exists()):

@@ -228,7 +228,7 @@ def _continue(
         for number, state in states.items():
             ensemble.restore(number, state)
         session = Session(runs, ensemble)
-        stop = session.train(states, rewrite=bool(recovery.problems))
+        stop = session.train(states)
     if stop and ensemble.step < ensemble.config.n_steps:
         name = signal.Signals(stop[0]).name
         raise Interrupted(
@@ -302,13 +302,12 @@ class Session:
     def _live(self) -> list[RunFolder]:
         return [self.runs[number] for number in self.ensemble.live]
 
-    def train(self, states: dict[int, Checkpoint], *, rewrite: bool) -> list[int]:
+    def train(self, states: dict[int, Checkpoint]) -> list[int]:
         """Train until the last step or a stop signal, or until no run is left.
 
         Parameters
         ----------
         states : what the live runs continue from, by number; none at the start
-        rewrite : whether to write the files of that step again
 
         Returns
         -------
@@ -326,7 +325,7 @@ class Session:
         self._set_status("running", "")
         try:
             write_all({path: content for path, (_, content) in kept.items()})
-            self.checkpoints.begin(ensemble.live, states, rewrite=rewrite)
+            self.checkpoints.begin(ensemble.live, states)
             keep_freed_memory()
             why = ensemble.choose_execution()
             self.runs = [replace(run, machine=ensemble.machine) for run in self.runs]
@@ -357,6 +356,9 @@ class Session:
         with ProgressReport("train", config.n_steps, "steps", done=ensemble.step) as progress:
             if ensemble.step == 0:
                 self._evaluate()
+            elif ensemble.step == config.n_steps and not self._is_measured():
+                self._evaluate()  # the end was moved to where the run had been stopped
+                self._write_checkpoints()
             while ensemble.step < config.n_steps and ensemble.live and not stop:
                 ensemble.advance()
                 note = self._evaluate() if ensemble.is_evaluation(ensemble.step) else None
@@ -367,6 +369,10 @@ class Session:
                 self._write_checkpoints()
         self._sync_metrics()
         end_session([run.path for run in self._live], ensemble.step)
+
+    def _is_measured(self) -> bool:
+        """Return whether the metrics have a line of this step."""
+        return self._live[0].metrics()[-1]["step"] == self.ensemble.step
 
     def _evaluate(self) -> str:
         """Append lines of metrics; return them in a few words."""

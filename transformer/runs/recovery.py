@@ -10,7 +10,7 @@ from coopetition.tools.errors import UserError
 from transformer.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from transformer.runs.folder import RunFolder
 from transformer.runs.layout import STATES
-from transformer.runs.manifest import has_trained
+from transformer.runs.manifest import has_trained, read_record
 from transformer.runs.metrics import first_missing, whole_lines
 from transformer.training.ensemble import Checkpoint
 
@@ -39,10 +39,7 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
     They continue from the newest step of which all have an undamaged state, and all metrics until
     then; without any state from step 0, unless that would overwrite trained weights or metrics.
     """
-    every, last = runs[0].config.evaluation.every, max(run.config.n_steps for run in runs)
-    missing, path = min(
-        (first_missing(run.metrics_path, every, last), run.metrics_path) for run in runs
-    )
+    missing, path = min((_first_missing(run), run.metrics_path) for run in runs)
     steps = sorted(set.intersection(*({*run.state_steps()} for run in runs)))
     usable = [step for step in steps if step < missing]
     states, problems = _first_sound(usable[::-1], lambda step: [run.state(step) for run in runs])
@@ -59,6 +56,12 @@ def plan_recovery(runs: list[RunFolder]) -> Recovery:
     without_state_first = [] if states else sorted(runs, key=lambda run: bool(run.state_steps()))
     refusal = next(filter(None, map(_why_no_restart, without_state_first)), "")
     return Recovery(states, [*dict.fromkeys(problems)], refusal)
+
+
+def _first_missing(run: RunFolder) -> int:
+    """Return the first evaluated step without metrics; the last is that on disk."""
+    last = read_record(run.path)[0].n_steps  # `resume` may have moved that of the config
+    return first_missing(run.metrics_path, run.config.evaluation.every, last)
 
 
 def _why_no_restart(run: RunFolder) -> str:
@@ -78,7 +81,10 @@ def _why_no_restart(run: RunFolder) -> str:
             f"{STATES}/ back, or train a new run from the weights (--start.path {run.path} "
             f"--start.step {weights[-1]})"
         )
-    measured = max((row["step"] for row, _ in whole_lines(run.metrics_path)), default=0)
+    try:
+        measured = max((row["step"] for row in run.metrics()), default=0)
+    except UserError as error:  # a damaged line, before others that a restart would overwrite
+        return str(error)
     had_weights = (
         run.recorded_status()["status"] in ("finished", "interrupted", "diverged")
         or has_trained(run.path)
@@ -136,8 +142,20 @@ def read_statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
     current = [run.current_status() for run in runs]
     live = [run for run, own in zip(runs, current, strict=True) if own["status"] != "diverged"]
     is_running = any(own["status"] == "running" for own in current)
-    recovery = plan_recovery(live) if live and not is_running else None
+    recovery = _plan_resume(live) if live and not is_running else None
     return [_status(run, own, recovery) for run, own in zip(runs, current, strict=True)]
+
+
+def _plan_resume(runs: list[RunFolder]) -> Recovery:
+    """Return how `resume` continues runs; a refusal is a problem unless all are finished."""
+    try:
+        is_finished = all(run.is_finished() for run in runs)
+        recovery = plan_recovery(runs)
+    except UserError as error:  # a damaged line of metrics
+        return Recovery([], [str(error)], str(error))
+    if recovery.refusal and not (recovery.problems or is_finished):
+        return recovery._replace(problems=[recovery.refusal])
+    return recovery
 
 
 def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) -> dict[str, Any]:
@@ -146,9 +164,8 @@ def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) 
         recovery = None
     lines = whole_lines(run.metrics_path)
     message, problems = current["message"], recovery.problems if recovery else damaged
-    if recovery and recovery.refusal:
-        problems = problems or [recovery.refusal]
-        message = message if current["status"] == "finished" else recovery.refusal
+    if recovery and recovery.refusal and current["status"] != "finished":
+        message = recovery.refusal
     return {
         "status": current["status"],
         "message": message,

@@ -46,12 +46,12 @@ class CheckpointWriter:
         self.runs = runs
         self.folder = runs[0].path if len(runs) == 1 else runs[0].shared
 
-    def begin(self, live: list[int], states: dict[int, Checkpoint], *, rewrite: bool) -> None:
+    def begin(self, live: list[int], states: dict[int, Checkpoint]) -> None:
         """Prepare the files of runs that continue from states; none at the start.
 
-        With `rewrite`, or where they are missing, the files of that step are written again.  What
-        runs of an ensemble trained alone from this step on is removed: a resume of all reads the
-        ensemble's files.
+        Missing files of that step, and damaged weights, are written again; sound ones stay, since
+        they may also hold a run that diverged later.  What runs of an ensemble trained alone from
+        this step on is removed: a resume of all reads the ensemble's files.
         """
         step = next((state.step for state in states.values()), -1)
         first, is_single = self.runs[0], len(self.runs) == 1
@@ -61,7 +61,8 @@ class CheckpointWriter:
             if is_single
             else (list_steps(self.folder, kind) for kind in (CHECKPOINTS, STATES))
         )
-        if states and (rewrite or any(step not in steps for steps in existing)):
+        is_sound = all(self.runs[number].is_sound(step) for number in states)
+        if not is_sound or (states and any(step not in steps for steps in existing)):
             self._write(states)
         for run in () if is_single else (self.runs[number] for number in live):
             _remove(run.path, STATES, {*list_steps(run.path, STATES)})

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.run_files import read_metrics
 from transformer.runs.layout import METRICS
+from transformer.runs.metrics import whole_lines
 from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.slurm import Job
 from transformer.sweeps.status import SETTLED, NodeStatus, plan_status
@@ -39,10 +39,10 @@ def time_left(plan: Plan, statuses: Statuses, runs: Path, jobs: int) -> str:
     for name, node in plan.nodes.items():
         if not isinstance(node, Train):
             continue
-        rows = read_metrics(runs / name / next(iter(node.configs)) / METRICS)
-        if rows and rows[-1].get("seconds"):
-            seconds += rows[-1]["seconds"]
-            steps += rows[-1]["step"]
+        lines = whole_lines(runs / name / next(iter(node.configs)) / METRICS)
+        if lines and lines[-1][0].get("seconds"):
+            seconds += lines[-1][0]["seconds"]
+            steps += lines[-1][0]["step"]
         if statuses[name].state not in SETTLED:
             steps_left += node.n_steps * (1 - node.fraction_done(runs))
     if not steps:

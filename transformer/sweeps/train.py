@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.run_files import read_metrics
 from transformer.config import RunConfig, to_dict
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
@@ -27,6 +26,7 @@ from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.folder import RunFolder, load_run, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST, METRICS
 from transformer.runs.loop import resume, train, train_together, with_recorded_ids
+from transformer.runs.metrics import whole_lines
 from transformer.runs.prepare import HALF
 from transformer.sweeps.plan import Node, graft_sources
 from transformer.training.cost import disk_bytes
@@ -244,8 +244,8 @@ class Train(Node):
         """Return the evaluated part of the run that has fewest steps; at most 1."""
         fractions = []
         for name, config in self.configs.items():
-            rows = read_metrics(runs / self.name / name / METRICS)
-            fractions.append(rows[-1]["step"] / config.n_steps if rows else 0.0)
+            lines = whole_lines(runs / self.name / name / METRICS)
+            fractions.append(lines[-1][0]["step"] / config.n_steps if lines else 0.0)
         return min(1.0, *fractions)
 
     def recorded_steps(self, runs: Path) -> int:

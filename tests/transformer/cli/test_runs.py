@@ -103,7 +103,7 @@ def test_only_files_of_the_same_run_are_replaced(call, run, ensemble, tmp_path, 
     """And a name that ends in .csv is no folder for the files of an ensemble."""
     out = tmp_path / "a.csv"
 
-    def write(source, **keywords):
+    def write(source, out=out, **keywords):
         command, *others = flags
         return call("transformer", command, source, *others, "--out", out, **keywords)
 
@@ -115,8 +115,9 @@ def test_only_files_of_the_same_run_are_replaced(call, run, ensemble, tmp_path, 
     out.with_suffix(".json").unlink()
     assert str(out) in write(run, expect=2)
     assert out.read_bytes() == before
+    assert "run's own folder" in write(run, out=run / "checkpoints" / "a.csv", expect=2)
     out = tmp_path / "new.csv"
-    assert "2 runs" in write(ensemble, expect=2) and not out.exists()
+    assert "2 runs" in write(ensemble, out, expect=2) and not out.exists()
 
 
 def test_a_fit_wants_one_run_with_enough_points(call, run, ensemble):

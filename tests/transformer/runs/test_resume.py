@@ -224,10 +224,26 @@ def with_metrics_to(folder, n_lines):
     run.metrics_path.write_bytes(b"".join(metric_lines(run)[:n_lines]) + b"spoilt")
 
 
+def without_checkpoints_and_first_line(folder):
+    without_checkpoints(folder, "finished")
+    for run in load_runs(folder):
+        run.metrics_path.write_bytes(b"spoilt\n" + b"".join(metric_lines(run)[1:]))
+
+
+def test_a_damaged_line_of_a_finished_run_is_shown_as_resume_refuses_it(copied):
+    lines = metric_lines(copied)
+    copied.metrics_path.write_bytes(b"".join([*lines[:3], b"spoilt\n", *lines[4:]]))
+    with pytest.raises(UserError, match="line 4 of") as caught:
+        resume(copied.path)
+    (status,) = read_statuses([copied])
+    assert (status["resumes_from"], status["damaged"]) == (None, [str(caught.value)])
+
+
 @pytest.mark.parametrize("n_runs", [1, 4])
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
+        (without_checkpoints_and_first_line, "line 1 of"),
         (lambda folder: without_checkpoints(folder, "finished"), "metrics up to step 40 but no"),
         (lambda folder: without_checkpoints(folder, "running"), "metrics up to step 40 but no"),
         (with_spoilt_states, "step_000000010"),
@@ -254,6 +270,14 @@ def test_a_last_line_that_is_lost_is_made_again(whole, copied):
     copied.metrics_path.write_bytes(b"".join(metric_lines(copied)[:-1]))
     resume(copied.path)
     assert_same_run(whole, copied)
+
+
+def test_a_line_that_is_lost_at_the_old_end_is_missed_when_the_end_moves(tiny, tmp_path):
+    run = train(replace(tiny, n_steps=38), tmp_path / "run", HERE)
+    assert (run.metrics()[-1]["step"], run.state_steps()) == (38, [38])
+    run.metrics_path.write_bytes(b"".join(metric_lines(run)[:-1]))
+    with pytest.raises(UserError, match="line of step 38"):
+        resume(run.path, n_steps=45)
 
 
 @pytest.mark.parametrize("left", [[], [10, 20]])
@@ -407,6 +431,20 @@ def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_p
     assert [run.steps()[-1:] for run in load_runs(tmp_path / "runs")] == [[50]] * 4 + [[]]
 
 
+def test_a_resume_keeps_the_checkpoints_of_a_run_that_diverged_later(copied_ensemble):
+    """The sound file of the step that the others continue from holds them."""
+    *_, diverged = load_runs(copied_ensemble)
+    for run in load_runs(copied_ensemble):
+        set_status([run], "running", "")
+    set_status([diverged], "diverged", "", 39)
+    weights = diverged.checkpoint_path(30).read_bytes()
+    diverged.state_path(40).write_bytes(b"spoilt")
+    with pytest.raises(UserError, match=diverged.path.name):
+        resume(copied_ensemble)
+    assert diverged.checkpoint_path(30).read_bytes() == weights
+    assert diverged.steps() == [10, 20, 30] and diverged.is_sound(30)
+
+
 # signals, locks and folders
 
 
@@ -438,6 +476,20 @@ def test_a_signal_ends_a_run_after_a_checkpoint(whole, tmp_path, monkeypatch, ki
     for path in (run.state_path(12), run.checkpoint_path(12)):
         path.unlink()
     assert_same_run(whole, run)
+
+
+def test_the_end_can_be_moved_to_where_a_run_was_stopped(whole, tmp_path, monkeypatch):
+    """It is then the run of that length, but the last gradient is not known any more."""
+    short = train(replace(whole.config, n_steps=12), tmp_path / "short", HERE)
+    at_step(12, monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        train(whole.config, tmp_path / "run", HERE)
+    (run,) = resume(tmp_path / "run", n_steps=12)
+    assert run.is_finished() and run.metrics()[-1]["batch_loss"] is not None
+    one, other = (without_time(each.metrics()) for each in (short, run))
+    assert other == [*one[:-1], one[-1] | {"gradient_norm": None}]
+    for kind in ("checkpoint_path", "state_path"):
+        assert getattr(run, kind)(12).read_bytes() == getattr(short, kind)(12).read_bytes()
 
 
 def test_an_ignored_hangup_ends_nothing(whole, tmp_path, monkeypatch, handle):

@@ -108,6 +108,8 @@ def test_weights_alone_are_evaluated_loaded_and_started_from_but_not_resumed(who
     started = train(replace(short_config(), start=start, n_steps=1), tmp_path / "started", HERE)
     assert started.config.start.run_id == whole.config.run_id()
     assert resume(run.path)[0].is_finished(), "there is nothing to do"
+    (status,) = read_statuses([run])
+    assert status["resumes_from"] is None and not status["damaged"], "nothing is lost"
     before = {path: path.read_bytes() for path in run.path.rglob("step_*")}
     with pytest.raises(
         UserError, match=r"weights of step 9 but no state.*--start\.step 9"

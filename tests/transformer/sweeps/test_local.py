@@ -14,9 +14,9 @@ from tests.transformer.conftest import tiny_config
 from tests.transformer.sweeps.conftest import NODES
 from transformer.cli import main
 from transformer.experiments.plans import load_plan
-from transformer.runs.folder import load_run
+from transformer.runs.folder import load_run, set_status
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.report import readable_row, time_left
+from transformer.sweeps.report import progress_line, readable_row, time_left
 from transformer.sweeps.status import Busy, NodeStatus, hold_node, plan_status, read_failure
 from transformer.sweeps.train import Train
 from transformer.sweeps.work import run_node
@@ -232,6 +232,18 @@ def test_unfinished_nodes_have_not_failed(runs, plan):
     with pytest.raises(UserError, match="first, pair"):
         run_node(plan, "events", runs, "cpu")
     assert states(plan, runs)["events"] == "waiting"
+
+
+def test_a_damaged_line_of_metrics_is_a_failure_of_its_own_node_alone(runs, plan, sweep):
+    """Also of a run that is not finished, whose metrics say how far it is."""
+    for name in ("first", "on"):
+        file = runs / name / "metrics.jsonl"
+        file.write_text(file.read_text().replace('"step": 20,', '"step": spoilt,'))
+    set_status([load_run(runs / "on")], "interrupted", "")
+    found = states(plan, runs)
+    assert found["first"] == "failed" and found["on"] == "stopped" and found["long"] == "done"
+    assert sweep(runs, "--dry-run")["first"]["state"] == "failed"
+    assert progress_line(plan, runs, 1)
 
 
 def test_files_of_others_are_not_overwritten(runs, plan, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -61,9 +62,10 @@ def write_features(
     with the ending `.partial` meanwhile, and the result is the same, bit for bit.  An existing
     file of the same encoder, drawings and reduction is left as it is.
 
+    Work that another device, number of threads or version left unfinished is started over.
+
     Raises `UsageError` for what cannot be embedded, for an existing file of another provenance, and
-    for unfinished work on something else or by another machine; `UserError` while another process
-    writes the file.
+    for unfinished work on something else; `UserError` while another process writes the file.
 
     Parameters
     ----------
@@ -184,23 +186,29 @@ def _finished(out: Path, requested: dict[str, Any]) -> dict[str, Any]:
 def _open_partial(path: Path, about: dict[str, Any]) -> int:
     """Begin or check a file of unfinished features; return where they begin in it.
 
-    Its first line says what they are of, as JSON; numbers in half precision follow.  A file that
-    is about something else raises `UsageError` and stays as it is.
+    Its first line says what they are of, as JSON; numbers in half precision follow.  Features of
+    another machine are embedded again, since the result would depend on the interruption.  A file
+    that is about something else raises `UsageError` and stays as it is.
     """
+    header = f"{json.dumps(about)}\n".encode()
     if not path.exists():
-        write_bytes(path, f"{json.dumps(about)}\n".encode())
+        write_bytes(path, header)
     with open(path, "rb") as file:
         line = file.readline()
     try:
         found = json.loads(line)
     except ValueError:
         found = None
-    if differing := difference(found if isinstance(found, dict) else {}, about):
+    found = found if isinstance(found, dict) else {}
+    if differing := difference(found | {"machine": about["machine"]}, about):
         raise UsageError(
             f"{path} holds unfinished features of something else ({differing}); repeat the earlier "
             "settings, remove it, or give another name"
         )
-    return len(line)
+    if differing := difference(found, about):
+        print(f"{path} was made by another machine ({differing}); starting over", file=sys.stderr)
+        write_bytes(path, header)
+    return len(header)
 
 
 def _embed(

@@ -99,8 +99,10 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
             continue
-        if damaged := status.pop("damaged"):
-            status["damaged"] = abbreviate(damaged)
+        if status["damaged"]:
+            status["damaged"] = abbreviate(status["damaged"])
+        else:
+            del status["damaged"]
         print_table(status | (events.describe() if events else {}), as_json=False)
 
 

@@ -8,6 +8,7 @@ from coopetition.tools.errors import UsageError, UserError
 from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import summary_evaluators
 from transformer.config.plain import flatten
+from transformer.runs.checkpoint import is_complete
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.layout import MANIFEST
 
@@ -31,8 +32,8 @@ def list_runs(folder: Path | str) -> list[dict[str, Any]]:
 def row_of(path: Path) -> dict[str, Any]:
     """Return the status of a run, or why it cannot be read.
 
-    `step` is that of the last metrics, `checkpoint` that of the newest checkpoint, whose file is
-    not verified.
+    `step` is that of the last metrics, `checkpoint` that of the newest weights whose file is
+    complete.  Their contents are not verified, since that would read all of them.
     """
     evaluators = summary_evaluators()
     row: dict[str, Any] = dict.fromkeys(
@@ -45,7 +46,11 @@ def row_of(path: Path) -> dict[str, Any]:
         metrics = run.metrics()
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
-    row["checkpoint"] = max(run.steps(), default=None)
+    files = {step: run.checkpoint_path(step) for step in reversed(run.steps())}
+    row["checkpoint"] = next((step for step, file in files.items() if is_complete(file)), None)
+    newest = next(iter(files), None)
+    if newest != row["checkpoint"]:
+        row["message"] = f"{files[newest]} is damaged; `show` says whether the run can be resumed"
     if metrics:
         last = metrics[-1]
         row["step"] = last["step"]

@@ -263,6 +263,7 @@ def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_run
     assert plan_recovery(runs).refusal == str(caught.value)
     for status in read_statuses(runs):
         assert status["resumes_from"] is None and named in " ".join(status["damaged"])
+        assert (status["status"], status["message"]) == ("damaged", str(caught.value))
 
 
 def test_a_last_line_that_is_lost_is_made_again(whole, copied):

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # tyro draws its messages in boxes, in colour on a terminal, and in ASCII if it must
 DECORATION = re.compile(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$", re.MULTILINE)
+# at the start of a cell of tyro's help: a flag, and the other form of a switch
+HELP_FLAG = re.compile(r"(?:^ ?|  |[│|] )(--[a-z][\w.-]*)(?:, (--[a-z][\w.-]*))?", re.MULTILINE)
 RULES = ConstructorRegistry()
 _READ_BY_TYRO: Any = object()  # marks a type whose words are read by tyro's own rule
 
@@ -107,8 +109,8 @@ def _list_flags(kind: type[Any], prog: str, keywords: dict[str, Any]) -> list[st
         _wide_terminal(),
     ):
         parse_flags(kind, ["--help"], prog=prog, **keywords)
-    plain = DECORATION.sub("", captured.getvalue())
-    return list(dict.fromkeys(re.findall(r"(?:^ *|, )(--[a-z][\w.-]*)", plain, re.MULTILINE)))
+    found = HELP_FLAG.findall(captured.getvalue())
+    return list(dict.fromkeys(flag for both_forms in found for flag in both_forms if flag))
 
 
 def _similar_flags(arguments: list[str], flags: list[str]) -> list[str]:

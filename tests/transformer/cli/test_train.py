@@ -19,6 +19,8 @@ from transformer.training.machine import Machine
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (["--preset", "smoke", "--exemplars", "cats"], "'cats'"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
+        (["--batch-size", "1"], "--data.batch-size?"),
+        (["--optim.precision", "float32"], "--precision?"),
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),

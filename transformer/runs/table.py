@@ -11,17 +11,24 @@ from transformer.config.plain import flatten
 from transformer.runs.checkpoint import is_complete
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.layout import MANIFEST
+from transformer.runs.manifest import PluginMissing
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
 
 def find_runs(folder: Path | str) -> dict[str, Path]:
-    """Return the run folders in a folder or below it, by their relative path, sorted."""
+    """Return the run folders in a folder or below it, by their relative path, sorted.
+
+    If the folder itself is a run, its name stands for the path.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
     found = sorted(path.parent for path in folder.rglob(MANIFEST))
-    return {str(path.relative_to(folder)): path for path in found}
+    return {
+        folder.resolve().name if path == folder else str(path.relative_to(folder)): path
+        for path in found
+    }
 
 
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:
@@ -44,6 +51,8 @@ def row_of(path: Path) -> dict[str, Any]:
         run = load_run(path)
         row |= run.current_status() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
         metrics = run.metrics()
+    except PluginMissing as error:
+        return row | {"status": "needs a plugin", "message": str(error)}
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
     files = {step: run.checkpoint_path(step) for step in reversed(run.steps())}

@@ -55,7 +55,8 @@ def test_all_runs_are_shown_when_one_diverges(capsys, tmp_path):
 
 def test_presets_are_listed(call):
     rows = [json.loads(line) for line in call("transformer", "presets", "--json").splitlines()]
-    assert "smoke" in {row["preset"] for row in rows}
+    scales = {row["preset"]: row["scale"] for row in rows}
+    assert (scales["smoke"], scales["coopetition/main"]) == ("any", "cpu")
     assert "smoke" in call("transformer", "presets", "--scale", "paper")
 
 

@@ -87,9 +87,9 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
             del row["message"]  # is shown last
             names = ("status", "step", "checkpoint", "resumes_from", "message")
             row |= {name: status[name] for name in names}
-        print_rows(rows, as_json=False)
         for sentence in dict.fromkeys(text for status in statuses for text in status["damaged"]):
             print(f"damaged: {sentence}")
+        print_rows(rows, as_json=False)
         return
     for run, status in zip(runs, statuses, strict=True):
         if texts := [each.to_text() for each in run.config.interventions]:

@@ -57,8 +57,7 @@ def row_of(path: Path) -> dict[str, Any]:
         return row | {"status": "unreadable", "message": str(error)}
     files = {step: run.checkpoint_path(step) for step in reversed(run.steps())}
     row["checkpoint"] = next((step for step, file in files.items() if is_complete(file)), None)
-    newest = next(iter(files), None)
-    if newest != row["checkpoint"]:
+    if files and (newest := max(files)) != row["checkpoint"]:
         row["message"] = f"{files[newest]} is damaged; `show` says whether the run can be resumed"
     if metrics:
         last = metrics[-1]

@@ -53,7 +53,7 @@ def run(flags: Flags) -> None:
     for run, out in wanted:
         about = _measure(run, out, flags) | {"out": str(out)}
         if not flags.json:
-            print(f"wrote {out}: {len(about['steps'])} checkpoints")
+            print(f"wrote {out} (checkpoints: {len(about['steps'])})")
         elif len(wanted) > 1:
             print(json.dumps(about))
         else:

@@ -36,7 +36,10 @@ class Show(RunFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class Ls:
-    """List the runs in a folder and below: id, status, steps and last accuracies."""
+    """List the runs in a folder and below: id, status, steps and last accuracies.
+
+    `checkpoint` is the newest one whose file is complete; `show` also verifies its contents.
+    """
 
     folder: tyro.conf.Positional[Path] = Path("runs")
     """Folder in which to look for runs."""

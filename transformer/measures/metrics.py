@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,6 +111,7 @@ def evaluate(
 
 
 def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Return the mean of each metric; None where it is not finite, as an undefined loss."""
-    values = {metric: float(each.mean()) for metric, each in metrics.items()}
+    """Return the mean of each metric in float64; None where it is undefined or infinite."""
+    arrays = {metric: each.detach().cpu().numpy() for metric, each in metrics.items()}
+    values = {metric: float(each.mean(dtype=np.float64)) for metric, each in arrays.items()}
     return {metric: mean if math.isfinite(mean) else None for metric, mean in values.items()}

@@ -125,7 +125,7 @@ def choose_threads(train_state: TrainState, step: Step, most: int, n_steps: int)
     if train_state.device.type != "cpu":
         return Threads(most, f"{train_state.device.type} computes")
     if most == 1:
-        return Threads(1, "all there are")
+        return Threads(1, "torch's limit, which OMP_NUM_THREADS sets")
     train_state.execute_as("eager")
     torch.set_num_threads(1)
     step()

@@ -108,7 +108,8 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         is_usable = False
     if not is_usable:
-        raise UsageError(f"device {name!r} is not available here; choose auto or one of {names}")
+        choices = ", ".join(["auto", *names])
+        raise UsageError(f"device {name!r} is not available here; choose one of {choices}")
     return torch.device(name)
 
 

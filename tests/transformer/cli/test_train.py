@@ -19,6 +19,8 @@ from transformer.training.machine import Machine
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (["--preset", "smoke", "--exemplars", "cats"], "'cats'"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
+        (["--batch-size", "1"], "--data.batch-size?"),
+        (["--optim.precision", "float32"], "--precision?"),
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
@@ -53,7 +55,8 @@ def test_all_runs_are_shown_when_one_diverges(capsys, tmp_path):
 
 def test_presets_are_listed(call):
     rows = [json.loads(line) for line in call("transformer", "presets", "--json").splitlines()]
-    assert "smoke" in {row["preset"] for row in rows}
+    scales = {row["preset"]: row["scale"] for row in rows}
+    assert (scales["smoke"], scales["coopetition/main"]) == ("any", "cpu")
     assert "smoke" in call("transformer", "presets", "--scale", "paper")
 
 

@@ -21,6 +21,7 @@ from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs, lock
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
+from transformer.runs.recovery import read_statuses
 from transformer.runs.table import list_runs
 
 
@@ -102,6 +103,14 @@ def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
     (copied.path / "manifest.json").write_text("{")
     (row,) = list_runs(tmp_path)
     assert row["status"] == "unreadable" and "manifest.json is damaged" in row["message"]
+
+
+def test_a_truncated_checkpoint_is_listed_as_it_is_shown(copied, tmp_path):
+    last = copied.checkpoint_path(40)
+    last.write_bytes(last.read_bytes()[:-1])
+    (row,), (status,) = list_runs(tmp_path), read_statuses([copied])
+    assert row["checkpoint"] == status["checkpoint"] == 33
+    assert str(last) in row["message"] and str(last) in status["damaged"][0]
 
 
 def test_runs_of_ensembles_are_found_or_named(store, tmp_path, monkeypatch):

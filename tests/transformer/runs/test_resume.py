@@ -30,6 +30,7 @@ from transformer.runs.folder import (
     set_status,
 )
 from transformer.runs.loop import (
+    Diverged,
     evaluate_checkpoint,
     in_memory,
     resume,
@@ -263,6 +264,7 @@ def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_run
     assert plan_recovery(runs).refusal == str(caught.value)
     for status in read_statuses(runs):
         assert status["resumes_from"] is None and named in " ".join(status["damaged"])
+        assert (status["status"], status["message"]) == ("damaged", str(caught.value))
 
 
 def test_a_last_line_that_is_lost_is_made_again(whole, copied):
@@ -410,6 +412,13 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
         assert all(each.isfinite().all() for each in run.checkpoint(step).tensors.values())
     with pytest.raises(UserError, match=r"not finite.*start anew"):
         resume(run.path)
+
+
+def test_a_run_that_fails_before_its_first_update_blames_the_data(tiny, tmp_path):
+    config = replace(tiny, data=replace(tiny.data, noise=1e30))
+    with pytest.raises(Diverged, match=r"step 1 .*data\.noise=1e\+30") as caught:
+        train(config, tmp_path / "run", HERE)
+    assert "learning_rate" not in str(caught.value)
 
 
 def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_path):

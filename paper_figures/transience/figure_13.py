@@ -20,7 +20,19 @@ def _some_never_rise(*found: list[FigureRun]) -> list[Reading]:
     runs = [run for own in found for run in own]
     n_emerged = len(emerged(*found))
     holds = 0 < n_emerged < len(runs)
-    return [Reading(runs[0].name, holds, n_emerged / len(runs), n_runs=len(runs))] if runs else []
+    return (
+        [
+            Reading(
+                runs[0].name,
+                holds,
+                n_emerged / len(runs),
+                n_runs=len(runs),
+                n_seed_pairs=len({run.seeds for run in runs}),
+            )
+        ]
+        if runs
+        else []
+    )
 
 
 CLAIMS = (

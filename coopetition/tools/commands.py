@@ -20,6 +20,7 @@ import importlib.metadata
 import inspect
 import os
 import pkgutil
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -153,7 +154,9 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        return _report(f"{prog}: error: not enough memory for this; choose smaller sizes", 1)
+        size = re.search(r"allocate ([\d.,]+ ?\w+)", str(error))  # of numpy and torch
+        what = f"{size[1]} at once" if size else "this"
+        return _report(f"{prog}: error: not enough memory for {what}; choose smaller sizes", 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader (`head`, say) has gone
         return 1

@@ -1,6 +1,8 @@
 """Run folders and the folders of ensembles; `transformer.runs.layout` lists their files."""
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from transformer.runs.layout import (
     step_file,
 )
 from transformer.runs.manifest import make_manifest, read_record
+from transformer.runs.metrics import whole_lines
 from transformer.training.ensemble import Checkpoint
 from transformer.training.machine import Machine
 
@@ -259,6 +262,29 @@ def create_ensemble(path: Path, configs: dict[str, RunConfig], machine: Machine)
     runs = [create_run(path / name, config, machine) for name, config in configs.items()]
     write_json(path / ENSEMBLE, {"runs": list(configs)})  # last, so that a listed run is complete
     return runs
+
+
+@contextmanager
+def remove_unless_begun(runs: list[RunFolder]) -> Iterator[None]:
+    """Remove new runs whose set-up fails, before their first metrics; a resume would fail, too."""
+    try:
+        yield
+    except Exception:
+        if not any(whole_lines(run.metrics_path) for run in runs):
+            with contextlib.suppress(OSError):  # the failure of the set-up is what matters
+                _remove_contents(runs[0].shared)
+        raise
+
+
+def _remove_contents(folder: Path) -> None:
+    """Remove a folder, apart from hidden files that are not of a run."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            shutil.rmtree(path)
+        elif path.name == LOCK or not path.name.startswith("."):
+            path.unlink()
+    if folder != Path.cwd():
+        folder.rmdir()
 
 
 def check_new_folder(path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from transformer.runs.folder import (
     load_run,
     load_runs,
     lock,
+    remove_unless_begun,
     set_status,
 )
 from transformer.runs.layout import MANIFEST, SEQUENCES
@@ -195,10 +196,12 @@ def _continue(
 ) -> list[RunFolder]:
     """Train until the last step; `resolved` are new runs, resumed ones are resolved here.
 
+    New runs whose set-up fails are removed.
+
     Diverged runs of an ensemble are carried along from new initial parameters, and their results
     ignored, so that the others' arithmetic stays the same.
     """
-    with lock(runs):
+    with lock(runs), nullcontext() if resolved is None else remove_unless_begun(runs):
         if all(run.is_finished() for run in runs):
             return runs  # so that not even their data need exist
         recorded = {number: run.recorded_status() for number, run in enumerate(runs)}

@@ -210,8 +210,6 @@ def _continue(
             for number, each in recorded.items()
             if each["status"] == "diverged"
         }
-        if len(failures) == len(runs):
-            raise UserError(f"{runs[0].path}: {failures[0]}; start anew")
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)

@@ -14,7 +14,6 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated
 """
 
 import ast
-import errno
 import importlib
 import importlib.metadata
 import inspect
@@ -31,6 +30,7 @@ from typing import Any, NamedTuple, TypeGuard
 import tyro
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 from coopetition.tools.flags import parse_flags
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
@@ -161,8 +161,9 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
         sys.stderr.close()  # the reader (`head`, say) has gone
         return 1
     except OSError as error:
-        full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""
-        return _report(f"{prog}: error: {error}{full}", 1)
+        why = NO_SPACE.get(error.errno or 0)
+        hint = f" ({why}: free some space, or name another place)" if why else ""
+        return _report(f"{prog}: error: {error}{hint}", 1)
     except Terminated:
         return _report(f"{prog}: terminated", 128 + signal.SIGTERM)
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
 
 import tyro
@@ -104,7 +105,7 @@ def _wide_terminal() -> Iterator[None]:
 def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Read a value by tyro's own rule, but name the expected type if it is wrong.
 
-    Help shows an empty default as `none`.
+    An empty path is refused.  Help shows an empty default as `none`.
     """
     if _READ_BY_TYRO in info.markers:
         return None
@@ -115,6 +116,8 @@ def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any
     expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
 
     def read(words: list[str]) -> Any:
+        if info.type is Path and "" in words:  # which would be the current folder
+            raise ValueError("expected a path, got none; name a file or folder")
         try:
             return spec.instance_from_str(words)
         except ValueError:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
+    NO_SPACE,
+    check_writable,
     html_table,
     remove_stale_temporaries,
     to_frame,
@@ -221,9 +223,14 @@ def lock(runs: list[RunFolder]) -> Iterator[None]:
     shared = runs[0].shared
     folder = runs[0].path if len(runs) == 1 else shared
     with ExitStack() as held:
-        held.enter_context(hold(folder / LOCK, _busy(folder)))
-        if folder != shared:  # nor may another process train the run in its ensemble
-            held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
+        try:
+            held.enter_context(hold(folder / LOCK, _busy(folder)))
+            if folder != shared:  # nor may another process train the run in its ensemble
+                held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
+        except OSError:
+            check_writable(folder / MANIFEST)
+            check_writable(shared / MANIFEST)
+            raise
         remove_stale_temporaries(folder)
         yield
 
@@ -262,6 +269,21 @@ def create_ensemble(path: Path, configs: dict[str, RunConfig], machine: Machine)
     runs = [create_run(path / name, config, machine) for name, config in configs.items()]
     write_json(path / ENSEMBLE, {"runs": list(configs)})  # last, so that a listed run is complete
     return runs
+
+
+@contextmanager
+def explain_write_errors(runs: list[RunFolder]) -> Iterator[None]:
+    """Turn an error of the system, such as a full disk, into `UserError` that says what to do."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of the program's output
+    except OSError as error:
+        advice = "remove the cause"
+        if why := NO_SPACE.get(error.errno or 0):
+            advice = f"{why}: free some space, or move the run's folder to another disk"
+        again = "resume it" if runs[0].exists() else "start it again, here or in another folder"
+        raise UserError(f"{error} ({advice}, then {again})") from error
 
 
 @contextmanager

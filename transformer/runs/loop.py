@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.files import write_all, write_npz
+from coopetition.tools.files import check_writable, write_all, write_npz
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
@@ -23,6 +23,7 @@ from transformer.runs.folder import (
     check_new_folder,
     create_ensemble,
     create_run,
+    explain_write_errors,
     load_run,
     load_runs,
     lock,
@@ -80,6 +81,7 @@ def _train_new(
     out = Path(out)
     out = out.resolve() if out.name in ("", "..") else out  # `.` and `..` have no name or parent
     check_new_folder(out)
+    check_writable(out / MANIFEST)
     machine = machine or Machine.choose(n_steps=next(iter(configs.values())).n_steps)
     resolved = prepare([*configs.values()], machine.device)
     named = {name: each.config for name, each in zip(configs, resolved, strict=True)}
@@ -201,7 +203,8 @@ def _continue(
     Diverged runs of an ensemble are carried along from new initial parameters, and their results
     ignored, so that the others' arithmetic stays the same.
     """
-    with lock(runs), nullcontext() if resolved is None else remove_unless_begun(runs):
+    set_up = nullcontext() if resolved is None else remove_unless_begun(runs)
+    with lock(runs), explain_write_errors(runs), set_up:
         if all(run.is_finished() for run in runs):
             return runs  # so that not even their data need exist
         recorded = {number: run.recorded_status() for number, run in enumerate(runs)}

@@ -206,7 +206,10 @@ def test_a_node_that_found_the_disk_full_has_failed_and_runs_again(
         ("first", "transformer.runs.loop.end_session"),
     ):
         shutil.rmtree(runs / name)
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises((OSError, UserError), match="No space left"),
+        ):
             patch.setattr(function, full_disk)
             run_node(plan, name, runs, "cpu")
         assert "No space left" in read_failure(runs, name) and states(plan, runs)[name] == "failed"

@@ -161,8 +161,8 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
         sys.stderr.close()  # the reader (`head`, say) has gone
         return 1
     except OSError as error:
-        why = NO_SPACE.get(error.errno or 0)
-        hint = f" ({why}: free some space, or name another place)" if why else ""
+        advice = NO_SPACE.get(error.errno or 0)
+        hint = f" ({advice}, or name another place)" if advice else ""
         return _report(f"{prog}: error: {error}{hint}", 1)
     except Terminated:
         return _report(f"{prog}: terminated", 128 + signal.SIGTERM)

@@ -279,11 +279,11 @@ def explain_write_errors(runs: list[RunFolder]) -> Iterator[None]:
     except BrokenPipeError:
         raise  # of the program's output
     except OSError as error:
-        advice = "remove the cause"
-        if why := NO_SPACE.get(error.errno or 0):
-            advice = f"{why}: free some space, or move the run's folder to another disk"
-        again = "resume it" if runs[0].exists() else "start it again, here or in another folder"
-        raise UserError(f"{error} ({advice}, then {again})") from error
+        cause = NO_SPACE.get(error.errno or 0, "remove the cause")
+        place, again = "give another folder", "start it again"
+        if runs[0].exists():
+            place, again = "move the run's folder to another disk", "resume it"
+        raise UserError(f"{error} ({cause}, or {place}; then {again})") from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from coopetition.tools.commands import run_as_program, run_commands
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 
 COMMAND = '''"""Greet somebody.
 
@@ -148,7 +149,7 @@ def test_a_lack_of_space_is_explained(capsys, number):
 
     assert run_as_program(work, "p") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "as the system says" in line and "free some space" in line
+    assert "as the system says" in line and NO_SPACE[number] in line
 
 
 def test_programming_errors_are_not_hidden():

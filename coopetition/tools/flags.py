@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -157,7 +158,7 @@ def _wide_terminal() -> Iterator[None]:
 def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Read a value by tyro's own rule, but name the expected type if it is wrong.
 
-    Help shows an empty default as `none`.
+    An empty path is refused.  Help shows an empty default as `none`.
     """
     if _READ_BY_TYRO in info.markers:
         return None
@@ -168,6 +169,8 @@ def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any
     expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
 
     def read(words: list[str]) -> Any:
+        if info.type is Path and "" in words:  # which would be the current folder
+            raise ValueError("expected a path, got none; name a file or folder")
         try:
             return spec.instance_from_str(words)
         except ValueError:

@@ -27,9 +27,10 @@ def prepare(configs: Sequence[RunConfig], device: str) -> list[ResolvedRun]:
 
     Their evaluation sets are not drawn yet.
     """
+    check_size([*configs], configs[0].data.exemplars.feature_count(), device)
     starts = [read_start(config.start) for config in configs]
     loaded = _load_each(configs)
-    _check_runs(configs, starts, [each.d_features for each, _ in loaded], device)
+    _check_runs(configs, starts, [each.d_features for each, _ in loaded])
     resolved = []
     for config, (start, parameters), each in zip(configs, starts, loaded, strict=True):
         exemplars, fingerprint = each
@@ -73,7 +74,8 @@ def prepare_forecast(configs: Sequence[RunConfig], device: str) -> list[RunConfi
         read_start(config.start) if config.start.path else (config.start, {}) for config in configs
     ]
     features = [config.data.exemplars.feature_count() for config in configs]
-    _check_runs(configs, starts, features, device)
+    check_size([*configs], features[0], device)
+    _check_runs(configs, starts, features)
     return [replace(c, start=start) for c, (start, _) in zip(configs, starts, strict=True)]
 
 
@@ -81,7 +83,6 @@ def _check_runs(
     configs: Sequence[RunConfig],
     starts: list[tuple[StartConfig, dict[str, Tensor]]],
     n_features: list[int],
-    device: str,
 ) -> None:
     """Raise `UsageError` unless runs can be trained together on exemplars of so many features."""
     d_features = n_features[0]
@@ -90,7 +91,6 @@ def _check_runs(
             f"the exemplars have {sorted(set(n_features))} features, but runs that are trained "
             "together need the same number; train them apart"
         )
-    check_size([*configs], d_features, device)
     shapes = all_shapes(configs[0], d_features)
     for config, (start, parameters) in zip(configs, starts, strict=True):
         _check_encoder(config, d_features)

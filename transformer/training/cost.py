@@ -74,6 +74,17 @@ def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
     )
 
 
+def evaluation_bytes(configs: list[RunConfig]) -> int:
+    """Return the bytes of the evaluation sets of all runs, 8 for each number of a sequence."""
+    return sum(
+        8
+        * (2 * config.data.context + 2)
+        * config.evaluation.n_sequences
+        * len(evaluators_of(config).data)
+        for config in configs
+    )
+
+
 def disk_bytes(config: RunConfig, d_features: int) -> int:
     """Return the bytes of a finished run's checkpoints, without headers of some KiB each."""
     weights, state = config.keep
@@ -123,6 +134,17 @@ def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
             "parameters, gradients and moments",
             state_bytes(configs, d_features),
             "fewer runs, or a smaller model.n_layers, model.d_model or data.exemplars.n_classes",
+        ),
+        (
+            "the exemplars",
+            exemplar_bytes(configs, d_features),
+            "a smaller data.exemplars.n_classes or data.exemplars.n_exemplars",
+        ),
+        (
+            "the evaluation sets",
+            evaluation_bytes(configs),
+            "a smaller evaluation.n_sequences than "
+            f"{max(config.evaluation.n_sequences for config in configs):,}",
         ),
     ):
         if needed > available:

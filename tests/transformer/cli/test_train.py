@@ -36,6 +36,13 @@ def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(call, flags, names,
     assert not out.exists()
 
 
+@pytest.mark.parametrize("given", [["--out", ""], ["--out="]])
+def test_an_empty_folder_name_is_not_the_current_folder(call, given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--out" in call("transformer", "train", "--preset", "smoke", *given, expect=2)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_dry_run_prints_costs_and_starts_nothing(call, tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.training.cost.TIMED_S", 0.02)
     flags = ["--preset", "smoke", "--out", tmp_path / "run", "--dry-run", "--threads", 1]

@@ -1,5 +1,6 @@
 """Run folders: what they keep, how they are read and listed, and how damage is reported."""
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
@@ -211,3 +213,37 @@ def test_tensorboard_gets_every_metric_at_its_time(copied, tmp_path):
     (folder / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt"):
         write_tensorboard(copied, folder)
+
+
+def fail(number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch):
+    """For a new run before exemplars are drawn."""
+    run = train(replace(tiny, n_steps=4), tmp_path / "run", HERE)
+    monkeypatch.setattr("coopetition.tools.files.tempfile.TemporaryFile", fail(errno.EACCES))
+    monkeypatch.setattr("transformer.runs.folder.hold", fail(errno.EACCES))
+    with pytest.raises(UsageError, match=f"{run.path} takes no new file"):
+        resume(run.path)
+    monkeypatch.setattr("transformer.runs.loop.prepare", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(UsageError, match=f"{tmp_path} takes no new file"):
+        train(tiny, tmp_path / "new" / "run", HERE)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize(
+    ("failing", "again"), [("end_session", "resume it"), ("begin_session", "start it again")]
+)
+def test_an_error_of_the_disk_says_how_to_go_on(
+    tiny, tmp_path, monkeypatch, number, failing, again
+):
+    monkeypatch.setattr(f"transformer.runs.loop.{failing}", fail(number))
+    with pytest.raises(UserError, match=again) as caught:
+        train(replace(tiny, n_steps=4), tmp_path / "run", HERE)
+    assert os.strerror(number) in str(caught.value)
+    assert NO_SPACE.get(number, "another") in str(caught.value)

@@ -410,7 +410,7 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
     assert run.current_status()["status"] == "diverged"
     for step in run.steps():
         assert all(each.isfinite().all() for each in run.checkpoint(step).tensors.values())
-    with pytest.raises(UserError, match=r"not finite.*start anew"):
+    with pytest.raises(UserError, match=r"not finite.*learning_rate"):
         resume(run.path)
 
 

@@ -125,6 +125,18 @@ def test_what_is_too_large_is_refused(tiny, tmp_path, monkeypatch, changes, memo
     check_refused(replace(tiny, model=replace(tiny.model, **changes)), tmp_path, named)
 
 
+@pytest.mark.parametrize("named", ["evaluation.n_sequences", "exemplars.n_exemplars"])
+def test_sets_that_are_too_large_are_refused_before_they_are_drawn(
+    tiny, tmp_path, monkeypatch, named
+):
+    if named == "evaluation.n_sequences":
+        config = replace(tiny, evaluation=replace(tiny.evaluation, n_sequences=10**11))
+    else:
+        config = tiny.with_exemplars(n_exemplars=10**12)
+    monkeypatch.setattr(GlyphConfig, "load", lambda config: pytest.fail("drawn"))
+    check_refused(config, tmp_path, named)
+
+
 def test_tensors_are_counted():
     for preset in PRESETS.values():
         config = preset.config("paper")

@@ -47,7 +47,8 @@ class Flags(BaseFlags):
     """Number of CPU threads."""
     execution: str = "auto"
     """How steps are executed: `eager`, `compiled` (three to five times as fast, after half a minute
-    of compiling), `graph` (CUDA) or `auto`."""
+    of compiling), `graph` or `compiled-graph` (CUDA), or `auto`: the fastest that passes a
+    check."""
     json: bool = False
     """Print one JSON object for each run."""
 

@@ -79,7 +79,7 @@ def run(flags: Flags) -> None:
     )
     if flags.dry_run:
         check_together(configs)
-        ready = prepare_forecast([*configs.values()], machine.device)
+        ready = prepare_forecast([*configs.values()], machine)
         print_table(forecast_cost(ready, machine), as_json=flags.json)
     elif axes:
         train_and_print(lambda: train_together(configs, flags.out, machine), as_json=flags.json)

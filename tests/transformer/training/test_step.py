@@ -16,6 +16,7 @@ from transformer.config import ModelConfig, OptimConfig
 from transformer.config.model import in_part
 from transformer.model.transformer import encode, logits_of_items
 from transformer.training.compiled import fusion_barrier
+from transformer.training.machine import Machine
 from transformer.training.step import RunSettings, penalty_slope
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
@@ -475,11 +476,16 @@ def test_one_process_can_compile_for_any_number_of_states(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
-@pytest.mark.parametrize("model", ["mlp", "mlp, rotary"])
-def test_a_replayed_graph_equals_the_eager_step(model, precision, tolerance):
+@pytest.mark.parametrize("model", ["mlp", "mlp, rotary", "deep"])
+@pytest.mark.parametrize("execution", ["compiled", "graph", "compiled-graph"])
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_executions_on_a_gpu_equal_the_eager_one(device, execution, model, precision, tolerance):
     """Under rates that change at every step, before and after the graph is captured."""
+    if int(device[-1]) >= torch.cuda.device_count():
+        pytest.skip(f"no {device}")
     assert len({TWO[1].optim.rate(step) for step in (1, 5, 9)}) == 3
-    check_execution(model, precision, tolerance, 10, device="cuda", execution="graph")
+    with Machine(device, 1, execution).use(precision):
+        check_execution(model, precision, tolerance, 10, device=device, execution=execution)
 
 
 def test_the_barrier_can_be_loaded_again():

@@ -100,10 +100,11 @@ def choose_execution(
             threads = Threads(machine.threads, "as given or recorded")
         is_open = machine.threads is None and train_state.device.type == "cpu"
         counts = {1, threads.number} if is_open else {threads.number}
-        if machine.execution == "auto":
-            candidates = list_candidates(train_state.device, n_steps)
-        else:
-            candidates = [machine.execution]
+        candidates: list[Execution] = (
+            list_candidates(train_state.device, n_steps)
+            if machine.execution == "auto"
+            else [machine.execution]
+        )
         execution, better = _first_usable(train_state, step, candidates, counts)
     threads = better or threads
     if machine.threads is None:

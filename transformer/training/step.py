@@ -196,7 +196,7 @@ class TrainState:
         self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
         step: Callable[..., None] = self._step
         if is_compiled:
-            step = CompiledStep(self._gradients, self._update)
+            step = CompiledStep(self._traceable_gradients, self._update)
         if is_graph:
             step = GraphReplay(step, self.device)
         if execution != "eager":
@@ -246,6 +246,21 @@ class TrainState:
         self, features: Tensor, labels: Tensor, target: Tensor
     ) -> tuple[Parameters, Tensor, Parameters]:
         """Return the gradients, the losses (R,), and the batch's statistics if any."""
+        trained = {name: self.parameters[name].detach().requires_grad_() for name in self.moments}
+        with torch.enable_grad():
+            total, (loss, statistics) = self._loss(trained, features, labels, target)
+        # an intervention may leave a parameter without effect; its gradient is 0
+        slopes = torch.autograd.grad(total, list(trained.values()), materialize_grads=True)
+        statistics = {name: value.detach() for name, value in statistics.items()}
+        return dict(zip(trained, slopes, strict=True)), loss.detach(), statistics
+
+    def _traceable_gradients(
+        self, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Parameters, Tensor, Parameters]:
+        """Return what `_gradients` returns, for torch to compile.
+
+        Executed eagerly it takes twice the memory: it keeps the backward pass for a second one.
+        """
         gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
             {name: self.parameters[name] for name in self.moments}, features, labels, target
         )

@@ -372,10 +372,10 @@ def scale(name, factor, part=slice(None)):
 @pytest.mark.parametrize(
     ("function", "fault", "name"),
     [
-        ("_gradients", scale("W_E", 0.9), "W_E"),
-        ("_gradients", scale("blocks.0.ln_b", 0.9), "blocks.0.ln_b"),  # a small gradient
-        ("_gradients", scale("W_E", 0.9, 1), "W_E"),  # of one run
-        ("_gradients", scale("W_E", torch.nan, (..., 0)), "W_E"),
+        ("_traceable_gradients", scale("W_E", 0.9), "W_E"),
+        ("_traceable_gradients", scale("blocks.0.ln_b", 0.9), "blocks.0.ln_b"),  # a small gradient
+        ("_traceable_gradients", scale("W_E", 0.9, 1), "W_E"),  # of one run
+        ("_traceable_gradients", scale("W_E", torch.nan, (..., 0)), "W_E"),
         ("_update", lambda state, _: state.parameters["W_E"].add_(1e-3), "W_E"),
         (
             "_update",

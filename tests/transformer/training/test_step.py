@@ -352,6 +352,20 @@ def check_execution(model, precision, tolerance, n_steps, **how):
     assert other.tensors(0)["optimiser.step"] == n_steps
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_gradients_for_the_compiler_are_those_of_eager_steps(model, precision):
+    """To the bit, if they are executed eagerly."""
+    state = make_state(MODELS[model], TWO, precision=precision)
+    batch = draw_batch(state)
+    own, other = state._gradients(*batch), state._traceable_gradients(*batch)
+    assert torch.equal(own[1], other[1])
+    for mine, theirs in ((own[0], other[0]), (own[2], other[2])):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+        assert not any(value.requires_grad for value in mine.values())
+
+
 @compiled
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
 @pytest.mark.parametrize("model", ["mlp, rotary", "deep"])

@@ -4,7 +4,7 @@ Each run of an ensemble gets its own table.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +64,8 @@ def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
     """Write the table of one run and its description; return the description."""
     from transformer.runs.measures import write_model_table
 
-    with run.machine.use():  # the threads that its training chose
+    # models are measured on the CPU, with the threads that training chose
+    with replace(run.machine, device="cpu").use():
         return write_model_table(
             run,
             flags.measures,

@@ -83,7 +83,7 @@ def _train_new(
     check_new_folder(out)
     check_writable(out / MANIFEST)
     machine = machine or Machine.choose(n_steps=next(iter(configs.values())).n_steps)
-    resolved = prepare([*configs.values()], machine.device)
+    resolved = prepare([*configs.values()], machine)
     named = {name: each.config for name, each in zip(configs, resolved, strict=True)}
     runs = (
         [create_run(out, named[""], machine)]
@@ -105,7 +105,7 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     machine = machine or Machine.choose(n_steps=configs[0].n_steps)
     resolved = [
         replace(each, evaluation_sets=draw_evaluation_sets(each.config))
-        for each in prepare(configs, machine.device)
+        for each in prepare(configs, machine)
     ]
     ensemble = Ensemble(resolved, machine)
     ensemble.choose_execution()

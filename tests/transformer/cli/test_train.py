@@ -24,12 +24,18 @@ from transformer.training.machine import Machine
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
+        (["--preset", "smoke", "--device", "cuda"], "'cuda'"),
+        (["--preset", "smoke", "--device", "cpu", "--execution", "graph"], "'graph'"),
+        (["--preset", "smoke", "--device", "cpu", "--execution", "compiled-graph"], "'compiled-"),
         (["--preset", "smoke", "--threads", "0"], "threads=0"),
         (["--preset", "smoke", "--vary", "init_seed"], "--vary init_seed"),
         (["--preset", "omniglot", "--data.exemplars.path", "nowhere"], "'nowhere'"),
     ],
 )
-def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(call, flags, names, tmp_path):
+def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(
+    call, flags, names, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     out = tmp_path / "run"
     error = call("transformer", "train", *flags, "--out", out, expect=2)
     assert error.startswith("python -m transformer: error: ") and names in error

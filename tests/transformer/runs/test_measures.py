@@ -1,6 +1,7 @@
 """Tables of measures: complete, the same after an interruption, and not written twice."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -160,7 +161,13 @@ def test_a_table_that_was_killed_before_its_last_write_can_be_repeated(
 
 
 def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch, call):
+    """On the CPU, also where the run was trained on a device that is not available here."""
     threads = []
+    trained_on_gpu = tmp_path / "gpu"
+    shutil.copytree(run.path, trained_on_gpu)
+    manifest = trained_on_gpu / "manifest.json"
+    record = json.loads(manifest.read_text()) | {"device": "cuda:1", "execution": "compiled-graph"}
+    manifest.write_text(json.dumps(record))
 
     def measured(*arguments, **keywords):
         threads.append(torch.get_num_threads())
@@ -168,16 +175,10 @@ def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkey
 
     monkeypatch.setattr("transformer.runs.measures.write_model_table", measured)
     with Machine("cpu", 2, "eager").use():
-        call(
-            "transformer",
-            "measure",
-            run.path,
-            "--measures",
-            "accuracy",
-            "--out",
-            tmp_path / "t.csv",
-        )
-    assert threads == [1] == [run.machine.threads]
+        for path in (run.path, trained_on_gpu):
+            flags = ["--measures", "accuracy", "--out", tmp_path / f"{path.name}.csv"]
+            call("transformer", "measure", path, *flags)
+    assert threads == [1, 1] and run.machine.threads == 1
 
 
 def test_thinned_steps_keep_their_spacing_and_the_last():

@@ -41,6 +41,7 @@ from transformer.runs.loop import (
 from transformer.runs.metrics import first_missing, metrics_until
 from transformer.runs.recovery import plan_recovery, read_statuses
 from transformer.runs.writer import write_states
+from transformer.training import machine
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
@@ -582,6 +583,8 @@ def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monke
         return run
 
     monkeypatch.setattr(torch, "compile", failing)
+    monkeypatch.setattr(machine, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(machine, "can_compile", lambda device: True)
     run = train(whole.config, tmp_path / "auto", Machine("cpu", 1, "auto"))
     assert run.machine.execution == "eager" == load_run(run.path).machine.execution
     assert "could not be compiled" in capsys.readouterr().err

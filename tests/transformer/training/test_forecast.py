@@ -117,7 +117,7 @@ def check_refused(config, tmp_path, named: str) -> None:
         ({"d_model": 2**14}, 2**30, r"\d+\.\d GiB .*cpu has 1\.0"),
         ({"n_layers": 100_000}, math.inf, "tensors"),
         ({"n_layers": 10**12}, math.inf, "tensors"),
-        ({}, 2**10, "batch_size"),
+        ({}, 2**10, "model.d_model"),
     ],
 )
 def test_what_is_too_large_is_refused(tiny, tmp_path, monkeypatch, changes, memory, named):

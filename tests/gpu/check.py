@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -190,7 +191,7 @@ def check_resume(context: Context, execution: Execution) -> dict[str, Any]:
     while not [*killed.glob(f"{CHECKPOINTS}/step_*[1-9]*")] and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()  # reads its pipe to the end, and closes it
     finish(start("resume", killed))
     one, other = (step_file(each, CHECKPOINTS, n_steps).read_bytes() for each in (whole, killed))
     assert one == other, "the weights of the resumed run differ"

@@ -57,7 +57,8 @@ def adam(
         value.mul_(1 - rate * optim.weight_decay)
     mean.lerp_(gradient, 1 - optim.beta1)
     square.mul_(optim.beta2).addcmul_(gradient, gradient, value=1 - optim.beta2)
-    value.sub_(rate * of_mean * mean / ((square * of_square).sqrt() + optim.epsilon))
+    scale = (square * of_square).sqrt_().add_(optim.epsilon)  # in place: tensors may be large
+    value.sub_((rate * of_mean * mean).div_(scale))
 
 
 def sgd(
@@ -306,9 +307,9 @@ class TrainState:
             trained = [g * group.trained for g, group in zip(slopes, self._groups, strict=True)]
             scale = clip_scale(trained, self._clip).unsqueeze(1)
             slopes = [g * scale for g in slopes]
-        rate, *corrections = numbers.unsqueeze(2)
+        rate, of_mean, of_square = numbers.unsqueeze(2)
         for slope, group in zip(slopes, self._groups, strict=True):
-            own = (rate * group.trained, *corrections)
+            own = rate * group.trained, of_mean, of_square
             RULES[self.optim.algorithm](self.optim, group.value, slope, group.moments, own)
         if self._statistics is not None:
             running = self._statistics

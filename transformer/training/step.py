@@ -305,7 +305,8 @@ class TrainState:
                 slopes[number] = torch.addcmul(slopes[number], group.l2, penalty)
         if self._clip is not None:
             trained = [g * group.trained for g, group in zip(slopes, self._groups, strict=True)]
-            scale = clip_scale(trained, self._clip).unsqueeze(1)
+            # torch 2.13 cannot fuse the sums of all groups with what they scale
+            scale = fusion_barrier(clip_scale(trained, self._clip)).unsqueeze(1)
             slopes = [g * scale for g in slopes]
         rate, of_mean, of_square = numbers.unsqueeze(2)
         for slope, group in zip(slopes, self._groups, strict=True):

@@ -72,6 +72,18 @@ class OnDevice(TorchDispatchMode):
         self.storages[storage._cdata] = storage
 
 
+class CountCalls(TorchDispatchMode):
+    """Count the operations, of which most are kernels on a GPU and the others views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.n_calls += 1
+        return func(*args, **(kwargs or {}))
+
+
 def tensors(tree):
     return [each for each in tree_leaves(tree) if isinstance(each, torch.Tensor)]
 
@@ -208,3 +220,14 @@ class ReadsValue(FromList):
 def test_what_needs_the_host_is_found(kind):
     with pytest.raises(FromTheHost):
         check_step(make_model(2), settings(kind()))
+
+
+@pytest.mark.parametrize("n_runs", [1, 3])
+def test_a_step_of_the_deepest_model_makes_few_calls(n_runs):
+    """About 2,200 for one run; it was 7,000 when each parameter had an update of its own."""
+    model = make_model(12, mlp_ratio=4, encoder="resnet")
+    state = make_state(model, [settings()] * n_runs, precision="float32", device=DEVICE)
+    batch = empty_batch(state)
+    with CountCalls() as mode:
+        state.step(*batch)
+    assert mode.n_calls < 2800

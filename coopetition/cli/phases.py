@@ -28,7 +28,8 @@ class Flags(ModelFlags, OutputFlags):
     draws: int = 10
     """Number of random draws at each point; all points have the same draws."""
     cells: Annotated[int | None, default_shown_as("10000, or from --grid")] = None
-    """Number of trajectories (points times draws), rounded up to a full grid."""
+    """Number of trajectories (points times draws), rounded up to a full grid: with 10 draws,
+    --cells 100 gives 4 x 3 points, which are 120 trajectories."""
     steps: int = 16000
     """Number of steps of gradient descent."""
     step: float = 1.0
@@ -65,14 +66,19 @@ def _is_logarithmic(first: float, last: float) -> bool:
 
 
 def _grid(flags: Flags) -> tuple[int, int]:
-    from coopetition.studies.phases import grid_shape
+    from coopetition.studies.phases import MAX_POINTS, grid_shape
 
     for name in ("draws", "cells"):
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} is {value}; choose at least 1")
     if flags.grid is None:
-        return grid_shape(-(-(flags.cells or 10000) // flags.draws))
+        cells, most = flags.cells or 10000, MAX_POINTS * flags.draws
+        if cells > most:
+            raise UsageError(
+                f"--cells is {cells}; choose at most {most} ({MAX_POINTS} points of --draws)"
+            )
+        return grid_shape(-(-cells // flags.draws))
     if flags.cells is not None:
         raise UsageError("--grid and --cells both set the number of points; give one of them")
     return flags.grid

@@ -229,7 +229,10 @@ def phase_diagram(
     check_has_fates(m.name for m in model.mechanisms)
     check_axes(model, x, y)
     if len(x.values) * len(y.values) > MAX_POINTS:
-        raise UsageError(f"{len(x.values)} x {len(y.values)} points are too many for a diagram")
+        raise UsageError(
+            f"{len(x.values)} x {len(y.values)} points are too many for a diagram; choose at most "
+            f"{MAX_POINTS}"
+        )
     step = check_number("step", step, positive=True)
     lengths = named_dims(model) if dims is None else dims
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]

@@ -14,12 +14,12 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated
 """
 
 import ast
-import errno
 import importlib
 import importlib.metadata
 import inspect
 import os
 import pkgutil
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, TypeGuard
 import tyro
 
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 from coopetition.tools.flags import parse_flags
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
@@ -153,13 +154,16 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        return _report(f"{prog}: error: not enough memory for this; choose smaller sizes", 1)
+        size = re.search(r"allocate ([\d.,]+ ?\w+)", str(error))  # of numpy and torch
+        what = f"{size[1]} at once" if size else "this"
+        return _report(f"{prog}: error: not enough memory for {what}; choose smaller sizes", 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader (`head`, say) has gone
         return 1
     except OSError as error:
-        full = " (the disk is full: free some space)" if error.errno == errno.ENOSPC else ""
-        return _report(f"{prog}: error: {error}{full}", 1)
+        advice = NO_SPACE.get(error.errno or 0)
+        hint = f" ({advice}, or name another place)" if advice else ""
+        return _report(f"{prog}: error: {error}{hint}", 1)
     except Terminated:
         return _report(f"{prog}: terminated", 128 + signal.SIGTERM)
     except KeyboardInterrupt:

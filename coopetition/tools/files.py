@@ -1,6 +1,7 @@
 """Check, read and write files, so that a reader never sees half of one; and tables as text."""
 
 import csv
+import errno
 import html
 import io
 import json
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MAX_PARALLEL_WRITES = 32
+NO_SPACE = {  # why a file cannot be written and what to do, by the system's error number
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EFBIG: "files may not be that large: raise the limit (`ulimit -f`)",
+}
 NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+][0-9]+)?|-|nan|-?inf")
 # what numpy raises if a file is not an `.npz` with the expected arrays
 ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)

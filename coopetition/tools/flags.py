@@ -9,7 +9,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Self, TypeVar, get_args
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -20,6 +22,8 @@ T = TypeVar("T")
 
 # tyro draws its messages in boxes, in colour on a terminal, and in ASCII if it must
 DECORATION = re.compile(r"\x1b\[[0-9;]*m|[╭╮╰╯│─]+|^[-+| ]*$|^\||\|$", re.MULTILINE)
+# at the start of a cell of tyro's help: a flag, and the other form of a switch
+HELP_FLAG = re.compile(r"(?:^ ?|  |[│|] )(--[a-z][\w.-]*)(?:, (--[a-z][\w.-]*))?", re.MULTILINE)
 RULES = ConstructorRegistry()
 _READ_BY_TYRO: Any = object()  # marks a type whose words are read by tyro's own rule
 
@@ -47,6 +51,8 @@ def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: A
     """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
     arguments = [*map(_expand_home, arguments)]
     is_help = {"-h", "--help"}.intersection(arguments)
+    if not is_help and not keywords.get("return_unknown_args"):
+        _check_given_once(kind, arguments)
     captured = io.StringIO()
     try:
         with (
@@ -64,13 +70,61 @@ def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: A
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        raise UsageError(f"{extract_message(captured.getvalue())}; see {prog} --help") from end
+        message = extract_message(captured.getvalue())
+        if message.startswith("Unrecognized options") and (
+            meant := _similar_flags(arguments, _list_flags(kind, prog, keywords))
+        ):
+            message += f"; did you mean {' or '.join(meant)}?"
+        raise UsageError(f"{message}; see {prog} --help") from end
 
 
 def parse_known_flags(kind: type[T], arguments: list[str], *, prog: str) -> tuple[T, list[str]]:
     """Return the flags of `kind` that are among the arguments, and the other arguments."""
     both: Any = parse_flags(kind, arguments, prog=prog, add_help=False, return_unknown_args=True)
     return both
+
+
+def _check_given_once(kind: type[Any], arguments: list[str]) -> None:
+    """Raise `UsageError` for a repeated flag, unless its field is marked `UseAppendAction`."""
+    hints = get_type_hints(kind, include_extras=True)
+    (append_mark,) = get_args(tyro.conf.UseAppendAction[str])[1:]
+    may_repeat = {name for name, hint in hints.items() if append_mark in get_args(hint)[1:]}
+    seen: dict[str, str] = {}
+    for word in arguments:
+        if not word.startswith("--"):
+            continue
+        flag = word.partition("=")[0]
+        name = flag.removeprefix("--").replace("-", "_")
+        name = re.sub(r"(^|\.)no_(?=[^.]*$)", r"\1", name)  # the other form of a switch
+        if name in seen and name not in may_repeat:
+            raise UsageError(f"{flag} repeats an earlier {seen[name]}; give it once")
+        seen[name] = flag
+
+
+def _list_flags(kind: type[Any], prog: str, keywords: dict[str, Any]) -> list[str]:
+    """Return the flags that the help of `kind` names."""
+    captured = io.StringIO()
+    with (
+        contextlib.redirect_stdout(captured),
+        contextlib.suppress(SystemExit),
+        _wide_terminal(),
+    ):
+        parse_flags(kind, ["--help"], prog=prog, **keywords)
+    found = HELP_FLAG.findall(captured.getvalue())
+    return list(dict.fromkeys(flag for both_forms in found for flag in both_forms if flag))
+
+
+def _similar_flags(arguments: list[str], flags: list[str]) -> list[str]:
+    """Return the known flags that unknown ones may mean: of the same last name, or similar."""
+    meant: list[str] = []
+    for word in arguments:
+        given = word.partition("=")[0].replace("_", "-")
+        if not given.startswith("--") or given in flags:
+            continue
+        last = given.lstrip("-").rpartition(".")[2]
+        same = [flag for flag in flags if flag.lstrip("-").rpartition(".")[2] == last]
+        meant += same[:3] or get_close_matches(given, flags, 1, cutoff=0.7)
+    return list(dict.fromkeys(meant))
 
 
 def _expand_home(word: str) -> str:
@@ -104,7 +158,7 @@ def _wide_terminal() -> Iterator[None]:
 def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Read a value by tyro's own rule, but name the expected type if it is wrong.
 
-    Help shows an empty default as `none`.
+    An empty path is refused.  Help shows an empty default as `none`.
     """
     if _READ_BY_TYRO in info.markers:
         return None
@@ -115,6 +169,8 @@ def _name_expected_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any
     expected = re.sub(r"^\{(\[.*\])\}$", r"\1", spec.metavar.removeprefix("{None}|"))
 
     def read(words: list[str]) -> Any:
+        if info.type is Path and "" in words:  # which would be the current folder
+            raise ValueError("expected a path, got none; name a file or folder")
         try:
             return spec.instance_from_str(words)
         except ValueError:

@@ -114,6 +114,7 @@ class Reading:
     value : the number, if there is one
     part : the part of the run, if several are read
     n_runs : how many runs the reading is of
+    n_seed_pairs : how many pairs of seeds these runs have (default: one for each run)
     seeds : of the run's initial parameters and data, if it is of one pair
     """
 
@@ -122,6 +123,7 @@ class Reading:
     value: float | None = None
     part: str = ""
     n_runs: int = 1
+    n_seed_pairs: int | None = None
     seeds: tuple[int, int] | None = None
 
     @classmethod
@@ -195,7 +197,11 @@ class Judgement:
     @property
     def n_seed_pairs(self) -> int:
         """Return the number of different pairs of seeds: runs of one pair are not independent."""
-        return sum({each.seeds or each.run: each.n_runs for each in self.readings}.values())
+        return sum(
+            {
+                each.seeds or each.run: each.n_seed_pairs or each.n_runs for each in self.readings
+            }.values()
+        )
 
     @property
     def n_decisive(self) -> int:

@@ -1,6 +1,6 @@
 """Figure 10: width, with joint training and with data for ICL or IWL alone."""
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun, Runs
@@ -37,17 +37,20 @@ CLAIMS = (
     Claim(
         "joint training: a wider model has a higher ICL peak",
         lambda control, *found: trend(_levels(found, "joint"), peak),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the peak is lower in wider models",
     ),
     Claim(
         "joint training: ICL decays more slowly in a wider model: the share that is left after "
         "the control's half-decay",
         lambda control, *found: trend(_levels(found, "joint"), retention(control)),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the share falls with the width",
     ),
     Claim(
         "IWL only: a wider model has the higher IWL accuracy at the end",
         lambda control, *found: trend(_levels(found, "IWL only"), last("iwl", "accuracy")),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the accuracy is lower in wider models",
     ),
     Claim(
@@ -55,6 +58,7 @@ CLAIMS = (
         lambda control, *found: no_trend(
             _levels(found, "ICL only"), last("icl", ICL.metric), TOLERANCE
         ),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the accuracy rises or falls significantly with width, by more than 0.1",
     ),
 )

@@ -18,9 +18,12 @@ def draw(*found: list[FigureRun]) -> FigureResult:
 def _some_never_rise(*found: list[FigureRun]) -> list[Reading]:
     """Return one reading of all runs: whether ICL emerges in some, and never rises in others."""
     runs = [run for own in found for run in own]
-    n_emerged = len(emerged(*found))
+    if not runs:
+        return []
+    n_emerged, n_seed_pairs = len(emerged(*found)), len({run.seeds for run in runs})
     holds = 0 < n_emerged < len(runs)
-    return [Reading(runs[0].name, holds, n_emerged / len(runs), n_runs=len(runs))] if runs else []
+    share = n_emerged / len(runs)
+    return [Reading(runs[0].name, holds, share, n_runs=len(runs), n_seed_pairs=n_seed_pairs)]
 
 
 CLAIMS = (

@@ -1,6 +1,6 @@
 """Figure 3: shares of bursty sequences; after Chan et al. (2022)."""
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
@@ -27,6 +27,7 @@ CLAIMS = (
         lambda control, *found: trend(
             dict(zip(P_BURSTY, found, strict=True)), last("iwl", "accuracy"), rises=False
         ),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="IWL accuracy rises with P(bursty)",
     ),
 )

@@ -1,6 +1,6 @@
 """Figure 4: ICL is transient at every depth."""
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
@@ -28,11 +28,13 @@ CLAIMS = (
     Claim(
         "the height of ICL's peak has no trend with depth",
         lambda control, *found: no_trend(_levels(found), peak, TOLERANCE),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="it rises or falls significantly with depth, by more than 0.1",
     ),
     Claim(
         "ICL decays alike at every depth: the share that is left after the control's half-decay",
         lambda control, *found: no_trend(_levels(found), retention(control), TOLERANCE),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the share rises or falls significantly with depth, by more than 0.1",
     ),
 )

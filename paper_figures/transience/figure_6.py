@@ -1,6 +1,6 @@
 """Figure 6: more classes raise ICL's peak and slow its decay."""
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
@@ -26,12 +26,14 @@ CLAIMS = (
     Claim(
         "ICL's peak is higher with more classes",
         lambda control, *found: trend(_levels(found), peak),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the peak is lower with more classes",
     ),
     Claim(
         "ICL decays more slowly with more classes: the share that is left after the control's "
         "half-decay",
         lambda control, *found: trend(_levels(found), retention(control)),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="the share falls with the number of classes",
     ),
 )

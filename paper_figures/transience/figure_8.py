@@ -1,6 +1,6 @@
 """Figure 8: L2 regularisation keeps ICL."""
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
@@ -30,6 +30,7 @@ CLAIMS = (
         lambda control, *found: trend(
             dict(zip((0.0, *MODERATE), (control, *found), strict=True)), retention(control)
         ),
+        if_indecisive=Verdict.UNDECIDED,
         contradiction="less of ICL is left with more L2",
     ),
 )

@@ -4,7 +4,7 @@ Chan et al. call the rarest class 0, the authors' later code the most frequent o
 evaluator relabels its classes 0 and 1, so that its two labels are the rarest or the most frequent.
 """
 
-from paper_figures.core.claims import Claim
+from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun, Runs
@@ -48,6 +48,7 @@ CLAIMS = (
                 dict(zip((0.0, *MODERATE), (control, *_ordered(found, row)), strict=False)),
                 retention(control),
             ),
+            if_indecisive=Verdict.UNDECIDED,
             contradiction="less of ICL is left with more skew",
         )
         for row, order in enumerate(ORDERS.values())

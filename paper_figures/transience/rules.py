@@ -150,32 +150,42 @@ def p_of_trend(table: np.ndarray, *, rises: bool) -> float:
 def trend(levels: Levels, quantity: Quantity, *, rises: bool = True) -> list[Reading]:
     """Return one reading: whether a quantity rises, or falls, with a setting.
 
-    It is None where the test finds no trend.  Without runs at every level there is no reading.
+    It is None where the test finds no trend.  Without runs at every level there is no reading.  The
+    number is the change from the lowest to the highest level.
     """
-    if not all(levels.values()):
-        return []
-    table, n_runs = _table(levels, quantity), sum(map(len, levels.values()))
-    name = next(iter(levels.values()))[0].name
-    if len(table) < 2:
-        return [Reading(name, None, n_runs=n_runs)]
-    expected, opposite = (p_of_trend(table, rises=each) for each in (rises, not rises))
-    holds = True if expected < LEVEL else False if opposite < LEVEL else None
-    change = float(table[:, -1].mean() - table[:, 0].mean())
-    return [Reading(name, holds, change, n_runs=n_runs)]
+
+    def decide(table: np.ndarray) -> tuple[bool | None, float]:
+        expected, opposite = (p_of_trend(table, rises=each) for each in (rises, not rises))
+        holds = True if expected < LEVEL else False if opposite < LEVEL else None
+        return holds, float(table[:, -1].mean() - table[:, 0].mean())
+
+    return _reading_of(levels, quantity, decide)
 
 
 def no_trend(levels: Levels, quantity: Quantity, tolerance: float) -> list[Reading]:
     """Return one reading: whether the means of all levels lie within a tolerance.
 
-    It is None if they do not, but no trend is significant.
+    It is None if they do not, but no trend is significant.  The number is the range of the means.
     """
-    if not all(levels.values()):
+
+    def decide(table: np.ndarray) -> tuple[bool | None, float]:
+        spread = float(np.ptp(table.mean(axis=0)))
+        is_trend = min(p_of_trend(table, rises=each) for each in (True, False)) < LEVEL
+        return True if spread <= tolerance else False if is_trend else None, spread
+
+    return _reading_of(levels, quantity, decide)
+
+
+def _reading_of(
+    levels: Levels,
+    quantity: Quantity,
+    decide: Callable[[np.ndarray], tuple[bool | None, float]],
+) -> list[Reading]:
+    """Return the reading of all runs; inconclusive with fewer than two seeds at all levels."""
+    runs = all_runs(*levels.values())
+    if not runs:
         return []
-    table, n_runs = _table(levels, quantity), sum(map(len, levels.values()))
-    name = next(iter(levels.values()))[0].name
-    if len(table) < 2:
-        return [Reading(name, None, n_runs=n_runs)]
-    spread = float(np.ptp(table.mean(axis=0)))
-    is_trend = min(p_of_trend(table, rises=each) for each in (True, False)) < LEVEL
-    holds = True if spread <= tolerance else False if is_trend else None
-    return [Reading(name, holds, spread, n_runs=n_runs)]
+    table = _table(levels, quantity)
+    holds, value = decide(table) if len(table) > 1 else (None, None)
+    n_seed_pairs = len({run.seeds for run in runs})
+    return [Reading(runs[0].name, holds, value, n_runs=len(runs), n_seed_pairs=n_seed_pairs)]

@@ -87,9 +87,9 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
             del row["message"]  # is shown last
             names = ("status", "step", "checkpoint", "resumes_from", "message")
             row |= {name: status[name] for name in names}
-        print_rows(rows, as_json=False)
         for sentence in dict.fromkeys(text for status in statuses for text in status["damaged"]):
             print(f"damaged: {sentence}")
+        print_rows(rows, as_json=False)
         return
     for run, status in zip(runs, statuses, strict=True):
         if texts := [each.to_text() for each in run.config.interventions]:
@@ -99,8 +99,10 @@ def print_status(runs: list["RunFolder"], *, as_json: bool) -> None:
             report = status | {"path": str(run.path), "events": events and asdict(events)}
             print(json.dumps(report)) if len(runs) > 1 else print_json(report)
             continue
-        if damaged := status.pop("damaged"):
-            status["damaged"] = abbreviate(damaged)
+        if status["damaged"]:
+            status["damaged"] = abbreviate(status["damaged"])
+        else:
+            del status["damaged"]
         print_table(status | (events.describe() if events else {}), as_json=False)
 
 

@@ -33,8 +33,8 @@ class Flags:
     n_layers: tuple[int, ...] = (2,)
     """Numbers of layers."""
     execution: tuple[str, ...] = ("auto",)
-    """How steps are executed: `eager`, `compiled`, `graph` (CUDA) or `auto`, which compiles
-    if possible."""
+    """How steps are executed: `eager`, `compiled`, `graph` or `compiled-graph` (CUDA), or
+    `auto`, the fastest of those that are available."""
     d_features: int = 512
     """Number of features of an exemplar."""
     repeats: int = 7

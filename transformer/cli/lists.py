@@ -49,7 +49,10 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True)
 class Presets:
-    """List the presets: steps, a description, and the checkpoint that each starts from."""
+    """List the presets: steps, a description, and the checkpoint that each starts from.
+
+    The scale `any` marks presets of one size, which --scale does not change.
+    """
 
     scale: Scale = "cpu"
     """Scale of the papers' presets to list: `smoke`, `cpu`, `gpu` or `paper`."""
@@ -63,10 +66,12 @@ class Presets:
         for name, preset in sorted(PRESETS.items(), key=lambda item: "/" in item[0]):
             if self.scale in preset.scales:
                 at_scale = preset.at(self.scale)
+                is_fixed = all(preset.config(each) == at_scale.config for each in preset.scales)
                 source, step = at_scale.starts_from, at_scale.config.start.step
                 rows.append(
                     {
                         "preset": name,
+                        "scale": "any" if is_fixed else self.scale,
                         "steps": at_scale.config.n_steps,
                         "description": at_scale.description,
                         "starts_from": f"{source} at step {step}" if source else None,

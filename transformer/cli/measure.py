@@ -4,14 +4,13 @@ Each run of an ensemble gets its own table.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_json
 from coopetition.tools.flags import default_shown_as
 from transformer.cli._runs import RunFlags, runs_with_outputs
 from transformer.config.interventions import Intervention
@@ -27,9 +26,9 @@ class Flags(RunFlags):
     measures: tuple[str, ...]
     """Names of measures with `per` = `evaluator` in the list of the command `measures`."""
     out: Path
-    """CSV file, or a folder if there are several runs; a JSON file describes each table.  Tables of
-    the same run are replaced; any other existing file is an error.  To continue after an
-    interruption, run the same command again."""
+    """CSV file, or a folder if there are several runs; a JSON file describes each table.  A table
+    of the same run, measures, evaluators and interventions is replaced; any other existing file is
+    an error.  To continue after an interruption, run the same command again."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints to measure: step numbers, `all` or `last`."""
     evaluators: Annotated[tuple[str, ...], default_shown_as("all of the run")] = ()
@@ -44,16 +43,17 @@ class Flags(RunFlags):
 def run(flags: Flags) -> None:
     from coopetition.tools.console import print_json
     from transformer.runs.export import check_output
+    from transformer.runs.measures import describe_table
 
     wanted = runs_with_outputs(flags.run, flags.out, ".csv")
     for run, out in wanted:
-        check_output(run, out)
+        check_output(run, out, describe_table(run, flags.measures, **_conditions(flags)))
         if not run.steps():
             raise UsageError(f"{run.path} has no checkpoint; train it until it has")
     for run, out in wanted:
         about = _measure(run, out, flags) | {"out": str(out)}
         if not flags.json:
-            print(f"wrote {out}: {len(about['steps'])} checkpoints")
+            print(f"wrote {out} (checkpoints: {len(about['steps'])})")
         elif len(wanted) > 1:
             print(json.dumps(about))
         else:
@@ -64,18 +64,25 @@ def _measure(run: "RunFolder", out: Path, flags: Flags) -> dict[str, Any]:
     """Write the table of one run and its description; return the description."""
     from transformer.runs.measures import write_model_table
 
-    with run.machine.use():  # the threads that its training chose
-        about = write_model_table(
+    # models are measured on the CPU, with the threads that training chose
+    with replace(run.machine, device="cpu").use():
+        return write_model_table(
             run,
             flags.measures,
             out,
+            description=out.with_suffix(".json"),
             steps=_steps(flags.steps, run.steps()),
-            evaluators=flags.evaluators or None,
-            interventions=flags.intervene,
-            replace_own=flags.replace_interventions,
+            **_conditions(flags),
         )
-    write_json(out.with_suffix(".json"), about)
-    return about
+
+
+def _conditions(flags: Flags) -> dict[str, Any]:
+    """Return the arguments that say how the models are measured."""
+    return {
+        "evaluators": flags.evaluators or None,
+        "interventions": flags.intervene,
+        "replace_own": flags.replace_interventions,
+    }
 
 
 def _steps(given: tuple[str, ...], saved: list[int]) -> list[int] | None:

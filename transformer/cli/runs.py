@@ -36,7 +36,10 @@ class Show(RunFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class Ls:
-    """List the runs in a folder and below: id, status, steps and last accuracies."""
+    """List the runs in a folder and below: id, status, steps and last accuracies.
+
+    `checkpoint` is the newest one whose file is complete; `show` also verifies its contents.
+    """
 
     folder: tyro.conf.Positional[Path] = Path("runs")
     """Folder in which to look for runs."""
@@ -84,7 +87,7 @@ class Export:
     run: tyro.conf.Positional[Path]
     """Folder of a run, or of runs that were trained together."""
     out: Path
-    """CSV file, or a folder if there are several runs.  Files of the same run are replaced; any
+    """CSV file, or a folder if there are several runs.  Curves of the same run are replaced; any
     other existing file is an error."""
     spacing: float = 0.0
     """Minimum relative spacing between lines, in sequences seen; 0.02 halves the file of a long

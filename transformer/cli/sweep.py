@@ -139,9 +139,12 @@ def _run_plan(plan: "Plan", sweep: "Sweep", flags: Flags) -> None:
     print_rows(status_rows(statuses, jobs), as_json=flags.json)
     undone = [name for name, status in statuses.items() if status.state != "done"]
     if undone and not flags.slurm:
+        failed = [status for status in statuses.values() if status.state == "failed"]
+        advice = "the messages of failed nodes say what to do"
+        if any(status.can_retry for status in failed):
+            advice = "--retry runs failed nodes again"
         raise UserError(
-            f"{len(undone)} of {len(statuses)} nodes are not done, first {undone[0]}; --retry runs "
-            "failed nodes again"
+            f"{len(undone)} of {len(statuses)} nodes are not done, first {undone[0]}; {advice}"
         )
 
 

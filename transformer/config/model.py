@@ -122,9 +122,9 @@ GROUPS = ("encoder", *EMBEDDINGS, "attention", "mlp", "final")
 LAYERED = ("blocks", "input", "output")  # parts that are named with a layer
 
 
-def check_parts(field: str, parts: tuple[str, ...], n_layers: int) -> None:
-    """Raise `UsageError` for a part that a model of `n_layers` layers does not have."""
-    unlayered = ("all", "embeddings", *GROUPS)
+def check_parts(field: str, parts: tuple[str, ...], n_layers: int, *, but: str = "") -> None:
+    """Raise `UsageError` for `but`, or for a part that a model of `n_layers` layers lacks."""
+    unlayered = [part for part in ("all", "embeddings", *GROUPS) if part != but]
     for part in parts:
         match = re.fullmatch(rf"({'|'.join(LAYERED)})\.(\d+)", part)
         if part not in unlayered and not (match and int(match[2]) < n_layers):

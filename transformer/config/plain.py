@@ -115,10 +115,10 @@ def from_dict(cls: Any, table: Any, where: str) -> Any:
     require(isinstance(table, dict), f"{where}={table!r:.80}; expected a table of its fields")
     expected: dict[str, Any] = {item.name: item.type for item in fields(cls)}
     needed = {item.name for item in fields(cls) if not _may_be_missing(item)}
-    require(
-        needed <= set(table) <= set(expected),
-        f"{where} has the fields {sorted(table)}; this version expects {sorted(expected)}",
-    )
+    wrong = [f"unknown {name!r:.40}" for name in sorted({*table} - {*expected})]
+    wrong += [f"missing {name!r}" for name in sorted(needed - {*table})]
+    fields_text = ", ".join(sorted(expected)) or "none"
+    require(not wrong, f"{where} has wrong fields ({', '.join(wrong)}); expected: {fields_text}")
     return cls(**{name: _read(expected[name], table[name], f"{where}.{name}") for name in table})
 
 

@@ -28,6 +28,7 @@ Scale = Literal["smoke", "cpu", "gpu", "paper"]
 """Size of a paper's runs.  `paper`: as published; `gpu`: hours on one GPU, where the published runs
 take longer; `cpu`: what two cores can do; `smoke`: seconds, to test that everything works."""
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+MAX_STEPS = 10**9 - 1  # file names have nine digits for a step
 UNROTATED = 1600  # number of classes that the papers evaluate on: Omniglot's upright characters
 N_EVALUATED = 5  # exemplars per class that they evaluate on
 
@@ -143,7 +144,7 @@ class RunConfig:
     """Random seed for the evaluation sets."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "n_steps")
+        require_at_least(self, 1, "n_steps", most=MAX_STEPS)
         require_at_least(self, 0, "checkpoint_every", "checkpoints_per_decade")
         require_choice(self, Precision, "precision")
         require_at_least(self, 0, "init_seed", "data_seed", "eval_seed", most=MAX_SEED - 1)
@@ -159,14 +160,14 @@ class RunConfig:
         if self.data.exemplars.n_classes:  # else not known before a file is given
             object.__setattr__(self, "evaluation", self.evaluation.resolved(self.data))
             self._check_evaluation()
-        self._check_parts("frozen", self.frozen)
-        self._check_parts("start.parts", self.start.parts)
-        self._check_parts("optim.l2", tuple(part for part, _ in self.optim.l2))
         require(
             "all" not in self.frozen,
             "frozen names the part 'all', so nothing would be trained; name fewer parts, or "
             "evaluate a checkpoint instead",
         )
+        self._check_parts("frozen", self.frozen, but="all")
+        self._check_parts("start.parts", self.start.parts)
+        self._check_parts("optim.l2", tuple(part for part, _ in self.optim.l2))
         require(
             isinstance(self.interventions, tuple),
             f"interventions={self.interventions!r:.80}; give a tuple of them",
@@ -178,10 +179,10 @@ class RunConfig:
             )
         check_interventions(self.interventions, self.model)
 
-    def _check_parts(self, name: str, parts: tuple[str, ...]) -> None:
-        """Raise `UsageError` for parts of which this model has no parameter."""
+    def _check_parts(self, name: str, parts: tuple[str, ...], *, but: str = "") -> None:
+        """Raise `UsageError` for parts of which this model has no parameter, or for `but`."""
         model = self.model
-        check_parts(name, parts, model.n_layers)
+        check_parts(name, parts, model.n_layers, but=but)
         for part, exists, reason in (
             ("mlp", model.mlp_ratio > 0, "model.mlp_ratio is 0"),
             ("positions", model.positions == "learned", f"model.positions is {model.positions}"),

@@ -176,7 +176,13 @@ def load_evaluation_sets(folder: Path, config: RunConfig) -> dict[str, Sequences
 
     path = folder / f"{_identity(config)}.safetensors"
     if not path.exists():
-        drawn = draw_evaluation_sets(config)
+        try:
+            drawn = draw_evaluation_sets(config)
+        except MemoryError as error:
+            raise UserError(
+                f"not enough memory for evaluation sets of {config.evaluation.n_sequences:,} "
+                "sequences; choose a smaller evaluation.n_sequences"
+            ) from error
         _print_notes(config, drawn)
         tensors = {
             f"{name}.{part}": getattr(sequences, part)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -171,18 +172,20 @@ def evaluate_runs(
 
 
 def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Return the mean of each metric; None where it is not finite, as an undefined loss."""
+    """Return the mean of each metric in float64; None where it is undefined or infinite."""
     (of_all,) = all_means([metrics])
     return of_all
 
 
 def all_means(each: Sequence[dict[str, Tensor]]) -> list[dict[str, float | None]]:
     """Return the `means` of several, copied from the device at once."""
-    if not each:
-        return []
-    means = torch.stack([values.mean() for metrics in each for values in metrics.values()])
-    left = iter(means.tolist())
-    by_name = [dict(zip(metrics, left, strict=False)) for metrics in each]
+    values = [value.detach() for metrics in each for value in metrics.values()]
+    if not values:
+        return [{} for _ in each]
+    ends = np.cumsum([len(value) for value in values])[:-1]
+    parts = np.split(torch.cat(values).cpu().numpy(), ends)  # some devices have no float64
+    means = iter([float(part.mean(dtype=np.float64)) for part in parts])
+    by_name = [dict(zip(metrics, means, strict=False)) for metrics in each]
     return [
         {name: mean if math.isfinite(mean) else None for name, mean in own.items()}
         for own in by_name

@@ -47,7 +47,9 @@ class Timeline:
         """Return each field as text, with its unit."""
         texts = {}
         for name, value in asdict(self).items():
-            if value is None:
+            if value is None and name.endswith("peak_at"):
+                texts[name] = f"not in this run: the peak is below {RISEN}"
+            elif value is None:
                 texts[name] = "not in this run"
             elif name in ACCURACIES:
                 texts[name] = f"{value:.3f}"

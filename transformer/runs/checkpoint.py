@@ -103,6 +103,15 @@ def holds_state(path: Path) -> bool:
         return False
 
 
+def is_complete(path: Path) -> bool:
+    """Return whether a file has a whole header and the size that it states; reads no tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "step" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_checkpoint(path: Path, run: str = "") -> Checkpoint:
     """Read and verify the checkpoint of a run; `run` is its name in a file of several runs.
 

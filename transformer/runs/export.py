@@ -5,8 +5,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_ending, check_writable, to_csv, write_json, write_text
+from coopetition.tools.errors import UsageError, UserError, abbreviate
+from coopetition.tools.files import (
+    check_ending,
+    check_writable,
+    to_csv,
+    to_json,
+    write_json,
+    write_text,
+)
 from coopetition.tools.run_files import Row
 from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
@@ -29,10 +36,14 @@ def export(run: RunFolder, path: Path, spacing: float = 0.0) -> None:
     write_text(path, curves_csv(rows, spacing))
 
 
-def check_output(run: RunFolder, path: Path) -> None:
-    """Raise `UsageError` unless a CSV file is free, or an earlier one of the same run.
+def check_output(run: RunFolder, path: Path, table: dict[str, Any] | None = None) -> None:
+    """Raise `UsageError` unless a CSV file is free, or an earlier one of the same content.
 
-    The JSON file beside it says of which run it is.
+    The JSON file beside it says what it holds.
+
+    Parameters
+    ----------
+    table : description of the table to be written, apart from its steps (default: curves)
     """
     check_ending(path, ".csv")
     check_writable(path)
@@ -41,14 +52,28 @@ def check_output(run: RunFolder, path: Path) -> None:
     description = path.with_suffix(".json")
     if not (path.exists() or description.exists()):
         return
+    advice = "remove it or choose another name"
     try:
-        found = json.loads(description.read_text())["run_id"]
+        found = json.loads(description.read_text())
+        is_of_run = found["run_id"] == run.config.run_id()
     except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    if found != run.config.run_id():
-        raise UsageError(
-            f"--out {path} exists already and is not of this run; remove it or choose another name"
-        )
+        is_of_run = False
+    if not is_of_run:
+        raise UsageError(f"--out {path} exists already and is not of this run; {advice}")
+    kept, wanted = _content_of(found), _content_of(json.loads(to_json(table or {})))
+    differing = [name for name in kept | wanted if kept.get(name) != wanted.get(name)]
+    if differing:
+        kind = "curves" if not kept else f"a table of {abbreviate(kept['measures'])}"
+        other = f"a table with these {abbreviate(differing)}" if kept and wanted else ""
+        expected = other or ("a table" if wanted else "curves")
+        raise UsageError(f"--out {path} holds {kind}, not {expected}; {advice}")
+
+
+def _content_of(description: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the rows of a table, apart from run and steps; nothing for curves."""
+    if "measures" not in description:
+        return {}
+    return {name: each for name, each in description.items() if name not in ("run_id", "steps")}
 
 
 def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:

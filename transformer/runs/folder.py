@@ -1,6 +1,8 @@
 """Run folders and the folders of ensembles; `transformer.runs.layout` lists their files."""
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 from coopetition.compare.curves import Curves, read_curves
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
+    NO_SPACE,
+    check_writable,
     html_table,
     remove_stale_temporaries,
     to_frame,
@@ -36,6 +40,7 @@ from transformer.runs.layout import (
     step_file,
 )
 from transformer.runs.manifest import make_manifest, read_record
+from transformer.runs.metrics import whole_lines
 from transformer.training.ensemble import Checkpoint
 from transformer.training.machine import Machine
 
@@ -218,9 +223,14 @@ def lock(runs: list[RunFolder]) -> Iterator[None]:
     shared = runs[0].shared
     folder = runs[0].path if len(runs) == 1 else shared
     with ExitStack() as held:
-        held.enter_context(hold(folder / LOCK, _busy(folder)))
-        if folder != shared:  # nor may another process train the run in its ensemble
-            held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
+        try:
+            held.enter_context(hold(folder / LOCK, _busy(folder)))
+            if folder != shared:  # nor may another process train the run in its ensemble
+                held.enter_context(hold(shared / LOCK, _busy(shared), shared=True))
+        except OSError:
+            check_writable(folder / MANIFEST)
+            check_writable(shared / MANIFEST)
+            raise
         remove_stale_temporaries(folder)
         yield
 
@@ -259,6 +269,44 @@ def create_ensemble(path: Path, configs: dict[str, RunConfig], machine: Machine)
     runs = [create_run(path / name, config, machine) for name, config in configs.items()]
     write_json(path / ENSEMBLE, {"runs": list(configs)})  # last, so that a listed run is complete
     return runs
+
+
+@contextmanager
+def explain_write_errors(runs: list[RunFolder]) -> Iterator[None]:
+    """Turn an error of the system, such as a full disk, into `UserError` that says what to do."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of the program's output
+    except OSError as error:
+        cause = NO_SPACE.get(error.errno or 0, "remove the cause")
+        place, again = "give another folder", "start it again"
+        if runs[0].exists():
+            place, again = "move the run's folder to another disk", "resume it"
+        raise UserError(f"{error} ({cause}, or {place}; then {again})") from error
+
+
+@contextmanager
+def remove_unless_begun(runs: list[RunFolder]) -> Iterator[None]:
+    """Remove new runs whose set-up fails, before their first metrics; a resume would fail, too."""
+    try:
+        yield
+    except Exception:
+        if not any(whole_lines(run.metrics_path) for run in runs):
+            with contextlib.suppress(OSError):  # the failure of the set-up is what matters
+                _remove_contents(runs[0].shared)
+        raise
+
+
+def _remove_contents(folder: Path) -> None:
+    """Remove a folder, apart from hidden files that are not of a run."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            shutil.rmtree(path)
+        elif path.name == LOCK or not path.name.startswith("."):
+            path.unlink()
+    if folder != Path.cwd():
+        folder.rmdir()
 
 
 def check_new_folder(path: Path) -> None:

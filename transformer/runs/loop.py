@@ -5,14 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError
-from coopetition.tools.files import write_all, write_npz
+from coopetition.tools.files import check_writable, write_all, write_npz
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
@@ -23,9 +23,11 @@ from transformer.runs.folder import (
     check_new_folder,
     create_ensemble,
     create_run,
+    explain_write_errors,
     load_run,
     load_runs,
     lock,
+    remove_unless_begun,
     set_status,
 )
 from transformer.runs.layout import MANIFEST, SEQUENCES
@@ -79,8 +81,9 @@ def _train_new(
     out = Path(out)
     out = out.resolve() if out.name in ("", "..") else out  # `.` and `..` have no name or parent
     check_new_folder(out)
+    check_writable(out / MANIFEST)
     machine = machine or Machine.choose(n_steps=next(iter(configs.values())).n_steps)
-    resolved = prepare([*configs.values()], machine.device)
+    resolved = prepare([*configs.values()], machine)
     named = {name: each.config for name, each in zip(configs, resolved, strict=True)}
     runs = (
         [create_run(out, named[""], machine)]
@@ -102,7 +105,7 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     machine = machine or Machine.choose(n_steps=configs[0].n_steps)
     resolved = [
         replace(each, evaluation_sets=draw_evaluation_sets(each.config))
-        for each in prepare(configs, machine.device)
+        for each in prepare(configs, machine)
     ]
     ensemble = Ensemble(resolved, machine)
     ensemble.choose_execution()
@@ -195,10 +198,13 @@ def _continue(
 ) -> list[RunFolder]:
     """Train until the last step; `resolved` are new runs, resumed ones are resolved here.
 
+    New runs whose set-up fails are removed.
+
     Diverged runs of an ensemble are carried along from new initial parameters, and their results
     ignored, so that the others' arithmetic stays the same.
     """
-    with lock(runs):
+    set_up = nullcontext() if resolved is None else remove_unless_begun(runs)
+    with lock(runs), explain_write_errors(runs), set_up:
         if all(run.is_finished() for run in runs):
             return runs  # so that not even their data need exist
         recorded = {number: run.recorded_status() for number, run in enumerate(runs)}
@@ -207,8 +213,6 @@ def _continue(
             for number, each in recorded.items()
             if each["status"] == "diverged"
         }
-        if len(failures) == len(runs):
-            raise UserError(f"{runs[0].path}: {failures[0]}; start anew")
         live = [number for number in recorded if number not in failures]
         if all(runs[number].is_finished() for number in live):
             raise _diverged(runs, failures)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from coopetition.tools import run_files
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_json, write_all
 from coopetition.tools.run_files import ADVICE, MANIFEST_FORMAT, describe_error
 from transformer.config import RunConfig, to_dict
@@ -21,6 +21,10 @@ from transformer.runs.layout import MANIFEST
 from transformer.training.machine import Choice, Machine
 
 PACKAGES = ("coopetition", "torch", "numpy", "safetensors")
+
+
+class PluginMissing(UsageError):
+    """A run's config names something that only a plugin registers."""
 
 
 def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
@@ -104,8 +108,8 @@ def _now() -> str:
 def read_record(folder: Path) -> tuple[RunConfig, Machine]:
     """Return the config and machine of a run folder.
 
-    A missing or foreign manifest raises `UsageError`; a damaged one, or one of another version,
-    `UserError`.
+    A missing or foreign manifest raises `UsageError`, one that needs a plugin `PluginMissing`; a
+    damaged one, or one of another version, `UserError`.
     """
     manifest = run_files.read_manifest(folder)
     try:
@@ -113,7 +117,7 @@ def read_record(folder: Path) -> tuple[RunConfig, Machine]:
         machine = Machine(str(manifest["device"]), manifest["threads"], manifest["execution"])
         _check(machine, manifest.get("sessions", []))
     except NotRegistered as error:
-        raise UserError(f"{folder} needs a plugin that is not loaded: {error}") from error
+        raise PluginMissing(f"{folder} needs a plugin that is not loaded: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{folder / MANIFEST} is damaged ({describe_error(error)}); {ADVICE}"

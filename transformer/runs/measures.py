@@ -9,10 +9,11 @@ from typing import Any
 
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import Interrupted, UsageError, UserError, abbreviate
-from coopetition.tools.files import check_writable, to_csv, write_text
+from coopetition.tools.files import check_writable, to_csv, write_json, write_text
 from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
+from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures import MEASURES, Row, all_settings, find_measures
 from transformer.measures.of_models import View
@@ -46,11 +47,38 @@ def thin_steps(steps: Iterable[int], spacing: float) -> list[int]:
     return kept if last in (None, *kept[-1:]) else [*kept, last]
 
 
+def describe_table(
+    run: RunFolder,
+    measures: Sequence[str],
+    *,
+    evaluators: Sequence[str] | None = None,
+    interventions: tuple[Intervention, ...] = (),
+    replace_own: bool = False,
+) -> dict[str, Any]:
+    """Return what the rows of a table depend on, apart from its steps; see `write_model_table`."""
+    if not measures:
+        names = [name for name, each in MEASURES.items() if each.per == "evaluator"]
+        raise UsageError(f"no measures are given; choose from {', '.join(names)}")
+    chosen = find_measures(measures, "evaluator")
+    names = [*evaluators_of(run.config).data]
+    if evaluators is not None:
+        names = [*dict.fromkeys(_check_choice("evaluator", names, evaluators))]
+    return {
+        "run_id": run.config.run_id(),
+        "measures": list(chosen),
+        "evaluators": names,
+        "interventions": [to_named_dict(each.resolved(), for_id=True) for each in interventions],
+        **all_settings(chosen),
+        **({"replaces": True} if replace_own else {}),
+    }
+
+
 def write_model_table(
     run: RunFolder,
     measures: Sequence[str],
     out: Path,
     *,
+    description: Path | None = None,
     steps: Iterable[int] | None = None,
     evaluators: Sequence[str] | None = None,
     interventions: tuple[Intervention, ...] = (),
@@ -65,6 +93,7 @@ def write_model_table(
     Parameters
     ----------
     measures : names of `MEASURES`
+    description : JSON file that describes the table, if any; it is written before the table
     steps : of checkpoints (default: all but further ones that an interruption left)
     evaluators : names (default: all of the run)
     interventions : what the models are measured under, beside what they were trained under
@@ -73,24 +102,18 @@ def write_model_table(
     if out.is_dir() or not out.name:
         raise UsageError(f"{out} is a folder; give a file")
     check_writable(out)
-    if not measures:
-        names = [name for name, each in MEASURES.items() if each.per == "evaluator"]
-        raise UsageError(f"no measures are given; choose from {', '.join(names)}")
+    about = describe_table(
+        run,
+        measures,
+        evaluators=evaluators,
+        interventions=interventions,
+        replace_own=replace_own,
+    )
     chosen = find_measures(measures, "evaluator")
     planned = [step for step in run.steps() if run.config.is_checkpoint(step)]
     wanted = planned if steps is None else _check_choice("step", run.steps(), steps)
     sets = run.evaluation_sets()
-    if evaluators is not None:
-        sets = {name: sets[name] for name in _check_choice("evaluator", [*sets], evaluators)}
     interventions = tuple(each.resolved() for each in interventions)
-    about = {
-        "run_id": run.config.run_id(),
-        "measures": list(chosen),
-        "evaluators": list(sets),
-        "interventions": [to_named_dict(each, for_id=True) for each in interventions],
-        **all_settings(chosen),
-        **({"replaces": True} if replace_own else {}),
-    }
     exemplars = load_exemplars(run.config.data.exemplars)
     out.parent.mkdir(parents=True, exist_ok=True)
     with _only_writer(out):
@@ -110,14 +133,16 @@ def write_model_table(
                 with model.intervened(*interventions):
                     done[step] = [
                         {"evaluator": evaluator, "measure": name} | row
-                        for evaluator, sequences in sets.items()
-                        for view in [View(model, evaluator, exemplars, sequences)]
+                        for evaluator in about["evaluators"]
+                        for view in [View(model, evaluator, exemplars, sets[evaluator])]
                         for name, measure in chosen.items()
                         for row in measure(view)
                     ]
                 file.write(json.dumps({"step": step, "rows": done[step]}) + "\n")
                 file.flush()
                 progress.advance()
+        if description is not None:
+            write_json(description, about | {"steps": wanted})
         write_text(out, _table(run, {step: done[step] for step in wanted}))
         partial.unlink()
     return about | {"steps": wanted}

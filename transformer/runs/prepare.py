@@ -18,18 +18,20 @@ from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recor
 from transformer.runs.folder import load_run
 from transformer.training.cost import all_shapes, check_size
 from transformer.training.ensemble import ResolvedRun
+from transformer.training.machine import Machine
 
 HALF = "/half"  # ends the id of weights in half precision, which differ from the run's own
 
 
-def prepare(configs: Sequence[RunConfig], device: str) -> list[ResolvedRun]:
+def prepare(configs: Sequence[RunConfig], machine: Machine) -> list[ResolvedRun]:
     """Resolve new runs and check that they can be trained together; `UsageError` if not.
 
     Their evaluation sets are not drawn yet.
     """
+    check_size([*configs], configs[0].data.exemplars.feature_count(), machine)
     starts = [read_start(config.start) for config in configs]
     loaded = _load_each(configs)
-    _check_runs(configs, starts, [each.d_features for each, _ in loaded], device)
+    _check_runs(configs, starts, [each.d_features for each, _ in loaded])
     resolved = []
     for config, (start, parameters), each in zip(configs, starts, loaded, strict=True):
         exemplars, fingerprint = each
@@ -65,7 +67,7 @@ def _load_each(configs: Sequence[RunConfig]) -> list[tuple[Exemplars, str]]:
     return [loaded[config.data.exemplars] for config in configs]
 
 
-def prepare_forecast(configs: Sequence[RunConfig], device: str) -> list[RunConfig]:
+def prepare_forecast(configs: Sequence[RunConfig], machine: Machine) -> list[RunConfig]:
     """Check configs as `prepare` does and fill in the ids of their starts; read no exemplars."""
     if any(config.data.exemplars.n_classes == 0 for config in configs):
         raise UsageError("the file holds the number of classes; give --data.exemplars.path")
@@ -73,7 +75,8 @@ def prepare_forecast(configs: Sequence[RunConfig], device: str) -> list[RunConfi
         read_start(config.start) if config.start.path else (config.start, {}) for config in configs
     ]
     features = [config.data.exemplars.feature_count() for config in configs]
-    _check_runs(configs, starts, features, device)
+    check_size([*configs], features[0], machine)
+    _check_runs(configs, starts, features)
     return [replace(c, start=start) for c, (start, _) in zip(configs, starts, strict=True)]
 
 
@@ -81,7 +84,6 @@ def _check_runs(
     configs: Sequence[RunConfig],
     starts: list[tuple[StartConfig, dict[str, Tensor]]],
     n_features: list[int],
-    device: str,
 ) -> None:
     """Raise `UsageError` unless runs can be trained together on exemplars of so many features."""
     d_features = n_features[0]
@@ -90,7 +92,6 @@ def _check_runs(
             f"the exemplars have {sorted(set(n_features))} features, but runs that are trained "
             "together need the same number; train them apart"
         )
-    check_size([*configs], d_features, device)
     shapes = all_shapes(configs[0], d_features)
     for config, (start, parameters) in zip(configs, starts, strict=True):
         _check_encoder(config, d_features)

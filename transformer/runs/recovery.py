@@ -135,6 +135,7 @@ def _first_sound(
 def read_statuses(runs: list[RunFolder]) -> list[dict[str, Any]]:
     """Return the status of each run that `resume` continues together, for people and programs.
 
+    A run that cannot continue because a file is damaged or missing has the status `damaged`.
     `step` is that of the last metrics, `checkpoint` that of the newest undamaged weights, and
     `resumes_from` that from which `resume` continues; None while a process trains the run, or if
     it cannot continue.
@@ -160,20 +161,22 @@ def _plan_resume(runs: list[RunFolder]) -> Recovery:
 
 def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) -> dict[str, Any]:
     newest, damaged = _newest_sound_weights(run)
-    if current["status"] == "diverged":
+    status, message, problems = current["status"], current["message"], damaged
+    if status == "diverged":
         recovery = None
+    if recovery:
+        problems = recovery.problems
+        if recovery.refusal and (problems or status != "finished"):
+            status, message = "damaged" if problems else status, recovery.refusal
     lines = whole_lines(run.metrics_path)
-    message, problems = current["message"], recovery.problems if recovery else damaged
-    if recovery and recovery.refusal and current["status"] != "finished":
-        message = recovery.refusal
     return {
-        "status": current["status"],
+        "status": status,
         "message": message,
+        "damaged": problems,
         "step": lines[-1][0]["step"] if lines else None,
         "checkpoint": newest.step if newest else None,
         "resumes_from": recovery.step if recovery else None,
         "n_steps": run.config.n_steps,
         "latest_checkpoint": str(run.checkpoint_path(newest.step)) if newest else None,
-        "damaged": problems,
         "run_id": run.config.run_id(),
     }

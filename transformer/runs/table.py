@@ -8,19 +8,27 @@ from coopetition.tools.errors import UsageError, UserError
 from transformer.config import RunConfig, to_dict
 from transformer.config.evaluators import summary_evaluators
 from transformer.config.plain import flatten
+from transformer.runs.checkpoint import is_complete
 from transformer.runs.folder import RunFolder, load_run
 from transformer.runs.layout import MANIFEST
+from transformer.runs.manifest import PluginMissing
 
 SEEDS = ("init_seed", "data_seed", "eval_seed")
 
 
 def find_runs(folder: Path | str) -> dict[str, Path]:
-    """Return the run folders in a folder or below it, by their relative path, sorted."""
+    """Return the run folders in a folder or below it, by their relative path, sorted.
+
+    If the folder itself is a run, its name stands for the path.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
     found = sorted(path.parent for path in folder.rglob(MANIFEST))
-    return {str(path.relative_to(folder)): path for path in found}
+    return {
+        folder.resolve().name if path == folder else str(path.relative_to(folder)): path
+        for path in found
+    }
 
 
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:
@@ -31,8 +39,8 @@ def list_runs(folder: Path | str) -> list[dict[str, Any]]:
 def row_of(path: Path) -> dict[str, Any]:
     """Return the status of a run, or why it cannot be read.
 
-    `step` is that of the last metrics, `checkpoint` that of the newest checkpoint, whose file is
-    not verified.
+    `step` is that of the last metrics, `checkpoint` that of the newest weights whose file is
+    complete.  Their contents are not verified, since that would read all of them.
     """
     evaluators = summary_evaluators()
     row: dict[str, Any] = dict.fromkeys(
@@ -43,9 +51,14 @@ def row_of(path: Path) -> dict[str, Any]:
         run = load_run(path)
         row |= run.current_status() | {"run_id": run.config.run_id(), "n_steps": run.config.n_steps}
         metrics = run.metrics()
+    except PluginMissing as error:
+        return row | {"status": "needs a plugin", "message": str(error)}
     except (UserError, OSError) as error:
         return row | {"status": "unreadable", "message": str(error)}
-    row["checkpoint"] = max(run.steps(), default=None)
+    files = {step: run.checkpoint_path(step) for step in reversed(run.steps())}
+    row["checkpoint"] = next((step for step, file in files.items() if is_complete(file)), None)
+    if files and (newest := max(files)) != row["checkpoint"]:
+        row["message"] = f"{files[newest]} is damaged; `show` says whether the run can be resumed"
     if metrics:
         last = metrics[-1]
         row["step"] = last["step"]

@@ -20,7 +20,6 @@ from transformer.sweeps.status import (
     is_running,
     log_path,
     node_status,
-    read_failure,
     write_failure,
 )
 from transformer.sweeps.work import Work, open_nodes
@@ -117,7 +116,9 @@ class LocalSweep:
             elif code == Busy.exit_code:
                 self._queue[name] = []
             else:
-                reason = read_failure(self.runs, name) or self._record_exit(name, code)
+                status = node_status(self.plan.nodes[name], self.runs)
+                has_reason = status.state == "failed"
+                reason = status.message if has_reason else self._record_exit(name, code)
                 _print(f"{name}: failed: {reason}")
 
     def _record_exit(self, name: str, code: int) -> str:

@@ -11,6 +11,7 @@ from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
+from transformer.data.encoders.base import hash_of
 from transformer.data.evaluators import evaluators_of
 from transformer.measures import all_settings, find_measures
 from transformer.runs.folder import load_run, load_runs
@@ -20,6 +21,7 @@ from transformer.sweeps.train import Train, check_grafts, find_run
 from transformer.training.machine import Machine
 
 FILE, RECORD = "table.csv", "table.json"
+CONTENT = "table_hash"  # name in the record
 SPACING = 0.02  # relative, between the steps of `spaced` checkpoints
 Steps = Literal["all", "spaced", "last"]
 
@@ -46,20 +48,26 @@ class Table(Node):
                 raise UsageError(f"{self.name} measures {name}, which is not a training node")
 
     def is_done(self, runs: Path) -> bool:
-        """Return whether the table is there, of the runs that are there."""
+        """Return whether the table is there, undamaged, of the runs that are there."""
         folder = runs / self.name
         try:
-            record = json.loads((folder / RECORD).read_text())
-            wanted = json.loads(json.dumps(self.record(runs)))
-        except (FileNotFoundError, ValueError, UserError):
+            content = hash_of(folder / FILE)
+            record = {CONTENT: content} | json.loads((folder / RECORD).read_text())
+            wanted = json.loads(json.dumps(self._whole_record(runs, content)))
+        except (FileNotFoundError, TypeError, ValueError, UserError):
             return False  # a missing or damaged run is reported by its own node
-        return (folder / FILE).exists() and record == wanted
+        return record == wanted
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
         """Write the table, and then its record, which marks it as complete."""
+        folder = runs / self.name
         with Machine.choose(device, threads, "eager").use():
-            self.write(runs, runs / self.name / FILE)
-        write_json(runs / self.name / RECORD, self.record(runs))
+            self.write(runs, folder / FILE)
+        write_json(folder / RECORD, self._whole_record(runs, hash_of(folder / FILE)))
+
+    def _whole_record(self, runs: Path, content: str) -> dict[str, Any]:
+        """Return the record of a table with this hash; older records have no hash."""
+        return self.record(runs) | {CONTENT: content}
 
     def write(self, runs: Path, file: Path) -> None:
         """Write the table."""

@@ -2,7 +2,7 @@
 
 RUNS/.sweep/NODE.lock     held while a process works on the node (`flock`)
 RUNS/.sweep/NODE.log      output of its processes
-RUNS/.sweep/NODE.failed   why the last process failed
+RUNS/.sweep/NODE.failed   why the last process failed; empty if the node's own files show it
 """
 
 import contextlib
@@ -33,11 +33,13 @@ class NodeStatus:
     """The state of a node, with a message.
 
     `ready` can start; `waiting` needs a node that is not done; `blocked` needs one that failed or
-    is blocked itself; `stopped` has begun, and no process works on it.
+    is blocked itself; `stopped` has begun, and no process works on it.  `can_retry` says whether
+    `--retry` runs a failed node again; it cannot while the node's own files are at fault.
     """
 
     state: State
     message: str = ""
+    can_retry: bool = False
 
 
 def log_path(runs: Path, name: str) -> Path:
@@ -51,7 +53,7 @@ def failure_path(runs: Path, name: str) -> Path:
 
 
 def read_failure(runs: Path, name: str) -> str:
-    """Return why the last process of a node failed; empty if it did not."""
+    """Return why the last process failed; empty if it did not, or if the node's files show it."""
     try:
         return failure_path(runs, name).read_text().strip()
     except FileNotFoundError:
@@ -98,7 +100,7 @@ def node_status(node: Node, runs: Path) -> NodeStatus:
     except (UserError, OSError) as error:
         return NodeStatus("failed", str(error))
     if reason := read_failure(runs, node.name):
-        return NodeStatus("failed", reason)
+        return NodeStatus("failed", reason, can_retry=True)
     if fraction := node.fraction_done(runs):
         return NodeStatus("stopped", f"at {fraction:.0%}")
     return NodeStatus("ready")

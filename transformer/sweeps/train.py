@@ -25,7 +25,7 @@ from transformer.data.features.provenance import identity, identity_of, read_pro
 from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.folder import RunFolder, load_run, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST, METRICS
-from transformer.runs.loop import resume, train, train_together, with_recorded_ids
+from transformer.runs.loop import Diverged, resume, train, train_together, with_recorded_ids
 from transformer.runs.metrics import whole_lines
 from transformer.runs.prepare import HALF
 from transformer.sweeps.plan import Node, graft_sources
@@ -232,10 +232,17 @@ class Train(Node):
         return has_same_source and has_same_id and shorter.n_steps < self.n_steps
 
     def is_done(self, runs: Path) -> bool:
+        """Return whether all its runs are finished; if one has diverged, raise `UserError` then."""
         if not self._has_begun(runs):
             return False
         folders = self._load(runs)
-        return all(run.is_finished() and run.config.n_steps >= self.n_steps for run in folders)
+        live = [run for run in folders if run.recorded_status()["status"] != "diverged"]
+        is_done = all(run.is_finished() and run.config.n_steps >= self.n_steps for run in live)
+        if is_done and len(live) < len(folders):
+            run = next(each for each in folders if each not in live)
+            why = run.recorded_status()["message"].replace("in a new folder", "in the plan")
+            raise UserError(f"{run.path}: {why}; then move {runs / self.name} away")
+        return is_done
 
     def disk_bytes(self) -> int:
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
@@ -255,6 +262,13 @@ class Train(Node):
         return max(run.config.n_steps for run in load_runs(runs / self.name))
 
     def execute(self, runs: Path, device: str, threads: int) -> None:
+        try:
+            self._train(runs, device, threads)
+        except Diverged:
+            self.is_done(runs)  # raises, and says what to do in a sweep
+            raise
+
+    def _train(self, runs: Path, device: str, threads: int) -> None:
         folder = runs / self.name
         if not self._has_begun(runs):
             _delete_partial_ensemble(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coopetition.tools.errors import Interrupted, UserError, abbreviate
 from coopetition.tools.files import remove_stale_temporaries
-from transformer.sweeps.plan import Plan
+from transformer.sweeps.plan import Node, Plan
 from transformer.sweeps.status import SETTLED, clear_failure, hold_node, plan_status, write_failure
 
 Work = Callable[[str], int]
@@ -39,19 +39,19 @@ def run_node(plan: Plan, name: str, runs: Path, device: str = "auto", threads: i
     node = plan.nodes[name]
     with hold_node(runs, name):
         remove_stale_temporaries(runs / name)
-        with _failure_recorded(runs, name):
+        with _failure_recorded(node, runs):
             is_done = node.is_done(runs)
         clear_failure(runs, name)
         if is_done:
             return
         if undone := [need for need in node.needs if not plan.nodes[need].is_done(runs)]:
             raise UserError(f"{name} needs {abbreviate(undone)}, not done yet; do that first")
-        with _failure_recorded(runs, name):
+        with _failure_recorded(node, runs):
             node.execute(runs, device if node.uses_gpu else "cpu", threads)
 
 
 @contextmanager
-def _failure_recorded(runs: Path, name: str) -> Iterator[None]:
+def _failure_recorded(node: Node, runs: Path) -> Iterator[None]:
     """Record the reason if work on a node fails; an interruption is no failure."""
     try:
         yield
@@ -60,5 +60,14 @@ def _failure_recorded(runs: Path, name: str) -> Iterator[None]:
     except Exception as error:
         is_expected = isinstance(error, UserError | OSError)
         reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
-        write_failure(runs, name, reason)
+        write_failure(runs, node.name, "" if _is_shown_by_files(node, runs) else reason)
         raise
+
+
+def _is_shown_by_files(node: Node, runs: Path) -> bool:
+    """Return whether a node's own files show that it failed: when they are moved, it can start."""
+    try:
+        node.is_done(runs)
+    except (UserError, OSError):
+        return True
+    return False

@@ -13,7 +13,13 @@ from coopetition.tools.errors import UsageError
 from transformer.config import ModelConfig, OptimConfig
 from transformer.config.plain import require_at_least
 from transformer.training.execution import choose_threads, repeated_step, seconds_of
-from transformer.training.machine import WORTH_COMPILING, Execution, Machine, keep_freed_memory
+from transformer.training.machine import (
+    WORTH_COMPILING,
+    Execution,
+    Machine,
+    keep_freed_memory,
+    list_candidates,
+)
 from transformer.training.step import RunSettings, TrainState
 
 REPEAT_S = 0.5  # length of one timed repeat
@@ -76,9 +82,12 @@ def bench(
 
 
 def _bench_machine(device: str, threads: int | None, execution: str) -> Machine:
-    """Return a machine; `auto` compiles where that is possible."""
+    """Return a machine; `auto` is the fastest execution that is available."""
     machine = Machine.choose(device, threads, execution, n_steps=WORTH_COMPILING)
-    return replace(machine, execution="compiled") if machine.execution == "auto" else machine
+    if machine.execution != "auto":
+        return machine
+    fastest, *_ = list_candidates(torch.device(machine.device), WORTH_COMPILING)
+    return replace(machine, execution=fastest)
 
 
 def _bench_threads(workload: Workload, device: torch.device) -> int:

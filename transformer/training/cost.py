@@ -17,10 +17,11 @@ from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import CHUNK, evaluate
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
+from transformer.training.activations import largest_intermediate, saved_numbers
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
-from transformer.training.step import TrainState, moment_names
+from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
@@ -48,13 +49,48 @@ def count_numbers(shapes: Shapes) -> int:
     return sum(map(math.prod, shapes.values()))
 
 
-def state_bytes(configs: list[RunConfig], d_features: int) -> int:
-    """Return the bytes of parameters, gradients and optimiser moments of all runs."""
+def memory_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> dict[str, int]:
+    """Return the bytes that runs need when they are trained together, by what needs them.
+
+    A CUDA graph keeps memory of its own for a step.  Metrics need a plain step's memory beside it,
+    for the norms of gradients.
+    """
+    is_cuda = torch.device(machine.device).type == "cuda"
+    steps = 2 if is_cuda and ("graph" in machine.execution or machine.execution == "auto") else 1
+    return {
+        "parameters, gradients and moments": state_bytes(configs, d_features, steps),
+        "activations": steps * activation_bytes(configs, d_features),
+        "batches": steps * batch_bytes(configs, d_features),
+        "exemplars": exemplar_bytes(configs, d_features),
+        "evaluation sets": evaluation_bytes(configs),
+    }
+
+
+def state_bytes(configs: list[RunConfig], d_features: int, n_gradients: int = 1) -> int:
+    """Return the bytes of parameters, gradients and optimiser moments of all runs.
+
+    Gradients of small parameters are joined for the update, and clipped ones are copied twice.
+    """
     config = configs[0]
-    copies = 2 + len(moment_names(config.optim))
-    return (
-        len(configs) * copies * _width(config) * count_numbers(trained_shapes(config, d_features))
-    )
+    sizes = [*map(math.prod, trained_shapes(config, d_features).values())]
+    clips = any(own.optim.clip_norm for own in configs)
+    copies = 1 + n_gradients * (3 if clips else 1) + len(moment_names(config.optim))
+    joined = n_gradients * sum(size for size in sizes if size <= GROUPED)
+    return len(configs) * _width(config) * (copies * sum(sizes) + joined)
+
+
+def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
+    """Return the bytes that an eager step of all runs needs beside state, gradients and batch.
+
+    Two passing results come on top of what the forward pass keeps: of attention, of the logits, or
+    of the update of the largest parameter.  This is within a factor of 1.5 of what eager steps in
+    float32 without interventions use; compiled and bfloat16 ones use less.
+    """
+    config = configs[0]
+    largest_parameter = max(map(math.prod, trained_shapes(config, d_features).values()))
+    passing = max(largest_intermediate(config), largest_parameter)
+    numbers = saved_numbers(config, d_features) + 2 * passing
+    return len(configs) * _width(config) * numbers
 
 
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:
@@ -71,6 +107,17 @@ def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
     return sum(
         each.n_classes * each.n_exemplars * d_features * each.bytes_per_feature
         for each in {config.data.exemplars for config in configs}
+    )
+
+
+def evaluation_bytes(configs: list[RunConfig]) -> int:
+    """Return the bytes of the evaluation sets of all runs, 8 for each number of a sequence."""
+    return sum(
+        8
+        * (2 * config.data.context + 2)
+        * config.evaluation.n_sequences
+        * len(evaluators_of(config).data)
+        for config in configs
     )
 
 
@@ -103,7 +150,7 @@ def count_tensors(config: RunConfig) -> int:
     return count(1) + (config.model.n_layers - 1) * (count(2) - count(1))
 
 
-def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
+def check_size(configs: list[RunConfig], d_features: int, machine: Machine) -> None:
     """Raise `UsageError` for too many tensors, or more bytes than the device's memory."""
     n_tensors = count_tensors(configs[0])
     if n_tensors > MAX_TENSORS:
@@ -112,24 +159,35 @@ def check_size(configs: list[RunConfig], d_features: int, device: str) -> None:
             f"{n_tensors * TENSOR_S:,.0f} s; choose a smaller model.n_layers than "
             f"{configs[0].model.n_layers}"
         )
-    available = _memory(torch.device(device))
-    for what, needed, change in (
-        (
-            "the batches of a step",
-            batch_bytes(configs, d_features),
-            f"a smaller data.batch_size than {configs[0].data.batch_size:,}",
-        ),
-        (
-            "parameters, gradients and moments",
-            state_bytes(configs, d_features),
-            "fewer runs, or a smaller model.n_layers, model.d_model or data.exemplars.n_classes",
-        ),
-    ):
-        if needed > available:
-            raise UsageError(
-                f"{what} take {needed / 2**30:,.1f} GiB, and {device} has "
-                f"{available / 2**30:.1f}; choose {change}"
-            )
+    needs = memory_bytes(configs, d_features, machine)
+    needed, available = sum(needs.values()), _memory(torch.device(machine.device))
+    if needed > available:
+        shares = ", ".join(f"{what} {_gib(each)}" for what, each in needs.items())
+        changes = [f"fewer runs than {len(configs)}"] if len(configs) > 1 else []
+        changes.append(_change(max(needs, key=needs.__getitem__), configs))
+        eager = memory_bytes(configs, d_features, replace(machine, execution="eager"))
+        if sum(eager.values()) <= available:
+            changes.append("--execution eager")
+        raise UsageError(
+            f"this takes {_gib(needed)} GiB ({shares}), and {machine.device} has "
+            f"{_gib(available)}; choose {' or '.join(changes)}"
+        )
+
+
+def _change(largest: str, configs: list[RunConfig]) -> str:
+    """Return which settings to lower, by what needs most memory."""
+    batch_size = f"a smaller data.batch_size than {configs[0].data.batch_size:,}"
+    n_sequences = max(config.evaluation.n_sequences for config in configs)
+    return {
+        "activations": f"{batch_size} or a smaller model.n_layers or model.d_model",
+        "batches": batch_size,
+        "exemplars": "a smaller data.exemplars.n_classes or data.exemplars.n_exemplars",
+        "evaluation sets": f"a smaller evaluation.n_sequences than {n_sequences:,}",
+    }.get(largest, "a smaller model.n_layers, model.d_model or data.exemplars.n_classes")
+
+
+def _gib(n_bytes: float) -> str:
+    return f"{n_bytes / 2**30:,.1f}"
 
 
 def _memory(device: torch.device) -> float:
@@ -146,8 +204,8 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     """Return steps, parameters, memory, disk and time of runs that are trained together.
 
     The time is that of a few steps and evaluations on made-up data, here and now, executed as the
-    machine says; it lacks sampling and checkpoints, some per cent.  Memory is that of the train
-    state and the exemplars, without activations.  Disk is that of the checkpoints at the end.
+    machine says; it lacks sampling and checkpoints, some per cent.  Memory is that of a training
+    step and the exemplars (`memory_bytes`).  Disk is that of the checkpoints at the end.
     """
     config = configs[0]
     d_features = config.data.exemplars.feature_count()
@@ -166,7 +224,7 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
     n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in configs)
     seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
-    memory = state_bytes(configs, d_features) + exemplar_bytes(configs, d_features)
+    memory = sum(memory_bytes(configs, d_features, machine).values())
     disk = sum(disk_bytes(own, d_features) for own in configs)
     return {
         "runs": len(configs),

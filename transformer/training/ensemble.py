@@ -291,7 +291,8 @@ class Ensemble:
             for name, means in zip(each, of_runs, strict=False):
                 row |= {f"{name}/{metric}": value for metric, value in means.items()}
             if any(row[f"{name}/loss"] is None for name in each):
-                self._give_up(number, f"the parameters give no finite loss after step {self.step}")
+                why = f"the parameters give no finite loss after step {self.step}"
+                self._give_up(number, why, self.step)
             else:
                 rows[number] = row
         self.train_state.loss_sum.zero_()
@@ -302,14 +303,20 @@ class Ensemble:
         norm = self._gradient_norms[number] if self._gradient_norms else math.nan
         return norm if math.isfinite(norm) else None
 
-    def _give_up(self, number: int, why: str) -> None:
-        rate = self.configs[number].optim.learning_rate
-        self.failures[number] = f"{why}; lower learning_rate={rate} in a new folder"
+    def _give_up(self, number: int, why: str, n_updates: int) -> None:
+        """Record a failure; before the first update, the learning rate cannot be its cause."""
+        config = self.configs[number]
+        source = ", start.path" if config.start.given else ""
+        data = f"data.noise={config.data.noise}, data.exemplars{source}"
+        advice = f"no update was made yet, so change {data}"
+        if n_updates:
+            advice = f"lower learning_rate={config.optim.learning_rate}"
+        self.failures[number] = f"{why}; {advice} in a new folder"
 
     def _give_up_diverged(self) -> None:
         for number, step in enumerate(self.train_state.failed_at.tolist()):
             if step and number not in self.failures:
-                self._give_up(number, f"the loss of step {step} is not finite")
+                self._give_up(number, f"the loss of step {step} is not finite", step - 1)
 
     def model(self, number: int = 0) -> Model:
         """Return a copy of a run's transformer as it is now, in float32 on the CPU."""
@@ -324,7 +331,8 @@ class Ensemble:
         states, are_finite = {}, self.train_state.are_finite()
         for number in self.live:
             if not are_finite[number]:
-                self._give_up(number, f"the parameters are not finite after step {self.step}")
+                why = f"the parameters are not finite after step {self.step}"
+                self._give_up(number, why, self.step)
                 continue
             tensors = self.train_state.tensors(number)
             tensors["steps_since"] = torch.tensor(self.steps_since)

@@ -1,6 +1,6 @@
-"""Execution of training steps: compiled if that works, by as many threads as are faster.
+"""Execution of training steps: the fastest that passes its check, by as many threads as pay off.
 
-Both are chosen by timing steps that can be repeated.
+Both are chosen by steps that can be repeated.
 """
 
 import statistics
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from transformer.training.compiled import NotCompiled
-from transformer.training.machine import Machine
+from transformer.training.check import UnusableExecution
+from transformer.training.machine import Execution, Machine, list_candidates
 from transformer.training.step import TrainState, step_numbers
 
 WORTH_TIMING_S = 20.0  # a shorter run gets one thread, untimed
@@ -77,10 +77,11 @@ def choose_execution(
 ) -> tuple[Machine, str]:
     """Resolve what the machine leaves open, and have the train state execute steps so.
 
-    Threads are 1, 2, 4 and so on, as long as twice as many make steps clearly faster.  Compiled
-    steps are tried with more threads only if plain ones gain from them, since each number is
-    compiled anew.  The choice is printed on stderr.  The state is left as it was, so that the trial
-    changes a run's numbers only through the number of threads.
+    `auto` becomes the first of the candidates that passes its check.  Threads are 1, 2, 4 and so
+    on, as long as twice as many make steps clearly faster.  Compiled steps are tried with more
+    threads only if plain ones gain from them, since each number is compiled anew.  The choice is
+    printed on stderr.  All trials have the precision of training.  The state is left as it was, so
+    that they change a run's numbers only through the number of threads.
 
     Parameters
     ----------
@@ -92,26 +93,20 @@ def choose_execution(
     The machine, and the reason for its number of threads
     """
     most = torch.get_num_threads()
-    execution = "eager" if machine.execution == "auto" else machine.execution
-    with train_state.unchanged():
-        try:
-            if machine.threads is None:
-                threads = choose_threads(train_state, step, most, n_steps)
-            else:
-                threads = Threads(machine.threads, "as given or recorded")
-            if machine.execution in ("auto", "compiled"):
-                counts = {threads.number} if machine.threads else {1, threads.number}
-                try:
-                    threads = _compile(train_state, step, counts) or threads
-                    execution = "compiled"
-                except NotCompiled as error:
-                    if machine.execution == "compiled":
-                        raise
-                    print(f"warning: {error}; falling back to eager execution", file=sys.stderr)
-            if execution != "compiled":
-                train_state.execute_as(execution)
-        finally:
-            torch.set_num_threads(most)
+    with machine.use(train_state.precision), train_state.unchanged():
+        if machine.threads is None:
+            threads = choose_threads(train_state, step, most, n_steps)
+        else:
+            threads = Threads(machine.threads, "as given or recorded")
+        is_open = machine.threads is None and train_state.device.type == "cpu"
+        counts = {1, threads.number} if is_open else {threads.number}
+        candidates: list[Execution] = (
+            list_candidates(train_state.device, n_steps)
+            if machine.execution == "auto"
+            else [machine.execution]
+        )
+        execution, better = _first_usable(train_state, step, candidates, counts)
+    threads = better or threads
     if machine.threads is None:
         print(f"threads: {threads.number} ({threads.why})", file=sys.stderr)
     return replace(machine, threads=threads.number, execution=execution), threads.why
@@ -123,9 +118,9 @@ def choose_threads(train_state: TrainState, step: Step, most: int, n_steps: int)
     The train state changes.
     """
     if train_state.device.type != "cpu":
-        return Threads(most, f"{train_state.device.type} computes")
+        return Threads(1, f"{train_state.device.type} computes")
     if most == 1:
-        return Threads(1, "all there are")
+        return Threads(1, "torch's limit, which OMP_NUM_THREADS sets")
     train_state.execute_as("eager")
     torch.set_num_threads(1)
     step()
@@ -143,12 +138,33 @@ def choose_threads(train_state: TrainState, step: Step, most: int, n_steps: int)
     return _with_reason(threads, times, "a plain step")
 
 
-def _compile(train_state: TrainState, step: Step, counts: set[int]) -> Threads | None:
-    """Compile steps for one or two numbers of threads; return the faster one of two."""
+def _first_usable(
+    train_state: TrainState, step: Step, candidates: list[Execution], counts: set[int]
+) -> tuple[Execution, Threads | None]:
+    """Return the first candidate that passes its check, and threads that suit it, if it has any.
+
+    The train state executes steps so from then on.
+    """
+    *faster, last = candidates
+    for execution, next_one in zip(faster, candidates[1:], strict=True):
+        try:
+            return execution, _try(train_state, step, execution, counts)
+        except UnusableExecution as error:
+            print(f"warning: {error}; falling back to {next_one} execution", file=sys.stderr)
+    return last, _try(train_state, step, last, counts)
+
+
+def _try(
+    train_state: TrainState, step: Step, execution: Execution, counts: set[int]
+) -> Threads | None:
+    """Execute steps so, compiled for one or two numbers of threads; return the faster of two."""
+    if execution == "eager":
+        train_state.execute_as(execution)
+        return None
     compiled = {}
     for threads in sorted(counts):
         torch.set_num_threads(threads)
-        train_state.execute_as("compiled")
+        train_state.execute_as(execution)
         step()
         compiled[threads] = train_state.run_step
 

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
@@ -16,19 +16,20 @@ from transformer.config.run import Precision
 
 MAX_THREADS = 1024
 WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms a step
+WORTH_CAPTURING = 100  # steps; checking and capturing a graph take the time of some ten steps
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
-Execution = Literal["eager", "compiled", "graph"]
-Choice = Literal["auto", "eager", "compiled", "graph"]
+Execution = Literal["eager", "compiled", "graph", "compiled-graph"]
+Choice = Literal["auto", "eager", "compiled", "graph", "compiled-graph"]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Device, CPU threads, and whether the step is compiled or replayed as a CUDA graph.
+    """Device, CPU threads, and whether the step is compiled, replayed as a CUDA graph, or both.
 
-    `threads=None` and `execution="auto"` are open: training chooses by timing steps and trying to
-    compile (`transformer.training.execution`).
+    `threads=None` and `execution="auto"` are open: training chooses by timing steps and trying
+    executions (`transformer.training.execution`).
     """
 
     device: str
@@ -47,7 +48,7 @@ class Machine:
         """Return a machine, with `auto` resolved as far as that needs no trial.
 
         Threads stay open unless they are given, and execution stays `auto` where a run of
-        `n_steps` is worth compiling.  What is not available raises `UsageError`.
+        `n_steps` is worth compiling or capturing.  What is not available raises `UsageError`.
         """
         place = choose_device(device)
         if threads is not None and not 1 <= threads <= MAX_THREADS:
@@ -56,14 +57,19 @@ class Machine:
 
     @contextmanager
     def use(self, precision: Precision = "float32") -> Iterator[None]:
-        """Compute with its threads (1 while they are open) and precision; undone at the end."""
+        """Compute with its threads (1 while they are open) and precision; undone at the end.
+
+        A CUDA device is the current one meanwhile: streams, graphs and Triton use that.
+        """
+        is_cuda = torch.device(self.device).type == "cuda"
         threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
         cudnn = torch.backends.cudnn.allow_tf32
         torch.set_num_threads(self.threads or 1)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         try:
-            yield
+            with torch.cuda.device(self.device) if is_cuda else nullcontext():
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.set_float32_matmul_precision(matmul)
@@ -73,15 +79,24 @@ class Machine:
 def _resolve_execution(execution: str, device: torch.device, n_steps: int) -> Choice:
     if execution not in (options := get_args(Choice)):
         raise UsageError(f"execution {execution!r} is unknown; choose one of {', '.join(options)}")
-    if execution == "graph" and device.type != "cuda":
-        raise UsageError(f"execution 'graph' needs a CUDA device, not {device}; choose eager")
-    if execution == "compiled" and not can_compile(device):
+    if "graph" in execution and device.type != "cuda":
+        raise UsageError(f"execution {execution!r} needs a CUDA device, not {device}; choose eager")
+    if "compiled" in execution and not can_compile(device):
         raise UsageError(
-            f"execution 'compiled' on {device} needs a C++ compiler (or Triton); choose eager"
+            f"execution {execution!r} on {device} needs a C++ compiler (or Triton); choose eager"
         )
-    if execution == "auto" and not (n_steps >= WORTH_COMPILING and can_compile(device)):
+    if execution == "auto" and list_candidates(device, n_steps) == ["eager"]:
         return "eager"
     return execution  # pyright: ignore[reportReturnType]
+
+
+def list_candidates(device: torch.device, n_steps: int) -> list[Execution]:
+    """Return what `auto` tries for a run of `n_steps`, from the fastest execution to eager."""
+    can_capture = device.type == "cuda" and n_steps >= WORTH_CAPTURING
+    candidates: list[Execution] = ["graph", "eager"] if can_capture else ["eager"]
+    if n_steps >= WORTH_COMPILING and can_compile(device):
+        candidates.insert(0, "compiled-graph" if can_capture else "compiled")
+    return candidates
 
 
 def can_compile(device: torch.device) -> bool:
@@ -108,7 +123,8 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         is_usable = False
     if not is_usable:
-        raise UsageError(f"device {name!r} is not available here; choose auto or one of {names}")
+        choices = ", ".join(["auto", *names])
+        raise UsageError(f"device {name!r} is not available here; choose one of {choices}")
     return torch.device(name)
 
 

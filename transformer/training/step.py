@@ -26,6 +26,7 @@ from transformer.model.parameters import (
 )
 from transformer.model.resnet import DECAY
 from transformer.model.transformer import Batch, cross_entropy, encode, logits_of_items
+from transformer.training.check import CheckedStep, StepState
 from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barrier
 from transformer.training.machine import Execution
 
@@ -239,26 +240,34 @@ class TrainState:
         return by_run.repeat_interleave(torch.tensor(sizes), 1).to(self.device)
 
     def execute_as(self, execution: Execution) -> None:
-        """Choose how further steps are executed, compiled for torch's present number of threads."""
+        """Choose how further steps are executed, compiled for torch's present number of threads.
+
+        If not eagerly, the first step checks that (`transformer.training.check`).
+        """
+        is_compiled, is_graph = "compiled" in execution, "graph" in execution
         # the last two layers may be fused: that is fast, and the very last is the query's alone
-        n_cuts = self.model.n_layers - 2 if execution == "compiled" else 0
+        n_cuts = self.model.n_layers - 2 if is_compiled else 0
         self._cuts = {f"blocks.{layer}.resid_post" for layer in range(n_cuts)}
-        self.run_step: Callable[..., None] = self._step
-        if execution == "graph":
-            self.run_step = GraphReplay(self._step)
-        elif execution == "compiled":
-            views = self._all_views()
-            self.run_step = CompiledStep(self._gradients, self._update, views, self.precision)
+        step: Callable[..., None] = self._step
+        if is_compiled:
+            step = CompiledStep(self._traceable_gradients, self._update)
+        if is_graph:
+            step = GraphReplay(step, self.device)
+        if execution != "eager":
+            warm_up = GraphReplay.WARM_UP + 1 if is_graph else 0
+            state = self._step_state()
+            step = CheckedStep(execution, step, self._step, state, self.precision, warm_up)
+        self.run_step = step
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Undo at the end all changes that steps have made."""
-        before = {name: view.clone() for name, view in self._all_views().items()}
+        """Undo at the end all changes that steps have made; copies are kept in main memory."""
+        state = self._step_state()
+        before = state.copy()
         try:
             yield
         finally:
-            for name, view in self._all_views().items():
-                view.copy_(before[name])
+            state.restore(before)
 
     def step(self, features: Tensor, labels: Tensor, target: Tensor, numbers: Tensor) -> None:
         """Make one step of every run.
@@ -288,6 +297,21 @@ class TrainState:
         self, features: Tensor, labels: Tensor, target: Tensor
     ) -> tuple[Parameters, Tensor, Parameters]:
         """Return the gradients, the losses (R,), and the batch's statistics if any."""
+        trained = {name: self.parameters[name].detach().requires_grad_() for name in self.moments}
+        with torch.enable_grad():
+            total, (loss, statistics) = self._loss(trained, features, labels, target)
+        # an intervention may leave a parameter without effect; its gradient is 0
+        slopes = torch.autograd.grad(total, list(trained.values()), materialize_grads=True)
+        statistics = {name: value.detach() for name, value in statistics.items()}
+        return dict(zip(trained, slopes, strict=True)), loss.detach(), statistics
+
+    def _traceable_gradients(
+        self, features: Tensor, labels: Tensor, target: Tensor
+    ) -> tuple[Parameters, Tensor, Parameters]:
+        """Return what `_gradients` returns, for torch to compile.
+
+        Executed eagerly it takes twice the memory: it keeps the backward pass for a second one.
+        """
         gradients, (loss, statistics) = torch.func.grad(self._loss, has_aux=True)(
             {name: self.parameters[name] for name in self.moments}, features, labels, target
         )
@@ -370,8 +394,18 @@ class TrainState:
             if any(in_part(name, part) for part in parts):
                 _fill(value[run], parameters[name], name)
 
-    def _all_views(self) -> dict[str, Tensor]:
-        return self._state_views() | {"failed_at": self.failed_at, "step": self._t}
+    def _step_state(self) -> StepState:
+        """Return views of all that a step changes."""
+        trained = {name: self.parameters[name] for name in self.moments}
+        return StepState(
+            trained,
+            {name: each for name, each in self.parameters.items() if name not in trained},
+            {
+                moment: {name: each[moment] for name, each in self.moments.items()}
+                for moment in moment_names(self.optim)
+            },
+            {"loss_sum": self.loss_sum, "failed_at": self.failed_at, "step": self._t},
+        )
 
     def _state_views(self) -> dict[str, Tensor]:
         views = self.parameters | {"loss_sum": self.loss_sum}

@@ -1,5 +1,6 @@
 """Commands are found by their files, errors are one line, and exit codes say what happened."""
 
+import errno
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from coopetition.tools.commands import run_as_program, run_commands
 from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 
 COMMAND = '''"""Greet somebody.
 
@@ -122,6 +124,32 @@ def test_what_stops_a_command_is_one_line_and_an_exit_code(capsys, error, code):
     assert run_as_program(work, "p") == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("p: ") and (isinstance(error, MemoryError) or str(error) in line)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA out of memory. Tried to allocate 745.06 GiB. GPU 0 has a total of 9"),
+        MemoryError("Unable to allocate 745.06 GiB for an array with shape (100000000000,)"),
+    ],
+)
+def test_a_lack_of_memory_names_the_request(capsys, error):
+    def work():
+        raise error
+
+    assert run_as_program(work, "p") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "memory" in line and "745.06 GiB" in line
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_lack_of_space_is_explained(capsys, number):
+    def work():
+        raise OSError(number, "as the system says")
+
+    assert run_as_program(work, "p") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "as the system says" in line and NO_SPACE[number] in line
 
 
 def test_programming_errors_are_not_hidden():

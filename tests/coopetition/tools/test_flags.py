@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import tyro
 
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import extract_message, parse_flags, parse_known_flags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """Flags of a part."""
+
+    inner_size: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,8 @@ class Flags:
     choice: Literal["left", "right"] = "left"
     path: Path
     norm: bool = True
+    each: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
+    inner: Inner = Inner()
 
 
 def parse(*words):
@@ -58,6 +68,37 @@ def test_a_mistake_is_one_line_however_narrow_the_terminal(monkeypatch, words, p
     assert all(part in message for part in [*parts, "; see program --help"])
     assert "\n" not in message and "─" not in message
     assert os.environ["COLUMNS"] == "20"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("--counts", ["--count"]),
+        ("--optim.number", ["--number"]),
+        ("--inner-size=3", ["--inner.inner-size"]),
+        ("--several_", ["--several"]),
+        ("--zzz", []),
+    ],
+)
+def test_a_mistyped_flag_suggests_known_ones(monkeypatch, word, meant):
+    monkeypatch.setenv("COLUMNS", "20")
+    with pytest.raises(UsageError) as caught:
+        parse("--path", "x", word)
+    message = str(caught.value)
+    assert [flag for flag in message.split() if f"mean {flag}" in message] == [
+        f"{flag}?;" for flag in meant
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", ["--count 1 --count 2", "--count=1 --count 2", "--norm --no-norm", "--path x --path x"]
+)
+def test_a_flag_is_given_once(words):
+    path = [] if "--path" in words else ["--path", "x"]
+    with pytest.raises(UsageError, match="once"):
+        parse(*path, *words.split())
+    found = parse("--path", "x", "--each", "1", "--each", "2")
+    assert found.each == (1, 2), "only flags that are collected may be repeated"
 
 
 def test_boxes_are_read_with_colours_and_in_ascii():

@@ -36,6 +36,7 @@ def test_the_status_of_a_run_is_shown(call, run, tmp_path):
     status = json.loads(call("transformer", "show", run, "--json"))
     assert (status["status"], status["step"]) == ("finished", 300)
     assert status["latest_checkpoint"].endswith("step_000000300.safetensors")
+    assert json.loads(call("transformer", "ls", run, "--json"))["run"] == run.name
     row = json.loads(call("transformer", "ls", run.parent, "--json"))
     assert all(row[name] == status[name] for name in ("run_id", "status", "step", "n_steps"))
     assert str(tmp_path) in call("transformer", "ls", tmp_path)
@@ -161,6 +162,18 @@ def test_a_damaged_manifest_is_reported_in_one_line(call, tmp_path, manifest, na
         assert named in call("transformer", command, tmp_path / "run", *more, expect=1)
     row = json.loads(call("transformer", "ls", tmp_path, "--json"))
     assert row["status"] == "unreadable" and named in row["message"]
+
+
+def test_a_run_that_needs_a_plugin_is_named_as_such(call, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "runs" / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["config"]["data"]["exemplars"]["kind"] = "MyExemplars"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    row = json.loads(call("transformer", "ls", tmp_path / "runs", "--json"))
+    assert row["status"] == "needs a plugin" and "MyExemplars" in row["message"]
+    out = ("--out", tmp_path / "x.csv")
+    for command, *more in (("show",), ("evaluate",), ("resume",), ("export", *out)):
+        assert "--plugin" in call("transformer", command, copy, *more, expect=2)
 
 
 def test_missing_metrics_and_checkpoints_are_reported(call, run, tmp_path):

@@ -19,19 +19,34 @@ from transformer.training.machine import Machine
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (["--preset", "smoke", "--exemplars", "cats"], "'cats'"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
+        (["--batch-size", "1"], "--data.batch-size?"),
+        (["--optim.precision", "float32"], "--precision?"),
         (["--preset", "smoke", "--model.n-heads", "7"], "n_heads=7"),
         (["--preset", "smoke", "--device", "abacus"], "'abacus'"),
         (["--preset", "smoke", "--device", "cpu:x"], "'cpu:x'"),
+        (["--preset", "smoke", "--device", "cuda"], "'cuda'"),
+        (["--preset", "smoke", "--device", "cpu", "--execution", "graph"], "'graph'"),
+        (["--preset", "smoke", "--device", "cpu", "--execution", "compiled-graph"], "'compiled-"),
         (["--preset", "smoke", "--threads", "0"], "threads=0"),
         (["--preset", "smoke", "--vary", "init_seed"], "--vary init_seed"),
         (["--preset", "omniglot", "--data.exemplars.path", "nowhere"], "'nowhere'"),
     ],
 )
-def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(call, flags, names, tmp_path):
+def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(
+    call, flags, names, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     out = tmp_path / "run"
     error = call("transformer", "train", *flags, "--out", out, expect=2)
     assert error.startswith("python -m transformer: error: ") and names in error
     assert not out.exists()
+
+
+@pytest.mark.parametrize("given", [["--out", ""], ["--out="]])
+def test_an_empty_folder_name_is_not_the_current_folder(call, given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--out" in call("transformer", "train", "--preset", "smoke", *given, expect=2)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_dry_run_prints_costs_and_starts_nothing(call, tmp_path, monkeypatch):
@@ -53,7 +68,8 @@ def test_all_runs_are_shown_when_one_diverges(capsys, tmp_path):
 
 def test_presets_are_listed(call):
     rows = [json.loads(line) for line in call("transformer", "presets", "--json").splitlines()]
-    assert "smoke" in {row["preset"] for row in rows}
+    scales = {row["preset"]: row["scale"] for row in rows}
+    assert (scales["smoke"], scales["coopetition/main"]) == ("any", "cpu")
     assert "smoke" in call("transformer", "presets", "--scale", "paper")
 
 

@@ -118,6 +118,8 @@ def few(**fields):
         (lambda: RunConfig(data_seed=10**30), "data_seed=1"),
         (lambda: RunConfig(checkpoint_at=(-1, 5)), "checkpoint_at=(-1, 5)"),
         (lambda: RunConfig(frozen=("all",)), "'all'"),
+        (lambda: RunConfig(frozen=("foo",)), "'foo'; choose from embeddings"),
+        (lambda: RunConfig(n_steps=10**20), "n_steps=1"),
         (lambda: RunConfig().with_exemplars(side=28), "'side'"),
         (
             lambda: RunConfig(data=few(n_classes=9), evaluation=EvaluationConfig(n_classes=16)),

@@ -87,6 +87,11 @@ def test_a_malformed_intervention_is_refused_in_one_line(text):
     assert message and "\n" not in message and len(message) < 500, message
 
 
+def test_a_wrong_field_is_named_beside_those_expected():
+    with pytest.raises(UsageError, match=r"unknown 'head'.*missing 'heads'.*expected: heads"):
+        Intervention.from_json_text('{"Ablate": {"head": ["0:0"]}}')
+
+
 @pytest.mark.parametrize("name", sorted(set(GOOD) - {"GraftIn", "GraftOut"}))
 def test_the_well_formed_ones_are_accepted(name):
     given = Intervention.from_json_text(json.dumps({name: GOOD[name]}))

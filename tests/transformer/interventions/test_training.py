@@ -107,7 +107,8 @@ def test_without_interventions_a_step_computes_the_written_out_loss_and_nothing_
         return [node.target for node in graph.nodes if node.op == "call_function"]
 
     plain, changed = (
-        operations(lambda *batch, own=each: own._gradients(*batch)[:2]) for each in (state, ablated)
+        operations(lambda *batch, own=each: own._traceable_gradients(*batch)[:2])
+        for each in (state, ablated)
     )
     assert plain == operations(written_out)
     assert changed != plain

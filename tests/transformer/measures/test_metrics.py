@@ -25,6 +25,16 @@ def test_ties_and_what_is_no_number_are_wrong():
         assert metrics["loss"].isfinite().all() == (value == 0)
 
 
+def test_an_accuracy_is_a_share_of_the_sequences():
+    """Not the float32 number next to it."""
+    right = torch.zeros(500)
+    right[:3] = 1
+    assert measured.means({"accuracy": right, "loss": right / 0}) == {
+        "accuracy": 0.006,
+        "loss": None,
+    }
+
+
 def test_context_labels_may_be_all_there_are():
     z = torch.tensor([[1.0, 3.0]])
     metrics = sequence_metrics(z, torch.tensor([[0], [1]]), torch.tensor([1]))

@@ -1,5 +1,6 @@
 """Run folders: what they keep, how they are read and listed, and how damage is reported."""
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import NO_SPACE
 from coopetition.tools.run_files import read_metrics
 from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
@@ -21,6 +23,7 @@ from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs, lock
 from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
+from transformer.runs.recovery import read_statuses
 from transformer.runs.table import list_runs
 
 
@@ -102,6 +105,14 @@ def test_a_damaged_run_is_listed_with_the_damage(copied, tmp_path):
     (copied.path / "manifest.json").write_text("{")
     (row,) = list_runs(tmp_path)
     assert row["status"] == "unreadable" and "manifest.json is damaged" in row["message"]
+
+
+def test_a_truncated_checkpoint_is_listed_as_it_is_shown(copied, tmp_path):
+    last = copied.checkpoint_path(40)
+    last.write_bytes(last.read_bytes()[:-1])
+    (row,), (status,) = list_runs(tmp_path), read_statuses([copied])
+    assert row["checkpoint"] == status["checkpoint"] == 33
+    assert str(last) in row["message"] and str(last) in status["damaged"][0]
 
 
 def test_runs_of_ensembles_are_found_or_named(store, tmp_path, monkeypatch):
@@ -202,3 +213,37 @@ def test_tensorboard_gets_every_metric_at_its_time(copied, tmp_path):
     (folder / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt"):
         write_tensorboard(copied, folder)
+
+
+def fail(number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch):
+    """For a new run before exemplars are drawn."""
+    run = train(replace(tiny, n_steps=4), tmp_path / "run", HERE)
+    monkeypatch.setattr("coopetition.tools.files.tempfile.TemporaryFile", fail(errno.EACCES))
+    monkeypatch.setattr("transformer.runs.folder.hold", fail(errno.EACCES))
+    with pytest.raises(UsageError, match=f"{run.path} takes no new file"):
+        resume(run.path)
+    monkeypatch.setattr("transformer.runs.loop.prepare", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(UsageError, match=f"{tmp_path} takes no new file"):
+        train(tiny, tmp_path / "new" / "run", HERE)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize(
+    ("failing", "again"), [("end_session", "resume it"), ("begin_session", "start it again")]
+)
+def test_an_error_of_the_disk_says_how_to_go_on(
+    tiny, tmp_path, monkeypatch, number, failing, again
+):
+    monkeypatch.setattr(f"transformer.runs.loop.{failing}", fail(number))
+    with pytest.raises(UserError, match=again) as caught:
+        train(replace(tiny, n_steps=4), tmp_path / "run", HERE)
+    assert os.strerror(number) in str(caught.value)
+    assert NO_SPACE.get(number, "another") in str(caught.value)

@@ -1,6 +1,7 @@
 """Tables of measures: complete, the same after an interruption, and not written twice."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import write_bytes
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
 from transformer.interventions.attention import Ablate
@@ -115,8 +117,57 @@ def test_the_command_describes_a_table(run, tmp_path, call):
     assert "--steps" in call("transformer", *given, expect=2)
 
 
+def test_the_command_replaces_only_a_table_of_the_same_content(run, tmp_path, call):
+    out = tmp_path / "out.csv"
+    curves = ("export", run.path, "--out", out)
+    table = ("measure", run.path, "--measures", "accuracy", "--out", out)
+    others = [
+        curves,
+        ("measure", run.path, "--measures", "induction_strength", "--out", out),
+        (*table, "--evaluators", "icl"),
+        (*table, "--intervene", '{"Ablate": {"heads": ["0:0"]}}'),
+        (*table, "--replace-interventions"),
+    ]
+    for first, refused in ((table, others), (curves, [table])):
+        call("transformer", *first)
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        for each in refused:
+            assert str(out) in call("transformer", *each, expect=2)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        call("transformer", *first)
+        for path in before:
+            path.unlink()
+    call("transformer", *table)
+    call("transformer", *table, "--steps", "all")
+    assert {4, 8} == set(pd.read_csv(out)["step"])
+
+
+def test_a_table_that_was_killed_before_its_last_write_can_be_repeated(
+    run, tmp_path, call, monkeypatch
+):
+    given = ("measure", run.path, "--measures", "accuracy", "--out", tmp_path / "table.csv")
+
+    def stopped(path, content):
+        if path == tmp_path / "table.csv":
+            raise OSError("killed")
+        write_bytes(path, content.encode())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.runs.measures.write_text", stopped)
+        call("transformer", *given, expect=1)
+    assert (tmp_path / "table.json").exists()
+    call("transformer", *given)
+    assert {each.name for each in tmp_path.iterdir()} == {"table.csv", "table.json"}
+
+
 def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkeypatch, call):
+    """On the CPU, also where the run was trained on a device that is not available here."""
     threads = []
+    trained_on_gpu = tmp_path / "gpu"
+    shutil.copytree(run.path, trained_on_gpu)
+    manifest = trained_on_gpu / "manifest.json"
+    record = json.loads(manifest.read_text()) | {"device": "cuda:1", "execution": "compiled-graph"}
+    manifest.write_text(json.dumps(record))
 
     def measured(*arguments, **keywords):
         threads.append(torch.get_num_threads())
@@ -124,16 +175,10 @@ def test_the_command_measures_with_the_threads_of_training(run, tmp_path, monkey
 
     monkeypatch.setattr("transformer.runs.measures.write_model_table", measured)
     with Machine("cpu", 2, "eager").use():
-        call(
-            "transformer",
-            "measure",
-            run.path,
-            "--measures",
-            "accuracy",
-            "--out",
-            tmp_path / "t.csv",
-        )
-    assert threads == [1] == [run.machine.threads]
+        for path in (run.path, trained_on_gpu):
+            flags = ["--measures", "accuracy", "--out", tmp_path / f"{path.name}.csv"]
+            call("transformer", "measure", path, *flags)
+    assert threads == [1, 1] and run.machine.threads == 1
 
 
 def test_thinned_steps_keep_their_spacing_and_the_last():

@@ -30,6 +30,7 @@ from transformer.runs.folder import (
     set_status,
 )
 from transformer.runs.loop import (
+    Diverged,
     evaluate_checkpoint,
     in_memory,
     resume,
@@ -40,6 +41,7 @@ from transformer.runs.loop import (
 from transformer.runs.metrics import first_missing, metrics_until
 from transformer.runs.recovery import plan_recovery, read_statuses
 from transformer.runs.writer import write_states
+from transformer.training import machine
 from transformer.training.ensemble import Ensemble
 from transformer.training.machine import Machine
 
@@ -263,6 +265,7 @@ def test_nothing_is_built_on_what_is_lost(whole, whole_ensemble, tmp_path, n_run
     assert plan_recovery(runs).refusal == str(caught.value)
     for status in read_statuses(runs):
         assert status["resumes_from"] is None and named in " ".join(status["damaged"])
+        assert (status["status"], status["message"]) == ("damaged", str(caught.value))
 
 
 def test_a_last_line_that_is_lost_is_made_again(whole, copied):
@@ -408,8 +411,15 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoints(tiny, tmp_path):
     assert run.current_status()["status"] == "diverged"
     for step in run.steps():
         assert all(each.isfinite().all() for each in run.checkpoint(step).tensors.values())
-    with pytest.raises(UserError, match=r"not finite.*start anew"):
+    with pytest.raises(UserError, match=r"not finite.*learning_rate"):
         resume(run.path)
+
+
+def test_a_run_that_fails_before_its_first_update_blames_the_data(tiny, tmp_path):
+    config = replace(tiny, data=replace(tiny.data, noise=1e30))
+    with pytest.raises(Diverged, match=r"step 1 .*data\.noise=1e\+30") as caught:
+        train(config, tmp_path / "run", HERE)
+    assert "learning_rate" not in str(caught.value)
 
 
 def test_in_an_ensemble_only_the_diverging_run_stops(whole_ensemble, tiny, tmp_path):
@@ -573,6 +583,8 @@ def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monke
         return run
 
     monkeypatch.setattr(torch, "compile", failing)
+    monkeypatch.setattr(machine, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(machine, "can_compile", lambda device: True)
     run = train(whole.config, tmp_path / "auto", Machine("cpu", 1, "auto"))
     assert run.machine.execution == "eager" == load_run(run.path).machine.execution
     assert "could not be compiled" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import HERE, tiny_config
 from transformer import in_memory
 from transformer.config import StartConfig
@@ -15,7 +15,9 @@ from transformer.config.model import in_part
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
-from transformer.runs.loop import resume, train, train_or_resume
+from transformer.runs.folder import load_runs
+from transformer.runs.loop import resume, train, train_or_resume, train_together
+from transformer.training.ensemble import Ensemble
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,43 @@ def test_accuracies_are_at_chance_at_initialisation(tiny):
     assert table["iwl"]["in_context_loss"] is None
     assert table["iwl"]["accuracy"] == pytest.approx(1 / 20, abs=0.04)
     assert table["train"]["loss"] == pytest.approx(torch.tensor(20.0).log().item(), rel=0.25)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("failing", ["choose_execution", "evaluate"])
+def test_runs_whose_set_up_fails_leave_no_folder(tiny, tmp_path, monkeypatch, together, failing):
+    """But hidden files of others stay, and what was measured before a later failure."""
+
+    def fail(*_):
+        raise MemoryError
+
+    def start(out):
+        if together:
+            return train_together({"a": tiny, "b": replace(tiny, init_seed=6)}, out, HERE)
+        return [train(tiny, out, HERE)]
+
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / ".notes").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Ensemble, failing, fail)
+        for name in ("new", "kept"):
+            with pytest.raises(MemoryError):
+                start(tmp_path / name)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "kept",
+        "kept/.notes",
+    ]
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Ensemble, "advance", fail)
+        start(tmp_path / "later")
+    assert all(len(run.metrics()) == 1 for run in load_runs(tmp_path / "later"))
+
+
+def test_evaluation_sets_without_memory_are_named(tiny, tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("transformer.data.evaluators.draw_sequences", fail)
+    with pytest.raises(UserError, match=r"50 .*evaluation\.n_sequences"):
+        train(tiny, tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()

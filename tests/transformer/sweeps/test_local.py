@@ -13,11 +13,19 @@ from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.sweeps.conftest import NODES
 from transformer.cli import main
+from transformer.config import OptimConfig
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run, set_status
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import progress_line, readable_row, time_left
-from transformer.sweeps.status import Busy, NodeStatus, hold_node, plan_status, read_failure
+from transformer.sweeps.status import (
+    Busy,
+    NodeStatus,
+    clear_failure,
+    hold_node,
+    plan_status,
+    read_failure,
+)
 from transformer.sweeps.train import Train
 from transformer.sweeps.work import run_node
 
@@ -147,7 +155,8 @@ def test_a_failed_node_blocks_only_those_that_need_it(plan_file, tmp_path, sweep
     diverging = "n_steps=40, optim=OptimConfig(algorithm='sgd', learning_rate=1e30),"
     text = text.replace("n_steps=40,", diverging)
     path.write_text(text.replace("init_seed=n)", "init_seed=n, optim=OptimConfig())"))
-    assert "5 of 6" in sweep(runs, "--jobs", 2, expect=1, plan=path)
+    said = sweep(runs, "--jobs", 2, expect=1, plan=path)
+    assert "5 of 6" in said and "--retry" not in said
     rows = sweep(runs, "--status", plan=path)
     assert rows["pair"]["state"] == "done" and rows["first"]["state"] == "failed"
     assert "finite" in rows["first"]["message"]
@@ -155,6 +164,37 @@ def test_a_failed_node_blocks_only_those_that_need_it(plan_file, tmp_path, sweep
     rows = sweep(runs, "--dry-run", plan=path)
     assert "finite" in rows["first"]["message"] and "first" in rows["on"]["message"]
     assert rows["pair"]["message"] is None
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_node_that_diverged_starts_anew_when_it_is_moved_away(tmp_path, together):
+    """By the plan that was changed as the message says; until then nothing runs it again."""
+    tame = OptimConfig(algorithm="sgd")
+    wild = replace(tame, learning_rate=1e30)
+    config = replace(tiny_config(), n_steps=4, optim=tame)
+
+    def node(optim):
+        first = replace(config, optim=optim)
+        pair = {"a": first, "b": replace(config, init_seed=6)}
+        return Train(name="wild", config=pair if together else first)
+
+    plan, folder = Plan([node(wild)]), tmp_path / "wild"
+    for _ in range(2):
+        with pytest.raises(UserError, match="not finite") as caught:
+            run_node(plan, "wild", tmp_path, "cpu")
+        message = str(caught.value)
+        assert f"move {folder} away" in message and "plan" in message and "1e+30" in message
+        assert "new folder" not in message and "--retry" not in message
+        assert plan_status(plan, tmp_path)["wild"] == NodeStatus("failed", message)
+        clear_failure(tmp_path, "wild")  # as --retry does
+    with pytest.raises(UserError):
+        run_node(plan, "wild", tmp_path, "cpu")
+    changed = Plan([node(tame)])
+    assert "move it away" in plan_status(changed, tmp_path)["wild"].message
+    folder.rename(tmp_path / "elsewhere")
+    assert states(changed, tmp_path) == {"wild": "ready"}
+    run_node(changed, "wild", tmp_path, "cpu")
+    assert states(changed, tmp_path) == {"wild": "done"}
 
 
 def test_a_node_that_found_the_disk_full_has_failed_and_runs_again(
@@ -166,11 +206,15 @@ def test_a_node_that_found_the_disk_full_has_failed_and_runs_again(
         ("first", "transformer.runs.loop.end_session"),
     ):
         shutil.rmtree(runs / name)
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises((OSError, UserError), match="No space left"),
+        ):
             patch.setattr(function, full_disk)
             run_node(plan, name, runs, "cpu")
         assert "No space left" in read_failure(runs, name) and states(plan, runs)[name] == "failed"
-    assert "of 6" in sweep(runs, expect=1)
+    said = sweep(runs, expect=1)
+    assert "of 6" in said and "--retry" in said
     assert {row["state"] for row in sweep(runs, "--retry").values()} == {"done"}
     once, again = (load_run(folder / "first") for folder in (swept, runs))
     for step in once.steps():

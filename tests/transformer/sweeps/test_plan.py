@@ -1,5 +1,6 @@
 """Plans whose nodes fit together, and mistakes in those whose nodes do not."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -111,3 +112,24 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
     assert len(lines) == 1 + 2 * 4 and lines[1].split(",")[3] == "flip"
     assert not replace(table, evaluators=("icl",)).is_done(tmp_path)
     assert of_b.needs == ("pair",) and [*of_b.measured_runs(tmp_path)] == ["pair/b"]
+
+
+def test_a_damaged_table_is_measured_again(tmp_path):
+    """Of a record without a hash, as older versions wrote it, any table is done."""
+    run = Train(name="run", config=replace(tiny_config(), n_steps=4))
+    table = RunTable(name="norms", measure="weight_norms", of=("run",))
+    for node in (run, table):
+        node.execute(tmp_path, "cpu", 1)
+    file, record = (tmp_path / "norms" / f"table.{end}" for end in ("csv", "json"))
+    whole, recorded = file.read_bytes(), json.loads(record.read_text())
+    for damaged in (whole[:30], whole.replace(b"1", b"2"), b""):
+        file.write_bytes(damaged)
+        assert not table.is_done(tmp_path)
+    for damaged in ("[]", "null", "{"):
+        record.write_text(damaged)
+        assert not table.is_done(tmp_path)
+    table.execute(tmp_path, "cpu", 1)
+    assert table.is_done(tmp_path) and file.read_bytes() == whole
+    del recorded["table_hash"]
+    record.write_text(json.dumps(recorded))
+    assert table.is_done(tmp_path)

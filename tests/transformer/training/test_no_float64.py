@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from transformer.config import OptimConfig
 from transformer.runs.loop import train
 from transformer.training.machine import Machine
 
@@ -21,9 +23,26 @@ class RefuseFloat64(TorchDispatchMode):
         return result
 
 
-def test_a_run_needs_no_float64(tiny, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"mlp_ratio": 2, "positions": "rotary", "n_layers": 3},
+        {"encoder": "resnet", "positions": "sinusoidal"},
+    ],
+)
+def test_a_run_needs_no_float64(tiny, tmp_path, model, precision):
     """Two evaluations, each with a gradient norm, and two checkpoints."""
-    config = replace(tiny, n_steps=14)
+    optim = OptimConfig(clip_norm=1.0, l2=(("all", 1e-4),), schedule="cosine", decay_steps=20)
+    config = replace(
+        tiny,
+        n_steps=14,
+        model=replace(tiny.model, **model),
+        data=replace(tiny.data, noise=0.1),
+        optim=optim,
+        precision=precision,
+    )
     with RefuseFloat64():
         run = train(config, tmp_path / "run", Machine("cpu", 1, "eager"))
     assert [row["step"] for row in run.metrics()] == [0, 7, 14]

@@ -16,6 +16,7 @@ from transformer.config import ModelConfig, OptimConfig
 from transformer.config.model import in_part
 from transformer.model.transformer import encode, logits_of_items
 from transformer.training.compiled import fusion_barrier
+from transformer.training.machine import Machine
 from transformer.training.step import RunSettings, penalty_slope
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
@@ -351,6 +352,20 @@ def check_execution(model, precision, tolerance, n_steps, **how):
     assert other.tensors(0)["optimiser.step"] == n_steps
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_gradients_for_the_compiler_are_those_of_eager_steps(model, precision):
+    """To the bit, if they are executed eagerly."""
+    state = make_state(MODELS[model], TWO, precision=precision)
+    batch = draw_batch(state)
+    own, other = state._gradients(*batch), state._traceable_gradients(*batch)
+    assert torch.equal(own[1], other[1])
+    for mine, theirs in ((own[0], other[0]), (own[2], other[2])):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+        assert not any(value.requires_grad for value in mine.values())
+
+
 @compiled
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
 @pytest.mark.parametrize("model", ["mlp, rotary", "deep"])
@@ -371,10 +386,10 @@ def scale(name, factor, part=slice(None)):
 @pytest.mark.parametrize(
     ("function", "fault", "name"),
     [
-        ("_gradients", scale("W_E", 0.9), "W_E"),
-        ("_gradients", scale("blocks.0.ln_b", 0.9), "blocks.0.ln_b"),  # a small gradient
-        ("_gradients", scale("W_E", 0.9, 1), "W_E"),  # of one run
-        ("_gradients", scale("W_E", torch.nan, (..., 0)), "W_E"),
+        ("_traceable_gradients", scale("W_E", 0.9), "W_E"),
+        ("_traceable_gradients", scale("blocks.0.ln_b", 0.9), "blocks.0.ln_b"),  # a small gradient
+        ("_traceable_gradients", scale("W_E", 0.9, 1), "W_E"),  # of one run
+        ("_traceable_gradients", scale("W_E", torch.nan, (..., 0)), "W_E"),
         ("_update", lambda state, _: state.parameters["W_E"].add_(1e-3), "W_E"),
         (
             "_update",
@@ -475,11 +490,16 @@ def test_one_process_can_compile_for_any_number_of_states(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
-@pytest.mark.parametrize("model", ["mlp", "mlp, rotary"])
-def test_a_replayed_graph_equals_the_eager_step(model, precision, tolerance):
+@pytest.mark.parametrize("model", ["mlp", "mlp, rotary", "deep"])
+@pytest.mark.parametrize("execution", ["compiled", "graph", "compiled-graph"])
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_executions_on_a_gpu_equal_the_eager_one(device, execution, model, precision, tolerance):
     """Under rates that change at every step, before and after the graph is captured."""
+    if int(device[-1]) >= torch.cuda.device_count():
+        pytest.skip(f"no {device}")
     assert len({TWO[1].optim.rate(step) for step in (1, 5, 9)}) == 3
-    check_execution(model, precision, tolerance, 10, device="cuda", execution="graph")
+    with Machine(device, 1, execution).use(precision):
+        check_execution(model, precision, tolerance, 10, device=device, execution=execution)
 
 
 def test_the_barrier_can_be_loaded_again():

@@ -1,0 +1,71 @@
+"""Memory of a training step's activations, from shapes: nothing is computed."""
+
+from transformer.config import ModelConfig, RunConfig
+from transformer.model.resnet import GROUPS, STEM
+
+
+def saved_numbers(config: RunConfig, d_features: int) -> int:
+    """Return how many numbers the forward pass of one run keeps for the backward pass.
+
+    That is exact for eager steps without interventions, up to what has no batch axis.
+    """
+    model, batch_size, context = config.model, config.data.batch_size, config.data.context
+    n_tokens = 2 * context + 1
+    numbers = sum(
+        _layer_numbers(model, n_tokens, is_last=layer == model.n_layers - 1)
+        for layer in {0, model.n_layers - 1}
+    )
+    if model.n_layers > 2:
+        numbers += (model.n_layers - 2) * _layer_numbers(model, n_tokens, is_last=False)
+    numbers += _norm_numbers(model) + config.data.exemplars.n_classes  # final residual, logits
+    if model.encoder == "resnet":
+        numbers += (context + 1) * _resnet_numbers(model.d_model, round(d_features**0.5))
+    return batch_size * numbers
+
+
+def largest_intermediate(config: RunConfig) -> int:
+    """Return the numbers of the largest passing result: products q k, or logits."""
+    n_tokens = 2 * config.data.context + 1
+    n_queries = n_tokens if config.model.n_layers > 1 else 1
+    of_sequence = max(config.model.d_model * n_queries * n_tokens, config.data.exemplars.n_classes)
+    return config.data.batch_size * of_sequence
+
+
+def _norm_numbers(model: ModelConfig) -> int:
+    """Return the numbers of a token at a layer norm: input, normal and output."""
+    return (3 if model.norm else 1) * model.d_model
+
+
+def _layer_numbers(model: ModelConfig, n_tokens: int, *, is_last: bool) -> int:
+    """Return the numbers of a layer for one sequence; the last has the query's row alone."""
+    n_queries, d = 1 if is_last else n_tokens, model.d_model
+    numbers = n_tokens * (_norm_numbers(model) + 3 * d)  # queries, keys and values
+    if model.positions == "rotary":
+        numbers += (n_queries + n_tokens) * d
+    numbers += n_queries * (model.n_heads * n_tokens + d)  # pattern, mixed values
+    if model.d_mlp:
+        numbers += n_queries * (_norm_numbers(model) + 2 * model.d_mlp)
+    return numbers
+
+
+def _resnet_numbers(d_model: int, side: int) -> int:
+    """Return the numbers of one image: results of filters, what a ReLU returns, padded images."""
+    half, quarter = -(-side // 2), -(-side // 4)
+    pooled = _padded(half, 3, 2) or half**2  # the pool's input, which is always a copy
+    # pooling also keeps where each maximum is, as int64
+    numbers = _padded(side, 7, 2) + STEM * (2 * half**2 + pooled + 3 * quarter**2)
+    size = quarter
+    for outputs, group_stride in (*GROUPS, (d_model, 2)):
+        inner = outputs // 4
+        for block, stride in enumerate((group_stride, 1)):
+            out = -(-size // stride)
+            numbers += inner * (2 * size**2 + _padded(size, 3, stride) + 2 * out**2)
+            numbers += outputs * (2 + (block == 0)) * out**2  # a first one's shortcut has a filter
+            size = out
+    return numbers
+
+
+def _padded(size: int, kernel: int, stride: int) -> int:
+    """Return the pixels of a square image that is padded at one end more, as a copy; else 0."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return (size + total) ** 2 if total % 2 else 0

@@ -1,6 +1,6 @@
 """Interventions on attention: scores, patterns, and what heads mix."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -13,7 +13,7 @@ from transformer.config import ModelConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention, resolve_heads
 from transformer.config.plain import OMIT_DEFAULT_FROM_ID, require_choice
 from transformer.config.sites import places
-from transformer.model.hooks import Scene
+from transformer.model.hooks import Act, Scene
 
 HIDDEN = -1e9  # the softmax makes this score 0; it is finite, so that gradients are finite too
 COOLEST, HOTTEST = 1e-3, 1e6  # temperatures at which hidden scores stay so and float32 suffices
@@ -21,6 +21,11 @@ COOLEST, HOTTEST = 1e-3, 1e6  # temperatures at which hidden scores stay so and 
 Rows = Literal["all", "labels"]
 What = Literal["queries", "keys", "values", "patterns"]
 ACTIVATIONS: dict[str, str] = {"queries": "q", "keys": "k", "values": "v", "patterns": "pattern"}
+
+
+def label_tokens(n_tokens: int, like: Tensor) -> Tensor:
+    """Return which tokens (T,) are labels: every other one, from the second."""
+    return torch.arange(n_tokens, device=like.device) % 2 == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +81,28 @@ class HeadIntervention(Intervention):
             for layer, head in self.resolve_heads(model)
         )
 
-    def act(self, site: str, value: Tensor, scene: Scene) -> Tensor:
-        """Return the activation (R, H, ...), changed where the heads are its own."""
-        own = torch.zeros(scene.config.n_heads, dtype=torch.bool, device=value.device)
-        for layer, head in self.resolve_heads(scene.config):
-            if site.startswith(f"blocks.{layer}."):
-                own[head] = True  # one by one: a captured CUDA graph cannot copy a list of them
-        own = own.view(-1, *[1] * (value.dim() - 2))
-        return torch.where(own, self.change(value, scene), value)
+    def bind(self, config: ModelConfig, parameters: Mapping[str, Tensor]) -> Act:
+        """Return what it does at a site: it changes an activation (R, H, ...) of its own heads.
+
+        The masks are made here: a captured CUDA graph cannot copy them to the device.
+        """
+        heads: dict[str, set[int]] = {}
+        for layer, head in self.resolve_heads(config):
+            heads.setdefault(f"blocks.{layer}.{self.activation}", set()).add(head)
+        device = parameters["W_U"].device
+        masks = {
+            site: torch.tensor([head in own for head in range(config.n_heads)], device=device)
+            for site, own in heads.items()
+            if len(own) < config.n_heads
+        }
+
+        def act(site: str, value: Tensor, scene: Scene) -> Tensor:
+            changed = self.change(value, scene)
+            if site not in masks:  # all heads are its own
+                return changed
+            return torch.where(masks[site].view(-1, *[1] * (value.dim() - 2)), changed, value)
+
+        return act
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
         """Return the activation (R, H, ...) as if all heads were its own."""
@@ -130,8 +149,9 @@ class SilenceNonLabels(HeadIntervention):
     activation = "attn_scores"
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
-        hidden = torch.zeros(value.shape[2:4], dtype=torch.bool, device=value.device)
-        hidden[-1, ::2] = True
+        n_rows, n_tokens = value.shape[2:4]
+        is_query = torch.arange(n_rows, device=value.device) == n_rows - 1
+        hidden = is_query.unsqueeze(1) & ~label_tokens(n_tokens, value)
         return value.masked_fill(hidden.unsqueeze(-1), HIDDEN)
 
 
@@ -163,10 +183,9 @@ class RowIntervention(HeadIntervention):
 
     def own_rows(self, n_tokens: int, value: Tensor) -> Tensor:
         """Return which tokens' rows (T,) are its own."""
-        own = torch.ones(n_tokens, dtype=torch.bool, device=value.device)
         if self.rows == "labels":
-            own[::2] = False
-        return own
+            return label_tokens(n_tokens, value)
+        return torch.ones(n_tokens, dtype=torch.bool, device=value.device)
 
 
 @INTERVENTIONS.register("PreviousToken")
@@ -199,8 +218,7 @@ class ForbidPreviousToken(RowIntervention):
 
     def change(self, value: Tensor, scene: Scene) -> Tensor:
         n_rows, n_tokens = value.shape[2:4]
-        before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1)
-        before[0] = False
+        before = torch.eye(n_tokens, dtype=torch.bool, device=value.device).roll(-1, 1).tril()
         hidden = (before & self.own_rows(n_tokens, value).unsqueeze(1))[-n_rows:].unsqueeze(-1)
         return value.masked_fill(hidden, HIDDEN)
 

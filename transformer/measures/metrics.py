@@ -1,7 +1,7 @@
 """Metrics of a model on sequences, for each sequence and as means."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,11 @@ from transformer.model.transformer import Batch, final_residual, make_batch, unc
 CHUNK = 1000  # sequences that go through the model at once
 IMAGES = 250  # images that go through the ResNet at once: some 500 MB at 105 x 105
 CACHED = 2**20  # logits measured at once: they stay in a core's cache
+
+DEVICE_BYTES = 2**31  # of activations on a GPU, of all runs at once
+WIDTHS = 12  # activations of a token, in widths of the residual stream: some exist twice
+IMAGE_NUMBERS = 2**19  # activations of an image of 105 x 105 in the ResNet
+LOGITS = 5  # times that logits exist while they are measured
 
 
 def sequence_metrics(z: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -69,21 +74,63 @@ def _without_repeats(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def batches(
+    parameters: Parameters, config: ModelConfig, exemplars: Exemplars, sequences: Sequences
+) -> Iterator[Batch]:
+    """Return one run's sequences in order, as many at once as fit into memory."""
+    at_most, _ = _piece_sizes(parameters, config, len(sequences.exemplars), False)
+    return _batches(parameters, config, [exemplars], _stack([sequences]), at_most)
+
+
+def _stack(each: Sequence[Sequences]) -> Sequences:
+    """Return sequences with a run axis before the others."""
+    return Sequences(
+        torch.stack([own.exemplars for own in each]),
+        torch.stack([own.labels for own in each]),
+        torch.stack([own.target for own in each]),
+    )
+
+
+def _batches(
     parameters: Parameters,
     config: ModelConfig,
-    exemplars: Exemplars,
+    exemplars: Sequence[Exemplars],
     sequences: Sequences,
-    at_most: int = CHUNK,
+    at_most: int,
 ) -> Iterator[Batch]:
-    """Return sequences in order, as many at once as fit into memory with their exemplars."""
-    n_items, n = sequences.exemplars.shape
-    if config.encoder == "resnet":
-        at_most = min(at_most, max(1, IMAGES // n_items))
-    for start in range(0, n, at_most):
+    """Return the sequences (R, ..., n) of all runs in order, `at_most` of each at once."""
+    dtype, is_shared = parameters["W_U"].dtype, len({id(each) for each in exemplars}) == 1
+    for start in range(0, sequences.target.shape[1], at_most):
         own = slice(start, start + at_most)
-        features = exemplars.features(sequences.exemplars[:, own], parameters["W_U"].dtype)[None]
-        labels, target = sequences.labels[None, :, own], sequences.target[None, own]
+        index = sequences.exemplars[..., own]
+        if is_shared:
+            features = exemplars[0].features(index, dtype)
+        else:
+            pairs = zip(exemplars, index, strict=True)
+            features = torch.stack([each.features(of_run, dtype) for each, of_run in pairs])
+        labels, target = sequences.labels[..., own], sequences.target[..., own]
         yield make_batch(parameters, config, features, labels, target)
+
+
+def _piece_sizes(
+    parameters: Parameters, config: ModelConfig, n_items: int, is_intervened: bool
+) -> tuple[int, int]:
+    """Return how many sequences a run sends through the model, and unembeds, at once.
+
+    On a CPU, pieces fit into its caches; elsewhere all runs together take `DEVICE_BYTES`.
+    """
+    n_runs, _, n_labels = parameters["W_U"].shape
+    at_most, images, rows = CHUNK, IMAGES, CACHED // n_labels
+    if parameters["W_U"].device.type != "cpu":
+        of_run = DEVICE_BYTES // (n_runs * parameters["W_U"].element_size())
+        n_tokens = 2 * n_items - 1
+        width = config.d_model * (WIDTHS + n_tokens) + 2 * config.d_mlp  # products of q and k too
+        at_most, images = of_run // (n_tokens * width), of_run // IMAGE_NUMBERS
+        rows = of_run // (LOGITS * n_labels)
+    if config.encoder == "resnet":
+        at_most = min(at_most, images // n_items)
+    if is_intervened:  # some interventions see residuals and logits of the same sequences
+        at_most = min(at_most, rows)
+    return max(1, at_most), max(1, rows)
 
 
 @torch.no_grad()
@@ -95,23 +142,51 @@ def evaluate(
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
     """Return metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
-    rows = max(1, CACHED // parameters["W_U"].shape[-1])
-    # some interventions see residuals and logits of the same sequences
-    at_most = min(CHUNK, rows) if intervened else CHUNK
-    chunks = []
-    for batch in batches(parameters, config, exemplars, sequences, at_most):
+    metrics = evaluate_runs(parameters, config, [exemplars], [sequences], intervened)
+    return {name: of_runs[0] for name, of_runs in metrics.items()}
+
+
+@torch.no_grad()
+def evaluate_runs(
+    parameters: Parameters,
+    config: ModelConfig,
+    exemplars: Sequence[Exemplars],
+    sequences: Sequence[Sequences],
+    intervened: Intervened | None = None,
+) -> dict[str, Tensor]:
+    """Return metrics (R, n) of each run on n sequences of its own."""
+    n_items = len(sequences[0].exemplars)
+    at_most, rows = _piece_sizes(parameters, config, n_items, intervened is not None)
+    pieces = []
+    for batch in _batches(parameters, config, exemplars, _stack(sequences), at_most):
         tap = intervened.tap(parameters, batch) if intervened else unchanged
         final = final_residual(parameters, config, batch.items, batch.labels, tap)
         targets = torch.as_tensor(batch.target)
         for start in range(0, final.shape[1], rows):
             own = slice(start, start + rows)
-            z = tap("logits", unembed(parameters, final[:, own]))[0]
-            chunks.append(sequence_metrics(z, batch.labels[0, :, own], targets[0, own]))
-    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+            z = tap("logits", unembed(parameters, final[:, own]))
+            labels, target = batch.labels[..., own].transpose(0, 1), targets[:, own]
+            flat = sequence_metrics(z.flatten(0, 1), labels.flatten(1), target.flatten())
+            pieces.append({name: each.view(target.shape) for name, each in flat.items()})
+    return {name: torch.cat([piece[name] for piece in pieces], 1) for name in pieces[0]}
 
 
 def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:
     """Return the mean of each metric in float64; None where it is undefined or infinite."""
-    arrays = {metric: each.detach().cpu().numpy() for metric, each in metrics.items()}
-    values = {metric: float(each.mean(dtype=np.float64)) for metric, each in arrays.items()}
-    return {metric: mean if math.isfinite(mean) else None for metric, mean in values.items()}
+    (of_all,) = all_means([metrics])
+    return of_all
+
+
+def all_means(each: Sequence[dict[str, Tensor]]) -> list[dict[str, float | None]]:
+    """Return the `means` of several, copied from the device at once."""
+    values = [value.detach() for metrics in each for value in metrics.values()]
+    if not values:
+        return [{} for _ in each]
+    ends = np.cumsum([len(value) for value in values])[:-1]
+    parts = np.split(torch.cat(values).cpu().numpy(), ends)  # some devices have no float64
+    means = iter([float(part.mean(dtype=np.float64)) for part in parts])
+    by_name = [dict(zip(metrics, means, strict=False)) for metrics in each]
+    return [
+        {name: mean if math.isfinite(mean) else None for name, mean in own.items()}
+        for own in by_name
+    ]

@@ -103,9 +103,10 @@ class Intervened:
         self._acts: dict[str, list[tuple[Act, Tensor | None, Intervention]]] = {}
         self._clean: set[str] = set()
         for intervention in sorted(together, key=lambda each: each.priority):
-            runs = torch.tensor([intervention in of_run for of_run in of_runs])
+            runs = [intervention in of_run for of_run in of_runs]
+            device = parameters["W_U"].device
+            where = None if all(runs) else torch.tensor(runs, device=device)
             act = intervention.bind(config, parameters)
-            where = None if runs.all() else runs.to(parameters["W_U"].device)
             for site in intervention.sites(config):
                 self._acts.setdefault(site, []).append((act, where, intervention))
                 if intervention.needs_clean:

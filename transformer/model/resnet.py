@@ -8,7 +8,7 @@ block starts at 0.  Padding is as in JAX's "SAME", which for strides of 2 pads t
 Batch norm spans all images of a run's batch, 288 for 32 sequences of 9.  The published runs were
 spread over devices, each with statistics of its own (36 images, if there were eight).
 
-All runs of an ensemble are one grouped convolution.
+All runs of an ensemble are one grouped convolution; on a GPU, those of 1 x 1 are matrix products.
 """
 
 import torch
@@ -82,15 +82,18 @@ class BatchNorm:
 
     def __call__(self, x: Tensor, name: str) -> Tensor:
         """Normalise (n, R, channels, height, width)."""
+        scale, shift = self.parameters[name + "_w"], self.parameters[name + "_b"]
         if self.training:
-            # in the parameters' precision: the 8 bits of bfloat16 would spoil the running ones
-            wide = x.to(self.parameters[name + "_w"].dtype)
-            var, mean = torch.var_mean(wide, (0, 3, 4), correction=0)
-            self.seen |= {name + "_mean": mean, name + "_var": var}
-        else:
-            mean, var = self.parameters[name + "_mean"], self.parameters[name + "_var"]
-        scale = self.parameters[name + "_w"] * torch.rsqrt(var + EPSILON)
-        shift = self.parameters[name + "_b"] - mean * scale
+            y, mean, inverse_std = torch.native_batch_norm(
+                x.flatten(1, 2), scale.flatten(), shift.flatten(), None, None, True, 0, EPSILON
+            )
+            var = (inverse_std.detach() ** -2 - EPSILON).clamp_min(0)
+            self.seen[name + "_mean"] = mean.detach().view(scale.shape)
+            self.seen[name + "_var"] = var.view(scale.shape)
+            return y.view(x.shape)
+        mean, var = self.parameters[name + "_mean"], self.parameters[name + "_var"]
+        scale = scale * torch.rsqrt(var + EPSILON)
+        shift = shift - mean * scale
         return x * scale[..., None, None] + shift[..., None, None]
 
 
@@ -103,10 +106,22 @@ def _convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Convolve images (n, R, inputs, height, width) with each run's filters."""
     n, n_runs = x.shape[:2]
     kernel = weight.shape[-1]
+    if kernel == 1 and n_runs > 1 and x.device.type != "cpu":  # cuDNN's grouped ones are slow
+        return _mix_channels(x, weight, stride)
+    images, padding = x.flatten(1, 2), (0, 0)
     rows, columns = (_same_padding(size, kernel, stride) for size in x.shape[-2:])
-    padded = F.pad(x.flatten(1, 2), (*columns, *rows))
-    y = F.conv2d(padded, weight.flatten(0, 1), stride=stride, groups=n_runs)
+    if rows[0] == rows[1] and columns[0] == columns[1]:
+        padding = rows[0], columns[0]
+    else:
+        images = F.pad(images, (*columns, *rows))
+    y = F.conv2d(images, weight.flatten(0, 1), stride=stride, padding=padding, groups=n_runs)
     return y.view(n, n_runs, -1, *y.shape[-2:])
+
+
+def _mix_channels(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Return what `_convolve` does for filters of 1 x 1, as products of matrices."""
+    x = x[..., ::stride, ::stride]
+    return (weight.flatten(2) @ x.flatten(3)).unflatten(3, x.shape[-2:])
 
 
 def _max_pool(x: Tensor) -> Tensor:

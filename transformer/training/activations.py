@@ -49,24 +49,23 @@ def _layer_numbers(model: ModelConfig, n_tokens: int, *, is_last: bool) -> int:
 
 
 def _resnet_numbers(d_model: int, side: int) -> int:
-    """Return the numbers of one image: inputs and outputs of filters, and what a ReLU returns."""
+    """Return the numbers of one image: results of filters, what a ReLU returns, padded images."""
     half, quarter = -(-side // 2), -(-side // 4)
+    pooled = _padded(half, 3, 2) or half**2  # the pool's input, which is always a copy
     # pooling also keeps where each maximum is, as int64
-    numbers = _padded(side, 7, 2) + STEM * (2 * half**2 + _padded(half, 3, 2) + 2 * quarter**2)
-    size, inputs = quarter, STEM
+    numbers = _padded(side, 7, 2) + STEM * (2 * half**2 + pooled + 3 * quarter**2)
+    size = quarter
     for outputs, group_stride in (*GROUPS, (d_model, 2)):
         inner = outputs // 4
         for block, stride in enumerate((group_stride, 1)):
             out = -(-size // stride)
-            numbers += inputs * size**2 + 2 * inner * size**2
-            numbers += inner * _padded(size, 3, stride) + 2 * inner * out**2
-            numbers += inner * out**2 + 2 * outputs * out**2
-            if block == 0:  # its shortcut has a filter
-                numbers += inputs * size**2 + outputs * out**2
-            size, inputs = out, outputs
+            numbers += inner * (2 * size**2 + _padded(size, 3, stride) + 2 * out**2)
+            numbers += outputs * (2 + (block == 0)) * out**2  # a first one's shortcut has a filter
+            size = out
     return numbers
 
 
 def _padded(size: int, kernel: int, stride: int) -> int:
-    """Return the pixels of a square image that is padded as the ResNet pads it."""
-    return max(size, (-(-size // stride) - 1) * stride + kernel) ** 2
+    """Return the pixels of a square image that is padded at one end more, as a copy; else 0."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return (size + total) ** 2 if total % 2 else 0

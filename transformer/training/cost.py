@@ -21,7 +21,7 @@ from transformer.training.activations import largest_intermediate, saved_numbers
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
-from transformer.training.step import TrainState, moment_names
+from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
@@ -69,14 +69,14 @@ def memory_bytes(configs: list[RunConfig], d_features: int, machine: Machine) ->
 def state_bytes(configs: list[RunConfig], d_features: int, n_gradients: int = 1) -> int:
     """Return the bytes of parameters, gradients and optimiser moments of all runs.
 
-    Gradients that are clipped are copied twice.
+    Gradients of small parameters are joined for the update, and clipped ones are copied twice.
     """
     config = configs[0]
+    sizes = [*map(math.prod, trained_shapes(config, d_features).values())]
     clips = any(own.optim.clip_norm for own in configs)
     copies = 1 + n_gradients * (3 if clips else 1) + len(moment_names(config.optim))
-    return (
-        len(configs) * copies * _width(config) * count_numbers(trained_shapes(config, d_features))
-    )
+    joined = n_gradients * sum(size for size in sizes if size <= GROUPED)
+    return len(configs) * _width(config) * (copies * sum(sizes) + joined)
 
 
 def activation_bytes(configs: list[RunConfig], d_features: int) -> int:

@@ -21,7 +21,7 @@ from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
-from transformer.measures.metrics import evaluate, means
+from transformer.measures.metrics import all_means, evaluate, evaluate_runs
 from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
 from transformer.training.execution import choose_execution, repeated_step
@@ -204,7 +204,44 @@ class Ensemble:
         alone with `replace_own`.
         """
         self._give_up_diverged()
+        # on a CPU, one run's activations stay in its caches
+        if self.device.type != "cpu" and not (further or replace_own) and self._evaluate_alike():
+            return self._evaluate_together()
         return {number: self._evaluate_run(number, further, replace_own) for number in self.live}
+
+    def _evaluate_alike(self) -> bool:
+        """Return whether all runs are evaluated on equally many sequences of the same kinds."""
+        shapes = [
+            [(name, sequences.exemplars.shape) for name, sequences in own.items()]
+            for own in self.evaluation_sets
+        ]
+        return all(own == shapes[0] for own in shapes)
+
+    def _evaluate_together(self) -> dict[int, Metrics]:
+        """Return what `evaluate` does, of all runs at once, under their own interventions."""
+        live, model = self.live, self.config.model
+        if not live:
+            return {}
+        own = [self.configs[number].interventions for number in live]
+        parameters, key = self.train_state.parameters, ("together", *live)
+        if len(live) < len(self.configs):
+            parameters = {name: value[live] for name, value in parameters.items()}
+        if any(own) and key not in self._intervened:
+            alone = Intervened(own, model, parameters)
+            self._intervened[key] = Intervened(own, model, parameters, alone)
+        intervened = self._intervened.get(key)
+        if intervened:
+            intervened.acted.clear()
+            self.acted = intervened.acted
+        evaluated: dict[int, Metrics] = {number: {} for number in live}
+        for name in self.evaluation_sets[live[0]]:
+            sets = [self.evaluation_sets[number][name] for number in live]
+            exemplars = [self.exemplars[number] for number in live]
+            together = evaluate_runs(parameters, model, exemplars, sets, intervened)
+            for position, number in enumerate(live):
+                metrics = {metric: values[position] for metric, values in together.items()}
+                evaluated[number][name] = metrics
+        return evaluated
 
     def _evaluate_run(
         self, number: int, further: tuple[Intervention, ...], replace_own: bool
@@ -240,6 +277,7 @@ class Ensemble:
         become failures.
         """
         losses = self.train_state.loss_sum.tolist()
+        of_runs = iter(all_means([own for each in evaluated.values() for own in each.values()]))
         rows = {}
         for number, each in evaluated.items():
             config = self.configs[number]
@@ -250,8 +288,8 @@ class Ensemble:
                 "learning_rate": config.optim.rate(self.step) if self.step else None,
                 "gradient_norm": self._gradient_norm(number),
             }
-            for name, metrics in each.items():
-                row |= {f"{name}/{metric}": value for metric, value in means(metrics).items()}
+            for name, means in zip(each, of_runs, strict=False):
+                row |= {f"{name}/{metric}": value for metric, value in means.items()}
             if any(row[f"{name}/loss"] is None for name in each):
                 why = f"the parameters give no finite loss after step {self.step}"
                 self._give_up(number, why, self.step)

@@ -4,6 +4,7 @@ Update rules are plain arithmetic in place on tensors with a leading run axis, s
 step can be compiled into a few loops, or captured as a CUDA graph.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,6 @@ from transformer.config.variants import FREE_OPTIM
 from transformer.model.hooks import Intervened
 from transformer.model.parameters import (
     Parameters,
-    Shapes,
     initialise,
     parameter_shapes,
     running_shapes,
@@ -31,7 +31,10 @@ from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barr
 from transformer.training.machine import Execution
 
 Moments = dict[str, Tensor]
-Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Tensor], None]
+Numbers = tuple[Tensor, Tensor, Tensor]  # `step_numbers`, each (R, 1) or (R, P)
+Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Numbers], None]
+
+GROUPED = 2**14  # parameters of at most so many numbers are updated as one tensor
 
 
 def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
@@ -43,29 +46,29 @@ def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
 
 
 def adam(
-    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Numbers
 ) -> None:
     """Update by Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019) with weight decay.
 
-    `value`, `gradient` and the moments `mean` and `square` are (R, ...); `numbers` (3, R) are the
-    `step_numbers` of each run.
+    `value`, `gradient` and the moments `mean` and `square` are (R, P).
     """
-    rate, of_mean, of_square = (over_run(each, value) for each in numbers)
+    rate, of_mean, of_square = numbers
     mean, square = moments["mean"], moments["square"]
     if optim.weight_decay:
         value.mul_(1 - rate * optim.weight_decay)
     mean.lerp_(gradient, 1 - optim.beta1)
     square.mul_(optim.beta2).addcmul_(gradient, gradient, value=1 - optim.beta2)
-    value.sub_(rate * of_mean * mean / ((square * of_square).sqrt() + optim.epsilon))
+    scale = (square * of_square).sqrt_().add_(optim.epsilon)  # in place: tensors may be large
+    value.sub_((rate * of_mean * mean).div_(scale))
 
 
 def sgd(
-    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Tensor
+    optim: OptimConfig, value: Tensor, gradient: Tensor, moments: Moments, numbers: Numbers
 ) -> None:
     """Update by gradient descent; with momentum the moment `velocity` sums gradients."""
     if optim.momentum:
         gradient = moments["velocity"].mul_(optim.momentum).add_(gradient)
-    value.sub_(over_run(numbers[0], value) * gradient)
+    value.sub_(numbers[0] * gradient)
 
 
 def moment_names(optim: OptimConfig) -> tuple[str, ...]:
@@ -101,6 +104,35 @@ def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
 def over_run(each: Tensor, like: Tensor) -> Tensor:
     """Return one number per run (R,) in a shape that broadcasts over (R, ...)."""
     return each.view(-1, *[1] * (like.dim() - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters that are updated as one tensor: an operation on many small ones costs little.
+
+    `trained` and `l2` are (R, 1), or (R, P) where parameters differ.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    value: Tensor
+    """(R, P), of which the parameters are views."""
+    moments: Moments
+    trained: Tensor
+    """Share of the learning rate, 0 where a parameter is frozen."""
+    l2: Tensor | None
+    """Coefficient of the penalty."""
+
+    def gather(self, by_name: Parameters) -> Tensor:
+        """Return tensors of the parameters' shapes as one (R, P)."""
+        return _joined([by_name[name] for name in self.names])
+
+    def penalty_slope(self, squared: bool) -> Tensor:
+        """Return the gradient (R, P) of the parameters' penalties."""
+        if squared:
+            return self.value
+        parts = self.value.split(self.sizes, 1)
+        return torch.cat([penalty_slope(part, squared) for part in parts], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,37 +185,59 @@ class TrainState:
             device,
             self.dtype,
         )
-        self.moments: dict[str, Moments] = {
-            name: {
-                moment: torch.zeros_like(self.parameters[name])
-                for moment in moment_names(self.optim)
-            }
-            for name in shapes
-        }
+        self.moments: dict[str, Moments] = {name: {} for name in shapes}
         self.loss_sum = torch.zeros(len(members), device=device, dtype=self.dtype)
         self.failed_at = torch.zeros(len(members), device=device, dtype=torch.int64)
         self._t = torch.zeros((), device=device, dtype=torch.int64)
-        self._set_run_settings(members, shapes)
+        self._members = members
+        small = [name for name, shape in shapes.items() if math.prod(shape) <= GROUPED]
+        large = [[name] for name in shapes if name not in small]
+        self._groups = [self._group(names) for names in (small, *large) if names]
+        self._statistics = self._group([*self._running]) if self._running else None
+        limits = [m.optim.clip_norm or torch.inf for m in members]
+        self._clip = self._of_runs(limits) if min(limits) < torch.inf else None
         each = [member.interventions for member in members]
         self.intervened = Intervened(each, model, self.parameters) if any(each) else None
         self.execute_as(execution)
 
-    def _set_run_settings(self, members: list[RunSettings], shapes: Shapes) -> None:
-        """Keep what differs between runs as tensors (R,); nothing for what no run has."""
+    def _of_runs(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, device=self.device, dtype=self.dtype)
 
-        def of_runs(values: list[float]) -> Tensor:
-            return torch.tensor(values, device=self.device, dtype=self.dtype)
+    def _trained_share(self, name: str) -> list[float]:
+        """Return 0 for each run in which a parameter is frozen, else 1."""
+        return [float(not any(in_part(name, part) for part in m.frozen)) for m in self._members]
 
-        self._trained: dict[str, Tensor] = {}
-        self._l2: dict[str, Tensor] = {}
-        for name in shapes | self._running:
-            frozen = [any(in_part(name, part) for part in m.frozen) for m in members]
-            self._trained[name] = of_runs([float(not each) for each in frozen])
-            l2 = [sum(c for part, c in m.optim.l2 if in_part(name, part)) for m in members]
-            if any(l2) and name in shapes:
-                self._l2[name] = of_runs(l2)
-        limits = [m.optim.clip_norm or torch.inf for m in members]
-        self._clip = of_runs(limits) if min(limits) < torch.inf else None
+    def _group(self, names: list[str]) -> Group:
+        """Join parameters, and the moments of those that are trained; they become views."""
+        own = {name: self.parameters[name] for name in names}
+        value = _joined([*own.values()])
+        self.parameters |= _views(value, own)
+        is_trained = names[0] in self.moments
+        kept = moment_names(self.optim) if is_trained else ()
+        moments = {moment: torch.zeros_like(value) for moment in kept}
+        for moment, joined in moments.items():
+            for name, view in _views(joined, own).items():
+                self.moments[name][moment] = view
+        l2 = [
+            [sum(c for part, c in m.optim.l2 if in_part(name, part)) for m in self._members]
+            for name in names
+        ]
+        sizes = tuple(each[0].numel() for each in own.values())
+        return Group(
+            tuple(names),
+            sizes,
+            value,
+            moments,
+            self._by_parameter([self._trained_share(name) for name in names], sizes),
+            self._by_parameter(l2, sizes) if is_trained and any(map(any, l2)) else None,
+        )
+
+    def _by_parameter(self, numbers: list[list[float]], sizes: tuple[int, ...]) -> Tensor:
+        """Return numbers, by parameter and run, as (R, 1) if parameters agree, else as (R, P)."""
+        if all(each == numbers[0] for each in numbers):
+            return self._of_runs(numbers[0]).unsqueeze(1)
+        by_run = torch.tensor(numbers, dtype=self.dtype).T
+        return by_run.repeat_interleave(torch.tensor(sizes), 1).to(self.device)
 
     def execute_as(self, execution: Execution) -> None:
         """Choose how further steps are executed, compiled for torch's present number of threads.
@@ -236,11 +290,8 @@ class TrainState:
         It takes the time of a plain step, however steps are executed.
         """
         gradients, _, _ = self._gradients(features, labels, target)
-        squares = sum(
-            gradient.flatten(1).square().sum(1) * self._trained[name]
-            for name, gradient in gradients.items()
-        )
-        return torch.as_tensor(squares).sqrt().tolist()
+        squares = [(g.gather(gradients).square() * g.trained).sum(1) for g in self._groups]
+        return torch.stack(squares).sum(0).sqrt().tolist()
 
     def _gradients(
         self, features: Tensor, labels: Tensor, target: Tensor
@@ -271,22 +322,24 @@ class TrainState:
     ) -> None:
         """Change the state in place."""
         self._t.add_(1)
-        for name, l2 in self._l2.items():
-            value = self.parameters[name]
-            slope = penalty_slope(value, self.optim.penalty == "squared")
-            gradients[name] = gradients[name] + over_run(l2, value) * slope
+        slopes = [group.gather(gradients) for group in self._groups]
+        for number, group in enumerate(self._groups):
+            if group.l2 is not None:
+                penalty = group.penalty_slope(self.optim.penalty == "squared")
+                slopes[number] = torch.addcmul(slopes[number], group.l2, penalty)
         if self._clip is not None:
-            trained = [g * over_run(self._trained[name], g) for name, g in gradients.items()]
-            scale = clip_scale(trained, self._clip)
-            gradients = {name: g * over_run(scale, g) for name, g in gradients.items()}
-        rule = RULES[self.optim.algorithm]
-        for name, gradient in gradients.items():
-            of_trained = torch.stack([numbers[0] * self._trained[name], numbers[1], numbers[2]])
-            rule(self.optim, self.parameters[name], gradient, self.moments[name], of_trained)
-        for name, seen in statistics.items():
-            statistic = self.parameters[name]
-            share = over_run((1 - DECAY) * self._trained[name], statistic)
-            statistic.lerp_(seen.to(self.dtype), share)
+            trained = [g * group.trained for g, group in zip(slopes, self._groups, strict=True)]
+            # torch 2.13 cannot fuse the sums of all groups with what they scale
+            scale = fusion_barrier(clip_scale(trained, self._clip)).unsqueeze(1)
+            slopes = [g * scale for g in slopes]
+        rate, of_mean, of_square = numbers.unsqueeze(2)
+        for slope, group in zip(slopes, self._groups, strict=True):
+            own = rate * group.trained, of_mean, of_square
+            RULES[self.optim.algorithm](self.optim, group.value, slope, group.moments, own)
+        if self._statistics is not None:
+            running = self._statistics
+            seen = running.gather(statistics).to(self.dtype)
+            running.value.lerp_(seen, ((1 - DECAY) * running.trained).expand_as(seen))
         self.loss_sum.add_(loss)
         fails = (self.failed_at == 0) & ~torch.isfinite(loss)
         self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))
@@ -366,6 +419,19 @@ def _stack(each: list[Parameters], device: torch.device, dtype: torch.dtype) -> 
         name: torch.stack([parameters[name] for parameters in each]).to(device, dtype)
         for name in each[0]
     }
+
+
+def _joined(values: list[Tensor]) -> Tensor:
+    """Return tensors (R, ...) as one (R, P)."""
+    flat = [value.flatten(1) for value in values]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+
+def _views(joined: Tensor, like: Parameters) -> Parameters:
+    """Return the parts of a joined tensor in the shapes of those that it joins."""
+    parts = joined.split([value[0].numel() for value in like.values()], 1)
+    views = zip(like.items(), parts, strict=True)
+    return {name: part.view(value.shape) for (name, value), part in views}
 
 
 def _fill(target: Tensor, value: Tensor, name: str) -> None:

@@ -14,7 +14,13 @@ from tests.transformer.model.textbook import (
     slow_resnet,
 )
 from transformer.model.parameters import running_shapes
-from transformer.model.resnet import BatchNorm, resnet
+from transformer.model.resnet import (
+    BatchNorm,
+    _convolve,
+    _mix_channels,
+    resnet,
+    resnet_shapes,
+)
 
 
 @pytest.mark.parametrize("side", [28, 13])
@@ -29,6 +35,36 @@ def test_the_resnet_is_the_textbooks(training, side):
         )
         torch.testing.assert_close(tokens[run], slow, **EXACT)
         torch.testing.assert_close({name: v[run] for name, v in seen.items()}, slow_seen, **EXACT)
+
+
+def test_its_gradients_are_the_textbooks():
+    train_state = make(make_model(encoder="resnet"))
+    images = torch.randn(2, 5, 28 * 28, dtype=torch.float64)
+    towards = torch.randn(2, 5, 8, dtype=torch.float64)
+    own = {name: train_state.parameters[name] for name in resnet_shapes(8)}
+
+    def projected(parameters):
+        tokens, _ = resnet(parameters, images, 8, training=True)
+        return (tokens * towards).sum()
+
+    found = torch.func.grad(projected)(own)
+    for run in range(2):
+        p = of_run(train_state, run)
+        leaves = [p[name].requires_grad_() for name in own]
+        slow, _ = slow_resnet(p, images[run].view(5, 1, 28, 28), 8, training=True)
+        slopes = torch.autograd.grad((slow * towards[run]).sum(), leaves)
+        for name, expected in zip(own, slopes, strict=True):
+            torch.testing.assert_close(found[name][run], expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_products_of_matrices_are_convolutions_of_one_pixel(stride):
+    """A GPU computes those of several runs so."""
+    x = torch.randn(4, 3, 6, 5, 5, dtype=torch.float64)
+    weight = torch.randn(3, 2, 6, 1, 1, dtype=torch.float64)
+    torch.testing.assert_close(
+        _mix_channels(x, weight, stride), _convolve(x, weight, stride), **EXACT
+    )
 
 
 def test_running_statistics_follow_the_batches_and_serve_evaluation():

@@ -73,7 +73,8 @@ def test_memory_is_that_of_a_step_and_exemplars(tiny, model, algorithm, precisio
     expected = copies * width * report["parameters"] + 1600 * 20 * 28 * 28
     expected += width * config.data.batch_size * (config.data.context + 1) * 28 * 28
     expected += cost.activation_bytes([config], 28 * 28)
-    assert report["memory_mib"] == pytest.approx(expected / 2**20, abs=0.6)
+    # and the joined gradients of small parameters, less than one MiB here
+    assert 0 <= report["memory_mib"] - expected / 2**20 + 0.5 < 2
 
 
 @pytest.mark.usefixtures("untimed")

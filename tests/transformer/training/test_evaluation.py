@@ -1,0 +1,71 @@
+"""Runs that are evaluated together, as on a GPU, against each alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from transformer import in_memory
+from transformer.config.interventions import Intervention
+from transformer.measures import metrics as measured
+from transformer.training.machine import Machine
+
+HERE = Machine("cpu", 1, "eager")
+INTERVENTIONS = (
+    "[]",
+    '[{"Preserve": {"what": ["keys"]}}, {"Ablate": {"heads": ["0:*"]}}]',
+    '{"ClampPattern": {"heads": ["1:0"], "strength": 0.9}}',
+)
+
+
+@pytest.fixture
+def ensemble(tiny):
+    """Runs that differ in seeds, exemplars and interventions, after some steps."""
+    configs = [
+        replace(
+            tiny,
+            init_seed=number,
+            data_seed=number,
+            interventions=Intervention.from_json_text(text),
+            data=replace(
+                tiny.data, exemplars=replace(tiny.data.exemplars, seed=max(0, number - 1))
+            ),
+        )
+        for number, text in enumerate(INTERVENTIONS)
+    ]
+    ensemble = in_memory(*configs, machine=HERE)
+    for _ in range(3):
+        ensemble.advance()
+    return ensemble
+
+
+@pytest.mark.parametrize("n_failed", [0, 1, 3])
+def test_runs_are_evaluated_together_as_alone(ensemble, n_failed):
+    ensemble.failures = dict.fromkeys(range(n_failed), "given up")
+    alone, together = ensemble.evaluate(), ensemble._evaluate_together()
+    assert [*together] == [*alone] == [*range(n_failed, 3)]
+    for number, by_evaluator in alone.items():
+        torch.testing.assert_close(together[number], by_evaluator, equal_nan=True)
+    assert ensemble.metric_rows(together).keys() == alone.keys()
+
+
+def test_a_device_takes_the_sequences_of_all_runs_in_pieces(ensemble, monkeypatch):
+    """The size of pieces changes nothing."""
+    whole = ensemble._evaluate_together()
+    monkeypatch.setattr(measured, "CHUNK", 7)
+    monkeypatch.setattr(measured, "CACHED", 100)
+    pieces = ensemble._evaluate_together()
+    for number, by_evaluator in whole.items():
+        torch.testing.assert_close(pieces[number], by_evaluator, equal_nan=True)
+
+
+def test_pieces_fit_into_the_memory_that_all_runs_share(tiny):
+    """Of twice as many runs, each evaluates half as many sequences at once."""
+    sizes = {}
+    for n_runs in (1, 2, 64):
+        parameters = {"W_U": torch.empty(n_runs, 64, 12_800, device="meta")}
+        sizes[n_runs] = measured._piece_sizes(parameters, tiny.model, 3, False)
+    assert sizes[1][0] // 2 == sizes[2][0] and sizes[1][1] // 2 == sizes[2][1]
+    assert min(sizes[64]) > 1
+    few = measured._piece_sizes(parameters, tiny.model, 3, True)
+    assert few == (sizes[64][1], sizes[64][1])

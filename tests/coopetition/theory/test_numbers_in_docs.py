@@ -88,7 +88,7 @@ def test_coopetition():
     ):
         assert quoted in TOUR
     assert share("no orthogonal parts, overlaps of one sign") == 100
-    learnt = f"faster than alone in {share(circuit)} % of the draws with any difference"
+    learnt = f"faster than alone in {share(circuit)} % of the draws in which the time differs"
     assert learnt in THEORY
     emerged, draws = re.search(r"late start: ICL emerges in (\d+) of (\d+)", findings).groups()
     for text in (TOUR, THEORY, INTERVENTIONS):

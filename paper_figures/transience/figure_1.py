@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.claims import Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import ICL, ICL_ALL, IWL, LOSS, draw_panels
@@ -16,11 +16,13 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     return draw_panels({"default": runs}, (ICL, ICL_ALL, IWL, LOSS))
 
 
-def _iwl_is_slow(run: FigureRun) -> Reading:
+final_iwl, final_train = last("iwl", "accuracy"), last("train", "accuracy")
+
+
+def _iwl_is_slow(run: FigureRun) -> bool | None:
     """Return whether IWL accuracy is below `SLOW` although training sequences are answered."""
-    iwl, train = (last(*each)(run) for each in (("iwl", "accuracy"), ("train", "accuracy")))
-    is_trained = train >= 0.9
-    return Reading.of(run, iwl < SLOW if is_trained or iwl >= SLOW else None, iwl)
+    iwl = final_iwl(run)
+    return iwl < SLOW if final_train(run) >= 0.9 or iwl >= SLOW else None
 
 
 def _loss_falls(run: FigureRun) -> Reading:
@@ -47,7 +49,7 @@ CLAIMS = (
     Claim(
         "IWL comes slowly: its accuracy is still below one half when training sequences are "
         "answered (accuracy 0.9)",
-        lambda runs: [_iwl_is_slow(run) for run in runs],
+        lambda runs: readings(runs, _iwl_is_slow, final_iwl),
         contradiction="IWL accuracy is 0.5 or more at the end",
     ),
     Claim(

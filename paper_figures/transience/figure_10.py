@@ -3,9 +3,10 @@
 from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import shared_legend
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import ICL, IWL, Groups, draw_panel, result_of
 from paper_figures.transience.rules import Levels, last, no_trend, peak, retention, trend
+from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import WIDTHS
 
 KINDS = {"": "joint", "_icl_only": "ICL only", "_iwl_only": "IWL only"}
@@ -67,9 +68,6 @@ FIGURE = Figure(
     __name__,
     "width: joint training, ICL only, IWL only",
     draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/width_{n}{kind}", optional=True) for kind in KINDS for n in WIDTHS),
-    ),
+    needs_of(*(f"width_{n}{kind}" for kind in KINDS for n in WIDTHS)),
     CLAIMS,
 )

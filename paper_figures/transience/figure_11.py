@@ -1,9 +1,9 @@
 """Figure 11: in-weights learning by several evaluators, in the default run."""
 
-from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.claims import Claim, readings
 from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.runs import METRIC, FigureRun, Runs
-from paper_figures.transience.panels import CIWL, IWL, Panel, draw_panels
+from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.transience.panels import CIWL, FLIP, IWL, Panel, draw_panels
 from paper_figures.transience.rules import last
 
 ENOUGH = 0.5  # accuracy; chosen here
@@ -12,7 +12,7 @@ PANELS = (
     IWL,
     CIWL,
     Panel("CIWL, over all labels", "ciwl", "accuracy"),
-    Panel("Flip, over the labels in context", "flip", METRIC),
+    FLIP,
     Panel("Flip, over all labels", "flip", "accuracy"),
 )
 
@@ -22,29 +22,30 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     return draw_panels({"default": runs}, PANELS)
 
 
-def _shows_more(run: FigureRun) -> Reading:
+final_ciwl, final_iwl, final_flip = (
+    last("ciwl", "accuracy"),
+    last("iwl", "accuracy"),
+    last(*FLIP[1:]),
+)
+
+
+def _shows_more(run: FigureRun) -> bool:
     """Return whether the in-weights answer shows where its label is in the context, only there."""
-    ciwl, iwl = (last(name, "accuracy")(run) for name in ("ciwl", "iwl"))
-    return Reading.of(run, ciwl > iwl and ciwl >= ENOUGH > iwl, ciwl)
-
-
-def _prefers_weights(run: FigureRun) -> Reading:
-    """Return whether Flip accuracy ends below one half: the in-weights label is preferred."""
-    flip = last("flip", METRIC)(run)
-    return Reading.of(run, flip < 0.5, flip)
+    ciwl, iwl = final_ciwl(run), final_iwl(run)
+    return ciwl > iwl and ciwl >= ENOUGH > iwl
 
 
 CLAIMS = (
     Claim(
         "what the weights know shows when the label is in the context (CIWL accuracy over all "
         "labels 0.5 or more at the end), and not when it is absent (IWL accuracy below 0.5)",
-        lambda runs: [_shows_more(run) for run in runs],
+        lambda runs: readings(runs, _shows_more, final_ciwl),
         contradiction="CIWL accuracy is below 0.5, or IWL accuracy 0.5 or more",
     ),
     Claim(
         "at the end the in-weights label is preferred where both are in the context: Flip "
         "accuracy below one half",
-        lambda runs: [_prefers_weights(run) for run in runs],
+        lambda runs: readings(runs, lambda run: final_flip(run) < 0.5, final_flip),
         contradiction="Flip accuracy at the end is one half or more",
     ),
 )

@@ -1,11 +1,12 @@
 """Figure 14: IWL and loss in the runs of figures 5, 6, 8 and 9."""
 
-from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.claims import Claim, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import legend_below
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import IWL, LOSS, Groups, draw_panel, result_of
 from paper_figures.transience.rules import all_runs, last
+from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import CLASSES, EXEMPLARS, L2, ZIPF
 
 SETTINGS = {
@@ -34,17 +35,18 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
     return result_of(drawing, numbers, runs)
 
 
-def _falls(run: FigureRun) -> Reading:
+final_loss = last("train", "loss")
+
+
+def _falls(run: FigureRun) -> bool:
     """Return whether the loss at the end is below half its first value."""
-    first = float(run.curves("loss").values["train"][0])
-    final = last("train", "loss")(run)
-    return Reading.of(run, final < first / 2, final)
+    return final_loss(run) < float(run.curves("loss").values["train"][0]) / 2
 
 
 CLAIMS = (
     Claim(
         "the loss falls in all settings, also where ICL never rises",
-        lambda control, *found: [_falls(run) for run in all_runs(*found)],
+        lambda control, *found: readings(all_runs(*found), _falls, final_loss),
         contradiction="in half of the runs or more it ends above half its first value",
         ours=True,
     ),
@@ -54,9 +56,6 @@ FIGURE = Figure(
     __name__,
     "IWL and loss in the runs of figures 5, 6, 8 and 9",
     draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/{name}", optional=True) for name in PRESETS),
-    ),
+    needs_of(*PRESETS),
     CLAIMS,
 )

@@ -1,28 +1,16 @@
 """Figure 15: L2 beyond the paper's threshold is too strong."""
 
-from paper_figures.core.claims import Claim, Reading
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.claims import Claim, readings
+from paper_figures.core.figure import Figure
 from paper_figures.transience.figure_8 import THRESHOLD
-from paper_figures.transience.panels import ICL, IWL, LOSS, draw_panels
+from paper_figures.transience.panels import ICL, IWL, LOSS
 from paper_figures.transience.rules import all_runs, last, transient
+from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import L2
 
-STRONG = [c for c in L2 if c > THRESHOLD]
 LITTLE = 0.05  # IWL accuracy; chosen here
-
-
-def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
-    """Draw ICL, IWL and loss for each coefficient above the threshold."""
-    groups = {f"L2 {c:g}": runs for c, runs in zip(STRONG, found, strict=True)}
-    return draw_panels({"no L2": control} | groups, (ICL, IWL, LOSS))
-
-
-def _never_rises(run: FigureRun) -> Reading:
-    """Return whether IWL accuracy at the end is that of a model without in-weights learning."""
-    iwl = last("iwl", "accuracy")(run)
-    return Reading.of(run, iwl < LITTLE, iwl)
-
+SWEEP = Sweep("l2_{:g}", {c: f"L2 {c:g}" for c in L2 if c > THRESHOLD})
+final_iwl = last("iwl", "accuracy")
 
 CLAIMS = (
     Claim(
@@ -32,7 +20,9 @@ CLAIMS = (
     ),
     Claim(
         f"with L2 above {THRESHOLD:g} IWL never rises",
-        lambda control, *found: [_never_rises(run) for run in all_runs(*found)],
+        lambda control, *found: readings(
+            all_runs(*found), lambda run: final_iwl(run) < LITTLE, final_iwl
+        ),
         contradiction="IWL accuracy at the end is 0.05 or more",
     ),
 )
@@ -40,10 +30,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "strong L2 on all weights",
-    draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/l2_{c:g}", optional=True) for c in STRONG),
-    ),
+    SWEEP.drawing((ICL, IWL, LOSS), control="no L2"),
+    SWEEP.needs,
     CLAIMS,
 )

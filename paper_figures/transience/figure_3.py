@@ -1,19 +1,12 @@
 """Figure 3: shares of bursty sequences; after Chan et al. (2022)."""
 
 from paper_figures.core.claims import Claim, Verdict
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.runs import FigureRun, Runs
-from paper_figures.transience.panels import draw_panels
+from paper_figures.core.figure import Figure
 from paper_figures.transience.rules import all_runs, last, transient, trend
+from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import P_BURSTY
 
-NAMES = [f"P(bursty) = {share:g}" for share in P_BURSTY]
-
-
-def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
-    """Draw ICL and IWL for each share."""
-    return draw_panels(dict(zip(NAMES, found, strict=True)))
-
+SWEEP = Sweep("p_bursty_{:g}", {share: f"P(bursty) = {share:g}" for share in P_BURSTY})
 
 CLAIMS = (
     Claim(
@@ -24,9 +17,7 @@ CLAIMS = (
     ),
     Claim(
         "IWL accuracy at the end falls with P(bursty)",
-        lambda control, *found: trend(
-            dict(zip(P_BURSTY, found, strict=True)), last("iwl", "accuracy"), rises=False
-        ),
+        lambda control, *found: trend(SWEEP.levels(found), last("iwl", "accuracy"), rises=False),
         if_indecisive=Verdict.UNDECIDED,
         contradiction="IWL accuracy rises with P(bursty)",
     ),
@@ -35,10 +26,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "shares of bursty sequences",
-    draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/p_bursty_{share:g}", optional=True) for share in P_BURSTY),
-    ),
+    SWEEP.drawing(),
+    SWEEP.needs,
     CLAIMS,
 )

@@ -1,21 +1,12 @@
 """Figure 6: more classes raise ICL's peak and slow its decay."""
 
 from paper_figures.core.claims import Claim, Verdict
-from paper_figures.core.figure import Figure, FigureResult
-from paper_figures.core.runs import FigureRun, Runs
-from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import Levels, all_runs, peak, retention, transient, trend
+from paper_figures.core.figure import Figure
+from paper_figures.transience.rules import all_runs, peak, retention, transient, trend
+from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import CLASSES
 
-
-def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
-    """Draw ICL and IWL for each number of classes."""
-    return draw_panels({f"{n:,} classes": runs for n, runs in zip(CLASSES, found, strict=True)})
-
-
-def _levels(found: tuple[list[FigureRun], ...]) -> Levels:
-    return dict(zip(CLASSES, found, strict=True))
-
+SWEEP = Sweep("classes_{}", {n: f"{n:,} classes" for n in CLASSES})
 
 CLAIMS = (
     Claim(
@@ -25,14 +16,14 @@ CLAIMS = (
     ),
     Claim(
         "ICL's peak is higher with more classes",
-        lambda control, *found: trend(_levels(found), peak),
+        lambda control, *found: trend(SWEEP.levels(found), peak),
         if_indecisive=Verdict.UNDECIDED,
         contradiction="the peak is lower with more classes",
     ),
     Claim(
         "ICL decays more slowly with more classes: the share that is left after the control's "
         "half-decay",
-        lambda control, *found: trend(_levels(found), retention(control)),
+        lambda control, *found: trend(SWEEP.levels(found), retention(control)),
         if_indecisive=Verdict.UNDECIDED,
         contradiction="the share falls with the number of classes",
     ),
@@ -41,10 +32,7 @@ CLAIMS = (
 FIGURE = Figure(
     __name__,
     "numbers of classes",
-    draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/classes_{n}", optional=True) for n in CLASSES),
-    ),
+    SWEEP.drawing(),
+    SWEEP.needs,
     CLAIMS,
 )

@@ -7,9 +7,10 @@ evaluator relabels its classes 0 and 1, so that its two labels are the rarest or
 from paper_figures.core.claims import Claim, Verdict
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import shared_legend
-from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import ICL, IWL, draw_panel, result_of
 from paper_figures.transience.rules import all_runs, retention, transient, trend
+from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import ZIPF
 
 ORDERS = {"": "class 0 rarest", "_rarest_last": "class 0 most frequent"}
@@ -73,9 +74,6 @@ FIGURE = Figure(
     __name__,
     "skewed class frequencies",
     draw,
-    (
-        Runs("transience/default"),
-        *(Runs(f"transience/zipf_{x:g}{order}", optional=True) for order in ORDERS for x in ZIPF),
-    ),
+    needs_of(*(f"zipf_{x:g}{order}" for order in ORDERS for x in ZIPF)),
     CLAIMS,
 )

@@ -4,15 +4,14 @@ Is the end state CIWL here too?  Do matched exemplars keep ICL?  Does the fade g
 the batch is four times as large?
 """
 
-from paper_figures.core.claims import Claim, Reading
+from paper_figures.core.claims import FACTOR, Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_evaluators, legend_below
-from paper_figures.core.runs import METRIC, FigureRun, Runs
-from paper_figures.transience.panels import ICL, Groups, draw_panel, result_of
+from paper_figures.core.runs import FigureRun
+from paper_figures.transience.panels import CIWL, FLIP, ICL, Groups, draw_panel, result_of
 from paper_figures.transience.rules import icl_events, kept, last
+from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import BATCH_FACTOR
-
-FACTOR = 1.5  # within which two times are alike, as for published times
 
 
 def draw(
@@ -36,10 +35,7 @@ def draw(
     return result_of(drawing, numbers, groups)
 
 
-def _ends_in_ciwl(run: FigureRun) -> Reading:
-    """Return whether CIWL is learned at the end, and preferred to ICL."""
-    ciwl, flip = (last(name, METRIC)(run) for name in ("ciwl", "flip"))
-    return Reading.of(run, ciwl >= 0.75 and flip < 0.5, ciwl)
+final_ciwl, final_flip = last(*CIWL[1:]), last(*FLIP[1:])
 
 
 def _fades_by_sequences(control: list[FigureRun], large: list[FigureRun]) -> list[Reading]:
@@ -58,7 +54,9 @@ CLAIMS = (
     Claim(
         "what replaces ICL is CIWL: at the end CIWL accuracy is 0.75 or more, and Flip accuracy "
         "below one half",
-        lambda control, *others: [_ends_in_ciwl(run) for run in control],
+        lambda control, *others: readings(
+            control, lambda run: final_ciwl(run) >= 0.75 and final_flip(run) < 0.5, final_ciwl
+        ),
         contradiction="CIWL accuracy is below 0.75, or Flip accuracy one half or more",
         ours=True,
     ),
@@ -80,11 +78,7 @@ FIGURE = Figure(
     __name__,
     "what the coopetition paper adds: CIWL, matched data, batch size",
     draw,
-    (
-        Runs("transience/default"),
-        Runs("transience/matched", optional=True),
-        Runs("transience/large_batch", optional=True),
-    ),
+    needs_of("matched", "large_batch"),
     CLAIMS,
     "ours: second paper",
 )

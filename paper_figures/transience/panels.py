@@ -29,6 +29,7 @@ class Panel(NamedTuple):
 ICL = Panel("ICL, over the two labels", "icl", METRIC)
 ICL_ALL = Panel("ICL, over all labels", "icl", "accuracy")
 IWL = Panel("IWL, over all labels", "iwl", "accuracy")
+FLIP = Panel("Flip, over the labels in context", "flip", METRIC)
 CIWL = Panel("CIWL, over the labels in context", "ciwl", METRIC)
 LOSS = Panel("loss on training sequences (nats)", "train", "loss")
 

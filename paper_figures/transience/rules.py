@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from paper_figures.core.claims import Reading
+from paper_figures.core.claims import Reading, Value
 from paper_figures.core.runs import METRIC, FigureRun
 from transformer.measures.transience import CHANCE, Transience, transience
 
@@ -31,7 +31,6 @@ LONG = 3.0
 LEVEL = 0.05
 Levels = Mapping[float, Sequence[FigureRun]]
 """Runs by the value of a setting, in rising order."""
-Quantity = Callable[[FigureRun], float | None]
 
 
 def icl_events(run: FigureRun, metric: str = METRIC) -> Transience:
@@ -93,7 +92,7 @@ def kept(runs: Sequence[FigureRun], controls: Sequence[FigureRun]) -> list[Readi
     return readings
 
 
-def retention(controls: Sequence[FigureRun]) -> Quantity:
+def retention(controls: Sequence[FigureRun]) -> Value:
     """Return the quantity that decay is compared by: the share of ICL's height that is left.
 
     Heights are above chance.  The share is that after the control's time from peak to half-decay,
@@ -126,7 +125,7 @@ def last(evaluator: str, metric: str) -> Callable[[FigureRun], float]:
     return value
 
 
-def _table(levels: Levels, quantity: Quantity) -> np.ndarray:
+def _table(levels: Levels, quantity: Value) -> np.ndarray:
     """Return the quantity by seed and level, of seeds for which it is known at every level."""
     values = {at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())}
     seeds = sorted(set.intersection(*(set(own) for own in values.values())))
@@ -147,7 +146,7 @@ def p_of_trend(table: np.ndarray, *, rises: bool) -> float:
     return float(ttest_rel(ordered[:, 1], ordered[:, 0], alternative="greater").pvalue)
 
 
-def trend(levels: Levels, quantity: Quantity, *, rises: bool = True) -> list[Reading]:
+def trend(levels: Levels, quantity: Value, *, rises: bool = True) -> list[Reading]:
     """Return one reading: whether a quantity rises, or falls, with a setting.
 
     It is None where the test finds no trend.  Without runs at every level there is no reading.  The
@@ -162,7 +161,7 @@ def trend(levels: Levels, quantity: Quantity, *, rises: bool = True) -> list[Rea
     return _reading_of(levels, quantity, decide)
 
 
-def no_trend(levels: Levels, quantity: Quantity, tolerance: float) -> list[Reading]:
+def no_trend(levels: Levels, quantity: Value, tolerance: float) -> list[Reading]:
     """Return one reading: whether the means of all levels lie within a tolerance.
 
     It is None if they do not, but no trend is significant.  The number is the range of the means.
@@ -178,7 +177,7 @@ def no_trend(levels: Levels, quantity: Quantity, tolerance: float) -> list[Readi
 
 def _reading_of(
     levels: Levels,
-    quantity: Quantity,
+    quantity: Value,
     decide: Callable[[np.ndarray], tuple[bool | None, float]],
 ) -> list[Reading]:
     """Return the reading of all runs; inconclusive with fewer than two seeds at all levels."""

@@ -65,7 +65,7 @@ QUICK = Sizes(5, 16, 3, (32,), (1, 2), 2**20, 0.02)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a check needs."""
+    """Device, sizes and folder of all checks."""
 
     device: str
     sizes: Sizes

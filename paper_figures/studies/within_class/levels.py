@@ -1,4 +1,4 @@
-"""What is measured and fitted at each level of within-class variation."""
+"""Measurements and fits at each level of within-class variation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

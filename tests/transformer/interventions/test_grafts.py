@@ -45,7 +45,7 @@ def batch():
     ],
 )
 def test_logits_are_those_of_the_slow_definition(runs, batch, kind, beside, layer):
-    """Of the newest checkpoint, and of an earlier one."""
+    """The newest checkpoint, and an earlier one."""
     step = 8 if layer else 4
     path = runs[1].path if layer else runs[1].checkpoint_path(4)
     graft = GRAFTS[kind](path, layer)

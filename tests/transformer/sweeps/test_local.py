@@ -249,7 +249,7 @@ def test_a_lost_checkpoint_of_a_parent_is_named(swept, runs, plan, content, how)
 
 
 def test_an_extension_has_all_metrics_and_the_last_checkpoint(plan, tmp_path):
-    """Of weights in half precision too, from which another run starts."""
+    """Weights in half precision too, from which another run starts."""
     config = plan.nodes["first"].config
     evaluation = replace(config.evaluation, per_sequence=True)
     config = replace(config, n_steps=20, keep=("all", "all"), evaluation=evaluation, keep_half=True)

@@ -115,7 +115,7 @@ def test_tables_are_done_while_their_runs_and_settings_are_the_same(tmp_path):
 
 
 def test_a_damaged_table_is_measured_again(tmp_path):
-    """Of a record without a hash, as older versions wrote it, any table is done."""
+    """A record without a hash, as older versions wrote it, accepts any table."""
     run = Train(name="run", config=replace(tiny_config(), n_steps=4))
     table = RunTable(name="norms", measure="weight_norms", of=("run",))
     for node in (run, table):

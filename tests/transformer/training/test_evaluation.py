@@ -60,7 +60,7 @@ def test_a_device_takes_the_sequences_of_all_runs_in_pieces(ensemble, monkeypatc
 
 
 def test_pieces_fit_into_the_memory_that_all_runs_share(tiny):
-    """Of twice as many runs, each evaluates half as many sequences at once."""
+    """Each of twice as many runs evaluates half as many sequences at once."""
     sizes = {}
     for n_runs in (1, 2, 64):
         parameters = {"W_U": torch.empty(n_runs, 64, 12_800, device="meta")}

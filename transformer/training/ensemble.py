@@ -21,9 +21,10 @@ from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
-from transformer.measures.metrics import all_means, evaluate, evaluate_runs
+from transformer.measures.metrics import all_means, evaluate_runs
 from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
+from transformer.model.parameters import Parameters
 from transformer.training.execution import choose_execution, repeated_step
 from transformer.training.machine import Machine
 from transformer.training.step import RunSettings, TrainState, step_numbers
@@ -205,9 +206,12 @@ class Ensemble:
         """
         self._give_up_diverged()
         # on a CPU, one run's activations stay in its caches
-        if self.device.type != "cpu" and not (further or replace_own) and self._evaluate_alike():
-            return self._evaluate_together()
-        return {number: self._evaluate_run(number, further, replace_own) for number in self.live}
+        is_together = self.device.type != "cpu" and self._evaluate_alike()
+        groups = [self.live] if is_together else [[number] for number in self.live]
+        evaluated = {}
+        for numbers in groups:
+            evaluated |= self._evaluate_together(numbers, further, replace_own)
+        return evaluated
 
     def _evaluate_alike(self) -> bool:
         """Return whether all runs are evaluated on equally many sequences of the same kinds."""
@@ -217,56 +221,44 @@ class Ensemble:
         ]
         return all(own == shapes[0] for own in shapes)
 
-    def _evaluate_together(self) -> dict[int, Metrics]:
-        """Return what `evaluate` does, of all runs at once, under their own interventions."""
-        live, model = self.live, self.config.model
-        if not live:
+    def _evaluate_together(
+        self,
+        numbers: list[int],
+        further: tuple[Intervention, ...] = (),
+        replace_own: bool = False,
+    ) -> dict[int, Metrics]:
+        """Return what `evaluate` does, of some runs at once."""
+        if not numbers:
             return {}
-        own = [self.configs[number].interventions for number in live]
-        parameters, key = self.train_state.parameters, ("together", *live)
-        if len(live) < len(self.configs):
-            parameters = {name: value[live] for name, value in parameters.items()}
-        if any(own) and key not in self._intervened:
-            alone = Intervened(own, model, parameters)
-            self._intervened[key] = Intervened(own, model, parameters, alone)
-        intervened = self._intervened.get(key)
+        parameters = self.train_state.of_runs(numbers)
+        own = [() if replace_own else self.configs[number].interventions for number in numbers]
+        intervened = self._intervene(numbers, own, further, parameters)
         if intervened:
             intervened.acted.clear()
             self.acted = intervened.acted
-        evaluated: dict[int, Metrics] = {number: {} for number in live}
-        for name in self.evaluation_sets[live[0]]:
-            sets = [self.evaluation_sets[number][name] for number in live]
-            exemplars = [self.exemplars[number] for number in live]
-            together = evaluate_runs(parameters, model, exemplars, sets, intervened)
-            for position, number in enumerate(live):
+        evaluated: dict[int, Metrics] = {number: {} for number in numbers}
+        for name in self.evaluation_sets[numbers[0]]:
+            sets = [self.evaluation_sets[number][name] for number in numbers]
+            exemplars = [self.exemplars[number] for number in numbers]
+            together = evaluate_runs(parameters, self.config.model, exemplars, sets, intervened)
+            for position, number in enumerate(numbers):
                 metrics = {metric: values[position] for metric, values in together.items()}
                 evaluated[number][name] = metrics
         return evaluated
 
-    def _evaluate_run(
-        self, number: int, further: tuple[Intervention, ...], replace_own: bool
-    ) -> Metrics:
-        config = self.configs[number]
-        own = () if replace_own else config.interventions
-        intervened = self._intervened_run(number, own, further)
-        if intervened:
-            intervened.acted.clear()
-            self.acted = intervened.acted
-        parameters, exemplars = self.train_state.of_run(number), self.exemplars[number]
-        return {
-            name: evaluate(parameters, config.model, exemplars, sequences, intervened)
-            for name, sequences in self.evaluation_sets[number].items()
-        }
-
-    def _intervened_run(
-        self, number: int, own: tuple[Intervention, ...], further: tuple[Intervention, ...]
+    def _intervene(
+        self,
+        numbers: list[int],
+        own: list[tuple[Intervention, ...]],
+        further: tuple[Intervention, ...],
+        parameters: Parameters,
     ) -> Intervened | None:
-        """Return a run's own interventions and further ones, made once; None without any."""
-        key, model = (number, own, further), self.configs[number].model
-        if (own or further) and key not in self._intervened:
-            parameters = self.train_state.of_run(number)
-            alone = Intervened([own], model, parameters)
-            self._intervened[key] = Intervened([(*own, *further)], model, parameters, alone)
+        """Return interventions of some runs and further ones, made once; None without any."""
+        key, model = (*numbers, *own, further), self.config.model
+        if (any(own) or further) and key not in self._intervened:
+            alone = Intervened(own, model, parameters)
+            all_of_runs = [(*each, *further) for each in own]
+            self._intervened[key] = Intervened(all_of_runs, model, parameters, alone)
         return self._intervened.get(key)
 
     @_on_machine

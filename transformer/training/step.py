@@ -366,6 +366,14 @@ class TrainState:
         """Return views of one run's parameters, with a run axis of length 1."""
         return {name: value[run : run + 1] for name, value in self.parameters.items()}
 
+    def of_runs(self, runs: list[int]) -> Parameters:
+        """Return some runs' parameters: views of one or all, else copies."""
+        if len(runs) == 1:
+            return self.of_run(runs[0])
+        if len(runs) == len(self.loss_sum):
+            return self.parameters
+        return {name: value[runs] for name, value in self.parameters.items()}
+
     def tensors(self, run: int) -> dict[str, Tensor]:
         """Return copies of all tensors on which one run's further steps depend, by name."""
         tensors = {name: view[run] for name, view in self._state_views().items()}

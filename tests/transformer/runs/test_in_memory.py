@@ -41,10 +41,10 @@ def test_threads_are_those_that_were_settled(tiny, monkeypatch):
         step = ensemble.train_state.step
         seen = lambda *batch: (used.append(torch.get_num_threads()), step(*batch))  # noqa: E731
         monkeypatch.setattr(ensemble.train_state, "step", seen)
-        run = ensemble._evaluate_run
+        run = ensemble._evaluate_together
         monkeypatch.setattr(
             ensemble,
-            "_evaluate_run",
+            "_evaluate_together",
             lambda *about: (used.append(torch.get_num_threads()), run(*about))[1],
         )
         ensemble.advance()

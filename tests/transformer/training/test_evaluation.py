@@ -42,7 +42,7 @@ def ensemble(tiny):
 @pytest.mark.parametrize("n_failed", [0, 1, 3])
 def test_runs_are_evaluated_together_as_alone(ensemble, n_failed):
     ensemble.failures = dict.fromkeys(range(n_failed), "given up")
-    alone, together = ensemble.evaluate(), ensemble._evaluate_together()
+    alone, together = ensemble.evaluate(), ensemble._evaluate_together(ensemble.live)
     assert [*together] == [*alone] == [*range(n_failed, 3)]
     for number, by_evaluator in alone.items():
         torch.testing.assert_close(together[number], by_evaluator, equal_nan=True)
@@ -51,10 +51,10 @@ def test_runs_are_evaluated_together_as_alone(ensemble, n_failed):
 
 def test_a_device_takes_the_sequences_of_all_runs_in_pieces(ensemble, monkeypatch):
     """The size of pieces changes nothing."""
-    whole = ensemble._evaluate_together()
+    whole = ensemble._evaluate_together(ensemble.live)
     monkeypatch.setattr(measured, "CHUNK", 7)
     monkeypatch.setattr(measured, "CACHED", 100)
-    pieces = ensemble._evaluate_together()
+    pieces = ensemble._evaluate_together(ensemble.live)
     for number, by_evaluator in whole.items():
         torch.testing.assert_close(pieces[number], by_evaluator, equal_nan=True)
 

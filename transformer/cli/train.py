@@ -67,6 +67,7 @@ def defaults(arguments: list[str]) -> Flags:
 
 def run(flags: Flags) -> None:
     from transformer.config.variants import check_together, vary
+    from transformer.runs.folder import check_new_folder
     from transformer.runs.loop import train, train_together
     from transformer.runs.prepare import prepare_forecast
     from transformer.training.cost import forecast_cost
@@ -79,6 +80,7 @@ def run(flags: Flags) -> None:
     )
     if flags.dry_run:
         check_together(configs)
+        check_new_folder(flags.out)
         ready = prepare_forecast([*configs.values()], machine)
         print_table(forecast_cost(ready, machine), as_json=flags.json)
     elif axes:

@@ -55,6 +55,9 @@ def test_a_dry_run_prints_costs_and_starts_nothing(call, tmp_path, monkeypatch):
     report = json.loads(call("transformer", "train", *flags, "--json"))
     assert {"steps", "parameters", "memory_mib", "predicted_time"} <= set(report)
     assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes").touch()
+    assert "run" in call("transformer", "train", *flags, expect=2)
 
 
 def test_all_runs_are_shown_when_one_diverges(capsys, tmp_path):

@@ -140,11 +140,11 @@ def list_names(names: Iterable[str]) -> str:
 
 def parse_number(cell: Any) -> float:
     """Return the number in a cell, NaN if it is missing; another text raises `ValueError`."""
+    if cell is None or cell == "":
+        return nan
     try:
         return float(cell)
     except (TypeError, ValueError, OverflowError) as error:
-        if cell is None:
-            return nan
         if not isinstance(cell, str):
             raise ValueError(cell) from error
     text = cell.strip()
@@ -164,7 +164,7 @@ def read_delimited_table(source: Source) -> Table:
     lines = ["\n" if line.startswith("#") else line for line in io.StringIO(source.text, None)]
     separator = _find_separator(lines)
     try:
-        rows = [(k, row) for k, row in _split(lines, separator) if any(map(str.strip, row))]
+        rows = [(k, row) for k, row in _split(lines, separator) if "".join(row).strip()]
     except csv.Error as error:
         raise source.refuse(f"is not a CSV file ({shorten(error)})") from error
     if not rows:
@@ -322,10 +322,10 @@ def read_tensorboard_csvs(source: Source) -> Columns | None:
         return None
     columns: Columns = {}
     for each in map(Source, sorted(source.path.glob("*.csv"))):
-        table = read_delimited_table(each)
-        if {*table.cells} == TENSORBOARD_CSV:
+        if {*each.text.partition("\n")[0].strip().split(",")} == TENSORBOARD_CSV:
             tag = _tag_of_file(each.path)
-            columns[each.path.stem if tag in columns else tag] = Column(table, "Value")
+            name = each.path.stem if tag in columns else tag
+            columns[name] = Column(read_delimited_table(each), "Value")
     return columns or None
 
 
@@ -360,6 +360,7 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
     """Return the scalars of event files by tag; `sequences`, if it is one, counts for all."""
     try:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
         from tensorboard.util.tensor_util import make_ndarray
     except ModuleNotFoundError as error:
         raise UserError(
@@ -371,8 +372,10 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
         try:
             for event in EventFileLoader(str(path)).Load():
                 for value in event.summary.value:
-                    if value.HasField("tensor") and not value.tensor.tensor_shape.dim:
-                        number = float(make_ndarray(value.tensor))
+                    tensor = value.tensor
+                    is_scalar = value.HasField("tensor") and not tensor.tensor_shape.dim
+                    if is_scalar and tensor.dtype != DT_STRING:
+                        number = float(make_ndarray(tensor))
                         found.setdefault(value.tag, []).append((event.step, number))
         except Exception as error:  # protobuf and TensorBoard have no common class of errors
             raise UsageError(

@@ -111,10 +111,17 @@ class Selection:
         series: dict[str, tuple[Array, Array]] = {}
         for name in self.chosen:
             try:
-                series[name] = self._samples(name, start, last, duplicates)
+                samples = self._samples(name, start, last, may_fall=duplicates is not None)
             except UsageError:
                 if name in self.required:
                     raise
+                continue
+            series[name] = _merge(*samples, duplicates)
+            if n := len(samples[0]) - len(series[name][0]):
+                cautions.append(
+                    f"--duplicates {duplicates}: {n} of {len(samples[0])} samples of "
+                    f"{shorten(name)} were merged with later ones"
+                )
         if not series:
             raise _nothing_found(self.path, self.columns, self.metric)
         unusable = [name for name in self.chosen if name not in series]
@@ -134,7 +141,7 @@ class Selection:
         return Curves(
             sequences,
             values,
-            f"{self.path.name}, {self.metric}",
+            f"{shorten(self.path.name)}, {self.metric}",
             self.metric,
             notes=(*self.notes, *cautions),
         )
@@ -158,7 +165,7 @@ class Selection:
         if self.x not in table.cells:
             raise self._refuse(f"has no column {shorten(self.x)} beside {shorten(column.name)}")
         if id(table) not in self._placed:
-            at = self._parse(table.cells[self.x], table.lines, self.x)
+            at = _parse_leniently(Column(table, self.x))  # a curve's own rows are checked
             self._placed[id(table)] = self.batch_size * at
         return self._placed[id(table)]
 
@@ -175,16 +182,14 @@ class Selection:
         return np.array(values, float)
 
     def _samples(
-        self, name: str, first: float, last: float, duplicates: Duplicates | None
+        self, name: str, first: float, last: float, *, may_fall: bool
     ) -> tuple[Array, Array]:
-        """Return the samples of a curve in a part: sequences, which rise, and values."""
+        """Return the samples of a curve in a part: sequences and values, in the order of rows."""
         column = self.columns[self.chosen[name]]
-        at, lines = self._at(column), np.asarray(column.table.lines)
-        rows = np.flatnonzero(
-            ~((at < first) & (first > 0) | (at > last))
-        )  # what is not placed is checked below
-        cells = [column.cells[k] for k in rows]
-        values = self._parse(cells, lines[rows], self.chosen[name])
+        at, cells, lines = self._at(column), column.cells, np.asarray(column.table.lines)
+        outside = ((first > 0) & (at < first)) | (at > last)  # not the rows without a number
+        rows = np.flatnonzero(~outside)
+        values = self._parse([cells[k] for k in rows], lines[rows], self.chosen[name])
         known = ~np.isnan(values)
         at, values, lines = at[rows][known], values[known], lines[rows][known]
         for wrong, problem in (
@@ -198,21 +203,14 @@ class Selection:
                     "correct it or choose a part without it (--from, --until)"
                 )
         falls = np.diff(at) <= 0
-        if not falls.any():
-            return at, values
-        if duplicates is None:
+        if falls.any() and not may_fall:
             k = int(falls.argmax())
             raise self._refuse(
                 f": {shorten(self.x)} goes from {at[k] / self.batch_size:g} to "
                 f"{at[k + 1] / self.batch_size:g} in line {lines[k + 1]}; if the run was resumed, "
                 "give --duplicates last; to average the rows of a step, --duplicates mean"
             )
-        if duplicates == "mean":
-            at, place = np.unique(at, return_inverse=True)
-            return at, np.bincount(place, values) / np.bincount(place)
-        later = np.minimum.accumulate(at[::-1])[::-1]  # the lowest from each row on
-        kept = np.append(at[:-1] < later[1:], True)
-        return at[kept], values[kept]
+        return at, values
 
     def _find_start(self, last: float) -> tuple[float, list[str]]:
         """Return where the part begins that theories describe, and how it was found."""
@@ -289,10 +287,21 @@ def select_curves(
         required = tuple(name for name in chosen if name in FITTED_CURVES)
     if not chosen:
         raise _nothing_found(path, log, metric)
-    unread = [name for name in log if name not in {*chosen.values(), x} and x != SEQUENCES]
-    if unread:
+    used = {*chosen.values()}
+    unread = [name for name, column in log.items() if name not in used and column.name != x]
+    if unread and x != SEQUENCES:
         notes.append(f"not read from {label(path)}: {list_names(unread)}")
     return Selection(path, metric, log, chosen, required, x, factor, tuple(notes))
+
+
+def _merge(at: Array, values: Array, duplicates: Duplicates | None) -> tuple[Array, Array]:
+    """Return samples at rising places; see `read_curves`."""
+    if duplicates == "mean":
+        at, place = np.unique(at, return_inverse=True)
+        return at, np.bincount(place, values) / np.bincount(place)
+    lowest = np.minimum.accumulate(at[::-1])[::-1]  # from each row on
+    kept = np.append(at[:-1] < lowest[1:], True)[: len(at)]
+    return at[kept], values[kept]
 
 
 def _error(path: Path, problem: str) -> UsageError:

@@ -1,12 +1,17 @@
 """`coopetition fit`, `compare` and `predict`."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coopetition.cli import main
+from coopetition.cli.fit import Flags
 from coopetition.compare.simulation import simulate
+from coopetition.tools.flags import parse_flags
 from tests.coopetition.compare.logs.make_logs import EVERY as EVERY_STEPS
 from tests.coopetition.compare.logs.make_logs import N_STEPS
 from tests.coopetition.compare.test_reading import LOGS, MADE
@@ -126,6 +131,17 @@ def test_what_a_log_means_is_said_by_flags(call, tmp_path):
         "coopetition", "plot", path, "--columns", "a=val a, b", "--batch-size", 1, "--out", picture
     )
     assert picture.exists()
+
+
+def test_the_commands_of_the_page_read_its_logs(tmp_path, monkeypatch):
+    (tmp_path / "logs").symlink_to(LOGS)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "fit_your_own_log.md").read_text()
+    lines = [shlex.split(each) for each in re.findall(r"^    coopetition fit (.*)$", page, re.M)]
+    assert len(lines) >= len(MADE)
+    for words in lines:
+        (curves,) = parse_flags(Flags, words, prog="coopetition fit").read()
+        assert "icl" in curves.values and curves.sequences[-1] >= 6000
 
 
 def test_a_fit_of_losses_says_where_it_starts(csv, capsys):

@@ -129,9 +129,18 @@ def test_tensorboard_events_of_our_runs_count_sequences(smoke_run, tmp_path):
     found, expected = read_curves(tmp_path / "events"), smoke_run.curves("loss")
     np.testing.assert_array_equal(found.sequences, expected.sequences)
     np.testing.assert_allclose(found.values["icl"], expected.values["icl"], rtol=1e-6)
-    with pytest.raises(UsageError):
-        (tmp_path / "none").mkdir()
-        read_curves(tmp_path / "none")
+
+
+def test_other_tensorboard_data_is_passed_over(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "run")) as writer:
+        for step in (1, 2):
+            writer.add_scalar("icl_loss", 1 / step, step)
+            writer.add_text("note", "a text", step)
+            writer.add_histogram("weights", np.arange(5.0), step)
+    found = read_curves(tmp_path, columns={"icl": "run/icl_loss"}, batch_size=8)
+    np.testing.assert_array_equal(found.values["icl"], [1, 0.5])
 
 
 def test_a_format_of_ones_own_is_registered(tmp_path, monkeypatch):
@@ -243,22 +252,39 @@ FILES = st.one_of(
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-@given(FILES, st.sampled_from(NAMES), st.sampled_from([None, 1.0]), st.sampled_from([None, "step"]))
-@example(b"sequences,icl\n1," + 200_000 * b"x", "log.csv", None, None)
+@given(
+    FILES,
+    st.sampled_from(NAMES),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "batch_size": st.just(1.0),
+            "x": st.just("step"),
+            "columns": st.just({"icl": "icl"}),
+            "duplicates": st.sampled_from(["last", "mean"]),
+            "first": st.sampled_from([None, 1.0]),
+        },
+    ),
+)
+@example(b"sequences,icl\n1," + 200_000 * b"x", "log.csv", {})
 @example(
-    b"\n".join([b",".join(f"column_{k}".encode() for k in range(5000))] * 2), "l.csv", 1.0, None
+    b"\n".join([b",".join(f"column_{k}".encode() for k in range(5000))] * 2),
+    "l.csv",
+    {"batch_size": 1.0},
 )
 @example(
-    json.dumps({f"evaluator_{k}/loss": 0.1 for k in range(5000)}).encode(), "m.json", 1.0, None
+    json.dumps({f"evaluator_{k}/loss": 0.1 for k in range(5000)}).encode(),
+    "m.json",
+    {"batch_size": 1.0},
 )
-@example(("[" * 100_000).encode(), "m.json", None, None)
-@example(b'{"step": 1' + b"0" * 5000 + b', "icl/loss": 1}\n', "m.jsonl", 1.0, None)
-@example(bytes(range(256)), "binary.csv", None, None)
-def test_any_other_file_is_refused_in_a_short_line(tmp_path_factory, content, name, batch_size, x):
+@example(("[" * 100_000).encode(), "m.json", {})
+@example(b'{"step": 1' + b"0" * 5000 + b', "icl/loss": 1}\n', "m.jsonl", {"batch_size": 1.0})
+@example(bytes(range(256)), "binary.csv", {})
+def test_any_other_file_is_refused_in_a_short_line(tmp_path_factory, content, name, how):
     path = tmp_path_factory.mktemp("file") / name
     path.write_bytes(content)
     try:
-        read_curves(path, batch_size=batch_size, x=x)
+        read_curves(path, **how)
     except UserError as error:
         assert 0 < len(str(error)) <= MAX_MESSAGE
         assert "\n" not in str(error)
@@ -310,7 +336,7 @@ def test_only_the_fitted_columns_are_parsed(tmp_path):
 
 
 def test_the_part_is_chosen_before_anything_is_checked(tmp_path):
-    text = "sequences,icl\n-5,x\n1,1\n2,2\n3,3\n4,inf\n4,\n4,diverged\n,\n"
+    text = "sequences,icl\n-5,x\ntotal,\n1,1\n2,2\n3,3\n4,inf\n4,\n4,diverged\n,\n"
     path = write(tmp_path / "c.csv", text)
     with pytest.raises(UsageError):
         read_curves(path)
@@ -327,6 +353,7 @@ def test_a_resumed_log_is_read_as_asked(tmp_path):
     last = read_curves(path, batch_size=1, duplicates="last")
     np.testing.assert_array_equal(last.sequences, [1, 2, 3, 5])
     np.testing.assert_array_equal(last.values["icl"], [1, 2, 30, 50])
+    assert any("2 of 6 samples of icl" in note for note in last.notes)
     mean = read_curves(path, batch_size=1, duplicates="mean")
     np.testing.assert_array_equal(mean.sequences, [1, 2, 3, 4, 5])
     np.testing.assert_array_equal(mean.values["icl"], [1, 2, 16.5, 4, 50])

@@ -154,9 +154,7 @@ class LogFlags:
     """Column of sequences or steps."""
     batch_size: Annotated[float | None, default_shown_as("1 for a column of sequences")] = None
     """Sequences per step, or per unit of the column --x."""
-    duplicates: Annotated[
-        Literal["last", "mean"] | None, default_shown_as("repeated or falling steps are an error")
-    ] = None
+    duplicates: Literal["error", "last", "mean"] = "error"
     """Steps that repeat or fall, as in a resumed run: with `last`, a row replaces the earlier rows
     of this and of later steps; with `mean`, the rows of a step are averaged."""
 

@@ -39,7 +39,7 @@ EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Cells by column; `lines` are the lines of the rows in the file."""
 
@@ -47,7 +47,7 @@ class Table:
     lines: Sequence[int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Column:
     """A column of a table: curves of one log can be in tables with steps of their own."""
 
@@ -360,7 +360,6 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
     """Return the scalars of event files by tag; `sequences`, if it is one, counts for all."""
     try:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-        from tensorboard.compat.proto.types_pb2 import DT_STRING
         from tensorboard.util.tensor_util import make_ndarray
     except ModuleNotFoundError as error:
         raise UserError(
@@ -372,11 +371,10 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
         try:
             for event in EventFileLoader(str(path)).Load():
                 for value in event.summary.value:
-                    tensor = value.tensor
-                    is_scalar = value.HasField("tensor") and not tensor.tensor_shape.dim
-                    if is_scalar and tensor.dtype != DT_STRING:
-                        number = float(make_ndarray(tensor))
-                        found.setdefault(value.tag, []).append((event.step, number))
+                    if value.HasField("tensor") and not value.tensor.tensor_shape.dim:
+                        scalar = make_ndarray(value.tensor)
+                        if scalar.dtype.kind in "biuf":  # not a text
+                            found.setdefault(value.tag, []).append((event.step, float(scalar)))
         except Exception as error:  # protobuf and TensorBoard have no common class of errors
             raise UsageError(
                 f"{label(path)} is no event file of TensorBoard's ({shorten(error)}); restore it"

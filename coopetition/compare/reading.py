@@ -29,7 +29,7 @@ from coopetition.tools.checks import check_number
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
-Duplicates = Literal["last", "mean"]
+Duplicates = Literal["error", "last", "mean"]
 
 LEAD = 0.9  # of the time of emergence, where fits of losses start: no theory knows that phase
 SEQUENCES = "sequences"
@@ -52,7 +52,7 @@ def read_curves(
     batch_size: float | None = None,
     first: float | None = 0.0,
     last: float = math.inf,
-    duplicates: Duplicates | None = None,
+    duplicates: Duplicates = "error",
 ) -> Curves:
     """Return the curves of one metric from a run folder, or from a log of another tool.
 
@@ -67,8 +67,8 @@ def read_curves(
     batch_size : sequences per unit of `x`; needed unless `x` is the column `sequences`
     first, last : part to read, in sequences; `first=None` starts losses at nine tenths of the time
         of emergence, if the log has the in-context accuracy of Flip
-    duplicates : what to do with steps that repeat or fall: keep the `last` (a later row replaces
-        the rows of this and of later steps), or take the `mean` of a step's rows
+    duplicates : what to do with steps that repeat or fall: raise an `error`, keep the `last` (a
+        later row replaces the rows of this and of later steps), or take the `mean` of a step's rows
 
     Raises
     ------
@@ -78,7 +78,7 @@ def read_curves(
     return selection.curves(first, last, duplicates)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Selection:
     """The columns of a log that are its curves, and the column that they are measured against.
 
@@ -102,16 +102,16 @@ class Selection:
         self,
         first: float | None = 0.0,
         last: float = math.inf,
-        duplicates: Duplicates | None = None,
+        duplicates: Duplicates = "error",
     ) -> Curves:
         """Return the curves from `first` to `last` sequences; see `read_curves`."""
-        if duplicates not in (None, *get_args(Duplicates)):
-            raise UsageError(f"duplicates={duplicates!r:.80}; choose last or mean")
+        if duplicates not in get_args(Duplicates):
+            raise UsageError(f"duplicates={duplicates!r:.80}; choose error, last or mean")
         start, cautions = (first, []) if first is not None else self._find_start(last)
         series: dict[str, tuple[Array, Array]] = {}
         for name in self.chosen:
             try:
-                samples = self._samples(name, start, last, may_fall=duplicates is not None)
+                samples = self._samples(name, start, last, may_fall=duplicates != "error")
             except UsageError:
                 if name in self.required:
                     raise
@@ -125,16 +125,13 @@ class Selection:
         if not series:
             raise _nothing_found(self.path, self.columns, self.metric)
         unusable = [name for name in self.chosen if name not in series]
-        sequences = np.unique(np.concatenate([at for at, _ in series.values()]))
+        sequences, values = _join(series)
         if len(sequences) < 2:
             raise UsageError(
                 f"{label(self.path)} has {len(sequences)} samples of {list_names(self.chosen)} "
                 f"from {start:g} until {last:g} sequences; expected two or more: choose others for "
                 "--from and --until"
             )
-        values = {name: np.full(len(sequences), np.nan) for name in series}
-        for name, (at, measured) in series.items():
-            values[name][np.searchsorted(sequences, at)] = measured
         cautions += self._describe_rate(start, last)
         if unusable:
             cautions.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
@@ -294,7 +291,7 @@ def select_curves(
     return Selection(path, metric, log, chosen, required, x, factor, tuple(notes))
 
 
-def _merge(at: Array, values: Array, duplicates: Duplicates | None) -> tuple[Array, Array]:
+def _merge(at: Array, values: Array, duplicates: Duplicates) -> tuple[Array, Array]:
     """Return samples at rising places; see `read_curves`."""
     if duplicates == "mean":
         at, place = np.unique(at, return_inverse=True)
@@ -302,6 +299,15 @@ def _merge(at: Array, values: Array, duplicates: Duplicates | None) -> tuple[Arr
     lowest = np.minimum.accumulate(at[::-1])[::-1]  # from each row on
     kept = np.append(at[:-1] < lowest[1:], True)[: len(at)]
     return at[kept], values[kept]
+
+
+def _join(series: Mapping[str, tuple[Array, Array]]) -> tuple[Array, dict[str, Array]]:
+    """Return the sequences at which any curve was measured, and the curves there."""
+    sequences = np.unique(np.concatenate([at for at, _ in series.values()]))
+    values = {name: np.full(len(sequences), np.nan) for name in series}
+    for name, (at, measured) in series.items():
+        values[name][np.searchsorted(sequences, at)] = measured
+    return sequences, values
 
 
 def _error(path: Path, problem: str) -> UsageError:

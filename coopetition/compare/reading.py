@@ -138,7 +138,7 @@ class Selection:
         return Curves(
             sequences,
             values,
-            f"{shorten(self.path.name)}, {self.metric}",
+            f"{shorten(self.path.name, 120)}, {self.metric}",
             self.metric,
             notes=(*self.notes, *cautions),
         )

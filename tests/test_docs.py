@@ -1,4 +1,4 @@
-"""What README and docs show runs: each page's Python blocks in order, in a folder with a run."""
+"""What README and docs show runs: each page's Python blocks in order, beside a run and logs."""
 
 import re
 import shutil
@@ -10,6 +10,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from coopetition.compare.logs import FORMATS
+from tests.coopetition.compare.test_reading import LOGS
 from transformer.config.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
+    monkeypatch.setattr("coopetition.compare.logs.FORMATS", [*FORMATS])
     for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
 
@@ -26,6 +29,7 @@ def nothing_stays_registered(monkeypatch):
 @pytest.mark.usefixtures("nothing_stays_registered")
 def test_python_blocks_run(page, tmp_path, monkeypatch, smoke_run):
     shutil.copytree(smoke_run.path, tmp_path / "runs" / "smoke")
+    (tmp_path / "logs").symlink_to(LOGS)
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")
     for block in Sybil([PythonCodeBlockParser()]).parse(page).examples():

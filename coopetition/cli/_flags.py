@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
+    from coopetition.compare.reading import Selection
 
     ModelName = str
 else:
@@ -65,11 +66,11 @@ def split_names(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_assignments(
-    flag: str, words: Iterable[str], read: Callable[[str], T], expected: str
+    flag: str, words: Sequence[str], read: Callable[[str], T], expected: str
 ) -> dict[str, T]:
     """Return the values of `NAME=VALUE` words by name; a mistake raises `UsageError`."""
     values: dict[str, T] = {}
-    for word in split_names(words):
+    for word in words:
         name, _, text = word.partition("=")
         try:
             value = read(text)
@@ -78,7 +79,7 @@ def read_assignments(
         if not name:
             raise UsageError(f"{flag} {word}; expected NAME={expected}")
         if name in values:
-            raise UsageError(f"{flag} {' '.join(words)}; give each parameter once")
+            raise UsageError(f"{flag} {' '.join(words)}; give each name once")
         values[name] = value
     return values
 
@@ -129,39 +130,73 @@ def write_file(path: Path, write: Callable[[Path], None], *, as_json: bool) -> N
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartFlags:
-    from_: Annotated[float, tyro.conf.arg(name="from")] = 0.0
+class LogFlags:
+    """Which part of a log is read, and what its columns mean."""
+
+    from_: Annotated[
+        float | None,
+        tyro.conf.arg(
+            name="from",
+            help_behavior_hint="(default: the first sample; for fits of losses over all labels, "
+            "nine tenths of the time of emergence, if the log has the accuracy of Flip)",
+        ),
+    ] = None
     """First sample to use, in sequences seen. Leave out the early phase: no theory describes it."""
     until: Annotated[float, default_shown_as("the last sample")] = math.inf
     """Last sample to use, in sequences seen."""
     metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
     """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""
+    columns: Annotated[
+        tuple[str, ...], default_shown_as("names as in our files, or those with one reading")
+    ] = ()
+    """Columns of another tool's log: `train=train/loss icl=eval/icl_loss`."""
+    x: Annotated[str | None, default_shown_as("sequences, or the only column of steps")] = None
+    """Column of sequences or steps."""
+    batch_size: Annotated[float | None, default_shown_as("1 for a column of sequences")] = None
+    """Sequences per step, or per unit of the column --x."""
+    duplicates: Literal["error", "last", "mean"] = "error"
+    """Steps that repeat or fall, as in a resumed run: with `last`, a row replaces the earlier rows
+    of this and of later steps; with `mean`, the rows of a step are averaged."""
 
     def check_part(self) -> None:
         """Raise `UsageError` unless the ends of the part are numbers, in order."""
-        if not math.isfinite(self.from_):
-            raise UsageError(f"--from {self.from_}; give a number of sequences")
-        if not self.from_ < self.until:
-            raise UsageError(f"--until {self.until:g} is not after --from {self.from_:g}")
+        first = 0.0 if self.from_ is None else self.from_
+        if not math.isfinite(first):
+            raise UsageError(f"--from {first}; give a number of sequences")
+        if not first < self.until:
+            raise UsageError(f"--until {self.until:g} is not after --from {first:g}")
 
-    def select_part(self, path: Path, curves: "Curves") -> "Curves":
-        """Return the requested part of a file's curves; `UsageError` if it has no two samples."""
-        part = curves.between(self.from_, self.until)
-        if len(part.sequences) < 2:
-            raise UsageError(
-                f"{path} has {len(part.sequences)} samples from {self.from_:g} until "
-                f"{self.until:g}; choose others for --from and --until"
-            )
-        return part
+    def select(self, path: Path) -> "Selection":
+        """Return the curves of a log, of which a part can be read."""
+        from coopetition.compare.reading import select_curves
+
+        self.check_part()
+        columns = read_assignments("--columns", self.columns, _read_name, "COLUMN") or None
+        return select_curves(
+            path, self.metric, columns=columns, x=self.x, batch_size=self.batch_size
+        )
+
+    def read_part(self, selection: "Selection", *, first: float | None) -> "Curves":
+        """Return the part from `first` on, and print what was guessed or left out."""
+        curves = selection.curves(first, self.until, self.duplicates)
+        for note in curves.notes:
+            print(note, file=sys.stderr)
+        return curves
+
+
+def _read_name(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurveFlags(PartFlags):
+class CurveFlags(LogFlags):
     curves: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
     ]
-    """Run folders, or CSV files with a column `sequences` and one for each curve (`train`, `icl`,
-    `ciwl`). Several runs are fitted together."""
+    """Run folders, or logs of other tools: CSV, JSON lines, TensorBoard, wandb, Lightning, Hugging
+    Face (docs/fit_your_own_log.md). Several runs are fitted together."""
     seed: int = 0
     """Random seed for the starting points of the fit."""
     starts: int = 32
@@ -180,18 +215,19 @@ class CurveFlags(PartFlags):
             write_file(self.report, write, as_json=as_json)
 
     def read(self) -> "list[Curves]":
-        """Return the requested part of the curves."""
-        whole = self.read_whole()
-        return [self.select_part(*pair) for pair in zip(self.curves, whole, strict=True)]
+        """Return the requested part of the curves, of which a theory describes some."""
+        return [self.read_fitted(each) for each in self.select_all()]
 
-    def read_whole(self) -> "list[Curves]":
-        """Return the whole curves."""
-        from coopetition.compare.curves import read_curves
-
+    def select_all(self) -> "list[Selection]":
+        """Return the curves of every log."""
         if not self.curves:
             raise UsageError(
-                "no curves are given; name a run folder or a CSV file, before flags that take "
-                "several values"
+                "no curves are given; name a run folder or a log, before flags that take several "
+                "values"
             )
-        self.check_part()
-        return [read_curves(path, self.metric) for path in self.curves]
+        return [self.select(path) for path in self.curves]
+
+    def read_fitted(self, selection: "Selection") -> "Curves":
+        """Return the requested part; by default it starts where theories describe it."""
+        selection.check_fitted()
+        return self.read_part(selection, first=self.from_)

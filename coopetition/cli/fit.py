@@ -35,11 +35,13 @@ def run(flags: Flags) -> None:
 
     flags.check_outputs()
     flags.check_report()
+    words = split_names(flags.fixed)
+    fixed = read_assignments("--fixed", words, _read_fixed, "NUMBER, or NAME=OTHER")
     result = fit(
         flags.read(),
         theory_of(flags.theory),
         shared=split_names(flags.shared),
-        fixed=read_assignments("--fixed", flags.fixed, _read_fixed, "NUMBER, or NAME=OTHER"),
+        fixed=fixed,
         seed=flags.seed,
         n_starts=flags.starts,
     )

@@ -1,4 +1,4 @@
-"""Plot the measured curves of a run, from its folder or a CSV file, against sequences seen."""
+"""Plot the measured curves of a run folder or another tool's log against sequences seen."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import tyro
 
-from coopetition.cli._flags import PartFlags, write_file
+from coopetition.cli._flags import LogFlags, write_file
 from coopetition.plot.style import check_picture, save_plot
 from coopetition.tools.files import check_writable
 from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(PartFlags):
+class Flags(LogFlags):
     curves: tyro.conf.Positional[Path]
-    """Run folder, or CSV file with the column sequences and one column for each curve."""
+    """Run folder, or a log of another tool (docs/fit_your_own_log.md)."""
     out: Path = Path("curves.png")
     """Output file of the plot (`.png`, `.pdf` or `.svg`)."""
     only: Annotated[tuple[str, ...], default_shown_as("all")] = ()
@@ -24,13 +24,11 @@ class Flags(PartFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.curves import read_curves
     from coopetition.plot.fits import plot_measured
 
     check_picture(flags.out)
     check_writable(flags.out)
-    flags.check_part()
-    curves = flags.select_part(flags.curves, read_curves(flags.curves, flags.metric))
+    curves = flags.read_part(flags.select(flags.curves), first=flags.from_ or 0.0)
     if flags.only:
         curves = curves.select(flags.only)
     write_file(flags.out, partial(save_plot, partial(plot_measured, curves)), as_json=False)

@@ -38,10 +38,9 @@ def run(flags: Flags) -> None:
     theory = theory_of(flags.theory)
     if len(flags.curves) != 1:
         raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
-    (path,), (whole,) = flags.curves, flags.read_whole()
-    known = flags.select_part(path, whole)
+    (selection,) = flags.select_all()
+    known, end = flags.read_fitted(selection), selection.end()
     first, last = map(float, known.sequences[[0, -1]])
-    end = float(whole.sequences[-1])
     default = min(end if end > last else BEYOND * last, farthest_horizon(first, last))
     horizon = default if flags.horizon is None else flags.horizon
     check_horizon(horizon, first, last)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coopetition.cli._flags import ModelFlags, OutputFlags, read_assignments
+from coopetition.cli._flags import ModelFlags, OutputFlags, read_assignments, split_names
 from coopetition.dynamics.solve import MAX_STEPS, Method, solve
 from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model
@@ -68,7 +68,8 @@ def run(flags: Flags) -> None:
 def _draw(flags: Flags, model: Model) -> InitialState:
     if flags.draws is None:
         dims = _dims(model, flags.dims)
-        scales = read_assignments("--scales", flags.scales, float, "NUMBER, as d=0.1")
+        words = split_names(flags.scales)
+        scales = read_assignments("--scales", words, float, "NUMBER, as d=0.1")
         return random_draw(flags.seed, dims, flags.initial_scale, scales=scales)
     if flags.dims is not None or flags.initial_scale != 1.0 or flags.scales:
         raise UsageError(

@@ -18,6 +18,7 @@ from coopetition.tools.errors import UsageError
 Array = NDArray[np.float64]
 LEARNT_BELOW = 0.5  # of the unlearnt loss
 FORECAST_EVENTS = ("peak", "crossing", "fade")
+RISEN = 0.55  # a smaller peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
 DIVERGED_ABOVE = 1e12  # a loss above this does not return
 
 
@@ -47,6 +48,21 @@ def crossing_time(
     k = crossed[0]
     part = distance[k] / (distance[k] - distance[k + 1])
     return float(times[k] + part * (times[k + 1] - times[k]))
+
+
+def find_emergence(sequences: Array, flip: Array) -> float | None:
+    """Return when the in-context accuracy of Flip rises through one half, before its peak.
+
+    Earlier rises are noise about one half: the last one counts.  It is the first sample if Flip is
+    above one half from there on, and None if the peak is below `RISEN`.
+    """
+    top = int(np.argmax(flip))
+    if flip[top] < RISEN:
+        return None
+    below = np.flatnonzero(flip[:top] < 0.5)
+    before = slice(below[-1] if len(below) else 0, top + 1)
+    emergence = crossing_time(sequences[before], flip[before], 0.5, rising=True)
+    return float(sequences[0]) if emergence is None else emergence
 
 
 def first_learnt_time(times: Array, above: Array) -> float | None:

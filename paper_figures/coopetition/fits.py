@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from coopetition.compare.reading import LEAD
 from coopetition.plot.fits import plot_fit
 from paper_figures.coopetition.panels import draw_toy
 from paper_figures.core.figure import Numbers, points
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from coopetition import Trajectory
     from coopetition.compare.curves import Curves
     from coopetition.compare.result import Fit
-
-LEAD = 0.9  # of the time of emergence, where fits start: the toy knows no earlier phase
 
 
 def fit_run(run: FigureRun, **settings: Any) -> "Fit":

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from coopetition.compare.curves import Curves
-from coopetition.dynamics.events import crossing_time
+from coopetition.dynamics.events import RISEN, crossing_time, find_emergence
 from transformer.measures import Row, Run, measure
 
 TIMELINE_EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies a timeline is read off
 ACCURACIES = ("flip_peak", "icl_peak", "icl_final", "flip_final")  # the other fields are times
-RISEN = 0.55  # a smaller peak is within the noise of 1,000 sequences about one half (3.2 s.d.)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,10 @@ def timeline(accuracies: Curves) -> Timeline:
     named = accuracies.select(TIMELINE_EVALUATORS).values
     flip, icl, ciwl = (named[name] for name in TIMELINE_EVALUATORS)
     top, top_icl = int(np.argmax(flip)), int(np.argmax(icl))
-    emergence = fade = crossing = peak_at = None
-    if flip[top] >= RISEN:
+    emergence = find_emergence(sequences, flip)
+    fade = crossing = peak_at = None
+    if emergence is not None:
         peak_at = float(sequences[top])
-        # earlier rises are noise about one half
-        below = np.flatnonzero(flip[:top] < 0.5)
-        before = slice(below[-1] if len(below) else 0, top + 1)
-        emergence = crossing_time(sequences[before], flip[before], 0.5, rising=True)
-        if emergence is None:  # above one half from the first sample on
-            emergence = float(sequences[0])
         fade = crossing_time(sequences, flip, 0.5, rising=False, after=peak_at)
         crossing = crossing_time(sequences, ciwl - icl, 0.0, rising=True, after=peak_at)
     return Timeline(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coopetition.compare.curves import Curves, read_curves
+from coopetition.compare.curves import Curves
+from coopetition.compare.reading import read_curves
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
     NO_SPACE,

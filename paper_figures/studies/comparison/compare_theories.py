@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from coopetition.compare.curves import FITTED_CURVES, Curves, read_curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.forecast import forecast
 from coopetition.compare.posterior import sample_posterior
+from coopetition.compare.reading import read_curves
 from coopetition.compare.selection import compare_theories
-from coopetition.dynamics.events import FORECAST_EVENTS, crossing_time, find_forecast_events
+from coopetition.dynamics.events import FORECAST_EVENTS, RISEN, crossing_time, find_forecast_events
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
@@ -29,7 +30,6 @@ from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import rows_by_run
 from paper_figures.core.runs import FigureRun, Runs, find_needs
 from paper_figures.studies.comparison.page_comparison import FOLDER, VERDICTS
-from transformer.measures.timeline import RISEN
 
 PUBLISHED = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points

@@ -1,11 +1,20 @@
 """`coopetition fit`, `compare` and `predict`."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from coopetition.cli import main
+from coopetition.cli.fit import Flags
 from coopetition.compare.simulation import simulate
+from coopetition.tools.flags import parse_flags
+from tests.coopetition.compare.logs.make_logs import EVERY as EVERY_STEPS
+from tests.coopetition.compare.logs.make_logs import N_STEPS
+from tests.coopetition.compare.test_reading import LOGS, MADE
 from tests.coopetition.conftest import TRUTH
 
 RACE = ("--theory", "logistic_race", "--starts", 2)
@@ -80,6 +89,66 @@ def test_theories_are_ranked(call, csv, tmp_path):
     assert {"name", "n_parameters", "n_fitted", "bic", "aicc", "r2"} <= {*rows[0]}
     assert "logistic_race" in call("coopetition", "compare", csv, *flags)
     assert page.read_text().count("<img") == 1 + 2
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_logs_of_other_tools_are_fitted_and_compared(call, name):
+    """The truth: ICL is learnt at 50 steps, CIWL at 130."""
+    log = (LOGS / name, "--batch-size", 32, "--from", 1)
+    found = json.loads(call("coopetition", "fit", *log, *RACE, "--json"))
+    assert found["curves"]["icl"]["n"] == N_STEPS // EVERY_STEPS
+    for parameter, step in (("icl_at", 50), ("ciwl_at", 130)):
+        assert found["parameters"][parameter]["value"] == pytest.approx(32 * step, rel=0.1)
+    flags = ("--theories", "logistic_race", "spline", "--starts", 1, "--json")
+    rows = json.loads(call("coopetition", "compare", *log, *flags))
+    assert {row["name"] for row in rows} == {"logistic_race", "spline"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MADE)
+def test_logs_of_other_tools_are_forecast(call, name):
+    flags = ("--batch-size", 32, "--from", 1, "--until", 32 * 150, "--json")
+    found = json.loads(call("coopetition", "predict", LOGS / name, *RACE, *flags))
+    assert 6300 <= found["horizon"] <= 6400
+
+
+def test_what_a_log_means_is_said_by_flags(call, tmp_path):
+    path = tmp_path / "log.csv"
+    frame = simulate("logistic_race", TRUTH, noise=0.01).to_frame()
+    frame["step"] = frame.pop("sequences") / 32
+    frame = frame.rename(columns={"icl": "val a, b", "ciwl": "val c"})
+    frame["val c"] = frame["val c"].astype(object)
+    frame.loc[5, "val c"] = "diverged"
+    frame.to_csv(path, index=False)
+    flags = ("--columns", "icl=val a, b", "ciwl=val c", "--x", "step", "--batch-size", 32, "--json")
+    assert "line 7" in call("coopetition", "fit", path, *RACE, *flags, expect=2)
+    found = json.loads(call("coopetition", "fit", path, *RACE, *flags, "--from", "6e4"))
+    assert {*found["curves"]} == {"icl", "ciwl"}
+    for wrong in (("--columns", "icl"), ("--columns", "icl="), ("--columns", "icl=a", "icl=b")):
+        assert "--columns" in call("coopetition", "fit", path, *wrong, expect=2)
+    picture = tmp_path / "curves.png"
+    call(
+        "coopetition", "plot", path, "--columns", "a=val a, b", "--batch-size", 1, "--out", picture
+    )
+    assert picture.exists()
+
+
+def test_the_commands_of_the_page_read_its_logs(tmp_path, monkeypatch):
+    (tmp_path / "logs").symlink_to(LOGS)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "fit_your_own_log.md").read_text()
+    lines = [shlex.split(each) for each in re.findall(r"^    coopetition fit (.*)$", page, re.M)]
+    assert len(lines) >= len(MADE)
+    for words in lines:
+        (curves,) = parse_flags(Flags, words, prog="coopetition fit").read()
+        assert "icl" in curves.values and curves.sequences[-1] >= 6000
+
+
+def test_a_fit_of_losses_says_where_it_starts(csv, capsys):
+    main(["fit", str(csv), *map(str, RACE)])
+    assert "CAUTION" in capsys.readouterr().err, "this file does not tell"
+    main(["fit", str(csv), *map(str, RACE), "--from", "0"])
+    assert "CAUTION" not in capsys.readouterr().err
 
 
 EVERY = ("fit", "compare", "predict")

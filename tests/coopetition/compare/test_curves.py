@@ -1,6 +1,7 @@
-"""Curves are read from CSV files and run folders, and take samples of any container."""
+"""Curves take samples of any container, and are thinned each among its own samples."""
 
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -9,82 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves, read_curves
+from coopetition.compare.curves import Curves
+from coopetition.compare.estimate import fit
+from coopetition.compare.simulation import simulate
 from coopetition.tools.errors import UsageError
-from coopetition.tools.run_files import MANIFEST_FORMAT
+from tests.coopetition.conftest import TRUTH
 
-
-def write(path, text):
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "empty"),
-        ("a,b\n1,2\n", "`sequences`"),
-        ("sequences;icl\n1;2\n", "commas"),
-        ("sequences,icl,icl\n1,1,1\n2,1,1\n", "two columns of one name"),
-        ("sequences\n1\n2\n", "no curves of loss"),
-        ("sequences,icl\n1,2\n", "1 rows"),
-        ("sequences,icl\n1,x\n", "line 2: 'x' in column icl"),
-        ("sequences,icl\n1,2\n2,1,5\n", "line 3 has 3 cells for 2 columns"),
-        ("sequences,icl,ciwl\n1,2,3\n2,3\n", "line 3 has 2 cells for 3 columns"),
-        ("sequences,icl\n2,1\n1,1\n", "rise from row to row; it has 2, 1 up to row 2"),
-        ("sequences,icl\n1,1\n,1\n", "rise from row to row; it has 1, nan up to row 2"),
-        ("sequences,icl\n-1,1\n1,1\n", "counted from 0"),
-        ("sequences,icl\n1,1\n2,inf\n", "infinite"),
-    ],
-)
-def test_csv_files_that_cannot_be_used_are_refused(tmp_path, text, message):
-    with pytest.raises(UsageError, match=message):
-        read_curves(write(tmp_path / "c.csv", text))
-
-
-def test_a_file_of_another_kind_is_refused_in_a_short_line(tmp_path):
-    row = {"step": 1, "sequences": 5, **{f"evaluator_{k}/loss": 0.123 for k in range(5000)}}
-    for name, content, message in (
-        ("metrics.jsonl", 3 * (json.dumps(row).encode() + b"\n"), "name the run's folder"),
-        ("long.csv", b"sequences,icl\n1," + 10_000 * b"x", "is not a number"),
-        ("binary.csv", bytes(range(256)), "is not a CSV file"),
-    ):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match=message) as caught:
-            read_curves(tmp_path / name)
-        assert len(str(caught.value)) < 1000
-
-
-def test_paths_and_metrics_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="does not exist"):
-        read_curves(tmp_path / "nowhere.csv")
-    with pytest.raises(UsageError, match="not a run folder"):
-        read_curves(tmp_path)
-    path = write(tmp_path / "c.csv", "sequences,icl/loss,iwl/accuracy\n1,2,3\n2,1,0\n")
-    with pytest.raises(UsageError, match=r"no curves of los \(but of loss, accuracy\)"):
-        read_curves(path, "los")
-
-
-def test_blank_cells_are_gaps(tmp_path):
-    curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip/loss\n1,,2\n2,3,4\n"))
-    assert list(curves.values) == ["flip"]
-    curves = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip\n1,,2\n2,3,4\n"))
-    np.testing.assert_array_equal(curves.values["icl"], [np.nan, 3])
-    assert list(curves.between(2).sequences) == [2]
-
-
-def test_a_metric_of_no_evaluator_is_a_curve_of_its_own_name(tmp_path):
-    """In a CSV and in a run folder, where an undefined number is null."""
-    text = "sequences,batch_loss,icl/loss\n1,,2\n2,5,1\n"
-    row = {"step": 1, "sequences": 1, "batch_loss": None, "icl/loss": 2.0}
-    rows = [row, row | {"step": 2, "sequences": 2, "batch_loss": 5.0, "icl/loss": 1.0}]
-    write(tmp_path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    write(tmp_path / "manifest.json", json.dumps({"format": MANIFEST_FORMAT}))
-    for source in (write(tmp_path / "c.csv", text), tmp_path):
-        values = read_curves(source, "batch_loss").values
-        assert list(values) == ["batch_loss"]
-        np.testing.assert_array_equal(values["batch_loss"], [np.nan, 5])
-        assert list(read_curves(source).values) == ["icl"]
+QUICK = {"n_screened": 16, "n_starts": 2}
 
 
 def test_samples_of_any_container_are_taken():
@@ -112,6 +44,10 @@ def test_samples_of_any_container_are_taken():
         (["a", 1], {"icl": [0, 1]}),
         ([0, 1], [[1, 2]]),
         ([0, 1], {"icl": torch.ones(2, requires_grad=True)}),
+        ([0, 1], {"icl": [1j, 2j]}),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), {"icl": [0, 1]}),
+        ([0, 1], {"icl": (k for k in range(2))}),
+        ([0, 1], pd.DataFrame({"icl": [1, 2]})),
     ],
 )
 def test_samples_that_are_no_numbers_are_refused(sequences, values):
@@ -142,3 +78,72 @@ def test_curves_are_short_to_print_and_tables_to_work_with():
     frame = curves.to_frame()
     assert list(frame.columns) == ["sequences", "icl"] and len(frame) == 500
     assert curves == curves and curves != curves.between(5.0) and hash(curves)
+
+
+CONTAINERS = {
+    "list": list,
+    "series": lambda x: pd.Series([np.nan, *x])[1:],  # a filtered one: its index starts at 1
+    "tensor": torch.tensor,
+    "masked": np.ma.masked_invalid,
+    "floats of 32 bits": np.float32,
+    "scalars": lambda x: [np.float64(each) for each in x],
+    "objects": lambda x: np.array(x, object),
+}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 100, width=32), min_size=2, max_size=6),
+    st.sampled_from(sorted(CONTAINERS)),
+)
+def test_a_container_is_worth_the_array_of_its_numbers(numbers, kind):
+    """So a fit is the same: it sees float64 arrays only."""
+    given_as = CONTAINERS[kind](numbers)
+    sequences = np.arange(len(numbers))
+    found = Curves(sequences, {"icl": given_as}, std={"icl": given_as})
+    plain = Curves(sequences.astype(float), {"icl": np.array(numbers)}, std={"icl": numbers})
+    assert found.to_dict() == plain.to_dict()
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_dict() == found.to_dict()
+    assert json.dumps(Curves.from_dict(found.to_dict()).to_dict()) == json.dumps(found.to_dict())
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """Exact curves at 4,001 samples."""
+    return simulate("logistic_race", TRUTH, n=4001, noise=1e-9, correlation=0.0)
+
+
+PERIODS = st.integers(2, 200).flatmap(
+    lambda period: st.tuples(st.just(period), st.integers(0, period - 1))
+)
+
+
+@settings(deadline=None, max_examples=10)
+@given(PERIODS)
+def test_sparse_evaluations_are_all_used(dense, sparse):
+    period, offset = sparse
+    evaluated = np.arange(len(dense.sequences)) % period == offset
+    values = {n: np.where(evaluated, dense.values[n], np.nan) for n in ("icl", "ciwl")}
+    rows = fit(Curves(dense.sequences, values), "logistic_race", **QUICK)
+    alone = dense.select(("icl", "ciwl"))._at(evaluated)
+    expected = fit(alone, "logistic_race", **QUICK)
+    n = int(evaluated.sum())
+    assert {each.n for each in rows.curves.values()} == {min(n, 1000)}
+    np.testing.assert_allclose(rows.theta, expected.theta, rtol=1e-9, atol=1e-12)
+    both = fit(Curves(dense.sequences, values | {"train": dense.values["train"]}), "logistic_race")
+    assert both.curves["icl"].n == min(n, 1000) and both.curves["train"].n == 1000
+    for name, value in TRUTH.items():
+        assert both.parameters[name].value == pytest.approx(value, rel=0.01), name
+
+
+@settings(deadline=None, max_examples=200)
+@given(PERIODS)
+def test_thinning_keeps_all_samples_of_rare_curves(sparse):
+    period, offset = sparse
+    sequences = np.arange(20_000.0)
+    rare = np.where(sequences % period == offset, sequences, np.nan)
+    thin = Curves(sequences, {"train": sequences, "icl": rare}).thinned(1000)
+    n = int(np.isfinite(rare).sum())
+    assert np.isfinite(thin.values["icl"]).sum() == min(n, 1000)
+    assert np.isfinite(thin.values["train"]).sum() == 1000

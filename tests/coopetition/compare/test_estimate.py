@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import FITTED_CURVES, Curves, read_curves
+from coopetition.compare.curves import FITTED_CURVES, Curves
 from coopetition.compare.estimate import fit, refine, refine_with_gains
 from coopetition.compare.least_squares import FitProblem, to_errors
+from coopetition.compare.reading import read_curves
 from coopetition.compare.simulation import simulate
 from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError

@@ -1,6 +1,5 @@
 """Fits are printed, saved, loaded and pickled."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +8,8 @@ import sympy
 from matplotlib.figure import Figure
 
 import coopetition as co
-from coopetition.compare.curves import read_curves
 from coopetition.compare.estimate import fit
+from coopetition.compare.reading import read_curves
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import theory_of
 from coopetition.tools.errors import UsageError, UserError
@@ -64,14 +63,6 @@ def test_a_fit_is_short_to_print_and_a_table_to_work_with(hasty):
     assert len(frame) == sum(each.n for each in hasty.curves.values())
     assert hasty == hasty and hasty != replace(hasty) and hash(hasty)
     assert hasty.plot(ax=Figure().subplots()).get_lines()
-
-
-@pytest.mark.parametrize("theory", ["logistic_race", "bayesian_mixture", "toy"])
-def test_fits_are_pickled_with_any_theory(race, theory):
-    fitted = fit(race, theory, **QUICK)
-    again = pickle.loads(pickle.dumps(fitted))
-    assert again.to_dict() == fitted.to_dict()
-    assert again.problem.cost(again.theta) == fitted.problem.cost(fitted.theta)
 
 
 def test_numbers_of_numpy_are_kept_as_plain_numbers(race, tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from coopetition.compare.curves import Curves
-from transformer.measures.timeline import RISEN, timeline
+from coopetition.dynamics.events import RISEN
+from transformer.measures.timeline import timeline
 
 HALF = [0.5] * 10
 RISE_AND_FALL = [0.5, 0.49, 0.51, 0.48, 0.4, 0.6, 0.8, 0.6, 0.4, 0.3]

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import read_curves
+from coopetition.compare.reading import read_curves
 from transformer.config import RunConfig
 from transformer.runs.export import curves_csv, export
 from transformer.runs.folder import RunFolder
@@ -22,7 +22,11 @@ ROW |= {"iwl/accuracy": 0.25, "iwl/in_context_loss": None, "iwl/context_probabil
 def test_everything_that_was_measured_is_exported(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    rows = [ROW, ROW | {"step": 2, "sequences": 64, "batch_loss": 9.5, "seconds": 0.25}]
+    rows = [
+        ROW,
+        ROW | {"step": 2, "sequences": 64, "batch_loss": 9.5, "seconds": 0.25},
+        ROW | {"step": 3, "sequences": 96, "batch_loss": 9.0, "seconds": 0.5},
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "manifest.json").write_text('{"run_id": "abc", "format": 3, "user": "somebody"}')
     run = RunFolder(folder, RunConfig(), Machine.choose("cpu", 1, "eager"))
@@ -30,16 +34,14 @@ def test_everything_that_was_measured_is_exported(tmp_path):
     path = tmp_path / "curves.csv"
     export(run, path)
     with open(path) as file:
-        header, first, _ = csv.reader(file)
+        header, first, *_ = csv.reader(file)
     assert header == [
         *("sequences", "batch_loss", "train/loss", "iwl/accuracy", "iwl/context_probability")
     ], "all but what is never defined, and the time"
     assert first == ["0", "", "9.8765", "0.25", "0.125"]
-    np.testing.assert_array_equal(
-        read_curves(path, "batch_loss").values["batch_loss"], [np.nan, 9.5]
-    )
+    np.testing.assert_array_equal(read_curves(path, "batch_loss").values["batch_loss"], [9.5, 9.0])
     record = json.loads(path.with_suffix(".json").read_text())
-    assert (record["run_id"], record["step"]) == (run.config.run_id(), 2) and "user" not in record
+    assert (record["run_id"], record["step"]) == (run.config.run_id(), 3) and "user" not in record
 
 
 def spaced(rows, folder, spacing):

@@ -78,16 +78,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Return one run's sequences in order, as many at once as fit into memory."""
     at_most, _ = _piece_sizes(parameters, config, len(sequences.exemplars), False)
-    return _batches(parameters, config, [exemplars], _stack([sequences]), at_most)
-
-
-def _stack(each: Sequence[Sequences]) -> Sequences:
-    """Return sequences with a run axis before the others."""
-    return Sequences(
-        torch.stack([own.exemplars for own in each]),
-        torch.stack([own.labels for own in each]),
-        torch.stack([own.target for own in each]),
-    )
+    return _batches(parameters, config, [exemplars], Sequences.stack([sequences]), at_most)
 
 
 def _batches(
@@ -158,7 +149,7 @@ def evaluate_runs(
     n_items = len(sequences[0].exemplars)
     at_most, rows = _piece_sizes(parameters, config, n_items, intervened is not None)
     pieces = []
-    for batch in _batches(parameters, config, exemplars, _stack(sequences), at_most):
+    for batch in _batches(parameters, config, exemplars, Sequences.stack(sequences), at_most):
         tap = intervened.tap(parameters, batch) if intervened else unchanged
         final = final_residual(parameters, config, batch.items, batch.labels, tap)
         targets = torch.as_tensor(batch.target)

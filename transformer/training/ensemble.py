@@ -20,14 +20,15 @@ from coopetition.tools.run_files import Row
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
-from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
+from transformer.data.sequences import Sequences
 from transformer.measures.metrics import all_means, evaluate_runs
 from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
 from transformer.model.parameters import Parameters
+from transformer.training.batches import BatchStream
 from transformer.training.execution import choose_execution, repeated_step
 from transformer.training.machine import Machine
-from transformer.training.step import RunSettings, TrainState, step_numbers
+from transformer.training.step import RunSettings, TrainState
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
@@ -111,7 +112,9 @@ class Ensemble:
         self.failures: dict[int, str] = {}
         self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
-        self._block: _Block | None = None
+        # on a CPU, a thread would take its time from the steps
+        is_ahead = self.device.type == "cuda"
+        self._batches = BatchStream(self.configs, self.device, is_ahead)
         self._intervened: dict[tuple[Any, ...], Intervened] = {}
 
     @property
@@ -165,14 +168,11 @@ class Ensemble:
     @_on_machine
     def advance(self) -> None:
         """Train one step of all runs."""
-        block, offset = divmod(self.step, BLOCK_STEPS)
-        if self._block is None or offset == 0:
-            self._block = _Block(self.configs, block, self.device)
-        sequences = self._block.sequences[offset]
+        sequences, numbers = self._batches.step(self.step)
         batch = self._features(sequences.exemplars), sequences.labels, sequences.target
         if self.is_evaluation(self.step + 1):
             self._gradient_norms = self.train_state.gradient_norms(*batch)
-        self.train_state.step(*batch, self._block.numbers[offset])
+        self.train_state.step(*batch, numbers)
         self.step += 1
         self.steps_since += 1
 
@@ -331,26 +331,6 @@ class Ensemble:
             run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
             states[number] = Checkpoint(self.step, run_id, fingerprint, tensors)
         return states
-
-
-class _Block:
-    """Batches and step numbers of the next steps, of all runs, with the step axis first."""
-
-    def __init__(self, configs: list[RunConfig], block: int, device: torch.device) -> None:
-        each = [training_block(config.data, config.data_seed, block) for config in configs]
-        self.sequences = Sequences(
-            torch.stack([of_run.exemplars for of_run in each], 1),
-            torch.stack([of_run.labels for of_run in each], 1),
-            torch.stack([of_run.target for of_run in each], 1),
-        ).to(device)
-        first = block * BLOCK_STEPS + 1
-        numbers = [
-            [step_numbers(config.optim, step) for config in configs]
-            for step in range(first, first + BLOCK_STEPS)
-        ]
-        dtype = torch.float64 if configs[0].precision == "float64" else torch.float32
-        numbers = torch.tensor(numbers, dtype=dtype)  # (step, run, 3)
-        self.numbers = numbers.mT.contiguous().to(device)
 
 
 def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:

@@ -102,7 +102,13 @@ class Ensemble:
         self.device = self.train_state.device
         placed = {id(run.exemplars): run.exemplars.to(self.device) for run in runs}
         self.exemplars = [placed[id(run.exemplars)] for run in runs]
-        self._share_exemplars = len(placed) == 1
+        numbers: dict[int, list[int]] = {id(each): [] for each in self.exemplars}
+        for number, each in enumerate(self.exemplars):
+            numbers[id(each)].append(number)
+        self._sets = [  # each set of exemplars with the numbers of its runs
+            (self.exemplars[runs[0]], torch.tensor(runs, device=self.device))
+            for runs in numbers.values()
+        ]
         self.evaluation_sets = [
             {name: sequences.to(self.device) for name, sequences in run.evaluation_sets.items()}
             for run in runs
@@ -179,11 +185,13 @@ class Ensemble:
     def _features(self, index: Tensor) -> Tensor:
         """Return the features (R, C + 1, B, D) of exemplars at an index (R, C + 1, B)."""
         dtype = self.train_state.dtype
-        if self._share_exemplars:
+        if len(self._sets) == 1:
             features = self.exemplars[0].features(index, dtype)
-        else:
-            pairs = zip(self.exemplars, index, strict=True)
-            features = torch.stack([exemplars.features(own, dtype) for exemplars, own in pairs])
+        else:  # one copy for each set: a GPU waits for many small ones
+            shape = (*index.shape, self.train_state.d_features)
+            features = torch.empty(shape, dtype=dtype, device=self.device)
+            for exemplars, runs in self._sets:
+                features[runs] = exemplars.features(index[runs], dtype)
         for number, config in enumerate(self.configs):
             if config.data.noise:
                 features[number] += config.data.noise * self._noise(config, features[number])
@@ -205,21 +213,21 @@ class Ensemble:
         alone with `replace_own`.
         """
         self._give_up_diverged()
-        # on a CPU, one run's activations stay in its caches
-        is_together = self.device.type != "cpu" and self._evaluate_alike()
-        groups = [self.live] if is_together else [[number] for number in self.live]
         evaluated = {}
-        for numbers in groups:
+        for numbers in self._groups_to_evaluate():
             evaluated |= self._evaluate_together(numbers, further, replace_own)
         return evaluated
 
-    def _evaluate_alike(self) -> bool:
-        """Return whether all runs are evaluated on equally many sequences of the same kinds."""
-        shapes = [
-            [(name, sequences.exemplars.shape) for name, sequences in own.items()]
-            for own in self.evaluation_sets
-        ]
-        return all(own == shapes[0] for own in shapes)
+    def _groups_to_evaluate(self) -> list[list[int]]:
+        """Return the runs that are evaluated at once: those whose sets have the same shapes."""
+        if self.device.type == "cpu":  # one run's activations stay in its caches
+            return [[number] for number in self.live]
+        groups: dict[Any, list[int]] = {}
+        for number in self.live:
+            sets = self.evaluation_sets[number].items()
+            shapes = tuple((name, sequences.exemplars.shape) for name, sequences in sets)
+            groups.setdefault(shapes, []).append(number)
+        return [*groups.values()]
 
     def _evaluate_together(
         self,
@@ -228,8 +236,6 @@ class Ensemble:
         replace_own: bool = False,
     ) -> dict[int, Metrics]:
         """Return what `evaluate` does, of some runs at once."""
-        if not numbers:
-            return {}
         parameters = self.train_state.of_runs(numbers)
         own = [() if replace_own else self.configs[number].interventions for number in numbers]
         intervened = self._intervene(numbers, own, further, parameters)

@@ -25,6 +25,8 @@ from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
+UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
+SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
 
@@ -91,6 +93,17 @@ def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
     passing = max(largest_intermediate(config), largest_parameter)
     numbers = saved_numbers(config, d_features) + 2 * passing
     return len(configs) * _width(config) * numbers
+
+
+def moved_bytes(config: RunConfig, d_features: int) -> int:
+    """Return the bytes that a step of one run moves to and from memory at least.
+
+    Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
+    parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
+    """
+    n_parameters = count_numbers(trained_shapes(config, d_features))
+    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
+    return _width(config) * moved
 
 
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:

@@ -44,8 +44,10 @@ class BatchStream:
     def _read(self, number: int) -> Block:
         """Return a block in main memory, and begin to draw the one after it."""
         coming, self._coming = self._coming, None
-        is_drawn = coming is not None and coming[0] == number
-        block = coming[1].result() if is_drawn else self._draw(number)
+        if coming is not None and coming[0] == number:
+            block = coming[1].result()
+        else:
+            block = self._draw(number)
         if self.is_ahead and (number + 1) * BLOCK_STEPS < self.configs[0].n_steps:
             thread = ThreadPoolExecutor(1, "batches")
             self._coming = number + 1, thread.submit(self._draw, number + 1)

@@ -97,7 +97,8 @@ def test_the_estimate_is_close_to_the_memory_of_a_step(name, n_runs):
 def test_the_estimate_is_close_to_the_memory_of_an_evaluation(name, kind, n_runs, monkeypatch):
     """Within the same factors, also in the pieces of a GPU, here a small one."""
     config, machine = CONFIGS[name], replace(HERE, device=kind)
-    d_features, n_sequences = config.data.exemplars.feature_count(), 300
+    d_features = config.data.exemplars.feature_count()
+    n_sequences = 12 if config.model.encoder == "resnet" else 300
     config = replace(config, evaluation=replace(config.evaluation, n_sequences=n_sequences))
     monkeypatch.setattr(metrics, "DEVICE_BYTES", 2**25)
     sizes = metrics.piece_sizes

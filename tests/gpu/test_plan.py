@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +56,14 @@ def test_the_plan_has_many_runs_of_transience_and_eight_main_runs(nodes):
     assert [config.init_seed for config in main.configs.values()] == [*range(5, 13)]
     assert main.configs["main,init_seed=5"].run_id() == expected.run_id()
     assert main.n_steps == expected.n_steps
+
+
+def test_the_readme_states_the_estimates(nodes):
+    text = (Path(plan.__file__).parent / "README.md").read_text()
+    for name, node in nodes.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` | "))
+        assert row.endswith(f"| {node.n_steps:,} | {plan.H200.seconds(node):.0f} s |")
+        assert row.startswith(f"| `{name}` | {len(node.configs)} ")
 
 
 def test_less_time_or_a_slower_device_leaves_nodes_out(nodes):

@@ -27,6 +27,7 @@ MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their si
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
 UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
 SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
+FEATURE_PASSES = 9  # likewise for a feature: gathered, scaled, shifted, copied into a graph, used
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
 
@@ -120,7 +121,7 @@ def moved_bytes(config: RunConfig, d_features: int) -> int:
     """
     n_parameters = count_numbers(trained_shapes(config, d_features))
     moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
-    return _width(config) * moved
+    return _width(config) * moved + FEATURE_PASSES * batch_bytes([config], d_features)
 
 
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:

@@ -89,9 +89,8 @@ def count_kernels(model: ModelConfig) -> int:
 
 
 def stacks(presets: dict[str, Preset]) -> list[Train]:
-    """Return a node for all runs of the same shapes, which trains them to the longest one's end."""
+    """Return a node for each kind of shapes, which trains all its runs together."""
     groups: list[dict[str, RunConfig]] = []
-    lengths: list[int] = []
     seen: set[str] = set()
     base = next(iter(presets.values())).config
     for name, preset in presets.items():
@@ -100,18 +99,11 @@ def stacks(presets: dict[str, Preset]) -> list[Train]:
             if config.run_id() in seen:
                 continue
             seen.add(config.run_id())
-            number = next(
-                (n for n, each in enumerate(groups) if _is_alike(each, config)), len(groups)
-            )
-            if number == len(groups):
-                groups.append({})
-                lengths.append(0)
-            groups[number][f"{name},init_seed={seed}"] = config
-            lengths[number] = max(lengths[number], preset.config.n_steps)
-    return [
-        _node({name: _scheduled(each, base, n_steps) for name, each in group.items()})
-        for group, n_steps in zip(groups, lengths, strict=True)
-    ]
+            group = next((each for each in groups if _is_alike(each, config)), None)
+            if group is None:
+                groups.append(group := {})
+            group[f"{name},init_seed={seed}"] = config
+    return [_node(group, presets) for group in groups]
 
 
 def _is_alike(group: dict[str, RunConfig], config: RunConfig) -> bool:
@@ -125,15 +117,16 @@ def _is_alike(group: dict[str, RunConfig], config: RunConfig) -> bool:
     return counts[0] == counts[1]
 
 
-def _node(configs: dict[str, RunConfig]) -> Train:
-    """Return a node that is called by the preset of its first run."""
-    name = next(iter(configs)).partition(",")[0]
-    presets = dict.fromkeys(each.partition(",")[0] for each in configs)
-    on_features = isinstance(next(iter(configs.values())).data.exemplars, FeatureConfig)
+def _node(configs: dict[str, RunConfig], presets: dict[str, Preset]) -> Train:
+    """Return a node that is called by the preset of its first run, as long as its longest one."""
+    names = [*dict.fromkeys(name.partition(",")[0] for name in configs)]
+    n_steps = max(presets[name].config.n_steps for name in names)
+    first = next(iter(configs.values()))
+    on_features = isinstance(first.data.exemplars, FeatureConfig)
     return Train(
-        name=name,
-        description=", ".join(presets),
-        config=configs,
+        name=names[0],
+        description=", ".join(names),
+        config={name: _scheduled(each, first, n_steps) for name, each in configs.items()},
         exemplars=FEATURES if on_features else "",
     )
 

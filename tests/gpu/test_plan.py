@@ -110,8 +110,6 @@ class CountKernels(TorchDispatchMode):
     "model",
     [
         make_model(2),
-        make_model(5),
-        make_model(2, mlp_ratio=4),
         make_model(12, mlp_ratio=4),
         make_model(2, mlp_ratio=4, encoder="resnet"),
     ],

@@ -15,6 +15,7 @@ from transformer.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.data.sequences import Sequences
+from transformer.experiments import transience
 from transformer.measures import metrics
 from transformer.measures.metrics import evaluate_runs
 from transformer.training import cost
@@ -156,6 +157,15 @@ def test_a_graph_needs_the_memory_of_a_step_of_its_own():
     assert graph == memory_bytes([config], 28**2, GPU)
     assert plain["exemplars"] == graph["exemplars"]
     assert memory_bytes([config], 28**2, replace(GPU, execution="compiled")) == plain
+
+
+@pytest.mark.parametrize(("side", "share"), [(28, 0.15), (105, 1.0)])
+def test_64_deep_runs_with_the_resnet_fit_an_h200(side, share):
+    """Without computing the stem again in the backward pass, and with a graph."""
+    config = transience.default("paper")
+    needed = sum(memory_bytes([config] * 64, side**2, GPU).values())
+    assert (config.model.n_layers, config.model.encoder) == (12, "resnet")
+    assert needed < share * 139 * 2**30
 
 
 @pytest.mark.parametrize(

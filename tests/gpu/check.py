@@ -25,13 +25,13 @@ from transformer.config.interventions import Intervention
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.runs.layout import CHECKPOINTS, step_file
 from transformer.runs.loop import in_memory, train
+from transformer.training.cost import UPDATE_PASSES
 from transformer.training.ensemble import Ensemble
 from transformer.training.execution import repeated_step, seconds_of
 from transformer.training.machine import Execution, Machine
 from transformer.training.step import RunSettings, TrainState
 
 TOLERANCE = 1e-4  # relative, of losses and of parameters in float32
-UPDATE_PASSES = 10  # times that Adam and the passes read or write each parameter or its moments
 INTERVENTIONS = {
     "Ablate": '{"Ablate": {"heads": ["0:1"]}}',
     "ForbidPreviousToken": '{"ForbidPreviousToken": {"heads": ["0:*"], "rows": "labels"}}',

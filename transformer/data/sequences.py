@@ -4,6 +4,7 @@ The batch of step s depends on (data_seed, s) alone, so that a resumed run conti
 without a saved generator state.  For speed, sequences are drawn in blocks of steps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,13 +110,26 @@ class Sequences:
     labels: "Tensor"
     target: "Tensor"
 
+    @classmethod
+    def stack(cls, each: "Sequence[Sequences]", axis: int = 0) -> "Sequences":
+        """Return the sequences of several runs with a run axis."""
+        import torch
+
+        fields = zip(*(own.tensors for own in each), strict=True)
+        return cls(*(torch.stack(values, axis) for values in fields))
+
+    @property
+    def tensors(self) -> "tuple[Tensor, Tensor, Tensor]":
+        """Return exemplars, labels and target."""
+        return self.exemplars, self.labels, self.target
+
     def to(self, device: "device") -> "Sequences":
         """Return the sequences on a device."""
-        return Sequences(
-            self.exemplars.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.target.to(device, non_blocking=True),
-        )
+        return Sequences(*(each.to(device, non_blocking=True) for each in self.tensors))
+
+    def pin_memory(self) -> "Sequences":
+        """Return a copy in main memory that a GPU can copy by itself."""
+        return Sequences(*(each.pin_memory() for each in self.tensors))
 
     def __getitem__(self, step: int) -> "Sequences":
         return Sequences(self.exemplars[step], self.labels[step], self.target[step])

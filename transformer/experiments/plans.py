@@ -43,7 +43,7 @@ def coopetition_early(scale: Scale) -> Plan:
 
 def _coopetition_plan(presets: Callable[[Scale], dict[str, Preset]], scale: Scale) -> Plan:
     check_scale(scale, coopetition_paper.SCALES)
-    nodes = _feature_nodes(scale)
+    nodes = feature_nodes(scale)
     trained = training_nodes(presets(scale))
     for node in trained:
         nodes.append(node)
@@ -60,7 +60,7 @@ def _coopetition_plan(presets: Callable[[Scale], dict[str, Preset]], scale: Scal
 def transience(scale: Scale) -> Plan:
     """Return all runs of the transience paper but those on tokens, the most important first."""
     trained = training_nodes(transience_paper.presets(scale))
-    return Plan([*trained, *_feature_nodes(scale), _final_measure("transience", trained)])
+    return Plan([*trained, *feature_nodes(scale), _final_measure("transience", trained)])
 
 
 @PLANS.register("transience_tokens")
@@ -84,7 +84,7 @@ def _final_measure(measure: str, trained: list[Train]) -> RunTable:
     return RunTable(name=measure, measure=measure, of=names, description="of every run")
 
 
-def _feature_nodes(scale: Scale) -> list[Node]:
+def feature_nodes(scale: Scale) -> list[Node]:
     """Return the nodes of the features: Omniglot by an ImageNet encoder.
 
     At scale smoke: glyphs by the package's encoder, which is hardly trained.

@@ -78,16 +78,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Return one run's sequences in order, as many at once as fit into memory."""
     at_most, _ = _piece_sizes(parameters, config, len(sequences.exemplars), False)
-    return _batches(parameters, config, [exemplars], _stack([sequences]), at_most)
-
-
-def _stack(each: Sequence[Sequences]) -> Sequences:
-    """Return sequences with a run axis before the others."""
-    return Sequences(
-        torch.stack([own.exemplars for own in each]),
-        torch.stack([own.labels for own in each]),
-        torch.stack([own.target for own in each]),
-    )
+    return _batches(parameters, config, [exemplars], Sequences.stack([sequences]), at_most)
 
 
 def _batches(
@@ -114,22 +105,38 @@ def _batches(
 def _piece_sizes(
     parameters: Parameters, config: ModelConfig, n_items: int, is_intervened: bool
 ) -> tuple[int, int]:
+    """Return the `piece_sizes` of parameters with a run axis."""
+    own = parameters["W_U"]
+    is_cpu, shape = own.device.type == "cpu", (len(own), own.shape[2])
+    at_most, rows = piece_sizes(config, shape, n_items, own.element_size(), is_cpu=is_cpu)
+    if is_intervened:  # some interventions see residuals and logits of the same sequences
+        at_most = min(at_most, rows)
+    return at_most, rows
+
+
+def piece_sizes(
+    config: ModelConfig, shape: tuple[int, int], n_items: int, width: int, *, is_cpu: bool
+) -> tuple[int, int]:
     """Return how many sequences a run sends through the model, and unembeds, at once.
 
     On a CPU, pieces fit into its caches; elsewhere all runs together take `DEVICE_BYTES`.
+
+    Parameters
+    ----------
+    shape : numbers of runs and of labels
+    n_items : exemplars of a sequence
+    width : bytes of a number
     """
-    n_runs, _, n_labels = parameters["W_U"].shape
+    n_runs, n_labels = shape
     at_most, images, rows = CHUNK, IMAGES, CACHED // n_labels
-    if parameters["W_U"].device.type != "cpu":
-        of_run = DEVICE_BYTES // (n_runs * parameters["W_U"].element_size())
+    if not is_cpu:
+        of_run = DEVICE_BYTES // (n_runs * width)
         n_tokens = 2 * n_items - 1
-        width = config.d_model * (WIDTHS + n_tokens) + 2 * config.d_mlp  # products of q and k too
-        at_most, images = of_run // (n_tokens * width), of_run // IMAGE_NUMBERS
+        of_token = config.d_model * (WIDTHS + n_tokens) + 2 * config.d_mlp  # products of q and k
+        at_most, images = of_run // (n_tokens * of_token), of_run // IMAGE_NUMBERS
         rows = of_run // (LOGITS * n_labels)
     if config.encoder == "resnet":
         at_most = min(at_most, images // n_items)
-    if is_intervened:  # some interventions see residuals and logits of the same sequences
-        at_most = min(at_most, rows)
     return max(1, at_most), max(1, rows)
 
 
@@ -157,18 +164,29 @@ def evaluate_runs(
     """Return metrics (R, n) of each run on n sequences of its own."""
     n_items = len(sequences[0].exemplars)
     at_most, rows = _piece_sizes(parameters, config, n_items, intervened is not None)
-    pieces = []
-    for batch in _batches(parameters, config, exemplars, _stack(sequences), at_most):
-        tap = intervened.tap(parameters, batch) if intervened else unchanged
-        final = final_residual(parameters, config, batch.items, batch.labels, tap)
-        targets = torch.as_tensor(batch.target)
-        for start in range(0, final.shape[1], rows):
-            own = slice(start, start + rows)
-            z = tap("logits", unembed(parameters, final[:, own]))
-            labels, target = batch.labels[..., own].transpose(0, 1), targets[:, own]
-            flat = sequence_metrics(z.flatten(0, 1), labels.flatten(1), target.flatten())
-            pieces.append({name: each.view(target.shape) for name, each in flat.items()})
+    pieces: list[dict[str, Tensor]] = []
+    for batch in _batches(parameters, config, exemplars, Sequences.stack(sequences), at_most):
+        pieces += _batch_metrics(parameters, config, batch, rows, intervened)
     return {name: torch.cat([piece[name] for piece in pieces], 1) for name in pieces[0]}
+
+
+def _batch_metrics(
+    parameters: Parameters,
+    config: ModelConfig,
+    batch: Batch,
+    rows: int,
+    intervened: Intervened | None,
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the metrics (R, n) of a batch, `rows` sequences at a time."""
+    tap = intervened.tap(parameters, batch) if intervened else unchanged
+    final = final_residual(parameters, config, batch.items, batch.labels, tap)
+    targets = torch.as_tensor(batch.target)
+    for start in range(0, final.shape[1], rows):
+        own = slice(start, start + rows)
+        z = tap("logits", unembed(parameters, final[:, own]))
+        labels, target = batch.labels[..., own].transpose(0, 1), targets[:, own]
+        flat = sequence_metrics(z.flatten(0, 1), labels.flatten(1), target.flatten())
+        yield {name: each.view(target.shape) for name, each in flat.items()}
 
 
 def means(metrics: dict[str, Tensor]) -> dict[str, float | None]:

@@ -1,4 +1,6 @@
-"""Memory of a training step's activations, from shapes: nothing is computed."""
+"""Memory of activations, in training and evaluation, from shapes: nothing is computed."""
+
+import math
 
 from transformer.config import ModelConfig, RunConfig
 from transformer.model.resnet import GROUPS, STEM
@@ -29,6 +31,33 @@ def largest_intermediate(config: RunConfig) -> int:
     n_queries = n_tokens if config.model.n_layers > 1 else 1
     of_sequence = max(config.model.d_model * n_queries * n_tokens, config.data.exemplars.n_classes)
     return config.data.batch_size * of_sequence
+
+
+def evaluated_numbers(config: RunConfig, d_features: int, n_sequences: int, n_rows: int) -> int:
+    """Return the numbers that one run's evaluation holds at most, beside its parameters.
+
+    The copies of a token are what the residual stream is made of, queries, keys and values; they
+    were counted.
+
+    Parameters
+    ----------
+    n_sequences : sequences that go through the model at once
+    n_rows : sequences whose logits are computed at once
+    """
+    model, context = config.model, config.data.context
+    n_tokens = 2 * context + 1
+    n_queries = n_tokens if model.n_layers > 1 else 1
+    copies = 8 + 3 * (model.n_layers > 2) + 2 * (model.positions == "rotary")
+    of_layer = max(
+        n_queries * n_tokens * (model.d_model + 2 * model.n_heads), 2 * n_queries * model.d_mlp
+    )
+    inner = n_tokens * model.d_model * copies + of_layer
+    if model.encoder == "resnet":
+        stem = STEM * math.ceil(round(d_features**0.5) / 2) ** 2
+        inner = max(inner, 3 * (context + 1) * stem)
+    features = (context + 1) * (d_features + model.d_model)
+    logits = 2 * n_rows * config.data.exemplars.n_classes
+    return n_sequences * features + max(n_sequences * inner, logits)
 
 
 def _norm_numbers(model: ModelConfig) -> int:

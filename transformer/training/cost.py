@@ -15,9 +15,9 @@ from transformer.config import RunConfig
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.measures.metrics import CHUNK, evaluate
+from transformer.measures.metrics import CHUNK, evaluate, piece_sizes
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
-from transformer.training.activations import largest_intermediate, saved_numbers
+from transformer.training.activations import evaluated_numbers, largest_intermediate, saved_numbers
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
@@ -25,6 +25,9 @@ from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
+UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
+SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
+FEATURE_PASSES = 9  # likewise for a feature: gathered, scaled, shifted, copied into a graph, used
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
 
@@ -53,13 +56,15 @@ def memory_bytes(configs: list[RunConfig], d_features: int, machine: Machine) ->
     """Return the bytes that runs need when they are trained together, by what needs them.
 
     A CUDA graph keeps memory of its own for a step.  Metrics need a plain step's memory beside it,
-    for the norms of gradients.
+    for the norms of gradients, and that of an evaluation, which comes after that step.
     """
     is_cuda = torch.device(machine.device).type == "cuda"
     steps = 2 if is_cuda and ("graph" in machine.execution or machine.execution == "auto") else 1
+    step = activation_bytes(configs, d_features)
+    evaluated = evaluated_bytes(configs, d_features, machine)
     return {
         "parameters, gradients and moments": state_bytes(configs, d_features, steps),
-        "activations": steps * activation_bytes(configs, d_features),
+        "activations": (steps - 1) * step + max(step, evaluated),
         "batches": steps * batch_bytes(configs, d_features),
         "exemplars": exemplar_bytes(configs, d_features),
         "evaluation sets": evaluation_bytes(configs),
@@ -91,6 +96,32 @@ def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
     passing = max(largest_intermediate(config), largest_parameter)
     numbers = saved_numbers(config, d_features) + 2 * passing
     return len(configs) * _width(config) * numbers
+
+
+def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> int:
+    """Return the bytes that evaluating the runs needs beside their parameters.
+
+    On a CPU, they are evaluated one by one.
+    """
+    config, is_cpu = configs[0], torch.device(machine.device).type == "cpu"
+    n_runs = 1 if is_cpu else len(configs)
+    shape = n_runs, config.data.exemplars.n_classes
+    n_items, width = config.data.context + 1, _width(config)
+    at_most, rows = piece_sizes(config.model, shape, n_items, width, is_cpu=is_cpu)
+    n_sequences = min(at_most, max(own.evaluation.n_sequences for own in configs))
+    numbers = evaluated_numbers(config, d_features, n_sequences, min(rows, n_sequences))
+    return n_runs * width * numbers
+
+
+def moved_bytes(config: RunConfig, d_features: int) -> int:
+    """Return the bytes that a step of one run moves to and from memory at least.
+
+    Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
+    parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
+    """
+    n_parameters = count_numbers(trained_shapes(config, d_features))
+    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
+    return _width(config) * moved + FEATURE_PASSES * batch_bytes([config], d_features)
 
 
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:

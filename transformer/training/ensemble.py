@@ -20,14 +20,15 @@ from coopetition.tools.run_files import Row
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars
-from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
+from transformer.data.sequences import Sequences
 from transformer.measures.metrics import all_means, evaluate_runs
 from transformer.model.hooks import Intervened
 from transformer.model.loaded import Model
 from transformer.model.parameters import Parameters
+from transformer.training.batches import BatchStream
 from transformer.training.execution import choose_execution, repeated_step
 from transformer.training.machine import Machine
-from transformer.training.step import RunSettings, TrainState, step_numbers
+from transformer.training.step import RunSettings, TrainState
 
 NOISE_STREAM = 1  # keeps the noise of a step apart from the sequences of its block
 
@@ -101,7 +102,13 @@ class Ensemble:
         self.device = self.train_state.device
         placed = {id(run.exemplars): run.exemplars.to(self.device) for run in runs}
         self.exemplars = [placed[id(run.exemplars)] for run in runs]
-        self._share_exemplars = len(placed) == 1
+        numbers: dict[int, list[int]] = {id(each): [] for each in self.exemplars}
+        for number, each in enumerate(self.exemplars):
+            numbers[id(each)].append(number)
+        self._sets = [  # each set of exemplars with the numbers of its runs
+            (self.exemplars[runs[0]], torch.tensor(runs, device=self.device))
+            for runs in numbers.values()
+        ]
         self.evaluation_sets = [
             {name: sequences.to(self.device) for name, sequences in run.evaluation_sets.items()}
             for run in runs
@@ -111,7 +118,9 @@ class Ensemble:
         self.failures: dict[int, str] = {}
         self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
-        self._block: _Block | None = None
+        # on a CPU, a thread would take its time from the steps
+        is_ahead = self.device.type == "cuda"
+        self._batches = BatchStream(self.configs, self.device, is_ahead)
         self._intervened: dict[tuple[Any, ...], Intervened] = {}
 
     @property
@@ -165,25 +174,24 @@ class Ensemble:
     @_on_machine
     def advance(self) -> None:
         """Train one step of all runs."""
-        block, offset = divmod(self.step, BLOCK_STEPS)
-        if self._block is None or offset == 0:
-            self._block = _Block(self.configs, block, self.device)
-        sequences = self._block.sequences[offset]
+        sequences, numbers = self._batches.step(self.step)
         batch = self._features(sequences.exemplars), sequences.labels, sequences.target
         if self.is_evaluation(self.step + 1):
             self._gradient_norms = self.train_state.gradient_norms(*batch)
-        self.train_state.step(*batch, self._block.numbers[offset])
+        self.train_state.step(*batch, numbers)
         self.step += 1
         self.steps_since += 1
 
     def _features(self, index: Tensor) -> Tensor:
         """Return the features (R, C + 1, B, D) of exemplars at an index (R, C + 1, B)."""
         dtype = self.train_state.dtype
-        if self._share_exemplars:
+        if len(self._sets) == 1:
             features = self.exemplars[0].features(index, dtype)
-        else:
-            pairs = zip(self.exemplars, index, strict=True)
-            features = torch.stack([exemplars.features(own, dtype) for exemplars, own in pairs])
+        else:  # one copy for each set: a GPU waits for many small ones
+            shape = (*index.shape, self.train_state.d_features)
+            features = torch.empty(shape, dtype=dtype, device=self.device)
+            for exemplars, runs in self._sets:
+                features[runs] = exemplars.features(index[runs], dtype)
         for number, config in enumerate(self.configs):
             if config.data.noise:
                 features[number] += config.data.noise * self._noise(config, features[number])
@@ -205,21 +213,21 @@ class Ensemble:
         alone with `replace_own`.
         """
         self._give_up_diverged()
-        # on a CPU, one run's activations stay in its caches
-        is_together = self.device.type != "cpu" and self._evaluate_alike()
-        groups = [self.live] if is_together else [[number] for number in self.live]
         evaluated = {}
-        for numbers in groups:
+        for numbers in self._groups_to_evaluate():
             evaluated |= self._evaluate_together(numbers, further, replace_own)
         return evaluated
 
-    def _evaluate_alike(self) -> bool:
-        """Return whether all runs are evaluated on equally many sequences of the same kinds."""
-        shapes = [
-            [(name, sequences.exemplars.shape) for name, sequences in own.items()]
-            for own in self.evaluation_sets
-        ]
-        return all(own == shapes[0] for own in shapes)
+    def _groups_to_evaluate(self) -> list[list[int]]:
+        """Return the runs that are evaluated at once: those whose sets have the same shapes."""
+        if self.device.type == "cpu":  # one run's activations stay in its caches
+            return [[number] for number in self.live]
+        groups: dict[Any, list[int]] = {}
+        for number in self.live:
+            sets = self.evaluation_sets[number].items()
+            shapes = tuple((name, sequences.exemplars.shape) for name, sequences in sets)
+            groups.setdefault(shapes, []).append(number)
+        return [*groups.values()]
 
     def _evaluate_together(
         self,
@@ -228,8 +236,6 @@ class Ensemble:
         replace_own: bool = False,
     ) -> dict[int, Metrics]:
         """Return what `evaluate` does, of some runs at once."""
-        if not numbers:
-            return {}
         parameters = self.train_state.of_runs(numbers)
         own = [() if replace_own else self.configs[number].interventions for number in numbers]
         intervened = self._intervene(numbers, own, further, parameters)
@@ -331,26 +337,6 @@ class Ensemble:
             run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
             states[number] = Checkpoint(self.step, run_id, fingerprint, tensors)
         return states
-
-
-class _Block:
-    """Batches and step numbers of the next steps, of all runs, with the step axis first."""
-
-    def __init__(self, configs: list[RunConfig], block: int, device: torch.device) -> None:
-        each = [training_block(config.data, config.data_seed, block) for config in configs]
-        self.sequences = Sequences(
-            torch.stack([of_run.exemplars for of_run in each], 1),
-            torch.stack([of_run.labels for of_run in each], 1),
-            torch.stack([of_run.target for of_run in each], 1),
-        ).to(device)
-        first = block * BLOCK_STEPS + 1
-        numbers = [
-            [step_numbers(config.optim, step) for config in configs]
-            for step in range(first, first + BLOCK_STEPS)
-        ]
-        dtype = torch.float64 if configs[0].precision == "float64" else torch.float32
-        numbers = torch.tensor(numbers, dtype=dtype)  # (step, run, 3)
-        self.numbers = numbers.mT.contiguous().to(device)
 
 
 def new_train_state(configs: list[RunConfig], d_features: int, machine: Machine) -> TrainState:

@@ -12,7 +12,12 @@ from torch.utils._pytree import tree_leaves
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import HERE
 from transformer.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
+from transformer.data.sequences import Sequences
+from transformer.experiments import transience
+from transformer.measures import metrics
+from transformer.measures.metrics import evaluate_runs
 from transformer.training import cost
 from transformer.training.activations import saved_numbers
 from transformer.training.cost import activation_bytes, check_size, memory_bytes
@@ -63,6 +68,9 @@ CONFIGS = {
     "clipped": config_of(ModelConfig(), n_classes=6400, clip_norm=1.0),
     "sgd": config_of(ModelConfig(attention_bias=True), algorithm="sgd"),
     "resnet": config_of(ModelConfig(encoder="resnet", mlp_ratio=2), d_features=28**2),
+    "wide context": config_of(
+        ModelConfig(mlp_ratio=4, positions="sinusoidal"), context=8, n_classes=6400, d_features=784
+    ),
     "odd sides": config_of(ModelConfig(encoder="resnet"), d_features=35**2),
 }
 
@@ -80,9 +88,31 @@ def test_the_estimate_is_close_to_the_memory_of_a_step(name, n_runs):
     with PeakMemory(tensors) as memory:
         step()
     kept = sum(each.nbytes for each in tensors)
-    needs = memory_bytes(configs, d_features, HERE)
-    estimate = needs["activations"] + needs["parameters, gradients and moments"]
+    needs = memory_bytes(configs, d_features, HERE)["parameters, gradients and moments"]
+    estimate = needs + activation_bytes(configs, d_features)
     assert 0.9 <= estimate / (memory.peak + kept) <= 1.5
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("kind", "n_runs"), [("cpu", 1), ("cuda", 3)])
+def test_the_estimate_is_close_to_the_memory_of_an_evaluation(name, kind, n_runs, monkeypatch):
+    """Within the same factors, also in the pieces of a GPU, here a small one."""
+    config, machine = CONFIGS[name], replace(HERE, device=kind)
+    d_features = config.data.exemplars.feature_count()
+    n_sequences = 12 if config.model.encoder == "resnet" else 300
+    config = replace(config, evaluation=replace(config.evaluation, n_sequences=n_sequences))
+    monkeypatch.setattr(metrics, "DEVICE_BYTES", 2**25)
+    sizes = metrics.piece_sizes
+    on_device = lambda *about, is_cpu: sizes(*about, is_cpu=kind == "cpu")  # noqa: E731
+    monkeypatch.setattr(metrics, "piece_sizes", on_device)
+    state = new_train_state([config] * n_runs, d_features, HERE)
+    exemplars = Exemplars(torch.zeros(1, 1, d_features), 1.0)
+    zeros = torch.zeros(config.data.context + 1, n_sequences, dtype=torch.int64)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
+    with PeakMemory([*state.parameters.values(), exemplars.values, zeros]) as memory:
+        evaluate_runs(state.parameters, config.model, [exemplars] * n_runs, [sequences] * n_runs)
+    estimate = cost.evaluated_bytes([config] * n_runs, d_features, machine)
+    assert 0.9 <= estimate / memory.peak <= 1.5
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -122,10 +152,20 @@ def test_a_graph_needs_the_memory_of_a_step_of_its_own():
         memory_bytes([config], 28**2, replace(GPU, execution=execution))
         for execution in ("eager", "graph")
     )
-    assert graph["activations"] == 2 * activation_bytes([config], 28**2)
+    step = activation_bytes([config], 28**2)
+    assert graph["activations"] == plain["activations"] + step
     assert graph == memory_bytes([config], 28**2, GPU)
     assert plain["exemplars"] == graph["exemplars"]
     assert memory_bytes([config], 28**2, replace(GPU, execution="compiled")) == plain
+
+
+@pytest.mark.parametrize(("side", "share"), [(28, 0.15), (105, 1.0)])
+def test_64_deep_runs_with_the_resnet_fit_an_h200(side, share):
+    """Without computing the stem again in the backward pass, and with a graph."""
+    config = transience.default("paper")
+    needed = sum(memory_bytes([config] * 64, side**2, GPU).values())
+    assert (config.model.n_layers, config.model.encoder) == (12, "resnet")
+    assert needed < share * 139 * 2**30
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
+from transformer.experiments import clocks as clocks_runs
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
 from transformer.experiments import within_class as within_class_runs
@@ -78,8 +79,20 @@ def within_class(scale: Scale) -> Plan:
     return Plan([*trained, _final_measure("events", trained)])
 
 
+@PLANS.register("clocks")
+def clocks(scale: Scale) -> Plan:
+    """Return our runs at different learning rates, batch sizes and optimisers."""
+    check_scale(scale, clocks_runs.SCALES)
+    trained = training_nodes(clocks_runs.presets(scale))
+    grid = tuple(node.name for node in trained if node.name.startswith("grid_"))
+    noise = RunTable(name="gradients", measure="gradients", of=grid)
+    curvature = RunTable(name="sharpness", measure="sharpness", of=grid)
+    norms = _final_measure("weight_norms", trained)
+    return Plan([*trained, _final_measure("events", trained), noise, norms, curvature])
+
+
 def _final_measure(measure: str, trained: list[Train]) -> RunTable:
-    """Return the last node: a measure of every run."""
+    """Return a node after all runs: a measure of each."""
     names = tuple(node.name for node in trained)
     return RunTable(name=measure, measure=measure, of=names, description="of every run")
 
@@ -143,8 +156,10 @@ def _nodes_of(name: str, presets: dict[str, Preset]) -> Iterator[Train]:
         yield replace(node, config={f"init_seed={seed}": each for seed, each in configs.items()})
     else:
         for seed, each in configs.items():
-            has_seeds = node.after and presets[node.after].seeds
-            after = f"{node.after}_{seed}" if has_seeds else node.after
+            source = presets.get(node.after)
+            after = node.after
+            if source and source.seeds:
+                after += f"/init_seed={seed}" if source.together else f"_{seed}"
             yield replace(node, name=f"{name}_{seed}", config=each, after=after)
 
 

@@ -84,15 +84,16 @@ def clocks(scale: Scale) -> Plan:
     """Return our runs at different learning rates, batch sizes and optimisers."""
     check_scale(scale, clocks_runs.SCALES)
     trained = training_nodes(clocks_runs.presets(scale))
-    grid = tuple(node.name for node in trained if node.name.startswith("grid_"))
-    noise = RunTable(name="gradients", measure="gradients", of=grid)
-    curvature = RunTable(name="sharpness", measure="sharpness", of=grid)
-    norms = _final_measure("weight_norms", trained)
-    return Plan([*trained, _final_measure("events", trained), noise, norms, curvature])
+    names = [node.name for node in trained if not node.name.startswith("sgd_")]
+    grid = [name for name in names if name.startswith("grid_")]
+    cross = [clocks_runs.grid_name(*cell) for cell in clocks_runs.CROSS]
+    of = {"weight_norms": names, "gradients": grid, "sharpness": dict.fromkeys(cross)}
+    tables = [RunTable(name=name, measure=name, of=tuple(own)) for name, own in of.items()]
+    return Plan([*trained, *tables])
 
 
 def _final_measure(measure: str, trained: list[Train]) -> RunTable:
-    """Return a node after all runs: a measure of each."""
+    """Return the last node: a measure of every run."""
     names = tuple(node.name for node in trained)
     return RunTable(name=measure, measure=measure, of=names, description="of every run")
 

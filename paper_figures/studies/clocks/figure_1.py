@@ -1,0 +1,114 @@
+"""The times of ICL in four clocks, and the exponents of rate and batch size."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coopetition.plot.style import FURTHER
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import common_curves, draw_half, result_of_runs
+from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.studies.clocks.exponents import (
+    CLOCKS,
+    EVENTS,
+    Exponents,
+    batch_of,
+    fit_exponents,
+    observe,
+)
+from paper_figures.studies.clocks.predictions import COMBINATIONS, predictions
+from transformer.experiments.clocks import BASE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DASHES = {8: ":", 32: "-", 128: "--", 512: "-."}
+MARKS = "osD^v"
+SHOWN = "fade"  # the event whose predictions are drawn
+
+
+def draw(runs: list[FigureRun]) -> FigureResult:
+    """Draw Flip in each clock (a to d), and the exponents of every event (e)."""
+    drawing = blank(7.2, 4.4)
+    *clock_axes, plane, key = drawing.subplots(2, 3).flat
+    cells: dict[tuple[float, int], list[FigureRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.learning_rate, batch_of(run))):
+        cells.setdefault((run.learning_rate, batch_of(run)), []).append(run)
+    numbers: Numbers = []
+    for ax, letter, (name, clock) in zip(clock_axes, "abcd", CLOCKS.items(), strict=True):
+        numbers += _draw_clock(ax, f"{letter} {name}", cells, clock)
+        ax.set(title=f"{letter}  {name}", xlabel="steps of the base run, by this clock")
+    clock_axes[0].set(ylabel="Flip accuracy")
+    fitted = {event: fit_exponents(observe(runs, event)) for event in EVENTS}
+    numbers += _draw_exponents(plane, fitted)
+    lines, labels = clock_axes[0].get_legend_handles_labels()
+    key.axis("off")
+    key.legend(lines, labels, frameon=False, loc="center", ncols=2, title="rate, batch")
+    findings = [
+        f"{event}: {'too few runs have it' if own is None else own}"
+        for event, own in fitted.items()
+    ]
+    return result_of_runs(drawing, numbers, runs, findings)
+
+
+def _draw_clock(
+    ax: "Axes",
+    panel: str,
+    cells: dict[tuple[float, int], list[FigureRun]],
+    clock: tuple[float, float],
+) -> Numbers:
+    """Draw the mean of Flip over the seeds of each cell."""
+    rates = sorted({rate for rate, _ in cells})
+    numbers: Numbers = []
+    for (rate, batch), own in cells.items():
+        sequences, rows = common_curves(own, "flip")
+        factor = (rate / BASE[0]) ** clock[0] * (batch / BASE[1]) ** clock[1]
+        x, name = sequences / batch * factor, f"{rate:g}, {batch}"
+        look = {"color": FURTHER[rates.index(rate) % len(FURTHER)], "ls": DASHES[batch]}
+        is_after_start = x > 0  # the axis is logarithmic
+        x, y = x[is_after_start], np.mean(rows, axis=0)[is_after_start]
+        ax.plot(x, y, lw=0.9, label=name, **look)
+        numbers += points(panel, name, x, y)
+    draw_half(ax)
+    ax.set(xscale="log", ylim=(0, 1))
+    return numbers
+
+
+def _draw_exponents(ax: "Axes", fitted: dict[str, Exponents | None]) -> Numbers:
+    """Draw the exponents of each event with their intervals, and what ideas predict of the fade."""
+    numbers: Numbers = []
+    for (event, own), mark in zip(fitted.items(), MARKS, strict=True):
+        if own is None:
+            continue
+        a, b = own.combination(1, 0), own.combination(0, 1)
+        errors = [np.array([[each.value - each.low], [each.high - each.value]]) for each in (a, b)]
+        look = {"fmt": mark, "ms": 4, "lw": 0.8, "color": "black", "mfc": "white"}
+        ax.errorbar([a.value], [b.value], xerr=errors[0], yerr=errors[1], label=event, **look)
+        numbers.append(("e exponents", event, a.value, b.value))
+    for idea in predictions()[0]:
+        predicted = idea.exponents.get(SHOWN, {})
+        for name, (low, high) in predicted.items():
+            if low == high and name not in ("a", "b"):
+                p, q = COMBINATIONS[name]
+                a = np.array([0.0, 1.2])
+                ax.plot(a, (low - p * a) / q, color="grey", lw=0.8, ls=":")
+                ax.annotate(idea.name, (0.1, (low - 0.1 * p) / q), fontsize=5, color="grey")
+        ends = [predicted.get(name, (0.0, 1.0)) for name in "ab"]
+        if all(low == high for low, high in ends):
+            a, b = (low for low, _ in ends)
+            ax.plot([a], [b], "x", color="grey", ms=5)
+            ax.annotate(idea.name, (a, b), fontsize=5, color="grey", ha="right")
+            numbers.append(("e exponents", f"{idea.name}, {SHOWN}", a, b))
+    ax.set(title="e  exponents", xlabel="a (rate)", ylabel="b (batch)", xlim=(-0.1, 1.3))
+    ax.set(ylim=(-0.1, 1.3))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=5)
+    return numbers
+
+
+FIGURE = Figure(
+    __name__,
+    "the rise and fade of ICL in clocks of steps, rate and batch size",
+    draw,
+    (Runs("clocks/grid_*", optional=True),),  # they are not kept yet
+)

@@ -85,25 +85,38 @@ def _draw_exponents(ax: "Axes", fitted: dict[str, Exponents | None]) -> Numbers:
         look = {"fmt": mark, "ms": 4, "lw": 0.8, "color": "black", "mfc": "white"}
         ax.errorbar([a.value], [b.value], xerr=errors[0], yerr=errors[1], label=event, **look)
         numbers.append(("e exponents", event, a.value, b.value))
-    for idea in predictions()[0]:
-        predicted = idea.exponents.get(SHOWN, {})
-        for name, (low, high) in predicted.items():
-            if low == high and name not in ("a", "b"):
-                p, q = COMBINATIONS[name]
-                a = np.array([0.0, 1.2])
-                ax.plot(a, (low - p * a) / q, color="grey", lw=0.8, ls=":")
-                ax.annotate(idea.name, (0.1, (low - 0.1 * p) / q), fontsize=5, color="grey")
-        ends = [predicted.get(name, (0.0, 1.0)) for name in "ab"]
-        if all(low == high for low, high in ends):
-            a, b = (low for low, _ in ends)
-            ax.plot([a], [b], "x", color="grey", ms=5)
-            ax.annotate(idea.name, (a, b), fontsize=5, color="grey", ha="right")
-            numbers.append(("e exponents", f"{idea.name}, {SHOWN}", a, b))
-    ax.set(title="e  exponents", xlabel="a (rate)", ylabel="b (batch)", xlim=(-0.1, 1.3))
+    numbers += _draw_predictions(ax)
+    ax.set(title="e  exponents", xlabel="a (rate)", ylabel="b (batch)", xlim=(-0.1, 1.6))
     ax.set(ylim=(-0.1, 1.3))
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=5)
+        ax.legend(frameon=False, fontsize=5, loc="lower left")
     return numbers
+
+
+def _draw_predictions(ax: "Axes") -> Numbers:
+    """Draw what ideas predict of the fade: a cross, or a line where one number is free."""
+    crosses: dict[tuple[float, float], list[str]] = {}
+    grey = {"color": "grey", "fontsize": 5}
+    for idea in predictions()[0]:
+        fixed = {
+            name: low for name, (low, high) in idea.exponents.get(SHOWN, {}).items() if low == high
+        }
+        if fixed.keys() == {"a", "b"}:
+            crosses.setdefault((fixed["a"], fixed["b"]), []).append(idea.name)
+            continue
+        for name, value in fixed.items():
+            p, q = COMBINATIONS[name]
+            a = np.array([0.0, 1.6])
+            ax.plot(a, (value - p * a) / q, color="grey", lw=0.8, ls=":")
+            ax.text(
+                0.25, (value - 0.25 * p) / q, idea.name, va="top" if p == q else "bottom", **grey
+            )
+    for (a, b), names in crosses.items():
+        ax.plot([a], [b], "x", color="grey", ms=5)
+        ax.text(a + 0.05, b, "\n".join(names), va="bottom", **grey)
+    return [
+        ("e exponents", f"{name}, {SHOWN}", *at) for at, names in crosses.items() for name in names
+    ]
 
 
 FIGURE = Figure(

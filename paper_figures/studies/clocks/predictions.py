@@ -174,7 +174,9 @@ def _factor(
         is_open |= own["fade"] is None
         ratio = (own["fade"] or run.provenance["step"]) / reference["fade"]
         if over_emergence:
-            ratio *= (reference["emergence"] or math.nan) / (own["emergence"] or math.nan)
+            if not (reference["emergence"] and own["emergence"]):
+                continue  # preferred from the first evaluation on
+            ratio *= reference["emergence"] / own["emergence"]
         logs.append(math.log10(ratio))
     if not logs:
         return None

@@ -56,7 +56,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "exponents": page_clocks.exponents_table,
         "spreads": page_clocks.spreads_table,
         "arms": page_clocks.arms_table,
-        "sharpness": page_clocks.sharpness_sentence,
+        "states": page_clocks.states_table,
     },
     "docs/comparison.md": {
         "ranks": ranks_table,

@@ -5,7 +5,6 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from coopetition.compare.curves import Curves
 from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs
-from paper_figures.studies.clocks import page_clocks, predictions
+from paper_figures.studies.clocks import page_clocks, predictions, states
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
     EVENTS,
@@ -174,8 +173,9 @@ def test_every_prediction_is_of_an_event_and_an_arm_of_the_plan():
     assert len({*names}) == len(names) >= 8 and rule and seen
     for each in ideas:
         assert each.derivation and (each.exponents or each.arms)
+        assert {*each.measured} <= {"of_edge", "label_growth"}
         assert {*each.exponents} <= {*EVENTS} and {*each.arms} <= {*predictions.ARMS}
-        for own in (each.arms, *each.exponents.values()):
+        for own in (each.arms, each.measured, *each.exponents.values()):
             assert all(low <= high for low, high in own.values())
         named = {name for own in each.exponents.values() for name in own}
         assert named <= {*predictions.COMBINATIONS}
@@ -279,15 +279,50 @@ def test_without_runs_the_page_has_the_predictions_alone():
     table = page_clocks.exponents_table(find)
     assert "not measured" in table and "contradicted" not in table and "a = 1, b = 0" in table
     assert "contradicted" not in page_clocks.arms_table(find)
+    assert not states.cell_states("smoke")
 
 
-def test_the_sharpness_counts_while_icl_is_preferred(monkeypatch):
+@dataclass
+class Table:
+    """Columns that were measured of a run."""
+
+    run: Run
+    columns: dict
+
+    def select(self, **wanted):
+        assert wanted == {"part": "all"}
+        return self
+
+    def column(self, name):
+        return np.array(self.columns[name])
+
+
+def test_states_are_compared_with_what_is_predicted_of_them(monkeypatch):
+    steps = [100.0, 3000.0, 6000.0, 20_000.0]
     run = Run()
-    steps, values = np.array([100.0, 3000.0, 6000.0, 20_000.0]), np.array([9.0, 0.8, 1.2, 7.0])
-    table = SimpleNamespace(run=run, column=lambda name: steps if name == "step" else values)
-    monkeypatch.setattr(predictions, "kept_tables", lambda *given, **more: [table])
-    assert predictions.sharpness_of_edge() == pytest.approx(1.0)
-    assert "edge of stability: holds" in page_clocks.sharpness_sentence()
+    config = {"exemplars": {"n_classes": 6400}, "batch_size": 32}
+    run.provenance["config"] = {"data": config, "model": {"d_model": 64}}
+    growth = 6400 * 64 * 6e-4**2 * np.array(steps)
+    means = [9.0, 1.0, 9.0, 9.0]
+    tables = {
+        "gradients": {"loss": [2.0] * 4, "squared_mean": means, "variance": [96.0] * 4},
+        "sharpness": {"of_edge": [9.0, 0.8, 1.2, 7.0]},
+        "weight_norms": {"labels": np.sqrt(3 + 0.7 * growth)},
+    }  # fmt: skip
+
+    def kept(preset, kind, **where):
+        return [Table(run, {"step": steps} | tables[kind])]
+
+    monkeypatch.setattr(states, "kept_tables", kept)
+    cells = states.cell_states()
+    assert len(cells) == 6
+    first = cells[0]
+    assert (first.gradient_over_loss, first.noise_over_signal) == (1.0, 3.0), "near the peak"
+    assert first.of_edge == pytest.approx(1.0), "while ICL is preferred"
+    assert first.label_growth == pytest.approx(0.7)
+    assert page_clocks.states_table().count("holds") == 2
+    tables["weight_norms"]["labels"] = np.sqrt(3 + 5 * growth)
+    assert page_clocks.states_table().count("contradicted") == 1
 
 
 def test_the_figure_draws_every_cell_in_every_clock():
@@ -319,3 +354,4 @@ def test_the_study_runs_from_training_to_the_figure(smoke_clocks, tmp_path):
     assert "42 runs" in page_clocks.counts(find)
     assert page_clocks.exponents_table(find) and page_clocks.arms_table(find)
     assert page_clocks.spreads_table(find) != page_clocks.NOT_KEPT
+    assert len(states.cell_states("smoke", smoke_clocks)) == 6

@@ -166,8 +166,7 @@ def _hessian_product(state: State, scales: Parameters, n_sequences: int) -> Prod
             own = {name: state.parameters[name].clone().requires_grad_() for name in scales}
             loss = state.loss(state.parameters | own, batch)
             slopes = torch.autograd.grad(loss, [*own.values()], create_graph=True)
-            slope = sum((a * b).sum() for a, b in zip(slopes, along, strict=True))
-            curved = torch.autograd.grad(slope, [*own.values()])  # pyright: ignore[reportArgumentType]
+            curved = torch.autograd.grad(slopes, [*own.values()], grad_outputs=along)
             scaled = [c * s for c, s in zip(curved, scales.values(), strict=True)]
             total += torch.cat([each.flatten() for each in scaled]) / len(batches)
         return total

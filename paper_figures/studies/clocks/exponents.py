@@ -25,7 +25,7 @@ from transformer.experiments.clocks import BASE
 from transformer.measures.timeline import RISEN
 from transformer.measures.transience import WINDOW, smooth
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 LEVEL = 0.95  # of intervals
 OF_ICL = ("emergence", "peak", "fade")  # events that need ICL to be preferred at some time
 EVENTS = (*OF_ICL, "ciwl_75", "ciwl_90")

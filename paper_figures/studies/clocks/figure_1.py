@@ -1,6 +1,6 @@
 """The times of ICL in four clocks, and the exponents of rate and batch size."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,10 +64,10 @@ def _draw_clock(
         sequences, rows = common_curves(own, "flip")
         factor = (rate / BASE[0]) ** clock[0] * (batch / BASE[1]) ** clock[1]
         x, name = sequences / batch * factor, f"{rate:g}, {batch}"
-        look = {"color": FURTHER[rates.index(rate) % len(FURTHER)], "ls": DASHES[batch]}
+        look: dict[str, Any] = {"color": FURTHER[rates.index(rate) % len(FURTHER)]}
         is_after_start = x > 0  # the axis is logarithmic
         x, y = x[is_after_start], np.mean(rows, axis=0)[is_after_start]
-        ax.plot(x, y, lw=0.9, label=name, **look)
+        ax.plot(x, y, lw=0.9, ls=DASHES[batch], label=name, **look)
         numbers += points(panel, name, x, y)
     draw_half(ax)
     ax.set(xscale="log", ylim=(0, 1))

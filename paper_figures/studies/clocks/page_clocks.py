@@ -1,10 +1,12 @@
 """The generated parts of docs/clocks.md: ideas, predictions, and what the kept runs say of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from textwrap import fill
 
 from coopetition.tools.files import markdown_table
+from paper_figures.core.kept_data import DATA, SCALE
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
     EVENTS,
@@ -20,14 +22,16 @@ from paper_figures.studies.clocks.predictions import (
     ARMS,
     Find,
     Range,
+    Verdict,
     arm_factors,
     find_runs,
-    judge,
     judge_exponents,
     judge_factor,
     predictions,
-    sharpness_of_edge,
 )
+from paper_figures.studies.clocks.states import cell_states
+from transformer.config.run import Scale
+from transformer.experiments.clocks import RATES
 
 NOT_KEPT = "The runs are not kept yet."
 GRID = "grid_*"
@@ -143,14 +147,36 @@ def spreads_table(find: Find = find_runs) -> str:
     return markdown_table(["clock", *EVENTS], rows)
 
 
-def sharpness_sentence() -> str:
-    """Return the measured sharpness beside that of the edge of stability, with a verdict."""
-    value = sharpness_of_edge()
-    if value is None:
+def states_table(scale: Scale = SCALE, data: Path = DATA) -> str:
+    """Return what was measured of states in each cell of the cross, and verdicts."""
+    cells = cell_states(scale, data)
+    if not cells:
         return NOT_KEPT
-    verdicts = (
-        f"{each.name}: {judge(Interval(value, value, value), each.of_edge, 0, math.inf)}"
-        for each in predictions()[0]
-        if each.of_edge
-    )
-    return f"The sharpness is {value:.2g} of the largest that is stable ({', '.join(verdicts)})."
+    heads = ("rate", "batch", "gradient / loss", "noise / signal", "of the edge", "label growth")
+    rows = [
+        (
+            f"{each.rate:g}",
+            f"{each.batch}",
+            f"{each.gradient_over_loss:.2g}",
+            f"{each.noise_over_signal:.2g}",
+            "-" if each.of_edge is None else f"{each.of_edge:.2g}",
+            f"{each.label_growth:.2g}",
+        )
+        for each in cells
+    ]
+    sharp = [each.of_edge for each in cells if each.rate == max(RATES)]
+    judged = {"of_edge": sharp, "label_growth": [each.label_growth for each in cells]}
+    verdicts = [
+        f"- {idea.name}, `{name}` {_range_text(own)}: {_verdict_on_all(judged[name], own)}"
+        for idea in predictions()[0]
+        for name, own in idea.measured.items()
+    ]
+    return "\n".join([markdown_table(heads, rows), "", *verdicts])
+
+
+def _verdict_on_all(values: Sequence[float | None], predicted: Range) -> Verdict:
+    """Return whether all values lie in a range; undecided while one is unknown."""
+    known = [each for each in values if each is not None]
+    if any(not predicted[0] <= each <= predicted[1] for each in known):
+        return "contradicted"
+    return "holds" if len(known) == len(values) else "undecided"

@@ -15,17 +15,16 @@ from typing import Any, Literal
 import numpy as np
 
 from paper_figures.core.kept_data import DATA, SCALE
-from paper_figures.core.runs import FigureRun, KeptTable, NotKeptError, kept_runs, kept_tables
+from paper_figures.core.runs import FigureRun, NotKeptError, kept_runs
 from paper_figures.studies.clocks.exponents import (
     Exponents,
     Interval,
-    batch_of,
     event_steps,
     has_icl,
     t_interval,
 )
 from transformer.config.run import Scale
-from transformer.experiments.clocks import BASE, BETA2, EPSILON, RATES, SGD_RATES, grid_name
+from transformer.experiments.clocks import BASE, BETA2, EPSILON, SGD_RATES, grid_name
 
 PATH = Path(__file__).with_name("predictions.toml")
 COMBINATIONS = {"a": (1, 0), "b": (0, 1), "a + b": (1, 1), "a + 2b": (1, 2)}
@@ -55,7 +54,7 @@ class Idea:
 
     exponents : event -> combination of exponents -> range
     arms : arm -> range of its factor
-    of_edge : range of the sharpness over the edge of stability, if it is predicted
+    measured : range of `of_edge` or `label_growth` (`paper_figures.studies.clocks.states`)
     """
 
     name: str
@@ -63,7 +62,7 @@ class Idea:
     derivation: str
     exponents: Mapping[str, Mapping[str, Range]]
     arms: Mapping[str, Range]
-    of_edge: Range | None
+    measured: Mapping[str, Range]
 
 
 @cache
@@ -80,7 +79,7 @@ def predictions() -> tuple[list[Idea], str, str]:
                 for event, own in each.get("exponents", {}).items()
             },
             arms={arm: _range(value) for arm, value in each.get("arms", {}).items()},
-            of_edge=_range(each["of_edge"]) if "of_edge" in each else None,
+            measured={name: _range(value) for name, value in each.get("measured", {}).items()},
         )
         for each in content["ideas"]
     ]
@@ -183,24 +182,3 @@ def _factor(
     error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
     found = t_interval(float(np.mean(logs)), error, len(logs) - 1)
     return Interval(found.value, found.low, math.inf) if is_open else found
-
-
-def sharpness_of_edge(scale: Scale = SCALE, data: Path = DATA) -> float | None:
-    """Return the median sharpness over the edge, at the highest rate from emergence to fade."""
-    try:
-        name = f"clocks/{grid_name(max(RATES), BASE[1])}"
-        tables = kept_tables(name, "sharpness", scale=scale, data=data)
-    except NotKeptError:
-        return None
-    values = [value for table in tables for value in _while_preferred(table)]
-    return float(np.median(values)) if values else None
-
-
-def _while_preferred(table: KeptTable) -> list[float]:
-    """Return the values at checkpoints between emergence and fade."""
-    events, batch = table.run.timeline(), batch_of(table.run)
-    if events.emergence is None:
-        return []
-    end = math.inf if events.fade is None else events.fade
-    steps = table.column("step") * batch
-    return table.column("of_edge")[(steps >= events.emergence) & (steps <= end)].tolist()

@@ -24,6 +24,7 @@ from paper_figures.core.verdicts import (
     verdict_counts,
 )
 from paper_figures.demo import demo_table
+from paper_figures.studies.clocks import page_clocks
 from paper_figures.studies.comparison.page_comparison import (
     fits_table,
     forecasts_table,
@@ -47,6 +48,15 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "main runs": main_runs_table,
         "demo seeds": demo_table,
         "counts": partial(verdict_counts, "coopetition"),
+    },
+    "docs/clocks.md": {
+        "ideas": page_clocks.ideas_list,
+        "rule": page_clocks.rule_text,
+        "runs": page_clocks.counts,
+        "exponents": page_clocks.exponents_table,
+        "spreads": page_clocks.spreads_table,
+        "arms": page_clocks.arms_table,
+        "states": page_clocks.states_table,
     },
     "docs/comparison.md": {
         "ranks": ranks_table,

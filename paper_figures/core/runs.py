@@ -76,7 +76,8 @@ class FigureRun:
         The paper's rate is that of the same preset at scale paper; the ratio is 1 without a paper.
         """
         preset = self.provenance.get("preset", "")
-        return self.learning_rate / _paper_rate(preset) if "/" in preset else 1.0
+        paper_rate = _paper_rate(preset) if "/" in preset else None
+        return self.learning_rate / paper_rate if paper_rate else 1.0
 
     @property
     def n_sequences(self) -> float:
@@ -133,10 +134,11 @@ class FigureRun:
 
 
 @cache
-def _paper_rate(preset: str) -> float:
+def _paper_rate(preset: str) -> float | None:
     from transformer.experiments.presets import PRESETS
 
-    return PRESETS[preset].config("paper").optim.learning_rate
+    named = PRESETS[preset]
+    return named.config("paper").optim.learning_rate if "paper" in named.scales else None
 
 
 @dataclass(frozen=True, slots=True)

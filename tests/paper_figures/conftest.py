@@ -22,6 +22,12 @@ def smoke_transience(tmp_path_factory):
     return _made(folder, "transience", "transience_tokens", files={"tokens": tokens})
 
 
+@pytest.fixture(scope="session")
+def smoke_clocks(tmp_path_factory):
+    """The folder of what is kept of our runs at different rates and batch sizes."""
+    return _made(tmp_path_factory.mktemp("smoke_clocks"), "clocks")
+
+
 def _made(folder, *plans, files=None):
     data = folder / "kept"
     for name in plans:

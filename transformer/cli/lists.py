@@ -29,7 +29,7 @@ class Interventions:
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """List the measures: of runs, of checkpoints, or of checkpoints on an evaluator's sequences.
+    """List the measures: of runs, checkpoints, states, or checkpoints on an evaluator's sequences.
 
     The command `measure` accepts only the last kind (`per` is `evaluator`); a plan accepts all.
     """

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transformer.config.model import in_part
 from transformer.config.plain import (
     OMIT_DEFAULT_FROM_ID,
     require,
@@ -48,6 +49,9 @@ class OptimConfig:
     l2: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
     """L2 penalties, as parts and coefficients: `mlp 1e-4 embeddings 1e-5`.  The parts are listed in
     `transformer.config.model`; coefficients of overlapping parts add up."""
+    rate_factors: tuple[tuple[str, float], ...] = field(default=(), metadata=OMIT_DEFAULT_FROM_ID)
+    """Factors on the learning rate of parts, as parts and factors: `labels 3`.  Factors of
+    overlapping parts multiply."""
     penalty: Penalty = field(default="squared", metadata=OMIT_DEFAULT_FROM_ID)
     """What a penalty of coefficient c adds to the loss.  `squared`: c / 2 x the sum of squares.
     `norm`: c x the sum of the tensors' norms, as in the papers' code (there, the norm of learned
@@ -94,6 +98,12 @@ class OptimConfig:
                 f"l2 of {part} is {coefficient}; choose a finite coefficient of at least 0",
             )
 
+        for part, factor in self.rate_factors:
+            require(
+                math.isfinite(factor) and factor > 0,
+                f"rate_factors of {part} is {factor}; choose a finite factor above 0, or freeze it",
+            )
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step (the first is 1)."""
         if step < self.warmup_steps:
@@ -104,3 +114,9 @@ class OptimConfig:
             done = min(1.0, (step - self.warmup_steps) / self.decay_steps)
             return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
         return self.learning_rate
+
+    def rate_factor(self, name: str, frozen: tuple[str, ...] = ()) -> float:
+        """Return the factor on the learning rate of the parameter `name`; 0 if it is frozen."""
+        if any(in_part(name, part) for part in frozen):
+            return 0.0
+        return math.prod(factor for part, factor in self.rate_factors if in_part(name, part))

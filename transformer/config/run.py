@@ -167,7 +167,8 @@ class RunConfig:
         )
         self._check_parts("frozen", self.frozen, but="all")
         self._check_parts("start.parts", self.start.parts)
-        self._check_parts("optim.l2", tuple(part for part, _ in self.optim.l2))
+        for name in ("l2", "rate_factors"):
+            self._check_parts(f"optim.{name}", tuple(part for part, _ in getattr(self.optim, name)))
         require(
             isinstance(self.interventions, tuple),
             f"interventions={self.interventions!r:.80}; give a tuple of them",

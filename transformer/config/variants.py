@@ -17,7 +17,15 @@ _DEFAULT = OptimConfig()
 # optimiser settings that may differ between runs of one step, each at its default
 FREE_OPTIM: dict[str, Any] = {
     name: getattr(_DEFAULT, name)
-    for name in ("learning_rate", "schedule", "warmup_steps", "decay_steps", "clip_norm", "l2")
+    for name in (
+        "learning_rate",
+        "rate_factors",
+        "schedule",
+        "warmup_steps",
+        "decay_steps",
+        "clip_norm",
+        "l2",
+    )
 }
 
 

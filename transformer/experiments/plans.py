@@ -14,6 +14,7 @@ from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import RAW_SIDE, OmniglotConfig
+from transformer.experiments import clocks as clocks_runs
 from transformer.experiments import coopetition as coopetition_paper
 from transformer.experiments import transience as transience_paper
 from transformer.experiments import within_class as within_class_runs
@@ -76,6 +77,19 @@ def within_class(scale: Scale) -> Plan:
     check_scale(scale, within_class_runs.SCALES)
     trained = training_nodes(within_class_runs.presets(scale))
     return Plan([*trained, _final_measure("events", trained)])
+
+
+@PLANS.register("clocks")
+def clocks(scale: Scale) -> Plan:
+    """Return our runs at different learning rates, batch sizes and optimisers."""
+    check_scale(scale, clocks_runs.SCALES)
+    trained = training_nodes(clocks_runs.presets(scale))
+    names = [node.name for node in trained if not node.name.startswith("sgd_")]
+    grid = [name for name in names if name.startswith("grid_")]
+    cross = [clocks_runs.grid_name(*cell) for cell in clocks_runs.CROSS]
+    of = {"weight_norms": names, "gradients": grid, "sharpness": dict.fromkeys(cross)}
+    tables = [RunTable(name=name, measure=name, of=tuple(own)) for name, own in of.items()]
+    return Plan([*trained, *tables])
 
 
 def _final_measure(measure: str, trained: list[Train]) -> RunTable:
@@ -143,8 +157,10 @@ def _nodes_of(name: str, presets: dict[str, Preset]) -> Iterator[Train]:
         yield replace(node, config={f"init_seed={seed}": each for seed, each in configs.items()})
     else:
         for seed, each in configs.items():
-            has_seeds = node.after and presets[node.after].seeds
-            after = f"{node.after}_{seed}" if has_seeds else node.after
+            source = presets.get(node.after)
+            after = node.after
+            if source and source.seeds:
+                after += f"/init_seed={seed}" if source.together else f"_{seed}"
             yield replace(node, name=f"{name}_{seed}", config=each, after=after)
 
 

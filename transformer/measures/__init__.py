@@ -6,6 +6,8 @@ A measure is registered by `@measure(NAME, per=...)`, which says how often it is
 |------------|------------------------------------------------------|----------------------|
 | run        | a `Run`: config and curves                           | `events`             |
 | checkpoint | a `transformer.model.loaded.Model`                   | `weight_norms`       |
+| state      | a `transformer.measures.gradients.State`: a model    | `sharpness`          |
+|            | with its optimiser and data, at a kept state         |                      |
 | evaluator  | a `transformer.measures.of_models.View`: a model on  | `induction_strength` |
 |            | an evaluator's sequences, at a checkpoint            |                      |
 
@@ -24,7 +26,8 @@ from coopetition.tools.errors import UsageError, abbreviate
 from transformer.config import RunConfig
 from transformer.config.registry import Registry
 
-Per = Literal["run", "checkpoint", "evaluator"]
+Per = Literal["run", "checkpoint", "state", "evaluator"]
+PER_RUN: tuple[Per, ...] = ("run", "checkpoint", "state")  # measured on whole runs
 Row = dict[str, float | str | None]
 Function = TypeVar("Function", bound=Callable[..., Iterable[Row]])
 

@@ -15,25 +15,28 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures import MEASURES, Row, all_settings, find_measures
+from transformer.measures import MEASURES, PER_RUN, Row, all_settings, find_measures
 from transformer.measures.of_models import View
 from transformer.runs.folder import RunFolder
-from transformer.runs.models import load_model
+from transformer.runs.models import load_model, load_state
 
 
 def measure_run(run: RunFolder, name: str) -> Iterator[Row]:
-    """Return the rows of a measure per run or per checkpoint.
+    """Return the rows of a measure per run, per checkpoint or per state.
 
-    The latter have the columns `step` and `sequences` first.  Further checkpoints that an
+    The latter two have the columns `step` and `sequences` first.  Further checkpoints that an
     interruption left are skipped, so that a table does not depend on them.
     """
-    (measure,) = find_measures([name], "run", "checkpoint").values()
+    (measure,) = find_measures([name], *PER_RUN).values()
     if measure.per == "run":
         yield from measure(run)
         return
-    for step in filter(run.config.is_checkpoint, run.steps()):
+    exemplars = load_exemplars(run.config.data.exemplars) if measure.per == "state" else None
+    steps = run.state_steps() if exemplars else run.steps()
+    for step in filter(run.config.is_checkpoint, steps):
         start: Row = {"step": step, "sequences": step * run.config.sequences_per_step}
-        for row in measure(load_model(run, step)):
+        subject = load_state(run, step, exemplars) if exemplars else load_model(run, step)
+        for row in measure(subject):
             yield start | row
 
 

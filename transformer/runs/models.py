@@ -6,7 +6,9 @@ from pathlib import Path
 
 from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
+from transformer.data.exemplar_sets import Exemplars
 from transformer.interventions.grafts import SOURCES, Source
+from transformer.measures.gradients import State
 from transformer.model.loaded import Model
 from transformer.model.parameters import parameter_shapes, running_shapes
 from transformer.runs.folder import RunFolder, load_run
@@ -32,6 +34,16 @@ def load_model(run: RunFolder | Path | str, step: int | None = None) -> Model:
     names = parameter_shapes(config, context=0, d_features=0, n_labels=0) | running_shapes(config)
     weights = {name: checkpoint.tensors[name].float() for name in names}
     return Model(config, weights, checkpoint.step, run.config.interventions)
+
+
+def load_state(run: RunFolder, step: int, exemplars: Exemplars) -> State:
+    """Return the state of a run after a step; a missing or damaged one raises `UserError`."""
+    tensors = run.state(step).tensors
+    names = [name for name in tensors if f"optimiser.square.{name}" in tensors]
+    squares = {name: tensors[f"optimiser.square.{name}"] for name in names}
+    config = run.config.model
+    shapes = parameter_shapes(config, context=0, d_features=0, n_labels=0)
+    return State(run.config, step, {name: tensors[name] for name in shapes}, squares, exemplars)
 
 
 @SOURCES.register("run")

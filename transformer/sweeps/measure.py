@@ -13,7 +13,7 @@ from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
 from transformer.data.encoders.base import hash_of
 from transformer.data.evaluators import evaluators_of
-from transformer.measures import all_settings, find_measures
+from transformer.measures import PER_RUN, all_settings, find_measures
 from transformer.runs.folder import load_run, load_runs
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, graft_sources
@@ -95,7 +95,7 @@ class Table(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class RunTable(Table):
-    """A table of a measure per run or per checkpoint, of the runs of other nodes."""
+    """A table of a measure per run, checkpoint or state, of the runs of other nodes."""
 
     measure: str
     of: tuple[str, ...]
@@ -109,8 +109,15 @@ class RunTable(Table):
         return self.of
 
     def check(self, nodes: Mapping[str, Node]) -> None:
-        find_measures([self.measure], "run", "checkpoint")
+        (measure,) = find_measures([self.measure], *PER_RUN).values()
         super().check(nodes)
+        for name in self.of if measure.per == "state" else ():
+            node = nodes[name]
+            if isinstance(node, Train) and any(c.keep[1] != "all" for c in node.configs.values()):
+                raise UsageError(
+                    f"{self.name} measures states of {name}, which keeps the last alone; make its "
+                    "keep `all all`"
+                )
 
     def write(self, runs: Path, file: Path) -> None:
         measured = self.measured_runs(runs)

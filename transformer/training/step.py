@@ -110,7 +110,7 @@ def over_run(each: Tensor, like: Tensor) -> Tensor:
 class Group:
     """Parameters that are updated as one tensor: an operation on many small ones costs little.
 
-    `trained` and `l2` are (R, 1), or (R, P) where parameters differ.
+    `rate_factor` and `l2` are (R, 1), or (R, P) where parameters differ.
     """
 
     names: tuple[str, ...]
@@ -118,8 +118,8 @@ class Group:
     value: Tensor
     """(R, P), of which the parameters are views."""
     moments: Moments
-    trained: Tensor
-    """Share of the learning rate, 0 where a parameter is frozen."""
+    rate_factor: Tensor
+    """Factor on the learning rate, 0 where a parameter is frozen."""
     l2: Tensor | None
     """Coefficient of the penalty."""
 
@@ -203,9 +203,10 @@ class TrainState:
     def _of_runs(self, values: list[float]) -> Tensor:
         return torch.tensor(values, device=self.device, dtype=self.dtype)
 
-    def _trained_share(self, name: str) -> list[float]:
-        """Return 0 for each run in which a parameter is frozen, else 1."""
-        return [float(not any(in_part(name, part) for part in m.frozen)) for m in self._members]
+    def _rate_factors(self, name: str) -> list[float]:
+        """Return the factor on a parameter's learning rate in each run, 0 where it is frozen."""
+        factors = [m.optim.rate_factor(name, m.frozen) for m in self._members]
+        return [float(each > 0) for each in factors] if name in self._running else factors
 
     def _group(self, names: list[str]) -> Group:
         """Join parameters, and the moments of those that are trained; they become views."""
@@ -228,7 +229,7 @@ class TrainState:
             sizes,
             value,
             moments,
-            self._by_parameter([self._trained_share(name) for name in names], sizes),
+            self._by_parameter([self._rate_factors(name) for name in names], sizes),
             self._by_parameter(l2, sizes) if is_trained and any(map(any, l2)) else None,
         )
 
@@ -290,7 +291,9 @@ class TrainState:
         It takes the time of a plain step, however steps are executed.
         """
         gradients, _, _ = self._gradients(features, labels, target)
-        squares = [(g.gather(gradients).square() * g.trained).sum(1) for g in self._groups]
+        squares = [
+            (g.gather(gradients).square() * (g.rate_factor > 0)).sum(1) for g in self._groups
+        ]
         return torch.stack(squares).sum(0).sqrt().tolist()
 
     def _gradients(
@@ -328,18 +331,19 @@ class TrainState:
                 penalty = group.penalty_slope(self.optim.penalty == "squared")
                 slopes[number] = torch.addcmul(slopes[number], group.l2, penalty)
         if self._clip is not None:
-            trained = [g * group.trained for g, group in zip(slopes, self._groups, strict=True)]
+            pairs = zip(slopes, self._groups, strict=True)
+            trained = [g * (group.rate_factor > 0) for g, group in pairs]
             # torch 2.13 cannot fuse the sums of all groups with what they scale
             scale = fusion_barrier(clip_scale(trained, self._clip)).unsqueeze(1)
             slopes = [g * scale for g in slopes]
         rate, of_mean, of_square = numbers.unsqueeze(2)
         for slope, group in zip(slopes, self._groups, strict=True):
-            own = rate * group.trained, of_mean, of_square
+            own = rate * group.rate_factor, of_mean, of_square
             RULES[self.optim.algorithm](self.optim, group.value, slope, group.moments, own)
         if self._statistics is not None:
             running = self._statistics
             seen = running.gather(statistics).to(self.dtype)
-            running.value.lerp_(seen, ((1 - DECAY) * running.trained).expand_as(seen))
+            running.value.lerp_(seen, ((1 - DECAY) * running.rate_factor).expand_as(seen))
         self.loss_sum.add_(loss)
         fails = (self.failed_at == 0) & ~torch.isfinite(loss)
         self.failed_at.copy_(torch.where(fails, self._t, self.failed_at))

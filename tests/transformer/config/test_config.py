@@ -111,6 +111,8 @@ def few(**fields):
         (lambda: OmniglotConfig(n_exemplars=21), "n_exemplars=21"),
         (lambda: OptimConfig(learning_rate=float("inf")), "learning_rate=inf"),
         (lambda: OptimConfig(beta2=1.0), "beta2=1.0"),
+        (lambda: OptimConfig(rate_factors=(("labels", 0.0),)), "rate_factors of labels is 0.0"),
+        (lambda: RunConfig(optim=OptimConfig(rate_factors=(("mlp", 3.0),))), "rate_factors"),
         (lambda: OptimConfig(epsilon=0.0), "epsilon=0.0"),
         (lambda: EvaluationConfig(every=0), "every=0"),
         (lambda: RunConfig(n_steps=0), "n_steps=0"),

@@ -1,5 +1,6 @@
 """The plans of the papers, and plans in TOML files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,11 +14,17 @@ from transformer.experiments.presets import PRESETS
 from transformer.interventions.attention import Ablate
 from transformer.sweeps.train import Train
 
+LACKING = {
+    "coopetition": "gpu",
+    "coopetition_early": "gpu",
+    "within_class": "gpu",
+    "clocks": "gpu paper",
+}
 PLANS_AT = [
     (name, scale)
     for name in PLANS
     for scale in get_args(Scale)
-    if scale != "gpu" or name.startswith("transience")
+    if scale not in LACKING.get(name, "")
 ]
 
 
@@ -52,6 +59,32 @@ def test_the_transience_plan_trains_the_default_first_and_all_seeds_together(sca
     plan.check_files()
     deep = next(node for node in trained.values() if "depth_12" in (node.name, *node.aliases))
     assert {*first.configs} >= {*deep.configs} >= {"init_seed=5", "init_seed=6"}
+
+
+@pytest.mark.parametrize("scale", ["cpu", "smoke"])
+def test_the_grid_of_clocks_spans_sixteen_times_both_settings_and_arms_start_from_its_base(scale):
+    nodes = load_plan("clocks", scale).nodes
+    grid = [node for name, node in nodes.items() if name.startswith("grid_")]
+    configs = [config for node in grid for config in node.configs.values()]
+    rates = {config.optim.learning_rate for config in configs}
+    batches = {config.data.batch_size for config in configs}
+    assert min(len(rates), len(batches)) >= 3 and len(configs) >= 27
+    assert max(rates) / min(rates) >= 16 and max(batches) / min(batches) >= 16
+    assert all(len(node.configs) == 3 for node in grid), "three seeds each"
+    demo = PRESETS["demo"].config("cpu")
+    first = grid[0].configs["init_seed=5"]
+    assert (first.optim, first.model) == (demo.optim, demo.model)
+    assert scale == "smoke" or first.data == demo.data
+    for seed in (5, 6, 7):
+        own = nodes[f"rate_lowered_{seed}"]
+        assert own.after == f"{grid[0].name}/init_seed={seed}"
+        control = nodes[f"restarted_{seed}"].configs[""]
+        changed = replace(own.configs[""], optim=control.optim, evaluation=control.evaluation)
+        assert changed.run_id() == control.run_id(), "nothing but the rate differs"
+    assert nodes["gradients"].needs == tuple(node.name for node in grid)
+    assert (
+        {*nodes["sharpness"].needs} < {*nodes["gradients"].needs} < {*nodes["weight_norms"].needs}
+    )
 
 
 def test_a_run_of_two_figures_has_both_names():

@@ -55,7 +55,8 @@ def plain_training(train_state, run, member, steps):
         for name in train_state.moments
         if not any(in_part(name, part) for part in member.frozen)
     }
-    optimiser, loss_sum = TORCH[optim.algorithm](trained.values(), optim), 0.0
+    groups = [{"params": [value], "name": name} for name, value in trained.items()]
+    optimiser, loss_sum = TORCH[optim.algorithm](groups, optim), 0.0
     for step in steps:
         features, labels, target = (each[run : run + 1] for each in draw_batch(train_state, step))
         items, seen = encode(p, model, features, training=True)
@@ -73,7 +74,8 @@ def plain_training(train_state, run, member, steps):
             # torch divides by norm + 1e-6, which is taken back here
             torch.nn.utils.clip_grad_norm_(trained.values(), optim.clip_norm * (1 + 1e-6 / norm))
         for group in optimiser.param_groups:
-            group["lr"] = optim.rate(step)
+            own = (factor for part, factor in optim.rate_factors if in_part(group["name"], part))
+            group["lr"] = optim.rate(step) * math.prod(own)
         optimiser.step()
         p |= {
             name: 0.9 * p[name] + 0.1 * value.detach()
@@ -87,6 +89,7 @@ FAST = {"learning_rate": 0.03}
 SGD = {"learning_rate": 0.3, "algorithm": "sgd"}
 DECAY = {"algorithm": "adamw", "weight_decay": 0.3}
 PENALTIES = (("mlp", 0.1), ("embeddings", 0.02), ("all", 0.03))
+FACTORS = {"rate_factors": (("labels", 3.0), ("embeddings", 0.5), ("blocks.0", 0.1))}
 STEPS = {
     "adam": RunSettings(0, OptimConfig(**FAST)),
     "no beta1": RunSettings(0, OptimConfig(**FAST, beta1=0.0, beta2=0.9, epsilon=1e-3)),
@@ -102,6 +105,10 @@ STEPS = {
     "clip": RunSettings(0, OptimConfig(**SGD, clip_norm=0.5)),
     "clip rarely": RunSettings(0, OptimConfig(**SGD, momentum=0.9, clip_norm=1.2)),
     "clip penalised": RunSettings(0, OptimConfig(**FAST, l2=PENALTIES, clip_norm=0.1)),
+    "rates": RunSettings(0, OptimConfig(**FAST, **FACTORS, clip_norm=0.3)),
+    "rates of momentum": RunSettings(
+        0, OptimConfig(**SGD, **FACTORS, momentum=0.9, l2=PENALTIES), frozen=("labels",)
+    ),
     "frozen": RunSettings(0, OptimConfig(**FAST), frozen=("labels", "blocks.0")),
     "frozen momentum": RunSettings(0, OptimConfig(**SGD, momentum=0.9), frozen=("output.0",)),
     "frozen clip": RunSettings(
@@ -177,6 +184,7 @@ DIFFERENT = [
         frozen=("labels", "blocks.0"),
     ),
     RunSettings(0, OptimConfig(learning_rate=3e-3, schedule="inverse_sqrt", warmup_steps=20)),
+    RunSettings(3, OptimConfig(learning_rate=1e-3, **FACTORS)),
 ]
 
 

@@ -130,10 +130,11 @@ class RunTable(Table):
         write_text(file, to_csv(rows))
 
     def record(self, runs: Path) -> dict[str, Any]:
-        return {"measure": self.measure, "runs": self.measured_runs(runs)}
+        settings = all_settings([self.measure])
+        return {"measure": self.measure, **settings, "runs": self.measured_runs(runs)}
 
     def definitions(self) -> dict[str, dict[str, Any]]:
-        return {self.measure: {}}
+        return {self.measure: all_settings([self.measure])}
 
 
 @dataclass(frozen=True, kw_only=True)

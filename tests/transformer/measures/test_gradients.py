@@ -173,6 +173,12 @@ def test_runs_that_keep_one_state_or_are_intervened_are_refused(state):
         replace(state, config=noisy)
 
 
+def test_tables_record_the_settings_of_their_measure():
+    (settings,) = RunTable(name="table", measure="sharpness", of=("run",)).definitions().values()
+    assert settings["settings"]["sharpness"]["without"] == ["labels"]
+    assert RunTable(name="table", measure="events", of=("run",)).definitions() == {"events": {}}
+
+
 def test_the_loss_is_the_cross_entropy_of_training(state):
     """By the model's own logits."""
     from transformer.model.loaded import Model

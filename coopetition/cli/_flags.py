@@ -100,20 +100,14 @@ class OutputFlags:
         for path in (self.out, self.plot):
             check_writable(path)
 
-    def write_outputs(
-        self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]
-    ) -> None:
+    def write_outputs(self, result: Any, plot: Callable[..., Any], **more: float) -> None:
         """Print the result, and more numbers; then write the requested files."""
         if self.json:
             print_json(more | result.to_dict())
         else:
             print(result.summary())
             for name, value in more.items():
-                if isinstance(value, dict):
-                    values = ", ".join(f"{key} to {number:.1e}" for key, number in value.items())
-                    print(f"{name:8} {values or 'none'}")
-                else:
-                    print(f"{name} {value:.1f}")
+                print(f"{name} {value:.1f}")
         if self.out is not None:
             write_file(self.out, result.save, as_json=self.json)
         if self.plot is not None:

@@ -24,11 +24,11 @@ import sympy as sp
 from sympy.polys.polyerrors import GeneratorsError
 
 from coopetition.model.graph import Model
+from coopetition.model.laws import norm_laws
 from coopetition.model.presets import is_two_strategies
 from coopetition.model.reduced import Problem
 from coopetition.model.symbolic import Expression, Symbolic
 from coopetition.theory.critical_sets import critical_sets, list_is_complete, theorem_holds
-from coopetition.theory.laws import norm_laws
 
 TIME, STEP = sp.Symbol("t", real=True), sp.Symbol("h", positive=True)
 SIZE = sp.Symbol("epsilon", positive=True)  # of the state, where a statement holds to an order

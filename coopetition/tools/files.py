@@ -9,6 +9,7 @@ import math
 import os
 import re
 import tempfile
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ NO_SPACE = {  # why a file cannot be written and what to do, by the system's err
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EFBIG: "files may not be that large: raise the limit (`ulimit -f`)",
 }
+REPORT_WIDTH = 100  # columns of a report
+MIN_WRAPPED = 30  # columns into which a column of text can be wrapped
+GAP = "  "
 NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+][0-9]+)?|-|nan|-?inf")
 # what numpy raises if a file is not an `.npz` with the expected arrays
 ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -216,14 +220,55 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def text_table(rows: Iterable[Iterable[str]]) -> str:
-    """Return rows of text, the first of which is the header, in columns; numbers to the right."""
-    columns = []
-    for column in zip(*rows, strict=True):
-        align = ">" if all(NUMBER.fullmatch(cell) for cell in column[1:]) else "<"
-        width = max(map(len, column))
-        columns.append([f"{cell:{align}{width}}" for cell in column])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+def wrap_text(text: str, *, indent: str = "  ") -> str:
+    """Return one paragraph in lines of a report's width; all lines but the first are indented."""
+    return textwrap.fill(
+        text,
+        REPORT_WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def text_table(rows: Iterable[Iterable[str]], *, width: int | None = REPORT_WIDTH) -> str:
+    """Return rows of text, the first of which is the header, in columns; numbers to the right.
+
+    A table that is wider than `width` continues in further blocks of columns, each of which starts
+    with the first column; a column of text that is too wide for its block is wrapped.
+    """
+    first, *others = map(list, zip(*rows, strict=True))
+    blocks = [[first]]
+    for column in others:
+        needed = _width(column) if _is_numeric(column) else min(_width(column), MIN_WRAPPED)
+        used = sum(_width(each) + len(GAP) for each in blocks[-1])
+        if width is not None and used + needed > width and len(blocks[-1]) > 1:
+            blocks.append([first])
+        blocks[-1].append(column)
+    return "\n\n".join(_format_block(block, width) for block in blocks)
+
+
+def _width(column: list[str]) -> int:
+    return max(map(len, column))
+
+
+def _is_numeric(column: list[str]) -> bool:
+    return all(NUMBER.fullmatch(cell) for cell in column[1:])
+
+
+def _format_block(columns: list[list[str]], width: int | None) -> str:
+    """Return columns side by side; cells of the last are wrapped if they are too wide."""
+    sizes, signs = [*map(_width, columns)], [">" if _is_numeric(c) else "<" for c in columns]
+    if width is not None and len(columns) > 1:
+        room = width - sum(size + len(GAP) for size in sizes[:-1])
+        sizes[-1] = min(sizes[-1], max(room, MIN_WRAPPED))
+    lines = []
+    for *cells, text in zip(*columns, strict=True):
+        for k, part in enumerate(textwrap.wrap(text, max(sizes[-1], 1)) or [""]):
+            row = [*cells, part] if k == 0 else [*("" for _ in cells), part]
+            padded = (f"{c:{sign}{n}}" for c, sign, n in zip(row, signs, sizes, strict=True))
+            lines.append(GAP.join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

@@ -21,6 +21,8 @@ from coopetition.tools.flags import default_shown_as
 
 T = TypeVar("T")
 
+Metric = Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"]
+
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
 
@@ -128,7 +130,7 @@ class PartFlags:
     """First sample to use, in sequences seen. Leave out the early phase: no theory describes it."""
     until: Annotated[float, default_shown_as("the last sample")] = math.inf
     """Last sample to use, in sequences seen."""
-    metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
+    metric: Metric = "loss"
     """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""
 
     def check_part(self) -> None:

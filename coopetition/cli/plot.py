@@ -1,36 +1,68 @@
-"""Plot the measured curves of a run, from its folder or a CSV file, against sequences seen."""
+"""Plot the measured curves of one or several runs, from folders or CSV files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from coopetition.cli._flags import PartFlags, write_file
 from coopetition.plot.style import check_picture, save_plot
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable
 from coopetition.tools.flags import default_shown_as
+
+if TYPE_CHECKING:
+    from coopetition.compare.curves import Curves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(PartFlags):
-    curves: tyro.conf.Positional[Path]
-    """Run folder, or CSV file with the column sequences and one column for each curve."""
+    paths: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
+    ]
+    """Run folders, or CSV files with the column sequences and one column for each curve."""
     out: Path = Path("curves.png")
     """Output file of the plot (`.png`, `.pdf` or `.svg`)."""
-    only: Annotated[tuple[str, ...], default_shown_as("all")] = ()
+    curves: Annotated[tuple[str, ...], default_shown_as("all")] = ()
     """Names of the curves to plot, such as `icl ciwl flip`."""
+
+    def check(self) -> None:
+        """Raise `UsageError` if nothing is given or the plot cannot be written, before the work."""
+        if not self.paths:
+            raise UsageError("no runs are given; name their folders before flags with values")
+        check_picture(self.out)
+        check_writable(self.out)
+        self.check_part()
+
+    def draw(self, found: "Iterable[tuple[Path, Curves]]") -> str:
+        """Write the plot of curves and their files or folders; return what it shows."""
+        from coopetition.plot.fits import plot_measured
+
+        parts = [(path, self.select_part(path, curves)) for path, curves in found]
+        if self.curves:
+            parts = [(path, curves.select(self.curves)) for path, curves in parts]
+        names = unique_names([path for path, _ in parts])
+        shown = dict(zip(names, (curves for _, curves in parts), strict=True))
+        write_file(self.out, partial(save_plot, partial(plot_measured, shown)), as_json=False)
+        curves = dict.fromkeys(name for each in shown.values() for name in each.values)
+        return f"{self.metric.replace('_', ' ')} of {', '.join(curves)}"
+
+
+def unique_names(paths: list[Path]) -> list[str]:
+    """Return the last parts of paths, as many as distinguish them."""
+    absolute = [path.absolute() for path in paths]
+    for n in range(1, max(len(path.parts) for path in absolute) + 1):
+        names = ["/".join(path.parts[-n:]) for path in absolute]
+        if len({*names}) == len(paths):
+            return names
+    raise UsageError(f"{paths[0]} is among the given paths twice; name each once")
 
 
 def run(flags: Flags) -> None:
     from coopetition.compare.curves import read_curves
-    from coopetition.plot.fits import plot_measured
 
-    check_picture(flags.out)
-    check_writable(flags.out)
-    flags.check_part()
-    curves = flags.select_part(flags.curves, read_curves(flags.curves, flags.metric))
-    if flags.only:
-        curves = curves.select(flags.only)
-    write_file(flags.out, partial(save_plot, partial(plot_measured, curves)), as_json=False)
+    flags.check()
+    print(flags.draw((path, read_curves(path, flags.metric)) for path in flags.paths))

@@ -1,5 +1,6 @@
 """Plots of measured curves, fitted theories, profiles and forecasts."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,18 +29,32 @@ def plot_curves(
 
 
 def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw all measured curves, with a legend and the metric.
+    """Draw all measured curves of a run, or of several runs by name, with a legend and the metric.
 
-    Gaps are bridged, so that a curve with few samples is visible.
+    Colours are those of curves, dashes those of runs; more runs than there are dashes have thin
+    lines.  Gaps are bridged, so that a curve with few samples is visible.
     """
     ax = new_axes(ax)
-    styles = line_styles(curves.values)
-    for name, values in curves.values.items():
-        known = np.isfinite(values)
-        x = curves.sequences[known] / 1e6
-        ax.plot(x, values[known], label=label_of(name), **styles[name])
-    ax.set(xlabel=SEQUENCES, ylabel=curves.metric.replace("_", " "))
-    ax.legend(frameon=False)
+    runs = curves if isinstance(curves, Mapping) else {"": curves}
+    own: dict[str, Any] = {run: {"ls": dash} for run, dash in zip(runs, DASHES, strict=False)}
+    if len(runs) > len(DASHES):
+        own = {run: {"ls": "-", "lw": 0.8, "alpha": 0.6} for run in runs}
+    names = dict.fromkeys(name for each in runs.values() for name in each.values)
+    for name, style in line_styles(names).items():
+        label = label_of(name)
+        for run, each in runs.items():
+            if name in each.values:
+                known = np.isfinite(each.values[name])
+                x, y = each.sequences[known] / 1e6, each.values[name][known]
+                shown = {"color": style["color"]} | own[run] if len(runs) > 1 else style
+                ax.plot(x, y, label=label, **shown)
+                label = None
+    if 1 < len(runs) <= len(DASHES):
+        for run, style in own.items():
+            ax.plot([], [], color="grey", label=run, **style)
+    (metric,) = {each.metric for each in runs.values()}
+    ax.set(xlabel=SEQUENCES, ylabel=metric.replace("_", " "))
+    ax.legend(frameon=False, title=f"{len(runs)} runs" if len(runs) > len(DASHES) else None)
     return ax
 
 

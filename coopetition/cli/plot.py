@@ -19,36 +19,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(PartFlags):
-    paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
-    ]
-    """Run folders, or CSV files with the column sequences and one column for each curve."""
+class PlotFlags:
+    """Flags of plots of measured curves."""
+
     out: Path = Path("curves.png")
     """Output file of the plot (`.png`, `.pdf` or `.svg`)."""
     curves: Annotated[tuple[str, ...], default_shown_as("all")] = ()
     """Names of the curves to plot, such as `icl ciwl flip`."""
 
-    def check(self) -> None:
+    def check(self, paths: tuple[Path, ...]) -> None:
         """Raise `UsageError` if nothing is given or the plot cannot be written, before the work."""
-        if not self.paths:
+        if not paths:
             raise UsageError("no runs are given; name their folders before flags with values")
         check_picture(self.out)
         check_writable(self.out)
-        self.check_part()
 
     def draw(self, found: "Iterable[tuple[Path, Curves]]") -> str:
         """Write the plot of curves and their files or folders; return what it shows."""
         from coopetition.plot.fits import plot_measured
 
-        parts = [(path, self.select_part(path, curves)) for path, curves in found]
-        if self.curves:
-            parts = [(path, curves.select(self.curves)) for path, curves in parts]
+        parts = [(path, curves.select(self.curves or (*curves.values,))) for path, curves in found]
         names = unique_names([path for path, _ in parts])
         shown = dict(zip(names, (curves for _, curves in parts), strict=True))
         write_file(self.out, partial(save_plot, partial(plot_measured, shown)), as_json=False)
         curves = dict.fromkeys(name for each in shown.values() for name in each.values)
-        return f"{self.metric.replace('_', ' ')} of {', '.join(curves)}"
+        (metric,) = {each.metric.replace("_", " ") for each in shown.values()}
+        return f"{metric} of {', '.join(curves)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(PlotFlags, PartFlags):
+    paths: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
+    ]
+    """Run folders, or CSV files with the column sequences and one column for each curve."""
 
 
 def unique_names(paths: list[Path]) -> list[str]:
@@ -64,5 +68,10 @@ def unique_names(paths: list[Path]) -> list[str]:
 def run(flags: Flags) -> None:
     from coopetition.compare.curves import read_curves
 
-    flags.check()
-    print(flags.draw((path, read_curves(path, flags.metric)) for path in flags.paths))
+    flags.check(flags.paths)
+    flags.check_part()
+    print(
+        flags.draw(
+            (path, flags.select_part(path, read_curves(path, flags.metric))) for path in flags.paths
+        )
+    )

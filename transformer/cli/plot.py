@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coopetition.cli import plot
 from coopetition.cli._flags import Metric
+from coopetition.cli.plot import PlotFlags
 from coopetition.tools.errors import UsageError, abbreviate
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ACTIVE = ("created", "running")  # statuses of runs whose metrics may grow
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(plot.Flags):
+class Flags(PlotFlags):
     paths: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
     ]
@@ -36,7 +36,7 @@ class Flags(plot.Flags):
 def run(flags: Flags) -> None:
     from transformer.runs.folder import load_runs
 
-    flags.check()
+    flags.check(flags.paths)
     runs = [run for path in flags.paths for run in load_runs(path)]
     if flags.watch:
         _watch(flags, runs)

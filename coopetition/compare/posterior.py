@@ -13,6 +13,7 @@ valleys, and several of them, which first-order intervals do not.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import emcee
 import numpy as np
@@ -21,6 +22,11 @@ from numpy.typing import NDArray
 from coopetition.compare.result import ENDS, Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
+from coopetition.tools.files import text_table
+from coopetition.tools.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 
@@ -31,7 +37,7 @@ MAX_TRIES = 50  # to draw a floor and a gain that are not below 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Posterior:
+class Posterior(Result):
     """A sample of a fit's posterior.
 
     thetas : (n, free) of its free parameters
@@ -52,8 +58,45 @@ class Posterior:
             estimates[free.name] = self.fit.estimate_between(free.name, min(low, x), max(high, x))
         return estimates
 
-    def __repr__(self) -> str:
-        return f"<Posterior of {self.fit.theory}: {len(self.thetas)} samples>"
+    def headline(self) -> str:
+        """Return the theory and the number of samples."""
+        return f"of {self.fit.theory}: {len(self.thetas)} samples"
+
+    def columns(self) -> dict[str, Array]:
+        """Return free parameters, floors and gains; a row is a sample.
+
+        Parameters are in sequences if their unit has time.  With several runs, names are as in
+        `RUN/alpha` and `RUN/floor_icl`.
+        """
+        columns = {}
+        for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
+            unit = self.fit.problem.in_sequences(free.parameter)
+            columns[free.name] = free.parameter.from_unit(places) * unit
+        for name, pairs in self.levels.items():
+            run, slash, curve = name.rpartition("/")
+            columns |= {
+                f"{run}{slash}{kind}_{curve}": values
+                for kind, values in zip(("floor", "gain"), pairs.T, strict=True)
+            }
+        return columns
+
+    def summary(self) -> str:
+        """Return a table of text: medians and 90 % credible intervals."""
+        rows = [("", "median", "low", "high", "(90 % credible interval)")]
+        statuses = {name: each.status for name, each in self.estimates().items()}
+        for name, values in self.columns().items():
+            numbers = (f"{x:.4g}" for x in np.quantile(values, (0.5, *ENDS)))
+            rows.append((name, *numbers, statuses.get(name, "")))
+        return f"{self.headline()}\n{text_table(rows)}"
+
+    def plot(self, *names: str) -> "Figure":
+        """Draw histograms and pairs of the free parameters, or of the named columns.
+
+        Unlike other plots it needs a figure of its own; see `coopetition.plot.fits`.
+        """
+        from coopetition.plot.fits import plot_corner
+
+        return plot_corner(self, names)
 
 
 def sample_posterior(fit: Fit, *, n: int = 100, seed: int = 0) -> Posterior:

@@ -1,14 +1,17 @@
 """Plots of measured curves, fitted theories, profiles and forecasts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
+from coopetition.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 
 SEQUENCES = "sequences seen (millions)"
@@ -124,6 +127,57 @@ def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
     ax.set(xlabel="start, best first", ylabel="mean squared residual", yscale="log")
     return ax
+
+
+PANEL = 1.7  # inches, of a corner plot
+N_BINS = 24
+
+
+def plot_corner(
+    posterior: Any, names: Sequence[str] = (), *, figure: "Figure | None" = None
+) -> "Figure":
+    """Draw a posterior sample: a histogram of each number, and the pairs below the diagonal.
+
+    names : columns of `Posterior.columns`; default: the free parameters
+    figure : default: a new pyplot figure
+
+    Axes of numbers that extend over more than a factor of ten are logarithmic.
+    """
+    columns = posterior.columns()
+    names = list(names) or [free.name for free in posterior.fit.problem.free]
+    if unknown := [name for name in names if name not in columns]:
+        raise UsageError(f"no column {unknown[0]!r}; choose from {', '.join(columns)}")
+    n = len(names)
+    if figure is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(figsize=(PANEL * n + 0.6, PANEL * n + 0.4), layout="constrained")
+    axes = figure.subplots(n, n, sharex="col", squeeze=False)
+    for (row, column), ax in np.ndenumerate(axes):
+        ax.set_visible(row >= column)
+        x, y = columns[names[column]], columns[names[row]]
+        if row == column:
+            space = np.geomspace if _scale(x) == "log" else np.linspace
+            ax.hist(x, space(x.min(), x.max(), N_BINS) if np.ptp(x) else N_BINS, color="grey")
+            ax.set(xscale=_scale(x), yticks=[])
+        elif row > column:
+            ax.plot(x, y, ".", color="black", ms=2, alpha=0.3, mew=0, rasterized=True)
+            ax.set(xscale=_scale(x), yscale=_scale(y))
+            ax.tick_params(labelleft=column == 0)
+            _thin_ticks(ax.yaxis)
+        _thin_ticks(ax.xaxis)
+        if row == n - 1:
+            ax.set_xlabel(names[column])
+        if column == 0 < row:
+            ax.set_ylabel(names[row])
+    return figure
+
+
+def _thin_ticks(axis: "Axis") -> None:
+    """Leave three ticks on a linear axis."""
+    if axis.get_scale() == "linear":
+        axis.axes.locator_params(axis.axis_name, nbins=3)
+        axis.axes.ticklabel_format(axis=axis.axis_name, scilimits=(-3, 4))
 
 
 def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":

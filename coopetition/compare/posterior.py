@@ -82,7 +82,7 @@ class Posterior(Result):
 
     def summary(self) -> str:
         """Return a table of text: medians and 90 % credible intervals."""
-        rows = [("", "median", "low", "high", "(90 % credible interval)")]
+        rows: list[tuple[str, ...]] = [("", "median", "low", "high", "(90 % credible interval)")]
         statuses = {name: each.status for name, each in self.estimates().items()}
         for name, values in self.columns().items():
             numbers = (f"{x:.4g}" for x in np.quantile(values, (0.5, *ENDS)))

@@ -1,7 +1,7 @@
 """Plots of measured curves, fitted theories, profiles and forecasts."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from coopetition.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -164,8 +163,8 @@ def plot_corner(
             ax.plot(x, y, ".", color="black", ms=2, alpha=0.3, mew=0, rasterized=True)
             ax.set(xscale=_scale(x), yscale=_scale(y))
             ax.tick_params(labelleft=column == 0)
-            _thin_ticks(ax.yaxis)
-        _thin_ticks(ax.xaxis)
+            _thin_ticks(ax, "y")
+        _thin_ticks(ax, "x")
         if row == n - 1:
             ax.set_xlabel(names[column])
         if column == 0 < row:
@@ -173,11 +172,11 @@ def plot_corner(
     return figure
 
 
-def _thin_ticks(axis: "Axis") -> None:
+def _thin_ticks(ax: "Axes", name: Literal["x", "y"]) -> None:
     """Leave three ticks on a linear axis."""
-    if axis.get_scale() == "linear":
-        axis.axes.locator_params(axis.axis_name, nbins=3)
-        axis.axes.ticklabel_format(axis=axis.axis_name, scilimits=(-3, 4))
+    if (ax.get_xscale() if name == "x" else ax.get_yscale()) == "linear":
+        ax.locator_params(name, nbins=3)
+        ax.ticklabel_format(axis=name, scilimits=(-3, 4))
 
 
 def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":

@@ -253,5 +253,7 @@ def r_hat_of(chains: Array) -> float:
         ranks = rankdata(values.reshape(-1, p), axis=0)
         z = ndtri((ranks - 3 / 8) / (m * n + 1 / 4)).reshape(m, n, p)
         within, between = z.var(1, ddof=1).mean(0), z.mean(1).var(0, ddof=1)
-        largest = max(largest, *np.sqrt((n - 1) / n + between / within))
+        # a parameter with one value in each chain has no variance within them
+        ratio = np.divide(between, within, out=np.full(p, np.inf), where=within > 0)
+        largest = max(largest, *np.sqrt((n - 1) / n + ratio))
     return float(largest)

@@ -78,7 +78,7 @@ class CurveFit:
 class Estimate:
     """A value with its 90 % interval.
 
-    status : `identifiable`; `no lower bound`, `no upper bound` or `no bounds` if the interval
+    status : `identifiable`; `no lower bound`, `no upper bound` or `unconstrained` if the interval
         reaches an end of the search (practically unidentifiable); `structurally unidentifiable`;
         `at bound` if the value is at an end of the search; `fixed`; `not converged`
     """
@@ -326,7 +326,7 @@ class Fit(Result):
         )
 
     def _curve_rows(self) -> Iterator[tuple[str, ...]]:
-        head = ("sigma", "rho", "samples", "used", "effective size")
+        head = ("sigma", "rho", "samples", "used", "effective samples")
         yield ("curve", "R2", "RMSE", "floor", "gain", *head)
         for name, fit in self.curves.items():
             numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain, fit.sigma))

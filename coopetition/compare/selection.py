@@ -10,10 +10,8 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import text_table, wrap_text
+from coopetition.tools.files import text_table
 from coopetition.tools.results import Result
-
-DECISIVE = 10.0  # difference in BIC
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -54,25 +52,8 @@ class Comparison(Result):
         columns = {name: [row[name] for row in rows] for name in names}
         return columns | {f"r2_{c}": [row["r2"][c] for row in rows] for c in rows[0]["r2"]}
 
-    @property
-    def cautions(self) -> list[str]:
-        """Reasons to doubt the order of the theories, in sentences; none if no problem is known."""
-        best, found = self.fits[0], []
-        close = [each.theory for each in self.fits if each.bic - best.bic < DECISIVE]
-        if len(close) > 1:
-            found.append(
-                f"the curves do not decide between {', '.join(close)}, whose BICs differ by less "
-                f"than {DECISIVE:g}"
-            )
-        if best.cautions:
-            found.append(f"the fit of {best.theory} is doubtful: {'; '.join(best.cautions)}")
-        return found
-
     def summary(self) -> str:
-        """Return whether the comparison can be trusted, and a table of text."""
-        first_line = f"{self.fits[0].theory} has the lowest BIC, and its fit has no known problem."
-        if self.cautions:
-            first_line = f"CAUTION: {'; '.join(self.cautions)}"
+        """Return a table of text."""
         table = [("theory", "fitted", "BIC", "AICc", *(f"R2 {n}" for n in self.fits[0].curves), "")]
         for row in self.rows():
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
@@ -81,7 +62,7 @@ class Comparison(Result):
             table.append(
                 (row["name"], str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *r2, cautions)
             )
-        return f"{wrap_text(first_line)}\n\n{text_table(table)}"
+        return text_table(table)
 
     def headline(self) -> str:
         """Return the BIC of every theory."""

@@ -235,38 +235,39 @@ def text_table(rows: Iterable[Iterable[str]], *, width: int | None = REPORT_WIDT
     """Return rows of text, the first of which is the header, in columns; numbers to the right.
 
     A table that is wider than `width` continues in further blocks of columns, each of which starts
-    with the first column; a column of text that is too wide for its block is wrapped.
+    with the first column.  The first column takes at most half of the width, and a column of text
+    the rest of its block; longer cells are wrapped.
     """
-    first, *others = map(list, zip(*rows, strict=True))
-    blocks = [[first]]
-    for column in others:
-        needed = _width(column) if _is_numeric(column) else min(_width(column), MIN_WRAPPED)
-        used = sum(_width(each) + len(GAP) for each in blocks[-1])
-        if width is not None and used + needed > width and len(blocks[-1]) > 1:
-            blocks.append([first])
-        blocks[-1].append(column)
-    return "\n\n".join(_format_block(block, width) for block in blocks)
+    columns = [*map(list, zip(*rows, strict=True))]
+    sizes = [max(map(len, [*column, " "])) for column in columns]
+    signs = [">" if all(map(NUMBER.fullmatch, column[1:])) else "<" for column in columns]
+    if width is None:
+        return _format_block(columns, sizes, signs)
+    sizes[0] = min(sizes[0], width // 2)
+    blocks, room = [[0]], width - sizes[0]
+    for k, size in enumerate(sizes[1:], 1):
+        numbers = columns[k][1:] if signs[k] == ">" else ()
+        needed = max([min(size, MIN_WRAPPED), *map(len, numbers)])
+        if room < len(GAP) + needed and len(blocks[-1]) > 1:
+            blocks.append([0])
+            room = width - sizes[0]
+        blocks[-1].append(k)
+        sizes[k] = min(size, max(room - len(GAP), needed))
+        room -= len(GAP) + sizes[k]
+    return "\n\n".join(
+        _format_block(*([part[k] for k in block] for part in (columns, sizes, signs)))
+        for block in blocks
+    )
 
 
-def _width(column: list[str]) -> int:
-    return max(map(len, column))
-
-
-def _is_numeric(column: list[str]) -> bool:
-    return all(NUMBER.fullmatch(cell) for cell in column[1:])
-
-
-def _format_block(columns: list[list[str]], width: int | None) -> str:
-    """Return columns side by side; cells of the last are wrapped if they are too wide."""
-    sizes, signs = [*map(_width, columns)], [">" if _is_numeric(c) else "<" for c in columns]
-    if width is not None and len(columns) > 1:
-        room = width - sum(size + len(GAP) for size in sizes[:-1])
-        sizes[-1] = min(sizes[-1], max(room, MIN_WRAPPED))
+def _format_block(columns: list[list[str]], sizes: list[int], signs: list[str]) -> str:
+    """Return columns side by side, with cells wrapped to their sizes and aligned by their signs."""
     lines = []
-    for *cells, text in zip(*columns, strict=True):
-        for k, part in enumerate(textwrap.wrap(text, max(sizes[-1], 1)) or [""]):
-            row = [*cells, part] if k == 0 else [*("" for _ in cells), part]
-            padded = (f"{c:{sign}{n}}" for c, sign, n in zip(row, signs, sizes, strict=True))
+    for row in zip(*columns, strict=True):
+        parts = [textwrap.wrap(cell, n) for cell, n in zip(row, sizes, strict=True)]
+        for k in range(max(1, max(map(len, parts)))):
+            line = (part[k] if k < len(part) else "" for part in parts)
+            padded = (f"{cell:{sign}{n}}" for cell, sign, n in zip(line, signs, sizes, strict=True))
             lines.append(GAP.join(padded).rstrip())
     return "\n".join(lines)
 

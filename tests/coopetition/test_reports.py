@@ -1,5 +1,7 @@
 """Text reports fit the width of a page, and begin with whether the result can be trusted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,31 @@ def check(text):
     assert max(map(len, lines)) <= REPORT_WIDTH, max(lines, key=len)
     assert lines == [line.rstrip() for line in lines] and lines[0]
     return lines
+
+
+@pytest.fixture(scope="module")
+def long_names(race):
+    """Two runs with names such as those of folders of an ensemble."""
+    name = "init_seed=5,data.n_classes=12800,optim.learning_rate=0.0001"
+    other = replace(race, values={name: 0.9 * values for name, values in race.values.items()})
+    return [replace(race, source=name), replace(other, source=f"{name},data_seed=3")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fits_of_every_theory(race, name):
+    check(co.fit(race, name, **FAST).summary())
+
+
+@pytest.mark.filterwarnings("ignore:The sampling was stopped short")
+def test_posteriors(race_fit):
+    check(co.sample_posterior(race_fit, n=20, n_live=20, max_calls=200).summary())
+
+
+def test_fits_of_several_runs(long_names):
+    fit = co.fit(long_names, "logistic_race", shared=["loss"], **FAST)
+    check(fit.summary())
+    check(co.profile(fit, "loss", n=1).summary())
+    check(co.compare_theories(long_names, ["logistic_race", "spline"], **FAST).summary())
 
 
 @settings(deadline=None, max_examples=10)

@@ -9,28 +9,24 @@ from hypothesis import strategies as st
 
 import coopetition as co
 
-NAMES = list(co.theories())
 ONE_START = {"n_screened": 16, "n_starts": 1, "max_iterations": 3}
 
 
-@pytest.fixture(scope="module")
-def fits(race):
-    """A rough fit of every theory; the predictions are those of its parameters, good or not."""
-    return {name: co.fit(race, name, **ONE_START) for name in NAMES}
+@pytest.fixture(scope="module", params=co.theories())
+def fitted(race, request):
+    """A rough fit of each theory; the predictions are those of its parameters, good or not."""
+    return co.fit(race, request.param, **ONE_START)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_fitted_curves_are_predicted_at_the_samples(fits, name):
-    for curve, each in fits[name].curves.items():
-        predicted = fits[name].predict(each.sequences)[curve]
+def test_the_fitted_curves_are_predicted_at_the_samples(fitted):
+    for curve, each in fitted.curves.items():
+        predicted = fitted.predict(each.sequences)[curve]
         np.testing.assert_allclose(predicted, each.fitted, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=10)
 @given(x=st.lists(st.floats(0, 5e6), min_size=1, max_size=4))
-def test_predictions_depend_neither_on_order_nor_on_company(fits, name, x):
-    fitted = fits[name]
+def test_predictions_depend_neither_on_order_nor_on_company(fitted, x):
     together = fitted.predict([x, x[::-1]])
     alone = [fitted.predict(each) for each in x]
     for curve in fitted.curves:

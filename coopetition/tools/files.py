@@ -242,7 +242,7 @@ def text_table(rows: Iterable[Iterable[str]], *, width: int | None = REPORT_WIDT
     sizes = [max(map(len, [*column, " "])) for column in columns]
     signs = [">" if all(map(NUMBER.fullmatch, column[1:])) else "<" for column in columns]
     if width is None:
-        return _format_block(columns, sizes, signs)
+        return _format_block([*zip(columns, signs, sizes, strict=True)])
     sizes[0] = min(sizes[0], width // 2)
     blocks, room = [[0]], width - sizes[0]
     for k, size in enumerate(sizes[1:], 1):
@@ -254,20 +254,20 @@ def text_table(rows: Iterable[Iterable[str]], *, width: int | None = REPORT_WIDT
         blocks[-1].append(k)
         sizes[k] = min(size, max(room - len(GAP), needed))
         room -= len(GAP) + sizes[k]
-    return "\n\n".join(
-        _format_block(*([part[k] for k in block] for part in (columns, sizes, signs)))
-        for block in blocks
-    )
+    shown = [*zip(columns, signs, sizes, strict=True)]
+    return "\n\n".join(_format_block([shown[k] for k in block]) for block in blocks)
 
 
-def _format_block(columns: list[list[str]], sizes: list[int], signs: list[str]) -> str:
-    """Return columns side by side, with cells wrapped to their sizes and aligned by their signs."""
+def _format_block(columns: Sequence[tuple[list[str], str, int]]) -> str:
+    """Return columns side by side, each with its cells, alignment and width; cells are wrapped."""
     lines = []
-    for row in zip(*columns, strict=True):
-        parts = [textwrap.wrap(cell, n) for cell, n in zip(row, sizes, strict=True)]
+    for row in zip(*(cells for cells, _, _ in columns), strict=True):
+        parts = [textwrap.wrap(cell, n) for cell, (_, _, n) in zip(row, columns, strict=True)]
         for k in range(max(1, max(map(len, parts)))):
-            line = (part[k] if k < len(part) else "" for part in parts)
-            padded = (f"{cell:{sign}{n}}" for cell, sign, n in zip(line, signs, sizes, strict=True))
+            padded = (
+                f"{part[k] if k < len(part) else '':{sign}{n}}"
+                for part, (_, sign, n) in zip(parts, columns, strict=True)
+            )
             lines.append(GAP.join(padded).rstrip())
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-model           factors, mechanisms, costs, initial states; the exact reduction to overlaps
+model           factors, mechanisms, costs, initial states; the exact reduction to overlaps; laws
 dynamics        gradient descent and flow of one problem or many; trajectories, events, fates
-theory          conserved quantities, critical points, time scales; the document with proofs
+theory          critical points, fates, time scales; the document with proofs
 studies         phase diagrams, interventions
 compare         loss curves of real runs, theories fitted to them, forecasts
 plot, cli, tools
@@ -16,15 +16,15 @@ from typing import Any
 _NAMES = {
     "model.graph": "Cost Mechanism Model",
     "model.initial_state": "InitialState canonical_draw published_draw random_draw read_draw",
+    "model.laws": "norm_laws",
     "model.presets": "induction_head no_competition no_sharing three_strategies two_strategies",
     "model.reduced": "Problem State",
     "dynamics.solve": "descend solve",
     "dynamics.batch": "ProblemBatch descend_batch random_batch",
     "dynamics.events": "Events Fate",
-    "dynamics.trajectory": "Status Trajectory",
+    "dynamics.trajectory": "Status Trajectory check_laws",
     "theory.critical_sets": "critical_sets largest_stable_step spectrum",
     "theory.fates": "possible_fates",
-    "theory.laws": "check_laws norm_laws",
     "theory.times": "after_collapse slow_times",
     "studies.phases": "Axis PhaseDiagram phase_diagram",
     "compare.theory": "ClosedForm Parameter TIME Theory theories",

@@ -1,6 +1,5 @@
 """`coopetition demo`: train, fit and draw the phenomenon beside its explanation."""
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from coopetition.compare.result import Fit
-from coopetition.tools.console import print_written
+from coopetition.tools.console import print_progress, print_written
 from coopetition.tools.files import markdown_table, write_text
 from paper_figures.coopetition.fits import (
     absence,
@@ -62,7 +61,7 @@ def run_demo(out: Path, *, quick: bool, threads: int | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"demo: {text}", file=sys.stderr, flush=True)
+    print_progress(f"demo: {text}")
 
 
 def demo_config(*, quick: bool) -> RunConfig:

@@ -21,6 +21,8 @@ from coopetition.tools.flags import default_shown_as
 
 T = TypeVar("T")
 
+Metric = Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"]
+
 if TYPE_CHECKING:
     from coopetition.compare.curves import Curves
     from coopetition.compare.reading import Selection
@@ -101,20 +103,14 @@ class OutputFlags:
         for path in (self.out, self.plot):
             check_writable(path)
 
-    def write_outputs(
-        self, result: Any, plot: Callable[..., Any], **more: float | dict[str, float]
-    ) -> None:
+    def write_outputs(self, result: Any, plot: Callable[..., Any], **more: float) -> None:
         """Print the result, and more numbers; then write the requested files."""
         if self.json:
             print_json(more | result.to_dict())
         else:
             print(result.summary())
             for name, value in more.items():
-                if isinstance(value, dict):
-                    values = ", ".join(f"{key} to {number:.1e}" for key, number in value.items())
-                    print(f"{name:8} {values or 'none'}")
-                else:
-                    print(f"{name} {value:.1f}")
+                print(f"{name} {value:.1f}")
         if self.out is not None:
             write_file(self.out, result.save, as_json=self.json)
         if self.plot is not None:
@@ -144,7 +140,7 @@ class LogFlags:
     """First sample to use, in sequences seen. Leave out the early phase: no theory describes it."""
     until: Annotated[float, default_shown_as("the last sample")] = math.inf
     """Last sample to use, in sequences seen."""
-    metric: Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"] = "loss"
+    metric: Metric = "loss"
     """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""
     columns: Annotated[
         tuple[str, ...], default_shown_as("names as in our files, or those with one reading")

@@ -13,7 +13,6 @@ from coopetition.dynamics.trajectory import Status
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import InitialState, published_draw, random_draw, read_draw
 from coopetition.model.presets import named_dims
-from coopetition.theory.laws import check_laws
 from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.flags import default_shown_as
@@ -59,8 +58,7 @@ def run(flags: Flags) -> None:
         step=flags.step,
         threshold=flags.threshold,
     )
-    laws = {check.law.name: check.drift for check in check_laws(trajectory)}
-    flags.write_outputs(trajectory, trajectory.plot, laws=laws)
+    flags.write_outputs(trajectory, trajectory.plot)
     if trajectory.status in (Status.DIVERGED, Status.FAILED):
         raise UserError(trajectory.status.value)
 

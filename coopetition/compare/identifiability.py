@@ -25,7 +25,7 @@ INVOLVED = 1e-6  # weight from which a parameter belongs to a combination
 NAMED = 0.3  # weight from which a parameter appears in the name of a combination
 NEAR_BOUND = 1e-3  # of the width of a search: as near to its end is at its end
 IDENTIFIABLE, FIXED, NOT_CONVERGED = "identifiable", "fixed", "not converged"
-NO_LOWER_BOUND, NO_UPPER_BOUND, NO_BOUNDS = "no lower bound", "no upper bound", "no bounds"
+NO_LOWER_BOUND, NO_UPPER_BOUND, UNCONSTRAINED = "no lower bound", "no upper bound", "unconstrained"
 AT_BOUND, UNIDENTIFIABLE = "at bound", "structurally unidentifiable"
 
 
@@ -84,7 +84,7 @@ def status_of(x: float, low: float, high: float) -> str:
         return AT_BOUND
     reaches_low, reaches_high = low < NEAR_BOUND, high > 1 - NEAR_BOUND
     if reaches_low and reaches_high:
-        return NO_BOUNDS
+        return UNCONSTRAINED
     if reaches_low:
         return NO_LOWER_BOUND
     return NO_UPPER_BOUND if reaches_high else IDENTIFIABLE

@@ -12,7 +12,7 @@ The posterior has converged if both ended, agree (rank-normalised R-hat below 1.
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dynesty
 import numpy as np
@@ -28,6 +28,11 @@ from coopetition.compare.likelihood import draw_levels_and_noise
 from coopetition.compare.result import ENDS, Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
+from coopetition.tools.files import text_table, wrap_text
+from coopetition.tools.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 
@@ -42,7 +47,7 @@ MIN_EFFECTIVE = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Posterior:
+class Posterior(Result):
     """A sample of a fit's posterior.
 
     thetas : (n, free) of its free parameters, with equal weights
@@ -67,8 +72,7 @@ class Posterior:
     @property
     def converged(self) -> bool:
         """Whether the sample can be trusted."""
-        is_enough = self.effective_sample_size > MIN_EFFECTIVE
-        return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
+        return not self.cautions
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
@@ -82,9 +86,64 @@ class Posterior:
             )
         return estimates
 
-    def __repr__(self) -> str:
+    def headline(self) -> str:
+        """Return the theory, the number of samples, and whether they can be trusted."""
         status = "" if self.converged else f", {NOT_CONVERGED}"
-        return f"<Posterior of {self.fit.theory}: {len(self.thetas)} samples{status}>"
+        return f"of {self.fit.theory}: {len(self.thetas)} samples{status}"
+
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt the sample, in sentences; none if it has converged."""
+        found = []
+        if not self.is_complete:
+            found.append("nested sampling stopped at its maximum number of evaluations")
+        if not self.r_hat < MAX_R_HAT:
+            found.append(f"R-hat is {self.r_hat:.3f}, not below {MAX_R_HAT:g}")
+        if not self.effective_sample_size > MIN_EFFECTIVE:
+            size = f"{self.effective_sample_size:.0f}"
+            found.append(f"the effective sample size is {size}, not above {MIN_EFFECTIVE:.0f}")
+        return found
+
+    def columns(self) -> dict[str, Array]:
+        """Return free parameters, floor, gain, sigma and rho of every curve; a row is a sample.
+
+        Parameters are in sequences if their unit has time.  With several runs, names are as in
+        `RUN/alpha` and `RUN/floor_icl`.
+        """
+        columns = {}
+        for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
+            unit = self.fit.problem.in_sequences(free.parameter)
+            columns[free.name] = free.parameter.from_unit(places) * unit
+        for kinds, drawn in ((("floor", "gain"), self.levels), (("sigma", "rho"), self.noise)):
+            for name, pairs in drawn.items():
+                run, slash, curve = name.rpartition("/")
+                for kind, values in zip(kinds, pairs.T, strict=True):
+                    columns[f"{run}{slash}{kind}_{curve}"] = values
+        return columns
+
+    def summary(self) -> str:
+        """Return whether the sample has converged, and medians with 90 % credible intervals."""
+        rows: list[tuple[str, ...]] = [("", "median", "low", "high", "(90 % credible interval)")]
+        statuses = {name: each.status for name, each in self.estimates().items()}
+        for name, values in self.columns().items():
+            numbers = (f"{x:.4g}" for x in np.quantile(values, (0.5, *ENDS)))
+            rows.append((name, *numbers, statuses.get(name, "")))
+        quality = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
+        first_line = f"The posterior sample has converged: {quality}."
+        if self.cautions:
+            first_line = f"CAUTION: {NOT_CONVERGED}: {'; '.join(self.cautions)}"
+        evidence = f"log evidence {self.log_evidence:.1f} +- {self.log_evidence_error:.1f}"
+        about = f"theory {self.fit.theory}, {len(self.thetas)} samples, {evidence}"
+        return "\n".join([wrap_text(first_line), "", about, text_table(rows)])
+
+    def plot(self, *names: str) -> "Figure":
+        """Draw histograms and pairs of the free parameters, or of the named columns.
+
+        Unlike other plots it needs a figure of its own; see `coopetition.plot.fits`.
+        """
+        from coopetition.plot.fits import plot_corner
+
+        return plot_corner(self, names)
 
 
 def sample_posterior(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from coopetition.compare.identifiability import (
@@ -19,11 +19,12 @@ from coopetition.compare.identifiability import (
     Direction,
     status_of,
 )
-from coopetition.compare.least_squares import FitProblem
+from coopetition.compare.least_squares import FitProblem, to_errors
 from coopetition.compare.noise import Noise
 from coopetition.compare.theory import Theory
+from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.files import check_readable, text_table, write_json
+from coopetition.tools.files import check_readable, text_table, wrap_text, write_json
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ LEVEL = 0.9  # of all intervals
 ENDS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles
 FEW = 0.1  # share of the starts: if no more end near the best, it may be an accident
 MAX_INTEGRATION_ERROR = 1e-2  # relative to a curve's range
+MAX_REACH = 100  # times the length of the data: the end of predictions
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 SAMPLES = ("sequences", "measured", "fitted")
 STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
@@ -76,7 +78,7 @@ class CurveFit:
 class Estimate:
     """A value with its 90 % interval.
 
-    status : `identifiable`; `no lower bound`, `no upper bound` or `no bounds` if the interval
+    status : `identifiable`; `no lower bound`, `no upper bound` or `unconstrained` if the interval
         reaches an end of the search (practically unidentifiable); `structurally unidentifiable`;
         `at bound` if the value is at an end of the search; `fixed`; `not converged`
     """
@@ -194,6 +196,35 @@ class Fit(Result):
         """Floor and gain of every curve."""
         return {name: (each.floor, each.gain) for name, each in self.curves.items()}
 
+    def predict(self, sequences: ArrayLike) -> dict[str, Array]:
+        """Return the fitted curves, in their metric, at any sequences, within or beyond the data.
+
+        An entry is NaN before the first sample of its run, where the theory's time begins, and
+        where the theory cannot be computed.
+
+        Raises
+        ------
+        UsageError : sequences that are not finite numbers, or lie beyond `MAX_REACH` times the data
+        """
+        given = check_real_array("sequences", sequences)
+        rising, places = np.unique(given, return_inverse=True)
+        times = [self.problem.time(k, rising) for k in range(len(self.problem.runs))]
+        if not all((each <= MAX_REACH).all() for each in times):  # or NaN
+            farthest = min(run.sequences[0] for run in self.problem.runs)
+            farthest += MAX_REACH * self.problem.unit_of_time
+            raise UsageError(
+                f"sequences reach {rising[-1]:g}; choose finite numbers up to {farthest:g}, "
+                f"{MAX_REACH} times the length of the data"
+            )
+        outputs = self.problem.outputs(self.theta, [np.maximum(each, 0.0) for each in times])
+        predicted = {}
+        for name, (k, row) in self.problem.where.items():
+            floor, gain = self.levels[name]
+            errors = floor + gain * np.where(times[k] >= 0, outputs[k][row], np.nan)
+            values = to_errors(errors, self.problem.runs[k].metric)
+            predicted[name] = values[places].reshape(given.shape)
+        return predicted
+
     @property
     def n_starts_at_best(self) -> int:
         """Number of starts that ended within a deviance of 1 of the best."""
@@ -278,23 +309,29 @@ class Fit(Result):
         unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
-                first_line,
+                wrap_text(first_line),
                 "",
                 text_table(self._curve_rows()),
                 "",
                 f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}",
-                f"times count from the first sample, at {first} sequences",
+                wrap_text(f"times count from the first sample, at {first} sequences"),
                 text_table(self._parameter_rows()),
-                *(f"not fitted: {abbreviate(n, 10)} of {source}" for source, n in unused if n),
-                f"the least certain combination: {worst}, "
-                f"{certainty if worst.deviation <= 1 else 'unknown'}",
+                *(
+                    wrap_text(f"not fitted: {abbreviate(n, 10)} of {source}")
+                    for source, n in unused
+                    if n
+                ),
+                wrap_text(
+                    f"the least certain combination: {worst}, "
+                    f"{certainty if worst.deviation <= 1 else 'unconstrained'}"
+                ),
                 "",
                 f"{self.n_starts_at_best} of {len(self.starts)} starts ended at the best optimum",
             ]
         )
 
     def _curve_rows(self) -> Iterator[tuple[str, ...]]:
-        head = ("sigma", "rho", "samples", "used", "effective size")
+        head = ("sigma", "rho", "samples", "used", "effective samples")
         yield ("curve", "R2", "RMSE", "floor", "gain", *head)
         for name, fit in self.curves.items():
             numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain, fit.sigma))

@@ -18,11 +18,14 @@ from coopetition.dynamics.events import (
     excess,
     find_events,
 )
+from coopetition.dynamics.laws import LawCheck, check_law
 from coopetition.model.graph import Model
 from coopetition.model.initial_state import InitialState
+from coopetition.model.laws import norm_laws
 from coopetition.model.reduced import Problem, State
 from coopetition.tools.checks import check_real_array
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.files import wrap_text
 from coopetition.tools.results import ArchivedResult
 
 if TYPE_CHECKING:
@@ -146,6 +149,7 @@ class Trajectory(ArchivedResult):
             "time": float(self.times[-1]),
             "losses": self.final_losses(),
             "events": asdict(self.events()),
+            "laws": {check.law.name: check.drift for check in check_laws(self)},
             "model": self.model.to_dict(),
             "provenance": self.provenance,
         }
@@ -168,13 +172,17 @@ class Trajectory(ArchivedResult):
             for name, (title, _) in titles.items()
         )
         meanings = "; ".join(f"{name}: {meaning}" for name, (_, meaning) in titles.items())
+        laws = (f"{check.law.name} to {check.drift:.1e}" for check in check_laws(self))
         rows = {
             "status": f"{self.status.value} (time {self.times[-1]:.6g})",
             "losses": "  ".join(f"{name} {x:.6g}" for name, x in self.final_losses().items()),
             "events": f"{strategy}: {events}",
+            "laws": ", ".join(laws) or "none",
             "meaning": f"learnt: a loss below {LEARNT_BELOW:g} of the unlearnt one; {meanings}",
         }
-        return "\n".join(f"{title:8} {text}" for title, text in rows.items())
+        return "\n".join(
+            wrap_text(f"{title:8} {text}", indent=9 * " ") for title, text in rows.items()
+        )
 
     def headline(self) -> str:
         """See `Result`."""
@@ -238,6 +246,18 @@ class Trajectory(ArchivedResult):
         from coopetition.plot.toy import plot_state
 
         return plot_state(self, ax=ax)
+
+
+def check_laws(trajectory: Trajectory) -> list[LawCheck]:
+    """Compare a trajectory with its model's laws of the norms; see `coopetition.dynamics.laws`."""
+    check_type(trajectory, Trajectory, "a Trajectory")
+    provenance = trajectory.provenance
+    step = provenance["step"] if provenance["method"] == "descent" else None
+    with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
+        return [
+            check_law(law, trajectory.problem, trajectory.times, trajectory.states, step)
+            for law in norm_laws(trajectory.model)
+        ]
 
 
 def make_problem(model: Model, draw: InitialState) -> Problem:

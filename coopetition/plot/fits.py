@@ -1,13 +1,16 @@
 """Plots of measured curves, fitted theories, profiles and forecasts."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from coopetition.plot.style import DASHES, label_of, line_styles, new_axes
+from coopetition.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 SEQUENCES = "sequences seen (millions)"
@@ -28,18 +31,32 @@ def plot_curves(
 
 
 def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw all measured curves, with a legend and the metric.
+    """Draw all measured curves of a run, or of several runs by name, with a legend and the metric.
 
-    Gaps are bridged, so that a curve with few samples is visible.
+    Colours are those of curves, dashes those of runs; more runs than there are dashes have thin
+    lines.  Gaps are bridged, so that a curve with few samples is visible.
     """
     ax = new_axes(ax)
-    styles = line_styles(curves.values)
-    for name, values in curves.values.items():
-        known = np.isfinite(values)
-        x = curves.sequences[known] / 1e6
-        ax.plot(x, values[known], label=label_of(name), **styles[name])
-    ax.set(xlabel=SEQUENCES, ylabel=curves.metric.replace("_", " "))
-    ax.legend(frameon=False)
+    runs = curves if isinstance(curves, Mapping) else {"": curves}
+    own: dict[str, Any] = {run: {"ls": dash} for run, dash in zip(runs, DASHES, strict=False)}
+    if len(runs) > len(DASHES):
+        own = {run: {"ls": "-", "lw": 0.8, "alpha": 0.6} for run in runs}
+    names = dict.fromkeys(name for each in runs.values() for name in each.values)
+    for name, style in line_styles(names).items():
+        label = label_of(name)
+        for run, each in runs.items():
+            if name in each.values:
+                known = np.isfinite(each.values[name])
+                x, y = each.sequences[known] / 1e6, each.values[name][known]
+                shown = {"color": style["color"]} | own[run] if len(runs) > 1 else style
+                ax.plot(x, y, label=label, **shown)
+                label = None
+    if 1 < len(runs) <= len(DASHES):
+        for run, style in own.items():
+            ax.plot([], [], color="grey", label=run, **style)
+    (metric,) = {each.metric for each in runs.values()}
+    ax.set(xlabel=SEQUENCES, ylabel=metric.replace("_", " "))
+    ax.legend(frameon=False, title=f"{len(runs)} runs" if len(runs) > len(DASHES) else None)
     return ax
 
 
@@ -109,6 +126,57 @@ def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
     ax.set(xlabel="start, best first", ylabel="deviance (-2 log likelihood)")
     return ax
+
+
+PANEL = 1.7  # inches, of a corner plot
+N_BINS = 24
+
+
+def plot_corner(
+    posterior: Any, names: Sequence[str] = (), *, figure: "Figure | None" = None
+) -> "Figure":
+    """Draw a posterior sample: a histogram of each number, and the pairs below the diagonal.
+
+    names : columns of `Posterior.columns`; default: the free parameters
+    figure : default: a new pyplot figure
+
+    Axes of numbers that extend over more than a factor of ten are logarithmic.
+    """
+    columns = posterior.columns()
+    names = list(names) or [free.name for free in posterior.fit.problem.free]
+    if unknown := [name for name in names if name not in columns]:
+        raise UsageError(f"no column {unknown[0]!r}; choose from {', '.join(columns)}")
+    n = len(names)
+    if figure is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(figsize=(PANEL * n + 0.6, PANEL * n + 0.4), layout="constrained")
+    axes = figure.subplots(n, n, sharex="col", squeeze=False)
+    for (row, column), ax in np.ndenumerate(axes):
+        ax.set_visible(row >= column)
+        x, y = columns[names[column]], columns[names[row]]
+        if row == column:
+            space = np.geomspace if _scale(x) == "log" else np.linspace
+            ax.hist(x, space(x.min(), x.max(), N_BINS) if np.ptp(x) else N_BINS, color="grey")
+            ax.set(xscale=_scale(x), yticks=[])
+        elif row > column:
+            ax.plot(x, y, ".", color="black", ms=2, alpha=0.3, mew=0, rasterized=True)
+            ax.set(xscale=_scale(x), yscale=_scale(y))
+            ax.tick_params(labelleft=column == 0)
+            _thin_ticks(ax, "y")
+        _thin_ticks(ax, "x")
+        if row == n - 1:
+            ax.set_xlabel(names[column])
+        if column == 0 < row:
+            ax.set_ylabel(names[row])
+    return figure
+
+
+def _thin_ticks(ax: "Axes", name: Literal["x", "y"]) -> None:
+    """Leave three ticks on a linear axis."""
+    if (ax.get_xscale() if name == "x" else ax.get_yscale()) == "linear":
+        ax.locator_params(name, nbins=3)
+        ax.ticklabel_format(axis=name, scilimits=(-3, 4))
 
 
 def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":

@@ -158,13 +158,16 @@ class PhaseDiagram(ArchivedResult):
         return f"{self.fates.size} trajectories over {self.x.parameter} and {self.y.parameter}"
 
     def summary(self) -> str:
-        """Return count, share and sentence of each fate that the model can have."""
+        """Return a caution if trajectories diverged; count and share of each possible fate."""
+        counts = dict(zip(FATES, self.counts().values(), strict=True))
+        diverged = counts[Fate.DIVERGED]
+        caution = f"CAUTION: {diverged} of {self.fates.size} trajectories diverged; lower the step"
         lines = [
             f"{count:>8}  {count / self.fates.size:>6.1%}  {fate.value}"
-            for fate, count in zip(FATES, self.counts().values(), strict=True)
+            for fate, count in counts.items()
             if count or fate is not Fate.OTHER
         ]
-        return "\n".join([self._title, *lines])
+        return "\n".join([*([caution] if diverged else []), self._title, *lines])
 
     def headline(self) -> str:
         """See `Result`."""

@@ -1,1 +1,1 @@
-"""Results without simulation: laws, critical points, fates, times; the document."""
+"""Results without simulation: critical points, fates, times; the document."""

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Cost, Model
+from coopetition.model.laws import norm_laws
 from coopetition.model.reduced import Problem, State
-from coopetition.theory.laws import norm_laws
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]

@@ -24,11 +24,12 @@ import sympy as sp
 from sympy.polys.polyerrors import GeneratorsError
 
 from coopetition.model.graph import Model
+from coopetition.model.laws import norm_laws
 from coopetition.model.presets import is_two_strategies
 from coopetition.model.reduced import Problem
 from coopetition.model.symbolic import Expression, Symbolic
 from coopetition.theory.critical_sets import critical_sets, list_is_complete, theorem_holds
-from coopetition.theory.laws import norm_laws
+from coopetition.tools.files import wrap_text
 
 TIME, STEP = sp.Symbol("t", real=True), sp.Symbol("h", positive=True)
 SIZE = sp.Symbol("epsilon", positive=True)  # of the state, where a statement holds to an order
@@ -404,8 +405,11 @@ class Derivation:
             lines += ["", title, "-" * len(title)] if statements else []
             for each in statements:
                 mark = "NOT PROVED" if each.id in self.unproved else "proved"
-                lines += [f"{each.id}: {each.says}  [{mark}]", f"    {each.text()}"]
-                lines += [f"    with {', '.join(each.conditions(sp.sstr))}"] if each.at else []
+                lines.append(f"{each.id}: {each.says}  [{mark}]")
+                equations = [each.text()]
+                if each.at:
+                    equations.append(f"with {', '.join(each.conditions(sp.sstr))}")
+                lines += [wrap_text(f"    {text}", indent=8 * " ") for text in equations]
         return "\n".join(lines).lstrip() + "\n"
 
     def markdown(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import numba
 from numba.core import config, event
 
-from coopetition.tools.console import is_progress_shown
+from coopetition.tools.console import print_progress
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
 
@@ -123,8 +123,8 @@ class _CompileListener(event.Listener):
         self._line: str | None = f"compiling {description}{once}"
 
     def on_start(self, event: event.Event) -> None:
-        if self._line is not None and is_progress_shown():
-            print(self._line, file=sys.stderr, flush=True)
+        if self._line is not None:
+            print_progress(self._line)
         self._line = None
 
     def on_end(self, event: event.Event) -> None:

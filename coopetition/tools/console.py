@@ -6,6 +6,7 @@ Progress is a bar on a terminal and plain lines elsewhere, with rate and remaini
 import contextlib
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -58,7 +59,8 @@ def print_rows(
         return
     rows = list(rows)
     names = shown or tuple(rows[0])
-    print(text_table([names, *([_format_cell(row[n], ".3f") for n in names] for row in rows)]))
+    cells = ([_format_cell(row[n], ".3f") for n in names] for row in rows)
+    print(text_table([names, *cells], width=None))
 
 
 def _format_cell(value: Any, of_floats: str) -> str:
@@ -69,22 +71,31 @@ LINE_EVERY_S = 10.0  # between two plain lines
 REFRESH_S = 0.2  # between two updates of the bar
 LONGEST_ETA_S = 1e13  # what a `timedelta` holds, and a third of a million years
 
-_is_shown = True
+SWITCH = "COOPETITION_PROGRESS"  # environment variable; 0: progress is not shown
 _OUTER: ContextVar["ProgressReport | None"] = ContextVar("outer progress report", default=None)
 
 
 def show_progress(shown: bool) -> None:
-    """Switch all progress reports on or off, including those of compilation.
+    """Switch the progress of all functions on or off, including lines about compilation.
 
-    `show_progress(False)` keeps a notebook clean.
+    `show_progress(False)` keeps a notebook clean; notes and warnings are still printed.  The switch
+    is the environment variable COOPETITION_PROGRESS (0 is off), so that processes which are started
+    later obey it, too.
     """
-    global _is_shown
-    _is_shown = bool(shown)
+    os.environ[SWITCH] = str(int(shown))
 
 
 def is_progress_shown() -> bool:
     """Return whether progress is shown."""
-    return _is_shown
+    return os.environ.get(SWITCH) != "0"
+
+
+def print_progress(line: str) -> None:
+    """Print a line on standard error, if progress is shown."""
+    if is_progress_shown():
+        # a reader of standard error that has gone must not end the work
+        with contextlib.suppress(BrokenPipeError):
+            print(line, file=sys.stderr, flush=True)
 
 
 class ProgressReport:
@@ -118,7 +129,9 @@ class ProgressReport:
             self.label, total=self.total, completed=self.done, rate="", note=""
         )
         self._task = self._progress.tasks[task_id]
-        self._is_bar = self._progress.console.is_terminal and not self._outer and _is_shown
+        self._is_bar = (
+            self._progress.console.is_terminal and not self._outer and is_progress_shown()
+        )
         if self._is_bar:
             self._progress.start()
         self._started = self._last = time.monotonic()
@@ -149,7 +162,7 @@ class ProgressReport:
         rate = f"{self._task.speed:.3g} {self.unit}/s" if self._task.speed else ""
         self._progress.update(self._task.id, rate=rate, note=self._note)
         self._printed = self.done, self._note
-        if self._is_bar or not _is_shown:
+        if self._is_bar:
             return
         remaining = self._task.time_remaining
         if self.done >= self.total:
@@ -160,9 +173,7 @@ class ProgressReport:
             duration = f"ETA {timedelta(seconds=remaining)}"
         counted = f"{self._prefix()}{self.label}: {self.done}/{self.total} {self.unit}"
         line = ", ".join(filter(None, (counted, rate, duration)))
-        # a reader of standard error that has gone must not end the work
-        with contextlib.suppress(BrokenPipeError):
-            print(f"{line}  {self._note}".rstrip(), file=sys.stderr, flush=True)
+        print_progress(f"{line}  {self._note}".rstrip())
 
     def _prefix(self) -> str:
         """Name the work of which this is a part."""

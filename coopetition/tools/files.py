@@ -9,6 +9,7 @@ import math
 import os
 import re
 import tempfile
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ NO_SPACE = {  # why a file cannot be written and what to do, by the system's err
     errno.EDQUOT: "the disk quota is used up: free some space",
     errno.EFBIG: "files may not be that large: raise the limit (`ulimit -f`)",
 }
+REPORT_WIDTH = 100  # columns of a report
+MIN_WRAPPED = 30  # columns into which a column of text can be wrapped
+GAP = "  "
 NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+][0-9]+)?|-|nan|-?inf")
 # what numpy raises if a file is not an `.npz` with the expected arrays
 ARCHIVE_ERRORS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -216,14 +220,56 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def text_table(rows: Iterable[Iterable[str]]) -> str:
-    """Return rows of text, the first of which is the header, in columns; numbers to the right."""
-    columns = []
-    for column in zip(*rows, strict=True):
-        align = ">" if all(NUMBER.fullmatch(cell) for cell in column[1:]) else "<"
-        width = max(map(len, column))
-        columns.append([f"{cell:{align}{width}}" for cell in column])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+def wrap_text(text: str, *, indent: str = "  ") -> str:
+    """Return one paragraph in lines of a report's width; all lines but the first are indented."""
+    return textwrap.fill(
+        text,
+        REPORT_WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def text_table(rows: Iterable[Iterable[str]], *, width: int | None = REPORT_WIDTH) -> str:
+    """Return rows of text, the first of which is the header, in columns; numbers to the right.
+
+    A table that is wider than `width` continues in further blocks of columns, each of which starts
+    with the first column.  The first column takes at most half of the width, and a column of text
+    the rest of its block; longer cells are wrapped.
+    """
+    columns = [*map(list, zip(*rows, strict=True))]
+    sizes = [max(map(len, [*column, " "])) for column in columns]
+    signs = [">" if all(map(NUMBER.fullmatch, column[1:])) else "<" for column in columns]
+    if width is None:
+        return _format_block([*zip(columns, signs, sizes, strict=True)])
+    sizes[0] = min(sizes[0], width // 2)
+    blocks, room = [[0]], width - sizes[0]
+    for k, size in enumerate(sizes[1:], 1):
+        numbers = columns[k][1:] if signs[k] == ">" else ()
+        needed = max([min(size, MIN_WRAPPED), *map(len, numbers)])
+        if room < len(GAP) + needed and len(blocks[-1]) > 1:
+            blocks.append([0])
+            room = width - sizes[0]
+        blocks[-1].append(k)
+        sizes[k] = min(size, max(room - len(GAP), needed))
+        room -= len(GAP) + sizes[k]
+    shown = [*zip(columns, signs, sizes, strict=True)]
+    return "\n\n".join(_format_block([shown[k] for k in block]) for block in blocks)
+
+
+def _format_block(columns: Sequence[tuple[list[str], str, int]]) -> str:
+    """Return columns side by side, each with its cells, alignment and width; cells are wrapped."""
+    lines = []
+    for row in zip(*(cells for cells, _, _ in columns), strict=True):
+        parts = [textwrap.wrap(cell, n) for cell, (_, _, n) in zip(row, columns, strict=True)]
+        for k in range(max(1, max(map(len, parts)))):
+            padded = (
+                f"{part[k] if k < len(part) else '':{sign}{n}}"
+                for part, (_, sign, n) in zip(parts, columns, strict=True)
+            )
+            lines.append(GAP.join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, to_frame, write_npz
+from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, to_frame, wrap_text, write_npz
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +34,7 @@ class Result:
 
     def summary(self) -> str:
         """Return the result in a few lines of text."""
-        return self.headline()
+        return wrap_text(self.headline())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.headline()}>"

@@ -12,7 +12,8 @@ TIGHT = {"method": "flow", "rtol": 1e-11, "atol": 1e-14}
 def draw() -> FigureResult:
     """Draw each law's quantity and its prediction, and the drift of descent by step size."""
     from coopetition import descend, published_draw, solve, two_strategies
-    from coopetition.theory.laws import check_laws, norm_laws
+    from coopetition.dynamics.trajectory import check_laws
+    from coopetition.model.laws import norm_laws
 
     drawing = blank(7.2, 2.8)
     flow_axes, step_axes = drawing.subplots(1, 2)

@@ -9,6 +9,8 @@ import pytest
 
 import coopetition as co
 from coopetition import Fate, check_laws
+from coopetition.studies.phases import predicted_diagram
+from coopetition.tools.console import SWITCH
 from coopetition.tools.files import write_npz
 
 
@@ -30,6 +32,8 @@ def test_results_are_for_reading(model, draw):
     summary = trajectory.summary()
     for event in ("emergence", "peak", "crossing", "unlearning", "takeover"):
         assert f"{event}: " in summary, f"{event} is defined where it is printed"
+    for check in check_laws(trajectory):
+        assert check.law.name in summary and f"{check.drift:.1e}" in summary
     sets = co.critical_sets(trajectory.problem)
     assert len(repr(sets)) < 100 * len(sets) and sets[0].describe() in repr(sets)
 
@@ -191,3 +195,23 @@ def test_a_random_draw_is_of_any_model_and_scale():
     with pytest.raises(co.UsageError, match=r"'x', 'y'.*dims="):
         co.random_draw(3, own)
     assert co.solve(own, co.random_draw(3, {"x": 3, "y": 4})).events().emergence is not None
+
+
+def test_without_progress_nothing_is_printed(model, race, monkeypatch, capfd):
+    monkeypatch.setenv(SWITCH, "1")  # is restored after the test
+    monkeypatch.setattr("coopetition.tools.console.LINE_EVERY_S", 0.0)
+    x, y = co.Axis("alpha", [0.1, 0.2]), co.Axis("mu1", [0.1])
+
+    def work():
+        fitted = co.fit(race, "logistic_race", n_screened=16, n_starts=2)
+        co.profile(fitted, "icl_at", n=1)
+        co.forecast(co.sample_posterior(fitted), 2 * race.sequences[-1])
+        co.compare_theories(race, ["logistic_race", "spline"], n_screened=16, n_starts=1)
+        co.phase_diagram(model, x, y, n_draws=1, n_steps=20)
+        predicted_diagram(model, x, y, n_steps=20)
+
+    work()
+    assert capfd.readouterr().err
+    co.show_progress(False)
+    work()
+    assert capfd.readouterr() == ("", "")

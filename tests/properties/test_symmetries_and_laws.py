@@ -9,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition import InitialState, Model, Status, descend, solve
+from coopetition.dynamics.trajectory import check_laws
+from coopetition.model.laws import norm_laws
 from coopetition.model.reduced import Problem, State
-from coopetition.theory.laws import check_laws, norm_laws
 from tests.properties import definition
 from tests.properties.problems import models, problems, stable_step
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, print_progress
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import check_writable, write_all, write_npz
 from transformer.config import RunConfig
@@ -320,7 +320,7 @@ class Session:
         ensemble = self.ensemble
         _warn_of_unreached(ensemble.config)
         if states:
-            print(f"continuing from step {ensemble.step}", file=sys.stderr)
+            print_progress(f"continuing from step {ensemble.step}")
         else:
             _report_restart(self._live)
         done = ensemble.step if states else -1

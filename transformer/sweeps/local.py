@@ -11,6 +11,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from coopetition.tools.console import print_progress
 from coopetition.tools.errors import Interrupted
 from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import Plan
@@ -90,7 +91,7 @@ class LocalSweep:
             if status.state == "done":
                 self._done.add(name)
             elif status.state == "failed":
-                _print(f"{name}: failed: {status.message}")
+                print(f"sweep: {name}: failed: {status.message}", file=sys.stderr, flush=True)
             else:
                 _print(f"{name}: started")
                 self._processes[name] = self._start_process(name)
@@ -119,7 +120,7 @@ class LocalSweep:
                 status = node_status(self.plan.nodes[name], self.runs)
                 has_reason = status.state == "failed"
                 reason = status.message if has_reason else self._record_exit(name, code)
-                _print(f"{name}: failed: {reason}")
+                print(f"sweep: {name}: failed: {reason}", file=sys.stderr, flush=True)
 
     def _record_exit(self, name: str, code: int) -> str:
         """Record and return the exit of a process that gave no reason itself."""
@@ -160,7 +161,7 @@ def _start_fork_server() -> None:
 
 
 def _print(line: str) -> None:
-    print(f"sweep: {line}", file=sys.stderr, flush=True)
+    print_progress(f"sweep: {line}")
 
 
 def _child(work: Work, name: str, log: str) -> None:

@@ -4,13 +4,13 @@ Compilers have faults, and a graph that is captured on the wrong device is empty
 unnoticed would spoil all that follows.
 """
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from coopetition.tools.console import print_progress
 from coopetition.tools.errors import UserError
 from transformer.config.run import Precision
 
@@ -108,8 +108,7 @@ class CheckedStep:
 
     def _check(self, batch: tuple[Tensor, ...], numbers: Tensor) -> None:
         if "compiled" in self._execution:
-            text = "compiling the step: half a minute, deep models longer"
-            print(text, file=sys.stderr, flush=True)
+            print_progress("compiling the step: half a minute, deep models longer")
         numbers = numbers.clone()
         numbers[0] = RATE
         before = self._state.copy()

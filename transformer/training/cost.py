@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from coopetition.tools.console import print_progress
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.data.evaluators import evaluators_of
@@ -245,7 +245,7 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     step = repeated_step(train_state, config.data.batch_size)
     machine, _ = choose_execution(train_state, step, machine, config.n_steps)
     evaluation = _repeated_evaluation(train_state, config)
-    print("timing some steps and evaluations", file=sys.stderr, flush=True)
+    print_progress("timing some steps and evaluations")
     with machine.use(config.precision):
         step()  # the first of each takes up to seconds
         evaluation()

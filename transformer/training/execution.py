@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from coopetition.tools.console import print_progress
 from transformer.training.check import UnusableExecution
 from transformer.training.machine import Execution, Machine, list_candidates
 from transformer.training.step import TrainState, step_numbers
@@ -108,7 +109,7 @@ def choose_execution(
         execution, better = _first_usable(train_state, step, candidates, counts)
     threads = better or threads
     if machine.threads is None:
-        print(f"threads: {threads.number} ({threads.why})", file=sys.stderr)
+        print_progress(f"threads: {threads.number} ({threads.why})")
     return replace(machine, threads=threads.number, execution=execution), threads.why
 
 

@@ -30,7 +30,7 @@ def test_deviations_are_those_of_least_squares():
         (0.5, 0.4, 0.6, "identifiable"),
         (0.5, 0.0, 0.6, "no lower bound"),
         (0.5, 0.4, 1.0, "no upper bound"),
-        (0.5, 0.0, 1.0, "no bounds"),
+        (0.5, 0.0, 1.0, "unconstrained"),
         (1.0, 0.9, 1.0, "at bound"),
     ],
 )

@@ -1,9 +1,12 @@
 """Progress is reported in plain lines where there is no terminal."""
 
+import subprocess
+import sys
+
 import pytest
 
 import coopetition as co
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import SWITCH, ProgressReport, print_progress
 
 
 @pytest.fixture
@@ -13,6 +16,12 @@ def clock(monkeypatch):
     monkeypatch.setattr("coopetition.tools.console.time.monotonic", lambda: now[0])
     monkeypatch.setattr("coopetition.tools.console.LINE_EVERY_S", 0.0)
     return now
+
+
+@pytest.fixture
+def switch(monkeypatch):
+    """The switch of progress, which is restored after the test."""
+    monkeypatch.setenv(SWITCH, "1")
 
 
 def test_the_rate_counts_from_the_first_step(clock, capsys):
@@ -34,17 +43,22 @@ def test_no_line_is_printed_twice(clock, capsys):
     assert capsys.readouterr().err.startswith("train: 0/2 steps")
 
 
-def test_progress_can_be_switched_off(capsys):
-    co.show_progress(False)
-    try:
+def test_progress_can_be_switched_off_and_on(capsys, switch):
+    for shown in (False, True):
+        co.show_progress(shown)
+        print_progress("a line")
         with ProgressReport("train", 1, "steps") as progress:
             progress.advance()
-        assert not capsys.readouterr().err
-    finally:
-        co.show_progress(True)
-    with ProgressReport("train", 1, "steps") as progress:
-        progress.advance()
-    assert "train: 1/1" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert (error == "") is not shown
+    assert "a line\n" in error and "train: 1/1" in error
+
+
+def test_other_processes_obey_the_switch(switch):
+    co.show_progress(False)
+    code = "from coopetition.tools.console import print_progress; print_progress('a line')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stderr
 
 
 def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypatch):

@@ -10,10 +10,6 @@ The laws of this kind are a null space, that of the mechanism-factor incidence. 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from coopetition.dynamics.trajectory import Trajectory
 from coopetition.model.graph import Model
 from coopetition.model.reduced import Number, Part, Problem, State
 from coopetition.tools.errors import check_type
@@ -93,65 +89,3 @@ def norm_laws(model: Model) -> list[NormLaw]:
         sums = {c.name: sum(coefficients.get(f, 0) for f in c.factors) for c in model.costs}
         laws.append(NormLaw(coefficients, {name: total for name, total in sums.items() if total}))
     return laws
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LawCheck:
-    """Check of one law along a trajectory.
-
-    values, expected : (n,) Q at each time, and Q by the law from its value at the start
-    scale : the largest `NormLaw.size`
-    """
-
-    law: NormLaw
-    values: NDArray[np.float64]
-    expected: NDArray[np.float64]
-    scale: float
-
-    def __repr__(self) -> str:
-        return f"<LawCheck of {self.law.name}: drift {self.drift:.3g}>"
-
-    @property
-    def drift(self) -> float:
-        """Largest distance from the law, relative to the scale.
-
-        It checks the integrator; it does not bound the error of event times.
-        """
-        return float(np.abs(self.values - self.expected).max() / self.scale)
-
-
-def check_laws(trajectory: Trajectory) -> list[LawCheck]:
-    """Compare a trajectory with its model's laws of the norms.
-
-    The law of the flow is Q(0) plus the integral of the rate, by the trapezoid rule with its end
-    correction, of fourth order in the integrator's own steps.  The law of descent is the sum of its
-    exact steps.
-    """
-    check_type(trajectory, Trajectory, "a Trajectory")
-    with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
-        return [_check(trajectory, law) for law in norm_laws(trajectory.model)]
-
-
-def _check(trajectory: Trajectory, law: NormLaw) -> LawCheck:
-    problem, states = trajectory.problem, trajectory.states
-    values = law.value(problem, states)
-    if trajectory.provenance["method"] == "flow":
-        changes = _integrate_rate(trajectory.times, problem, states, law)
-    else:
-        step = trajectory.provenance["step"]
-        before = states.with_entries([x[:-1] for x in states.entries])
-        changes = law.step_change(problem, before, step)
-    expected = values[0] + np.concatenate([[0.0], np.cumsum(changes)])
-    return LawCheck(law, values, expected, float(np.max(law.size(problem, states))) or 1.0)
-
-
-def _integrate_rate(
-    times: NDArray[np.float64], problem: Problem, state: State, law: NormLaw
-) -> NDArray[np.float64]:
-    """Return the integral of a law's rate over each interval between two times."""
-    rate = law.rate(problem, state) * np.ones(len(times))
-    h = 1e-30  # complex step: the rate is a polynomial, so its derivative is exact
-    ahead = state.step_along(problem.velocity(state), 1j * h)
-    slope = np.imag(law.rate(problem, ahead) * np.ones(len(times))) / h
-    dt = np.diff(times)
-    return dt / 2 * (rate[:-1] + rate[1:]) + dt**2 / 12 * (slope[:-1] - slope[1:])

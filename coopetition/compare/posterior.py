@@ -42,6 +42,7 @@ SLICES = 5  # to a new point
 UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
 MAX_CALLS = 400_000  # of the likelihood, in a run
 MOST_NATS = 20.0  # for the remaining time
+COMPARED = 2000  # samples of each run, for R-hat
 MAX_R_HAT = 1.01
 MIN_EFFECTIVE = 400.0
 
@@ -178,7 +179,7 @@ def sample_posterior(
     weights = _weights(merged)
     thetas = merged.samples[_draw(rng, weights, n)]
     levels, noise = _draw_others(fit.problem, thetas, rng)
-    chains = np.array([run.samples[_draw(rng, _weights(run), n)] for run in runs])
+    chains = np.array([run.samples[_draw(rng, _weights(run), COMPARED)] for run in runs])
     evidences = [run.logz[-1] for run in runs]
     return Posterior(
         fit,

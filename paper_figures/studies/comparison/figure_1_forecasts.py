@@ -6,19 +6,14 @@ from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, shared_legend
-from paper_figures.studies.comparison.page_comparison import (
-    LIKE_OTHERS,
-    forecasts,
-    read_time,
-    score,
-)
+from paper_figures.studies.comparison.kept_forecasts import LIKE_OTHER_TASKS, forecasts, score
 
-SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHERS)
+SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHER_TASKS)
 MARKS = tuple(zip((*FURTHER[:3], "#000000"), "osD^", strict=True))
 
 
 def draw() -> FigureResult:
-    """Draw a panel per event: a point per run, on the line if the forecast is right."""
+    """Draw a panel per event: a point per run, on the line if the forecast's median is right."""
     by_theory = forecasts()
     drawing = blank(7.2, 2.9)
     numbers: Numbers = []
@@ -27,8 +22,8 @@ def draw() -> FigureResult:
     ):
         panel, ends = f"{letter} {event}", []
         for theory, (colour, marker) in zip(SHOWN, MARKS, strict=True):
-            rows = by_theory[theory][event]
-            times = [(read_time(row["measured"]), read_time(row["value"])) for row in rows]
+            each = by_theory[theory][event]
+            times = zip(each.measured.tolist(), each.value.tolist(), strict=True)
             own = [(x / MILLION, y / MILLION) for x, y in times if max(x, y) < math.inf]
             numbers += [(panel, theory, *pair) for pair in own]
             ends += [time for pair in own for time in pair if time > 0]
@@ -44,10 +39,11 @@ def draw() -> FigureResult:
             ax.set(ylabel="forecast (M sequences)")
     shared_legend(drawing)
     findings = [
-        f"{theory}, {event}: factor {own.factor:.2f}, missed {own.missed:.2f} of {own.n}"
+        f"{theory}, {event}: CRPS {own.crps:.2f}, factor {own.factor:.2f}, missed {own.missed:.2f} "
+        f"of {own.n}"
         for theory, by_event in by_theory.items()
         for event in FORECAST_EVENTS
-        for own in [score(by_event[event])]
+        for own in [score([by_event[event]])]
     ]
     return FigureResult(drawing, numbers, {}, findings)
 

@@ -35,7 +35,9 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
     flags = (*RACE, "--until", "6e5", "--json", "--report", page, "--out", tmp_path / "f.json")
     found = json.loads(call("coopetition", "predict", csv, *flags))
     assert {*found["events"]} == {"peak", "crossing", "fade"}
-    assert all({"value", "low", "high", "status"} <= {*each} for each in found["events"].values())
+    assert all(
+        {"value", "low", "high", "probability"} <= {*each} for each in found["events"].values()
+    )
     assert found["horizon"] == 1e6, "the end of the curves"
     assert "<svg" not in page.read_text() and "data:image/svg+xml" in page.read_text()
     text = call("coopetition", "predict", csv, *RACE, "--until", "6e5", "--horizon", "2e6")

@@ -89,7 +89,7 @@ def test_conformal_intervals_cover_exchangeable_groups():
     for seed in range(n_sets):
         rng = np.random.default_rng(seed)
         value = np.exp(0.3 * rng.standard_normal(len(groups)))
-        low, high = np.full((2, len(groups)), 1.0) + [[-0.05], [0.05]]
+        low, high = (np.full(len(groups), end) for end in (0.95, 1.05))
         ends = recalibrate(low, high, value, groups)
         held.append(((ends[0] <= value) & (value <= ends[1]))[0])
         raw.append(np.mean((low <= value) & (value <= high)))

@@ -1,0 +1,52 @@
+"""Calibration on simulated curves: ranks of true values among posterior draws, with bands."""
+
+from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
+from coopetition.plot.style import FURTHER
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.kept_data import read_rows
+from paper_figures.studies.comparison.kept_forecasts import FOLDER
+
+RANKS = FOLDER / "ranks.csv"
+
+
+def ranks() -> dict[tuple[str, str], list[float]]:
+    """Return the ranks, from 0 to 1, of true values among posterior draws, by theory and quantity.
+
+    `tests/benchmarks/recovery.py` writes them; a rank is that of one simulated problem.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in read_rows(RANKS, needed="rank"):
+        found.setdefault((row["theory"], row["quantity"]), []).append(float(row["rank"]))
+    return found
+
+
+def draw() -> FigureResult:
+    """Draw a panel per theory: ECDF of ranks minus the uniform one, with its simultaneous band."""
+    by_quantity = ranks()
+    theories = [*dict.fromkeys(theory for theory, _ in by_quantity)]
+    drawing = blank(2.4 * len(theories), 2.8)
+    axes = drawing.subplots(1, len(theories), sharey=True, squeeze=False)[0]
+    numbers: Numbers = []
+    findings = []
+    for ax, theory in zip(axes, theories, strict=True):
+        own = {name: each for (of, name), each in by_quantity.items() if of == theory}
+        points, low, high = ecdf_band(min(map(len, own.values())))
+        ax.fill_between(points, low - points, high - points, color="grey", alpha=0.25, lw=0)
+        ends = {"band, low": low, "band, high": high}
+        for k, (name, values) in enumerate(own.items()):
+            ends[name] = ecdf(values, points)
+            colour = FURTHER[k % len(FURTHER)]
+            ax.plot(points, ends[name] - points, lw=1, color=colour, label=name)
+            inside = "inside" if is_calibrated(values) else "outside"
+            findings.append(f"{theory}, {name}: {inside} the band of {len(values)} ranks")
+        for name, share in ends.items():
+            pairs = zip(points.tolist(), (share - points).tolist(), strict=True)
+            numbers += [(theory, name, x, y) for x, y in pairs]
+        ax.axhline(0, color="grey", lw=0.8)
+        ax.set(title=theory, xlabel="rank of the true value")
+        ax.legend(frameon=False, fontsize="x-small")
+    axes[0].set(ylabel="ECDF minus uniform")
+    return FigureResult(drawing, numbers, {"band_level": BAND_LEVEL}, findings)
+
+
+FIGURE = Figure(__name__, "ranks of true values among posterior draws, on simulated curves", draw)

@@ -1,9 +1,10 @@
-"""Fit a theory to measured curves of one run, or of several at once."""
+"""Fits: the maximum of the likelihood over the curves of one run, or of several at once."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,15 +23,17 @@ from coopetition.compare.identifiability import (
     standard_deviations,
     status_of,
 )
-from coopetition.compare.least_squares import ACCURACY, TOLERANCE, FitProblem, Observed, to_errors
-from coopetition.compare.noise import (
-    autocorrelations,
-    effective_n_curves,
-    effective_sample_size,
+from coopetition.compare.least_squares import ACCURACY, FitProblem, Observed, to_errors
+from coopetition.compare.noise import Noise, effective_sample_size
+from coopetition.compare.result import (
+    CurveFit,
+    Estimate,
+    Fit,
+    make_estimate,
+    quantile_and_threshold,
 )
-from coopetition.compare.result import CurveFit, Estimate, Fit, dof_and_quantile, make_estimate
 from coopetition.compare.theory import TOY, Theory, theory_of
-from coopetition.tools.checks import check_int, check_number
+from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, check_type
 
@@ -40,6 +43,17 @@ MIN_SAMPLES = 8  # of a curve
 MAX_SAMPLES = 1000
 MAX_LOSS = 1e6
 MIN_VARIATION = 1e-9  # of a curve, relative and absolute
+SMALL_GAIN = 0.01  # of the deviance: far less than the effect of noise
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """A maximum of the likelihood, with its noise; the deviance is -2 log likelihood."""
+
+    theta: Array
+    noise: dict[str, Noise]
+    deviance: float
+    converged: bool
 
 
 def fit(
@@ -48,30 +62,31 @@ def fit(
     *,
     shared: Sequence[str] = (),
     fixed: Mapping[str, float | str] | None = None,
-    tolerance: float = TOLERANCE,
     seed: int = 0,
     n_screened: int = 2048,
     n_starts: int = 32,
     max_iterations: int = 300,
+    n_jobs: int = 1,
 ) -> Fit:
     """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those of them that are there.
 
-    `n_screened` points of a Latin hypercube over the search are evaluated; the best `n_starts` are
-    refined by `scipy.optimize.least_squares` within its bounds, with an exact Jacobian, each for at
-    most `max_iterations` evaluations.  Floor and gain of each curve are solved for at every
-    evaluation, see `least_squares`; for the effective sample size see `noise`.  If a run has more
-    than 1,000 samples of a curve, 1,000 are used, evenly spread.
+    The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
+    standard deviation and correlation of the noise; see `least_squares` and `noise`.
 
-    Times count from a run's first sample.  Intervals are meant to hold 90 % if the theory is true;
-    they are of first order, and extended to the optima of all starts that fit as well.  `profiled`
-    computes them by profile likelihood.
+    `n_screened` points of a Latin hypercube over the search are evaluated; the best `n_starts` are
+    refined by `refine`, each for at most `max_iterations` evaluations.  If a run has more than
+    1,000 samples of a curve, 1,000 are used, evenly spread.
+
+    Times count from a run's first sample.  Intervals are of first order, and extended to the optima
+    of all starts that fit as well; docs/comparison.md has their coverage.  `profiled` computes them
+    by profile likelihood, and `sample_posterior` from the posterior.
 
     Parameters
     ----------
     curves : of one run, or of several, which are fitted at once
     shared : parameters that the runs have in common; each run has its own value of the others
     fixed : value of a parameter, or the name of another one that it equals
-    tolerance : expected accuracy of the theory, in units of a curve's deviation
+    n_jobs : processes for the starts; the result does not depend on it
 
     Raises
     ------
@@ -86,13 +101,14 @@ def fit(
     n_screened = check_int("the number of screened points", n_screened, 1)
     n_starts = check_int("the number of starts", n_starts, 1, most=n_screened)
     max_iterations = check_int("max_iterations", max_iterations, 1)
-    tolerance = check_number("tolerance", tolerance, positive=True)
+    n_jobs = check_int("n_jobs", n_jobs, 1)
     theory = theory_of(theory)
     _check_different(runs)
     used = [check_and_thin(run) for run in runs]
-    problem = FitProblem(used, theory, shared=shared, fixed=fixed, tolerance=tolerance)
+    problem = FitProblem(used, theory, shared=shared, fixed=fixed)
     _check_enough(problem)
-    optima = _refine_all(problem, _screen(problem, n_screened, seed)[:n_starts], max_iterations)
+    starts = _screen(problem, n_screened, seed)[:n_starts]
+    optima = _refine_all(problem, starts, max_iterations, n_jobs)
     provenance = {
         "seed": seed,
         "n_screened": n_screened,
@@ -100,7 +116,6 @@ def fit(
         "max_iterations": max_iterations,
         "shared": [*problem.shared],
         "fixed": problem.fixed,
-        "tolerance": problem.tolerance,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
         "n_given": {
@@ -111,10 +126,14 @@ def fit(
         "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
         "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
     }
-    converged = bool(optima[0].status > 0)
+    best = optima[0]
     # to the last digits, if the iterations suffice
-    optima[0] = refine(problem, optima[0].x, max_iterations, tolerance=1e-9)
-    return _build_fit(problem, optima, converged, provenance)
+    polished = refine(
+        problem.with_noise(best.noise), best.theta, max_iterations, small=1e-6, tolerance=1e-9
+    )
+    if polished.deviance <= best.deviance:
+        optima[0] = replace(polished, converged=best.converged)
+    return _build_fit(problem.with_noise(optima[0].noise), optima, provenance)
 
 
 def _check_different(runs: Sequence[Curves]) -> None:
@@ -176,49 +195,96 @@ def _check_enough(problem: FitProblem) -> None:
 def _screen(problem: FitProblem, n: int, seed: int) -> Array:
     """Return thetas (n, free) spread over the search, the best first."""
     hypercube = qmc.LatinHypercube(len(problem.free), rng=np.random.default_rng(seed))
-    thetas, costs = hypercube.random(n), np.empty(n)
+    thetas, deviances = hypercube.random(n), np.empty(n)
     with ProgressReport("screen", n, "points") as report:
         for k, theta in enumerate(thetas):
-            costs[k] = problem.cost(theta)
+            deviances[k] = problem.most_likely_noise(theta)[1]
             report.advance()
-    return thetas[np.argsort(costs)]
+    return thetas[np.argsort(deviances)]
 
 
-def _refine_all(problem: FitProblem, thetas: Array, max_iterations: int) -> list[OptimizeResult]:
+def _refine_all(
+    problem: FitProblem, thetas: Array, max_iterations: int, n_jobs: int
+) -> list[Optimum]:
     """Return the optimum from each theta, the best first."""
-    optima = []
+    work = partial(refine_with_gains, problem, max_iterations=max_iterations)
+    optima: list[Optimum] = []
     with ProgressReport("fit", len(thetas), "starts") as report:
-        for theta in thetas:
-            optima.append(refine_with_gains(problem, theta, max_iterations))
-            report.advance(note=f"best mean squared residual {min(map(_mean_square, optima)):.4g}")
-    return sorted(optima, key=lambda optimum: optimum.cost)
+        for optimum in map_in_processes(work, thetas, n_jobs):
+            optima.append(optimum)
+            report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
+    return sorted(optima, key=lambda optimum: optimum.deviance)
 
 
-def refine_with_gains(problem: FitProblem, theta: Array, max_iterations: int) -> OptimizeResult:
+def map_in_processes(
+    function: Callable[[Any], Any], items: Iterable[Any], n_jobs: int
+) -> Iterator[Any]:
+    """Yield the function of each item, in order, by so many processes."""
+    if n_jobs == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(n_jobs) as pool:
+        yield from pool.map(function, items)
+
+
+def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
     """Refine a theta, again from a lifted problem if a curve ended with a gain of 0."""
     optimum = refine(problem, theta, max_iterations)
-    if not problem.has_zero_gain(optimum.x):
+    if not problem.with_noise(optimum.noise).has_zero_gain(optimum.theta):
         return optimum
-    lifted = refine(problem.lifted(), optimum.x, max_iterations)
-    again = refine(problem, lifted.x, max_iterations)
-    return min(optimum, again, key=lambda each: each.cost)
-
-
-def _mean_square(optimum: OptimizeResult) -> float:
-    """Return the mean squared residual; scipy's `cost` is half of the sum."""
-    return 2 * float(optimum.cost) / len(optimum.fun)
+    lifted = problem.lifted()
+    start = minimize_in_search(lifted.residuals, lifted.jacobian, optimum.theta, max_iterations)
+    again = refine(problem, start.x, max_iterations)
+    return min(optimum, again, key=lambda each: each.deviance)
 
 
 def refine(
-    problem: FitProblem, theta: Array, max_iterations: int, *, tolerance: float = 1e-5
-) -> OptimizeResult:
-    """Return the nearest optimum, to a relative change of the cost below `tolerance`.
+    problem: FitProblem,
+    theta: Array,
+    max_iterations: int,
+    *,
+    small: float = SMALL_GAIN,
+    tolerance: float = 1e-5,
+    held: int | None = None,
+) -> Optimum:
+    """Return the nearest maximum of the likelihood.
 
-    1e-5 is far less than the effect of noise, and these problems have long flat valleys.
+    The sum of squares is minimised for the noise of the problem, then for the most likely noise at
+    the minimum, until the deviance decreases by less than `small`.
+
+    tolerance : of the sum of squares, relative; these problems have long flat valleys
+    held : index of a parameter that keeps its place
     """
-    return minimize_in_search(
-        problem.residuals, problem.jacobian, theta, max_iterations, tolerance=tolerance
-    )
+    free = np.arange(len(theta)) != held
+
+    def complete(places: Array) -> Array:
+        whole = theta.copy()
+        whole[free] = places
+        return whole
+
+    own, best, used = problem, None, 0
+    while used < max_iterations:
+        found = minimize_in_search(
+            lambda places: own.residuals(complete(places)),  # noqa: B023
+            lambda places: own.jacobian(complete(places))[:, free],  # noqa: B023
+            theta[free],
+            max_iterations - used,
+            tolerance=tolerance,
+        )
+        used += found.nfev
+        theta = complete(found.x)
+        noise, deviance = problem.most_likely_noise(theta)
+        if best is not None and not deviance < best.deviance - small:
+            return replace(
+                min(best, Optimum(theta, noise, deviance, True), key=_deviance), converged=True
+            )
+        best, own = Optimum(theta, noise, deviance, False), problem.with_noise(noise)
+    assert best is not None
+    return best
+
+
+def _deviance(optimum: Optimum) -> float:
+    return optimum.deviance
 
 
 def minimize_in_search(
@@ -233,7 +299,7 @@ def minimize_in_search(
     with _libraries().limit(limits=1, user_api="blas"):  # ten columns: threads would only wait
         return least_squares(
             residuals,
-            start,
+            np.clip(start, 1e-9, 1 - 1e-9),
             jacobian,  # pyright: ignore[reportArgumentType]
             bounds=(0, 1),
             max_nfev=max_iterations,
@@ -248,40 +314,30 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _build_fit(
-    problem: FitProblem,
-    optima: Sequence[OptimizeResult],
-    converged: bool,
-    provenance: dict[str, Any],
-) -> Fit:
-    """Return the fit at the first of the optima, with intervals of first order."""
-    theta, starts = optima[0].x, tuple(map(_mean_square, optima))
-    least = max(starts[0], 1e-30)
+def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[str, Any]) -> Fit:
+    """Return the fit at the first of the optima, whose noise the problem has."""
+    theta, starts = optima[0].theta, tuple(map(_deviance, optima))
     names = [free.name for free in problem.free]
     jacobian, observed = problem.jacobian(theta), problem.observe(theta)
     n_identifiable = sum(
         math.isfinite(each.deviation) for each in find_directions(jacobian, 1.0, names)
     )
     n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
-    curves = {
-        name: _fit_of_curve(problem, name, each, n_fitted / len(observed))
-        for name, each in observed.items()
-    }
-    n = sum(each.n for each in curves.values())
-    n_effective = sum(_effective_size(problem, k, curves) for k in range(len(problem.runs)))
-    dof, quantile = dof_and_quantile(n_effective, n_fitted)
-    directions = find_directions(jacobian, dof / (n * max(problem.cost(theta), 1e-30)), names)
-    rise = dof * (np.array(starts) / least - 1)
-    accepted = np.array([each.x for each in optima])[rise <= quantile**2]
+    outputs = problem.outputs(theta, problem.times)
+    curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
+    n = len(jacobian)
+    quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
+    # the maximum of the likelihood has too small a variance
+    directions = find_directions(jacobian, max(n - n_fitted, 1) / n, names)
+    accepted = np.array([each.theta for each in optima if each.deviance <= starts[0] + threshold])
     reaches = quantile * standard_deviations(directions, names)
     return Fit(
         problem,
         theta,
-        _estimate(problem, accepted, reaches, converged),
+        _estimate(problem, accepted, reaches, optima[0].converged),
         curves,
         starts,
-        converged,
-        n_effective,
+        optima[0].converged,
         n_fitted,
         directions,
         _integration_error(problem, theta),
@@ -290,33 +346,27 @@ def _build_fit(
     )
 
 
-def _fit_of_curve(problem: FitProblem, name: str, observed: Observed, n_fitted: float) -> CurveFit:
-    run = problem.runs[problem.where[name][0]]
-    y, residual = problem.errors[name], observed.residual
-    squares = float(residual @ residual)
-    scaled = residual / problem.units[name]
+def _fit_of_curve(
+    problem: FitProblem, name: str, observed: Observed, outputs: list[Array]
+) -> CurveFit:
+    k, row = problem.where[name]
+    run, known, y = problem.runs[k], problem.known[name], problem.errors[name]
+    fitted = observed.floor + observed.gain * outputs[k][row][known]
+    squares = float(np.sum((fitted - y) ** 2))
+    sigma, rho = problem.noise[name]
     return CurveFit(
         floor=observed.floor,
         gain=observed.gain,
+        sigma=sigma,
+        rho=rho,
         r2=1 - squares / float(np.sum((y - y.mean()) ** 2)),
         rmse=math.sqrt(squares / len(y)),
-        autocorrelation=float(autocorrelations(scaled)[1]),
         n=len(y),
-        n_effective=effective_sample_size(scaled, n_fitted),
-        sequences=run.sequences[problem.known[name]],
+        n_effective=effective_sample_size(len(y), rho),
+        sequences=run.sequences[known],
         measured=to_errors(y, run.metric),
-        fitted=to_errors(y + residual, run.metric),
+        fitted=to_errors(fitted, run.metric),
     )
-
-
-def _effective_size(problem: FitProblem, run: int, curves: dict[str, CurveFit]) -> float:
-    """Return the effective sample size of a run, whose curves have correlated residuals."""
-    names = [name for name, (own, _) in problem.where.items() if own == run]
-    residuals = np.full((len(names), len(problem.runs[run].sequences)), np.nan)
-    for row, name in zip(residuals, names, strict=True):
-        row[problem.known[name]] = curves[name].measured - curves[name].fitted
-    independent = effective_n_curves(residuals) / len(names)
-    return independent * sum(curves[name].n_effective for name in names)
 
 
 def _estimate(

@@ -1,10 +1,10 @@
 """Which parameters, and which combinations of them, the curves identify.
 
-A place is where a parameter lies in its search, from 0 to 1.  X (n, p) is the residuals' Jacobian
-by the places at the best fit, and s^2 the variance of a residual, with an effective sample size of
-N out of n (`noise`).  The Fisher information of the places is then
+A place is where a parameter lies in its search, from 0 to 1.  X (n, p) is the Jacobian of the
+whitened residuals (`least_squares`) by the places at the best fit, and s^2 their variance: 1, but
+for the numbers that were fitted.  The Fisher information of the places is then
 
-    F = (N / n) X^T X / s^2.
+    F = X^T X / s^2.
 
 Its eigenvectors (X's singular vectors) are independent combinations; one of eigenvalue f has, to
 first order, the standard deviation 1 / sqrt(f), where the search has width 1.  If the eigenvalue is
@@ -55,7 +55,7 @@ def find_directions(
 ) -> tuple[Direction, ...]:
     """Return independent combinations, the least certain first.
 
-    information : N / (n s^2), see the module
+    information : 1 / s^2, see the module
     """
     _, sizes, vectors = np.linalg.svd(jacobian, full_matrices=len(jacobian) < len(names))
     sizes = np.pad(sizes, (0, len(vectors) - len(sizes)))

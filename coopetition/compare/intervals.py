@@ -1,14 +1,11 @@
 """Intervals by profile likelihood: how much worse the fit is with one parameter held elsewhere.
 
-All other parameters are fitted again at every point, from the point beside it, by least squares
-with an exact Jacobian.  (General minimisers, as iminuit's, stop early in the long flat valleys of
-these problems, which looks like a rise.)  The rise is
-
-    (N - k) (cost / least cost - 1)
-
-with N the effective sample size and k the number of fitted numbers; the interval is where it stays
-below the square of Student's t for N - k.  If another parameter ends at an end of its search, the
-rise is partly that of the search, and the status of the point is `at limit`.
+All other parameters, and the noise, are fitted again at every point, from the point beside it, by
+least squares with an exact Jacobian (`estimate.refine`).  (General minimisers, as iminuit's, stop
+early in the long flat valleys of these problems, which looks like a rise.)  The rise is that of the
+deviance, -2 log likelihood; the interval is where it stays below `Fit.threshold`.  If another
+parameter ends at an end of its search, the rise is partly that of the search, and the status of the
+point is `at limit`.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.estimate import minimize_in_search
+from coopetition.compare.estimate import refine
 from coopetition.compare.identifiability import standard_deviations
 from coopetition.compare.result import Estimate, Fit
 from coopetition.tools.checks import check_int
@@ -163,29 +160,17 @@ def _crossing(inner: Point, outer: Point, threshold: float) -> float:
 
 def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
     """Hold the parameter k at a place, and fit the others from a start."""
-    problem = fit.problem
-    others = np.arange(len(start)) != k
-
-    def complete(free: Array) -> Array:
-        theta = np.empty(len(start))
-        theta[k], theta[others] = x, free
-        return theta
-
-    theta, status = complete(start[others]), VALID
-    if others.any():
-        optimum = minimize_in_search(
-            lambda free: problem.residuals(complete(free)),
-            lambda free: problem.jacobian(complete(free))[:, others],
-            np.clip(start[others], 1e-9, 1 - 1e-9),
-            MAX_ITERATIONS,
-        )
-        theta = complete(optimum.x)
-        if optimum.status <= 0:
-            return Point(x, np.nan, FAILED, theta)
-        if ((optimum.x < NEAR_LIMIT) | (optimum.x > 1 - NEAR_LIMIT)).any():
-            status = AT_LIMIT
-    least = max(problem.cost(fit.theta), 1e-30)
-    return Point(x, fit.residual_dof * (problem.cost(theta) / least - 1), status, theta)
+    theta = start.copy()
+    theta[k] = x
+    others = np.arange(len(theta)) != k
+    if not others.any():
+        return Point(x, fit.problem.most_likely_noise(theta)[1] - fit.deviance, VALID, theta)
+    found = refine(fit.problem, theta, MAX_ITERATIONS, held=k)
+    if not found.converged:
+        return Point(x, np.nan, FAILED, found.theta)
+    free = found.theta[others]
+    is_limited = ((free < NEAR_LIMIT) | (free > 1 - NEAR_LIMIT)).any()
+    return Point(x, found.deviance - fit.deviance, AT_LIMIT if is_limited else VALID, found.theta)
 
 
 def _interval_end(points: list[Point], best: float, side: int, threshold: float) -> float:

@@ -1,8 +1,9 @@
 """The least-squares problem: how far a theory is from the curves of one run, or of several at once.
 
-A measured curve is taken to be an affine function of the theory's error of the same name,
+A measured curve is taken to be an affine function of the theory's error of the same name, plus
+noise of its own standard deviation and correlation (`noise`, `likelihood`),
 
-    measured = floor + gain x error,        floor >= 0, gain >= 0,
+    measured = floor + gain x error + noise,        floor >= 0, gain >= 0,
 
 where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
 explain the shape of curves and their relation in time, not their height.  Time is linear in
@@ -10,15 +11,12 @@ sequences seen: the learning rate is assumed constant.  No theory here describes
 which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
 as a rule up to nine tenths of the time of emergence if accuracies show that.
 
-The unit of a residual is
-
-    unit^2 = (tolerance x the curve's deviation)^2 + std^2
-
-with the samples' own standard deviations if they are known.  So no theory is expected to be more
-accurate than `tolerance` of a curve's variation, every curve has the same weight, and uncertain
-samples have less.  All residuals are then taken to have one variance, that of the best fit.
+Residuals are whitened: divided by the standard deviation of their noise, which is proportional to
+those of the samples if they are known, and freed of its correlation.  For known noise, the maximum
+of the likelihood is then the minimum of the sum of squares.
 """
 
+import math
 import numbers
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -29,15 +27,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.compare.curves import FITTED_CURVES, Curves
+from coopetition.compare.likelihood import (
+    IMPOSSIBLE,
+    CurveProducts,
+    curve_products,
+    integrate,
+    most_likely_noise,
+)
+from coopetition.compare.noise import Noise, whiten
 from coopetition.compare.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 0.05
 FLAT = 1e-6  # deviation of an error (of order 1 before learning) below which it has no shape
 LIFTED_GAIN = 1.0  # least share of a curve's deviation in a lifted problem
-WORST = 100.0  # residual, in units, where a theory cannot be computed
+WORST = 1e3  # whitened residual where a theory cannot be computed
 ACCURACY = "accuracy"  # in a metric's name
 
 
@@ -48,7 +53,10 @@ def to_errors(values: Array, metric: str) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A theory's curve as observed: floor and gain, residuals (n,) and their Jacobian (n, p)."""
+    """A theory's curve as observed: floor and gain, whitened residuals (n,), their Jacobian (n, p).
+
+    Residuals are fitted minus measured values.
+    """
 
     floor: float
     gain: float
@@ -57,13 +65,13 @@ class Observed:
 
 
 def fit_floor_gain(
-    y: Array, f: Array, df: Array, weight: Array, *, least_gain: float = 0.0
+    y: Array, f: Array, df: Array, one: Array, *, least_gain: float = 0.0
 ) -> Observed:
     """Return floor and gain, neither negative, that bring an error f (n,) closest to y (n,).
 
-    They minimise the sum of squares of weight (n,) times the residual floor + gain f - y.  The
-    Jacobian (n, p) is exact (variable projection), from that of the error df (n, p).  An error that
-    is not finite gives NaN.
+    They minimise the sum of squares of floor x one + gain f - y, where `one` is a constant, and all
+    series are whitened.  The Jacobian (n, p) is exact (variable projection), from that of the error
+    df (n, p).  An error that is not finite gives NaN.
 
     A curve whose gain is 0 has a Jacobian of 0, so that a fit cannot leave it.  With `least_gain`
     above 0, gain x error has at least this share of y's deviation, and the Jacobian leads to errors
@@ -71,32 +79,33 @@ def fit_floor_gain(
     """
     if not np.isfinite(f).all():
         return Observed(np.nan, np.nan, np.full(len(y), np.nan), np.zeros_like(df))
-    share = weight**2 / (weight @ weight)
+    share = one / (one @ one)
     mean_f, mean_y, mean_df = share @ f, share @ y, share @ df
-    centred_f, centred_y, centred_df = f - mean_f, y - mean_y, df - mean_df
-    power = share @ centred_f**2
-    gain = (share * centred_f) @ centred_y / power if power > 0 else 0.0
-    lowest = least_gain * np.sqrt(share @ centred_y**2 / power) if power > FLAT**2 else 0.0
+    centred_f, centred_y = f - mean_f * one, y - mean_y * one
+    centred_df = df - np.outer(one, mean_df)
+    power = centred_f @ centred_f
+    gain = centred_f @ centred_y / power if power > 0 else 0.0
+    has_shape = power > FLAT**2 * (one @ one)
+    lowest = least_gain * np.sqrt(centred_y @ centred_y / power) if has_shape else 0.0
     if max(gain, 0.0) < lowest:
-        d_lowest = -lowest / power * ((share * centred_f) @ centred_df)
+        d_lowest = -lowest / power * (centred_f @ centred_df)
         jacobian = np.outer(centred_f, d_lowest) + lowest * centred_df
         residual = lowest * centred_f - centred_y
         return Observed(float(mean_y - lowest * mean_f), float(lowest), residual, jacobian)
     if gain <= 0 <= mean_y:
-        return Observed(float(mean_y), 0.0, mean_y - y, np.zeros_like(df))
+        return Observed(float(mean_y), 0.0, -centred_y, np.zeros_like(df))
     floor = mean_y - gain * mean_f
     d_gain = d_floor = np.zeros(df.shape[1])
     if gain > 0 and floor >= 0:
-        d_gain = (share * centred_y) @ centred_df - 2 * gain * ((share * centred_f) @ centred_df)
-        d_gain /= power
+        d_gain = (centred_y @ centred_df - 2 * gain * (centred_f @ centred_df)) / power
         d_floor = -d_gain * mean_f - gain * mean_df
     else:
-        floor, power = 0.0, share @ f**2
-        gain = max((share * f) @ y, 0.0) / power if power > 0 else 0.0
+        floor, power = 0.0, f @ f
+        gain = max(f @ y, 0.0) / power if power > 0 else 0.0
         if gain > 0:
-            d_gain = ((share * y) @ df - 2 * gain * ((share * f) @ df)) / power
-    jacobian = d_floor + np.outer(f, d_gain) + gain * df
-    return Observed(float(floor), float(gain), floor + gain * f - y, jacobian)
+            d_gain = (y @ df - 2 * gain * (f @ df)) / power
+    jacobian = np.outer(one, d_floor) + np.outer(f, d_gain) + gain * df
+    return Observed(float(floor), float(gain), floor * one + gain * f - y, jacobian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +140,8 @@ class FitProblem:
         *,
         shared: Sequence[str] = (),
         fixed: Mapping[str, float | str] | None = None,
-        tolerance: float = TOLERANCE,
     ) -> None:
-        self.runs, self.theory, self.tolerance = tuple(runs), theory, float(tolerance)
+        self.runs, self.theory = tuple(runs), theory
         self.shared = tuple(shared)
         self.fixed = {name: _to_fixed(name, value) for name, value in (fixed or {}).items()}
         self.labels, self.least_gain = _labels(self.runs), 0.0
@@ -148,22 +156,23 @@ class FitProblem:
         self.times = [self.time(k, run.sequences) for k, run in enumerate(self.runs)]
         self.errors: dict[str, Array] = {}
         self.known: dict[str, NDArray[np.bool_]] = {}
-        self.units: dict[str, Array] = {}
+        self.units: dict[str, Array] = {}  # standard deviations of samples, relative to their mean
         self.where: dict[str, tuple[int, int]] = {}  # curve -> run, row of the theory's outputs
         for k, run in enumerate(self.runs):
             for name in FITTED_CURVES:
                 if name in run.values:
                     self._add_curve(k, name)
+        self.noise = {name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()}
+        self._log_units = {name: float(np.log(unit).sum()) for name, unit in self.units.items()}
         self.free, self._values = self._find_free()
 
     def _add_curve(self, k: int, name: str) -> None:
         run, curve = self.runs[k], self.labels[k] + name
         errors = to_errors(run.values[name], run.metric)
         known = np.isfinite(errors)
-        unit = np.full(known.sum(), self.tolerance * float(np.std(errors[known])))
-        if name in run.std:
-            unit = np.hypot(unit, run.std[name][known])
-        self.errors[curve], self.known[curve], self.units[curve] = errors[known], known, unit
+        unit = run.std[name][known] if name in run.std else np.ones(known.sum())
+        self.errors[curve], self.known[curve] = errors[known], known
+        self.units[curve] = unit / unit.mean()
         self.where[curve] = k, OUTPUTS.index(name)
 
     def _find_free(self) -> tuple[tuple[FreeParameter, ...], Array]:
@@ -233,21 +242,23 @@ class FitProblem:
         return [self.theory.curves(v, t) for v, t in zip(self.values(theta), times, strict=True)]
 
     def observe(self, theta: Array) -> dict[str, Observed]:
-        """Return every curve with its best floor and gain, without a Jacobian."""
+        """Return every curve with its best floor and gain for this noise, without a Jacobian."""
         outputs = self.outputs(theta, self.times)
         return self._observe(outputs, [np.zeros((*rows.shape, 0)) for rows in outputs])
 
     def _observe(self, outputs: list[Array], jacobians: list[Array]) -> dict[str, Observed]:
-        return {
-            curve: fit_floor_gain(
-                self.errors[curve],
-                outputs[k][row][self.known[curve]],
-                jacobians[k][row][self.known[curve]],
-                1 / self.units[curve],
+        found = {}
+        for curve, (k, row) in self.where.items():
+            (sigma, rho), known = self.noise[curve], self.known[curve]
+            unit = self.units[curve] * sigma * math.sqrt(1 - rho**2)
+            found[curve] = fit_floor_gain(
+                whiten(self.errors[curve] / unit, rho),
+                whiten(outputs[k][row][known] / unit, rho),
+                whiten(jacobians[k][row][known] / unit[:, None], rho),
+                whiten(1 / unit, rho),
                 least_gain=self.least_gain,
             )
-            for curve, (k, row) in self.where.items()
-        }
+        return found
 
     def has_zero_gain(self, theta: Array) -> bool:
         """Return whether the gain of a curve is 0, so that its residuals do not depend on theta."""
@@ -259,13 +270,19 @@ class FitProblem:
         lifted.least_gain = LIFTED_GAIN
         return lifted
 
+    def with_noise(self, noise: Mapping[str, Noise]) -> "FitProblem":
+        """Return the problem with residuals that are whitened for this noise of the curves."""
+        other = copy(self)
+        other.noise = dict(noise)
+        return other
+
     def residuals(self, theta: Array) -> Array:
-        """Return residuals of all curves' samples, in their units."""
-        parts = [each.residual / self.units[name] for name, each in self.observe(theta).items()]
+        """Return the whitened residuals of all curves' samples."""
+        parts = [each.residual for each in self.observe(theta).values()]
         return np.nan_to_num(np.concatenate(parts), nan=WORST, posinf=WORST, neginf=-WORST)
 
     def jacobian(self, theta: Array) -> Array:
-        """Return the residuals' derivatives by theta (n, free)."""
+        """Return the whitened residuals' derivatives by theta (n, free)."""
         by_run = [
             self.theory.curves_and_jacobian(v, t)
             for v, t in zip(self.values(theta), self.times, strict=True)
@@ -276,12 +293,42 @@ class FitProblem:
             for k, j in free.slots:
                 jacobians[k][..., i] += by_run[k][1][..., j] * derivative
         observed = self._observe([outputs for outputs, _ in by_run], jacobians)
-        parts = [each.jacobian / self.units[name][:, None] for name, each in observed.items()]
+        parts = [each.jacobian for each in observed.values()]
         return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
 
-    def cost(self, theta: Array) -> float:
-        """Return the mean squared residual."""
-        return float(np.mean(self.residuals(theta) ** 2))
+    def products(self, theta: Array) -> dict[str, CurveProducts | None]:
+        """Return what the likelihood of each curve needs; None if the theory gives a constant."""
+        outputs = self.outputs(theta, self.times)
+        return {
+            curve: curve_products(
+                self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
+            )
+            for curve, (k, row) in self.where.items()
+        }
+
+    def most_likely_noise(self, theta: Array) -> tuple[dict[str, Noise], float]:
+        """Return the most likely noise of every curve, and the deviance, -2 log likelihood.
+
+        The deviance is infinite if a curve cannot be computed.
+        """
+        noise, total = {}, 0.0
+        for name, curve in self.products(theta).items():
+            if curve is None:  # as an error that rises where the curve falls: the gain is 0
+                opposite = 2 * self.errors[name].max() - self.errors[name]
+                curve = curve_products(self.errors[name], opposite, self.units[name])
+                assert curve is not None, "a curve that is fitted varies"
+            noise[name], deviance = most_likely_noise(curve)
+            total += deviance + 2 * self._log_units[name]
+        return noise, total if math.isfinite(total) else math.inf
+
+    def log_likelihood(self, theta: Array) -> float:
+        """Return the log likelihood, integrated over floors, gains and noise; see `likelihood`."""
+        total = 0.0
+        for name, curve in self.products(theta).items():
+            if curve is None:
+                return IMPOSSIBLE
+            total += integrate(curve)[0] - self._log_units[name]
+        return total if math.isfinite(total) else IMPOSSIBLE
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, from which `from_dict` makes the same problem."""
@@ -290,7 +337,6 @@ class FitProblem:
             "runs": [run.to_dict() for run in self.runs],
             "shared": list(self.shared),
             "fixed": self.fixed,
-            "tolerance": self.tolerance,
         }
 
     @classmethod
@@ -303,7 +349,6 @@ class FitProblem:
             theory or theory_of(saved["theory"]),
             shared=saved["shared"],
             fixed=saved["fixed"],
-            tolerance=saved["tolerance"],
         )
 
 

@@ -1,63 +1,56 @@
-"""Correlated residuals: their effective sample size, and noise like them.
+"""The noise of a curve: an autoregressive series of samples, each correlated with the one before.
 
-Residuals of neighbouring samples of a loss curve are correlated: the theory's error changes slowly,
-and evaluations share their sequences.  So n samples are worth n / tau independent ones, where
+Neighbouring samples of a loss curve have similar errors: the theory's own error changes slowly, and
+evaluations share their sequences.  The noise of sample k is sigma u_k z_k, where u_k is the
+standard deviation of the sample relative to the others (1 if it is unknown), and z is an
+autoregressive series of order 1, of variance 1 and correlation rho:
 
-    tau = 1 + 2 (r1 + r2 + ...)
-
-with r_k the autocorrelation at a distance of k samples, summed in pairs while these are above 0,
-each taken as no larger than the one before (Geyer 1992, the initial monotone sequence).  Curves of
-one run are correlated, too: with R the correlations of their residuals, c curves are worth
-c^2 / sum R_ij^2 independent ones.
+    z_k = rho z_(k-1) + e_k,        e_k independent, of variance 1 - rho^2
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from emcee.autocorr import function_1d
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 
 
+class Noise(NamedTuple):
+    """Standard deviation and correlation of neighbouring samples of a curve's noise."""
+
+    sigma: float
+    rho: float
+
+
+def whiten(z: Array, rho: float) -> Array:
+    """Return e of the module, (n, ...): independent if z has the correlation rho.
+
+    The first entry is scaled so that all have variance 1 - rho^2.
+    """
+    e = z.copy()
+    e[1:] -= rho * z[:-1]
+    e[0] *= np.sqrt(1 - rho**2)
+    return e
+
+
 def autocorrelations(residual: Array) -> Array:
     """Return r_0 = 1, r_1, ... r_(n-1); zeros after r_0 if the residuals are constant."""
+    centred = residual - residual.mean()
     if not np.ptp(residual) > 0:
         return np.eye(1, len(residual))[0]
-    return function_1d(residual)
+    r = np.correlate(centred, centred, "full")[len(residual) - 1 :]
+    return r / r[0]
 
 
-def correlation_time(residual: Array) -> float:
-    """Return tau of the module, from 1 (independent samples) to n."""
-    r = autocorrelations(residual)
-    pairs = r[: len(r) // 2 * 2].reshape(-1, 2).sum(1)
-    monotone = np.minimum.accumulate(pairs)
-    return float(np.clip(2 * monotone[monotone > 0].sum() - 1, 1.0, len(r)))
-
-
-def effective_sample_size(residual: Array, n_fitted: float) -> float:
-    """Return n / tau of residuals of a curve to which so many numbers were fitted.
-
-    A fitted curve follows slow noise, so less of it is left in the residuals: with a correlation r
-    of neighbours, some n_fitted (1 + r) / n.  tau is increased by what autoregressive noise loses;
-    for independent noise that is too much (100 samples and 5 numbers: 90).
-    """
-    n, tau = len(residual), correlation_time(residual)
-    return float(n / min(tau * np.exp(n_fitted * (tau + 1) / n), n))
-
-
-def effective_n_curves(residuals: Array) -> float:
-    """Return the number of independent curves that residuals (curves, n) of one run are worth.
-
-    Unknown residuals are NaN.
-    """
-    common = residuals[:, np.isfinite(residuals).all(0)]
-    if len(residuals) == 1 or common.shape[1] < 3 or (common.std(1) == 0).any():
-        return float(len(residuals))
-    return float(len(residuals) ** 2 / np.sum(np.corrcoef(common) ** 2))
+def effective_sample_size(n: int, rho: float) -> float:
+    """Return the number of independent samples whose mean is as certain as that of n samples."""
+    return n * (1 - rho) / (1 + rho)
 
 
 def correlated_noise(rng: np.random.Generator, n: int, correlation: float) -> Array:
-    """Return normal noise of variance 1: e_k = correlation e_(k-1) + independent noise."""
+    """Return n entries of z of the module."""
     independent = rng.standard_normal(n)
     scale = np.sqrt(1 - correlation**2)
     noise, _ = lfilter([scale], [1, -correlation], independent, zi=[(1 - scale) * independent[0]])

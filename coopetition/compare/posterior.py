@@ -1,46 +1,72 @@
-"""Samples of the posterior about a fit.
+"""Samples of the posterior of a fit's parameters, with its evidence.
 
-The prior is flat over the search, and over the logarithm of the residuals' variance.  With N the
-effective sample size,
+The prior is uniform over the search; floors, gains and noise of the curves are integrated out
+(`likelihood`), and then drawn for every sample.  So the sample follows curved valleys, and several
+of them, which first-order intervals do not.
 
-    log p(theta) = -N/2 log cost(theta) + a constant,
-
-which is sampled by an ensemble of walkers that learn their steps from each other (differential
-evolution, ter Braak 2006; `emcee`), from all optima that the fit accepts.  Floor and gain are then
-drawn about their best values at a theta, normal and not below 0.  So the sample follows curved
-valleys, and several of them, which first-order intervals do not.
+The samples come from two independent runs of nested sampling (Skilling 2006; `dynesty`), merged.
+The posterior has converged if both ended, agree (rank-normalised R-hat below 1.01, Vehtari et al.
+2021), and have an effective sample size of more than 400 together.
 """
 
-import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import emcee
+import dynesty
 import numpy as np
+from dynesty.utils import merge_runs
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
+from coopetition.compare.estimate import map_in_processes
+from coopetition.compare.identifiability import NOT_CONVERGED
+from coopetition.compare.least_squares import FitProblem
+from coopetition.compare.likelihood import draw_levels_and_noise
 from coopetition.compare.result import ENDS, Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 
 Array = NDArray[np.float64]
 
-MIN_WALKERS = 32
-STEPS = 800  # of each walker; the first half is discarded
-SCATTER = 0.03  # of walkers about an optimum at the start, in widths of the search
-MAX_TRIES = 50  # to draw a floor and a gain that are not below 0
+RUNS = 2
+N_LIVE = 100  # live points of a run
+WALKS = 20  # steps to a new point
+UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
+MAX_CALLS = 400_000  # of the likelihood, in a run
+MAX_R_HAT = 1.01
+MIN_EFFECTIVE = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Posterior:
     """A sample of a fit's posterior.
 
-    thetas : (n, free) of its free parameters
+    thetas : (n, free) of its free parameters, with equal weights
     levels : floor and gain of every curve, by name (n, 2)
+    noise : sigma and rho of every curve's noise, by name (n, 2)
+    log_evidence, log_evidence_error : of the theory; comparable between theories
+    r_hat : largest of all parameters
+    effective_sample_size : of the weighted samples that `thetas` are drawn from
+    is_complete : whether all runs ended by themselves
     """
 
     fit: Fit
     thetas: Array
     levels: dict[str, Array]
+    noise: dict[str, Array]
+    log_evidence: float
+    log_evidence_error: float
+    r_hat: float
+    effective_sample_size: float
+    is_complete: bool
+
+    @property
+    def converged(self) -> bool:
+        """Whether the sample can be trusted."""
+        is_enough = self.effective_sample_size > MIN_EFFECTIVE
+        return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
@@ -49,62 +75,124 @@ class Posterior:
             self.fit.problem.free, self.fit.theta, self.thetas.T, strict=True
         ):
             low, high = map(float, np.quantile(sample, ENDS))
-            estimates[free.name] = self.fit.estimate_between(free.name, min(low, x), max(high, x))
+            estimates[free.name] = self.fit.estimate_between(
+                free.name, min(low, x), max(high, x), converged=self.converged
+            )
         return estimates
 
     def __repr__(self) -> str:
-        return f"<Posterior of {self.fit.theory}: {len(self.thetas)} samples>"
+        status = "" if self.converged else f", {NOT_CONVERGED}"
+        return f"<Posterior of {self.fit.theory}: {len(self.thetas)} samples{status}>"
 
 
-def sample_posterior(fit: Fit, *, n: int = 100, seed: int = 0) -> Posterior:
-    """Return `n` samples of the posterior about a fit; see the module."""
+def sample_posterior(
+    fit: Fit,
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    n_live: int = N_LIVE,
+    max_calls: int = MAX_CALLS,
+    n_jobs: int = 1,
+) -> Posterior:
+    """Return `n` samples of the posterior of a fit's parameters; see the module.
+
+    Parameters
+    ----------
+    n_live : live points of each run; more are slower, and give more effective samples
+    max_calls : of the likelihood, in each run; then the posterior has not converged
+    n_jobs : processes for the two runs; the result does not depend on it
+    """
     check_int("the number of samples", n, 2)
     check_int("seed", seed, 0)
-    rng = np.random.default_rng(seed)
-    chain = _sample_chain(fit, rng)
-    thetas = chain[rng.integers(len(chain), size=n)]
-    levels = {name: np.empty((n, 2)) for name in fit.curves}
-    for k, theta in enumerate(thetas):
-        for name, drawn in _draw_levels(fit, theta, rng).items():
-            levels[name][k] = drawn
-    return Posterior(fit, thetas, levels)
+    check_int("n_live", n_live, 2 * len(fit.theta))
+    check_int("max_calls", max_calls, n_live)
+    check_int("n_jobs", n_jobs, 1)
+    *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
+    rng = np.random.default_rng(own)
+    work = partial(_run, fit.problem, n_live, max_calls)
+    runs = [*map_in_processes(work, seeds, n_jobs)]
+    merged = merge_runs(runs, print_progress=False)
+    weights = _weights(merged)
+    thetas = merged.samples[_draw(rng, weights, n)]
+    levels, noise = _draw_others(fit.problem, thetas, rng)
+    chains = np.array([run.samples[_draw(rng, _weights(run), n)] for run in runs])
+    evidences = [run.logz[-1] for run in runs]
+    return Posterior(
+        fit,
+        thetas,
+        levels,
+        noise,
+        float(merged.logz[-1]),
+        float(max(merged.logzerr[-1], np.std(evidences))),
+        r_hat_of(chains),
+        float(sum(1 / np.sum(_weights(run) ** 2) for run in runs)),
+        all(run.ncall.sum() < max_calls for run in runs),
+    )
 
 
-def _sample_chain(fit: Fit, rng: np.random.Generator) -> Array:
-    """Return thetas (samples, free) of the second half of all walkers' chains."""
-    problem, n_free = fit.problem, len(fit.theta)
-    n_walkers = max(MIN_WALKERS, 2 * n_free + 2)
+def _run(problem: FitProblem, n_live: int, max_calls: int, seed: np.random.SeedSequence) -> Any:
+    """Return dynesty's results of one run."""
+    sampler = dynesty.NestedSampler(
+        problem.log_likelihood,
+        _identity,
+        len(problem.free),
+        nlive=n_live,
+        sample="rwalk",
+        walks=WALKS,
+        bootstrap=0,
+        rstate=np.random.default_rng(seed),
+    )
+    with ProgressReport("sample", 100, "%") as report:
 
-    def log_posterior(theta: Array) -> float:
-        if (theta < 0).any() or (theta > 1).any():
-            return -math.inf
-        return -fit.n_effective / 2 * math.log(max(problem.cost(theta), 1e-30))
+        def show(results: Any, _iteration: int, n_calls: int, **_: Any) -> None:
+            """Count iterations; those to come shrink what is unexplored by 1 / n_live each."""
+            to_come = n_live * max(results.delta_logz - UNEXPLORED, 0)
+            done = int(100 * _iteration / (_iteration + to_come + 1))
+            report.advance(max(done - report.done, 0), f"{n_calls} evaluations")
 
-    optima = fit.accepted_optima[rng.integers(len(fit.accepted_optima), size=n_walkers)]
-    start = np.clip(optima + SCATTER * rng.standard_normal((n_walkers, n_free)), 1e-4, 1 - 1e-4)
-    moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
-    sampler = emcee.EnsembleSampler(n_walkers, n_free, log_posterior, moves=moves)
-    # emcee takes no seed: its own generator is replaced
-    sampler.random_state = np.random.RandomState(int(rng.integers(2**32))).get_state()
-    with ProgressReport("sample", STEPS, "steps") as report:
-        for _ in sampler.sample(start, iterations=STEPS, skip_initial_state_check=True):
-            report.advance()
-    return np.asarray(sampler.get_chain(discard=STEPS // 2, flat=True))
+        sampler.run_nested(dlogz=UNEXPLORED, maxcall=max_calls, print_func=show)
+    return sampler.results
 
 
-def _draw_levels(fit: Fit, theta: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Return floor and gain of every curve, drawn about their best values; neither below 0."""
-    problem, outputs = fit.problem, fit.problem.outputs(theta, fit.problem.times)
-    variance = fit.starts[0] * fit.n_effective / fit.residual_dof  # what the fit absorbed included
-    levels = {}
-    for name, best in problem.observe(theta).items():
-        run, row = problem.where[name]
-        curve = outputs[run][row][problem.known[name]]
-        design = np.stack([np.ones_like(curve), curve], 1) / problem.units[name][:, None]
-        each = fit.curves[name]
-        covariance = np.linalg.pinv(design.T @ design) * variance * each.n / each.n_effective
-        centre = np.array([best.floor, best.gain])
-        drawn = rng.multivariate_normal(centre, covariance, size=MAX_TRIES, method="eigh")
-        allowed = drawn[(drawn >= 0).all(axis=1)]
-        levels[name] = allowed[0] if len(allowed) else centre
-    return levels
+def _identity(u: Array) -> Array:
+    return u
+
+
+def _weights(results: Any) -> Array:
+    weights = np.exp(results.logwt - results.logwt.max())
+    return weights / weights.sum()
+
+
+def _draw(rng: np.random.Generator, weights: Array, n: int) -> NDArray[np.int64]:
+    """Return n indices, each as often as its weight says but for less than 1, in random order."""
+    positions = (rng.random() + np.arange(n)) / n
+    indices = np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
+    return rng.permutation(indices)
+
+
+def _draw_others(
+    problem: FitProblem, thetas: Array, rng: np.random.Generator
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return floor and gain, and sigma and rho, of every curve, drawn for every theta."""
+    products = [problem.products(theta) for theta in thetas]
+    drawn = {
+        name: draw_levels_and_noise(rng, [each[name] for each in products])  # pyright: ignore[reportArgumentType]
+        for name in problem.where
+    }
+    return {n: each[0] for n, each in drawn.items()}, {n: each[1] for n, each in drawn.items()}
+
+
+def r_hat_of(chains: Array) -> float:
+    """Return the largest rank-normalised R-hat of chains (chains, n, parameters).
+
+    Both that of the values and that of their distances from the median (Vehtari et al. 2021).
+    """
+    m, n, p = chains.shape
+    distances = np.abs(chains - np.median(chains, axis=(0, 1)))
+    largest = 1.0
+    for values in (chains, distances):
+        ranks = rankdata(values.reshape(-1, p), axis=0)
+        z = ndtri((ranks - 3 / 8) / (m * n + 1 / 4)).reshape(m, n, p)
+        within, between = z.var(1, ddof=1).mean(0), z.mean(1).var(0, ddof=1)
+        largest = max(largest, *np.sqrt((n - 1) / n + between / within))
+    return float(largest)

@@ -20,6 +20,7 @@ from coopetition.compare.identifiability import (
     status_of,
 )
 from coopetition.compare.least_squares import FitProblem
+from coopetition.compare.noise import Noise
 from coopetition.compare.theory import Theory
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import check_readable, text_table, write_json
@@ -36,7 +37,10 @@ FEW = 0.1  # share of the starts: if no more end near the best, it may be an acc
 MAX_INTEGRATION_ERROR = 1e-2  # relative to a curve's range
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 SAMPLES = ("sequences", "measured", "fitted")
-STATISTICS = ("floor", "gain", "r2", "rmse", "autocorrelation", "n", "n_effective")
+STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
+CLOSE = 1.0  # deviance above the best of a start that found the same optimum
+LOW_R2 = 0.9
+TRUSTED = "The fit can be trusted: it converged, and no problem is known."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,17 +49,18 @@ class CurveFit:
 
     If the metric is an accuracy, floor and gain are those of 1 minus the accuracy.
 
+    sigma, rho : standard deviation and correlation of neighbouring samples of the noise
     r2 : coefficient of determination
     rmse : root mean square residual, in the curve's unit
-    autocorrelation : of neighbouring residuals
-    n, n_effective : samples, and the number of independent ones that they are worth
+    n, n_effective : samples, and the number of independent ones whose mean is as certain
     """
 
     floor: float
     gain: float
+    sigma: float
+    rho: float
     r2: float
     rmse: float
-    autocorrelation: float
     n: int
     n_effective: float
     sequences: Array
@@ -97,22 +102,28 @@ def make_estimate(
     return Estimate(value, min(ends), max(ends), status)
 
 
-def dof_and_quantile(n_effective: float, n_fitted: int) -> tuple[float, float]:
-    """Return residual degrees of freedom, at least 1, and Student's quantile for `LEVEL`."""
-    dof = max(n_effective - n_fitted, 1.0)
-    return dof, float(student.ppf(ENDS[1], dof))
+def quantile_and_threshold(n: int, n_fitted: int, n_curves: int) -> tuple[float, float]:
+    """Return Student's quantile for `LEVEL`, and the rise of the deviance where it is reached.
+
+    Both are those of least squares with the average curve's samples and fitted numbers; with many
+    samples, the threshold is the square of the quantile.
+    """
+    own = n / n_curves
+    dof = max((n - n_fitted) / n_curves, 1.0)
+    quantile = float(student.ppf(ENDS[1], dof))
+    return quantile, own * math.log1p(quantile**2 / dof)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Result):
     """A theory fitted to curves.
 
+    problem : with the most likely noise
     theta : (free,) the free parameters, as places in their search
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
-    starts : mean squared residual, in the problem's units, of every refined start, best first
+    starts : deviance, -2 log likelihood, of every refined start, best first
     converged : whether the best start did
-    n_effective : effective sample size of all curves
     n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
     directions : combinations of parameters, the least certain first
     integration_error : of the theory's curves, relative to a curve's range
@@ -126,7 +137,6 @@ class Fit(Result):
     curves: dict[str, CurveFit]
     starts: tuple[float, ...]
     converged: bool
-    n_effective: float
     n_fitted: int
     directions: tuple[Direction, ...]
     integration_error: float
@@ -139,39 +149,40 @@ class Fit(Result):
         return self.problem.theory.name
 
     @property
-    def residual_dof(self) -> float:
-        """Effective sample size minus fitted numbers; at least 1."""
-        return dof_and_quantile(self.n_effective, self.n_fitted)[0]
+    def n(self) -> int:
+        """Number of samples of all curves."""
+        return sum(each.n for each in self.curves.values())
+
+    @property
+    def n_effective(self) -> float:
+        """Effective sample size of all curves."""
+        return sum(each.n_effective for each in self.curves.values())
+
+    @property
+    def deviance(self) -> float:
+        """-2 log likelihood at its maximum."""
+        return self.starts[0]
 
     @property
     def threshold(self) -> float:
-        """Rise of residual_dof x (cost / least cost) at the ends of a parameter's interval."""
-        return dof_and_quantile(self.n_effective, self.n_fitted)[1] ** 2
+        """Rise of the deviance at the ends of a parameter's interval."""
+        return quantile_and_threshold(self.n, self.n_fitted, len(self.curves))[1]
+
+    @property
+    def _n_estimated(self) -> int:
+        """Number of fitted numbers, with the two of each curve's noise."""
+        return self.n_fitted + 2 * len(self.curves)
 
     @property
     def bic(self) -> float:
-        """N log cost + n_fitted log N, with N the effective sample size; lower is better."""
-        return self.bic_at(self.n_effective)
-
-    def bic_at(self, n_effective: float) -> float:
-        """Return the BIC at another effective sample size; theories are compared at one."""
-        return n_effective * math.log(self._cost) + self.n_fitted * math.log(n_effective)
+        """Bayesian information criterion; lower is better."""
+        return self.deviance + self._n_estimated * math.log(self.n)
 
     @property
     def aicc(self) -> float | None:
-        """N log cost + 2 n_fitted, with the correction for small N; None if N is too small."""
-        return self.aicc_at(self.n_effective)
-
-    def aicc_at(self, n_effective: float) -> float | None:
-        """Return the AICc at another effective sample size."""
-        k, spare = self.n_fitted, n_effective - self.n_fitted - 1
-        if spare <= 0:
-            return None
-        return n_effective * math.log(self._cost) + 2 * k * (1 + (k + 1) / spare)
-
-    @property
-    def _cost(self) -> float:
-        return max(self.starts[0], 1e-30)
+        """Akaike information criterion, corrected for few samples; None if there are too few."""
+        k, spare = self._n_estimated, self.n - self._n_estimated - 1
+        return None if spare <= 0 else self.deviance + 2 * k * (1 + (k + 1) / spare)
 
     @property
     def levels(self) -> dict[str, tuple[float, float]]:
@@ -180,8 +191,8 @@ class Fit(Result):
 
     @property
     def n_starts_at_best(self) -> int:
-        """Number of starts that ended within 10 % of the best cost."""
-        return sum(cost <= 1.1 * self.starts[0] for cost in self.starts)
+        """Number of starts that ended within a deviance of 1 of the best."""
+        return sum(each <= self.deviance + CLOSE for each in self.starts)
 
     @property
     def unidentified(self) -> dict[str, str]:
@@ -221,16 +232,16 @@ class Fit(Result):
         if not self.integration_error <= MAX_INTEGRATION_ERROR:  # it may be NaN
             error = f"{self.integration_error:.1%} of their range"
             found.append(f"the theory's curves have an integration error of {error}")
-        if self.n_effective <= self.n_fitted:
-            found.append(
-                f"the effective sample size is only {self.n_effective:.0f}, for {self.n_fitted} "
-                "fitted numbers"
-            )
         if flat := [name for name, each in self.curves.items() if each.gain == 0]:
             found.append(f"the fitted gain of {', '.join(flat)} is 0")
+        poor = [f"{name} ({each.r2:.2f})" for name, each in self.curves.items() if each.r2 < LOW_R2]
+        if poor:
+            found.append(
+                f"R2 is below {LOW_R2:g} for {', '.join(poor)}: the theory misses the shape"
+            )
         if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
             share = f"{self.n_starts_at_best} of {len(self.starts)} starts"
-            found.append(f"only {share} ended near the best cost: there may be a better one")
+            found.append(f"only {share} ended near the best optimum: there may be a better one")
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -254,36 +265,36 @@ class Fit(Result):
 
     def summary(self) -> str:
         """Return a report of one page of text."""
-        lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
+        first_line = f"CAUTION: {'; '.join(self.cautions)}" if self.cautions else TRUSTED
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
-        size = f"effective sample size {self.n_effective:.0f} in this fit"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         worst = self.directions[0]
         certainty = f"known to {worst.deviation:.2g} of the search"
         unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
-                *lines,
+                first_line,
+                "",
                 text_table(self._curve_rows()),
                 "",
-                f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}, {size}",
+                f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}",
                 f"times count from the first sample, at {first} sequences",
                 text_table(self._parameter_rows()),
                 *(f"not fitted: {abbreviate(n, 10)} of {source}" for source, n in unused if n),
                 f"the least certain combination: {worst}, "
                 f"{certainty if worst.deviation <= 1 else 'unknown'}",
                 "",
-                f"{self.n_starts_at_best} of {len(self.starts)} starts ended within 10 % of the "
-                "best cost",
+                f"{self.n_starts_at_best} of {len(self.starts)} starts ended at the best optimum",
             ]
         )
 
     def _curve_rows(self) -> Iterator[tuple[str, ...]]:
-        yield ("curve", "R2", "RMSE", "floor", "gain", "samples", "used", "effective size")
+        head = ("sigma", "rho", "samples", "used", "effective size")
+        yield ("curve", "R2", "RMSE", "floor", "gain", *head)
         for name, fit in self.curves.items():
-            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain))
+            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain, fit.sigma))
             sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
-            yield (name, f"{fit.r2:.4f}", *numbers, *sizes)
+            yield (name, f"{fit.r2:.4f}", *numbers, f"{fit.rho:.2f}", *sizes)
 
     def _parameter_rows(self) -> Iterator[tuple[str, ...]]:
         yield ("parameter", "value", "low", "high", "(90 % interval)", "")
@@ -336,21 +347,21 @@ class Fit(Result):
         check_readable(Path(path), "give a saved fit")
         try:
             saved = json.loads(Path(path).read_text())
-            if "n_given" not in saved["provenance"]:
+            if "n_given" not in saved["provenance"] or "tolerance" in saved["provenance"]:
                 raise UserError(f"{path} was saved by an earlier version; fit its curves again")
             curves = {}
             for name, statistics in saved["curves"].items():
                 samples = saved["samples"][name].items()
                 arrays: dict[str, Any] = {column: np.array(v, float) for column, v in samples}
                 curves[name] = CurveFit(**statistics, **arrays)
+            noise = {name: Noise(each.sigma, each.rho) for name, each in curves.items()}
             return cls(
-                FitProblem.from_dict(saved["problem"], theory),
+                FitProblem.from_dict(saved["problem"], theory).with_noise(noise),
                 np.array(saved["theta"], float),
                 {name: Estimate(**values) for name, values in saved["parameters"].items()},
                 curves,
                 tuple(saved["starts"]),
                 saved["converged"],
-                saved["n_effective"],
                 saved["n_fitted"],
                 tuple(
                     Direction(_not_null(each["deviation"], math.inf), each["weights"])

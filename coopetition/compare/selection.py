@@ -18,18 +18,16 @@ from coopetition.tools.results import Result
 class Comparison(Result):
     """Fits of several theories, by rising BIC.
 
-    Criteria weigh the quality of a fit against the number of fitted numbers, floors and gains
-    included.  All theories have the effective sample size of the closest fit; otherwise a theory
-    with smooth errors would seem to have few samples.  Differences do not depend on the curves'
-    units, and a difference of 10 is large.
+    Criteria weigh the likelihood of a fit against the number of fitted numbers, floors and gains
+    included.  Differences do not depend on the curves' units, and a difference of 10 is large.
     """
 
     fits: tuple[Fit, ...]
 
     @property
     def n_effective(self) -> float:
-        """Effective sample size of the closest fit."""
-        return min(self.fits, key=lambda each: each.starts[0]).n_effective
+        """Effective sample size of the best fit."""
+        return self.fits[0].n_effective
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions."""
@@ -38,8 +36,8 @@ class Comparison(Result):
                 "name": each.theory,
                 "n_parameters": len(each.parameters),
                 "n_fitted": each.n_fitted,
-                "bic": each.bic_at(self.n_effective),
-                "aicc": each.aicc_at(self.n_effective),
+                "bic": each.bic,
+                "aicc": each.aicc,
                 "r2": {name: curve.r2 for name, curve in each.curves.items()},
                 "converged": each.converged,
                 "cautions": each.cautions,
@@ -109,8 +107,7 @@ def compare_theories(
             common = [name for name in shared if name in theory.names]
             fits.append(fit(curves, theory, fixed=own, shared=common, **settings))
             report.advance(note=theory.name)
-    n_effective = Comparison(tuple(fits)).n_effective
-    return Comparison(tuple(sorted(fits, key=lambda each: each.bic_at(n_effective))))
+    return Comparison(tuple(sorted(fits, key=lambda each: each.bic)))
 
 
 def _check_parameters(names: Iterable[str], chosen: Sequence[Theory]) -> None:

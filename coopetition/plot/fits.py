@@ -79,7 +79,7 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     styles = _styles(fit)
     for name, each in fit.curves.items():
         residual = (each.measured - each.fitted) / max(each.rmse, 1e-300)
-        label = f"{_label(name)}: neighbours {each.autocorrelation:.2f}"
+        label = f"{_label(name)}: neighbours {each.rho:.2f}"
         ax.plot(each.sequences / 1e6, residual, label=label, lw=1, **styles[name])
     ax.axhline(0, color="grey", lw=0.8)
     ax.set(xlabel=SEQUENCES, ylabel="residual (root mean squares)")
@@ -107,7 +107,7 @@ def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Draw the misfit of refined starts: a plateau at the left is one optimum found often."""
     ax = new_axes(ax)
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
-    ax.set(xlabel="start, best first", ylabel="mean squared residual", yscale="log")
+    ax.set(xlabel="start, best first", ylabel="deviance (-2 log likelihood)")
     return ax
 
 

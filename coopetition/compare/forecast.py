@@ -380,12 +380,9 @@ def _continue(
     sigma, rho = posterior.noise[name][draws].T
     expected = floor[:, None] + gain[:, None] * outputs
     end = int(np.flatnonzero(known)[-1])
-    spread = np.ones(len(known))
-    if name in run.std:
-        spread = run.std[name] / run.std[name][known].mean()
     own = run.sequences[known]
     distances = np.diff(later, prepend=own[-1]) / np.median(np.diff(own))
-    noise = (problem.errors[name][-1] - expected[:, end]) / (sigma * spread[end])
+    noise = (problem.errors[name][-1] - expected[:, end]) / (sigma * problem.units[name][-1])
     paths = np.empty_like(expected)
     paths[:, : len(known)] = np.nan
     paths[:, np.flatnonzero(known)] = problem.errors[name]

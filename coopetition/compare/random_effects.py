@@ -11,7 +11,7 @@ frequent (the Bayesian omnibus risk), none exceeds the others (Rigoux et al. 201
 *Fixed effects*: all runs of a group are described by the same theory; its log evidence is the sum.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,13 +92,13 @@ def _free_energy(evidence: Array, counts: Array, assignments: Array) -> float:
 
 
 def summed_by_group(
-    log_evidence: ArrayLike, groups: Sequence[Hashable], reference: int
-) -> dict[Hashable, Array]:
+    log_evidence: ArrayLike, groups: Sequence[str], reference: int
+) -> dict[str, Array]:
     """Return the summed log evidence of each theory minus that of a reference, by group of runs.
 
     log_evidence : (runs, theories); reference : a column
     """
     evidence = np.asarray(log_evidence, float)
     above = evidence - evidence[:, [reference]]
-    labels = np.array([*map(str, groups)])
-    return {group: above[labels == str(group)].sum(0) for group in dict.fromkeys(groups)}
+    labels = np.array(groups)
+    return {group: above[labels == group].sum(0) for group in dict.fromkeys(groups)}

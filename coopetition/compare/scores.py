@@ -7,15 +7,16 @@ the threshold-weighted CRPS, which is proper (Gneiting and Ranjan 2011; Allen et
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from coopetition.compare.result import LEVEL
+
 Array = NDArray[np.float64]
 
-LEVEL = 0.9  # of forecast intervals
 BAND_LEVEL = 0.95  # of simultaneous bands
 N_POINTS = 100  # at which bands are computed, at most
 N_SIMULATED = 10_000  # sets of uniform ranks
@@ -43,7 +44,7 @@ def crps(sample: ArrayLike, value: float) -> float:
     return float(np.mean(np.abs(x - value)) - half_spread)
 
 
-def log_clipped(times: ArrayLike, first: float, last: float) -> Array:
+def log_clipped(times: ArrayLike, first: ArrayLike, last: ArrayLike) -> Array:
     """Return log times clipped to `first` and `last`, both above 0; infinity is never."""
     return np.log(np.clip(np.asarray(times, float), first, last))
 
@@ -54,7 +55,7 @@ def log_time_crps(sample: ArrayLike, time: float, first: float, last: float) -> 
 
 
 def recalibrate(
-    low: ArrayLike, high: ArrayLike, value: ArrayLike, groups: Sequence[Hashable]
+    low: ArrayLike, high: ArrayLike, value: ArrayLike, groups: Sequence[str]
 ) -> tuple[Array, Array]:
     """Return intervals that are widened by what the other groups' forecasts were wrong by.
 
@@ -66,13 +67,11 @@ def recalibrate(
     """
     low, high, value = (np.asarray(each, float) for each in (low, high, value))
     scores = np.maximum(low - value, value - high)
-    labels = [*dict.fromkeys(groups)]
-    of = np.array([labels.index(group) for group in groups])
-    shift = np.empty(len(scores))
-    for k in range(len(labels)):
-        others = np.sort(scores[of != k])
+    labels, shift = np.array(groups), np.empty(len(scores))
+    for group in dict.fromkeys(groups):
+        others = np.sort(scores[labels != group])
         rank = math.ceil(round((len(others) + 1) * LEVEL, 9))
-        shift[of == k] = others[rank - 1] if rank <= len(others) else math.inf
+        shift[labels == group] = others[rank - 1] if rank <= len(others) else math.inf
     # an interval that narrows to less than nothing is its middle
     shift = np.maximum(shift, (low - high) / 2)
     return low - shift, high + shift

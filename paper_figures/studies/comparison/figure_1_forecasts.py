@@ -6,14 +6,15 @@ from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, shared_legend
-from paper_figures.studies.comparison.kept_forecasts import LIKE_OTHER_TASKS, forecasts, score
 
-SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHER_TASKS)
+SHOWN = ("toy", "logistic_race", "spline")  # and a naive forecast
 MARKS = tuple(zip((*FURTHER[:3], "#000000"), "osD^", strict=True))
 
 
 def draw() -> FigureResult:
     """Draw a panel per event: a point per run, on the line if the forecast's median is right."""
+    from paper_figures.studies.comparison.kept_forecasts import LIKE_OTHER_TASKS, forecasts, score
+
     by_theory = forecasts()
     drawing = blank(7.2, 2.9)
     numbers: Numbers = []
@@ -21,7 +22,7 @@ def draw() -> FigureResult:
         drawing.subplots(1, len(FORECAST_EVENTS)), "abc", FORECAST_EVENTS, strict=True
     ):
         panel, ends = f"{letter} {event}", []
-        for theory, (colour, marker) in zip(SHOWN, MARKS, strict=True):
+        for theory, (colour, marker) in zip((*SHOWN, LIKE_OTHER_TASKS), MARKS, strict=True):
             each = by_theory[theory][event]
             times = zip(each.measured.tolist(), each.value.tolist(), strict=True)
             own = [(x / MILLION, y / MILLION) for x, y in times if max(x, y) < math.inf]

@@ -9,8 +9,6 @@ from coopetition.compare.curves import FITTED_CURVES
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, label_once, legend_below
-from paper_figures.studies.comparison.kept_forecasts import forecasts
-from paper_figures.studies.comparison.page_comparison import fits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 
 def draw() -> FigureResult:
     """Draw R2 of every curve of every run (a), and the toy's forecasts of the fade (b)."""
+    from paper_figures.studies.comparison.page_comparison import fits
+
     drawing = blank(7.2, 3.0)
     fit_axes, fade_axes = drawing.subplots(1, 2, width_ratios=(3, 2))
     rows = [row for own in fits().values() for row in own]
@@ -54,6 +54,8 @@ def draw() -> FigureResult:
 
 def _draw_fades(ax: "Axes") -> Numbers:
     """Draw medians and intervals, thick as forecast and thin as recalibrated, up to the end."""
+    from paper_figures.studies.comparison.kept_forecasts import forecasts
+
     numbers: Numbers = []
     raw = forecasts()["toy"]["fade"]
     recalibrated = raw.recalibrated()

@@ -1,12 +1,10 @@
 """Calibration on simulated curves: ranks of true values among posterior draws, with bands."""
 
-from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.kept_data import read_rows
-from paper_figures.studies.comparison.kept_forecasts import FOLDER
+from paper_figures.core.kept_data import DATA, read_rows
 
-RANKS = FOLDER / "ranks.csv"
+RANKS = DATA / "comparison" / "ranks.csv"
 
 
 def ranks() -> dict[tuple[str, str], list[float]]:
@@ -22,6 +20,8 @@ def ranks() -> dict[tuple[str, str], list[float]]:
 
 def draw() -> FigureResult:
     """Draw a panel per theory: ECDF of ranks minus the uniform one, with its simultaneous band."""
+    from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
+
     by_quantity = ranks()
     theories = [*dict.fromkeys(theory for theory, _ in by_quantity)]
     drawing = blank(2.4 * len(theories), 2.8)

@@ -7,13 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.scores import (
-    LEVEL,
-    interval_score,
-    log_clipped,
-    log_time_crps,
-    recalibrate,
-)
+from coopetition.compare.result import ENDS
+from coopetition.compare.scores import interval_score, log_clipped, log_time_crps, recalibrate
 from coopetition.dynamics.events import FORECAST_EVENTS
 from paper_figures.core.kept_data import DATA, read_rows
 
@@ -26,7 +21,6 @@ LIKE_OTHERS = "naive: as in the other runs"
 LIKE_OTHER_TASKS = "naive: as in the other tasks"
 NO_CHANGE = "naive: nothing changes"
 NAIVE = (LIKE_OTHERS, LIKE_OTHER_TASKS, NO_CHANGE)
-ENDS = (1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2
 ROUNDING = 1e-6  # of times in the table, relative
 
 
@@ -63,9 +57,9 @@ class EventForecasts:
 
     def recalibrated(self) -> "EventForecasts":
         """Return forecasts with intervals recalibrated on the runs of the other tasks."""
-        ends = (self.clipped(times) for times in (self.low, self.high, self.measured))
-        low, high = map(np.exp, recalibrate(*ends, self.tasks))
-        return replace(self, low=low, high=high)
+        low, high, measured = map(self.clipped, (self.low, self.high, self.measured))
+        low, high = recalibrate(low, high, measured, self.tasks)
+        return replace(self, low=np.exp(low), high=np.exp(high))
 
 
 def forecasts() -> dict[str, dict[str, EventForecasts]]:
@@ -124,7 +118,7 @@ def naive_forecasts(given: EventForecasts, kind: str) -> EventForecasts:
         }[kind]
         times = known * ratios[others] if others.any() else np.array([np.inf])
         times = np.where(times <= end, times, np.inf)
-        ends = np.quantile(times, ENDS, method="inverted_cdf")
+        ends = np.quantile(times, (ENDS[0], 0.5, ENDS[1]), method="inverted_cdf")
         rows.append((*ends, log_time_crps(times, measured, known, end)))
     low, value, high, crps = np.array(rows).T
     return replace(given, value=value, low=low, high=high, crps=crps)

@@ -107,7 +107,7 @@ def _evidence_table(metric: str) -> str:
     curves = "losses" if metric == "loss" else "in-context accuracies"
     sizes = ", ".join(f"{task}: {tasks.count(task)}" for task in above)
     caption = (
-        f"**{curves.capitalize()}** of {len(problems)} runs ({sizes}). *Frequency*: the expected "
+        f"**{curves.capitalize()}** of {len(problems)} sets ({sizes}). *Frequency*: the expected "
         "share of runs that a theory describes best. *Probability*: that it is the most frequent "
         "theory (protected exceedance probability); with probability "
         f"{effects.omnibus_risk:.2g} all theories are equally frequent. Then, for each task, the "

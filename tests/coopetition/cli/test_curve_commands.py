@@ -1,10 +1,13 @@
 """`coopetition fit`, `compare` and `predict`."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
+from coopetition.compare import posterior
+from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.simulation import simulate
 from tests.coopetition.conftest import TRUTH
 
@@ -16,6 +19,12 @@ def csv(tmp_path_factory):
     path = tmp_path_factory.mktemp("curves") / "race.csv"
     simulate("logistic_race", TRUTH, noise=0.01).to_frame().to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(autouse=True)
+def short_sampling(monkeypatch):
+    """A sampler that hardly converges: these tests are of commands."""
+    monkeypatch.setattr(posterior, "sample_posterior", partial(sample_posterior, n_live=20))
 
 
 @pytest.mark.parametrize("names", [["train", "icl", "ciwl"], ["icl", "ciwl"]])
@@ -43,6 +52,7 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
     text = call("coopetition", "predict", csv, *RACE, "--until", "6e5", "--horizon", "2e6")
     assert "crossing: " in text and "fade: " in text, "defined where they are printed"
     assert "at 2e+06 sequences" in text
+    assert text.startswith("CAUTION: the posterior has not converged")
 
 
 def test_the_default_horizon_is_never_refused(call, tmp_path):

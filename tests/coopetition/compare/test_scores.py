@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
+from coopetition.compare.result import LEVEL
 from coopetition.compare.scores import (
     BAND_LEVEL,
-    LEVEL,
     crps,
     ecdf,
     ecdf_band,
@@ -84,7 +84,7 @@ def test_what_is_outside_the_forecast_part_counts_as_its_end():
 def test_conformal_intervals_cover_exchangeable_groups():
     """Coverage of intervals that are ten times too narrow; false alarm of the test below 1e-4."""
     n_sets, n_groups, size = 200, 10, 2
-    groups = np.repeat(np.arange(n_groups), size).tolist()
+    groups = np.repeat([*map(str, range(n_groups))], size).tolist()
     held, raw = [], []
     for seed in range(n_sets):
         rng = np.random.default_rng(seed)

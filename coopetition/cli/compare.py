@@ -1,4 +1,4 @@
-"""Fit several theories to the same curves, and rank them by BIC."""
+"""Fit several theories to the same curves, and rank them by BIC or by evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +12,8 @@ from coopetition.tools.flags import default_shown_as
 class Flags(CurveFlags):
     theories: Annotated[tuple[str, ...], default_shown_as("all")] = ()
     """Names of the theories to compare. The error for an unknown name lists all."""
+    evidence: bool = False
+    """Sample the posterior of every theory, and rank by evidence (some tens of seconds each)."""
     json: bool = False
     """Print a JSON list, one object per theory."""
 
@@ -22,7 +24,11 @@ def run(flags: Flags) -> None:
 
     flags.check_report()
     comparison = compare_theories(
-        flags.read(), flags.theories or None, seed=flags.seed, n_starts=flags.starts
+        flags.read(),
+        flags.theories or None,
+        evidence=flags.evidence,
+        seed=flags.seed,
+        n_starts=flags.starts,
     )
     if flags.json:
         print_json(comparison.rows())

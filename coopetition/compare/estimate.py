@@ -228,14 +228,14 @@ def map_in_processes(
 
 
 def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
-    """Refine a theta, again from a lifted problem if a curve ended with a gain of 0."""
-    optimum = refine(problem, theta, max_iterations)
-    if not problem.with_noise(optimum.noise).has_zero_gain(optimum.theta):
-        return optimum
-    lifted = problem.lifted()
-    start = minimize_in_search(lifted.residuals, lifted.jacobian, optimum.theta, max_iterations)
-    again = refine(problem, start.x, max_iterations)
-    return min(optimum, again, key=lambda each: each.deviance)
+    """Refine a theta, also from a lifted problem if a curve ends with a gain of 0."""
+    starts = [minimize_in_search(problem.residuals, problem.jacobian, theta, max_iterations).x]
+    if problem.has_zero_gain(starts[0]):
+        lifted = problem.lifted()
+        found = minimize_in_search(lifted.residuals, lifted.jacobian, starts[0], max_iterations)
+        starts.append(found.x)
+    optima = [refine(problem, start, max_iterations) for start in starts]
+    return min(optima, key=_deviance)
 
 
 def refine(
@@ -305,6 +305,7 @@ def minimize_in_search(
             max_nfev=max_iterations,
             ftol=tolerance,
             xtol=tolerance / 10,
+            gtol=None,  # far from the data, gradients are tiny
         )
 
 
@@ -329,7 +330,8 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
     quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
     # the maximum of the likelihood has too small a variance
     directions = find_directions(jacobian, max(n - n_fitted, 1) / n, names)
-    accepted = np.array([each.theta for each in optima if each.deviance <= starts[0] + threshold])
+    every = np.array([each.theta for each in optima])
+    accepted = every[np.array(starts) <= starts[0] + threshold]
     reaches = quantile * standard_deviations(directions, names)
     return Fit(
         problem,
@@ -341,7 +343,7 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
         n_fitted,
         directions,
         _integration_error(problem, theta),
-        accepted,
+        every,
         provenance,
     )
 

@@ -15,7 +15,7 @@ samples gives the likelihood of every rho.
 `most_likely_noise` maximises the likelihood over floor, gain, sigma and rho; the deviance is
 -2 log likelihood.  `integrate` integrates the likelihood over them, with the prior
 
-- uniform in rho on [0, 1), and 1 / sigma in sigma;
+- uniform in rho from 0 to `largest_rho`, and 1 / sigma in sigma;
 - flat in level = floor + gain mean(f), and in rise = gain deviation(f).
 
 This prior does not depend on the scale of f, so integrals of different theories can be compared.
@@ -39,12 +39,12 @@ from coopetition.tools.compiled_code import ensure_compiled, jit
 
 Array = NDArray[np.float64]
 
-IMPOSSIBLE = -1e100  # log likelihood where a theory cannot be computed
+IMPOSSIBLE = -1e10  # log likelihood where a theory cannot be computed
 FLAT = 1e-12  # deviation of an error, relative to its size, below which it is constant
 LEAST_NOISE = 1e-12  # sigma, relative to the curve's deviation
 NODES_PER_WIDTH = 2.5  # of Gauss-Legendre in phi
 MIN_NODES = 16
-LARGEST_PHI = math.asin(0.999)  # of the most likely rho
+LEAST_EFFECTIVE = 5  # effective samples of a curve
 NEGLIGIBLE = 20.0  # logarithm of the factor by which a part is smaller than the rest
 TURNS = 4  # of drawing variance, rise and floor
 _HALF = 8 * np.linspace(0, 1, 201) ** 3
@@ -85,7 +85,8 @@ def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
 def most_likely_noise(curve: CurveProducts) -> tuple[Noise, float]:
     """Return the noise of the largest likelihood, and the deviance there without 2 sum log u."""
     n, mean, deviation, level, rise, products = curve
-    rho, squares = _compiled("noise")(products, level, rise, mean / deviation, n)
+    largest = math.asin(largest_rho(n))
+    rho, squares = _compiled("noise")(products, level, rise, mean / deviation, n, largest)
     deviance = n * math.log(2 * math.pi * math.e * squares / n) - math.log1p(-(rho**2))
     return Noise(math.sqrt(squares / (n * (1 - rho**2))), rho), deviance
 
@@ -193,13 +194,23 @@ class _FloorAndRise(NamedTuple):
         return np.maximum(mean - deviation * ndtri_exp(tail), 0)
 
 
+def largest_rho(n: int) -> float:
+    """Return the largest correlation of noise, for n samples.
+
+    They are then worth 5 independent ones.  What varies more slowly, over more than a fifth of a
+    curve, is taken to be the theory's misfit: as noise, it would excuse any misfit that is smooth.
+    """
+    return (n - LEAST_EFFECTIVE) / (n + LEAST_EFFECTIVE)
+
+
 @cache
 def rho_nodes(n: int) -> tuple[Array, Array]:
     """Return correlations and the logarithms of their weights, for n samples."""
     n_nodes = max(MIN_NODES, math.ceil(NODES_PER_WIDTH * math.sqrt(n)))
     x, weights = np.polynomial.legendre.leggauss(n_nodes)
-    phi = (x + 1) * math.pi / 4
-    return np.sin(phi), np.log(weights * math.pi / 4 * np.cos(phi))
+    half = math.asin(largest_rho(n)) / 2
+    phi = (x + 1) * half
+    return np.sin(phi), np.log(weights * half * np.cos(phi) / largest_rho(n))
 
 
 @cache
@@ -214,7 +225,7 @@ def _compiled(name: str) -> Callable[..., Any]:
     y, numbers, products = np.zeros(3), (1.0, 1.0, 1.0, 3), np.zeros((3, 3, 3))
     arguments = {
         "products": (_fill_products, y, y, y, products),
-        "noise": (_find_noise, products, *numbers),
+        "noise": (_find_noise, products, *numbers, 1.0),
         "integral": (_integrate, products, *numbers, y, y, y),
     }
     function, *examples = arguments[name]
@@ -272,10 +283,10 @@ def _least_squares(products: Array, level: float, rise: float, ratio: float, rho
 
 @jit
 def _find_noise(
-    products: Array, level: float, rise: float, ratio: float, n: int
+    products: Array, level: float, rise: float, ratio: float, n: int, largest_phi: float
 ) -> tuple[float, float]:
-    """Return the most likely rho, to 1e-4, and the least sum of squares there."""
-    low, high = 0.0, LARGEST_PHI
+    """Return the most likely rho = sin(phi), to 1e-4 in phi, and the least sum of squares there."""
+    low, high = 0.0, largest_phi
     best_phi, least = 0.0, np.inf
     while high - low > 1e-4:
         step = (high - low) / 16
@@ -285,7 +296,7 @@ def _find_noise(
             deviance = n * math.log(squares) - math.log(1 - rho**2)
             if deviance < least:
                 best_phi, least = low + k * step, deviance
-        low, high = max(best_phi - step, 0.0), min(best_phi + step, LARGEST_PHI)
+        low, high = max(best_phi - step, 0.0), min(best_phi + step, largest_phi)
     rho = math.sin(best_phi)
     return rho, _least_squares(products, level, rise, ratio, rho)
 

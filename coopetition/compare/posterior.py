@@ -9,6 +9,7 @@ The posterior has converged if both ended, agree (rank-normalised R-hat below 1.
 2021), and have an effective sample size of more than 400 together.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,10 +32,11 @@ from coopetition.tools.console import ProgressReport
 Array = NDArray[np.float64]
 
 RUNS = 2
-N_LIVE = 100  # live points of a run
-WALKS = 20  # steps to a new point
+LIVE = 25  # live points of a run, for each parameter
+SLICES = 5  # to a new point
 UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
 MAX_CALLS = 400_000  # of the likelihood, in a run
+MOST_NATS = 20.0  # for the remaining time
 MAX_R_HAT = 1.01
 MIN_EFFECTIVE = 400.0
 
@@ -90,7 +92,7 @@ def sample_posterior(
     *,
     n: int = 1000,
     seed: int = 0,
-    n_live: int = N_LIVE,
+    n_live: int | None = None,
     max_calls: int = MAX_CALLS,
     n_jobs: int = 1,
 ) -> Posterior:
@@ -98,12 +100,14 @@ def sample_posterior(
 
     Parameters
     ----------
-    n_live : live points of each run; more are slower, and give more effective samples
+    n_live : live points of each run, default 25 for each free parameter; more are slower, and give
+        more effective samples
     max_calls : of the likelihood, in each run; then the posterior has not converged
     n_jobs : processes for the two runs; the result does not depend on it
     """
     check_int("the number of samples", n, 2)
     check_int("seed", seed, 0)
+    n_live = LIVE * len(fit.theta) if n_live is None else n_live
     check_int("n_live", n_live, 2 * len(fit.theta))
     check_int("max_calls", max_calls, n_live)
     check_int("n_jobs", n_jobs, 1)
@@ -137,20 +141,24 @@ def _run(problem: FitProblem, n_live: int, max_calls: int, seed: np.random.SeedS
         _identity,
         len(problem.free),
         nlive=n_live,
-        sample="rwalk",
-        walks=WALKS,
+        sample="rslice",
+        slices=SLICES,
         bootstrap=0,
         rstate=np.random.default_rng(seed),
     )
     with ProgressReport("sample", 100, "%") as report:
 
-        def show(results: Any, _iteration: int, n_calls: int, **_: Any) -> None:
+        def show(results: Any, iteration: int, n_calls: int, **_: Any) -> None:
             """Count iterations; those to come shrink what is unexplored by 1 / n_live each."""
-            to_come = n_live * max(results.delta_logz - UNEXPLORED, 0)
-            done = int(100 * _iteration / (_iteration + to_come + 1))
+            to_come = n_live * min(max(results.delta_logz - UNEXPLORED, 0), MOST_NATS)
+            done = int(100 * iteration / (iteration + to_come + 1))
             report.advance(max(done - report.done, 0), f"{n_calls} evaluations")
 
-        sampler.run_nested(dlogz=UNEXPLORED, maxcall=max_calls, print_func=show)
+        with warnings.catch_warnings():
+            # "stopped short": `Posterior.converged` says so
+            warnings.filterwarnings("ignore", "The sampling was stopped short", UserWarning)
+            sampler.run_nested(dlogz=UNEXPLORED, maxcall=max_calls, print_func=show)
+        report.advance(report.total - report.done)
     return sampler.results
 
 
@@ -194,5 +202,7 @@ def r_hat_of(chains: Array) -> float:
         ranks = rankdata(values.reshape(-1, p), axis=0)
         z = ndtri((ranks - 3 / 8) / (m * n + 1 / 4)).reshape(m, n, p)
         within, between = z.var(1, ddof=1).mean(0), z.mean(1).var(0, ddof=1)
-        largest = max(largest, *np.sqrt((n - 1) / n + between / within))
+        # a parameter with one value in each chain has no variance within them
+        ratio = np.divide(between, within, out=np.full(p, np.inf), where=within > 0)
+        largest = max(largest, *np.sqrt((n - 1) / n + ratio))
     return float(largest)

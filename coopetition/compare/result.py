@@ -127,7 +127,7 @@ class Fit(Result):
     n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
     directions : combinations of parameters, the least certain first
     integration_error : of the theory's curves, relative to a curve's range
-    accepted_optima : (n, free) optima of starts within the interval's threshold, best first
+    optima : (starts, free) where the starts ended
     provenance : settings, sources and versions
     """
 
@@ -140,7 +140,7 @@ class Fit(Result):
     n_fitted: int
     directions: tuple[Direction, ...]
     integration_error: float
-    accepted_optima: Array
+    optima: Array
     provenance: dict[str, Any]
 
     @property
@@ -167,6 +167,11 @@ class Fit(Result):
     def threshold(self) -> float:
         """Rise of the deviance at the ends of a parameter's interval."""
         return quantile_and_threshold(self.n, self.n_fitted, len(self.curves))[1]
+
+    @property
+    def accepted_optima(self) -> Array:
+        """The optima (n, free) within the threshold, best first."""
+        return self.optima[np.array(self.starts) <= self.deviance + self.threshold]
 
     @property
     def _n_estimated(self) -> int:
@@ -334,7 +339,7 @@ class Fit(Result):
             "samples": samples,
             "problem": self.problem.to_dict(),
             "theta": self.theta.tolist(),
-            "accepted_optima": self.accepted_optima.tolist(),
+            "optima": self.optima.tolist(),
         }
         write_json(Path(path), self.to_dict() | more)
 
@@ -368,7 +373,7 @@ class Fit(Result):
                     for each in saved["directions"]
                 ),
                 _not_null(saved["integration_error"], math.nan),
-                np.array(saved["accepted_optima"], float),
+                np.array(saved["optima"], float),
                 saved["provenance"],
             )
         except UserError:

@@ -6,6 +6,8 @@ from typing import Any
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
+from coopetition.compare.identifiability import NOT_CONVERGED
+from coopetition.compare.posterior import Posterior, sample_posterior
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
@@ -16,13 +18,17 @@ from coopetition.tools.results import Result
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison(Result):
-    """Fits of several theories, by rising BIC.
+    """Fits of several theories, by rising BIC, or by falling evidence if that was computed.
 
     Criteria weigh the likelihood of a fit against the number of fitted numbers, floors and gains
-    included.  Differences do not depend on the curves' units, and a difference of 10 is large.
+    included.  Differences do not depend on the curves' units, and a difference of 10 is large.  The
+    evidence is the likelihood's mean over the prior: a difference of 5 in its logarithm is large.
+
+    posteriors : of the fits, in their order; none without evidence
     """
 
     fits: tuple[Fit, ...]
+    posteriors: tuple[Posterior, ...] = ()
 
     @property
     def n_effective(self) -> float:
@@ -30,8 +36,11 @@ class Comparison(Result):
         return self.fits[0].n_effective
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions."""
-        return [
+        """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions.
+
+        With posteriors also the logarithm of the evidence and its error.
+        """
+        rows = [
             {
                 "name": each.theory,
                 "n_parameters": len(each.parameters),
@@ -44,24 +53,32 @@ class Comparison(Result):
             }
             for each in self.fits
         ]
+        for row, posterior in zip(rows, self.posteriors, strict=False):
+            row["log_evidence"] = posterior.log_evidence
+            row["log_evidence_error"] = posterior.log_evidence_error
+            if not posterior.converged:
+                row["cautions"] = [*row["cautions"], f"posterior {NOT_CONVERGED}"]
+        return rows
 
     def columns(self) -> dict[str, Any]:
         """Return criteria and R2 of every curve; a row is a theory."""
         rows = self.rows()
-        names = ("name", "n_parameters", "bic", "aicc", "converged")
-        columns = {name: [row[name] for row in rows] for name in names}
+        names = ("name", "n_parameters", "bic", "aicc", "log_evidence", "converged")
+        columns = {name: [row[name] for row in rows] for name in names if name in rows[0]}
         return columns | {f"r2_{c}": [row["r2"][c] for row in rows] for c in rows[0]["r2"]}
 
     def summary(self) -> str:
         """Return a table of text."""
-        table = [("theory", "fitted", "BIC", "AICc", *(f"R2 {n}" for n in self.fits[0].curves), "")]
+        evidence = ("log evidence",) if self.posteriors else ()
+        r2 = (f"R2 {name}" for name in self.fits[0].curves)
+        table = [("theory", "fitted", "BIC", "AICc", *evidence, *r2, "")]
         for row in self.rows():
             aicc = "-" if row["aicc"] is None else f"{row['aicc']:.1f}"
             r2 = (f"{value:.4f}" for value in row["r2"].values())
-            cautions = "; ".join(row["cautions"])
-            table.append(
-                (row["name"], str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *r2, cautions)
-            )
+            if evidence:
+                evidence = (f"{row['log_evidence']:.1f} +- {row['log_evidence_error']:.1f}",)
+            numbers = str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *evidence, *r2
+            table.append((row["name"], *numbers, "; ".join(row["cautions"])))
         return text_table(table)
 
     def headline(self) -> str:
@@ -75,15 +92,17 @@ def compare_theories(
     *,
     fixed: Mapping[str, float | str] | None = None,
     shared: Sequence[str] = (),
+    evidence: bool = False,
     **settings: Any,
 ) -> Comparison:
-    """Fit theories to the same curves, and rank them by BIC.
+    """Fit theories to the same curves, and rank them by BIC or by evidence.
 
     Parameters
     ----------
     chosen : theories, or their names; default: all in `theories()`
     fixed, shared : as for `fit`; each theory takes those of its own parameters.  A parameter that
         equals another is fixed only in theories that have both.
+    evidence : whether to sample posteriors, and rank by evidence; some seconds for each theory
     settings : further settings of `fit`
 
     Raises
@@ -107,7 +126,17 @@ def compare_theories(
             common = [name for name in shared if name in theory.names]
             fits.append(fit(curves, theory, fixed=own, shared=common, **settings))
             report.advance(note=theory.name)
-    return Comparison(tuple(sorted(fits, key=lambda each: each.bic)))
+    fits.sort(key=lambda each: each.bic)
+    if not evidence:
+        return Comparison(tuple(fits))
+    posteriors = []
+    with ProgressReport("sample", len(fits), "theories") as report:
+        for each in fits:
+            own = {name: settings[name] for name in ("seed", "n_jobs") if name in settings}
+            posteriors.append(sample_posterior(each, **own))
+            report.advance(note=each.theory)
+    posteriors.sort(key=lambda each: -each.log_evidence)
+    return Comparison(tuple(each.fit for each in posteriors), tuple(posteriors))
 
 
 def _check_parameters(names: Iterable[str], chosen: Sequence[Theory]) -> None:

@@ -64,8 +64,7 @@ class Flow(Theory):
         n_steps = max(1, int(np.ceil(times[-1] * self.steps - 1e-9)))
         outputs = np.empty((len(OUTPUTS), n_steps + 1))
         jacobian = np.empty((len(OUTPUTS), n_steps + 1, n_columns))
-        arguments = np.ascontiguousarray(values, float), 1 / self.steps, outputs, jacobian
-        ensure_compiled(self._solver, f"the theory {self.name}", *arguments)(*arguments)
+        self._solver(np.ascontiguousarray(values, float), 1 / self.steps, outputs, jacobian)
         outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also where it is NaN already
         position = np.clip(times * self.steps, 0, n_steps)
         before = np.minimum(position.astype(int), n_steps - 1)
@@ -91,7 +90,10 @@ class Flow(Theory):
             _generate("seen_slopes_", x, p, J=seen.jacobian(x), B=seen.jacobian(p)),
             RUNGE_KUTTA,
         ]
-        return jit_source("\n".join(source), "solve")
+        solver = jit_source("\n".join(source), "solve")
+        sizes = len(p), (len(OUTPUTS), 1), (len(OUTPUTS), 1, 0)
+        values, outputs, jacobian = (np.zeros(size) for size in sizes)
+        return ensure_compiled(solver, f"the theory {self.name}", values, 0.1, outputs, jacobian)
 
 
 def _generate(

@@ -18,19 +18,13 @@ def test_with_little_noise_all_kinds_of_intervals_agree(race_fit):
     found, profiles = profiled(race_fit)
     assert {*profiles} == {*race_fit.parameters} and found.starts == race_fit.starts
     assert found.parameters["loss"] == profiles["loss"].estimate
-    sampled = sample_posterior(race_fit, n=150).estimates()
+    sampled = sample_posterior(race_fit).estimates()
     for name, first in race_fit.parameters.items():
         half = (first.high - first.low) / 2
         for other, share in ((profiles[name].estimate, 0.15), (sampled[name], 0.35)):
             assert other.status == "identifiable"
             assert abs(other.low - first.low) < share * half
             assert abs(other.high - first.high) < share * half
-
-
-def test_a_sample_is_repeated_by_its_seed(race_fit):
-    one, two = (sample_posterior(race_fit, n=10, seed=3) for _ in range(2))
-    np.testing.assert_array_equal(one.thetas, two.thetas)
-    assert "10 samples" in repr(one)
 
 
 def test_profiles_are_computed_on_one_blas_thread(race_fit, monkeypatch):
@@ -53,8 +47,7 @@ def test_a_point_of_a_profile_is_the_fit_with_that_value(race_fit):
     k = int(np.argmin(np.abs(found.rise - found.threshold)))
     fixed = {"ciwl_at": float(found.values[k])}
     held = fit(race_fit.problem.runs[0], "logistic_race", fixed=fixed, n_screened=256, n_starts=4)
-    rise = race_fit.residual_dof * (held.starts[0] / race_fit.starts[0] - 1)
-    assert found.rise[k] == pytest.approx(rise, rel=0.02)
+    assert found.rise[k] == pytest.approx(held.deviance - race_fit.deviance, rel=0.02)
     assert found.threshold == race_fit.threshold > 2.7
     with pytest.raises(UsageError, match="'magic' is not free.*icl_at"):
         profile(race_fit, "magic")

@@ -84,7 +84,8 @@ def ecdf_band(n: int, *, level: float = BAND_LEVEL, seed: int = 0) -> tuple[Arra
     at each point the band is a binomial interval, with the pointwise level for which this holds
     (Säilynoja, Bürkner and Vehtari 2022, found by simulation).
     """
-    points = np.arange(1, min(n, N_POINTS)) / min(n, N_POINTS)
+    n_points = max(2, min(n, N_POINTS))
+    points = np.arange(1, n_points) / n_points
     uniform = np.random.default_rng(seed).random((N_SIMULATED, n))
     counts = np.stack([(uniform <= point).sum(1) for point in points], axis=1)
     below = binom.cdf(np.arange(n + 1)[:, None], n, points)

@@ -4,17 +4,23 @@ from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.kept_data import DATA, read_rows
 
-RANKS = DATA / "comparison" / "ranks.csv"
+FOLDER = DATA / "comparison" / "recovery"
+RANK = "rank_"  # at the start of a column's name
 
 
-def ranks() -> dict[tuple[str, str], list[float]]:
+def ranks() -> dict[str, dict[str, list[float]]]:
     """Return the ranks, from 0 to 1, of true values among posterior draws, by theory and quantity.
 
-    `tests/benchmarks/recovery.py` writes them; a rank is that of one simulated problem.
+    `python -m tests.benchmarks.recovery --folder FOLDER` writes them, with a row for each problem.
     """
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in read_rows(RANKS, needed="rank"):
-        found.setdefault((row["theory"], row["quantity"]), []).append(float(row["rank"]))
+    found: dict[str, dict[str, list[float]]] = {}
+    for path in sorted(FOLDER.glob("*.csv")):
+        kind, _, theory = path.stem.partition("_")
+        for row in read_rows(path, needed="converged"):
+            for name in (name for name in row if name.startswith(RANK)):
+                quantity = name.removeprefix(RANK) + (", forecast" if kind == "forecasts" else "")
+                own = found.setdefault(theory, {}).setdefault(quantity, [])
+                own.append(float(row[name]))
     return found
 
 
@@ -22,14 +28,12 @@ def draw() -> FigureResult:
     """Draw a panel per theory: ECDF of ranks minus the uniform one, with its simultaneous band."""
     from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
 
-    by_quantity = ranks()
-    theories = [*dict.fromkeys(theory for theory, _ in by_quantity)]
-    drawing = blank(2.4 * len(theories), 2.8)
-    axes = drawing.subplots(1, len(theories), sharey=True, squeeze=False)[0]
+    by_theory = ranks()
+    drawing = blank(2.4 * len(by_theory), 2.8)
+    axes = drawing.subplots(1, len(by_theory), sharey=True, squeeze=False)[0]
     numbers: Numbers = []
     findings = []
-    for ax, theory in zip(axes, theories, strict=True):
-        own = {name: each for (of, name), each in by_quantity.items() if of == theory}
+    for ax, (theory, own) in zip(axes, by_theory.items(), strict=True):
         points, low, high = ecdf_band(min(map(len, own.values())))
         ax.fill_between(points, low - points, high - points, color="grey", alpha=0.25, lw=0)
         ends = {"band, low": low, "band, high": high}

@@ -10,6 +10,7 @@ from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.errors import UsageError
 from paper_figures.coopetition import page_main_runs
 from paper_figures.coopetition.paper_values import PAPER_RUNS, PaperRun
+from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
 from paper_figures.studies.comparison import (
@@ -109,6 +110,13 @@ def test_naive_forecasts_know_other_runs_only():
     assert by_kind[kept_forecasts.LIKE_OTHER_TASKS].value.tolist() == [10, 20, 10]
     nothing = by_kind[kept_forecasts.NO_CHANGE]
     assert np.isinf(nothing.value).all() and nothing.crps[0] == pytest.approx(np.log(50))
+
+
+@pytest.mark.parametrize("slot", ["1", "2", "3"])
+def test_figures_are_drawn_from_the_tables(slot):
+    found = find_figure("comparison", slot).render([])
+    assert found.findings and all(np.isfinite(row[2:]).all() for row in found.numbers)
+    assert all(len(ax.get_lines()) > 0 for ax in found.drawing.axes)
 
 
 def test_tasks_are_told_by_names():

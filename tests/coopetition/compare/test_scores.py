@@ -127,8 +127,9 @@ def test_a_band_holds_uniform_ranks_as_often_as_it_says(n):
 
 
 def test_a_band_of_one_point_is_the_binomial_interval():
-    points, low, high = ecdf_band(2)
-    assert points == [0.5] and (low, high) == ([0], [1])
+    for n in (1, 2):
+        points, low, high = ecdf_band(n)
+        assert points == [0.5] and (low, high) == ([0], [1])
     _, low, high = ecdf_band(100)
     assert low[49] < binom.ppf(0.025, 100, 0.5) / 100, "simultaneous is wider than pointwise"
     assert high[49] == pytest.approx(1 - low[49], abs=0.011)

@@ -293,7 +293,7 @@ def forecast(
         times,
         sequences,
         curves,
-        [*_convergence_cautions(posterior), *cautions, *fit.cautions],
+        [*posterior.cautions, *cautions, *fit.cautions],
         {
             "fit": fit.provenance,
             "seed": seed,
@@ -302,15 +302,6 @@ def forecast(
             "n_accepted": len(accepted),
         },
     )
-
-
-def _convergence_cautions(posterior: Posterior) -> list[str]:
-    if posterior.converged:
-        return []
-    return [
-        f"the posterior has not converged (R-hat {posterior.r_hat:.3f}, effective sample size "
-        f"{posterior.effective_sample_size:.0f}): these intervals are not reliable"
-    ]
 
 
 def _future_samples(known: Array, horizon: float, future: Any) -> Array:

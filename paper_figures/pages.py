@@ -26,10 +26,11 @@ from paper_figures.core.verdicts import (
 from paper_figures.demo import demo_table
 from paper_figures.studies.clocks import page_clocks
 from paper_figures.studies.comparison.page_comparison import (
+    evidence_tables,
     fits_table,
-    forecasts_table,
+    forecasts_tables,
     prediction_table,
-    ranks_table,
+    toy_table,
 )
 from paper_figures.transience.page_transience import events_table
 from transformer.config.run import Scale
@@ -59,8 +60,9 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "states": page_clocks.states_table,
     },
     "docs/comparison.md": {
-        "ranks": ranks_table,
-        "forecasts": forecasts_table,
+        "evidence": evidence_tables,
+        "toy": toy_table,
+        "forecasts": forecasts_tables,
         "predictions": prediction_table,
         "fits": fits_table,
     },

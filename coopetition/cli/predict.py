@@ -1,7 +1,8 @@
 """Fit a theory to the beginning of a run (until --until), and forecast the rest.
 
 The forecast has the times of three events: `peak` (ICL's error is lowest), `crossing` (CIWL's error
-falls below ICL's) and `fade` (CIWL becomes preferred where the two disagree).
+falls below ICL's) and `fade` (CIWL becomes preferred where the two disagree).  Curves of accuracy
+that include `flip` show which strategy is preferred in the known part.
 """
 
 from dataclasses import dataclass
@@ -45,6 +46,6 @@ def run(flags: Flags) -> None:
     horizon = default if flags.horizon is None else flags.horizon
     check_horizon(horizon, first, last)
     posterior = sample_posterior(fit(known, theory, seed=flags.seed, n_starts=flags.starts))
-    result = forecast(posterior, horizon)
+    result = forecast(posterior, horizon, measured=known)
     flags.write_outputs(result, partial(plot_forecast, result))
     flags.write_report(lambda path: report_forecast(path, result), as_json=flags.json)

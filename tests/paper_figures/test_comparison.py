@@ -1,76 +1,127 @@
 """The page on theories against runs shows what is kept, and scores are what they say."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.errors import UsageError
 from paper_figures.coopetition import page_main_runs
 from paper_figures.coopetition.paper_values import PAPER_RUNS, PaperRun
+from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
-from paper_figures.studies.comparison import compare_theories, page_comparison
+from paper_figures.studies.comparison import (
+    compare_theories,
+    kept_forecasts,
+    page_comparison,
+)
 
 
-def test_every_run_and_theory_is_in_the_tables():
-    from coopetition.compare.theory import theories
-
-    names = {run.name for run in compare_theories.all_runs()}
+def test_tables_are_of_known_runs_and_have_the_same_theories_for_each():
     fitted = page_comparison.fits()
-    assert {run for run, _ in fitted} == names | {"published figure 5b"}
-    assert all({row["theory"] for row in rows} == {*theories()} for rows in fitted.values())
-    risen = {
-        run.name
-        for run in compare_theories.all_runs()
-        if compare_theories.known_until(run) is not None
-    }
-    for name, by_event in page_comparison.forecasts().items():
-        for rows in by_event.values():
-            assert {row["run"] for row in rows} == risen, name
+    assert {*fitted} <= {(run, metric) for run, metric, _ in keys("fits")}
+    assert len({frozenset(row["theory"] for row in rows) for rows in fitted.values()}) == 1
+    known = {run for run, _ in keys("forecasts")}
+    assert "glyphs_7" not in known, "Flip rises so late that nothing is left to forecast"
+    for name, by_event in kept_forecasts.forecasts().items():
+        assert [*by_event] == [*FORECAST_EVENTS]
+        runs = {each.runs for each in by_event.values()}
+        assert len(runs) == 1 and {*runs.pop()} <= known, name
 
 
-def test_new_rows_of_a_run_replace_its_known_ones(tmp_path, monkeypatch):
+def keys(table: str) -> list[tuple[str, ...]]:
+    return [each.key for each in compare_theories.all_problems() if each.table == table]
+
+
+def test_a_table_is_completed_and_sorted(tmp_path, monkeypatch):
     monkeypatch.setattr(compare_theories, "FOLDER", tmp_path)
-    known = {run: [{"run": run, "x": "0"}] * n for run, n in (("a", 2), ("b", 1), ("c", 1))}
-    made = iter([[{"run": "a", "x": 0.5}], [{"run": "d", "x": 2.0}, {"run": "d", "x": None}]])
-    compare_theories.write("t", made, 2, known)
-    assert (tmp_path / "t.csv").read_text().split() == ["run,x", "a,0.5", "b,0", "c,0", "d,2", "d,"]
+    computed = []
+
+    def problem(run: str, n: int = 1) -> compare_theories.Problem:
+        def rows():
+            computed.append(run)
+            return [{"event": f"e{k}", "measured": None, "r_hat": 1 / 3} for k in range(n)]
+
+        return compare_theories.Problem("forecasts", (run, "toy"), rows)
+
+    problems = [problem("a"), problem("b", 2), problem("c")]
+    monkeypatch.setattr(compare_theories, "all_problems", lambda: problems)
+    for part in ("2/2", "1/2", "1/1"):
+        assert compare_theories.run(["forecasts", "--part", part]) == 0
+    assert computed == ["b", "a", "c"], "nothing is computed twice"
+    rows = (tmp_path / "forecasts.csv").read_text().split()
+    head, line = "run,theory,event,measured,r_hat", "{},toy,e{},,0.333333"
+    assert rows == [head, *(line.format(*each) for each in ("a0", "b0", "b1", "c0"))]
+    for part in ("0/2", "3/2", "x", "1"):
+        with pytest.raises(UsageError, match="--part"):
+            compare_theories.run(["forecasts", "--part", part])
 
 
-def test_an_unknown_run_is_refused():
+def test_an_unknown_run_or_theory_is_refused():
     with pytest.raises(UsageError, match="main_9.*coopetition/main_5"):
-        compare_theories.run(["main_9"])
+        compare_theories.run(["--runs", "main_9"])
+    with pytest.raises(UsageError, match="magic.*toy"):
+        compare_theories.run(["--theories", "magic"])
 
 
-def row(measured: str, value: str, low: str = "", high: str = "", known_until: str = "1") -> dict:
-    return {"measured": measured, "value": value, "low": low, "high": high,
-            "known_until": known_until, "end": "100"}  # fmt: skip
+INF = np.inf
+RUNS = (*(f"coopetition/{k}" for k in range(12)), *(f"glyphs_{k}" for k in range(12)))
+
+
+def forecasts_of(measured, value, low, high, runs=RUNS) -> kept_forecasts.EventForecasts:
+    """Forecasts from 1 to 100, with a CRPS of 0."""
+    columns = [np.ones(len(measured)), np.full(len(measured), 100.0), measured, value, low, high]
+    arrays = (np.array(each, float) for each in (*columns, np.zeros(len(measured))))
+    return kept_forecasts.EventForecasts(runs[: len(measured)], *arrays)
 
 
 def test_scores_are_what_they_say():
-    found = page_comparison.score(
-        [
-            row("10", "20", "5", "15"),  # twice too late, held
-            row("10", "5", "11", ""),  # twice too early, not held
-            row("", "7", "5", ""),  # never came: held, as the interval is open
-            row("10", "", "8", ""),  # not expected: held all the same
-        ]
+    each = forecasts_of(
+        [10, 10, INF, 10],
+        [20, 5, 7, INF],
+        [5, 11, 5, 8],  # held; not held; never, and the interval is open; held
+        [15, 20, INF, INF],
     )
-    assert (found.n, found.factor, found.missed, found.covered) == (4, pytest.approx(2), 0.5, 0.75)
-    nothing = page_comparison.score([row("10", ""), row("", "")])
-    assert np.isnan(nothing.factor) and nothing.missed == 0.5 and nothing.covered is None
+    found = kept_forecasts.score([each])
+    assert (found.n, found.factor, found.missed, found.coverage) == (4, pytest.approx(2), 0.5, 0.75)
+    assert found.width == pytest.approx(np.sqrt(100 / 8 * 3)), "the median of 20/11, 3, 12.5, 20"
+    expected = np.log([3, 20 / 11 * 1.1**20, 20, 100 / 8])
+    assert found.interval_score == pytest.approx(expected.mean())
+    assert np.isnan(kept_forecasts.score([forecasts_of([10], [INF], [8], [INF])]).factor)
 
 
-def test_the_naive_forecast_knows_the_other_runs_only():
-    rows = [
-        row("2", "", known_until="1"),
-        row("6", "", known_until="2"),
-        row("50", "", known_until="5"),
-    ]
-    values = [each["value"] for each in page_comparison.forecast_like_others(rows)]
-    assert values == ["3", "4", "10"], "the lower of the two other ratios, times its own emergence"
+def test_intervals_are_widened_by_the_errors_of_the_other_task():
+    """Off by a factor of 2 in one task: the other task's intervals widen by 2 at each end."""
+    measured = np.repeat([20.0, 10.0], 12)
+    each = forecasts_of(measured, [10] * 24, [10] * 24, [10] * 24).recalibrated()
+    np.testing.assert_allclose([each.low[-1], each.high[-1]], [5, 20])
+    np.testing.assert_allclose([each.low[0], each.high[0]], [10, 10])
+
+
+def test_naive_forecasts_know_other_runs_only():
+    runs = ("coopetition/1", "coopetition/2", "glyphs_1")
+    each = forecasts_of([2, 6, 50], [INF] * 3, [INF] * 3, [INF] * 3, runs)
+    each = replace(each, known_until=np.array([1.0, 2.0, 5.0]))
+    by_kind = {kind: kept_forecasts.naive_forecasts(each, kind) for kind in kept_forecasts.NAIVE}
+    assert by_kind[kept_forecasts.LIKE_OTHERS].value.tolist() == [3, 4, 10], "the lower ratio"
+    assert by_kind[kept_forecasts.LIKE_OTHER_TASKS].value.tolist() == [10, 20, 10]
+    nothing = by_kind[kept_forecasts.NO_CHANGE]
+    assert np.isinf(nothing.value).all() and nothing.crps[0] == pytest.approx(np.log(50))
+
+
+@pytest.mark.parametrize("slot", ["1", "2", "3"])
+def test_figures_are_drawn_from_the_tables(slot):
+    found = find_figure("comparison", slot).render([])
+    assert found.findings and all(np.isfinite(row[2:]).all() for row in found.numbers)
+    assert all(len(ax.get_lines()) > 0 for ax in found.drawing.axes)
+
+
+def test_tasks_are_told_by_names():
+    tasks = {kept_forecasts.task_of(run) for run, *_ in keys("fits")}
+    assert tasks == {*kept_forecasts.TASKS.values()}
 
 
 @pytest.mark.slow
@@ -80,40 +131,6 @@ def test_the_verdicts_are_those_of_the_kept_runs():
         each["claim"]: each["holds"] for each in json.loads(compare_theories.VERDICTS.read_text())
     }
     assert {each["claim"]: each["holds"] for each in compare_theories.verdicts()} == kept
-
-
-def test_the_readme_quotes_the_fit_to_the_papers_losses():
-    rows = page_comparison.fits()["published figure 5b", "loss"]
-    toy = next(row for row in rows if row["theory"] == "toy")
-    r2 = [f"{float(toy[f'r2_{curve}']):.3f}" for curve in ("train", "icl", "ciwl")]
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    assert f"the toy reaches R² {r2[0]}, {r2[1]} and {r2[2]} for train, ICL and CIWL" in readme
-
-
-def test_the_page_quotes_how_well_the_toy_fits():
-    """Ranges of R²: all curves at the paper's rate, and ICL's at ten times it."""
-    found = {key: next(row for row in rows if row["theory"] == "toy")
-             for key, rows in page_comparison.fits().items()}  # fmt: skip
-
-    def span(metric, of, curves):
-        r2 = [float(row[f"r2_{curve}"]) for (run, kind), row in found.items()
-              if kind == metric and of(run) for curve in curves]  # fmt: skip
-        return min(r2), max(r2)
-
-    page = " ".join((ROOT / "docs" / "comparison.md").read_text().split())
-    all_three = ("train", "icl", "ciwl")
-    for of, words in (
-        ("published", "On the paper's own losses it has R² {:.3f} to {:.3f},"),
-        ("(paper)", "our main run at the paper's learning rate {:.3f} to {:.3f}."),
-    ):
-        assert words.format(*span("loss", lambda run, of=of: of in run, all_three)) in page
-
-    def fast(run):
-        return run.startswith("coopetition/") and "(paper)" not in run
-
-    losses, accuracies = (span(m, fast, ["icl"]) for m in ("loss", "in_context_accuracy"))
-    quoted = "(R² {:.2f} to {:.2f} of its losses, {:.2f} to {:.2f} of its accuracies)"
-    assert quoted.format(*losses, *accuracies) in page
 
 
 def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():

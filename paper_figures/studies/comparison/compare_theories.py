@@ -1,37 +1,51 @@
 """Fit every theory to every kept run, and compare its forecasts with what was measured.
 
-`python -m paper_figures.studies.comparison.compare_theories [RUN ...]` takes a quarter of an hour
-for all runs.  It writes `fits.csv`, `forecasts.csv` and the verdicts on the predictions of mu1, on
-which docs/comparison.md reports.
+    python -m paper_figures.studies.comparison.compare_theories [TABLE ...] [--runs RUN ...]
+        [--theories NAME ...] [--part K/N]
+
+docs/comparison.md reports on the tables: `fits`, `forecasts`, and `verdicts` on the predictions of
+mu1 (default: all).  Each fit or forecast is written when it is done, and skipped if it is in the
+table: to continue after an interruption, run the same command again.  Several processes share the
+work with `--part 1/2` and `--part 2/2`.  To compute a row again, delete it.
 
 - fits: to the losses from `LEAD` of the time of emergence, as theories know no earlier phase, and
   to the in-context accuracies from the start
 - forecasts: from in-context accuracies until `MARGIN` times the first time at which Flip accuracy
-  exceeds `RISEN`, for the rest of the run
+  exceeds `RISEN`, for the rest of the run; runs that end earlier are left out
 """
 
+import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from coopetition.compare.curves import FITTED_CURVES, Curves
+from coopetition.compare.estimate import fit
 from coopetition.compare.forecast import forecast
-from coopetition.compare.posterior import sample_posterior
+from coopetition.compare.posterior import Posterior, sample_posterior
 from coopetition.compare.reading import read_curves
-from coopetition.compare.selection import compare_theories
-from coopetition.dynamics.events import FORECAST_EVENTS, RISEN, crossing_time, find_forecast_events
+from coopetition.compare.scores import log_time_crps
+from coopetition.compare.theory import Theory, theories
+from coopetition.dynamics.events import RISEN, crossing_time, find_forecast_events
 from coopetition.tools.commands import run_as_program
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
+from coopetition.tools.flags import default_shown_as, parse_flags
 from paper_figures.coopetition.fits import LEAD, measured_errors
+from paper_figures.core.collect import locked
 from paper_figures.core.figure import find_figure
-from paper_figures.core.kept_data import rows_by_run
+from paper_figures.core.kept_data import read_rows
 from paper_figures.core.runs import FigureRun, Runs, find_needs
-from paper_figures.studies.comparison.page_comparison import FOLDER, VERDICTS
+from paper_figures.studies.comparison.kept_forecasts import FOLDER, Row
+from paper_figures.studies.comparison.page_comparison import PUBLISHED, VERDICTS
 
-PUBLISHED = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
+PUBLISHED_PATH = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points
 GROUPS = (
     Runs("coopetition/main", scale="paper"),
@@ -42,10 +56,78 @@ GROUPS = (
     Runs("within_class/main_*"),
 )
 MARGIN = 1.5  # of the time at which Flip has risen
-N_DRAWS = 40
 PROG = "python -m paper_figures.studies.comparison.compare_theories"
 
+Table = Literal["fits", "forecasts", "verdicts"]
+TABLES: tuple[Table, ...] = get_args(Table)
+KEYS = {"fits": ("run", "metric", "theory"), "forecasts": ("run", "theory")}
+
 Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Fit theories to the kept runs, and forecast them."""
+
+    tables: Annotated[tyro.conf.Positional[tuple[Table, ...]], default_shown_as("all")] = ()
+    """Tables to complete."""
+    runs: Annotated[tuple[str, ...], default_shown_as("all")] = ()
+    """Names of runs, as they are in the tables."""
+    theories: Annotated[tuple[str, ...], default_shown_as("all")] = ()
+    """Names of theories."""
+    part: str = "1/1"
+    """Part of the work: K/N is every N-th fit or forecast, from the K-th on."""
+
+    def select(self, problems: Sequence["Problem"]) -> Sequence["Problem"]:
+        """Return the part of the work."""
+        k, _, n = self.part.partition("/")
+        if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+            raise UsageError(f"--part {self.part}; expected K/N with K from 1 to N")
+        return problems[int(k) - 1 :: int(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A theory and the curves that it is fitted to: one piece of the work.
+
+    key : its values of the `KEYS` of its table
+    compute : returns its rows, without the key
+    """
+
+    table: Table
+    key: tuple[str, ...]
+    compute: Callable[[], Rows]
+
+    @property
+    def path(self) -> Path:
+        """The file of its table."""
+        return FOLDER / f"{self.table}.csv"
+
+    def known_rows(self) -> list[Row]:
+        """Return the rows of its table, of all problems."""
+        return read_rows(self.path, needed="r_hat") if self.path.exists() else []
+
+    def is_done(self) -> bool:
+        """Return whether the table has its rows."""
+        return any(key_of(self.table, row) == self.key for row in self.known_rows())
+
+    def write(self, rows: Rows, order: dict[tuple[str, ...], int]) -> None:
+        """Add its rows to the table, which is sorted by the keys' order."""
+        own = dict(zip(KEYS[self.table], self.key, strict=True))
+        with locked(FOLDER):
+            known = [row for row in self.known_rows() if key_of(self.table, row) != self.key]
+            texts = [*known, *({n: _text(v) for n, v in (own | row).items()} for row in rows)]
+            texts.sort(key=lambda row: order.get(key_of(self.table, row), len(order)))
+            write_text(self.path, to_csv(texts))
+
+
+def key_of(table: str, row: Row) -> tuple[str, ...]:
+    """Return the key of a row of a table."""
+    return tuple(row[name] for name in KEYS[table])
+
+
+def _text(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def all_runs() -> list[FigureRun]:
@@ -58,50 +140,29 @@ def all_runs() -> list[FigureRun]:
 
 def published_curves() -> Curves:
     """Return the paper's losses."""
-    if not PUBLISHED.is_file():
-        raise UsageError(f"{PUBLISHED} is missing; run this in a checkout of the repository")
-    return read_curves(PUBLISHED).between(PUBLISHED_FROM)
+    if not PUBLISHED_PATH.is_file():
+        raise UsageError(f"{PUBLISHED_PATH} is missing; run this in a checkout of the repository")
+    return read_curves(PUBLISHED_PATH).between(PUBLISHED_FROM)
 
 
-def fitted_curves(runs: Iterable[FigureRun]) -> Iterator[tuple[str, Curves]]:
-    """Yield a name and the part of the curves, for all that is fitted."""
-    for run in runs:
-        emergence = run.timeline().emergence
-        if emergence is not None:
-            yield run.name, run.curves("loss").select(FITTED_CURVES).between(LEAD * emergence)
-        yield run.name, run.curves().select(FITTED_CURVES)
-
-
-def fits(named_curves: Iterable[tuple[str, Curves]]) -> Iterator[Rows]:
-    """Yield the rows of each set of curves, one per theory."""
-    for name, curves in named_curves:
-        found = compare_theories(curves)
-        yield [
-            {
-                "run": name,
-                "metric": curves.metric,
-                "theory": row["name"],
-                "n_numbers": row["n_fitted"],
-                "n_effective": found.n_effective,
-                "bic": row["bic"],
-                **{f"r2_{curve}": row["r2"][curve] for curve in FITTED_CURVES},
-                "converged": row["converged"],
-                "n_starts_at_best": fit.n_starts_at_best,
-                "identifiable": " ".join(n for n, e in fit.parameters.items() if e.is_identified),
-                "unidentified": " ".join(fit.unidentified),
-            }
-            for row, fit in zip(found.rows(), found.fits, strict=True)
-        ]
+def fitted_curves(run: FigureRun) -> Iterator[Curves]:
+    """Yield the parts of a run's curves that are fitted."""
+    emergence = run.timeline().emergence
+    if emergence is not None:
+        yield run.curves("loss").select(FITTED_CURVES).between(LEAD * emergence)
+    yield run.curves().select(FITTED_CURVES)
 
 
 def known_until(run: FigureRun) -> float | None:
-    """Return `MARGIN` times the first time at which Flip exceeds `RISEN`; None if it never does.
+    """Return `MARGIN` times the first time at which Flip exceeds `RISEN`.
 
-    This uses nothing of the future.
+    This uses nothing of the future.  None if Flip never does, or if the run ends before that.
     """
     flip = run.curves().select(("flip",))
     risen = crossing_time(flip.sequences, flip.values["flip"], RISEN, rising=True)
-    return None if risen is None else MARGIN * risen
+    if risen is None or MARGIN * risen >= run.n_sequences:
+        return None
+    return MARGIN * risen
 
 
 def measured_events(run: FigureRun) -> dict[str, float | None]:
@@ -111,33 +172,75 @@ def measured_events(run: FigureRun) -> dict[str, float | None]:
     return find_forecast_events(curves.sequences, measured_errors(curves) | preference)
 
 
-def forecasts(runs: Iterable[FigureRun]) -> Iterator[Rows]:
-    """Yield the rows of each run in which ICL becomes preferred, one per theory and event."""
-    for run in runs:
-        until = known_until(run)
-        if until is None:
-            continue
-        measured = measured_events(run)
-        known = run.curves().select(FITTED_CURVES).between(last=until)
-        rows = []
-        for fit in compare_theories(known, n_starts=16).fits:
-            expected = forecast(sample_posterior(fit, n=N_DRAWS), run.n_sequences).events
-            rows += [
-                {
-                    "run": run.name,
-                    "theory": fit.theory,
-                    "known_until": until,
-                    "end": run.n_sequences,
-                    "event": event,
-                    "measured": measured[event],
-                    "value": expected[event].value,
-                    "low": expected[event].low,
-                    "high": expected[event].high,
-                    "status": expected[event].status,
-                }
-                for event in FORECAST_EVENTS
-            ]
-        yield rows
+def all_problems() -> list[Problem]:
+    """Return the whole work, by table, run and theory."""
+    published, runs = published_curves(), all_runs()
+    sets = [(PUBLISHED, published), *((r.name, each) for r in runs for each in fitted_curves(r))]
+    known = theories().values()
+    return [
+        *(
+            Problem("fits", (name, curves.metric, theory.name), partial(fit_rows, curves, theory))
+            for name, curves in sets
+            for theory in known
+        ),
+        *(
+            Problem("forecasts", (run.name, theory.name), partial(forecast_rows, run, theory))
+            for run in runs
+            if known_until(run) is not None
+            for theory in known
+        ),
+    ]
+
+
+def fit_rows(curves: Curves, theory: Theory) -> Rows:
+    """Return how well a theory fits curves."""
+    found = fit(curves, theory)
+    posterior = sample_posterior(found)
+    return [
+        {
+            "n_fitted": found.n_fitted,
+            "log_evidence": posterior.log_evidence,
+            "log_evidence_error": posterior.log_evidence_error,
+            **{f"r2_{curve}": found.curves[curve].r2 for curve in FITTED_CURVES},
+            **_convergence(posterior),
+            "identifiable": " ".join(n for n, e in found.parameters.items() if e.is_identified),
+            "unidentified": " ".join(found.unidentified),
+        }
+    ]
+
+
+def forecast_rows(run: FigureRun, theory: Theory) -> Rows:
+    """Return a theory's forecasts of a run's events, with what was measured."""
+    until, end, curves = known_until(run) or 0.0, run.n_sequences, run.curves()
+    known = curves.between(last=until)
+    posterior = sample_posterior(fit(known.select(FITTED_CURVES), theory))
+    found = forecast(posterior, end, measured=known, future=curves.sequences)
+    return [
+        {
+            "known_until": until,
+            "end": end,
+            "event": event,
+            "measured": time,
+            "value": found.events[event].value,
+            "low": found.events[event].low,
+            "high": found.events[event].high,
+            "probability": found.events[event].probability,
+            "crps": log_time_crps(
+                found.times[event], math.inf if time is None else time, until, end
+            ),
+            "accepted": found.provenance["n_accepted"] / found.provenance["n_draws"],
+            **_convergence(posterior),
+        }
+        for event, time in measured_events(run).items()
+    ]
+
+
+def _convergence(posterior: Posterior) -> dict[str, Any]:
+    return {
+        "r_hat": posterior.r_hat,
+        "effective_sample_size": posterior.effective_sample_size,
+        "converged": posterior.converged,
+    }
 
 
 def verdicts() -> list[dict[str, Any]]:
@@ -146,39 +249,38 @@ def verdicts() -> list[dict[str, Any]]:
     return figure.draw(*find_needs(figure.needs)).provenance["verdicts"]
 
 
-def write(name: str, made: Iterator[Rows], total: int, known: Mapping[str, Rows]) -> None:
-    """Write a table; new rows of a run replace its known ones."""
-    new: dict[str, Rows] = {}
-    with ProgressReport(name, total, "problems") as report:
-        for rows in made:
-            new.setdefault(rows[0]["run"], []).extend(rows)
-            report.advance()
-    rows = [row for of_run in {**known, **new}.values() for row in of_run]
-    texts = ({name: _text(value) for name, value in row.items()} for row in rows)
-    write_text(FOLDER / f"{name}.csv", to_csv(texts))
-    print(f"wrote {FOLDER / name}.csv")
+def _check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    known = [*dict.fromkeys(known)]
+    if unknown := [name for name in given if name not in known]:
+        raise UsageError(f"no {kind} {abbreviate(unknown)}; choose from {abbreviate(known, 50)}")
 
 
-def _text(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
-
-
-def run(names: list[str]) -> int:
-    """Compare theories on all runs, or on those named; return the exit code."""
-    runs = {each.name: each for each in all_runs()}
-    if unknown := [name for name in names if name not in runs]:
-        raise UsageError(f"no run {abbreviate(unknown)}; choose from {abbreviate(list(runs), 50)}")
-    own = [runs[name] for name in names or runs]
-
-    def known(table: str) -> Mapping[str, Rows]:
-        return rows_by_run(FOLDER / f"{table}.csv", by="run") if names else {}
-
-    write("forecasts", forecasts(own), len(own), known("forecasts"))
-    paper = [] if names else [("published figure 5b", published_curves())]
-    curves = [*paper, *fitted_curves(own)]
-    write("fits", fits(curves), len(curves), known("fits"))
-    write_json(VERDICTS, verdicts())
-    print(f"wrote {VERDICTS}")
+def run(arguments: list[str]) -> int:
+    """Complete the tables; return the exit code."""
+    flags = parse_flags(Flags, arguments, prog=PROG, description=__doc__)
+    problems = all_problems()
+    _check_names("run", flags.runs, (each.key[0] for each in problems))
+    _check_names("theory", flags.theories, (each.key[-1] for each in problems))
+    tables = flags.tables or TABLES
+    order = {each.key: k for k, each in enumerate(problems)}
+    chosen = flags.select(
+        [
+            each
+            for each in problems
+            if each.table in tables
+            and each.key[0] in (flags.runs or each.key)
+            and each.key[-1] in (flags.theories or each.key)
+        ]
+    )
+    with ProgressReport("compare", len(chosen), "fits") as report:
+        for each in chosen:
+            if not each.is_done():
+                each.write(each.compute(), order)
+            report.advance(note=", ".join(each.key))
+    print_written(*dict.fromkeys(each.path for each in chosen))
+    if "verdicts" in tables:
+        write_json(VERDICTS, verdicts())
+        print_written(VERDICTS)
     return 0
 
 

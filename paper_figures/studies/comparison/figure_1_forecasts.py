@@ -6,19 +6,15 @@ from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.plot.style import FURTHER
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, shared_legend
-from paper_figures.studies.comparison.page_comparison import (
-    LIKE_OTHERS,
-    forecasts,
-    read_time,
-    score,
-)
 
-SHOWN = ("toy", "logistic_race", "spline", LIKE_OTHERS)
+SHOWN = ("toy", "logistic_race", "spline")  # and a naive forecast
 MARKS = tuple(zip((*FURTHER[:3], "#000000"), "osD^", strict=True))
 
 
 def draw() -> FigureResult:
-    """Draw a panel per event: a point per run, on the line if the forecast is right."""
+    """Draw a panel per event: a point per run, on the line if the forecast's median is right."""
+    from paper_figures.studies.comparison.kept_forecasts import LIKE_OTHER_TASKS, forecasts, score
+
     by_theory = forecasts()
     drawing = blank(7.2, 2.9)
     numbers: Numbers = []
@@ -26,9 +22,9 @@ def draw() -> FigureResult:
         drawing.subplots(1, len(FORECAST_EVENTS)), "abc", FORECAST_EVENTS, strict=True
     ):
         panel, ends = f"{letter} {event}", []
-        for theory, (colour, marker) in zip(SHOWN, MARKS, strict=True):
-            rows = by_theory[theory][event]
-            times = [(read_time(row["measured"]), read_time(row["value"])) for row in rows]
+        for theory, (colour, marker) in zip((*SHOWN, LIKE_OTHER_TASKS), MARKS, strict=True):
+            each = by_theory[theory][event]
+            times = zip(each.measured.tolist(), each.value.tolist(), strict=True)
             own = [(x / MILLION, y / MILLION) for x, y in times if max(x, y) < math.inf]
             numbers += [(panel, theory, *pair) for pair in own]
             ends += [time for pair in own for time in pair if time > 0]
@@ -44,10 +40,11 @@ def draw() -> FigureResult:
             ax.set(ylabel="forecast (M sequences)")
     shared_legend(drawing)
     findings = [
-        f"{theory}, {event}: factor {own.factor:.2f}, missed {own.missed:.2f} of {own.n}"
+        f"{theory}, {event}: CRPS {own.crps:.2f}, factor {own.factor:.2f}, missed {own.missed:.2f} "
+        f"of {own.n}"
         for theory, by_event in by_theory.items()
         for event in FORECAST_EVENTS
-        for own in [score(by_event[event])]
+        for own in [score([by_event[event]])]
     ]
     return FigureResult(drawing, numbers, {}, findings)
 

@@ -9,7 +9,6 @@ from coopetition.compare.curves import FITTED_CURVES
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, label_once, legend_below
-from paper_figures.studies.comparison.page_comparison import fits, forecasts, read_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def draw() -> FigureResult:
     """Draw R2 of every curve of every run (a), and the toy's forecasts of the fade (b)."""
+    from paper_figures.studies.comparison.page_comparison import fits
+
     drawing = blank(7.2, 3.0)
     fit_axes, fade_axes = drawing.subplots(1, 2, width_ratios=(3, 2))
     rows = [row for own in fits().values() for row in own]
@@ -52,24 +53,26 @@ def draw() -> FigureResult:
 
 
 def _draw_fades(ax: "Axes") -> Numbers:
+    """Draw medians and intervals, thick as forecast and thin as recalibrated, up to the end."""
+    from paper_figures.studies.comparison.kept_forecasts import forecasts
+
     numbers: Numbers = []
-    for row in forecasts()["toy"]["fade"]:
-        true, value, low, high = (
-            read_time(row[name]) / MILLION for name in ("measured", "value", "low", "high")
-        )
+    raw = forecasts()["toy"]["fade"]
+    recalibrated = raw.recalibrated()
+    for k, (run, true) in enumerate(zip(raw.runs, raw.measured / MILLION, strict=True)):
         if math.isinf(true):
             continue
-        end = float(row["end"]) / MILLION
-        shown, interval = min(value, end), [min(low, end), min(high, end)]
-        ax.plot([true] * 2, interval, color="grey", lw=1)
-        is_forecast = value < math.inf
-        label, marker = ("forecast", "o") if is_forecast else ("not by the run's end", "^")
+        end = raw.end[k] / MILLION
+        for each, name, width in ((raw, "forecast", 2), (recalibrated, "recalibrated", 0.8)):
+            ends = each.low[k] / MILLION, each.high[k] / MILLION
+            interval = np.clip(ends, raw.known_until[k] / MILLION, end)
+            ax.plot([true] * 2, interval, color="grey", lw=width, label=label_once(ax, name))
+            numbers += [("b fade", f"{run}, {name}", true, float(y)) for y in interval]
+        value = raw.value[k] / MILLION
+        label, marker = ("median", "o") if value < end else ("median after the run's end", "^")
         style = {"color": "black", "ms": 4, "mfc": "none"}
-        ax.plot([true], [shown], marker, label=label_once(ax, label), **style)
-        curve = "expected" if is_forecast else "not expected: its end"
-        numbers.append(("b fade", f"{row['run']}, {curve}", true, shown))
-        for name, y in zip(("low", "high"), interval, strict=True):
-            numbers.append(("b fade", f"{row['run']}, {name}", true, y))
+        ax.plot([true], [min(value, end)], marker, label=label_once(ax, label), **style)
+        numbers.append(("b fade", f"{run}, {label}", true, float(min(value, end))))
     ends = ax.get_xlim()
     ax.plot(ends, ends, color="grey", lw=0.8, ls=":")
     ax.set(

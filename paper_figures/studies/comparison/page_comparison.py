@@ -1,68 +1,84 @@
 """The tables of docs/comparison.md, from what `compare_theories` wrote."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
 
 from coopetition.compare.curves import FITTED_CURVES
+from coopetition.compare.random_effects import random_effects, summed_by_group
 from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.files import markdown_table
 from paper_figures.core.kept_data import DATA, read_json, read_rows
+from paper_figures.studies.comparison.kept_forecasts import (
+    FOLDER,
+    NAIVE,
+    TASKS,
+    EventForecasts,
+    Row,
+    forecasts,
+    score,
+    task_of,
+)
 
-Row = dict[str, str]
-
-FOLDER = DATA / "comparison"
 VERDICTS = DATA / "within_class" / "verdicts.json"
-NEAR = 10  # difference in BIC
-LIKE_OTHERS, NO_CHANGE = "naive: as in the other runs", "naive: nothing changes"
+PUBLISHED = "published figure 5b"
+TOY_GROUPS = (
+    "the paper's own losses",
+    *(
+        f"{own}, {task}"
+        for task in ("main task at the paper's learning rate", *TASKS.values())
+        for own in ("losses", "accuracies")
+    ),
+)
 
 
-def read_time(cell: str) -> float:
-    """Return the time in a cell; infinity if the event is not by the horizon."""
-    return float(cell) if cell else math.inf
+def name_text(theory: str) -> str:
+    """Return the name of a theory or a naive forecast in Markdown."""
+    return theory if theory in NAIVE else f"`{theory}`"
 
 
 def fits() -> dict[tuple[str, str], list[Row]]:
-    """Return the rows of each run and metric, sorted by BIC."""
+    """Return the rows of each run and metric, the highest evidence first.
+
+    Sets of curves to which some theory is not fitted yet are left out.
+    """
     by_problem: dict[tuple[str, str], list[Row]] = {}
-    for row in read_rows(FOLDER / "fits.csv", needed="r2_ciwl"):
+    for row in read_rows(FOLDER / "fits.csv", needed="log_evidence"):
         by_problem.setdefault((row["run"], row["metric"]), []).append(row)
-    return {key: sorted(rows, key=_bic) for key, rows in by_problem.items()}
+    n_theories = max(map(len, by_problem.values()))
+    return {
+        key: sorted(rows, key=lambda row: -_evidence(row))
+        for key, rows in by_problem.items()
+        if len(rows) == n_theories
+    }
 
 
-def _bic(row: Row) -> float:
-    return float(row["bic"])
+def _evidence(row: Row) -> float:
+    return float(row["log_evidence"])
+
+
+def _row_of(rows: Iterable[Row], theory: str) -> Row:
+    return next(row for row in rows if row["theory"] == theory)
 
 
 def fits_table() -> str:
-    """Return the best theory by BIC and the toy, per run, in Markdown."""
+    """Return the theory of highest evidence and the toy, per run, in Markdown."""
     heads = (
         "run",
         "metric",
-        "effective sample size",
-        "theory of lowest BIC",
+        "theory of highest evidence",
         "R² of that theory (train, ICL, CIWL)",
         "R² of the toy (train, ICL, CIWL)",
-        "BIC of the toy above the lowest",
+        "log evidence of the toy below the highest",
     )
     lines = []
-    for (run, metric), (best, *others) in fits().items():
-        toy = next(row for row in (best, *others) if row["theory"] == "toy")
-        n, above = float(best["n_effective"]), _bic(toy) - _bic(best)
-        lines.append(
-            (
-                run,
-                metric.replace("_", " "),
-                f"{n:.0f}",
-                f"`{best['theory']}`",
-                _r2_text(best),
-                _r2_text(toy),
-                f"{above:.0f}",
-            )
-        )
+    for (run, metric), rows in fits().items():
+        best, toy = rows[0], _row_of(rows, "toy")
+        below = _evidence(best) - _evidence(toy)
+        texts = (metric.replace("_", " "), f"`{best['theory']}`", _r2_text(best), _r2_text(toy))
+        lines.append((run, *texts, f"{below:.1f}"))
     return markdown_table(heads, lines)
 
 
@@ -74,120 +90,147 @@ def _r2_text(row: Row) -> str:
     return ", ".join(f"{r2:.3f}" for r2 in _r2(row))
 
 
-def ranks_table() -> str:
-    """Return how often each theory has the lowest BIC, and its R2 over all runs, in Markdown."""
-    problems = fits().values()
+def evidence_tables() -> str:
+    """Return the comparison of theories over all runs, for each metric, in Markdown."""
+    metrics = dict.fromkeys(metric for _, metric in fits())
+    return "\n\n".join(_evidence_table(metric) for metric in metrics)
+
+
+def _evidence_table(metric: str) -> str:
+    problems = {run: rows for (run, own), rows in fits().items() if own == metric}
+    names = sorted({row["theory"] for rows in problems.values() for row in rows})
+    by_theory = {name: [_row_of(rows, name) for rows in problems.values()] for name in names}
+    evidence = np.array([[*map(_evidence, rows)] for rows in by_theory.values()]).T
+    effects = random_effects(evidence)
+    tasks = [*map(task_of, problems)]
+    above = summed_by_group(evidence, tasks, names.index("toy"))
+    curves = "losses" if metric == "loss" else "in-context accuracies"
+    sizes = ", ".join(f"{task}: {tasks.count(task)}" for task in above)
     caption = (
-        f"Each row is a theory, fitted to {len(problems)} sets of curves. A set has the losses or "
-        "the in-context accuracies of one run. The median and the lowest R² are over all curves of "
-        "all sets; a curve whose fitted gain is 0 has an R² of 0."
+        f"**{curves.capitalize()}** of {len(problems)} sets ({sizes}). *Frequency*: the expected "
+        "share of runs that a theory describes best. *Probability*: that it is the most frequent "
+        "theory (protected exceedance probability); with probability "
+        f"{effects.omnibus_risk:.2g} all theories are equally frequent. Then, for each task, the "
+        "log evidence minus the toy's, summed over its runs. The median and the lowest R² are over "
+        "all curves. *Converged*: the number of posteriors that converged."
     )
-    heads = (
-        "theory",
-        "fits with the lowest BIC",
-        f"fits with a BIC less than {NEAR} above the lowest",
-        "median R²",
-        "lowest R²",
-        "converged fits",
-    )
-    names = dict.fromkeys(row["theory"] for rows in problems for row in rows)
-    best = [rows[0]["theory"] for rows in problems]
+    heads = ("theory", "frequency", "probability", *above, "median R²", "lowest R²", "converged")
     lines = []
-    for name in sorted(names, key=lambda name: -best.count(name)):
-        pairs = [(row, rows[0]) for rows in problems for row in rows if row["theory"] == name]
-        r2 = [value for row, _ in pairs for value in _r2(row)]
-        n_near = sum(_bic(row) < _bic(first) + NEAR for row, first in pairs)
-        n_converged = sum(row["converged"] == "True" for row, _ in pairs)
+    for k in np.argsort(-effects.frequencies):
+        rows = by_theory[names[k]]
+        r2 = [value for row in rows for value in _r2(row)]
         lines.append(
             (
-                f"`{name}`",
-                f"{best.count(name)}",
-                f"{n_near}",
+                f"`{names[k]}`",
+                f"{effects.frequencies[k]:.2f}",
+                f"{effects.protected_exceedance[k]:.2f}",
+                *(f"{total[k]:+.0f}" for total in above.values()),
                 f"{np.median(r2):.3f}",
-                f"{round(min(r2), 3) + 0:.3f}",
-                f"{n_converged}",
+                f"{min(r2):.3f}",
+                f"{sum(row['converged'] == 'True' for row in rows)}",
             )
         )
-    return f"{fill(caption, 120)}\n\n{markdown_table(heads, lines)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Quality of a theory's forecasts of one event.
-
-    factor : median of how many times too late or too early, if it was forecast and happened
-    missed : share of the runs in which it was forecast or happened, but not both
-    covered : share of the runs in which the interval holds what happened; None for naive ones
-    """
-
-    n: int
-    factor: float
-    missed: float
-    covered: float | None
-
-
-def forecasts() -> dict[str, dict[str, list[Row]]]:
-    """Return rows by theory and event, those of naive forecasts last."""
-    by_theory: dict[str, dict[str, list[Row]]] = {}
-    for row in read_rows(FOLDER / "forecasts.csv", needed="measured"):
-        by_theory.setdefault(row["theory"], {}).setdefault(row["event"], []).append(row)
-    measured = next(iter(by_theory.values()))
-    never = {"value": "", "low": "", "high": ""}
-    return by_theory | {
-        LIKE_OTHERS: {event: forecast_like_others(rows) for event, rows in measured.items()},
-        NO_CHANGE: {event: [row | never for row in rows] for event, rows in measured.items()},
-    }
-
-
-def forecast_like_others(rows: list[Row]) -> list[Row]:
-    """Forecast the known time multiplied by the median ratio of all other runs."""
-    ratios = [read_time(row["measured"]) / float(row["known_until"]) for row in rows]
-    forecast = []
-    for k, row in enumerate(rows):
-        ratio = float(np.quantile(np.delete(ratios, k), 0.5, method="lower"))
-        value = ratio * float(row["known_until"])
-        text = f"{value:.6g}" if value <= float(row["end"]) else ""
-        forecast.append(row | {"value": text, "low": "", "high": ""})
-    return forecast
-
-
-def score(rows: Iterable[Row]) -> Score:
-    """Score forecasts of one event."""
-    rows = list(rows)
-    true, value, low, high = (
-        np.array([read_time(row[name]) for row in rows])
-        for name in ("measured", "value", "low", "high")
+    first = int(effects.frequencies.argmax())
+    result = (
+        f"`{names[first]}` is the most frequent theory of the {curves} with a probability of "
+        f"{effects.protected_exceedance[first]:.2f}; the toy is with "
+        f"{effects.protected_exceedance[names.index('toy')]:.2f}."
     )
-    both = np.isfinite(true) & np.isfinite(value) & (true > 0) & (value > 0)
-    factor = np.exp(np.median(np.abs(np.log(value[both] / true[both])))) if both.any() else math.nan
-    missed = np.mean(np.isfinite(true) != np.isfinite(value))
-    covered = float(np.mean((low <= true) & (true <= high)))
-    has_intervals = any(row["low"] or row["high"] for row in rows)
-    return Score(len(rows), float(factor), float(missed), covered if has_intervals else None)
+    return "\n\n".join([fill(caption, 120), markdown_table(heads, lines), fill(result, 120)])
 
 
-def forecasts_table() -> str:
-    """Return scores of every theory and event, naive forecasts last, in Markdown."""
-    quality = ("error factor", "missed", "coverage")
-    heads = ["theory", *(f"{event}: {each}" for event in FORECAST_EVENTS for each in quality)]
+def toy_table() -> str:
+    """Return the range of the toy's R2 in groups of runs, in Markdown."""
+    found = {key: _row_of(rows, "toy") for key, rows in fits().items()}
+    groups = {name: [] for name in TOY_GROUPS}
+    for (run, metric), row in found.items():
+        groups[_toy_group(run, metric)].append(row)
     lines = []
+    for name, rows in groups.items():
+        r2 = [[float(row[f"r2_{curve}"]) for row in rows] for curve in FITTED_CURVES]
+        if rows:
+            cells = (f"{min(each):.3f} to {max(each):.3f}" for each in r2)
+            lines.append((name, str(len(rows)), *cells))
+    heads = ("curves", "fits", *(f"R² of {curve}" for curve in ("train", "ICL", "CIWL")))
+    return markdown_table(heads, lines)
+
+
+def _toy_group(run: str, metric: str) -> str:
+    if run == PUBLISHED:
+        return TOY_GROUPS[0]
+    own = "losses" if metric == "loss" else "accuracies"
+    rate = " at the paper's learning rate" if "(paper)" in run else ""
+    return f"{own}, {task_of(run)}{rate}"
+
+
+def forecasts_tables() -> str:
+    """Return scores of every theory, over all events and for each, naive forecasts last."""
     by_theory = forecasts()
+    n_runs = len(by_theory["toy"]["peak"].runs)
     caption = (
-        f"Each row is a theory, with its forecasts for {len(by_theory['toy']['peak'])} runs. "
-        "*Error factor*: the median factor by which the forecast is too late or too early, over "
-        "runs in which the event happens and is forecast. *Missed*: the share of runs in which the "
-        "event happens but is not forecast, or is forecast but does not happen. *Coverage*: the "
-        "share of runs in which the 90 % interval contains the event's time; if the event does not "
-        "happen, its time counts as later than the end of the run."
+        f"Each row is a theory, with its forecasts for {n_runs} runs. Scores are of the logarithm "
+        "of the time, clipped to the part that is forecast: an event after the end of the run "
+        "counts as one at its end. *CRPS*: mean continuous ranked probability score; lower is "
+        "better, and 0.1 is an error of about 10 %. *Interval score*, *coverage* and *width* (the "
+        "median ratio of the ends) are those of 90 % intervals, and, after the arrow, of intervals "
+        "recalibrated on the other tasks. *Error factor*: the median factor by which the forecast "
+        "is too late or too early, over runs in which the event happens and is forecast. *Missed*: "
+        "the share of runs in which the event happens but is not forecast, or is forecast but does "
+        "not happen."
     )
-    for theory, by_event in by_theory.items():
-        cells = [theory if theory.startswith("naive") else f"`{theory}`"]
-        for each in (score(by_event[event]) for event in FORECAST_EVENTS):
-            factor = "-" if math.isnan(each.factor) else f"{each.factor:.2f}"
-            covered = "-" if each.covered is None else f"{100 * each.covered:.0f} %"
-            cells += [factor, f"{100 * each.missed:.0f} %", covered]
-        lines.append(cells)
-    return f"{fill(caption, 120)}\n\n{markdown_table(heads, lines)}"
+    parts = [fill(caption, 120)]
+    groups = {"All events": FORECAST_EVENTS}
+    groups |= {event.capitalize(): (event,) for event in FORECAST_EVENTS}
+    for name, events in groups.items():
+        lines = [
+            _score_line(theory, [by_event[event] for event in events])
+            for theory, by_event in by_theory.items()
+        ]
+        heads = ("CRPS", "interval score", "coverage", "width", "error factor", "missed")
+        parts += [f"**{name}**", markdown_table(("theory", *heads), lines)]
+    results = [fill(f"- {x}", 120, subsequent_indent="  ") for x in _forecast_results(by_theory)]
+    return "\n\n".join([*parts, "\n".join(results)])
+
+
+def _forecast_results(by_theory: Mapping[str, Mapping[str, EventForecasts]]) -> Iterator[str]:
+    """Yield sentences: the best theory and naive forecast of each event, and what intervals hold.
+
+    The error of a difference is the standard error of its mean over runs.
+    """
+    theories = [name for name in by_theory if name not in NAIVE]
+    for event in FORECAST_EVENTS:
+        crps = {name: by_event[event].crps for name, by_event in by_theory.items()}
+        best, naive = (min(kind, key=lambda n: crps[n].mean()) for kind in (theories, NAIVE))
+        difference = crps[best] - crps[naive]
+        error = difference.std(ddof=1) / math.sqrt(len(difference))
+        yield (
+            f"**{event.capitalize()}**: of the theories, {name_text(best)} has the lowest CRPS. It "
+            f"differs from that of *{naive}*, the best naive forecast, by {difference.mean():+.2f} "
+            f"± {error:.2f} (negative: the theory is better)."
+        )
+    every = {"all theories together": theories, "the toy": ["toy"]}
+    for name, chosen in every.items():
+        own = [by_theory[theory][event] for theory in chosen for event in FORECAST_EVENTS]
+        raw, recalibrated = score(own), score([each.recalibrated() for each in own])
+        yield (
+            f"The share of {raw.n} times that the intervals of {name} hold is {raw.coverage:.2f}, "
+            f"with a median width of a factor {raw.width:.1f}; recalibrated, it is "
+            f"{recalibrated.coverage:.2f}, with a factor {recalibrated.width:.1f}."
+        )
+
+
+def _score_line(theory: str, forecasts: Sequence[EventForecasts]) -> tuple[str, ...]:
+    raw, recalibrated = score(forecasts), score([each.recalibrated() for each in forecasts])
+    factor = "-" if math.isnan(raw.factor) else f"{raw.factor:.2f}"
+    return (
+        name_text(theory),
+        f"{raw.crps:.2f}",
+        f"{raw.interval_score:.2f} → {recalibrated.interval_score:.2f}",
+        f"{100 * raw.coverage:.0f} → {100 * recalibrated.coverage:.0f} %",
+        f"{raw.width:.1f} → {recalibrated.width:.1f}",
+        factor,
+        f"{100 * raw.missed:.0f} %",
+    )
 
 
 def prediction_table() -> str:

@@ -4,12 +4,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 
 from coopetition.cli import main
 from coopetition.cli.fit import Flags
+from coopetition.compare import posterior
+from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.simulation import simulate
 from coopetition.tools.flags import parse_flags
 from tests.coopetition.compare.logs.make_logs import EVERY as EVERY_STEPS
@@ -25,6 +28,12 @@ def csv(tmp_path_factory):
     path = tmp_path_factory.mktemp("curves") / "race.csv"
     simulate("logistic_race", TRUTH, noise=0.01).to_frame().to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(autouse=True)
+def short_sampling(monkeypatch):
+    """A sampler that hardly converges: these tests are of commands."""
+    monkeypatch.setattr(posterior, "sample_posterior", partial(sample_posterior, n_live=20))
 
 
 @pytest.mark.parametrize("names", [["train", "icl", "ciwl"], ["icl", "ciwl"]])
@@ -44,12 +53,15 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
     flags = (*RACE, "--until", "6e5", "--json", "--report", page, "--out", tmp_path / "f.json")
     found = json.loads(call("coopetition", "predict", csv, *flags))
     assert {*found["events"]} == {"peak", "crossing", "fade"}
-    assert all({"value", "low", "high", "status"} <= {*each} for each in found["events"].values())
+    assert all(
+        {"value", "low", "high", "probability"} <= {*each} for each in found["events"].values()
+    )
     assert found["horizon"] == 1e6, "the end of the curves"
     assert "<svg" not in page.read_text() and "data:image/svg+xml" in page.read_text()
     text = call("coopetition", "predict", csv, *RACE, "--until", "6e5", "--horizon", "2e6")
     assert "crossing: " in text and "fade: " in text, "defined where they are printed"
     assert "at 2e+06 sequences" in text
+    assert text.startswith("CAUTION: the posterior has not converged")
 
 
 def test_the_default_horizon_is_never_refused(call, tmp_path):

@@ -1,0 +1,56 @@
+"""Calibration on simulated curves: ranks of true values among posterior draws, with bands."""
+
+from coopetition.plot.style import FURTHER
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
+from paper_figures.core.kept_data import DATA, read_rows
+
+FOLDER = DATA / "comparison" / "recovery"
+RANK = "rank_"  # at the start of a column's name
+
+
+def ranks() -> dict[str, dict[str, list[float]]]:
+    """Return the ranks, from 0 to 1, of true values among posterior draws, by theory and quantity.
+
+    `python -m tests.benchmarks.recovery --folder FOLDER` writes them, with a row for each problem.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for path in sorted(FOLDER.glob("*.csv")):
+        kind, _, theory = path.stem.partition("_")
+        for row in read_rows(path, needed="converged"):
+            for name in (name for name in row if name.startswith(RANK)):
+                quantity = name.removeprefix(RANK) + (", forecast" if kind == "forecasts" else "")
+                own = found.setdefault(theory, {}).setdefault(quantity, [])
+                own.append(float(row[name]))
+    return found
+
+
+def draw() -> FigureResult:
+    """Draw a panel per theory: ECDF of ranks minus the uniform one, with its simultaneous band."""
+    from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
+
+    by_theory = ranks()
+    drawing = blank(2.4 * len(by_theory), 2.8)
+    axes = drawing.subplots(1, len(by_theory), sharey=True, squeeze=False)[0]
+    numbers: Numbers = []
+    findings = []
+    for ax, (theory, own) in zip(axes, by_theory.items(), strict=True):
+        points, low, high = ecdf_band(min(map(len, own.values())))
+        ax.fill_between(points, low - points, high - points, color="grey", alpha=0.25, lw=0)
+        ends = {"band, low": low, "band, high": high}
+        for k, (name, values) in enumerate(own.items()):
+            ends[name] = ecdf(values, points)
+            colour = FURTHER[k % len(FURTHER)]
+            ax.plot(points, ends[name] - points, lw=1, color=colour, label=name)
+            inside = "inside" if is_calibrated(values) else "outside"
+            findings.append(f"{theory}, {name}: {inside} the band of {len(values)} ranks")
+        for name, share in ends.items():
+            pairs = zip(points.tolist(), (share - points).tolist(), strict=True)
+            numbers += [(theory, name, x, y) for x, y in pairs]
+        ax.axhline(0, color="grey", lw=0.8)
+        ax.set(title=theory, xlabel="rank of the true value")
+        ax.legend(frameon=False, fontsize="x-small")
+    axes[0].set(ylabel="ECDF minus uniform")
+    return FigureResult(drawing, numbers, {"band_level": BAND_LEVEL}, findings)
+
+
+FIGURE = Figure(__name__, "ranks of true values among posterior draws, on simulated curves", draw)

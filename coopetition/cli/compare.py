@@ -14,6 +14,8 @@ class Flags(CurveFlags):
     """Names of the theories to compare. The error for an unknown name lists all."""
     evidence: bool = False
     """Sample the posterior of every theory, and rank by evidence (some tens of seconds each)."""
+    jobs: int = 1
+    """Number of processes for each theory; the result does not depend on it."""
     json: bool = False
     """Print a JSON list, one object per theory."""
 
@@ -29,6 +31,7 @@ def run(flags: Flags) -> None:
         evidence=flags.evidence,
         seed=flags.seed,
         n_starts=flags.starts,
+        n_jobs=flags.jobs,
     )
     if flags.json:
         print_json(comparison.rows())

@@ -24,6 +24,8 @@ class Flags(CurveFlags, TheoryFlags, OutputFlags):
     """Parameters that are not fitted: `mu1=0.1` sets a value, `c=b` makes c equal to b."""
     profile: bool = False
     """Compute intervals by profile likelihood, in some seconds, instead of the first-order ones."""
+    jobs: int = 1
+    """Number of processes for the starting points; the result does not depend on it."""
 
 
 def run(flags: Flags) -> None:
@@ -42,6 +44,7 @@ def run(flags: Flags) -> None:
         fixed=read_assignments("--fixed", flags.fixed, _read_fixed, "NUMBER, or NAME=OTHER"),
         seed=flags.seed,
         n_starts=flags.starts,
+        n_jobs=flags.jobs,
     )
     profiles = {}
     if flags.profile:

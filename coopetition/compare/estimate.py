@@ -234,7 +234,10 @@ def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int)
         lifted = problem.lifted()
         found = minimize_in_search(lifted.residuals, lifted.jacobian, starts[0], max_iterations)
         starts.append(found.x)
-    optima = [refine(problem, start, max_iterations) for start in starts]
+    optima = [
+        refine(problem.with_noise(problem.most_likely_noise(x)[0]), x, max_iterations)
+        for x in starts
+    ]
     return min(optima, key=_deviance)
 
 

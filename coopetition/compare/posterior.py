@@ -42,6 +42,7 @@ SLICES = 5  # to a new point
 UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
 MAX_CALLS = 400_000  # of the likelihood, in a run
 MOST_NATS = 20.0  # for the remaining time
+COMPARED = 2000  # samples of each run, for R-hat
 MAX_R_HAT = 1.01
 MIN_EFFECTIVE = 400.0
 
@@ -73,6 +74,15 @@ class Posterior(Result):
     def converged(self) -> bool:
         """Whether the sample can be trusted."""
         return not self.cautions
+
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt the sample, in sentences; those of the fit are not among them."""
+        if self.converged:
+            return []
+        numbers = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
+        cut = "" if self.is_complete else ", a run was cut short"
+        return [f"the posterior has {NOT_CONVERGED} ({numbers}{cut}): increase n_live"]
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
@@ -178,7 +188,7 @@ def sample_posterior(
     weights = _weights(merged)
     thetas = merged.samples[_draw(rng, weights, n)]
     levels, noise = _draw_others(fit.problem, thetas, rng)
-    chains = np.array([run.samples[_draw(rng, _weights(run), n)] for run in runs])
+    chains = np.array([run.samples[_draw(rng, _weights(run), COMPARED)] for run in runs])
     evidences = [run.logz[-1] for run in runs]
     return Posterior(
         fit,

@@ -6,7 +6,6 @@ from typing import Any
 
 from coopetition.compare.curves import Curves
 from coopetition.compare.estimate import fit
-from coopetition.compare.identifiability import NOT_CONVERGED
 from coopetition.compare.posterior import Posterior, sample_posterior
 from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
@@ -59,8 +58,7 @@ class Comparison(Result):
         for row, posterior in zip(rows, self.posteriors, strict=False):
             row["log_evidence"] = posterior.log_evidence
             row["log_evidence_error"] = posterior.log_evidence_error
-            if not posterior.converged:
-                row["cautions"] = [*row["cautions"], f"posterior {NOT_CONVERGED}"]
+            row["cautions"] = [*row["cautions"], *posterior.cautions]
         return rows
 
     def columns(self) -> dict[str, Any]:

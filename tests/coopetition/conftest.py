@@ -3,6 +3,7 @@
 import pytest
 
 from coopetition.compare.estimate import fit
+from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.simulation import simulate
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
@@ -22,3 +23,8 @@ def race():
 @pytest.fixture(scope="session")
 def race_fit(race):
     return fit(race, "logistic_race", n_screened=256, n_starts=4)
+
+
+@pytest.fixture(scope="session")
+def race_posterior(race_fit):
+    return sample_posterior(race_fit, n=400)

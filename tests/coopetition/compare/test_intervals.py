@@ -8,17 +8,16 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from coopetition.compare.estimate import fit
 from coopetition.compare.intervals import profile, profiled
 from coopetition.compare.least_squares import FitProblem
-from coopetition.compare.posterior import sample_posterior
 from coopetition.compare.simulation import simulate
 from coopetition.tools.errors import UsageError
 
 
-def test_with_little_noise_all_kinds_of_intervals_agree(race_fit):
+def test_with_little_noise_all_kinds_of_intervals_agree(race_fit, race_posterior):
     """Both ends, within a share of the half width; profiles change nothing else of a fit."""
     found, profiles = profiled(race_fit)
     assert {*profiles} == {*race_fit.parameters} and found.starts == race_fit.starts
     assert found.parameters["loss"] == profiles["loss"].estimate
-    sampled = sample_posterior(race_fit).estimates()
+    sampled = race_posterior.estimates()
     for name, first in race_fit.parameters.items():
         half = (first.high - first.low) / 2
         for other, share in ((profiles[name].estimate, 0.15), (sampled[name], 0.35)):

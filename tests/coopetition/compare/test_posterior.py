@@ -13,37 +13,41 @@ from coopetition.tools.errors import UsageError
 from tests.coopetition.conftest import TRUTH
 
 
-@pytest.fixture(scope="module")
-def sampled(race_fit):
-    return sample_posterior(race_fit, n=400)
-
-
-def test_the_truth_is_in_the_posterior(sampled, race_fit):
-    assert sampled.converged and sampled.r_hat < 1.01 and sampled.effective_sample_size > 400
-    for name, each in sampled.estimates().items():
+def test_the_truth_is_in_the_posterior(race_posterior, race_fit):
+    assert (
+        race_posterior.converged
+        and not race_posterior.cautions
+        and race_posterior.r_hat < 1.01
+        and race_posterior.effective_sample_size > 400
+    )
+    for name, each in race_posterior.estimates().items():
         width = each.high - each.low
         assert each.low - width < TRUTH[name] < each.high + width
         assert each.status == "identifiable"
     for name, curve in race_fit.curves.items():
-        for sample, value in zip(sampled.levels[name].T, (curve.floor, curve.gain), strict=True):
+        for sample, value in zip(
+            race_posterior.levels[name].T, (curve.floor, curve.gain), strict=True
+        ):
             assert abs(sample.mean() - value) < sample.std() + 0.01
-        assert sampled.noise[name][:, 0].mean() == pytest.approx(curve.sigma, rel=0.2)
-        assert (sampled.noise[name][:, 1] < 0.6).all()
+        assert race_posterior.noise[name][:, 0].mean() == pytest.approx(curve.sigma, rel=0.2)
+        assert (race_posterior.noise[name][:, 1] < 0.6).all()
 
 
-def test_a_sample_is_repeated_by_its_seed_with_any_number_of_processes(race_fit, sampled):
-    again = sample_posterior(race_fit, n=400, n_jobs=2)
-    np.testing.assert_array_equal(sampled.thetas, again.thetas)
-    for name in sampled.levels:
-        np.testing.assert_array_equal(sampled.levels[name], again.levels[name])
-        np.testing.assert_array_equal(sampled.noise[name], again.noise[name])
-    assert "400 samples" in repr(sampled) and "not converged" not in repr(sampled)
-    assert pickle.loads(pickle.dumps(sampled)).log_evidence == sampled.log_evidence
+def test_a_sample_is_repeated_by_its_seed_with_any_number_of_processes(race_fit):
+    quick = {"n": 50, "n_live": 20, "max_calls": 1000, "seed": 3}
+    one, two = (sample_posterior(race_fit, **quick, n_jobs=n) for n in (1, 2))
+    np.testing.assert_array_equal(one.thetas, two.thetas)
+    for name in one.levels:
+        np.testing.assert_array_equal(one.levels[name], two.levels[name])
+        np.testing.assert_array_equal(one.noise[name], two.noise[name])
+    again = pickle.loads(pickle.dumps(one))
+    assert again.log_evidence == one.log_evidence and "50 samples" in repr(again)
 
 
 def test_a_sample_that_is_cut_short_is_not_converged(race_fit):
     short = sample_posterior(race_fit, n=50, n_live=20, max_calls=500)
     assert not short.converged and "not converged" in repr(short)
+    assert "cut short" in short.cautions[0]
     assert {each.status for each in short.estimates().values()} == {"not converged"}
     with pytest.raises(UsageError, match="n_live is 3"):
         sample_posterior(race_fit, n_live=3)

@@ -73,7 +73,8 @@ class Posterior(Result):
     @property
     def converged(self) -> bool:
         """Whether the sample can be trusted."""
-        return not self.cautions
+        is_enough = self.effective_sample_size > MIN_EFFECTIVE
+        return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
@@ -91,19 +92,6 @@ class Posterior(Result):
         """Return the theory, the number of samples, and whether they can be trusted."""
         status = "" if self.converged else f", {NOT_CONVERGED}"
         return f"of {self.fit.theory}: {len(self.thetas)} samples{status}"
-
-    @property
-    def cautions(self) -> list[str]:
-        """Reasons to doubt the sample, in sentences; none if it has converged."""
-        found = []
-        if not self.is_complete:
-            found.append("nested sampling stopped at its maximum number of evaluations")
-        if not self.r_hat < MAX_R_HAT:
-            found.append(f"R-hat is {self.r_hat:.3f}, not below {MAX_R_HAT:g}")
-        if not self.effective_sample_size > MIN_EFFECTIVE:
-            size = f"{self.effective_sample_size:.0f}"
-            found.append(f"the effective sample size is {size}, not above {MIN_EFFECTIVE:.0f}")
-        return found
 
     def columns(self) -> dict[str, Array]:
         """Return free parameters, floor, gain, sigma and rho of every curve; a row is a sample.
@@ -132,7 +120,7 @@ class Posterior(Result):
         quality = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
         first_line = f"The posterior sample has converged: {quality}."
         if self.cautions:
-            first_line = f"CAUTION: {NOT_CONVERGED}: {'; '.join(self.cautions)}"
+            first_line = f"CAUTION: {'; '.join(self.cautions)}"
         evidence = f"log evidence {self.log_evidence:.1f} +- {self.log_evidence_error:.1f}"
         about = f"theory {self.fit.theory}, {len(self.thetas)} samples, {evidence}"
         return "\n".join([wrap_text(first_line), "", about, text_table(rows)])

@@ -11,8 +11,11 @@ from coopetition.compare.result import Fit
 from coopetition.compare.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import text_table
+from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import Result
+
+# smaller differences do not decide between theories
+DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -65,8 +68,31 @@ class Comparison(Result):
         columns = {name: [row[name] for row in rows] for name in names if name in rows[0]}
         return columns | {f"r2_{c}": [row["r2"][c] for row in rows] for c in rows[0]["r2"]}
 
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt the order of the theories, in sentences; none if no problem is known."""
+        found, best = [], self.fits[0].theory
+        criterion, limit = "BICs", DECISIVE_BIC
+        behind = [each.bic - self.fits[0].bic for each in self.fits]
+        if self.posteriors:
+            criterion, limit = "logarithms of the evidence", DECISIVE_LOG_EVIDENCE
+            behind = [self.posteriors[0].log_evidence - p.log_evidence for p in self.posteriors]
+        names = [each.theory for each in self.fits]
+        close = [name for name, distance in zip(names, behind, strict=True) if distance < limit]
+        if len(close) > 1:
+            found.append(
+                f"the curves do not decide between {', '.join(close)}, whose {criterion} differ by "
+                f"less than {limit:g}"
+            )
+        if doubts := self.rows()[0]["cautions"]:
+            found.append(f"the fit of {best} is doubtful: {'; '.join(doubts)}")
+        return found
+
     def summary(self) -> str:
-        """Return a table of text."""
+        """Return whether the comparison can be trusted, and a table of text."""
+        first_line = f"{self.fits[0].theory} is the best, and its fit has no known problem."
+        if self.cautions:
+            first_line = f"CAUTION: {'; '.join(self.cautions)}"
         evidence = ("log evidence",) if self.posteriors else ()
         r2 = (f"R2 {name}" for name in self.fits[0].curves)
         table = [("theory", "fitted", "BIC", "AICc", *evidence, *r2, "")]
@@ -77,7 +103,7 @@ class Comparison(Result):
                 evidence = (f"{row['log_evidence']:.1f} +- {row['log_evidence_error']:.1f}",)
             numbers = str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *evidence, *r2
             table.append((row["name"], *numbers, "; ".join(row["cautions"])))
-        return text_table(table)
+        return f"{wrap_text(first_line)}\n\n{text_table(table)}"
 
     def headline(self) -> str:
         """Return the BIC of every theory."""

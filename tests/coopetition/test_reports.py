@@ -36,9 +36,8 @@ def test_fits_of_every_theory(race, name):
     check(co.fit(race, name, **FAST).summary())
 
 
-@pytest.mark.filterwarnings("ignore:The sampling was stopped short")
 def test_posteriors(race_fit):
-    check(co.sample_posterior(race_fit, n=20, n_live=20, max_calls=200).summary())
+    check(co.sample_posterior(race_fit, n=20, n_live=12, max_calls=200).summary())
 
 
 def test_fits_of_several_runs(long_names):

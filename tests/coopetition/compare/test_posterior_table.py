@@ -12,7 +12,7 @@ from coopetition.tools.files import REPORT_WIDTH
 
 @pytest.fixture(scope="module")
 def posterior(race_fit):
-    return co.sample_posterior(race_fit, n=200)
+    return co.sample_posterior(race_fit, n=200, n_live=15)
 
 
 def test_a_row_is_a_sample_in_natural_units(posterior, race_fit, truth):
@@ -44,7 +44,7 @@ def test_names_of_several_runs_begin_with_the_run():
 def test_the_summary_has_credible_intervals_of_every_column(posterior):
     lines = posterior.summary().splitlines()
     assert "credible interval" in posterior.summary() and max(map(len, lines)) <= REPORT_WIDTH
-    assert f"R-hat {posterior.r_hat:.3f}" in lines[0] and "has converged" in lines[0]
+    assert lines[0].startswith("CAUTION") is not posterior.converged
     for name, values in posterior.columns().items():
         (cells,) = [line.split()[1:4] for line in lines if line.split()[:1] == [name]]
         expected = np.quantile(values, (0.5, 0.05, 0.95))
@@ -52,12 +52,11 @@ def test_the_summary_has_credible_intervals_of_every_column(posterior):
     assert posterior._repr_html_().startswith("<pre>") and "logistic_race" in repr(posterior)
 
 
-@pytest.mark.filterwarnings("ignore:The sampling was stopped short")
 def test_a_sample_that_has_not_converged_says_why_in_its_first_line(race_fit):
     poor = co.sample_posterior(race_fit, n=20, n_live=20, max_calls=200)
     first_line = poor.summary().splitlines()[0]
-    assert not poor.converged and first_line.startswith("CAUTION: not converged")
-    assert "maximum number of evaluations" in first_line and "not converged" in repr(poor)
+    assert not poor.converged and first_line.startswith("CAUTION") and "cut short" in first_line
+    assert "not converged" in first_line and "not converged" in repr(poor)
 
 
 def test_a_corner_plot_shows_every_pair_once(posterior):

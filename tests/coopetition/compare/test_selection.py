@@ -1,5 +1,7 @@
 """Theories side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,8 +37,18 @@ def test_the_theory_that_made_the_curves_wins(name):
     rows = found.rows()
     assert {row["name"] for row in rows} == {*NAMES}
     assert rows[0]["r2"].keys() == {*FITTED_CURVES}
-    assert rows[0]["name"] in found.summary().splitlines()[1] and "BIC" in repr(found)
+    first_line, _, _, best, *_ = found.summary().splitlines()
+    assert rows[0]["name"] in best and "BIC" in repr(found)
+    assert not found.cautions and first_line.startswith(name)
     assert list(found.to_frame()["bic"]) == bics
+
+
+def test_theories_that_fit_alike_are_undecided_in_the_first_line():
+    curves = curves_of("logistic_race")
+    same = replace(theory_of("logistic_race"), name="same")
+    found = compare_theories(curves, ["logistic_race", same], n_screened=64, n_starts=4)
+    first_line = found.summary().splitlines()[0]
+    assert first_line.startswith("CAUTION") and "logistic_race, same" in first_line
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3])

@@ -37,7 +37,7 @@ from coopetition.compare.theory import OUTPUTS
 from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
 from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_readable, text_table, write_json
+from coopetition.tools.files import check_readable, text_table, wrap_text, write_json
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -151,8 +151,10 @@ class Forecast(Result):
             raise UserError(f"{path} is not a saved forecast ({error!r:.200})") from error
 
     def summary(self) -> str:
-        """Return a table of text."""
-        lines = [f"CAUTION: {'; '.join(self.cautions)}", ""] if self.cautions else []
+        """Return whether the forecast can be trusted, and tables of events and final values."""
+        first_line = "The fit and its posterior have no known problem."
+        if self.cautions:
+            first_line = f"CAUTION: {'; '.join(self.cautions)}"
         head = ("median", "low", "high", "(90 % interval)")
         events: list[tuple[str, ...]] = [("event in sequences", *head[:3], "probability", "")]
         final: list[tuple[str, ...]] = [(self.metric.replace("_", " "), *head)]
@@ -169,11 +171,12 @@ class Forecast(Result):
         final += [(*_format_row(name, each), "") for name, each in self.final.items()]
         return "\n".join(
             [
-                *lines,
+                wrap_text(first_line),
+                "",
                 f"theory {self.theory}, known until {self.known_until:.4g} sequences, "
                 f"{self.provenance['n_paths']} simulated paths",
                 text_table(events),
-                MEANINGS,
+                wrap_text(MEANINGS),
                 "low and high: 90 % interval; probability: that it happens by "
                 f"{self.horizon:.4g} sequences",
                 f"at {self.horizon:.4g} sequences",

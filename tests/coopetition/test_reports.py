@@ -58,6 +58,15 @@ def test_comparisons_of_any_theories(truth, chosen, noise, n):
     check(co.compare_theories(curves, chosen, **FAST).summary())
 
 
+@pytest.mark.filterwarnings("ignore:The sampling was stopped short")
+@pytest.mark.parametrize("until", [3e5, 6e5])
+def test_forecasts(race, until):
+    fit = co.fit(race.between(last=until), "logistic_race", **FAST)
+    posterior = co.sample_posterior(fit, n=100, n_live=20, max_calls=400)
+    first_line = check(co.forecast(posterior, 2e6).summary())[0]
+    assert first_line.startswith("CAUTION") and "converged" in first_line
+
+
 @pytest.mark.parametrize("make", MODELS)
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000), n_steps=st.integers(1, 3000))

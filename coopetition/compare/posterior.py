@@ -76,6 +76,15 @@ class Posterior(Result):
         is_enough = self.effective_sample_size > MIN_EFFECTIVE
         return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
 
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt the sample, in sentences; those of the fit are not among them."""
+        if self.converged:
+            return []
+        numbers = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
+        cut = "" if self.is_complete else ", a run was cut short"
+        return [f"the posterior has {NOT_CONVERGED} ({numbers}{cut}): increase n_live"]
+
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
         estimates = {}

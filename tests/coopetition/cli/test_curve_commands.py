@@ -59,7 +59,7 @@ def test_a_forecast_has_events_and_a_horizon(call, csv, tmp_path):
     assert found["horizon"] == 1e6, "the end of the curves"
     assert "<svg" not in page.read_text() and "data:image/svg+xml" in page.read_text()
     text = call("coopetition", "predict", csv, *RACE, "--until", "6e5", "--horizon", "2e6")
-    assert "crossing: " in text and "fade: " in text, "defined where they are printed"
+    assert "crossing:" in text and "fade:" in text, "defined where they are printed"
     assert "at 2e+06 sequences" in text
     assert text.startswith("CAUTION: the posterior has not converged")
 

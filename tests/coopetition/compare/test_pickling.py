@@ -21,7 +21,7 @@ QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
 PRINT_FITS = """
 import json, pickle, sys
 fits = pickle.load(open(sys.argv[1], "rb"))
-found = {n: [each.to_dict(), each.problem.cost(each.theta)] for n, each in fits.items()}
+found = {n: [each.to_dict(), each.problem.log_likelihood(each.theta)] for n, each in fits.items()}
 print(json.dumps(found))
 """
 
@@ -39,7 +39,7 @@ def test_a_fresh_process_loads_every_fit(fits, tmp_path):
     path.write_bytes(pickle.dumps(fits))
     command = [sys.executable, "-c", PRINT_FITS, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=True)
-    here = {name: [each.to_dict(), each.problem.cost(each.theta)] for name, each in fits.items()}
+    here = {name: [each.to_dict(), each.problem.log_likelihood(each.theta)] for name, each in fits.items()}
     assert json.loads(done.stdout) == json.loads(json.dumps(here))
 
 

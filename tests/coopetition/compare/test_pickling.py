@@ -39,7 +39,10 @@ def test_a_fresh_process_loads_every_fit(fits, tmp_path):
     path.write_bytes(pickle.dumps(fits))
     command = [sys.executable, "-c", PRINT_FITS, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=True)
-    here = {name: [each.to_dict(), each.problem.log_likelihood(each.theta)] for name, each in fits.items()}
+    here = {
+        name: [each.to_dict(), each.problem.log_likelihood(each.theta)]
+        for name, each in fits.items()
+    }
     assert json.loads(done.stdout) == json.loads(json.dumps(here))
 
 

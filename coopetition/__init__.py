@@ -4,7 +4,7 @@ model           factors, mechanisms, costs, initial states; the exact reduction 
 dynamics        gradient descent and flow of one problem or many; trajectories, events, fates
 theory          critical points, fates, time scales; the document with proofs
 studies         phase diagrams, interventions
-compare         loss curves of real runs, theories fitted to them, forecasts
+fitting         loss curves of real runs, theories fitted to them, forecasts
 plot, cli, tools
 
 A notebook needs the names below; each is loaded when it is first used.
@@ -27,17 +27,17 @@ _NAMES = {
     "theory.fates": "possible_fates",
     "theory.times": "after_collapse slow_times",
     "studies.phases": "Axis PhaseDiagram phase_diagram",
-    "compare.theory": "ClosedForm Parameter TIME Theory theories",
-    "compare.curves": "Curves",
-    "compare.reading": "read_curves",
-    "compare.posterior": "Posterior sample_posterior",
-    "compare.estimate": "fit",
-    "compare.sensitivities": "Flow",
-    "compare.forecast": "Forecast forecast",
-    "compare.intervals": "profile profiled",
-    "compare.simulation": "simulate",
-    "compare.result": "Fit",
-    "compare.selection": "Comparison compare_theories",
+    "fitting.theory": "ClosedForm Parameter TIME Theory theories",
+    "fitting.curves": "Curves",
+    "fitting.reading": "read_curves",
+    "fitting.posterior": "Posterior sample_posterior",
+    "fitting.estimate": "fit",
+    "fitting.sensitivities": "Flow",
+    "fitting.forecast": "Forecast forecast",
+    "fitting.intervals": "profile profiled",
+    "fitting.simulation": "simulate",
+    "fitting.result": "Fit",
+    "fitting.selection": "Comparison compare",
     "tools.errors": "UsageError UserError",
     "tools.console": "show_progress",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from coopetition.compare.result import Fit
+from coopetition.fitting.result import Fit
 from coopetition.tools.console import print_progress, print_written
 from coopetition.tools.files import markdown_table, write_text
 from paper_figures.coopetition.fits import (

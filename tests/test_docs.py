@@ -10,8 +10,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from coopetition.compare.logs import FORMATS
-from tests.coopetition.compare.test_reading import LOGS
+from coopetition.fitting.logs import FORMATS
+from tests.coopetition.fitting.test_reading import LOGS
 from transformer.config.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
-    monkeypatch.setattr("coopetition.compare.logs.FORMATS", [*FORMATS])
+    monkeypatch.setattr("coopetition.fitting.logs.FORMATS", [*FORMATS])
     for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry.items()))
 

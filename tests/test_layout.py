@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("paper_figures", "transformer", "coopetition")
 FOLDERS = {  # each imports only from those after it
-    "coopetition": ("cli", "plot", "compare", "studies", "theory", "dynamics", "model", "tools"),
+    "coopetition": ("cli", "plot", "fitting", "studies", "theory", "dynamics", "model", "tools"),
     "transformer": (
         "cli",
         "experiments",
@@ -35,7 +35,7 @@ SCANNED = {
     "transformer.config.interventions": {"transformer.interventions"},
     "transformer.interventions.grafts": {"transformer.runs.models"},
 }
-DRAWN = {"coopetition.dynamics", "coopetition.studies", "coopetition.compare"}  # results that plot
+DRAWN = {"coopetition.dynamics", "coopetition.studies", "coopetition.fitting"}  # results that plot
 
 
 def files_of(package: str) -> dict[str, Path]:

@@ -24,8 +24,8 @@ T = TypeVar("T")
 Metric = Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"]
 
 if TYPE_CHECKING:
-    from coopetition.compare.curves import Curves
-    from coopetition.compare.reading import Selection
+    from coopetition.fitting.curves import Curves
+    from coopetition.fitting.reading import Selection
 
     ModelName = str
 else:
@@ -164,7 +164,7 @@ class LogFlags:
 
     def select(self, path: Path) -> "Selection":
         """Return the curves of a log, of which a part can be read."""
-        from coopetition.compare.reading import select_curves
+        from coopetition.fitting.reading import select_curves
 
         self.check_part()
         columns = read_assignments("--columns", self.columns, _read_name, "COLUMN") or None

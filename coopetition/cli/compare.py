@@ -21,11 +21,11 @@ class Flags(CurveFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.selection import compare_theories
+    from coopetition.fitting.selection import compare
     from coopetition.plot.report import report_comparison
 
     flags.check_report()
-    comparison = compare_theories(
+    comparison = compare(
         flags.read(),
         flags.theories or None,
         evidence=flags.evidence,

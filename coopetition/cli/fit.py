@@ -29,9 +29,9 @@ class Flags(CurveFlags, TheoryFlags, OutputFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.estimate import fit
-    from coopetition.compare.intervals import profiled
-    from coopetition.compare.theory import theory_of
+    from coopetition.fitting.estimate import fit
+    from coopetition.fitting.intervals import profiled
+    from coopetition.fitting.theory import theory_of
     from coopetition.plot.fits import plot_fit
     from coopetition.plot.report import report_fit
 

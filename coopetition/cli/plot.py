@@ -15,7 +15,7 @@ from coopetition.tools.files import check_writable
 from coopetition.tools.flags import default_shown_as
 
 if TYPE_CHECKING:
-    from coopetition.compare.curves import Curves
+    from coopetition.fitting.curves import Curves
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,10 +27,10 @@ class Flags(CurveFlags, TheoryFlags, OutputFlags):
 
 
 def run(flags: Flags) -> None:
-    from coopetition.compare.estimate import fit
-    from coopetition.compare.forecast import check_horizon, farthest_horizon, forecast
-    from coopetition.compare.posterior import sample_posterior
-    from coopetition.compare.theory import theory_of
+    from coopetition.fitting.estimate import fit
+    from coopetition.fitting.forecast import check_horizon, farthest_horizon, forecast
+    from coopetition.fitting.posterior import sample_posterior
+    from coopetition.fitting.theory import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast
 

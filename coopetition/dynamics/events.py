@@ -122,7 +122,7 @@ def find_events(times: Array, strategy: Array, rival: Array | None = None) -> Ev
 def find_forecast_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
     """Return the times of `FORECAST_EVENTS`, as far as curves of errors and preference show them.
 
-    See `coopetition.compare.forecast` for their definitions.
+    See `coopetition.fitting.forecast` for their definitions.
     """
     if ICL not in errors:
         return {}

@@ -106,7 +106,7 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     """Draw the autocorrelation of every curve's residuals, by distance in samples."""
-    from coopetition.compare.noise import autocorrelations
+    from coopetition.fitting.noise import autocorrelations
 
     ax = new_axes(ax)
     styles = _styles(fit)

@@ -20,7 +20,7 @@ from paper_figures.core.published import solve_published
 from paper_figures.core.runs import Array, FigureRun, Runs
 
 if TYPE_CHECKING:
-    from coopetition.compare.result import Fit
+    from coopetition.fitting.result import Fit
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:

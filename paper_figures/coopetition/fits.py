@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from coopetition.compare.reading import LEAD
+from coopetition.fitting.reading import LEAD
 from coopetition.plot.fits import plot_fit
 from paper_figures.coopetition.panels import draw_toy
 from paper_figures.core.figure import Numbers, points
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from coopetition import Trajectory
-    from coopetition.compare.curves import Curves
-    from coopetition.compare.result import Fit
+    from coopetition.fitting.curves import Curves
+    from coopetition.fitting.result import Fit
 
 
 def fit_run(run: FigureRun, **settings: Any) -> "Fit":
@@ -22,9 +22,9 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
 
     If ICL never emerges, the whole run is fitted.
     """
-    from coopetition.compare.curves import FITTED_CURVES
-    from coopetition.compare.estimate import fit
-    from coopetition.compare.theory import TOY
+    from coopetition.fitting.curves import FITTED_CURVES
+    from coopetition.fitting.estimate import fit
+    from coopetition.fitting.theory import TOY
 
     first = LEAD * (run.timeline().emergence or 0.0)
     return fit(run.curves("loss").select(FITTED_CURVES).between(first), TOY, **settings)
@@ -32,8 +32,8 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
 
 def measured_errors(curves: "Curves") -> dict[str, Array]:
     """Return curves of accuracy as errors."""
-    from coopetition.compare.curves import FITTED_CURVES
-    from coopetition.compare.least_squares import to_errors
+    from coopetition.fitting.curves import FITTED_CURVES
+    from coopetition.fitting.least_squares import to_errors
 
     return {name: to_errors(curves.values[name], curves.metric) for name in FITTED_CURVES}
 
@@ -47,7 +47,7 @@ def draw_minimal_model(ax: "Axes", letter: str, trajectory: "Trajectory") -> Num
 
 def draw_losses(ax: "Axes", letter: str, run: FigureRun) -> Numbers:
     """Draw a run's losses."""
-    from coopetition.compare.curves import FITTED_CURVES
+    from coopetition.fitting.curves import FITTED_CURVES
 
     numbers = draw_run(ax, f"{letter} transformer", run, FITTED_CURVES, "loss")
     ax.set(ylabel="cross-entropy (nats)", title=f"{letter}  transformer{absence(run)}")

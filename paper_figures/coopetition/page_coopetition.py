@@ -12,11 +12,11 @@ from functools import cache, partial
 
 import numpy as np
 
-from coopetition.compare.curves import FITTED_CURVES
-from coopetition.compare.estimate import fit
-from coopetition.compare.result import Fit
-from coopetition.compare.theory import TOY
 from coopetition.dynamics.batch import ProblemBatch, descend_batch
+from coopetition.fitting.curves import FITTED_CURVES
+from coopetition.fitting.estimate import fit
+from coopetition.fitting.result import Fit
+from coopetition.fitting.theory import TOY
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.studies.interventions import (
     Outcome,
@@ -87,7 +87,7 @@ def _speed_up(alone: Outcome, helped: Outcome) -> float:
 def fitted_batch(fits: list[Fit]) -> ProblemBatch:
     """Return the problems of fits of the toy, with factors of the published lengths.
 
-    Their flow is that of the fit; see `coopetition.compare.theories.toy` on what has no dimensions.
+    Their flow is that of the fit; see `coopetition.fitting.theories.toy` on what has no dimensions.
     """
     model = two_strategies()
     lengths = np.array([[float(PUBLISHED_DIMS[f])] for f in model.factors])

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.reading import read_curves
+from coopetition.fitting.curves import Curves
+from coopetition.fitting.reading import read_curves
 from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core.kept_data import (
     DATA,

@@ -25,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from coopetition.compare.curves import FITTED_CURVES
-from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import errors_at
-from coopetition.compare.intervals import profiled
-from coopetition.compare.posterior import Posterior, sample_posterior
-from coopetition.compare.result import ENDS, Fit
-from coopetition.compare.selection import compare_theories
-from coopetition.compare.simulation import FLOOR, GAIN, LENGTH, simulate
-from coopetition.compare.theory import TOY, Theory, theory_of
+from coopetition.fitting.curves import FITTED_CURVES
+from coopetition.fitting.estimate import fit
+from coopetition.fitting.forecast import errors_at
+from coopetition.fitting.intervals import profiled
+from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.result import ENDS, Fit
+from coopetition.fitting.selection import compare
+from coopetition.fitting.simulation import FLOOR, GAIN, LENGTH, simulate
+from coopetition.fitting.theory import TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
 MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn
@@ -85,7 +85,7 @@ def share_chosen(name: str, n_problems: int) -> float:
     for k in range(n_problems):
         values = random_values(theory_of(name), np.random.default_rng([1, k]))
         made = simulate(name, values, seed=k)
-        found = compare_theories(made, THEORIES, n_screened=512, n_starts=8, seed=k)
+        found = compare(made, THEORIES, n_screened=512, n_starts=8, seed=k)
         right += found.fits[0].theory == name
     return right / n_problems
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from coopetition.compare.estimate import fit
-from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.simulation import simulate
+from coopetition.fitting.estimate import fit
+from coopetition.fitting.posterior import sample_posterior
+from coopetition.fitting.simulation import simulate
 
 TRUTH = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.8)
 

@@ -207,7 +207,7 @@ def test_without_progress_nothing_is_printed(model, race, monkeypatch, capfd):
         co.profile(fitted, "icl_at", n=1)
         posterior = co.sample_posterior(fitted, n=20, n_live=12)
         co.forecast(posterior, 2 * race.sequences[-1])
-        co.compare_theories(race, ["logistic_race", "spline"], n_screened=16, n_starts=1)
+        co.compare(race, ["logistic_race", "spline"], n_screened=16, n_starts=1)
         co.phase_diagram(model, x, y, n_draws=1, n_steps=20)
         predicted_diagram(model, x, y, n_steps=20)
 

@@ -44,7 +44,7 @@ def test_fits_of_several_runs(long_names):
     fit = co.fit(long_names, "logistic_race", shared=["loss"], **FAST)
     check(fit.summary())
     check(co.profile(fit, "loss", n=1).summary())
-    check(co.compare_theories(long_names, ["logistic_race", "spline"], **FAST).summary())
+    check(co.compare(long_names, ["logistic_race", "spline"], **FAST).summary())
 
 
 @settings(deadline=None, max_examples=5)
@@ -55,7 +55,7 @@ def test_fits_of_several_runs(long_names):
 )
 def test_comparisons_of_any_theories(truth, chosen, noise, n):
     curves = co.simulate("logistic_race", truth, noise=noise, n=n)
-    check(co.compare_theories(curves, chosen, **FAST).summary())
+    check(co.compare(curves, chosen, **FAST).summary())
 
 
 @pytest.mark.filterwarnings("ignore:The sampling was stopped short")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves
+from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs
 from paper_figures.studies.clocks import page_clocks, predictions, states

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coopetition.compare.reading import read_curves
+from coopetition.fitting.reading import read_curves
 from coopetition.tools.errors import UsageError
 from paper_figures.core.collect import keep_finished
 from paper_figures.core.kept_data import curves_path, load_index, table_records

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from coopetition.compare.theories.toy import UNIT
-from coopetition.compare.theory import TOY, theory_of
 from coopetition.dynamics.batch import descend_batch
+from coopetition.fitting.theories.toy import UNIT
+from coopetition.fitting.theory import TOY, theory_of
 from paper_figures.coopetition import (
     events,
     figure_3,

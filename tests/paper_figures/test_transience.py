@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves
+from coopetition.fitting.curves import Curves
 from paper_figures.transience import rules
 
 N_SEQUENCES = 1000

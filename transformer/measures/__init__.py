@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
-from coopetition.compare.curves import Curves
+from coopetition.fitting.curves import Curves
 from coopetition.tools.errors import UsageError, abbreviate
 from transformer.config import RunConfig
 from transformer.config.registry import Registry

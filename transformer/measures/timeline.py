@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from coopetition.compare.curves import Curves
 from coopetition.dynamics.events import RISEN, crossing_time, find_emergence
+from coopetition.fitting.curves import Curves
 from transformer.measures import Row, Run, measure
 
 TIMELINE_EVALUATORS = ("flip", "icl", "ciwl")  # whose accuracies a timeline is read off

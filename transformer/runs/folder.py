@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.reading import read_curves
+from coopetition.fitting.curves import Curves
+from coopetition.fitting.reading import read_curves
 from coopetition.tools.errors import UsageError, UserError, abbreviate
 from coopetition.tools.files import (
     NO_SPACE,

@@ -24,14 +24,14 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from coopetition.compare.curves import FITTED_CURVES, Curves
-from coopetition.compare.estimate import fit
-from coopetition.compare.forecast import forecast
-from coopetition.compare.posterior import Posterior, sample_posterior
-from coopetition.compare.reading import read_curves
-from coopetition.compare.scores import log_time_crps
-from coopetition.compare.theory import Theory, theories
 from coopetition.dynamics.events import RISEN, crossing_time, find_forecast_events
+from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.estimate import fit
+from coopetition.fitting.forecast import forecast
+from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.reading import read_curves
+from coopetition.fitting.scores import log_time_crps
+from coopetition.fitting.theory import Theory, theories
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate

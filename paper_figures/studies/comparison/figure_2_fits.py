@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coopetition.compare.curves import FITTED_CURVES
+from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.plot.style import COLOURS, label_of
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import MILLION, label_once, legend_below

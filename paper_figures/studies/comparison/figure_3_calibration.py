@@ -26,7 +26,7 @@ def ranks() -> dict[str, dict[str, list[float]]]:
 
 def draw() -> FigureResult:
     """Draw a panel per theory: ECDF of ranks minus the uniform one, with its simultaneous band."""
-    from coopetition.compare.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
+    from coopetition.fitting.scores import BAND_LEVEL, ecdf, ecdf_band, is_calibrated
 
     by_theory = ranks()
     drawing = blank(2.4 * len(by_theory), 2.8)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.compare.result import ENDS
-from coopetition.compare.scores import interval_score, log_clipped, log_time_crps, recalibrate
 from coopetition.dynamics.events import FORECAST_EVENTS
+from coopetition.fitting.result import ENDS
+from coopetition.fitting.scores import interval_score, log_clipped, log_time_crps, recalibrate
 from paper_figures.core.kept_data import DATA, read_rows
 
 Array = NDArray[np.float64]

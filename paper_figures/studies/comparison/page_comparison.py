@@ -6,9 +6,9 @@ from textwrap import fill
 
 import numpy as np
 
-from coopetition.compare.curves import FITTED_CURVES
-from coopetition.compare.random_effects import random_effects, summed_by_group
 from coopetition.dynamics.events import FORECAST_EVENTS
+from coopetition.fitting.curves import FITTED_CURVES
+from coopetition.fitting.random_effects import random_effects, summed_by_group
 from coopetition.tools.files import markdown_table
 from paper_figures.core.kept_data import DATA, read_json, read_rows
 from paper_figures.studies.comparison.kept_forecasts import (

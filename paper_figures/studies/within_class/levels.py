@@ -11,7 +11,7 @@ from paper_figures.core.kept_data import DATA
 from paper_figures.core.runs import Array, FigureRun
 
 if TYPE_CHECKING:
-    from coopetition.compare.result import Fit
+    from coopetition.fitting.result import Fit
 
 BASE = 0.67
 PATH = DATA / "within_class" / "predictions.json"
@@ -41,7 +41,7 @@ def floor_of(run: FigureRun) -> float:
 
 def fit_runs(runs: Sequence[FigureRun]) -> list["Fit"]:
     """Fit the toy to in-context accuracies of runs, from the start."""
-    from coopetition.compare.estimate import fit
+    from coopetition.fitting.estimate import fit
     from coopetition.tools.console import ProgressReport
 
     fits = []

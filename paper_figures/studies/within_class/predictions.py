@@ -29,7 +29,7 @@ from paper_figures.studies.within_class.levels import (
 )
 
 if TYPE_CHECKING:
-    from coopetition.compare.result import Fit
+    from coopetition.fitting.result import Fit
 
 HORIZON = 9.6e5  # sequences: the length of the runs
 SAMPLES = 1000
@@ -37,7 +37,7 @@ SAMPLES = 1000
 
 def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
     """Return a fitted toy's sequences from ICL's peak to the crossing, with mu1 times a factor."""
-    from coopetition.compare.forecast import errors_at
+    from coopetition.fitting.forecast import errors_at
 
     k = [free.name for free in fitted.problem.free].index("mu1")
     mu1, theta = fitted.problem.free[k].parameter, fitted.theta.copy()

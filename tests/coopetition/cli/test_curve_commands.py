@@ -11,14 +11,14 @@ import pytest
 
 from coopetition.cli import main
 from coopetition.cli.fit import Flags
-from coopetition.compare import posterior
-from coopetition.compare.posterior import sample_posterior
-from coopetition.compare.simulation import simulate
+from coopetition.fitting import posterior
+from coopetition.fitting.posterior import sample_posterior
+from coopetition.fitting.simulation import simulate
 from coopetition.tools.flags import parse_flags
-from tests.coopetition.compare.logs.make_logs import EVERY as EVERY_STEPS
-from tests.coopetition.compare.logs.make_logs import N_STEPS
-from tests.coopetition.compare.test_reading import LOGS, MADE
 from tests.coopetition.conftest import TRUTH
+from tests.coopetition.fitting.logs.make_logs import EVERY as EVERY_STEPS
+from tests.coopetition.fitting.logs.make_logs import N_STEPS
+from tests.coopetition.fitting.test_reading import LOGS, MADE
 
 RACE = ("--theory", "logistic_race", "--starts", 2)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from coopetition.compare.curves import Curves
-from coopetition.compare.selection import compare_theories
+from coopetition.fitting.curves import Curves
+from coopetition.fitting.selection import compare
 from coopetition.plot.fits import (
     plot_autocorrelation,
     plot_curves,
@@ -66,6 +66,6 @@ def test_a_waterfall_rises_from_the_best(race_fit, ax):
 
 
 def test_theories_are_drawn_above_the_best(race, ax):
-    found = compare_theories(race, ("logistic_race", "spline"), n_screened=64, n_starts=2)
+    found = compare(race, ("logistic_race", "spline"), n_screened=64, n_starts=2)
     bars, rows = plot_theories(found, ax=ax).patches, found.rows()
     assert [bar.get_width() for bar in bars] == [row["bic"] - rows[0]["bic"] for row in rows]

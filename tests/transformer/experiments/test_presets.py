@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from coopetition.compare.estimate import MIN_SAMPLES
+from coopetition.fitting.estimate import MIN_SAMPLES
 from transformer.config import RunConfig
 from transformer.config.run import Scale
 from transformer.data.evaluators import evaluators_of

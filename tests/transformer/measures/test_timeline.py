@@ -5,8 +5,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from coopetition.compare.curves import Curves
 from coopetition.dynamics.events import RISEN
+from coopetition.fitting.curves import Curves
 from transformer.measures.timeline import timeline
 
 HALF = [0.5] * 10

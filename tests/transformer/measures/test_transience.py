@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coopetition.compare.curves import Curves
+from coopetition.fitting.curves import Curves
 from transformer.measures import MEASURES
 from transformer.measures.transience import (
     LEAST_RISE,

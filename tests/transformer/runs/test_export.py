@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.compare.reading import read_curves
+from coopetition.fitting.reading import read_curves
 from transformer.config import RunConfig
 from transformer.runs.export import curves_csv, export
 from transformer.runs.folder import RunFolder

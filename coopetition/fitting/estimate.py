@@ -1,0 +1,405 @@
+"""Fits: the maximum of the likelihood over the curves of one run, or of several at once."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, least_squares
+from scipy.stats import qmc
+from threadpoolctl import ThreadpoolController
+
+from coopetition.fitting.curves import FITTED_CURVES, Curves, check_rising
+from coopetition.fitting.identifiability import (
+    FIXED,
+    NOT_CONVERGED,
+    UNIDENTIFIABLE,
+    find_directions,
+    standard_deviations,
+    status_of,
+)
+from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
+from coopetition.fitting.noise import Noise, effective_sample_size
+from coopetition.fitting.result import (
+    CurveFit,
+    Estimate,
+    Fit,
+    make_estimate,
+    quantile_and_threshold,
+)
+from coopetition.fitting.theory import TOY, Theory, theory_of
+from coopetition.tools.checks import check_int
+from coopetition.tools.console import ProgressReport
+from coopetition.tools.errors import UsageError, check_type
+
+Array = NDArray[np.float64]
+
+MIN_SAMPLES = 8  # of a curve
+MAX_SAMPLES = 1000
+MAX_LOSS = 1e6
+MIN_VARIATION = 1e-9  # of a curve, relative and absolute
+SMALL_GAIN = 0.01  # of the deviance: far less than the effect of noise
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """A maximum of the likelihood, with its noise; the deviance is -2 log likelihood."""
+
+    theta: Array
+    noise: dict[str, Noise]
+    deviance: float
+    converged: bool
+
+
+def fit(
+    curves: Curves | Sequence[Curves],
+    theory: str | Theory = TOY,
+    *,
+    shared: Sequence[str] = (),
+    fixed: Mapping[str, float | str] | None = None,
+    seed: int = 0,
+    n_screened: int = 2048,
+    n_starts: int = 32,
+    max_iterations: int = 300,
+    n_jobs: int = 1,
+) -> Fit:
+    """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those of them that are there.
+
+    The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
+    standard deviation and correlation of the noise; see `least_squares` and `noise`.
+
+    `n_screened` points of a Latin hypercube over the search are evaluated; the best `n_starts` are
+    refined by `refine`, each for at most `max_iterations` evaluations.  If a run has more than
+    1,000 samples of a curve, 1,000 are used, evenly spread.
+
+    Times count from a run's first sample.  Intervals are of first order, and extended to the optima
+    of all starts that fit as well; docs/comparison.md has their coverage.  `profiled` computes them
+    by profile likelihood, and `sample_posterior` from the posterior.
+
+    Parameters
+    ----------
+    curves : of one run, or of several, which are fitted at once
+    shared : parameters that the runs have in common; each run has its own value of the others
+    fixed : value of a parameter, or the name of another one that it equals
+    n_jobs : processes for the starts; the result does not depend on it
+
+    Raises
+    ------
+    UsageError : none of the curves is there, or one has too few samples or does not vary
+    """
+    runs: list[Curves] = [*curves] if isinstance(curves, list | tuple) else [curves]  # pyright: ignore[reportAssignmentType]
+    if not runs:
+        raise UsageError("no curves are given")
+    for run in runs:
+        check_type(run, Curves, "Curves (`read_curves` reads a run's or a file's)")
+    seed = check_int("seed", seed, 0)
+    n_screened = check_int("the number of screened points", n_screened, 1)
+    n_starts = check_int("the number of starts", n_starts, 1, most=n_screened)
+    max_iterations = check_int("max_iterations", max_iterations, 1)
+    n_jobs = check_int("n_jobs", n_jobs, 1)
+    theory = theory_of(theory)
+    _check_different(runs)
+    used = [check_and_thin(run) for run in runs]
+    problem = FitProblem(used, theory, shared=shared, fixed=fixed)
+    _check_enough(problem)
+    starts = _screen(problem, n_screened, seed)[:n_starts]
+    optima = _refine_all(problem, starts, max_iterations, n_jobs)
+    provenance = {
+        "seed": seed,
+        "n_screened": n_screened,
+        "n_starts": n_starts,
+        "max_iterations": max_iterations,
+        "shared": [*problem.shared],
+        "fixed": problem.fixed,
+        "search": {each.name: asdict(each) for each in theory.parameters},
+        "sources": [run.source for run in runs],
+        "n_given": {
+            label + name: int(np.isfinite(run.values[name]).sum())
+            for label, run, own in zip(problem.labels, runs, used, strict=True)
+            for name in own.values
+        },
+        "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
+        "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
+    }
+    best = optima[0]
+    # to the last digits, if the iterations suffice
+    polished = refine(
+        problem.with_noise(best.noise), best.theta, max_iterations, small=1e-6, tolerance=1e-9
+    )
+    if polished.deviance <= best.deviance:
+        optima[0] = replace(polished, converged=best.converged)
+    return _build_fit(problem.with_noise(optima[0].noise), optima, provenance)
+
+
+def _check_different(runs: Sequence[Curves]) -> None:
+    """Raise `UsageError` if two runs have the same curves: they would count as two."""
+    for k, run in enumerate(runs):
+        for other in runs[:k]:
+            same = run.values.keys() == other.values.keys() and all(
+                np.array_equal(run.values[n], other.values[n], equal_nan=True) for n in run.values
+            )
+            if same and np.array_equal(run.sequences, other.sequences):
+                raise UsageError(f"{other.source} and {run.source} are the same curves; give one")
+
+
+def check_and_thin(curves: Curves) -> Curves:
+    """Return the curves to fit, thinned; `UsageError` if one cannot be fitted."""
+    check_rising(curves)
+    names = tuple(name for name in FITTED_CURVES if name in curves.values)
+    if not names:
+        raise UsageError(
+            f"{curves.source} has the curves {', '.join(curves.values) or 'none'}; expected some "
+            f"of {', '.join(FITTED_CURVES)}"
+        )
+    used = curves.select(names).thinned(MAX_SAMPLES)
+    for name, values in used.values.items():
+        where = f"{curves.source}: curve {name}"
+        known = values[np.isfinite(values)]
+        if len(known) < MIN_SAMPLES:
+            raise UsageError(
+                f"{where} has {len(known)} samples here; expected at least {MIN_SAMPLES}: fit a "
+                "longer part, or measure more often"
+            )
+        lowest, highest = float(known.min()), float(known.max())
+        if lowest < 0:
+            raise UsageError(f"{where} has values below 0; give a loss, or an accuracy")
+        if highest > MAX_LOSS:
+            raise UsageError(f"{where} goes up to {highest:.3g}, too large to be a loss")
+        if highest - lowest < MIN_VARIATION * max(highest, MIN_VARIATION):
+            raise UsageError(
+                f"{where} is constant ({lowest:g}) here; fit a longer part, or leave out its column"
+            )
+        if ACCURACY in curves.metric and highest > 1:
+            raise UsageError(f"{where} has accuracies above 1; give shares")
+        if name in used.std and not (used.std[name][np.isfinite(values)] >= 0).all():
+            raise UsageError(f"{where} has standard deviations that are negative or missing")
+    return used
+
+
+def _check_enough(problem: FitProblem) -> None:
+    """Raise `UsageError` unless there are more samples than numbers to fit."""
+    n, n_curves = sum(map(len, problem.errors.values())), len(problem.errors)
+    n_fitted = len(problem.free) + 2 * n_curves
+    if n <= n_fitted:
+        raise UsageError(
+            f"{n} samples are too few for {n_fitted} numbers ({len(problem.free)} parameters, "
+            f"floor and gain of {n_curves} curves); fit a longer part, or fix parameters"
+        )
+
+
+def _screen(problem: FitProblem, n: int, seed: int) -> Array:
+    """Return thetas (n, free) spread over the search, the best first."""
+    hypercube = qmc.LatinHypercube(len(problem.free), rng=np.random.default_rng(seed))
+    thetas, deviances = hypercube.random(n), np.empty(n)
+    with ProgressReport("screen", n, "points") as report:
+        for k, theta in enumerate(thetas):
+            deviances[k] = problem.most_likely_noise(theta)[1]
+            report.advance()
+    return thetas[np.argsort(deviances)]
+
+
+def _refine_all(
+    problem: FitProblem, thetas: Array, max_iterations: int, n_jobs: int
+) -> list[Optimum]:
+    """Return the optimum from each theta, the best first."""
+    work = partial(refine_with_gains, problem, max_iterations=max_iterations)
+    optima: list[Optimum] = []
+    with ProgressReport("fit", len(thetas), "starts") as report:
+        for optimum in map_in_processes(work, thetas, n_jobs):
+            optima.append(optimum)
+            report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
+    return sorted(optima, key=lambda optimum: optimum.deviance)
+
+
+def map_in_processes(
+    function: Callable[[Any], Any], items: Iterable[Any], n_jobs: int
+) -> Iterator[Any]:
+    """Yield the function of each item, in order, by so many processes."""
+    if n_jobs == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(n_jobs) as pool:
+        yield from pool.map(function, items)
+
+
+def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
+    """Refine a theta, also from a lifted problem if a curve ends with a gain of 0."""
+    starts = [minimize_in_search(problem.residuals, problem.jacobian, theta, max_iterations).x]
+    if problem.has_zero_gain(starts[0]):
+        lifted = problem.lifted()
+        found = minimize_in_search(lifted.residuals, lifted.jacobian, starts[0], max_iterations)
+        starts.append(found.x)
+    optima = [
+        refine(problem.with_noise(problem.most_likely_noise(x)[0]), x, max_iterations)
+        for x in starts
+    ]
+    return min(optima, key=_deviance)
+
+
+def refine(
+    problem: FitProblem,
+    theta: Array,
+    max_iterations: int,
+    *,
+    small: float = SMALL_GAIN,
+    tolerance: float = 1e-5,
+    held: int | None = None,
+) -> Optimum:
+    """Return the nearest maximum of the likelihood.
+
+    The sum of squares is minimised for the noise of the problem, then for the most likely noise at
+    the minimum, until the deviance decreases by less than `small`.
+
+    tolerance : of the sum of squares, relative; these problems have long flat valleys
+    held : index of a parameter that keeps its place
+    """
+    free = np.arange(len(theta)) != held
+
+    def complete(places: Array) -> Array:
+        whole = theta.copy()
+        whole[free] = places
+        return whole
+
+    own, best, used = problem, None, 0
+    while used < max_iterations:
+        found = minimize_in_search(
+            lambda places: own.residuals(complete(places)),  # noqa: B023
+            lambda places: own.jacobian(complete(places))[:, free],  # noqa: B023
+            theta[free],
+            max_iterations - used,
+            tolerance=tolerance,
+        )
+        used += found.nfev
+        theta = complete(found.x)
+        noise, deviance = problem.most_likely_noise(theta)
+        if best is not None and not deviance < best.deviance - small:
+            return replace(
+                min(best, Optimum(theta, noise, deviance, True), key=_deviance), converged=True
+            )
+        best, own = Optimum(theta, noise, deviance, False), problem.with_noise(noise)
+    assert best is not None
+    return best
+
+
+def _deviance(optimum: Optimum) -> float:
+    return optimum.deviance
+
+
+def minimize_in_search(
+    residuals: Callable[[Array], Array],
+    jacobian: Callable[[Array], Array],
+    start: Array,
+    max_iterations: int,
+    *,
+    tolerance: float = 1e-5,
+) -> OptimizeResult:
+    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread."""
+    with _libraries().limit(limits=1, user_api="blas"):  # ten columns: threads would only wait
+        return least_squares(
+            residuals,
+            np.clip(start, 1e-9, 1 - 1e-9),
+            jacobian,  # pyright: ignore[reportArgumentType]
+            bounds=(0, 1),
+            max_nfev=max_iterations,
+            ftol=tolerance,
+            xtol=tolerance / 10,
+            gtol=None,  # far from the data, gradients are tiny
+        )
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the loaded libraries that have threads of their own."""
+    return ThreadpoolController()
+
+
+def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[str, Any]) -> Fit:
+    """Return the fit at the first of the optima, whose noise the problem has."""
+    theta, starts = optima[0].theta, tuple(map(_deviance, optima))
+    names = [free.name for free in problem.free]
+    jacobian, observed = problem.jacobian(theta), problem.observe(theta)
+    n_identifiable = sum(
+        math.isfinite(each.deviation) for each in find_directions(jacobian, 1.0, names)
+    )
+    n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
+    outputs = problem.outputs(theta, problem.times)
+    curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
+    n = len(jacobian)
+    quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
+    # the maximum of the likelihood has too small a variance
+    directions = find_directions(jacobian, max(n - n_fitted, 1) / n, names)
+    every = np.array([each.theta for each in optima])
+    accepted = every[np.array(starts) <= starts[0] + threshold]
+    reaches = quantile * standard_deviations(directions, names)
+    return Fit(
+        problem,
+        theta,
+        _estimate(problem, accepted, reaches, optima[0].converged),
+        curves,
+        starts,
+        optima[0].converged,
+        n_fitted,
+        directions,
+        _integration_error(problem, theta),
+        every,
+        provenance,
+    )
+
+
+def _fit_of_curve(
+    problem: FitProblem, name: str, observed: Observed, outputs: list[Array]
+) -> CurveFit:
+    k, row = problem.where[name]
+    run, known, y = problem.runs[k], problem.known[name], problem.errors[name]
+    fitted = observed.floor + observed.gain * outputs[k][row][known]
+    squares = float(np.sum((fitted - y) ** 2))
+    sigma, rho = problem.noise[name]
+    return CurveFit(
+        floor=observed.floor,
+        gain=observed.gain,
+        sigma=sigma,
+        rho=rho,
+        r2=1 - squares / float(np.sum((y - y.mean()) ** 2)),
+        rmse=math.sqrt(squares / len(y)),
+        n=len(y),
+        n_effective=effective_sample_size(len(y), rho),
+        sequences=run.sequences[known],
+        measured=to_errors(y, run.metric),
+        fitted=to_errors(fitted, run.metric),
+    )
+
+
+def _estimate(
+    problem: FitProblem, accepted: Array, reaches: Array, converged: bool
+) -> dict[str, Estimate]:
+    """Return all parameters, with first-order intervals that include all accepted optima."""
+    estimates = {}
+    for free, ends, reach in zip(problem.free, accepted.T, reaches, strict=True):
+        x = float(ends[0])
+        low = max(min(x - reach, ends.min()), 0.0)
+        high = min(max(x + reach, ends.max()), 1.0)
+        if not converged:
+            status = NOT_CONVERGED
+        else:
+            status = UNIDENTIFIABLE if math.isinf(reach) else status_of(x, low, high)
+        estimates[free.name] = make_estimate(problem, free.name, x, low, high, status)
+    for name, value in problem.fixed.items():
+        if not isinstance(value, str):
+            estimates[name] = Estimate(value, value, value, FIXED)
+    return estimates
+
+
+def _integration_error(problem: FitProblem, theta: Array) -> float:
+    """Return the effect of finer steps, relative to a curve's range; 0 if there are no steps."""
+    coarse, theory = problem.outputs(theta, problem.times), problem.theory.finer()
+    errors = []
+    for run, row in problem.where.values():
+        finer = theory.curves(problem.values(theta)[run], problem.times[run])[row]
+        extent, error = np.ptp(finer), np.ptp(finer - coarse[run][row])
+        errors.append(error / extent if extent > 0 else error)
+    return float(np.max(errors))  # NaN if one is

@@ -1,0 +1,387 @@
+"""The least-squares problem: how far a theory is from the curves of one run, or of several at once.
+
+A measured curve is taken to be an affine function of the theory's error of the same name, plus
+noise of its own standard deviation and correlation (`noise`, `likelihood`),
+
+    measured = floor + gain x error + noise,        floor >= 0, gain >= 0,
+
+where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
+explain the shape of curves and their relation in time, not their height.  Time is linear in
+sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
+which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
+as a rule up to nine tenths of the time of emergence if accuracies show that.
+
+Residuals are whitened: divided by the standard deviation of their noise, which is proportional to
+those of the samples if they are known, and freed of its correlation.  For known noise, the maximum
+of the likelihood is then the minimum of the sum of squares.
+"""
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.likelihood import (
+    IMPOSSIBLE,
+    CurveProducts,
+    curve_products,
+    integrate,
+    most_likely_noise,
+)
+from coopetition.fitting.noise import Noise, whiten
+from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
+from coopetition.tools.errors import UsageError
+
+Array = NDArray[np.float64]
+
+FLAT = 1e-6  # deviation of an error (of order 1 before learning) below which it has no shape
+LIFTED_GAIN = 1.0  # least share of a curve's deviation in a lifted problem
+WORST = 1e3  # whitened residual where a theory cannot be computed
+ACCURACY = "accuracy"  # in a metric's name
+
+
+def to_errors(values: Array, metric: str) -> Array:
+    """Return measured values as errors, or errors as measured values."""
+    return 1 - values if ACCURACY in metric else values
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A theory's curve as observed: floor and gain, whitened residuals (n,), their Jacobian (n, p).
+
+    Residuals are fitted minus measured values.
+    """
+
+    floor: float
+    gain: float
+    residual: Array
+    jacobian: Array
+
+
+def fit_floor_gain(
+    y: Array, f: Array, df: Array, one: Array, *, least_gain: float = 0.0
+) -> Observed:
+    """Return floor and gain, neither negative, that bring an error f (n,) closest to y (n,).
+
+    They minimise the sum of squares of floor x one + gain f - y, where `one` is a constant, and all
+    series are whitened.  The Jacobian (n, p) is exact (variable projection), from that of the error
+    df (n, p).  An error that is not finite gives NaN.
+
+    A curve whose gain is 0 has a Jacobian of 0, so that a fit cannot leave it.  With `least_gain`
+    above 0, gain x error has at least this share of y's deviation, and the Jacobian leads to errors
+    that correlate with y (the floor may then be negative).
+    """
+    if not np.isfinite(f).all():
+        return Observed(np.nan, np.nan, np.full(len(y), np.nan), np.zeros_like(df))
+    share = one / (one @ one)
+    mean_f, mean_y, mean_df = share @ f, share @ y, share @ df
+    centred_f, centred_y = f - mean_f * one, y - mean_y * one
+    centred_df = df - np.outer(one, mean_df)
+    power = centred_f @ centred_f
+    gain = centred_f @ centred_y / power if power > 0 else 0.0
+    has_shape = power > FLAT**2 * (one @ one)
+    lowest = least_gain * np.sqrt(centred_y @ centred_y / power) if has_shape else 0.0
+    if max(gain, 0.0) < lowest:
+        d_lowest = -lowest / power * (centred_f @ centred_df)
+        jacobian = np.outer(centred_f, d_lowest) + lowest * centred_df
+        residual = lowest * centred_f - centred_y
+        return Observed(float(mean_y - lowest * mean_f), float(lowest), residual, jacobian)
+    if gain <= 0 <= mean_y:
+        return Observed(float(mean_y), 0.0, -centred_y, np.zeros_like(df))
+    floor = mean_y - gain * mean_f
+    d_gain = d_floor = np.zeros(df.shape[1])
+    if gain > 0 and floor >= 0:
+        d_gain = (centred_y @ centred_df - 2 * gain * (centred_f @ centred_df)) / power
+        d_floor = -d_gain * mean_f - gain * mean_df
+    else:
+        floor, power = 0.0, f @ f
+        gain = max(f @ y, 0.0) / power if power > 0 else 0.0
+        if gain > 0:
+            d_gain = (y @ df - 2 * gain * (f @ df)) / power
+    jacobian = np.outer(one, d_floor) + np.outer(f, d_gain) + gain * df
+    return Observed(float(floor), float(gain), floor * one + gain * f - y, jacobian)
+
+
+@dataclass(frozen=True, slots=True)
+class FreeParameter:
+    """A fitted number: a parameter of one run or of several.
+
+    slots : (run, index of the theory's parameter) that take its value
+    """
+
+    name: str
+    parameter: Parameter
+    slots: tuple[tuple[int, int], ...]
+
+
+class FitProblem:
+    """Residuals of the curves of one or more runs as a function of the free parameters.
+
+    theta (free,) holds the free parameters as places in their search, from 0 to 1
+    (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
+    that are not shared.
+
+    runs : curves of `FITTED_CURVES` each, checked (`estimate.check_and_thin`)
+    shared : parameters that are the same in all runs
+    fixed : values of parameters, in sequences if their unit has time, or the name of another
+        parameter, which they equal
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Curves],
+        theory: Theory,
+        *,
+        shared: Sequence[str] = (),
+        fixed: Mapping[str, float | str] | None = None,
+    ) -> None:
+        self.runs, self.theory = tuple(runs), theory
+        self.shared = tuple(shared)
+        self.fixed = {name: _to_fixed(name, value) for name, value in (fixed or {}).items()}
+        self.labels, self.least_gain = _labels(self.runs), 0.0
+        if both := sorted({*self.shared} & {*self.fixed}):
+            raise UsageError(
+                f"{', '.join(both)} cannot be shared and fixed; leave out one of the two"
+            )
+        if self.shared and len(self.runs) == 1:
+            raise UsageError(f"{', '.join(self.shared)} cannot be shared by one run; give several")
+        # all runs have one unit of time, so that they can share a pace
+        self.unit_of_time = max(float(np.ptp(run.sequences)) for run in self.runs)
+        self.times = [self.time(k, run.sequences) for k, run in enumerate(self.runs)]
+        self.errors: dict[str, Array] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}
+        self.units: dict[str, Array] = {}  # standard deviations of samples, relative to their mean
+        self.where: dict[str, tuple[int, int]] = {}  # curve -> run, row of the theory's outputs
+        for k, run in enumerate(self.runs):
+            for name in FITTED_CURVES:
+                if name in run.values:
+                    self._add_curve(k, name)
+        self.noise = {name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()}
+        self._log_units = {name: float(np.log(unit).sum()) for name, unit in self.units.items()}
+        self.free, self._values = self._find_free()
+
+    def _add_curve(self, k: int, name: str) -> None:
+        run, curve = self.runs[k], self.labels[k] + name
+        errors = to_errors(run.values[name], run.metric)
+        known = np.isfinite(errors)
+        unit = run.std[name][known] if name in run.std else np.ones(known.sum())
+        self.errors[curve], self.known[curve] = errors[known], known
+        self.units[curve] = unit / unit.mean()
+        self.where[curve] = k, OUTPUTS.index(name)
+
+    def _find_free(self) -> tuple[tuple[FreeParameter, ...], Array]:
+        """Return the free parameters, and the theory's parameters (runs, parameters) if fixed."""
+        parameters = dict(zip(self.theory.names, self.theory.parameters, strict=True))
+        for name in (*self.shared, *self.fixed):
+            self._check_name(name)
+        values = np.zeros((len(self.runs), len(parameters)))
+        slots: dict[str, list[tuple[int, int]]] = {}
+        for k, label in enumerate(self.labels):
+            for j, (name, parameter) in enumerate(parameters.items()):
+                value = self.fixed.get(name, name)
+                if isinstance(value, str):
+                    self._check_tie(parameter, value)
+                    key = value if value in self.shared else label + value
+                    slots.setdefault(key, []).append((k, j))
+                else:
+                    check_value(parameter, value, self.in_sequences(parameter))
+                    values[k, j] = value / self.in_sequences(parameter)
+        if not slots:
+            raise UsageError("every parameter is fixed; leave one free")
+        free = tuple(
+            FreeParameter(key, parameters[key.rpartition("/")[2]], tuple(where))
+            for key, where in slots.items()
+        )
+        return free, values
+
+    def _check_name(self, name: str) -> None:
+        if name not in self.theory.names:
+            raise UsageError(
+                f"the theory {self.theory.name} has no parameter {name!r}; it has "
+                f"{', '.join(self.theory.names)}"
+            )
+
+    def _check_tie(self, parameter: Parameter, other: str) -> None:
+        """Raise `UsageError` unless a parameter can equal another: a free one of the same unit."""
+        self._check_name(other)
+        possible = [
+            each.name
+            for each in self.theory.parameters
+            if each.name not in self.fixed and each.per_time == parameter.per_time
+        ]
+        if other not in possible:
+            raise UsageError(
+                f"{parameter.name} is tied to {other}, which is not free or of another unit; tie "
+                f"it to one of {', '.join(possible) or 'none'}"
+            )
+
+    def in_sequences(self, parameter: Parameter) -> float:
+        """Return the factor from the problem's unit of time to sequences, for a parameter."""
+        return self.unit_of_time**-parameter.per_time
+
+    def time(self, run: int, sequences: Array) -> Array:
+        """Return times of a run's sequences, in the problem's unit, from its first sample."""
+        return (sequences - self.runs[run].sequences[0]) / self.unit_of_time
+
+    def values(self, theta: Array) -> Array:
+        """Return the theory's parameters (runs, parameters)."""
+        values = self._values.copy()
+        for free, x in zip(self.free, theta, strict=True):
+            for slot in free.slots:
+                values[slot] = free.parameter.from_unit(x)
+        return values
+
+    def outputs(self, theta: Array, times: Sequence[Array]) -> list[Array]:
+        """Return the theory's outputs (4, n) for each run."""
+        return [self.theory.curves(v, t) for v, t in zip(self.values(theta), times, strict=True)]
+
+    def observe(self, theta: Array) -> dict[str, Observed]:
+        """Return every curve with its best floor and gain for this noise, without a Jacobian."""
+        outputs = self.outputs(theta, self.times)
+        return self._observe(outputs, [np.zeros((*rows.shape, 0)) for rows in outputs])
+
+    def _observe(self, outputs: list[Array], jacobians: list[Array]) -> dict[str, Observed]:
+        found = {}
+        for curve, (k, row) in self.where.items():
+            (sigma, rho), known = self.noise[curve], self.known[curve]
+            unit = self.units[curve] * sigma * math.sqrt(1 - rho**2)
+            found[curve] = fit_floor_gain(
+                whiten(self.errors[curve] / unit, rho),
+                whiten(outputs[k][row][known] / unit, rho),
+                whiten(jacobians[k][row][known] / unit[:, None], rho),
+                whiten(1 / unit, rho),
+                least_gain=self.least_gain,
+            )
+        return found
+
+    def has_zero_gain(self, theta: Array) -> bool:
+        """Return whether the gain of a curve is 0, so that its residuals do not depend on theta."""
+        return any(each.gain == 0 for each in self.observe(theta).values())
+
+    def lifted(self) -> "FitProblem":
+        """Return the problem with all gains above 0, to leave a theta at which one is 0."""
+        lifted = copy(self)
+        lifted.least_gain = LIFTED_GAIN
+        return lifted
+
+    def with_noise(self, noise: Mapping[str, Noise]) -> "FitProblem":
+        """Return the problem with residuals that are whitened for this noise of the curves."""
+        other = copy(self)
+        other.noise = dict(noise)
+        return other
+
+    def residuals(self, theta: Array) -> Array:
+        """Return the whitened residuals of all curves' samples."""
+        parts = [each.residual for each in self.observe(theta).values()]
+        return np.nan_to_num(np.concatenate(parts), nan=WORST, posinf=WORST, neginf=-WORST)
+
+    def jacobian(self, theta: Array) -> Array:
+        """Return the whitened residuals' derivatives by theta (n, free)."""
+        by_run = [
+            self.theory.curves_and_jacobian(v, t)
+            for v, t in zip(self.values(theta), self.times, strict=True)
+        ]
+        jacobians = [np.zeros((*outputs.shape, len(self.free))) for outputs, _ in by_run]
+        for i, (free, x) in enumerate(zip(self.free, theta, strict=True)):
+            derivative = free.parameter.derivative(float(free.parameter.from_unit(x)))
+            for k, j in free.slots:
+                jacobians[k][..., i] += by_run[k][1][..., j] * derivative
+        observed = self._observe([outputs for outputs, _ in by_run], jacobians)
+        parts = [each.jacobian for each in observed.values()]
+        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
+
+    def products(self, theta: Array) -> dict[str, CurveProducts | None]:
+        """Return what the likelihood of each curve needs; None if the theory gives a constant."""
+        outputs = self.outputs(theta, self.times)
+        return {
+            curve: curve_products(
+                self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
+            )
+            for curve, (k, row) in self.where.items()
+        }
+
+    def most_likely_noise(self, theta: Array) -> tuple[dict[str, Noise], float]:
+        """Return the most likely noise of every curve, and the deviance, -2 log likelihood.
+
+        The deviance is infinite if a curve cannot be computed.
+        """
+        noise, total = {}, 0.0
+        for name, curve in self.products(theta).items():
+            if curve is None:  # as an error that rises where the curve falls: the gain is 0
+                opposite = 2 * self.errors[name].max() - self.errors[name]
+                curve = curve_products(self.errors[name], opposite, self.units[name])
+                assert curve is not None, "a curve that is fitted varies"
+            noise[name], deviance = most_likely_noise(curve)
+            total += deviance + 2 * self._log_units[name]
+        return noise, total if math.isfinite(total) else math.inf
+
+    def log_likelihood(self, theta: Array) -> float:
+        """Return the log likelihood, integrated over floors, gains and noise; see `likelihood`."""
+        total = 0.0
+        for name, curve in self.products(theta).items():
+            if curve is None:
+                return IMPOSSIBLE
+            total += integrate(curve)[0] - self._log_units[name]
+        return total if math.isfinite(total) else IMPOSSIBLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, from which `from_dict` makes the same problem."""
+        return {
+            "theory": self.theory.name,
+            "runs": [run.to_dict() for run in self.runs],
+            "shared": list(self.shared),
+            "fixed": self.fixed,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+        """Return the problem of `to_dict`; a theory that is not in `theories()` must be given."""
+        if theory is not None and theory.name != saved["theory"]:
+            raise UsageError(f"the problem is of the theory {saved['theory']}, not {theory.name}")
+        return cls(
+            [Curves.from_dict(run) for run in saved["runs"]],
+            theory or theory_of(saved["theory"]),
+            shared=saved["shared"],
+            fixed=saved["fixed"],
+        )
+
+
+def _to_fixed(name: str, value: Any) -> float | str:
+    """Return a fixed value as a float, or the name of a parameter; else raise `UsageError`."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise UsageError(f"{name} is fixed to {value!r:.80}; give a number, or a parameter's name")
+    return float(value)
+
+
+def check_value(parameter: Parameter, value: float, unit: float) -> None:
+    """Raise `UsageError` unless a value lies in the search of its parameter.
+
+    If the search is logarithmic, the value may be lower than it, down to 0.
+
+    unit : factor from values of the search to the unit of the value
+    """
+    lowest, highest = (unit * end for end in (parameter.lower, parameter.upper))
+    if parameter.logarithmic:
+        lowest = 0.0
+    if not lowest <= value <= highest:
+        raise UsageError(
+            f"{parameter.name} is {value:g}; choose a number from {lowest:.3g} to {highest:.3g}"
+        )
+
+
+def _labels(runs: Sequence[Curves]) -> list[str]:
+    """Return the prefixes of the runs' names: none if there is one run."""
+    if len(runs) == 1:
+        return [""]
+    # of a folder such as `init_seed=5,data.mode=bursty`; commas separate names in commands
+    names = [run.source.removesuffix(f", {run.metric}").replace(",", "+") for run in runs]
+    earlier = [names[:k].count(name) for k, name in enumerate(names)]
+    return [f"{n}#{same + 1}/" if same else f"{n}/" for n, same in zip(names, earlier, strict=True)]

@@ -1,0 +1,265 @@
+"""Samples of the posterior of a fit's parameters, with its evidence.
+
+The prior is uniform over the search; floors, gains and noise of the curves are integrated out
+(`likelihood`), and then drawn for every sample.  So the sample follows curved valleys, and several
+of them, which first-order intervals do not.
+
+The samples come from two independent runs of nested sampling (Skilling 2006; `dynesty`), merged.
+The posterior has converged if both ended, agree (rank-normalised R-hat below 1.01, Vehtari et al.
+2021), and have an effective sample size of more than 400 together.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import dynesty
+import numpy as np
+from dynesty.utils import merge_runs
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from coopetition.fitting.estimate import map_in_processes
+from coopetition.fitting.identifiability import NOT_CONVERGED
+from coopetition.fitting.least_squares import FitProblem
+from coopetition.fitting.likelihood import draw_levels_and_noise
+from coopetition.fitting.result import ENDS, Estimate, Fit
+from coopetition.tools.checks import check_int
+from coopetition.tools.console import ProgressReport
+from coopetition.tools.files import text_table, wrap_text
+from coopetition.tools.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+RUNS = 2
+LIVE = 25  # live points of a run, for each parameter
+SLICES = 5  # to a new point
+UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
+MAX_CALLS = 400_000  # of the likelihood, in a run
+MOST_NATS = 20.0  # for the remaining time
+COMPARED = 2000  # samples of each run, for R-hat
+MAX_R_HAT = 1.01
+MIN_EFFECTIVE = 400.0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Posterior(Result):
+    """A sample of a fit's posterior.
+
+    thetas : (n, free) of its free parameters, with equal weights
+    levels : floor and gain of every curve, by name (n, 2)
+    noise : sigma and rho of every curve's noise, by name (n, 2)
+    log_evidence, log_evidence_error : of the theory; comparable between theories
+    r_hat : largest of all parameters
+    effective_sample_size : of the weighted samples that `thetas` are drawn from
+    is_complete : whether all runs ended by themselves
+    """
+
+    fit: Fit
+    thetas: Array
+    levels: dict[str, Array]
+    noise: dict[str, Array]
+    log_evidence: float
+    log_evidence_error: float
+    r_hat: float
+    effective_sample_size: float
+    is_complete: bool
+
+    @property
+    def converged(self) -> bool:
+        """Whether the sample can be trusted."""
+        is_enough = self.effective_sample_size > MIN_EFFECTIVE
+        return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
+
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt the sample, in sentences; those of the fit are not among them."""
+        if self.converged:
+            return []
+        numbers = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
+        cut = "" if self.is_complete else ", a run was cut short"
+        return [f"the posterior has {NOT_CONVERGED} ({numbers}{cut}): increase n_live"]
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return the fitted parameters with the interval of 90 % of the sample."""
+        estimates = {}
+        for free, x, sample in zip(
+            self.fit.problem.free, self.fit.theta, self.thetas.T, strict=True
+        ):
+            low, high = map(float, np.quantile(sample, ENDS))
+            estimates[free.name] = self.fit.estimate_between(
+                free.name, min(low, x), max(high, x), converged=self.converged
+            )
+        return estimates
+
+    def headline(self) -> str:
+        """Return the theory, the number of samples, and whether they can be trusted."""
+        status = "" if self.converged else f", {NOT_CONVERGED}"
+        return f"of {self.fit.theory}: {len(self.thetas)} samples{status}"
+
+    def columns(self) -> dict[str, Array]:
+        """Return free parameters, floor, gain, sigma and rho of every curve; a row is a sample.
+
+        Parameters are in sequences if their unit has time.  With several runs, names are as in
+        `RUN/alpha` and `RUN/floor_icl`.
+        """
+        columns = {}
+        for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
+            unit = self.fit.problem.in_sequences(free.parameter)
+            columns[free.name] = free.parameter.from_unit(places) * unit
+        for kinds, drawn in ((("floor", "gain"), self.levels), (("sigma", "rho"), self.noise)):
+            for name, pairs in drawn.items():
+                run, slash, curve = name.rpartition("/")
+                for kind, values in zip(kinds, pairs.T, strict=True):
+                    columns[f"{run}{slash}{kind}_{curve}"] = values
+        return columns
+
+    def summary(self) -> str:
+        """Return whether the sample has converged, and medians with 90 % credible intervals."""
+        rows: list[tuple[str, ...]] = [("", "median", "low", "high", "(90 % credible interval)")]
+        statuses = {name: each.status for name, each in self.estimates().items()}
+        for name, values in self.columns().items():
+            numbers = (f"{x:.4g}" for x in np.quantile(values, (0.5, *ENDS)))
+            rows.append((name, *numbers, statuses.get(name, "")))
+        quality = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
+        first_line = f"The posterior sample has converged: {quality}."
+        if self.cautions:
+            first_line = f"CAUTION: {'; '.join(self.cautions)}"
+        evidence = f"log evidence {self.log_evidence:.1f} +- {self.log_evidence_error:.1f}"
+        about = f"theory {self.fit.theory}, {len(self.thetas)} samples, {evidence}"
+        return "\n".join([wrap_text(first_line), "", about, text_table(rows)])
+
+    def plot(self, *names: str) -> "Figure":
+        """Draw histograms and pairs of the free parameters, or of the named columns.
+
+        Unlike other plots it needs a figure of its own; see `coopetition.plot.fits`.
+        """
+        from coopetition.plot.fits import plot_corner
+
+        return plot_corner(self, names)
+
+
+def sample_posterior(
+    fit: Fit,
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    n_live: int | None = None,
+    max_calls: int = MAX_CALLS,
+    n_jobs: int = 1,
+) -> Posterior:
+    """Return `n` samples of the posterior of a fit's parameters; see the module.
+
+    Parameters
+    ----------
+    n_live : live points of each run, default 25 for each free parameter; more are slower, and give
+        more effective samples
+    max_calls : of the likelihood, in each run; then the posterior has not converged
+    n_jobs : processes for the two runs; the result does not depend on it
+    """
+    check_int("the number of samples", n, 2)
+    check_int("seed", seed, 0)
+    n_live = LIVE * len(fit.theta) if n_live is None else n_live
+    check_int("n_live", n_live, 2 * len(fit.theta))
+    check_int("max_calls", max_calls, n_live)
+    check_int("n_jobs", n_jobs, 1)
+    *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
+    rng = np.random.default_rng(own)
+    work = partial(_run, fit.problem, n_live, max_calls)
+    runs = [*map_in_processes(work, seeds, n_jobs)]
+    merged = merge_runs(runs, print_progress=False)
+    weights = _weights(merged)
+    thetas = merged.samples[_draw(rng, weights, n)]
+    levels, noise = _draw_others(fit.problem, thetas, rng)
+    chains = np.array([run.samples[_draw(rng, _weights(run), COMPARED)] for run in runs])
+    evidences = [run.logz[-1] for run in runs]
+    return Posterior(
+        fit,
+        thetas,
+        levels,
+        noise,
+        float(merged.logz[-1]),
+        float(max(merged.logzerr[-1], np.std(evidences))),
+        r_hat_of(chains),
+        float(sum(1 / np.sum(_weights(run) ** 2) for run in runs)),
+        all(run.ncall.sum() < max_calls for run in runs),
+    )
+
+
+def _run(problem: FitProblem, n_live: int, max_calls: int, seed: np.random.SeedSequence) -> Any:
+    """Return dynesty's results of one run."""
+    sampler = dynesty.NestedSampler(
+        problem.log_likelihood,
+        _identity,
+        len(problem.free),
+        nlive=n_live,
+        sample="rslice",
+        slices=SLICES,
+        bootstrap=0,
+        rstate=np.random.default_rng(seed),
+    )
+    with ProgressReport("sample", 100, "%") as report:
+
+        def show(results: Any, iteration: int, n_calls: int, **_: Any) -> None:
+            """Count iterations; those to come shrink what is unexplored by 1 / n_live each."""
+            to_come = n_live * min(max(results.delta_logz - UNEXPLORED, 0), MOST_NATS)
+            done = int(100 * iteration / (iteration + to_come + 1))
+            report.advance(max(done - report.done, 0), f"{n_calls} evaluations")
+
+        with warnings.catch_warnings():
+            # "stopped short": `Posterior.converged` says so
+            warnings.filterwarnings("ignore", "The sampling was stopped short", UserWarning)
+            sampler.run_nested(dlogz=UNEXPLORED, maxcall=max_calls, print_func=show)
+        report.advance(report.total - report.done)
+    return sampler.results
+
+
+def _identity(u: Array) -> Array:
+    return u
+
+
+def _weights(results: Any) -> Array:
+    weights = np.exp(results.logwt - results.logwt.max())
+    return weights / weights.sum()
+
+
+def _draw(rng: np.random.Generator, weights: Array, n: int) -> NDArray[np.int64]:
+    """Return n indices, each as often as its weight says but for less than 1, in random order."""
+    positions = (rng.random() + np.arange(n)) / n
+    indices = np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
+    return rng.permutation(indices)
+
+
+def _draw_others(
+    problem: FitProblem, thetas: Array, rng: np.random.Generator
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return floor and gain, and sigma and rho, of every curve, drawn for every theta."""
+    products = [problem.products(theta) for theta in thetas]
+    drawn = {
+        name: draw_levels_and_noise(rng, [each[name] for each in products])  # pyright: ignore[reportArgumentType]
+        for name in problem.where
+    }
+    return {n: each[0] for n, each in drawn.items()}, {n: each[1] for n, each in drawn.items()}
+
+
+def r_hat_of(chains: Array) -> float:
+    """Return the largest rank-normalised R-hat of chains (chains, n, parameters).
+
+    Both that of the values and that of their distances from the median (Vehtari et al. 2021).
+    """
+    m, n, p = chains.shape
+    distances = np.abs(chains - np.median(chains, axis=(0, 1)))
+    largest = 1.0
+    for values in (chains, distances):
+        ranks = rankdata(values.reshape(-1, p), axis=0)
+        z = ndtri((ranks - 3 / 8) / (m * n + 1 / 4)).reshape(m, n, p)
+        within, between = z.var(1, ddof=1).mean(0), z.mean(1).var(0, ddof=1)
+        # a parameter with one value in each chain has no variance within them
+        ratio = np.divide(between, within, out=np.full(p, np.inf), where=within > 0)
+        largest = max(largest, *np.sqrt((n - 1) / n + ratio))
+    return float(largest)

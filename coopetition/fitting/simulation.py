@@ -1,0 +1,56 @@
+"""Curves that a theory makes, with noise that is correlated in time: to test what fits recover."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.estimate import MIN_SAMPLES
+from coopetition.fitting.least_squares import check_value
+from coopetition.fitting.noise import correlated_noise
+from coopetition.fitting.theory import Theory, theory_of
+from coopetition.tools.checks import check_int, check_number
+from coopetition.tools.errors import UsageError
+
+LENGTH = 1e6  # sequences
+FLOOR, GAIN = 0.05, 1.5  # of the curves
+
+
+def simulate(
+    theory: str | Theory,
+    values: Mapping[str, float],
+    *,
+    n: int = 100,
+    noise: float = 0.02,
+    correlation: float = 0.5,
+    seed: int = 0,
+) -> Curves:
+    """Return curves of a theory over 1,000,000 sequences, with noise.
+
+    Parameters
+    ----------
+    values : all its parameters; in sequences if their unit has time
+    n : samples of each curve
+    noise : standard deviation, in units of a curve's deviation
+    correlation : of the noise of neighbouring samples
+    """
+    theory = theory_of(theory)
+    check_int("the number of samples", n, MIN_SAMPLES)
+    check_number("noise", noise, positive=True)
+    if not 0 <= correlation < 1:
+        raise UsageError(f"the correlation of noise is {correlation}; choose one from 0 to below 1")
+    if different := sorted({*values} ^ {*theory.names}):
+        raise UsageError(
+            f"{', '.join(different)} are missing or unknown; the theory {theory.name} has the "
+            f"parameters {', '.join(theory.names)}"
+        )
+    for parameter in theory.parameters:
+        check_value(parameter, values[parameter.name], LENGTH**-parameter.per_time)
+    by_length = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])
+    times, rng = np.linspace(0, 1, n), np.random.default_rng(seed)
+    measured = {}
+    for name, error in zip(FITTED_CURVES, theory.curves(by_length, times), strict=False):
+        curve = FLOOR + GAIN * error
+        deviation = noise * np.std(curve) * correlated_noise(rng, n, correlation)
+        measured[name] = np.maximum(curve + deviation, 0.0)
+    return Curves(times * LENGTH, measured, f"simulated by {theory.name}")

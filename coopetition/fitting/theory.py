@@ -1,0 +1,176 @@
+"""Define what a theory of loss curves is: the contract of the toy and of its rivals.
+
+A theory says how errors fall over a stretch of training, in its own units: the errors of `train`
+sequences, and of those that only one strategy solves, `icl` and `ciwl`; and which strategy is
+preferred where the two disagree (`preference`, above 0: ICL).  How errors become measured curves is
+described in `coopetition.fitting.least_squares`.
+
+Every `Theory` at the top level of a module in `coopetition.fitting.theories` has a name that
+commands know; functions take any other `Theory` as an object.
+"""
+
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from coopetition.fitting.curves import FITTED_CURVES
+from coopetition.tools.errors import UsageError
+
+Array = NDArray[np.float64]
+
+OUTPUTS = (*FITTED_CURVES, "preference")
+TOY = "toy"
+TIME = sp.Symbol("t", nonnegative=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A free number of a theory, and the range in which it is searched.
+
+    lower, upper : bounds, in the theory's own unit of time if `per_time` is not 0
+    logarithmic : whether the search is on a logarithmic scale
+    per_time : power of 1 / time in its unit: 1 for a rate, -1 for a time
+    """
+
+    name: str
+    description: str
+    lower: float
+    upper: float
+    logarithmic: bool = True
+    per_time: int = 0
+
+    def from_unit(self, x: Any) -> Any:
+        """Return values at places x from 0, the lower bound, to 1, the upper."""
+        if self.logarithmic:
+            return self.lower * (self.upper / self.lower) ** x
+        return self.lower + (self.upper - self.lower) * x
+
+    def to_unit(self, value: float) -> float:
+        """Return the place of a value between the bounds; the inverse of `from_unit`."""
+        if self.logarithmic:
+            return float(np.log(value / self.lower) / np.log(self.upper / self.lower))
+        return (value - self.lower) / (self.upper - self.lower)
+
+    def derivative(self, value: float) -> float:
+        """Return the derivative of `from_unit` where it gives the value."""
+        if self.logarithmic:
+            return value * float(np.log(self.upper / self.lower))
+        return self.upper - self.lower
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Theory(ABC):
+    """A family of curves over time, with their derivatives by the parameters.
+
+    name : the name in commands
+    title : a description in a few words
+    source : the publication
+    """
+
+    name: str
+    title: str
+    source: str
+    parameters: tuple[Parameter, ...]
+
+    @abstractmethod
+    def curves(self, values: Array, times: Array) -> Array:
+        """Return `OUTPUTS` (4, n) at rising times (n,) from 0; NaN if they cannot be computed.
+
+        The unit of time is the stretch of training: it ends at 1.
+        """
+
+    @abstractmethod
+    def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
+        """Return the curves, and their derivatives by the parameters (4, n, parameters)."""
+
+    def finer(self) -> "Theory":
+        """Return the theory with smaller steps, if it is computed in steps."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out compiled functions, which are made again on demand."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __repr__(self) -> str:
+        return f"<Theory {self.name}: {', '.join(self.names)}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(each.name for each in self.parameters)
+
+
+@cache
+def theories() -> dict[str, Theory]:
+    """Return all theories of `coopetition.fitting.theories` by name, the toy first."""
+    package = import_module("coopetition.fitting.theories")
+    modules = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    found = {
+        value.name: value
+        for module in modules
+        for value in vars(import_module(module.name)).values()
+        if isinstance(value, Theory)
+    }
+    return dict(sorted(found.items(), key=lambda item: (item[0] != TOY, item[0])))
+
+
+def theory_of(name: str | Theory) -> Theory:
+    """Return the theory of a name (or the given theory); an unknown name raises `UsageError`."""
+    if isinstance(name, Theory):
+        return name
+    if name not in theories():
+        raise UsageError(f"theory {name!r} is unknown; choose one of {', '.join(theories())}")
+    return theories()[name]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ClosedForm(Theory):
+    """A theory whose outputs are formulas of `TIME` and of the parameters' symbols, in order."""
+
+    symbols: tuple[sp.Symbol, ...]
+    outputs: dict[str, Any]
+
+    def curves(self, values: Array, times: Array) -> Array:
+        """Evaluate the formulas; see `Theory`."""
+        return _stack(self._formulas(times, *values), times)
+
+    def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
+        """Evaluate the formulas and their symbolic derivatives; see `Theory`."""
+        rows = _stack(self._derivatives(times, *values), times)
+        shape = len(OUTPUTS), len(self.parameters), len(times)
+        return self.curves(values, times), rows.reshape(shape).swapaxes(1, 2)
+
+    @cached_property
+    def _formulas(self) -> Callable[..., Any]:
+        return self._compile([self.outputs[name] for name in OUTPUTS])
+
+    @cached_property
+    def _derivatives(self) -> Callable[..., Any]:
+        return self._compile([sp.diff(self.outputs[o], p) for o in OUTPUTS for p in self.symbols])
+
+    def _compile(self, expressions: list[Any]) -> Callable[..., Any]:
+        function = sp.lambdify((TIME, *self.symbols), expressions, "numpy", cse=True)
+
+        def without_warnings(*arguments: Any) -> Any:
+            with np.errstate(all="ignore"):  # what overflows is not finite, and handled as such
+                return function(*arguments)
+
+        return without_warnings
+
+
+def _stack(rows: list[Any], times: Array) -> Array:
+    """Return rows (k, n), of which some may be constants."""
+    return np.stack([np.broadcast_to(np.asarray(row, float), times.shape) for row in rows])
+
+
+def logistic(x: Any) -> Any:
+    """Return the logistic function, in a form that does not overflow."""
+    return (1 + sp.tanh(x / 2)) / 2

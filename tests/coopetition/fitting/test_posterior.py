@@ -1,0 +1,79 @@
+"""Posterior samples: they hold the truth, repeat with their seed, and say if they are unsure."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from coopetition.fitting import posterior
+from coopetition.fitting.posterior import r_hat_of, sample_posterior
+from coopetition.tools.errors import UsageError
+from tests.coopetition.conftest import TRUTH
+
+
+def test_the_truth_is_in_the_posterior(race_posterior, race_fit):
+    assert (
+        race_posterior.converged
+        and not race_posterior.cautions
+        and race_posterior.r_hat < 1.01
+        and race_posterior.effective_sample_size > 400
+    )
+    for name, each in race_posterior.estimates().items():
+        width = each.high - each.low
+        assert each.low - width < TRUTH[name] < each.high + width
+        assert each.status == "identifiable"
+    for name, curve in race_fit.curves.items():
+        for sample, value in zip(
+            race_posterior.levels[name].T, (curve.floor, curve.gain), strict=True
+        ):
+            assert abs(sample.mean() - value) < sample.std() + 0.01
+        assert race_posterior.noise[name][:, 0].mean() == pytest.approx(curve.sigma, rel=0.2)
+        assert (race_posterior.noise[name][:, 1] < 0.6).all()
+
+
+def test_a_sample_is_repeated_by_its_seed_with_any_number_of_processes(race_fit):
+    quick = {"n": 50, "n_live": 20, "max_calls": 1000, "seed": 3}
+    one, two = (sample_posterior(race_fit, **quick, n_jobs=n) for n in (1, 2))
+    np.testing.assert_array_equal(one.thetas, two.thetas)
+    for name in one.levels:
+        np.testing.assert_array_equal(one.levels[name], two.levels[name])
+        np.testing.assert_array_equal(one.noise[name], two.noise[name])
+    again = pickle.loads(pickle.dumps(one))
+    assert again.log_evidence == one.log_evidence and "50 samples" in repr(again)
+
+
+def test_a_sample_that_is_cut_short_is_not_converged(race_fit):
+    short = sample_posterior(race_fit, n=50, n_live=20, max_calls=500)
+    assert not short.converged and "not converged" in repr(short)
+    assert "cut short" in short.cautions[0]
+    assert {each.status for each in short.estimates().values()} == {"not converged"}
+    with pytest.raises(UsageError, match="n_live is 3"):
+        sample_posterior(race_fit, n_live=3)
+
+
+def test_evidence_and_moments_of_a_normal_likelihood_are_right(race_fit, monkeypatch):
+    """The integral of a normal density over the search is 1, but for what lies outside of it."""
+    centre, deviations = race_fit.theta, np.array([0.003, 0.01, 0.01, 0.02, 0.02])
+    names = [free.name for free in race_fit.problem.free]
+
+    def log_likelihood(_, theta) -> float:
+        return float(norm.logpdf(theta, centre, deviations).sum())
+
+    monkeypatch.setattr(type(race_fit.problem), "log_likelihood", log_likelihood)
+    found = sample_posterior(race_fit)
+    inside = np.prod(norm.cdf(1, centre, deviations) - norm.cdf(0, centre, deviations))
+    assert found.converged and len(names) == 5
+    error = abs(found.log_evidence - math.log(inside))
+    assert error < 3 * max(found.log_evidence_error, 0.1)
+    np.testing.assert_allclose(found.thetas.mean(0), centre, atol=0.2 * deviations.max())
+    np.testing.assert_allclose(found.thetas.std(0), deviations, rtol=0.2)
+
+
+def test_r_hat_tells_chains_apart():
+    rng = np.random.default_rng(0)
+    same = rng.standard_normal((2, 1000, 2))
+    assert r_hat_of(same) < posterior.MAX_R_HAT
+    assert r_hat_of(same + np.array([[[0.0]], [[0.5]]])) > posterior.MAX_R_HAT
+    assert r_hat_of(same * np.array([[[1.0]], [[1.5]]])) > posterior.MAX_R_HAT

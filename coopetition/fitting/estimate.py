@@ -308,7 +308,7 @@ def minimize_in_search(
             max_nfev=max_iterations,
             ftol=tolerance,
             xtol=tolerance / 10,
-            gtol=None,  # far from the data, gradients are tiny
+            gtol=None,  # far from the data, gradients are tiny  # pyright: ignore[reportArgumentType]
         )
 
 

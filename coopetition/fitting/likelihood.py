@@ -79,7 +79,7 @@ def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
     numbers = _compiled("products")(y, np.ascontiguousarray(f), u, products)
     if numbers[1] <= FLAT * abs(numbers[0]):
         return None
-    return CurveProducts(len(y), *numbers, products)
+    return CurveProducts(len(y), *numbers, products)  # pyright: ignore[reportCallIssue]
 
 
 def most_likely_noise(curve: CurveProducts) -> tuple[Noise, float]:
@@ -342,7 +342,7 @@ def _integrate(
             best = max(best, parts[k])
         else:
             parts[k] = -np.inf
-    return best + math.log(np.exp(parts - best).sum())
+    return float(best + math.log(np.exp(parts - best).sum()))
 
 
 @jit

@@ -172,7 +172,7 @@ def sample_posterior(
     rng = np.random.default_rng(own)
     work = partial(_run, fit.problem, n_live, max_calls)
     runs = [*map_in_processes(work, seeds, n_jobs)]
-    merged = merge_runs(runs, print_progress=False)
+    merged: Any = merge_runs(runs, print_progress=False)
     weights = _weights(merged)
     thetas = merged.samples[_draw(rng, weights, n)]
     levels, noise = _draw_others(fit.problem, thetas, rng)
@@ -193,7 +193,8 @@ def sample_posterior(
 
 def _run(problem: FitProblem, n_live: int, max_calls: int, seed: np.random.SeedSequence) -> Any:
     """Return dynesty's results of one run."""
-    sampler = dynesty.NestedSampler(
+    make_sampler: Any = dynesty.NestedSampler  # its types are those of another class
+    sampler = make_sampler(
         problem.log_likelihood,
         _identity,
         len(problem.free),

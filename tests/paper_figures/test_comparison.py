@@ -14,7 +14,7 @@ from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
 from paper_figures.studies.comparison import (
-    compare,
+    compare_theories,
     kept_forecasts,
     page_comparison,
 )
@@ -33,38 +33,38 @@ def test_tables_are_of_known_runs_and_have_the_same_theories_for_each():
 
 
 def keys(table: str) -> list[tuple[str, ...]]:
-    return [each.key for each in compare.all_problems() if each.table == table]
+    return [each.key for each in compare_theories.all_problems() if each.table == table]
 
 
 def test_a_table_is_completed_and_sorted(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "FOLDER", tmp_path)
+    monkeypatch.setattr(compare_theories, "FOLDER", tmp_path)
     computed = []
 
-    def problem(run: str, n: int = 1) -> compare.Problem:
+    def problem(run: str, n: int = 1) -> compare_theories.Problem:
         def rows():
             computed.append(run)
             return [{"event": f"e{k}", "measured": None, "r_hat": 1 / 3} for k in range(n)]
 
-        return compare.Problem("forecasts", (run, "toy"), rows)
+        return compare_theories.Problem("forecasts", (run, "toy"), rows)
 
     problems = [problem("a"), problem("b", 2), problem("c")]
-    monkeypatch.setattr(compare, "all_problems", lambda: problems)
+    monkeypatch.setattr(compare_theories, "all_problems", lambda: problems)
     for part in ("2/2", "1/2", "1/1"):
-        assert compare.run(["forecasts", "--part", part]) == 0
+        assert compare_theories.run(["forecasts", "--part", part]) == 0
     assert computed == ["b", "a", "c"], "nothing is computed twice"
     rows = (tmp_path / "forecasts.csv").read_text().split()
     head, line = "run,theory,event,measured,r_hat", "{},toy,e{},,0.333333"
     assert rows == [head, *(line.format(*each) for each in ("a0", "b0", "b1", "c0"))]
     for part in ("0/2", "3/2", "x", "1"):
         with pytest.raises(UsageError, match="--part"):
-            compare.run(["forecasts", "--part", part])
+            compare_theories.run(["forecasts", "--part", part])
 
 
 def test_an_unknown_run_or_theory_is_refused():
     with pytest.raises(UsageError, match="main_9.*coopetition/main_5"):
-        compare.run(["--runs", "main_9"])
+        compare_theories.run(["--runs", "main_9"])
     with pytest.raises(UsageError, match="magic.*toy"):
-        compare.run(["--theories", "magic"])
+        compare_theories.run(["--theories", "magic"])
 
 
 INF = np.inf
@@ -127,8 +127,10 @@ def test_tasks_are_told_by_names():
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_verdicts_are_those_of_the_kept_runs():
-    kept = {each["claim"]: each["holds"] for each in json.loads(compare.VERDICTS.read_text())}
-    assert {each["claim"]: each["holds"] for each in compare.verdicts()} == kept
+    kept = {
+        each["claim"]: each["holds"] for each in json.loads(compare_theories.VERDICTS.read_text())
+    }
+    assert {each["claim"]: each["holds"] for each in compare_theories.verdicts()} == kept
 
 
 def test_the_readme_quotes_how_near_our_run_is_at_the_papers_rate():

@@ -308,7 +308,7 @@ def minimize_in_search(
             max_nfev=max_iterations,
             ftol=tolerance,
             xtol=tolerance / 10,
-            gtol=None,  # far from the data, gradients are tiny  # pyright: ignore[reportArgumentType]
+            gtol=1e-40,  # far from the data gradients are tiny, but below scipy divides by 0
         )
 
 

@@ -299,7 +299,8 @@ def minimize_in_search(
     tolerance: float = 1e-5,
 ) -> OptimizeResult:
     """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread."""
-    with _libraries().limit(limits=1, user_api="blas"):  # ten columns: threads would only wait
+    # ten columns: threads would only wait; steps from tiny gradients may divide by 0
+    with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         return least_squares(
             residuals,
             np.clip(start, 1e-9, 1 - 1e-9),
@@ -308,7 +309,7 @@ def minimize_in_search(
             max_nfev=max_iterations,
             ftol=tolerance,
             xtol=tolerance / 10,
-            gtol=1e-40,  # far from the data gradients are tiny, but below scipy divides by 0
+            gtol=None,  # far from the data, gradients are tiny  # pyright: ignore[reportArgumentType]
         )
 
 

@@ -213,7 +213,7 @@ def _refine_all(
         for optimum in map_in_processes(work, thetas, n_jobs):
             optima.append(optimum)
             report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
-    return sorted(optima, key=lambda optimum: optimum.deviance)
+    return sorted(optima, key=_deviance)
 
 
 def map_in_processes(

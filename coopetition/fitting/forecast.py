@@ -33,12 +33,12 @@ from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.least_squares import ACCURACY, FitProblem, to_errors
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.result import ENDS
+from coopetition.fitting.result import ENDS, MAX_REACH
 from coopetition.fitting.theory import OUTPUTS
 from coopetition.tools.checks import check_int
-from coopetition.tools.errors import UsageError, UserError
-from coopetition.tools.files import check_readable, text_table, wrap_text, write_json
-from coopetition.tools.results import Result
+from coopetition.tools.errors import UsageError
+from coopetition.tools.files import text_table, wrap_text, write_json
+from coopetition.tools.results import Result, reading_saved, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,6 @@ HALF = 0.5  # Flip accuracy at which neither strategy is preferred
 UNDECIDED = 0.05  # Flip closer to one half than this is noise (1,000 sequences: 3 s.d.)
 N_PATHS = 1000  # at least
 N_FUTURE = 500  # simulated samples of a curve, at most, unless they are given
-FARTHEST = 100  # times the length of the known part
 FEW = 0.05  # share of the draws that agree with Flip, below which the forecast has a caution
 
 
@@ -131,8 +130,7 @@ class Forecast(Result):
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a file of `save`; any other file raises `UserError`."""
-        check_readable(Path(path), "give a saved forecast")
-        try:
+        with reading_saved(Path(path), "a saved forecast"):
             saved = json.loads(Path(path).read_text())
             times = {name: np.array(each, float) for name, each in saved["times"].items()}
             return cls(
@@ -147,14 +145,9 @@ class Forecast(Result):
                 saved["cautions"],
                 saved["provenance"],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not a saved forecast ({error!r:.200})") from error
 
     def summary(self) -> str:
         """Return whether the forecast can be trusted, and tables of events and final values."""
-        first_line = "The fit and its posterior have no known problem."
-        if self.cautions:
-            first_line = f"CAUTION: {'; '.join(self.cautions)}"
         head = ("median", "low", "high", "(90 % interval)")
         events: list[tuple[str, ...]] = [("event in sequences", *head[:3], "probability", "")]
         final: list[tuple[str, ...]] = [(self.metric.replace("_", " "), *head)]
@@ -171,7 +164,7 @@ class Forecast(Result):
         final += [(*_format_row(name, each), "") for name, each in self.final.items()]
         return "\n".join(
             [
-                wrap_text(first_line),
+                trust_line(self.cautions, "The fit and its posterior have no known problem."),
                 "",
                 f"theory {self.theory}, known until {self.known_until:.4g} sequences, "
                 f"{self.provenance['n_paths']} simulated paths",
@@ -222,7 +215,7 @@ def _expect_time(times: Array) -> Expected:
 
 def farthest_horizon(first: float, last: float) -> float:
     """Return the latest horizon of a forecast from curves from `first` to `last` sequences."""
-    return first + FARTHEST * (last - first)
+    return first + MAX_REACH * (last - first)
 
 
 def check_horizon(horizon: float, first: float, last: float) -> None:

@@ -53,7 +53,7 @@ EDGE_NODES, EDGE_WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 class CurveProducts(NamedTuple):
-    """What the likelihood of a curve needs of its samples and of the theory's error f.
+    """Sums over a curve's samples and the theory's error f, from which its likelihood is computed.
 
     n : samples
     mean, deviation : of f, weighted by 1 / u^2

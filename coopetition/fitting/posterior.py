@@ -28,8 +28,8 @@ from coopetition.fitting.likelihood import draw_levels_and_noise
 from coopetition.fitting.result import ENDS, Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import Result
+from coopetition.tools.files import text_table
+from coopetition.tools.results import Result, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class Posterior(Result):
 
     @property
     def converged(self) -> bool:
-        """Whether the sample can be trusted."""
+        """Whether both runs ended and agree, with enough effective samples."""
         is_enough = self.effective_sample_size > MIN_EFFECTIVE
         return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
 
@@ -127,12 +127,10 @@ class Posterior(Result):
             numbers = (f"{x:.4g}" for x in np.quantile(values, (0.5, *ENDS)))
             rows.append((name, *numbers, statuses.get(name, "")))
         quality = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
-        first_line = f"The posterior sample has converged: {quality}."
-        if self.cautions:
-            first_line = f"CAUTION: {'; '.join(self.cautions)}"
+        first_line = trust_line(self.cautions, f"The posterior sample has converged: {quality}.")
         evidence = f"log evidence {self.log_evidence:.1f} +- {self.log_evidence_error:.1f}"
         about = f"theory {self.fit.theory}, {len(self.thetas)} samples, {evidence}"
-        return "\n".join([wrap_text(first_line), "", about, text_table(rows)])
+        return "\n".join([first_line, "", about, text_table(rows)])
 
     def plot(self, *names: str) -> "Figure":
         """Draw histograms and pairs of the free parameters, or of the named columns.

@@ -24,8 +24,8 @@ from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.files import check_readable, text_table, wrap_text, write_json
-from coopetition.tools.results import Result
+from coopetition.tools.files import text_table, wrap_text, write_json
+from coopetition.tools.results import Result, reading_saved, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -301,7 +301,6 @@ class Fit(Result):
 
     def summary(self) -> str:
         """Return a report of one page of text."""
-        first_line = f"CAUTION: {'; '.join(self.cautions)}" if self.cautions else TRUSTED
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         worst = self.directions[0]
@@ -309,7 +308,7 @@ class Fit(Result):
         unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
-                wrap_text(first_line),
+                trust_line(self.cautions, TRUSTED),
                 "",
                 text_table(self._curve_rows()),
                 "",
@@ -386,8 +385,7 @@ class Fit(Result):
 
         theory : the fitted theory, if it is not in `theories()`
         """
-        check_readable(Path(path), "give a saved fit")
-        try:
+        with reading_saved(Path(path), "a saved fit"):
             saved = json.loads(Path(path).read_text())
             if "n_given" not in saved["provenance"] or "tolerance" in saved["provenance"]:
                 raise UserError(f"{path} was saved by an earlier version; fit its curves again")
@@ -413,10 +411,6 @@ class Fit(Result):
                 np.array(saved["optima"], float),
                 saved["provenance"],
             )
-        except UserError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not a saved fit ({error!r:.200})") from error
 
 
 def _not_null(saved: float | None, replacement: float) -> float:

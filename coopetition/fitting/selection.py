@@ -11,8 +11,8 @@ from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import Result
+from coopetition.tools.files import text_table
+from coopetition.tools.results import Result, trust_line
 
 # smaller differences do not decide between theories
 DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
@@ -90,9 +90,7 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """Return whether the comparison can be trusted, and a table of text."""
-        first_line = f"{self.fits[0].theory} is the best, and its fit has no known problem."
-        if self.cautions:
-            first_line = f"CAUTION: {'; '.join(self.cautions)}"
+        trusted = f"{self.fits[0].theory} is the best, and its fit has no known problem."
         evidence = ("log evidence",) if self.posteriors else ()
         r2 = (f"R2 {name}" for name in self.fits[0].curves)
         table = [("theory", "fitted", "BIC", "AICc", *evidence, *r2, "")]
@@ -103,7 +101,7 @@ class Comparison(Result):
                 evidence = (f"{row['log_evidence']:.1f} +- {row['log_evidence_error']:.1f}",)
             numbers = str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *evidence, *r2
             table.append((row["name"], *numbers, "; ".join(row["cautions"])))
-        return f"{wrap_text(first_line)}\n\n{text_table(table)}"
+        return f"{trust_line(self.cautions, trusted)}\n\n{text_table(table)}"
 
     def headline(self) -> str:
         """Return the BIC of every theory."""

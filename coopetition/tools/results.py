@@ -2,7 +2,8 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,10 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.errors import UserError
-from coopetition.tools.files import ARCHIVE_ERRORS, check_archive, to_frame, wrap_text, write_npz
+from coopetition.tools.files import (
+    ARCHIVE_ERRORS,
+    check_archive,
+    check_readable,
+    to_frame,
+    wrap_text,
+    write_npz,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+def trust_line(cautions: Sequence[str], trusted: str) -> str:
+    """Return the beginning of a report: the cautions, or the sentence `trusted` without any."""
+    return wrap_text(f"CAUTION: {'; '.join(cautions)}" if cautions else trusted)
+
+
+@contextmanager
+def reading_saved(path: Path, kind: str) -> Iterator[None]:
+    """Raise `UserError` where what is done in the context shows that a file is not of a kind.
+
+    kind : as in "a saved fit"
+    """
+    check_readable(path, f"give {kind}")
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not {kind} ({error!r:.200})") from error
 
 
 class Result:

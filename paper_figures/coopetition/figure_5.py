@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coopetition.fitting.reading import LEAD
 from paper_figures.coopetition.events import emerges, happened_by
 from paper_figures.coopetition.fits import (
-    LEAD,
     draw_fitted,
     draw_losses,
     draw_minimal_model,

@@ -36,8 +36,8 @@ def largest_intermediate(config: RunConfig) -> int:
 def evaluated_numbers(config: RunConfig, d_features: int, n_sequences: int, n_rows: int) -> int:
     """Return the numbers that one run's evaluation holds at most, beside its parameters.
 
-    The copies of a token are what the residual stream is made of, queries, keys and values; they
-    were counted.
+    `copies` is the number of tensors of size d_model per token that exist at once: parts of the
+    residual stream, queries, keys and values.  It was counted in an evaluation.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.dynamics.events import RISEN
 from paper_figures.core.runs import FigureRun
 from transformer.experiments.clocks import BASE
-from transformer.measures.timeline import RISEN
 from transformer.measures.transience import WINDOW, smooth
 
 Array = NDArray[np.floating]

@@ -1,4 +1,4 @@
-"""What ideas predict for the clocks of ICL, and the verdicts of the runs.
+"""Predictions of ideas about the clocks of ICL, and their verdicts by the runs.
 
 `predictions.toml` holds the predictions, their derivations and the rule; it was committed before
 the runs.

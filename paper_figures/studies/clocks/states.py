@@ -1,4 +1,4 @@
-"""What was measured of the states of runs: gradient noise, sharpness, and growth of label rows."""
+"""Measures of the states of runs: gradient noise, sharpness, and growth of label rows."""
 
 import math
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import forecast
 from coopetition.fitting.posterior import Posterior, sample_posterior
-from coopetition.fitting.reading import read_curves
+from coopetition.fitting.reading import LEAD, read_curves
 from coopetition.fitting.scores import log_time_crps
 from coopetition.fitting.theory import Theory, theories
 from coopetition.tools.commands import run_as_program
@@ -37,7 +37,7 @@ from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from coopetition.tools.flags import default_shown_as, parse_flags
-from paper_figures.coopetition.fits import LEAD, measured_errors
+from paper_figures.coopetition.fits import measured_errors
 from paper_figures.core.collect import locked
 from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import read_rows
@@ -215,16 +215,17 @@ def forecast_rows(run: FigureRun, theory: Theory) -> Rows:
     known = curves.between(last=until)
     posterior = sample_posterior(fit(known.select(FITTED_CURVES), theory))
     found = forecast(posterior, end, measured=known, future=curves.sequences)
+    expected = found.events
     return [
         {
             "known_until": until,
             "end": end,
             "event": event,
             "measured": time,
-            "value": found.events[event].value,
-            "low": found.events[event].low,
-            "high": found.events[event].high,
-            "probability": found.events[event].probability,
+            "value": expected[event].value,
+            "low": expected[event].low,
+            "high": expected[event].high,
+            "probability": expected[event].probability,
             "crps": log_time_crps(
                 found.times[event], math.inf if time is None else time, until, end
             ),

@@ -198,7 +198,7 @@ def test_a_horizon_is_after_the_known_part(horizon):
 
 @pytest.fixture(scope="module")
 def early():
-    """What is known at 0.6 of a run."""
+    """The posterior of a run that is known until 0.6 of its length."""
     known = noisy_run(5, n=51).between(last=6e5)
     return sample_posterior(fit(known, "logistic_race", n_screened=256, n_starts=4), n_live=40)
 

@@ -77,7 +77,7 @@ def test_columns_are_named(tmp_path):
 
 
 def test_what_has_two_readings_is_not_guessed(tmp_path):
-    """Of curves, of the column of steps, and of runs."""
+    """Names of curves, of the column of steps and of runs are given."""
     for text, remedy in (
         ("step,train_loss_step,train_loss_epoch,icl_loss\n1,1,1,1\n2,1,1,1\n", "--columns train="),
         ("step,global_step,icl_loss\n1,1,1\n2,1,1\n", "--x"),

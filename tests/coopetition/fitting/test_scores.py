@@ -117,7 +117,7 @@ def test_too_few_other_forecasts_give_no_interval():
 
 @pytest.mark.parametrize("n", [20, 200])
 def test_a_band_holds_uniform_ranks_as_often_as_it_says(n):
-    """Of 2,000 sets of ranks that the band was not made from; false alarm below 1e-4."""
+    """2,000 new sets of uniform ranks are tried; the false-alarm rate is below 1e-4."""
     rng = np.random.default_rng(1)
     points, low, high = ecdf_band(n)
     share = np.array([ecdf(rng.random(n), points) for _ in range(2000)])

@@ -1,7 +1,7 @@
 """Exemplars: the feature vectors that represent classes."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,34 @@ class Exemplars:
     def fingerprint(self) -> str:
         """Return a digest of all values; resuming a run checks it."""
         return fingerprint_of([self.values.cpu().numpy()])
+
+
+class RunExemplars:
+    """Exemplars of several runs, whose features are gathered by one operation for each set.
+
+    A GPU would wait for many small operations.
+    """
+
+    def __init__(self, exemplars: Sequence[Exemplars]) -> None:
+        import torch
+
+        numbers: dict[int, list[int]] = {}
+        for number, each in enumerate(exemplars):
+            numbers.setdefault(id(each), []).append(number)
+        device = exemplars[0].values.device
+        self._sets = [  # each set with the numbers of its runs
+            (exemplars[runs[0]], torch.tensor(runs, device=device)) for runs in numbers.values()
+        ]
+
+    def features(self, index: "torch.Tensor", dtype: "torch.dtype") -> "torch.Tensor":
+        """Return features (R, ..., D) of each run's exemplars at an index (R, ...)."""
+        first, _ = self._sets[0]
+        if len(self._sets) == 1:
+            return first.features(index, dtype)
+        features = index.new_empty((*index.shape, first.d_features), dtype=dtype)
+        for exemplars, runs in self._sets:
+            features[runs] = exemplars.features(index[runs], dtype)
+        return features
 
 
 def fingerprint_of(parts: Iterable[NDArray[Any]]) -> str:

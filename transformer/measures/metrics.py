@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transformer.config import ModelConfig
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.model.hooks import Intervened
 from transformer.model.parameters import Parameters
@@ -77,7 +77,8 @@ def batches(
     parameters: Parameters, config: ModelConfig, exemplars: Exemplars, sequences: Sequences
 ) -> Iterator[Batch]:
     """Return one run's sequences in order, as many at once as fit into memory."""
-    at_most, _ = _piece_sizes(parameters, config, len(sequences.exemplars), False)
+    own, n_items = parameters["W_U"], len(sequences.exemplars)
+    at_most, _ = piece_sizes(config, own.shape[::2], n_items, own.element_size(), is_cpu=own.is_cpu)
     return _batches(parameters, config, [exemplars], Sequences.stack([sequences]), at_most)
 
 
@@ -89,33 +90,22 @@ def _batches(
     at_most: int,
 ) -> Iterator[Batch]:
     """Return the sequences (R, ..., n) of all runs in order, `at_most` of each at once."""
-    dtype, is_shared = parameters["W_U"].dtype, len({id(each) for each in exemplars}) == 1
+    of_runs, dtype = RunExemplars(exemplars), parameters["W_U"].dtype
     for start in range(0, sequences.target.shape[1], at_most):
         own = slice(start, start + at_most)
-        index = sequences.exemplars[..., own]
-        if is_shared:
-            features = exemplars[0].features(index, dtype)
-        else:
-            pairs = zip(exemplars, index, strict=True)
-            features = torch.stack([each.features(of_run, dtype) for each, of_run in pairs])
+        features = of_runs.features(sequences.exemplars[..., own], dtype)
         labels, target = sequences.labels[..., own], sequences.target[..., own]
         yield make_batch(parameters, config, features, labels, target)
 
 
-def _piece_sizes(
-    parameters: Parameters, config: ModelConfig, n_items: int, is_intervened: bool
-) -> tuple[int, int]:
-    """Return the `piece_sizes` of parameters with a run axis."""
-    own = parameters["W_U"]
-    is_cpu, shape = own.device.type == "cpu", (len(own), own.shape[2])
-    at_most, rows = piece_sizes(config, shape, n_items, own.element_size(), is_cpu=is_cpu)
-    if is_intervened:  # some interventions see residuals and logits of the same sequences
-        at_most = min(at_most, rows)
-    return at_most, rows
-
-
 def piece_sizes(
-    config: ModelConfig, shape: tuple[int, int], n_items: int, width: int, *, is_cpu: bool
+    config: ModelConfig,
+    shape: Sequence[int],
+    n_items: int,
+    width: int,
+    *,
+    is_cpu: bool,
+    is_intervened: bool = False,
 ) -> tuple[int, int]:
     """Return how many sequences a run sends through the model, and unembeds, at once.
 
@@ -137,6 +127,8 @@ def piece_sizes(
         rows = of_run // (LOGITS * n_labels)
     if config.encoder == "resnet":
         at_most = min(at_most, images // n_items)
+    if is_intervened:  # some interventions see residuals and logits of the same sequences
+        at_most = min(at_most, rows)
     return max(1, at_most), max(1, rows)
 
 
@@ -162,8 +154,15 @@ def evaluate_runs(
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
     """Return metrics (R, n) of each run on n sequences of its own."""
-    n_items = len(sequences[0].exemplars)
-    at_most, rows = _piece_sizes(parameters, config, n_items, intervened is not None)
+    own, n_items = parameters["W_U"], len(sequences[0].exemplars)
+    at_most, rows = piece_sizes(
+        config,
+        own.shape[::2],
+        n_items,
+        own.element_size(),
+        is_cpu=own.is_cpu,
+        is_intervened=intervened is not None,
+    )
     pieces: list[dict[str, Tensor]] = []
     for batch in _batches(parameters, config, exemplars, Sequences.stack(sequences), at_most):
         pieces += _batch_metrics(parameters, config, batch, rows, intervened)

@@ -34,10 +34,10 @@ def largest_intermediate(config: RunConfig) -> int:
 
 
 def evaluated_numbers(config: RunConfig, d_features: int, n_sequences: int, n_rows: int) -> int:
-    """Return the numbers that one run's evaluation holds at most, beside its parameters.
+    """Return how many numbers an evaluation of one run holds at most, beside its parameters.
 
-    `copies` is the number of tensors of size d_model per token that exist at once: parts of the
-    residual stream, queries, keys and values.  It was counted in an evaluation.
+    `copies`, counted in evaluations, is how many tensors of d_model numbers per token exist at
+    once: parts of the residual stream, queries, keys and values.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from transformer.config import RunConfig
 from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.sequences import Sequences
-from transformer.measures.metrics import CHUNK, evaluate, piece_sizes
+from transformer.measures.metrics import evaluate_runs, piece_sizes
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
 from transformer.training.activations import evaluated_numbers, largest_intermediate, saved_numbers
 from transformer.training.ensemble import new_train_state
@@ -53,10 +53,10 @@ def count_numbers(shapes: Shapes) -> int:
 
 
 def memory_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> dict[str, int]:
-    """Return the bytes that runs need when they are trained together, by what needs them.
+    """Return the bytes that runs need when they are trained together, by purpose.
 
-    A CUDA graph keeps memory of its own for a step.  Metrics need a plain step's memory beside it,
-    for the norms of gradients, and that of an evaluation, which comes after that step.
+    A CUDA graph keeps the memory of a step.  Beside it, the norms of gradients need the memory of
+    an eager step; its activations are freed before the evaluation, which needs its own.
     """
     is_cuda = torch.device(machine.device).type == "cuda"
     steps = 2 if is_cuda and ("graph" in machine.execution or machine.execution == "auto") else 1
@@ -99,9 +99,16 @@ def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
 
 
 def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> int:
-    """Return the bytes that evaluating the runs needs beside their parameters.
+    """Return the bytes that evaluating the runs needs beside their parameters."""
+    n_runs, n_sequences, rows = evaluation_piece(configs, machine)
+    numbers = evaluated_numbers(configs[0], d_features, n_sequences, rows)
+    return n_runs * _width(configs[0]) * numbers
 
-    On a CPU, they are evaluated one by one.
+
+def evaluation_piece(configs: list[RunConfig], machine: Machine) -> tuple[int, int, int]:
+    """Return how many runs are evaluated at once, and how many sequences and logits of each.
+
+    On a CPU, runs are evaluated one by one.
     """
     config, is_cpu = configs[0], torch.device(machine.device).type == "cpu"
     n_runs = 1 if is_cpu else len(configs)
@@ -109,8 +116,14 @@ def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine)
     n_items, width = config.data.context + 1, _width(config)
     at_most, rows = piece_sizes(config.model, shape, n_items, width, is_cpu=is_cpu)
     n_sequences = min(at_most, max(own.evaluation.n_sequences for own in configs))
-    numbers = evaluated_numbers(config, d_features, n_sequences, min(rows, n_sequences))
-    return n_runs * width * numbers
+    return n_runs, n_sequences, min(rows, n_sequences)
+
+
+def count_pieces(configs: list[RunConfig], machine: Machine) -> float:
+    """Return how many pieces (`evaluation_piece`) one evaluation of all runs has."""
+    n_runs, n_sequences, _ = evaluation_piece(configs, machine)
+    total = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in configs)
+    return total / (n_runs * n_sequences)
 
 
 def moved_bytes(config: RunConfig, d_features: int) -> int:
@@ -244,17 +257,17 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     train_state = new_train_state(configs, d_features, machine)
     step = repeated_step(train_state, config.data.batch_size)
     machine, _ = choose_execution(train_state, step, machine, config.n_steps)
-    evaluation = _repeated_evaluation(train_state, config)
+    evaluation = _repeated_evaluation(train_state, configs, machine)
     print_progress("timing some steps and evaluations")
     with machine.use(config.precision):
         step()  # the first of each takes up to seconds
         evaluation()
-        step_s, chunk_s = (
+        step_s, piece_s = (
             median_seconds(function, train_state.device, TIMED_S) for function in (step, evaluation)
         )
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
-    n_sequences = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in configs)
-    seconds = config.n_steps * step_s + n_evaluations * n_sequences / CHUNK * chunk_s
+    evaluation_s = count_pieces(configs, machine) * piece_s
+    seconds = config.n_steps * step_s + n_evaluations * evaluation_s
     memory = sum(memory_bytes(configs, d_features, machine).values())
     disk = sum(disk_bytes(own, d_features) for own in configs)
     return {
@@ -277,12 +290,18 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     }
 
 
-def _repeated_evaluation(state: TrainState, config: RunConfig) -> Callable[[], object]:
-    """Return a function that evaluates the first run on a chunk of sequences, of zeros."""
+def _repeated_evaluation(
+    state: TrainState, configs: list[RunConfig], machine: Machine
+) -> Callable[[], object]:
+    """Return a function that evaluates one piece (`evaluation_piece`), of zeros."""
+    n_runs, n_sequences, _ = evaluation_piece(configs, machine)
     exemplars = Exemplars(torch.zeros(1, 1, state.d_features, device=state.device), 1.0)
-    zeros = torch.zeros(state.context + 1, CHUNK, dtype=torch.int64, device=state.device)
+    zeros = torch.zeros(state.context + 1, n_sequences, dtype=torch.int64, device=state.device)
     sequences = Sequences(zeros, zeros[1:], zeros[0])
-    return lambda: evaluate(state.of_run(0), config.model, exemplars, sequences)
+    parameters = state.of_runs([*range(n_runs)])
+    return lambda: evaluate_runs(
+        parameters, configs[0].model, [exemplars] * n_runs, [sequences] * n_runs
+    )
 
 
 def _final_id(config: RunConfig) -> str:

@@ -19,7 +19,7 @@ from coopetition.tools.errors import UserError
 from coopetition.tools.run_files import Row
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import all_means, evaluate_runs
 from transformer.model.hooks import Intervened
@@ -110,13 +110,7 @@ class Ensemble:
         self.device = self.train_state.device
         placed = {id(run.exemplars): run.exemplars.to(self.device) for run in runs}
         self.exemplars = [placed[id(run.exemplars)] for run in runs]
-        numbers: dict[int, list[int]] = {id(each): [] for each in self.exemplars}
-        for number, each in enumerate(self.exemplars):
-            numbers[id(each)].append(number)
-        self._sets = [  # each set of exemplars with the numbers of its runs
-            (self.exemplars[runs[0]], torch.tensor(runs, device=self.device))
-            for runs in numbers.values()
-        ]
+        self._run_exemplars = RunExemplars(self.exemplars)
         self.evaluation_sets = [
             {name: sequences.to(self.device) for name, sequences in run.evaluation_sets.items()}
             for run in runs
@@ -191,14 +185,7 @@ class Ensemble:
 
     def _features(self, index: Tensor) -> Tensor:
         """Return the features (R, C + 1, B, D) of exemplars at an index (R, C + 1, B)."""
-        dtype = self.train_state.dtype
-        if len(self._sets) == 1:
-            features = self.exemplars[0].features(index, dtype)
-        else:  # one copy for each set: a GPU waits for many small ones
-            shape = (*index.shape, self.train_state.d_features)
-            features = torch.empty(shape, dtype=dtype, device=self.device)
-            for exemplars, runs in self._sets:
-                features[runs] = exemplars.features(index[runs], dtype)
+        features = self._run_exemplars.features(index, self.train_state.dtype)
         for number, config in enumerate(self.configs):
             if config.data.noise:
                 features[number] += config.data.noise * self._noise(config, features[number])

@@ -124,8 +124,24 @@ def choose_device(name: str) -> torch.device:
         is_usable = False
     if not is_usable:
         choices = ", ".join(["auto", *names])
-        raise UsageError(f"device {name!r} is not available here; choose one of {choices}")
+        raise UsageError(
+            f"device {name!r} is not available here{_why_not(name)}; choose one of {choices}"
+        )
     return torch.device(name)
+
+
+def _why_not(name: str) -> str:
+    """Return why a CUDA device cannot be used, and what to change; nothing for other devices."""
+    if name.partition(":")[0] != "cuda":
+        return ""
+    if not torch.backends.cuda.is_built():
+        return f": torch {torch.__version__} is a CPU build; install a build with CUDA"
+    if n_devices := torch.cuda.device_count():
+        return f": there are {n_devices} CUDA devices, numbered from 0"
+    return (
+        f": torch {torch.__version__} is built with CUDA but finds no GPU; check with `nvidia-smi` "
+        "that the NVIDIA driver is installed, and that CUDA_VISIBLE_DEVICES hides no GPU"
+    )
 
 
 def keep_freed_memory() -> None:

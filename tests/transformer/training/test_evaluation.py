@@ -39,10 +39,12 @@ def ensemble(tiny):
     return ensemble
 
 
-@pytest.mark.parametrize("n_failed", [0, 1, 2])
+@pytest.mark.parametrize("n_failed", [0, 1, 2, 3])
 def test_runs_are_evaluated_together_as_alone(ensemble, n_failed):
     ensemble.failures = dict.fromkeys(range(n_failed), "given up")
-    alone, together = ensemble.evaluate(), ensemble._evaluate_together(ensemble.live)
+    alone = ensemble.evaluate()
+    ensemble.device = torch.device("cuda")  # where runs are evaluated together
+    together = ensemble.evaluate()
     assert [*together] == [*alone] == [*range(n_failed, 3)]
     for number, by_evaluator in alone.items():
         torch.testing.assert_close(together[number], by_evaluator, equal_nan=True)
@@ -81,9 +83,9 @@ def test_pieces_fit_into_the_memory_that_all_runs_share(tiny):
     """Each of twice as many runs evaluates half as many sequences at once."""
     sizes = {}
     for n_runs in (1, 2, 64):
-        parameters = {"W_U": torch.empty(n_runs, 64, 12_800, device="meta")}
-        sizes[n_runs] = measured._piece_sizes(parameters, tiny.model, 3, False)
+        shape = n_runs, 12_800
+        sizes[n_runs] = measured.piece_sizes(tiny.model, shape, 3, 4, is_cpu=False)
     assert sizes[1][0] // 2 == sizes[2][0] and sizes[1][1] // 2 == sizes[2][1]
     assert min(sizes[64]) > 1
-    few = measured._piece_sizes(parameters, tiny.model, 3, True)
+    few = measured.piece_sizes(tiny.model, shape, 3, 4, is_cpu=False, is_intervened=True)
     assert few == (sizes[64][1], sizes[64][1])

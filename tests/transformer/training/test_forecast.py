@@ -90,8 +90,8 @@ def test_every_set_of_exemplars_counts_once(tiny):
 
 @pytest.mark.parametrize("n_sequences", [(50,), (50, 200, 1000), (1000, 200, 50)])
 def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, n_sequences):
-    """Here a step takes half a second, and 1,000 sequences two."""
-    seconds = iter([0.5, 2.0])
+    """Here a step takes half a second, and a sequence two milliseconds."""
+    seconds = iter([0.5, 0.002 * max(n_sequences)])  # of a piece: the sequences of the largest run
     monkeypatch.setattr(cost, "median_seconds", lambda *_: next(seconds))
     runs = vary(tiny, {"evaluation.n_sequences": [str(n) for n in n_sequences]})
     report = forecast_cost([*runs.values()], HERE)
@@ -99,6 +99,21 @@ def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, 
     evaluated = n_evaluations * 5 * sum(n_sequences)
     assert report["predicted_s"] == pytest.approx(40 * 0.5 + evaluated * 0.002, abs=0.1)
     assert report["runs"] == len(n_sequences)
+
+
+@pytest.mark.parametrize("n_sequences", [(50,), (10_000,) * 64, (200, 100_000)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_pieces_hold_all_sequences_that_are_evaluated(tiny, device, n_sequences):
+    """A GPU evaluates all runs at once."""
+    configs = [
+        replace(tiny, evaluation=replace(tiny.evaluation, n_sequences=n)) for n in n_sequences
+    ]
+    machine = replace(HERE, device=device)
+    n_runs, of_run, rows = cost.evaluation_piece(configs, machine)
+    assert n_runs == (len(configs) if device == "cuda" else 1)
+    assert rows <= of_run <= max(n_sequences)
+    held = cost.count_pieces(configs, machine) * n_runs * of_run
+    assert held == pytest.approx(5 * sum(n_sequences))  # by five evaluators
 
 
 def check_refused(config, tmp_path, named: str) -> None:

@@ -103,7 +103,7 @@ def test_the_estimate_is_close_to_the_memory_of_an_evaluation(name, kind, n_runs
     config = replace(config, evaluation=replace(config.evaluation, n_sequences=n_sequences))
     monkeypatch.setattr(metrics, "DEVICE_BYTES", 2**25)
     sizes = metrics.piece_sizes
-    on_device = lambda *about, is_cpu: sizes(*about, is_cpu=kind == "cpu")  # noqa: E731
+    on_device = lambda *about, **flags: sizes(*about, **flags | {"is_cpu": kind == "cpu"})  # noqa: E731
     monkeypatch.setattr(metrics, "piece_sizes", on_device)
     state = new_train_state([config] * n_runs, d_features, HERE)
     exemplars = Exemplars(torch.zeros(1, 1, d_features), 1.0)

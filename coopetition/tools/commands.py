@@ -15,7 +15,6 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated
 
 import ast
 import importlib
-import importlib.metadata
 import inspect
 import os
 import pkgutil
@@ -32,6 +31,7 @@ import tyro
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import NO_SPACE
 from coopetition.tools.flags import parse_flags
+from coopetition.tools.versions import package_version
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
 
@@ -62,7 +62,7 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name == "--version":
-        print(importlib.metadata.version("coopetition"))
+        print(package_version("coopetition"))
         return 0
     if name == COMPLETION:
         _print_completion(package, prog, commands, rest)

@@ -4,34 +4,46 @@ python -m tests.gpu.check [--device cuda] [--out gpu_check.json] [--minutes 6] [
 """
 
 import argparse
-import json
+import faulthandler
+import gc
 import platform
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, get_args
 
 import torch
 
+from coopetition.tools.commands import run_as_program
+from coopetition.tools.console import show_progress
 from coopetition.tools.errors import UserError
+from coopetition.tools.files import check_writable, write_json
+from tests.gpu.plan import candidates, check_minutes
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig
 from transformer.config.interventions import Intervention
+from transformer.config.run import Scale
 from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.layout import CHECKPOINTS, step_file
 from transformer.runs.loop import in_memory, train
-from transformer.training.cost import UPDATE_PASSES
-from transformer.training.ensemble import Ensemble
+from transformer.training.cost import moved_bytes
+from transformer.training.ensemble import Ensemble, new_train_state
 from transformer.training.execution import repeated_step, seconds_of
 from transformer.training.machine import Execution, Machine
-from transformer.training.step import RunSettings, TrainState
 
 TOLERANCE = 1e-4  # relative, of losses and of parameters in float32
+LONG_STEPS = 300  # steps of a run that needs two blocks of batches
+GRACE_S = 20.0  # for what cannot be interrupted when the time is over
 INTERVENTIONS = {
     "Ablate": '{"Ablate": {"heads": ["0:1"]}}',
     "ForbidPreviousToken": '{"ForbidPreviousToken": {"heads": ["0:*"], "rows": "labels"}}',
@@ -56,11 +68,13 @@ class Sizes:
     deep: int = 12
     speed_classes: tuple[int, ...] = (1600, 12800)
     n_runs: tuple[int, ...] = (1, 8, 64, 256)
+    n_runs_first: tuple[int, ...] = (8, 64)  # of the shapes of the plan, when steps are compiled
+    scale: Scale = "cpu"  # of the shapes of the plan
     copied: int = 2**28  # numbers that are copied to measure the bandwidth
     seconds: float = 0.5  # of timing, for each row
 
 
-QUICK = Sizes(5, 16, 3, (32,), (1, 2), 2**20, 0.02)
+QUICK = Sizes(5, 16, 3, (32,), (1, 2), (1,), "smoke", 2**20, 0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,10 @@ Check = Callable[[], dict[str, Any]]
 Planned = tuple[Row, Check]
 
 
+class OutOfTime(BaseException):
+    """The time of the whole check is over; no handler of errors catches it."""
+
+
 def base(sizes: Sizes, **model: Any) -> RunConfig:
     """Return a small run on glyphs."""
     exemplars = GlyphConfig(n_classes=sizes.n_classes, n_exemplars=4)
@@ -114,6 +132,7 @@ def models(context: Context) -> dict[str, RunConfig]:
         "MLP": base(sizes, mlp_ratio=4),
         f"{sizes.deep} layers, context 8": replace(deep, data=replace(deep.data, context=8)),
         "ResNet, 28 x 28": base(sizes, encoder="resnet"),
+        f"base, {LONG_STEPS} steps": replace(plain, n_steps=LONG_STEPS),
         "SGD": replace(plain, optim=OptimConfig(algorithm="sgd", momentum=0.9, learning_rate=0.01)),
         "AdamW": replace(
             plain, optim=OptimConfig(algorithm="adamw", weight_decay=0.1, learning_rate=1e-3)
@@ -134,7 +153,7 @@ def trained(context: Context, device: str, execution: Execution, *configs: RunCo
     """Return an ensemble after its steps; parameters that do not move fail."""
     ensemble = in_memory(*configs, machine=Machine(device, 1, execution))
     before = {name: value.clone() for name, value in ensemble.train_state.parameters.items()}
-    for _ in range(context.sizes.n_steps):
+    for _ in range(configs[0].n_steps):
         ensemble.advance()
     moved = [name for name, value in ensemble.train_state.parameters.items()
              if not torch.equal(before[name], value)]  # fmt: skip
@@ -143,8 +162,8 @@ def trained(context: Context, device: str, execution: Execution, *configs: RunCo
 
 
 def two_seeds(config: RunConfig) -> tuple[RunConfig, RunConfig]:
-    """Return two runs that differ in their initial seed."""
-    return config, replace(config, init_seed=config.init_seed + 1)
+    """Return two runs that differ in both seeds."""
+    return config, replace(config, init_seed=config.init_seed + 1, data_seed=config.data_seed + 1)
 
 
 def check_losses(context: Context, config: RunConfig, execution: Execution) -> dict[str, Any]:
@@ -179,179 +198,279 @@ def check_resume(context: Context, execution: Execution) -> dict[str, Any]:
     n_steps = 20 * context.sizes.n_steps
     flags = ["--preset", "smoke", "--n-steps", n_steps, "--checkpoint-every", n_steps // 10]
     flags += ["--evaluation.every", n_steps // 10, "--device", context.device, "--threads", 1]
+    flags += ["--execution", execution]
     whole, killed = (context.folder / f"{name}_{execution}" for name in ("whole", "killed"))
-    command = [sys.executable, "-m", "transformer"]
-
-    def start(*arguments: object) -> subprocess.Popen[bytes]:
-        words = [*command, *map(str, arguments)]
-        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    finish(start("train", *flags, "--execution", execution, "--out", whole))
-    process = start("train", *flags, "--execution", execution, "--out", killed)
-    while not [*killed.glob(f"{CHECKPOINTS}/step_*[1-9]*")] and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()  # reads its pipe to the end, and closes it
-    finish(start("resume", killed))
-    one, other = (step_file(each, CHECKPOINTS, n_steps).read_bytes() for each in (whole, killed))
-    assert one == other, "the weights of the resumed run differ"
+    finish("train", *flags, "--out", whole)
+    with started("train", *flags, "--out", killed) as process:
+        while not [*killed.glob(f"{CHECKPOINTS}/step_*[1-9]*")] and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    one, other = (step_file(each, CHECKPOINTS, n_steps) for each in (whole, killed))
+    assert not other.exists(), "the run was done before it was killed"
+    finish("resume", killed)
+    assert one.read_bytes() == other.read_bytes(), "the weights of the resumed run differ"
     return {}
 
 
-def finish(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for a command; one that fails raises `UserError` with its last line."""
-    _, stderr = process.communicate()
+@contextmanager
+def started(*arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a command of the trainer, which is killed at the end."""
+    words = [sys.executable, "-m", "transformer", *map(str, arguments)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def finish(*arguments: object) -> None:
+    """Run a command of the trainer; one that fails raises `UserError` with its last line."""
+    with started(*arguments) as process:
+        _, stderr = process.communicate()
     if process.returncode:
-        raise UserError(stderr.decode().strip().splitlines()[-1])
+        lines = stderr.decode().strip().splitlines() or [f"exit code {process.returncode}"]
+        raise UserError(f"{arguments[0]}: {lines[-1]}")
 
 
-def measure_bandwidth(context: Context) -> float:
+@cache
+def measure_bandwidth(device: str, n_numbers: int) -> float:
     """Return bytes moved per second by a copy, reading and writing counted."""
-    device = torch.device(context.device)
-    source = torch.zeros(context.sizes.copied, device=device)
+    place = torch.device(device)
+    source = torch.zeros(n_numbers, device=place)
     target = torch.empty_like(source)
-    seconds_of(lambda: target.copy_(source), device, 3)
-    return 2 * 4 * source.numel() / seconds_of(lambda: target.copy_(source), device, 10)
+    times = [seconds_of(lambda: target.copy_(source), place) for _ in range(20)]
+    return 2 * 4 * source.numel() / min(times)
 
 
-def workloads(sizes: Sizes) -> dict[str, tuple[ModelConfig, dict[str, int]]]:
-    """Return the models that are timed, and the sizes of their batches."""
-    deep = {"n_layers": sizes.deep, "mlp_ratio": 4, "positions": "sinusoidal"}
-    two = {"context": 2, "d_features": 512}
-    found = {
-        f"2 layers, {n:,} classes": (ModelConfig(), two | {"n_labels": n})
-        for n in sizes.speed_classes
+def workloads(sizes: Sizes) -> dict[str, RunConfig]:
+    """Return the runs whose steps are timed; the first two have the shapes of the plan."""
+    shapes = {
+        f"{node.name} of the plan": next(iter(node.configs.values()))
+        for node in candidates(sizes.scale)[:2]
     }
-    n_labels = sizes.speed_classes[0]
-    wide = {"context": 8, "n_labels": n_labels}
-    found[f"{sizes.deep} layers, MLP"] = (ModelConfig(**deep), wide | {"d_features": 512})
-    found[f"{sizes.deep} layers, MLP, ResNet"] = (
-        ModelConfig(**deep, encoder="resnet"), wide | {"d_features": 28 * 28},
-    )  # fmt: skip
-    return found
+
+    def run(n_classes: int, context: int, d_features: int, **model: Any) -> RunConfig:
+        exemplars = GaussianConfig(n_classes=n_classes, d_features=d_features)
+        data = DataConfig(exemplars=exemplars, context=context)
+        return RunConfig(model=ModelConfig(**model), data=data)
+
+    for n in sizes.speed_classes:
+        shapes[f"2 layers, {n:,} classes"] = run(n, 2, 512)
+    n, deep = sizes.speed_classes[0], {"n_layers": sizes.deep, "mlp_ratio": 4}
+    deep["positions"] = "sinusoidal"
+    shapes[f"{sizes.deep} layers, MLP"] = run(n, 8, 512, **deep)
+    shapes[f"{sizes.deep} layers, MLP, ResNet"] = run(n, 8, 28 * 28, **deep, encoder="resnet")
+    return shapes
+
+
+def check_bandwidth(context: Context) -> dict[str, Any]:
+    """Measure the bandwidth from which all floors follow."""
+    bandwidth = measure_bandwidth(context.device, context.sizes.copied)
+    return {"gb_per_s": round(bandwidth / 1e9, 1)}
 
 
 def check_speed(
-    context: Context,
-    model: ModelConfig,
-    batch: dict[str, int],
-    n_runs: int,
-    execution: Execution,
-    bandwidth: Callable[[], float],
+    context: Context, config: RunConfig, n_runs: int, execution: Execution
 ) -> dict[str, Any]:
-    """Time a training step of many runs, beside the time that moving the parameters takes."""
+    """Time a training step of many runs, beside the time that moving its bytes takes."""
     device = torch.device(context.device)
     is_cuda = device.type == "cuda"
     if is_cuda:
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    settings = [RunSettings(seed, OptimConfig()) for seed in range(n_runs)]
-    with Machine(context.device, 1, execution).use():
-        state = TrainState(model, settings, **batch, device=device, execution=execution)
-        step = repeated_step(state, 32)
+    machine = Machine(context.device, 1, execution)
+    d_features = config.data.exemplars.feature_count()
+    configs = [replace(config, init_seed=seed) for seed in range(n_runs)]
+    with machine.use():
+        state = new_train_state(configs, d_features, machine)
+        state.execute_as(execution)
+        step = repeated_step(state, config.data.batch_size)
         first = seconds_of(step, device)
         seconds_of(step, device, 5)
         count = max(3, round(context.sizes.seconds / seconds_of(step, device)))
         milliseconds = 1e3 * seconds_of(step, device, count)
-    n_parameters = sum(value.numel() for value in state.parameters.values())
-    floor = 1e3 * 4 * UPDATE_PASSES * n_parameters / bandwidth()
+    bandwidth = measure_bandwidth(context.device, context.sizes.copied)
+    floor = 1e3 * n_runs * moved_bytes(config, d_features) / bandwidth
+    peak = (
+        {"peak_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 2)} if is_cuda else {}
+    )
     return {
         "ms_per_step": round(milliseconds, 3),
         "ms_per_step_and_run": round(milliseconds / n_runs, 4),
         "floor_ms": round(floor, 3),
         "ratio_to_floor": round(milliseconds / floor, 1),
         "first_step_s": round(first, 1),
-        "peak_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 2) if is_cuda else None,
+        **peak,
     }
 
 
-def plan(context: Context) -> Iterator[Planned]:
-    """Yield all rows, the most important first; those that compile, which takes long, come last."""
-    cases = models(context)
-    measured: list[float] = []
+def plan(context: Context) -> list[Planned]:
+    """Return all rows, the most important first.
 
-    def bandwidth() -> float:
-        if not measured:
-            measured.append(measure_bandwidth(context))
-        return measured[0]
+    Rows that compile take long: of these, what the plan of runs needs comes first.
+    """
+    sizes, cases, shapes = context.sizes, models(context), workloads(context.sizes)
 
-    for execution in sorted(context.executions, key=lambda each: "compiled" in each):
-        for name, config in cases.items():
+    def agrees(execution: Execution, names: Iterable[str]) -> Iterator[Planned]:
+        for name in names:
             row = Row("agrees", f"{name}, {execution}")
-            yield row, lambda c=config, e=execution: check_losses(context, c, e)
-        yield Row("resume", execution), lambda e=execution: check_resume(context, e)
-        yield Row("alone", execution), lambda e=execution: check_alone(context, e)
-        for n_runs in context.sizes.n_runs:
-            for name, (model, batch) in workloads(context.sizes).items():
-                row = Row("speed", f"{name}, {n_runs} runs, {execution}")
-                yield (
-                    row,
-                    lambda m=model, b=batch, n=n_runs, e=execution: check_speed(
-                        context, m, b, n, e, bandwidth
-                    ),
-                )
+            yield row, partial(check_losses, context, cases[name], execution)
+
+    def speed(
+        execution: Execution, names: Iterable[str], numbers: tuple[int, ...]
+    ) -> Iterator[Planned]:
+        for n_runs in numbers:
+            for name in names:
+                row = Row("speed", f"{name}, runs {n_runs}, {execution}")
+                yield row, partial(check_speed, context, shapes[name], n_runs, execution)
+
+    def resume(execution: Execution) -> Planned:
+        return Row("resume", execution), partial(check_resume, context, execution)
+
+    def alone(execution: Execution) -> Planned:
+        return Row("alone", execution), partial(check_alone, context, execution)
+
+    rows: list[Planned] = [(Row("speed", "bandwidth of a copy"), partial(check_bandwidth, context))]
+    compiled = [each for each in reversed(context.executions) if "compiled" in each]
+    for execution in context.executions:
+        if execution not in compiled:
+            rows += [*agrees(execution, cases), resume(execution), alone(execution)]
+            rows += speed(execution, shapes, sizes.n_runs)
+    for execution in compiled[:1]:  # the fastest, which long runs use
+        rows += [*agrees(execution, ["base"]), resume(execution)]
+        rows += speed(execution, [*shapes][:2], sizes.n_runs_first)
+    done = {(row.section, row.name) for row, _ in rows}
+    for execution in compiled:
+        rest = [*agrees(execution, cases), resume(execution), alone(execution)]
+        rest += speed(execution, shapes, sizes.n_runs)
+        rows += [each for each in rest if (each[0].section, each[0].name) not in done]
+    return rows
 
 
-def run_checks(planned: list[Planned], minutes: float) -> list[Row]:
-    """Run the checks one by one, until the time is over; a failure does not stop the others."""
-    end = time.perf_counter() + 60 * minutes
-    for row, check in planned:
-        start = time.perf_counter()
-        if start > end:
-            continue
-        try:
-            row.detail, row.status = check(), "passed"
-        except torch.OutOfMemoryError as error:
-            row.status, row.detail = "does not fit", {"why": str(error).splitlines()[0]}
-        except Exception as error:
-            row.status = "failed"
-            row.detail = {"why": f"{type(error).__name__}: {error}".splitlines()[0]}
+def run_checks(
+    planned: list[Planned], seconds: float, report: Callable[[list[Row]], None]
+) -> list[Row]:
+    """Run the checks one by one, until the time is over; a failure does not stop the others.
+
+    `report` is called with all rows after each, and when a signal ends the process.
+    """
+    rows = [row for row, _ in planned]
+    before = signal.signal(signal.SIGALRM, _raise_out_of_time)
+    try:
+        # again and again, should a library drop the exception
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), GRACE_S / 4)
+        for row, check in planned:
+            _run_check(row, check)
+            report(rows)
+    except OutOfTime:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        report(rows)
+    return rows
+
+
+def _raise_out_of_time(number: int, frame: FrameType | None) -> None:
+    raise OutOfTime
+
+
+def _run_check(row: Row, check: Check) -> None:
+    """Run a check, fill in its row, and print it."""
+    if torch.cuda.is_initialized():
+        gc.collect()  # train states are parts of reference cycles
+        torch.cuda.empty_cache()
+    start = time.perf_counter()
+    row.status = "not finished"
+    try:
+        row.detail, row.status = check(), "passed"
+    except torch.OutOfMemoryError as error:
+        row.status, row.detail = "does not fit", {"why": _first_line(error)}
+    except Exception as error:
+        row.status, row.detail = "failed", {"why": f"{type(error).__name__}: {_first_line(error)}"}
+    finally:
         row.seconds = round(time.perf_counter() - start, 1)
         shown = " ".join(f"{name}={value}" for name, value in row.detail.items())
         print(f"{row.section:7} {row.name:45} {row.status:12} {row.seconds:6.1f} s  {shown}",
               flush=True)  # fmt: skip
-    return [row for row, _ in planned]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def describe(device: str) -> dict[str, Any]:
     """Return the names of the device and of the versions."""
     is_cuda = device.startswith("cuda")
     return {
-        "device": torch.cuda.get_device_name(device) if is_cuda else platform.processor(),
+        "device": torch.cuda.get_device_name(device) if is_cuda else name_processor(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
     }
 
 
+def name_processor() -> str:
+    """Return the name of the CPU; of its architecture if the system does not tell."""
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return named[1] if named else platform.processor() or platform.machine()
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the check; return 1 if a row failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Run the check; return 1 if a row failed, or none passed."""
+    parser = argparse.ArgumentParser(
+        prog="tests/gpu/check.sh", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--out", type=Path, default=Path("gpu_check.json"), help="JSON file")
+    parser.add_argument("--minutes", type=float, default=6.0, help="then it stops")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the check itself")
     flags = parser.parse_args(arguments)
+    check_minutes(flags.minutes)
+    check_writable(flags.out)
     machine = Machine.choose(flags.device, 1, "eager")  # raises in one line if it is not there
+    end = time.monotonic() + 60 * flags.minutes
+    about = describe(machine.device)
+    print(", ".join(f"{name} {value}" for name, value in about.items() if value))
+
+    def report(rows: list[Row]) -> None:
+        content = {"machine": about, "counts": count(rows), "rows": [*map(asdict, rows)]}
+        write_json(flags.out, content)
+
+    # for a call that hangs in a library, where no signal is handled
+    faulthandler.dump_traceback_later(
+        60 * flags.minutes + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr
+    )
     executions = get_args(Execution) if machine.device.startswith("cuda") else ("eager",)
-    with tempfile.TemporaryDirectory() as folder:
-        context = Context(
-            machine.device, QUICK if flags.quick else Sizes(), Path(folder), executions
-        )
-        train(base(context.sizes), context.folder / "source", Machine("cpu", 1, "eager"))
-        rows = run_checks([*plan(context)], flags.minutes)
-    counts = dict(Counter(row.status for row in rows))
-    report = {"machine": describe(machine.device), "counts": counts, "rows": [*map(asdict, rows)]}
-    flags.out.write_text(json.dumps(report, indent=1) + "\n")
+    sizes = QUICK if flags.quick else Sizes()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            context = Context(machine.device, sizes, Path(folder), executions)
+            train(base(sizes), context.folder / "source", Machine("cpu", 1, "eager"))
+            rows = run_checks(plan(context), end - time.monotonic(), report)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return summarise(rows, flags.out)
+
+
+def count(rows: list[Row]) -> dict[str, int]:
+    """Return how many rows have each status."""
+    return dict(Counter(row.status for row in rows))
+
+
+def summarise(rows: list[Row], out: Path) -> int:
+    """Print what failed and how many rows have each status; return the exit code."""
     failed = [row for row in rows if row.status == "failed"]
     for row in failed:
         print(f"failed: {row.section}, {row.name}: {row.detail['why']}")
-    print(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; wrote {flags.out}")
-    return 1 if failed else 0
+    counts = count(rows)
+    print(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; wrote {out}")
+    if "passed" not in counts:
+        print("no row passed: see above, or give more --minutes")
+    return 1 if failed or "passed" not in counts else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"tests.gpu.check: {error}")
+    show_progress(False)  # so that the rows stay together
+    sys.exit(run_as_program(main, "tests/gpu/check.sh"))

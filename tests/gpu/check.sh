@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
 # Check and time the GPU path; see README.md beside this file.
-set -u
-cd "$(dirname "$0")/../.."
-exec "${PYTHON:-python}" -m tests.gpu.check "$@"
+. "$(dirname "$0")/environment.sh"
+exec "$python" -m tests.gpu.check "$@"

@@ -1,91 +1,139 @@
 """Plan of runs that fill some minutes of one GPU; `README.md` beside it says how to run it.
 
-python -m tests.gpu.plan --runs runs/gpu --out curves [--minutes 9] [--dry-run]
+python -m tests.gpu.plan --runs runs/gpu --out curves [--minutes 9] [--dry-run] [--quick]
 
 Runs of the same shapes are trained together, in one node.  Nodes are planned in order of
 importance, as long as their estimated time fits.
 """
 
 import argparse
+import contextlib
+import math
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.files import check_writable
 from transformer.config import ModelConfig, RunConfig
 from transformer.config.run import Scale
 from transformer.config.variants import check_together
-from transformer.data.evaluators import evaluators_of
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments import coopetition, transience
-from transformer.experiments.plans import FEATURES, feature_nodes, load_plan
+from transformer.experiments.plans import FEATURES, feature_nodes
 from transformer.experiments.presets import Preset
 from transformer.runs.export import export
 from transformer.runs.folder import load_runs
-from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.train import Train
+from transformer.runs.layout import ENSEMBLE, MANIFEST
+from transformer.runs.loop import catch_stop_signals
+from transformer.sweeps.plan import ALL_NODES, Node, Plan
+from transformer.sweeps.train import Features, Train
 from transformer.training.activations import saved_numbers
-from transformer.training.cost import moved_bytes, state_bytes
+from transformer.training.cost import count_pieces, evaluation_piece, moved_bytes, state_bytes
 from transformer.training.machine import Machine
 
-MINUTES = 9.0
+MINUTES, MAX_MINUTES = 9.0, 24 * 60.0
 SEEDS = tuple(range(5, 13))  # of the main run
 MAX_BYTES = 16_000_000  # of the exported curves
 N_CHECKPOINTS = 3
+STOP_S = 30.0  # in which a sweep that is asked to stop writes its checkpoints
+FILE = Path(__file__)
+QUICK = FILE.with_name("quick_plan.py")
+GPU = Machine("cuda", 1, "auto")
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Speeds of a GPU, as far as they are known: those that no run has measured are cautious."""
+    """Speeds of a GPU; those that no run has measured are cautious."""
 
     bandwidth: float
     """Bytes of memory moved per second."""
     ratio: float = 1.5
-    """Time of a step over that of moving its bytes: of compiled steps on a CPU."""
+    """Time of a step over that of moving its bytes (as of compiled steps on a CPU)."""
     kernel_s: float = 3e-6
     """Seconds of a kernel of a graph that moves few bytes (assumed)."""
+    launch_s: float = 10e-6
+    """Seconds in which the CPU starts a kernel outside a graph (assumed)."""
     start_s: float = 60.0
     """Seconds until the first step of a node: imports, exemplars, compiling, check (assumed)."""
     disk: float = 0.5e9
     """Bytes of a state that are hashed and written per second (assumed)."""
     row_s: float = 1.5e-3
     """Seconds to write a run's metrics of a step."""
+    drawing_s: float = 5e-4
+    """Seconds to make the features of a drawing (assumed)."""
 
-    def seconds(self, node: Train) -> float:
+    def seconds(self, node: Node) -> float:
         """Return the estimated time of a node."""
+        if isinstance(node, Features):
+            drawings = node.drawings
+            return self.start_s + drawings.n_classes * drawings.n_exemplars * self.drawing_s
+        if not isinstance(node, Train):
+            return self.start_s
         configs = [*node.configs.values()]
         first = configs[0]
         d_features = first.data.exemplars.feature_count()
-        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
-        step = self.ratio * n_bytes / self.bandwidth + count_kernels(first.model) * self.kernel_s
-        n_sequences = sum(
-            config.evaluation.n_sequences * len(evaluators_of(config).data) for config in configs
-        )
-        # each number of the forward pass is written and read
-        per_sequence = 2 * 4 * saved_numbers(first, d_features) / first.data.batch_size
-        evaluation = self.ratio * n_sequences * per_sequence / self.bandwidth
-        evaluation += len(configs) * self.row_s
         checkpoint = state_bytes(configs, d_features, 0) / self.disk
         return (
             self.start_s
-            + node.n_steps * step
-            + (node.n_steps / first.evaluation.every + 1) * evaluation
+            + node.n_steps * self._step(configs, d_features)
+            + (node.n_steps / first.evaluation.every + 1) * self._evaluation(configs, d_features)
             + first.checkpoint_count() * checkpoint
         )
 
+    def _step(self, configs: list[RunConfig], d_features: int) -> float:
+        """Return the seconds of a step."""
+        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
+        n_kernels = count_kernels(configs[0].model) + GATHER_KERNELS * count_sets(configs)
+        return self.ratio * n_bytes / self.bandwidth + n_kernels * self.kernel_s
+
+    def _evaluation(self, configs: list[RunConfig], d_features: int) -> float:
+        """Return the seconds of an evaluation, and of the eager step for the gradients' norms."""
+        first = configs[0]
+        n_runs, n_sequences, n_rows = evaluation_piece(configs, GPU)
+        n_pieces = math.ceil(count_pieces(configs, GPU))
+        # each number of the forward pass is written and read
+        per_sequence = 2 * 4 * saved_numbers(first, d_features) / first.data.batch_size
+        moving = self.ratio * n_pieces * n_runs * n_sequences * per_sequence / self.bandwidth
+        n_launches = count_kernels(first.model) + n_pieces * (
+            count_forward_kernels(first.model)
+            + GATHER_KERNELS * count_sets(configs)
+            + METRIC_KERNELS * math.ceil(n_sequences / n_rows)
+        )
+        return moving + n_launches * self.launch_s + len(configs) * self.row_s
+
 
 H200 = Gpu(4.8e12)  # as its maker states
+
+
+GATHER_KERNELS = 6  # that gather features of a set of exemplars
+METRIC_KERNELS = 55  # that compute metrics from logits
 
 
 def count_kernels(model: ModelConfig) -> int:
     """Return about how many kernels an eager step has; compiled ones have fewer."""
     of_layer = 60 if model.d_mlp else 37
     return 70 + of_layer * model.n_layers + (430 if model.encoder == "resnet" else 0)
+
+
+def count_forward_kernels(model: ModelConfig) -> int:
+    """Return about how many kernels a forward pass has, from features to the final residual."""
+    of_layer = 18 if model.d_mlp else 12
+    return 10 + of_layer * model.n_layers + (330 if model.encoder == "resnet" else 0)
+
+
+def count_sets(configs: list[RunConfig]) -> int:
+    """Return how many sets of exemplars runs have."""
+    return len({config.data.exemplars for config in configs})
 
 
 def stacks(presets: dict[str, Preset]) -> list[Train]:
@@ -95,7 +143,7 @@ def stacks(presets: dict[str, Preset]) -> list[Train]:
     base = next(iter(presets.values())).config
     for name, preset in presets.items():
         for seed in preset.seeds:
-            config = replace(_scheduled(preset.config, base, base.n_steps), init_seed=seed)
+            config = replace(_comparable(preset.config, base), init_seed=seed)
             if config.run_id() in seen:
                 continue
             seen.add(config.run_id())
@@ -118,28 +166,31 @@ def _is_alike(group: dict[str, RunConfig], config: RunConfig) -> bool:
 
 
 def _node(configs: dict[str, RunConfig], presets: dict[str, Preset]) -> Train:
-    """Return a node that is called by the preset of its first run, as long as its longest one."""
+    """Return a node of the name of its first run's preset, with the steps of its longest run."""
     names = [*dict.fromkeys(name.partition(",")[0] for name in configs)]
     n_steps = max(presets[name].config.n_steps for name in names)
-    first = next(iter(configs.values()))
-    on_features = isinstance(first.data.exemplars, FeatureConfig)
+    schedule: dict[str, Any] = {
+        "n_steps": n_steps,
+        "checkpoint_every": -(-n_steps // N_CHECKPOINTS),
+        "keep": ("1", "last"),
+    }
+    on_features = isinstance(next(iter(configs.values())).data.exemplars, FeatureConfig)
     return Train(
         name=names[0],
         description=", ".join(names),
-        config={name: _scheduled(each, first, n_steps) for name, each in configs.items()},
+        config={name: replace(each, **schedule) for name, each in configs.items()},
         exemplars=FEATURES if on_features else "",
     )
 
 
-def _scheduled(config: RunConfig, like: RunConfig, n_steps: int) -> RunConfig:
-    """Return a run of so many steps that is evaluated as another one, with few checkpoints."""
+def _comparable(config: RunConfig, base: RunConfig) -> RunConfig:
+    """Return a run with the steps, checkpoints and times of evaluation of another one."""
     return replace(
         config,
-        n_steps=n_steps,
-        evaluation=replace(config.evaluation, every=like.evaluation.every),
-        checkpoint_every=-(-n_steps // N_CHECKPOINTS),
+        n_steps=base.n_steps,
+        evaluation=replace(config.evaluation, every=base.evaluation.every),
+        checkpoint_every=base.checkpoint_every,
         checkpoint_at=(),
-        keep=("1", "last"),
     )
 
 
@@ -160,92 +211,119 @@ def fitting(nodes: Iterable[Train], minutes: float, gpu: Gpu) -> list[Train]:
     return found
 
 
+@cache
 def make_plan(scale: Scale) -> Plan:
-    """Return the nodes that fit, at scale cpu, into nine minutes of an H200."""
+    """Return the nodes that fit, at scale cpu, into nine minutes of an H200.
+
+    The runs that need no features come first.
+    """
     names = {node.name for node in fitting(candidates("cpu"), MINUTES, H200)}
     chosen: list[Node] = [node for node in candidates(scale) if node.name in names]
-    return Plan([*feature_nodes(scale), *chosen])
+    return Plan([*chosen, *feature_nodes(scale)])
 
 
 PLAN = make_plan("cpu")  # what the command `sweep` runs
 
 
-def rows(minutes: float, gpu: Gpu) -> list[dict[str, Any]]:
-    """Return each node with its estimated time, and those of `transience` at scale gpu."""
-    nodes = candidates("cpu")
-    names = [node.name for node in fitting(nodes, minutes, gpu)]
-    whole = stacks(transience.presets("gpu"))
+def rows(plan: Plan, runs: Path) -> list[dict[str, Any]]:
+    """Return each node with its estimated time, 0 if it is done."""
     return [
         {
-            "node": node.name,
-            "scale": scale,
-            "runs": len(node.configs),
-            "steps": node.n_steps,
-            "seconds": round(gpu.seconds(node)),
-            "planned": "yes" if scale == "cpu" and node.name in names else "no",
+            "node": name,
+            "runs": len(node.configs) if isinstance(node, Train) else None,
+            "steps": node.n_steps or None,
+            "seconds": 0 if node.is_done(runs) else round(H200.seconds(node)),
         }
-        for scale, each in (("cpu", nodes), ("gpu", whole))
-        for node in each
+        for name, node in plan.nodes.items()
     ]
 
 
 def export_curves(runs: Path, nodes: Iterable[str], out: Path) -> int:
-    """Write the curves of all runs that have some, and return the bytes of the folder."""
+    """Write the curves of all runs that have some, and return their bytes."""
+    n_bytes = 0
     for name in nodes:
-        for run in load_runs(runs / name) if (runs / name).exists() else ():
+        folder = runs / name
+        has_runs = any((folder / file).exists() for file in (ENSEMBLE, MANIFEST))
+        for run in load_runs(folder) if has_runs else ():
             if run.metrics():
                 (out / name).mkdir(parents=True, exist_ok=True)
-                export(run, out / name / f"{run.path.name}.csv")
-    return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+                file = out / name / f"{run.path.name}.csv"
+                export(run, file)
+                n_bytes += sum(each.stat().st_size for each in (file, file.with_suffix(".json")))
+    return n_bytes
 
 
-def sweep(arguments: list[str], minutes: float) -> int:
-    """Run a plan until the time is over; its processes then write checkpoints and stop."""
-    process = subprocess.Popen([sys.executable, "-m", "transformer", "sweep", *arguments])
-    try:
-        return process.wait(60 * minutes)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
-        return process.wait()
-    except KeyboardInterrupt:  # the sweep has received it, too
-        return process.wait()
+def run_for(command: list[str], seconds: float) -> int:
+    """Run a command for a time, and return its exit code, 128 plus the number of a signal.
+
+    When the time is over, it gets SIGTERM, and signals of this process are passed on to it; it is
+    killed with all its processes if it then takes longer than `STOP_S`.
+    """
+    end, killed_at, n_sent = time.monotonic() + seconds, math.inf, 0
+    with catch_stop_signals() as signals:
+        # in a session of its own: a terminal's Ctrl-C reaches it only from here, once
+        process = subprocess.Popen(command, start_new_session=True)
+        while process.poll() is None:
+            now = time.monotonic()
+            if now > end and not signals:
+                signals.append(signal.SIGTERM)
+            for number in signals[n_sent:]:
+                process.send_signal(number)
+            if signals and not n_sent:
+                killed_at = now + STOP_S
+            n_sent = len(signals)
+            if now > killed_at:
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+    code = process.returncode
+    return code if code >= 0 else 128 - code
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise `UsageError` for a time that is not positive, or longer than a day."""
+    if not 0 < minutes <= MAX_MINUTES:
+        raise UsageError(f"--minutes {minutes}: choose more than 0 and at most {MAX_MINUTES:g}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the plan, or continue it, and export its curves; return the exit code of the sweep."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=Path, default=Path("runs/gpu"))
-    parser.add_argument("--out", type=Path, default=Path("curves"))
+    parser = argparse.ArgumentParser(
+        prog="tests/gpu/plan.sh", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/gpu"), help="folder of the runs")
+    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder of the curves")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--plan", default=__file__, help="another file that defines PLAN")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="then it stops")
-    parser.add_argument("--only", nargs="+", default=[], help="nodes, to split the plan")
-    parser.add_argument("--bandwidth", type=float, default=H200.bandwidth, help="bytes per second")
+    parser.add_argument("--only", nargs="+", default=ALL_NODES, help="nodes, to split the plan")
+    parser.add_argument("--retry", action="store_true", help="run failed nodes again")
     parser.add_argument("--dry-run", action="store_true", help="print the estimated times")
+    parser.add_argument("--quick", action="store_true", help="tiny runs, to try the plan itself")
     flags = parser.parse_args(arguments)
+    check_minutes(flags.minutes)
+    plan = make_plan("smoke" if flags.quick else "cpu").select(flags.only)
     if flags.dry_run:
-        found = rows(flags.minutes, Gpu(bandwidth=flags.bandwidth))
+        found = rows(plan, flags.runs)
         print_rows(found, as_json=False)
-        total = sum(row["seconds"] for row in found if row["planned"] == "yes")
-        print(f"planned: {total} s of {60 * flags.minutes:.0f} s")
+        total = sum(row["seconds"] for row in found)
+        print(f"estimated time: {total} s; a call stops after {60 * flags.minutes:.0f} s")
         return 0
+    check_writable(flags.out / "curves.csv")
     Machine.choose(flags.device, 1)  # raises in one line if it is not there
-    only = ["--only", *flags.only] if flags.only else []
-    place = ["--runs", str(flags.runs), "--device", flags.device]
-    code = sweep([flags.plan, *place, *only], flags.minutes)
-    plan = load_plan(flags.plan, "cpu").nodes
-    nodes = [name for name, node in plan.items() if isinstance(node, Train)]
-    n_bytes = export_curves(flags.runs, nodes, flags.out)
-    print(f"curves: {n_bytes / 1e6:.1f} MB in {flags.out}")
+    command = [sys.executable, "-m", "transformer", "sweep", str(QUICK if flags.quick else FILE)]
+    command += ["--runs", str(flags.runs), "--device", flags.device, "--only", *flags.only]
+    code = run_for([*command, *(["--retry"] if flags.retry else [])], 60 * flags.minutes)
+    if code == UsageError.exit_code:
+        return code
+    trained = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
+    n_bytes = export_curves(flags.runs, trained, flags.out)
+    print(f"curves: {n_bytes / 1e6:.1f} MB in {flags.out}" if n_bytes else "no curves so far")
     if n_bytes > MAX_BYTES:
         raise UserError(f"{flags.out} has {n_bytes:,} bytes, more than {MAX_BYTES:,}; thin them")
-    if code:
-        print("not all is done: run the same command again to continue")
+    if code > 128:
+        print("stopped: run the same command again to continue")
     return code
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"tests.gpu.plan: {error}")
+    sys.exit(run_as_program(main, "tests/gpu/plan.sh"))

@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
 # Train the plan of runs that fill nine minutes of a GPU; see README.md beside this file.
-set -u
-cd "$(dirname "$0")/../.."
-exec "${PYTHON:-python}" -m tests.gpu.plan "$@"
+. "$(dirname "$0")/environment.sh"
+exec "$python" -m tests.gpu.plan "$@"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coopetition.tools.run_files import Row
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
@@ -21,6 +22,20 @@ HAS_COMPILER = can_compile(torch.device("cpu"))
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+class CountCalls(TorchDispatchMode):
+    """Count the operations, and those that are kernels on a GPU; the others are views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_calls = self.n_kernels = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        aliases = [each.alias_info for each in func._schema.arguments if each.alias_info]
+        self.n_calls += 1
+        self.n_kernels += all(each.is_write for each in aliases)
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +14,7 @@ from coopetition.tools import run_files
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_json, write_all
 from coopetition.tools.run_files import ADVICE, MANIFEST_FORMAT, describe_error
+from coopetition.tools.versions import package_version
 from transformer.config import RunConfig, to_dict
 from transformer.config.registry import NotRegistered
 from transformer.runs.layout import MANIFEST
@@ -42,7 +42,7 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
 @cache  # asking git and the packages takes some 50 ms
 def _software() -> dict[str, Any]:
     """Return versions and git revision, as they are when a process first asks."""
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {name: package_version(name) for name in PACKAGES}
     return {"versions": versions | {"python": platform.python_version()}, "git": _git_revision()}
 
 

@@ -136,7 +136,7 @@ class Plan:
                 if any(fnmatchcase(each, pattern) for each in (name, *node.aliases))
             ]
             if not matches:
-                raise UsageError(f"--only {pattern}: no node matches; --status lists all nodes")
+                raise UsageError(f"--only {pattern}: no node matches; --dry-run lists all nodes")
             names += matches
         return names
 

@@ -119,28 +119,24 @@ def choose_device(name: str) -> torch.device:
         return torch.device(names[0])
     try:
         device = torch.device(name)
-        is_usable = device.type in names and (device.index or 0) < max(torch.cuda.device_count(), 1)
     except RuntimeError:
-        is_usable = False
-    if not is_usable:
-        choices = ", ".join(["auto", *names])
-        raise UsageError(
-            f"device {name!r} is not available here{_why_not(name)}; choose one of {choices}"
-        )
-    return torch.device(name)
+        device = torch.device("meta")  # where nothing can be computed
+    if device.type in names and (device.index or 0) < max(torch.cuda.device_count(), 1):
+        return device
+    reason = f": {_why_no_cuda()}, or" if device.type == "cuda" else ";"
+    choices = ", ".join(["auto", *names])
+    raise UsageError(f"device {name!r} is not available here{reason} choose one of {choices}")
 
 
-def _why_not(name: str) -> str:
-    """Return why a CUDA device cannot be used, and what to change; nothing for other devices."""
-    if name.partition(":")[0] != "cuda":
-        return ""
+def _why_no_cuda() -> str:
+    """Return why a CUDA device cannot be used, and what to change."""
     if not torch.backends.cuda.is_built():
-        return f": torch {torch.__version__} is a CPU build; install a build with CUDA"
-    if n_devices := torch.cuda.device_count():
-        return f": there are {n_devices} CUDA devices, numbered from 0"
+        return f"torch {torch.__version__} is a CPU build; install a build with CUDA"
+    if torch.cuda.is_available():
+        return f"the last CUDA device is cuda:{torch.cuda.device_count() - 1}; give that"
     return (
-        f": torch {torch.__version__} is built with CUDA but finds no GPU; check with `nvidia-smi` "
-        "that the NVIDIA driver is installed, and that CUDA_VISIBLE_DEVICES hides no GPU"
+        f"torch {torch.__version__} is built with CUDA but finds no GPU; check by `nvidia-smi` "
+        "that the NVIDIA driver works, and that CUDA_VISIBLE_DEVICES hides no GPU"
     )
 
 

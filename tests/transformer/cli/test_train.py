@@ -42,6 +42,25 @@ def test_a_mistake_is_refused_in_one_line_and_leaves_nothing(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("is_built", "n_devices", "names"),
+    [
+        (False, 0, ["CPU build", "install"]),
+        (True, 0, ["driver", "nvidia-smi", "CUDA_VISIBLE_DEVICES"]),
+        (True, 2, ["cuda:1"]),
+    ],
+)
+def test_a_missing_gpu_is_explained_in_one_line(
+    call, is_built, n_devices, names, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: is_built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: n_devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_devices)
+    flags = ["--preset", "smoke", "--device", "cuda:7", "--out", tmp_path / "run"]
+    error = call("transformer", "train", *flags, expect=2)
+    assert all(name in error for name in ["'cuda:7'", *names]), error
+
+
 @pytest.mark.parametrize("given", [["--out", ""], ["--out="]])
 def test_an_empty_folder_name_is_not_the_current_folder(call, given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

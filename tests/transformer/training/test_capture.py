@@ -12,7 +12,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tests.transformer.conftest import BATCH, CONTEXT, N_FEATURES, N_LABELS, make_state
+from tests.transformer.conftest import (
+    BATCH,
+    CONTEXT,
+    N_FEATURES,
+    N_LABELS,
+    CountCalls,
+    make_state,
+)
 from tests.transformer.model.textbook import make_model
 from transformer.config import OptimConfig
 from transformer.config.interventions import INTERVENTIONS, Intervention
@@ -70,18 +77,6 @@ class OnDevice(TorchDispatchMode):
             raise FromTheHost(f"{func} reads or makes a tensor of the {tensor.device}")
         storage = tensor.untyped_storage()
         self.storages[storage._cdata] = storage
-
-
-class CountCalls(TorchDispatchMode):
-    """Count the operations, of which most are kernels on a GPU and the others views."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n_calls = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.n_calls += 1
-        return func(*args, **(kwargs or {}))
 
 
 def tensors(tree):

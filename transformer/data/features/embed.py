@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_ending, check_writable, to_json, write_bytes
 from coopetition.tools.locks import hold
+from coopetition.tools.versions import package_version
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
 from transformer.config.plain import difference, require
@@ -130,7 +130,7 @@ def machine_table(device: str, threads: int) -> dict[str, Any]:
         "device": device,
         "threads": threads,
         "torch": torch.__version__,
-        "coopetition": version("coopetition"),
+        "coopetition": package_version("coopetition"),
     }
 
 

@@ -257,8 +257,8 @@ def workloads(sizes: Sizes) -> dict[str, RunConfig]:
 
     for n in sizes.speed_classes:
         shapes[f"2 layers, {n:,} classes"] = run(n, 2, 512)
-    n, deep = sizes.speed_classes[0], {"n_layers": sizes.deep, "mlp_ratio": 4}
-    deep["positions"] = "sinusoidal"
+    n = sizes.speed_classes[0]
+    deep: dict[str, Any] = {"n_layers": sizes.deep, "mlp_ratio": 4, "positions": "sinusoidal"}
     shapes[f"{sizes.deep} layers, MLP"] = run(n, 8, 512, **deep)
     shapes[f"{sizes.deep} layers, MLP, ResNet"] = run(n, 8, 28 * 28, **deep, encoder="resnet")
     return shapes

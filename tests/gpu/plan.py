@@ -49,6 +49,8 @@ STOP_S = 30.0  # in which a sweep that is asked to stop writes its checkpoints
 FILE = Path(__file__)
 QUICK = FILE.with_name("quick_plan.py")
 GPU = Machine("cuda", 1, "auto")
+GATHER_KERNELS = 6  # that gather features of a set of exemplars
+METRIC_KERNELS = 55  # that compute metrics from logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,6 @@ class Gpu:
 
 
 H200 = Gpu(4.8e12)  # as its maker states
-
-
-GATHER_KERNELS = 6  # that gather features of a set of exemplars
-METRIC_KERNELS = 55  # that compute metrics from logits
 
 
 def count_kernels(model: ModelConfig) -> int:
@@ -194,6 +192,7 @@ def _comparable(config: RunConfig, base: RunConfig) -> RunConfig:
     )
 
 
+@cache
 def candidates(scale: Scale) -> list[Train]:
     """Return all nodes in order of importance: many runs of transience, main runs, others."""
     first, *others = stacks(transience.presets(scale))
@@ -236,6 +235,15 @@ def rows(plan: Plan, runs: Path) -> list[dict[str, Any]]:
         }
         for name, node in plan.nodes.items()
     ]
+
+
+def check_curves(runs: Path, nodes: Iterable[str], out: Path) -> None:
+    """Raise `UsageError` if the curves cannot be written, or would replace those of other runs."""
+    check_writable(out / "curves.csv")
+    for name in nodes:
+        for file in (out / name).glob("*.csv"):
+            if not (runs / name / file.stem).exists():
+                raise UsageError(f"{file} is not of a run in {runs}; choose another --out")
 
 
 def export_curves(runs: Path, nodes: Iterable[str], out: Path) -> int:
@@ -308,14 +316,14 @@ def main(arguments: list[str] | None = None) -> int:
         total = sum(row["seconds"] for row in found)
         print(f"estimated time: {total} s; a call stops after {60 * flags.minutes:.0f} s")
         return 0
-    check_writable(flags.out / "curves.csv")
+    trained = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
+    check_curves(flags.runs, trained, flags.out)
     Machine.choose(flags.device, 1)  # raises in one line if it is not there
     command = [sys.executable, "-m", "transformer", "sweep", str(QUICK if flags.quick else FILE)]
     command += ["--runs", str(flags.runs), "--device", flags.device, "--only", *flags.only]
     code = run_for([*command, *(["--retry"] if flags.retry else [])], 60 * flags.minutes)
     if code == UsageError.exit_code:
         return code
-    trained = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
     n_bytes = export_curves(flags.runs, trained, flags.out)
     print(f"curves: {n_bytes / 1e6:.1f} MB in {flags.out}" if n_bytes else "no curves so far")
     if n_bytes > MAX_BYTES:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -167,7 +168,9 @@ def test_a_user_stops_the_check_and_has_the_rows_so_far(tmp_path, number):
     """From another folder, with a relative path."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     command = ["bash", str(SCRIPT), "--device", "cpu", "--quick", "--out", "check.json"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+    # a shell's background jobs ignore SIGINT
+    heeds = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=heeds) as process:
         while process.poll() is None and not (tmp_path / "check.json").exists():
             time.sleep(0.05)
         process.send_signal(number)

@@ -83,8 +83,10 @@ def test_no_node_at_scale_gpu_fits_into_nine_minutes():
 
 
 def test_the_curves_fit_into_sixteen_megabytes(nodes, tmp_path):
-    """By the lines and descriptions of a smoke run with the evaluators of the plan."""
-    run = train(transience.default("smoke"), tmp_path / "run", HERE)
+    """By the lines and descriptions of a short run with the evaluators of the plan."""
+    config = transience.default("smoke")
+    often = replace(config.evaluation, every=1)
+    run = train(replace(config, n_steps=3, evaluation=often), tmp_path / "run", HERE)
     out = tmp_path / "curves"
     n_bytes = plan.export_curves(tmp_path, ["run"], out)
     description = (out / "run" / "run.json").stat().st_size
@@ -194,6 +196,16 @@ def test_what_cannot_work_is_refused_before_anything_runs(flags, named, tmp_path
     with pytest.raises(UsageError, match=named):
         plan.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "curves"), *flags])
     assert not [*tmp_path.iterdir()]
+
+
+def test_curves_of_other_runs_are_not_replaced(tmp_path):
+    runs, file = tmp_path / "runs", tmp_path / "curves" / "default" / "a.csv"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.raises(UsageError, match="a.csv"):
+        plan.check_curves(runs, ["default", "main"], tmp_path / "curves")
+    (runs / "default" / "a").mkdir(parents=True)
+    plan.check_curves(runs, ["default", "main"], tmp_path / "curves")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from coopetition.dynamics.cues import accuracy_curves, train
 from coopetition.dynamics.optimisers import Optimiser, adam, optimise
 from coopetition.fitting.curves import Curves
+from coopetition.fitting.theories import bayesian_mixture
+from coopetition.fitting.theory import OUTPUTS
 from coopetition.model.initial_state import random_draw
 from coopetition.model.presets import CIWL, ICL, two_strategies
 from coopetition.model.two_cues import TwoCues
@@ -34,7 +36,15 @@ from paper_figures.studies.clocks.exponents import (
     fit_exponents,
     observe,
 )
-from transformer.experiments.clocks import FIRST, LATER, N_EVALUATIONS, SEEDS, grid_name, presets
+from transformer.experiments.clocks import (
+    BASE,
+    FIRST,
+    LATER,
+    N_EVALUATIONS,
+    SEEDS,
+    grid_name,
+    presets,
+)
 from transformer.measures.timeline import Timeline, timeline
 
 Array = NDArray[np.float64]
@@ -118,6 +128,32 @@ class ToyModel:
         return steps, {name: np.clip((1 + each) / 2, 0, 1) for name, each in learnt.items()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceModel:
+    """A race of loss against complexity at a temperature of rate / batch.
+
+    It is the theory `bayesian_mixture` in the clock rate x steps, with the evidence, which is the
+    loss over the temperature, of the base run times (batch / rate) over that of the base run.
+
+    values : of the theory's parameters in the base run;  unit : its steps in a unit of time
+    """
+
+    values: tuple[float, ...]
+    unit: float = 18_000.0
+    share: float = 1.0
+
+    def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
+        """Return steps and accuracies by name: all noise is that of evaluation."""
+        names, heat = bayesian_mixture.THEORY.names, (rate / batch) / (BASE[0] / BASE[1])
+        values = [v / heat if "gain" in n else v for n, v in zip(names, self.values, strict=True)]
+        steps = np.arange(0, n_steps + 1, every)
+        times = steps * (rate / BASE[0]) / self.unit
+        outputs = bayesian_mixture.THEORY.curves(np.array(values), times)
+        errors = dict(zip(OUTPUTS, outputs, strict=True))
+        flip = (1 + errors.pop("preference")) / 2
+        return steps, {name: 1 - each / 2 for name, each in errors.items()} | {"flip": flip}
+
+
 NOISE = TwoCues(1.0, 0.62)
 # two starts that describe the base run: with CIWL preferred at first, and with neither
 STARTS = {"first": (-0.17, 0.73, 0.73, 0.21), "second": (1.16, 0.011, 0.011, 0.53)}
@@ -129,8 +165,9 @@ def _cues(start: str, **numbers: Any) -> CuesModel:
     return CuesModel(cues=NOISE, start=STARTS[start], **numbers)
 
 
-MODELS: Mapping[str, CuesModel | ToyModel] = {
+MODELS: Mapping[str, CuesModel | ToyModel | RaceModel] = {
     "toy": ToyModel(),
+    "race": RaceModel(values=(18.6, 7.77, 23.4, 11.5, 0.597, 0.01)),  # a fit to the mean of `demo`
     "cues, first start": _cues("first", speed=0.49, kappa=0.002),
     "cues, second start": _cues("second", speed=0.44, kappa=0.2),
     "rows, first start": _cues("first", speed=0.3, kappa=1.0, n_classes=6400),
@@ -140,7 +177,9 @@ MODELS: Mapping[str, CuesModel | ToyModel] = {
 }
 
 
-def simulate(model: CuesModel | ToyModel, rate: float, batch: int, seed: int) -> SimulatedRun:
+def simulate(
+    model: CuesModel | ToyModel | RaceModel, rate: float, batch: int, seed: int
+) -> SimulatedRun:
     """Return a model's run in a cell of the grid."""
     evaluation = presets("cpu")[grid_name(rate, batch)].config.evaluation
     every = math.ceil(model.share * evaluation.every)

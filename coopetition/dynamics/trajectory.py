@@ -249,9 +249,14 @@ class Trajectory(ArchivedResult):
 
 
 def check_laws(trajectory: Trajectory) -> list[LawCheck]:
-    """Compare a trajectory with its model's laws of the norms; see `coopetition.dynamics.laws`."""
+    """Compare a trajectory with its model's laws of the norms; see `coopetition.dynamics.laws`.
+
+    Descent and the flow have these laws, other optimisers have none.
+    """
     check_type(trajectory, Trajectory, "a Trajectory")
     provenance = trajectory.provenance
+    if provenance["method"] not in ("descent", "flow"):
+        return []
     step = provenance["step"] if provenance["method"] == "descent" else None
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         return [

@@ -16,13 +16,15 @@ for each initial seed: t ~ rate^-a batch^-b.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import RISEN
-from paper_figures.core.runs import FigureRun
+from coopetition.fitting.curves import Curves
 from transformer.experiments.clocks import BASE
+from transformer.measures.timeline import Timeline
 from transformer.measures.transience import WINDOW, smooth
 
 Array = NDArray[np.floating]
@@ -36,6 +38,16 @@ CLOCKS: Mapping[str, tuple[float, float]] = {
     "rate x steps": (1, 0),
     "rate x steps x sqrt(batch)": (1, 0.5),
 }
+
+
+class TimedRun(Protocol):
+    """A run that was trained or simulated, as far as its events need it."""
+
+    learning_rate: Any
+    init_seed: Any
+    provenance: dict[str, Any]
+    curves: Callable[[], Curves]
+    timeline: Callable[[], Timeline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def t_interval(value: float, error: float, dof: int) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def event_steps(run: FigureRun) -> dict[str, float | None]:
+def event_steps(run: TimedRun) -> dict[str, float | None]:
     """Return the steps to each event; None if it is not within the run.
 
     The peak is that of Flip's mean over five evaluations, at the middle one.
@@ -125,17 +137,17 @@ def event_steps(run: FigureRun) -> dict[str, float | None]:
     return {name: None if x is None else float(x) / batch for name, x in sequences.items()}
 
 
-def batch_of(run: FigureRun) -> int:
+def batch_of(run: TimedRun) -> int:
     """Return the batch size of a run."""
     return run.provenance["config"]["data"]["batch_size"]
 
 
-def has_icl(run: FigureRun) -> bool:
+def has_icl(run: TimedRun) -> bool:
     """Return whether ICL is preferred at some time: Flip exceeds one half beyond its noise."""
     return run.timeline().flip_peak >= RISEN
 
 
-def observe(runs: Iterable[FigureRun], event: str) -> list[Observation]:
+def observe(runs: Iterable[TimedRun], event: str) -> list[Observation]:
     """Return an event's time in each run; none for a run in which the event is absent."""
     found = []
     for run in runs:

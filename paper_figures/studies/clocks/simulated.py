@@ -1,0 +1,234 @@
+"""The plan `clocks` with models in place of the transformer: the exponents that they predict.
+
+A model is trained in every cell of the grid, with the plan's lengths, evaluations and seeds; its
+accuracies are those of as many sequences; and its events are found as those of runs are.  The
+numbers of two cues fit the mean curves of `demo` (six seeds, kept before the plan), which describes
+the base run; nothing is fitted to other rates and batch sizes.
+
+    python -m paper_figures.studies.clocks.simulated MODEL ...
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.dynamics.cues import accuracy_curves, train
+from coopetition.dynamics.optimisers import Optimiser, adam, optimise
+from coopetition.fitting.curves import Curves
+from coopetition.fitting.theories import bayesian_mixture
+from coopetition.fitting.theory import OUTPUTS
+from coopetition.model.initial_state import random_draw
+from coopetition.model.presets import CIWL, ICL, two_strategies
+from coopetition.model.two_cues import TwoCues
+from coopetition.tools.console import print_progress
+from coopetition.tools.files import to_csv, write_text
+from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.studies.clocks.exponents import (
+    EVENTS,
+    Exponents,
+    Observation,
+    fit_exponents,
+    observe,
+)
+from transformer.experiments.clocks import (
+    BASE,
+    FIRST,
+    LATER,
+    N_EVALUATIONS,
+    SEEDS,
+    grid_name,
+    presets,
+)
+from transformer.measures.timeline import Timeline, timeline
+
+Array = NDArray[np.float64]
+PATH = DATA / "simulated" / "clocks.csv"
+CELLS = (*FIRST, *LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRun:
+    """A run of a model, with what `event_steps` asks of a run."""
+
+    learning_rate: float
+    init_seed: int
+    provenance: dict[str, Any]
+    accuracies: Curves
+
+    def curves(self) -> Curves:
+        """Return the accuracies."""
+        return self.accuracies
+
+    def timeline(self) -> Timeline:
+        """Return the events, in sequences."""
+        return timeline(self.accuracies)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CuesModel:
+    """Two cues with an optimiser.
+
+    start : a, b, c, and d of all classes, in the base run
+    speed : rate of the factors over the optimiser's;  kappa : that of d over the others'
+    """
+
+    cues: TwoCues
+    start: tuple[float, float, float, float]
+    speed: float
+    kappa: float
+    n_classes: int = 1
+    dims: int = 1
+    spread: float = 0.0
+    share: float = 1.0
+    make: Callable[[float], Optimiser] = adam
+
+    def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
+        """Return steps and accuracies by name."""
+        optimiser = self.make(self.speed * rate)
+        steps, states = train(
+            self.cues, self.start, optimiser, batch=batch, n_steps=n_steps, every=every, seed=seed,
+            kappa=self.kappa, n_classes=self.n_classes, dims=self.dims, spread=self.spread,
+        )  # fmt: skip
+        return steps, accuracy_curves(self.cues, states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyModel:
+    """The published toy from small random vectors, by Adam, with noise of its gradient.
+
+    A strategy's accuracy is 1/2 if nothing is learnt, 1 if its product of overlaps is the target.
+
+    scale : of the initial values
+    noise : standard deviation of an entry of one sequence's gradient
+    share : length of a run over that of the plan; the toy is faster
+    """
+
+    scale: float = 0.1
+    noise: float = 1e-3
+    share: float = 0.25
+
+    def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
+        """Return steps and accuracies by name."""
+        model = two_strategies()
+        run = optimise(
+            model, random_draw(seed, model, self.scale), adam(rate), n_steps=n_steps, every=every,
+            noise=self.noise, batch=batch, seed=seed,
+        )  # fmt: skip
+        norms = np.array([run.problem.norms[f] for f in model.factors])
+        a, b, c, d = run.overlap / norms[:, None]
+        x, y = a * b * c, d * b * c
+        learnt = {"train": 1 - (1 - x) * (1 - y), "flip": x - y, ICL: x, CIWL: y}
+        steps = np.round(run.times / rate)
+        return steps, {name: np.clip((1 + each) / 2, 0, 1) for name, each in learnt.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceModel:
+    """A race of loss against complexity at a temperature of rate / batch.
+
+    It is the theory `bayesian_mixture` in the clock rate x steps, with the evidence, which is the
+    loss over the temperature, of the base run times (batch / rate) over that of the base run.
+
+    values : of the theory's parameters in the base run;  unit : its steps in a unit of time
+    """
+
+    values: tuple[float, ...]
+    unit: float = 18_000.0
+    share: float = 1.0
+
+    def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
+        """Return steps and accuracies by name: all noise is that of evaluation."""
+        names, heat = bayesian_mixture.THEORY.names, (rate / batch) / (BASE[0] / BASE[1])
+        values = [v / heat if "gain" in n else v for n, v in zip(names, self.values, strict=True)]
+        steps = np.arange(0, n_steps + 1, every)
+        times = steps * (rate / BASE[0]) / self.unit
+        outputs = bayesian_mixture.THEORY.curves(np.array(values), times)
+        errors = dict(zip(OUTPUTS, outputs, strict=True))
+        flip = (1 + errors.pop("preference")) / 2
+        return steps, {name: 1 - each / 2 for name, each in errors.items()} | {"flip": flip}
+
+
+NOISE = TwoCues(1.0, 0.62)
+# two starts that describe the base run: with CIWL preferred at first, and with neither
+STARTS = {"first": (-0.17, 0.73, 0.73, 0.21), "second": (1.16, 0.011, 0.011, 0.53)}
+# In the base run at step 300, the square of the gradient's mean is 0.002 of a batch's variance.
+SPREAD, DIMS = 90.0, 64
+
+
+def _cues(start: str, **numbers: Any) -> CuesModel:
+    return CuesModel(cues=NOISE, start=STARTS[start], **numbers)
+
+
+MODELS: Mapping[str, CuesModel | ToyModel | RaceModel] = {
+    "toy": ToyModel(),
+    "race": RaceModel(values=(18.6, 7.77, 23.4, 11.5, 0.597, 0.01)),  # a fit to the mean of `demo`
+    "cues, first start": _cues("first", speed=0.49, kappa=0.002),
+    "cues, second start": _cues("second", speed=0.44, kappa=0.2),
+    "rows, first start": _cues("first", speed=0.3, kappa=1.0, n_classes=6400),
+    "rows, second start": _cues("second", speed=0.44, kappa=4.0, n_classes=6400),
+    "entries, first start": _cues("first", speed=1.8, kappa=0.002, dims=DIMS, spread=SPREAD),
+    "entries, second start": _cues("second", speed=2.0, kappa=0.2, dims=DIMS, spread=SPREAD),
+}
+
+
+def simulate(
+    model: CuesModel | ToyModel | RaceModel, rate: float, batch: int, seed: int
+) -> SimulatedRun:
+    """Return a model's run in a cell of the grid."""
+    evaluation = presets("cpu")[grid_name(rate, batch)].config.evaluation
+    every = math.ceil(model.share * evaluation.every)
+    n_steps = N_EVALUATIONS * every
+    steps, exact = model.accuracies(rate, batch, n_steps, every, seed)
+    rng = np.random.default_rng([seed, 1])
+    n = evaluation.n_sequences
+    seen = {name: rng.binomial(n, each) / n for name, each in exact.items()}
+    provenance = {"step": n_steps, "config": {"data": {"batch_size": batch}}}
+    return SimulatedRun(rate, seed, provenance, Curves(steps * batch, seen, metric="accuracy"))
+
+
+def write_events(names: Sequence[str], path: Path = PATH) -> None:
+    """Simulate models in all cells and with all seeds, and replace their rows in the table."""
+    rows = (
+        [each for each in read_rows(path, needed="model") if each["model"] not in names]
+        if path.exists()
+        else []
+    )
+    for name in names:
+        for rate, batch in CELLS:
+            runs = [simulate(MODELS[name], rate, batch, seed) for seed in SEEDS]
+            rows += [
+                {"model": name, "event": event, **asdict(each), "steps": round(each.steps, 1)}
+                for event in EVENTS
+                for each in observe(runs, event)
+            ]
+            print_progress(f"{name}: rate {rate:g}, batch {batch}")
+    write_text(path, to_csv(rows))
+
+
+def simulated_exponents(name: str, path: Path = PATH) -> dict[str, Exponents | None]:
+    """Return the exponents of a model's events, from the table."""
+    rows = [each for each in read_rows(path, needed="model") if each["model"] == name]
+    return {
+        event: fit_exponents([_observation(each) for each in rows if each["event"] == event])
+        for event in EVENTS
+    }
+
+
+def _observation(row: Mapping[str, str]) -> Observation:
+    return Observation(
+        float(row["rate"]),
+        int(row["batch"]),
+        int(row["seed"]),
+        float(row["steps"]),
+        row["is_censored"] == "True",
+    )
+
+
+if __name__ == "__main__":
+    write_events(sys.argv[1:] or [*MODELS])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL
-from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Curves(Result):
     source : description of their origin, for the record
     metric : what was measured, as `loss` or `in_context_accuracy`
     std : name -> (n,) standard deviations of samples, or one number, for curves with known errors
-    notes : what the reader of a log guessed or left out, and cautions
+    notes : what the reader of a log guessed or left out
+    cautions : reasons to doubt a fit of the curves, in sentences; those of a fit include them
 
     Raises
     ------
@@ -45,11 +46,13 @@ class Curves(Result):
     metric: str = "loss"
     std: dict[str, Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sequences = _to_samples("sequences", self.sequences)
         object.__setattr__(self, "sequences", sequences)
         object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "cautions", tuple(self.cautions))
         for kind in ("values", "std"):
             named = getattr(self, kind)
             check_type(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
@@ -61,7 +64,7 @@ class Curves(Result):
 
     def headline(self) -> str:
         """Return names, number of samples, range and source."""
-        names = ", ".join(self.values) or "none"
+        names = abbreviate([*self.values], 10) or "none"
         extent = _format_range(self.sequences)
         return f"{names}: {len(self.sequences)} samples, {extent} sequences, {self.source}"
 
@@ -107,7 +110,8 @@ class Curves(Result):
         """Return only these curves; a missing one raises `UsageError`."""
         missing = [name for name in names if name not in self.values]
         if missing:
-            raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
+            there = abbreviate([*self.values], 10) or "none"
+            raise UsageError(f"no curve {abbreviate(missing)}; there are {there}")
         std = {name: self.std[name] for name in names if name in self.std}
         return replace(self, values={name: self.values[name] for name in names}, std=std)
 
@@ -120,6 +124,7 @@ class Curves(Result):
             "metric": self.metric,
             "std": {name: std.tolist() for name, std in self.std.items()},
             "notes": [*self.notes],
+            "cautions": [*self.cautions],
         }
 
     @classmethod

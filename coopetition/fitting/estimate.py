@@ -25,6 +25,7 @@ from coopetition.fitting.identifiability import (
 )
 from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
 from coopetition.fitting.noise import Noise, effective_sample_size
+from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
     CurveFit,
     Estimate,
@@ -35,7 +36,7 @@ from coopetition.fitting.result import (
 from coopetition.fitting.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.errors import UsageError, abbreviate, check_type
 
 Array = NDArray[np.float64]
 
@@ -153,8 +154,8 @@ def check_and_thin(curves: Curves) -> Curves:
     names = tuple(name for name in FITTED_CURVES if name in curves.values)
     if not names:
         raise UsageError(
-            f"{curves.source} has the curves {', '.join(curves.values) or 'none'}; expected some "
-            f"of {', '.join(FITTED_CURVES)}"
+            f"{curves.source} has the curves {abbreviate([*curves.values], 5) or 'none'}; expected "
+            f"some of {', '.join(FITTED_CURVES)}"
         )
     used = curves.select(names).thinned(MAX_SAMPLES)
     for name, values in used.values.items():
@@ -323,17 +324,16 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
     """Return the fit at the first of the optima, whose noise the problem has."""
     theta, starts = optima[0].theta, tuple(map(_deviance, optima))
     names = [free.name for free in problem.free]
-    jacobian, observed = problem.jacobian(theta), problem.observe(theta)
-    n_identifiable = sum(
-        math.isfinite(each.deviation) for each in find_directions(jacobian, 1.0, names)
-    )
+    observed = problem.observe(theta)
+    linear = linearise(problem, theta)
+    jacobian = whitened_jacobian(linear, restricted_noise(problem, linear))
+    directions = find_directions(jacobian, names)
+    n_identifiable = sum(math.isfinite(each.deviation) for each in directions)
     n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
     outputs = problem.outputs(theta, problem.times)
     curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
-    n = len(jacobian)
+    n = sum(each.n for each in curves.values())
     quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
-    # the maximum of the likelihood has too small a variance
-    directions = find_directions(jacobian, max(n - n_fitted, 1) / n, names)
     every = np.array([each.theta for each in optima])
     accepted = every[np.array(starts) <= starts[0] + threshold]
     reaches = quantile * standard_deviations(directions, names)

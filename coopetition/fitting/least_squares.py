@@ -221,6 +221,15 @@ class FitProblem:
                 f"it to one of {', '.join(possible) or 'none'}"
             )
 
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt any fit of these curves, in sentences."""
+        return [
+            f"{label.removesuffix('/')}: {each}" if label else each
+            for label, run in zip(self.labels, self.runs, strict=True)
+            for each in run.cautions
+        ]
+
     def in_sequences(self, parameter: Parameter) -> float:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
@@ -283,6 +292,12 @@ class FitProblem:
 
     def jacobian(self, theta: Array) -> Array:
         """Return the whitened residuals' derivatives by theta (n, free)."""
+        observed = self._observe(*self.outputs_and_jacobians(theta))
+        parts = [each.jacobian for each in observed.values()]
+        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
+
+    def outputs_and_jacobians(self, theta: Array) -> tuple[list[Array], list[Array]]:
+        """Return the theory's outputs (4, n) and their derivatives by theta, for each run."""
         by_run = [
             self.theory.curves_and_jacobian(v, t)
             for v, t in zip(self.values(theta), self.times, strict=True)
@@ -292,9 +307,7 @@ class FitProblem:
             derivative = free.parameter.derivative(float(free.parameter.from_unit(x)))
             for k, j in free.slots:
                 jacobians[k][..., i] += by_run[k][1][..., j] * derivative
-        observed = self._observe([outputs for outputs, _ in by_run], jacobians)
-        parts = [each.jacobian for each in observed.values()]
-        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
+        return [outputs for outputs, _ in by_run], jacobians
 
     def products(self, theta: Array) -> dict[str, CurveProducts | None]:
         """Return what the likelihood of each curve needs; None if the theory gives a constant."""

@@ -58,7 +58,8 @@ def read_curves(
 
     docs/fit_your_own_log.md has an example of each format.  Columns that are named as in our own
     files, `icl` or `icl/loss`, need no `columns`.  Other names are guessed if there is one reading.
-    What was guessed or left out is in `notes`.
+    What was guessed or left out is in `notes`,
+    and reasons to doubt a fit are in `cautions`.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class Selection:
         """Return the curves from `first` to `last` sequences; see `read_curves`."""
         if duplicates not in get_args(Duplicates):
             raise UsageError(f"duplicates={duplicates!r:.80}; choose error, last or mean")
-        start, cautions = (first, []) if first is not None else self._find_start(last)
+        start, notes, cautions = (first, [], []) if first is not None else self._find_start(last)
         series: dict[str, tuple[Array, Array]] = {}
         for name in self.chosen:
             try:
@@ -118,7 +119,7 @@ class Selection:
                 continue
             series[name] = _merge(*samples, duplicates)
             if n := len(samples[0]) - len(series[name][0]):
-                cautions.append(
+                notes.append(
                     f"--duplicates {duplicates}: {n} of {len(samples[0])} samples of "
                     f"{shorten(name)} were merged with later ones"
                 )
@@ -134,13 +135,14 @@ class Selection:
             )
         cautions += self._describe_rate(start, last)
         if unusable:
-            cautions.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
+            notes.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
         return Curves(
             sequences,
             values,
             f"{shorten(self.path.name, 120)}, {self.metric}",
             self.metric,
-            notes=(*self.notes, *cautions),
+            notes=(*self.notes, *notes),
+            cautions=tuple(cautions),
         )
 
     def check_fitted(self) -> None:
@@ -209,30 +211,33 @@ class Selection:
             )
         return at, values
 
-    def _find_start(self, last: float) -> tuple[float, list[str]]:
-        """Return where the part begins that theories describe, and how it was found."""
+    def _find_start(self, last: float) -> tuple[float, list[str], list[str]]:
+        """Return where the part begins that theories describe, with notes and cautions."""
         if self.metric not in OVER_ALL_LABELS:
-            return 0.0, []
+            return 0.0, [], []
         if FLIP not in self.columns:
-            return 0.0, [
-                f"CAUTION: no theory describes the phase before in-context learning emerges, and "
+            caution = (
+                "no theory describes the phase before in-context learning emerges, and "
                 f"{label(self.path)} has no {FLIP} to find it; choose --from at about nine tenths "
                 "of the time of emergence"
-            ]
+            )
+            return 0.0, [], [caution]
         flip = self.columns[FLIP]
         at, values = self._at(flip), _parse_leniently(flip)
         part = np.isfinite(values) & (at <= last)
         emergence = find_emergence(at[part], values[part]) if part.any() else None
         if emergence is None:
-            return 0.0, [
-                f"CAUTION: in-context learning does not emerge in this part of {label(self.path)}, "
-                "and no theory describes the phase before"
-            ]
+            caution = (
+                f"in-context learning does not emerge in this part of {label(self.path)}, and no "
+                "theory describes the phase before"
+            )
+            return 0.0, [], [caution]
         start = LEAD * emergence
-        return start, [
+        note = (
             f"fitted from {start:.4g} sequences, nine tenths of the time of emergence; --from 0 "
             "takes all"
-        ]
+        )
+        return start, [note], []
 
     def _describe_rate(self, first: float, last: float) -> list[str]:
         """Return a caution if the log has a learning rate that changes in this part."""
@@ -245,7 +250,7 @@ class Selection:
             rates = rates[np.isfinite(rates) & (at >= first) & (at <= last)]
             if len(rates) and np.ptp(rates) > MAX_RATE_CHANGE * np.abs(rates).max():
                 return [
-                    f"CAUTION: the learning rate changes between {rates.min():.3g} and "
+                    f"the learning rate changes between {rates.min():.3g} and "
                     f"{rates.max():.3g}, but theories assume a constant one; choose a part in "
                     "which it is constant (--from, --until)"
                 ]

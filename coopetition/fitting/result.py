@@ -261,7 +261,7 @@ class Fit(Result):
     @property
     def cautions(self) -> list[str]:
         """Reasons to doubt the fit, in sentences; none if no problem is known."""
-        found = []
+        found = self.problem.cautions
         if not self.converged:
             n = self.provenance["max_iterations"]
             found.append(f"stopped after {n} iterations, before convergence")

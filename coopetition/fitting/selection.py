@@ -40,8 +40,10 @@ class Comparison(Result):
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions.
 
-        With posteriors also the logarithm of the evidence and its error.
+        With posteriors also the logarithm of the evidence and its error.  Cautions about the curves
+        are those of the comparison.
         """
+        about_curves = self.fits[0].problem.cautions
         rows = [
             {
                 "name": each.theory,
@@ -51,7 +53,7 @@ class Comparison(Result):
                 "aicc": each.aicc,
                 "r2": {name: curve.r2 for name, curve in each.curves.items()},
                 "converged": each.converged,
-                "cautions": each.cautions,
+                "cautions": [text for text in each.cautions if text not in about_curves],
             }
             for each in self.fits
         ]
@@ -71,7 +73,7 @@ class Comparison(Result):
     @property
     def cautions(self) -> list[str]:
         """Reasons to doubt the order of the theories, in sentences; none if no problem is known."""
-        found, best = [], self.fits[0].theory
+        found, best = self.fits[0].problem.cautions, self.fits[0].theory
         criterion, limit = "BICs", DECISIVE_BIC
         behind = [each.bic - self.fits[0].bic for each in self.fits]
         if self.posteriors:
@@ -104,8 +106,10 @@ class Comparison(Result):
         return f"{trust_line(self.cautions, trusted)}\n\n{text_table(table)}"
 
     def headline(self) -> str:
-        """Return the BIC of every theory."""
-        return "by BIC: " + ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
+        """Return every theory with its BIC, or with the logarithm of its evidence."""
+        name, what = ("log_evidence", "log evidence") if self.posteriors else ("bic", "BIC")
+        values = ", ".join(f"{row['name']} {row[name]:.0f}" for row in self.rows())
+        return f"by {what}: {values}"
 
 
 def compare(

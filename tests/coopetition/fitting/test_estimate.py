@@ -9,6 +9,7 @@ from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit, minimize_in_search, refine_with_gains
 from coopetition.fitting.least_squares import FitProblem, to_errors
 from coopetition.fitting.reading import read_curves
+from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import simulate
 from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
@@ -96,6 +97,7 @@ def test_many_samples_are_thinned_and_unused_curves_are_named():
     ("curves", "message"),
     [
         (Curves(X, {"other": X}), "other.*expected some of"),
+        (Curves(X, {f"neuron_{k}": X for k in range(2000)}), r"^.{,300}$"),
         (Curves(X, {"icl": np.ones(60)}), "curve icl is constant .1."),
         (Curves(X[:5], {"icl": X[:5]}), "curve icl has 5 samples"),
         (Curves(X, {"icl": X - 0.5}), "curve icl has values below 0"),
@@ -164,6 +166,17 @@ def test_a_fit_leaves_a_gain_of_zero(truth, seed):
     end = refine_with_gains(problem, start, max_iterations=300)
     assert not problem.with_noise(end.noise).has_zero_gain(end.theta)
     assert end.deviance < problem.most_likely_noise(stuck.x)[1] - 100
+
+
+def test_cautions_about_the_curves_are_those_of_the_fit(race):
+    """With several runs, each with its run's name; of a comparison they are said once."""
+    doubtful = replace(race, cautions=("the clock was wrong",))
+    found = fit(doubtful, "spline", **QUICK)
+    assert found.cautions == ["the clock was wrong"] and found.summary().startswith("CAUTION")
+    both = fit([replace(doubtful, source="one"), race.between(1e4)], "spline", **QUICK)
+    assert "one: the clock was wrong" in both.cautions
+    rows = compare(doubtful, ["spline"], **QUICK)
+    assert rows.cautions == ["the clock was wrong"] and not rows.rows()[0]["cautions"]
 
 
 def test_a_gain_of_zero_is_a_caution():

@@ -47,7 +47,7 @@ def test_a_point_of_a_profile_is_the_fit_with_that_value(race_fit):
     fixed = {"ciwl_at": float(found.values[k])}
     held = fit(race_fit.problem.runs[0], "logistic_race", fixed=fixed, n_screened=256, n_starts=4)
     assert found.rise[k] == pytest.approx(held.deviance - race_fit.deviance, rel=0.02)
-    assert found.threshold == race_fit.threshold > 2.7
+    assert 1 < found.threshold / race_fit.threshold < 1.3
     with pytest.raises(UsageError, match="'magic' is not free.*icl_at"):
         profile(race_fit, "magic")
 

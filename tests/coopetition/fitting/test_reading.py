@@ -377,15 +377,18 @@ def test_the_start_of_a_fit_is_found(tmp_path):
     assert found.sequences[0] == 400 >= LEAD * 400 > 300
     assert any("360" in note for note in found.notes)
     whole = read_curves(run, "in_context_loss", first=None)
-    assert whole.sequences[0] == 0 and not whole.notes, "the early phase does not affect it"
+    assert whole.sequences[0] == 0 and not (whole.notes or whole.cautions), (
+        "the early phase does not affect it"
+    )
     early = read_curves(run, first=None, last=300)
-    assert early.sequences[0] == 0 and "CAUTION" in early.notes[0], "it has not emerged yet"
+    assert early.sequences[0] == 0 and "emerge" in early.cautions[0], "it has not emerged yet"
     path = write(tmp_path / "c.csv", "sequences,icl\n1,1\n2,1\n")
-    (caution,) = read_curves(path, first=None).notes
-    assert "--from" in caution and not read_curves(path).notes
+    (caution,) = read_curves(path, first=None).cautions
+    assert "--from" in caution and not read_curves(path).cautions
 
 
 def test_a_changing_learning_rate_is_cautioned(tmp_path):
     run = write_run(tmp_path, flip_rows(lambda k: 1e-3 * min(k / 10, 1)))
-    assert any("learning rate" in note for note in read_curves(run).notes)
-    assert not read_curves(run, first=1000).notes, "after the warm-up it is constant"
+    (caution,) = read_curves(run).cautions
+    assert "learning rate" in caution
+    assert not read_curves(run, first=1000).cautions, "after the warm-up it is constant"

@@ -332,8 +332,7 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
     n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
     outputs = problem.outputs(theta, problem.times)
     curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
-    n = sum(each.n for each in curves.values())
-    quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
+    quantile, threshold = quantile_and_threshold(curves.values(), n_fitted)
     every = np.array([each.theta for each in optima])
     accepted = every[np.array(starts) <= starts[0] + threshold]
     reaches = quantile * standard_deviations(directions, names)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -230,10 +230,10 @@ def map_in_processes(
 
 def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
     """Refine a theta, also from a lifted problem if a curve ends with a gain of 0."""
-    starts = [minimize_in_search(problem.residuals, problem.jacobian, theta, max_iterations).x]
+    starts = [minimize_in_search(problem.residuals_and_jacobian, theta, max_iterations).x]
     if problem.has_zero_gain(starts[0]):
         lifted = problem.lifted()
-        found = minimize_in_search(lifted.residuals, lifted.jacobian, starts[0], max_iterations)
+        found = minimize_in_search(lifted.residuals_and_jacobian, starts[0], max_iterations)
         starts.append(found.x)
     optima = [
         refine(problem.with_noise(problem.most_likely_noise(x)[0]), x, max_iterations)
@@ -266,15 +266,14 @@ def refine(
         whole[free] = places
         return whole
 
+    def evaluate(places: Array) -> tuple[Array, Array]:
+        residuals, jacobian = own.residuals_and_jacobian(complete(places))
+        return residuals, jacobian[:, free]
+
     own, best, used = problem, None, 0
     while used < max_iterations:
-        found = minimize_in_search(
-            lambda places: own.residuals(complete(places)),  # noqa: B023
-            lambda places: own.jacobian(complete(places))[:, free],  # noqa: B023
-            theta[free],
-            max_iterations - used,
-            tolerance=tolerance,
-        )
+        left = max_iterations - used
+        found = minimize_in_search(evaluate, theta[free], left, tolerance=tolerance)
         used += found.nfev
         theta = complete(found.x)
         noise, deviance = problem.most_likely_noise(theta)
@@ -292,20 +291,28 @@ def _deviance(optimum: Optimum) -> float:
 
 
 def minimize_in_search(
-    residuals: Callable[[Array], Array],
-    jacobian: Callable[[Array], Array],
+    evaluate: Callable[[Array], tuple[Array, Array]],
     start: Array,
     max_iterations: int,
     *,
     tolerance: float = 1e-5,
 ) -> OptimizeResult:
-    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread."""
+    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread.
+
+    evaluate : returns residuals and their Jacobian; both are computed at once, since nearly all
+        steps are accepted, and then need the Jacobian
+    """
+
+    @lru_cache(maxsize=1)
+    def evaluated(places: bytes) -> tuple[Array, Array]:
+        return evaluate(np.frombuffer(places))
+
     # ten columns: threads would only wait; steps from tiny gradients may divide by 0
     with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         return least_squares(
-            residuals,
+            lambda x: evaluated(x.tobytes())[0],
             np.clip(start, 1e-9, 1 - 1e-9),
-            jacobian,  # pyright: ignore[reportArgumentType]
+            lambda x: evaluated(x.tobytes())[1],  # pyright: ignore[reportArgumentType]
             bounds=(0, 1),
             max_nfev=max_iterations,
             ftol=tolerance,

@@ -27,14 +27,14 @@ def test_with_little_noise_all_kinds_of_intervals_agree(race_fit, race_posterior
 
 
 def test_profiles_are_computed_on_one_blas_thread(race_fit, monkeypatch):
-    threads, jacobian = set(), FitProblem.jacobian
+    threads, jacobian = set(), FitProblem.residuals_and_jacobian
 
     def watched(self, theta):
         blas = [each for each in threadpool_info() if each["user_api"] == "blas"]
         threads.update(each["num_threads"] for each in blas)
         return jacobian(self, theta)
 
-    monkeypatch.setattr(FitProblem, "jacobian", watched)
+    monkeypatch.setattr(FitProblem, "residuals_and_jacobian", watched)
     with threadpool_limits(2, user_api="blas"):
         profile(race_fit, "loss", n=1)
     assert threads == {1}

@@ -1,7 +1,7 @@
 """Measured curves against sequences seen."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL
+from coopetition.tools.checks import check_bound
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.results import Result
 
@@ -58,6 +59,8 @@ class Curves(Result):
             check_type(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
             arrays = {name: _to_samples(f"{kind} of curve {name}", v) for name, v in named.items()}
             object.__setattr__(self, kind, arrays)
+        if unknown := [name for name in self.std if name not in self.values]:
+            raise UsageError(f"std is given for {abbreviate(unknown)}, but values are not")
         for name, std in self.std.items():
             if std.ndim == 0:
                 self.std[name] = np.full(sequences.shape, float(std))
@@ -80,6 +83,7 @@ class Curves(Result):
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
         """Return the part from `first` to `last` sequences."""
+        first, last = check_bound("first", first), check_bound("last", last)
         return self._at((self.sequences >= first) & (self.sequences <= last))
 
     def thinned(self, n: int) -> "Curves":
@@ -106,8 +110,9 @@ class Curves(Result):
             std={name: std[kept] for name, std in self.std.items()},
         )
 
-    def select(self, names: tuple[str, ...]) -> "Curves":
+    def select(self, names: str | Sequence[str]) -> "Curves":
         """Return only these curves; a missing one raises `UsageError`."""
+        names = (names,) if isinstance(names, str) else names
         missing = [name for name in names if name not in self.values]
         if missing:
             there = abbreviate([*self.values], 10) or "none"

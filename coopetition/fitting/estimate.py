@@ -61,7 +61,7 @@ def fit(
     curves: Curves | Sequence[Curves],
     theory: str | Theory = TOY,
     *,
-    shared: Sequence[str] = (),
+    shared: str | Sequence[str] = (),
     fixed: Mapping[str, float | str] | None = None,
     seed: int = 0,
     n_screened: int = 2048,

@@ -22,6 +22,7 @@ from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
+from coopetition.tools.errors import check_type
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
     """
+    check_type(fit, Fit, "a Fit")
     check_int("the number of points", n, 1)
     k = fit.index_of(parameter)
     threshold = fit.threshold * _widening(fit)[k]

@@ -36,7 +36,7 @@ from coopetition.fitting.likelihood import (
 )
 from coopetition.fitting.noise import Noise, whiten
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 
@@ -138,11 +138,12 @@ class FitProblem:
         runs: Sequence[Curves],
         theory: Theory,
         *,
-        shared: Sequence[str] = (),
+        shared: str | Sequence[str] = (),
         fixed: Mapping[str, float | str] | None = None,
     ) -> None:
         self.runs, self.theory = tuple(runs), theory
-        self.shared = tuple(shared)
+        self.shared = (shared,) if isinstance(shared, str) else tuple(shared)
+        check_type(fixed or {}, Mapping, "fixed values by name, as {'mu1': 0.1}")
         self.fixed = {name: _to_fixed(name, value) for name, value in (fixed or {}).items()}
         self.labels, self.least_gain = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):

@@ -10,7 +10,7 @@ from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table
 from coopetition.tools.results import Result, trust_line
 
@@ -114,10 +114,10 @@ class Comparison(Result):
 
 def compare(
     curves: Curves | Sequence[Curves],
-    chosen: Iterable[str | Theory] | None = None,
+    chosen: str | Theory | Iterable[str | Theory] | None = None,
     *,
     fixed: Mapping[str, float | str] | None = None,
-    shared: Sequence[str] = (),
+    shared: str | Sequence[str] = (),
     evidence: bool = False,
     **settings: Any,
 ) -> Comparison:
@@ -135,11 +135,14 @@ def compare(
     ------
     UsageError : a parameter that none of the theories has, or what `fit` refuses
     """
+    chosen = (chosen,) if isinstance(chosen, str | Theory) else chosen
+    shared = (shared,) if isinstance(shared, str) else shared
     names = theories() if chosen is None else dict.fromkeys(chosen)
     found = [theory_of(each) for each in names]
     if not found:
         raise UsageError(f"no theory is given; choose from {', '.join(theories())}")
     fixed = fixed or {}
+    check_type(fixed, Mapping, "fixed values by name, as {'mu1': 0.1}")
     _check_parameters([*shared, *fixed, *(x for x in fixed.values() if isinstance(x, str))], found)
     fits = []
     with ProgressReport("compare", len(found), "theories") as report:

@@ -293,7 +293,7 @@ def test_any_other_file_is_refused_in_a_short_line(tmp_path_factory, content, na
 def test_paths_and_metrics_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         read_curves(tmp_path / "nowhere.csv")
-    with pytest.raises(UsageError, match="not a run folder"):
+    with pytest.raises(UsageError, match="not a run folder.*TensorBoard"):
         read_curves(tmp_path)
     path = write(tmp_path / "c.csv", "sequences,icl/loss,iwl/accuracy\n1,2,3\n2,1,0\n")
     with pytest.raises(UsageError, match=r"no curves of los, but loss, accuracy"):
@@ -342,6 +342,23 @@ def test_the_part_is_chosen_before_anything_is_checked(tmp_path):
         read_curves(path)
     found = read_curves(path, first=0.5, last=3)
     np.testing.assert_array_equal(found.values["icl"], [1, 2, 3])
+
+
+@pytest.mark.parametrize(("cell", "is_read"), [("1,000", False), ("10,5", True), ("0,125", True)])
+def test_steps_with_commas_have_one_reading(tmp_path, cell, is_read):
+    path = write(tmp_path / "c.csv", f"step;icl\n0;1\n{cell};2\n20;3\n")
+    if is_read:
+        found = read_curves(path, batch_size=1)
+        assert found.sequences[1] == float(cell.replace(",", "."))
+    else:
+        with pytest.raises(UsageError, match="line 3.*two readings"):
+            read_curves(path, batch_size=1)
+
+
+def test_a_column_is_one_curve(tmp_path):
+    path = write(tmp_path / "c.csv", "sequences,a\n0,1\n1,2\n")
+    with pytest.raises(UsageError, match="name a column once"):
+        read_curves(path, columns={"icl": "a", "ciwl": "a"})
 
 
 def test_a_resumed_log_is_read_as_asked(tmp_path):

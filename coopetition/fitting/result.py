@@ -160,6 +160,17 @@ class Fit(Result):
         return sum(each.n for each in self.curves.values())
 
     @property
+    def thinning(self) -> str:
+        """Say of which curves only a part of the samples is used; empty if of none."""
+        given = self.provenance["n_given"]
+        parts = [
+            f"{each.n} of {given[name]} samples of {name}"
+            for name, each in self.curves.items()
+            if each.n < given[name]
+        ]
+        return f"used {', '.join(parts)}" if parts else ""
+
+    @property
     def n_effective(self) -> float:
         """Effective sample size of all curves."""
         return sum(each.n_effective for each in self.curves.values())

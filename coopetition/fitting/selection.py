@@ -11,7 +11,7 @@ from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, check_type
-from coopetition.tools.files import text_table
+from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import Result, trust_line
 
 # smaller differences do not decide between theories
@@ -103,7 +103,10 @@ class Comparison(Result):
                 evidence = (f"{row['log_evidence']:.1f} +- {row['log_evidence_error']:.1f}",)
             numbers = str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *evidence, *r2
             table.append((row["name"], *numbers, "; ".join(row["cautions"])))
-        return f"{trust_line(self.cautions, trusted)}\n\n{text_table(table)}"
+        parts = [trust_line(self.cautions, trusted), text_table(table)]
+        if used := self.fits[0].thinning:
+            parts.append(wrap_text(used))
+        return "\n\n".join(parts)
 
     def headline(self) -> str:
         """Return every theory with its BIC, or with the logarithm of its evidence."""

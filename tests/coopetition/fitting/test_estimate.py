@@ -88,6 +88,7 @@ def test_many_samples_are_thinned_and_unused_curves_are_named():
         line.split() for line in fitted.summary().splitlines() if line.startswith(("icl ", "ciwl "))
     ]
     assert [row[7:9] for row in rows] == [["20000", "1000"], ["50", "50"]]
+    assert fitted.thinning == "used 1000 of 20000 samples of icl"
     used = fitted.curves["icl"].sequences
     assert len(used) == 1000 and [used[0], used[-1]] == [*curves.sequences[[0, -1]]]
     assert "not fitted: flip" in fitted.summary()
@@ -179,6 +180,7 @@ def test_cautions_about_the_curves_are_those_of_the_fit(race):
     assert "one: the clock was wrong" in both.cautions
     rows = compare(doubtful, ["spline"], **QUICK)
     assert rows.cautions == ["the clock was wrong"] and not rows.rows()[0]["cautions"]
+    assert not rows.fits[0].thinning and "samples of" not in rows.summary()
 
 
 def test_a_gain_of_zero_is_a_caution():

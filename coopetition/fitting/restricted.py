@@ -16,12 +16,12 @@ rho = sin(phi).
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
-from scipy.optimize import Bounds, minimize
+from scipy.optimize import minimize
 
 from coopetition.fitting.identifiability import ROUNDING
 from coopetition.fitting.least_squares import FitProblem
@@ -79,7 +79,7 @@ def restricted_noise(problem: FitProblem, curves: Sequence[Linearised]) -> list[
     start = np.array([(math.log(sigma), math.asin(rho)) for sigma, rho in problem.noise.values()])
     lowest, highest = start - MAX_CHANGE, start + MAX_CHANGE
     lowest[:, 1], highest[:, 1] = 0.0, [math.asin(largest_rho(size)) for size in n]
-    bounds = Bounds(lowest.ravel(), highest.ravel())
+    bounds = [*zip(lowest.ravel(), highest.ravel(), strict=True)]
     given = (products, n)
     found = minimize(restricted_deviance, start.ravel(), given, "L-BFGS-B", jac=True, bounds=bounds)
     return [Noise(math.exp(a), math.sin(phi)) for a, phi in found.x.reshape(-1, 2)]
@@ -90,8 +90,8 @@ def products_of(curves: Sequence[Linearised]) -> Array:
 
     The columns are an orthonormal basis of what the fitted numbers can change.
     """
-    levels = block_diag(*(curve.by_levels for curve in curves))
-    every = np.hstack([np.concatenate([curve.by_theta for curve in curves]), levels])
+    by_levels: Any = block_diag(*(curve.by_levels for curve in curves))
+    every = np.hstack([np.concatenate([curve.by_theta for curve in curves]), by_levels])
     size = np.linalg.norm(every, axis=0)
     basis, singular, _ = np.linalg.svd(every / np.where(size > 0, size, 1), full_matrices=False)
     basis = basis[:, singular > ROUNDING * singular[0]]

@@ -33,10 +33,10 @@ from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.result import ENDS, MAX_REACH
+from coopetition.fitting.result import ENDS, MAX_REACH, Fit
 from coopetition.fitting.theory import OUTPUTS
 from coopetition.tools.checks import check_int
-from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import text_table, wrap_text, write_json
 from coopetition.tools.results import Result, reading_saved, trust_line
 
@@ -252,7 +252,8 @@ def forecast(
     UsageError : the fit is of several runs, the horizon does not lie after the known part, or the
         theory cannot be computed until then
     """
-    check_type(posterior, Posterior, "a Posterior (`sample_posterior` makes that of a fit)")
+    if isinstance(posterior, Fit):
+        raise UsageError("expected a Posterior, got a Fit; give `sample_posterior(fit)`")
     fit, rng = posterior.fit, np.random.default_rng(check_int("seed", seed, 0))
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")

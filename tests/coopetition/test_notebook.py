@@ -149,7 +149,7 @@ def test_events_are_those_of_any_mechanism(model, draw):
             ask()
 
 
-def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race):
+def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_fit):
     icl = co.Mechanism("icl", ("a",), 0.1)
     mistakes: list[tuple] = [
         (co.solve, (draw, model), "expected a Model, got <"),
@@ -166,7 +166,7 @@ def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race):
         (race.between, (0, math.nan), "last is nan"),
         (partial(co.Curves, std={"b": 1.0}), ([0, 1], {"a": [1, 2]}), "std is given for b"),
         (co.profile, (race, "loss"), "expected a Fit, got"),
-        (co.forecast, (race, 1e6), "expected a Posterior"),
+        (co.forecast, (race_fit, 1e6), "expected a Posterior"),
         (co.critical_sets, (model,), "expected a Problem, got"),
         (co.check_laws, (model,), "expected a Trajectory, got"),
         (partial(co.phase_diagram, n_draws=1), (model, "alpha", "mu1"), "expected an Axis"),

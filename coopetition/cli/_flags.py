@@ -173,10 +173,12 @@ class LogFlags:
         )
 
     def read_part(self, selection: "Selection", *, first: float | None) -> "Curves":
-        """Return the part from `first` on, and print what was guessed or left out."""
+        """Return the part from `first` on, and print its notes and cautions."""
         curves = selection.curves(first, self.until, self.duplicates)
         for note in curves.notes:
             print(note, file=sys.stderr)
+        for caution in curves.cautions:
+            print(f"CAUTION: {caution}", file=sys.stderr)
         return curves
 
 

@@ -85,8 +85,8 @@ def learnt_duration(times: Array, above: Array) -> Array:
 class Events:
     """Times of a strategy's events, in flow time (steps x step size); None if they do not happen.
 
-    These are events of losses.  The `fade` of a run's timeline and of a forecast is another event:
-    CIWL becomes the preferred strategy.
+    These are events of losses.  A *fade* is not among them: it is the time at which CIWL becomes
+    the preferred strategy (`find_forecast_events`).
 
     emergence : it is learnt for the first time; the start if it is learnt there
     peak : its loss is lowest, after emergence; None if it falls to the end
@@ -122,7 +122,9 @@ def find_events(times: Array, strategy: Array, rival: Array | None = None) -> Ev
 def find_forecast_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
     """Return the times of `FORECAST_EVENTS`, as far as curves of errors and preference show them.
 
-    See `coopetition.fitting.forecast` for their definitions.
+    peak : ICL's error is lowest
+    crossing : the first sample from the peak on at which CIWL's error is lower than ICL's
+    fade : the first sample from the peak on at which CIWL is preferred (`preference` below 0)
     """
     if ICL not in errors:
         return {}

@@ -1,7 +1,7 @@
 """Measured curves against sequences seen."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.model.presets import CIWL, ICL
-from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.checks import check_bound
+from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Curves(Result):
     source : description of their origin, for the record
     metric : what was measured, as `loss` or `in_context_accuracy`
     std : name -> (n,) standard deviations of samples, or one number, for curves with known errors
-    notes : what the reader of a log guessed or left out, and cautions
+    notes : what the reader of a log guessed or left out
+    cautions : reasons to doubt a fit of the curves, in sentences; those of a fit include them
 
     Raises
     ------
@@ -45,23 +47,27 @@ class Curves(Result):
     metric: str = "loss"
     std: dict[str, Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sequences = _to_samples("sequences", self.sequences)
         object.__setattr__(self, "sequences", sequences)
         object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "cautions", tuple(self.cautions))
         for kind in ("values", "std"):
             named = getattr(self, kind)
             check_type(named, Mapping, f"the {kind} of curves by name, as {{'icl': [...]}}")
             arrays = {name: _to_samples(f"{kind} of curve {name}", v) for name, v in named.items()}
             object.__setattr__(self, kind, arrays)
+        if unknown := [name for name in self.std if name not in self.values]:
+            raise UsageError(f"std is given for {abbreviate(unknown)}, but values are not")
         for name, std in self.std.items():
             if std.ndim == 0:
                 self.std[name] = np.full(sequences.shape, float(std))
 
     def headline(self) -> str:
         """Return names, number of samples, range and source."""
-        names = ", ".join(self.values) or "none"
+        names = abbreviate([*self.values], 10) or "none"
         extent = _format_range(self.sequences)
         return f"{names}: {len(self.sequences)} samples, {extent} sequences, {self.source}"
 
@@ -77,6 +83,7 @@ class Curves(Result):
 
     def between(self, first: float = 0.0, last: float = math.inf) -> "Curves":
         """Return the part from `first` to `last` sequences."""
+        first, last = check_bound("first", first), check_bound("last", last)
         return self._at((self.sequences >= first) & (self.sequences <= last))
 
     def thinned(self, n: int) -> "Curves":
@@ -103,11 +110,13 @@ class Curves(Result):
             std={name: std[kept] for name, std in self.std.items()},
         )
 
-    def select(self, names: tuple[str, ...]) -> "Curves":
+    def select(self, names: str | Sequence[str]) -> "Curves":
         """Return only these curves; a missing one raises `UsageError`."""
+        names = (names,) if isinstance(names, str) else names
         missing = [name for name in names if name not in self.values]
         if missing:
-            raise UsageError(f"no curve {', '.join(missing)}; there are {', '.join(self.values)}")
+            there = abbreviate([*self.values], 10) or "none"
+            raise UsageError(f"no curve {abbreviate(missing)}; there are {there}")
         std = {name: self.std[name] for name in names if name in self.std}
         return replace(self, values={name: self.values[name] for name in names}, std=std)
 
@@ -120,6 +129,7 @@ class Curves(Result):
             "metric": self.metric,
             "std": {name: std.tolist() for name, std in self.std.items()},
             "notes": [*self.notes],
+            "cautions": [*self.cautions],
         }
 
     @classmethod

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -25,6 +25,7 @@ from coopetition.fitting.identifiability import (
 )
 from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
 from coopetition.fitting.noise import Noise, effective_sample_size
+from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
     CurveFit,
     Estimate,
@@ -35,7 +36,7 @@ from coopetition.fitting.result import (
 from coopetition.fitting.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.errors import UsageError, abbreviate, check_type
 
 Array = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def fit(
     curves: Curves | Sequence[Curves],
     theory: str | Theory = TOY,
     *,
-    shared: Sequence[str] = (),
+    shared: str | Sequence[str] = (),
     fixed: Mapping[str, float | str] | None = None,
     seed: int = 0,
     n_screened: int = 2048,
@@ -153,8 +154,8 @@ def check_and_thin(curves: Curves) -> Curves:
     names = tuple(name for name in FITTED_CURVES if name in curves.values)
     if not names:
         raise UsageError(
-            f"{curves.source} has the curves {', '.join(curves.values) or 'none'}; expected some "
-            f"of {', '.join(FITTED_CURVES)}"
+            f"{curves.source} has the curves {abbreviate([*curves.values], 5) or 'none'}; expected "
+            f"some of {', '.join(FITTED_CURVES)}"
         )
     used = curves.select(names).thinned(MAX_SAMPLES)
     for name, values in used.values.items():
@@ -229,10 +230,10 @@ def map_in_processes(
 
 def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
     """Refine a theta, also from a lifted problem if a curve ends with a gain of 0."""
-    starts = [minimize_in_search(problem.residuals, problem.jacobian, theta, max_iterations).x]
+    starts = [minimize_in_search(problem.residuals_and_jacobian, theta, max_iterations).x]
     if problem.has_zero_gain(starts[0]):
         lifted = problem.lifted()
-        found = minimize_in_search(lifted.residuals, lifted.jacobian, starts[0], max_iterations)
+        found = minimize_in_search(lifted.residuals_and_jacobian, starts[0], max_iterations)
         starts.append(found.x)
     optima = [
         refine(problem.with_noise(problem.most_likely_noise(x)[0]), x, max_iterations)
@@ -265,15 +266,14 @@ def refine(
         whole[free] = places
         return whole
 
+    def evaluate(places: Array) -> tuple[Array, Array]:
+        residuals, jacobian = own.residuals_and_jacobian(complete(places))
+        return residuals, jacobian[:, free]
+
     own, best, used = problem, None, 0
     while used < max_iterations:
-        found = minimize_in_search(
-            lambda places: own.residuals(complete(places)),  # noqa: B023
-            lambda places: own.jacobian(complete(places))[:, free],  # noqa: B023
-            theta[free],
-            max_iterations - used,
-            tolerance=tolerance,
-        )
+        left = max_iterations - used
+        found = minimize_in_search(evaluate, theta[free], left, tolerance=tolerance)
         used += found.nfev
         theta = complete(found.x)
         noise, deviance = problem.most_likely_noise(theta)
@@ -291,20 +291,28 @@ def _deviance(optimum: Optimum) -> float:
 
 
 def minimize_in_search(
-    residuals: Callable[[Array], Array],
-    jacobian: Callable[[Array], Array],
+    evaluate: Callable[[Array], tuple[Array, Array]],
     start: Array,
     max_iterations: int,
     *,
     tolerance: float = 1e-5,
 ) -> OptimizeResult:
-    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread."""
+    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread.
+
+    evaluate : returns residuals and their Jacobian; both are computed at once, since nearly all
+        steps are accepted, and then need the Jacobian
+    """
+
+    @lru_cache(maxsize=1)
+    def evaluated(places: bytes) -> tuple[Array, Array]:
+        return evaluate(np.frombuffer(places))
+
     # ten columns: threads would only wait; steps from tiny gradients may divide by 0
     with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         return least_squares(
-            residuals,
+            lambda x: evaluated(x.tobytes())[0],
             np.clip(start, 1e-9, 1 - 1e-9),
-            jacobian,  # pyright: ignore[reportArgumentType]
+            lambda x: evaluated(x.tobytes())[1],  # pyright: ignore[reportArgumentType]
             bounds=(0, 1),
             max_nfev=max_iterations,
             ftol=tolerance,
@@ -323,17 +331,15 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
     """Return the fit at the first of the optima, whose noise the problem has."""
     theta, starts = optima[0].theta, tuple(map(_deviance, optima))
     names = [free.name for free in problem.free]
-    jacobian, observed = problem.jacobian(theta), problem.observe(theta)
-    n_identifiable = sum(
-        math.isfinite(each.deviation) for each in find_directions(jacobian, 1.0, names)
-    )
+    observed = problem.observe(theta)
+    linear = linearise(problem, theta)
+    jacobian = whitened_jacobian(linear, restricted_noise(problem, linear))
+    directions = find_directions(jacobian, names)
+    n_identifiable = sum(math.isfinite(each.deviation) for each in directions)
     n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
     outputs = problem.outputs(theta, problem.times)
     curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
-    n = len(jacobian)
-    quantile, threshold = quantile_and_threshold(n, n_fitted, len(curves))
-    # the maximum of the likelihood has too small a variance
-    directions = find_directions(jacobian, max(n - n_fitted, 1) / n, names)
+    quantile, threshold = quantile_and_threshold(curves.values(), n_fitted)
     every = np.array([each.theta for each in optima])
     accepted = every[np.array(starts) <= starts[0] + threshold]
     reaches = quantile * standard_deviations(directions, names)

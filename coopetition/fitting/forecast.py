@@ -7,8 +7,8 @@ measured:
 
 - `peak`: ICL's error is lowest
 - `crossing`: from the peak on, CIWL's error is lower than ICL's
-- `fade`: from the peak on, CIWL is preferred where the two disagree (`preference` below 0); in a
-  run, Flip accuracy falls below one half
+- `fade`: from the peak on, CIWL is preferred where the two disagree (`preference` below 0; where
+  Flip was measured, its accuracy is below one half)
 
 A crossing or fade that is there at the peak already has the peak's time.  So nothing that has not
 been measured is forecast for the known part.  Where Flip was measured it is the preference of the
@@ -21,7 +21,7 @@ time: rho ** (distance / the curve's median distance).
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.least_squares import ACCURACY, FitProblem, to_errors
+from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.result import ENDS, MAX_REACH
+from coopetition.fitting.result import ENDS, MAX_REACH, Fit
 from coopetition.fitting.theory import OUTPUTS
 from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
@@ -252,6 +252,8 @@ def forecast(
     UsageError : the fit is of several runs, the horizon does not lie after the known part, or the
         theory cannot be computed until then
     """
+    if isinstance(posterior, Fit):
+        raise UsageError("expected a Posterior, got a Fit; give `sample_posterior(fit)`")
     fit, rng = posterior.fit, np.random.default_rng(check_int("seed", seed, 0))
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")
@@ -386,16 +388,3 @@ def _continue(
 def _band(errors: Array, metric: str) -> Array:
     """Return median, low and high (3, n) of measured values."""
     return np.quantile(to_errors(errors, metric), (0.5, *ENDS), axis=0)
-
-
-def errors_at(
-    problem: FitProblem, theta: Array, levels: Mapping[str, Sequence[float]], sequences: Array
-) -> dict[str, Array]:
-    """Return the errors of one run as a theory expects them, and the preference.
-
-    levels : floor and gain of its curves
-    """
-    outputs = problem.outputs(theta, [problem.time(0, sequences)])[0]
-    rows: dict[str, Array] = dict(zip(OUTPUTS, outputs, strict=True))
-    errors = {name: floor + gain * rows[name] for name, (floor, gain) in levels.items()}
-    return errors | {"preference": rows["preference"]}

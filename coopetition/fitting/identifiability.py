@@ -1,10 +1,10 @@
 """Which parameters, and which combinations of them, the curves identify.
 
 A place is where a parameter lies in its search, from 0 to 1.  X (n, p) is the Jacobian of the
-whitened residuals (`least_squares`) by the places at the best fit, and s^2 their variance: 1, but
-for the numbers that were fitted.  The Fisher information of the places is then
+whitened residuals by the places at the best fit (`restricted`).  The Fisher information of the
+places is then
 
-    F = X^T X / s^2.
+    F = X^T X.
 
 Its eigenvectors (X's singular vectors) are independent combinations; one of eigenvalue f has, to
 first order, the standard deviation 1 / sqrt(f), where the search has width 1.  If the eigenvalue is
@@ -50,18 +50,13 @@ class Direction:
         return " ".join(parts)
 
 
-def find_directions(
-    jacobian: Array, information: float, names: Sequence[str]
-) -> tuple[Direction, ...]:
-    """Return independent combinations, the least certain first.
-
-    information : 1 / s^2, see the module
-    """
+def find_directions(jacobian: Array, names: Sequence[str]) -> tuple[Direction, ...]:
+    """Return independent combinations, the least certain first."""
     _, sizes, vectors = np.linalg.svd(jacobian, full_matrices=len(jacobian) < len(names))
     sizes = np.pad(sizes, (0, len(vectors) - len(sizes)))
     has_effect = sizes > ROUNDING * max(sizes[0], 1e-300)
     deviations = np.full(len(sizes), np.inf)
-    deviations[has_effect] = 1 / (np.sqrt(information) * sizes[has_effect])
+    deviations[has_effect] = 1 / sizes[has_effect]
     return tuple(
         Direction(float(deviation), dict(zip(names, map(float, vector), strict=True)))
         for deviation, vector in zip(deviations[::-1], vectors[::-1], strict=True)

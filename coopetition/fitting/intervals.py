@@ -3,9 +3,10 @@
 All other parameters, and the noise, are fitted again at every point, from the point beside it, by
 least squares with an exact Jacobian (`estimate.refine`).  (General minimisers, as iminuit's, stop
 early in the long flat valleys of these problems, which looks like a rise.)  The rise is that of the
-deviance, -2 log likelihood; the interval is where it stays below `Fit.threshold`.  If another
-parameter ends at an end of its search, the rise is partly that of the search, and the status of the
-point is `at limit`.
+deviance, -2 log likelihood; the interval is where it stays below a threshold.  This is
+`Fit.threshold`, times the variance of the parameter for noise of the largest restricted likelihood,
+relative to that for the most likely noise (`restricted`).  If another parameter ends at an end of
+its search, the rise is partly that of the search, and the status of the point is `at limit`.
 """
 
 from dataclasses import dataclass, replace
@@ -16,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.fitting.estimate import refine
-from coopetition.fitting.identifiability import standard_deviations
+from coopetition.fitting.identifiability import find_directions, standard_deviations
+from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
+from coopetition.tools.errors import check_type
 from coopetition.tools.results import Result
 
 if TYPE_CHECKING:
@@ -85,19 +88,21 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
     """
+    check_type(fit, Fit, "a Fit")
     check_int("the number of points", n, 1)
     k = fit.index_of(parameter)
+    threshold = fit.threshold * _widening(fit)[k]
     best = Point(float(fit.theta[k]), 0.0, VALID, fit.theta)
     points = [best]
     with ProgressReport(f"profile {parameter}", 2, "sides") as report:
         for last in (0.0, 1.0):
-            points += _walk(fit, k, best, last, n)
+            points += _walk(fit, k, best, last, n, threshold)
             report.advance()
     points.sort(key=lambda point: point.x)
-    ends = [_interval_end(points, best.x, side, fit.threshold) for side in (-1, 1)]
+    ends = [_interval_end(points, best.x, side, threshold) for side in (-1, 1)]
     # behind a rise there may be another optimum as good
     accepted = fit.accepted_optima[:, k]
-    is_best = np.nanmin([point.rise for point in points]) >= -BETTER * fit.threshold
+    is_best = np.nanmin([point.rise for point in points]) >= -BETTER * threshold
     estimate = fit.estimate_between(
         parameter, min(ends[0], accepted.min()), max(ends[1], accepted.max()), converged=is_best
     )
@@ -109,7 +114,7 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
         np.array(values)[order],
         np.array([points[i].rise for i in order]),
         tuple(points[i].status for i in order),
-        fit.threshold,
+        threshold,
         estimate,
     )
 
@@ -121,30 +126,42 @@ def profiled(fit: Fit) -> tuple[Fit, dict[str, Profile]]:
     return replace(fit, parameters=fit.parameters | estimates), profiles
 
 
-def _walk(fit: Fit, k: int, best: Point, last: float, n: int) -> list[Point]:
+def _widening(fit: Fit) -> Array:
+    """Return variances (free,) of the fit relative to those for the most likely noise."""
+    names = [free.name for free in fit.problem.free]
+    jacobian = whitened_jacobian(linearise(fit.problem, fit.theta), fit.problem.noise.values())
+    own, usual = (
+        standard_deviations(each, names)
+        for each in (fit.directions, find_directions(jacobian, names))
+    )
+    is_known = np.isfinite(own) & np.isfinite(usual)
+    return np.divide(own, usual, out=np.ones(len(names)), where=is_known) ** 2
+
+
+def _walk(fit: Fit, k: int, best: Point, last: float, n: int, threshold: float) -> list[Point]:
     """Return points from the best to an end of the search: steps that grow, then bisection."""
     points: list[Point] = []
     if abs(last - best.x) < NEAR_LIMIT:
         return points
     deviations = standard_deviations(fit.directions, [free.name for free in fit.problem.free])
-    step = float(np.clip(min(deviations[k] * fit.threshold**0.5, 1.0), *FIRST_STEP))
+    step = float(np.clip(min(deviations[k] * threshold**0.5, 1.0), *FIRST_STEP))
     inner = point = best
-    while not point.rise > fit.threshold:
+    while not point.rise > threshold:
         if point.x == last:
             return points
         x = max(best.x - step, last) if last < best.x else min(best.x + step, last)
         point = _fit_others(fit, k, x, point.theta)
         points.append(point)
-        if point.rise <= fit.threshold:
+        if point.rise <= threshold:
             inner = point
         step *= GROWTH
     outer = point
     for _ in range(n):
-        point = _fit_others(fit, k, _crossing(inner, outer, fit.threshold), inner.theta)
+        point = _fit_others(fit, k, _crossing(inner, outer, threshold), inner.theta)
         points.append(point)
-        if point.status == FAILED or abs(point.rise / fit.threshold - 1) < CLOSE:
+        if point.status == FAILED or abs(point.rise / threshold - 1) < CLOSE:
             break
-        if point.rise > fit.threshold:
+        if point.rise > threshold:
             outer = point
         else:
             inner = point

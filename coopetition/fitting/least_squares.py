@@ -36,7 +36,7 @@ from coopetition.fitting.likelihood import (
 )
 from coopetition.fitting.noise import Noise, whiten
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
 
@@ -79,16 +79,16 @@ def fit_floor_gain(
     """
     if not np.isfinite(f).all():
         return Observed(np.nan, np.nan, np.full(len(y), np.nan), np.zeros_like(df))
-    share = one / (one @ one)
-    mean_f, mean_y, mean_df = share @ f, share @ y, share @ df
+    size = one @ one
+    mean_f, mean_y = one @ f / size, one @ y / size
     centred_f, centred_y = f - mean_f * one, y - mean_y * one
-    centred_df = df - np.outer(one, mean_df)
     power = centred_f @ centred_f
     gain = centred_f @ centred_y / power if power > 0 else 0.0
-    has_shape = power > FLAT**2 * (one @ one)
+    has_shape = power > FLAT**2 * size
     lowest = least_gain * np.sqrt(centred_y @ centred_y / power) if has_shape else 0.0
     if max(gain, 0.0) < lowest:
-        d_lowest = -lowest / power * (centred_f @ centred_df)
+        centred_df = df - np.outer(one, one @ df / size)
+        d_lowest = -lowest / power * (centred_f @ df)
         jacobian = np.outer(centred_f, d_lowest) + lowest * centred_df
         residual = lowest * centred_f - centred_y
         return Observed(float(mean_y - lowest * mean_f), float(lowest), residual, jacobian)
@@ -97,14 +97,14 @@ def fit_floor_gain(
     floor = mean_y - gain * mean_f
     d_gain = d_floor = np.zeros(df.shape[1])
     if gain > 0 and floor >= 0:
-        d_gain = (centred_y @ centred_df - 2 * gain * (centred_f @ centred_df)) / power
-        d_floor = -d_gain * mean_f - gain * mean_df
+        d_gain = ((centred_y - 2 * gain * centred_f) @ df) / power
+        d_floor = -d_gain * mean_f - gain * (one @ df / size)
     else:
         floor, power = 0.0, f @ f
         gain = max(f @ y, 0.0) / power if power > 0 else 0.0
         if gain > 0:
-            d_gain = (y @ df - 2 * gain * (f @ df)) / power
-    jacobian = np.outer(one, d_floor) + np.outer(f, d_gain) + gain * df
+            d_gain = ((y - 2 * gain * f) @ df) / power
+    jacobian = np.stack([one, f], 1) @ np.stack([d_floor, d_gain]) + gain * df
     return Observed(float(floor), float(gain), floor * one + gain * f - y, jacobian)
 
 
@@ -138,11 +138,12 @@ class FitProblem:
         runs: Sequence[Curves],
         theory: Theory,
         *,
-        shared: Sequence[str] = (),
+        shared: str | Sequence[str] = (),
         fixed: Mapping[str, float | str] | None = None,
     ) -> None:
         self.runs, self.theory = tuple(runs), theory
-        self.shared = tuple(shared)
+        self.shared = (shared,) if isinstance(shared, str) else tuple(shared)
+        check_type(fixed or {}, Mapping, "fixed values by name, as {'mu1': 0.1}")
         self.fixed = {name: _to_fixed(name, value) for name, value in (fixed or {}).items()}
         self.labels, self.least_gain = _labels(self.runs), 0.0
         if both := sorted({*self.shared} & {*self.fixed}):
@@ -162,7 +163,7 @@ class FitProblem:
             for name in FITTED_CURVES:
                 if name in run.values:
                     self._add_curve(k, name)
-        self.noise = {name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()}
+        self._set_noise({name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()})
         self._log_units = {name: float(np.log(unit).sum()) for name, unit in self.units.items()}
         self.free, self._values = self._find_free()
 
@@ -221,6 +222,15 @@ class FitProblem:
                 f"it to one of {', '.join(possible) or 'none'}"
             )
 
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons to doubt any fit of these curves, in sentences."""
+        return [
+            f"{label.removesuffix('/')}: {each}" if label else each
+            for label, run in zip(self.labels, self.runs, strict=True)
+            for each in run.cautions
+        ]
+
     def in_sequences(self, parameter: Parameter) -> float:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
@@ -246,18 +256,22 @@ class FitProblem:
         outputs = self.outputs(theta, self.times)
         return self._observe(outputs, [np.zeros((*rows.shape, 0)) for rows in outputs])
 
+    def _set_noise(self, noise: Mapping[str, Noise]) -> None:
+        self.noise = dict(noise)
+        self._whitened: dict[str, tuple[Array, Array, Array]] = {}  # unit, curve and constant
+        for name, (sigma, rho) in noise.items():
+            unit = self.units[name] * sigma * math.sqrt(1 - rho**2)
+            constant = whiten(1 / unit, rho)
+            self._whitened[name] = unit, whiten(self.errors[name] / unit, rho), constant
+
     def _observe(self, outputs: list[Array], jacobians: list[Array]) -> dict[str, Observed]:
         found = {}
         for curve, (k, row) in self.where.items():
-            (sigma, rho), known = self.noise[curve], self.known[curve]
-            unit = self.units[curve] * sigma * math.sqrt(1 - rho**2)
-            found[curve] = fit_floor_gain(
-                whiten(self.errors[curve] / unit, rho),
-                whiten(outputs[k][row][known] / unit, rho),
-                whiten(jacobians[k][row][known] / unit[:, None], rho),
-                whiten(1 / unit, rho),
-                least_gain=self.least_gain,
-            )
+            (unit, y, one), known = self._whitened[curve], self.known[curve]
+            both = np.column_stack([outputs[k][row][known], jacobians[k][row][known]])
+            both = whiten(both / unit[:, None], self.noise[curve].rho)
+            f, df = np.ascontiguousarray(both[:, 0]), both[:, 1:]
+            found[curve] = fit_floor_gain(y, f, df, one, least_gain=self.least_gain)
         return found
 
     def has_zero_gain(self, theta: Array) -> bool:
@@ -273,16 +287,21 @@ class FitProblem:
     def with_noise(self, noise: Mapping[str, Noise]) -> "FitProblem":
         """Return the problem with residuals that are whitened for this noise of the curves."""
         other = copy(self)
-        other.noise = dict(noise)
+        other._set_noise(noise)
         return other
 
-    def residuals(self, theta: Array) -> Array:
-        """Return the whitened residuals of all curves' samples."""
-        parts = [each.residual for each in self.observe(theta).values()]
-        return np.nan_to_num(np.concatenate(parts), nan=WORST, posinf=WORST, neginf=-WORST)
+    def residuals_and_jacobian(self, theta: Array) -> tuple[Array, Array]:
+        """Return the whitened residuals of all samples (n,), and their Jacobian (n, free)."""
+        observed = self._observe(*self.outputs_and_jacobians(theta)).values()
+        residuals = np.concatenate([each.residual for each in observed])
+        jacobian = np.concatenate([each.jacobian for each in observed])
+        if not (np.isfinite(residuals).all() and np.isfinite(jacobian).all()):
+            residuals = np.nan_to_num(residuals, nan=WORST, posinf=WORST, neginf=-WORST)
+            jacobian = np.nan_to_num(jacobian, nan=0.0, posinf=0.0, neginf=0.0)
+        return residuals, jacobian
 
-    def jacobian(self, theta: Array) -> Array:
-        """Return the whitened residuals' derivatives by theta (n, free)."""
+    def outputs_and_jacobians(self, theta: Array) -> tuple[list[Array], list[Array]]:
+        """Return the theory's outputs (4, n) and their derivatives by theta, for each run."""
         by_run = [
             self.theory.curves_and_jacobian(v, t)
             for v, t in zip(self.values(theta), self.times, strict=True)
@@ -292,9 +311,7 @@ class FitProblem:
             derivative = free.parameter.derivative(float(free.parameter.from_unit(x)))
             for k, j in free.slots:
                 jacobians[k][..., i] += by_run[k][1][..., j] * derivative
-        observed = self._observe([outputs for outputs, _ in by_run], jacobians)
-        parts = [each.jacobian for each in observed.values()]
-        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=0.0, neginf=0.0)
+        return [outputs for outputs, _ in by_run], jacobians
 
     def products(self, theta: Array) -> dict[str, CurveProducts | None]:
         """Return what the likelihood of each curve needs; None if the theory gives a constant."""

@@ -120,7 +120,7 @@ def read_log(path: Path) -> Columns:
         columns = read(source)
         if columns is not None:
             return columns
-    raise not_a_run(path, METRICS)
+    raise not_a_run(path, METRICS, f"give {EXPECTED}")
 
 
 def label(path: Path) -> str:

@@ -19,13 +19,14 @@ from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
+    Table,
     label,
     list_names,
     parse_number,
     read_log,
     shorten,
 )
-from coopetition.tools.checks import check_number
+from coopetition.tools.checks import check_bound, check_number
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
@@ -38,6 +39,7 @@ FLIP = "flip/in_context_accuracy"  # from which emergence is known
 METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
 METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
+THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 OVER_ALL_LABELS = ("loss", "accuracy")  # metrics that the early phase affects
 MAX_RATE_CHANGE = 1e-3  # relative: less is rounding
@@ -58,7 +60,8 @@ def read_curves(
 
     docs/fit_your_own_log.md has an example of each format.  Columns that are named as in our own
     files, `icl` or `icl/loss`, need no `columns`.  Other names are guessed if there is one reading.
-    What was guessed or left out is in `notes`.
+    What was guessed or left out is in `notes`,
+    and reasons to doubt a fit are in `cautions`.
 
     Parameters
     ----------
@@ -107,7 +110,8 @@ class Selection:
         """Return the curves from `first` to `last` sequences; see `read_curves`."""
         if duplicates not in get_args(Duplicates):
             raise UsageError(f"duplicates={duplicates!r:.80}; choose error, last or mean")
-        start, cautions = (first, []) if first is not None else self._find_start(last)
+        first, last = first and check_bound("first", first), check_bound("last", last)
+        start, notes, cautions = (first, [], []) if first is not None else self._find_start(last)
         series: dict[str, tuple[Array, Array]] = {}
         for name in self.chosen:
             try:
@@ -118,7 +122,7 @@ class Selection:
                 continue
             series[name] = _merge(*samples, duplicates)
             if n := len(samples[0]) - len(series[name][0]):
-                cautions.append(
+                notes.append(
                     f"--duplicates {duplicates}: {n} of {len(samples[0])} samples of "
                     f"{shorten(name)} were merged with later ones"
                 )
@@ -127,20 +131,21 @@ class Selection:
         unusable = [name for name in self.chosen if name not in series]
         sequences, values = _join(series)
         if len(sequences) < 2:
-            raise UsageError(
-                f"{label(self.path)} has {len(sequences)} samples of {list_names(self.chosen)} "
-                f"from {start:g} until {last:g} sequences; expected two or more: choose others for "
-                "--from and --until"
+            where = f" from {start:g} until {last:g} sequences" if start or last < math.inf else ""
+            raise self._refuse(
+                f"has {len(sequences)} samples of {list_names(self.chosen)}{where}; expected two "
+                "or more: choose another part (--from, --until) or file"
             )
         cautions += self._describe_rate(start, last)
         if unusable:
-            cautions.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
+            notes.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
         return Curves(
             sequences,
             values,
             f"{shorten(self.path.name, 120)}, {self.metric}",
             self.metric,
-            notes=(*self.notes, *cautions),
+            notes=(*self.notes, *notes),
+            cautions=tuple(cautions),
         )
 
     def check_fitted(self) -> None:
@@ -148,7 +153,7 @@ class Selection:
         if {*FITTED_CURVES}.isdisjoint(self.chosen):
             raise self._refuse(
                 f"has the curves {list_names(self.chosen)}; say which columns are "
-                f"{', '.join(FITTED_CURVES)} with --columns icl=NAME"
+                f"{', '.join(FITTED_CURVES)} with --columns icl=NAME, or choose another --metric"
             )
 
     def end(self) -> float:
@@ -162,9 +167,19 @@ class Selection:
         if self.x not in table.cells:
             raise self._refuse(f"has no column {shorten(self.x)} beside {shorten(column.name)}")
         if id(table) not in self._placed:
+            self._check_thousands(table)
             at = _parse_leniently(Column(table, self.x))  # a curve's own rows are checked
             self._placed[id(table)] = self.batch_size * at
         return self._placed[id(table)]
+
+    def _check_thousands(self, table: Table) -> None:
+        """Raise `UsageError` if a comma may separate thousands or decimals."""
+        for cell, line in zip(table.cells[self.x], table.lines, strict=True):
+            if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
+                raise self._refuse(
+                    f": line {line} of column {shorten(self.x)} has {cell!r:.40}, which has two "
+                    "readings; write thousands without a comma, or decimals with a point"
+                )
 
     def _parse(self, cells: Iterable[object], lines: Iterable[int], name: str) -> Array:
         values = []
@@ -191,7 +206,7 @@ class Selection:
         at, values, lines = at[rows][known], values[known], lines[rows][known]
         for wrong, problem in (
             (~np.isfinite(at), f"no number in column {shorten(self.x)}, but one of"),
-            (at < 0, f"a negative {shorten(self.x)} for"),
+            (at < 0, f"a negative number in column {shorten(self.x)} for"),
             (np.isinf(values), "an infinite value of"),
         ):
             if wrong.any():
@@ -209,30 +224,33 @@ class Selection:
             )
         return at, values
 
-    def _find_start(self, last: float) -> tuple[float, list[str]]:
-        """Return where the part begins that theories describe, and how it was found."""
+    def _find_start(self, last: float) -> tuple[float, list[str], list[str]]:
+        """Return where the part begins that theories describe, with notes and cautions."""
         if self.metric not in OVER_ALL_LABELS:
-            return 0.0, []
+            return 0.0, [], []
         if FLIP not in self.columns:
-            return 0.0, [
-                f"CAUTION: no theory describes the phase before in-context learning emerges, and "
+            caution = (
+                "no theory describes the phase before in-context learning emerges, and "
                 f"{label(self.path)} has no {FLIP} to find it; choose --from at about nine tenths "
                 "of the time of emergence"
-            ]
+            )
+            return 0.0, [], [caution]
         flip = self.columns[FLIP]
         at, values = self._at(flip), _parse_leniently(flip)
         part = np.isfinite(values) & (at <= last)
         emergence = find_emergence(at[part], values[part]) if part.any() else None
         if emergence is None:
-            return 0.0, [
-                f"CAUTION: in-context learning does not emerge in this part of {label(self.path)}, "
-                "and no theory describes the phase before"
-            ]
+            caution = (
+                f"in-context learning does not emerge in this part of {label(self.path)}, and no "
+                "theory describes the phase before"
+            )
+            return 0.0, [], [caution]
         start = LEAD * emergence
-        return start, [
+        note = (
             f"fitted from {start:.4g} sequences, nine tenths of the time of emergence; --from 0 "
             "takes all"
-        ]
+        )
+        return start, [note], []
 
     def _describe_rate(self, first: float, last: float) -> list[str]:
         """Return a caution if the log has a learning rate that changes in this part."""
@@ -245,7 +263,7 @@ class Selection:
             rates = rates[np.isfinite(rates) & (at >= first) & (at <= last)]
             if len(rates) and np.ptp(rates) > MAX_RATE_CHANGE * np.abs(rates).max():
                 return [
-                    f"CAUTION: the learning rate changes between {rates.min():.3g} and "
+                    f"the learning rate changes between {rates.min():.3g} and "
                     f"{rates.max():.3g}, but theories assume a constant one; choose a part in "
                     "which it is constant (--from, --until)"
                 ]
@@ -264,6 +282,8 @@ def select_curves(
     batch_size: float | None = None,
 ) -> Selection:
     """Return which columns of a log are its curves; see `read_curves`."""
+    check_type(path, (str, Path), "the path of a run folder or a log")
+    check_type(metric, str, "the name of a metric, as in_context_accuracy")
     path = Path(path)
     log = read_log(path)
     if batch_size is not None:
@@ -272,6 +292,12 @@ def select_curves(
     if columns is not None:
         check_type(columns, Mapping, "columns by the names of curves, as {'icl': 'eval/loss'}")
         chosen = {name: _find(path, log, column) for name, column in columns.items()}
+        if len({*chosen.values()}) < len(chosen):
+            raise _error(
+                path,
+                f"has one column for two curves in --columns ({list_names(columns.values())}); "
+                "name a column once",
+            )
         required = tuple(chosen)
     else:
         chosen = _find_own(log, metric, x)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -104,16 +104,20 @@ def make_estimate(
     return Estimate(value, min(ends), max(ends), status)
 
 
-def quantile_and_threshold(n: int, n_fitted: int, n_curves: int) -> tuple[float, float]:
+def quantile_and_threshold(curves: Iterable[CurveFit], n_fitted: int) -> tuple[float, float]:
     """Return Student's quantile for `LEVEL`, and the rise of the deviance where it is reached.
 
-    Both are those of least squares with the average curve's samples and fitted numbers; with many
-    samples, the threshold is the square of the quantile.
+    Both are those of the average curve.  The variance of a mean is s / (1 - rho)^2, with s that of
+    the independent part of the noise.  The logarithm of s is known with the variance 2 / (n - p),
+    that of 1 / (1 - rho)^2 with 4 / n_effective; Student's distribution has 2 degrees of freedom
+    over their sum (Satterthwaite 1946).  With many samples, the threshold is the square of the
+    quantile.
     """
-    own = n / n_curves
-    dof = max((n - n_fitted) / n_curves, 1.0)
-    quantile = float(student.ppf(ENDS[1], dof))
-    return quantile, own * math.log1p(quantile**2 / dof)
+    sizes = np.array([(each.n, each.n_effective) for each in curves])
+    n, n_effective = sizes.mean(0)
+    residual = max(n - n_fitted / len(sizes), 1.0)
+    quantile = float(student.ppf(ENDS[1], 1 / (1 / residual + 2 / n_effective)))
+    return quantile, n * math.log1p(quantile**2 / n)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,6 +160,17 @@ class Fit(Result):
         return sum(each.n for each in self.curves.values())
 
     @property
+    def thinning(self) -> str:
+        """Say of which curves only a part of the samples is used; empty if of none."""
+        given = self.provenance["n_given"]
+        parts = [
+            f"{each.n} of {given[name]} samples of {name}"
+            for name, each in self.curves.items()
+            if each.n < given[name]
+        ]
+        return f"used {', '.join(parts)}" if parts else ""
+
+    @property
     def n_effective(self) -> float:
         """Effective sample size of all curves."""
         return sum(each.n_effective for each in self.curves.values())
@@ -168,7 +183,7 @@ class Fit(Result):
     @property
     def threshold(self) -> float:
         """Rise of the deviance at the ends of a parameter's interval."""
-        return quantile_and_threshold(self.n, self.n_fitted, len(self.curves))[1]
+        return quantile_and_threshold(self.curves.values(), self.n_fitted)[1]
 
     @property
     def accepted_optima(self) -> Array:
@@ -261,7 +276,7 @@ class Fit(Result):
     @property
     def cautions(self) -> list[str]:
         """Reasons to doubt the fit, in sentences; none if no problem is known."""
-        found = []
+        found = self.problem.cautions
         if not self.converged:
             n = self.provenance["max_iterations"]
             found.append(f"stopped after {n} iterations, before convergence")

@@ -10,8 +10,8 @@ from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
-from coopetition.tools.errors import UsageError
-from coopetition.tools.files import text_table
+from coopetition.tools.errors import UsageError, check_type
+from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import Result, trust_line
 
 # smaller differences do not decide between theories
@@ -40,8 +40,10 @@ class Comparison(Result):
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each theory: name, fitted numbers, criteria, R2 by curve, cautions.
 
-        With posteriors also the logarithm of the evidence and its error.
+        With posteriors also the logarithm of the evidence and its error.  Cautions about the curves
+        are those of the comparison.
         """
+        about_curves = self.fits[0].problem.cautions
         rows = [
             {
                 "name": each.theory,
@@ -51,7 +53,7 @@ class Comparison(Result):
                 "aicc": each.aicc,
                 "r2": {name: curve.r2 for name, curve in each.curves.items()},
                 "converged": each.converged,
-                "cautions": each.cautions,
+                "cautions": [text for text in each.cautions if text not in about_curves],
             }
             for each in self.fits
         ]
@@ -71,7 +73,7 @@ class Comparison(Result):
     @property
     def cautions(self) -> list[str]:
         """Reasons to doubt the order of the theories, in sentences; none if no problem is known."""
-        found, best = [], self.fits[0].theory
+        found, best = self.fits[0].problem.cautions, self.fits[0].theory
         criterion, limit = "BICs", DECISIVE_BIC
         behind = [each.bic - self.fits[0].bic for each in self.fits]
         if self.posteriors:
@@ -101,19 +103,24 @@ class Comparison(Result):
                 evidence = (f"{row['log_evidence']:.1f} +- {row['log_evidence_error']:.1f}",)
             numbers = str(row["n_fitted"]), f"{row['bic']:.1f}", aicc, *evidence, *r2
             table.append((row["name"], *numbers, "; ".join(row["cautions"])))
-        return f"{trust_line(self.cautions, trusted)}\n\n{text_table(table)}"
+        parts = [trust_line(self.cautions, trusted), text_table(table)]
+        if used := self.fits[0].thinning:
+            parts.append(wrap_text(used))
+        return "\n\n".join(parts)
 
     def headline(self) -> str:
-        """Return the BIC of every theory."""
-        return "by BIC: " + ", ".join(f"{row['name']} {row['bic']:.0f}" for row in self.rows())
+        """Return every theory with its BIC, or with the logarithm of its evidence."""
+        name, what = ("log_evidence", "log evidence") if self.posteriors else ("bic", "BIC")
+        values = ", ".join(f"{row['name']} {row[name]:.0f}" for row in self.rows())
+        return f"by {what}: {values}"
 
 
 def compare(
     curves: Curves | Sequence[Curves],
-    chosen: Iterable[str | Theory] | None = None,
+    chosen: str | Theory | Iterable[str | Theory] | None = None,
     *,
     fixed: Mapping[str, float | str] | None = None,
-    shared: Sequence[str] = (),
+    shared: str | Sequence[str] = (),
     evidence: bool = False,
     **settings: Any,
 ) -> Comparison:
@@ -131,11 +138,14 @@ def compare(
     ------
     UsageError : a parameter that none of the theories has, or what `fit` refuses
     """
+    chosen = (chosen,) if isinstance(chosen, str | Theory) else chosen
+    shared = (shared,) if isinstance(shared, str) else shared
     names = theories() if chosen is None else dict.fromkeys(chosen)
     found = [theory_of(each) for each in names]
     if not found:
         raise UsageError(f"no theory is given; choose from {', '.join(theories())}")
     fixed = fixed or {}
+    check_type(fixed, Mapping, "fixed values by name, as {'mu1': 0.1}")
     _check_parameters([*shared, *fixed, *(x for x in fixed.values() if isinstance(x, str))], found)
     fits = []
     with ProgressReport("compare", len(found), "theories") as report:

@@ -126,8 +126,8 @@ def theory_of(name: str | Theory) -> Theory:
     """Return the theory of a name (or the given theory); an unknown name raises `UsageError`."""
     if isinstance(name, Theory):
         return name
-    if name not in theories():
-        raise UsageError(f"theory {name!r} is unknown; choose one of {', '.join(theories())}")
+    if not isinstance(name, str) or name not in theories():
+        raise UsageError(f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}")
     return theories()[name]
 
 

@@ -18,6 +18,14 @@ def check_number(name: str, value: Any, *, positive: bool = False) -> float:
     return float(value)
 
 
+def check_bound(name: str, value: Any) -> float:
+    """Return an end of an interval as a float; it may be infinite."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or math.isnan(value):
+        raise UsageError(f"{name} is {_describe(value):.80}; choose a number")
+    return float(value)
+
+
 def check_int(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return a whole number within bounds as an int; 1e4 counts as one."""
     if not _is_finite(value) or value != int(value) or value < least:

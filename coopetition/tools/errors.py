@@ -32,12 +32,11 @@ class Interrupted(UserError):
         self.exit_code = 128 + signal_number
 
 
-def check_type(value: object, kind: type, description: str) -> None:
+def check_type(value: object, kind: type | tuple[type, ...], description: str) -> None:
     """Raise `UsageError` unless a value is of a type; `description` names one, as "a Model"."""
     if not isinstance(value, kind):
-        raise UsageError(
-            f"expected {description}, got {value!r:.80} of type {type(value).__name__}"
-        )
+        shown = " ".join(repr(value).split())
+        raise UsageError(f"expected {description}, got {shown:.80} of type {type(value).__name__}")
 
 
 def abbreviate(names: Sequence[object], shown: int = 3) -> str:

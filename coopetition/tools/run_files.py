@@ -60,7 +60,7 @@ def describe_error(error: Exception) -> str:
     return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
-def not_a_run(folder: Path, missing: str) -> UsageError:
+def not_a_run(folder: Path, missing: str, advice: str = "name one that has") -> UsageError:
     """Return the error for a folder that is not a run's, because a file is missing."""
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
@@ -70,7 +70,7 @@ def not_a_run(folder: Path, missing: str) -> UsageError:
         return UsageError(
             f"{folder} is not a run folder but holds runs; name one: {abbreviate(runs, 5)}"
         )
-    return UsageError(f"{folder} is not a run folder: it has no {missing}; name one that has")
+    return UsageError(f"{folder} is not a run folder: it has no {missing}; {advice}")
 
 
 Row = dict[str, Any]

@@ -17,7 +17,7 @@ half between neighbours.
 import argparse
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,11 @@ import numpy as np
 
 from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.fitting.estimate import fit
-from coopetition.fitting.forecast import errors_at
-from coopetition.fitting.intervals import profiled
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.result import ENDS, Fit
 from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import FLOOR, GAIN, LENGTH, simulate
-from coopetition.fitting.theory import TOY, Theory, theory_of
+from coopetition.fitting.theory import OUTPUTS, TOY, Theory, theory_of
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
 MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn
@@ -68,12 +66,12 @@ def recover(name: str, n_problems: int, **settings: Any) -> Iterator[tuple[dict[
         yield truth, fit(curves, name, seed=k, **settings)
 
 
-def measure_coverage(name: str, n_problems: int) -> tuple[float, int]:
-    """Return the coverage of identifiable parameters' profile intervals, and their number."""
+def measure_coverage(problems: Iterable[tuple[dict[str, float], Fit]]) -> tuple[float, int]:
+    """Return the coverage of identifiable parameters' intervals, and their number."""
     covered = [
         each.low <= truth[parameter] <= each.high
-        for truth, found in recover(name, n_problems, n_screened=1024, n_starts=16)
-        for parameter, each in profiled(found)[0].parameters.items()
+        for truth, found in problems
+        for parameter, each in found.parameters.items()
         if each.status == "identifiable"
     ]
     return float(np.mean(covered)), len(covered)
@@ -131,12 +129,11 @@ def rank_forecast(name: str, k: int) -> Row | None:
         return None
     known = simulate(theory, values, n=200, seed=k).between(last=until)
     sampled = sample_posterior(fit(known, narrow_search(theory, until / LENGTH), seed=k), seed=k)
-    ends = []
-    for i, theta in enumerate(sampled.thetas):
-        levels = {curve: rows[i] for curve, rows in sampled.levels.items()}
-        at = errors_at(sampled.fit.problem, theta, levels, np.array([0.0, LENGTH]))
-        ends.append(at["icl"][-1])
-    return _describe(sampled) | {"rank_icl": float(np.mean(np.array(ends) < icl[-1]))}
+    problem, row = sampled.fit.problem, OUTPUTS.index("icl")
+    times = [problem.time(0, np.array([0.0, LENGTH]))]
+    errors = np.array([problem.outputs(theta, times)[0][row, -1] for theta in sampled.thetas])
+    floor, gain = sampled.levels["icl"].T
+    return _describe(sampled) | {"rank_icl": float(np.mean(floor + gain * errors < icl[-1]))}
 
 
 def _describe(sampled: Posterior) -> Row:

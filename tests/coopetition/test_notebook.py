@@ -149,13 +149,24 @@ def test_events_are_those_of_any_mechanism(model, draw):
             ask()
 
 
-def test_a_value_of_another_kind_is_refused_in_one_line(model, draw):
+def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_fit):
     icl = co.Mechanism("icl", ("a",), 0.1)
     mistakes: list[tuple] = [
         (co.solve, (draw, model), "expected a Model, got <"),
         (co.solve, ("two_strategies", draw), "expected a Model, got 'two_strategies' of type str"),
         (co.Problem, (model, None), "got None"),
         (co.fit, ("runs/smoke",), "expected Curves .* got 'runs/smoke'"),
+        (co.fit, ({"icl": np.arange(60.0)},), "expected Curves .* of type dict"),
+        (co.fit, (race, ["toy"]), "theory .'toy'. is unknown"),
+        (partial(co.fit, fixed=["loss"]), (race,), "expected fixed values by name"),
+        (partial(co.compare, fixed=["loss"]), (race,), "expected fixed values by name"),
+        (co.read_curves, (None,), "expected the path .* got None"),
+        (co.read_curves, ("c.csv", None), "expected the name of a metric"),
+        (race.between, ("a",), "first is 'a'"),
+        (race.between, (0, math.nan), "last is nan"),
+        (partial(co.Curves, std={"b": 1.0}), ([0, 1], {"a": [1, 2]}), "std is given for b"),
+        (co.profile, (race, "loss"), "expected a Fit, got"),
+        (co.forecast, (race_fit, 1e6), "expected a Posterior"),
         (co.critical_sets, (model,), "expected a Problem, got"),
         (co.check_laws, (model,), "expected a Trajectory, got"),
         (partial(co.phase_diagram, n_draws=1), (model, "alpha", "mu1"), "expected an Axis"),

@@ -27,7 +27,7 @@ class Timeline:
     """Highest Flip accuracy."""
     flip_peak_at: float | None
     fade: float | None
-    """Flip accuracy falls through one half after its peak: CIWL is preferred."""
+    """CIWL becomes preferred: Flip accuracy falls through one half after its peak."""
     ciwl_75: float | None
     """CIWL accuracy first rises through 0.75."""
     icl_peak: float

@@ -20,7 +20,7 @@ NOT_WEIGHTS = ("optimiser.", "loss_sum", "steps_since")  # first letters of a st
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint differs from what was written."""
+    """A checkpoint differs from what was written, or is of another run."""
 
 
 class MissingCheckpoint(UsageError):

@@ -27,7 +27,12 @@ from coopetition.tools.run_files import Row, read_metrics
 from transformer.config import RunConfig
 from transformer.data.evaluators import load_evaluation_sets
 from transformer.data.sequences import Sequences
-from transformer.runs.checkpoint import MissingCheckpoint, holds_state, read_checkpoint
+from transformer.runs.checkpoint import (
+    DamagedCheckpoint,
+    MissingCheckpoint,
+    holds_state,
+    read_checkpoint,
+)
 from transformer.runs.layout import (
     CHECKPOINTS,
     ENSEMBLE,
@@ -149,18 +154,27 @@ class RunFolder:
     def checkpoint(self, step: int) -> Checkpoint:
         """Return the weights of a step by name; `steps` lists which there are.
 
-        Missing ones raise `MissingCheckpoint`, damaged ones `DamagedCheckpoint`.
+        Missing ones raise `MissingCheckpoint`; damaged ones, and those of another run,
+        `DamagedCheckpoint`.
         """
         try:
-            return read_checkpoint(self.checkpoint_path(step), self.path.name)
+            return self._read(self.checkpoint_path(step))
         except MissingCheckpoint as error:
             raise MissingCheckpoint(
                 f"{self.path} has no checkpoint of step {step}; it has {self.steps() or 'none'}"
             ) from error
 
     def state(self, step: int) -> Checkpoint:
-        """Return the state of a step; a damaged one raises `DamagedCheckpoint`."""
-        return read_checkpoint(self.state_path(step), self.path.name)
+        """Return the state of a step; errors as in `checkpoint`."""
+        return self._read(self.state_path(step))
+
+    def _read(self, path: Path) -> Checkpoint:
+        found, own = read_checkpoint(path, self.path.name), self.config.run_id()
+        if found.run_id != own:
+            raise DamagedCheckpoint(
+                f"checkpoint {path} is of another run ({found.run_id}, not {own})"
+            )
+        return found
 
     def is_sound(self, step: int) -> bool:
         """Return whether there are undamaged weights of a step."""

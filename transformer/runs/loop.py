@@ -221,8 +221,6 @@ def _continue(
             raise UserError(recovery.refusal)
         print_warnings(recovery.problems)
         states = dict(zip(live, recovery.states, strict=False))
-        for number, state in states.items():  # before anything is written
-            state.check_run(runs[number].config.run_id())
         if resolved is None:
             resolved = resolve_recorded([run.config for run in runs], with_start=not states)
         resolved = [

@@ -21,6 +21,7 @@ from transformer.sweeps.status import (
     is_running,
     log_path,
     node_status,
+    plan_status,
     write_failure,
 )
 from transformer.sweeps.work import Work, open_nodes
@@ -37,9 +38,10 @@ class LocalSweep:
 
     def __init__(self, plan: Plan, runs: Path, work: Work, jobs: int) -> None:
         self.plan, self.runs, self.work, self.jobs = plan, runs, work, jobs
-        self._queue = open_nodes(plan, runs)
+        statuses = plan_status(plan, runs)
+        self._queue = open_nodes(plan, statuses)
         self._processes: dict[str, BaseProcess] = {}
-        self._done: set[str] = set()
+        self._done = {name for name, status in statuses.items() if status.state == "done"}
         self._elsewhere: set[str] = set()
         self._context = multiprocessing.get_context("forkserver")
         # importing the second takes longer than a short run
@@ -68,7 +70,7 @@ class LocalSweep:
                     self._wait()
                 if time.monotonic() - reported > REPORT_S:
                     reported = time.monotonic()
-                    _print(progress_line(self.plan, self.runs, self.jobs))
+                    _print(progress_line(self.plan, self.runs, self.jobs, self._done))
             self._cancel(stop)
         name = signal.Signals(stop[0]).name
         raise Interrupted(

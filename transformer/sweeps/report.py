@@ -1,6 +1,6 @@
 """Rows that describe a plan and its status, and the progress of a sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ Statuses = Mapping[str, NodeStatus]
 Row = dict[str, Any]
 
 
-def progress_line(plan: Plan, runs: Path, jobs: int) -> str:
-    """Return how many nodes are done, the time left, and the nodes that are running."""
-    statuses = plan_status(plan, runs)
+def progress_line(plan: Plan, runs: Path, jobs: int, done: Collection[str] = ()) -> str:
+    """Return how many nodes are done, the time left, and the nodes that are running.
+
+    done : as for `plan_status`
+    """
+    statuses = plan_status(plan, runs, done)
     states = [status.state for status in statuses.values()]
     running = [f"{n} {each.message}" for n, each in statuses.items() if each.state == "running"]
     n_failed = states.count("failed")

@@ -19,7 +19,14 @@ from typing import Annotated, Any
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.flags import default_shown_as
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.status import FOLDER, Busy, failure_path, hold_node, log_path
+from transformer.sweeps.status import (
+    FOLDER,
+    Busy,
+    failure_path,
+    hold_node,
+    log_path,
+    plan_status,
+)
 from transformer.sweeps.work import Work, open_nodes
 
 NOTICE_S = 90  # a job is told to stop so long before its end; Slurm may do so 60 s earlier
@@ -129,7 +136,7 @@ def submit_jobs(
             jobs = read_jobs(plan.nodes, runs)
             submitter = submitit.SlurmExecutor(runs / FOLDER / "slurm")
             submitted = [name for name, job in jobs.items() if job.state not in FINAL_STATES]
-            for name, needs in open_nodes(plan, runs, submitted).items():
+            for name, needs in open_nodes(plan, plan_status(plan, runs), submitted).items():
                 gpus = resources.gpus if plan.nodes[name].uses_gpu else 0
                 options = replace(resources, gpus=gpus).options(threads)
                 after = [jobs[need].number for need in needs]

@@ -6,7 +6,7 @@ RUNS/.sweep/NODE.failed   why the last process failed; empty if the node's own f
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +106,14 @@ def node_status(node: Node, runs: Path) -> NodeStatus:
     return NodeStatus("ready")
 
 
-def plan_status(plan: Plan, runs: Path) -> dict[str, NodeStatus]:
-    """Return the status of every node of a plan."""
+def plan_status(plan: Plan, runs: Path, done: Collection[str] = ()) -> dict[str, NodeStatus]:
+    """Return the status of every node of a plan.
+
+    done : nodes that were found to be done, whose files are not verified again
+    """
     statuses: dict[str, NodeStatus] = {}
     for name, node in plan.nodes.items():
-        status = node_status(node, runs)
+        status = NodeStatus("done") if name in done else node_status(node, runs)
         if status.state == "ready":
             status = _readiness([(need, statuses[need].state) for need in node.needs])
         statuses[name] = status

@@ -1,25 +1,32 @@
 """The work of a node in this process, and the nodes of a plan that are left to do."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from coopetition.tools.errors import Interrupted, UserError, abbreviate
 from coopetition.tools.files import remove_stale_temporaries
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.status import SETTLED, clear_failure, hold_node, plan_status, write_failure
+from transformer.sweeps.status import (
+    SETTLED,
+    NodeStatus,
+    clear_failure,
+    hold_node,
+    write_failure,
+)
 
 Work = Callable[[str], int]
 """Do the node of a name in this process and return the exit code. It must be picklable."""
 
 
-def open_nodes(plan: Plan, runs: Path, submitted: Collection[str] = ()) -> dict[str, list[str]]:
+def open_nodes(
+    plan: Plan, statuses: Mapping[str, NodeStatus], submitted: Collection[str] = ()
+) -> dict[str, list[str]]:
     """Return the nodes that can still be done, in order, each with those that it waits for.
 
     `submitted` nodes are queued or running already. They, failed nodes, and those that need a
     failed one are left out.
     """
-    statuses = plan_status(plan, runs)
     coming, found = {*submitted}, {}
     for name, node in plan.nodes.items():
         waits_for = [need for need in node.needs if statuses[need].state != "done"]

@@ -61,14 +61,6 @@ class Checkpoint:
     """Fingerprint of the exemplars that it was trained on."""
     tensors: dict[str, Tensor]
 
-    def check_run(self, run_id: str) -> None:
-        """Raise `UserError` unless the checkpoint is of the run of this id."""
-        if self.run_id != run_id:
-            raise UserError(
-                f"the checkpoint of step {self.step} is of run {self.run_id}, not {run_id}; move "
-                "it away"
-            )
-
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -147,9 +139,10 @@ class Ensemble:
 
     @contextmanager
     def _restoring(self, number: int, checkpoint: Checkpoint) -> Iterator[None]:
-        checkpoint.check_run(self.run_ids[number])
-        fingerprint = self.fingerprints[number]
+        run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
         name = f"the checkpoint of step {checkpoint.step}"
+        if checkpoint.run_id != run_id:
+            raise UserError(f"{name} is of run {checkpoint.run_id}, not {run_id}; move it away")
         if checkpoint.exemplars != fingerprint:
             raise UserError(
                 f"the exemplars are not those that {name} was trained on (fingerprint "

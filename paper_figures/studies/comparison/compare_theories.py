@@ -273,15 +273,18 @@ def run(arguments: list[str]) -> int:
             and each.key[-1] in (flags.theories or each.key)
         ]
     )
+    written: dict[Path, None] = {}
     with ProgressReport("compare", len(chosen), "fits") as report:
         for each in chosen:
             if not each.is_done():
                 each.write(each.compute(), order)
+                written[each.path] = None
             report.advance(note=", ".join(each.key))
-    print_written(*dict.fromkeys(each.path for each in chosen))
     if "verdicts" in tables:
         write_json(VERDICTS, verdicts())
-        print_written(VERDICTS)
+        written[VERDICTS] = None
+    if written:
+        print_written(*written)
     return 0
 
 

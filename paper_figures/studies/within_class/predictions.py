@@ -11,7 +11,7 @@ CIWL errs less already at ICL's peak counts as one that never crosses: docs/comp
 verdicts of that rule, and of this one, which was corrected after the runs.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,13 +37,14 @@ SAMPLES = 1000
 
 def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
     """Return a fitted toy's sequences from ICL's peak to the crossing, with mu1 times a factor."""
-    from coopetition.fitting.forecast import errors_at
+    from coopetition.fitting.least_squares import to_errors
 
     k = [free.name for free in fitted.problem.free].index("mu1")
     mu1, theta = fitted.problem.free[k].parameter, fitted.theta.copy()
     theta[k] = mu1.to_unit(factor * float(mu1.from_unit(theta[k])))
     sequences = np.linspace(0, HORIZON, SAMPLES)
-    return gap(sequences, errors_at(fitted.problem, theta, fitted.levels, sequences))
+    curves, metric = replace(fitted, theta=theta).predict(sequences), fitted.problem.runs[0].metric
+    return gap(sequences, {name: to_errors(each, metric) for name, each in curves.items()})
 
 
 def predictions() -> dict[str, Any]:

@@ -158,9 +158,12 @@ def test_the_commands_of_the_page_read_its_logs(tmp_path, monkeypatch):
 
 def test_a_fit_of_losses_says_where_it_starts(csv, capsys):
     main(["fit", str(csv), *map(str, RACE)])
-    assert "CAUTION" in capsys.readouterr().err, "this file does not tell"
+    printed = capsys.readouterr()
+    assert "CAUTION" in printed.err, "this file does not tell"
+    assert printed.out.startswith("CAUTION") and "--from" in printed.out
     main(["fit", str(csv), *map(str, RACE), "--from", "0"])
-    assert "CAUTION" not in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "CAUTION" not in printed.err + printed.out
 
 
 EVERY = ("fit", "compare", "predict")

@@ -11,7 +11,7 @@ X = np.linspace(0, 1, 50)
 
 def test_a_combination_without_effect_is_named():
     """Only a + b and c have an effect."""
-    found = find_directions(np.stack([X, X, X**2], 1), 1.0, ("a", "b", "c"))
+    found = find_directions(np.stack([X, X, X**2], 1), ("a", "b", "c"))
     assert np.isinf(found[0].deviation) and str(found[0]) in ("+1 a -1 b", "-1 a +1 b")
     spread = standard_deviations(found, ("a", "b", "c"))
     assert np.isinf(spread[:2]).all() and np.isfinite(spread[2])
@@ -19,8 +19,8 @@ def test_a_combination_without_effect_is_named():
 
 def test_deviations_are_those_of_least_squares():
     jacobian, names = np.random.default_rng(0).standard_normal((30, 4)), ("a", "b", "c", "d")
-    expected = np.sqrt(np.diag(np.linalg.inv(7.0 * jacobian.T @ jacobian)))
-    found = find_directions(jacobian, 7.0, names)
+    expected = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+    found = find_directions(jacobian, names)
     np.testing.assert_allclose(standard_deviations(found, names), expected)
 
 

@@ -27,14 +27,14 @@ def test_with_little_noise_all_kinds_of_intervals_agree(race_fit, race_posterior
 
 
 def test_profiles_are_computed_on_one_blas_thread(race_fit, monkeypatch):
-    threads, jacobian = set(), FitProblem.jacobian
+    threads, jacobian = set(), FitProblem.residuals_and_jacobian
 
     def watched(self, theta):
         blas = [each for each in threadpool_info() if each["user_api"] == "blas"]
         threads.update(each["num_threads"] for each in blas)
         return jacobian(self, theta)
 
-    monkeypatch.setattr(FitProblem, "jacobian", watched)
+    monkeypatch.setattr(FitProblem, "residuals_and_jacobian", watched)
     with threadpool_limits(2, user_api="blas"):
         profile(race_fit, "loss", n=1)
     assert threads == {1}
@@ -47,7 +47,7 @@ def test_a_point_of_a_profile_is_the_fit_with_that_value(race_fit):
     fixed = {"ciwl_at": float(found.values[k])}
     held = fit(race_fit.problem.runs[0], "logistic_race", fixed=fixed, n_screened=256, n_starts=4)
     assert found.rise[k] == pytest.approx(held.deviance - race_fit.deviance, rel=0.02)
-    assert found.threshold == race_fit.threshold > 2.7
+    assert 1 < found.threshold / race_fit.threshold < 1.3
     with pytest.raises(UsageError, match="'magic' is not free.*icl_at"):
         profile(race_fit, "magic")
 

@@ -293,7 +293,7 @@ def test_any_other_file_is_refused_in_a_short_line(tmp_path_factory, content, na
 def test_paths_and_metrics_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         read_curves(tmp_path / "nowhere.csv")
-    with pytest.raises(UsageError, match="not a run folder"):
+    with pytest.raises(UsageError, match="not a run folder.*TensorBoard"):
         read_curves(tmp_path)
     path = write(tmp_path / "c.csv", "sequences,icl/loss,iwl/accuracy\n1,2,3\n2,1,0\n")
     with pytest.raises(UsageError, match=r"no curves of los, but loss, accuracy"):
@@ -344,6 +344,23 @@ def test_the_part_is_chosen_before_anything_is_checked(tmp_path):
     np.testing.assert_array_equal(found.values["icl"], [1, 2, 3])
 
 
+@pytest.mark.parametrize(("cell", "is_read"), [("1,000", False), ("10,5", True), ("0,125", True)])
+def test_steps_with_commas_have_one_reading(tmp_path, cell, is_read):
+    path = write(tmp_path / "c.csv", f"step;icl\n0;1\n{cell};2\n20;3\n")
+    if is_read:
+        found = read_curves(path, batch_size=1)
+        assert found.sequences[1] == float(cell.replace(",", "."))
+    else:
+        with pytest.raises(UsageError, match="line 3.*two readings"):
+            read_curves(path, batch_size=1)
+
+
+def test_a_column_is_one_curve(tmp_path):
+    path = write(tmp_path / "c.csv", "sequences,a\n0,1\n1,2\n")
+    with pytest.raises(UsageError, match="name a column once"):
+        read_curves(path, columns={"icl": "a", "ciwl": "a"})
+
+
 def test_a_resumed_log_is_read_as_asked(tmp_path):
     """Steps 3 and 4 are those of the session that was given up."""
     text = "step,icl\n1,1\n2,2\n3,3\n4,4\n3,30\n5,50\n"
@@ -377,15 +394,18 @@ def test_the_start_of_a_fit_is_found(tmp_path):
     assert found.sequences[0] == 400 >= LEAD * 400 > 300
     assert any("360" in note for note in found.notes)
     whole = read_curves(run, "in_context_loss", first=None)
-    assert whole.sequences[0] == 0 and not whole.notes, "the early phase does not affect it"
+    assert whole.sequences[0] == 0 and not (whole.notes or whole.cautions), (
+        "the early phase does not affect it"
+    )
     early = read_curves(run, first=None, last=300)
-    assert early.sequences[0] == 0 and "CAUTION" in early.notes[0], "it has not emerged yet"
+    assert early.sequences[0] == 0 and "emerge" in early.cautions[0], "it has not emerged yet"
     path = write(tmp_path / "c.csv", "sequences,icl\n1,1\n2,1\n")
-    (caution,) = read_curves(path, first=None).notes
-    assert "--from" in caution and not read_curves(path).notes
+    (caution,) = read_curves(path, first=None).cautions
+    assert "--from" in caution and not read_curves(path).cautions
 
 
 def test_a_changing_learning_rate_is_cautioned(tmp_path):
     run = write_run(tmp_path, flip_rows(lambda k: 1e-3 * min(k / 10, 1)))
-    assert any("learning rate" in note for note in read_curves(run).notes)
-    assert not read_curves(run, first=1000).notes, "after the warm-up it is constant"
+    (caution,) = read_curves(run).cautions
+    assert "learning rate" in caution
+    assert not read_curves(run, first=1000).cautions, "after the warm-up it is constant"

@@ -105,5 +105,6 @@ def test_evidence_ranks_theories_too():
     rows = found.rows()
     assert [row["name"] for row in rows] == ["logistic_race", "bayesian_mixture"]
     assert rows[0]["log_evidence"] - rows[1]["log_evidence"] > 5
+    assert "BIC" not in repr(found) and "evidence" in repr(found)
     assert "log evidence" in found.summary() and "log_evidence" in found.to_frame()
     assert all(each.fit is fit for each, fit in zip(found.posteriors, found.fits, strict=True))

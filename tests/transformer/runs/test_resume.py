@@ -20,7 +20,7 @@ from tests.transformer.conftest import (
     without_time,
 )
 from transformer.config import OptimConfig, RunConfig
-from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint
+from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, serialise
 from transformer.runs.folder import (
     RunFolder,
     create_run,
@@ -314,22 +314,26 @@ def test_a_checkpoint_that_only_the_sessions_tell_of_is_missed(tiny, tmp_path, m
     assert contents(run.path) == before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "another run's"])
 @pytest.mark.parametrize("kind", ["weights", "state"])
 def test_a_damaged_file_is_named_and_written_again(whole, tmp_path, capsys, kind, damage):
     """Weights from the state beside them, a state from the one before."""
     run = stopped(whole, tmp_path / "run", 25)
-    path = run.checkpoint_path(20) if kind == "weights" else run.state_path(20)
-    content = path.read_bytes()
+    path, read = {
+        "weights": (run.checkpoint_path(20), run.checkpoint),
+        "state": (run.state_path(20), run.state),
+    }[kind]
+    content, other = path.read_bytes(), replace(read(20), run_id="0" * 16)
     spoilt = {
         "truncated": content[: len(content) // 2],
         "flipped": content[:-10] + bytes([content[-10] ^ 1]) + content[-9:],
         "empty": b"",
         "foreign": b"this is no checkpoint at all",
+        "another run's": serialise(other),
     }
     path.write_bytes(spoilt[damage])
     with pytest.raises(DamagedCheckpoint, match=path.name):
-        read_checkpoint(path)
+        read(20)
     recovery, (status,) = plan_recovery([run]), read_statuses([run])
     sound, spoilt = (20, 10) if kind == "weights" else (10, 20)
     assert (status["resumes_from"], status["checkpoint"]) == (sound, spoilt)

@@ -15,7 +15,7 @@ from tests.transformer.sweeps.conftest import NODES
 from transformer.cli import main
 from transformer.config import OptimConfig
 from transformer.experiments.plans import load_plan
-from transformer.runs.folder import load_run, set_status
+from transformer.runs.folder import RunFolder, load_run, set_status
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import progress_line, readable_row, time_left
 from transformer.sweeps.status import (
@@ -288,6 +288,12 @@ def test_a_damaged_line_of_metrics_is_a_failure_of_its_own_node_alone(runs, plan
     assert found["first"] == "failed" and found["on"] == "stopped" and found["long"] == "done"
     assert sweep(runs, "--dry-run")["first"]["state"] == "failed"
     assert progress_line(plan, runs, 1)
+
+
+def test_progress_verifies_no_weights_of_nodes_that_are_known_to_be_done(runs, plan, monkeypatch):
+    whole = progress_line(plan, runs, 1)
+    monkeypatch.setattr(RunFolder, "checkpoint", None)
+    assert progress_line(plan, runs, 1, done=plan.nodes) == whole
 
 
 def test_files_of_others_are_not_overwritten(runs, plan, tmp_path):

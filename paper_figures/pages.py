@@ -26,6 +26,8 @@ from paper_figures.core.verdicts import (
 from paper_figures.demo import demo_table
 from paper_figures.studies.clocks import page_clocks
 from paper_figures.studies.clocks.readout import readout_table
+from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
+from paper_figures.studies.clocks.readout_fits import noise_table
 from paper_figures.studies.clocks.simulated import ingredients_table
 from paper_figures.studies.comparison.page_comparison import (
     evidence_tables,
@@ -62,6 +64,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "states": page_clocks.states_table,
         "ingredients": ingredients_table,
         "readout": readout_table,
+        "readout fits": fits_of_readout_table,
+        "noise of cues": noise_table,
     },
     "docs/comparison.md": {
         "evidence": evidence_tables,

@@ -1,5 +1,7 @@
 """The relation of signal detection: exact for two cues, measured in all kept runs."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from coopetition.fitting.curves import Curves
 from coopetition.model.two_cues import TwoCues
 from paper_figures.core.figure import find_figure
-from paper_figures.core.kept_data import load_index
+from paper_figures.core.kept_data import load_index, read_rows
+from paper_figures.studies.clocks import readout_fits
 from paper_figures.studies.clocks.readout import GROUPS, predict, readout_table, relation, relations
 
 noise = st.floats(0.0, 2)
@@ -50,3 +53,25 @@ def test_figures_draw_the_relation_and_the_fates():
     end = {(row, x): y for panel, row, x, y in fates.numbers if panel.startswith("b")}
     assert end["nu 0.30", 1.5] < 0.5 < end["nu 1.50", 0.3]
     assert end["nu 0.30", 0.3] == pytest.approx(0.5)
+
+
+def test_the_fitted_noise_of_icl_rises_with_the_variation_within_classes():
+    """In each seed; that of CIWL does so less."""
+    rows = read_rows(readout_fits.PATH, needed="theory")
+    levels = readout_fits.noise_by_level([each for each in rows if each["theory"] == "two_cues"])
+    assert [*levels] == [0.6, 0.67, 0.74, 0.81]
+    sigma, nu = (np.array([own[name] for own in levels.values()]) for name in ("sigma", "nu"))
+    assert (np.diff(sigma, axis=0) > 0).all()
+    assert (sigma[-1] / sigma[0] > 1.5).all() and (nu[-1] / nu[0] < 1.35).all()
+
+
+def test_every_run_of_the_fits_is_fitted_to_every_theory(tmp_path, monkeypatch):
+    rows = read_rows(readout_fits.PATH, needed="theory")
+    counts = Counter(row["theory"] for row in rows)
+    assert counts == dict.fromkeys(readout_fits.THEORIES, len([*readout_fits._runs()]))
+    (run,) = (run for _, run in readout_fits._runs() if run.name == "demo_5")
+    monkeypatch.setattr(readout_fits, "_runs", lambda: [("demo", run)])
+    readout_fits.fit_runs(["logistic_race"], tmp_path / "fits.csv")
+    (own,) = read_rows(tmp_path / "fits.csv", needed="theory")
+    (kept,) = (row for row in rows if (row["run"], row["theory"]) == ("demo_5", "logistic_race"))
+    assert float(own["rmse"]) == pytest.approx(float(kept["rmse"]), abs=1e-3)

@@ -150,7 +150,7 @@ class RaceModel:
             v / heat if "gain" in n else v for n, v in zip(theory.names, self.values, strict=True)
         ]
         steps = np.arange(0, n_steps + 1, every)
-        times = steps * (rate / BASE[0]) / self.unit
+        times = np.asarray(steps * (rate / BASE[0]) / self.unit, np.float64)
         outputs = theory.curves(np.array(values), times)
         errors = dict(zip(OUTPUTS, outputs, strict=True))
         flip = (1 + errors.pop("preference")) / 2

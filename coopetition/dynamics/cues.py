@@ -94,8 +94,8 @@ def fate(cues: TwoCues, start: ArrayLike, *, kappa: float = 1.0) -> Fate:
     """Return the fate of ICL by the preference on Flip sequences, along the flow from a start.
 
     The flow ends at the optimum, where ICL is preferred if sigma < nu; else it is transient if it
-    is ever preferred (Flip accuracy of `RISEN`).  A start at the saddle b = c = 0, or one that
-    falls into it, learns nothing.  Divisors that all factors share do not matter.
+    is ever preferred (Flip accuracy of `RISEN`).  A start that falls into a saddle (x = y = 0)
+    learns nothing.  Divisors that all factors share do not matter.
     """
     states = flow(cues, start, np.append(0.0, np.geomspace(1e-2, 1e5, 400)), kappa=kappa, rtol=1e-7)
     accuracies = accuracy_curves(cues, states)

@@ -168,3 +168,19 @@ def test_from_small_starts_the_flow_is_that_of_the_published_model():
     assert of_x == pytest.approx((1 + CUES.sigma**2) / 4, rel=1e-3)
     toy = [(1 - x) ** 2 * (1 - y) ** 2 / 4 for x, y in corners]
     assert (toy[0] - toy[1] - toy[2] + toy[3]) / (4 * h * h) == pytest.approx(1, rel=1e-3)
+
+
+@settings(max_examples=30)
+@given(factor, st.floats(-1, 1))
+def test_other_critical_points_have_learnt_nothing_and_are_saddles(c, a):
+    """At b = 0 and a + d = 0, and at b = c = 0, some direction goes down."""
+    for state in (np.array([a, 0.0, c, -a]), np.array([a, 0.0, 0.0, 0.3])):
+        assert velocity(CUES, state) == pytest.approx(np.zeros(4), abs=1e-12)
+        h = 1e-5
+        columns = [
+            (velocity(CUES, state + h * e) - velocity(CUES, state - h * e)) / (2 * h)
+            for e in np.eye(4)
+        ]
+        rates = np.linalg.eigvals(np.array(columns))
+        if abs(state[0] + state[3]) > 1e-3 or abs(c) > 1e-3:
+            assert rates.real.max() > 1e-5

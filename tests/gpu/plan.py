@@ -38,7 +38,7 @@ from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
 from transformer.sweeps.train import Features, Train
 from transformer.training.activations import saved_numbers
-from transformer.training.cost import count_pieces, evaluation_piece, moved_bytes, state_bytes
+from transformer.training.cost import evaluation_pieces, moved_bytes, state_bytes
 from transformer.training.machine import Machine
 
 MINUTES, MAX_MINUTES = 9.0, 24 * 60.0
@@ -94,24 +94,30 @@ class Gpu:
 
     def _step(self, configs: list[RunConfig], d_features: int) -> float:
         """Return the seconds of a step."""
-        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
         n_kernels = count_kernels(configs[0].model) + GATHER_KERNELS * count_sets(configs)
-        return self.ratio * n_bytes / self.bandwidth + n_kernels * self.kernel_s
+        return self._moving(configs, d_features) + n_kernels * self.kernel_s
+
+    def _moving(self, configs: list[RunConfig], d_features: int) -> float:
+        """Return the seconds in which a step moves its bytes."""
+        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
+        return self.ratio * n_bytes / self.bandwidth
 
     def _evaluation(self, configs: list[RunConfig], d_features: int) -> float:
         """Return the seconds of an evaluation, and of the eager step for the gradients' norms."""
         first = configs[0]
-        n_runs, n_sequences, n_rows = evaluation_piece(configs, GPU)
-        n_pieces = math.ceil(count_pieces(configs, GPU))
         # each number of the forward pass is written and read
         per_sequence = 2 * 4 * saved_numbers(first, d_features) / first.data.batch_size
-        moving = self.ratio * n_pieces * n_runs * n_sequences * per_sequence / self.bandwidth
-        n_launches = count_kernels(first.model) + n_pieces * (
-            count_forward_kernels(first.model)
-            + GATHER_KERNELS * count_sets(configs)
-            + METRIC_KERNELS * math.ceil(n_sequences / n_rows)
-        )
-        return moving + n_launches * self.launch_s + len(configs) * self.row_s
+        seconds = self._moving(configs, d_features) + len(configs) * self.row_s
+        n_launches = count_kernels(first.model)
+        for piece, count in evaluation_pieces(configs, GPU).items():
+            n_bytes = count * piece.n_runs * piece.n_sequences * per_sequence
+            seconds += self.ratio * n_bytes / self.bandwidth
+            n_launches += count * (
+                count_forward_kernels(first.model)
+                + GATHER_KERNELS * count_sets(configs)
+                + METRIC_KERNELS * math.ceil(piece.n_sequences / piece.n_logits)
+            )
+        return seconds + n_launches * self.launch_s
 
 
 H200 = Gpu(4.8e12)  # as its maker states

@@ -16,7 +16,7 @@ from tests.gpu import plan
 from tests.transformer.conftest import BATCH, CONTEXT, HERE, N_FEATURES, CountCalls, make_state
 from tests.transformer.model.textbook import make_model
 from transformer.config import OptimConfig
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.experiments import coopetition, transience
 from transformer.measures.metrics import evaluate_runs
@@ -116,10 +116,11 @@ def test_kernels_are_counted(model):
         step()
     assert plan.count_kernels(model) == pytest.approx(mode.n_kernels, rel=0.1)
     d = N_FEATURES[model.encoder]
-    sets = [Exemplars(torch.zeros(1, 1, d), 0.5, torch.zeros(d)) for _ in range(2)]
+    sets = RunExemplars([Exemplars(torch.zeros(1, 1, d), 0.5, torch.zeros(d)) for _ in range(2)])
     zeros = torch.zeros(CONTEXT + 1, BATCH, dtype=torch.int64)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
     with CountCalls() as mode:
-        evaluate_runs(state.parameters, model, sets, [Sequences(zeros, zeros[1:], zeros[0])] * 2)
+        evaluate_runs(state.parameters, model, sets, [sequences] * 2)
     n_kernels = plan.count_forward_kernels(model) + 2 * plan.GATHER_KERNELS + plan.METRIC_KERNELS
     assert n_kernels == pytest.approx(mode.n_kernels, rel=0.1)
 

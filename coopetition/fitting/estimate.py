@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
-from importlib.metadata import version
-from coopetition.tools.versions import package_version
 from typing import Any
 
 import numpy as np

@@ -22,12 +22,11 @@ from coopetition.fitting.curves import Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.model.presets import CIWL, ICL
+from coopetition.model.two_cues import SIGNS
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 
-# curve -> signs of the strengths of ICL and CIWL
-KINDS = {"train": (1, 1), "flip": (1, -1), ICL: (1, 0), CIWL: (0, 1)}
 GAINS = tuple(
     Parameter(name=f"{name}_strength", description=f"strength of {name} when learnt", lower=0.1,
               upper=9.0)
@@ -57,7 +56,7 @@ def parameters_of(theory: Theory) -> tuple[Parameter, ...]:
 
 
 def read_out(theory: Theory, values: Array, times: Array) -> tuple[Array, Array]:
-    """Return the errors of `KINDS` (4, n) and their derivatives (4, n, parameters)."""
+    """Return the errors of `SIGNS` (4, n) and their derivatives (4, n, parameters)."""
     from scipy.special import ndtr, ndtri
 
     n_own, rows = len(theory.parameters), [OUTPUTS.index(ICL), OUTPUTS.index(CIWL)]
@@ -72,7 +71,7 @@ def read_out(theory: Theory, values: Array, times: Array) -> tuple[Array, Array]
         strengths = gains * learnt
         of_gains = np.eye(2)[:, None, :] * learnt[..., None]
         slopes = np.concatenate([-gains[..., None] * slopes / theory.unlearnt, of_gains], axis=2)
-    signs = np.array([*KINDS.values()], float)
+    signs = np.array([*SIGNS.values()], float)
     signals = signs @ strengths
     return ndtr(-signals), -_density(signals)[..., None] * np.einsum("ks,snp->knp", signs, slopes)
 
@@ -92,7 +91,7 @@ def fit_readout(
 ) -> ReadoutFit:
     """Fit a theory to accuracies by least squares, from the best of many starts.
 
-    curves : accuracies named as `KINDS`; thinned to `n_samples`
+    curves : accuracies named as `SIGNS`; thinned to `n_samples`
     """
     from scipy.optimize import least_squares
     from scipy.stats import qmc
@@ -102,8 +101,8 @@ def fit_readout(
         raise UsageError(
             f"{curves.source} has the metric {curves.metric}; a readout is of accuracies"
         )
-    run = curves.select(tuple(KINDS)).thinned(n_samples)
-    measured = np.stack([to_errors(run.values[name], run.metric) for name in KINDS])
+    run = curves.select(tuple(SIGNS)).thinned(n_samples)
+    measured = np.stack([to_errors(run.values[name], run.metric) for name in SIGNS])
     times = (run.sequences - run.sequences[0]) / np.ptp(run.sequences)
     parameters, known = parameters_of(theory), np.isfinite(measured)
 
@@ -135,6 +134,6 @@ def fit_readout(
     return ReadoutFit(
         theory.name,
         {each.name: float(x) for each, x in zip(parameters, values, strict=True)},
-        dict(zip(KINDS, r2.tolist(), strict=True)),
+        dict(zip(SIGNS, r2.tolist(), strict=True)),
         float(np.nanmean(misses**2)) ** 0.5,
     )

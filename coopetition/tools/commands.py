@@ -31,6 +31,7 @@ import tyro
 from coopetition.tools.errors import Interrupted, UsageError, UserError, is_lack_of_memory
 from coopetition.tools.files import NO_SPACE
 from coopetition.tools.flags import parse_flags
+from coopetition.tools.signals import END_SIGNALS, handle_signals
 from coopetition.tools.versions import package_version
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
@@ -145,19 +146,12 @@ class Terminated(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
 def run_as_program(work: Callable[[], int], prog: str) -> int:
     """Do `work` and return its exit code, or report what stopped it and return the code of that."""
-    before = {
-        number: signal.signal(number, _raise_terminated)
-        for number in END_SIGNALS
-        if signal.getsignal(number) != signal.SIG_IGN  # `nohup` ignores SIGHUP
-    }
     os.environ["MPLBACKEND"] = "agg"  # commands draw into files, whatever a notebook has set
     try:
-        return work()
+        with handle_signals(END_SIGNALS, _raise_terminated):
+            return work()
     except Interrupted as stop:
         return _report(f"{prog}: {stop}", stop.exit_code)
     except UserError as error:
@@ -179,9 +173,6 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
         return _report(f"{prog}: terminated", stop.exit_code)
     except KeyboardInterrupt:
         return _report(f"{prog}: interrupted", 128 + signal.SIGINT)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _report(line: str, exit_code: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from coopetition.model.two_cues import SIGNS
 from coopetition.tools.console import print_progress
 from coopetition.tools.files import markdown_table, to_csv, write_text
 from paper_figures.core.kept_data import DATA, read_rows
@@ -28,7 +29,6 @@ GROUPS: Mapping[str, tuple[Runs, ...]] = {
     "demo": (Runs("demo"),),
     "glyphs": (Runs("glyphs"),),
 }
-CURVES = ("train", "flip", "icl", "ciwl")
 
 Row = Mapping[str, str]
 
@@ -60,7 +60,7 @@ def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
 
     print_progress(f"{theory}: {run.name}")
     found = fit_readout(run.curves(), theory)
-    numbers = {f"r2_{name}": found.r2[name] for name in CURVES}
+    numbers = {f"r2_{name}": found.r2[name] for name in SIGNS}
     numbers |= {"rmse": found.rmse, **{n: found.values.get(n, np.nan) for n in ("sigma", "nu")}}
     row = {"run": run.name, "group": group, "theory": theory, "n_fitted": len(found.values)}
     return row | {name: f"{x:.4f}" for name, x in numbers.items()}

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.readout import KINDS, fit_readout, parameters_of, read_out
+from coopetition.fitting.readout import fit_readout, parameters_of, read_out
 from coopetition.fitting.theory import theory_of
-from coopetition.model.two_cues import TwoCues
+from coopetition.model.two_cues import SIGNS, TwoCues
 from coopetition.tools.errors import UsageError
 
 TIMES = np.linspace(0, 1, 21)
@@ -20,7 +20,7 @@ RACE = {"icl_at": 0.2, "icl_width": 0.05, "ciwl_at": 0.6, "ciwl_width": 0.1, "lo
 def accuracies(name, values, times=TIMES):
     numbers = [values[each.name] for each in parameters_of(theory_of(name))]
     errors, _ = read_out(theory_of(name), np.array(numbers), times)
-    seen = dict(zip(KINDS, 1 - errors, strict=True))
+    seen = dict(zip(SIGNS, 1 - errors, strict=True))
     return Curves(1e6 * times, seen, metric="in_context_accuracy")
 
 

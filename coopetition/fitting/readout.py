@@ -13,12 +13,12 @@ strengths themselves and needs no gains.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.fitting.curves import Curves
+from coopetition.fitting.estimate import minimize_in_search
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.model.presets import CIWL, ICL
@@ -93,7 +93,6 @@ def fit_readout(
 
     curves : accuracies named as `SIGNS`; thinned to `n_samples`
     """
-    from scipy.optimize import least_squares
     from scipy.stats import qmc
 
     theory = theory_of(theory)
@@ -106,28 +105,23 @@ def fit_readout(
     times = (run.sequences - run.sequences[0]) / np.ptp(run.sequences)
     parameters, known = parameters_of(theory), np.isfinite(measured)
 
-    def evaluate(places: Array) -> tuple[Array, Array, Array]:
-        values = np.array([each.from_unit(x) for each, x in zip(parameters, places, strict=True)])
+    def values_at(places: Array) -> Array:
+        return np.array([each.from_unit(x) for each, x in zip(parameters, places, strict=True)])
+
+    def evaluate(places: Array) -> tuple[Array, Array]:
+        values = values_at(places)
         with np.errstate(all="ignore"):  # where curves cannot be computed
             errors, jacobian = read_out(theory, values, times)
-        return values, errors, jacobian
-
-    def residuals(places: Array) -> Array:
-        return np.nan_to_num((evaluate(places)[1] - measured)[known], nan=IMPOSSIBLE)
-
-    def jacobian(places: Array) -> Array:
-        values, _, own = evaluate(places)
         scales = [each.derivative(x) for each, x in zip(parameters, values, strict=True)]
-        return np.nan_to_num(own[known] * scales, nan=0.0, posinf=0.0, neginf=0.0)
+        residuals = np.nan_to_num((errors - measured)[known], nan=IMPOSSIBLE)
+        return residuals, np.nan_to_num(jacobian[known] * scales, nan=0.0, posinf=0.0, neginf=0.0)
 
     places = qmc.Sobol(len(parameters), rng=seed).random(n_screened)
-    costs = [float(np.sum(residuals(each) ** 2)) for each in places]
+    costs = [float(np.sum(evaluate(each)[0] ** 2)) for each in places]
     starts = places[np.argsort(costs)[:n_starts]]
-    fits: list[Any] = [
-        least_squares(residuals, each, jacobian, bounds=(0, 1), max_nfev=200)  # type: ignore[arg-type]
-        for each in starts
-    ]
-    values, errors, _ = evaluate(min(fits, key=lambda each: each.cost).x)
+    fits = [minimize_in_search(evaluate, each, 200, tolerance=1e-8) for each in starts]
+    values = values_at(min(fits, key=lambda each: each.cost).x)
+    errors, _ = read_out(theory, values, times)
     misses = np.where(known, errors - measured, np.nan)
     variance = np.nanvar(measured, axis=1)
     r2 = 1 - np.nanmean(misses**2, axis=1) / np.where(variance > 0, variance, np.nan)

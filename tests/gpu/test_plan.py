@@ -117,7 +117,7 @@ def test_the_curves_fit_into_sixteen_megabytes(nodes, tmp_path):
     ],
 )
 def test_kernels_are_counted(model):
-    """Of a step, and of an evaluation of two runs with two sets of exemplars, in one piece."""
+    """Count kernels of a step, and of a one-piece evaluation of two runs with two exemplar sets."""
     state = make_state(model, [RunSettings(seed, OptimConfig()) for seed in range(2)])
     step = repeated_step(state, 4)
     step()

@@ -110,13 +110,15 @@ def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine)
 
 
 class Piece(NamedTuple):
-    """Sequences that are evaluated at once."""
+    """Sequences that are evaluated at once.
+
+    n_sequences : in each run
+    n_logits : sequences of each run whose logits are measured at once
+    """
 
     n_runs: int
     n_sequences: int
-    """Of each run."""
     n_logits: int
-    """Sequences of each run whose logits are measured at once."""
 
 
 def evaluation_pieces(configs: list[RunConfig], machine: Machine) -> Counter[Piece]:

@@ -106,7 +106,7 @@ def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_pieces_are_those_in_which_runs_are_evaluated(tiny, device, monkeypatch):
-    """Of two runs with the same sets, one with larger ones, and one with another evaluator."""
+    """Two runs have the same sets, a third has larger ones, a fourth has another evaluator."""
     own, data = replace(tiny.evaluation, n_sequences=50), replace(tiny.data, context=4)
     configs = [
         replace(tiny, init_seed=seed, data=data, evaluation=replace(own, **changes))

@@ -347,8 +347,8 @@ def test_a_user_stops_the_check_and_has_the_rows_so_far(tmp_path, number):
     """From another folder, with a relative path."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     command = ["bash", str(SCRIPT), "--device", "cpu", "--quick", "--out", "check.json"]
-    # a shell's background jobs ignore SIGINT
-    heeds = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    # a shell's background jobs ignore SIGINT, and those of `nohup` SIGHUP
+    heeds = partial(signal.signal, number, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=heeds) as process:
         while process.poll() is None and '"passed"' not in read(tmp_path / "check.json"):
             time.sleep(0.05)

@@ -1,7 +1,8 @@
 """Theory of strategy coopetition: how in-context learning emerges, fades, and why.
 
-model           factors, mechanisms, costs, initial states; the exact reduction to overlaps; laws
-dynamics        gradient descent and flow of one problem or many; trajectories, events, fates
+model           factors, mechanisms, costs, initial states; the exact reduction to overlaps; laws;
+                two noisy cues, a model that sees data
+dynamics        descent, flow and other optimisers; trajectories, events, fates
 theory          critical points, fates, time scales; the document with proofs
 studies         phase diagrams, interventions
 fitting         loss curves of real runs, theories fitted to them, forecasts
@@ -19,7 +20,9 @@ _NAMES = {
     "model.laws": "norm_laws",
     "model.presets": "induction_head no_competition no_sharing three_strategies two_strategies",
     "model.reduced": "Problem State",
+    "model.two_cues": "TwoCues",
     "dynamics.solve": "descend solve",
+    "dynamics.optimisers": "optimise",
     "dynamics.batch": "ProblemBatch descend_batch random_batch",
     "dynamics.events": "Events Fate",
     "dynamics.trajectory": "Status Trajectory check_laws",
@@ -36,6 +39,7 @@ _NAMES = {
     "fitting.forecast": "Forecast forecast",
     "fitting.intervals": "profile profiled",
     "fitting.simulation": "simulate",
+    "fitting.readout": "ReadoutFit fit_readout",
     "fitting.result": "Fit",
     "fitting.selection": "Comparison compare",
     "tools.errors": "UsageError UserError",

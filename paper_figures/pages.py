@@ -25,6 +25,10 @@ from paper_figures.core.verdicts import (
 )
 from paper_figures.demo import demo_table
 from paper_figures.studies.clocks import page_clocks
+from paper_figures.studies.clocks.readout import readout_table
+from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
+from paper_figures.studies.clocks.readout_fits import noise_table
+from paper_figures.studies.clocks.simulated import ingredients_table
 from paper_figures.studies.comparison.page_comparison import (
     evidence_tables,
     fits_table,
@@ -58,6 +62,10 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "spreads": page_clocks.spreads_table,
         "arms": page_clocks.arms_table,
         "states": page_clocks.states_table,
+        "ingredients": ingredients_table,
+        "readout": readout_table,
+        "readout fits": fits_of_readout_table,
+        "noise of cues": noise_table,
     },
     "docs/comparison.md": {
         "evidence": evidence_tables,
@@ -82,6 +90,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
 PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their runs
     ("coopetition", "1"): SCALE,
     ("coopetition", "5"): "paper",
+    ("clocks", "2"): SCALE,
+    ("clocks", "3"): SCALE,
     **{("theory", slot): SCALE for slot in "123456"},
 }
 

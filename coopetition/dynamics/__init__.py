@@ -1,1 +1,1 @@
-"""Descent and flow of one problem or of many, and the results."""
+"""Descent, flow and optimisers of one problem or of many, training on two cues, and the results."""

@@ -28,6 +28,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coopetition.dynamics.events import RISEN, Fate
 from coopetition.dynamics.optimisers import Optimiser, take_step
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.checks import check_int, check_number, check_real_array
@@ -87,6 +88,22 @@ def flow(
         atol=1e-12,
     )
     return solution.y.T
+
+
+def fate(cues: TwoCues, start: ArrayLike, *, kappa: float = 1.0) -> Fate:
+    """Return the fate of ICL by the preference on Flip sequences, along the flow from a start.
+
+    The flow ends at the optimum, where ICL is preferred if sigma < nu; else it is transient if it
+    is ever preferred (Flip accuracy of `RISEN`).  A start that falls into a saddle (x = y = 0)
+    learns nothing.  Divisors that all factors share do not matter.
+    """
+    states = flow(cues, start, np.append(0.0, np.geomspace(1e-2, 1e5, 400)), kappa=kappa, rtol=1e-7)
+    accuracies = accuracy_curves(cues, states)
+    if accuracies["train"][-1] < RISEN:
+        return Fate.NEVER
+    if cues.sigma < cues.nu:
+        return Fate.ICL_PERSISTENT
+    return Fate.ICL_TRANSIENT if accuracies["flip"].max() >= RISEN else Fate.CIWL_ONLY
 
 
 def train(

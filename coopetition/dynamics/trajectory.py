@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import wrap_text
 from coopetition.tools.results import ArchivedResult
+from coopetition.tools.versions import package_version
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -289,6 +289,6 @@ def build_trajectory(
     n = len(problem.model.factors)
     with np.errstate(over="ignore", invalid="ignore"):  # where descent has diverged
         losses = problem.losses(problem.start.with_entries(list(states)))
-    versions = {name: version(name) for name in ("coopetition", "numpy", "scipy")}
+    versions = {name: package_version(name) for name in ("coopetition", "numpy", "scipy")}
     provenance = settings | {"versions": versions}
     return Trajectory(problem, times, states[:n], states[n:], losses, status, n_steps, provenance)

@@ -4,6 +4,7 @@ curves                      measured curves, read from run folders and CSV files
 theory, sensitivities       theories as formulas or flows; those in `theories` have names
 noise, likelihood           noise of a curve; its likelihood, maximised or integrated
 least_squares               whitened residuals of a theory, with their Jacobian
+readout                     four accuracies from two strengths, by signal detection
 estimate, result            fits: multi-start maximum likelihood, and their results
 identifiability, intervals  identifiable parameters; intervals by profile likelihood
 posterior, forecast         posterior samples with evidence, and forecasts from them

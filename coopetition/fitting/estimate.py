@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from coopetition.fitting.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate, check_type
+from coopetition.tools.versions import package_version
 
 Array = NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def fit(
             for name in own.values
         },
         "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
-        "versions": {name: version(name) for name in ("coopetition", "numpy", "scipy")},
+        "versions": {name: package_version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     best = optima[0]
     # to the last digits, if the iterations suffice

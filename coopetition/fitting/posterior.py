@@ -72,7 +72,7 @@ class Posterior(Result):
 
     @property
     def converged(self) -> bool:
-        """Whether both runs ended and agree, with enough effective samples."""
+        """Whether both runs ended, agree, and have enough effective samples together."""
         is_enough = self.effective_sample_size > MIN_EFFECTIVE
         return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
 

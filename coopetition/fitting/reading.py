@@ -60,8 +60,7 @@ def read_curves(
 
     docs/fit_your_own_log.md has an example of each format.  Columns that are named as in our own
     files, `icl` or `icl/loss`, need no `columns`.  Other names are guessed if there is one reading.
-    What was guessed or left out is in `notes`,
-    and reasons to doubt a fit are in `cautions`.
+    What was guessed or left out is in `notes`; reasons to doubt a fit are in `cautions`.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ class Selection:
             where = f" from {start:g} until {last:g} sequences" if start or last < math.inf else ""
             raise self._refuse(
                 f"has {len(sequences)} samples of {list_names(self.chosen)}{where}; expected two "
-                "or more: choose another part (--from, --until) or file"
+                "or more: choose others for --from and --until, or another file"
             )
         cautions += self._describe_rate(start, last)
         if unusable:

@@ -73,12 +73,16 @@ class Theory(ABC):
     name : the name in commands
     title : a description in a few words
     source : the publication
+    unlearnt : the error of a strategy that has learnt nothing
+    reads_out : whether errors are shares of wrong answers by `coopetition.fitting.readout`
     """
 
     name: str
     title: str
     source: str
     parameters: tuple[Parameter, ...]
+    unlearnt: float = 1.0
+    reads_out: bool = False
 
     @abstractmethod
     def curves(self, values: Array, times: Array) -> Array:

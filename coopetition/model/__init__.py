@@ -1,1 +1,1 @@
-"""The minimal model: its graph, presets, initial states, exact reduction, and symbols."""
+"""The minimal model: graph, presets, initial states, exact reduction, symbols.  Two noisy cues."""

@@ -29,6 +29,8 @@ from coopetition.tools.checks import check_number
 
 Array = NDArray[np.float64]
 
+# kind of sequence -> signs of the strengths of ICL and CIWL in its evidence
+SIGNS = {"train": (1, 1), "flip": (1, -1), ICL: (1, 0), CIWL: (0, 1)}
 REACH = 8.0  # of the integral, in standard deviations: 1e-15 lies beyond
 STEP = 0.55  # of the trapezoid rule, in the smaller of 1 and 1 / (standard deviation of the logit)
 
@@ -117,8 +119,7 @@ class TwoCues:
         from scipy.special import ndtr
 
         noise = np.sqrt(1 + (self.sigma * x) ** 2 + (self.nu * y) ** 2)
-        signals = {"train": x + y, "flip": x - y, ICL: x, CIWL: y}
-        return {name: ndtr(signal / noise) for name, signal in signals.items()}
+        return {name: ndtr((i * x + j * y) / noise) for name, (i, j) in SIGNS.items()}
 
     def _logit(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         """Return mean and standard deviation of the logit."""

@@ -10,7 +10,7 @@ Small commands can share a module: each is a dataclass of flags with a docstring
 `execute()`, and the class's name in lower case is the command.  Heavy imports belong inside `run`
 and `execute`.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 129 hung up, 130 interrupted, 143 terminated.
 """
 
 import ast
@@ -28,9 +28,10 @@ from typing import Any, NamedTuple, TypeGuard
 
 import tyro
 
-from coopetition.tools.errors import Interrupted, UsageError, UserError
+from coopetition.tools.errors import Interrupted, UsageError, UserError, is_lack_of_memory
 from coopetition.tools.files import NO_SPACE
 from coopetition.tools.flags import parse_flags
+from coopetition.tools.signals import END_SIGNALS, handle_signals
 from coopetition.tools.versions import package_version
 
 COMPLETION, SHELLS = "--tyro-print-completion", ("bash", "zsh", "fish", "tcsh")
@@ -138,21 +139,25 @@ def _print_completion(
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the program as SIGINT is."""
+    """A signal that ends the program, raised as SIGINT is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def run_as_program(work: Callable[[], int], prog: str) -> int:
     """Do `work` and return its exit code, or report what stopped it and return the code of that."""
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
     os.environ["MPLBACKEND"] = "agg"  # commands draw into files, whatever a notebook has set
     try:
-        return work()
+        with handle_signals(END_SIGNALS, _raise_terminated):
+            return work()
     except Interrupted as stop:
         return _report(f"{prog}: {stop}", stop.exit_code)
     except UserError as error:
         return _report(f"{prog}: error: {error}", error.exit_code)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if not is_lack_of_memory(error):
             raise
         size = re.search(r"allocate ([\d.,]+ ?\w+)", str(error))  # of numpy and torch
         what = f"{size[1]} at once" if size else "this"
@@ -164,12 +169,10 @@ def run_as_program(work: Callable[[], int], prog: str) -> int:
         advice = NO_SPACE.get(error.errno or 0)
         hint = f" ({advice}, or name another place)" if advice else ""
         return _report(f"{prog}: error: {error}{hint}", 1)
-    except Terminated:
-        return _report(f"{prog}: terminated", 128 + signal.SIGTERM)
+    except Terminated as stop:
+        return _report(f"{prog}: terminated", stop.exit_code)
     except KeyboardInterrupt:
         return _report(f"{prog}: interrupted", 128 + signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _report(line: str, exit_code: int) -> int:
@@ -178,4 +181,4 @@ def _report(line: str, exit_code: int) -> int:
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)

@@ -1,7 +1,9 @@
 """Errors that a command reports in one line, and checks that raise them."""
 
+import re
 from collections.abc import Sequence
 
+LACK_OF_MEMORY = re.compile(r"out of memory|can't allocate|_ALLOC_FAILED")  # as torch says
 MAX_NAME_LENGTH = 200  # characters of a name that a message shows
 
 
@@ -30,6 +32,13 @@ class Interrupted(UserError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether numpy, or torch on any device, could not allocate memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and LACK_OF_MEMORY.search(str(error)) is not None
+    )
 
 
 def check_type(value: object, kind: type | tuple[type, ...], description: str) -> None:

@@ -128,10 +128,8 @@ def _runs_of(node: Train, runs: Path, paper: str) -> Iterator[_Run]:
 
 def _preset(paper: str, name: str, init_seed: int) -> str:
     """Return the preset of a run, without the seed in the name of one of several."""
-    own = f"{paper}/{name}"
-    if own in PRESETS:
-        return own
-    return own.removesuffix(f"/init_seed={init_seed}").removesuffix(f"_{init_seed}")
+    own = f"{paper}/{name}".removesuffix(f"/init_seed={init_seed}")
+    return own if own in PRESETS else own.removesuffix(f"_{init_seed}")  # depth_6 is a preset
 
 
 @contextmanager

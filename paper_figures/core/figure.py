@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ import paper_figures
 from coopetition.plot.style import PRINT, figure_bytes
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable, write_bytes, write_json, write_text
+from coopetition.tools.versions import package_version
 from paper_figures.core.claims import Claim
 from paper_figures.core.kept_data import DATA, SCALE, SCALES
 from paper_figures.core.runs import NotKeptError, Runs, find_needs, natural_key
@@ -75,7 +75,7 @@ class FigureResult:
         writer.writerow(["panel", "curve", "x", "y"])
         writer.writerows((*names, f"{x:.8g}", f"{y:.6g}") for *names, x, y in self.numbers)
         write_text(paths["csv"], text.getvalue())
-        versions = {name: version(name) for name in VERSIONS}
+        versions = {name: package_version(name) for name in VERSIONS}
         record = {"findings": self.findings, "versions": versions}
         write_json(paths["json"], self.provenance | record)
 

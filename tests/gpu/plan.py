@@ -1,6 +1,6 @@
 """Plan of runs that fill some minutes of one GPU; `README.md` beside it says how to run it.
 
-python -m tests.gpu.plan --runs runs/gpu --out curves [--minutes 9] [--dry-run] [--quick]
+tests/gpu/plan.sh --runs runs/gpu --out curves [--minutes 9] [--dry-run] [--quick]
 
 Runs of the same shapes are trained together, in one node.  Nodes are planned in order of
 importance, as long as their estimated time fits.
@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import print_rows
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import check_writable
@@ -31,14 +30,15 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments import coopetition, transience
 from transformer.experiments.plans import FEATURES, feature_nodes
 from transformer.experiments.presets import Preset
-from transformer.runs.export import export
-from transformer.runs.folder import load_runs
+from transformer.runs.export import check_output, export
+from transformer.runs.folder import RunFolder, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST
 from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
+from transformer.sweeps.status import NodeStatus, plan_status
 from transformer.sweeps.train import Features, Train
 from transformer.training.activations import saved_numbers
-from transformer.training.cost import count_pieces, evaluation_piece, moved_bytes, state_bytes
+from transformer.training.cost import evaluation_pieces, moved_bytes, state_bytes
 from transformer.training.machine import Machine
 
 MINUTES, MAX_MINUTES = 9.0, 24 * 60.0
@@ -49,8 +49,17 @@ STOP_S = 30.0  # in which a sweep that is asked to stop writes its checkpoints
 FILE = Path(__file__)
 QUICK = FILE.with_name("quick_plan.py")
 GPU = Machine("cuda", 1, "auto")
-GATHER_KERNELS = 6  # that gather features of a set of exemplars
-METRIC_KERNELS = 55  # that compute metrics from logits
+GATHER_KERNELS = 6  # kernels that gather the features of a set of exemplars
+METRIC_KERNELS = 55  # kernels that compute metrics from logits
+STOPPED = (129, 130, 137, 143)  # exit codes of SIGHUP, SIGINT, SIGKILL and SIGTERM
+DEVICE_HELP = "Device, such as cuda:1 or cpu (default: cuda)."
+# runs the trainer as `python -m transformer` does, until the other end of its standard input closes
+TRAINER = """
+import os, runpy, signal, threading
+stop = lambda: os.read(0, 1) or os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop, daemon=True).start()
+runpy.run_module("transformer", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Gpu:
     bandwidth: float
     """Bytes of memory moved per second."""
     ratio: float = 1.5
-    """Time of a step over that of moving its bytes (as of compiled steps on a CPU)."""
+    """Time of a step over the time that moving its bytes takes (on a CPU, compiled: 1.5)."""
     kernel_s: float = 3e-6
     """Seconds of a kernel of a graph that moves few bytes (assumed)."""
     launch_s: float = 10e-6
@@ -94,24 +103,30 @@ class Gpu:
 
     def _step(self, configs: list[RunConfig], d_features: int) -> float:
         """Return the seconds of a step."""
-        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
         n_kernels = count_kernels(configs[0].model) + GATHER_KERNELS * count_sets(configs)
-        return self.ratio * n_bytes / self.bandwidth + n_kernels * self.kernel_s
+        return self._moving(configs, d_features) + n_kernels * self.kernel_s
+
+    def _moving(self, configs: list[RunConfig], d_features: int) -> float:
+        """Return the seconds in which a step moves its bytes."""
+        n_bytes = sum(moved_bytes(config, d_features) for config in configs)
+        return self.ratio * n_bytes / self.bandwidth
 
     def _evaluation(self, configs: list[RunConfig], d_features: int) -> float:
         """Return the seconds of an evaluation, and of the eager step for the gradients' norms."""
         first = configs[0]
-        n_runs, n_sequences, n_rows = evaluation_piece(configs, GPU)
-        n_pieces = math.ceil(count_pieces(configs, GPU))
         # each number of the forward pass is written and read
         per_sequence = 2 * 4 * saved_numbers(first, d_features) / first.data.batch_size
-        moving = self.ratio * n_pieces * n_runs * n_sequences * per_sequence / self.bandwidth
-        n_launches = count_kernels(first.model) + n_pieces * (
-            count_forward_kernels(first.model)
-            + GATHER_KERNELS * count_sets(configs)
-            + METRIC_KERNELS * math.ceil(n_sequences / n_rows)
-        )
-        return moving + n_launches * self.launch_s + len(configs) * self.row_s
+        seconds = self._moving(configs, d_features) + len(configs) * self.row_s
+        n_launches = count_kernels(first.model)
+        for piece, count in evaluation_pieces(configs, GPU).items():
+            n_bytes = count * piece.n_runs * piece.n_sequences * per_sequence
+            seconds += self.ratio * n_bytes / self.bandwidth
+            n_launches += count * (
+                count_forward_kernels(first.model)
+                + GATHER_KERNELS * count_sets(configs)
+                + METRIC_KERNELS * math.ceil(piece.n_sequences / piece.n_logits)
+            )
+        return seconds + n_launches * self.launch_s
 
 
 H200 = Gpu(4.8e12)  # as its maker states
@@ -200,7 +215,7 @@ def candidates(scale: Scale) -> list[Train]:
     return [first, *stacks({"main": main}), *others]
 
 
-def fitting(nodes: Iterable[Train], minutes: float, gpu: Gpu) -> list[Train]:
+def select_fitting(nodes: Iterable[Train], minutes: float, gpu: Gpu) -> list[Train]:
     """Return the nodes that fit into the time, each if there is time left for it."""
     left, found = 60 * minutes, []
     for node in nodes:
@@ -216,7 +231,7 @@ def make_plan(scale: Scale) -> Plan:
 
     The runs that need no features come first.
     """
-    names = {node.name for node in fitting(candidates("cpu"), MINUTES, H200)}
+    names = {node.name for node in select_fitting(candidates("cpu"), MINUTES, H200)}
     chosen: list[Node] = [node for node in candidates(scale) if node.name in names]
     return Plan([*chosen, *feature_nodes(scale)])
 
@@ -224,40 +239,55 @@ def make_plan(scale: Scale) -> Plan:
 PLAN = make_plan("cpu")  # what the command `sweep` runs
 
 
-def rows(plan: Plan, runs: Path) -> list[dict[str, Any]]:
+def node_rows(plan: Plan, statuses: dict[str, NodeStatus]) -> list[dict[str, Any]]:
     """Return each node with its estimated time, 0 if it is done."""
     return [
         {
             "node": name,
             "runs": len(node.configs) if isinstance(node, Train) else None,
             "steps": node.n_steps or None,
-            "seconds": 0 if node.is_done(runs) else round(H200.seconds(node)),
+            "state": statuses[name].state,
+            "seconds": 0 if statuses[name].state == "done" else round(H200.seconds(node)),
         }
         for name, node in plan.nodes.items()
     ]
 
 
-def check_curves(runs: Path, nodes: Iterable[str], out: Path) -> None:
+def curve_files(runs: Path, nodes: Iterable[str], out: Path) -> dict[Path, RunFolder]:
+    """Return the runs in a folder by the files of their curves."""
+    folders = {name: runs / name for name in nodes}
+    return {
+        out / name / f"{run.path.name}.csv": run
+        for name, folder in folders.items()
+        if any((folder / file).exists() for file in (ENSEMBLE, MANIFEST))
+        for run in load_runs(folder)
+    }
+
+
+def check_curves(runs: Path, nodes: list[str], out: Path) -> None:
     """Raise `UsageError` if the curves cannot be written, or would replace those of other runs."""
     check_writable(out / "curves.csv")
-    for name in nodes:
-        for file in (out / name).glob("*.csv"):
-            if not (runs / name / file.stem).exists():
-                raise UsageError(f"{file} is not of a run in {runs}; choose another --out")
+    files = curve_files(runs, nodes, out)
+    for file, run in files.items():
+        check_output(run, file)
+    found = {
+        file.with_suffix(".csv")
+        for name in nodes
+        for kind in ("csv", "json")
+        for file in (out / name).glob(f"*.{kind}")
+    }
+    if others := sorted(found - {*files}):
+        raise UsageError(f"{others[0]} is not of a run in {runs}; choose another --out")
 
 
-def export_curves(runs: Path, nodes: Iterable[str], out: Path) -> int:
+def export_curves(runs: Path, nodes: list[str], out: Path) -> int:
     """Write the curves of all runs that have some, and return their bytes."""
     n_bytes = 0
-    for name in nodes:
-        folder = runs / name
-        has_runs = any((folder / file).exists() for file in (ENSEMBLE, MANIFEST))
-        for run in load_runs(folder) if has_runs else ():
-            if run.metrics():
-                (out / name).mkdir(parents=True, exist_ok=True)
-                file = out / name / f"{run.path.name}.csv"
-                export(run, file)
-                n_bytes += sum(each.stat().st_size for each in (file, file.with_suffix(".json")))
+    for file, run in curve_files(runs, nodes, out).items():
+        if run.metrics():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            export(run, file)
+            n_bytes += sum(each.stat().st_size for each in (file, file.with_suffix(".json")))
     return n_bytes
 
 
@@ -265,12 +295,15 @@ def run_for(command: list[str], seconds: float) -> int:
     """Run a command for a time, and return its exit code, 128 plus the number of a signal.
 
     When the time is over, it gets SIGTERM, and signals of this process are passed on to it; it is
-    killed with all its processes if it then takes longer than `STOP_S`.
+    killed with all its processes if it then takes longer than `STOP_S`.  Its standard input is a
+    pipe that closes when this process has died, even by SIGKILL.
     """
     end, killed_at, n_sent = time.monotonic() + seconds, math.inf, 0
-    with catch_stop_signals() as signals:
+    with (
+        catch_stop_signals() as signals,
         # in a session of its own: a terminal's Ctrl-C reaches it only from here, once
-        process = subprocess.Popen(command, start_new_session=True)
+        subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process,
+    ):
         while process.poll() is None:
             now = time.monotonic()
             if now > end and not signals:
@@ -299,39 +332,54 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="tests/gpu/plan.sh", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs/gpu"), help="folder of the runs")
-    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder of the curves")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="then it stops")
-    parser.add_argument("--only", nargs="+", default=ALL_NODES, help="nodes, to split the plan")
-    parser.add_argument("--retry", action="store_true", help="run failed nodes again")
-    parser.add_argument("--dry-run", action="store_true", help="print the estimated times")
-    parser.add_argument("--quick", action="store_true", help="tiny runs, to try the plan itself")
+    parser.add_argument(
+        "--runs", type=Path, help="Folder of the runs (default: runs/gpu; --quick: runs/gpu_quick)."
+    )
+    parser.add_argument(
+        "--out", type=Path, help="Folder of the curves (default: curves; --quick: curves_quick)."
+    )
+    parser.add_argument("--device", default="cuda", help=DEVICE_HELP)
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="Stop after this many minutes (default: 9)."
+    )
+    parser.add_argument("--only", nargs="+", default=ALL_NODES, help="Nodes (default: all).")
+    parser.add_argument("--retry", action="store_true", help="Run failed nodes again.")
+    parser.add_argument("--dry-run", action="store_true", help="Print the estimated times.")
+    parser.add_argument("--quick", action="store_true", help="Train tiny runs, to try the plan.")
     flags = parser.parse_args(arguments)
     check_minutes(flags.minutes)
+    suffix = "_quick" * flags.quick
+    runs, out = flags.runs or Path(f"runs/gpu{suffix}"), flags.out or Path(f"curves{suffix}")
     plan = make_plan("smoke" if flags.quick else "cpu").select(flags.only)
     if flags.dry_run:
-        found = rows(plan, flags.runs)
-        print_rows(found, as_json=False)
-        total = sum(row["seconds"] for row in found)
-        print(f"estimated time: {total} s; a call stops after {60 * flags.minutes:.0f} s")
+        _print_plan(plan, plan_status(plan, runs), flags.minutes)
         return 0
-    trained = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
-    check_curves(flags.runs, trained, flags.out)
+    names = [name for name, node in plan.nodes.items() if isinstance(node, Train)]
+    check_curves(runs, names, out)
     Machine.choose(flags.device, 1)  # raises in one line if it is not there
-    command = [sys.executable, "-m", "transformer", "sweep", str(QUICK if flags.quick else FILE)]
-    command += ["--runs", str(flags.runs), "--device", flags.device, "--only", *flags.only]
+    command = [sys.executable, "-c", TRAINER, "sweep", str(QUICK if flags.quick else FILE)]
+    command += ["--runs", str(runs), "--device", flags.device, "--only", *flags.only]
     code = run_for([*command, *(["--retry"] if flags.retry else [])], 60 * flags.minutes)
     if code == UsageError.exit_code:
         return code
-    n_bytes = export_curves(flags.runs, trained, flags.out)
-    print(f"curves: {n_bytes / 1e6:.1f} MB in {flags.out}" if n_bytes else "no curves so far")
-    if n_bytes > MAX_BYTES:
-        raise UserError(f"{flags.out} has {n_bytes:,} bytes, more than {MAX_BYTES:,}; thin them")
-    if code > 128:
+    try:
+        n_bytes = export_curves(runs, names, out)
+    except UsageError as error:  # runs were trained: the flags were not wrong
+        raise UserError(str(error)) from error
+    print(f"curves: {n_bytes / 1e6:.1f} MB in {out}" if n_bytes else "no curves so far")
+    if is_large := n_bytes > MAX_BYTES:
+        print(f"warning: {out} has more than {MAX_BYTES:,} bytes; thin it", file=sys.stderr)
+    if code in STOPPED:
         print("stopped: run the same command again to continue")
-    return code
+    return code or int(is_large)
 
 
-if __name__ == "__main__":
-    sys.exit(run_as_program(main, "tests/gpu/plan.sh"))
+def _print_plan(plan: Plan, statuses: dict[str, NodeStatus], minutes: float) -> None:
+    """Print each node with its state and estimated time, and why nodes failed."""
+    rows = node_rows(plan, statuses)
+    print_rows(rows, as_json=False)
+    for name, status in statuses.items():
+        if status.state == "failed":
+            print(f"{name}: {status.message}")
+    total = sum(row["seconds"] for row in rows)
+    print(f"estimated time: {total} s; a call stops after {60 * minutes:.0f} s")

@@ -11,15 +11,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from tests.gpu import plan
-from tests.transformer.conftest import BATCH, CONTEXT, HERE, N_FEATURES, CountCalls, make_state
+from tests.transformer.conftest import (
+    BATCH,
+    CONTEXT,
+    HERE,
+    N_FEATURES,
+    CountCalls,
+    make_state,
+    short_config,
+)
 from tests.transformer.model.textbook import make_model
 from transformer.config import OptimConfig
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.experiments import coopetition, transience
 from transformer.measures.metrics import evaluate_runs
+from transformer.runs.layout import ENSEMBLE
 from transformer.runs.loop import train
 from transformer.sweeps.train import Train
 from transformer.training.cost import memory_bytes
@@ -108,7 +117,7 @@ def test_the_curves_fit_into_sixteen_megabytes(nodes, tmp_path):
     ],
 )
 def test_kernels_are_counted(model):
-    """Of a step, and of an evaluation of two runs with two sets of exemplars, in one piece."""
+    """Count kernels of a step, and of a one-piece evaluation of two runs with two exemplar sets."""
     state = make_state(model, [RunSettings(seed, OptimConfig()) for seed in range(2)])
     step = repeated_step(state, 4)
     step()
@@ -116,10 +125,11 @@ def test_kernels_are_counted(model):
         step()
     assert plan.count_kernels(model) == pytest.approx(mode.n_kernels, rel=0.1)
     d = N_FEATURES[model.encoder]
-    sets = [Exemplars(torch.zeros(1, 1, d), 0.5, torch.zeros(d)) for _ in range(2)]
+    sets = RunExemplars([Exemplars(torch.zeros(1, 1, d), 0.5, torch.zeros(d)) for _ in range(2)])
     zeros = torch.zeros(CONTEXT + 1, BATCH, dtype=torch.int64)
+    sequences = Sequences(zeros, zeros[1:], zeros[0])
     with CountCalls() as mode:
-        evaluate_runs(state.parameters, model, sets, [Sequences(zeros, zeros[1:], zeros[0])] * 2)
+        evaluate_runs(state.parameters, model, sets, [sequences] * 2)
     n_kernels = plan.count_forward_kernels(model) + 2 * plan.GATHER_KERNELS + plan.METRIC_KERNELS
     assert n_kernels == pytest.approx(mode.n_kernels, rel=0.1)
 
@@ -152,6 +162,17 @@ def test_when_the_time_is_over_a_sweep_is_asked_to_stop():
     assert plan.run_for(["sleep", "60"], 0.1) == 128 + signal.SIGTERM
 
 
+def test_a_sweep_stops_when_the_plan_is_killed(tmp_path):
+    """The system closes the plan's end of the pipe that is the sweep's standard input."""
+    assert plan.run_for(["bash", "-c", "[ -p /dev/stdin ]"], 60) == 0
+    (tmp_path / "sleeper.py").write_text("open('alive', 'w')\nimport time\ntime.sleep(60)")
+    command = [sys.executable, "-c", plan.TRAINER.replace('"transformer"', '"sleeper"')]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as process:
+        while not (tmp_path / "alive").exists() and process.poll() is None:
+            time.sleep(0.02)
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_a_sweep_that_does_not_stop_is_killed_with_its_processes(monkeypatch, send):
     monkeypatch.setattr(plan, "STOP_S", 0.1)
     send(signal.SIGTERM)
@@ -180,6 +201,15 @@ def test_the_dry_run_prints_the_estimated_times_of_the_chosen_nodes(tmp_path, ca
         assert [row.split()[0] for row in rows] == expected
 
 
+def test_the_dry_run_shows_a_folder_of_another_run(tmp_path, capsys):
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / ENSEMBLE).write_text("{}")
+    assert plan.main(["--dry-run", "--runs", str(tmp_path)]) == 0
+    _, first, *_ = lines = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == "default" and "failed" in first
+    assert any(line.startswith("default: ") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
@@ -199,13 +229,70 @@ def test_what_cannot_work_is_refused_before_anything_runs(flags, named, tmp_path
 
 
 def test_curves_of_other_runs_are_not_replaced(tmp_path):
-    runs, file = tmp_path / "runs", tmp_path / "curves" / "default" / "a.csv"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    with pytest.raises(UsageError, match="a.csv"):
-        plan.check_curves(runs, ["default", "main"], tmp_path / "curves")
-    (runs / "default" / "a").mkdir(parents=True)
-    plan.check_curves(runs, ["default", "main"], tmp_path / "curves")
+    """Also where they have the same name."""
+    runs, curves = tmp_path / "runs", tmp_path / "curves"
+    train(short_config(), runs / "default", HERE)
+    assert plan.export_curves(runs, ["default"], curves)
+    plan.check_curves(runs, ["default", "main"], curves)
+    (file,) = curves.glob("default/*.csv")
+    with pytest.raises(UsageError, match=file.name):
+        plan.check_curves(tmp_path / "nothing", ["default", "main"], curves)
+    train(short_config(init_seed=9), tmp_path / "others" / "default", HERE)
+    with pytest.raises(UsageError, match=file.name):
+        plan.check_curves(tmp_path / "others", ["default", "main"], curves)
+    file.unlink()  # what is beside it says of which run it is
+    with pytest.raises(UsageError, match=file.stem):
+        plan.check_curves(tmp_path / "nothing", ["default"], curves)
+
+
+@pytest.fixture
+def run_plan(tmp_path, monkeypatch):
+    """Run the plan with a sweep that only ends with a code; return the exit code and its words."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(code, *flags):
+        words = []
+        monkeypatch.setattr(plan, "run_for", lambda command, _: words.extend(command) or code)
+        return plan.main(["--device", "cpu", *flags]), words
+
+    return run
+
+
+def test_a_trial_has_folders_of_its_own(run_plan, capsys):
+    _, words = run_plan(0)
+    _, quick_words = run_plan(0, "--quick")
+    folders = [each[each.index("--runs") + 1] for each in (words, quick_words)]
+    assert folders == ["runs/gpu", "runs/gpu_quick"]
+    assert str(plan.QUICK) in quick_words and str(plan.FILE) in words
+
+
+def test_flags_are_passed_to_the_sweep(run_plan):
+    for flags in ([], ["--retry"]):
+        _, words = run_plan(0, "--only", "default", *flags)
+        assert words[words.index("--only") + 1] == "default"
+        assert ("--retry" in words) == bool(flags)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 129, 130, 137, 139, 143])
+def test_the_exit_code_is_that_of_the_sweep(code, run_plan, capsys, monkeypatch):
+    """Wrong flags end it at once; a crash is no stop; too large curves are no failure of it."""
+    assert run_plan(code)[0] == code
+    output = capsys.readouterr().out
+    assert ("stopped" in output) == (code in (129, 130, 137, 143))
+    assert ("curves" in output) == (code != 2)
+    monkeypatch.setattr(plan, "export_curves", lambda *_: plan.MAX_BYTES + 1)
+    assert run_plan(code)[0] == (code or 1)
+    assert (f"{plan.MAX_BYTES:,}" in capsys.readouterr().err) == (code != 2)
+
+
+def test_curves_that_cannot_be_replaced_after_the_sweep_are_no_wrong_flags(run_plan, monkeypatch):
+    def refuse(*_):
+        raise UsageError("curves of another run")
+
+    monkeypatch.setattr(plan, "export_curves", refuse)
+    with pytest.raises(UserError, match="another run") as raised:
+        run_plan(0)
+    assert raised.value.exit_code == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

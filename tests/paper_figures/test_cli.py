@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -93,7 +94,8 @@ def test_all_figures_with_runs_are_drawn_at_once(call, tmp_path):
 @pytest.mark.timeout(300)
 def test_an_interrupt_ends_drawing_all_with_its_workers(tmp_path):
     command = [sys.executable, "-m", "paper_figures", "--all", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs ignore it
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds)
     for line in process.stderr:
         if line.startswith("draw: "):
             break

@@ -62,7 +62,7 @@ def test_known_exponents_are_recovered():
     [(0.1, 0.15, math.inf), (0.0, 0.15, math.inf), (0.2, 0.1, math.inf), (0.1, 0.15, 0.5)],
 )
 def test_intervals_cover_the_true_exponents(of_cells, of_runs, horizon):
-    """Of 100 intervals 95 +- 2.2 should hold, also where cells deviate; below 88 once in 200."""
+    """About 95 of 100 intervals hold, also where cells deviate; fewer than 88 do once in 200."""
     rng = np.random.default_rng(1)
     noise = {"of_cells": of_cells, "of_runs": of_runs, "horizon": horizon}
     found = [fit_exponents(simulate(rng, **noise)) for _ in range(100)]

@@ -13,7 +13,7 @@ import pytest
 
 from coopetition.fitting.reading import read_curves
 from coopetition.tools.errors import UsageError
-from paper_figures.core.collect import keep_finished
+from paper_figures.core.collect import _preset, keep_finished
 from paper_figures.core.kept_data import curves_path, load_index, table_records
 from paper_figures.core.runs import kept_runs, kept_tables
 from tests.transformer.conftest import tiny_config
@@ -253,3 +253,9 @@ def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, 
     for table in kept_tables(f"transience/{preset}", "transience", 5, "smoke", data):
         assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
         assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")
+
+
+def test_the_number_in_a_preset_is_not_taken_for_a_seed():
+    assert _preset("transience", "depth_6/init_seed=6", 6) == "transience/depth_6"
+    assert _preset("coopetition", "main/init_seed=6", 6) == "coopetition/main"
+    assert _preset("coopetition", "main_6", 6) == "coopetition/main"

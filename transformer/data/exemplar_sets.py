@@ -90,16 +90,18 @@ class RunExemplars:
         for number, each in enumerate(exemplars):
             numbers.setdefault(id(each), []).append(number)
         device = exemplars[0].values.device
+        self._first = exemplars[0]
         self._sets = [  # each set with the numbers of its runs
-            (exemplars[runs[0]], torch.tensor(runs, device=device)) for runs in numbers.values()
+            (exemplars[runs[0]], torch.tensor(runs, device=device))
+            for runs in numbers.values()
+            if len(numbers) > 1
         ]
 
     def features(self, index: "torch.Tensor", dtype: "torch.dtype") -> "torch.Tensor":
         """Return features (R, ..., D) of each run's exemplars at an index (R, ...)."""
-        first, _ = self._sets[0]
-        if len(self._sets) == 1:
-            return first.features(index, dtype)
-        features = index.new_empty((*index.shape, first.d_features), dtype=dtype)
+        if not self._sets:
+            return self._first.features(index, dtype)
+        features = index.new_empty((*index.shape, self._first.d_features), dtype=dtype)
         for exemplars, runs in self._sets:
             features[runs] = exemplars.features(index[runs], dtype)
         return features

@@ -79,21 +79,22 @@ def batches(
     """Return one run's sequences in order, as many at once as fit into memory."""
     own, n_items = parameters["W_U"], len(sequences.exemplars)
     at_most, _ = piece_sizes(config, own.shape[::2], n_items, own.element_size(), is_cpu=own.is_cpu)
-    return _batches(parameters, config, [exemplars], Sequences.stack([sequences]), at_most)
+    of_run = RunExemplars([exemplars])
+    return _batches(parameters, config, of_run, Sequences.stack([sequences]), at_most)
 
 
 def _batches(
     parameters: Parameters,
     config: ModelConfig,
-    exemplars: Sequence[Exemplars],
+    exemplars: RunExemplars,
     sequences: Sequences,
     at_most: int,
 ) -> Iterator[Batch]:
     """Return the sequences (R, ..., n) of all runs in order, `at_most` of each at once."""
-    of_runs, dtype = RunExemplars(exemplars), parameters["W_U"].dtype
+    dtype = parameters["W_U"].dtype
     for start in range(0, sequences.target.shape[1], at_most):
         own = slice(start, start + at_most)
-        features = of_runs.features(sequences.exemplars[..., own], dtype)
+        features = exemplars.features(sequences.exemplars[..., own], dtype)
         labels, target = sequences.labels[..., own], sequences.target[..., own]
         yield make_batch(parameters, config, features, labels, target)
 
@@ -141,7 +142,7 @@ def evaluate(
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:
     """Return metrics of each sequence (n,) for one run's parameters (run axis of length 1)."""
-    metrics = evaluate_runs(parameters, config, [exemplars], [sequences], intervened)
+    metrics = evaluate_runs(parameters, config, RunExemplars([exemplars]), [sequences], intervened)
     return {name: of_runs[0] for name, of_runs in metrics.items()}
 
 
@@ -149,7 +150,7 @@ def evaluate(
 def evaluate_runs(
     parameters: Parameters,
     config: ModelConfig,
-    exemplars: Sequence[Exemplars],
+    exemplars: RunExemplars,
     sequences: Sequence[Sequences],
     intervened: Intervened | None = None,
 ) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from coopetition.tools.console import ProgressReport, print_progress
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import check_writable, write_all, write_npz
+from coopetition.tools.signals import END_SIGNALS, handle_signals
 from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
@@ -39,9 +40,7 @@ from transformer.runs.writer import CheckpointWriter
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, keep_freed_memory
 
-STOP_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+STOP_SIGNALS = [signal.SIGINT, *END_SIGNALS]
 
 
 class Diverged(UserError):
@@ -457,13 +456,5 @@ def catch_stop_signals() -> Iterator[list[int]]:
     """
     received: list[int] = []
     kinds = STOP_SIGNALS if threading.current_thread() is threading.main_thread() else []
-    before = {
-        kind: signal.signal(kind, lambda number, _: received.append(number))
-        for kind in kinds
-        if kind == signal.SIGINT or signal.getsignal(kind) != signal.SIG_IGN
-    }
-    try:
+    with handle_signals(kinds, lambda number, _: received.append(number)):
         yield received
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)

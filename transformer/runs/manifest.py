@@ -34,13 +34,13 @@ def make_manifest(config: RunConfig, machine: Machine) -> dict[str, Any]:
         "run_id": config.run_id(),
         "config": to_dict(config),
         **asdict(machine),
-        **_software(),
+        **describe_software(),
         "sessions": [],
     }
 
 
 @cache  # asking git and the packages takes some 50 ms
-def _software() -> dict[str, Any]:
+def describe_software() -> dict[str, Any]:
     """Return versions and git revision, as they are when a process first asks."""
     versions = {name: package_version(name) for name in PACKAGES}
     return {"versions": versions | {"python": platform.python_version()}, "git": _git_revision()}
@@ -67,7 +67,10 @@ def begin_session(
         manifest = _read(folder)
         manifest |= asdict(machine) | {
             "config": to_dict(config),
-            "sessions": [*manifest.get("sessions", []), _software() | asdict(machine) | session],
+            "sessions": [
+                *manifest.get("sessions", []),
+                describe_software() | asdict(machine) | session,
+            ],
         }
         contents[folder / MANIFEST] = to_json(manifest).encode()
     write_all(contents)

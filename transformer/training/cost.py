@@ -2,10 +2,11 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,7 +14,7 @@ from coopetition.tools.console import print_progress
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig
 from transformer.data.evaluators import evaluators_of
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import evaluate_runs, piece_sizes
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
@@ -100,30 +101,50 @@ def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
 
 def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> int:
     """Return the bytes that evaluating the runs needs beside their parameters."""
-    n_runs, n_sequences, rows = evaluation_piece(configs, machine)
-    numbers = evaluated_numbers(configs[0], d_features, n_sequences, rows)
-    return n_runs * _width(configs[0]) * numbers
+    return max(
+        piece.n_runs
+        * _width(configs[0])
+        * evaluated_numbers(configs[0], d_features, piece.n_sequences, piece.n_logits)
+        for piece in evaluation_pieces(configs, machine)
+    )
 
 
-def evaluation_piece(configs: list[RunConfig], machine: Machine) -> tuple[int, int, int]:
-    """Return how many runs are evaluated at once, and how many sequences and logits of each.
+class Piece(NamedTuple):
+    """Sequences that are evaluated at once.
 
-    On a CPU, runs are evaluated one by one.
+    n_sequences : in each run
+    n_logits : sequences of each run whose logits are measured at once
+    """
+
+    n_runs: int
+    n_sequences: int
+    n_logits: int
+
+
+def evaluation_pieces(configs: list[RunConfig], machine: Machine) -> Counter[Piece]:
+    """Return how often each piece occurs in one evaluation of all runs, without interventions.
+
+    On a CPU, runs are evaluated one by one; elsewhere those whose evaluation sets have the same
+    shapes are evaluated together (`Ensemble.evaluate`).
     """
     config, is_cpu = configs[0], torch.device(machine.device).type == "cpu"
-    n_runs = 1 if is_cpu else len(configs)
-    shape = n_runs, config.data.exemplars.n_classes
-    n_items, width = config.data.context + 1, _width(config)
-    at_most, rows = piece_sizes(config.model, shape, n_items, width, is_cpu=is_cpu)
-    n_sequences = min(at_most, max(own.evaluation.n_sequences for own in configs))
-    return n_runs, n_sequences, min(rows, n_sequences)
+    sets = Counter((each.evaluation.n_sequences, *evaluators_of(each).data) for each in configs)
+    pieces: Counter[Piece] = Counter()
+    for (n_sequences, *evaluators), count in sets.items():
+        n_runs, n_groups = (1, count) if is_cpu else (count, 1)
+        shape = n_runs, config.data.exemplars.n_classes
+        n_items, width = config.data.context + 1, _width(config)
+        at_most, rows = piece_sizes(config.model, shape, n_items, width, is_cpu=is_cpu)
+        n_whole, rest = divmod(n_sequences, at_most)
+        for n, n_times in ((at_most, n_whole), (rest, int(rest > 0))):
+            if n_times:
+                pieces[Piece(n_runs, n, min(rows, n))] += n_times * n_groups * len(evaluators)
+    return pieces
 
 
-def count_pieces(configs: list[RunConfig], machine: Machine) -> float:
-    """Return how many pieces (`evaluation_piece`) one evaluation of all runs has."""
-    n_runs, n_sequences, _ = evaluation_piece(configs, machine)
-    total = sum(own.evaluation.n_sequences * len(evaluators_of(own).data) for own in configs)
-    return total / (n_runs * n_sequences)
+def largest_piece(pieces: Iterable[Piece]) -> Piece:
+    """Return the piece with most sequences of all runs."""
+    return max(pieces, key=lambda piece: piece.n_runs * piece.n_sequences)
 
 
 def moved_bytes(config: RunConfig, d_features: int) -> int:
@@ -257,7 +278,8 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
     train_state = new_train_state(configs, d_features, machine)
     step = repeated_step(train_state, config.data.batch_size)
     machine, _ = choose_execution(train_state, step, machine, config.n_steps)
-    evaluation = _repeated_evaluation(train_state, configs, machine)
+    pieces = evaluation_pieces(configs, machine)
+    evaluation = _repeated_evaluation(train_state, config, largest_piece(pieces))
     print_progress("timing some steps and evaluations")
     with machine.use(config.precision):
         step()  # the first of each takes up to seconds
@@ -266,7 +288,8 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
             median_seconds(function, train_state.device, TIMED_S) for function in (step, evaluation)
         )
     n_evaluations = -(-config.n_steps // config.evaluation.every) + 1  # at 0 and at the end
-    evaluation_s = count_pieces(configs, machine) * piece_s
+    n_sequences = sum(count * each.n_runs * each.n_sequences for each, count in pieces.items())
+    evaluation_s = piece_s * n_sequences / math.prod(largest_piece(pieces)[:2])
     seconds = config.n_steps * step_s + n_evaluations * evaluation_s
     memory = sum(memory_bytes(configs, d_features, machine).values())
     disk = sum(disk_bytes(own, d_features) for own in configs)
@@ -291,17 +314,15 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
 
 
 def _repeated_evaluation(
-    state: TrainState, configs: list[RunConfig], machine: Machine
+    state: TrainState, config: RunConfig, piece: Piece
 ) -> Callable[[], object]:
-    """Return a function that evaluates one piece (`evaluation_piece`), of zeros."""
-    n_runs, n_sequences, _ = evaluation_piece(configs, machine)
-    exemplars = Exemplars(torch.zeros(1, 1, state.d_features, device=state.device), 1.0)
-    zeros = torch.zeros(state.context + 1, n_sequences, dtype=torch.int64, device=state.device)
-    sequences = Sequences(zeros, zeros[1:], zeros[0])
-    parameters = state.of_runs([*range(n_runs)])
-    return lambda: evaluate_runs(
-        parameters, configs[0].model, [exemplars] * n_runs, [sequences] * n_runs
-    )
+    """Return a function that evaluates a piece of zeros."""
+    one = Exemplars(torch.zeros(1, 1, state.d_features, device=state.device), 1.0)
+    exemplars, shape = RunExemplars([one] * piece.n_runs), (state.context + 1, piece.n_sequences)
+    zeros = torch.zeros(shape, dtype=torch.int64, device=state.device)
+    sequences = [Sequences(zeros, zeros[1:], zeros[0])] * piece.n_runs
+    parameters = state.of_runs([*range(piece.n_runs)])
+    return lambda: evaluate_runs(parameters, config.model, exemplars, sequences)
 
 
 def _final_id(config: RunConfig) -> str:

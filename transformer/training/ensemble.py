@@ -229,10 +229,10 @@ class Ensemble:
         if intervened:
             intervened.acted.clear()
             self.acted = intervened.acted
+        exemplars = RunExemplars([self.exemplars[number] for number in numbers])
         evaluated: dict[int, Metrics] = {number: {} for number in numbers}
         for name in self.evaluation_sets[numbers[0]]:
             sets = [self.evaluation_sets[number][name] for number in numbers]
-            exemplars = [self.exemplars[number] for number in numbers]
             together = evaluate_runs(parameters, self.config.model, exemplars, sets, intervened)
             for position, number in enumerate(numbers):
                 metrics = {metric: values[position] for metric, values in together.items()}

@@ -123,12 +123,12 @@ def choose_device(name: str) -> torch.device:
         device = torch.device("meta")  # where nothing can be computed
     if device.type in names and (device.index or 0) < max(torch.cuda.device_count(), 1):
         return device
-    reason = f": {_why_no_cuda()}, or" if device.type == "cuda" else ";"
+    reason = f": {_explain_missing_cuda()}, or" if device.type == "cuda" else ";"
     choices = ", ".join(["auto", *names])
     raise UsageError(f"device {name!r} is not available here{reason} choose one of {choices}")
 
 
-def _why_no_cuda() -> str:
+def _explain_missing_cuda() -> str:
     """Return why a CUDA device cannot be used, and what to change."""
     if not torch.backends.cuda.is_built():
         return f"torch {torch.__version__} is a CPU build; install a build with CUDA"

@@ -14,8 +14,10 @@ products and their independence; `speed` stands for what slows memory with more 
 
 In this theory ICL fades only by `decay`, which stands for weight decay.  The runs whose fits are
 kept (docs/comparison.md) are trained without weight decay, so a fitted `decay` above 0 describes
-their fade but cannot explain it.
+their fade but cannot explain it.  `subcircuits_no_decay` has none: ICL rises, and stays.
 """
+
+from dataclasses import replace
 
 import sympy as sp
 
@@ -67,4 +69,13 @@ THEORY = Flow(
         "preference": margin - memory,
     },
     steps=1000,
+)
+
+NO_DECAY = replace(
+    THEORY,
+    name="subcircuits_no_decay",
+    title="independent subcircuits of copying and memory",
+    parameters=tuple(each for each in PARAMETERS if each.name != decay.name),
+    symbols=tuple(each for each in SYMBOLS if each != decay),
+    velocity=tuple(each.subs(decay, 0) for each in THEORY.velocity),
 )

@@ -88,6 +88,7 @@ def toy_theory(
         title=title,
         source="Singh et al. 2025, arXiv 2503.05631",
         parameters=parameters,
+        unlearnt=float(NOTHING_LEARNT),
         state=x,
         symbols=tuple(symbols.values()),
         start=(

@@ -43,11 +43,28 @@ CLOCKS: Mapping[str, tuple[float, float]] = {
 class TimedRun(Protocol):
     """A run that was trained or simulated, as far as its events need it."""
 
-    learning_rate: Any
-    init_seed: Any
-    provenance: dict[str, Any]
-    curves: Callable[[], Curves]
-    timeline: Callable[[], Timeline]
+    @property
+    def learning_rate(self) -> float:
+        """Return the learning rate."""
+        ...
+
+    @property
+    def init_seed(self) -> int:
+        """Return the seed of the initial parameters."""
+        ...
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Return the number of steps as `step`, and the batch size in `config`."""
+        ...
+
+    def curves(self) -> Curves:
+        """Return the accuracies."""
+        ...
+
+    def timeline(self) -> Timeline:
+        """Return the events, in sequences."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

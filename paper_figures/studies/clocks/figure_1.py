@@ -96,7 +96,7 @@ def _draw_exponents(ax: "Axes", fitted: dict[str, Exponents | None]) -> Numbers:
 def _draw_predictions(ax: "Axes") -> Numbers:
     """Draw what ideas predict of the fade: a cross, or a line where one number is free."""
     crosses: dict[tuple[float, float], list[str]] = {}
-    grey = {"color": "grey", "fontsize": 5}
+    grey = {"color": "grey", "fontsize": 5, "clip_on": True}
     for idea in predictions()[0]:
         fixed = {
             name: low for name, (low, high) in idea.exponents.get(SHOWN, {}).items() if low == high

@@ -19,15 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.cues import accuracy_curves, train
-from coopetition.dynamics.optimisers import Optimiser, adam, optimise
+from coopetition.dynamics.optimisers import Optimiser, adam, descent, optimise
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.theories import bayesian_mixture
-from coopetition.fitting.theory import OUTPUTS
 from coopetition.model.initial_state import random_draw
 from coopetition.model.presets import CIWL, ICL, two_strategies
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.console import print_progress
-from coopetition.tools.files import to_csv, write_text
+from coopetition.tools.files import markdown_table, to_csv, write_text
 from paper_figures.core.kept_data import DATA, read_rows
 from paper_figures.studies.clocks.exponents import (
     EVENTS,
@@ -50,6 +48,7 @@ from transformer.measures.timeline import Timeline, timeline
 Array = NDArray[np.float64]
 PATH = DATA / "simulated" / "clocks.csv"
 CELLS = (*FIRST, *LATER)
+NO_LAW = 3.0  # a factor of one standard deviation about a power law that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +143,15 @@ class RaceModel:
 
     def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
         """Return steps and accuracies by name: all noise is that of evaluation."""
-        names, heat = bayesian_mixture.THEORY.names, (rate / batch) / (BASE[0] / BASE[1])
-        values = [v / heat if "gain" in n else v for n, v in zip(names, self.values, strict=True)]
+        from coopetition.fitting.theory import OUTPUTS, theory_of  # sympy is slow to import
+
+        theory, heat = theory_of("bayesian_mixture"), (rate / batch) / (BASE[0] / BASE[1])
+        values = [
+            v / heat if "gain" in n else v for n, v in zip(theory.names, self.values, strict=True)
+        ]
         steps = np.arange(0, n_steps + 1, every)
-        times = steps * (rate / BASE[0]) / self.unit
-        outputs = bayesian_mixture.THEORY.curves(np.array(values), times)
+        times = np.asarray(steps * (rate / BASE[0]) / self.unit, np.float64)
+        outputs = theory.curves(np.array(values), times)
         errors = dict(zip(OUTPUTS, outputs, strict=True))
         flip = (1 + errors.pop("preference")) / 2
         return steps, {name: 1 - each / 2 for name, each in errors.items()} | {"flip": flip}
@@ -170,6 +173,7 @@ MODELS: Mapping[str, CuesModel | ToyModel | RaceModel] = {
     "race": RaceModel(values=(18.6, 7.77, 23.4, 11.5, 0.597, 0.01)),  # a fit to the mean of `demo`
     "cues, first start": _cues("first", speed=0.49, kappa=0.002),
     "cues, second start": _cues("second", speed=0.44, kappa=0.2),
+    "descent, first start": _cues("first", speed=2.0, kappa=0.2, make=descent),
     "rows, first start": _cues("first", speed=0.3, kappa=1.0, n_classes=6400),
     "rows, second start": _cues("second", speed=0.44, kappa=4.0, n_classes=6400),
     "entries, first start": _cues("first", speed=1.8, kappa=0.002, dims=DIMS, spread=SPREAD),
@@ -218,6 +222,35 @@ def simulated_exponents(name: str, path: Path = PATH) -> dict[str, Exponents | N
         event: fit_exponents([_observation(each) for each in rows if each["event"] == event])
         for event in EVENTS
     }
+
+
+INGREDIENTS = {
+    "descent, first start": "two cues by descent on batches",
+    "cues, first start": "by Adam",
+    "cues, second start": "by Adam, from the second start",
+    "rows, first start": "by Adam, with a memory d for each class",
+    "rows, second start": "the same, from the second start",
+    "entries, first start": "by Adam, with noise of entries",
+    "entries, second start": "the same, from the second start",
+    "toy": "the published toy by Adam, with normal noise",
+    "race": "loss against complexity, at a temperature of rate / batch",
+}
+
+
+def ingredients_table() -> str:
+    """Return the exponents of rise, fade and CIWL by model, and how many clocks these are."""
+    rows = []
+    for name, text in INGREDIENTS.items():
+        found = simulated_exponents(name)
+        cells = (_exponents_text(found[event]) for event in ("emergence", "fade", "ciwl_75"))
+        rows.append([text, *cells])
+    return markdown_table(["model", "emergence", "fade", "CIWL 0.75"], rows)
+
+
+def _exponents_text(found: Exponents | None) -> str:
+    if found is None:
+        return "-"
+    return f"a = {found.a:.2f}, b = {found.b:.2f}" if found.spread < NO_LAW else "no power law"
 
 
 def _observation(row: Mapping[str, str]) -> Observation:

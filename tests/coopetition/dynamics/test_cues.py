@@ -1,14 +1,19 @@
 """Flow and training of two cues: laws, limits, and the optimisers against explicit loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from coopetition import InitialState, two_strategies
 from coopetition.dynamics import cues as dynamics
-from coopetition.dynamics.cues import accuracy_curves, flow, strengths, train, velocity
+from coopetition.dynamics.cues import accuracy_curves, fate, flow, strengths, train, velocity
+from coopetition.dynamics.events import Fate
 from coopetition.dynamics.optimisers import adam, descent, momentum
+from coopetition.model.reduced import Problem
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.errors import UsageError
 
@@ -129,3 +134,53 @@ def test_the_start_has_a_d_for_all_classes_or_for_each():
     assert states[0] == pytest.approx(each)
     with pytest.raises(UsageError, match="classes"):
         train(CUES, each, descent(0.01), batch=1, n_steps=1, n_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "nu", "start", "expected"),
+    [
+        (0.5, 1.0, (0.1, 0.3, 0.3, 0.4), Fate.ICL_PERSISTENT),
+        (1.0, 0.5, (0.8, 0.1, 0.1, 0.1), Fate.ICL_TRANSIENT),
+        (1.0, 0.5, (0.1, 0.3, 0.3, 0.8), Fate.CIWL_ONLY),
+        (1.0, 0.5, (0.5, 0.0, 0.0, 0.5), Fate.NEVER),
+    ],
+)
+def test_the_fate_is_set_by_noise_and_the_path_by_the_start(sigma, nu, start, expected):
+    assert fate(TwoCues(sigma, nu), start, kappa=0.5) is expected
+
+
+def test_from_small_starts_the_flow_is_that_of_the_published_model():
+    """Both gain the products' gradient times 1/2; the second order differs in its curvature."""
+    one = dict.fromkeys("abcd", np.ones(1))
+    model = replace(two_strategies(alpha=0.0, mu1=0.0), convention="sum")
+    small = 1e-4 * np.array([1.0, 2.0, 3.0, 4.0])
+    draw = InitialState({f: np.array([v]) for f, v in zip("abcd", small, strict=True)}, one)
+    problem = Problem(model, draw)
+    published = problem.velocity(problem.start).overlap
+    assert velocity(CUES, small) == pytest.approx(published, rel=1e-6)
+    h = 1e-4
+    corners = [(h, h), (h, -h), (-h, h), (-h, -h)]
+    pp, pm, mp, mm = (CUES.loss(x, y) for x, y in corners)
+    centre = CUES.loss(0, 0)
+    mixed = (pp - pm - mp + mm) / (4 * h * h)
+    of_x = (CUES.loss(h, 0) - 2 * centre + CUES.loss(-h, 0)) / h**2
+    assert mixed == pytest.approx(1 / 4, rel=1e-3)
+    assert of_x == pytest.approx((1 + CUES.sigma**2) / 4, rel=1e-3)
+    toy = [(1 - x) ** 2 * (1 - y) ** 2 / 4 for x, y in corners]
+    assert (toy[0] - toy[1] - toy[2] + toy[3]) / (4 * h * h) == pytest.approx(1, rel=1e-3)
+
+
+@settings(max_examples=30)
+@given(factor, st.floats(-1, 1))
+def test_other_critical_points_have_learnt_nothing_and_are_saddles(c, a):
+    """At b = 0 and a + d = 0, and at b = c = 0, some direction goes down."""
+    for state in (np.array([a, 0.0, c, -a]), np.array([a, 0.0, 0.0, 0.3])):
+        assert velocity(CUES, state) == pytest.approx(np.zeros(4), abs=1e-12)
+        h = 1e-5
+        columns = [
+            (velocity(CUES, state + h * e) - velocity(CUES, state - h * e)) / (2 * h)
+            for e in np.eye(4)
+        ]
+        rates = np.linalg.eigvals(np.array(columns))
+        if abs(state[0] + state[3]) > 1e-3 or abs(c) > 1e-3:
+            assert rates.real.max() > 1e-5

@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from coopetition.dynamics.solve import solve
 from coopetition.fitting.curves import FITTED_CURVES, Curves
@@ -16,6 +17,7 @@ from coopetition.fitting.theories.toy import UNIT
 from coopetition.fitting.theory import OUTPUTS, TOY, ClosedForm, theories, theory_of
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
+from coopetition.model.two_cues import TwoCues
 from coopetition.tools.errors import UsageError
 
 TIMES = np.linspace(0, 1, 41)
@@ -36,6 +38,43 @@ def test_in_subcircuits_icl_fades_only_by_decay():
         values["decay"] = decay
         icl = theory.curves(np.array([values[name] for name in theory.names]), TIMES)[1]
         assert bool(np.diff(icl).max() > 1e-9) == rises
+
+
+def test_subcircuits_without_decay_are_the_limit_of_decay_0():
+    values = dict(beta=0.3, readout=0.3, memory=-1.0, speed=1.0, pace=200.0)
+    kept, gone = theory_of("subcircuits_no_decay"), theory_of("subcircuits")
+    own = kept.curves(np.array([values[name] for name in kept.names]), TIMES)
+    values["decay"] = 0.0
+    limit = gone.curves(np.array([values[name] for name in gone.names]), TIMES)
+    np.testing.assert_allclose(own, limit, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.tuples(st.floats(0.1, 1.5), st.floats(0.1, 1.5)),
+    st.tuples(st.floats(-1, 1), st.floats(0.1, 1.5), st.floats(0.1, 1)),
+)
+def test_the_velocity_of_two_cues_is_a_mean_over_sequences(noise, state):
+    """By a sum over a fine grid of both cues; errors are those of signal detection."""
+    theory = theory_of("two_cues")
+    assert isinstance(theory, Flow)
+    (sigma, nu), (a, b, d) = noise, state
+    kappa, pace = 0.7, 3.0
+    symbols = [*theory.state, *theory.symbols]
+    values = [a, b, d, sigma, nu, 0, 0, 0, kappa, pace]
+    velocity = sp.lambdify(symbols, theory.velocity, "scipy")(*values)
+    z = np.arange(-8.5, 8.51, 0.05)
+    weights = np.exp(-(z**2) / 2) * 0.05 / np.sqrt(2 * np.pi)
+    s, r = 1 + sigma * z[:, None], 1 + nu * z
+    x, y = a * b**2, d * b**2
+    wrong = ndtr(-(x * s + y * r))
+    total, context, memory = (weights @ each @ weights for each in (wrong, s * wrong, r * wrong))
+    pulls = [b**2 * context, b * (a * context + d * memory), kappa * b**2 * memory]
+    assert velocity == pytest.approx(pace * np.array(pulls) / np.sqrt(total), abs=1e-8)
+    outputs = sp.lambdify(symbols, [theory.outputs[o] for o in ("train", "icl", "ciwl")], "scipy")
+    readout = TwoCues(sigma, nu).accuracies(x, y)
+    expected = [1 - readout[o] for o in ("train", "icl", "ciwl")]
+    assert outputs(*values) == pytest.approx(expected) and expected[0] == pytest.approx(total)
 
 
 def value_of(theory, places) -> np.ndarray:

@@ -152,25 +152,36 @@ def test_a_lack_of_space_is_explained(capsys, number):
     assert "as the system says" in line and NO_SPACE[number] in line
 
 
-def test_programming_errors_are_not_hidden():
+@pytest.mark.parametrize("message", ["a bug", "CUDA error: an illegal memory access"])
+def test_programming_errors_are_not_hidden(message):
     def work():
-        raise RuntimeError("a bug")
+        raise RuntimeError(message)
 
     with pytest.raises(RuntimeError):
         run_as_program(work, "p")
 
 
-def test_a_terminated_command_cleans_up_and_says_so(capsys):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_command_cleans_up_and_says_so(capsys, number):
     cleaned = []
 
     def work():
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             signal.pause()
         finally:
             cleaned.append(True)
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert run_as_program(work, "p") == 143
+    before = signal.getsignal(number)
+    assert run_as_program(work, "p") == 128 + number
     assert capsys.readouterr().err == "p: terminated\n" and cleaned
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_hangup_stays_ignored():
+    """As `nohup` wants it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_as_program(lambda: signal.raise_signal(signal.SIGHUP) or 0, "p") == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.transformer.conftest import CountCalls
 from transformer import in_memory
 from transformer.config.interventions import Intervention
 from transformer.measures import metrics as measured
+from transformer.training import ensemble as ensemble_module
 from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")
@@ -67,6 +69,18 @@ def test_each_run_has_features_of_its_own_exemplars(ensemble):
     features = ensemble._features(index)
     for number, exemplars in enumerate(ensemble.exemplars):
         assert torch.equal(features[number], exemplars.features(index[number]))
+
+
+def test_the_runs_of_an_evaluation_are_sorted_by_exemplars_once(ensemble, monkeypatch):
+    """Not for each of five evaluators; a single set needs no numbers of its runs on the device."""
+    made, sort = [], ensemble_module.RunExemplars
+    monkeypatch.setattr(ensemble_module, "RunExemplars", lambda sets: made.append(1) or sort(sets))
+    ensemble.device = torch.device("cuda")
+    ensemble.evaluate()
+    assert len(made) == 1
+    with CountCalls() as mode:
+        sort(ensemble.exemplars[:2])
+    assert mode.n_calls == 0
 
 
 def test_a_device_takes_the_sequences_of_all_runs_in_pieces(ensemble, monkeypatch):

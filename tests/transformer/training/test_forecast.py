@@ -1,6 +1,7 @@
 """Forecasts of `--dry-run` against the run itself, and runs that are refused before they start."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import HERE
+from transformer import in_memory
 from transformer.config import DataConfig, ModelConfig, OptimConfig, StartConfig
 from transformer.config.variants import vary
 from transformer.data.exemplars.features import FeatureConfig
@@ -17,6 +19,7 @@ from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.experiments.presets import PRESETS
+from transformer.measures import metrics
 from transformer.model.parameters import parameter_shapes
 from transformer.runs.loop import train
 from transformer.runs.prepare import prepare_forecast
@@ -101,19 +104,41 @@ def test_time_is_that_of_all_steps_and_evaluations(tiny, tmp_path, monkeypatch, 
     assert report["runs"] == len(n_sequences)
 
 
-@pytest.mark.parametrize("n_sequences", [(50,), (10_000,) * 64, (200, 100_000)])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_pieces_hold_all_sequences_that_are_evaluated(tiny, device, n_sequences):
-    """A GPU evaluates all runs at once."""
+def test_pieces_are_those_in_which_runs_are_evaluated(tiny, device, monkeypatch):
+    """Two runs have the same sets, a third has larger ones, a fourth has another evaluator."""
+    own, data = replace(tiny.evaluation, n_sequences=50), replace(tiny.data, context=4)
     configs = [
-        replace(tiny, evaluation=replace(tiny.evaluation, n_sequences=n)) for n in n_sequences
+        replace(tiny, init_seed=seed, data=data, evaluation=replace(own, **changes))
+        for seed, changes in enumerate([{}, {}, {"n_sequences": 120}, {"also": ("train_burst_2",)}])
     ]
-    machine = replace(HERE, device=device)
-    n_runs, of_run, rows = cost.evaluation_piece(configs, machine)
-    assert n_runs == (len(configs) if device == "cuda" else 1)
-    assert rows <= of_run <= max(n_sequences)
-    held = cost.count_pieces(configs, machine) * n_runs * of_run
-    assert held == pytest.approx(5 * sum(n_sequences))  # by five evaluators
+    if device == "cuda":  # each of two runs sends some 40 sequences at once through the model
+        monkeypatch.setattr(metrics, "DEVICE_BYTES", 2**20)
+    else:
+        monkeypatch.setattr(metrics, "CHUNK", 40)
+        monkeypatch.setattr(metrics, "CACHED", 300)
+    sizes, make_batch, measure = metrics.piece_sizes, metrics.make_batch, metrics.sequence_metrics
+    made, logits = [], []
+
+    def noted_batch(*about):
+        made.append(about[-1].shape)
+        logits.append(0)
+        return make_batch(*about)
+
+    def noted_logits(z, *about):
+        logits[-1] = max(logits[-1], len(z) // made[-1][0])
+        return measure(z, *about)
+
+    ensemble = in_memory(*configs, machine=HERE)
+    ensemble.device = torch.device(device)
+    on_device = lambda *about, **flags: sizes(*about, **flags | {"is_cpu": device == "cpu"})  # noqa: E731
+    monkeypatch.setattr(metrics, "piece_sizes", on_device)
+    monkeypatch.setattr(metrics, "make_batch", noted_batch)
+    monkeypatch.setattr(metrics, "sequence_metrics", noted_logits)
+    ensemble.evaluate()
+    found = Counter((*shape, n) for shape, n in zip(made, logits, strict=True))
+    assert len(found) >= 2
+    assert found == cost.evaluation_pieces(configs, replace(HERE, device=device))
 
 
 def check_refused(config, tmp_path, named: str) -> None:

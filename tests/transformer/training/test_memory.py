@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from coopetition.tools.errors import UsageError
 from tests.transformer.conftest import HERE
 from transformer.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from transformer.data.exemplar_sets import Exemplars
+from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.data.sequences import Sequences
 from transformer.experiments import transience
@@ -109,8 +109,9 @@ def test_the_estimate_is_close_to_the_memory_of_an_evaluation(name, kind, n_runs
     exemplars = Exemplars(torch.zeros(1, 1, d_features), 1.0)
     zeros = torch.zeros(config.data.context + 1, n_sequences, dtype=torch.int64)
     sequences = Sequences(zeros, zeros[1:], zeros[0])
+    of_runs = RunExemplars([exemplars] * n_runs)
     with PeakMemory([*state.parameters.values(), exemplars.values, zeros]) as memory:
-        evaluate_runs(state.parameters, config.model, [exemplars] * n_runs, [sequences] * n_runs)
+        evaluate_runs(state.parameters, config.model, of_runs, [sequences] * n_runs)
     estimate = cost.evaluated_bytes([config] * n_runs, d_features, machine)
     assert 0.9 <= estimate / memory.peak <= 1.5
 

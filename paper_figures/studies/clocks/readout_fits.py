@@ -1,0 +1,112 @@
+"""Fits of theories to the four accuracies of kept runs, read out by signal detection.
+
+    python -m paper_figures.studies.clocks.readout_fits [THEORY ...]
+
+writes a row for each run and theory (default: all of `THEORIES`) into the kept table.  Here curves
+have no floors and gains of their own, and Flip counts as much as the other curves.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coopetition.model.two_cues import SIGNS
+from coopetition.tools.console import print_progress
+from coopetition.tools.files import markdown_table, to_csv, write_text
+from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.core.runs import FigureRun, Runs
+
+PATH = DATA / "comparison" / "readout.csv"
+THEORIES = ("two_cues", "toy", "subcircuits", "bayesian_mixture", "logistic_race")
+VARIED = "classes with variation"
+GROUPS: Mapping[str, tuple[Runs, ...]] = {
+    "main task at the paper's rate": (Runs("coopetition/main", scale="paper"),),
+    "main task": (Runs("coopetition/main"), Runs("coopetition/seeds_*")),
+    VARIED: (Runs("within_class/main_*"),),
+    "demo": (Runs("demo"),),
+    "glyphs": (Runs("glyphs"),),
+}
+
+Row = Mapping[str, str]
+
+
+def fit_runs(theories: Sequence[str], path: Path = PATH) -> None:
+    """Fit theories to all runs, and replace their rows in the table."""
+    rows = [each for each in _rows(path) if each["theory"] not in theories]
+    for theory in theories:
+        rows += [_fit(run, group, theory) for group, run in _runs()]
+    write_text(path, to_csv(rows))
+
+
+def _runs() -> Iterator[tuple[str, FigureRun]]:
+    """Yield each run once, with its first group."""
+    seen: set[str] = set()
+    for group, needs in GROUPS.items():
+        for run in (run for need in needs for run in need.find()):
+            if run.provenance["run_id"] not in seen:
+                seen.add(run.provenance["run_id"])
+                yield group, run
+
+
+def _rows(path: Path) -> list[Any]:
+    return read_rows(path, needed="theory") if path.exists() else []
+
+
+def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
+    from coopetition.fitting.readout import fit_readout  # sympy is slow to import
+
+    print_progress(f"{theory}: {run.name}")
+    found = fit_readout(run.curves(), theory)
+    numbers = {f"r2_{name}": found.r2[name] for name in SIGNS}
+    numbers |= {"rmse": found.rmse, **{n: found.values.get(n, np.nan) for n in ("sigma", "nu")}}
+    row = {"run": run.name, "group": group, "theory": theory, "n_fitted": len(found.values)}
+    return row | {name: f"{x:.4f}" for name, x in numbers.items()}
+
+
+def fits_table(path: Path = PATH) -> str:
+    """Return the median error of accuracies by theory and group of runs, in Markdown."""
+    rows = _rows(path)
+    lines = []
+    for theory in THEORIES:
+        own = [each for each in rows if each["theory"] == theory]
+        errors = (_median(_in_group(own, group), "rmse") for group in GROUPS)
+        icl = _median(own, "r2_icl")
+        lines.append(
+            (f"`{theory}`", own[0]["n_fitted"], *(f"{x:.3f}" for x in errors), f"{icl:.2f}")
+        )
+    return markdown_table(["theory", "numbers", *GROUPS, "R² of ICL, all runs"], lines)
+
+
+def noise_table(path: Path = PATH) -> str:
+    """Return the fitted noise of both cues by the deviation within a class, in Markdown."""
+    own = [each for each in _rows(path) if each["theory"] == "two_cues"]
+    lines = []
+    for level, found in noise_by_level(own).items():
+        cells = (", ".join(f"{x:.2f}" for x in found[name]) for name in ("sigma", "nu"))
+        lines.append((f"{level:g}", *cells))
+    return markdown_table(["deviation within a class", "sigma, by seed", "nu, by seed"], lines)
+
+
+def noise_by_level(rows: Sequence[Row]) -> dict[float, dict[str, list[float]]]:
+    """Return the fitted noise of each cue, in the order of seeds, by deviation within a class."""
+    found: dict[float, dict[str, list[float]]] = {}
+    for row in sorted(_in_group(rows, VARIED), key=lambda row: row["run"]):
+        level = float(row["run"].split("_")[-2])
+        for name in ("sigma", "nu"):
+            found.setdefault(level, {}).setdefault(name, []).append(float(row[name]))
+    return dict(sorted(found.items()))
+
+
+def _in_group(rows: Sequence[Row], group: str) -> list[Row]:
+    return [each for each in rows if each["group"] == group]
+
+
+def _median(rows: Sequence[Row], column: str) -> float:
+    return float(np.median([float(each[column]) for each in rows]))
+
+
+if __name__ == "__main__":
+    fit_runs(sys.argv[1:] or THEORIES)

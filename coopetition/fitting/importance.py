@@ -1,55 +1,75 @@
-"""Sample a posterior by adaptive multiple importance sampling (Cornuet et al. 2012).
+"""Sample a posterior that lies in a thin and curved valley, by adaptive importance sampling.
 
 A point u of the unit cube, in which the prior is uniform, is given by z with u = Phi(z): the prior
-of z is the standard normal distribution, and there are no bounds.  Points are drawn in rounds, each
-from a mixture of Student distributions about centres z_i, whose precision is that of the posterior
-in the Gauss-Newton approximation,
+of z is the standard normal distribution, and there are no bounds.  Curves fix some coordinates, the
+stiff ones s, narrowly as functions of the others, the loose ones y.  So a point is drawn in two
+steps:
 
-    P_i = J_i^T J_i + 1 / reach^2,        J = d (whitened residuals) / dz at z_i.
+1. y from a mixture of Student distributions about centres;
+2. s from a Student distribution about s*(y), the bottom of the valley, where the posterior is
+   largest for this y in the Gauss-Newton approximation; its precision is J^T J + 1, with J the
+   derivative of the whitened residuals by s.
 
-So they are narrow across a curved valley, and follow it for a reach.  The centres of the first
-round are the starts, and later ones are resampled from the points of the latest rounds, whose
-weights are
+Its weight is the posterior over the product of both densities, and the mean weight is the evidence.
+s*(y) is found by a few Gauss-Newton steps from the nearest centre; so it is a function of y alone
+within a round, and weights are right also where these steps do not reach the bottom.
 
-    posterior / mean of the densities of these rounds.
-
-While few points carry the weight, its logarithm is scaled down for the resampling (Koblents and
-Miguez 2015).  The mean weight is the evidence.  What no start leads to can be missed.
+Rounds explore the valley: the centres of the first are the starts, and those of the next are
+resampled by weight (population Monte Carlo, Cappe et al. 2004).  While few points carry the weight,
+its logarithm is scaled down for this (Koblents and Miguez 2015).  When the weight is spread enough,
+the centres are kept, and all points from then on are the sample.  A second valley that no start
+leads to, or below the first at the same y, is missed.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import brentq
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from scipy.special import gammaln, logsumexp, ndtr, ndtri
 
 from coopetition.tools.compiled_code import ensure_compiled, jit
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
-DRAWS = 2500  # of a round
-CENTRES = 400  # of a round
-KEPT = 6  # rounds
-REACHES = 0.3, 1.0  # of the centres of a round, in standard deviations of the prior
+THIN = 0.03  # standard deviation of a coordinate, given the looser ones, below which it is stiff
+DRAWS = 1000  # of a round
+CENTRES = 200  # of a round
+REACHES = 0.2, 0.5, 2.0  # of centres, in standard deviations of the prior
 DEGREES = 5.0  # of freedom of the Student distributions
-LEAST_SPREAD = 0.02  # of the weight that centres are resampled with: effective share of the points
-FARTHEST = 1e-5  # from the ends of the cube, of the first centres
+MEMORY = 3  # rounds that centres are resampled from
+SPREAD = 0.1  # effective share of a round's points at which exploring ends
+LEAST_SPREAD = 0.02  # the same, of the weights that centres are resampled with
+EXPLORING = 0.5  # share of the evaluations that may be spent on this
+NEIGHBOURS = 5  # to which a bottom may be linked
+PARTS = 4  # of the way to a neighbour
+SAME = 3.0  # standard deviations of s
+BRANCHES = 3  # at most
+STEPS = 8  # to the bottom, at most
+LONGEST_STEP = 0.5  # of a coordinate
+CLOSE = 0.02  # to the bottom: fall of the deviance that is foreseen from there
+HOPELESS = 60.0  # deviance above the best, if foreseen for the bottom
+FARTHEST = 4.5  # of a coordinate
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedPoints:
-    """Points u (n, d) of the unit cube, and the logarithms (n,) of posterior over density.
-
-    n_calls : of the likelihood
-    """
+    """Points u (n, d) of the unit cube, and the logarithms (n,) of posterior over density."""
 
     points: Array
     log_weights: Array
-    n_calls: int
+
+    def and_others(self, other: Self) -> Self:
+        """Return these points and those of another draw from the same density."""
+        points = np.concatenate([self.points, other.points])
+        return type(self)(points, np.concatenate([self.log_weights, other.log_weights]))
 
     @property
     def weights(self) -> Array:
@@ -67,134 +87,303 @@ class WeightedPoints:
         return float(1 / np.sum(self.weights**2))
 
 
-class Mixture(NamedTuple):
-    """Student distributions of equal weight.
+class Bottom(NamedTuple):
+    """A place z (d,) at or near the bottom of the valley.
 
-    centres : (n, d)
-    factors : (n, d, d), lower triangles L; the precisions are L L^T
+    deviance : sum of squares of residuals and z
+    factor : (stiff, stiff), upper triangle R; the precision of s is R^T R
+    slope : ds*/dy (stiff, loose)
+    precision : (loose, loose), of y
     """
 
-    centres: Array
-    factors: Array
+    z: Array
+    deviance: float
+    factor: Array
+    slope: Array
+    precision: Array
 
-    def draw(self, rng: np.random.Generator, n: int) -> Array:
-        """Return n points (n, d), as many of each distribution as possible."""
-        _, d = self.centres.shape
-        own = rng.permutation(np.arange(n) % len(self.centres))
-        normal = rng.standard_normal((n, d, 1))
-        inverse = np.linalg.inv(self.factors)[own]
-        scale = np.sqrt(DEGREES / rng.chisquare(DEGREES, n))
-        return self.centres[own] + scale[:, None] * (inverse.swapaxes(1, 2) @ normal)[:, :, 0]
 
-    def log_density(self, points: Array) -> Array:
-        """Return the logarithm of the density (m,) at points (m, d)."""
-        n, d = self.centres.shape
-        constant = gammaln((DEGREES + d) / 2) - gammaln(DEGREES / 2) - math.log(n)
-        constant -= d / 2 * math.log(DEGREES * math.pi)
-        logs = constant + np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(1)
-        densities = np.empty(len(points))
-        arguments = self.centres, self.factors, logs, points, densities
-        ensure_compiled(_log_densities, "the densities of a mixture", *arguments)(*arguments)
+class Valley:
+    """The valley of a posterior, see the module; counts the evaluations of its residuals.
+
+    stiff, loose : indices of coordinates
+    least : deviance, of the lowest bottom that is known
+    """
+
+    def __init__(
+        self, residuals_and_jacobian: Callable[[Array], tuple[Array, Array]], best: Array
+    ) -> None:
+        self._residuals_and_jacobian = residuals_and_jacobian
+        self.n_calls, self.size = 0, len(best)
+        residuals, jacobian = self._evaluate(best)
+        self.stiff, self.loose = _split(jacobian)
+        self.least = float(residuals @ residuals)
+
+    def _evaluate(self, z: Array) -> tuple[Array, Array]:
+        """Return residuals and their derivatives by z, with those of the prior below them."""
+        self.n_calls += 1
+        residuals, jacobian = self._residuals_and_jacobian(ndtr(z))
+        slopes = np.exp(_log_normal(z))  # du / dz
+        return np.concatenate([residuals, z]), np.vstack([jacobian * slopes, np.eye(len(z))])
+
+    def bottom(self, z: Array) -> Bottom:
+        """Return the bottom that damped Gauss-Newton steps lead to from z."""
+        residuals, jacobian = self._evaluate(z)
+        deviance, damping = float(residuals @ residuals), 0.0
+        for _ in range(STEPS):
+            step, foreseen = _step(residuals, jacobian[:, self.stiff], damping)
+            is_hopeless = deviance - foreseen > self.least + HOPELESS
+            if (foreseen < CLOSE and not damping) or is_hopeless:
+                break
+            moved = z.copy()
+            moved[self.stiff] += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+            moved = np.clip(moved, -FARTHEST, FARTHEST)
+            others = self._evaluate(moved)
+            if (lower := float(others[0] @ others[0])) <= deviance:
+                z, deviance, (residuals, jacobian) = moved, lower, others
+                damping = 0.0 if damping < 1e-4 else damping / 10
+            else:
+                damping = max(10 * damping, 1e-3)
+        own, other = jacobian[:, self.stiff], jacobian[:, self.loose]
+        frame, factor = np.linalg.qr(own)
+        slope = -solve_triangular(factor, frame.T @ other)
+        across = other + own @ slope
+        return Bottom(z, deviance, factor, slope, across.T @ across)
+
+    def bottom_at(self, y: Array, near: Bottom) -> Bottom:
+        """Return the bottom at loose coordinates y, from another bottom."""
+        z = near.z.copy()
+        step = near.slope @ (y - z[self.loose])
+        z[self.stiff] += np.clip(step, -2 * LONGEST_STEP, 2 * LONGEST_STEP)
+        z[self.loose] = y
+        return self.bottom(np.clip(z, -FARTHEST, FARTHEST))
+
+    def follow(self, bottom: Bottom, y: Array) -> Bottom:
+        """Return the bottom at y that is reached from another in several parts."""
+        start = bottom.z[self.loose]
+        for share in np.arange(1, PARTS + 1) / PARTS:
+            bottom = self.bottom_at(start + share * (y - start), bottom)
+        return bottom
+
+
+def _split(jacobian: Array) -> tuple[Indices, Indices]:
+    """Return stiff and loose coordinates, by QR with pivots; at least one is loose."""
+    left, loose, stiff = jacobian.copy(), list(range(jacobian.shape[1])), []
+    while len(loose) > 1:
+        lengths = np.linalg.norm(left[:, loose], axis=0)
+        if lengths.max() < 1 / THIN:
+            break
+        stiff.append(loose.pop(int(lengths.argmax())))
+        direction = left[:, stiff[-1]] / lengths.max()
+        left -= np.outer(direction, direction @ left)
+    return np.array(stiff, int), np.array(loose, int)
+
+
+def _step(residuals: Array, jacobian: Array, damping: float) -> tuple[Array, float]:
+    """Return a damped Gauss-Newton step, and the fall of the sum of squares that it foresees."""
+    lengths = np.linalg.norm(jacobian, axis=0)
+    frame, factor = np.linalg.qr(np.vstack([jacobian, np.diag(math.sqrt(damping) * lengths)]))
+    along = frame[: len(residuals)].T @ residuals
+    return -solve_triangular(factor, along), float(along @ along)
+
+
+class Centres:
+    """Bottoms as centres of a mixture of Student distributions of y; they can be equal.
+
+    reaches : standard deviations (n,), by which the distributions are narrowed
+    branch : (n,) of each centre; see `find_branches`
+    """
+
+    def __init__(
+        self, valley: Valley, bottoms: Sequence[Bottom], reaches: Array, branch: Indices
+    ) -> None:
+        self._valley, self._bottoms, self._branch = valley, bottoms, branch
+        self._y = np.array([each.z[valley.loose] for each in bottoms])
+        narrower = np.eye(len(valley.loose)) / reaches[:, None, None] ** 2
+        precisions = np.array([each.precision for each in bottoms]) + narrower
+        self._factors = np.linalg.cholesky(precisions)  # lower triangles L; precisions are L L^T
+        self._members = {each: np.flatnonzero(branch == each) for each in np.unique(branch)}
+
+    def draw(self, rng: np.random.Generator, log_likelihood: Callable[[Array], float]) -> "Round":
+        """Return a round of points."""
+        n, stiff = DRAWS, self._valley.stiff
+        own = rng.permutation(np.arange(n) % len(self._y))
+        steps = _draw_student(rng, n, self._y.shape[1])
+        y = self._y[own]
+        y += np.linalg.solve(self._factors[own].swapaxes(1, 2), steps[:, :, None])[:, :, 0]
+        steps = _draw_student(rng, n, len(stiff))
+        branches = {each: self._bottoms_of(members, y) for each, members in self._members.items()}
+        log_densities = np.array([self._log_densities(each, y) for each in self._members.values()])
+        bottoms = [branches[self._branch[i]][k] for k, i in enumerate(own)]
+        points, log_weights = np.array([each.z for each in bottoms]), np.empty(n)
+        for k, bottom in enumerate(bottoms):
+            points[k, stiff] += solve_triangular(bottom.factor, steps[k])
+            log_posterior = log_likelihood(ndtr(points[k])) + _log_normal(points[k]).sum()
+            log_students = [
+                _log_student(each[k].factor, (points[k] - each[k].z)[stiff])
+                for each in branches.values()
+            ]
+            log_weights[k] = log_posterior - logsumexp(log_densities[:, k] + log_students)
+        log_weights[(np.abs(y) > FARTHEST).any(axis=1)] = -np.inf
+        return Round(bottoms, self._branch[own], WeightedPoints(ndtr(points), log_weights))
+
+    def _bottoms_of(self, members: Indices, y: Array) -> list[Bottom]:
+        """Return the bottoms at y (n, loose) that are found from the nearest of some centres."""
+        nearest = members[cKDTree(self._y[members]).query(y)[1]]
+        return [
+            self._valley.bottom_at(each, self._bottoms[i])
+            for each, i in zip(y, nearest, strict=True)
+        ]
+
+    def _log_densities(self, members: Indices, y: Array) -> Array:
+        """Return the logarithms of the densities at y (n, loose), of the part of some centres."""
+        centres, factors = self._y[members], self._factors[members]
+        constants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+        constants += _log_constant(y.shape[1]) - math.log(len(self._y))
+        densities = np.empty(len(y))
+        arguments = centres, factors, constants, y, densities
+        ensure_compiled(_mix, "the densities of a mixture", *arguments)(*arguments)
         return densities
 
 
-class _Round(NamedTuple):
-    """A mixture, points drawn from it, and the logarithm of the posterior there."""
+def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
+    """Return the branch (n,) of each bottom: some y can have several bottoms.
 
-    mixture: Mixture
-    points: Array
-    log_posterior: Array
+    Two bottoms are of one branch if the way along the valley from one to the y of the other ends
+    near it.  Those of small branches are counted to the nearest of the largest `BRANCHES`.
+    """
+    n = len(bottoms)
+    places = np.array([each.z for each in bottoms])
+    y, s = places[:, valley.loose], places[:, valley.stiff]
+    linked = np.zeros((n, n), bool)
+    for i, neighbours in enumerate(cKDTree(y).query(y, k=min(NEIGHBOURS + 1, n))[1].reshape(n, -1)):
+        for j in neighbours:
+            end = valley.follow(bottoms[i], y[j])
+            apart = bottoms[j].factor @ (end.z[valley.stiff] - s[j])
+            linked[i, j] = np.linalg.norm(apart) < SAME
+    found = connected_components(linked)[1]
+    largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
+    known = np.flatnonzero(np.isin(found, largest))
+    nearest = known[cKDTree(s[known]).query(s)[1]]
+    return np.searchsorted(np.sort(largest), found[nearest])
+
+
+class Round(NamedTuple):
+    """Points of a round, and the bottoms that they were drawn about, with their branches."""
+
+    bottoms: list[Bottom]
+    branch: Indices
+    drawn: WeightedPoints
 
 
 def sample_by_importance(
     log_likelihood: Callable[[Array], float],
-    jacobian: Callable[[Array], Array],
+    residuals_and_jacobian: Callable[[Array], tuple[Array, Array]],
     starts: Array,
     rng: np.random.Generator,
     *,
     enough: float,
     max_calls: int,
-    report: Callable[[WeightedPoints], None] = lambda found: None,
+    report: Callable[[int, float], None] = lambda n_calls, size: None,
 ) -> WeightedPoints:
     """Return weighted points of the posterior under a uniform prior; see the module.
 
     Parameters
     ----------
-    log_likelihood, jacobian : of the places u (d,) in the unit cube; the Jacobian (n, d) is that of
-        whitened residuals, and need not be exact
-    starts : (k, d) in the unit cube
+    log_likelihood, residuals_and_jacobian : of places u (d,) in the unit cube; residuals are those
+        of the likelihood for some fixed noise, whitened
+    starts : (k, d) in the unit cube, the best first
     enough : effective sample size at which to stop
-    max_calls : of the likelihood, before the last round
-    report : called after each round with the points so far
+    max_calls : evaluations of residuals, before the last round; half of them may explore
+    report : called after each round with the evaluations so far and the effective sample size, which
+        is 0 while exploring
     """
-    z = ndtri(np.clip(starts, FARTHEST, 1 - FARTHEST))
-    rounds: list[_Round] = []
-    n_calls = 0
+    z = np.clip(ndtri(starts), -FARTHEST, FARTHEST)
+    valley = Valley(residuals_and_jacobian, z[0])
+    bottoms = [valley.bottom(each) for each in z]
+    weights, branch = np.full(len(z), 1 / len(z)), find_branches(valley, bottoms)
+    rounds: list[Round] = []
+    is_exploring = True
+    while is_exploring:
+        centres = _resample_centres(rng, valley, bottoms, branch, weights)
+        new = centres.draw(rng, log_likelihood)
+        report(valley.n_calls, 0.0)
+        rounds = [*rounds, new][-MEMORY:]
+        bottoms = [bottom for each in rounds for bottom in each.bottoms]
+        branch = np.concatenate([each.branch for each in rounds])
+        valley.least = min(each.deviance for each in bottoms)
+        weights = np.concatenate([_flatten(each.drawn.log_weights) for each in rounds])
+        weights /= len(rounds)
+        is_spread = new.drawn.effective_sample_size > SPREAD * DRAWS and len(rounds) == MEMORY
+        is_exploring = not is_spread and valley.n_calls < EXPLORING * max_calls
+    centres = _resample_centres(rng, valley, bottoms, branch, weights)
+    drawn = centres.draw(rng, log_likelihood).drawn
     while True:
-        mixture = _local_mixture(jacobian, z)
-        points = mixture.draw(rng, DRAWS)
-        likelihoods = np.array([log_likelihood(u) for u in ndtr(points)])
-        n_calls += DRAWS
-        rounds = [*rounds, _Round(mixture, points, likelihoods + _log_prior(points))][-KEPT:]
-        all_points = np.concatenate([each.points for each in rounds])
-        log_weights = _log_weights(rounds, all_points)
-        found = WeightedPoints(ndtr(all_points), log_weights, n_calls)
-        report(found)
-        if found.effective_sample_size > enough or n_calls >= max_calls:
-            return found
-        spread = _flatten(log_weights, LEAST_SPREAD * len(all_points))
-        z = all_points[resample(rng, spread, CENTRES)]
+        report(valley.n_calls, drawn.effective_sample_size)
+        if drawn.effective_sample_size > enough or valley.n_calls > max_calls:
+            return drawn
+        drawn = drawn.and_others(centres.draw(rng, log_likelihood).drawn)
 
 
-def resample(rng: np.random.Generator, weights: Array, n: int) -> NDArray[np.int64]:
+def _resample_centres(
+    rng: np.random.Generator,
+    valley: Valley,
+    bottoms: Sequence[Bottom],
+    branch: Indices,
+    weights: Array,
+) -> Centres:
+    chosen = resample(rng, weights, CENTRES)
+    own = [bottoms[i] for i in chosen]
+    return Centres(valley, own, np.resize(REACHES, CENTRES), branch[chosen])
+
+
+def resample(rng: np.random.Generator, weights: Array, n: int) -> Indices:
     """Return n indices, each as often as its weight says but for less than 1, in random order."""
     positions = (rng.random() + np.arange(n)) / n
     indices = np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
     return rng.permutation(indices)
 
 
-def _local_mixture(jacobian: Callable[[Array], Array], centres: Array) -> Mixture:
-    n, d = centres.shape
-    distinct, which = np.unique(centres, axis=0, return_inverse=True)
-    squares = np.empty((len(distinct), d, d))
-    slopes = np.exp(_log_prior(distinct, axis=None))  # du / dz
-    for k, (u, slope) in enumerate(zip(ndtr(distinct), slopes, strict=True)):
-        own = jacobian(u) * slope
-        squares[k] = own.T @ own
-    reaches = np.resize(REACHES, n)
-    precisions = squares[which.ravel()] + np.eye(d) / reaches[:, None, None] ** 2
-    return Mixture(centres, np.linalg.cholesky(precisions))
-
-
-def _log_prior(z: Array, axis: int | None = 1) -> Array:
-    """Return the logarithm of the standard normal density of points, or of each coordinate."""
-    logs = -(z**2) / 2 - math.log(2 * math.pi) / 2
-    return logs if axis is None else logs.sum(axis)
-
-
-def _log_weights(rounds: list[_Round], points: Array) -> Array:
-    densities = [each.mixture.log_density(points) for each in rounds]
-    mean = logsumexp(densities, axis=0) - math.log(len(rounds))
-    return np.concatenate([each.log_posterior for each in rounds]) - mean
-
-
-def _flatten(log_weights: Array, least: float) -> Array:
-    """Return weights to the largest power, up to 1, with at least this effective sample size."""
+def _flatten(log_weights: Array) -> Array:
+    """Return weights to the largest power, up to 1, with an effective share of `LEAST_SPREAD`."""
+    least = LEAST_SPREAD * len(log_weights)
+    possible = np.isfinite(log_weights)
 
     def weights(power: float) -> Array:
-        return np.exp(power * log_weights - logsumexp(power * log_weights))
+        scaled = np.where(possible, power * np.where(possible, log_weights, 0), -np.inf)
+        return np.exp(scaled - logsumexp(scaled))
 
     def excess(power: float) -> float:
         return float(1 / np.sum(weights(power) ** 2)) - least
 
-    return weights(1.0 if excess(1.0) >= 0 else brentq(excess, 0.0, 1.0, xtol=1e-3))
+    return weights(1.0 if excess(1.0) >= 0 else brentq(excess, 0.0, 1.0, xtol=1e-6))
+
+
+def _log_normal(z: Array) -> Array:
+    """Return the logarithm of the standard normal density of each coordinate."""
+    return -(z**2) / 2 - math.log(2 * math.pi) / 2
+
+
+def _draw_student(rng: np.random.Generator, n: int, d: int) -> Array:
+    """Return n points (n, d) of a Student distribution about 0, of precision 1."""
+    return rng.standard_normal((n, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, n))[:, None]
+
+
+def _log_student(factor: Array, step: Array) -> float:
+    """Return the log density of the Student distribution of a factor, at a step from its centre."""
+    bulk = float(np.log(np.abs(np.diag(factor))).sum()) + _log_constant(len(step))
+    scaled = factor @ step
+    return bulk - (DEGREES + len(step)) / 2 * math.log1p(scaled @ scaled / DEGREES)
+
+
+def _log_constant(d: int) -> float:
+    own = gammaln((DEGREES + d) / 2) - gammaln(DEGREES / 2)
+    return float(own) - d / 2 * math.log(DEGREES * math.pi)
 
 
 @jit
-def _log_densities(
-    centres: Array, factors: Array, logs: Array, points: Array, densities: Array
-) -> None:
-    """Fill the logarithm of the density of a mixture at points; `logs` has its constants."""
+def _mix(centres: Array, factors: Array, constants: Array, points: Array, densities: Array) -> None:
+    """Fill the logarithm of the density of a mixture at points."""
     n, d = centres.shape
     terms = np.empty(n)
     for k in range(len(points)):
@@ -206,6 +395,6 @@ def _log_densities(
                 for row in range(column, d):
                     total += factors[i, row, column] * (points[k, row] - centres[i, row])
                 distance += total**2
-            terms[i] = logs[i] - (DEGREES + d) / 2 * math.log1p(distance / DEGREES)
+            terms[i] = constants[i] - (DEGREES + d) / 2 * math.log1p(distance / DEGREES)
             largest = max(largest, terms[i])
         densities[k] = largest + math.log(np.exp(terms - largest).sum())

@@ -4,30 +4,30 @@ The prior is uniform over the search; floors, gains and noise of the curves are 
 (`likelihood`), and then drawn for every sample.  So the sample follows curved valleys, and several
 of them, which first-order intervals do not.
 
-The samples come from two independent runs of nested sampling (Skilling 2006; `dynesty`), merged.
-The posterior has converged if both ended, agree (rank-normalised R-hat below 1.01, Vehtari et al.
-2021), and have an effective sample size of more than 400 together.
+The samples come from two independent runs of importance sampling (`importance`), merged.  The
+posterior has converged if the runs agree (rank-normalised R-hat below 1.01, Vehtari et al. 2021),
+and have an effective sample size of more than 400 together.
 """
 
-import warnings
+import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import dynesty
 import numpy as np
-from dynesty.utils import merge_runs
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from coopetition.fitting.estimate import map_in_processes
 from coopetition.fitting.identifiability import NOT_CONVERGED
+from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.likelihood import draw_levels_and_noise
 from coopetition.fitting.result import ENDS, Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
+from coopetition.tools.errors import check_type
 from coopetition.tools.files import text_table
 from coopetition.tools.results import Result, trust_line
 
@@ -37,11 +37,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 RUNS = 2
-LIVE = 25  # live points of a run, for each parameter
-SLICES = 5  # to a new point
-UNEXPLORED = 0.1  # log evidence that may be left at the end of a run
-MAX_CALLS = 400_000  # of the likelihood, in a run
-MOST_NATS = 20.0  # for the remaining time
+ENOUGH = 250  # effective samples of a run
+MAX_CALLS = 60_000  # evaluations of residuals and their derivatives, in a run
+PLAUSIBLE = 40.0  # deviance of optima above the best, up to which runs start from them
 COMPARED = 2000  # samples of each run, for R-hat
 MAX_R_HAT = 1.01
 MIN_EFFECTIVE = 400.0
@@ -57,7 +55,6 @@ class Posterior(Result):
     log_evidence, log_evidence_error : of the theory; comparable between theories
     r_hat : largest of all parameters
     effective_sample_size : of the weighted samples that `thetas` are drawn from
-    is_complete : whether all runs ended by themselves
     """
 
     fit: Fit
@@ -68,13 +65,11 @@ class Posterior(Result):
     log_evidence_error: float
     r_hat: float
     effective_sample_size: float
-    is_complete: bool
 
     @property
     def converged(self) -> bool:
-        """Whether both runs ended, agree, and have enough effective samples together."""
-        is_enough = self.effective_sample_size > MIN_EFFECTIVE
-        return self.is_complete and self.r_hat < MAX_R_HAT and is_enough
+        """Whether both runs agree, and have enough effective samples together."""
+        return self.r_hat < MAX_R_HAT and self.effective_sample_size > MIN_EFFECTIVE
 
     @property
     def cautions(self) -> list[str]:
@@ -82,8 +77,7 @@ class Posterior(Result):
         if self.converged:
             return []
         numbers = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
-        cut = "" if self.is_complete else ", a run was cut short"
-        return [f"the posterior has {NOT_CONVERGED} ({numbers}{cut}): increase n_live"]
+        return [f"the posterior has {NOT_CONVERGED} ({numbers}): increase max_calls"]
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with the interval of 90 % of the sample."""
@@ -147,7 +141,6 @@ def sample_posterior(
     *,
     n: int = 1000,
     seed: int = 0,
-    n_live: int | None = None,
     max_calls: int = MAX_CALLS,
     n_jobs: int = 1,
 ) -> Posterior:
@@ -155,83 +148,57 @@ def sample_posterior(
 
     Parameters
     ----------
-    n_live : live points of each run, default 25 for each free parameter; more are slower, and give
-        more effective samples
-    max_calls : of the likelihood, in each run; then the posterior has not converged
+    max_calls : evaluations of the residuals in each run; a run ends earlier if it has 250 effective
+        samples.  Each draws a thousand points at least twice, which takes some 4,000
     n_jobs : processes for the two runs; the result does not depend on it
     """
+    check_type(fit, Fit, "a fit, as `fit(curves, 'toy')` returns it")
     check_int("the number of samples", n, 2)
     check_int("seed", seed, 0)
-    n_live = LIVE * len(fit.theta) if n_live is None else n_live
-    check_int("n_live", n_live, 2 * len(fit.theta))
-    check_int("max_calls", max_calls, n_live)
+    check_int("max_calls", max_calls, 1)
     check_int("n_jobs", n_jobs, 1)
+    problem = fit.problem
+    starts = fit.optima[np.array(fit.starts) <= fit.deviance + PLAUSIBLE]
     *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
     rng = np.random.default_rng(own)
-    work = partial(_run, fit.problem, n_live, max_calls)
-    runs = [*map_in_processes(work, seeds, n_jobs)]
-    merged: Any = merge_runs(runs, print_progress=False)
-    weights = _weights(merged)
-    thetas = merged.samples[_draw(rng, weights, n)]
-    levels, noise = _draw_others(fit.problem, thetas, rng)
-    chains = np.array([run.samples[_draw(rng, _weights(run), COMPARED)] for run in runs])
-    evidences = [run.logz[-1] for run in runs]
+    runs = [*map_in_processes(partial(_run, problem, starts, max_calls), seeds, n_jobs)]
+    chains = np.array([run.points[resample(rng, run.weights, COMPARED)] for run in runs])
+    logs = [run.log_evidence for run in runs]
+    sizes = np.array([run.effective_sample_size for run in runs])
+    # runs count by their effective samples: a run with few of them has the less certain evidence
+    shares = sizes / sizes.sum()
+    weights = np.concatenate([w * run.weights for w, run in zip(shares, runs, strict=True)])
+    thetas = np.concatenate([run.points for run in runs])[resample(rng, weights, n)]
+    levels, noise = _draw_others(problem, thetas, rng)
     return Posterior(
         fit,
         thetas,
         levels,
         noise,
-        float(merged.logz[-1]),
-        float(max(merged.logzerr[-1], np.std(evidences))),
+        float(shares @ logs),
+        float(max(1 / math.sqrt(sizes.sum()), np.std(logs))),
         r_hat_of(chains),
-        float(sum(1 / np.sum(_weights(run) ** 2) for run in runs)),
-        all(run.ncall.sum() < max_calls for run in runs),
+        float(sizes.sum()),
     )
 
 
-def _run(problem: FitProblem, n_live: int, max_calls: int, seed: np.random.SeedSequence) -> Any:
-    """Return dynesty's results of one run."""
-    make_sampler: Any = dynesty.NestedSampler  # its types are those of another class
-    sampler = make_sampler(
-        problem.log_likelihood,
-        _identity,
-        len(problem.free),
-        nlive=n_live,
-        sample="rslice",
-        slices=SLICES,
-        bootstrap=0,
-        rstate=np.random.default_rng(seed),
-    )
-    with ProgressReport("sample", 100, "%") as report:
+def _run(
+    problem: FitProblem, starts: Array, max_calls: int, seed: np.random.SeedSequence
+) -> WeightedPoints:
+    with ProgressReport("sample", ENOUGH, "effective samples") as report:
 
-        def show(results: Any, iteration: int, n_calls: int, **_: Any) -> None:
-            """Count iterations; those to come shrink what is unexplored by 1 / n_live each."""
-            to_come = n_live * min(max(results.delta_logz - UNEXPLORED, 0), MOST_NATS)
-            done = int(100 * iteration / (iteration + to_come + 1))
-            report.advance(max(done - report.done, 0), f"{n_calls} evaluations")
+        def show(n_calls: int, size: float) -> None:
+            report.advance(min(int(size), ENOUGH) - report.done, f"{n_calls} evaluations")
 
-        with warnings.catch_warnings():
-            # "stopped short": `Posterior.converged` says so
-            warnings.filterwarnings("ignore", "The sampling was stopped short", UserWarning)
-            sampler.run_nested(dlogz=UNEXPLORED, maxcall=max_calls, print_func=show)
-        report.advance(report.total - report.done)
-    return sampler.results
-
-
-def _identity(u: Array) -> Array:
-    return u
-
-
-def _weights(results: Any) -> Array:
-    weights = np.exp(results.logwt - results.logwt.max())
-    return weights / weights.sum()
-
-
-def _draw(rng: np.random.Generator, weights: Array, n: int) -> NDArray[np.int64]:
-    """Return n indices, each as often as its weight says but for less than 1, in random order."""
-    positions = (rng.random() + np.arange(n)) / n
-    indices = np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
-    return rng.permutation(indices)
+        return sample_by_importance(
+            problem.log_likelihood,
+            problem.residuals_and_jacobian,
+            starts,
+            np.random.default_rng(seed),
+            enough=ENOUGH,
+            max_calls=max_calls,
+            report=show,
+        )
 
 
 def _draw_others(

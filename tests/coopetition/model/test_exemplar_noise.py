@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import astuple
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_the_floors_have_an_error_below_1e_8(noise, d):
 
     def over_chi2(function):
         ends = chi2.ppf([1e-13, 0.001, 0.1, 0.5, 0.9, 0.999, 1 - 1e-13], d)
-        pieces = zip(ends[:-1], ends[1:], strict=True)
+        pieces = pairwise(ends)
         integrals = (
             quad(lambda x: function(x) * chi2.pdf(x, d), *each, epsabs=1e-13) for each in pieces
         )
@@ -96,7 +97,9 @@ def test_floors_rise_with_noise_and_fall_with_features(one, other, d):
     low, high = (astuple(error_floors(each, d)) for each in sorted((one, other)))
     assert all(a <= b for a, b in zip(low, high, strict=True))
     more = astuple(error_floors(one, d + 1))
-    assert all(a <= b * (1 + 1e-9) for a, b in zip(more, astuple(error_floors(one, d)), strict=True))
+    assert all(
+        a <= b * (1 + 1e-9) for a, b in zip(more, astuple(error_floors(one, d)), strict=True)
+    )
 
 
 @given(dimensions)

@@ -1,9 +1,11 @@
 """Error floors on the trainer's own data, beside kept runs, and in docs/clocks.md."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from coopetition.model.exemplar_noise import error_floors
 from paper_figures.core.kept_data import read_rows
@@ -92,6 +94,17 @@ def test_runs_are_as_far_from_their_floors_as_the_page_says(floors, runs):
     assert (np.diff(ends) < 0).all(), "CIWL errs less with more noise"
     gaps = [measured_gap(run) for run in runs["main"][0.6]]
     assert None in gaps and min(filter(None, gaps)) == pytest.approx(42_000, rel=0.01)
+
+
+def test_the_fade_comes_sooner_with_noise_but_not_significantly(runs):
+    """By an exact permutation test, over the runs that ever prefer ICL."""
+    fades = [(level, run.timeline().fade) for level, own in runs["main"].items() for run in own]
+    levels, times = zip(*(each for each in fades if each[1] is not None), strict=True)
+    assert len(fades) - len(times) == 5 and {*levels} == {0.6, 0.67, 0.74}
+    rank = spearmanr(levels, times).statistic
+    shuffled = [spearmanr(levels, each).statistic for each in permutations(times)]
+    assert rank == pytest.approx(-0.59, abs=0.005)
+    assert np.mean(np.array(shuffled) <= rank + 1e-12) == pytest.approx(0.09, abs=0.005)
 
 
 def test_fitted_noise_is_above_the_computed_one_as_the_page_says(floors):

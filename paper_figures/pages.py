@@ -36,6 +36,7 @@ from paper_figures.studies.comparison.page_comparison import (
     prediction_table,
     toy_table,
 )
+from paper_figures.studies.within_class.floors import floors_table
 from paper_figures.transience.page_transience import events_table
 from transformer.config.run import Scale
 
@@ -66,6 +67,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "readout": readout_table,
         "readout fits": fits_of_readout_table,
         "noise of cues": noise_table,
+        "floors": floors_table,
     },
     "docs/comparison.md": {
         "evidence": evidence_tables,

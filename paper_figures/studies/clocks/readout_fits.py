@@ -18,6 +18,7 @@ from coopetition.tools.console import print_progress
 from coopetition.tools.files import markdown_table, to_csv, write_text
 from paper_figures.core.kept_data import DATA, read_rows
 from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.studies.within_class.floors import floors_by_level
 
 PATH = DATA / "comparison" / "readout.csv"
 THEORIES = ("two_cues", "toy", "subcircuits", "bayesian_mixture", "logistic_race")
@@ -81,13 +82,17 @@ def fits_table(path: Path = PATH) -> str:
 
 
 def noise_table(path: Path = PATH) -> str:
-    """Return the fitted noise of both cues by the deviation within a class, in Markdown."""
+    """Return the noise of both cues, computed and fitted, by deviation within a class."""
     own = [each for each in _rows(path) if each["theory"] == "two_cues"]
-    lines = []
+    floors, lines = floors_by_level(), []
     for level, found in noise_by_level(own).items():
-        cells = (", ".join(f"{x:.2f}" for x in found[name]) for name in ("sigma", "nu"))
-        lines.append((f"{level:g}", *cells))
-    return markdown_table(["deviation within a class", "sigma, by seed", "nu, by seed"], lines)
+        cells = [f"{level:g}"]
+        for name in ("sigma", "nu"):
+            cells.append(f"{getattr(floors[level], name):.2f}")
+            cells.append(", ".join(f"{x:.2f}" for x in found[name]))
+        lines.append(cells)
+    heads = (f"{name}, {how}" for name in ("sigma", "nu") for how in ("computed", "fitted by seed"))
+    return markdown_table(["deviation within a class", *heads], lines)
 
 
 def noise_by_level(rows: Sequence[Row]) -> dict[float, dict[str, list[float]]]:

@@ -61,6 +61,21 @@ def test_the_transience_plan_trains_the_default_first_and_all_seeds_together(sca
     assert {*first.configs} >= {*deep.configs} >= {"init_seed=5", "init_seed=6"}
 
 
+@pytest.mark.parametrize("scale", ["paper", "cpu", "smoke"])
+def test_each_level_within_classes_has_controls_that_differ_in_the_mode_alone(scale):
+    nodes = load_plan("within_class", scale).nodes
+    mains = {name.removeprefix("main_"): node for name, node in nodes.items() if "main_" in name}
+    assert len(mains) == 12, "four levels, three seeds"
+    for name, main in mains.items():
+        config = main.configs[""]
+        for mode in ("icl_only", "ciwl_only"):
+            control = nodes[f"{mode}_{name}"].configs[""]
+            assert control.data == replace(config.data, mode=mode)
+            same = ("model", "optim", "evaluation", "init_seed", "data_seed", "eval_seed")
+            assert all(getattr(control, each) == getattr(config, each) for each in same)
+        assert control.n_steps == config.n_steps, "CIWL alone is trained as long as with ICL"
+
+
 @pytest.mark.parametrize("scale", ["cpu", "smoke"])
 def test_the_grid_of_clocks_spans_sixteen_times_both_settings_and_arms_start_from_its_base(scale):
     nodes = load_plan("clocks", scale).nodes

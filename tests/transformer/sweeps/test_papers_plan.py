@@ -1,4 +1,4 @@
-"""The plan of the coopetition paper at scale smoke, from glyphs to tables."""
+"""Plans at scale smoke: that of the coopetition paper from glyphs to tables, and controls."""
 
 import shutil
 
@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from transformer.cli import main
 from transformer.experiments.plans import load_plan
+from transformer.experiments.within_class import LEVELS
 from transformer.runs.folder import load_run
 from transformer.runs.table import find_runs
 from transformer.sweeps.status import plan_status
@@ -49,6 +50,16 @@ def test_features_that_a_run_was_not_trained_on_are_reported(swept, plan, tmp_pa
     assert [statuses[name].state for name in CHAIN] == ["done", "done", "failed", "failed"]
     assert "(data.exemplars.fingerprint=" in statuses["ciwl_only_5"].message
     assert load_run(runs / "ciwl_only_5").is_finished(), "nothing is lost"
+
+
+def test_the_controls_without_icl_are_trained_and_measured_at_every_level(tmp_path):
+    plan = load_plan("within_class", "smoke").select(["ciwl_only_*_14"])
+    for node in plan.nodes.values():
+        node.execute(tmp_path, "cpu", 1)
+    assert {*find_runs(tmp_path)} == {f"ciwl_only_{level}_14" for level in LEVELS}
+    for name in plan.nodes:
+        last = load_run(tmp_path / name).metrics()[-1]
+        assert 0 <= last["ciwl/in_context_accuracy"] <= 1
 
 
 @pytest.mark.slow

@@ -48,11 +48,13 @@ MEMORY = 3  # rounds that centres are resampled from
 SPREAD = 0.1  # effective share of a round's points at which exploring ends
 LEAST_SPREAD = 0.02  # the same, of the weights that centres are resampled with
 EXPLORING = 0.5  # share of the evaluations that may be spent on this
-NEIGHBOURS = 5  # to which a bottom may be linked
+LINKED = 40  # bottoms between which ways are tried
+NEIGHBOURS = 5  # of each
 PARTS = 4  # of the way to a neighbour
 SAME = 3.0  # standard deviations of s
 BRANCHES = 3  # at most
-STEPS = 8  # to the bottom, at most
+STEPS = 20  # to the bottom, at most
+PATIENCE = 10  # steps that are made also if the bottom seems to be far above the lowest
 LONGEST_STEP = 0.5  # of a coordinate
 CLOSE = 0.02  # to the bottom: fall of the deviance that is foreseen from there
 HOPELESS = 60.0  # deviance above the best, if foreseen for the bottom
@@ -130,9 +132,9 @@ class Valley:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
         residuals, jacobian = self._evaluate(z)
         deviance, damping = float(residuals @ residuals), 0.0
-        for _ in range(STEPS):
+        for k in range(STEPS):
             step, foreseen = _step(residuals, jacobian[:, self.stiff], damping)
-            is_hopeless = deviance - foreseen > self.least + HOPELESS
+            is_hopeless = k >= PATIENCE and deviance - foreseen > self.least + HOPELESS
             if (foreseen < CLOSE and not damping) or is_hopeless:
                 break
             moved = z.copy()
@@ -190,15 +192,13 @@ def _step(residuals: Array, jacobian: Array, damping: float) -> tuple[Array, flo
 class Centres:
     """Bottoms as centres of a mixture of Student distributions of y; they can be equal.
 
-    reaches : standard deviations (n,), by which the distributions are narrowed
     branch : (n,) of each centre; see `find_branches`
     """
 
-    def __init__(
-        self, valley: Valley, bottoms: Sequence[Bottom], reaches: Array, branch: Indices
-    ) -> None:
+    def __init__(self, valley: Valley, bottoms: Sequence[Bottom], branch: Indices) -> None:
         self._valley, self._bottoms, self._branch = valley, bottoms, branch
         self._y = np.array([each.z[valley.loose] for each in bottoms])
+        reaches = np.resize(REACHES, len(bottoms))
         narrower = np.eye(len(valley.loose)) / reaches[:, None, None] ** 2
         precisions = np.array([each.precision for each in bottoms]) + narrower
         self._factors = np.linalg.cholesky(precisions)  # lower triangles L; precisions are L L^T
@@ -250,22 +250,26 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     """Return the branch (n,) of each bottom: some y can have several bottoms.
 
     Two bottoms are of one branch if the way along the valley from one to the y of the other ends
-    near it.  Those of small branches are counted to the nearest of the largest `BRANCHES`.
+    near it.  This is tried for `LINKED` of them; others are counted to the nearest of the largest
+    `BRANCHES`.
     """
-    n = len(bottoms)
+    if not len(valley.stiff):
+        return np.zeros(len(bottoms), int)
     places = np.array([each.z for each in bottoms])
     y, s = places[:, valley.loose], places[:, valley.stiff]
-    linked = np.zeros((n, n), bool)
-    for i, neighbours in enumerate(cKDTree(y).query(y, k=min(NEIGHBOURS + 1, n))[1].reshape(n, -1)):
-        for j in neighbours:
-            end = valley.follow(bottoms[i], y[j])
-            apart = bottoms[j].factor @ (end.z[valley.stiff] - s[j])
-            linked[i, j] = np.linalg.norm(apart) < SAME
+    tried = np.unique(np.linspace(0, len(bottoms) - 1, LINKED).astype(int))
+    linked = np.zeros((len(tried), len(tried)), bool)
+    neighbours = cKDTree(y[tried]).query(y[tried], k=min(NEIGHBOURS + 1, len(tried)))[1]
+    for i, row in enumerate(neighbours.reshape(len(tried), -1)):
+        for j in row:
+            start, end = bottoms[tried[i]], bottoms[tried[j]]
+            apart = valley.follow(start, y[tried[j]]).z - end.z
+            linked[i, j] = np.linalg.norm(end.factor @ apart[valley.stiff]) < SAME
     found = connected_components(linked)[1]
     largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
     known = np.flatnonzero(np.isin(found, largest))
-    nearest = known[cKDTree(s[known]).query(s)[1]]
-    return np.searchsorted(np.sort(largest), found[nearest])
+    nearest = cKDTree(s[tried[known]]).query(s)[1]
+    return np.unique(found[known[nearest]], return_inverse=True)[1]
 
 
 class Round(NamedTuple):
@@ -295,8 +299,8 @@ def sample_by_importance(
     starts : (k, d) in the unit cube, the best first
     enough : effective sample size at which to stop
     max_calls : evaluations of residuals, before the last round; half of them may explore
-    report : called after each round with the evaluations so far and the effective sample size, which
-        is 0 while exploring
+    report : called after each round with the evaluations so far and the effective sample size; 0
+        while exploring
     """
     z = np.clip(ndtri(starts), -FARTHEST, FARTHEST)
     valley = Valley(residuals_and_jacobian, z[0])
@@ -305,7 +309,8 @@ def sample_by_importance(
     rounds: list[Round] = []
     is_exploring = True
     while is_exploring:
-        centres = _resample_centres(rng, valley, bottoms, branch, weights)
+        kept = resample(rng, weights, CENTRES)
+        centres = Centres(valley, [bottoms[i] for i in kept], branch[kept])
         new = centres.draw(rng, log_likelihood)
         report(valley.n_calls, 0.0)
         rounds = [*rounds, new][-MEMORY:]
@@ -316,25 +321,14 @@ def sample_by_importance(
         weights /= len(rounds)
         is_spread = new.drawn.effective_sample_size > SPREAD * DRAWS and len(rounds) == MEMORY
         is_exploring = not is_spread and valley.n_calls < EXPLORING * max_calls
-    centres = _resample_centres(rng, valley, bottoms, branch, weights)
+    chosen = [bottoms[i] for i in resample(rng, weights, CENTRES)]
+    centres = Centres(valley, chosen, find_branches(valley, chosen))
     drawn = centres.draw(rng, log_likelihood).drawn
     while True:
         report(valley.n_calls, drawn.effective_sample_size)
         if drawn.effective_sample_size > enough or valley.n_calls > max_calls:
             return drawn
         drawn = drawn.and_others(centres.draw(rng, log_likelihood).drawn)
-
-
-def _resample_centres(
-    rng: np.random.Generator,
-    valley: Valley,
-    bottoms: Sequence[Bottom],
-    branch: Indices,
-    weights: Array,
-) -> Centres:
-    chosen = resample(rng, weights, CENTRES)
-    own = [bottoms[i] for i in chosen]
-    return Centres(valley, own, np.resize(REACHES, CENTRES), branch[chosen])
 
 
 def resample(rng: np.random.Generator, weights: Array, n: int) -> Indices:

@@ -216,7 +216,7 @@ def test_without_progress_nothing_is_printed(model, race, monkeypatch, capfd):
     def work():
         fitted = co.fit(race, "logistic_race", n_screened=16, n_starts=2)
         co.profile(fitted, "icl_at", n=1)
-        posterior = co.sample_posterior(fitted, n=20, n_live=12)
+        posterior = co.sample_posterior(fitted, n=20, max_calls=1)
         co.forecast(posterior, 2 * race.sequences[-1])
         co.compare(race, ["logistic_race", "spline"], n_screened=16, n_starts=1)
         co.phase_diagram(model, x, y, n_draws=1, n_steps=20)

@@ -9,7 +9,7 @@ import pytest
 import coopetition as co
 from coopetition import cli
 
-HEAVY = ("torch", "scipy", "sympy", "numba", "matplotlib", "pandas", "dynesty")
+HEAVY = ("torch", "scipy", "sympy", "numba", "matplotlib", "pandas")
 COMMANDS = [path.stem for path in Path(cli.__file__).parent.glob("[a-z]*.py")]
 
 

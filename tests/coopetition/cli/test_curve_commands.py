@@ -33,7 +33,7 @@ def csv(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_sampling(monkeypatch):
     """A sampler that hardly converges: these tests are of commands."""
-    monkeypatch.setattr(posterior, "sample_posterior", partial(sample_posterior, n_live=20))
+    monkeypatch.setattr(posterior, "sample_posterior", partial(sample_posterior, max_calls=1))
 
 
 @pytest.mark.parametrize("names", [["train", "icl", "ciwl"], ["icl", "ciwl"]])

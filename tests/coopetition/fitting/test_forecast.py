@@ -200,7 +200,7 @@ def test_a_horizon_is_after_the_known_part(horizon):
 def early():
     """The posterior of a run that is known until 0.6 of its length."""
     known = noisy_run(5, n=51).between(last=6e5)
-    return sample_posterior(fit(known, "logistic_race", n_screened=256, n_starts=4), n_live=40)
+    return sample_posterior(fit(known, "logistic_race", n_screened=256, n_starts=4))
 
 
 def test_the_theory_that_made_the_curves_forecasts_them(early):

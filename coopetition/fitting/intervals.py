@@ -11,7 +11,7 @@ its search, the rise is partly that of the search, and the status of the point i
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from coopetition.fitting.result import Estimate, Fit
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import check_type
-from coopetition.tools.results import Result
+from coopetition.tools.results import JsonResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Profile(Result):
+class Profile(JsonResult):
     """The rise along one parameter.
 
     values : (n,) of the parameter, in sequences if its unit has time, rising
@@ -60,6 +60,7 @@ class Profile(Result):
     estimate : the value, and the interval in which the rise is below the threshold
     """
 
+    kind: ClassVar[str] = "a saved profile"
     parameter: str
     values: Array
     rise: Array
@@ -75,6 +76,18 @@ class Profile(Result):
         """Return the parameter, its interval and status."""
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> Self:
+        """See `JsonResult`."""
+        return cls(
+            saved["parameter"],
+            np.array(saved["values"], float),
+            np.array(saved["rise"], float),
+            tuple(saved["statuses"]),
+            saved["threshold"],
+            Estimate(**saved["estimate"]),
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""

@@ -1,8 +1,11 @@
 """Comparison of several theories on the same curves."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import fit
@@ -12,14 +15,14 @@ from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import Result, trust_line
+from coopetition.tools.results import JsonResult, read_saved, trust_line
 
 # smaller differences do not decide between theories
 DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison(Result):
+class Comparison(JsonResult):
     """Fits of several theories, by rising BIC, or by falling evidence if that was computed.
 
     Criteria weigh the likelihood of a fit against the number of fitted numbers, floors and gains
@@ -29,6 +32,7 @@ class Comparison(Result):
     posteriors : of the fits, in their order; none without evidence
     """
 
+    kind: ClassVar[str] = "a saved comparison"
     fits: tuple[Fit, ...]
     posteriors: tuple[Posterior, ...] = ()
 
@@ -113,6 +117,45 @@ class Comparison(Result):
         name, what = ("log_evidence", "log evidence") if self.posteriors else ("bic", "BIC")
         values = ", ".join(f"{row['name']} {row[name]:.0f}" for row in self.rows())
         return f"by {what}: {values}"
+
+    def to_saved(self) -> dict[str, Any]:
+        """See `JsonResult`."""
+        names = [each.name for each in fields(Posterior) if each.name != "fit"]
+        return {
+            "fits": [each.to_saved() for each in self.fits],
+            "posteriors": [{name: getattr(p, name) for name in names} for p in self.posteriors],
+        }
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any], chosen: Iterable[Theory] = ()) -> Self:
+        """Return the comparison of `to_saved`; theories not in `theories()` must be given."""
+        own = {each.name: each for each in chosen}
+        fits = [Fit.from_saved(each, own.get(each["theory"])) for each in saved["fits"]]
+        if not fits:
+            raise ValueError("it has no fits")
+        numbers = saved["posteriors"]
+        pairs = zip(fits, numbers, strict=bool(numbers))
+        return cls(tuple(fits), tuple(Posterior(fit, **_to_arrays(each)) for fit, each in pairs))
+
+    @classmethod
+    def load(cls, path: Path | str, chosen: Iterable[Theory] = ()) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`.
+
+        chosen : the theories of the comparison that are not in `theories()`
+        """
+        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, chosen))
+
+
+def _to_arrays(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return values that were saved as JSON, with arrays in place of lists, and NaN for null."""
+    arrays: dict[str, Any] = {}
+    for name, value in saved.items():
+        if isinstance(value, dict):
+            arrays[name] = _to_arrays(value)
+        else:
+            is_plain = isinstance(value, bool | float)
+            arrays[name] = value if is_plain else np.array(value, float)[()]
+    return arrays
 
 
 def compare(

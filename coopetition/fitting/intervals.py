@@ -21,7 +21,7 @@ from coopetition.fitting.identifiability import find_directions, standard_deviat
 from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
 from coopetition.tools.results import JsonResult
 
@@ -96,10 +96,12 @@ class Profile(JsonResult):
         return plot_profile(self, ax=ax)
 
 
-def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
+@add_progress_switch
+def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> Profile:
     """Return the profile of a free parameter, with at most `n` points near each interval end.
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
+    `progress=False` shows no progress.
     """
     check_type(fit, Fit, "a Fit")
     check_int("the number of points", n, 1)
@@ -132,8 +134,12 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
     )
 
 
-def profiled(fit: Fit) -> tuple[Fit, dict[str, Profile]]:
-    """Return the fit with intervals by profiles, and the profiles of its free parameters."""
+@add_progress_switch
+def profiled(fit: Fit, *, progress: bool = True) -> tuple[Fit, dict[str, Profile]]:
+    """Return the fit with intervals by profiles, and the profiles of its free parameters.
+
+    `progress=False` shows no progress.
+    """
     profiles = {free.name: profile(fit, free.name) for free in fit.problem.free}
     estimates = {name: each.estimate for name, each in profiles.items()}
     return replace(fit, parameters=fit.parameters | estimates), profiles

@@ -12,7 +12,7 @@ from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import JsonResult, read_saved, trust_line
@@ -158,6 +158,7 @@ def _to_arrays(saved: dict[str, Any]) -> dict[str, Any]:
     return arrays
 
 
+@add_progress_switch
 def compare(
     curves: Curves | Sequence[Curves],
     chosen: str | Theory | Iterable[str | Theory] | None = None,
@@ -165,6 +166,7 @@ def compare(
     fixed: Mapping[str, float | str] | None = None,
     shared: str | Sequence[str] = (),
     evidence: bool = False,
+    progress: bool = True,
     **settings: Any,
 ) -> Comparison:
     """Fit theories to the same curves, and rank them by BIC or by evidence.
@@ -175,6 +177,7 @@ def compare(
     fixed, shared : as for `fit`; each theory takes those of its own parameters.  A parameter that
         equals another is fixed only in theories that have both.
     evidence : whether to sample posteriors, and rank by evidence; some seconds for each theory
+    progress : whether to show progress; see also `show_progress`
     settings : further settings of `fit`
 
     Raises

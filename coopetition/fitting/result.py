@@ -19,6 +19,7 @@ from coopetition.fitting.identifiability import (
     status_of,
 )
 from coopetition.fitting.least_squares import FitProblem, to_errors
+from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
@@ -41,6 +42,7 @@ SAMPLES = ("sequences", "measured", "fitted")
 STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
 CLOSE = 1.0  # deviance above the best of a start that found the same optimum
 LOW_R2 = 0.9
+NEAR_LARGEST_RHO = 0.99  # share of the largest correlation that noise may have
 TRUSTED = "The fit can be trusted: it converged, and no problem is known."
 
 
@@ -289,6 +291,16 @@ class Fit(JsonResult):
         if poor:
             found.append(
                 f"R2 is below {LOW_R2:g} for {', '.join(poor)}: the theory misses the shape"
+            )
+        smooth = [
+            name
+            for name, each in self.curves.items()
+            if each.rho >= NEAR_LARGEST_RHO * largest_rho(each.n)
+        ]
+        if smooth:
+            found.append(
+                f"the noise correlation of {', '.join(smooth)} is at its limit: a smooth misfit of "
+                "the theory counts as noise only in part, so intervals may be too narrow"
             )
         if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
             share = f"{self.n_starts_at_best} of {len(self.starts)} starts"

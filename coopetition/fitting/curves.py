@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.checks import check_bound
 from coopetition.tools.errors import UsageError, abbreviate, check_type
-from coopetition.tools.results import Result
+from coopetition.tools.results import JsonResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ FITTED_CURVES = ("train", ICL, CIWL)  # a fit uses those that were measured
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Curves(Result):
+class Curves(JsonResult):
     """Curves over common samples.
 
     Lists, series, tensors and masked arrays are accepted, and kept as float64 arrays; what is
@@ -41,6 +41,7 @@ class Curves(Result):
     UsageError : samples that are not real numbers, or curves without names
     """
 
+    kind: ClassVar[str] = "saved curves"
     sequences: Array
     values: dict[str, Array]
     source: str = "given"
@@ -119,23 +120,6 @@ class Curves(Result):
             raise UsageError(f"no curve {abbreviate(missing)}; there are {there}")
         std = {name: self.std[name] for name in names if name in self.std}
         return replace(self, values={name: self.values[name] for name in names}, std=std)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, from which `from_dict` makes the same curves."""
-        return {
-            "sequences": self.sequences.tolist(),
-            "values": {name: values.tolist() for name, values in self.values.items()},
-            "source": self.source,
-            "metric": self.metric,
-            "std": {name: std.tolist() for name, std in self.std.items()},
-            "notes": [*self.notes],
-            "cautions": [*self.cautions],
-        }
-
-    @classmethod
-    def from_dict(cls, saved: dict[str, Any]) -> Self:
-        """Return the curves of `to_dict`, also after a round trip through JSON (null is NaN)."""
-        return cls(**saved)
 
 
 def _to_samples(name: str, given: Any) -> Array:

@@ -34,7 +34,12 @@ from coopetition.fitting.result import (
 )
 from coopetition.fitting.theory import TOY, Theory, theory_of
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import (
+    ProgressReport,
+    add_progress_switch,
+    is_progress_shown,
+    show_progress,
+)
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.versions import package_version
 
@@ -57,6 +62,7 @@ class Optimum:
     converged: bool
 
 
+@add_progress_switch
 def fit(
     curves: Curves | Sequence[Curves],
     theory: str | Theory = TOY,
@@ -68,6 +74,7 @@ def fit(
     n_starts: int = 32,
     max_iterations: int = 300,
     n_jobs: int = 1,
+    progress: bool = True,
 ) -> Fit:
     """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those of them that are there.
 
@@ -88,6 +95,7 @@ def fit(
     shared : parameters that the runs have in common; each run has its own value of the others
     fixed : value of a parameter, or the name of another one that it equals
     n_jobs : processes for the starts; the result does not depend on it
+    progress : whether to show progress; see also `show_progress`
 
     Raises
     ------
@@ -224,7 +232,7 @@ def map_in_processes(
     if n_jobs == 1:
         yield from map(function, items)
         return
-    with ProcessPoolExecutor(n_jobs) as pool:
+    with ProcessPoolExecutor(n_jobs, None, show_progress, (is_progress_shown(),)) as pool:
         yield from pool.map(function, items)
 
 

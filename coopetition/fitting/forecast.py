@@ -19,12 +19,10 @@ Noise between samples at other distances than those of the known part keeps its 
 time: rho ** (distance / the curve's median distance).
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +35,8 @@ from coopetition.fitting.result import ENDS, MAX_REACH, Fit
 from coopetition.fitting.theory import OUTPUTS
 from coopetition.tools.checks import check_int
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import text_table, wrap_text, write_json
-from coopetition.tools.results import Result, reading_saved, trust_line
+from coopetition.tools.files import text_table, wrap_text
+from coopetition.tools.results import JsonResult, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +71,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Forecast(Result):
+class Forecast(JsonResult):
     """The forecast of a theory fitted to a run.
 
     metric : of the curves
@@ -85,6 +83,7 @@ class Forecast(Result):
     cautions : of the fit and of its posterior
     """
 
+    kind: ClassVar[str] = "a saved forecast"
     theory: str
     metric: str
     known_until: float
@@ -118,33 +117,27 @@ class Forecast(Result):
             "provenance": self.provenance,
         }
 
-    def save(self, path: Path | str) -> None:
-        """Write the forecast, with the times of all paths and its curves, as JSON."""
-        more = {
-            "times": {name: times.tolist() for name, times in self.times.items()},
-            "sequences": self.sequences.tolist(),
-            "curves": {name: rows.tolist() for name, rows in self.curves.items()},
-        }
-        write_json(Path(path), self.to_dict() | more)
+    def to_saved(self) -> dict[str, Any]:
+        """Return plain values, with the times of all paths and the curves."""
+        more = {"times": self.times, "sequences": self.sequences, "curves": self.curves}
+        return self.to_dict() | more
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read a file of `save`; any other file raises `UserError`."""
-        with reading_saved(Path(path), "a saved forecast"):
-            saved = json.loads(Path(path).read_text())
-            times = {name: np.array(each, float) for name, each in saved["times"].items()}
-            return cls(
-                saved["theory"],
-                saved["metric"],
-                saved["known_until"],
-                saved["horizon"],
-                # JSON has null in place of infinity
-                {name: np.where(np.isnan(each), np.inf, each) for name, each in times.items()},
-                np.array(saved["sequences"], float),
-                {name: np.array(rows, float) for name, rows in saved["curves"].items()},
-                saved["cautions"],
-                saved["provenance"],
-            )
+    def from_saved(cls, saved: dict[str, Any]) -> Self:
+        """See `JsonResult`."""
+        times = {name: np.array(each, float) for name, each in saved["times"].items()}
+        return cls(
+            saved["theory"],
+            saved["metric"],
+            saved["known_until"],
+            saved["horizon"],
+            # JSON has null in place of infinity
+            {name: np.where(np.isnan(each), np.inf, each) for name, each in times.items()},
+            np.array(saved["sequences"], float),
+            {name: np.array(rows, float) for name, rows in saved["curves"].items()},
+            saved["cautions"],
+            saved["provenance"],
+        )
 
     def summary(self) -> str:
         """Return whether the forecast can be trusted, and tables of events and final values."""

@@ -24,7 +24,7 @@ leads to, or below the first at the same y, is missed.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,7 +229,7 @@ class Centres:
 
     def _bottoms_of(self, members: Indices, y: Array) -> list[Bottom]:
         """Return the bottoms at y (n, loose) that are found from the nearest of some centres."""
-        nearest = members[cKDTree(self._y[members]).query(y)[1]]
+        nearest = members[_nearest(self._y[members], y)[:, 0]]
         return [
             self._valley.bottom_at(each, self._bottoms[i])
             for each, i in zip(y, nearest, strict=True)
@@ -259,8 +259,7 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     y, s = places[:, valley.loose], places[:, valley.stiff]
     tried = np.unique(np.linspace(0, len(bottoms) - 1, LINKED).astype(int))
     linked = np.zeros((len(tried), len(tried)), bool)
-    neighbours = cKDTree(y[tried]).query(y[tried], k=min(NEIGHBOURS + 1, len(tried)))[1]
-    for i, row in enumerate(neighbours.reshape(len(tried), -1)):
+    for i, row in enumerate(_nearest(y[tried], y[tried], NEIGHBOURS + 1)):
         for j in row:
             start, end = bottoms[tried[i]], bottoms[tried[j]]
             apart = valley.follow(start, y[tried[j]]).z - end.z
@@ -268,8 +267,14 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     found = connected_components(linked)[1]
     largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
     known = np.flatnonzero(np.isin(found, largest))
-    nearest = cKDTree(s[tried[known]]).query(s)[1]
+    nearest = _nearest(s[tried[known]], s)[:, 0]
     return np.unique(found[known[nearest]], return_inverse=True)[1]
+
+
+def _nearest(points: Array, places: Array, n: int = 1) -> Indices:
+    """Return the indices (m, n) of the points that are nearest to places (m, d)."""
+    found: Any = cKDTree(points).query(places, k=np.arange(min(n, len(points))) + 1)
+    return found[1]
 
 
 class Round(NamedTuple):
@@ -350,7 +355,8 @@ def _flatten(log_weights: Array) -> Array:
     def excess(power: float) -> float:
         return float(1 / np.sum(weights(power) ** 2)) - least
 
-    return weights(1.0 if excess(1.0) >= 0 else brentq(excess, 0.0, 1.0, xtol=1e-6))
+    power: Any = 1.0 if excess(1.0) >= 0 else brentq(excess, 0.0, 1.0, xtol=1e-6)
+    return weights(power)
 
 
 def _log_normal(z: Array) -> Array:

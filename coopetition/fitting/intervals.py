@@ -11,7 +11,7 @@ its search, the rise is partly that of the search, and the status of the point i
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ from coopetition.fitting.identifiability import find_directions, standard_deviat
 from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
-from coopetition.tools.results import Result
+from coopetition.tools.results import JsonResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Profile(Result):
+class Profile(JsonResult):
     """The rise along one parameter.
 
     values : (n,) of the parameter, in sequences if its unit has time, rising
@@ -60,6 +60,7 @@ class Profile(Result):
     estimate : the value, and the interval in which the rise is below the threshold
     """
 
+    kind: ClassVar[str] = "a saved profile"
     parameter: str
     values: Array
     rise: Array
@@ -76,6 +77,18 @@ class Profile(Result):
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
 
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> Self:
+        """See `JsonResult`."""
+        return cls(
+            saved["parameter"],
+            np.array(saved["values"], float),
+            np.array(saved["rise"], float),
+            tuple(saved["statuses"]),
+            saved["threshold"],
+            Estimate(**saved["estimate"]),
+        )
+
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the rise, its threshold, and points at a limit; see `coopetition.plot.fits`."""
         from coopetition.plot.fits import plot_profile
@@ -83,10 +96,12 @@ class Profile(Result):
         return plot_profile(self, ax=ax)
 
 
-def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
+@add_progress_switch
+def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> Profile:
     """Return the profile of a free parameter, with at most `n` points near each interval end.
 
     If a point is better than the fit, this was not the best: the status is `not converged`.
+    `progress=False` shows no progress.
     """
     check_type(fit, Fit, "a Fit")
     check_int("the number of points", n, 1)
@@ -119,8 +134,12 @@ def profile(fit: Fit, parameter: str, *, n: int = 6) -> Profile:
     )
 
 
-def profiled(fit: Fit) -> tuple[Fit, dict[str, Profile]]:
-    """Return the fit with intervals by profiles, and the profiles of its free parameters."""
+@add_progress_switch
+def profiled(fit: Fit, *, progress: bool = True) -> tuple[Fit, dict[str, Profile]]:
+    """Return the fit with intervals by profiles, and the profiles of its free parameters.
+
+    `progress=False` shows no progress.
+    """
     profiles = {free.name: profile(fit, free.name) for free in fit.problem.free}
     estimates = {name: each.estimate for name, each in profiles.items()}
     return replace(fit, parameters=fit.parameters | estimates), profiles

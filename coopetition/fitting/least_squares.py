@@ -348,10 +348,10 @@ class FitProblem:
         return total if math.isfinite(total) else IMPOSSIBLE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, from which `from_dict` makes the same problem."""
+        """Return values for JSON, from which `from_dict` makes the same problem."""
         return {
             "theory": self.theory.name,
-            "runs": [run.to_dict() for run in self.runs],
+            "runs": [run.to_saved() for run in self.runs],
             "shared": list(self.shared),
             "fixed": self.fixed,
         }
@@ -362,7 +362,7 @@ class FitProblem:
         if theory is not None and theory.name != saved["theory"]:
             raise UsageError(f"the problem is of the theory {saved['theory']}, not {theory.name}")
         return cls(
-            [Curves.from_dict(run) for run in saved["runs"]],
+            [Curves.from_saved(run) for run in saved["runs"]],
             theory or theory_of(saved["theory"]),
             shared=saved["shared"],
             fixed=saved["fixed"],

@@ -10,9 +10,10 @@ and have an effective sample size of more than 400 together.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,12 @@ from coopetition.fitting.importance import WeightedPoints, resample, sample_by_i
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.likelihood import draw_levels_and_noise
 from coopetition.fitting.result import ENDS, Estimate, Fit
+from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
 from coopetition.tools.files import text_table
-from coopetition.tools.results import Result, trust_line
+from coopetition.tools.results import JsonResult, read_saved, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +48,7 @@ MIN_EFFECTIVE = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Posterior(Result):
+class Posterior(JsonResult):
     """A sample of a fit's posterior.
 
     thetas : (n, free) of its free parameters, with equal weights
@@ -57,6 +59,7 @@ class Posterior(Result):
     effective_sample_size : of the weighted samples that `thetas` are drawn from
     """
 
+    kind: ClassVar[str] = "a saved posterior"
     fit: Fit
     thetas: Array
     levels: dict[str, Array]
@@ -113,6 +116,32 @@ class Posterior(Result):
                     columns[f"{run}{slash}{kind}_{curve}"] = values
         return columns
 
+    def to_saved(self) -> dict[str, Any]:
+        """See `JsonResult`."""
+        return {"fit": self.fit.to_saved(), "sample": self.sample_to_saved()}
+
+    def sample_to_saved(self) -> dict[str, Any]:
+        """Return all but the fit."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "fit"}
+
+    @classmethod
+    def of_sample(cls, fit: Fit, saved: dict[str, Any]) -> Self:
+        """Return the posterior of `sample_to_saved`, after a round trip through JSON."""
+        return cls(fit, **_to_arrays(saved))
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+        """Return the posterior of `to_saved`; a theory not in `theories()` must be given."""
+        return cls.of_sample(Fit.from_saved(saved["fit"], theory), saved["sample"])
+
+    @classmethod
+    def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`.
+
+        theory : the fitted theory, if it is not in `theories()`
+        """
+        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
+
     def summary(self) -> str:
         """Return whether the sample has converged, and medians with 90 % credible intervals."""
         rows: list[tuple[str, ...]] = [("", "median", "low", "high", "(90 % credible interval)")]
@@ -136,6 +165,7 @@ class Posterior(Result):
         return plot_corner(self, names)
 
 
+@add_progress_switch
 def sample_posterior(
     fit: Fit,
     *,
@@ -143,6 +173,7 @@ def sample_posterior(
     seed: int = 0,
     max_calls: int = MAX_CALLS,
     n_jobs: int = 1,
+    progress: bool = True,
 ) -> Posterior:
     """Return `n` samples of the posterior of a fit's parameters; see the module.
 
@@ -151,6 +182,7 @@ def sample_posterior(
     max_calls : evaluations of the residuals in each run; a run ends earlier if it has 250 effective
         samples.  Each draws a thousand points at least twice, which takes some 4,000
     n_jobs : processes for the two runs; the result does not depend on it
+    progress : whether to show progress; see also `show_progress`
     """
     check_type(fit, Fit, "a fit, as `fit(curves, 'toy')` returns it")
     check_int("the number of samples", n, 2)
@@ -199,6 +231,18 @@ def _run(
             max_calls=max_calls,
             report=show,
         )
+
+
+def _to_arrays(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return values that were saved as JSON, with arrays in place of lists, and NaN for null."""
+    arrays: dict[str, Any] = {}
+    for name, value in saved.items():
+        if isinstance(value, dict):
+            arrays[name] = _to_arrays(value)
+        else:
+            is_plain = isinstance(value, bool | float)
+            arrays[name] = value if is_plain else np.array(value, float)[()]
+    return arrays
 
 
 def _draw_others(

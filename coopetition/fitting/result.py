@@ -1,11 +1,10 @@
 """The result of a fit: parameters with intervals, curves and diagnostics."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,12 +19,13 @@ from coopetition.fitting.identifiability import (
     status_of,
 )
 from coopetition.fitting.least_squares import FitProblem, to_errors
+from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
-from coopetition.tools.errors import UsageError, UserError, abbreviate
-from coopetition.tools.files import text_table, wrap_text, write_json
-from coopetition.tools.results import Result, reading_saved, trust_line
+from coopetition.tools.errors import UsageError, abbreviate
+from coopetition.tools.files import text_table, wrap_text
+from coopetition.tools.results import JsonResult, read_saved, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,7 @@ SAMPLES = ("sequences", "measured", "fitted")
 STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
 CLOSE = 1.0  # deviance above the best of a start that found the same optimum
 LOW_R2 = 0.9
+NEAR_LARGEST_RHO = 0.99  # share of the largest correlation that noise may have
 TRUSTED = "The fit can be trusted: it converged, and no problem is known."
 
 
@@ -121,7 +122,7 @@ def quantile_and_threshold(curves: Iterable[CurveFit], n_fitted: int) -> tuple[f
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Result):
+class Fit(JsonResult):
     """A theory fitted to curves.
 
     problem : with the most likely noise
@@ -137,6 +138,7 @@ class Fit(Result):
     provenance : settings, sources and versions
     """
 
+    kind: ClassVar[str] = "a saved fit"
     problem: FitProblem
     theta: Array
     parameters: dict[str, Estimate]
@@ -290,6 +292,16 @@ class Fit(Result):
             found.append(
                 f"R2 is below {LOW_R2:g} for {', '.join(poor)}: the theory misses the shape"
             )
+        smooth = [
+            name
+            for name, each in self.curves.items()
+            if each.rho >= NEAR_LARGEST_RHO * largest_rho(each.n)
+        ]
+        if smooth:
+            found.append(
+                f"the noise correlation of {', '.join(smooth)} is at its limit: a smooth misfit of "
+                "the theory counts as noise only in part, so intervals may be too narrow"
+            )
         if len(self.starts) > 1 and self.n_starts_at_best <= max(1, FEW * len(self.starts)):
             share = f"{self.n_starts_at_best} of {len(self.starts)} starts"
             found.append(f"only {share} ended near the best optimum: there may be a better one")
@@ -380,52 +392,51 @@ class Fit(Result):
 
         return plot_fit(self, ax=ax)
 
-    def save(self, path: Path | str) -> None:
-        """Write the fit, with its curves, as JSON."""
+    def to_saved(self) -> dict[str, Any]:
+        """Return plain values, with the curves' samples, the problem and all optima."""
         samples = {
-            name: {column: getattr(each, column).tolist() for column in SAMPLES}
+            name: {column: getattr(each, column) for column in SAMPLES}
             for name, each in self.curves.items()
         }
-        more = {
-            "samples": samples,
-            "problem": self.problem.to_dict(),
-            "theta": self.theta.tolist(),
-            "optima": self.optima.tolist(),
-        }
-        write_json(Path(path), self.to_dict() | more)
+        problem = self.problem.to_dict()
+        more = {"samples": samples, "problem": problem, "theta": self.theta, "optima": self.optima}
+        return self.to_dict() | more
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+        """Return the fit of `to_saved`; a theory that is not in `theories()` must be given."""
+        if "n_given" not in saved["provenance"] or "tolerance" in saved["provenance"]:
+            raise UsageError("the fit was saved by an earlier version; fit its curves again")
+        curves = {}
+        for name, statistics in saved["curves"].items():
+            samples = saved["samples"][name].items()
+            arrays: dict[str, Any] = {column: np.array(v, float) for column, v in samples}
+            curves[name] = CurveFit(**statistics, **arrays)
+        noise = {name: Noise(each.sigma, each.rho) for name, each in curves.items()}
+        return cls(
+            FitProblem.from_dict(saved["problem"], theory).with_noise(noise),
+            np.array(saved["theta"], float),
+            {name: Estimate(**values) for name, values in saved["parameters"].items()},
+            curves,
+            tuple(saved["starts"]),
+            saved["converged"],
+            saved["n_fitted"],
+            tuple(
+                Direction(_not_null(each["deviation"], math.inf), each["weights"])
+                for each in saved["directions"]
+            ),
+            _not_null(saved["integration_error"], math.nan),
+            np.array(saved["optima"], float),
+            saved["provenance"],
+        )
 
     @classmethod
     def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
-        """Read a file of `save`; any other file raises `UserError`.
+        """Read a file of `save`; any other file raises `UsageError`.
 
         theory : the fitted theory, if it is not in `theories()`
         """
-        with reading_saved(Path(path), "a saved fit"):
-            saved = json.loads(Path(path).read_text())
-            if "n_given" not in saved["provenance"] or "tolerance" in saved["provenance"]:
-                raise UserError(f"{path} was saved by an earlier version; fit its curves again")
-            curves = {}
-            for name, statistics in saved["curves"].items():
-                samples = saved["samples"][name].items()
-                arrays: dict[str, Any] = {column: np.array(v, float) for column, v in samples}
-                curves[name] = CurveFit(**statistics, **arrays)
-            noise = {name: Noise(each.sigma, each.rho) for name, each in curves.items()}
-            return cls(
-                FitProblem.from_dict(saved["problem"], theory).with_noise(noise),
-                np.array(saved["theta"], float),
-                {name: Estimate(**values) for name, values in saved["parameters"].items()},
-                curves,
-                tuple(saved["starts"]),
-                saved["converged"],
-                saved["n_fitted"],
-                tuple(
-                    Direction(_not_null(each["deviation"], math.inf), each["weights"])
-                    for each in saved["directions"]
-                ),
-                _not_null(saved["integration_error"], math.nan),
-                np.array(saved["optima"], float),
-                saved["provenance"],
-            )
+        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
 
 
 def _not_null(saved: float | None, replacement: float) -> float:

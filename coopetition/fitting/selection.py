@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory, theories, theory_of
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import Result, trust_line
+from coopetition.tools.results import JsonResult, read_saved, trust_line
 
 # smaller differences do not decide between theories
 DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison(Result):
+class Comparison(JsonResult):
     """Fits of several theories, by rising BIC, or by falling evidence if that was computed.
 
     Criteria weigh the likelihood of a fit against the number of fitted numbers, floors and gains
@@ -29,6 +30,7 @@ class Comparison(Result):
     posteriors : of the fits, in their order; none without evidence
     """
 
+    kind: ClassVar[str] = "a saved comparison"
     fits: tuple[Fit, ...]
     posteriors: tuple[Posterior, ...] = ()
 
@@ -114,7 +116,34 @@ class Comparison(Result):
         values = ", ".join(f"{row['name']} {row[name]:.0f}" for row in self.rows())
         return f"by {what}: {values}"
 
+    def to_saved(self) -> dict[str, Any]:
+        """See `JsonResult`."""
+        return {
+            "fits": [each.to_saved() for each in self.fits],
+            "posteriors": [each.sample_to_saved() for each in self.posteriors],
+        }
 
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any], chosen: Iterable[Theory] = ()) -> Self:
+        """Return the comparison of `to_saved`; theories not in `theories()` must be given."""
+        own = {each.name: each for each in chosen}
+        fits = [Fit.from_saved(each, own.get(each["theory"])) for each in saved["fits"]]
+        if not fits:
+            raise ValueError("it has no fits")
+        numbers = saved["posteriors"]
+        pairs = zip(fits, numbers, strict=bool(numbers))
+        return cls(tuple(fits), tuple(Posterior.of_sample(fit, each) for fit, each in pairs))
+
+    @classmethod
+    def load(cls, path: Path | str, chosen: Iterable[Theory] = ()) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`.
+
+        chosen : the theories of the comparison that are not in `theories()`
+        """
+        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, chosen))
+
+
+@add_progress_switch
 def compare(
     curves: Curves | Sequence[Curves],
     chosen: str | Theory | Iterable[str | Theory] | None = None,
@@ -122,6 +151,7 @@ def compare(
     fixed: Mapping[str, float | str] | None = None,
     shared: str | Sequence[str] = (),
     evidence: bool = False,
+    progress: bool = True,
     **settings: Any,
 ) -> Comparison:
     """Fit theories to the same curves, and rank them by BIC or by evidence.
@@ -132,6 +162,7 @@ def compare(
     fixed, shared : as for `fit`; each theory takes those of its own parameters.  A parameter that
         equals another is fixed only in theories that have both.
     evidence : whether to sample posteriors, and rank by evidence; some seconds for each theory
+    progress : whether to show progress; see also `show_progress`
     settings : further settings of `fit`
 
     Raises

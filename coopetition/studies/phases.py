@@ -16,7 +16,7 @@ from coopetition.model.graph import Model
 from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
 from coopetition.tools.checks import check_int, check_number, check_real_array
-from coopetition.tools.console import ProgressReport
+from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.results import ArchivedResult
 
@@ -211,6 +211,7 @@ class PhaseDiagram(ArchivedResult):
         return cls(model, x, y, index[arrays["fates"]], header["provenance"])
 
 
+@add_progress_switch
 def phase_diagram(
     model: Model,
     x: Axis,
@@ -221,8 +222,11 @@ def phase_diagram(
     step: float = 1.0,
     dims: dict[str, int] | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> PhaseDiagram:
     """Simulate `n_draws` random draws at every pair of values by gradient descent.
+
+    `progress=False` shows no progress.
 
     Each trajectory is sampled `N_SAMPLES` times: an ICL that is learnt for less than
     n_steps / N_SAMPLES steps can be missed.
@@ -244,7 +248,7 @@ def phase_diagram(
     steps = sample_steps(n_steps, N_SAMPLES)
     n_points = max(1, CHUNK // n_draws)
     fates = []
-    with ProgressReport("phases", len(points) * n_draws, "trajectories") as progress:
+    with ProgressReport("phases", len(points) * n_draws, "trajectories") as report:
         for first in range(0, len(points), n_points):
             chunk = points[first : first + n_points]
             problems = ProblemBatch.concatenate(
@@ -252,7 +256,7 @@ def phase_diagram(
             )
             run = descend_batch(problems, steps, step=step)
             fates.append(classify_fates(run.losses, problems.problem.unlearnt_losses()))
-            progress.advance(problems.n)
+            report.advance(problems.n)
     shape = (len(y.values), len(x.values), n_draws)
     provenance = {"n_steps": n_steps, "step": step, "dims": lengths, "seed": seed}
     return PhaseDiagram(model, x, y, np.concatenate(fates).reshape(shape), provenance)

@@ -4,16 +4,17 @@ Progress is a bar on a terminal and plain lines elsewhere, with rate and remaini
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -73,6 +74,8 @@ LONGEST_ETA_S = 1e13  # what a `timedelta` holds, and a third of a million years
 
 SWITCH = "COOPETITION_PROGRESS"  # environment variable; 0: progress is not shown
 _OUTER: ContextVar["ProgressReport | None"] = ContextVar("outer progress report", default=None)
+_IS_WANTED: ContextVar[bool] = ContextVar("progress is wanted by the caller", default=True)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def show_progress(shown: bool) -> None:
@@ -87,7 +90,24 @@ def show_progress(shown: bool) -> None:
 
 def is_progress_shown() -> bool:
     """Return whether progress is shown."""
-    return os.environ.get(SWITCH) != "0"
+    return os.environ.get(SWITCH) != "0" and _IS_WANTED.get()
+
+
+def add_progress_switch(function: Function) -> Function:
+    """Return the function such that its keyword `progress=False` switches off its progress.
+
+    This includes all functions that it calls, also in other processes (`map_in_processes`).
+    """
+
+    @functools.wraps(function)
+    def switched(*args: Any, **kwargs: Any) -> Any:
+        token = _IS_WANTED.set(_IS_WANTED.get() and kwargs.get("progress", True))
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _IS_WANTED.reset(token)
+
+    return cast(Function, switched)
 
 
 def print_progress(line: str) -> None:

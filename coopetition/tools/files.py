@@ -174,11 +174,13 @@ def write_text(path: Path, content: str) -> None:
 
 
 def to_json(content: Any) -> str:
-    """Return JSON text, in which a number that is not finite is null."""
+    """Return JSON text, in which an array is a list, and a number that is not finite is null."""
     return json.dumps(_nulls_for_nonfinite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _nulls_for_nonfinite(content: Any) -> Any:
+    if isinstance(content, np.ndarray):
+        content = content.tolist()
     if isinstance(content, dict):
         return {name: _nulls_for_nonfinite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

@@ -2,46 +2,34 @@
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UserError
+from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import (
     ARCHIVE_ERRORS,
     check_archive,
     check_readable,
     to_frame,
     wrap_text,
+    write_json,
     write_npz,
 )
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+Saved = TypeVar("Saved")
+
 
 def trust_line(cautions: Sequence[str], trusted: str) -> str:
     """Return the beginning of a report: the cautions, or the sentence `trusted` without any."""
     return wrap_text(f"CAUTION: {'; '.join(cautions)}" if cautions else trusted)
-
-
-@contextmanager
-def reading_saved(path: Path, kind: str) -> Iterator[None]:
-    """Raise `UserError` where what is done in the context shows that a file is not of a kind.
-
-    kind : as in "a saved fit"
-    """
-    check_readable(path, f"give {kind}")
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not {kind} ({error!r:.200})") from error
 
 
 class Result:
@@ -73,6 +61,52 @@ class Result:
     def to_frame(self) -> "DataFrame":
         """Return the result as a data frame; see `columns`."""
         return to_frame(self.columns())
+
+
+class JsonResult(Result):
+    """A result that is kept in a file of JSON.
+
+    A subclass gives `kind`, as in "a saved fit", and what differs from a dataclass of plain values.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    def to_saved(self) -> dict[str, Any]:
+        """Return what the file holds: values that `to_json` writes."""
+        return asdict(self)  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> Self:
+        """Return the result of `to_saved`, after a round trip through JSON."""
+        return cls(**saved)
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to a file of JSON."""
+        write_json(Path(path), self.to_saved())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`."""
+        return read_saved(Path(path), cls.kind, cls.from_saved)
+
+
+def read_saved(path: Path, kind: str, make: Callable[[Any], Saved]) -> Saved:
+    """Return what a function makes of the content of a file of JSON.
+
+    kind : of the file, as in "a saved fit"
+
+    Raises
+    ------
+    UsageError : another file, or what the function refuses; the message begins with the path
+    """
+    check_readable(path, f"give {kind}")
+    try:
+        return make(json.loads(path.read_text()))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{path} is not {kind} ({error!r:.200})") from error
 
 
 class ArchivedResult(Result):

@@ -213,17 +213,22 @@ def test_without_progress_nothing_is_printed(model, race, monkeypatch, capfd):
     monkeypatch.setattr("coopetition.tools.console.LINE_EVERY_S", 0.0)
     x, y = co.Axis("alpha", [0.1, 0.2]), co.Axis("mu1", [0.1])
 
-    def work():
-        fitted = co.fit(race, "logistic_race", n_screened=16, n_starts=2)
-        co.profile(fitted, "icl_at", n=1)
-        posterior = co.sample_posterior(fitted, n=20, max_calls=1)
-        co.forecast(posterior, 2 * race.sequences[-1])
-        co.compare(race, ["logistic_race", "spline"], n_screened=16, n_starts=1)
-        co.phase_diagram(model, x, y, n_draws=1, n_steps=20)
+    def work(**switch):
+        fitted = co.fit(race, "logistic_race", n_screened=16, n_starts=2, n_jobs=2, **switch)
+        co.profile(fitted, "icl_at", n=1, **switch)
+        co.compare(race, ["logistic_race", "spline"], n_screened=16, n_starts=1, **switch)
+        co.phase_diagram(model, x, y, n_draws=1, n_steps=20, **switch)
+        co.sample_posterior(fitted, n=20, max_calls=1, **switch)
+
+    def work_without_a_switch():
         predicted_diagram(model, x, y, n_steps=20)
 
-    work()
-    assert capfd.readouterr().err
-    co.show_progress(False)
-    work()
+    work(progress=False)
     assert capfd.readouterr() == ("", "")
+    for each in (work, work_without_a_switch):
+        co.show_progress(True)
+        each()
+        assert capfd.readouterr().err
+        co.show_progress(False)
+        each()
+        assert capfd.readouterr() == ("", "")

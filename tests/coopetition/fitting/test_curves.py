@@ -1,7 +1,6 @@
 """Curves take samples of any container, and are thinned each among its own samples."""
 
 import json
-import pickle
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.simulation import simulate
 from coopetition.tools.errors import UsageError
+from coopetition.tools.files import to_json
 from tests.coopetition.conftest import TRUTH
 
 QUICK = {"n_screened": 16, "n_starts": 2}
@@ -33,7 +33,7 @@ def test_samples_of_any_container_are_taken():
     np.testing.assert_array_equal(curves.values["train"], [3, np.nan, 1])
     part = curves.between(1).thinned(2).select(("icl",))
     np.testing.assert_array_equal(part.std["icl"], [0.1] * 2)
-    again = Curves.from_dict(json.loads(json.dumps(curves.to_dict())))
+    again = Curves.from_saved(json.loads(to_json(curves.to_saved())))
     np.testing.assert_array_equal(again.values["ciwl"], curves.values["ciwl"])
 
 
@@ -102,10 +102,7 @@ def test_a_container_is_worth_the_array_of_its_numbers(numbers, kind):
     sequences = np.arange(len(numbers))
     found = Curves(sequences, {"icl": given_as}, std={"icl": given_as})
     plain = Curves(sequences.astype(float), {"icl": np.array(numbers)}, std={"icl": numbers})
-    assert found.to_dict() == plain.to_dict()
-    again = pickle.loads(pickle.dumps(found))
-    assert again.to_dict() == found.to_dict()
-    assert json.dumps(Curves.from_dict(found.to_dict()).to_dict()) == json.dumps(found.to_dict())
+    assert to_json(found.to_saved()) == to_json(plain.to_saved())
 
 
 @pytest.fixture(scope="module")

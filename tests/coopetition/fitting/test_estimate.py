@@ -174,11 +174,11 @@ def test_a_fit_leaves_a_gain_of_zero(truth):
 def test_cautions_about_the_curves_are_those_of_the_fit(race):
     """With several runs, each with its run's name; of a comparison they are said once."""
     doubtful = replace(race, cautions=("the clock was wrong",))
-    found = fit(doubtful, "spline", **QUICK)
+    found = fit(doubtful, "logistic_race", **QUICK)
     assert found.cautions == ["the clock was wrong"] and found.summary().startswith("CAUTION")
-    both = fit([replace(doubtful, source="one"), race.between(1e4)], "spline", **QUICK)
+    both = fit([replace(doubtful, source="one"), race.between(1e4)], "logistic_race", **QUICK)
     assert "one: the clock was wrong" in both.cautions
-    rows = compare(doubtful, ["spline"], **QUICK)
+    rows = compare(doubtful, ["logistic_race"], **QUICK)
     assert rows.cautions == ["the clock was wrong"] and not rows.rows()[0]["cautions"]
     assert not rows.fits[0].thinning and "samples of" not in rows.summary()
 

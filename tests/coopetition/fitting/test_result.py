@@ -5,15 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import coopetition as co
 from coopetition.fitting.estimate import fit
+from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.reading import read_curves
 from coopetition.fitting.result import Fit
+from coopetition.fitting.simulation import simulate
 from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError, UserError
 from tests.conftest import REFERENCE
+from tests.coopetition.conftest import TRUTH
 
 QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
 
@@ -54,10 +59,34 @@ def test_a_summary_begins_with_cautions(hasty):
     assert first.startswith("CAUTION: ") and len(uncertain.cautions) == 1 + len(hasty.cautions)
     assert {each.status for each in hasty.parameters.values()} == {"not converged"}
     assert {*hasty.unidentified} == {*theory_of("toy").names}
-    good = {name: replace(each, r2=0.99) for name, each in hasty.curves.items()}
+    good = {name: replace(each, r2=0.99, rho=0.5) for name, each in hasty.curves.items()}
     sound = replace(hasty, converged=True, integration_error=1e-3, curves=good)
     assert sound.cautions == [] and "can be trusted" in sound.summary().splitlines()[0]
     assert all(name in sound.summary() for name in theory_of("toy").names)
+
+
+@settings(deadline=None)
+@given(st.integers(8, 1000), st.sampled_from([0.0, 0.5, 0.98, 0.99, 1.0]))
+def test_noise_of_the_largest_correlation_is_a_caution(hasty, n, share):
+    """From 99 % of it on, for any number of samples."""
+    curves = {name: replace(each, r2=0.99, rho=0.0) for name, each in hasty.curves.items()}
+    curves["icl"] = replace(curves["icl"], n=n, rho=share * largest_rho(n))
+    fitted = replace(hasty, converged=True, integration_error=1e-3, curves=curves)
+    assert len(fitted.cautions) == (share >= 0.99)
+    assert all("noise correlation of icl" in each for each in fitted.cautions)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_only_a_smooth_misfit_gives_noise_the_largest_correlation(seed):
+    """Noise of a correlation of one half does not; a slow wave, which no growth describes, does."""
+    curves = simulate("logistic_race", TRUTH, correlation=0.5, seed=seed)
+    wave = 0.05 * np.sin(3 * np.pi * curves.sequences / curves.sequences[-1])
+    waved = replace(curves, values=curves.values | {"icl": curves.values["icl"] + 0.06 + wave})
+    for each, expected in ((curves, 0), (waved, 1)):
+        fitted = fit(each, "logistic_race", n_screened=256, n_starts=4)
+        about_noise = [text for text in fitted.cautions if "noise correlation" in text]
+        assert len(about_noise) == expected and all("icl" in text for text in about_noise)
 
 
 def test_a_fit_is_short_to_print_and_a_table_to_work_with(hasty):

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import coopetition as co
-from coopetition.tools.console import SWITCH, ProgressReport, print_progress
+from coopetition.fitting.estimate import map_in_processes
+from coopetition.tools.console import SWITCH, ProgressReport, add_progress_switch, print_progress
 
 
 @pytest.fixture
@@ -59,6 +60,34 @@ def test_other_processes_obey_the_switch(switch):
     code = "from coopetition.tools.console import print_progress; print_progress('a line')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not done.stderr
+
+
+@add_progress_switch
+def report(n_jobs, *, progress=True):
+    """Print four lines of progress: here, in a part of the work, and in processes."""
+    print_progress("begin")
+    if n_jobs > 1:
+        report(1)
+    assert [*map_in_processes(print_progress, ["one", "two"], n_jobs)] == [None] * 2
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_keyword_switches_off_the_progress_of_one_call(n_jobs, capfd, switch):
+    report(n_jobs, progress=False)
+    assert not capfd.readouterr().err
+    report(n_jobs)
+    shown = capfd.readouterr().err.split()
+    assert sorted(shown) == sorted(["begin", "one", "two"] * n_jobs)
+    co.show_progress(False)
+    report(n_jobs, progress=True)
+    assert not capfd.readouterr().err
+
+
+def test_a_failed_call_without_progress_leaves_that_of_others(capfd, switch):
+    with pytest.raises(TypeError):
+        report("two", progress=False)
+    report(1)
+    assert capfd.readouterr().err
 
 
 def test_a_part_of_reported_work_is_silent_unless_it_takes_long(capsys, monkeypatch):

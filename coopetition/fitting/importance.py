@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.special import gammaln, logsumexp, ndtr, ndtri
 
 from coopetition.tools.compiled_code import ensure_compiled, jit
@@ -52,12 +52,12 @@ LINKED = 40  # bottoms between which ways are tried
 NEIGHBOURS = 5  # of each
 PARTS = 4  # of the way to a neighbour
 SAME = 3.0  # standard deviations of s
-BRANCHES = 3  # at most
+BRANCHES = 2  # at most
 STEPS = 20  # to the bottom, at most
-PATIENCE = 10  # steps that are made also if the bottom seems to be far above the lowest
 LONGEST_STEP = 0.5  # of a coordinate
 CLOSE = 0.02  # to the bottom: fall of the deviance that is foreseen from there
-HOPELESS = 60.0  # deviance above the best, if foreseen for the bottom
+HOPELESS = 60.0  # deviance of a bottom above the lowest that is known
+HOPE = 0.25  # least share of the excess over this, that a step must foresee to remove
 FARTHEST = 4.5  # of a coordinate
 
 
@@ -81,7 +81,8 @@ class WeightedPoints:
     @property
     def log_evidence(self) -> float:
         """Logarithm of the mean of the likelihood over the prior."""
-        return float(logsumexp(self.log_weights)) - math.log(len(self.log_weights))
+        total: Any = logsumexp(self.log_weights)
+        return float(total) - math.log(len(self.log_weights))
 
     @property
     def effective_sample_size(self) -> float:
@@ -132,9 +133,10 @@ class Valley:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
         residuals, jacobian = self._evaluate(z)
         deviance, damping = float(residuals @ residuals), 0.0
-        for k in range(STEPS):
+        for _ in range(STEPS):
             step, foreseen = _step(residuals, jacobian[:, self.stiff], damping)
-            is_hopeless = k >= PATIENCE and deviance - foreseen > self.least + HOPELESS
+            excess = deviance - self.least - HOPELESS
+            is_hopeless = foreseen < HOPE * excess
             if (foreseen < CLOSE and not damping) or is_hopeless:
                 break
             moved = z.copy()
@@ -258,12 +260,15 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     places = np.array([each.z for each in bottoms])
     y, s = places[:, valley.loose], places[:, valley.stiff]
     tried = np.unique(np.linspace(0, len(bottoms) - 1, LINKED).astype(int))
-    linked = np.zeros((len(tried), len(tried)), bool)
-    for i, row in enumerate(_nearest(y[tried], y[tried], NEIGHBOURS + 1)):
-        for j in row:
-            start, end = bottoms[tried[i]], bottoms[tried[j]]
-            apart = valley.follow(start, y[tried[j]]).z - end.z
-            linked[i, j] = np.linalg.norm(end.factor @ apart[valley.stiff]) < SAME
+    some = [bottoms[i] for i in tried]
+    linked = np.zeros((len(some), len(some)), bool)
+    for row, start, neighbours in zip(
+        linked, some, _nearest(y[tried], y[tried], NEIGHBOURS + 1), strict=True
+    ):
+        for j in neighbours:
+            end = some[j]
+            apart = valley.follow(start, end.z[valley.loose]).z - end.z
+            row[j] = np.linalg.norm(end.factor @ apart[valley.stiff]) < SAME
     found = connected_components(linked)[1]
     largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
     known = np.flatnonzero(np.isin(found, largest))
@@ -273,7 +278,7 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
 
 def _nearest(points: Array, places: Array, n: int = 1) -> Indices:
     """Return the indices (m, n) of the points that are nearest to places (m, d)."""
-    found: Any = cKDTree(points).query(places, k=np.arange(min(n, len(points))) + 1)
+    found: Any = KDTree(points).query(places, k=np.arange(min(n, len(points))) + 1)
     return found[1]
 
 

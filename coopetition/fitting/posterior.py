@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 
 RUNS = 2
 ENOUGH = 250  # effective samples of a run
-MAX_CALLS = 60_000  # evaluations of residuals and their derivatives, in a run
+MAX_CALLS = 200_000  # evaluations of residuals and their derivatives, in a run
 PLAUSIBLE = 40.0  # deviance of optima above the best, up to which runs start from them
 COMPARED = 2000  # samples of each run, for R-hat
 MAX_R_HAT = 1.01
@@ -180,7 +180,7 @@ def sample_posterior(
     Parameters
     ----------
     max_calls : evaluations of the residuals in each run; a run ends earlier if it has 250 effective
-        samples.  Each draws a thousand points at least twice, which takes some 4,000
+        samples, but not before some 10,000
     n_jobs : processes for the two runs; the result does not depend on it
     progress : whether to show progress; see also `show_progress`
     """

@@ -1,5 +1,6 @@
 """Text reports fit the width of a page, and begin with whether the result can be trusted."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -58,9 +59,9 @@ def test_comparisons_of_any_theories(truth, chosen, noise, n):
     check(co.compare(curves, chosen, **FAST).summary())
 
 
-@pytest.mark.filterwarnings("ignore:The sampling was stopped short")
 @pytest.mark.parametrize("until", [3e5, 6e5])
-def test_forecasts(race, until):
+def test_forecasts(race, until, monkeypatch):
+    monkeypatch.setattr("coopetition.fitting.posterior.MIN_EFFECTIVE", math.inf)
     fit = co.fit(race.between(last=until), "logistic_race", **FAST)
     posterior = co.sample_posterior(fit, n=100, max_calls=1)
     first_line = check(co.forecast(posterior, 2e6).summary())[0]

@@ -1,6 +1,7 @@
 """`coopetition fit`, `compare` and `predict`."""
 
 import json
+import math
 import re
 import shlex
 from functools import partial
@@ -32,8 +33,9 @@ def csv(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_sampling(monkeypatch):
-    """A sampler that hardly converges: these tests are of commands."""
+    """A posterior of few points that counts as not converged: these tests are of commands."""
     monkeypatch.setattr(posterior, "sample_posterior", partial(sample_posterior, max_calls=1))
+    monkeypatch.setattr(posterior, "MIN_EFFECTIVE", math.inf)
 
 
 @pytest.mark.parametrize("names", [["train", "icl", "ciwl"], ["icl", "ciwl"]])

@@ -1,6 +1,7 @@
 """Posterior samples: they hold the truth, repeat with their seed, and say if they are unsure."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,10 +43,14 @@ def test_a_sample_is_repeated_by_its_seed_with_any_number_of_processes(race_fit)
     assert again.log_evidence == one.log_evidence and "50 samples" in repr(again)
 
 
-def test_a_sample_that_is_too_small_is_not_converged(race_fit):
-    short = sample_posterior(race_fit, n=50, max_calls=1)
+@pytest.mark.parametrize("poor", [{"effective_sample_size": 390.0}, {"r_hat": 1.02}])
+def test_a_small_sample_and_one_of_runs_that_disagree_have_not_converged(race_posterior, poor):
+    short = replace(race_posterior, **poor)
     assert not short.converged and "not converged" in repr(short)
     assert {each.status for each in short.estimates().values()} == {"not converged"}
+
+
+def test_wrong_arguments_are_named(race_fit):
     with pytest.raises(UsageError, match="max_calls is 0"):
         sample_posterior(race_fit, max_calls=0)
     with pytest.raises(UsageError, match="fit"):

@@ -278,8 +278,8 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
 
 def _nearest(points: Array, places: Array, n: int = 1) -> Indices:
     """Return the indices (m, n) of the points that are nearest to places (m, d)."""
-    found: Any = KDTree(points).query(places, k=np.arange(min(n, len(points))) + 1)
-    return found[1]
+    tree: Any = KDTree(points)  # its types know one n only
+    return tree.query(places, k=np.arange(min(n, len(points))) + 1)[1]
 
 
 class Round(NamedTuple):

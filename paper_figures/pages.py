@@ -92,6 +92,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
 PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their runs
     ("coopetition", "1"): SCALE,
     ("coopetition", "5"): "paper",
+    ("clocks", "1"): SCALE,
     ("clocks", "2"): SCALE,
     ("clocks", "3"): SCALE,
     **{("theory", slot): SCALE for slot in "123456"},

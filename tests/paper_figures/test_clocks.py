@@ -20,9 +20,11 @@ from paper_figures.studies.clocks.exponents import (
     EVENTS,
     Interval,
     Observation,
+    batch_of,
     clock_spread,
     event_steps,
     fit_exponents,
+    has_icl,
     observe,
     tobit,
 )
@@ -355,3 +357,46 @@ def test_the_study_runs_from_training_to_the_figure(smoke_clocks, tmp_path):
     assert page_clocks.exponents_table(find) and page_clocks.arms_table(find)
     assert page_clocks.spreads_table(find) != page_clocks.NOT_KEPT
     assert len(states.cell_states("smoke", smoke_clocks)) == 6
+
+
+def test_the_kept_runs_show_what_the_page_says():
+    """The list below the counts in docs/clocks.md."""
+    runs = predictions.find_runs("grid_*")
+    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 9
+
+    def least(event: str) -> str:
+        spreads = {name: clock_spread(observe(runs, event), c) for name, c in CLOCKS.items()}
+        return min(spreads, key=lambda name: spreads[name] or math.inf)
+
+    assert least("fade") == least("ciwl_90") == "sequences"
+    assert least("emergence") == least("peak") == "rate x steps x sqrt(batch)"
+    risen = {
+        (rate, batch): [
+            has_icl(run) for run in runs if (run.learning_rate, batch_of(run)) == (rate, batch)
+        ]
+        for rate, batch in ((2.4e-3, 8), (2.4e-3, 32))
+    }
+    assert [sum(each) for each in risen.values()] == [0, 1]
+    missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
+    assert len(missing) == 3 and len(set(missing)) == 1
+
+    found = page_clocks.exponents()
+    ideas = {each.name: each for each in predictions.predictions()[0]}
+
+    def verdicts(name: str) -> dict[str, str]:
+        predicted = ideas[name].exponents
+        return {e: predictions.judge_exponents(found[e], predicted[e]) for e in predicted}
+
+    definite = {
+        name: {verdicts(name)["fade"], verdicts(name)["ciwl_90"]}
+        for name, each in ideas.items()
+        if {"fade", "ciwl_90"} <= {*each.exponents}
+        and all(
+            low == high for e in ("fade", "ciwl_90") for low, high in each.exponents[e].values()
+        )
+    }
+    assert [n for n, own in definite.items() if "contradicted" not in own] == ["counting examples"]
+    counting, adam = verdicts("counting examples"), verdicts("Adam in noise")
+    assert counting["emergence"] == counting["peak"] == "contradicted"
+    assert adam["emergence"] != "contradicted" and adam["fade"] == "contradicted"
+    assert found["fade"].combination(1, 0).high < ideas["Adam in noise"].exponents["fade"]["a"][0]

@@ -1,26 +1,33 @@
 """Sample a posterior that lies in a thin and curved valley, by adaptive importance sampling.
 
 A point u of the unit cube, in which the prior is uniform, is given by z with u = Phi(z): the prior
-of z is the standard normal distribution, and there are no bounds.  Curves fix some coordinates, the
-stiff ones s, narrowly as functions of the others, the loose ones y.  So a point is drawn in two
-steps:
+of z is the standard normal distribution.  Curves fix some coordinates, the stiff ones s, narrowly
+as functions of the others, the loose ones y.  So a point is drawn in two steps:
 
 1. y from a mixture of Student distributions about centres;
 2. s from a Student distribution about s*(y), the bottom of the valley, where the posterior is
    largest for this y in the Gauss-Newton approximation; its precision is J^T J + 1, with J the
    derivative of the whitened residuals by s.
 
-Its weight is the posterior over the product of both densities, and the mean weight is the evidence.
-s*(y) is found by a few Gauss-Newton steps from the nearest centre; so it is a function of y alone
-within a round, and weights are right also where these steps do not reach the bottom.
+Some y have several bottoms.  So centres are of branches b, each with its share q_b of the mixture,
+and the density of a point is
+
+    q(y, s) = sum over b of q_b(y) t(s; s*_b(y)).
+
+A point's weight is the posterior over q, and the mean weight is the evidence.  s*_b(y) is found by
+a few damped Gauss-Newton steps from the nearest centre of the branch; within a round it is a
+function of y alone, so weights are right also where these steps do not reach the bottom.
 
 Rounds explore the valley: the centres of the first are the starts, and those of the next are
 resampled by weight (population Monte Carlo, Cappe et al. 2004).  While few points carry the weight,
 its logarithm is scaled down for this (Koblents and Miguez 2015).  When the weight is spread enough,
-the centres are kept, and all points from then on are the sample.  A second valley that no start
-leads to, or below the first at the same y, is missed.
+the centres are kept, and all points from then on are the sample.
+
+Loose coordinates end at `FARTHEST`, which leaves out 7e-6 of the prior of each.  What no start
+leads to is missed, and so is a third bottom at the same y.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,18 +54,20 @@ DEGREES = 5.0  # of freedom of the Student distributions
 MEMORY = 3  # rounds that centres are resampled from
 SPREAD = 0.1  # effective share of a round's points at which exploring ends
 LEAST_SPREAD = 0.02  # the same, of the weights that centres are resampled with
+LEAST_ROUNDS = 2  # of the sample
 EXPLORING = 0.5  # share of the evaluations that may be spent on this
 LINKED = 40  # bottoms between which ways are tried
-NEIGHBOURS = 5  # of each
+NEIGHBOURS = 10  # of each
 PARTS = 4  # of the way to a neighbour
 SAME = 3.0  # standard deviations of s
 BRANCHES = 2  # at most
 STEPS = 20  # to the bottom, at most
 LONGEST_STEP = 0.5  # of a coordinate
-CLOSE = 0.02  # to the bottom: fall of the deviance that is foreseen from there
+CLOSE = 0.02  # predicted decrease of the deviance below which the bottom is reached
 HOPELESS = 60.0  # deviance of a bottom above the lowest that is known
-HOPE = 0.25  # least share of the excess over this, that a step must foresee to remove
+HOPE = 0.25  # least share of the excess over this, that a step must be predicted to remove
 FARTHEST = 4.5  # of a coordinate
+FARTHEST_START = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,8 @@ class WeightedPoints:
     points: Array
     log_weights: Array
 
-    def and_others(self, other: Self) -> Self:
-        """Return these points and those of another draw from the same density."""
+    def with_others(self, other: Self) -> Self:
+        """Return these points and others, drawn from the same density or from another."""
         points = np.concatenate([self.points, other.points])
         return type(self)(points, np.concatenate([self.log_weights, other.log_weights]))
 
@@ -110,14 +119,14 @@ class Valley:
     """The valley of a posterior, see the module; counts the evaluations of its residuals.
 
     stiff, loose : indices of coordinates
-    least : deviance, of the lowest bottom that is known
+    least : deviance of the lowest place that is known
     """
 
     def __init__(
         self, residuals_and_jacobian: Callable[[Array], tuple[Array, Array]], best: Array
     ) -> None:
         self._residuals_and_jacobian = residuals_and_jacobian
-        self.n_calls, self.size = 0, len(best)
+        self.n_calls = 0
         residuals, jacobian = self._evaluate(best)
         self.stiff, self.loose = _split(jacobian)
         self.least = float(residuals @ residuals)
@@ -134,10 +143,10 @@ class Valley:
         residuals, jacobian = self._evaluate(z)
         deviance, damping = float(residuals @ residuals), 0.0
         for _ in range(STEPS):
-            step, foreseen = _step(residuals, jacobian[:, self.stiff], damping)
+            step, predicted = _step(residuals, jacobian[:, self.stiff], damping)
             excess = deviance - self.least - HOPELESS
-            is_hopeless = foreseen < HOPE * excess
-            if (foreseen < CLOSE and not damping) or is_hopeless:
+            is_hopeless = predicted < HOPE * excess
+            if (predicted < CLOSE and not damping) or is_hopeless:
                 break
             moved = z.copy()
             moved[self.stiff] += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
@@ -162,12 +171,12 @@ class Valley:
         z[self.loose] = y
         return self.bottom(np.clip(z, -FARTHEST, FARTHEST))
 
-    def follow(self, bottom: Bottom, y: Array) -> Bottom:
-        """Return the bottom at y that is reached from another in several parts."""
-        start = bottom.z[self.loose]
+    def distance(self, start: Bottom, end: Bottom) -> float:
+        """Return how far from a bottom a way along the valley ends, in standard deviations of s."""
+        bottom, first, last = start, start.z[self.loose], end.z[self.loose]
         for share in np.arange(1, PARTS + 1) / PARTS:
-            bottom = self.bottom_at(start + share * (y - start), bottom)
-        return bottom
+            bottom = self.bottom_at(first + share * (last - first), bottom)
+        return float(np.linalg.norm(end.factor @ (bottom.z - end.z)[self.stiff]))
 
 
 def _split(jacobian: Array) -> tuple[Indices, Indices]:
@@ -184,7 +193,7 @@ def _split(jacobian: Array) -> tuple[Indices, Indices]:
 
 
 def _step(residuals: Array, jacobian: Array, damping: float) -> tuple[Array, float]:
-    """Return a damped Gauss-Newton step, and the fall of the sum of squares that it foresees."""
+    """Return a damped Gauss-Newton step, and the fall of the sum of squares that it predicts."""
     lengths = np.linalg.norm(jacobian, axis=0)
     frame, factor = np.linalg.qr(np.vstack([jacobian, np.diag(math.sqrt(damping) * lengths)]))
     along = frame[: len(residuals)].T @ residuals
@@ -252,28 +261,28 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     """Return the branch (n,) of each bottom: some y can have several bottoms.
 
     Two bottoms are of one branch if the way along the valley from one to the y of the other ends
-    near it.  This is tried for `LINKED` of them; others are counted to the nearest of the largest
-    `BRANCHES`.
+    near it.  This is tried for `LINKED` of them.  All are then counted to that of the `BRANCHES`
+    largest branches from which a way ends nearest to them.
     """
     if not len(valley.stiff):
         return np.zeros(len(bottoms), int)
     places = np.array([each.z for each in bottoms])
-    y, s = places[:, valley.loose], places[:, valley.stiff]
-    tried = np.unique(np.linspace(0, len(bottoms) - 1, LINKED).astype(int))
-    some = [bottoms[i] for i in tried]
+    distinct = np.unique(places, axis=0, return_index=True)[1]
+    tried = distinct[np.unique(np.linspace(0, len(distinct) - 1, LINKED).astype(int))]
+    some, y = [bottoms[i] for i in tried], places[tried][:, valley.loose]
     linked = np.zeros((len(some), len(some)), bool)
-    for row, start, neighbours in zip(
-        linked, some, _nearest(y[tried], y[tried], NEIGHBOURS + 1), strict=True
-    ):
-        for j in neighbours:
-            end = some[j]
-            apart = valley.follow(start, end.z[valley.loose]).z - end.z
-            row[j] = np.linalg.norm(end.factor @ apart[valley.stiff]) < SAME
+    for row, start, neighbours in zip(linked, some, _nearest(y, y, NEIGHBOURS + 1), strict=True):
+        for j in neighbours[1:]:  # the first is the bottom itself
+            row[j] = valley.distance(start, some[j]) < SAME
     found = connected_components(linked)[1]
     largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
-    known = np.flatnonzero(np.isin(found, largest))
-    nearest = _nearest(s[tried[known]], s)[:, 0]
-    return np.unique(found[known[nearest]], return_inverse=True)[1]
+    distances = np.empty((len(largest), len(bottoms)))
+    for row, label in zip(distances, largest, strict=True):
+        own = np.flatnonzero(found == label)
+        nearest = own[_nearest(y[own], places[:, valley.loose])[:, 0]]
+        for k, (i, end) in enumerate(zip(nearest, bottoms, strict=True)):
+            row[k] = valley.distance(some[i], end)
+    return np.unique(distances.argmin(0), return_inverse=True)[1]
 
 
 def _nearest(points: Array, places: Array, n: int = 1) -> Indices:
@@ -308,11 +317,12 @@ def sample_by_importance(
         of the likelihood for some fixed noise, whitened
     starts : (k, d) in the unit cube, the best first
     enough : effective sample size at which to stop
-    max_calls : evaluations of residuals, before the last round; half of them may explore
+    max_calls : evaluations of residuals, before the last round; half of them may explore.  There
+        are fewer evaluations of the likelihood
     report : called after each round with the evaluations so far and the effective sample size; 0
         while exploring
     """
-    z = np.clip(ndtri(starts), -FARTHEST, FARTHEST)
+    z = np.clip(ndtri(starts), -FARTHEST_START, FARTHEST_START)
     valley = Valley(residuals_and_jacobian, z[0])
     bottoms = [valley.bottom(each) for each in z]
     weights, branch = np.full(len(z), 1 / len(z)), find_branches(valley, bottoms)
@@ -326,32 +336,34 @@ def sample_by_importance(
         rounds = [*rounds, new][-MEMORY:]
         bottoms = [bottom for each in rounds for bottom in each.bottoms]
         branch = np.concatenate([each.branch for each in rounds])
-        valley.least = min(each.deviance for each in bottoms)
-        weights = np.concatenate([_flatten(each.drawn.log_weights) for each in rounds])
+        valley.least = min(valley.least, *(each.deviance for each in new.bottoms))
+        weights = np.concatenate([_temper(each.drawn.log_weights) for each in rounds])
         weights /= len(rounds)
         is_spread = new.drawn.effective_sample_size > SPREAD * DRAWS and len(rounds) == MEMORY
         is_exploring = not is_spread and valley.n_calls < EXPLORING * max_calls
     chosen = [bottoms[i] for i in resample(rng, weights, CENTRES)]
     centres = Centres(valley, chosen, find_branches(valley, chosen))
     drawn = centres.draw(rng, log_likelihood).drawn
-    while True:
-        report(valley.n_calls, drawn.effective_sample_size)
-        if drawn.effective_sample_size > enough or valley.n_calls > max_calls:
-            return drawn
-        drawn = drawn.and_others(centres.draw(rng, log_likelihood).drawn)
+    for n_rounds in itertools.count(1):
+        size = drawn.effective_sample_size
+        report(valley.n_calls, size)
+        if n_rounds >= LEAST_ROUNDS and (size > enough or valley.n_calls > max_calls):
+            break
+        drawn = drawn.with_others(centres.draw(rng, log_likelihood).drawn)
+    return drawn
 
 
 def resample(rng: np.random.Generator, weights: Array, n: int) -> Indices:
-    """Return n indices, each as often as its weight says but for less than 1, in random order."""
+    """Return n indices in random order; their counts differ from n x weight by less than 1."""
     positions = (rng.random() + np.arange(n)) / n
     indices = np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
     return rng.permutation(indices)
 
 
-def _flatten(log_weights: Array) -> Array:
+def _temper(log_weights: Array) -> Array:
     """Return weights to the largest power, up to 1, with an effective share of `LEAST_SPREAD`."""
-    least = LEAST_SPREAD * len(log_weights)
     possible = np.isfinite(log_weights)
+    least = min(LEAST_SPREAD * len(log_weights), possible.sum())
 
     def weights(power: float) -> Array:
         scaled = np.where(possible, power * np.where(possible, log_weights, 0), -np.inf)

@@ -6,12 +6,12 @@ of them, which first-order intervals do not.
 
 The samples come from two independent runs of importance sampling (`importance`), merged.  The
 posterior has converged if the runs agree (rank-normalised R-hat below 1.01, Vehtari et al. 2021),
-and have an effective sample size of more than 400 together.
+and have an effective sample size of more than 400 together.  Both begin at the fit's optima: that
+they agree does not show that there is no other valley.
 """
 
-import math
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -54,7 +54,8 @@ class Posterior(JsonResult):
     thetas : (n, free) of its free parameters, with equal weights
     levels : floor and gain of every curve, by name (n, 2)
     noise : sigma and rho of every curve's noise, by name (n, 2)
-    log_evidence, log_evidence_error : of the theory; comparable between theories
+    log_evidence, log_evidence_error : of the theory, with standard error; comparable between
+        theories
     r_hat : largest of all parameters
     effective_sample_size : of the weighted samples that `thetas` are drawn from
     """
@@ -83,7 +84,7 @@ class Posterior(JsonResult):
         return [f"the posterior has {NOT_CONVERGED} ({numbers}): increase max_calls"]
 
     def estimates(self) -> dict[str, Estimate]:
-        """Return the fitted parameters with the interval of 90 % of the sample."""
+        """Return the fitted parameters with 90 % intervals of the sample, which include the fit."""
         estimates = {}
         for free, x, sample in zip(
             self.fit.problem.free, self.fit.theta, self.thetas.T, strict=True
@@ -185,32 +186,29 @@ def sample_posterior(
     progress : whether to show progress; see also `show_progress`
     """
     check_type(fit, Fit, "a fit, as `fit(curves, 'toy')` returns it")
-    check_int("the number of samples", n, 2)
-    check_int("seed", seed, 0)
-    check_int("max_calls", max_calls, 1)
-    check_int("n_jobs", n_jobs, 1)
+    n = check_int("the number of samples", n, 2)
+    seed = check_int("seed", seed, 0)
+    max_calls = check_int("max_calls", max_calls, 1)
+    n_jobs = check_int("n_jobs", n_jobs, 1)
     problem = fit.problem
     starts = fit.optima[np.array(fit.starts) <= fit.deviance + PLAUSIBLE]
     *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
     rng = np.random.default_rng(own)
     runs = [*map_in_processes(partial(_run, problem, starts, max_calls), seeds, n_jobs)]
     chains = np.array([run.points[resample(rng, run.weights, COMPARED)] for run in runs])
-    logs = [run.log_evidence for run in runs]
-    sizes = np.array([run.effective_sample_size for run in runs])
-    # runs count by their effective samples: a run with few of them has the less certain evidence
-    shares = sizes / sizes.sum()
-    weights = np.concatenate([w * run.weights for w, run in zip(shares, runs, strict=True)])
-    thetas = np.concatenate([run.points for run in runs])[resample(rng, weights, n)]
+    merged = reduce(WeightedPoints.with_others, runs)
+    deviation = np.std([run.log_evidence for run in runs], ddof=1)
+    thetas = merged.points[resample(rng, merged.weights, n)]
     levels, noise = _draw_others(problem, thetas, rng)
     return Posterior(
         fit,
         thetas,
         levels,
         noise,
-        float(shares @ logs),
-        float(max(1 / math.sqrt(sizes.sum()), np.std(logs))),
+        merged.log_evidence,
+        float(max(merged.effective_sample_size**-0.5, deviation / RUNS**0.5)),
         r_hat_of(chains),
-        float(sizes.sum()),
+        merged.effective_sample_size,
     )
 
 
@@ -220,7 +218,7 @@ def _run(
     with ProgressReport("sample", ENOUGH, "effective samples") as report:
 
         def show(n_calls: int, size: float) -> None:
-            report.advance(min(int(size), ENOUGH) - report.done, f"{n_calls} evaluations")
+            report.advance(max(min(int(size), ENOUGH) - report.done, 0), f"{n_calls} evaluations")
 
         return sample_by_importance(
             problem.log_likelihood,
@@ -240,7 +238,7 @@ def _to_arrays(saved: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             arrays[name] = _to_arrays(value)
         else:
-            is_plain = isinstance(value, bool | float)
+            is_plain = isinstance(value, float)
             arrays[name] = value if is_plain else np.array(value, float)[()]
     return arrays
 

@@ -32,6 +32,7 @@ import math
 from dataclasses import dataclass
 
 from coopetition.tools.checks import check_int, check_number
+from coopetition.tools.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,14 @@ def cue_noise(error: float) -> float:
 
     The accuracy of a strategy of strength x alone is Phi(x / sqrt(1 + sigma^2 x^2)), which is at
     most Phi(1 / sigma).
+
+    error : from 0 to 1/2, where the noise is infinite
     """
     from scipy.special import ndtri
 
     error = check_number("error", error)
+    if error > 0.5:
+        raise UsageError(f"error is {error:g}; choose a number from 0 to 0.5")
     return float(-1 / ndtri(error)) if error < 0.5 else math.inf
 
 

@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.special import ndtri
 from scipy.stats import norm, truncnorm
 
-from coopetition.fitting.importance import resample, sample_by_importance
+from coopetition.fitting.importance import (
+    Valley,
+    find_branches,
+    resample,
+    sample_by_importance,
+)
 
-ENOUGH = 400.0
+ENOUGH = 2000.0
 SIGMAS = 5
 
 
@@ -95,6 +101,38 @@ def test_a_valley_with_two_bottoms_is_sampled_on_both():
     check(drawn, evidence, lambda u: u[1] > 0.5, 0.5, 0.5)
     mean = quad(lambda y: y * of_y(y), 0, 1)[0] / evidence
     check(drawn, evidence, lambda u: u[0], mean, 12**-0.5)
+
+
+def test_starts_on_bounds_do_not_hinder():
+    """Where curves say nothing, optima can lie on the bounds of the search."""
+
+    def residuals_and_jacobian(u):
+        return (u[:1] - 0.5) / 1e-3, np.eye(1, 8) / 1e-3
+
+    drawn = sample(residuals_and_jacobian, [[0.5, *[1.0] * 7], [0.5, *[0.0] * 7]])
+    check(drawn, 1e-3 * np.sqrt(2 * np.pi), lambda u: u[1], 0.5, 12**-0.5)
+
+
+@pytest.mark.parametrize(("is_forked", "n_branches"), [(False, 1), (True, 2)])
+def test_branches_are_counted(is_forked, n_branches):
+    def residuals_and_jacobian(u):
+        side = 1.0 if u[1] > 0.5 or not is_forked else -1.0
+        bottom = 0.5 + side * (0.1 + 0.1 * u[0])
+        return np.array([(u[1] - bottom) / 1e-3]), np.array([[-0.1 * side, 1.0]]) / 1e-3
+
+    starts = ndtri([[0.2, 0.65], [0.4, 0.38], [0.6, 0.68], [0.8, 0.3], [0.9, 0.7]])
+    valley = Valley(residuals_and_jacobian, starts[0])
+    bottoms = [valley.bottom(each) for each in (*starts, *starts)]  # also with repetitions
+    branches = find_branches(valley, bottoms)
+    assert len(set(branches)) == n_branches
+    if is_forked:
+        assert [*branches] == 2 * [
+            branches[0],
+            1 - branches[0],
+            *[branches[0]] * 1,
+            1 - branches[0],
+            branches[0],
+        ]
 
 
 def test_the_seed_decides_the_points():

@@ -120,6 +120,8 @@ def test_a_strong_cue_alone_errs_as_often_as_its_noise_is_computed_from(error):
 def test_a_cue_without_error_has_no_noise_and_one_at_chance_has_no_end():
     assert cue_noise(0) == 0
     assert cue_noise(0.5) == math.inf
+    with pytest.raises(UsageError):
+        cue_noise(0.6)
 
 
 @pytest.mark.parametrize(("noise", "d"), [(-0.1, 4), (math.nan, 4), (0.5, 0), (0.5, 2.5)])

@@ -266,23 +266,26 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     """
     if not len(valley.stiff):
         return np.zeros(len(bottoms), int)
-    places = np.array([each.z for each in bottoms])
-    distinct = np.unique(places, axis=0, return_index=True)[1]
-    tried = distinct[np.unique(np.linspace(0, len(distinct) - 1, LINKED).astype(int))]
-    some, y = [bottoms[i] for i in tried], places[tried][:, valley.loose]
+    places, first, which = np.unique(
+        np.array([each.z for each in bottoms]), axis=0, return_index=True, return_inverse=True
+    )
+    distinct = [bottoms[i] for i in first]  # centres can be equal
+    tried = np.unique(np.linspace(0, len(distinct) - 1, LINKED).astype(int))
+    some, y = [distinct[i] for i in tried], places[tried][:, valley.loose]
     linked = np.zeros((len(some), len(some)), bool)
     for row, start, neighbours in zip(linked, some, _nearest(y, y, NEIGHBOURS + 1), strict=True):
         for j in neighbours[1:]:  # the first is the bottom itself
             row[j] = valley.distance(start, some[j]) < SAME
     found = connected_components(linked)[1]
     largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
-    distances = np.empty((len(largest), len(bottoms)))
+    if len(largest) == 1:
+        return np.zeros(len(bottoms), int)
+    distances = np.empty((len(largest), len(distinct)))
     for row, label in zip(distances, largest, strict=True):
         own = np.flatnonzero(found == label)
         nearest = own[_nearest(y[own], places[:, valley.loose])[:, 0]]
-        for k, (i, end) in enumerate(zip(nearest, bottoms, strict=True)):
-            row[k] = valley.distance(some[i], end)
-    return np.unique(distances.argmin(0), return_inverse=True)[1]
+        row[:] = [valley.distance(some[i], end) for i, end in zip(nearest, distinct, strict=True)]
+    return distances.argmin(0)[which.ravel()]
 
 
 def _nearest(points: Array, places: Array, n: int = 1) -> Indices:

@@ -72,7 +72,7 @@ class Posterior(JsonResult):
 
     @property
     def converged(self) -> bool:
-        """Whether both runs agree, and have enough effective samples together."""
+        """Whether the two runs agree, and their effective samples together are enough."""
         return self.r_hat < MAX_R_HAT and self.effective_sample_size > MIN_EFFECTIVE
 
     @property
@@ -181,7 +181,7 @@ def sample_posterior(
     Parameters
     ----------
     max_calls : evaluations of the residuals in each run; a run ends earlier if it has 400 effective
-        samples, but not before some 10,000
+        samples, but not before some 5,000
     n_jobs : processes for the two runs; the result does not depend on it
     progress : whether to show progress; see also `show_progress`
     """
@@ -191,7 +191,7 @@ def sample_posterior(
     max_calls = check_int("max_calls", max_calls, 1)
     n_jobs = check_int("n_jobs", n_jobs, 1)
     problem = fit.problem
-    starts = fit.optima[np.array(fit.starts) <= fit.deviance + PLAUSIBLE]
+    starts = fit.optima_within(PLAUSIBLE)
     *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
     rng = np.random.default_rng(own)
     runs = [*map_in_processes(partial(_run, problem, starts, max_calls), seeds, n_jobs)]
@@ -238,8 +238,7 @@ def _to_arrays(saved: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             arrays[name] = _to_arrays(value)
         else:
-            is_plain = isinstance(value, float)
-            arrays[name] = value if is_plain else np.array(value, float)[()]
+            arrays[name] = value if isinstance(value, float) else np.array(value, float)[()]
     return arrays
 
 

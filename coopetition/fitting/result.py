@@ -190,7 +190,11 @@ class Fit(JsonResult):
     @property
     def accepted_optima(self) -> Array:
         """The optima (n, free) within the threshold, best first."""
-        return self.optima[np.array(self.starts) <= self.deviance + self.threshold]
+        return self.optima_within(self.threshold)
+
+    def optima_within(self, rise: float) -> Array:
+        """Return the optima (n, free) with a deviance up to `rise` above the best's, in order."""
+        return self.optima[np.array(self.starts) <= self.deviance + rise]
 
     @property
     def _n_estimated(self) -> int:

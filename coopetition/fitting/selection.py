@@ -161,7 +161,7 @@ def compare(
     chosen : theories, or their names; default: all in `theories()`
     fixed, shared : as for `fit`; each theory takes those of its own parameters.  A parameter that
         equals another is fixed only in theories that have both.
-    evidence : whether to sample posteriors, and rank by evidence; some seconds for each theory
+    evidence : whether to sample posteriors, and rank by evidence; seconds to minutes for each
     progress : whether to show progress; see also `show_progress`
     settings : further settings of `fit`
 

@@ -34,7 +34,6 @@ def test_python_blocks_run(page, tmp_path, monkeypatch, smoke_run):
     matplotlib.use("agg")
     for block in Sybil([PythonCodeBlockParser()]).parse(page).examples():
         block.evaluate()
-    matplotlib.pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

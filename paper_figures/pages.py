@@ -24,7 +24,7 @@ from paper_figures.core.verdicts import (
     verdict_counts,
 )
 from paper_figures.demo import demo_table
-from paper_figures.studies.clocks import page_clocks
+from paper_figures.studies.clocks import page_clocks, proportions
 from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
 from paper_figures.studies.clocks.readout_fits import noise_table
@@ -63,6 +63,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "spreads": page_clocks.spreads_table,
         "arms": page_clocks.arms_table,
         "states": page_clocks.states_table,
+        "proportions rule": proportions.rule_text,
+        "proportions": proportions.proportions_table,
         "ingredients": ingredients_table,
         "readout": readout_table,
         "readout fits": fits_of_readout_table,

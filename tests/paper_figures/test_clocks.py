@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs
-from paper_figures.studies.clocks import page_clocks, predictions, states
+from paper_figures.studies.clocks import page_clocks, predictions, proportions, states
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
     EVENTS,
@@ -338,6 +338,32 @@ def test_the_figure_draws_every_cell_in_every_clock():
     assert sum(panel.startswith("b") for panel, _ in names) == len(CELLS)
     assert {event for panel, event in names if panel == "e exponents"} >= {"emergence", "fade"}
     assert all("a = " in finding for finding in result.findings)
+
+
+# --- larger batches in the paper's main run
+
+
+def test_proportions_are_ratios_to_emergence():
+    events = timeline(Run().curves())
+    found = proportions.proportions(events)
+    assert found["fade"] == pytest.approx(6, rel=0.1) and found["emergence"] == events.emergence
+    without_icl = proportions.proportions(timeline(Run(height=0.4).curves()))
+    assert {*without_icl.values()} == {math.inf}
+
+
+@pytest.mark.parametrize(("late", "expected"), [(1.0, "has the"), (2.0, "does not have the")])
+def test_larger_batches_are_judged_by_the_ratios(monkeypatch, late, expected):
+    runs = {"paper": 3.4, "cpu": 6.0}
+
+    def times(ratio):
+        return {"emergence": 0.5, "fade": ratio, "ciwl_90": 1.5 * ratio}
+
+    monkeypatch.setattr(proportions, "kept_runs", lambda preset, scale: [runs[scale]])
+    monkeypatch.setattr(proportions, "_in_millions", lambda own: [times(each) for each in own])
+    table = proportions.proportions_table([late * 3.4] * 3)
+    assert expected in table and "emergence holds" in table
+    assert ("fade is contradicted" in table) == (late == 2.0)
+    assert "not measured" in proportions.proportions_table([])
 
 
 @pytest.mark.slow

@@ -89,7 +89,8 @@ def clocks(scale: Scale) -> Plan:
     cross = [clocks_runs.grid_name(*cell) for cell in clocks_runs.CROSS]
     of = {"weight_norms": names, "gradients": grid, "sharpness": dict.fromkeys(cross)}
     tables = [RunTable(name=name, measure=name, of=tuple(own)) for name, own in of.items()]
-    return Plan([*trained, *tables])
+    features = [] if scale == "smoke" else feature_nodes(scale)  # of the runs in larger batches
+    return Plan([*trained, *features, *tables])
 
 
 def _final_measure(measure: str, trained: list[Train]) -> RunTable:

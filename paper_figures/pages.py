@@ -25,6 +25,7 @@ from paper_figures.core.verdicts import (
 )
 from paper_figures.demo import demo_table
 from paper_figures.studies.clocks import page_clocks, proportions
+from paper_figures.studies.clocks.forecasts import forecasts_table as forecasts_of_clocks_table
 from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
 from paper_figures.studies.clocks.readout_fits import noise_table
@@ -65,6 +66,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "states": page_clocks.states_table,
         "proportions rule": proportions.rule_text,
         "proportions": proportions.proportions_table,
+        "forecasts": forecasts_of_clocks_table,
         "ingredients": ingredients_table,
         "readout": readout_table,
         "readout fits": fits_of_readout_table,

@@ -3,7 +3,7 @@
 import json
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs
-from paper_figures.studies.clocks import page_clocks, predictions, proportions, states
+from paper_figures.studies.clocks import (
+    forecasts,
+    page_clocks,
+    predictions,
+    proportions,
+    states,
+)
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
     EVENTS,
@@ -28,6 +34,7 @@ from paper_figures.studies.clocks.exponents import (
     observe,
     tobit,
 )
+from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
 from transformer.experiments.clocks import BASE, FIRST, LATER, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
@@ -340,6 +347,55 @@ def test_the_figure_draws_every_cell_in_every_clock():
     assert all("a = " in finding for finding in result.findings)
 
 
+# --- forecasts by the clocks
+
+
+def events_of_cells(exponents, known_exponents):
+    """Runs of all cells, whose fade and known part follow exact power laws."""
+    runs = [Run(rate, batch, seed) for rate, batch in CELLS for seed in SEEDS]
+
+    def sequences(steps, own):
+        laws = (
+            steps * (run.learning_rate / BASE[0]) ** -own[0] * (run.batch / BASE[1]) ** -own[1]
+            for run in runs
+        )
+        return np.array([*laws]) * [run.batch for run in runs]
+
+    known = sequences(2000, known_exponents)
+    empty = np.zeros(len(runs))
+    return runs, EventForecasts(
+        tuple(str(k) for k in range(len(runs))), known, 1e3 * known, sequences(9000, exponents),
+        *[empty] * 4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("exponents", [(0.3, 0.9), (0.6, 0.6)])
+def test_the_clocks_forecast_what_keeps_them(exponents):
+    """Where exponents differ from those of the rise, the ratio of other runs is wrong."""
+    runs, given = events_of_cells(exponents, (0.6, 0.6))
+    for kind in (forecasts.CORRECTED, forecasts.BY_CLOCK):
+        found = forecasts.forecast_cells(runs, given, kind)
+        assert found.value == pytest.approx(given.measured) and found.crps == pytest.approx(0)
+    plain = score([forecasts.forecast_cells(runs, given, forecasts.AS_OTHERS)])
+    assert plain.factor == pytest.approx(1) if exponents == (0.6, 0.6) else plain.factor > 1.2
+
+
+def test_a_forecast_uses_no_run_of_its_own_cell():
+    runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
+    own = np.array([(run.learning_rate, run.batch) == CELLS[0] for run in runs])
+    moved = replace(given, measured=np.where(own, given.measured / 2, given.measured))
+    for kind in forecasts.KINDS:
+        one, other = (forecasts.forecast_cells(runs, each, kind) for each in (given, moved))
+        assert one.value[own] == pytest.approx(other.value[own])
+        assert kind == forecasts.AS_OTHERS or one.value[~own] != pytest.approx(other.value[~own])
+    assert forecasts.forecast_cells(runs[:6], _first(given, 6), forecasts.CORRECTED) is None
+
+
+def _first(given, n):
+    arrays = ("known_until", "end", "measured", "value", "low", "high", "crps")
+    return EventForecasts(given.runs[:n], *(getattr(given, name)[:n] for name in arrays))
+
+
 # --- larger batches in the paper's main run
 
 
@@ -405,6 +461,14 @@ def test_the_kept_runs_show_what_the_page_says():
     assert [sum(each) for each in risen.values()] == [0, 1]
     missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
     assert len(missing) == 3 and len(set(missing)) == 1
+
+    risen = forecasts.forecastable(runs)
+    fade = forecasts.held_out_events(risen)["fade"]
+    plain, clock, corrected = (
+        score([forecasts.forecast_cells(risen, fade, kind)]).crps
+        for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
+    )
+    assert clock < 0.6 * plain and clock <= corrected
 
     found = page_clocks.exponents()
     ideas = {each.name: each for each in predictions.predictions()[0]}

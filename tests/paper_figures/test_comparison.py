@@ -105,7 +105,8 @@ def test_naive_forecasts_know_other_runs_only():
     runs = ("coopetition/1", "coopetition/2", "glyphs_1")
     each = forecasts_of([2, 6, 50], [INF] * 3, [INF] * 3, [INF] * 3, runs)
     each = replace(each, known_until=np.array([1.0, 2.0, 5.0]))
-    by_kind = {kind: kept_forecasts.naive_forecasts(each, kind) for kind in kept_forecasts.NAIVE}
+    ratios = {kind: kept_forecasts.naive_ratios(each, kind) for kind in kept_forecasts.NAIVE}
+    by_kind = {kind: kept_forecasts.naive_forecasts(each, own) for kind, own in ratios.items()}
     assert by_kind[kept_forecasts.LIKE_OTHERS].value.tolist() == [3, 4, 10], "the lower ratio"
     assert by_kind[kept_forecasts.LIKE_OTHER_TASKS].value.tolist() == [10, 20, 10]
     nothing = by_kind[kept_forecasts.NO_CHANGE]

@@ -10,8 +10,8 @@ work with `--part 1/2` and `--part 2/2`.  To compute a row again, delete it.
 
 - fits: to the losses from `LEAD` of the time of emergence, as theories know no earlier phase, and
   to the in-context accuracies from the start
-- forecasts: from in-context accuracies until `MARGIN` times the first time at which Flip accuracy
-  exceeds `RISEN`, for the rest of the run; runs that end earlier are left out
+- forecasts: from the in-context accuracies of the part that `held_out.known_until` ends, for the
+  rest of the run; runs without such a part are left out
 """
 
 import math
@@ -24,7 +24,6 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from coopetition.dynamics.events import RISEN, crossing_time, find_forecast_events
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import forecast
@@ -37,13 +36,13 @@ from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from coopetition.tools.flags import default_shown_as, parse_flags
-from paper_figures.coopetition.fits import measured_errors
 from paper_figures.core.collect import locked
 from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import read_rows
 from paper_figures.core.runs import FigureRun, Runs, find_needs
 from paper_figures.studies.comparison.kept_forecasts import FOLDER, Row
 from paper_figures.studies.comparison.page_comparison import PUBLISHED, VERDICTS
+from paper_figures.studies.held_out import known_until, measured_events
 
 PUBLISHED_PATH = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
 PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points
@@ -55,7 +54,6 @@ GROUPS = (
     Runs("glyphs"),
     Runs("within_class/main_*"),
 )
-MARGIN = 1.5  # of the time at which Flip has risen
 PROG = "python -m paper_figures.studies.comparison.compare_theories"
 
 Table = Literal["fits", "forecasts", "verdicts"]
@@ -151,25 +149,6 @@ def fitted_curves(run: FigureRun) -> Iterator[Curves]:
     if emergence is not None:
         yield run.curves("loss").select(FITTED_CURVES).between(LEAD * emergence)
     yield run.curves().select(FITTED_CURVES)
-
-
-def known_until(run: FigureRun) -> float | None:
-    """Return `MARGIN` times the first time at which Flip exceeds `RISEN`.
-
-    This uses nothing of the future.  None if Flip never does, or if the run ends before that.
-    """
-    flip = run.curves().select(("flip",))
-    risen = crossing_time(flip.sequences, flip.values["flip"], RISEN, rising=True)
-    if risen is None or MARGIN * risen >= run.n_sequences:
-        return None
-    return MARGIN * risen
-
-
-def measured_events(run: FigureRun) -> dict[str, float | None]:
-    """Return a run's events as forecasts define them: Flip above one half is preference for ICL."""
-    curves = run.curves()
-    preference = {"preference": curves.values["flip"] - 0.5}
-    return find_forecast_events(curves.sequences, measured_errors(curves) | preference)
 
 
 def all_problems() -> list[Problem]:

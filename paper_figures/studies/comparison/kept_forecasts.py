@@ -84,7 +84,10 @@ def forecasts() -> dict[str, dict[str, EventForecasts]]:
     }
     measured = next(iter(found.values()))
     return found | {
-        name: {event: naive_forecasts(each, name) for event, each in measured.items()}
+        name: {
+            event: naive_forecasts(each, naive_ratios(each, name))
+            for event, each in measured.items()
+        }
         for name in NAIVE
     }
 
@@ -100,23 +103,32 @@ def read_time(cell: str) -> float:
     return float(cell) if cell else math.inf
 
 
-def naive_forecasts(given: EventForecasts, kind: str) -> EventForecasts:
+def naive_ratios(given: EventForecasts, kind: str) -> Array:
+    """Return what a naive forecast knows: time over known part, of each other run; NaN: not used.
+
+    `LIKE_OTHERS` uses all other runs, `LIKE_OTHER_TASKS` those of other tasks, `NO_CHANGE` none.
+    """
+    n, tasks = len(given.runs), np.array(given.tasks)
+    is_used = {
+        LIKE_OTHERS: ~np.eye(n, dtype=bool),
+        LIKE_OTHER_TASKS: tasks[:, None] != tasks,
+        NO_CHANGE: np.zeros((n, n), bool),
+    }[kind]
+    return np.where(is_used, given.measured / given.known_until, np.nan)
+
+
+def naive_forecasts(given: EventForecasts, ratios: Array) -> EventForecasts:
     """Return forecasts of the same events without a theory.
 
-    The sample of forecast times is the known part's length times the ratios of time to known part
-    of the other runs, or of those of other tasks; or the event never happens.
+    ratios : (n, n), row k has the forecasts of run k, each from another run, over the length of its
+        known part; NaN where a run is not used.  Without any, the event never happens.
     """
-    ratios, tasks = given.measured / given.known_until, np.array(given.tasks)
     rows = []
-    for k, (known, end, measured) in enumerate(
-        zip(given.known_until, given.end, given.measured, strict=True)
+    for known, end, measured, own in zip(
+        given.known_until, given.end, given.measured, ratios, strict=True
     ):
-        others = {
-            LIKE_OTHERS: np.arange(len(ratios)) != k,
-            LIKE_OTHER_TASKS: tasks != tasks[k],
-            NO_CHANGE: np.zeros(len(ratios), bool),
-        }[kind]
-        times = known * ratios[others] if others.any() else np.array([np.inf])
+        own = own[~np.isnan(own)]
+        times = known * own if len(own) else np.array([np.inf])
         times = np.where(times <= end, times, np.inf)
         ends = np.quantile(times, (ENDS[0], 0.5, ENDS[1]), method="inverted_cdf")
         rows.append((*ends, log_time_crps(times, measured, known, end)))

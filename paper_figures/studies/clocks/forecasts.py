@@ -1,0 +1,157 @@
+"""Forecasts of a run's late events from its early ones, and from its rate and batch size.
+
+Each run of the grid is forecast from the cells of other rates and batch sizes, once its known part
+has ended (`held_out.known_until`).  The exponents of a time t ~ rate^-a batch^-b say by which
+factor it differs between two cells, so another run's time, corrected by it, is a forecast:
+
+- `AS_OTHERS`: t over the known part is as in the other run;
+- `CORRECTED`: this ratio is corrected by its own exponents, those of t less those of the rise;
+- `BY_CLOCK`: t itself is corrected by its exponents; what is known of the run is not used.
+
+Exponents are fitted without the cell that is forecast.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.dynamics.events import FORECAST_EVENTS
+from coopetition.tools.files import markdown_table
+from paper_figures.core.runs import FigureRun
+from paper_figures.studies.clocks.exponents import Observation, batch_of, fit_exponents
+from paper_figures.studies.clocks.predictions import Find, find_runs
+from paper_figures.studies.comparison.compare_theories import all_runs
+from paper_figures.studies.comparison.kept_forecasts import (
+    LIKE_OTHERS,
+    EventForecasts,
+    naive_forecasts,
+    naive_ratios,
+    score,
+)
+from paper_figures.studies.held_out import known_until, measured_events
+
+Array = NDArray[np.float64]
+
+AS_OTHERS = "as in the other runs"
+CORRECTED = "corrected for rate and batch"
+BY_CLOCK = "by the clock alone"
+KINDS = (AS_OTHERS, CORRECTED, BY_CLOCK)
+
+
+def held_out_events(runs: Sequence[FigureRun]) -> dict[str, EventForecasts]:
+    """Return the measured events of runs whose known part has ended; nothing is forecast yet."""
+    known = [(run, until) for run in runs if (until := known_until(run)) is not None]
+    measured = [measured_events(run) for run, _ in known]
+    ends, empty = [float(run.n_sequences) for run, _ in known], np.full(len(known), np.nan)
+    return {
+        event: EventForecasts(
+            runs=tuple(run.name for run, _ in known),
+            known_until=np.array([until for _, until in known]),
+            end=np.array(ends),
+            measured=np.array([own[event] or math.inf for own in measured], float),
+            value=empty,
+            low=empty,
+            high=empty,
+            crps=empty,
+        )
+        for event in FORECAST_EVENTS
+    }
+
+
+def observations(
+    runs: Sequence[FigureRun], given: EventForecasts, unit: Array
+) -> list[Observation]:
+    """Return times of an event in a unit of each run, for a fit of exponents."""
+    times, censored = np.minimum(given.measured, given.end) / unit, given.measured > given.end
+    return [
+        Observation(run.learning_rate, batch_of(run), run.init_seed, float(time), bool(is_censored))
+        for run, time, is_censored in zip(runs, times, censored, strict=True)
+    ]
+
+
+def forecast_cells(
+    runs: Sequence[FigureRun], given: EventForecasts, kind: str
+) -> EventForecasts | None:
+    """Return forecasts of an event in each run by the runs of other cells.
+
+    None if without some cell too few events are left for exponents.
+    """
+    batches = np.array([batch_of(run) for run in runs], float)
+    unit = batches if kind == BY_CLOCK else given.known_until
+    observed = observations(runs, given, unit)
+    cells, logs = [each.cell for each in observed], np.array([each.logs for each in observed])
+    ratios = np.full((len(runs), len(runs)), np.nan)
+    for cell in set(cells):
+        own = np.array([each == cell for each in cells])
+        exponents = (0.0, 0.0)
+        if kind != AS_OTHERS:
+            known = [each for each in observed if each.cell != cell]
+            found = fit_exponents(known)
+            if found is None:
+                return None
+            exponents = found.a, found.b
+        factors = _factors(logs[own], logs[~own], exponents)
+        times = (given.measured / unit)[~own] * factors * unit[own, None]
+        ratios[np.ix_(own, ~own)] = times / given.known_until[own, None]
+    return naive_forecasts(given, ratios)
+
+
+def _factors(logs: Array, others: Array, exponents: tuple[float, float]) -> Array:
+    """Return by what times differ from those of other runs (n, n_others); logs are (n, 2)."""
+    return np.exp(-(logs[:, None] - others) @ np.array(exponents))
+
+
+def transferred(
+    grid: Sequence[FigureRun], runs: Sequence[FigureRun], event: str, kind: str
+) -> EventForecasts | None:
+    """Return forecasts of an event in runs of other tasks, each by all others of `runs`.
+
+    kind : `AS_OTHERS` or `CORRECTED`, by the exponents of the whole grid
+    """
+    given = held_out_events(runs)[event]
+    ratios = naive_ratios(given, LIKE_OTHERS)
+    if kind == CORRECTED:
+        known = held_out_events(grid)[event]
+        found = fit_exponents(observations(grid, known, known.known_until))
+        if found is None:
+            return None
+        logs = np.array([each.logs for each in observations(runs, given, given.known_until)])
+        ratios = ratios * _factors(logs, logs, (found.a, found.b))
+    return naive_forecasts(given, ratios)
+
+
+def forecastable(runs: Sequence[FigureRun]) -> list[FigureRun]:
+    """Return the runs that have a known part."""
+    return [run for run in runs if known_until(run) is not None]
+
+
+def forecasts_table(find: Find = find_runs) -> str:
+    """Return the scores of forecasts within the grid and of other tasks, in Markdown."""
+    grid, others = forecastable(find("grid_*")), forecastable(all_runs())
+    rows = []
+    for event in FORECAST_EVENTS:
+        known = held_out_events(grid)[event]
+        within = {kind: forecast_cells(grid, known, kind) for kind in KINDS}
+        across = {kind: transferred(grid, others, event, kind) for kind in (AS_OTHERS, CORRECTED)}
+        rows += [
+            (event, place, kind, *_cells(found))
+            for place, own in (("grid", within), ("other tasks", across))
+            for kind, found in own.items()
+        ]
+    heads = ("event", "runs", "forecast", "CRPS", "error factor", "missed", "coverage", "width")
+    return markdown_table(heads, rows)
+
+
+def _cells(found: EventForecasts | None) -> list[str]:
+    if found is None:
+        return ["-"] * 5
+    own = score([found])
+    return [
+        f"{own.crps:.2f}",
+        f"{own.factor:.2f}",
+        f"{100 * own.missed:.0f} %",
+        f"{100 * own.coverage:.0f} %",
+        f"{own.width:.1f}",
+    ]

@@ -23,8 +23,8 @@ resampled by weight (population Monte Carlo, Cappe et al. 2004).  While few poin
 its logarithm is scaled down for this (Koblents and Miguez 2015).  When the weight is spread enough,
 the centres are kept, and all points from then on are the sample.
 
-Loose coordinates end at `FARTHEST`, which leaves out 7e-6 of the prior of each.  What no start
-leads to is missed, and so is a third bottom at the same y.
+Loose coordinates end at `MAX_COORDINATE`, which leaves out 7e-6 of the prior of each.  What no
+start leads to is missed, and so is a third bottom at the same y.
 """
 
 import itertools
@@ -46,28 +46,28 @@ from coopetition.tools.compiled_code import ensure_compiled, jit
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-THIN = 0.03  # standard deviation of a coordinate, given the looser ones, below which it is stiff
-DRAWS = 1000  # of a round
-CENTRES = 200  # of a round
-REACHES = 0.2, 0.5, 2.0  # of centres, in standard deviations of the prior
+STIFF_DEVIATION = 0.03  # of a coordinate given the looser ones, below which it is stiff
+ROUND_SIZE = 1000  # points
+N_CENTRES = 200  # of a round
+CENTRE_REACHES = 0.2, 0.5, 2.0  # standard deviations of the prior
 DEGREES = 5.0  # of freedom of the Student distributions
-MEMORY = 3  # rounds that centres are resampled from
-SPREAD = 0.1  # effective share of a round's points at which exploring ends
-LEAST_SPREAD = 0.02  # the same, of the weights that centres are resampled with
-LEAST_ROUNDS = 2  # of the sample
-EXPLORING = 0.5  # share of the evaluations that may be spent on this
-LINKED = 40  # bottoms between which ways are tried
-NEIGHBOURS = 10  # of each
-PARTS = 4  # of the way to a neighbour
-SAME = 3.0  # standard deviations of s
-BRANCHES = 2  # at most
-STEPS = 20  # to the bottom, at most
-LONGEST_STEP = 0.5  # of a coordinate
-CLOSE = 0.02  # predicted decrease of the deviance below which the bottom is reached
-HOPELESS = 60.0  # deviance of a bottom above the lowest that is known
-HOPE = 0.25  # least share of the excess over this, that a step must be predicted to remove
-FARTHEST = 4.5  # of a coordinate
-FARTHEST_START = 2.5
+N_REMEMBERED = 3  # rounds that centres are resampled from
+EXPLORED_SHARE = 0.1  # effective share of a round's points at which exploring ends
+RESAMPLED_SHARE = 0.02  # the same, of the weights that centres are resampled with
+MIN_ROUNDS = 2  # of the sample
+MAX_EXPLORING = 0.5  # share of the evaluations that exploring may use
+MAX_LINKED = 40  # bottoms between which ways are tried
+N_NEIGHBOURS = 10  # of each bottom
+N_PARTS = 4  # of the way to a neighbour
+SAME_DISTANCE = 3.0  # standard deviations of s within which two bottoms are one
+MAX_BRANCHES = 2
+MAX_STEPS = 20  # to the bottom
+MAX_STEP = 0.5  # of a coordinate
+REACHED_DECREASE = 0.02  # predicted decrease of the deviance below which the bottom is reached
+ABANDONED_EXCESS = 60.0  # deviance above that of the lowest known bottom
+MIN_DECREASE = 0.25  # least share of this excess that a step must be predicted to remove
+MAX_COORDINATE = 4.5
+MAX_START = 2.5  # coordinate of a start
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +142,15 @@ class Valley:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
         residuals, jacobian = self._evaluate(z)
         deviance, damping = float(residuals @ residuals), 0.0
-        for _ in range(STEPS):
+        for _ in range(MAX_STEPS):
             step, predicted = _step(residuals, jacobian[:, self.stiff], damping)
-            excess = deviance - self.least - HOPELESS
-            is_hopeless = predicted < HOPE * excess
-            if (predicted < CLOSE and not damping) or is_hopeless:
+            excess = deviance - self.least - ABANDONED_EXCESS
+            is_hopeless = predicted < MIN_DECREASE * excess
+            if (predicted < REACHED_DECREASE and not damping) or is_hopeless:
                 break
             moved = z.copy()
-            moved[self.stiff] += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
-            moved = np.clip(moved, -FARTHEST, FARTHEST)
+            moved[self.stiff] += np.clip(step, -MAX_STEP, MAX_STEP)
+            moved = np.clip(moved, -MAX_COORDINATE, MAX_COORDINATE)
             others = self._evaluate(moved)
             if (lower := float(others[0] @ others[0])) <= deviance:
                 z, deviance, (residuals, jacobian) = moved, lower, others
@@ -167,14 +167,14 @@ class Valley:
         """Return the bottom at loose coordinates y, from another bottom."""
         z = near.z.copy()
         step = near.slope @ (y - z[self.loose])
-        z[self.stiff] += np.clip(step, -2 * LONGEST_STEP, 2 * LONGEST_STEP)
+        z[self.stiff] += np.clip(step, -2 * MAX_STEP, 2 * MAX_STEP)
         z[self.loose] = y
-        return self.bottom(np.clip(z, -FARTHEST, FARTHEST))
+        return self.bottom(np.clip(z, -MAX_COORDINATE, MAX_COORDINATE))
 
     def distance(self, start: Bottom, end: Bottom) -> float:
         """Return how far from a bottom a way along the valley ends, in standard deviations of s."""
         bottom, first, last = start, start.z[self.loose], end.z[self.loose]
-        for share in np.arange(1, PARTS + 1) / PARTS:
+        for share in np.arange(1, N_PARTS + 1) / N_PARTS:
             bottom = self.bottom_at(first + share * (last - first), bottom)
         return float(np.linalg.norm(end.factor @ (bottom.z - end.z)[self.stiff]))
 
@@ -184,7 +184,7 @@ def _split(jacobian: Array) -> tuple[Indices, Indices]:
     left, loose, stiff = jacobian.copy(), list(range(jacobian.shape[1])), []
     while len(loose) > 1:
         lengths = np.linalg.norm(left[:, loose], axis=0)
-        if lengths.max() < 1 / THIN:
+        if lengths.max() < 1 / STIFF_DEVIATION:
             break
         stiff.append(loose.pop(int(lengths.argmax())))
         direction = left[:, stiff[-1]] / lengths.max()
@@ -209,7 +209,7 @@ class Centres:
     def __init__(self, valley: Valley, bottoms: Sequence[Bottom], branch: Indices) -> None:
         self._valley, self._bottoms, self._branch = valley, bottoms, branch
         self._y = np.array([each.z[valley.loose] for each in bottoms])
-        reaches = np.resize(REACHES, len(bottoms))
+        reaches = np.resize(CENTRE_REACHES, len(bottoms))
         narrower = np.eye(len(valley.loose)) / reaches[:, None, None] ** 2
         precisions = np.array([each.precision for each in bottoms]) + narrower
         self._factors = np.linalg.cholesky(precisions)  # lower triangles L; precisions are L L^T
@@ -217,7 +217,7 @@ class Centres:
 
     def draw(self, rng: np.random.Generator, log_likelihood: Callable[[Array], float]) -> "Round":
         """Return a round of points."""
-        n, stiff = DRAWS, self._valley.stiff
+        n, stiff = ROUND_SIZE, self._valley.stiff
         own = rng.permutation(np.arange(n) % len(self._y))
         steps = _draw_student(rng, n, self._y.shape[1])
         y = self._y[own]
@@ -235,7 +235,7 @@ class Centres:
                 for each in branches.values()
             ]
             log_weights[k] = log_posterior - logsumexp(log_densities[:, k] + log_students)
-        log_weights[(np.abs(y) > FARTHEST).any(axis=1)] = -np.inf
+        log_weights[(np.abs(y) > MAX_COORDINATE).any(axis=1)] = -np.inf
         return Round(bottoms, self._branch[own], WeightedPoints(ndtr(points), log_weights))
 
     def _bottoms_of(self, members: Indices, y: Array) -> list[Bottom]:
@@ -261,8 +261,8 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
     """Return the branch (n,) of each bottom: some y can have several bottoms.
 
     Two bottoms are of one branch if the way along the valley from one to the y of the other ends
-    near it.  This is tried for `LINKED` of them.  All are then counted to that of the `BRANCHES`
-    largest branches from which a way ends nearest to them.
+    near it.  This is tried for `MAX_LINKED` of them.  All are then counted to that of the
+    `MAX_BRANCHES` largest branches from which a way ends nearest to them.
     """
     if not len(valley.stiff):
         return np.zeros(len(bottoms), int)
@@ -270,14 +270,14 @@ def find_branches(valley: Valley, bottoms: Sequence[Bottom]) -> Indices:
         np.array([each.z for each in bottoms]), axis=0, return_index=True, return_inverse=True
     )
     distinct = [bottoms[i] for i in first]  # centres can be equal
-    tried = np.unique(np.linspace(0, len(distinct) - 1, LINKED).astype(int))
+    tried = np.unique(np.linspace(0, len(distinct) - 1, MAX_LINKED).astype(int))
     some, y = [distinct[i] for i in tried], places[tried][:, valley.loose]
     linked = np.zeros((len(some), len(some)), bool)
-    for row, start, neighbours in zip(linked, some, _nearest(y, y, NEIGHBOURS + 1), strict=True):
+    for row, start, neighbours in zip(linked, some, _nearest(y, y, N_NEIGHBOURS + 1), strict=True):
         for j in neighbours[1:]:  # the first is the bottom itself
-            row[j] = valley.distance(start, some[j]) < SAME
+            row[j] = valley.distance(start, some[j]) < SAME_DISTANCE
     found = connected_components(linked)[1]
-    largest = np.argsort(-np.bincount(found), kind="stable")[:BRANCHES]
+    largest = np.argsort(-np.bincount(found), kind="stable")[:MAX_BRANCHES]
     if len(largest) == 1:
         return np.zeros(len(bottoms), int)
     distances = np.empty((len(largest), len(distinct)))
@@ -325,32 +325,35 @@ def sample_by_importance(
     report : called after each round with the evaluations so far and the effective sample size; 0
         while exploring
     """
-    z = np.clip(ndtri(starts), -FARTHEST_START, FARTHEST_START)
+    z = np.clip(ndtri(starts), -MAX_START, MAX_START)
     valley = Valley(residuals_and_jacobian, z[0])
     bottoms = [valley.bottom(each) for each in z]
     weights, branch = np.full(len(z), 1 / len(z)), find_branches(valley, bottoms)
     rounds: list[Round] = []
     is_exploring = True
     while is_exploring:
-        kept = resample(rng, weights, CENTRES)
+        kept = resample(rng, weights, N_CENTRES)
         centres = Centres(valley, [bottoms[i] for i in kept], branch[kept])
         new = centres.draw(rng, log_likelihood)
         report(valley.n_calls, 0.0)
-        rounds = [*rounds, new][-MEMORY:]
+        rounds = [*rounds, new][-N_REMEMBERED:]
         bottoms = [bottom for each in rounds for bottom in each.bottoms]
         branch = np.concatenate([each.branch for each in rounds])
         valley.least = min(valley.least, *(each.deviance for each in new.bottoms))
         weights = np.concatenate([_temper(each.drawn.log_weights) for each in rounds])
         weights /= len(rounds)
-        is_spread = new.drawn.effective_sample_size > SPREAD * DRAWS and len(rounds) == MEMORY
-        is_exploring = not is_spread and valley.n_calls < EXPLORING * max_calls
-    chosen = [bottoms[i] for i in resample(rng, weights, CENTRES)]
+        is_spread = (
+            new.drawn.effective_sample_size > EXPLORED_SHARE * ROUND_SIZE
+            and len(rounds) == N_REMEMBERED
+        )
+        is_exploring = not is_spread and valley.n_calls < MAX_EXPLORING * max_calls
+    chosen = [bottoms[i] for i in resample(rng, weights, N_CENTRES)]
     centres = Centres(valley, chosen, find_branches(valley, chosen))
     drawn = centres.draw(rng, log_likelihood).drawn
     for n_rounds in itertools.count(1):
         size = drawn.effective_sample_size
         report(valley.n_calls, size)
-        if n_rounds >= LEAST_ROUNDS and (size > enough or valley.n_calls > max_calls):
+        if n_rounds >= MIN_ROUNDS and (size > enough or valley.n_calls > max_calls):
             break
         drawn = drawn.with_others(centres.draw(rng, log_likelihood).drawn)
     return drawn
@@ -364,9 +367,9 @@ def resample(rng: np.random.Generator, weights: Array, n: int) -> Indices:
 
 
 def _temper(log_weights: Array) -> Array:
-    """Return weights to the largest power, up to 1, with an effective share of `LEAST_SPREAD`."""
+    """Return weights to the largest power, up to 1, of effective share `RESAMPLED_SHARE`."""
     possible = np.isfinite(log_weights)
-    least = min(LEAST_SPREAD * len(log_weights), possible.sum())
+    least = min(RESAMPLED_SHARE * len(log_weights), possible.sum())
 
     def weights(power: float) -> Array:
         scaled = np.where(possible, power * np.where(possible, log_weights, 0), -np.inf)

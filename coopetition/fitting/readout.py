@@ -13,6 +13,7 @@ strengths themselves and needs no gains.
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.two_cues import SIGNS
 from coopetition.tools.errors import UsageError
+from coopetition.tools.results import JsonResult
 
 Array = NDArray[np.float64]
 
@@ -36,18 +38,29 @@ SMALLEST = 1e-9  # an error below it counts as this
 IMPOSSIBLE = 10.0  # residual of curves that cannot be computed
 
 
-@dataclass(frozen=True, slots=True)
-class ReadoutFit:
-    """A fit to accuracies of all four kinds.
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadoutFit(JsonResult):
+    """A fit to accuracies of all four kinds.  It has no intervals.
 
     values : parameters, with times in units of the run's length
     r2 : by curve;  rmse : root mean square residual of all curves
     """
 
+    kind: ClassVar[str] = "a saved fit by readout"
+
     theory: str
     values: dict[str, float]
     r2: dict[str, float]
     rmse: float
+
+    def headline(self) -> str:
+        """Return one line; see `Result`."""
+        r2 = ", ".join(f"{name} {value:.2f}" for name, value in self.r2.items())
+        return f"of {self.theory}: root mean square residual {self.rmse:.3f}, R² of {r2}"
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the parameters; see `Result`."""
+        return {"parameter": [*self.values], "value": [*self.values.values()]}
 
 
 def parameters_of(theory: Theory) -> tuple[Parameter, ...]:

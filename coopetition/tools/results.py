@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import (
     ARCHIVE_ERRORS,
     check_archive,
@@ -134,10 +134,10 @@ class ArchivedResult(Result):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a file of `save`; any other file raises `UserError`."""
+        """Read a file of `save`; any other file raises `UsageError`."""
         check_archive(Path(path), cls.kind)
         try:
             with np.load(path) as archive:
                 return cls.from_archive(json.loads(str(archive["header"])), archive)
         except (OSError, *ARCHIVE_ERRORS) as error:
-            raise UserError(f"{path} is not {cls.kind} ({error})") from error
+            raise UsageError(f"{path} is not {cls.kind} ({error})") from error

@@ -185,12 +185,12 @@ def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_
 
 @pytest.mark.parametrize("kind", [co.Trajectory, co.PhaseDiagram, co.Fit])
 def test_other_files_are_not_loaded(tmp_path, kind):
-    with pytest.raises(co.UserError, match=r"nope\.npz does not exist"):
+    with pytest.raises(co.UsageError, match=r"nope\.npz does not exist"):
         kind.load(tmp_path / "nope.npz")
     (tmp_path / "text.npz").write_text("other")
     write_npz(tmp_path / "archive.npz", x=np.zeros(3))
     for name in ("text.npz", "archive.npz"):
-        with pytest.raises(co.UserError, match=f"{name} is not a saved") as caught:
+        with pytest.raises(co.UsageError, match=f"{name} is not a saved") as caught:
             kind.load(tmp_path / name)
         assert "allow_pickle" not in str(caught.value)
 

@@ -21,7 +21,9 @@ function of y alone, so weights are right also where these steps do not reach th
 Rounds explore the valley: the centres of the first are the starts, and those of the next are
 resampled by weight (population Monte Carlo, Cappe et al. 2004).  While few points carry the weight,
 its logarithm is scaled down for this (Koblents and Miguez 2015).  When the weight is spread enough,
-the centres are kept, and all points from then on are the sample.
+the centres are kept, and all points from then on are the sample.  If one of these points has much
+of the weight, the mixture is too thin about it: its bottom becomes a centre, and the sample is
+drawn anew.
 
 Loose coordinates end at `MAX_COORDINATE`, which leaves out 7e-6 of the prior of each.  What no
 start leads to is missed, and so is a third bottom at the same y.
@@ -55,6 +57,7 @@ N_REMEMBERED = 3  # rounds that centres are resampled from
 EXPLORED_SHARE = 0.1  # effective share of a round's points at which exploring ends
 RESAMPLED_SHARE = 0.02  # the same, of the weights that centres are resampled with
 MIN_ROUNDS = 2  # of the sample
+MAX_WEIGHT = 0.1  # share of one point, above which the sample is drawn anew
 MAX_EXPLORING = 0.5  # share of the evaluations that exploring may use
 MAX_LINKED = 40  # bottoms between which ways are tried
 N_NEIGHBOURS = 10  # of each bottom
@@ -327,36 +330,71 @@ def sample_by_importance(
     """
     z = np.clip(ndtri(starts), -MAX_START, MAX_START)
     valley = Valley(residuals_and_jacobian, z[0])
-    bottoms = [valley.bottom(each) for each in z]
-    weights, branch = np.full(len(z), 1 / len(z)), find_branches(valley, bottoms)
+    rounds: Sequence[Round] = _explore(
+        valley, z, rng, log_likelihood, MAX_EXPLORING * max_calls, report
+    )
+    while True:
+        centres, drawn = _best_centres(valley, rounds, rng), None
+        for n_rounds in itertools.count(1):
+            new = centres.draw(rng, log_likelihood)
+            drawn = drawn.with_others(new.drawn) if drawn else new.drawn
+            size, is_spent = drawn.effective_sample_size, valley.n_calls > max_calls
+            report(valley.n_calls, size)
+            is_spread = drawn.weights.max() < MAX_WEIGHT
+            if not is_spread and not is_spent:
+                rounds = [*rounds[1:], new]
+                break
+            if n_rounds >= MIN_ROUNDS and (size > enough or is_spent):
+                return drawn
+
+
+def _explore(
+    valley: Valley,
+    starts: Array,
+    rng: np.random.Generator,
+    log_likelihood: Callable[[Array], float],
+    max_calls: float,
+    report: Callable[[int, float], None],
+) -> list["Round"]:
+    """Return the last rounds of exploring, from starts z (k, d)."""
+    bottoms = [valley.bottom(each) for each in starts]
+    weights, branch = np.full(len(starts), 1 / len(starts)), find_branches(valley, bottoms)
     rounds: list[Round] = []
-    is_exploring = True
-    while is_exploring:
+    while True:
         kept = resample(rng, weights, N_CENTRES)
         centres = Centres(valley, [bottoms[i] for i in kept], branch[kept])
         new = centres.draw(rng, log_likelihood)
         report(valley.n_calls, 0.0)
         rounds = [*rounds, new][-N_REMEMBERED:]
+        share = new.drawn.effective_sample_size / ROUND_SIZE
+        is_spread = share > EXPLORED_SHARE and len(rounds) == N_REMEMBERED
+        if is_spread or valley.n_calls >= max_calls:
+            return rounds
         bottoms = [bottom for each in rounds for bottom in each.bottoms]
         branch = np.concatenate([each.branch for each in rounds])
         valley.least = min(valley.least, *(each.deviance for each in new.bottoms))
-        weights = np.concatenate([_temper(each.drawn.log_weights) for each in rounds])
-        weights /= len(rounds)
-        is_spread = (
-            new.drawn.effective_sample_size > EXPLORED_SHARE * ROUND_SIZE
-            and len(rounds) == N_REMEMBERED
-        )
-        is_exploring = not is_spread and valley.n_calls < MAX_EXPLORING * max_calls
-    chosen = [bottoms[i] for i in resample(rng, weights, N_CENTRES)]
-    centres = Centres(valley, chosen, find_branches(valley, chosen))
-    drawn = centres.draw(rng, log_likelihood).drawn
-    for n_rounds in itertools.count(1):
-        size = drawn.effective_sample_size
-        report(valley.n_calls, size)
-        if n_rounds >= MIN_ROUNDS and (size > enough or valley.n_calls > max_calls):
-            break
-        drawn = drawn.with_others(centres.draw(rng, log_likelihood).drawn)
-    return drawn
+        weights = _resampling_weights(rounds)
+
+
+def _best_centres(valley: Valley, rounds: Sequence["Round"], rng: np.random.Generator) -> Centres:
+    """Return centres at the bottoms below points of some rounds, which are resampled by weight.
+
+    A point can be above another bottom than the one that it was drawn about.
+    """
+    points = np.concatenate([each.drawn.points for each in rounds])
+    chosen, which = np.unique(
+        resample(rng, _resampling_weights(rounds), N_CENTRES), return_inverse=True
+    )
+    z = np.clip(ndtri(points[chosen]), -MAX_COORDINATE, MAX_COORDINATE)
+    distinct = [valley.bottom(each) for each in z]
+    valley.least = min(valley.least, *(each.deviance for each in distinct))
+    bottoms = [distinct[i] for i in which]
+    return Centres(valley, bottoms, find_branches(valley, bottoms))
+
+
+def _resampling_weights(rounds: Sequence["Round"]) -> Array:
+    """Return the weights that the points of all rounds are resampled with."""
+    return np.concatenate([_temper(each.drawn.log_weights) for each in rounds]) / len(rounds)
 
 
 def resample(rng: np.random.Generator, weights: Array, n: int) -> Indices:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 RUNS = 2
-ENOUGH = 400  # effective samples of a run
+ENOUGH = 600  # effective samples of a run
 MAX_CALLS = 200_000  # evaluations of residuals and their derivatives, in a run
 PLAUSIBLE = 40.0  # deviance of optima above the best, up to which runs start from them
 COMPARED = 2000  # samples of each run, for R-hat
@@ -180,7 +180,7 @@ def sample_posterior(
 
     Parameters
     ----------
-    max_calls : evaluations of the residuals in each run; a run ends earlier if it has 400 effective
+    max_calls : evaluations of the residuals in each run; a run ends earlier if it has 600 effective
         samples, but not before some 5,000
     n_jobs : processes for the two runs; the result does not depend on it
     progress : whether to show progress; see also `show_progress`

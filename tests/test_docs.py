@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def test_the_readme_is_short():
+    assert len(PAGES[0].read_text()) <= 8000
+
+
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
     monkeypatch.setattr("coopetition.fitting.logs.FORMATS", [*FORMATS])

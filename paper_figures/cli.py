@@ -271,7 +271,7 @@ def _results(flags: ResultsFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PagesFlags:
-    """Rewrite the generated parts of docs/ from the kept runs."""
+    """Rewrite the generated parts of paper.md and docs/ from the kept runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

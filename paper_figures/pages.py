@@ -1,4 +1,4 @@
-"""The generated parts of docs/*.md, each between two marks, and their pictures.
+"""The generated parts of paper.md and docs/*.md, each between two marks, and their pictures.
 
 `python -m paper_figures pages` rewrites the parts, `python -m paper_figures pictures` redraws
 docs/images.
@@ -50,6 +50,7 @@ def _claims_of(paper: str) -> dict[str, Callable[[], str]]:
 
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
+    "paper.md": {"counts": partial(verdict_counts, "coopetition")},
     "docs/clocks.md": {
         "ideas": page_clocks.ideas_list,
         "rule": page_clocks.rule_text,

@@ -271,12 +271,12 @@ def _results(flags: ResultsFlags) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PagesFlags:
-    """Rewrite the generated parts of README.md and docs/ from the kept runs."""
+    """Rewrite the generated parts of paper.md and docs/ from the kept runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PicturesFlags:
-    """Redraw the pictures of README.md and docs/, in some minutes."""
+    """Redraw the pictures of docs/, in some minutes."""
 
 
 def _update_documents(flags: PagesFlags | PicturesFlags) -> None:

@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/*.md, each between two marks, and their pictures.
+"""The generated parts of paper.md and docs/*.md, each between two marks, and their pictures.
 
 `python -m paper_figures pages` rewrites the parts, `python -m paper_figures pictures` redraws
 docs/images.
@@ -51,11 +51,7 @@ def _claims_of(paper: str) -> dict[str, Callable[[], str]]:
 
 
 PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {
-        "main runs": main_runs_table,
-        "demo seeds": demo_table,
-        "counts": partial(verdict_counts, "coopetition"),
-    },
+    "paper.md": {"counts": partial(verdict_counts, "coopetition")},
     "docs/clocks.md": {
         "ideas": page_clocks.ideas_list,
         "rule": page_clocks.rule_text,
@@ -89,7 +85,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "starts": starts_table,
         "levels": levels_table,
     },
-    "docs/results.md": _claims_of("coopetition"),
+    "docs/results.md": _claims_of("coopetition")
+    | {"main runs": main_runs_table, "demo seeds": demo_table},
     "docs/transience.md": _claims_of("transience") | {"events": events_table},
 }
 
@@ -115,6 +112,12 @@ def fill(page: str, text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     return text
 
 
+def check_checkout() -> None:
+    """Raise an error in an installed package, which has no pages."""
+    if not (ROOT / "docs" / "images").is_dir():
+        raise UsageError(f"{ROOT} has no docs/images; run this in a checkout of the repository")
+
+
 def pictures() -> dict[Path, tuple[Figure, Scale]]:
     """Return the file of each picture, its figure and scale."""
     found: dict[Path, tuple[Figure, Scale]] = {}
@@ -126,6 +129,7 @@ def pictures() -> dict[Path, tuple[Figure, Scale]]:
 
 def write_pages() -> list[Path]:
     """Rewrite all pages; return their paths."""
+    check_checkout()
     paths = [ROOT / name for name in PAGES]
     for path, (name, parts) in zip(paths, PAGES.items(), strict=True):
         write_text(path, fill(name, path.read_text(), parts))
@@ -134,6 +138,7 @@ def write_pages() -> list[Path]:
 
 def write_pictures() -> list[Path]:
     """Redraw all pictures; return their paths."""
+    check_checkout()
     with ProgressReport("draw", len(PICTURES), "pictures") as report:
         for path, (figure, scale) in pictures().items():
             drawing = figure.render(find_needs(figure.needs, scale=scale)).drawing

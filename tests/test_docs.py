@@ -18,6 +18,17 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def test_the_readme_is_short():
+    assert len(PAGES[0].read_text()) <= 8000
+
+
+def test_the_paper_is_short_and_its_references_are_those_of_its_bibliography():
+    paper = (ROOT / "paper.md").read_text()
+    assert len(paper.split()) <= 1200
+    keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "paper.bib").read_text(), re.MULTILINE)
+    assert set(re.findall(r"@(\w+)", paper)) == set(keys)
+
+
 @pytest.fixture
 def nothing_stays_registered(monkeypatch):
     monkeypatch.setattr("coopetition.fitting.logs.FORMATS", [*FORMATS])

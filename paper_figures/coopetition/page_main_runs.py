@@ -1,4 +1,4 @@
-"""The table of README.md: our main runs beside the paper's."""
+"""The table of docs/results.md: our main runs beside the paper's."""
 
 import math
 from dataclasses import fields

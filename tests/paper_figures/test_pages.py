@@ -1,11 +1,11 @@
-"""What the README and docs/ say in numbers is what is kept."""
+"""What docs/ say in numbers is what is kept."""
 
 import re
 
 import pytest
 
 from coopetition.tools.errors import UsageError
-from paper_figures.pages import PAGES, ROOT, fill, pictures
+from paper_figures.pages import PAGES, ROOT, fill, pictures, write_pages, write_pictures
 
 SLOW = ("docs/coopetition.md",)  # fits the toy
 
@@ -31,3 +31,11 @@ def test_the_pages_show_the_pictures_that_are_drawn_and_no_others():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     shown = {name for page in pages for name in re.findall(r"images/(\w+\.png)", page.read_text())}
     assert {path.name for path in pictures()} == shown == {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("write", [write_pages, write_pictures])
+def test_an_installed_package_has_no_pages_to_write(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("paper_figures.pages.ROOT", tmp_path)
+    with pytest.raises(UsageError, match="checkout"):
+        write()
+    assert not list(tmp_path.iterdir())

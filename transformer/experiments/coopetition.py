@@ -6,8 +6,8 @@ sequences, from 0.
 
 - Scale *paper*: 12,800 classes, learning rate 1e-5, 64 million sequences.
 - Scale *cpu*: the same classes, learning rate 1e-4 and a tenth of the sequences: ICL emerges some
-  ten times as early (README). Runs that end long after their result have half of these (`shorter`).
-  The 12-layer runs have the paper's rate, 3e-4, and 60,000 steps.
+  ten times as early (docs/results.md). Runs that end long after their result have half of these
+  (`shorter`). The 12-layer runs have the paper's rate, 3e-4, and 60,000 steps.
 - Scale *smoke*: 128 classes and some twenty steps, in which nothing is learnt.
 """
 

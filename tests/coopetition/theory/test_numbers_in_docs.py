@@ -10,9 +10,9 @@ from paper_figures.theory import figure_6_interventions as interventions
 from tests.coopetition.theory.test_fates import EXCEPTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
-TOUR, THEORY, README, INTERVENTIONS = (
+TOUR, THEORY, README, INTERVENTIONS, PAPER = (
     " ".join((ROOT / name).read_text("utf8").split())
-    for name in ("docs/tour.md", "docs/theory.md", "README.md", "docs/interventions.md")
+    for name in ("docs/tour.md", "docs/theory.md", "README.md", "docs/interventions.md", "paper.md")
 )
 
 
@@ -25,7 +25,8 @@ def short(number: str) -> str:
 def test_the_share_of_long_flows_is_that_of_the_listed_exceptions():
     agree = 1000 - len(EXCEPTIONS)
     assert f"of 1,000 random problems ($\\alpha > 0$) followed to $t = 10^8$, {agree} end" in THEORY
-    assert f"agreed in {agree} of 1,000 random problems" in README
+    for text in (README, PAPER):
+        assert f"agreed in {agree} of 1,000 random problems" in text
 
 
 @pytest.mark.slow
@@ -49,7 +50,8 @@ def test_times():
     slow, closed = found["emergence, slow system"], found["emergence, closed form"]
     assert f"(In {slow[4]} draws ICL emerges either in the prediction or in the simulation" in TOUR
     assert "emergence and takeover are less than 0.1 % (median) and 4 %" in THEORY
-    assert f"with a median error of {short(slow[1])} % (500 draws)" in README
+    for text in (README, PAPER):
+        assert f"with a median error of {short(slow[1])} % (500 draws)" in text
     _, median, tail, rank, _ = closed
     quoted = (
         f"{short(median)} % in the median and below {short(tail)} % in nine of ten draws "
@@ -70,7 +72,7 @@ def test_coopetition():
         return f"{float(re.search(rf'{re.escape(of)}: .*?a factor of ([^,]+)', findings)[1]):.0f}"
 
     positive = int(re.search(r"cooperation positive in (\d+) of 12", findings)[1])
-    for text in (TOUR, THEORY, README):
+    for text in (TOUR, THEORY, README, PAPER):
         assert f"{12 - positive} of 12" in text.replace("**", "")
     d, small = "d drawn at 1", "d drawn at 0.1"
     circuit = "circuit of step 20000, " + d

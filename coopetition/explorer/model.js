@@ -133,7 +133,9 @@ function findFate(run) {
 
 // Links.  A link holds what differs from the published setting of its draw.
 
-const VIEW = {scale: "linear", overlay: "", time: null};
+const VIEW = {scale: "linear", plane: "built", overlay: "", time: null};
+const CHOICES = {scale: ["linear", "log"], plane: ["built", "overlaps"],
+                 overlay: Object.keys(DATA.overlays)};
 
 function writeHash(setting, view) {
   const preset = Object.keys(DATA.presets).find(name => sameSetting(DATA.presets[name].setting, setting));
@@ -184,10 +186,8 @@ function readHash(hash) {
       const [letter, factor] = name.split("_");
       const part = PARTS.find(each => each[0] === letter);
       if (part) setting[part[1]][factor] = value; else setting[name] = value;
-    } else if (name === "scale" && ["linear", "log"].includes(text)) {
-      view.scale = text;
-    } else if (name === "overlay" && Object.hasOwn(DATA.overlays, text)) {
-      view.overlay = text;
+    } else if (Object.hasOwn(CHOICES, name) && CHOICES[name].includes(text)) {
+      view[name] = text;
     } else if (name === "time" && value >= 0 && value <= DATA.t1) {
       view.time = value;
     } else {

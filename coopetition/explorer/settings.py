@@ -78,26 +78,23 @@ def presets() -> dict[str, Preset]:
     return {
         "published": Preset(
             "Published seed 7",
-            "ICL rises and fades: it is learnt first, but its error cannot fall below mu1, so CIWL "
-            "replaces it in the end.",
+            "Its error cannot fall below mu1, but that of CIWL can fall to 0, so CIWL replaces it.",
             published_setting(7),
         ),
         "icl_persists": Preset(
             "ICL persists",
-            "Without an irreducible error of ICL (mu1 = 0), ICL alone can bring the loss to zero, "
-            "and CIWL has no reason to replace it.",
+            "With mu1 = 0, ICL alone brings the loss to 0, so nothing drives CIWL to replace it.",
             published_setting(7, mu1=0.0),
         ),
         "no_competition": Preset(
             "No competition",
-            "With alpha = 0, the factors a and d may be large together: both strategies are "
-            "learnt, and ICL stays.",
+            "With alpha = 0, the factors a and d may be large together, so ICL stays.",
             published_setting(7, alpha=0.0),
         ),
         "ciwl_helps_icl": Preset(
             "CIWL helps ICL",
-            "In seed 6, d starts aligned with its target once its orthogonal part is removed. "
-            "CIWL then builds b and c early, and ICL needs them too.",
+            "Here d starts along its target, without an orthogonal part (seed 6). CIWL builds b "
+            "and c early, and ICL uses them.",
             replace(helped, orthogonal=helped.orthogonal | {"d": 0.0}),
         ),
     }
@@ -168,7 +165,7 @@ SLIDERS = {
         "Initial orthogonal part w",
         "Length of what a factor holds beside its target. Training can only shrink it.",
         0.0,
-        14.0,
+        16.0,
         (0.0, 100.0),
     ),
 }

@@ -3,15 +3,19 @@
 
 const $ = id => document.getElementById(id);
 const EVENTS = {
-  emergence: ["ICL is learnt", run => [STRATEGY, run]], peak: ["ICL is best"],
-  crossing: ["CIWL becomes better"], unlearning: ["ICL is unlearnt"], takeover: ["CIWL is learnt"],
+  emergence: "ICL is learnt", peak: "ICL is best", crossing: "CIWL becomes better",
+  unlearning: "ICL is unlearnt", takeover: "CIWL is learnt",
 };
+const LABELLED_FROM = 560;  // width of a plot that has room for the names of events
 const POSITIONS = 240;
+const LEFT = 44, RIGHT = 20;  // margins of a plot
 let setting, view, run, alone, events, effect, aligned;
 
-const format = (value, digits = 3) =>
-  !Number.isFinite(value) ? "–" : value === 0 ? "0" : Math.abs(value) < 1e-3 ? value.toExponential(1)
-    : String(Number(value.toPrecision(digits)));
+const format = (value, digits = 3) => {
+  if (!Number.isFinite(value)) return "–";
+  const isSmall = value !== 0 && Math.abs(value) < 1e-3;
+  return (isSmall ? value.toExponential(1) : String(Number(value.toPrecision(digits)))).replace(/-/g, "−");
+};
 const formatTime = time => Math.round(time).toLocaleString("en-US");
 
 // Numbers
@@ -59,11 +63,12 @@ function decadeTicks(lo, hi) {
 // Axes of a panel, with functions that place its curves.
 function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
   const width = svg.clientWidth, height = svg.clientHeight;
-  const left = 44, right = width - 8, top = 8, bottom = height - 36;
+  const left = LEFT, right = width - RIGHT, top = 8, bottom = height - 36;
   const {map, ticks} = SCALES[scale];
   const [x0, x1] = x.map(map), [y0, y1] = y;
   const px = value => left + (map(value) - x0) / (x1 - x0) * (right - left);
   const py = value => bottom - (value - y0) / (y1 - y0) * (bottom - top);
+  const points = [], boxes = [];  // what a label must not hide
   const parts = [`<defs><clipPath id="${svg.parentNode.id}-clip"><rect x="${left}" y="${top - 3}" ` +
     `width="${right - left}" height="${bottom - top + 3}"/></clipPath></defs>`];
   for (const tick of ticks(...x, Math.max(3, width / 110))) {
@@ -79,21 +84,39 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
   parts.push(`<text transform="translate(11 ${(top + bottom) / 2}) rotate(-90)" text-anchor="middle">${yLabel}</text>`);
   const clip = `clip-path="url(#${svg.parentNode.id}-clip)"`;
   return {
-    px, py, parts, left, right, top, bottom, x, y, scale,
+    px, py, parts, left, right, top, bottom, x, y, scale, width, points, boxes,
     curve(xs, ys, style, extra = "") {
       let d = "", isOpen = false;
       for (let k = 0; k < xs.length; k++) {
         if (!Number.isFinite(xs[k]) || !Number.isFinite(ys[k])) { isOpen = false; continue; }
-        const at = Math.max(-1e4, Math.min(1e4, py(ys[k])));
-        d += `${isOpen ? "L" : "M"}${px(xs[k]).toFixed(1)} ${at.toFixed(1)}`;
+        const across = px(xs[k]), at = Math.max(-1e4, Math.min(1e4, py(ys[k])));
+        d += `${isOpen ? "L" : "M"}${across.toFixed(1)} ${at.toFixed(1)}`;
+        points.push([across, at]);
         isOpen = true;
       }
       parts.push(`<path ${clip} class="curve ${extra}" style="stroke:var(--${style})" d="${d}"/>`);
     },
     mark(number, x, y) {
-      const at = Math.max(top, Math.min(bottom, py(y)));
-      parts.push(`<g class="mark"><circle cx="${px(x)}" cy="${at}" r="8"/>` +
-        `<text x="${px(x)}" y="${at + 3.5}">${number}</text></g>`);
+      const across = px(x), at = Math.max(top, Math.min(bottom, py(y)));
+      boxes.push([across - 8, at - 8, across + 8, at + 8]);
+      parts.push(`<g class="mark"><circle cx="${across}" cy="${at}" r="8"/>` +
+        `<text x="${across}" y="${at + 3.5}">${number}</text></g>`);
+      return [across, at];
+    },
+    // Write a text at the place, of [x, y, anchor], where it hides least of curves and texts.
+    label(text, places, style = "label") {
+      const size = 6.4 * text.length;
+      const costs = places.map(([x, y, anchor], rank) => {
+        const from = anchor === "end" ? x - size : x, box = [from - 2, y - 12, from + size + 2, y + 4];
+        const isIn = ([px, py]) => px > box[0] && px < box[2] && py > box[1] && py < box[3];
+        const isHit = b => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1];
+        const isOutside = box[0] < left || box[2] > right + RIGHT || box[1] < top || box[3] > bottom;
+        const cost = points.filter(isIn).length + 200 * boxes.filter(isHit).length + (isOutside ? 1000 : 0);
+        return [cost + rank / 100, box];
+      });
+      const best = costs.reduce((k, [cost], j) => cost < costs[k][0] ? j : k, 0), [x, y, anchor] = places[best];
+      boxes.push(costs[best][1]);
+      parts.push(`<text class="${style}" x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`);
     },
     show(label) {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -103,14 +126,13 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
   };
 }
 
-// The samples of a run that are drawn: evenly spread, and by equal ratios.
+// The samples of a run that are drawn: evenly spread over a linear or logarithmic axis of time.
 function samples(each) {
-  const last = each.n - 1, kept = new Set([0, last]), n = 260;
+  const last = each.n - 1, kept = new Set([0]), n = 500;
   for (let k = 0; k <= n; k++) {
-    kept.add(Math.round(last * k / n));
-    if (last > 0) kept.add(Math.round(last ** (k / n)));
+    kept.add(Math.round(view.scale === "log" && last > 0 ? last ** (k / n) : last * k / n));
   }
-  return [...kept].sort((one, other) => one - other);
+  return [...kept];
 }
 
 const ENDS = [200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 8000, 10000, 12000, 16000];
@@ -150,8 +172,7 @@ function drawLosses() {
   const plot = axes(svg, {x: timeAxis(), y: [0, 1.25], scale: view.scale,
                           xLabel: DATA.timeLabel, yLabel: "loss / unlearnt loss"});
   const half = plot.py(DATA.learntBelow);
-  plot.parts.push(`<path class="guide" d="M${plot.left} ${half}H${plot.right}"/>` +
-    `<text x="${plot.right - 4}" y="${half - 5}" text-anchor="end">learnt below this line</text>`);
+  plot.parts.push(`<path class="guide" d="M${plot.left} ${half}H${plot.right}"/>`);
   const draw = (each, name, style, extra) => {
     const kept = samples(each), value = relative(each, name);
     plot.curve(kept.map(k => k * each.step), kept.map(value), style, extra);
@@ -160,10 +181,15 @@ function drawLosses() {
   for (const name of ["total", RIVAL, STRATEGY]) draw(run, name, name, "");
   if (aligned) drawOverlay(plot);
   drawCursor(plot);
-  numbered().forEach(([name, time], k) => {
+  const marks = numbered().map(([name, time], k) => {
     const curve = name === "takeover" ? RIVAL : STRATEGY;
-    plot.mark(k + 1, Math.max(time, plot.x[0]), relative(run, curve)(sampleAt(time)));
+    return [name, plot.mark(k + 1, Math.max(time, plot.x[0]), relative(run, curve)(sampleAt(time)))];
   });
+  if (plot.width >= LABELLED_FROM) marks.forEach(([name, at], k) => plot.label(`${k + 1} ${EVENTS[name]}`, around(at)));
+  plot.label("learnt below this line", [0, 0.15, 0.3, 0.45, 0.6].flatMap(part => {
+    const x = part * (plot.right - plot.left);
+    return [[plot.right - 4 - x, half - 5, "end"], [plot.left + 6 + x, half - 5, "start"]];
+  }), "note");
   plot.show(`Losses over time. ${$("fate").textContent}`);
   const k = sampleAt(cursorTime());
   legend("losses-legend", [
@@ -171,6 +197,13 @@ function drawLosses() {
     ["ICL without CIWL", "icl", undefined, "dashed"],
     ...(aligned ? [["measured", "soft", undefined, "dots"]] : []),
   ]);
+}
+
+// Places for the label of a point.
+function around([x, y]) {
+  const sides = [[1, 0], [-1, 0], [0.7, -0.8], [-0.7, -0.8], [0.7, 0.8], [-0.7, 0.8]];
+  return [12, 22, 34].flatMap(far => sides.map(([dx, dy]) =>
+    [x + dx * far, y + dy * far + 4, dx < 0 ? "end" : "start"]));
 }
 
 function drawOverlay(plot) {
@@ -189,43 +222,68 @@ function drawOverlay(plot) {
 function bounds(values, least, most, step) {
   const known = values.filter(Number.isFinite);
   const lo = Math.min(least, ...known), hi = Math.max(most, ...known);
-  return [Math.floor(lo / step - 1e-9) * step, Math.ceil(hi / step + 1e-9) * step].map(x => Math.max(-50, Math.min(50, x)));
+  return [Math.floor(lo / step + 1e-9) * step, Math.ceil(hi / step - 1e-9) * step].map(x => Math.max(-50, Math.min(50, x)));
 }
 
 function drawFactors(id, yLabel, value, guide) {
   const svg = $(id).querySelector("svg"), kept = samples(run), {norms} = DATA.draws[setting.draw];
   const curves = FACTORS.map(f => kept.map(k => value(f, k) / norms[f]));
-  const plot = axes(svg, {x: timeAxis(), y: bounds(curves.flat(), 0, 1.2, 0.4), scale: view.scale,
+  const plot = axes(svg, {x: timeAxis(), y: bounds(curves.flat(), 0, 1.2, 0.2), scale: view.scale,
                           xLabel: DATA.timeLabel, yLabel});
   plot.parts.push(`<path class="guide" d="M${plot.left} ${plot.py(guide)}H${plot.right}"/>`);
   curves.forEach((ys, j) => plot.curve(kept.map(k => k * run.step), ys, FACTORS[j], ""));
   drawCursor(plot);
   plot.show(yLabel);
   const k = sampleAt(cursorTime());
-  legend(`${id}-legend`, FACTORS.map(f => [f, f, format(value(f, k) / norms[f], 2)]));
+  legend(`${id}-legend`, FACTORS.map(f => [f, f, (value(f, k) / norms[f]).toFixed(2).replace("-", "−")]));
 }
 
+// Phase planes: the part of each target that is built, or the overlaps of the rival factors.
+const PLANES = {
+  built: {
+    title: "what is built", labels: ["part of ICL’s target", "part of CIWL’s target"],
+    value: (name, k) => product(PARTS_OF[name], overlapsAt(k)) / run.numbers[`S_${name}`],
+  },
+  overlaps: {
+    title: "overlaps of a and d", labels: ["overlap of a / norm of target", "overlap of d / norm of target"],
+    value: (name, k) => run.overlap[OWN[name]][k] / DATA.draws[setting.draw].norms[OWN[name]],
+  },
+};
+const PARTS_OF = Object.fromEntries(MECHANISMS.map(({name, factors}) => [name, factors]));
+const OWN = Object.fromEntries(MECHANISMS.map(({name, factors}) =>  // the factor of one strategy only
+  [name, factors.find(f => MECHANISMS.every(m => m.name === name || !m.factors.includes(f)))]));
+const overlapsAt = k => Object.fromEntries(FACTORS.map(f => [f, run.overlap[f][k]]));
+
 function drawPlane() {
-  const svg = $("plane").querySelector("svg"), kept = samples(run), {norms} = DATA.draws[setting.draw];
-  const [x, y] = ["a", DATA.rivalFactor];
-  const xs = kept.map(k => run.overlap[x][k] / norms[x]), ys = kept.map(k => run.overlap[y][k] / norms[y]);
-  const plot = axes(svg, {x: bounds(xs, -0.2, 1.2, 0.2), y: bounds(ys, -0.2, 1.2, 0.2),
-                          xLabel: "overlap of a / norm of its target", yLabel: "overlap of d / norm"});
-  drawArrows(plot, x, y, norms);
+  const svg = $("plane").querySelector("svg"), kept = samples(run);
+  const {labels: [xLabel, yLabel], value} = PLANES[view.plane];
+  const xs = kept.map(k => value(STRATEGY, k)), ys = kept.map(k => value(RIVAL, k));
+  const plot = axes(svg, {x: bounds(xs, -0.2, 1.2, 0.2), y: bounds(ys, -0.2, 1.2, 0.2), xLabel, yLabel});
+  if (view.plane === "overlaps") drawArrows(plot, OWN[STRATEGY], OWN[RIVAL]);
+  else drawCorners(plot);
   plot.curve(xs, ys, "total", "");
-  numbered().forEach(([name, time], k) => {
-    const at = sampleAt(time);
-    plot.mark(k + 1, run.overlap[x][at] / norms[x], run.overlap[y][at] / norms[y]);
-  });
   const now = sampleAt(cursorTime());
-  plot.parts.push(`<circle cx="${plot.px(run.overlap[x][now] / norms[x])}" ` +
-    `cy="${plot.py(run.overlap[y][now] / norms[y])}" r="5" fill="var(--paper)" stroke="var(--ink)" stroke-width="2"/>`);
-  plot.show("Overlap of d against overlap of a");
-  legend("plane-legend", [["path", "total"], ["pull at the time shown", "soft"]]);
+  plot.parts.push(`<circle class="now" cx="${plot.px(value(STRATEGY, now))}" cy="${plot.py(value(RIVAL, now))}" r="5"/>`);
+  numbered().forEach(([name, time], k) => {
+    if (sampleAt(time) !== now) plot.mark(k + 1, value(STRATEGY, sampleAt(time)), value(RIVAL, sampleAt(time)));
+  });
+  plot.show(`Phase plane: ${PLANES[view.plane].title}`);
+  legend("plane-legend", view.plane === "overlaps" ? [["path", "total"], ["pull at the time shown", "soft"]]
+    : [["path; the ring is the time shown", "total"]]);
+}
+
+function drawCorners(plot) {
+  for (const [x, y, text, anchor] of [[0, 0, "neither", "start"], [1, 0, "ICL", "end"],
+                                      [0, 1, "CIWL", "start"], [1, 1, "both", "end"]]) {
+    const across = plot.px(x), at = plot.py(y), beside = anchor === "start" ? -4 : 4;
+    plot.parts.push(`<circle class="corner" cx="${across}" cy="${at}" r="4"/>` +
+      `<text class="label" x="${across + beside}" y="${y === 0 ? at + 17 : at - 8}" text-anchor="${anchor}">${text}</text>`);
+  }
 }
 
 // The velocity of a and d over their plane, with the rest of the state as at the cursor.
-function drawArrows(plot, x, y, norms) {
+function drawArrows(plot, x, y) {
+  const {norms} = DATA.draws[setting.draw];
   const k = sampleAt(cursorTime()), out = new Float64Array(LOSSES.length + 2 * FACTORS.length);
   const state = [...FACTORS.map(f => run.overlap[f][k]), ...FACTORS.map(f => run.orthogonal[f][k])];
   const [i, j] = [FACTORS.indexOf(x), FACTORS.indexOf(y)], arrows = [];
@@ -263,7 +321,7 @@ function tellStory() {
   $("fate").textContent = `${sentence[0].toUpperCase()}${sentence.slice(1)}. ${preset ? preset.text : ""}`;
   $("effect").textContent = tellEffect();
   $("events").innerHTML = numbered().map(([name, time], k) =>
-    `<li><span>${k + 1}</span>${EVENTS[name][0]} <b>${formatTime(time)}</b></li>`).join("") ||
+    `<li><span>${k + 1}</span>${EVENTS[name]} <b>${formatTime(time)}</b></li>`).join("") ||
     "<li>No event in the given time.</li>";
   $("time-text").textContent = formatTime(cursorTime());
   const text = $("overlay-text");
@@ -272,20 +330,22 @@ function tellStory() {
     const share = name => `${Math.max(0, 100 * (1 - aligned.curves[name].unexplained)).toFixed(0)} %`;
     const {sequences} = aligned.overlay, span = sequences.at(-1) - sequences[0];
     text.textContent = `Time and losses are stretched and shifted to come as close as they can: ` +
-      `1 unit of time is ${format(span / (aligned.last - aligned.first))} sequences. The run explains ` +
+      `1 unit of time is ${formatTime(span / (aligned.last - aligned.first))} sequences. The run explains ` +
       `${share(STRATEGY)} of the variance of ICL's loss and ${share(RIVAL)} of CIWL's.`;
   }
 }
 
 function tellEffect() {
   const {emergence} = events, until = formatTime(DATA.t1);
-  if (effect === null && emergence === null) return `ICL is not learnt until time ${until}, with or without CIWL.`;
-  if (emergence === null) return `Without CIWL, ICL is learnt at time ${formatTime(effect)}; with it, never until ${until}.`;
-  if (effect === null) return `CIWL helps ICL: without it, ICL is not learnt until time ${until}.`;
+  if (effect === null) {
+    return emergence === null ? `ICL is not learnt by time ${until}, with or without CIWL.`
+      : `CIWL helps ICL: without CIWL, ICL is not learnt by time ${until}.`;
+  }
+  const without = `Without CIWL (dashed), ICL is learnt at time ${formatTime(effect)}.`;
+  if (emergence === null) return `${without} CIWL prevents that.`;
   const ratio = effect / emergence, times = format(Math.max(ratio, 1 / ratio), 2);
-  const verb = Math.abs(Math.log(ratio)) < 0.02 ? "CIWL makes no difference to that"
-    : ratio > 1 ? `CIWL helps: ICL is learnt ${times} times as early` : `CIWL hinders: ICL is learnt ${times} times as late`;
-  return `Without CIWL, ICL is learnt at time ${formatTime(effect)}. ${verb}.`;
+  if (times === "1") return `${without} CIWL hardly changes that.`;
+  return `${without} CIWL ${ratio > 1 ? "hastens" : "delays"} ICL by a factor of ${times}.`;
 }
 
 function drawAll() {
@@ -382,6 +442,7 @@ function build() {
   addNumber($("more-sliders"), "mu2");
   addGroup($("more-sliders"), "w", "orthogonal");
   addOptions("draw", Object.keys(DATA.draws).map(k => [k, `seed ${k}`]));
+  addOptions("plane-view", Object.entries(PLANES).map(([name, {title}]) => [name, title]));
   addOptions("overlay", Object.keys(DATA.overlays).map(title => [title, title]));
   $("draw").addEventListener("change", () => {
     const {overlap, orthogonal, draw} = publishedSetting(Number($("draw").value));
@@ -389,6 +450,7 @@ function build() {
     schedule();
   });
   $("overlay").addEventListener("change", () => { view.overlay = $("overlay").value; schedule(); });
+  $("plane-view").addEventListener("change", () => { view.plane = $("plane-view").value; schedule(drawAll); });
   $("scale").addEventListener("change", () => { view.scale = $("scale").checked ? "log" : "linear"; schedule(drawAll); });
   $("time").addEventListener("input", () => { setTime(Number($("time").value) / 1000); });
   $("link").addEventListener("click", () => copy(location.href, "Link copied."));
@@ -396,7 +458,7 @@ function build() {
   for (const id of ["losses", "overlaps", "lengths"]) {
     const svg = $(id).querySelector("svg"), follow = event => {
       const {left, width} = svg.getBoundingClientRect();
-      setTime(Math.max(0, Math.min(1, (event.clientX - left - 44) / (width - 52))));
+      setTime(Math.max(0, Math.min(1, (event.clientX - left - LEFT) / (width - LEFT - RIGHT))));
     };
     svg.addEventListener("pointerdown", follow);
     svg.addEventListener("pointermove", event => { if (event.buttons) follow(event); });
@@ -417,6 +479,7 @@ function showControls() {
   for (const show of controls) show();
   $("draw").value = setting.draw;
   $("overlay").value = view.overlay;
+  $("plane-view").value = view.plane;
   $("scale").checked = view.scale === "log";
   const [first, last] = timeAxis(), time = cursorTime();
   $("time").value = 1000 * (view.scale === "log" ? Math.log(Math.max(time, first) / first) / Math.log(last / first) : time / last);

@@ -213,8 +213,8 @@ function drawOverlay(plot) {
     aligned.times.forEach((time, k) => {
       const y = (aligned.overlay[name][k] - floor) / gain / run.unlearnt[name];
       if (time < plot.x[0] || time > plot.x[1] || !(y >= 0 && y <= 1.25)) return;
-      plot.parts.push(`<circle cx="${plot.px(time).toFixed(1)}" cy="${plot.py(y).toFixed(1)}" r="2.6" ` +
-        `fill="none" style="stroke:var(--${name})" stroke-width="1.3"/>`);
+      plot.parts.push(`<circle class="measured" cx="${plot.px(time).toFixed(1)}" ` +
+        `cy="${plot.py(y).toFixed(1)}" r="2.6" style="stroke:var(--${name})"/>`);
     });
   }
 }

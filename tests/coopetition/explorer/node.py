@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import pytest
@@ -30,9 +31,14 @@ def model_script(page: str) -> str:
     return found[1]
 
 
+@cache
+def page_without_overlays() -> str:
+    return render_page({})
+
+
 def evaluate(expression: str, given: Any = None, overlays: dict[str, Any] | None = None) -> Any:
     """Return the value of a JavaScript expression of `given`, with the functions of the page."""
-    script = model_script(render_page(overlays or {}))
+    script = model_script(render_page(overlays) if overlays else page_without_overlays())
     work = f"const given = {json.dumps(given)};\nconsole.log(JSON.stringify({expression}));"
     done = subprocess.run(
         ["node", "-"], input=script + COLLECT + work, capture_output=True, text=True

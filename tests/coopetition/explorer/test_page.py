@@ -29,7 +29,7 @@ def test_the_page_is_small_and_loads_nothing(overlays, tmp_path):
     assert path.stat().st_size < MAX_BYTES
     assert "http" not in page and "@import" not in page and "url(" not in page.replace("url(#", "")
     assert not re.findall(r"<(?:link|img|iframe|script src)", page)
-    assert "{{" not in re.sub(r"\$\{\{|=> \(\{|\{\{.*\}\}", "", "") and "{{model}}" not in page
+    assert not re.findall(r"{{\w+}}", page)
 
 
 def test_the_same_runs_give_the_same_page(overlays):
@@ -59,9 +59,27 @@ def test_the_link_of_the_default_view_is_empty():
 @needs_node
 @pytest.mark.parametrize(
     "word",
-    ["alpha=x", "alpha=", "alpha=-1", "mu1=Infinity", "step=0", "draw=12", "draw=-1", "u_e=1"]
-    + ["u_a_b=1", "w_a=-1", "preset=none", "scale=cubic", "overlay=none", "time=1e9", "nonsense"]
-    + ["constructor=1", "u_a=%E0%A4%A", "__proto__=1", "preset=__proto__"],
+    [
+        "alpha=x",
+        "alpha=",
+        "alpha=-1",
+        "mu1=Infinity",
+        "step=0",
+        "draw=12",
+        "draw=-1",
+        "u_e=1",
+        "u_a_b=1",
+        "w_a=-1",
+        "preset=none",
+        "scale=cubic",
+        "overlay=none",
+        "time=1e9",
+        "nonsense",
+        "constructor=1",
+        "u_a=%E0%A4%A",
+        "__proto__=1",
+        "preset=__proto__",
+    ],
 )
 def test_a_broken_part_of_a_link_is_named_and_the_rest_is_used(word):
     read = evaluate("readHash(given)", f"#{word}&mu2=0.5")
@@ -100,9 +118,8 @@ def test_an_overlay_finds_the_stretch_floor_and_gain_that_it_was_made_with():
     run = simulate([published_setting(7)])[0]
     time = np.linspace(3000.0, 8000.0, 41)
     losses = {name: np.array(run["losses"][name])[time.astype(int)] for name in ("icl", "ciwl")}
-    curves = Curves(
-        1e6 + 400 * time, {"icl": 2 + 5 * losses["icl"], "ciwl": 1 + 9 * losses["ciwl"]}
-    )
+    measured = {"icl": 2 + 5 * losses["icl"], "ciwl": 1 + 9 * losses["ciwl"]}
+    curves = Curves(1e6 + 400 * time, measured)
     expression = """(() => {
       const {first, last, curves} = alignOverlay(simulate(given), DATA.overlays.made);
       return {first, last, curves};

@@ -3,6 +3,7 @@
 
 const {factors: FACTORS, dims: DIMS, mechanisms: MECHANISMS, costs: COSTS, losses: LOSSES} = DATA;
 const [STRATEGY, RIVAL] = MECHANISMS.map(({name}) => name);
+const PARTS = [["u", "overlap"], ["w", "orthogonal"]];  // letter of a slider, name in a setting
 const product = (names, values) => names.reduce((total, name) => total * values[name], 1);
 
 function publishedSetting(draw) {
@@ -31,35 +32,31 @@ function countSteps(step) {
 // Gradient descent from the setting's initial state.  Sample k of each curve is at time k * step.
 function simulate(setting, clamped = []) {
   const {numbers, unlearnt} = numbersOf(setting, clamped), {step} = setting;
-  const nSteps = countSteps(step), nLosses = LOSSES.length;
-  const state = Float64Array.from([...FACTORS.map(f => setting.overlap[f]),
-                                   ...FACTORS.map(f => setting.orthogonal[f])]);
-  const size = state.length, out = new Float64Array(nLosses + size);
-  const rows = new Float64Array((nSteps + 1) * (size + nLosses));
-  let k = 0, at = 0, status = "LIMIT";
+  const nSteps = countSteps(step), nLosses = LOSSES.length, size = 2 * FACTORS.length;
+  const state = Float64Array.from(PARTS.flatMap(([, part]) => FACTORS.map(f => setting[part][f])));
+  const out = new Float64Array(nLosses + size);  // losses, then velocity
+  const [states, losses] = [size, nLosses].map(n =>
+    Array.from({length: n}, () => new Float64Array(nSteps + 1)));
+  evaluate(state, numbers, out);
+  const isAtRest = out.subarray(nLosses).every(velocity => velocity === 0);
+  let k = 0, status = "LIMIT";
   for (;; k++) {
     evaluate(state, numbers, out);
-    if (k === 0 && out.subarray(nLosses).every(v => v === 0)) status = "AT_REST";
-    rows.set(state, at);
-    for (let j = 0; j < nLosses; j++) rows[at + size + j] = out[j];
-    at += size + nLosses;
+    for (let j = 0; j < size; j++) states[j][k] = state[j];
+    for (let j = 0; j < nLosses; j++) losses[j][k] = out[j];
     const total = out[nLosses - 1];
     if (total < DATA.threshold) { status = "STOPPED"; break; }
     if (!(total < DATA.divergedAbove)) { status = "DIVERGED"; break; }
     if (k === nSteps) break;
     for (let j = 0; j < size; j++) state[j] += step * out[nLosses + j];
   }
-  const column = j => {
-    const values = new Float64Array(k + 1);
-    for (let i = 0, from = j; i <= k; i++, from += size + nLosses) values[i] = rows[from];
-    return values;
-  };
-  const named = (names, first) =>
-    Object.fromEntries(names.map((name, j) => [name, column(first + j)]));
+  if (status === "LIMIT" && isAtRest) status = "AT_REST";
+  const named = (names, curves) =>
+    Object.fromEntries(names.map((name, j) => [name, curves[j].subarray(0, k + 1)]));
   return {
     step, status, unlearnt, numbers, n: k + 1, nSteps: k,
-    overlap: named(FACTORS, 0), orthogonal: named(FACTORS, FACTORS.length),
-    losses: named(LOSSES, size),
+    overlap: named(FACTORS, states), orthogonal: named(FACTORS, states.slice(FACTORS.length)),
+    losses: named(LOSSES, losses),
   };
 }
 
@@ -122,13 +119,16 @@ function findEvents(run) {
 }
 
 function findFate(run) {
-  const learnt = name => excess(run, name).map(value => value < 0 ? 1 : 0);
-  const icl = learnt("icl"), ciwl = learnt("ciwl"), end = run.n - 1;
-  if (!(run.losses.total[end] < DATA.divergedAbove)) return "DIVERGED";
-  if (icl[end] && ciwl[end]) return "COEXISTENCE";
-  if (icl[end]) return "ICL_PERSISTENT";
-  if (icl.includes(1)) return "ICL_TRANSIENT";
-  return ciwl.includes(1) ? "CIWL_ONLY" : "NEVER";
+  const isLearnt = name => {
+    const loss = run.losses[name], unlearnt = run.unlearnt[name];
+    const at = k => loss[k] / unlearnt - DATA.learntBelow < 0;
+    return {once: loss.some((_, k) => at(k)), last: at(run.n - 1)};
+  };
+  const icl = isLearnt(STRATEGY), ciwl = isLearnt(RIVAL);
+  if (!(run.losses.total[run.n - 1] < DATA.divergedAbove)) return "DIVERGED";
+  if (icl.last) return ciwl.last ? "COEXISTENCE" : "ICL_PERSISTENT";
+  if (icl.once) return "ICL_TRANSIENT";
+  return ciwl.once ? "CIWL_ONLY" : "NEVER";
 }
 
 // Links.  A link holds what differs from the published setting of its draw.
@@ -159,8 +159,6 @@ function writeHash(setting, view) {
   }
   return words.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
 }
-
-const PARTS = [["u", "overlap"], ["w", "orthogonal"]];
 
 function sameSetting(one, other) {
   return one.draw === other.draw && DATA.numbers.every(name => one[name] === other[name]) &&

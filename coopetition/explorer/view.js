@@ -7,15 +7,17 @@ const EVENTS = {
   unlearning: "ICL is unlearnt", takeover: "CIWL is learnt",
 };
 const LABELLED_FROM = 560;  // width of a plot that has room for the names of events
-const POSITIONS = 240;
+const POSITIONS = 240;  // of a slider
+const LINK_DELAY = 200;  // ms; browsers refuse to change the address at every movement
 const LEFT = 44, RIGHT = 20;  // margins of a plot
-let setting, view, run, alone, events, effect, aligned;
+let setting, view, run, alone, events, emergenceAlone, aligned;
 
 const format = (value, digits = 3) => {
   if (!Number.isFinite(value)) return "–";
-  const isSmall = value !== 0 && Math.abs(value) < 1e-3;
-  return (isSmall ? value.toExponential(1) : String(Number(value.toPrecision(digits)))).replace(/-/g, "−");
+  const isExtreme = value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5);
+  return (isExtreme ? value.toExponential(1) : String(Number(value.toPrecision(digits)))).replace(/-/g, "−");
 };
+const formatShare = value => Math.abs(value) < 100 ? value.toFixed(2).replace("-", "−") : format(value);
 const formatTime = time => Math.round(time).toLocaleString("en-US");
 
 // Numbers
@@ -24,7 +26,7 @@ function update() {
   run = simulate(setting);
   alone = simulateAlone(setting);
   events = findEvents(run);
-  effect = findEvents(alone).emergence;
+  emergenceAlone = firstLearntTime(alone.step, excess(alone, STRATEGY));
   const overlay = DATA.overlays[view.overlay];
   aligned = overlay && {...alignOverlay(run, overlay), overlay};
   drawAll();
@@ -219,10 +221,12 @@ function drawOverlay(plot) {
   }
 }
 
+const FURTHEST = 6;  // target norms that a panel shows; a run that diverges goes further
+
 function bounds(values, least, most, step) {
   const known = values.filter(Number.isFinite);
   const lo = Math.min(least, ...known), hi = Math.max(most, ...known);
-  return [Math.floor(lo / step + 1e-9) * step, Math.ceil(hi / step - 1e-9) * step].map(x => Math.max(-50, Math.min(50, x)));
+  return [Math.floor(lo / step + 1e-9) * step, Math.ceil(hi / step - 1e-9) * step].map(x => Math.max(-FURTHEST, Math.min(FURTHEST, x)));
 }
 
 function drawFactors(id, yLabel, value, guide) {
@@ -235,7 +239,7 @@ function drawFactors(id, yLabel, value, guide) {
   drawCursor(plot);
   plot.show(yLabel);
   const k = sampleAt(cursorTime());
-  legend(`${id}-legend`, FACTORS.map(f => [f, f, (value(f, k) / norms[f]).toFixed(2).replace("-", "−")]));
+  legend(`${id}-legend`, FACTORS.map(f => [f, f, formatShare(value(f, k) / norms[f])]));
 }
 
 // Phase planes: the part of each target that is built, or the overlaps of the rival factors.
@@ -317,9 +321,10 @@ function drawArrows(plot, x, y) {
 
 function tellStory() {
   const preset = Object.values(DATA.presets).find(each => sameSetting(each.setting, setting));
-  const fate = findFate(run), sentence = DATA.fates[fate];
-  $("fate").textContent = `${sentence[0].toUpperCase()}${sentence.slice(1)}. ${preset ? preset.text : ""}`;
-  $("effect").textContent = tellEffect();
+  const fate = findFate(run), sentence = DATA.fates[fate], hasDiverged = fate === "DIVERGED";
+  const reason = hasDiverged ? "" : preset ? preset.text : tellOutlook();
+  $("fate").textContent = `${sentence[0].toUpperCase()}${sentence.slice(1)}. ${reason}`;
+  $("effect").textContent = hasDiverged ? "" : tellEffect();
   $("events").innerHTML = numbered().map(([name, time], k) =>
     `<li><span>${k + 1}</span>${EVENTS[name]} <b>${formatTime(time)}</b></li>`).join("") ||
     "<li>No event in the given time.</li>";
@@ -335,15 +340,25 @@ function tellStory() {
   }
 }
 
+// The minima of the loss, which decide what happens in the long run (docs/tour.md, section 3).
+function tellOutlook() {
+  const {alpha, mu1, mu2} = setting;
+  if (alpha === 0) return "Without competition, both can be learnt together.";
+  if (mu1 === 0 && mu2 === 0) return "Either error can fall to 0: the strategy that wins first can stay.";
+  if (mu1 === 0) return "Only ICL’s error can fall to 0, so only ICL can stay for ever.";
+  if (mu2 === 0) return "Only CIWL’s error can fall to 0, so only CIWL can stay for ever.";
+  return "Neither error can fall to 0, so in the long run neither strategy replaces the other.";
+}
+
 function tellEffect() {
   const {emergence} = events, until = formatTime(DATA.t1);
-  if (effect === null) {
+  if (emergenceAlone === null) {
     return emergence === null ? `ICL is not learnt by time ${until}, with or without CIWL.`
       : `CIWL helps ICL: without CIWL, ICL is not learnt by time ${until}.`;
   }
-  const without = `Without CIWL (dashed), ICL is learnt at time ${formatTime(effect)}.`;
+  const without = `Without CIWL (dashed), ICL is learnt at time ${formatTime(emergenceAlone)}.`;
   if (emergence === null) return `${without} CIWL prevents that.`;
-  const ratio = effect / emergence, times = format(Math.max(ratio, 1 / ratio), 2);
+  const ratio = emergenceAlone / emergence, times = format(Math.max(ratio, 1 / ratio), 2);
   if (times === "1") return `${without} CIWL hardly changes that.`;
   return `${without} CIWL ${ratio > 1 ? "hastens" : "delays"} ICL by a factor of ${times}.`;
 }
@@ -356,9 +371,15 @@ function drawAll() {
               (f, k) => Math.hypot(run.overlap[f][k], run.orthogonal[f][k]), 1);
   drawPlane();
   showControls();
+  clearTimeout(linkTimer);
+  linkTimer = setTimeout(updateLink, LINK_DELAY);
+}
+
+let linkTimer;
+
+function updateLink() {
   const hash = writeHash(setting, view);
   history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
-  document.body.dataset.ready = "yes";
 }
 
 // Controls
@@ -453,7 +474,10 @@ function build() {
   $("plane-view").addEventListener("change", () => { view.plane = $("plane-view").value; schedule(drawAll); });
   $("scale").addEventListener("change", () => { view.scale = $("scale").checked ? "log" : "linear"; schedule(drawAll); });
   $("time").addEventListener("input", () => { setTime(Number($("time").value) / 1000); });
-  $("link").addEventListener("click", () => copy(location.href, "Link copied."));
+  $("link").addEventListener("click", () => {
+    updateLink();
+    copy(location.href, "Link copied.");
+  });
   $("python").addEventListener("click", () => copy(toPython(setting), "Python code copied."));
   for (const id of ["losses", "overlaps", "lengths"]) {
     const svg = $(id).querySelector("svg"), follow = event => {

@@ -97,6 +97,10 @@ class Visit:
             panel,
         )
 
+    def link(self):
+        """Return the link of the view, which the page updates a little later."""
+        return self.run("updateLink(); return location.hash")
+
     def text(self, name):
         return self.run("return document.getElementById(arguments[0]).textContent", name)
 
@@ -136,7 +140,7 @@ def test_every_slider_moves_all_panels_and_the_link(visit, slider):
     after = {panel: view.paths(panel) for panel in PANELS}, view.text("losses-legend")
     assert all(before[0][panel] != after[0][panel] for panel in PANELS)
     assert before[1] != after[1]
-    assert f"{slider}=" in view.run("return location.hash")
+    assert f"{slider}=" in view.link()
     assert not view.errors()
 
 
@@ -149,7 +153,7 @@ def test_presets_pass_on_and_back(visit):
     assert "hastens ICL by a factor of 4.3" in view.text("effect")
     view.click("Published seed 7")
     assert view.paths("losses") == first
-    assert view.run("return location.hash") == "" and not view.errors()
+    assert view.link() == "" and not view.errors()
 
 
 def test_a_link_is_restored_when_it_is_opened_again(visit):
@@ -157,7 +161,7 @@ def test_a_link_is_restored_when_it_is_opened_again(visit):
     view.set_control("u_d", 200)
     view.set_control("scale", True)
     view.set_control("plane-view", "overlaps")
-    link, drawn = view.run("return location.hash"), view.paths("losses")
+    link, drawn = view.link(), view.paths("losses")
     assert visit(**dict(word.split("=") for word in link[1:].split("&"))).paths("losses") == drawn
 
 
@@ -178,7 +182,7 @@ def test_a_measured_run_is_laid_over(visit):
 
 def test_descent_that_diverges_is_told(visit):
     view = visit(step="100")
-    assert "diverged" in view.text("fate") and not view.errors()
+    assert "diverged" in view.text("fate") and view.text("effect") == "" and not view.errors()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -207,3 +211,10 @@ def test_python_code_is_shown(visit):
     view = visit()
     view.set_control("alpha", 0)
     assert "alpha=0, mu1=0.1" in view.run("return document.querySelector('#code pre').textContent")
+
+
+def test_the_address_follows_by_itself(visit):
+    view = visit()
+    view.set_control("mu1", 0)
+    view.driver.execute_async_script("setTimeout(arguments[0], 2 * LINK_DELAY)")
+    assert view.run("return location.hash") == "#preset=icl_persists"

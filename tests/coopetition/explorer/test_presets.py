@@ -1,6 +1,7 @@
 """Each preset shows, by the package's own numbers, what its name says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,36 @@ def test_sliders_reach_the_published_draws(draw):
     setting = published_setting(draw)
     for letter, part in (("u", setting.overlap), ("w", setting.orthogonal)):
         assert all(SLIDERS[letter].first <= x <= SLIDERS[letter].last for x in part.values())
+
+
+# what docs/explorer.md says of the four steps
+
+
+def test_numbers_in_the_docs_are_those_of_the_presets():
+    page = (Path(__file__).parents[3] / "docs" / "explorer.md").read_text()
+    published, helped = SETTINGS["published"], SETTINGS["ciwl_helps_icl"]
+    events = solved(published).events()
+    for time in (events.emergence, events.crossing, events.unlearning):
+        assert f"{time:,.0f}" in page
+    assert (
+        f"delays ICL by a factor of {emergence(published) / emergence_alone(published):.1f}" in page
+    )
+    assert f"hastens ICL by a factor of {emergence_alone(helped) / emergence(helped):.1f}" in page
+
+
+def test_a_larger_mu1_ends_icl_earlier():
+    settings = (replace(SETTINGS["icl_persists"], mu1=mu1) for mu1 in (0.03, 0.1, 0.3))
+    times = [solved(setting).events().unlearning for setting in settings]
+    assert None not in times and times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.3])
+def test_competition_ends_icl(alpha):
+    assert solved(replace(SETTINGS["no_competition"], alpha=alpha)).fate() is Fate.ICL_TRANSIENT
+
+
+def test_a_larger_orthogonal_part_of_d_delays_icl():
+    helped = SETTINGS["ciwl_helps_icl"]
+    parts = (helped.orthogonal | {"d": w} for w in (0.0, 4.0, 8.0, 16.0))
+    times = [emergence(replace(helped, orthogonal=part)) for part in parts]
+    assert times == sorted(times) and times[-1] > 2 * times[0]

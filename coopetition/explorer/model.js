@@ -138,7 +138,8 @@ const CHOICES = {scale: ["linear", "log"], plane: ["built", "overlaps"],
                  overlay: Object.keys(DATA.overlays)};
 
 function writeHash(setting, view) {
-  const preset = Object.keys(DATA.presets).find(name => sameSetting(DATA.presets[name].setting, setting));
+  const preset = Object.keys(DATA.presets)
+    .find(name => sameSetting(DATA.presets[name].setting, setting));
   const words = [];
   if (preset !== undefined) {
     if (preset !== DATA.start) words.push(["preset", preset]);
@@ -171,9 +172,11 @@ function readHash(hash) {
   let setting = structuredClone(DATA.presets[DATA.start].setting);
   const words = hash.replace(/^#/, "").split("&").filter(Boolean).map(word => {
     const [name, ...rest] = word.split("=");
-    try { return [name, decodeURIComponent(rest.join("=")), word]; } catch { return [name, "", word]; }
+    let text = "";
+    try { text = decodeURIComponent(rest.join("=")); } catch { /* not UTF-8: unusable, as empty */ }
+    return [name, text, word];
   });
-  const rank = ([name]) => ["preset", "draw"].indexOf(name) >= 0 ? 0 : 1;
+  const rank = ([name]) => ["preset", "draw"].includes(name) ? 0 : 1;
   for (const [name, text, word] of words.sort((one, other) => rank(one) - rank(other))) {
     const value = text.trim() === "" ? NaN : Number(text), limits = limitsOf(name);
     if (name === "preset" && Object.hasOwn(DATA.presets, text)) {

@@ -1,11 +1,14 @@
 """Write the explorer as one HTML file that loads nothing from elsewhere."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from coopetition.dynamics.events import DIVERGED_ABOVE, FATES, LEARNT_BELOW
 from coopetition.dynamics.solve import ROUNDING
@@ -25,6 +28,7 @@ from coopetition.fitting.curves import Curves
 from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
 from coopetition.plot.style import COLOURS, FURTHER, LABELS
 from coopetition.plot.toy import TIME
+from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 
 FOLDER = files("coopetition.explorer")
@@ -43,18 +47,14 @@ def write_explorer(path: Path | str, overlays: Mapping[str, Curves] | None = Non
 
 def render_page(overlays: Mapping[str, Curves]) -> str:
     """Return the text of the page: the same overlays give the same text."""
-    data = json.dumps(_page_data(overlays), allow_nan=False)
     parts = {
         "style": _colours() + _read("style.css"),
-        "data": data.replace("</", r"<\/"),
+        "data": json.dumps(_page_data(overlays), allow_nan=False).replace("<", r"\u003c"),
         "evaluate": evaluation_source(two_strategies()),
         "model": _read("model.js"),
         "view": _read("view.js"),
     }
-    page = _read("page.html")
-    for name, text in parts.items():
-        page = page.replace(f"{{{{{name}}}}}", text)
-    return page
+    return re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], _read("page.html"))
 
 
 def _read(name: str) -> str:
@@ -104,16 +104,26 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
         },
         "start": next(iter(named)),
         "presets": {name: asdict(preset) for name, preset in named.items()},
-        "overlays": {title: _overlay(curves) for title, curves in overlays.items()},
+        "overlays": {title: _overlay(title, curves) for title, curves in overlays.items()},
         "names": LABELS,
         "timeLabel": TIME,
         "rivalFactor": rival_factor,
     }  # fmt: skip
 
 
-def _overlay(curves: Curves) -> dict[str, Any]:
-    """Return the losses of ICL and CIWL, thinned and rounded."""
-    thin = curves.select((ICL, CIWL)).thinned(N_SAMPLES)
-    return {"sequences": thin.sequences.tolist()} | {
-        name: [float(f"{value:.4g}") for value in values] for name, values in thin.values.items()
+def _overlay(title: str, curves: Curves) -> dict[str, list[float]]:
+    """Return the samples that have losses of ICL and CIWL, thinned and rounded."""
+    both = curves.select((ICL, CIWL))
+    known = np.all(np.isfinite([*both.values.values()]), axis=0)
+    places = np.flatnonzero(known)
+    if len(places) < 2:
+        raise UsageError(
+            f"the curves {title!r} have {len(places)} samples of both {ICL} and {CIWL}; give at "
+            "least 2"
+        )
+    spread = np.linspace(0, len(places) - 1, min(N_SAMPLES, len(places))).round().astype(int)
+    columns = {"sequences": both.sequences} | both.values
+    return {
+        name: [float(f"{value:.5g}") for value in values[places[spread]]]
+        for name, values in columns.items()
     }

@@ -40,7 +40,7 @@ class Setting:
     @property
     def initial_state(self) -> InitialState:
         """The initial state of the run."""
-        norms = published_problem(self.draw).norms
+        norms = dict(published_problem(self.draw).norms)
         return canonical_draw(PUBLISHED_DIMS, norms, self.overlap, self.orthogonal)
 
 

@@ -10,14 +10,17 @@ const LABELLED_FROM = 560;  // width of a plot that has room for the names of ev
 const POSITIONS = 240;  // of a slider
 const LINK_DELAY = 200;  // ms; browsers refuse to change the address at every movement
 const LEFT = 44, RIGHT = 20;  // margins of a plot
+const SPACING = 28;  // of arrows
 let setting, view, run, alone, events, emergenceAlone, aligned;
 
 const format = (value, digits = 3) => {
   if (!Number.isFinite(value)) return "–";
   const isExtreme = value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5);
-  return (isExtreme ? value.toExponential(1) : String(Number(value.toPrecision(digits)))).replace(/-/g, "−");
+  const text = isExtreme ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
+  return text.replace(/-/g, "−");
 };
-const formatShare = value => Math.abs(value) < 100 ? value.toFixed(2).replace("-", "−") : format(value);
+const formatShare = value =>
+  Math.abs(value) < 100 ? value.toFixed(2).replace("-", "−") : format(value);
 const formatTime = time => Math.round(time).toLocaleString("en-US");
 
 // Numbers
@@ -32,12 +35,20 @@ function update() {
   drawAll();
 }
 
-let isScheduled = false;
-function schedule(work = update) {
+// Simulate and draw again before the next frame, however many controls move until then.
+let isScheduled = false, isOutdated = false;
+function schedule({onlyDraw = false} = {}) {
+  isOutdated ||= !onlyDraw;
   if (isScheduled) return;
   isScheduled = true;
-  requestAnimationFrame(() => { isScheduled = false; work(); });
+  requestAnimationFrame(() => {
+    const work = isOutdated ? update : drawAll;
+    isScheduled = isOutdated = false;
+    work();
+  });
 }
+
+const redraw = () => schedule({onlyDraw: true});
 
 // Plots
 
@@ -73,20 +84,23 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
   const points = [], boxes = [];  // what a label must not hide
   const parts = [`<defs><clipPath id="${svg.parentNode.id}-clip"><rect x="${left}" y="${top - 3}" ` +
     `width="${right - left}" height="${bottom - top + 3}"/></clipPath></defs>`];
+  const write = (x, y, text, anchor, style = "") =>
+    parts.push(`<text class="${style}" x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`);
   for (const tick of ticks(...x, Math.max(3, width / 110))) {
-    parts.push(`<path class="axis" d="M${px(tick)} ${bottom}v5"/>` +
-      `<text x="${px(tick)}" y="${bottom + 17}" text-anchor="middle">${tick.toLocaleString("en-US")}</text>`);
+    parts.push(`<path class="axis" d="M${px(tick)} ${bottom}v5"/>`);
+    write(px(tick), bottom + 17, tick.toLocaleString("en-US").replace("-", "−"), "middle");
   }
   for (const tick of linearTicks(...y, Math.max(3, height / 60))) {
-    parts.push(`<path class="axis" d="M${left} ${py(tick)}H${right}"/>` +
-      `<text x="${left - 6}" y="${py(tick) + 4}" text-anchor="end">${Number(tick.toPrecision(6))}</text>`);
+    parts.push(`<path class="axis" d="M${left} ${py(tick)}H${right}"/>`);
+    write(left - 6, py(tick) + 4, String(Number(tick.toPrecision(6))).replace("-", "−"), "end");
   }
   parts.push(`<path class="axis" d="M${left} ${top}V${bottom}H${right}"/>`);
-  parts.push(`<text x="${(left + right) / 2}" y="${height - 3}" text-anchor="middle">${xLabel}</text>`);
-  parts.push(`<text transform="translate(11 ${(top + bottom) / 2}) rotate(-90)" text-anchor="middle">${yLabel}</text>`);
+  write((left + right) / 2, height - 3, xLabel, "middle");
+  parts.push(`<text transform="translate(11 ${(top + bottom) / 2}) rotate(-90)" ` +
+    `text-anchor="middle">${yLabel}</text>`);
   const clip = `clip-path="url(#${svg.parentNode.id}-clip)"`;
   return {
-    px, py, parts, left, right, top, bottom, x, y, scale, width, points, boxes,
+    px, py, parts, left, right, top, bottom, x, y, width, write,
     curve(xs, ys, style, extra = "") {
       let d = "", isOpen = false;
       for (let k = 0; k < xs.length; k++) {
@@ -109,16 +123,18 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
     label(text, places, style = "label") {
       const size = 6.4 * text.length;
       const costs = places.map(([x, y, anchor], rank) => {
-        const from = anchor === "end" ? x - size : x, box = [from - 2, y - 12, from + size + 2, y + 4];
+        const from = anchor === "end" ? x - size : x;
+        const box = [from - 2, y - 12, from + size + 2, y + 4];
         const isIn = ([px, py]) => px > box[0] && px < box[2] && py > box[1] && py < box[3];
         const isHit = b => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1];
         const isOutside = box[0] < left || box[2] > right + RIGHT || box[1] < top || box[3] > bottom;
-        const cost = points.filter(isIn).length + 200 * boxes.filter(isHit).length + (isOutside ? 1000 : 0);
-        return [cost + rank / 100, box];
+        const hidden = points.filter(isIn).length + 200 * boxes.filter(isHit).length;
+        return [hidden + (isOutside ? 1000 : 0) + rank / 100, box];
       });
-      const best = costs.reduce((k, [cost], j) => cost < costs[k][0] ? j : k, 0), [x, y, anchor] = places[best];
+      const best = costs.reduce((k, [cost], j) => cost < costs[k][0] ? j : k, 0);
+      const [x, y, anchor] = places[best];
       boxes.push(costs[best][1]);
-      parts.push(`<text class="${style}" x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`);
+      write(x, y, text, anchor, style);
     },
     show(label) {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -142,7 +158,8 @@ const ENDS = [200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 8000, 10000, 12000, 
 function timeAxis() {
   const longest = (run.n - 1) * run.step;
   const end = ENDS.find(each => each >= longest) ?? DATA.t1;
-  return view.scale === "log" ? [Math.max(run.step, 1), end] : [0, end];
+  const first = Math.max(run.step, 1);
+  return view.scale === "log" ? [first, Math.max(end, 10 * first)] : [0, end];
 }
 
 const cursorTime = () =>
@@ -164,8 +181,8 @@ function legend(id, items) {
 
 function relative(each, name) {
   const {unlearnt, numbers} = each;
-  const whole = name === "total" ? MECHANISMS.reduce((all, m) => all * (unlearnt[m.name] + numbers[m.symbol]), 1)
-    : unlearnt[name];
+  const whole = name !== "total" ? unlearnt[name]
+    : MECHANISMS.reduce((all, m) => all * (unlearnt[m.name] + numbers[m.symbol]), 1);
   return k => each.losses[name][k] / whole;
 }
 
@@ -185,9 +202,12 @@ function drawLosses() {
   drawCursor(plot);
   const marks = numbered().map(([name, time], k) => {
     const curve = name === "takeover" ? RIVAL : STRATEGY;
-    return [name, plot.mark(k + 1, Math.max(time, plot.x[0]), relative(run, curve)(sampleAt(time)))];
+    const height = relative(run, curve)(sampleAt(time));
+    return [name, plot.mark(k + 1, Math.max(time, plot.x[0]), height)];
   });
-  if (plot.width >= LABELLED_FROM) marks.forEach(([name, at], k) => plot.label(`${k + 1} ${EVENTS[name]}`, around(at)));
+  if (plot.width >= LABELLED_FROM) {
+    marks.forEach(([name, at], k) => plot.label(`${k + 1} ${EVENTS[name]}`, around(at)));
+  }
   plot.label("learnt below this line", [0, 0.15, 0.3, 0.45, 0.6].flatMap(part => {
     const x = part * (plot.right - plot.left);
     return [[plot.right - 4 - x, half - 5, "end"], [plot.left + 6 + x, half - 5, "start"]];
@@ -195,7 +215,8 @@ function drawLosses() {
   plot.show(`Losses over time. ${$("fate").textContent}`);
   const k = sampleAt(cursorTime());
   legend("losses-legend", [
-    ...[STRATEGY, RIVAL, "total"].map(name => [DATA.names[name], name, format(relative(run, name)(k))]),
+    ...[STRATEGY, RIVAL, "total"].map(name =>
+      [DATA.names[name], name, format(relative(run, name)(k))]),
     ["ICL without CIWL", "icl", undefined, "dashed"],
     ...(aligned ? [["measured", "soft", undefined, "dots"]] : []),
   ]);
@@ -226,7 +247,8 @@ const FURTHEST = 6;  // target norms that a panel shows; a run that diverges goe
 function bounds(values, least, most, step) {
   const known = values.filter(Number.isFinite);
   const lo = Math.min(least, ...known), hi = Math.max(most, ...known);
-  return [Math.floor(lo / step + 1e-9) * step, Math.ceil(hi / step - 1e-9) * step].map(x => Math.max(-FURTHEST, Math.min(FURTHEST, x)));
+  return [Math.floor(lo / step + 1e-9) * step, Math.ceil(hi / step - 1e-9) * step]
+    .map(x => Math.max(-FURTHEST, Math.min(FURTHEST, x)));
 }
 
 function drawFactors(id, yLabel, value, guide) {
@@ -249,7 +271,8 @@ const PLANES = {
     value: (name, k) => product(PARTS_OF[name], overlapsAt(k)) / run.numbers[`S_${name}`],
   },
   overlaps: {
-    title: "overlaps of a and d", labels: ["overlap of a / norm of target", "overlap of d / norm of target"],
+    title: "overlaps of a and d",
+    labels: ["overlap of a / norm of target", "overlap of d / norm of target"],
     value: (name, k) => run.overlap[OWN[name]][k] / DATA.draws[setting.draw].norms[OWN[name]],
   },
 };
@@ -262,58 +285,60 @@ function drawPlane() {
   const svg = $("plane").querySelector("svg"), kept = samples(run);
   const {labels: [xLabel, yLabel], value} = PLANES[view.plane];
   const xs = kept.map(k => value(STRATEGY, k)), ys = kept.map(k => value(RIVAL, k));
-  const plot = axes(svg, {x: bounds(xs, -0.2, 1.2, 0.2), y: bounds(ys, -0.2, 1.2, 0.2), xLabel, yLabel});
+  const [x, y] = [xs, ys].map(values => bounds(values, -0.2, 1.2, 0.2));
+  const plot = axes(svg, {x, y, xLabel, yLabel});
   if (view.plane === "overlaps") drawArrows(plot, OWN[STRATEGY], OWN[RIVAL]);
   else drawCorners(plot);
   plot.curve(xs, ys, "total", "");
   const now = sampleAt(cursorTime());
-  plot.parts.push(`<circle class="now" cx="${plot.px(value(STRATEGY, now))}" cy="${plot.py(value(RIVAL, now))}" r="5"/>`);
-  numbered().forEach(([name, time], k) => {
-    if (sampleAt(time) !== now) plot.mark(k + 1, value(STRATEGY, sampleAt(time)), value(RIVAL, sampleAt(time)));
+  plot.parts.push(`<circle class="now" cx="${plot.px(value(STRATEGY, now))}" ` +
+    `cy="${plot.py(value(RIVAL, now))}" r="5"/>`);
+  numbered().forEach(([, time], k) => {
+    const at = sampleAt(time);
+    if (at !== now) plot.mark(k + 1, value(STRATEGY, at), value(RIVAL, at));
   });
   plot.show(`Phase plane: ${PLANES[view.plane].title}`);
-  legend("plane-legend", view.plane === "overlaps" ? [["path", "total"], ["pull at the time shown", "soft"]]
-    : [["path; the ring is the time shown", "total"]]);
+  const pull = view.plane === "overlaps" ? [["velocity at that time", "soft"]] : [];
+  legend("plane-legend", [["path (ring: time shown)", "total"], ...pull]);
 }
 
 function drawCorners(plot) {
   for (const [x, y, text, anchor] of [[0, 0, "neither", "start"], [1, 0, "ICL", "end"],
                                       [0, 1, "CIWL", "start"], [1, 1, "both", "end"]]) {
     const across = plot.px(x), at = plot.py(y), beside = anchor === "start" ? -4 : 4;
-    plot.parts.push(`<circle class="corner" cx="${across}" cy="${at}" r="4"/>` +
-      `<text class="label" x="${across + beside}" y="${y === 0 ? at + 17 : at - 8}" text-anchor="${anchor}">${text}</text>`);
+    plot.parts.push(`<circle class="corner" cx="${across}" cy="${at}" r="4"/>`);
+    plot.write(across + beside, y === 0 ? at + 17 : at - 8, text, anchor, "label");
   }
 }
 
-// The velocity of a and d over their plane, with the rest of the state as at the cursor.
+// The velocity of two factors over the plane of their overlaps, at the cursor's time.
 function drawArrows(plot, x, y) {
-  const {norms} = DATA.draws[setting.draw];
-  const k = sampleAt(cursorTime()), out = new Float64Array(LOSSES.length + 2 * FACTORS.length);
-  const state = [...FACTORS.map(f => run.overlap[f][k]), ...FACTORS.map(f => run.orthogonal[f][k])];
-  const [i, j] = [FACTORS.indexOf(x), FACTORS.indexOf(y)], arrows = [];
-  const spacing = 28, half = spacing / 2;
-  const columns = Math.floor((plot.right - plot.left) / spacing), rows = Math.floor((plot.bottom - plot.top) / spacing);
-  const [x0, x1] = plot.x;
-  for (let column = 0; column < columns; column++) {
-    for (let row = 0; row < rows; row++) {
-      const cx = plot.left + half + column * (plot.right - plot.left) / columns;
-      const cy = plot.top + half + row * (plot.bottom - plot.top) / rows;
-      state[i] = norms[x] * (x0 + (cx - plot.left) / (plot.right - plot.left) * (x1 - x0));
-      state[j] = norms[y] * (plot.y[1] - (cy - plot.top) / (plot.bottom - plot.top) * (plot.y[1] - plot.y[0]));
+  const {norms} = DATA.draws[setting.draw], now = sampleAt(cursorTime());
+  const state = PARTS.flatMap(([, part]) => FACTORS.map(f => run[part][f][now]));
+  const [i, j] = [x, y].map(f => FACTORS.indexOf(f)), arrows = [];
+  const out = new Float64Array(LOSSES.length + state.length);
+  const [columns, rows] = [plot.right - plot.left, plot.bottom - plot.top]
+    .map(size => Math.round(size / SPACING));
+  const between = ([first, last], part) => first + part * (last - first);
+  for (let column = 0.5; column < columns; column++) {
+    for (let row = 0.5; row < rows; row++) {
+      const at = [between(plot.x, column / columns), between(plot.y, row / rows)];
+      state[i] = norms[x] * at[0];
+      state[j] = norms[y] * at[1];
       evaluate(state, run.numbers, out);
-      const dx = out[LOSSES.length + i] / norms[x], dy = -out[LOSSES.length + j] / norms[y];
-      arrows.push({cx, cy, dx, dy, size: Math.hypot(dx, dy)});
+      const [dx, dy] = [out[LOSSES.length + i] / norms[x], -out[LOSSES.length + j] / norms[y]];
+      arrows.push({cx: plot.px(at[0]), cy: plot.py(at[1]), dx, dy, size: Math.hypot(dx, dy)});
     }
   }
-  const most = Math.max(...arrows.map(arrow => arrow.size));
-  if (!(most > 0)) return;
+  const largest = Math.max(...arrows.map(({size}) => size));
   for (const {cx, cy, dx, dy, size} of arrows) {
-    const length = half * 0.85 * (size / most) ** 0.35, ux = dx / size, uy = dy / size;
-    if (!(length > 1)) continue;
-    const [tx, ty] = [cx + ux * length, cy + uy * length], head = Math.min(4, length);
-    const wing = sign => `${(tx - head * (ux - sign * 0.6 * uy)).toFixed(1)} ${(ty - head * (uy + sign * 0.6 * ux)).toFixed(1)}`;
-    plot.parts.push(`<path class="arrow" d="M${(cx - ux * length).toFixed(1)} ${(cy - uy * length).toFixed(1)}` +
-      `L${tx.toFixed(1)} ${ty.toFixed(1)}M${wing(1)}L${tx.toFixed(1)} ${ty.toFixed(1)}L${wing(-1)}"/>`);
+    const half = SPACING * 0.42 * (size / largest) ** 0.35, ux = dx / size, uy = dy / size;
+    if (!(half > 1)) continue;  // also where nothing moves, or not by finite numbers
+    const point = (along, across) =>
+      `${(cx + along * ux - across * uy).toFixed(1)} ${(cy + along * uy + across * ux).toFixed(1)}`;
+    const head = half - Math.min(4, half), tip = point(half, 0);
+    plot.parts.push(`<path class="arrow" d="M${point(-half, 0)}L${tip}` +
+      `M${point(head, 2.4)}L${tip}L${point(head, -2.4)}"/>`);
   }
 }
 
@@ -335,8 +360,8 @@ function tellStory() {
     const share = name => `${Math.max(0, 100 * (1 - aligned.curves[name].unexplained)).toFixed(0)} %`;
     const {sequences} = aligned.overlay, span = sequences.at(-1) - sequences[0];
     text.textContent = `Time and losses are stretched and shifted to come as close as they can: ` +
-      `1 unit of time is ${formatTime(span / (aligned.last - aligned.first))} sequences. The run explains ` +
-      `${share(STRATEGY)} of the variance of ICL's loss and ${share(RIVAL)} of CIWL's.`;
+      `1 unit of time is ${formatTime(span / (aligned.last - aligned.first))} sequences. ` +
+      `The run explains ${share(STRATEGY)} of the variance of ICL's loss and ${share(RIVAL)} of CIWL's.`;
   }
 }
 
@@ -344,7 +369,7 @@ function tellStory() {
 function tellOutlook() {
   const {alpha, mu1, mu2} = setting;
   if (alpha === 0) return "Without competition, both can be learnt together.";
-  if (mu1 === 0 && mu2 === 0) return "Either error can fall to 0: the strategy that wins first can stay.";
+  if (mu1 === 0 && mu2 === 0) return "Either error can fall to 0, so the first to do so can stay.";
   if (mu1 === 0) return "Only ICL’s error can fall to 0, so only ICL can stay for ever.";
   if (mu2 === 0) return "Only CIWL’s error can fall to 0, so only CIWL can stay for ever.";
   return "Neither error can fall to 0, so in the long run neither strategy replaces the other.";
@@ -404,8 +429,9 @@ const controls = [];
 function addSlider(parent, id, label, slider, text, get, set) {
   const div = document.createElement("div");
   div.className = "slider";
-  div.innerHTML = `<div class="row"><label for="${id}">${label}</label><output for="${id}"></output></div>` +
-    `<input type="range" id="${id}" min="0" max="${POSITIONS}" step="1">` + (text ? `<p id="${id}-text">${text}</p>` : "");
+  div.innerHTML = `<div class="row"><label for="${id}">${label}</label><output for="${id}"></output>` +
+    `</div><input type="range" id="${id}" min="0" max="${POSITIONS}" step="1">` +
+    (text ? `<p id="${id}-text">${text}</p>` : "");
   parent.append(div);
   const input = div.querySelector("input"), output = div.querySelector("output");
   if (text) input.setAttribute("aria-describedby", `${id}-text`);
@@ -421,7 +447,8 @@ function addSlider(parent, id, label, slider, text, get, set) {
 function addGroup(parent, letter, part) {
   const slider = DATA.sliders[letter], div = document.createElement("div");
   div.className = "group";
-  div.innerHTML = `<div class="title">${slider.title}</div><div class="four"></div><p>${slider.text}</p>`;
+  div.innerHTML = `<div class="title">${slider.title}</div><div class="four"></div>` +
+    `<p>${slider.text}</p>`;
   parent.append(div);
   for (const f of FACTORS) {
     addSlider(div.querySelector(".four"), `${letter}_${f}`, `of ${f}`, slider, "",
@@ -431,7 +458,8 @@ function addGroup(parent, letter, part) {
 
 function addNumber(parent, name) {
   const slider = DATA.sliders[name];
-  addSlider(parent, name, slider.title, slider, slider.text, () => setting[name], value => { setting[name] = value; });
+  addSlider(parent, name, slider.title, slider, slider.text,
+            () => setting[name], value => { setting[name] = value; });
 }
 
 function addOptions(id, options) {
@@ -453,7 +481,11 @@ function build() {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = preset.title;
-    button.addEventListener("click", () => { setting = structuredClone(preset.setting); view.time = null; schedule(); });
+    button.addEventListener("click", () => {
+      setting = structuredClone(preset.setting);
+      view.time = null;
+      schedule();
+    });
     $("presets").append(button);
     controls.push(() => button.setAttribute("aria-pressed", sameSetting(preset.setting, setting)));
   }
@@ -470,10 +502,19 @@ function build() {
     setting = {...setting, draw, overlap, orthogonal};
     schedule();
   });
-  $("overlay").addEventListener("change", () => { view.overlay = $("overlay").value; schedule(); });
-  $("plane-view").addEventListener("change", () => { view.plane = $("plane-view").value; schedule(drawAll); });
-  $("scale").addEventListener("change", () => { view.scale = $("scale").checked ? "log" : "linear"; schedule(drawAll); });
-  $("time").addEventListener("input", () => { setTime(Number($("time").value) / 1000); });
+  $("overlay").addEventListener("change", () => {
+    view.overlay = $("overlay").value;
+    schedule();
+  });
+  $("plane-view").addEventListener("change", () => {
+    view.plane = $("plane-view").value;
+    redraw();
+  });
+  $("scale").addEventListener("change", () => {
+    view.scale = $("scale").checked ? "log" : "linear";
+    redraw();
+  });
+  $("time").addEventListener("input", () => setTime(Number($("time").value) / 1000));
   $("link").addEventListener("click", () => {
     updateLink();
     copy(location.href, "Link copied.");
@@ -487,8 +528,12 @@ function build() {
     svg.addEventListener("pointerdown", follow);
     svg.addEventListener("pointermove", event => { if (event.buttons) follow(event); });
   }
-  new ResizeObserver(() => schedule(drawAll)).observe(document.body);
-  addEventListener("hashchange", open);
+  let width = document.body.clientWidth;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth !== width) redraw();
+    width = document.body.clientWidth;
+  }).observe(document.body);
+  addEventListener("hashchange", openLink);
 }
 
 // Set the cursor to a part of the time axis, from 0 to 1.
@@ -496,7 +541,7 @@ function setTime(part) {
   const [first, last] = timeAxis();
   view.time = view.scale === "log" ? first * (last / first) ** part : first + part * (last - first);
   view.time = Number(Math.min(view.time, DATA.t1).toPrecision(5));
-  schedule(drawAll);
+  redraw();
 }
 
 function showControls() {
@@ -506,12 +551,14 @@ function showControls() {
   $("plane-view").value = view.plane;
   $("scale").checked = view.scale === "log";
   const [first, last] = timeAxis(), time = cursorTime();
-  $("time").value = 1000 * (view.scale === "log" ? Math.log(Math.max(time, first) / first) / Math.log(last / first) : time / last);
+  const part = view.scale === "log" ? Math.log(Math.max(time, first) / first) / Math.log(last / first)
+    : time / last;
+  $("time").value = 1000 * part;
   $("time").setAttribute("aria-valuetext", formatTime(time));
   $("code").querySelector("pre").textContent = toPython(setting);
 }
 
-function open() {
+function openLink() {
   const read = readHash(location.hash);
   ({setting, view} = read);
   $("problem").hidden = read.problem === null;
@@ -520,4 +567,4 @@ function open() {
 }
 
 build();
-open();
+openLink();

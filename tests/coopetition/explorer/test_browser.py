@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coopetition import Curves
 from coopetition.explorer.page import write_explorer
 from paper_figures.explorer import measured_losses
 
@@ -100,6 +101,11 @@ class Visit:
     def link(self):
         """Return the link of the view, which the page updates a little later."""
         return self.run("updateLink(); return location.hash")
+
+    def arrows(self):
+        return self.run(
+            "return [...document.querySelectorAll('.arrow')].map(each => each.getAttribute('d'))"
+        )
 
     def text(self, name):
         return self.run("return document.getElementById(arguments[0]).textContent", name)
@@ -218,3 +224,30 @@ def test_the_address_follows_by_itself(visit):
     view.set_control("mu1", 0)
     view.driver.execute_async_script("setTimeout(arguments[0], 2 * LINK_DELAY)")
     assert view.run("return location.hash") == "#preset=icl_persists"
+
+
+def test_the_chosen_time_moves_the_state_and_the_plane(visit):
+    view = visit(plane="overlaps")
+    legends = ("losses-legend", "overlaps-legend", "lengths-legend", "time-text")
+    before = [view.text(name) for name in legends], view.arrows()
+    view.set_control("time", 900)
+    after = [view.text(name) for name in legends], view.arrows()
+    assert all(one != other for one, other in zip(before[0], after[0], strict=True))
+    assert before[1] and before[1] != after[1]
+    assert "time=" in view.link() and not view.errors()
+
+
+@pytest.mark.parametrize("title", ["Copy link", "Copy as Python"])
+def test_copying_is_confirmed(visit, title):
+    view = visit()
+    view.click(title)
+    assert view.text("copied")
+
+
+def test_a_title_of_curves_cannot_break_the_page(chromium, tmp_path):
+    title = 'a </script><script>throw 1</script> <!-- {{view}} & "b"'
+    curves = Curves([0.0, 1.0, 2.0], {"icl": [3.0, 2.0, 1.0], "ciwl": [3.0, 2.0, 1.5]})
+    view = Visit(chromium, write_explorer(tmp_path / "page.html", {title: curves}), DESKTOP)
+    view.set_control("overlay", title)
+    assert view.paths("losses") and not view.errors()
+    assert view.run("return document.querySelectorAll('#overlay option').length") == 2

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from coopetition import Curves, Trajectory
+from coopetition import Curves, Trajectory, UsageError
 from coopetition.explorer.page import render_page, write_explorer
 from coopetition.explorer.settings import published_setting
 from coopetition.fitting.least_squares import fit_floor_gain
@@ -34,6 +34,16 @@ def test_the_page_is_small_and_loads_nothing(overlays, tmp_path):
 
 def test_the_same_runs_give_the_same_page(overlays):
     assert render_page(overlays) == render_page(overlays)
+
+
+def test_samples_without_both_losses_are_left_out_and_too_few_are_refused():
+    gap = float("nan")
+    curves = Curves([0.0, 1.0, 2.0], {"icl": [3.0, gap, 1.0], "ciwl": [3.0, 2.0, 1.0]})
+    assert '"sequences": [0.0, 2.0]' in render_page({"gap": curves})
+    with pytest.raises(UsageError, match="few.* 1 samples"):
+        render_page({"few": curves.between(1.0)})
+    with pytest.raises(UsageError, match="ciwl"):
+        render_page({"half": curves.select("icl")})
 
 
 def test_without_overlays_the_page_is_whole(tmp_path):

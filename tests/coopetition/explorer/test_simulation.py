@@ -18,23 +18,21 @@ def solved(setting: Setting) -> Trajectory:
 
 
 def random_setting(seed: int) -> Setting:
-    """Return a setting with every slider anywhere, but with a step at which descent is stable."""
+    """Return a setting with all parameters and the initial state at random."""
     rng = np.random.default_rng(seed)
 
     def between(name: str) -> float:
-        slider = SLIDERS[name]
-        if slider.log:
-            return float(np.exp(rng.uniform(np.log(slider.first), np.log(slider.last))))
-        return float(rng.uniform(slider.first, slider.last))
+        return float(np.exp(rng.uniform(*np.log([SLIDERS[name].first, SLIDERS[name].last]))))
 
-    return Setting(
-        draw=int(rng.integers(12)),
-        overlap={f: between("u") for f in FACTORS},
-        orthogonal={f: between("w") for f in FACTORS},
+    published = published_setting(int(rng.integers(12)))
+    return replace(
+        published,
+        overlap={f: float(rng.uniform(-3, 3)) for f in FACTORS},
+        orthogonal={f: w * float(rng.uniform(0, 1.2)) for f, w in published.orthogonal.items()},
         alpha=between("alpha"),
         mu1=between("mu1"),
         mu2=float(rng.choice([0.0, between("mu2")])),
-        step=between("step"),
+        step=float(rng.uniform(0.25, 4)),
     )
 
 

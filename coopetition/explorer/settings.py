@@ -163,7 +163,7 @@ SLIDERS = {
     ),
     "w": Slider(
         "Initial orthogonal part w",
-        "Length of what a factor holds beside its target. Training can only shrink it.",
+        "Length of what a factor holds beside its target. Training shrinks it.",
         0.0,
         16.0,
         (0.0, 100.0),

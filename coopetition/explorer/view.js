@@ -2,9 +2,10 @@
 "use strict";
 
 const $ = id => document.getElementById(id);
-const EVENTS = {
-  emergence: "ICL is learnt", peak: "ICL is best", crossing: "CIWL becomes better",
-  unlearning: "ICL is unlearnt", takeover: "CIWL is learnt",
+const EVENTS = {  // name, and the strategy whose curve has the mark
+  emergence: ["ICL is learnt", STRATEGY], peak: ["ICL is best", STRATEGY],
+  crossing: ["CIWL becomes better", RIVAL], unlearning: ["ICL is unlearnt", STRATEGY],
+  takeover: ["CIWL is learnt", RIVAL],
 };
 const LABELLED_FROM = 560;  // width of a plot that has room for the names of events
 const POSITIONS = 240;  // of a slider
@@ -112,10 +113,10 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
       }
       parts.push(`<path ${clip} class="curve ${extra}" style="stroke:var(--${style})" d="${d}"/>`);
     },
-    mark(number, x, y) {
+    mark(number, style, x, y) {
       const across = px(x), at = Math.max(top, Math.min(bottom, py(y)));
       boxes.push([across - 8, at - 8, across + 8, at + 8]);
-      parts.push(`<g class="mark"><circle cx="${across}" cy="${at}" r="8"/>` +
+      parts.push(`<g class="mark"><circle cx="${across}" cy="${at}" r="8" style="fill:var(--${style})"/>` +
         `<text x="${across}" y="${at + 3.5}">${number}</text></g>`);
       return [across, at];
     },
@@ -201,13 +202,10 @@ function drawLosses() {
   if (aligned) drawOverlay(plot);
   drawCursor(plot);
   const marks = numbered().map(([name, time], k) => {
-    const curve = name === "takeover" ? RIVAL : STRATEGY;
-    const height = relative(run, curve)(sampleAt(time));
-    return [name, plot.mark(k + 1, Math.max(time, plot.x[0]), height)];
+    const [title, strategy] = EVENTS[name], height = relative(run, strategy)(sampleAt(time));
+    return [`${k + 1} ${title}`, plot.mark(k + 1, strategy, Math.max(time, plot.x[0]), height)];
   });
-  if (plot.width >= LABELLED_FROM) {
-    marks.forEach(([name, at], k) => plot.label(`${k + 1} ${EVENTS[name]}`, around(at)));
-  }
+  if (plot.width >= LABELLED_FROM) marks.forEach(([text, at]) => plot.label(text, around(at)));
   plot.label("learnt below this line", [0, 0.15, 0.3, 0.45, 0.6].flatMap(part => {
     const x = part * (plot.right - plot.left);
     return [[plot.right - 4 - x, half - 5, "end"], [plot.left + 6 + x, half - 5, "start"]];
@@ -293,9 +291,9 @@ function drawPlane() {
   const now = sampleAt(cursorTime());
   plot.parts.push(`<circle class="now" cx="${plot.px(value(STRATEGY, now))}" ` +
     `cy="${plot.py(value(RIVAL, now))}" r="5"/>`);
-  numbered().forEach(([, time], k) => {
+  numbered().forEach(([name, time], k) => {
     const at = sampleAt(time);
-    if (at !== now) plot.mark(k + 1, value(STRATEGY, at), value(RIVAL, at));
+    if (at !== now) plot.mark(k + 1, EVENTS[name][1], value(STRATEGY, at), value(RIVAL, at));
   });
   plot.show(`Phase plane: ${PLANES[view.plane].title}`);
   const pull = view.plane === "overlaps" ? [["velocity at that time", "soft"]] : [];
@@ -351,7 +349,7 @@ function tellStory() {
   $("fate").textContent = `${sentence[0].toUpperCase()}${sentence.slice(1)}. ${reason}`;
   $("effect").textContent = hasDiverged ? "" : tellEffect();
   $("events").innerHTML = numbered().map(([name, time], k) =>
-    `<li><span>${k + 1}</span>${EVENTS[name]} <b>${formatTime(time)}</b></li>`).join("") ||
+    `<li><span style="background:var(--${EVENTS[name][1]})">${k + 1}</span>${EVENTS[name][0]} <b>${formatTime(time)}</b></li>`).join("") ||
     "<li>No event in the given time.</li>";
   $("time-text").textContent = formatTime(cursorTime());
   const text = $("overlay-text");

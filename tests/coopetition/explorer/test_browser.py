@@ -150,6 +150,14 @@ def test_every_slider_moves_all_panels_and_the_link(visit, slider):
     assert not view.errors()
 
 
+def test_a_slider_follows_the_keyboard(visit):
+    view, before = visit(), visit().paths("losses")
+    slider = view.driver.find_element("id", "alpha")
+    slider.send_keys("\ue014")  # the right arrow
+    view.wait()
+    assert view.paths("losses") != before and "alpha=" in view.link()
+
+
 def test_presets_pass_on_and_back(visit):
     view = visit()
     first = view.paths("losses")

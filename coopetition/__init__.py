@@ -6,7 +6,8 @@ dynamics        descent, flow and other optimisers; trajectories, events, fates
 theory          critical points, fates, time scales; the document with proofs
 studies         phase diagrams, interventions
 fitting         loss curves of real runs, theories fitted to them, forecasts
-plot, cli, tools
+plot, explorer  plots; an interactive page of the minimal model
+cli, tools
 
 A notebook needs the names below; each is loaded when it is first used.
 """
@@ -42,6 +43,7 @@ _NAMES = {
     "fitting.readout": "ReadoutFit fit_readout",
     "fitting.result": "Fit",
     "fitting.selection": "Comparison compare",
+    "explorer.page": "write_explorer",
     "tools.errors": "UsageError UserError",
     "tools.console": "show_progress",
 }

@@ -1,12 +1,15 @@
-"""The published draws of the minimal model, seeds 0 to 11."""
+"""What the paper published: draws of the minimal model, seeds 0 to 11, and losses of its run."""
 
 from typing import TYPE_CHECKING
 
+from paper_figures.core.kept_data import DATA
+
 if TYPE_CHECKING:
-    from coopetition import Trajectory
+    from coopetition import Curves, Trajectory
     from coopetition.dynamics.batch import ProblemBatch
 
 SEEDS = range(12)
+LOSSES_FROM = 3e6  # sequences; before that, the losses are interpolated between a few points
 
 
 def published_batch() -> "ProblemBatch":
@@ -22,3 +25,10 @@ def solve_published(seed: int = 7, *, mu1: float = 0.1, threshold: float = 1e-6)
     from coopetition import published_draw, solve, two_strategies
 
     return solve(two_strategies(mu1=mu1), published_draw(seed), threshold=threshold)
+
+
+def published_curves() -> "Curves":
+    """Return the losses of the paper's main run, read off its figure 5b."""
+    from coopetition import read_curves
+
+    return read_curves(DATA / "published" / "figure_5b_loss.csv").between(LOSSES_FROM)

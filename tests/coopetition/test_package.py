@@ -39,7 +39,7 @@ for command in {COMMANDS}:
     except SystemExit as end:
         assert not end.code, command
 """
-    assert len(COMMANDS) == 8 and loaded_by(code) == []
+    assert len(COMMANDS) == 9 and loaded_by(code) == []
 
 
 def test_every_exported_name_is_there_and_no_other():

@@ -28,7 +28,7 @@ from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import forecast
 from coopetition.fitting.posterior import Posterior, sample_posterior
-from coopetition.fitting.reading import LEAD, read_curves
+from coopetition.fitting.reading import LEAD
 from coopetition.fitting.scores import log_time_crps
 from coopetition.fitting.theory import Theory, theories
 from coopetition.tools.commands import run_as_program
@@ -39,13 +39,12 @@ from coopetition.tools.flags import default_shown_as, parse_flags
 from paper_figures.core.collect import locked
 from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import read_rows
+from paper_figures.core.published import published_curves
 from paper_figures.core.runs import FigureRun, Runs, find_needs
 from paper_figures.studies.comparison.kept_forecasts import FOLDER, Row
 from paper_figures.studies.comparison.page_comparison import PUBLISHED, VERDICTS
 from paper_figures.studies.held_out import known_until, measured_events
 
-PUBLISHED_PATH = Path(__file__).parents[3] / "tests" / "reference" / "figure_5b_loss.csv"
-PUBLISHED_FROM = 3e6  # sequences; before that, it is interpolated between a few points
 GROUPS = (
     Runs("coopetition/main", scale="paper"),
     Runs("coopetition/main"),
@@ -134,13 +133,6 @@ def all_runs() -> list[FigureRun]:
     for run in (run for found in find_needs(GROUPS) for run in found):
         runs.setdefault(run.path, run)
     return [*runs.values()]
-
-
-def published_curves() -> Curves:
-    """Return the paper's losses."""
-    if not PUBLISHED_PATH.is_file():
-        raise UsageError(f"{PUBLISHED_PATH} is missing; run this in a checkout of the repository")
-    return read_curves(PUBLISHED_PATH).between(PUBLISHED_FROM)
 
 
 def fitted_curves(run: FigureRun) -> Iterator[Curves]:

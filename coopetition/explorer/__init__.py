@@ -1,0 +1,1 @@
+"""The interactive explorer of the minimal model: one HTML page that needs no server."""

@@ -330,9 +330,7 @@ def sample_by_importance(
     """
     z = np.clip(ndtri(starts), -MAX_START, MAX_START)
     valley = Valley(residuals_and_jacobian, z[0])
-    rounds: Sequence[Round] = _explore(
-        valley, z, rng, log_likelihood, MAX_EXPLORING * max_calls, report
-    )
+    rounds = _explore(valley, z, rng, log_likelihood, MAX_EXPLORING * max_calls, report)
     while True:
         centres, drawn = _best_centres(valley, rounds, rng), None
         for n_rounds in itertools.count(1):
@@ -340,12 +338,11 @@ def sample_by_importance(
             drawn = drawn.with_others(new.drawn) if drawn else new.drawn
             size, is_spent = drawn.effective_sample_size, valley.n_calls > max_calls
             report(valley.n_calls, size)
-            is_spread = drawn.weights.max() < MAX_WEIGHT
-            if not is_spread and not is_spent:
-                rounds = [*rounds[1:], new]
+            if drawn.weights.max() > MAX_WEIGHT and not is_spent:
                 break
             if n_rounds >= MIN_ROUNDS and (size > enough or is_spent):
                 return drawn
+        rounds = [*rounds[1:], new]
 
 
 def _explore(

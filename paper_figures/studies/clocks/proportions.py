@@ -96,7 +96,7 @@ def proportions_table(larger: Sequence[FigureRun] | None = None) -> str:
 def _in_millions(runs: Iterable[FigureRun]) -> list[Times]:
     """Return the proportions of runs, with emergence in millions of their own sequences."""
     found = [proportions(run.timeline()) for run in runs]
-    return [each | {"emergence": each["emergence"] / 1e6} for each in found]
+    return [{**each, "emergence": each["emergence"] / 1e6} for each in found]
 
 
 def _cells(runs: Sequence[Times]) -> list[str]:

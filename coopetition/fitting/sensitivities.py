@@ -123,16 +123,21 @@ def _generate(
 # end of the generated module; without sensitivities (Q = 0), only the flow is integrated
 RUNGE_KUTTA = """
 @njit(error_model="numpy")
+def chain(J, B, S, result):
+    for i in range(J.shape[0]):
+        for q in range(S.shape[1]):
+            result[i, q] = B[i, q]
+        for j in range(M):
+            factor = J[i, j]
+            for q in range(S.shape[1]):  # innermost: the compiler computes several at once
+                result[i, q] += factor * S[j, q]
+
+@njit(error_model="numpy")
 def slope(x, S, p, dx, dS, J, B):
     velocity_(x, p, dx)
     if S.shape[1]:
         jacobians_(x, p, J, B)
-        for i in range(M):
-            for q in range(S.shape[1]):
-                total = B[i, q]
-                for j in range(M):
-                    total += J[i, j] * S[j, q]
-                dS[i, q] = total
+        chain(J, B, S, dS)
 
 @njit(error_model="numpy")
 def moved(x, S, by, dx, dS, y, Y):
@@ -148,12 +153,7 @@ def look(x, S, p, k, outputs, slopes, row, J, B):
         outputs[o, k] = row[o]
     if S.shape[1]:
         seen_slopes_(x, p, J, B)
-        for o in range(OUT):
-            for q in range(S.shape[1]):
-                total = B[o, q]
-                for j in range(M):
-                    total += J[o, j] * S[j, q]
-                slopes[o, k, q] = total
+        chain(J, B, S, slopes[:, k])
 
 def solve(p, step, outputs, slopes):
     Q = slopes.shape[2]

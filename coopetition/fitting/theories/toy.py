@@ -70,10 +70,9 @@ def toy_theory(
     symbols = {each.name: sp.Symbol(each.name, real=True) for each in parameters}
     factors, dims = model.factors, named_dims(model)
     norms = {factor: sp.sqrt(length) for factor, length in dims.items()}
-    x = sp.symbols(f"x:{2 * len(factors)}", real=True)
-    v, s = (
-        dict(zip(factors, half, strict=True)) for half in (x[: len(factors)], x[len(factors) :])
-    )
+    x = sp.symbols(f"x:{len(factors) + 1}", real=True)
+    v = dict(zip(factors, x[:-1], strict=True))
+    s = dict.fromkeys(factors, sp.Integer(0)) | {"d": x[-1]}  # parts that start at 0 stay there
     state = State(factors, [norms[f] * v[f] for f in factors], [norms[f] * s[f] for f in factors])
     free = {each: symbols[each] for each in ("alpha", "mu1") if each in symbols}
     problem = Problem.from_numbers(model, dims, norms, start=state, parameters=free)
@@ -96,10 +95,14 @@ def toy_theory(
                 sp.Mul(*(symbols[each] for each in overlaps[f])) if f in overlaps else sp.Integer(0)
                 for f in factors
             ),
-            *(symbols["d_orthogonal"] if f == "d" else sp.Integer(0) for f in factors),
+            symbols["d_orthogonal"],
         ),
         velocity=tuple(
-            pace * speed / norms[f] for speed, f in zip(velocity, factors * 2, strict=True)
+            pace * speed / norms[f]
+            for speed, f, moves in zip(
+                velocity, factors * 2, [*v.values(), *s.values()], strict=True
+            )
+            if moves in x
         ),
         outputs={
             "train": losses["total"],

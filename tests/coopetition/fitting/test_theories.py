@@ -149,7 +149,7 @@ def test_other_units_of_the_factors_are_other_rates_and_nothing_else(z):
     speed = sp.lambdify([*theory.state, *theory.symbols], theory.velocity)
     values = dict(zip(theory.names, value_of(theory, [0.5] * len(theory.names)), strict=True))
     x = np.random.default_rng(0).uniform(-0.5, 0.8, len(theory.state))
-    units = np.array([z, 1 / z, 1, z] * 2)  # of the overlaps a, b, c, d and the orthogonal parts
+    units = np.array([z, 1 / z, 1, z, z])  # of the overlaps a, b, c, d and the orthogonal part of d
     measured = values | {"alpha": values["alpha"] / z**4}
     plain = np.array(speed(*x, *values.values()))
     other = np.array(speed(*(units * x), *measured.values()))

@@ -22,8 +22,8 @@ Rounds explore the valley: the centres of the first are the starts, and those of
 resampled by weight (population Monte Carlo, Cappe et al. 2004).  While few points carry the weight,
 its logarithm is scaled down for this (Koblents and Miguez 2015).  When the weight is spread enough,
 the centres are kept, and all points from then on are the sample.  If one of these points has much
-of the weight, the mixture is too thin about it: its bottom becomes a centre, and the sample is
-drawn anew.
+of the weight, the mixture has too little density near it: exploring goes on from there, and the
+sample is drawn anew.  The evidence is then too low if the new mixture misses this place again.
 
 Loose coordinates end at `MAX_COORDINATE`, which leaves out 7e-6 of the prior of each.  What no
 start leads to is missed, and so is a third bottom at the same y.
@@ -58,7 +58,7 @@ EXPLORED_SHARE = 0.1  # effective share of a round's points at which exploring e
 RESAMPLED_SHARE = 0.02  # the same, of the weights that centres are resampled with
 MIN_ROUNDS = 2  # of the sample
 MAX_WEIGHT = 0.1  # share of one point, above which the sample is drawn anew
-MAX_EXPLORING = 0.5  # share of the evaluations that exploring may use
+MAX_EXPLORING = 0.5  # share of the evaluations after which exploring ends
 MAX_LINKED = 40  # bottoms between which ways are tried
 N_NEIGHBOURS = 10  # of each bottom
 N_PARTS = 4  # of the way to a neighbour
@@ -336,11 +336,12 @@ def sample_by_importance(
         for n_rounds in itertools.count(1):
             new = centres.draw(rng, log_likelihood)
             drawn = drawn.with_others(new.drawn) if drawn else new.drawn
-            size, is_spent = drawn.effective_sample_size, valley.n_calls > max_calls
+            size = drawn.effective_sample_size
             report(valley.n_calls, size)
-            if drawn.weights.max() > MAX_WEIGHT and not is_spent:
+            may_explore = valley.n_calls < MAX_EXPLORING * max_calls
+            if drawn.weights.max() > MAX_WEIGHT and may_explore:
                 break
-            if n_rounds >= MIN_ROUNDS and (size > enough or is_spent):
+            if n_rounds >= MIN_ROUNDS and (size > enough or valley.n_calls > max_calls):
                 return drawn
         rounds = [*rounds[1:], new]
 

@@ -380,6 +380,18 @@ def test_the_clocks_forecast_what_keeps_them(exponents):
     assert plain.factor == pytest.approx(1) if exponents == (0.6, 0.6) else plain.factor > 1.2
 
 
+def test_what_has_happened_is_not_forecast():
+    runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
+    is_early = (
+        given.measured <= np.quantile(given.measured / given.known_until, 0.3) * given.known_until
+    )
+    early = replace(given, measured=np.where(is_early, 0.9 * given.known_until, given.measured))
+    for kind in forecasts.KINDS:
+        found = forecasts.forecast_cells(runs, early, kind)
+        assert 0 < len(found.runs) == (~is_early).sum() < len(runs)
+        assert (found.value > found.known_until).all() and (found.low > found.known_until).all()
+
+
 def test_a_forecast_uses_no_run_of_its_own_cell():
     runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
     own = np.array([(run.learning_rate, run.batch) == CELLS[0] for run in runs])
@@ -414,12 +426,14 @@ def test_larger_batches_are_judged_by_the_ratios(monkeypatch, late, expected):
     def times(ratio):
         return {"emergence": 0.5, "fade": ratio, "ciwl_90": 1.5 * ratio}
 
-    monkeypatch.setattr(proportions, "kept_runs", lambda preset, scale: [runs[scale]])
-    monkeypatch.setattr(proportions, "_in_millions", lambda own: [times(each) for each in own])
-    table = proportions.proportions_table([late * 3.4] * 3)
+    larger = [Run(init_seed=seed, fade=late * 3.4) for seed in SEEDS]
+    monkeypatch.setattr(proportions, "kept_runs", lambda preset, scale: [Run(fade=runs[scale])])
+    monkeypatch.setattr(proportions, "_in_millions", lambda own: [times(run.fade) for run in own])
+    table = proportions.proportions_table(larger)
     assert expected in table and "emergence holds" in table
     assert ("fade is contradicted" in table) == (late == 2.0)
     assert "not measured" in proportions.proportions_table([])
+    assert "proportions." not in proportions.proportions_table(larger[:2]), "a seed is missing"
 
 
 @pytest.mark.slow
@@ -462,13 +476,13 @@ def test_the_kept_runs_show_what_the_page_says():
     missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
     assert len(missing) == 3 and len(set(missing)) == 1
 
-    risen = forecasts.forecastable(runs)
-    fade = forecasts.held_out_events(risen)["fade"]
+    risen = forecasts.runs_with_known_part(runs)
+    fade = forecasts.held_out_events(risen, "fade")
     plain, clock, corrected = (
         score([forecasts.forecast_cells(risen, fade, kind)]).crps
         for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
     )
-    assert clock < 0.6 * plain and clock <= corrected
+    assert corrected < 0.6 * plain and corrected < clock < plain
 
     found = page_clocks.exponents()
     ideas = {each.name: each for each in predictions.predictions()[0]}

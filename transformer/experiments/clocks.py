@@ -11,7 +11,7 @@ checkpoint near Flip's peak.  An arm from the checkpoint starts with new moments
 
 *Larger batches*: the main run of the coopetition paper at scale cpu, with eight times the batch.
 With the rate raised tenfold its late events come too late beside the early ones; by the exponents
-of the grid's first nine cells, eight times the batch restores the paper's proportions.
+of the grid's first nine cells, eight times the batch should restore the paper's proportions.
 
 Adam's epsilon is raised to 1e-3, chosen here: the square root of its second moment is 6e-4 in the
 median over label rows, and 3e-3 or more in the attention layers (base run, step 400).  Rates of sgd
@@ -69,7 +69,7 @@ RESTARTED_STEPS = {
 SGD_STEPS = {32: 60_000, 128: 20_000}
 MAIN = "main_batch_256"
 MAIN_BATCH = 8 * coopetition.BATCH_SIZE
-MAIN_STEPS = 16_000  # 4 million sequences, twice the expected time of the fade
+MAIN_STEPS = 16_000  # 4 million sequences, 2.5 times the expected time of the fade
 
 
 def grid_name(rate: float, batch: int) -> str:

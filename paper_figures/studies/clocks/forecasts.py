@@ -1,8 +1,9 @@
 """Forecasts of a run's late events from its early ones, and from its rate and batch size.
 
 Each run of the grid is forecast from the cells of other rates and batch sizes, once its known part
-has ended (`held_out.known_until`).  The exponents of a time t ~ rate^-a batch^-b say by which
-factor it differs between two cells, so another run's time, corrected by it, is a forecast:
+has ended (`held_out.known_until`), if the event has not happened by then.  The exponents of a time
+t ~ rate^-a batch^-b say by which factor it differs between two cells, so another run's time,
+corrected by it, is a forecast:
 
 - `AS_OTHERS`: t over the known part is as in the other run;
 - `CORRECTED`: this ratio is corrected by its own exponents, those of t less those of the rise;
@@ -13,6 +14,8 @@ Exponents are fitted without the cell that is forecast.
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,24 +43,20 @@ BY_CLOCK = "by the clock alone"
 KINDS = (AS_OTHERS, CORRECTED, BY_CLOCK)
 
 
-def held_out_events(runs: Sequence[FigureRun]) -> dict[str, EventForecasts]:
-    """Return the measured events of runs whose known part has ended; nothing is forecast yet."""
-    known = [(run, until) for run in runs if (until := known_until(run)) is not None]
-    measured = [measured_events(run) for run, _ in known]
-    ends, empty = [float(run.n_sequences) for run, _ in known], np.full(len(known), np.nan)
-    return {
-        event: EventForecasts(
-            runs=tuple(run.name for run, _ in known),
-            known_until=np.array([until for _, until in known]),
-            end=np.array(ends),
-            measured=np.array([own[event] or math.inf for own in measured], float),
-            value=empty,
-            low=empty,
-            high=empty,
-            crps=empty,
-        )
-        for event in FORECAST_EVENTS
-    }
+def held_out_events(runs: Sequence[FigureRun], event: str) -> EventForecasts:
+    """Return an event of runs that have a known part; nothing is forecast yet."""
+    times = [measured_events(run)[event] for run in runs]
+    empty = np.full(len(runs), np.nan)
+    return EventForecasts(
+        runs=tuple(run.name for run in runs),
+        known_until=np.array([known_until(run) for run in runs], float),
+        end=np.array([run.n_sequences for run in runs], float),
+        measured=np.array([math.inf if time is None else time for time in times]),
+        value=empty,
+        low=empty,
+        high=empty,
+        crps=empty,
+    )
 
 
 def observations(
@@ -95,7 +94,22 @@ def forecast_cells(
         factors = _factors(logs[own], logs[~own], exponents)
         times = (given.measured / unit)[~own] * factors * unit[own, None]
         ratios[np.ix_(own, ~own)] = times / given.known_until[own, None]
-    return naive_forecasts(given, ratios)
+    return _forecast_future(given, ratios)
+
+
+def _forecast_future(given: EventForecasts, ratios: Array) -> EventForecasts:
+    """Return the forecasts of `naive_forecasts` for events that are not in the known part.
+
+    Nor are forecast times.
+    """
+    is_future = given.measured > given.known_until
+    names = [each.name for each in fields(given) if each.name != "runs"]
+    own = replace(
+        given,
+        runs=tuple(compress(given.runs, is_future)),
+        **{name: getattr(given, name)[is_future] for name in names},
+    )
+    return naive_forecasts(own, np.where(ratios > 1, ratios, np.nan)[is_future])
 
 
 def _factors(logs: Array, others: Array, exponents: tuple[float, float]) -> Array:
@@ -103,52 +117,55 @@ def _factors(logs: Array, others: Array, exponents: tuple[float, float]) -> Arra
     return np.exp(-(logs[:, None] - others) @ np.array(exponents))
 
 
-def transferred(
+def forecast_other_runs(
     grid: Sequence[FigureRun], runs: Sequence[FigureRun], event: str, kind: str
 ) -> EventForecasts | None:
-    """Return forecasts of an event in runs of other tasks, each by all others of `runs`.
+    """Return forecasts of an event in runs that are not of the grid, each by all others of `runs`.
 
     kind : `AS_OTHERS` or `CORRECTED`, by the exponents of the whole grid
     """
-    given = held_out_events(runs)[event]
+    given = held_out_events(runs, event)
     ratios = naive_ratios(given, LIKE_OTHERS)
     if kind == CORRECTED:
-        known = held_out_events(grid)[event]
+        known = held_out_events(grid, event)
         found = fit_exponents(observations(grid, known, known.known_until))
         if found is None:
             return None
         logs = np.array([each.logs for each in observations(runs, given, given.known_until)])
         ratios = ratios * _factors(logs, logs, (found.a, found.b))
-    return naive_forecasts(given, ratios)
+    return _forecast_future(given, ratios)
 
 
-def forecastable(runs: Sequence[FigureRun]) -> list[FigureRun]:
-    """Return the runs that have a known part."""
+def runs_with_known_part(runs: Sequence[FigureRun]) -> list[FigureRun]:
+    """Return the runs in which ICL becomes preferred early enough for a forecast."""
     return [run for run in runs if known_until(run) is not None]
 
 
 def forecasts_table(find: Find = find_runs) -> str:
-    """Return the scores of forecasts within the grid and of other tasks, in Markdown."""
-    grid, others = forecastable(find("grid_*")), forecastable(all_runs())
+    """Return the scores of forecasts within the grid and of the compared runs, in Markdown."""
+    grid, others = runs_with_known_part(find("grid_*")), runs_with_known_part(all_runs())
     rows = []
     for event in FORECAST_EVENTS:
-        known = held_out_events(grid)[event]
+        known = held_out_events(grid, event)
         within = {kind: forecast_cells(grid, known, kind) for kind in KINDS}
-        across = {kind: transferred(grid, others, event, kind) for kind in (AS_OTHERS, CORRECTED)}
+        across = {
+            kind: forecast_other_runs(grid, others, event, kind) for kind in (AS_OTHERS, CORRECTED)
+        }
         rows += [
             (event, place, kind, *_cells(found))
-            for place, own in (("grid", within), ("other tasks", across))
+            for place, own in (("grid", within), ("comparison", across))
             for kind, found in own.items()
         ]
-    heads = ("event", "runs", "forecast", "CRPS", "error factor", "missed", "coverage", "width")
-    return markdown_table(heads, rows)
+    heads = ("n", "CRPS", "error factor", "missed", "coverage", "width")
+    return markdown_table(("event", "runs", "forecast", *heads), rows)
 
 
 def _cells(found: EventForecasts | None) -> list[str]:
     if found is None:
-        return ["-"] * 5
+        return ["-"] * 6
     own = score([found])
     return [
+        f"{own.n}",
         f"{own.crps:.2f}",
         f"{own.factor:.2f}",
         f"{100 * own.missed:.0f} %",

@@ -81,7 +81,7 @@ def proportions_table(larger: Sequence[FigureRun] | None = None) -> str:
     cells = (f"{expected[name]:.3g}" for name in ("emergence", *RATIOS))
     rows.append([f"predicted, rate 1e-4, batch {MAIN_BATCH}", *cells])
     table = markdown_table(HEADS, rows)
-    if not larger:
+    if {run.init_seed for run in larger} != {*SEEDS}:
         return table
     found, wanted = medians(_in_millions(larger)), medians(_in_millions(slow))
     restored = all(is_near(found[name], wanted[name]) for name in RATIOS)

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from coopetition.fitting import posterior
+from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import r_hat_of, sample_posterior
+from coopetition.fitting.simulation import simulate
+from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
+from tests.benchmarks.recovery import narrow_search, random_values
 from tests.coopetition.conftest import TRUTH
 
 
@@ -42,6 +46,16 @@ def test_a_sample_is_repeated_by_its_seed_with_any_number_of_processes(race_fit)
     np.testing.assert_array_equal(one.thetas, whole.thetas)
     again = pickle.loads(pickle.dumps(one))
     assert again.log_evidence == one.log_evidence and "50 samples" in repr(again)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_place_that_exploring_missed_is_explored_when_a_point_there_has_much_weight():
+    """Recovery problem 0 of the toy, whose second run does not converge otherwise."""
+    theory, rng = theory_of("toy"), np.random.default_rng([0, 0])
+    curves = simulate("toy", random_values(theory, rng), seed=int(rng.integers(2**32)))
+    sampled = sample_posterior(fit(curves, narrow_search(theory), seed=0), seed=0)
+    assert sampled.converged and sampled.log_evidence_error < 0.1
 
 
 @pytest.mark.parametrize("poor", [{"effective_sample_size": 390.0}, {"r_hat": 1.02}])

@@ -1,4 +1,8 @@
-"""Train in memory, evaluate and plot; nothing is written.
+"""
+Train in memory
+===============
+
+Train in memory, evaluate and plot; nothing is written.
 
 Two runs are trained as one: on bursty data, which ICL and CIWL both solve, and on data whose
 labels change from sequence to sequence, which ICL alone does.

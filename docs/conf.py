@@ -17,10 +17,27 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
     "mathml",
+    "public_names",
     "repository_pages",
 ]
 exclude_patterns = ["_build"]
+default_role = "code_or_link"
 nitpicky = True
+numpydoc_show_class_members = False
+autodoc_member_order = "bysource"
+autosummary_generate = False
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+OTHER_PACKAGES = (
+    r"Any|ArrayLike|Axes|Callable|DataFrame|Figure|Iterable|Iterator|Mapping|ModuleType|NDArray|"
+    r"Path|Self|Sequence|Tensor|(np|pathlib|sp|torch)\.[\w.]+"
+)
+ALIASES = (  # of types of other packages
+    r"Act|Array|Batch|DataOf|Drawing|Expression|Format|Found|Metrics|Number|Numbers|Parameters|"
+    r"Row|Sequences|Steps|Tap|Vector|Function|[A-Z]"
+)
+INTERNAL = r"[\w.]*(FitProblem|ProblemTables|ResolvedRun)"  # fields of results that are not for users
+nitpick_ignore_regex = [("py:class", f"{OTHER_PACKAGES}|{ALIASES}|{INTERNAL}")]
 
 html_theme = "furo"
 html_title = "coopetition"

@@ -1,5 +1,6 @@
 """Configuration of the documentation site: `sphinx-build -W -n docs docs/_build/html`."""
 
+import os
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -16,11 +17,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
+    "command_page",
     "mathml",
     "public_names",
     "repository_pages",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_tutorial"]
 default_role = "code_or_link"
 nitpicky = True
 numpydoc_show_class_members = False
@@ -45,11 +47,14 @@ html_title = "coopetition"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
+os.environ["COOPETITION_PROGRESS"] = "0"
 sphinx_gallery_conf = {
-    "examples_dirs": ["../examples"],
-    "gallery_dirs": ["gallery"],
+    "examples_dirs": ["_tutorial", "../examples"],
+    "gallery_dirs": ["tutorial", "gallery"],
     "filename_pattern": r"\.py$",
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "gallery.remove_outputs"),
     "show_memory": False,
+    "within_subsection_order": "gallery.order",
     "write_computation_times": False,
 }

@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
+    "check_links",
     "command_page",
     "mathml",
     "public_names",
@@ -32,17 +33,20 @@ maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 OTHER_PACKAGES = (
     r"Any|ArrayLike|Axes|Callable|DataFrame|Figure|Iterable|Iterator|Mapping|ModuleType|NDArray|"
-    r"Path|Self|Sequence|Tensor|(np|pathlib|sp|torch)\.[\w.]+"
+    r"Path|Self|Sequence|Tensor|(np|numpy|pathlib|sp|torch)\.[\w.]+"
 )
 ALIASES = (  # of types of other packages
     r"Act|Array|Batch|DataOf|Drawing|Expression|Format|Found|Metrics|Number|Numbers|Parameters|"
     r"Row|Sequences|Steps|Tap|Vector|Function|[A-Z]"
 )
-INTERNAL = r"[\w.]*(FitProblem|ProblemTables|ResolvedRun)"  # fields of results that are not for users
+INTERNAL = r"[\w.]*(FitProblem|ProblemTables|ResolvedRun)"  # parts of results
 nitpick_ignore_regex = [("py:class", f"{OTHER_PACKAGES}|{ALIASES}|{INTERNAL}")]
 
 html_theme = "furo"
 html_title = "coopetition"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4

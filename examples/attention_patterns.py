@@ -2,9 +2,9 @@
 Look at attention patterns
 ==========================
 
-A transformer that learns in context builds an induction circuit. In some heads of the first layer,
-labels attend to the exemplar before them. In the second layer, the query attends to the label of its
-own class: here always the first label.
+A transformer that learns in context builds an induction circuit. In some heads of the first
+layer, labels attend to the exemplar before them. In the second layer, the query attends to the
+label of its own class: here always the first label.
 """
 
 import matplotlib.pyplot as plt
@@ -16,11 +16,11 @@ from transformer.data.exemplars.synthetic import GaussianConfig
 exemplars = GaussianConfig(n_classes=128, d_features=16, noise=0.3)
 data, optim = DataConfig(mode="icl_only", exemplars=exemplars), OptimConfig(learning_rate=1e-3)
 ensemble = in_memory(RunConfig(data=data, optim=optim, n_steps=1500))
-for _ in range(1500):
+while ensemble.step < 1500:
     ensemble.advance()
 
 # %%
-# Average the patterns over test sequences in which the first of the two pairs is of the query's class.
+# Average the patterns over sequences whose first pair is of the class of the query.
 
 sequences = ensemble.evaluation_sets[0]["icl"]
 is_first = sequences.labels[0] == sequences.target
@@ -29,12 +29,12 @@ names = "blocks.*.pattern"
 _, found = ensemble.model(0).run_with_cache(features, sequences.labels.T[is_first], names=names)
 
 tokens = ["match", "label", "other", "label", "query"]
-figure, axes = plt.subplots(2, 8, figsize=(13, 4.2), layout="constrained", sharex=True, sharey=True)
+figure, axes = plt.subplots(2, 8, figsize=(13, 4.2), layout="constrained", sharey=True)
 for layer, row in enumerate(axes):
     for head, ax in enumerate(row):
         image = ax.imshow(found[f"blocks.{layer}.pattern"][:, head].mean(0), vmin=0, vmax=1)
-        ax.set(title=f"layer {layer}, head {head}", xticks=range(5), yticks=range(5))
-        ax.set_xticklabels(tokens, rotation=90)
-        ax.set_yticklabels(tokens)
+        ax.set_title(f"layer {layer}, head {head}")
+        ax.set_xticks(range(5), tokens if layer else [""] * 5, rotation=90)
+        ax.set_yticks(range(5), tokens)
 figure.colorbar(image, ax=axes, label="attention from row to column", shrink=0.8)
 plt.show()

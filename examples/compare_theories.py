@@ -2,9 +2,9 @@
 Compare theories
 ================
 
-Several theories may fit the same curves. The Bayesian information criterion (BIC) weighs the misfit
-against the number of fitted parameters: lower is better, and a difference of 10 is large. The curves
-are accuracies of a run of the preset `demo` that is kept in the package.
+Several theories may fit the same curves. The Bayesian information criterion (BIC) weighs the
+misfit against the number of fitted parameters: lower is better, and a difference of 10 is
+large. The curves are accuracies of a run of the preset `demo` that is kept in the package.
 """
 
 import matplotlib.pyplot as plt

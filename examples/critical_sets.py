@@ -2,10 +2,10 @@
 Find critical sets
 ==================
 
-At a critical point all gradients vanish, so training is slow near it. The package lists the critical
-sets of any sharing graph, and tells minima from saddles. Here the losses fall to a saddle at which
-nothing is learnt, and end at the minimum at which CIWL is learnt. On the way ICL is learnt, but only
-for a while: as mu1 > 0, there is no critical point at which it is.
+At a critical point all gradients vanish, so training is slow near it. The package lists the
+critical sets of any sharing graph, and tells minima from saddles. Here the losses fall to a
+saddle at which nothing is learnt, and end at the minimum at which CIWL is learnt. On the way
+ICL is learnt, but only for a while: as mu1 > 0, there is no critical point at which it is.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Find the events of a solution
 =============================
 
-A mechanism counts as learnt while its loss is below one half of its unlearnt loss. All events follow
-from this rule: emergence, peak, crossing, unlearning, and takeover by the rival.
+A mechanism counts as learnt while its loss is below one half of its unlearnt loss. All events
+follow from this rule: emergence, peak, crossing, unlearning, and takeover by the rival.
 """
 
 from dataclasses import asdict

@@ -2,8 +2,8 @@
 Fit the log of another tool
 ===========================
 
-The log of another tool needs no conversion: name its columns. This script writes a CSV file as a logger
-exports it. The losses are simulated, so that the true parameters are known.
+The log of another tool needs no conversion: name its columns. This script writes a CSV file as
+a logger exports it. The losses are simulated, so that the true parameters are known.
 """
 
 import csv

@@ -2,8 +2,8 @@
 Forecast the rest of a run
 ==========================
 
-Fit a theory to the first two thirds of a run, sample the posterior of its parameters, and simulate how
-the run may continue. The curves are simulated; black dots show how they continue.
+Fit a theory to the first two thirds of a run, sample the posterior of its parameters, and
+simulate how the run may continue. The curves are simulated; black dots show how they continue.
 """
 
 import matplotlib.pyplot as plt

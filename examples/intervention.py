@@ -2,8 +2,8 @@
 Ablate attention heads
 ======================
 
-Which heads does in-context learning need? Ablate one head at a time, and measure the accuracy on
-sequences that only ICL solves. An intervention is active inside its `with` block.
+Which heads does in-context learning need? Ablate one head at a time, and measure the accuracy
+on sequences that only ICL solves. An intervention is active inside its `with` block.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,8 @@ model, sequences = ensemble.model(0), ensemble.evaluation_sets[0]["icl"]
 features = ensemble.exemplars[0].features(sequences.exemplars.T)
 labels, target = torch.as_tensor(sequences.labels.T), torch.as_tensor(sequences.target)
 
-cases = {f"{layer}:{head}": Ablate(heads=f"{layer}:{head}") for layer in (0, 1) for head in range(8)}
+heads = [f"{layer}:{head}" for layer in (0, 1) for head in range(8)]
+cases = {name: Ablate(heads=name) for name in heads}
 cases["all 0:*"] = Ablate(heads="0:*")
 cases["no previous token\nin layer 0"] = ForbidPreviousToken(heads="0:*")
 accuracy = {}
@@ -35,6 +36,5 @@ for name, intervention in cases.items():
 
 figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
 ax.barh([*accuracy][::-1], [*accuracy.values()][::-1], color="grey")
-ax.axvline(0.5, color="black", ls=":")
-ax.set(ylabel="ablated head (layer:head)", xlabel="in-context accuracy (dotted: chance)")
+ax.set(ylabel="ablated head (layer:head)", xlabel="in-context accuracy (chance: 0.5)")
 plt.show()

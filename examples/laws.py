@@ -2,8 +2,9 @@
 Check conservation laws
 =======================
 
-Weighted sums of squared norms are conserved along the gradient flow, or change only through the cost
-of competition. Gradient descent breaks these laws by a term that is proportional to the step size.
+Weighted sums of squared norms are conserved along the gradient flow, or change only through the
+cost of competition. Gradient descent breaks these laws by a term that is proportional to the
+step size.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,9 @@
 Draw a phase diagram
 ====================
 
-Which fate has ICL, and for which parameters? Each cell of the diagram has the most frequent fate of 20
-random draws after 16,000 steps. ICL is transient only if competition (alpha) and its irreducible error
-(mu1) are both large enough.
+Which fate has ICL, and for which parameters? Each cell of the diagram has the most frequent
+fate of 20 random draws after 16,000 steps. ICL is transient only if competition (alpha) and its
+irreducible error (mu1) are both large enough.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 Test a law with random problems
 ===============================
 
-A law that holds in one run may fail in the next. Hypothesis draws problems of many kinds, and looks for
-one that breaks the law. It finds none: the drift along the flow is that of the integrator.
+A law that holds in one run may fail in the next. Hypothesis draws problems of many kinds, and
+looks for one that breaks the law. It finds none: the drift along the flow is that of the
+integrator.
 """
 
 import matplotlib.pyplot as plt

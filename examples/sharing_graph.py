@@ -2,9 +2,9 @@
 Define your own sharing graph
 =============================
 
-A model is a graph: factors, mechanisms that multiply some of them, and costs on pairs of factors. Here
-a third strategy, a lookup table, shares only the factor c with ICL and CIWL. It has no irreducible
-error, and replaces both of them.
+A model is a graph: factors, mechanisms that multiply some of them, and costs on pairs of
+factors. Here a third strategy, a lookup table, shares only the factor c with ICL and CIWL. It
+has no irreducible error, and replaces both of them.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 Solve the minimal model
 =======================
 
-In the published model, in-context learning (ICL) builds the tensor a⊗b⊗c, and context-constrained
-in-weights learning (CIWL) builds d⊗b⊗c. ICL is learnt first, then CIWL replaces it: a and d compete.
+In the published model, in-context learning (ICL) builds the tensor a⊗b⊗c, and context-
+constrained in-weights learning (CIWL) builds d⊗b⊗c. ICL is learnt first, then CIWL replaces it:
+a and d compete.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,8 @@ trajectory.plot(ax=left)
 left.set_title("ICL rises and fades")
 
 # %%
-# Why does ICL fade? It has the irreducible error mu1, and CIWL has none. Without mu1, ICL stays.
+# Why does ICL fade? It has the irreducible error mu1, and CIWL has none. Without mu1, ICL
+# stays.
 
 persistent = co.solve(model.replace(mu1=0), co.published_draw(7))
 persistent.plot(ax=right)

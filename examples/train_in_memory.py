@@ -2,9 +2,9 @@
 Train in memory
 ===============
 
-Two runs are trained as one step, and nothing is written. The first sees ordinary data, which both
-strategies solve: CIWL is learnt first, and then ICL emerges. Labels in the second run change from
-sequence to sequence, so that only ICL solves them.
+Two runs are trained as one step, and nothing is written. The first sees ordinary data, which
+both strategies solve: CIWL is learnt first, and then ICL emerges. Labels in the second run
+change from sequence to sequence, so that only ICL solves them.
 """
 
 from dataclasses import replace

@@ -18,27 +18,21 @@ import re
 import sys
 import textwrap
 from functools import cache
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
 from docutils import nodes
+from reference_pages import names_by_last_part
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-DOCS = Path(__file__).parents[1]
 PACKAGES = ("coopetition", "transformer", "paper_figures")
 PLUMBING = {"to_saved", "from_saved", "to_archive", "from_archive", "headline", "kind"}
-BLOCK = re.compile(r"^```\{names\} (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : +(.*)$")
 CODE = re.compile(r"(`[^`\n]+(?:\n[^`\n]+)?`)")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
-
-
-def names_of_page(text: str) -> list[str]:
-    """Return the public names that a page of the reference documents, with their modules."""
-    return [f"{match[1]}.{name}" for match in BLOCK.finditer(text) for name in match[2].split()]
 
 
 class Names(SphinxDirective):
@@ -60,11 +54,7 @@ class Names(SphinxDirective):
             lines += [f"   {name}" for name, value in values.items() if not _is_data(value)]
         for name, value in values.items():
             lines += ["", *_directive(name, value)]
-        return self.parse_text_to_nodes(_as_eval_rst(lines))
-
-
-def _as_eval_rst(lines: list[str]) -> str:
-    return "\n".join(["```{eval-rst}", *lines, "```"])
+        return self.parse_text_to_nodes("\n".join(["```{eval-rst}", *lines, "```"]))
 
 
 def _is_data(value: Any) -> bool:
@@ -80,13 +70,16 @@ def _directive(name: str, value: Any) -> list[str]:
     if issubclass(value, Exception):
         return [f".. autoexception:: {name}"]
     members = [*_members(value)]
-    return [f".. autoclass:: {name}", *([f"   :members: {', '.join(members)}"] if members else [])]
+    options = [f"   :members: {', '.join(members)}"] if members else []
+    return [f".. autoclass:: {name}", *options]
 
 
 def _members(cls: type) -> dict[str, Any]:
     """Return methods and properties with docstrings, those of the class before inherited ones."""
     found: dict[str, Any] = {}
-    fields = {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else ()
+    fields = (
+        {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else ()
+    )
     for base in _own_bases(cls):
         for name, value in vars(base).items():
             function = _function_of(value)
@@ -174,7 +167,7 @@ class _Names(ast.NodeTransformer):
 def _public_name(value: Any) -> str | None:
     if getattr(value, "__module__", "").partition(".")[0] not in PACKAGES:
         return None
-    for name in _public_names(DOCS).get(getattr(value, "__name__", ""), ()):
+    for name in names_by_last_part().get(getattr(value, "__name__", ""), ()):
         module, _, last = name.rpartition(".")
         if getattr(importlib.import_module(module), last) is value:
             return name
@@ -194,7 +187,11 @@ def _fields(cls: type) -> dict[str, tuple[str, str]]:
 
 
 def _default(value: ast.expr | None) -> str:
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "field":
+    if (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id == "field"
+    ):
         keywords = {each.arg: ast.unparse(each.value) for each in value.keywords}
         factory = keywords.get("default_factory")
         return f"{factory}()" if factory else keywords.get("default", "")
@@ -206,7 +203,7 @@ def _field_docs(cls: type) -> dict[str, str]:
     found = {}
     for base in reversed(_own_bases(cls)):
         body = _syntax(base).body
-        for node, following in zip(body, body[1:], strict=False):
+        for node, following in pairwise(body):
             is_field = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
             value = following.value if isinstance(following, ast.Expr) else None
             if is_field and isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -220,7 +217,7 @@ def _assignment_doc(name: str, value: Any) -> str:
     for module in modules:
         if vars(module).get(name) is value:
             body = ast.parse(inspect.getsource(module)).body
-            for node, text in zip(body, body[1:], strict=False):
+            for node, text in pairwise(body):
                 targets = getattr(node, "targets", [getattr(node, "target", None)])
                 if [getattr(each, "id", "") for each in targets] == [name]:
                     return inspect.cleandoc(ast.literal_eval(text.value))
@@ -320,21 +317,11 @@ def _find_public(app: Sphinx, env: Any, node: Any, content: nodes.Node) -> nodes
     home = home if rest else (node.get("py:module") or "").partition(".")[0]
     last = node["reftarget"].rpartition(".")[2]
     is_word = node.get("is_code") and not rest and last.isalpha() and last.islower()
-    names = _public_names(DOCS).get(last, []) if home in PACKAGES and not is_word else []
+    names = names_by_last_part().get(last, []) if home in PACKAGES and not is_word else []
     for name in sorted(names, key=lambda name: not name.startswith(f"{home}.")):
         entry = env.get_domain("py").objects[name]
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content)
     return content if node.get("is_code") else None
-
-
-@cache
-def _public_names(docs: Path) -> dict[str, list[str]]:
-    """Return the names of the reference by their last part."""
-    found: dict[str, list[str]] = {}
-    for page in Path(docs, "reference").glob("*.md"):
-        for name in names_of_page(page.read_text()):
-            found.setdefault(name.rpartition(".")[2], []).append(name)
-    return found
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -2,26 +2,27 @@
 Tutorial: from a model to a fitted run
 ======================================
 
-This tutorial is for newcomers who know Python and have heard of transformers. In about a minute of
-computing you
+This tutorial is for newcomers who know Python and have heard of transformers. In about a minute
+of computing you
 
 1. solve the minimal model, in which in-context learning (ICL) rises and fades,
 2. train a small transformer that does the same,
 3. look at what it has learnt,
 4. fit the minimal model to the transformer's curves.
 
-Install the package first: ``pip install -e .`` in a clone of the repository. You can download this page
-as a notebook or as a script at its end.
+Install the package first: ``pip install -e .`` in a clone of the repository. You can download
+this page as a notebook or as a script at its end.
 """
 
 # %%
 # 1. The minimal model
 # --------------------
 #
-# A transformer can answer from its context (ICL), or from its weights. A third strategy does both:
-# context-constrained in-weights learning (CIWL) remembers the label of a class, and chooses it only if
-# it is in the context. In the minimal model, ICL is the product of the factors a, b and c, and CIWL is
-# that of d, b and c. The strategies share b and c, while a and d compete.
+# A transformer can answer from its context (ICL), or from its weights. A third strategy does
+# both: context-constrained in-weights learning (CIWL) remembers the label of a class, and
+# chooses it only if it is in the context. In the minimal model, ICL is the product of the
+# factors a, b and c, and CIWL is that of d, b and c. The strategies share b and c, while a and
+# d compete.
 
 import matplotlib.pyplot as plt
 
@@ -32,13 +33,9 @@ trajectory = co.solve(model, co.published_draw(7))
 trajectory
 
 # %%
-# The line above says how the solution ended. Its events are times, in steps of gradient descent:
-
-trajectory.events()
-
-# %%
-# ICL is learnt at its *emergence*. CIWL catches up, ICL becomes worse, and is *unlearnt*. Two numbers
-# cause this: the strength ``alpha`` of the competition, and the irreducible error ``mu1`` of ICL.
+# The events are times, in steps of gradient descent. ICL is learnt at its *emergence*. CIWL
+# catches up, ICL becomes worse, and is *unlearnt*. Two numbers cause this: the strength
+# ``alpha`` of the competition, and the irreducible error ``mu1`` of ICL.
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 trajectory.plot(ax=ax)
@@ -48,9 +45,9 @@ plt.show()
 # 2. A transformer
 # ----------------
 #
-# Now train a transformer of two layers. Its data are sequences *exemplar, label, exemplar, label, query*,
-# and it predicts the label of the query. An exemplar is a point of one of 3,200 clusters. The query's
-# class is always in the context, so both strategies can answer.
+# Now train a transformer of two layers. Its data are sequences *exemplar, label, exemplar,
+# label, query*, and it predicts the label of the query. An exemplar is a point of one of 3,200
+# clusters. The query's class is always in the context, so both strategies can answer.
 #
 # A run is described by a ``RunConfig``. Settings that you do not give have default values.
 
@@ -67,13 +64,13 @@ config = RunConfig(
 run = train(config, "runs/first")
 
 # %%
-# The folder ``runs/first`` has everything about the run. During training the model was evaluated on
-# sequences that tell the strategies apart:
+# The folder ``runs/first`` has everything about the run. During training the model was
+# evaluated on sequences that tell the strategies apart:
 #
 # - ``icl``: only ICL solves them,
 # - ``ciwl``: only CIWL solves them,
-# - ``flip``: the labels in context contradict the learnt ones. The accuracy is 1 if the model prefers
-#   ICL, and 0 if it prefers CIWL.
+# - ``flip``: the labels in context contradict the learnt ones. The accuracy is 1 if the model
+#   prefers ICL, and 0 if it prefers CIWL.
 
 curves = run.curves("in_context_accuracy").select(["icl", "ciwl", "flip"])
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
@@ -81,28 +78,31 @@ curves.plot(ax=ax)
 plt.show()
 
 # %%
-# First the model prefers CIWL: ``flip`` falls. Then ICL emerges, and ``flip`` rises above one half. At
-# last ICL fades: ``flip`` falls again, although ICL still works when it is needed.
+# First the model prefers CIWL: ``flip`` falls. Then ICL emerges, and ``flip`` rises above one
+# half. At last ICL fades: ``flip`` falls again, although ICL still works when it is needed.
 #
 # In a later session, ``load_run`` opens the folder again:
 
 from transformer import load_model, load_run
 
-load_run("runs/first")
+run = load_run("runs/first")
+run.steps()  # its checkpoints
 
 # %%
 # 3. Inside the transformer
 # -------------------------
 #
-# ``load_model`` gives the network at the end of the run. Let it answer the ``flip`` sequences, and keep
-# the attention patterns. The exemplars of a run are numbered; ``features`` turns numbers into vectors.
+# ``load_model`` gives the network at the end of the run. Let it answer the ``flip`` sequences,
+# and keep the attention patterns. The exemplars of a run are numbered; ``features`` turns
+# numbers into vectors.
 
 from transformer.data.exemplar_sets import load_exemplars
 
 sequences = run.evaluation_sets()["flip"]
 features = load_exemplars(config.data.exemplars).features(sequences.exemplars.T)
 network = load_model(run)
-_, activations = network.run_with_cache(features, sequences.labels.T, names="blocks.*.pattern")
+names = "blocks.*.pattern"
+_, activations = network.run_with_cache(features, sequences.labels.T, names=names)
 activations["blocks.1.pattern"].shape  # sequences, heads, queries, keys
 
 # %%
@@ -128,9 +128,9 @@ fit = co.fit(run.curves("in_context_accuracy"), n_starts=8)
 print(fit.summary())
 
 # %%
-# The first lines say how far you can trust the fit. This one describes most of the curves, but the
-# table shows parameters that the curves do not identify, or that are at a bound of the search. Points
-# are measured, lines are fitted:
+# The first lines say how far you can trust the fit. This one describes most of the curves, but
+# the table shows parameters that the curves do not identify, or that are at a bound of the
+# search. Points are measured, lines are fitted:
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 fit.plot(ax=ax)
@@ -142,6 +142,6 @@ plt.show()
 #
 # - :doc:`/tour` shows what the theory says: laws, phase diagrams, times.
 # - :doc:`/gallery/index` has short examples of most functions.
-# - :doc:`/train` shows how to train on your own data, and :doc:`/fit_your_own_log` how to fit the log of
-#   another tool.
+# - :doc:`/train` shows how to train on your own data.
+# - :doc:`/fit_your_own_log` shows how to fit the log of another tool.
 # - :doc:`/glossary` defines our terms.

@@ -1,4 +1,4 @@
-"""The examples are short and show a plot.  The build of the site runs all, these tests fast ones."""
+"""The examples are short and show a plot.  The site's build runs all, these tests the fast ones."""
 
 import ast
 import runpy

@@ -32,7 +32,7 @@ for each in co.critical_sets(flow.problem):
         learnt = " and ".join(sorted(each.learnt)) or "nothing"
         ax.scatter(*place, marker=markers[kind], s=160, zorder=3, ec="white")
         label = f"{kind.lower()}: {learnt} learnt"
-        ax.annotate(label, place, xytext=(9, 9), textcoords="offset points")
+        ax.annotate(label, place, xytext=(9, -16), textcoords="offset points")
     shown.add(place)
 ax.set(xlabel="ICL's loss", ylabel="CIWL's loss")
 ax.margins(0.25)

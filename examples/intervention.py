@@ -24,12 +24,12 @@ features = ensemble.exemplars[0].features(sequences.exemplars.T)
 labels, target = torch.as_tensor(sequences.labels.T), torch.as_tensor(sequences.target)
 
 heads = [f"{layer}:{head}" for layer in (0, 1) for head in range(8)]
-cases = {name: Ablate(heads=name) for name in heads}
-cases["all 0:*"] = Ablate(heads="0:*")
-cases["no previous token\nin layer 0"] = ForbidPreviousToken(heads="0:*")
+cases = {name: (Ablate(heads=(name,)),) for name in heads}
+cases["all 0:*"] = (Ablate(heads=("0:*",)),)
+cases |= {"no previous token\nin layer 0": (ForbidPreviousToken(heads=("0:*",)),)}
 accuracy = {}
-for name, intervention in cases.items():
-    with model.intervened(intervention):
+for name, interventions in cases.items():
+    with model.intervened(*interventions):
         scores = model.logits(features, labels).gather(1, labels)  # of the labels in context
     answer = labels.gather(1, scores.argmax(1, keepdim=True))[:, 0]
     accuracy[name] = float((answer == target).float().mean())

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from coopetition.tools.commands import find_commands
 
 PROGRAMS = {"coopetition": "coopetition", "transformer": "python -m transformer"}
 FIGURE_COMMANDS = "PAPER FIGURE", "--all", "make", "preset", "keep", "results"
+WIDTH = 94
 HEAD = """# Reference: commands
 
 This page shows the help of each command, with its flags and their defaults.
@@ -21,11 +23,16 @@ This page shows the help of each command, with its flags and their defaults.
 def _help(package: str, *arguments: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
         import_module(f"{package}.cli").main([*arguments, "--help"])
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().rstrip().splitlines())
+    lines = [
+        part
+        for line in text.getvalue().rstrip().splitlines()
+        for part in (textwrap.wrap(line, WIDTH) if line[:1].isalpha() else [line.rstrip()])
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _write_page(app: Sphinx) -> None:
-    os.environ["COLUMNS"] = "94"
+    os.environ["COLUMNS"] = str(WIDTH)
     parts = [HEAD]
     for package, prog in PROGRAMS.items():
         parts.append(f"## `{prog}`\n\n```text\n{_help(package)}```\n")

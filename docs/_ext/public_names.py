@@ -75,19 +75,29 @@ def _directive(name: str, value: Any) -> list[str]:
 
 
 def _members(cls: type) -> dict[str, Any]:
-    """Return methods and properties with docstrings, those of the class before inherited ones."""
+    """Return methods and properties with docstrings that no documented base has."""
     found: dict[str, Any] = {}
-    fields = (
-        {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else ()
-    )
+    fields = _field_names(cls)
+    inherited = {name for base in _documented_bases(cls) for name in dir(base)}
     for base in _own_bases(cls):
         for name, value in vars(base).items():
             function = _function_of(value)
             is_documented = inspect.isfunction(function) and function.__doc__
             if name.startswith("_") or name in PLUMBING or name in fields or not is_documented:
                 continue
-            found.setdefault(name, value)
+            if base is cls or name not in inherited:
+                found.setdefault(name, value)
     return found
+
+
+def _field_names(cls: type) -> set[str]:
+    return (
+        {each.name for each in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    )
+
+
+def _documented_bases(cls: type) -> list[type]:
+    return [base for base in _own_bases(cls)[1:] if _public_name(base)]
 
 
 def _function_of(value: Any) -> Any:
@@ -199,14 +209,12 @@ def _default(value: ast.expr | None) -> str:
 
 
 def _field_docs(cls: type) -> dict[str, str]:
-    """Return the texts that follow fields in the source."""
+    """Return the texts that follow fields in the source of a class."""
     found = {}
-    for base in reversed(_own_bases(cls)):
-        body = _syntax(base).body
-        for node, following in pairwise(body):
-            is_field = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    for node, following in pairwise(_syntax(cls).body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             value = following.value if isinstance(following, ast.Expr) else None
-            if is_field and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found[node.target.id] = inspect.cleandoc(value.value)
     return found
 
@@ -220,7 +228,7 @@ def _assignment_doc(name: str, value: Any) -> str:
             for node, text in pairwise(body):
                 targets = getattr(node, "targets", [getattr(node, "target", None)])
                 if [getattr(each, "id", "") for each in targets] == [name]:
-                    return inspect.cleandoc(ast.literal_eval(text.value))
+                    return inspect.cleandoc(ast.literal_eval(ast.unparse(text)))
     raise LookupError(f"no text follows the definition of {name}")
 
 
@@ -228,7 +236,7 @@ def _dataclass_signature(cls: type) -> str:
     syntax = _fields(cls)
     fields = [each for each in dataclasses.fields(cls) if each.init]  # pyright: ignore[reportArgumentType]
     arguments = []
-    for field in sorted(fields, key=lambda field: field.kw_only):
+    for field in sorted(fields, key=lambda field: bool(field.kw_only)):
         if field.kw_only and "*" not in arguments:
             arguments.append("*")
         annotation, default = syntax[field.name]
@@ -248,9 +256,17 @@ def _to_numpydoc(
         target += [*paragraph, ""]
     sections = _sections(text[first:])
     if isinstance(value, type):
-        for field, doc in _field_docs(value).items():
-            first, *rest = map(_escape, doc.splitlines())
-            parameters += [f"{field} : {first}", *(f"    {line}" for line in rest)]
+        arguments = _field_names(value)
+        for base in reversed(_own_bases(value)):
+            for field, doc in _field_docs(base).items():
+                first, *rest = map(_escape, doc.splitlines())
+                entry = [f"{field} : {first}", *(f"    {line}" for line in rest)]
+                if field in arguments or not dataclasses.is_dataclass(value):
+                    parameters += entry
+                elif base is value:
+                    sections.setdefault("Attributes", []).extend(entry)
+        if bases := _documented_bases(value):
+            preamble += [f"It has the methods and attributes of `{bases[0].__name__}`.", ""]
         if issubclass(value, enum.Enum):
             sections["Attributes"] = [f"{each.name} : {each.value}" for each in value]
     sections["Parameters"] = parameters + sections.get("Parameters", [])

@@ -16,7 +16,8 @@ from paper_figures.core.runs import kept_runs
 curves = kept_runs("demo")[0].curves("in_context_accuracy")
 theories = ["toy", "toy_persistent", "two_cues", "subcircuits", "logistic_race", "spline"]
 comparison = co.compare(curves, theories, n_screened=512, n_starts=8)
-print(comparison)
+for fit in comparison.fits:
+    print(f"{fit.theory:16} BIC {fit.bic:.0f}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 plot_theories(comparison, ax=left)

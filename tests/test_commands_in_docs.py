@@ -1,4 +1,4 @@
-"""Commands that README and docs show: all are parsed, cheap ones are executed."""
+"""Commands that README and the site show: all are parsed, cheap ones are executed."""
 
 import re
 import shlex
@@ -13,6 +13,7 @@ from coopetition.tools import flags
 from tests.coopetition.fitting.test_reading import LOGS
 from tests.test_docs import PAGES, ROOT
 
+OTHER_PAGES = ("CONTRIBUTING.md", "tests/gpu/README.md", "tests/slurm/README.md")
 PROGRAMS = {
     "coopetition": "coopetition",
     "python -m transformer": "transformer",
@@ -64,7 +65,7 @@ def commands(page):
 
 CASES = [
     pytest.param(line, id=f"{page.name}: {line}")
-    for page in PAGES
+    for page in [*PAGES, *(ROOT / name for name in OTHER_PAGES)]
     for line in commands(page)
     if line not in PROGRAMS
 ]

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from sphinx.application import Sphinx
 
+REPOSITORY = Path(__file__).parents[2]
 PAGES = {  # file of the repository -> its page
     "README.md": "index.md",
     "CHANGELOG.md": "project/changelog.md",
@@ -13,21 +14,27 @@ PAGES = {  # file of the repository -> its page
     "tests/gpu/README.md": "project/gpu_check.md",
     "tests/slurm/README.md": "project/slurm_tests.md",
 }
-LINK = re.compile(r"(\]\()([^)#:]+)((?:#[^)]*)?\))")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)")
+FILE_NAME = re.compile(r"[\w/]+\.md")
 
 
 def with_site_links(text: str, source: str, page: str) -> str:
-    """Return the text of a file with its relative links as they must be on a page.
+    """Return the text of a file with its relative links as they are on a page.
 
     Both names are relative: that of the file to the repository, that of the page to docs/.
     """
     folder = PurePosixPath("docs", page).parent
 
     def moved(match: re.Match[str]) -> str:
-        target = os.path.normpath(PurePosixPath(source).parent / match[2])
-        is_index = PAGES.get(target) == "index.md"
-        target = f"docs/{PAGES[target]}" if target in PAGES else target
-        return match[1] + os.path.relpath(target, folder) + (")" if is_index else match[3])
+        text, link, anchor = match.groups("")
+        target = os.path.normpath(PurePosixPath(source).parent / link)
+        if not (REPOSITORY / target).exists():
+            return match[0]
+        page = PAGES.get(target)
+        target = os.path.relpath(f"docs/{page}" if page else target, folder)
+        # a link without a text shows the title of the page
+        text = "" if FILE_NAME.fullmatch(text) else text
+        return f"[{text}]({target}{'' if page == 'index.md' else anchor})"
 
     return LINK.sub(moved, text)
 
@@ -36,7 +43,7 @@ def _write_pages(app: Sphinx) -> None:
     for source, page in PAGES.items():
         if page == "index.md":
             continue
-        text = with_site_links((app.srcdir.parent / source).read_text(), source, page)
+        text = with_site_links((REPOSITORY / source).read_text(), source, page)
         path = Path(app.srcdir, page)
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text() != text:

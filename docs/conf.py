@@ -19,6 +19,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "check_links",
     "command_page",
+    "explorer_file",
     "mathml",
     "public_names",
     "repository_pages",

@@ -31,6 +31,7 @@ from sphinx.util.nodes import make_refnode
 PACKAGES = ("coopetition", "transformer", "paper_figures")
 PLUMBING = {"to_saved", "from_saved", "to_archive", "from_archive", "headline", "kind"}
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : +(.*)$")
+NEXT_ENTRY = re.compile(r";  (?=\w+(?:, \w+)* : )")  # two in a line
 CODE = re.compile(r"(`[^`\n]+(?:\n[^`\n]+)?`)")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
@@ -248,7 +249,7 @@ def _to_numpydoc(
     app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
     """Rewrite a docstring: `name : description` becomes an entry of a section."""
-    text = [_escape(line) for line in lines]
+    text = [_escape(part) for line in lines for part in NEXT_ENTRY.split(line)]
     first = next((k for k in range(len(text) - 1) if re.match("-{3,}$", text[k + 1])), len(text))
     preamble, parameters = [], []
     for paragraph in _paragraphs(text[:first]):

@@ -61,6 +61,7 @@ class Column:
 
 
 Columns = dict[str, Column]
+"""The columns of a file by name."""
 
 
 class Source:

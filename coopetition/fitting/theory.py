@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 OUTPUTS = (*FITTED_CURVES, "preference")
 TOY = "toy"
 TIME = sp.Symbol("t", nonnegative=True)
+"""The symbol of time in the formulas of a `ClosedForm`: 0 to 1 over the fitted part of training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

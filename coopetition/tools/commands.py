@@ -57,7 +57,7 @@ def run_commands(
 
 def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     module = importlib.import_module(package)
-    commands = _find_commands(module)
+    commands = find_commands(module)
     if not arguments or arguments[0] in ("-h", "--help"):
         _print_help(module, prog, commands)
         return 0 if arguments else 2
@@ -94,7 +94,7 @@ class _Command(NamedTuple):
         return getattr(module, self.class_name) if self.class_name else module
 
 
-def _find_commands(module: ModuleType) -> dict[str, _Command]:
+def find_commands(module: ModuleType) -> dict[str, _Command]:
     """Return the commands of a package by name, without importing its modules."""
     found = {}
     for each in pkgutil.iter_modules(module.__path__):

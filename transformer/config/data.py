@@ -15,7 +15,9 @@ from transformer.config.registry import RegisteredConfig, Registry
 EXEMPLAR_KINDS: Registry[type["ExemplarConfig"]] = Registry(
     "kind of exemplars", "transformer.data.exemplars"
 )
+"""The kinds of exemplars by name; `EXEMPLAR_KINDS.register(NAME)` adds a class."""
 MODES: Registry["Mode"] = Registry("data mode", "transformer.data.modes")
+"""The data modes by name; `mode` adds one."""
 
 
 class ExemplarConfig(RegisteredConfig):

@@ -13,6 +13,7 @@ MAX_SIDE = 1024
 Ink = Literal["dark", "light"]
 
 ENCODERS: Registry[type["EncoderConfig"]] = Registry("encoder", "transformer.data.encoders")
+"""The encoders by name; `ENCODERS.register(NAME)` adds a class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from transformer.config.data import DataConfig
 from transformer.config.registry import Registry
 
 EVALUATORS: Registry["Evaluator"] = Registry("evaluator", "transformer.data.evaluators")
+"""The evaluators by name; `evaluator` adds one."""
 
 DataOf = Callable[[DataConfig], DataConfig]
 F = TypeVar("F", bound=DataOf)

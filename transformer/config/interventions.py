@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INTERVENTIONS: Registry[type["Intervention"]] = Registry(
     "intervention", "transformer.interventions"
 )
+"""The interventions by name; `INTERVENTIONS.register(NAME)` adds a class."""
 HEAD = re.compile(r"(\d{1,6}):(\d{1,6}|\*)")
 
 

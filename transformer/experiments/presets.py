@@ -48,6 +48,7 @@ class ScaledPreset:
 
 
 PRESETS: Registry[ScaledPreset] = Registry("preset", "transformer.experiments")
+"""The presets by name; `preset` adds one."""
 
 
 def check_scale(scale: Scale, scales: tuple[Scale, ...]) -> None:

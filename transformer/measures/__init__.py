@@ -70,6 +70,7 @@ class Measure:
 
 
 MEASURES: Registry[Measure] = Registry("measure", "transformer.measures")
+"""The measures by name; `measure` adds one."""
 
 
 def measure(name: str, *, per: Per) -> Callable[[Function], Function]:

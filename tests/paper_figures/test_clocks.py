@@ -20,6 +20,7 @@ from paper_figures.studies.clocks import (
     predictions,
     proportions,
     states,
+    two_terms,
 )
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
@@ -34,6 +35,7 @@ from paper_figures.studies.clocks.exponents import (
     observe,
     tobit,
 )
+from paper_figures.studies.clocks.two_terms import POWER, TWO_TERMS
 from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
 from transformer.experiments.clocks import BASE, FIRST, LATER, SEEDS
 from transformer.experiments.plans import load_plan
@@ -121,6 +123,47 @@ def test_too_few_events_give_no_exponents():
     corners = [each for each in observed if each.cell in {(6e-4, 32), (2.4e-3, 32), (6e-4, 8)}]
     found = fit_exponents(corners)
     assert found.b == pytest.approx(1) and math.isnan(found.combination(0, 1).low)
+
+
+# --- two terms
+
+
+def simulate_two_terms(rng, drift=1000.0, count=5000.0, of_runs=0.1):
+    found = []
+    for rate, batch in CELLS:
+        r, b = rate / BASE[0], batch / BASE[1]
+        for seed in SEEDS:
+            noise = math.exp(of_runs * rng.standard_normal() + 0.1 * (seed - 6))
+            steps = noise * (drift / (r * math.sqrt(b)) + count / b)
+            found.append(Observation(rate, batch, seed, steps, False))
+    return found
+
+
+def test_both_terms_and_seeds_are_recovered():
+    found = two_terms.fit_law(simulate_two_terms(np.random.default_rng(0), of_runs=1e-3), TWO_TERMS)
+    assert found.times == pytest.approx([1000, 5000], rel=0.01)
+    assert found.offsets == pytest.approx({5: -0.1, 6: 0.0, 7: 0.1}, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_law_that_made_the_times_describes_unseen_cells_better(seed):
+    rng = np.random.default_rng(seed)
+    for made, true, other in (
+        (simulate_two_terms(rng), TWO_TERMS, POWER),
+        (simulate(rng, of_runs=0.1), POWER, TWO_TERMS),
+    ):
+        errors = [two_terms.held_out_error(made, law) for law in (true, other)]
+        assert errors[0] < errors[1] and errors[0] < 1.2
+
+
+def test_the_power_law_is_that_of_the_exponents():
+    """Without censored runs both are least squares; with them they differ by degrees of freedom."""
+    rng = np.random.default_rng(0)
+    for horizon, tolerance in ((math.inf, 1e-3), (0.5, 0.03)):
+        made = simulate(rng, of_runs=0.15, horizon=horizon)
+        expected = fit_exponents(made)
+        found = two_terms.fit_law(made, POWER).parameters[1:]
+        assert found == pytest.approx([expected.a, expected.b], abs=tolerance)
 
 
 # --- runs
@@ -483,6 +526,18 @@ def test_the_kept_runs_show_what_the_page_says():
         for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
     )
     assert corrected < 0.6 * plain and corrected < clock < plain
+
+    for event in EVENTS:
+        observed = observe(runs, event)
+        errors = [two_terms.held_out_error(observed, law) for law in (TWO_TERMS, POWER)]
+        assert (errors[0] < errors[1]) == (event != "ciwl_75")
+    drift, count = np.transpose(
+        [
+            two_terms.fit_law(observe(runs, e), TWO_TERMS).times
+            for e in ("emergence", "peak", "fade")
+        ]
+    )
+    assert max(drift) < 1.3 * min(drift) and count[2] > 10 * count[0]
 
     found = page_clocks.exponents()
     ideas = {each.name: each for each in predictions.predictions()[0]}

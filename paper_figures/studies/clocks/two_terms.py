@@ -1,0 +1,119 @@
+"""A law in which an event's time is the sum of two terms, compared with a power law.
+
+    steps = drift / (r sqrt(b)) + count / b,        r, b: rate and batch size over the base run's
+
+The first term is a distance in the clock of Adam in noise, the second a number of sequences; both
+are in steps of the base run.  The law was found on the first ten cells of the grid.
+
+Both laws are fitted by maximum likelihood, with the logarithm of the steps normal about that of the
+law, an offset for each seed, and runs that end before the event censored.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coopetition.tools.files import markdown_table
+from paper_figures.studies.clocks.exponents import EVENTS, Observation, observe
+from paper_figures.studies.clocks.predictions import Find, find_runs
+
+Array = NDArray[np.floating]
+
+
+class Law(NamedTuple):
+    """A law of the steps to an event.
+
+    log_steps : (parameters, logs of rate and batch (n, 2)) -> (n,)
+    start : parameters at which the fit begins, for times of order 1
+    n_times : number of leading parameters that are logarithms of times
+    """
+
+    name: str
+    log_steps: Callable[[Array, Array], Array]
+    start: tuple[float, ...]
+    n_times: int
+
+
+POWER = Law("power law", lambda p, logs: p[0] - logs @ p[1:3], (0.0, 0.5, 0.5), 1)
+TWO_TERMS = Law(
+    "two terms",
+    lambda p, logs: np.logaddexp(p[0] - logs @ [1.0, 0.5], p[1] - logs[:, 1]),
+    (-0.7, -0.7),
+    2,
+)
+
+
+class FittedLaw(NamedTuple):
+    """A law with its parameters and the offset of each seed, whose mean is 0."""
+
+    law: Law
+    parameters: Array
+    offsets: dict[int, float]
+
+    @property
+    def times(self) -> Array:
+        """The leading parameters, in steps of the base run."""
+        return np.exp(self.parameters[: self.law.n_times])
+
+    def log_steps(self, observations: Sequence[Observation]) -> Array:
+        """Return the logarithm of the expected steps; unknown seeds have no offset."""
+        logs = np.array([each.logs for each in observations])
+        offsets = [self.offsets.get(each.seed, 0.0) for each in observations]
+        return self.law.log_steps(self.parameters, logs) + offsets
+
+
+def fit_law(observations: Sequence[Observation], law: Law) -> FittedLaw:
+    """Return the most likely parameters of a law."""
+    from scipy.optimize import minimize
+    from scipy.special import log_ndtr
+
+    logs = np.array([each.logs for each in observations])
+    y = np.log([each.steps for each in observations])
+    censored = np.array([each.is_censored for each in observations])
+    seeds = sorted({each.seed for each in observations})
+    is_seed = np.array([[each.seed == seed for seed in seeds] for each in observations], float)
+    is_seed -= 1 / len(seeds)  # so that their mean is no offset
+    unit, n = float(np.median(y)), len(law.start)
+
+    def deviance(p: Array) -> float:
+        mean = unit + law.log_steps(p[:n], logs) + is_seed @ p[n:-1]
+        z = (y - mean) * np.exp(-p[-1])
+        return float(-2 * np.sum(np.where(censored, log_ndtr(-z), -(z**2) / 2 - p[-1])))
+
+    start = np.array([*law.start, *[0.0] * len(seeds), -1.0])
+    # offsets are determined up to a constant, which does not matter: they are centred
+    found = minimize(deviance, start, method="BFGS", options={"gtol": 1e-6}).x
+    parameters, offsets = found[:n].copy(), found[n:-1] - found[n:-1].mean()
+    parameters[: law.n_times] += unit
+    return FittedLaw(law, parameters, dict(zip(seeds, offsets.tolist(), strict=True)))
+
+
+def held_out_error(observations: Sequence[Observation], law: Law) -> float:
+    """Return the factor by which a law misses the runs of a cell that it is not fitted to.
+
+    It is the exponential of the root mean square over all runs.  A run that ends before the event
+    has an error only if the event is expected within it.
+    """
+    errors: list[float] = []
+    for cell in {each.cell for each in observations}:
+        own = [each for each in observations if each.cell == cell]
+        fitted = fit_law([each for each in observations if each.cell != cell], law)
+        for each, expected in zip(own, fitted.log_steps(own), strict=True):
+            missed = math.log(each.steps) - float(expected)
+            errors.append(max(missed, 0.0) if each.is_censored else missed)
+    return math.exp(math.sqrt(np.mean(np.square(errors))))
+
+
+def laws_table(find: Find = find_runs) -> str:
+    """Return the terms of each event, and the held-out errors of both laws, in Markdown."""
+    runs, rows = find("grid_*"), []
+    for event in EVENTS:
+        observed = observe(runs, event)
+        drift, count = fit_law(observed, TWO_TERMS).times
+        errors = (held_out_error(observed, law) for law in (TWO_TERMS, POWER))
+        rows.append((event, f"{drift:,.0f}", f"{count:,.0f}", *(f"{each:.2f}" for each in errors)))
+    heads = ("event", "drift", "count", "error of two terms", "error of the power law")
+    return markdown_table(heads, rows)

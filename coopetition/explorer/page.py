@@ -12,10 +12,8 @@ import numpy as np
 
 from coopetition.dynamics.events import DIVERGED_ABOVE, FATES, LEARNT_BELOW
 from coopetition.dynamics.solve import ROUNDING
-from coopetition.dynamics.trajectory import Status
 from coopetition.explorer.javascript import evaluation_source
 from coopetition.explorer.settings import (
-    DRAWS,
     NUMBERS,
     SLIDERS,
     T1,
@@ -25,7 +23,7 @@ from coopetition.explorer.settings import (
     published_setting,
 )
 from coopetition.fitting.curves import Curves
-from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
+from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, PUBLISHED_SEEDS, two_strategies
 from coopetition.plot.style import COLOURS, FURTHER, LABELS
 from coopetition.plot.toy import TIME
 from coopetition.tools.errors import UsageError
@@ -95,12 +93,11 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
         "divergedAbove": DIVERGED_ABOVE,
         "learntBelow": LEARNT_BELOW,
         "fates": {fate.name: fate.value for fate in FATES},
-        "statuses": {status.name: status.value for status in Status},
         "numbers": NUMBERS,
         "sliders": {name: asdict(slider) for name, slider in SLIDERS.items()},
         "draws": {
             k: {"norms": published_problem(k).norms, "setting": asdict(published_setting(k))}
-            for k in DRAWS
+            for k in PUBLISHED_SEEDS
         },
         "start": next(iter(named)),
         "presets": {name: asdict(preset) for name, preset in named.items()},

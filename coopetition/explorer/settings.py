@@ -10,7 +10,6 @@ from coopetition.model.initial_state import InitialState, canonical_draw, publis
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.model.reduced import Problem
 
-DRAWS = range(12)  # the published ones
 # a run ends as `solve` ends it
 T1, THRESHOLD = (signature(solve).parameters[name].default for name in ("t1", "threshold"))
 

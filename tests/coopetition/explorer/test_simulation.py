@@ -7,6 +7,7 @@ import pytest
 
 from coopetition import Trajectory, solve
 from coopetition.explorer.settings import SLIDERS, Setting, presets, published_setting
+from coopetition.model.presets import PUBLISHED_SEEDS
 from tests.coopetition.explorer.node import needs_node, simulate
 
 pytestmark = needs_node
@@ -24,7 +25,7 @@ def random_setting(seed: int) -> Setting:
     def between(name: str) -> float:
         return float(np.exp(rng.uniform(*np.log([SLIDERS[name].first, SLIDERS[name].last]))))
 
-    published = published_setting(int(rng.integers(12)))
+    published = published_setting(int(rng.choice(PUBLISHED_SEEDS)))
     return replace(
         published,
         overlap={f: float(rng.uniform(-3, 3)) for f in FACTORS},
@@ -45,7 +46,7 @@ SETTINGS |= {
         orthogonal=dict.fromkeys(FACTORS, 0.0),
     ),
 }  # fmt: skip
-SETTINGS |= {f"draw {k}": published_setting(k) for k in range(12)}
+SETTINGS |= {f"draw {k}": published_setting(k) for k in PUBLISHED_SEEDS}
 SETTINGS |= {f"random {k}": random_setting(k) for k in range(12)}
 
 

@@ -109,7 +109,10 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
 
 
 def _overlay(title: str, curves: Curves) -> dict[str, list[float]]:
-    """Return the samples that have losses of ICL and CIWL, thinned and rounded."""
+    """Return the samples that have losses of ICL and CIWL, thinned and rounded.
+
+    Sequences are counted from the first sample.
+    """
     both = curves.select((ICL, CIWL))
     known = np.all(np.isfinite([*both.values.values()]), axis=0)
     places = np.flatnonzero(known)
@@ -119,8 +122,15 @@ def _overlay(title: str, curves: Curves) -> dict[str, list[float]]:
             "least 2"
         )
     spread = np.linspace(0, len(places) - 1, min(N_SAMPLES, len(places))).round().astype(int)
-    columns = {"sequences": both.sequences} | both.values
-    return {
+    columns = {"sequences": both.sequences - both.sequences[places[0]]} | both.values
+    overlay = {
         name: [float(f"{value:.5g}") for value in values[places[spread]]]
         for name, values in columns.items()
     }
+    for name in (ICL, CIWL):
+        if len(set(overlay[name])) == 1:
+            raise UsageError(
+                f"the curve of {name} of {title!r} is constant, {overlay[name][0]:g}; give a curve "
+                "that changes, or leave these curves out"
+            )
+    return overlay

@@ -22,14 +22,18 @@ def emergence(setting: Setting) -> float:
     return time
 
 
-def emergence_alone(setting: Setting) -> float:
-    """When ICL emerges without CIWL: with d = 0, clamped."""
+def solved_alone(setting: Setting) -> Trajectory:
+    """Return the run without CIWL: with d = 0, clamped."""
     without = replace(
         setting,
         overlap=setting.overlap | {"d": 0.0},
         orthogonal=setting.orthogonal | {"d": 0.0},
     )
-    time = solve(setting.model.with_clamped("d"), without.initial_state).events().emergence
+    return solve(setting.model.with_clamped("d"), without.initial_state, step=setting.step)
+
+
+def emergence_alone(setting: Setting) -> float:
+    time = solved_alone(setting).events().emergence
     assert time is not None
     return time
 

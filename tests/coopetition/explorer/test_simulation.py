@@ -5,17 +5,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from coopetition import Trajectory, solve
 from coopetition.explorer.settings import SLIDERS, Setting, presets, published_setting
 from coopetition.model.presets import PUBLISHED_SEEDS
 from tests.coopetition.explorer.node import needs_node, simulate
+from tests.coopetition.explorer.test_presets import solved
 
 pytestmark = needs_node
 FACTORS = "abcd"
-
-
-def solved(setting: Setting) -> Trajectory:
-    return solve(setting.model, setting.initial_state, step=setting.step)
 
 
 def random_setting(seed: int) -> Setting:

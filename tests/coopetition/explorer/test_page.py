@@ -169,6 +169,22 @@ def test_an_overlay_finds_the_stretch_floor_and_gain_that_it_was_made_with():
 
 
 @needs_node
+def test_no_stretch_of_a_fine_grid_is_closer_to_an_overlay(overlays):
+    settings = [asdict(SETTINGS[name]) for name in ("published", "ciwl_helps_icl", "draw 3")]
+    expression = """given.map(each => simulate(each)).map(run => Object.values(DATA.overlays).map(overlay => {
+      const fit = overlayFit(run, overlay);
+      let closest = Infinity;
+      for (let first = 0; first < 16000; first += 100) {
+        for (let last = first + 200; last <= 16000; last += 100) {
+          closest = Math.min(closest, fit(first, last).unexplained);
+        }
+      }
+      return alignOverlay(run, overlay).unexplained / closest;
+    }))"""
+    assert np.max(evaluate(expression, settings, overlays)) < 1.002
+
+
+@needs_node
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("offset", [-3.0, 0.0, 3.0])
 def test_floor_and_gain_are_those_of_a_fit(sign, offset):

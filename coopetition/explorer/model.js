@@ -166,7 +166,7 @@ function sameSetting(one, other) {
     PARTS.every(([, part]) => FACTORS.every(f => one[part][f] === other[part][f]));
 }
 
-// Returns the setting and the view of a link, and one sentence on what of it cannot be used.
+// Returns the setting and the view of a link, and one sentence that names the parts it ignores.
 function readHash(hash) {
   const view = {...VIEW}, unusable = [];
   let setting = structuredClone(DATA.presets[DATA.start].setting);

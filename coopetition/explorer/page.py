@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from coopetition.dynamics.events import DIVERGED_ABOVE, FATES, LEARNT_BELOW
+from coopetition.dynamics.events import DIVERGED_ABOVE, LEARNT_BELOW
 from coopetition.dynamics.solve import ROUNDING
 from coopetition.explorer.javascript import evaluation_source
 from coopetition.explorer.settings import (
@@ -92,7 +92,6 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
         "rounding": ROUNDING,
         "divergedAbove": DIVERGED_ABOVE,
         "learntBelow": LEARNT_BELOW,
-        "fates": {fate.name: fate.value for fate in FATES},
         "numbers": NUMBERS,
         "sliders": {name: asdict(slider) for name, slider in SLIDERS.items()},
         "draws": {

@@ -77,7 +77,7 @@ def presets() -> dict[str, Preset]:
     return {
         "published": Preset(
             "Published seed 7",
-            "Its error cannot fall below mu1, but that of CIWL can fall to 0, so CIWL replaces it.",
+            "ICL's error cannot fall below mu1. CIWL's can fall to 0, so CIWL replaces ICL.",
             published_setting(7),
         ),
         "icl_persists": Preset(

@@ -171,7 +171,8 @@ def test_an_overlay_finds_the_stretch_floor_and_gain_that_it_was_made_with():
 @needs_node
 def test_no_stretch_of_a_fine_grid_is_closer_to_an_overlay(overlays):
     settings = [asdict(SETTINGS[name]) for name in ("published", "ciwl_helps_icl", "draw 3")]
-    expression = """given.map(each => simulate(each)).map(run => Object.values(DATA.overlays).map(overlay => {
+    expression = """given.map(each => Object.values(DATA.overlays).map(overlay => {
+      const run = simulate(each);
       const fit = overlayFit(run, overlay);
       let closest = Infinity;
       for (let first = 0; first < 16000; first += 100) {

@@ -89,18 +89,29 @@ def test_numbers_in_the_docs_are_those_of_the_presets():
     assert (
         f"delays ICL by a factor of {emergence(published) / emergence_alone(published):.1f}" in page
     )
-    assert f"hastens ICL by a factor of {emergence_alone(helped) / emergence(helped):.1f}" in page
+    assert f"speeds up ICL by a factor of {emergence_alone(helped) / emergence(helped):.1f}" in page
+
+
+@pytest.mark.parametrize("mu1", [0.001, 0.003, 0.01])
+def test_with_a_small_mu1_icl_is_still_learnt_at_the_end(mu1):
+    fate = solved(replace(SETTINGS["icl_persists"], mu1=mu1)).fate()
+    assert fate in (Fate.ICL_PERSISTENT, Fate.COEXISTENCE)
 
 
 def test_a_larger_mu1_ends_icl_earlier():
-    settings = (replace(SETTINGS["icl_persists"], mu1=mu1) for mu1 in (0.03, 0.1, 0.3))
+    settings = (replace(SETTINGS["icl_persists"], mu1=mu1) for mu1 in (0.02, 0.1, 0.3, 1.0))
     times = [solved(setting).events().unlearning for setting in settings]
     assert None not in times and times == sorted(times, reverse=True)
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.3, 0.5])
 def test_competition_ends_icl(alpha):
     assert solved(replace(SETTINGS["no_competition"], alpha=alpha)).fate() is Fate.ICL_TRANSIENT
+
+
+@pytest.mark.parametrize("alpha", [0.7, 1.0])
+def test_strong_competition_prevents_icl(alpha):
+    assert solved(replace(SETTINGS["no_competition"], alpha=alpha)).fate() is Fate.CIWL_ONLY
 
 
 def test_a_larger_orthogonal_part_of_d_delays_icl():

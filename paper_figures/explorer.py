@@ -1,4 +1,4 @@
-"""Measured losses that the explorer of the minimal model can lay over its own."""
+"""Measured losses that the explorer of the minimal model can overlay."""
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.published import published_curves

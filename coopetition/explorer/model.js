@@ -226,7 +226,7 @@ print(trajectory.summary())
 `;
 }
 
-// Measured curves laid over a run: a stretch of its time, and a floor and a gain for each curve.
+// Overlays of measured curves: a stretch of its time, and a floor and a gain for each curve.
 
 // Floor and gain, neither negative, of the closest floor + gain * model, as fit_floor_gain does.
 function fitFloorGain(measured, model) {

@@ -30,13 +30,13 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 
 FOLDER = files("coopetition.explorer")
-N_SAMPLES = 60  # of a curve that is laid over
+N_SAMPLES = 60  # of an overlay
 
 
 def write_explorer(path: Path | str, overlays: Mapping[str, Curves] | None = None) -> Path:
     """Write the explorer of the minimal model to an HTML file and return its path.
 
-    overlays : measured losses that the page can lay over its own, by title
+    overlays : measured losses that the page can overlay, by title
     """
     path = Path(path)
     write_text(path, render_page(overlays or {}))

@@ -483,7 +483,7 @@ function addOptions(id, options) {
 async function copy(text, done, instead) {
   let isCopied = true;
   try { await navigator.clipboard.writeText(text); } catch { isCopied = false; }
-  $("copied").textContent = isCopied ? done : `The browser did not allow copying; ${instead}.`;
+  $("copied").textContent = isCopied ? done : `The browser did not allow copying; ${instead}`;
   return isCopied;
 }
 
@@ -494,11 +494,11 @@ const FILE_LINK = "The part of the link from # on is copied. Send it with this f
 function copyLink() {
   updateLink();
   const isFile = location.protocol === "file:", link = isFile ? location.hash || "#" : location.href;
-  copy(link, isFile ? FILE_LINK : "Link copied.", `copy this part yourself: ${link}`);
+  copy(link, isFile ? FILE_LINK : "Link copied.", `copy this yourself: ${link}`);
 }
 
 async function copyPython() {
-  const isCopied = await copy(toPython(setting), "Python code copied.", "select the code below");
+  const isCopied = await copy(toPython(setting), "Python code copied.", "select the code below.");
   $("code").open ||= !isCopied;
 }
 

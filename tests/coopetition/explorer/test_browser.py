@@ -275,13 +275,25 @@ def test_the_plot_does_not_cover_the_control_with_the_focus(visit, size):
         view.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyDown"} | tab)
         view.wait()
         name, is_covered = view.run(
-            """const {activeElement: focus} = document, {left, top} = focus.getBoundingClientRect();
-            const above = document.elementFromPoint(left + 1, top + 1);
+            """const focus = document.activeElement, {x, y, width} = focus.getBoundingClientRect();
+            const above = document.elementFromPoint(x + width / 2, y + 4);
             return [focus.id || focus.textContent, !focus.contains(above)]"""
         )
         assert not is_covered, name
         names.append(name)
     assert len(names) > 15
+
+
+def test_a_phone_held_sideways_shows_sliders_beside_the_plot(visit):
+    view = visit(SIDEWAYS)
+    view.run("document.getElementById('losses').scrollIntoView()")
+    view.run("document.getElementById('step').focus()")
+    plot, slider = (
+        view.run(f"return document.querySelector('{query}').getBoundingClientRect().toJSON()")
+        for query in ("#losses svg", "#step")
+    )
+    assert slider["right"] < plot["left"]
+    assert all(0 <= each["top"] and each["bottom"] <= SIDEWAYS[1] for each in (plot, slider))
 
 
 CONTRASTS = """
@@ -409,7 +421,7 @@ def test_python_code_is_copied(visit, clipboard):
 def test_a_refusal_to_copy_shows_the_text(visit, clipboard):
     clipboard("denied")
     view = visit(preset="icl_persists")
-    assert "#preset=icl_persists" in copy(view, "Copy link")
+    assert copy(view, "Copy link").endswith("#preset=icl_persists")
     assert not view.run("return document.getElementById('code').open")
     assert "not allow" in copy(view, "Copy as Python")
     assert view.run("return document.getElementById('code').open")

@@ -293,7 +293,7 @@ def test_a_phone_held_sideways_shows_sliders_beside_the_plot(visit):
         for query in ("#losses svg", "#step")
     )
     assert slider["right"] < plot["left"]
-    assert all(0 <= each["top"] and each["bottom"] <= SIDEWAYS[1] for each in (plot, slider))
+    assert all(each["top"] >= 0 and each["bottom"] <= SIDEWAYS[1] for each in (plot, slider))
 
 
 CONTRASTS = """

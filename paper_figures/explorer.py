@@ -1,4 +1,4 @@
-"""Measured losses that the explorer of the minimal model can lay over its own."""
+"""Measured losses that the explorer of the minimal model can overlay."""
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.published import published_curves
@@ -6,7 +6,7 @@ from paper_figures.core.runs import kept_runs
 
 PRESETS = {  # preset -> what its runs are, for the reader
     "coopetition/main": "our main run on image features",
-    "glyphs": "our run on handwriting",
+    "glyphs": "our run on procedural glyphs",
     "demo": "our run of the demo",
 }
 

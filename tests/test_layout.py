@@ -36,7 +36,7 @@ FOLDERS = {  # each imports only from those after it
 }
 AT_CALL_TIME = {  # file -> folder that it may import inside a function, against the direction
     "coopetition.cli.demo": {"paper_figures"},  # the console command that shows everything
-    "coopetition.cli.explore": {"paper_figures"},  # the runs that its page lays over the theory
+    "coopetition.cli.explore": {"paper_figures"},  # the runs that its page overlays
 }
 # a registry names the folder that it scans when it is first asked: the one way up in a package
 SCANNED = {

@@ -8,14 +8,12 @@ from sympy.printing.jscode import JavascriptCodePrinter
 from coopetition.model.graph import Model
 from coopetition.model.symbolic import Symbolic
 
-SQUARE, CUBE = 2, 3
-
 
 class _Printer(JavascriptCodePrinter):
     """Prints small powers as products, which are faster and rounded as in Python."""
 
     def _print_Pow(self, expr: Any) -> str:
-        if expr.exp in (SQUARE, CUBE):
+        if expr.exp in (2, 3):
             base = self.parenthesize(expr.base, 100)  # 100: above the precedence of a product
             return "*".join([base] * int(expr.exp))
         return super()._print_Pow(expr)

@@ -166,7 +166,7 @@ function sameSetting(one, other) {
     PARTS.every(([, part]) => FACTORS.every(f => one[part][f] === other[part][f]));
 }
 
-// Returns the setting and the view of a link, and one sentence on what of it cannot be used.
+// Returns the setting and the view of a link, and one sentence that names the parts it ignores.
 function readHash(hash) {
   const view = {...VIEW}, unusable = [];
   let setting = structuredClone(DATA.presets[DATA.start].setting);
@@ -226,7 +226,7 @@ print(trajectory.summary())
 `;
 }
 
-// Measured curves laid over a run: a stretch of its time, and a floor and a gain for each curve.
+// Overlays of measured curves: a stretch of its time, and a floor and a gain for each curve.
 
 // Floor and gain, neither negative, of the closest floor + gain * model, as fit_floor_gain does.
 function fitFloorGain(measured, model) {
@@ -249,38 +249,46 @@ function fitFloorGain(measured, model) {
   return {floor, gain, unexplained: miss / deviation};
 }
 
-// Find the stretch [first, last] of the run's time that a measured curve shows.
-function alignOverlay(run, overlay) {
-  const {sequences} = overlay, last = sequences.length - 1;
-  const part = sequences.map(s => (s - sequences[0]) / (sequences[last] - sequences[0]));
+// Returns a function that fits the run's losses from one time to another to measured ones.
+function overlayFit(run, overlay) {
+  const {sequences} = overlay;
   const at = (values, time) => {
     const place = Math.min(time / run.step, run.n - 1), k = Math.floor(place);
     return k + 1 < run.n ? values[k] + (place - k) * (values[k + 1] - values[k]) : values[k];
   };
-  const fit = (first, end) => {
-    const curves = {};
-    for (const name of [STRATEGY, RIVAL]) {
-      const model = part.map(x => at(run.losses[name], first + x * (end - first)));
-      curves[name] = fitFloorGain(overlay[name], model);
-    }
-    return {first, last: end, curves,
+  return (first, last) => {
+    const times = sequences.map(s => first + s / sequences.at(-1) * (last - first));
+    const curves = Object.fromEntries([STRATEGY, RIVAL].map(name =>
+      [name, fitFloorGain(overlay[name], times.map(time => at(run.losses[name], time)))]));
+    return {first, last, times, curves,
             unexplained: curves[STRATEGY].unexplained + curves[RIVAL].unexplained};
   };
-  const shortest = DATA.t1 / 100, size = 24;
-  let best = fit(0, DATA.t1), width = DATA.t1;
-  const consider = (first, end) => {
-    if (first < 0 || end > DATA.t1 || end - first < shortest) return;
-    const found = fit(first, end);
-    if (found.unexplained < best.unexplained) best = found;
-  };
-  for (let i = 0; i < size; i++) {
-    for (let j = i + 1; j <= size; j++) consider(width * i / size, width * j / size);
-  }
-  for (width /= size; width > DATA.t1 / 2000; width /= 2) {
-    const {first, last: end} = best;
-    for (const di of [-1, -0.5, 0, 0.5, 1]) {
-      for (const dj of [-1, -0.5, 0, 0.5, 1]) consider(first + di * width, end + dj * width);
+}
+
+// Find the stretch of the run's time that measured losses show.  The closest stretches of a grid,
+// in which steps are a quarter of the length, are refined: there are many local optima.
+function alignOverlay(run, overlay) {
+  const fit = overlayFit(run, overlay), shortest = DATA.t1 / 100, coarse = [];
+  const closer = (one, other) => other.unexplained < one.unexplained ? other : one;
+  for (let length = DATA.t1; length > shortest; length /= 1.25) {
+    const rest = DATA.t1 - length, n = Math.ceil(4 * rest / length);
+    for (let k = 0; k <= n; k++) {
+      const first = n && rest * k / n;
+      coarse.push(fit(first, first + length));
     }
   }
-  return {...best, times: part.map(x => best.first + x * (best.last - best.first))};
+  const refine = best => {
+    for (let step = (best.last - best.first) / 4; step > DATA.t1 / 4000;) {
+      const {first, last} = best;
+      for (const from of [first - step, first, first + step]) {
+        for (const to of [last - step, last, last + step]) {
+          if (from >= 0 && to <= DATA.t1 && to - from >= shortest) best = closer(best, fit(from, to));
+        }
+      }
+      if (best.first === first && best.last === last) step /= 2;
+    }
+    return best;
+  };
+  coarse.sort((one, other) => one.unexplained - other.unexplained);
+  return coarse.slice(0, 10).map(refine).reduce(closer);
 }

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from coopetition.dynamics.events import DIVERGED_ABOVE, FATES, LEARNT_BELOW
+from coopetition.dynamics.events import DIVERGED_ABOVE, LEARNT_BELOW
 from coopetition.dynamics.solve import ROUNDING
-from coopetition.dynamics.trajectory import Status
 from coopetition.explorer.javascript import evaluation_source
 from coopetition.explorer.settings import (
-    DRAWS,
     NUMBERS,
     SLIDERS,
     T1,
@@ -25,20 +23,20 @@ from coopetition.explorer.settings import (
     published_setting,
 )
 from coopetition.fitting.curves import Curves
-from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, two_strategies
+from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, PUBLISHED_SEEDS, two_strategies
 from coopetition.plot.style import COLOURS, FURTHER, LABELS
 from coopetition.plot.toy import TIME
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import write_text
 
 FOLDER = files("coopetition.explorer")
-N_SAMPLES = 60  # of a curve that is laid over
+N_SAMPLES = 60  # of an overlay
 
 
 def write_explorer(path: Path | str, overlays: Mapping[str, Curves] | None = None) -> Path:
     """Write the explorer of the minimal model to an HTML file and return its path.
 
-    overlays : measured losses that the page can lay over its own, by title
+    overlays : measured losses that the page can overlay, by title
     """
     path = Path(path)
     write_text(path, render_page(overlays or {}))
@@ -94,13 +92,11 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
         "rounding": ROUNDING,
         "divergedAbove": DIVERGED_ABOVE,
         "learntBelow": LEARNT_BELOW,
-        "fates": {fate.name: fate.value for fate in FATES},
-        "statuses": {status.name: status.value for status in Status},
         "numbers": NUMBERS,
         "sliders": {name: asdict(slider) for name, slider in SLIDERS.items()},
         "draws": {
             k: {"norms": published_problem(k).norms, "setting": asdict(published_setting(k))}
-            for k in DRAWS
+            for k in PUBLISHED_SEEDS
         },
         "start": next(iter(named)),
         "presets": {name: asdict(preset) for name, preset in named.items()},
@@ -112,7 +108,10 @@ def _page_data(overlays: Mapping[str, Curves]) -> dict[str, Any]:
 
 
 def _overlay(title: str, curves: Curves) -> dict[str, list[float]]:
-    """Return the samples that have losses of ICL and CIWL, thinned and rounded."""
+    """Return the samples that have losses of ICL and CIWL, thinned and rounded.
+
+    Sequences are counted from the first sample.
+    """
     both = curves.select((ICL, CIWL))
     known = np.all(np.isfinite([*both.values.values()]), axis=0)
     places = np.flatnonzero(known)
@@ -122,8 +121,15 @@ def _overlay(title: str, curves: Curves) -> dict[str, list[float]]:
             "least 2"
         )
     spread = np.linspace(0, len(places) - 1, min(N_SAMPLES, len(places))).round().astype(int)
-    columns = {"sequences": both.sequences} | both.values
-    return {
+    columns = {"sequences": both.sequences - both.sequences[places[0]]} | both.values
+    overlay = {
         name: [float(f"{value:.5g}") for value in values[places[spread]]]
         for name, values in columns.items()
     }
+    for name in (ICL, CIWL):
+        if len(set(overlay[name])) == 1:
+            raise UsageError(
+                f"the curve of {name} of {title!r} is constant, {overlay[name][0]:g}; give a curve "
+                "that changes, or leave these curves out"
+            )
+    return overlay

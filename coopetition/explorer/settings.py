@@ -10,7 +10,6 @@ from coopetition.model.initial_state import InitialState, canonical_draw, publis
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.model.reduced import Problem
 
-DRAWS = range(12)  # the published ones
 # a run ends as `solve` ends it
 T1, THRESHOLD = (signature(solve).parameters[name].default for name in ("t1", "threshold"))
 
@@ -78,7 +77,7 @@ def presets() -> dict[str, Preset]:
     return {
         "published": Preset(
             "Published seed 7",
-            "Its error cannot fall below mu1, but that of CIWL can fall to 0, so CIWL replaces it.",
+            "ICL's error cannot fall below mu1. CIWL's can fall to 0, so CIWL replaces ICL.",
             published_setting(7),
         ),
         "icl_persists": Preset(

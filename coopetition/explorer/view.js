@@ -32,13 +32,14 @@ function update() {
   events = findEvents(run);
   emergenceAlone = firstLearntTime(alone.step, excess(alone, STRATEGY));
   const overlay = DATA.overlays[view.overlay];
-  aligned = overlay && {...alignOverlay(run, overlay), overlay};
+  aligned = overlay && run.status !== "DIVERGED" && {...alignOverlay(run, overlay), overlay};
   drawAll();
 }
 
-// Simulate and draw again before the next frame, however many controls move until then.
+// After a control has moved: simulate and draw again before the next frame, once for all controls.
 let isScheduled = false, isOutdated = false;
 function schedule({onlyDraw = false} = {}) {
+  $("problem").hidden = true;
   isOutdated ||= !onlyDraw;
   if (isScheduled) return;
   isScheduled = true;
@@ -116,7 +117,7 @@ function axes(svg, {x, y, xLabel, yLabel, scale = "linear"}) {
     mark(number, style, x, y) {
       const across = px(x), at = Math.max(top, Math.min(bottom, py(y)));
       boxes.push([across - 8, at - 8, across + 8, at + 8]);
-      parts.push(`<g class="mark"><circle cx="${across}" cy="${at}" r="8" style="fill:var(--${style})"/>` +
+      parts.push(`<g class="mark"><circle cx="${across}" cy="${at}" r="8" style="fill:var(--${style}-text)"/>` +
         `<text x="${across}" y="${at + 3.5}">${number}</text></g>`);
       return [across, at];
     },
@@ -265,7 +266,7 @@ function drawFactors(id, yLabel, value, guide) {
 // Phase planes: the part of each target that is built, or the overlaps of the rival factors.
 const PLANES = {
   built: {
-    title: "what is built", labels: ["part of ICL’s target", "part of CIWL’s target"],
+    title: "what is built", labels: ["part of ICL's target", "part of CIWL's target"],
     value: (name, k) => product(PARTS_OF[name], overlapsAt(k)) / run.numbers[`S_${name}`],
   },
   overlaps: {
@@ -342,35 +343,46 @@ function drawArrows(plot, x, y) {
 
 // Text
 
+const FATES = {
+  NEVER: "neither strategy has been learnt",
+  ICL_PERSISTENT: "ICL has been learnt, and CIWL has not replaced it",
+  ICL_TRANSIENT: "ICL has been learnt and has faded",
+  CIWL_ONLY: "CIWL has been learnt, and ICL has not",
+  COEXISTENCE: "both have been learnt, and neither has replaced the other",
+};
+
 function tellStory() {
   const preset = Object.values(DATA.presets).find(each => sameSetting(each.setting, setting));
-  const fate = findFate(run), sentence = DATA.fates[fate], hasDiverged = fate === "DIVERGED";
-  const reason = hasDiverged ? "" : preset ? preset.text : tellOutlook();
-  $("fate").textContent = `${sentence[0].toUpperCase()}${sentence.slice(1)}. ${reason}`;
-  $("effect").textContent = hasDiverged ? "" : tellEffect();
+  const fate = findFate(run), end = formatTime((run.n - 1) * run.step);
+  const [sentence, effect] = fate === "DIVERGED" ? ["Descent diverged; lower the step size.", ""]
+    : [`By time ${end}, ${FATES[fate]}. ${preset ? preset.text : tellOutlook()}`, tellEffect()];
+  $("fate").textContent = sentence;
+  $("effect").textContent = effect;
   $("events").innerHTML = numbered().map(([name, time], k) =>
-    `<li><span style="background:var(--${EVENTS[name][1]})">${k + 1}</span>${EVENTS[name][0]} <b>${formatTime(time)}</b></li>`).join("") ||
+    `<li><span style="background:var(--${EVENTS[name][1]}-text)">${k + 1}</span>` +
+    `${EVENTS[name][0]} <b>${formatTime(time)}</b></li>`).join("") ||
     "<li>No event in the given time.</li>";
   $("time-text").textContent = formatTime(cursorTime());
   const text = $("overlay-text");
   text.hidden = !aligned;
   if (aligned) {
     const share = name => `${Math.max(0, 100 * (1 - aligned.curves[name].unexplained)).toFixed(0)} %`;
-    const {sequences} = aligned.overlay, span = sequences.at(-1) - sequences[0];
+    const rate = aligned.overlay.sequences.at(-1) / (aligned.last - aligned.first);
     text.textContent = `Time and losses are stretched and shifted to come as close as they can: ` +
-      `1 unit of time is ${formatTime(span / (aligned.last - aligned.first))} sequences. ` +
+      `1 unit of time is ${rate < 10 ? format(rate) : formatTime(rate)} sequences. ` +
       `The run explains ${share(STRATEGY)} of the variance of ICL's loss and ${share(RIVAL)} of CIWL's.`;
   }
 }
 
-// The minima of the loss, which decide what happens in the long run (docs/tour.md, section 3).
+// The minima of the loss decide what happens in the long run (docs/theory.md, section 6).
 function tellOutlook() {
+  if (run.status === "AT_REST") return "All gradients are 0 at this initial state.";
   const {alpha, mu1, mu2} = setting;
   if (alpha === 0) return "Without competition, both can be learnt together.";
   if (mu1 === 0 && mu2 === 0) return "Either error can fall to 0, so the first to do so can stay.";
-  if (mu1 === 0) return "Only ICL’s error can fall to 0, so only ICL can stay for ever.";
-  if (mu2 === 0) return "Only CIWL’s error can fall to 0, so only CIWL can stay for ever.";
-  return "Neither error can fall to 0, so in the long run neither strategy replaces the other.";
+  const [errors, end] = mu1 === 0 ? ["Only ICL's error", "ICL alone"]
+    : mu2 === 0 ? ["Only CIWL's error", "CIWL alone"] : ["Neither error", "both learnt"];
+  return `${errors} can fall to 0: nearly every run, if continued long enough, ends with ${end}.`;
 }
 
 function tellEffect() {
@@ -381,9 +393,10 @@ function tellEffect() {
   }
   const without = `Without CIWL (dashed), ICL is learnt at time ${formatTime(emergenceAlone)}.`;
   if (emergence === null) return `${without} CIWL prevents that.`;
+  if (emergence === 0) return "ICL is learnt at the start.";
   const ratio = emergenceAlone / emergence, times = format(Math.max(ratio, 1 / ratio), 2);
   if (times === "1") return `${without} CIWL hardly changes that.`;
-  return `${without} CIWL ${ratio > 1 ? "hastens" : "delays"} ICL by a factor of ${times}.`;
+  return `${without} CIWL ${ratio > 1 ? "speeds up" : "delays"} ICL by a factor of ${times}.`;
 }
 
 function drawAll() {
@@ -427,12 +440,14 @@ const controls = [];
 function addSlider(parent, id, label, slider, text, get, set) {
   const div = document.createElement("div");
   div.className = "slider";
-  div.innerHTML = `<div class="row"><label for="${id}">${label}</label><output for="${id}"></output>` +
+  div.innerHTML = `<div class="row"><label for="${id}">${label}</label>` +
+    `<output for="${id}" aria-live="off"></output>` +
     `</div><input type="range" id="${id}" min="0" max="${POSITIONS}" step="1">` +
     (text ? `<p id="${id}-text">${text}</p>` : "");
   parent.append(div);
   const input = div.querySelector("input"), output = div.querySelector("output");
   if (text) input.setAttribute("aria-describedby", `${id}-text`);
+  if (label !== slider.title) input.setAttribute("aria-label", `${slider.title} ${label}`);
   input.addEventListener("input", () => { set(valueAt(slider, Number(input.value))); schedule(); });
   controls.push(() => {
     const shown = format(get());
@@ -464,14 +479,27 @@ function addOptions(id, options) {
   for (const [value, title] of options) $(id).add(new Option(title, value));
 }
 
-async function copy(text, message) {
-  try {
-    await navigator.clipboard.writeText(text);
-    $("copied").textContent = message;
-  } catch {
-    $("copied").textContent = "The browser did not allow copying; select the text below.";
-    $("code").open = true;
-  }
+// Copy a text, say so, and return whether the browser allowed it.
+async function copy(text, done, instead) {
+  let isCopied = true;
+  try { await navigator.clipboard.writeText(text); } catch { isCopied = false; }
+  $("copied").textContent = isCopied ? done : `The browser did not allow copying; ${instead}`;
+  return isCopied;
+}
+
+// The address of a file holds the reader's folders and is of use to nobody else.
+const FILE_LINK = "The part of the link from # on is copied. Send it with this file; to open the " +
+  "view, add it to the end of the file's address.";
+
+function copyLink() {
+  updateLink();
+  const isFile = location.protocol === "file:", link = isFile ? location.hash || "#" : location.href;
+  copy(link, isFile ? FILE_LINK : "Link copied.", `copy this yourself: ${link}`);
+}
+
+async function copyPython() {
+  const isCopied = await copy(toPython(setting), "Python code copied.", "select the code below.");
+  $("code").open ||= !isCopied;
 }
 
 function build() {
@@ -513,11 +541,8 @@ function build() {
     redraw();
   });
   $("time").addEventListener("input", () => setTime(Number($("time").value) / 1000));
-  $("link").addEventListener("click", () => {
-    updateLink();
-    copy(location.href, "Link copied.");
-  });
-  $("python").addEventListener("click", () => copy(toPython(setting), "Python code copied."));
+  $("link").addEventListener("click", copyLink);
+  $("python").addEventListener("click", copyPython);
   for (const id of ["losses", "overlaps", "lengths"]) {
     const svg = $(id).querySelector("svg"), follow = event => {
       const {left, width} = svg.getBoundingClientRect();
@@ -528,7 +553,7 @@ function build() {
   }
   let width = document.body.clientWidth;
   new ResizeObserver(() => {
-    if (document.body.clientWidth !== width) redraw();
+    if (document.body.clientWidth !== width) requestAnimationFrame(drawAll);
     width = document.body.clientWidth;
   }).observe(document.body);
   addEventListener("hashchange", openLink);

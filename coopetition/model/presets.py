@@ -86,6 +86,7 @@ MODELS: dict[str, Callable[..., Model]] = {
 # Lengths of the factors; the first four are published.
 DIMS = {"a": 20, "b": 20, "c": 20, "d": 160, "e": 160, "f": 20, "g": 20}
 PUBLISHED_DIMS = {name: DIMS[name] for name in "abcd"}
+PUBLISHED_SEEDS = range(12)
 
 
 def named_model(name: str, **parameters: float) -> Model:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from coopetition.model.presets import COMPETITION, ICL
+from coopetition.model.presets import COMPETITION, ICL, PUBLISHED_SEEDS
 from coopetition.plot.style import graded_styles, label_of, line_styles
 from paper_figures.core.claims import Reading
 from paper_figures.core.figure import FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import shared_legend
-from paper_figures.core.published import SEEDS, solve_published
+from paper_figures.core.published import solve_published
 from paper_figures.core.runs import KeptTable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def draw_published_seeds(*, mu1: float, threshold: float) -> FigureResult:
     drawing = blank(7.2, 5)
     numbers, solutions = [], {}
     axes = drawing.subplots(3, 4)
-    for seed, ax in zip(SEEDS, axes.flat, strict=True):
+    for seed, ax in zip(PUBLISHED_SEEDS, axes.flat, strict=True):
         trajectory = solve_published(seed, mu1=mu1, threshold=threshold)
         numbers += draw_toy(ax, trajectory, f"seed {seed}")
         fate = trajectory.fate()
@@ -90,5 +90,7 @@ def draw_published_seeds(*, mu1: float, threshold: float) -> FigureResult:
 
 def fate_readings(holds: Callable[[str], bool], *, mu1: float, threshold: float) -> list[Reading]:
     """Return a reading of the fate of each published draw, such as "icl_transient"."""
-    fates = {seed: solve_published(seed, mu1=mu1, threshold=threshold).fate() for seed in SEEDS}
+    fates = {
+        seed: solve_published(seed, mu1=mu1, threshold=threshold).fate() for seed in PUBLISHED_SEEDS
+    }
     return [Reading(f"seed {seed}", holds(fate.name.lower())) for seed, fate in fates.items()]

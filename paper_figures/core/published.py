@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from coopetition.model.presets import PUBLISHED_SEEDS
 from paper_figures.core.kept_data import DATA
 
 if TYPE_CHECKING:
     from coopetition import Curves, Trajectory
     from coopetition.dynamics.batch import ProblemBatch
 
-SEEDS = range(12)
 LOSSES_FROM = 3e6  # sequences; before that, the losses are interpolated between a few points
 
 
@@ -17,7 +17,9 @@ def published_batch() -> "ProblemBatch":
     from coopetition import published_draw, two_strategies
     from coopetition.dynamics.batch import ProblemBatch
 
-    return ProblemBatch.from_draws(two_strategies(), [published_draw(seed) for seed in SEEDS])
+    return ProblemBatch.from_draws(
+        two_strategies(), [published_draw(seed) for seed in PUBLISHED_SEEDS]
+    )
 
 
 def solve_published(seed: int = 7, *, mu1: float = 0.1, threshold: float = 1e-6) -> "Trajectory":

@@ -27,9 +27,9 @@ from paper_figures.coopetition import (
     page_coopetition,
 )
 from paper_figures.core.figure import find_figure
+from paper_figures.core.kept_data import DATA
 from paper_figures.core.plotting import common_curves
 from paper_figures.core.runs import by_number, find_needs, kept_runs, kept_tables
-from tests.conftest import REFERENCE
 
 MAIN = "coopetition/main"
 QUICK = {"n_screened": 16, "n_starts": 1, "max_iterations": 1}
@@ -257,7 +257,9 @@ def test_a_rise_is_distinguished_from_noise():
     noisy = [0.0075 * rng.standard_normal(22) for _ in range(1000)]
     assert not any(figure_5.rises(np.exp(falling + each)) for each in noisy)
     assert np.mean([figure_5.rises(np.exp(bumped + each)) is True for each in noisy]) > 0.9
-    paper = pd.read_csv(REFERENCE / "figure_5b_loss.csv").query("3e6 <= sequences <= 4.4e6")
+    paper = pd.read_csv(DATA / "published" / "figure_5b_loss.csv").query(
+        "3e6 <= sequences <= 4.4e6"
+    )
     assert figure_5.rises(paper.ciwl.to_numpy()) is None, "within the scatter of reading it off"
     assert figure_5.rises(paper.icl.to_numpy()) is False
 

@@ -4,7 +4,7 @@ import webbrowser
 
 import pytest
 
-OVERLAYS = ("figure 5b", "our main run", "our run on handwriting", "our run of the demo")
+OVERLAYS = ("figure 5b", "our main run", "our run on procedural glyphs", "our run of the demo")
 
 
 def test_the_page_is_written_and_opened(call, tmp_path, monkeypatch):
@@ -18,7 +18,7 @@ def test_the_page_is_written_and_opened(call, tmp_path, monkeypatch):
 
 def test_without_a_browser_the_file_is_named(call, tmp_path, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda uri: False)
-    assert "browser" in call("coopetition", "explore", "--out", tmp_path / "page.html")
+    assert "open this file" in call("coopetition", "explore", "--out", tmp_path / "page.html")
 
 
 @pytest.mark.parametrize("name", ["page.txt", "folder.html"])

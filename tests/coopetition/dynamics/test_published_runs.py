@@ -5,8 +5,7 @@ import pytest
 
 from coopetition import Status, Trajectory, solve, two_strategies
 from coopetition.model.initial_state import published_draw
-from coopetition.model.presets import CIWL, COMPETITION, ICL
-from paper_figures.core.published import SEEDS
+from coopetition.model.presets import CIWL, COMPETITION, ICL, PUBLISHED_SEEDS
 from tests.conftest import REFERENCE
 
 STOPPED_AT = {0: 8834, 1: 14482, 2: None, 3: 6138, 4: 9306, 5: 5104, 7: 9620}
@@ -26,8 +25,10 @@ def test_descent_stops_on_the_published_step(seed):
 @pytest.mark.slow
 def test_without_irreducible_error_all_but_two_draws_stop():
     model = two_strategies(mu1=0.0)
-    stopped = [solve(model, published_draw(seed), threshold=1e-3).stopped_at for seed in SEEDS]
-    assert [seed for seed in SEEDS if stopped[seed] is None] == [2, 9]
+    stopped = [
+        solve(model, published_draw(seed), threshold=1e-3).stopped_at for seed in PUBLISHED_SEEDS
+    ]
+    assert [seed for seed in PUBLISHED_SEEDS if stopped[seed] is None] == [2, 9]
 
 
 def test_losses_of_seed_7_are_the_published_ones():

@@ -1,6 +1,9 @@
 """The page is one small file without loads; its links, code and overlays say what it shows."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -12,6 +15,7 @@ from coopetition.explorer.settings import published_setting
 from coopetition.fitting.least_squares import fit_floor_gain
 from paper_figures.explorer import measured_losses
 from tests.coopetition.explorer.node import evaluate, needs_node, simulate
+from tests.coopetition.explorer.test_presets import solved_alone
 from tests.coopetition.explorer.test_simulation import SETTINGS
 
 MAX_BYTES = 300_000
@@ -32,8 +36,18 @@ def test_the_page_is_small_and_loads_nothing(overlays, tmp_path):
     assert not re.findall(r"{{\w+}}", page)
 
 
-def test_the_same_runs_give_the_same_page(overlays):
-    assert render_page(overlays) == render_page(overlays)
+def test_every_process_writes_the_same_page(tmp_path):
+    program = """if True:
+        import sys
+        from coopetition import write_explorer
+        from paper_figures.explorer import measured_losses
+        write_explorer(sys.argv[1], measured_losses())
+    """
+    pages = [tmp_path / f"{seed}.html" for seed in range(2)]
+    for seed, page in enumerate(pages):
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        subprocess.run([sys.executable, "-c", program, page], check=True, env=environment)
+    assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
 def test_samples_without_both_losses_are_left_out_and_too_few_are_refused():
@@ -46,9 +60,17 @@ def test_samples_without_both_losses_are_left_out_and_too_few_are_refused():
         render_page({"half": curves.select("icl")})
 
 
-def test_without_overlays_the_page_is_whole(tmp_path):
-    page = write_explorer(str(tmp_path / "page.html")).read_text()
-    assert page.endswith("</html>\n")
+def test_a_constant_curve_is_refused():
+    constant = [2.0, 2.0, 2.0000001]
+    curves = Curves([0.0, 1.0, 2.0], {"icl": [3.0, 2.0, 1.0], "ciwl": constant})
+    with pytest.raises(UsageError, match="ciwl.*flat"):
+        render_page({"flat": curves})
+
+
+def test_close_samples_late_in_training_stay_apart():
+    falling = [3.0, 2.0, 1.0]
+    curves = Curves([1e8, 1e8 + 10, 1e8 + 20], {"icl": falling, "ciwl": falling})
+    assert '"sequences": [0.0, 10.0, 20.0]' in render_page({"late": curves})
 
 
 @needs_node
@@ -119,8 +141,11 @@ def test_python_code_gives_the_same_run():
 def test_the_run_without_ciwl_is_that_of_a_clamped_d():
     setting = published_setting(6)
     alone = evaluate("collect(simulateAlone(given))", asdict(setting))
-    assert not np.any(alone["overlap"]["d"]) and not np.any(alone["orthogonal"]["d"])
-    assert alone["events"]["takeover"] is None
+    expected = solved_alone(setting)
+    assert alone["n_steps"] == expected.n_steps
+    for loss, values in expected.losses.items():
+        np.testing.assert_allclose(alone["losses"][loss], values, rtol=1e-9, atol=1e-14)
+    assert alone["events"]["emergence"] == pytest.approx(expected.events().emergence, rel=1e-9)
 
 
 @needs_node
@@ -141,6 +166,23 @@ def test_an_overlay_finds_the_stretch_floor_and_gain_that_it_was_made_with():
         assert found["curves"][name]["floor"] == pytest.approx(floor, abs=0.05)
         assert found["curves"][name]["gain"] == pytest.approx(gain, rel=0.03)
         assert found["curves"][name]["unexplained"] < 1e-3
+
+
+@needs_node
+def test_no_stretch_of_a_fine_grid_is_closer_to_an_overlay(overlays):
+    settings = [asdict(SETTINGS[name]) for name in ("published", "ciwl_helps_icl", "draw 3")]
+    expression = """given.map(each => Object.values(DATA.overlays).map(overlay => {
+      const run = simulate(each);
+      const fit = overlayFit(run, overlay);
+      let closest = Infinity;
+      for (let first = 0; first < 16000; first += 100) {
+        for (let last = first + 200; last <= 16000; last += 100) {
+          closest = Math.min(closest, fit(first, last).unexplained);
+        }
+      }
+      return alignOverlay(run, overlay).unexplained / closest;
+    }))"""
+    assert np.max(evaluate(expression, settings, overlays)) < 1.002
 
 
 @needs_node

@@ -7,6 +7,7 @@ import pytest
 
 from coopetition import Fate, Trajectory, solve
 from coopetition.explorer.settings import SLIDERS, Setting, presets, published_setting
+from coopetition.model.presets import PUBLISHED_SEEDS
 
 SETTINGS = {name: preset.setting for name, preset in presets().items()}
 
@@ -21,14 +22,18 @@ def emergence(setting: Setting) -> float:
     return time
 
 
-def emergence_alone(setting: Setting) -> float:
-    """When ICL emerges without CIWL: with d = 0, clamped."""
+def solved_alone(setting: Setting) -> Trajectory:
+    """Return the run without CIWL: with d = 0, clamped."""
     without = replace(
         setting,
         overlap=setting.overlap | {"d": 0.0},
         orthogonal=setting.orthogonal | {"d": 0.0},
     )
-    time = solve(setting.model.with_clamped("d"), without.initial_state).events().emergence
+    return solve(setting.model.with_clamped("d"), without.initial_state, step=setting.step)
+
+
+def emergence_alone(setting: Setting) -> float:
+    time = solved_alone(setting).events().emergence
     assert time is not None
     return time
 
@@ -65,7 +70,7 @@ def test_presets_differ_from_the_published_runs_as_their_texts_say():
     assert replace(helped, orthogonal=published_setting(6).orthogonal) == published_setting(6)
 
 
-@pytest.mark.parametrize("draw", range(12))
+@pytest.mark.parametrize("draw", PUBLISHED_SEEDS)
 def test_sliders_reach_the_published_draws(draw):
     setting = published_setting(draw)
     for letter, part in (("u", setting.overlap), ("w", setting.orthogonal)):
@@ -84,18 +89,29 @@ def test_numbers_in_the_docs_are_those_of_the_presets():
     assert (
         f"delays ICL by a factor of {emergence(published) / emergence_alone(published):.1f}" in page
     )
-    assert f"hastens ICL by a factor of {emergence_alone(helped) / emergence(helped):.1f}" in page
+    assert f"speeds up ICL by a factor of {emergence_alone(helped) / emergence(helped):.1f}" in page
+
+
+@pytest.mark.parametrize("mu1", [0.001, 0.003, 0.01])
+def test_with_a_small_mu1_icl_is_still_learnt_at_the_end(mu1):
+    fate = solved(replace(SETTINGS["icl_persists"], mu1=mu1)).fate()
+    assert fate in (Fate.ICL_PERSISTENT, Fate.COEXISTENCE)
 
 
 def test_a_larger_mu1_ends_icl_earlier():
-    settings = (replace(SETTINGS["icl_persists"], mu1=mu1) for mu1 in (0.03, 0.1, 0.3))
+    settings = (replace(SETTINGS["icl_persists"], mu1=mu1) for mu1 in (0.02, 0.1, 0.3, 1.0))
     times = [solved(setting).events().unlearning for setting in settings]
     assert None not in times and times == sorted(times, reverse=True)
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.3, 0.5])
 def test_competition_ends_icl(alpha):
     assert solved(replace(SETTINGS["no_competition"], alpha=alpha)).fate() is Fate.ICL_TRANSIENT
+
+
+@pytest.mark.parametrize("alpha", [0.7, 1.0])
+def test_strong_competition_prevents_icl(alpha):
+    assert solved(replace(SETTINGS["no_competition"], alpha=alpha)).fate() is Fate.CIWL_ONLY
 
 
 def test_a_larger_orthogonal_part_of_d_delays_icl():

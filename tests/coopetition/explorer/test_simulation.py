@@ -5,16 +5,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from coopetition import Trajectory, solve
 from coopetition.explorer.settings import SLIDERS, Setting, presets, published_setting
+from coopetition.model.presets import PUBLISHED_SEEDS
 from tests.coopetition.explorer.node import needs_node, simulate
+from tests.coopetition.explorer.test_presets import solved
 
 pytestmark = needs_node
 FACTORS = "abcd"
-
-
-def solved(setting: Setting) -> Trajectory:
-    return solve(setting.model, setting.initial_state, step=setting.step)
 
 
 def random_setting(seed: int) -> Setting:
@@ -24,7 +21,7 @@ def random_setting(seed: int) -> Setting:
     def between(name: str) -> float:
         return float(np.exp(rng.uniform(*np.log([SLIDERS[name].first, SLIDERS[name].last]))))
 
-    published = published_setting(int(rng.integers(12)))
+    published = published_setting(int(rng.choice(PUBLISHED_SEEDS)))
     return replace(
         published,
         overlap={f: float(rng.uniform(-3, 3)) for f in FACTORS},
@@ -45,7 +42,7 @@ SETTINGS |= {
         orthogonal=dict.fromkeys(FACTORS, 0.0),
     ),
 }  # fmt: skip
-SETTINGS |= {f"draw {k}": published_setting(k) for k in range(12)}
+SETTINGS |= {f"draw {k}": published_setting(k) for k in PUBLISHED_SEEDS}
 SETTINGS |= {f"random {k}": random_setting(k) for k in range(12)}
 
 

@@ -13,7 +13,7 @@ from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import simulate
 from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
-from tests.conftest import REFERENCE
+from paper_figures.core.kept_data import DATA
 
 TOY = dict(alpha=2.0, mu1=0.2, a=0.02, b=0.5, c=0.3, d=0.12, d_orthogonal=0.16, pace=75.0)
 QUICK = {"n_screened": 64, "n_starts": 2}
@@ -22,7 +22,7 @@ X = np.linspace(0, 1, 60)
 
 def test_the_papers_curves_are_fitted_closely():
     """Figure 5b from 3e6 sequences on: every curve to R2 of at least 0.98."""
-    curves = read_curves(REFERENCE / "figure_5b_loss.csv")
+    curves = read_curves(DATA / "published" / "figure_5b_loss.csv")
     assert list(curves.values) == ["train", "icl", "ciwl"]
     fitted = fit(curves, n_screened=1024, n_starts=12)
     assert all(each.r2 >= 0.98 for each in fitted.curves.values())

@@ -17,7 +17,7 @@ from coopetition.fitting.result import Fit
 from coopetition.fitting.simulation import simulate
 from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError, UserError
-from tests.conftest import REFERENCE
+from paper_figures.core.kept_data import DATA
 from tests.coopetition.conftest import TRUTH
 
 QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
@@ -26,7 +26,7 @@ QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
 @pytest.fixture(scope="module")
 def hasty():
     """A fit to the paper's curves that is cut short."""
-    curves = read_curves(REFERENCE / "figure_5b_loss.csv")
+    curves = read_curves(DATA / "published" / "figure_5b_loss.csv")
     return fit(curves, n_screened=16, n_starts=1, max_iterations=1)
 
 

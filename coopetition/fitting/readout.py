@@ -13,7 +13,7 @@ strengths themselves and needs no gains.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,12 @@ class ReadoutFit(JsonResult):
     values: dict[str, float]
     r2: dict[str, float]
     rmse: float
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> Self:
+        """See `JsonResult`; the R² of a constant curve is NaN, which JSON writes as null."""
+        r2 = {name: np.nan if x is None else x for name, x in saved["r2"].items()}
+        return cls(**{**saved, "r2": r2})
 
     def headline(self) -> str:
         """Return one line; see `Result`."""

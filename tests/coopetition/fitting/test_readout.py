@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.readout import ReadoutFit, fit_readout, parameters_of, read_out
+from coopetition.fitting.readout import fit_readout, parameters_of, read_out
 from coopetition.fitting.theory import theory_of
 from coopetition.model.two_cues import SIGNS, TwoCues
 from coopetition.tools.errors import UsageError
@@ -60,13 +60,6 @@ def test_known_curves_are_recovered(name, values):
     assert found.rmse < 2e-3 and min(found.r2.values()) > 0.99
     if name == "logistic_race":
         assert found.values == pytest.approx(values, rel=0.05)
-
-
-def test_a_fit_is_saved_and_loaded(tmp_path):
-    fitted = ReadoutFit("toy", {"alpha": 0.1}, dict.fromkeys(SIGNS, 0.9), 0.03)
-    fitted.save(tmp_path / "fit.json")
-    assert ReadoutFit.load(tmp_path / "fit.json") == fitted
-    assert "toy" in repr(fitted) and "alpha" in str(fitted.to_frame())
 
 
 def test_losses_are_refused():

@@ -2,8 +2,8 @@
 Ablate attention heads
 ======================
 
-Which heads does in-context learning need? Ablate one head at a time, and measure the accuracy
-on sequences that only ICL solves. An intervention is active inside its `with` block.
+Which heads does in-context learning need? No single one, but layer 0, in which labels attend to
+the exemplars before them. Without this, the model tends to choose the wrong label.
 """
 
 import matplotlib.pyplot as plt

@@ -17,6 +17,8 @@ from coopetition.tools.checks import check_int, check_number
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.flags import default_shown_as
 
+STEPS = 16_000  # as in the paper
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(ModelFlags, OutputFlags):
@@ -37,7 +39,7 @@ class Flags(ModelFlags, OutputFlags):
     """Step size of gradient descent."""
     threshold: float = 1e-6
     """Stop when the total loss is below this."""
-    max_steps: int = 16000
+    max_steps: Annotated[int | None, default_shown_as(str(STEPS))] = None
     """Maximum number of steps. The flow stops at the time max_steps x step."""
     t1: Annotated[float | None, default_shown_as("max_steps x step")] = None
     """Time (steps x step size) at which to stop, in place of --max-steps."""
@@ -48,13 +50,16 @@ def run(flags: Flags) -> None:
     model = flags.named()
     draw = _draw(flags, model)
     check_number("step", flags.step, positive=True)
-    most = MAX_STEPS if flags.method == "descent" and flags.t1 is None else None
-    check_int("max_steps", flags.max_steps, 1, most)
+    if flags.max_steps is not None and flags.t1 is not None:
+        raise UsageError("--max-steps and --t1 both say when to stop; leave out one")
+    most = MAX_STEPS if flags.method == "descent" else None
+    max_steps = STEPS if flags.max_steps is None else flags.max_steps
+    check_int("max_steps", max_steps, 1, most)
     trajectory = solve(
         model,
         draw,
         method=flags.method,
-        t1=flags.step * flags.max_steps if flags.t1 is None else flags.t1,
+        t1=flags.step * max_steps if flags.t1 is None else flags.t1,
         step=flags.step,
         threshold=flags.threshold,
     )

@@ -27,7 +27,7 @@ from coopetition.model.presets import CIWL, ICL, PUBLISHED_DIMS, PUBLISHED_SEEDS
 from coopetition.plot.style import COLOURS, FURTHER, LABELS
 from coopetition.plot.toy import TIME
 from coopetition.tools.errors import UsageError
-from coopetition.tools.files import write_text
+from coopetition.tools.files import check_ending, write_text
 
 FOLDER = files("coopetition.explorer")
 N_SAMPLES = 60  # of an overlay
@@ -39,6 +39,7 @@ def write_explorer(path: Path | str, overlays: Mapping[str, Curves] | None = Non
     overlays : measured losses that the page can overlay, by title
     """
     path = Path(path)
+    check_ending(path, ".html")
     write_text(path, render_page(overlays or {}))
     return path
 

@@ -194,7 +194,8 @@ def sample_posterior(
     starts = fit.optima_within(PLAUSIBLE)
     *seeds, own = np.random.SeedSequence(seed).spawn(RUNS + 1)
     rng = np.random.default_rng(own)
-    runs = [*map_in_processes(partial(_run, problem, starts, max_calls), seeds, n_jobs)]
+    work = partial(_run, problem, starts, max_calls)
+    runs = [*map_in_processes(work, enumerate(seeds, 1), n_jobs)]
     chains = np.array([run.points[resample(rng, run.weights, COMPARED)] for run in runs])
     merged = reduce(WeightedPoints.with_others, runs)
     deviation = np.std([run.log_evidence for run in runs], ddof=1)
@@ -213,9 +214,13 @@ def sample_posterior(
 
 
 def _run(
-    problem: FitProblem, starts: Array, max_calls: int, seed: np.random.SeedSequence
+    problem: FitProblem,
+    starts: Array,
+    max_calls: int,
+    numbered: tuple[int, np.random.SeedSequence],
 ) -> WeightedPoints:
-    with ProgressReport("sample", ENOUGH, "effective samples") as report:
+    number, seed = numbered
+    with ProgressReport(f"sample {number}/{RUNS}", ENOUGH, "effective samples") as report:
 
         def show(n_calls: int, size: float) -> None:
             report.advance(max(min(int(size), ENOUGH) - report.done, 0), f"{n_calls} evaluations")

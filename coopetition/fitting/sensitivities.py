@@ -71,7 +71,9 @@ class Flow(Theory):
         share = position - before
         between = (1 - share) * outputs[:, before] + share * outputs[:, before + 1]
         share = share[:, None]
-        return between, (1 - share) * jacobian[:, before] + share * jacobian[:, before + 1]
+        with np.errstate(invalid="ignore"):  # where the integrator failed
+            slopes = (1 - share) * jacobian[:, before] + share * jacobian[:, before + 1]
+        return between, slopes
 
     @cached_property
     def _solver(self) -> Callable[[Array, float, Array, Array], None]:

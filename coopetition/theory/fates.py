@@ -20,7 +20,7 @@ from coopetition.theory.critical_sets import (
     critical_sets,
     list_is_complete,
 )
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
 
 
 def possible_fates(model: Model) -> frozenset[Fate]:
@@ -35,6 +35,7 @@ def possible_fates(model: Model) -> frozenset[Fate]:
     Raises `UsageError` for a model with neither mechanism, and where the list of critical sets may
     not be complete.
     """
+    check_type(model, Model, "a Model")
     names = [m.name for m in model.mechanisms]
     check_has_fates(names)
     if not list_is_complete(model):

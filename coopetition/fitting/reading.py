@@ -40,6 +40,8 @@ METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
 METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+DOTTED = re.compile(r"0|[1-9]\d{0,2}(\.\d{3})*")  # whole numbers, if points separate thousands
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 OVER_ALL_LABELS = ("loss", "accuracy")  # metrics that the early phase affects
 MAX_RATE_CHANGE = 1e-3  # relative: less is rounding
@@ -172,12 +174,18 @@ class Selection:
         return self._placed[id(table)]
 
     def _check_thousands(self, table: Table) -> None:
-        """Raise `UsageError` if a comma may separate thousands or decimals."""
-        for cell, line in zip(table.cells[self.x], table.lines, strict=True):
-            if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
+        """Raise `UsageError` if a comma or a point may separate thousands or decimals."""
+        cells = [cell.strip() if isinstance(cell, str) else "" for cell in table.cells[self.x]]
+        others = (c for name in table.cells if name != self.x for c in table.cells[name])
+        points = (
+            any("." in cell for cell in cells)
+            and all(DOTTED.fullmatch(cell) for cell in cells if cell[:1].isdigit())
+        ) or any(isinstance(each, str) and DECIMAL_COMMA.fullmatch(each.strip()) for each in others)
+        for cell, line in zip(cells, table.lines, strict=True):
+            if THOUSANDS.fullmatch(cell) or (points and "." in cell and DOTTED.fullmatch(cell)):
                 raise self._refuse(
                     f": line {line} of column {shorten(self.x)} has {cell!r:.40}, which has two "
-                    "readings; write thousands without a comma, or decimals with a point"
+                    "readings; write steps without separators of thousands and without decimals"
                 )
 
     def _parse(self, cells: Iterable[object], lines: Iterable[int], name: str) -> Array:

@@ -355,6 +355,30 @@ def test_steps_with_commas_have_one_reading(tmp_path, cell, is_read):
             read_curves(path, batch_size=1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ("1.000;1,5\n2.000;1,4\n10.000;1,3\n", 2),
+        ("0;1.5\n800;1.4\n1.000;1.3\n1.200;1.2\n", 4),
+        ("800;1.4\n1.000.000;1.3\n", 3),
+        ("1000;1,4\n1.200;1,3\n", 3),
+        ("0;1.5\n1.125;1.4\n1.25;1.3\n", None),
+        ("0.500;1.5\n1.000;1.4\n", None),
+        ("900.000;1.5\n1000.000;1.4\n", None),
+    ],
+)
+def test_steps_with_points_have_one_reading(tmp_path, rows, line):
+    path = write(tmp_path / "c.csv", f"step;icl\n{rows}")
+    for duplicates in ("error", "last"):
+        if line is None:
+            steps = [float(row.split(";")[0]) for row in rows.split()]
+            found = read_curves(path, batch_size=1, duplicates=duplicates)
+            np.testing.assert_array_equal(found.sequences, steps)
+        else:
+            with pytest.raises(UsageError, match=f"line {line}.*two readings"):
+                read_curves(path, batch_size=1, duplicates=duplicates)
+
+
 def test_a_column_is_one_curve(tmp_path):
     path = write(tmp_path / "c.csv", "sequences,a\n0,1\n1,2\n")
     with pytest.raises(UsageError, match="name a column once"):

@@ -311,7 +311,7 @@ def select_curves(
         guessed = {} if _is_ours(chosen, x) else _guess(path, log, metric, {*chosen})
         if guessed:
             own = chosen if {*FITTED_CURVES}.intersection(chosen) else {}
-            chosen = own | guessed
+            chosen = {n: c for n, c in own.items() if c not in guessed.values()} | guessed
             names = " ".join(f"{c}={shorten(chosen[c])}" for c in FITTED_CURVES if c in chosen)
             notes.append(f"guessed the columns: {names} (--columns overrides this)")
         required = tuple(name for name in chosen if name in FITTED_CURVES)

@@ -121,6 +121,12 @@ def test_nested_json_and_lists_of_objects_are_read(tmp_path):
         np.testing.assert_array_equal(found.values["icl"], [1, 2])
 
 
+def test_a_guessed_column_is_one_curve(tmp_path):
+    rows = [{"step": k, "train": {"loss": k}, "eval": {"icl": {"loss": k}}} for k in (1, 2)]
+    path = write(tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
+    assert {*read_curves(path, batch_size=1).values} == {"train", "icl"}
+
+
 def test_tensorboard_events_of_our_runs_count_sequences(smoke_run, tmp_path):
     pytest.importorskip("tensorboard")
     from transformer.runs.export import write_tensorboard

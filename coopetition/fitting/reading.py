@@ -159,8 +159,10 @@ class Selection:
 
     def end(self) -> float:
         """Return the last sample of the curves, in sequences."""
-        at = np.concatenate([self._at(self.columns[name]) for name in self.chosen.values()])
-        return float(at[np.isfinite(at)].max())
+        columns = [self.columns[name] for name in self.chosen.values()]
+        at = np.concatenate([self._at(each) for each in columns])
+        values = np.concatenate([*map(_parse_leniently, columns)])
+        return float(at[np.isfinite(at) & np.isfinite(values)].max())
 
     def _at(self, column: Column) -> Array:
         """Return the sequences of a column's rows; NaN where the cell is missing."""

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from coopetition.fitting.logs import FORMATS, Column, Table, log_format
-from coopetition.fitting.reading import LEAD, read_curves
+from coopetition.fitting.reading import LEAD, read_curves, select_curves
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import MANIFEST_FORMAT
 from tests.coopetition.fitting.logs.make_logs import EVERY, N_STEPS, curves
@@ -314,6 +314,11 @@ def test_blank_cells_are_gaps(tmp_path):
     found = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip\n1,,2\n2,3,4\n"))
     np.testing.assert_array_equal(found.values["icl"], [np.nan, 3])
     assert list(found.between(2).sequences) == [2]
+
+
+def test_rows_without_values_do_not_extend_the_curves(tmp_path):
+    path = write(tmp_path / "c.csv", "sequences,icl,ciwl\n1,1,\n2,3,4\n3,nan,5\n4,nan,\n")
+    assert select_curves(path).end() == 3
 
 
 def test_a_metric_of_no_evaluator_is_a_curve_of_its_own_name(tmp_path):

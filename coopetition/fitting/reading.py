@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import find_emergence
-from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
@@ -37,7 +37,6 @@ SEQUENCES = "sequences"
 STEPS = {"step", "global_step", "trainer_global_step", "train_global_step", "iteration", "iter"}
 FLIP = "flip/in_context_accuracy"  # from which emergence is known
 METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
-METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 DOTTED = re.compile(r"0|[1-9]\d{0,2}(\.\d{3})*")  # whole numbers, if points separate thousands
@@ -137,7 +136,7 @@ class Selection:
                 f"has {len(sequences)} samples of {list_names(self.chosen)}{where}; expected two "
                 "or more: choose others for --from and --until, or another file"
             )
-        cautions += self._describe_rate(start, last)
+        cautions += [*self._describe_names(), *self._describe_rate(start, last)]
         if unusable:
             notes.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
         return Curves(
@@ -260,6 +259,19 @@ class Selection:
             "takes all"
         )
         return start, [note], []
+
+    def _describe_names(self) -> list[str]:
+        """Return a caution if a fitted column's name is that of another kind of metric."""
+        kind = self.metric.rpartition("_")[2]
+        for other in {*METRIC_WORDS} - {kind} if kind in METRIC_WORDS else ():
+            for curve in FITTED_CURVES:
+                words = _words(name := self.chosen.get(curve, ""))
+                if words & METRIC_WORDS[other] and not words & METRIC_WORDS[kind]:
+                    return [
+                        f"column {shorten(name)} is read as {self.metric}; choose another --metric "
+                        f"if its numbers are another one"
+                    ]
+        return []
 
     def _describe_rate(self, first: float, last: float) -> list[str]:
         """Return a caution if the log has a learning rate that changes in this part."""

@@ -464,10 +464,12 @@ def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, 
             and (words & wanted or (words == {curve} and metric == "loss"))
         ]
         if len(found) > 1:
+            of_run = path / found[0].partition("/")[0]
             raise _error(
                 path,
-                f"has several columns that may be the {metric} of {curve}: {list_names(found)}; "
-                f"name them all with --columns {curve}=NAME",
+                f"has several columns for the {metric} of {curve}: {list_names(found)}; "
+                "name every curve that you want: --columns train=... icl=... ciwl=..."
+                + (f", or give the folder of one run, {label(of_run)}" if of_run.is_dir() else ""),
             )
         if found:
             guessed[curve] = found[0]

@@ -82,8 +82,8 @@ def test_what_has_two_readings_is_not_guessed(tmp_path):
         ("step,train_loss_step,train_loss_epoch,icl_loss\n1,1,1,1\n2,1,1,1\n", "--columns train="),
         ("step,global_step,icl_loss\n1,1,1\n2,1,1\n", "--x"),
         ("epoch,icl_loss\n1,1\n2,1\n", "--x"),
-        ("Step,a - icl_loss,b - icl_loss\n1,1,1\n2,1,1\n", "--columns icl="),
-        ("run,step,metric,value\na,1,icl/loss,1\nb,1,icl/loss,1\n", "--columns icl="),
+        ("Step,a - icl_loss,b - icl_loss\n1,1,1\n2,1,1\n", "--columns .*icl="),
+        ("run,step,metric,value\na,1,icl/loss,1\nb,1,icl/loss,1\n", "--columns .*icl="),
         ("step,loss,val_loss\n1,1,1\n2,1,1\n", None),
     ):
         path = write(tmp_path / "c.csv", text)
@@ -92,6 +92,17 @@ def test_what_has_two_readings_is_not_guessed(tmp_path):
             continue
         with pytest.raises(UsageError, match=remedy):
             read_curves(path, batch_size=1)
+
+
+def test_the_folder_of_one_of_several_runs_is_advised(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    for name in "ab":
+        with SummaryWriter(str(tmp_path / name)) as writer:
+            writer.add_scalar("icl_loss", 1.0, 1)
+    with pytest.raises(UsageError, match="--columns") as caught:
+        read_curves(tmp_path, batch_size=1)
+    assert str(caught.value)[-2:] in ("/a", " a")
 
 
 def test_one_of_several_runs_is_read(tmp_path):

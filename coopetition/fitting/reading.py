@@ -19,6 +19,7 @@ from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
+    Source,
     Table,
     label,
     list_names,
@@ -306,10 +307,12 @@ def select_curves(
     check_type(path, (str, Path), "the path of a run folder or a log")
     check_type(metric, str, "the name of a metric, as in_context_accuracy")
     path = Path(path)
-    log = read_log(path)
+    source = Source(path)
+    log = read_log(source)
     if batch_size is not None:
         batch_size = check_number("batch_size", batch_size, positive=True)
     x, factor, notes = _choose_x(path, log, x, batch_size)
+    notes += source.notes
     if columns is not None:
         check_type(columns, Mapping, "columns by the names of curves, as {'icl': 'eval/loss'}")
         chosen = {name: _find(path, log, column) for name, column in columns.items()}

@@ -132,6 +132,16 @@ def test_nested_json_and_lists_of_objects_are_read(tmp_path):
         np.testing.assert_array_equal(found.values["icl"], [1, 2])
 
 
+def test_a_last_line_that_is_cut_off_is_left_out(tmp_path):
+    rows = [*(json.dumps({"step": k, "icl/loss": k}) for k in (1, 2)), '{"step": 3, "icl']
+    found = read_curves(write(tmp_path / "rows.jsonl", "\n".join(rows)), batch_size=1)
+    np.testing.assert_array_equal(found.values["icl"], [1, 2])
+    assert any("last line" in note for note in found.notes)
+    path = write(tmp_path / "rows.jsonl", "\n".join([rows[0], rows[2], rows[1]]))
+    with pytest.raises(UsageError, match="line 2"):
+        read_curves(path, batch_size=1)
+
+
 def test_a_guessed_column_is_one_curve(tmp_path):
     rows = [{"step": k, "train": {"loss": k}, "eval": {"icl": {"loss": k}}} for k in (1, 2)]
     path = write(tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
@@ -217,6 +227,22 @@ def test_tables_are_read_with_any_separator_and_encoding(
         np.testing.assert_array_equal(
             [*zip(found.sequences[known], found.values[name][known], strict=True)], expected
         )
+
+
+def test_percentages_are_shares(tmp_path):
+    path = write(tmp_path / "c.csv", "step;icl/accuracy\n1;95.2%\n2;96,5 %\n")
+    found = read_curves(path, "accuracy", batch_size=1)
+    np.testing.assert_allclose(found.values["icl"], [0.952, 0.965], rtol=1e-12)
+
+
+def test_exports_of_excel_are_read_or_a_remedy_is_given(tmp_path):
+    text = "sep=;\r\nstep;icl;Größe\r\n1;0,5;a\r\n2;0,4;b\r\n"
+    path = tmp_path / "c.csv"
+    path.write_bytes(text.encode())
+    np.testing.assert_array_equal(read_curves(path, batch_size=1).values["icl"], [0.5, 0.4])
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match="save it as UTF-8"):
+        read_curves(path, batch_size=1)
 
 
 @pytest.mark.parametrize(

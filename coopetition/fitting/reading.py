@@ -366,7 +366,8 @@ def _error(path: Path, problem: str) -> UsageError:
 
 def _words(name: str) -> set[str]:
     """Return the words in a column's name; a run's name before it does not count."""
-    return {word.lower() for word in WORDS.findall(_without_run(name))}
+    words = (word.lower() for word in WORDS.findall(_without_run(name)))
+    return {"train" if word == "training" else word for word in words}
 
 
 def _without_run(name: str) -> str:

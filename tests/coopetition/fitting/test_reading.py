@@ -142,6 +142,14 @@ def test_a_last_line_that_is_cut_off_is_left_out(tmp_path):
         read_curves(path, batch_size=1)
 
 
+def test_training_is_a_word_for_train(tmp_path):
+    path = write(tmp_path / "c.csv", "step,training_loss,icl_loss\n1,3,1\n2,2,1\n")
+    assert {*read_curves(path, batch_size=1).values} == {"train", "icl"}
+    path = write(tmp_path / "c.csv", "step,training_loss,train_loss\n1,3,1\n2,2,1\n")
+    with pytest.raises(UsageError, match="training_loss, train_loss"):
+        read_curves(path, batch_size=1)
+
+
 def test_a_guessed_column_is_one_curve(tmp_path):
     rows = [{"step": k, "train": {"loss": k}, "eval": {"icl": {"loss": k}}} for k in (1, 2)]
     path = write(tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))

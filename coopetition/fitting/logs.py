@@ -28,6 +28,7 @@ from coopetition.tools.run_files import MANIFEST, not_a_run, read_manifest, read
 METRICS = "metrics.jsonl"
 MISSING = {"", "-", "--", "n/a", "na", "nan", "none", "null"}  # cells that hold no number
 SEPARATORS = "\t;,| "
+SUBFOLDER = re.compile(r"(?:checkpoint-|version_)(\d+)")  # of Hugging Face's Trainer, of Lightning
 EXCEL_SEPARATOR = re.compile('"?sep=.?"?', re.IGNORECASE)  # as a first line
 N_SAMPLED = 50  # lines from which the separator is found
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -137,6 +138,12 @@ def read_log(source: Source) -> Columns:
         columns = read(source)
         if columns is not None:
             return columns
+    named = ((SUBFOLDER.fullmatch(each.name), each) for each in source.path.glob("*"))
+    if found := [(int(match[1]), each) for match, each in named if match]:
+        raise UsageError(
+            f"{label(source.path)} is a folder of logs; give one, as the newest: "
+            f"{label(max(found)[1])}"
+        )
     raise not_a_run(source.path, METRICS, f"give {EXPECTED}")
 
 

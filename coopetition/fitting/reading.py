@@ -212,16 +212,20 @@ class Selection:
         rows = np.flatnonzero(~outside)
         values = self._parse([cells[k] for k in rows], lines[rows], self.chosen[name])
         known = ~np.isnan(values)
-        at, values, lines = at[rows][known], values[known], lines[rows][known]
+        rows = rows[known]
+        at, values, lines = at[rows], values[known], lines[rows]
+        x_cells = column.table.cells[self.x]
         for wrong, problem in (
             (~np.isfinite(at), f"no number in column {shorten(self.x)}, but one of"),
             (at < 0, f"a negative number in column {shorten(self.x)} for"),
             (np.isinf(values), "an infinite value of"),
         ):
             if wrong.any():
+                k = int(wrong.argmax())
                 raise self._refuse(
-                    f": line {lines[wrong.argmax()]} has {problem} {shorten(self.chosen[name])}; "
-                    "correct it or choose a part without it (--from, --until)"
+                    f": line {lines[k]} has {problem} {shorten(self.chosen[name])} "
+                    f"({shorten(self.x)} is {x_cells[rows[k]]!r:.40}); correct it or choose a part "
+                    "without it (--from, --until)"
                 )
         falls = np.diff(at) <= 0
         if falls.any() and not may_fall:
@@ -391,9 +395,10 @@ def _choose_x(
         if len(steps) != 1:
             raise _error(
                 path,
-                f"has {'no column' if not steps else 'several columns'} of steps (columns "
-                f"{list_names(steps or names)}); name it with --x, and the sequences per step with "
-                "--batch-size",
+                f"has {'several columns' if steps else 'no column'} of steps (columns "
+                f"{list_names(steps or names)}); "
+                f"{'choose one' if steps else 'name the column that counts steps'} with --x, and "
+                "give the sequences per step with --batch-size",
             )
         (name,) = steps
     if name.lower() == SEQUENCES and batch_size is None:
@@ -481,11 +486,13 @@ def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, 
 
 
 def _nothing_found(path: Path, log: Columns, metric: str) -> UsageError:
-    metrics = dict.fromkeys(name.split("/")[-1] for name in log if name != SEQUENCES)
+    metrics = dict.fromkeys(name.split("/")[-1] for name in log if "/" in name)
+    there = f", but {list_names(metrics)}" if metrics else f" (columns {list_names(log)})"
+    choice = "" if metrics or metric in METRICS else f" ({', '.join(METRICS)})"
     return _error(
         path,
-        f"holds no curves of {shorten(metric, 40)}, but {list_names(metrics)}; say which columns "
-        "they are with --columns icl=NAME, or choose another --metric",
+        f"holds no curves of {shorten(metric, 40)}{there}; say which columns they are with "
+        f"--columns icl=NAME, or choose another --metric{choice}",
     )
 
 

@@ -267,6 +267,7 @@ def test_exports_of_excel_are_read_or_a_remedy_is_given(tmp_path):
         ("sequences,icl\n2,1\n1,1\n", "from 2 to 1 in line 3.*--duplicates"),
         ("sequences,icl\n1,1\n1,1\n", "from 1 to 1 in line 3.*--duplicates"),
         ("sequences,icl\n1,1\n,1\n", "line 3 has no number in column sequences"),
+        ("sequences,icl\n1k,1\n1,1\n", "line 2 .*column sequences.*'1k'"),
         ("sequences,icl\n-1,1\n1,1\n", "negative"),
         ("sequences,icl\n1,1\n2,inf\n", "infinite"),
         ("# a\n\nsequences,icl\n1,1\n2,inf\n", "line 5"),
@@ -351,6 +352,17 @@ def test_paths_and_metrics_that_are_not_there_are_refused(tmp_path):
         read_curves(path, "los")
     with pytest.raises(UsageError, match="duplicates"):
         read_curves(path, duplicates="first")
+    path = write(tmp_path / "c.csv", "step,loss,icl_loss\n1,2,3\n2,1,0\n")
+    with pytest.raises(UsageError, match=r"columns .*icl_loss.*in_context_accuracy"):
+        read_curves(path, "acc", batch_size=1)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint-", "version_"])
+def test_the_newest_log_in_a_folder_is_advised(tmp_path, kind):
+    for number in (9, 10):
+        (tmp_path / f"{kind}{number}").mkdir()
+    with pytest.raises(UsageError, match=f"{kind}10"):
+        read_curves(tmp_path, batch_size=1)
 
 
 def test_blank_cells_are_gaps(tmp_path):

@@ -123,9 +123,10 @@ class Selection:
                 continue
             series[name] = _merge(*samples, duplicates)
             if n := len(samples[0]) - len(series[name][0]):
+                how = "replaced by later ones" if duplicates == "last" else "averaged with others"
                 notes.append(
                     f"--duplicates {duplicates}: {n} of {len(samples[0])} samples of "
-                    f"{shorten(name)} were merged with later ones"
+                    f"{shorten(name)} were {how}"
                 )
         if not series:
             raise _nothing_found(self.path, self.columns, self.metric)

@@ -462,7 +462,7 @@ def test_a_resumed_log_is_read_as_asked(tmp_path):
     last = read_curves(path, batch_size=1, duplicates="last")
     np.testing.assert_array_equal(last.sequences, [1, 2, 3, 5])
     np.testing.assert_array_equal(last.values["icl"], [1, 2, 30, 50])
-    assert any("2 of 6 samples of icl" in note for note in last.notes)
+    assert any("2 of 6 samples of icl were replaced" in note for note in last.notes)
     mean = read_curves(path, batch_size=1, duplicates="mean")
     np.testing.assert_array_equal(mean.sequences, [1, 2, 3, 4, 5])
     np.testing.assert_array_equal(mean.values["icl"], [1, 2, 16.5, 4, 50])

@@ -141,7 +141,7 @@ def read_log(source: Source) -> Columns:
     named = ((SUBFOLDER.fullmatch(each.name), each) for each in source.path.glob("*"))
     if found := [(int(match[1]), each) for match, each in named if match]:
         raise UsageError(
-            f"{label(source.path)} is a folder of logs; give one, as the newest: "
+            f"{label(source.path)} is a folder of logs; give one, for example the newest: "
             f"{label(max(found)[1])}"
         )
     raise not_a_run(source.path, METRICS, f"give {EXPECTED}")

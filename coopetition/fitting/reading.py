@@ -188,7 +188,7 @@ class Selection:
             if THOUSANDS.fullmatch(cell) or (points and "." in cell and DOTTED.fullmatch(cell)):
                 raise self._refuse(
                     f": line {line} of column {shorten(self.x)} has {cell!r:.40}, which has two "
-                    "readings; write steps without separators of thousands and without decimals"
+                    "readings; write steps as whole numbers without separators"
                 )
 
     def _parse(self, cells: Iterable[object], lines: Iterable[int], name: str) -> Array:
@@ -274,8 +274,8 @@ class Selection:
                 words = _words(name := self.chosen.get(curve, ""))
                 if words & METRIC_WORDS[other] and not words & METRIC_WORDS[kind]:
                     return [
-                        f"column {shorten(name)} is read as {self.metric}; choose another --metric "
-                        f"if its numbers are another one"
+                        f"column {shorten(name)} is read as {self.metric}, but its name says "
+                        f"{other}; choose another --metric or column"
                     ]
         return []
 

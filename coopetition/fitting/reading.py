@@ -179,13 +179,15 @@ class Selection:
     def _check_thousands(self, table: Table) -> None:
         """Raise `UsageError` if a comma or a point may separate thousands or decimals."""
         cells = [cell.strip() if isinstance(cell, str) else "" for cell in table.cells[self.x]]
-        others = (c for name in table.cells if name != self.x for c in table.cells[name])
-        points = (
-            any("." in cell for cell in cells)
-            and all(DOTTED.fullmatch(cell) for cell in cells if cell[:1].isdigit())
-        ) or any(isinstance(each, str) and DECIMAL_COMMA.fullmatch(each.strip()) for each in others)
+        wrong = {cell for cell in cells if THOUSANDS.fullmatch(cell)}
+        if dotted := {cell for cell in cells if "." in cell and DOTTED.fullmatch(cell)}:
+            others = (c for name in table.cells if name != self.x for c in table.cells[name])
+            if all(DOTTED.fullmatch(cell) for cell in cells if cell[:1].isdigit()) or any(
+                isinstance(c, str) and DECIMAL_COMMA.fullmatch(c.strip()) for c in others
+            ):
+                wrong |= dotted
         for cell, line in zip(cells, table.lines, strict=True):
-            if THOUSANDS.fullmatch(cell) or (points and "." in cell and DOTTED.fullmatch(cell)):
+            if cell in wrong:
                 raise self._refuse(
                     f": line {line} of column {shorten(self.x)} has {cell!r:.40}, which has two "
                     "readings; write steps as whole numbers without separators"

@@ -90,7 +90,7 @@ def read_assignments(
 class OutputFlags:
     ending: ClassVar[str] = ".npz"
     out: Annotated[Path | None, default_shown_as("not saved")] = None
-    """Save the whole result to this file: `.json` for a fit or a forecast, `.npz` otherwise."""
+    """Save the whole result to this `.npz` file."""
     plot: Annotated[Path | None, default_shown_as("no plot")] = None
     """Save a plot to this file (`.png`, `.pdf` or `.svg`)."""
     json: bool = False
@@ -115,6 +115,13 @@ class OutputFlags:
             write_file(self.out, result.save, as_json=self.json)
         if self.plot is not None:
             write_file(self.plot, partial(save_plot, plot), as_json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOutputFlags(OutputFlags):
+    ending: ClassVar[str] = ".json"
+    out: Annotated[Path | None, default_shown_as("not saved")] = None
+    """Save the whole result to this `.json` file."""
 
 
 def write_file(path: Path, write: Callable[[Path], None], *, as_json: bool) -> None:
@@ -172,12 +179,14 @@ class LogFlags:
             path, self.metric, columns=columns, x=self.x, batch_size=self.batch_size
         )
 
-    def read_part(self, selection: "Selection", *, first: float | None) -> "Curves":
-        """Return the part from `first` on, and print its notes and cautions."""
+    def read_part(
+        self, selection: "Selection", *, first: float | None, print_cautions: bool
+    ) -> "Curves":
+        """Return the part from `first` on, and print its notes; also cautions, if no table does."""
         curves = selection.curves(first, self.until, self.duplicates)
         for note in curves.notes:
             print(note, file=sys.stderr)
-        for caution in curves.cautions:
+        for caution in curves.cautions if print_cautions else ():
             print(f"CAUTION: {caution}", file=sys.stderr)
         return curves
 
@@ -191,10 +200,12 @@ def _read_name(text: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class CurveFlags(LogFlags):
     curves: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
     ]
     """Run folders, or logs of other tools: CSV, JSON lines, TensorBoard, wandb, Lightning, Hugging
-    Face (docs/fit_your_own_log.md). Several runs are fitted together."""
+    Face (docs/fit_your_own_log.md). `fit` and `compare` fit several runs together; `predict` takes
+    one."""
     seed: int = 0
     """Random seed for the starting points of the fit."""
     starts: int = 32
@@ -212,9 +223,9 @@ class CurveFlags(LogFlags):
         if self.report is not None:
             write_file(self.report, write, as_json=as_json)
 
-    def read(self) -> "list[Curves]":
+    def read(self, *, as_json: bool) -> "list[Curves]":
         """Return the requested part of the curves, of which a theory describes some."""
-        return [self.read_fitted(each) for each in self.select_all()]
+        return [self.read_fitted(each, as_json=as_json) for each in self.select_all()]
 
     def select_all(self) -> "list[Selection]":
         """Return the curves of every log."""
@@ -225,7 +236,7 @@ class CurveFlags(LogFlags):
             )
         return [self.select(path) for path in self.curves]
 
-    def read_fitted(self, selection: "Selection") -> "Curves":
+    def read_fitted(self, selection: "Selection", *, as_json: bool) -> "Curves":
         """Return the requested part; by default it starts where theories describe it."""
         selection.check_fitted()
-        return self.read_part(selection, first=self.from_)
+        return self.read_part(selection, first=self.from_, print_cautions=as_json)

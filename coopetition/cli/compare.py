@@ -26,7 +26,7 @@ def run(flags: Flags) -> None:
 
     flags.check_report()
     comparison = compare(
-        flags.read(),
+        flags.read(as_json=flags.json),
         flags.theories or None,
         evidence=flags.evidence,
         seed=flags.seed,

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from coopetition.cli._flags import (
     CurveFlags,
-    OutputFlags,
+    JsonOutputFlags,
     TheoryFlags,
     read_assignments,
     split_names,
@@ -16,8 +16,7 @@ from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(CurveFlags, TheoryFlags, OutputFlags):
-    ending: ClassVar[str] = ".json"
+class Flags(CurveFlags, TheoryFlags, JsonOutputFlags):
     shared: Annotated[tuple[str, ...], default_shown_as("none")] = ()
     """Parameters that have the same value in all runs, separated by commas or spaces."""
     fixed: Annotated[tuple[str, ...], default_shown_as("none")] = ()
@@ -40,7 +39,7 @@ def run(flags: Flags) -> None:
     words = split_names(flags.fixed)
     fixed = read_assignments("--fixed", words, _read_fixed, "NUMBER, or NAME=OTHER")
     result = fit(
-        flags.read(),
+        flags.read(as_json=flags.json),
         theory_of(flags.theory),
         shared=split_names(flags.shared),
         fixed=fixed,

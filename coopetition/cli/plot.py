@@ -50,7 +50,8 @@ class PlotFlags:
 @dataclass(frozen=True, kw_only=True)
 class Flags(PlotFlags, LogFlags):
     paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
     ]
     """Run folders, or logs of other tools (docs/fit_your_own_log.md)."""
 
@@ -68,7 +69,7 @@ def unique_names(paths: list[Path]) -> list[str]:
 def run(flags: Flags) -> None:
     flags.check(flags.paths)
     found = (
-        (path, flags.read_part(flags.select(path), first=flags.from_ or 0.0))
+        (path, flags.read_part(flags.select(path), first=flags.from_ or 0.0, print_cautions=True))
         for path in flags.paths
     )
     print(flags.draw(found))

@@ -7,9 +7,9 @@ that include `flip` show which strategy is preferred in the known part.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-from coopetition.cli._flags import CurveFlags, OutputFlags, TheoryFlags
+from coopetition.cli._flags import CurveFlags, JsonOutputFlags, TheoryFlags
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import default_shown_as
 
@@ -17,8 +17,7 @@ BEYOND = 3.0  # times the last sample: the horizon if the file ends with the kno
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(CurveFlags, TheoryFlags, OutputFlags):
-    ending: ClassVar[str] = ".json"
+class Flags(CurveFlags, TheoryFlags, JsonOutputFlags):
     horizon: Annotated[
         float | None,
         default_shown_as("the end of the curves, or three times the known part if all is known"),
@@ -40,7 +39,7 @@ def run(flags: Flags) -> None:
     if len(flags.curves) != 1:
         raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
     (selection,) = flags.select_all()
-    known, end = flags.read_fitted(selection), selection.end()
+    known, end = flags.read_fitted(selection, as_json=flags.json), selection.end()
     first, last = map(float, known.sequences[[0, -1]])
     default = min(end if end > last else BEYOND * last, farthest_horizon(first, last))
     horizon = default if flags.horizon is None else flags.horizon

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 FITTED_CURVES = ("train", ICL, CIWL)  # a fit uses those that were measured
+METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -31,7 +32,8 @@ class Curves(JsonResult):
     sequences : (n,) sequences seen, rising
     values : name -> (n,); NaN where a curve was not measured
     source : description of their origin, for the record
-    metric : what was measured, as `loss` or `in_context_accuracy`
+    metric : what was measured; fits need `loss`, `in_context_loss`, `accuracy` (a share) or
+        `in_context_accuracy`
     std : name -> (n,) standard deviations of samples, or one number, for curves with known errors
     notes : what the reader of a log guessed or left out
     cautions : reasons to doubt a fit of the curves, in sentences; those of a fit include them

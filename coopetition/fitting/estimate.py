@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
-from coopetition.fitting.curves import FITTED_CURVES, Curves, check_rising
+from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves, check_rising
 from coopetition.fitting.identifiability import (
     FIXED,
     NOT_CONVERGED,
@@ -165,6 +165,14 @@ def check_and_thin(curves: Curves) -> Curves:
             f"{curves.source} has the curves {abbreviate([*curves.values], 5) or 'none'}; expected "
             f"some of {', '.join(FITTED_CURVES)}"
         )
+    if curves.metric not in METRICS:
+        raise UsageError(
+            f"{curves.source}: metric {curves.metric!r:.40} is none of {', '.join(METRICS)}; name "
+            "the one that was measured"
+        )
+    is_accuracy = ACCURACY in curves.metric
+    shares, losses = "shares from 0 to 1: divide percentages by 100", "losses, which are 0 or more"
+    expected = f"give {shares if is_accuracy else losses}"
     used = curves.select(names).thinned(MAX_SAMPLES)
     for name, values in used.values.items():
         where = f"{curves.source}: curve {name}"
@@ -176,15 +184,15 @@ def check_and_thin(curves: Curves) -> Curves:
             )
         lowest, highest = float(known.min()), float(known.max())
         if lowest < 0:
-            raise UsageError(f"{where} has values below 0; give a loss, or an accuracy")
+            raise UsageError(f"{where} has values below 0; {expected}")
         if highest > MAX_LOSS:
             raise UsageError(f"{where} goes up to {highest:.3g}, too large to be a loss")
         if highest - lowest < MIN_VARIATION * max(highest, MIN_VARIATION):
             raise UsageError(
                 f"{where} is constant ({lowest:g}) here; fit a longer part, or leave out its column"
             )
-        if ACCURACY in curves.metric and highest > 1:
-            raise UsageError(f"{where} has accuracies above 1; give shares")
+        if is_accuracy and highest > 1:
+            raise UsageError(f"{where} has accuracies above 1; {expected}")
         if name in used.std and not (used.std[name][np.isfinite(values)] >= 0).all():
             raise UsageError(f"{where} has standard deviations that are negative or missing")
     return used

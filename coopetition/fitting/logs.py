@@ -28,6 +28,8 @@ from coopetition.tools.run_files import MANIFEST, not_a_run, read_manifest, read
 METRICS = "metrics.jsonl"
 MISSING = {"", "-", "--", "n/a", "na", "nan", "none", "null"}  # cells that hold no number
 SEPARATORS = "\t;,| "
+SUBFOLDER = re.compile(r"(?:checkpoint-|version_)(\d+)")  # of Hugging Face's Trainer, of Lightning
+EXCEL_SEPARATOR = re.compile('"?sep=.?"?', re.IGNORECASE)  # as a first line
 N_SAMPLED = 50  # lines from which the separator is found
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 RUN_NAMES = ("run", "run_id", "run_name")  # columns that tell the runs of a table apart
@@ -70,6 +72,7 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_folder = path.is_dir()
+        self.notes: list[str] = []  # what was left out
 
     @cached_property
     def text(self) -> str:
@@ -80,7 +83,9 @@ class Source:
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError as error:
-            raise self.refuse("is not a text file in UTF-8 or UTF-16") from error
+            raise self.refuse(
+                "is not a text in UTF-8 or UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)"
+            ) from error
         if "\0" in text:
             raise self.refuse("is not a text file")
         return text
@@ -90,14 +95,27 @@ class Source:
         """The JSON values of a file, one a line or a single one, with their lines."""
         if self.text.lstrip()[:1] not in ("{", "["):
             return None
+        rows: list[tuple[int, Any]] = []
         lines = [(k, x) for k, x in enumerate(self.text.split("\n"), 1) if x.strip()]
-        try:
-            return [(k, json.loads(line)) for k, line in lines]
-        except (ValueError, RecursionError) as error:
+        for k, line in lines:
             try:
-                return [(1, json.loads(self.text))]
-            except (ValueError, RecursionError):
-                raise self.refuse(f"is not JSON ({shorten(error)})") from error
+                rows.append((k, json.loads(line)))
+            except (ValueError, RecursionError) as error:
+                if not rows:
+                    return [(1, self._whole)]
+                if k < lines[-1][0]:
+                    problem = shorten(getattr(error, "msg", error))
+                    raise self.refuse(f"is not JSON in line {k} ({problem})") from error
+                self.notes.append(f"left out the last line of {label(self.path)}, which is cut off")
+        return rows
+
+    @property
+    def _whole(self) -> Any:
+        """The single JSON value of a file."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise self.refuse(f"is not JSON ({shorten(error)})") from error
 
     def refuse(self, problem: str) -> UsageError:
         """Return the error for a file that is not a log."""
@@ -114,14 +132,19 @@ def log_format(read: Format) -> Format:
     return read
 
 
-def read_log(path: Path) -> Columns:
+def read_log(source: Source) -> Columns:
     """Return the columns of a log of any format; `UsageError` if no format knows the file."""
-    source = Source(path)
     for read in reversed(FORMATS):
         columns = read(source)
         if columns is not None:
             return columns
-    raise not_a_run(path, METRICS, f"give {EXPECTED}")
+    named = ((SUBFOLDER.fullmatch(each.name), each) for each in source.path.glob("*"))
+    if found := [(int(match[1]), each) for match, each in named if match]:
+        raise UsageError(
+            f"{label(source.path)} is a folder of logs; give one, for example the newest: "
+            f"{label(max(found)[1])}"
+        )
+    raise not_a_run(source.path, METRICS, f"give {EXPECTED}")
 
 
 def label(path: Path) -> str:
@@ -140,7 +163,10 @@ def list_names(names: Iterable[str]) -> str:
 
 
 def parse_number(cell: Any) -> float:
-    """Return the number in a cell, NaN if it is missing; another text raises `ValueError`."""
+    """Return the number in a cell, NaN if it is missing, a share if it ends in %.
+
+    Another text raises `ValueError`.
+    """
     if cell is None or cell == "":
         return nan
     try:
@@ -149,7 +175,10 @@ def parse_number(cell: Any) -> float:
         if not isinstance(cell, str):
             raise ValueError(cell) from error
     text = cell.strip()
-    return nan if text.lower() in MISSING else float(text.replace(",", ".", 1))
+    if text.lower() in MISSING:
+        return nan
+    number = float(text.removesuffix("%").replace(",", ".", 1))
+    return number / 100 if text.endswith("%") else number
 
 
 @log_format
@@ -161,8 +190,13 @@ def read_delimited(source: Source) -> Columns | None:
 
 
 def read_delimited_table(source: Source) -> Table:
-    """Return the table of a text file; lines that begin with # are comments."""
+    """Return the table of a text file; lines that begin with # are comments.
+
+    A first line such as `sep=;`, with which Excel chooses the separator, is one as well.
+    """
     lines = ["\n" if line.startswith("#") else line for line in io.StringIO(source.text, None)]
+    if lines and EXCEL_SEPARATOR.fullmatch(lines[0].rstrip("\n")):
+        lines[0] = "\n"
     separator = _find_separator(lines)
     try:
         rows = [(k, row) for k, row in _split(lines, separator) if "".join(row).strip()]

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import find_emergence
-from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
+    Source,
     Table,
     label,
     list_names,
@@ -37,9 +38,10 @@ SEQUENCES = "sequences"
 STEPS = {"step", "global_step", "trainer_global_step", "train_global_step", "iteration", "iter"}
 FLIP = "flip/in_context_accuracy"  # from which emergence is known
 METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
-METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+DOTTED = re.compile(r"0|[1-9]\d{0,2}(\.\d{3})*")  # whole numbers, if points separate thousands
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 OVER_ALL_LABELS = ("loss", "accuracy")  # metrics that the early phase affects
 MAX_RATE_CHANGE = 1e-3  # relative: less is rounding
@@ -121,9 +123,10 @@ class Selection:
                 continue
             series[name] = _merge(*samples, duplicates)
             if n := len(samples[0]) - len(series[name][0]):
+                how = "replaced by later ones" if duplicates == "last" else "averaged with others"
                 notes.append(
                     f"--duplicates {duplicates}: {n} of {len(samples[0])} samples of "
-                    f"{shorten(name)} were merged with later ones"
+                    f"{shorten(name)} were {how}"
                 )
         if not series:
             raise _nothing_found(self.path, self.columns, self.metric)
@@ -135,7 +138,7 @@ class Selection:
                 f"has {len(sequences)} samples of {list_names(self.chosen)}{where}; expected two "
                 "or more: choose others for --from and --until, or another file"
             )
-        cautions += self._describe_rate(start, last)
+        cautions += [*self._describe_names(), *self._describe_rate(start, last)]
         if unusable:
             notes.append(f"left out, without usable numbers or steps: {list_names(unusable)}")
         return Curves(
@@ -157,8 +160,10 @@ class Selection:
 
     def end(self) -> float:
         """Return the last sample of the curves, in sequences."""
-        at = np.concatenate([self._at(self.columns[name]) for name in self.chosen.values()])
-        return float(at[np.isfinite(at)].max())
+        columns = [self.columns[name] for name in self.chosen.values()]
+        at = np.concatenate([self._at(each) for each in columns])
+        values = np.concatenate([*map(_parse_leniently, columns)])
+        return float(at[np.isfinite(at) & np.isfinite(values)].max())
 
     def _at(self, column: Column) -> Array:
         """Return the sequences of a column's rows; NaN where the cell is missing."""
@@ -172,12 +177,20 @@ class Selection:
         return self._placed[id(table)]
 
     def _check_thousands(self, table: Table) -> None:
-        """Raise `UsageError` if a comma may separate thousands or decimals."""
-        for cell, line in zip(table.cells[self.x], table.lines, strict=True):
-            if isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
+        """Raise `UsageError` if a comma or a point may separate thousands or decimals."""
+        cells = [cell.strip() if isinstance(cell, str) else "" for cell in table.cells[self.x]]
+        wrong = {cell for cell in cells if THOUSANDS.fullmatch(cell)}
+        if dotted := {cell for cell in cells if "." in cell and DOTTED.fullmatch(cell)}:
+            others = (c for name in table.cells if name != self.x for c in table.cells[name])
+            if all(DOTTED.fullmatch(cell) for cell in cells if cell[:1].isdigit()) or any(
+                isinstance(c, str) and DECIMAL_COMMA.fullmatch(c.strip()) for c in others
+            ):
+                wrong |= dotted
+        for cell, line in zip(cells, table.lines, strict=True):
+            if cell in wrong:
                 raise self._refuse(
                     f": line {line} of column {shorten(self.x)} has {cell!r:.40}, which has two "
-                    "readings; write thousands without a comma, or decimals with a point"
+                    "readings; write steps as whole numbers without separators"
                 )
 
     def _parse(self, cells: Iterable[object], lines: Iterable[int], name: str) -> Array:
@@ -202,16 +215,20 @@ class Selection:
         rows = np.flatnonzero(~outside)
         values = self._parse([cells[k] for k in rows], lines[rows], self.chosen[name])
         known = ~np.isnan(values)
-        at, values, lines = at[rows][known], values[known], lines[rows][known]
+        rows = rows[known]
+        at, values, lines = at[rows], values[known], lines[rows]
+        x_cells = column.table.cells[self.x]
         for wrong, problem in (
             (~np.isfinite(at), f"no number in column {shorten(self.x)}, but one of"),
             (at < 0, f"a negative number in column {shorten(self.x)} for"),
             (np.isinf(values), "an infinite value of"),
         ):
             if wrong.any():
+                k = int(wrong.argmax())
                 raise self._refuse(
-                    f": line {lines[wrong.argmax()]} has {problem} {shorten(self.chosen[name])}; "
-                    "correct it or choose a part without it (--from, --until)"
+                    f": line {lines[k]} has {problem} {shorten(self.chosen[name])} "
+                    f"({shorten(self.x)} is {x_cells[rows[k]]!r:.40}); correct it or choose a part "
+                    "without it (--from, --until)"
                 )
         falls = np.diff(at) <= 0
         if falls.any() and not may_fall:
@@ -251,6 +268,19 @@ class Selection:
         )
         return start, [note], []
 
+    def _describe_names(self) -> list[str]:
+        """Return a caution if a fitted column's name is that of another kind of metric."""
+        kind = self.metric.rpartition("_")[2]
+        for other in {*METRIC_WORDS} - {kind} if kind in METRIC_WORDS else ():
+            for curve in FITTED_CURVES:
+                words = _words(name := self.chosen.get(curve, ""))
+                if words & METRIC_WORDS[other] and not words & METRIC_WORDS[kind]:
+                    return [
+                        f"column {shorten(name)} is read as {self.metric}, but its name says "
+                        f"{other}; choose another --metric or column"
+                    ]
+        return []
+
     def _describe_rate(self, first: float, last: float) -> list[str]:
         """Return a caution if the log has a learning rate that changes in this part."""
         found = [each for each in self.columns if any(w <= _words(each) for w in RATE_WORDS)]
@@ -284,10 +314,12 @@ def select_curves(
     check_type(path, (str, Path), "the path of a run folder or a log")
     check_type(metric, str, "the name of a metric, as in_context_accuracy")
     path = Path(path)
-    log = read_log(path)
+    source = Source(path)
+    log = read_log(source)
     if batch_size is not None:
         batch_size = check_number("batch_size", batch_size, positive=True)
     x, factor, notes = _choose_x(path, log, x, batch_size)
+    notes += source.notes
     if columns is not None:
         check_type(columns, Mapping, "columns by the names of curves, as {'icl': 'eval/loss'}")
         chosen = {name: _find(path, log, column) for name, column in columns.items()}
@@ -303,7 +335,7 @@ def select_curves(
         guessed = {} if _is_ours(chosen, x) else _guess(path, log, metric, {*chosen})
         if guessed:
             own = chosen if {*FITTED_CURVES}.intersection(chosen) else {}
-            chosen = own | guessed
+            chosen = {n: c for n, c in own.items() if c not in guessed.values()} | guessed
             names = " ".join(f"{c}={shorten(chosen[c])}" for c in FITTED_CURVES if c in chosen)
             notes.append(f"guessed the columns: {names} (--columns overrides this)")
         required = tuple(name for name in chosen if name in FITTED_CURVES)
@@ -341,7 +373,8 @@ def _error(path: Path, problem: str) -> UsageError:
 
 def _words(name: str) -> set[str]:
     """Return the words in a column's name; a run's name before it does not count."""
-    return {word.lower() for word in WORDS.findall(_without_run(name))}
+    words = (word.lower() for word in WORDS.findall(_without_run(name)))
+    return {"train" if word == "training" else word for word in words}
 
 
 def _without_run(name: str) -> str:
@@ -365,9 +398,10 @@ def _choose_x(
         if len(steps) != 1:
             raise _error(
                 path,
-                f"has {'no column' if not steps else 'several columns'} of steps (columns "
-                f"{list_names(steps or names)}); name it with --x, and the sequences per step with "
-                "--batch-size",
+                f"has {'several columns' if steps else 'no column'} of steps (columns "
+                f"{list_names(steps or names)}); "
+                f"{'choose one' if steps else 'name the column that counts steps'} with --x, and "
+                "give the sequences per step with --batch-size",
             )
         (name,) = steps
     if name.lower() == SEQUENCES and batch_size is None:
@@ -442,10 +476,12 @@ def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, 
             and (words & wanted or (words == {curve} and metric == "loss"))
         ]
         if len(found) > 1:
+            of_run = path / found[0].partition("/")[0]
             raise _error(
                 path,
-                f"has several columns that may be the {metric} of {curve}: {list_names(found)}; "
-                f"name them all with --columns {curve}=NAME",
+                f"has several columns for the {metric} of {curve}: {list_names(found)}; "
+                "name every curve that you want: --columns train=... icl=... ciwl=..."
+                + (f", or give the folder of one run, {label(of_run)}" if of_run.is_dir() else ""),
             )
         if found:
             guessed[curve] = found[0]
@@ -453,11 +489,13 @@ def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, 
 
 
 def _nothing_found(path: Path, log: Columns, metric: str) -> UsageError:
-    metrics = dict.fromkeys(name.split("/")[-1] for name in log if name != SEQUENCES)
+    metrics = dict.fromkeys(name.split("/")[-1] for name in log if "/" in name)
+    there = f", but {list_names(metrics)}" if metrics else f" (columns {list_names(log)})"
+    choice = "" if metrics or metric in METRICS else f" ({', '.join(METRICS)})"
     return _error(
         path,
-        f"holds no curves of {shorten(metric, 40)}, but {list_names(metrics)}; say which columns "
-        "they are with --columns icl=NAME, or choose another --metric",
+        f"holds no curves of {shorten(metric, 40)}{there}; say which columns they are with "
+        f"--columns icl=NAME, or choose another --metric{choice}",
     )
 
 

@@ -154,18 +154,32 @@ def test_the_commands_of_the_page_read_its_logs(tmp_path, monkeypatch):
     lines = [shlex.split(each) for each in re.findall(r"^    coopetition fit (.*)$", page, re.M)]
     assert len(lines) >= len(MADE)
     for words in lines:
-        (curves,) = parse_flags(Flags, words, prog="coopetition fit").read()
+        (curves,) = parse_flags(Flags, words, prog="coopetition fit").read(as_json=True)
         assert "icl" in curves.values and curves.sequences[-1] >= 6000
 
 
 def test_a_fit_of_losses_says_where_it_starts(csv, capsys):
     main(["fit", str(csv), *map(str, RACE)])
     printed = capsys.readouterr()
-    assert "CAUTION" in printed.err, "this file does not tell"
     assert printed.out.startswith("CAUTION") and "--from" in printed.out
+    assert "CAUTION" not in printed.err, "it is printed once"
+    for command in ("fit", "compare"):
+        flags = ("--theories", "logistic_race", "spline") if command == "compare" else RACE[:2]
+        main([command, str(csv), *flags, "--starts", "1", "--json"])
+        printed = capsys.readouterr()
+        assert "CAUTION" in printed.err and not printed.out.startswith("CAUTION")
     main(["fit", str(csv), *map(str, RACE), "--from", "0"])
     printed = capsys.readouterr()
     assert "CAUTION" not in printed.err + printed.out
+
+
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_help_shows_required_paths_and_the_ending_of_the_result(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert "[OPTIONS] PATH" in text
+    assert ".json" in text and ".npz" not in text
 
 
 EVERY = ("fit", "compare", "predict")

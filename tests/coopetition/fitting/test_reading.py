@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from coopetition.fitting.logs import FORMATS, Column, Table, log_format
-from coopetition.fitting.reading import LEAD, read_curves
+from coopetition.fitting.reading import LEAD, read_curves, select_curves
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.run_files import MANIFEST_FORMAT
 from tests.coopetition.fitting.logs.make_logs import EVERY, N_STEPS, curves
@@ -82,8 +82,8 @@ def test_what_has_two_readings_is_not_guessed(tmp_path):
         ("step,train_loss_step,train_loss_epoch,icl_loss\n1,1,1,1\n2,1,1,1\n", "--columns train="),
         ("step,global_step,icl_loss\n1,1,1\n2,1,1\n", "--x"),
         ("epoch,icl_loss\n1,1\n2,1\n", "--x"),
-        ("Step,a - icl_loss,b - icl_loss\n1,1,1\n2,1,1\n", "--columns icl="),
-        ("run,step,metric,value\na,1,icl/loss,1\nb,1,icl/loss,1\n", "--columns icl="),
+        ("Step,a - icl_loss,b - icl_loss\n1,1,1\n2,1,1\n", "--columns .*icl="),
+        ("run,step,metric,value\na,1,icl/loss,1\nb,1,icl/loss,1\n", "--columns .*icl="),
         ("step,loss,val_loss\n1,1,1\n2,1,1\n", None),
     ):
         path = write(tmp_path / "c.csv", text)
@@ -92,6 +92,17 @@ def test_what_has_two_readings_is_not_guessed(tmp_path):
             continue
         with pytest.raises(UsageError, match=remedy):
             read_curves(path, batch_size=1)
+
+
+def test_the_folder_of_one_of_several_runs_is_advised(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    for name in "ab":
+        with SummaryWriter(str(tmp_path / name)) as writer:
+            writer.add_scalar("icl_loss", 1.0, 1)
+    with pytest.raises(UsageError, match="--columns") as caught:
+        read_curves(tmp_path, batch_size=1)
+    assert str(caught.value)[-2:] in ("/a", " a")
 
 
 def test_one_of_several_runs_is_read(tmp_path):
@@ -119,6 +130,30 @@ def test_nested_json_and_lists_of_objects_are_read(tmp_path):
         path = write(tmp_path / "rows.json", text)
         found = read_curves(path, columns={"icl": "eval/icl/loss"}, batch_size=1)
         np.testing.assert_array_equal(found.values["icl"], [1, 2])
+
+
+def test_a_last_line_that_is_cut_off_is_left_out(tmp_path):
+    rows = [*(json.dumps({"step": k, "icl/loss": k}) for k in (1, 2)), '{"step": 3, "icl']
+    found = read_curves(write(tmp_path / "rows.jsonl", "\n".join(rows)), batch_size=1)
+    np.testing.assert_array_equal(found.values["icl"], [1, 2])
+    assert any("last line" in note for note in found.notes)
+    path = write(tmp_path / "rows.jsonl", "\n".join([rows[0], rows[2], rows[1]]))
+    with pytest.raises(UsageError, match="line 2"):
+        read_curves(path, batch_size=1)
+
+
+def test_training_is_a_word_for_train(tmp_path):
+    path = write(tmp_path / "c.csv", "step,training_loss,icl_loss\n1,3,1\n2,2,1\n")
+    assert {*read_curves(path, batch_size=1).values} == {"train", "icl"}
+    path = write(tmp_path / "c.csv", "step,training_loss,train_loss\n1,3,1\n2,2,1\n")
+    with pytest.raises(UsageError, match="training_loss, train_loss"):
+        read_curves(path, batch_size=1)
+
+
+def test_a_guessed_column_is_one_curve(tmp_path):
+    rows = [{"step": k, "train": {"loss": k}, "eval": {"icl": {"loss": k}}} for k in (1, 2)]
+    path = write(tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
+    assert {*read_curves(path, batch_size=1).values} == {"train", "icl"}
 
 
 def test_tensorboard_events_of_our_runs_count_sequences(smoke_run, tmp_path):
@@ -202,6 +237,22 @@ def test_tables_are_read_with_any_separator_and_encoding(
         )
 
 
+def test_percentages_are_shares(tmp_path):
+    path = write(tmp_path / "c.csv", "step;icl/accuracy\n1;95.2%\n2;96,5 %\n")
+    found = read_curves(path, "accuracy", batch_size=1)
+    np.testing.assert_allclose(found.values["icl"], [0.952, 0.965], rtol=1e-12)
+
+
+def test_exports_of_excel_are_read_or_a_remedy_is_given(tmp_path):
+    text = "sep=;\r\nstep;icl;Größe\r\n1;0,5;a\r\n2;0,4;b\r\n"
+    path = tmp_path / "c.csv"
+    path.write_bytes(text.encode())
+    np.testing.assert_array_equal(read_curves(path, batch_size=1).values["icl"], [0.5, 0.4])
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match="save it as UTF-8"):
+        read_curves(path, batch_size=1)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -216,6 +267,7 @@ def test_tables_are_read_with_any_separator_and_encoding(
         ("sequences,icl\n2,1\n1,1\n", "from 2 to 1 in line 3.*--duplicates"),
         ("sequences,icl\n1,1\n1,1\n", "from 1 to 1 in line 3.*--duplicates"),
         ("sequences,icl\n1,1\n,1\n", "line 3 has no number in column sequences"),
+        ("sequences,icl\n1k,1\n1,1\n", "line 2 .*column sequences.*'1k'"),
         ("sequences,icl\n-1,1\n1,1\n", "negative"),
         ("sequences,icl\n1,1\n2,inf\n", "infinite"),
         ("# a\n\nsequences,icl\n1,1\n2,inf\n", "line 5"),
@@ -300,6 +352,17 @@ def test_paths_and_metrics_that_are_not_there_are_refused(tmp_path):
         read_curves(path, "los")
     with pytest.raises(UsageError, match="duplicates"):
         read_curves(path, duplicates="first")
+    path = write(tmp_path / "c.csv", "step,loss,icl_loss\n1,2,3\n2,1,0\n")
+    with pytest.raises(UsageError, match=r"columns .*icl_loss.*in_context_accuracy"):
+        read_curves(path, "acc", batch_size=1)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint-", "version_"])
+def test_the_newest_log_in_a_folder_is_advised(tmp_path, kind):
+    for number in (9, 10):
+        (tmp_path / f"{kind}{number}").mkdir()
+    with pytest.raises(UsageError, match=f"{kind}10"):
+        read_curves(tmp_path, batch_size=1)
 
 
 def test_blank_cells_are_gaps(tmp_path):
@@ -308,6 +371,11 @@ def test_blank_cells_are_gaps(tmp_path):
     found = read_curves(write(tmp_path / "c.csv", "sequences,icl,flip\n1,,2\n2,3,4\n"))
     np.testing.assert_array_equal(found.values["icl"], [np.nan, 3])
     assert list(found.between(2).sequences) == [2]
+
+
+def test_rows_without_values_do_not_extend_the_curves(tmp_path):
+    path = write(tmp_path / "c.csv", "sequences,icl,ciwl\n1,1,\n2,3,4\n3,nan,5\n4,nan,\n")
+    assert select_curves(path).end() == 3
 
 
 def test_a_metric_of_no_evaluator_is_a_curve_of_its_own_name(tmp_path):
@@ -355,6 +423,30 @@ def test_steps_with_commas_have_one_reading(tmp_path, cell, is_read):
             read_curves(path, batch_size=1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ("1.000;1,5\n2.000;1,4\n10.000;1,3\n", 2),
+        ("0;1.5\n800;1.4\n1.000;1.3\n1.200;1.2\n", 4),
+        ("800;1.4\n1.000.000;1.3\n", 3),
+        ("1000;1,4\n1.200;1,3\n", 3),
+        ("0;1.5\n1.125;1.4\n1.25;1.3\n", None),
+        ("0.500;1.5\n1.000;1.4\n", None),
+        ("900.000;1.5\n1000.000;1.4\n", None),
+    ],
+)
+def test_steps_with_points_have_one_reading(tmp_path, rows, line):
+    path = write(tmp_path / "c.csv", f"step;icl\n{rows}")
+    for duplicates in ("error", "last"):
+        if line is None:
+            steps = [float(row.split(";")[0]) for row in rows.split()]
+            found = read_curves(path, batch_size=1, duplicates=duplicates)
+            np.testing.assert_array_equal(found.sequences, steps)
+        else:
+            with pytest.raises(UsageError, match=f"line {line}.*two readings"):
+                read_curves(path, batch_size=1, duplicates=duplicates)
+
+
 def test_a_column_is_one_curve(tmp_path):
     path = write(tmp_path / "c.csv", "sequences,a\n0,1\n1,2\n")
     with pytest.raises(UsageError, match="name a column once"):
@@ -370,7 +462,7 @@ def test_a_resumed_log_is_read_as_asked(tmp_path):
     last = read_curves(path, batch_size=1, duplicates="last")
     np.testing.assert_array_equal(last.sequences, [1, 2, 3, 5])
     np.testing.assert_array_equal(last.values["icl"], [1, 2, 30, 50])
-    assert any("2 of 6 samples of icl" in note for note in last.notes)
+    assert any("2 of 6 samples of icl were replaced" in note for note in last.notes)
     mean = read_curves(path, batch_size=1, duplicates="mean")
     np.testing.assert_array_equal(mean.sequences, [1, 2, 3, 4, 5])
     np.testing.assert_array_equal(mean.values["icl"], [1, 2, 16.5, 4, 50])
@@ -402,6 +494,16 @@ def test_the_start_of_a_fit_is_found(tmp_path):
     path = write(tmp_path / "c.csv", "sequences,icl\n1,1\n2,1\n")
     (caution,) = read_curves(path, first=None).cautions
     assert "--from" in caution and not read_curves(path).cautions
+
+
+def test_a_column_of_another_metric_is_cautioned(tmp_path):
+    path = write(tmp_path / "c.csv", "step,train_acc,icl_loss,x\n1,0.1,3,1\n2,0.5,2,1\n")
+    for curve, metric in (("train_acc", "loss"), ("icl_loss", "accuracy")):
+        named = {"icl": curve, "acc": "x"}
+        (caution,) = read_curves(path, metric, columns=named, batch_size=1).cautions
+        assert curve in caution and "--metric" in caution
+    for curve, metric in (("train_acc", "accuracy"), ("icl_loss", "loss"), ("x", "loss")):
+        assert not read_curves(path, metric, columns={"icl": curve}, batch_size=1).cautions
 
 
 def test_a_changing_learning_rate_is_cautioned(tmp_path):

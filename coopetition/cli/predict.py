@@ -2,7 +2,8 @@
 
 The forecast has the times of three events: `peak` (ICL's error is lowest), `crossing` (CIWL's error
 falls below ICL's) and `fade` (CIWL becomes preferred where the two disagree).  Curves of accuracy
-that include `flip` show which strategy is preferred in the known part.
+that include `flip` show which strategy is preferred in the known part.  A forecast samples the
+posterior, which takes seconds to minutes, depending on the theory.
 """
 
 from dataclasses import dataclass

@@ -127,6 +127,7 @@ def fit(
         "fixed": problem.fixed,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
+        "times_from": list(problem.times_from),
         "n_given": {
             label + name: int(np.isfinite(run.values[name]).sum())
             for label, run, own in zip(problem.labels, runs, used, strict=True)

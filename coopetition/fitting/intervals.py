@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from coopetition.fitting.estimate import refine
 from coopetition.fitting.identifiability import find_directions, standard_deviations
 from coopetition.fitting.restricted import linearise, whitened_jacobian
-from coopetition.fitting.result import Estimate, Fit
+from coopetition.fitting.result import Estimate, Fit, origin_line
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
+from coopetition.tools.files import wrap_text
 from coopetition.tools.results import JsonResult
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Profile(JsonResult):
     statuses : of each point: `valid`, `at limit`, `failed`
     threshold : rise at the ends of the 90 % interval
     estimate : the value, and the interval in which the rise is below the threshold
+    times_from : the first sample of each run, in sequences, from which its times count
     """
 
     kind: ClassVar[str] = "a saved profile"
@@ -67,6 +69,7 @@ class Profile(JsonResult):
     statuses: tuple[str, ...]
     threshold: float
     estimate: Estimate
+    times_from: tuple[float, ...]
 
     def columns(self) -> dict[str, Any]:
         """Return `value`, `rise`, `status`; a row is a point."""
@@ -76,6 +79,10 @@ class Profile(JsonResult):
         """Return the parameter, its interval and status."""
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
+
+    def summary(self) -> str:
+        """Return the headline, and where times begin."""
+        return f"{wrap_text(self.headline())}\n{origin_line(self.times_from)}"
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> Self:
@@ -87,6 +94,7 @@ class Profile(JsonResult):
             tuple(saved["statuses"]),
             saved["threshold"],
             Estimate(**saved["estimate"]),
+            tuple(saved["times_from"]),
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -131,6 +139,7 @@ def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> P
         tuple(points[i].status for i in order),
         threshold,
         estimate,
+        fit.times_from,
     )
 
 

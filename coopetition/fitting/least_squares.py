@@ -235,6 +235,11 @@ class FitProblem:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
 
+    @property
+    def times_from(self) -> tuple[float, ...]:
+        """The first sample of each run, in sequences."""
+        return tuple(float(run.sequences[0]) for run in self.runs)
+
     def time(self, run: int, sequences: Array) -> Array:
         """Return times of a run's sequences, in the problem's unit, from its first sample."""
         return (sequences - self.runs[run].sequences[0]) / self.unit_of_time

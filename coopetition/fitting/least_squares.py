@@ -36,6 +36,7 @@ from coopetition.fitting.likelihood import (
 )
 from coopetition.fitting.noise import Noise, whiten
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
+from coopetition.tools.checks import check_bound
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
@@ -393,7 +394,7 @@ def check_value(parameter: Parameter, value: float, unit: float) -> None:
     lowest, highest = (unit * end for end in (parameter.lower, parameter.upper))
     if parameter.logarithmic:
         lowest = 0.0
-    if not lowest <= value <= highest:
+    if not lowest <= check_bound(parameter.name, value) <= highest:
         raise UsageError(
             f"{parameter.name} is {value:g}; choose a number from {lowest:.3g} to {highest:.3g}"
         )

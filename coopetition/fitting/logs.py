@@ -363,9 +363,7 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         from tensorboard.util.tensor_util import make_ndarray
     except ModuleNotFoundError as error:
-        raise UserError(
-            "TensorBoard is not installed; pip install 'coopetition[tensorboard]'"
-        ) from error
+        raise UserError("TensorBoard is not installed; run `pip install tensorboard`") from error
     found: dict[str, list[tuple[int, float]]] = {}
     for path in files:
         check_readable(path, f"give {EXPECTED}")

@@ -77,7 +77,7 @@ class Forecast(JsonResult):
 
     metric : of the curves
     known_until, horizon : in sequences
-    times : (paths,) sequences at which each of `FORECAST_EVENTS` happens; infinity: not by the
+    times : (paths,) sequences at which peak, crossing and fade happen; infinity: not by the
         horizon
     sequences : (n,) of the curves
     curves : name -> (3, n): median and ends of 90 % of the paths; in the known part, as measured

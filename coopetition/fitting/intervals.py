@@ -6,7 +6,7 @@ early in the long flat valleys of these problems, which looks like a rise.)  The
 deviance, -2 log likelihood; the interval is where it stays below a threshold.  This is
 `Fit.threshold`, times the variance of the parameter for noise of the largest restricted likelihood,
 relative to that for the most likely noise (`restricted`).  If another parameter ends at an end of
-its search, the rise is partly that of the search, and the status of the point is `at limit`.
+its search range, the rise is partly due to this end, and the status of the point is `at limit`.
 """
 
 from dataclasses import dataclass, replace
@@ -55,8 +55,10 @@ class Profile(JsonResult):
     """The rise along one parameter.
 
     values : (n,) of the parameter, in sequences if its unit has time, rising
-    rise : (n,) see the module; NaN where the minimiser failed
-    statuses : of each point: `valid`, `at limit`, `failed`
+    rise : (n,) of the deviance, -2 log likelihood, above that of the fit, with all other parameters
+        fitted again; NaN where the minimiser failed
+    statuses : of each point: `valid`, `at limit` (another parameter is at an end of its search
+        range), `failed`
     threshold : rise at the ends of the 90 % interval
     estimate : the value, and the interval in which the rise is below the threshold
     times_from : the first sample of each run, in sequences, from which its times count
@@ -167,7 +169,7 @@ def _widening(fit: Fit) -> Array:
 
 
 def _walk(fit: Fit, k: int, best: Point, last: float, n: int, threshold: float) -> list[Point]:
-    """Return points from the best to an end of the search: steps that grow, then bisection."""
+    """Return points from the best to an end of its range: steps that grow, then bisection."""
     points: list[Point] = []
     if abs(last - best.x) < NEAR_LIMIT:
         return points
@@ -219,7 +221,7 @@ def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
 
 
 def _interval_end(points: list[Point], best: float, side: int, threshold: float) -> float:
-    """Return where the rise crosses the threshold on a side; the end of the search if it does not.
+    """Return where the rise crosses the threshold on a side; the end of the range if it does not.
 
     points : by rising place
     """

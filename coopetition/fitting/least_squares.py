@@ -124,7 +124,7 @@ class FreeParameter:
 class FitProblem:
     """Residuals of the curves of one or more runs as a function of the free parameters.
 
-    theta (free,) holds the free parameters as places in their search, from 0 to 1
+    theta (free,) holds the free parameters as places in their search range, from 0 to 1
     (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
     that are not shared.
 
@@ -385,11 +385,11 @@ def _to_fixed(name: str, value: Any) -> float | str:
 
 
 def check_value(parameter: Parameter, value: float, unit: float) -> None:
-    """Raise `UsageError` unless a value lies in the search of its parameter.
+    """Raise `UsageError` unless a value lies in the search range of its parameter.
 
-    If the search is logarithmic, the value may be lower than it, down to 0.
+    If the range is logarithmic, the value may be lower than it, down to 0.
 
-    unit : factor from values of the search to the unit of the value
+    unit : factor from values of the range to the unit of the value
     """
     lowest, highest = (unit * end for end in (parameter.lower, parameter.upper))
     if parameter.logarithmic:

@@ -109,7 +109,11 @@ FORMATS: list[Format] = []
 
 
 def log_format(read: Format) -> Format:
-    """Register a format; see the module."""
+    """Register a format: a function that returns the columns of a `Source`, or None.
+
+    The formats that were registered last are tried first; None means that the file is of another
+    kind.
+    """
     FORMATS.append(read)
     return read
 

@@ -1,6 +1,6 @@
 """Samples of the posterior of a fit's parameters, with its evidence.
 
-The prior is uniform over the search; floors, gains and noise of the curves are integrated out
+The prior is uniform over the search range; floors, gains and noise of the curves are integrated out
 (`likelihood`), and then drawn for every sample.  So the sample follows curved valleys, and several
 of them, which first-order intervals do not.
 
@@ -178,7 +178,12 @@ def sample_posterior(
     n_jobs: int = 1,
     progress: bool = True,
 ) -> Posterior:
-    """Return `n` samples of the posterior of a fit's parameters; see the module.
+    """Return `n` samples of the posterior of a fit's parameters.
+
+    The prior is uniform over the search range of the parameters; floors, gains and noise of the
+    curves are integrated out, and then drawn for every sample.  The samples come from two
+    independent runs of importance sampling, merged.  The posterior has converged if the runs agree
+    (R-hat below 1.01), and have an effective sample size of more than 400 together.
 
     Parameters
     ----------

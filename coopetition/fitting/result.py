@@ -80,8 +80,9 @@ class Estimate:
     """A value with its 90 % interval.
 
     status : `identifiable`; `no lower bound`, `no upper bound` or `unconstrained` if the interval
-        reaches an end of the search (practically unidentifiable); `structurally unidentifiable`;
-        `at bound` if the value is at an end of the search; `fixed`; `not converged`
+        reaches an end of the search range (practically unidentifiable); `structurally
+        unidentifiable`; `at bound` if the value is at an end of the search range; `fixed`; `not
+        converged`
     """
 
     value: float
@@ -132,7 +133,8 @@ class Fit(JsonResult):
     """A theory fitted to curves.
 
     problem : with the most likely noise
-    theta : (free,) the free parameters, as places in their search
+    theta : (free,) the free parameters, as places in their search range: 0 is its lower end, 1
+        its upper end
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
     starts : deviance, -2 log likelihood, of every refined start, best first
@@ -236,7 +238,8 @@ class Fit(JsonResult):
 
         Raises
         ------
-        UsageError : sequences that are not finite numbers, or lie beyond `MAX_REACH` times the data
+        UsageError : sequences that are not finite numbers, or reach beyond 100 times the length
+            of the data
         """
         given = check_real_array("sequences", sequences)
         rising, places = np.unique(given, return_inverse=True)
@@ -346,7 +349,7 @@ class Fit(JsonResult):
         """Return a report of one page of text."""
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
         worst = self.directions[0]
-        certainty = f"known to {worst.deviation:.2g} of the search"
+        certainty = f"known to {worst.deviation:.2g} of the search range"
         unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [

@@ -60,7 +60,9 @@ def read_curves(
 
     docs/fit_your_own_log.md has an example of each format.  Columns that are named as in our own
     files, `icl` or `icl/loss`, need no `columns`.  Other names are guessed if there is one reading.
-    What was guessed or left out is in `notes`; reasons to doubt a fit are in `cautions`.
+    What was guessed or left out is in `notes`; reasons to doubt a fit are in `cautions`.  Messages
+    name the flags of the commands: `--from` is `first`, `--until` is `last`, and the others have
+    the same names here.
 
     Parameters
     ----------

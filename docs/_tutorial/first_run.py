@@ -36,7 +36,8 @@ print(trajectory.summary())
 # The events are times, in steps of gradient descent. ICL is learnt at its *emergence*. CIWL
 # catches up, ICL becomes worse, and is *unlearnt*. Two numbers cause this: the strength
 # ``alpha`` of the competition, and the irreducible error ``mu1`` of ICL. The total loss
-# is the product of the strategies' losses plus the cost of competition, so it can lie below both.
+# is the product of the strategies' losses, each with its irreducible error, plus the cost of
+# competition. So it can lie below both losses.
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 trajectory.plot(ax=ax)

@@ -23,7 +23,7 @@ with open("log.csv", "w", newline="") as file:
 # Read the file and fit it. A logger counts steps; a theory counts sequences, here 32 a step.
 
 columns = {"train": "train/loss", "icl": "eval/icl_loss", "ciwl": "eval/ciwl_loss"}
-curves = co.read_curves("log.csv", columns=columns, batch_size=32)
+curves = co.read_curves("log.csv", columns=columns, batch_size=32, first=0)
 fit = co.fit(curves, "logistic_race", n_starts=8)
 for name, true in truth.items():
     each = fit.parameters[name]

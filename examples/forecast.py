@@ -15,7 +15,7 @@ curves = co.simulate("logistic_race", truth)
 known, rest = curves.between(last=6.5e5), curves.between(first=6.5e5)
 
 fit = co.fit(known, "logistic_race", n_starts=8)
-forecast = co.forecast(co.sample_posterior(fit), 1e6, measured=known)
+forecast = co.forecast(co.sample_posterior(fit), 1e6)
 print(forecast.summary())
 
 figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")

@@ -79,10 +79,12 @@ def fit(
     """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those of them that are there.
 
     The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
-    standard deviation and correlation of the noise; see `least_squares` and `noise`.
+    standard deviation and correlation of the noise.  A measured curve is floor + gain x the
+    theory's error + noise; neither floor nor gain is negative.
 
-    `n_screened` points of a Latin hypercube over the search are evaluated; the best `n_starts` are
-    refined by `refine`, each for at most `max_iterations` evaluations.  If a run has more than
+    The likelihood is first evaluated at `n_screened` points of a Latin hypercube over the search
+    range of the parameters (screening).  From the best `n_starts` of them, least squares look for
+    the nearest maximum, each with at most `max_iterations` evaluations.  If a run has more than
     1,000 samples of a curve, 1,000 are used, evenly spread.
 
     Times count from a run's first sample.  Intervals are of first order, and extended to the optima
@@ -127,6 +129,7 @@ def fit(
         "fixed": problem.fixed,
         "search": {each.name: asdict(each) for each in theory.parameters},
         "sources": [run.source for run in runs],
+        "times_from": list(problem.times_from),
         "n_given": {
             label + name: int(np.isfinite(run.values[name]).sum())
             for label, run, own in zip(problem.labels, runs, used, strict=True)
@@ -210,7 +213,7 @@ def _check_enough(problem: FitProblem) -> None:
 
 
 def _screen(problem: FitProblem, n: int, seed: int) -> Array:
-    """Return thetas (n, free) spread over the search, the best first."""
+    """Return thetas (n, free) spread over the search range, the best first."""
     hypercube = qmc.LatinHypercube(len(problem.free), rng=np.random.default_rng(seed))
     thetas, deviances = hypercube.random(n), np.empty(n)
     with ProgressReport("screen", n, "points") as report:

@@ -22,6 +22,7 @@ time: rho ** (distance / the curve's median distance).
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -33,8 +34,8 @@ from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
 from coopetition.fitting.result import ENDS, MAX_REACH, Fit
 from coopetition.fitting.theory import OUTPUTS
-from coopetition.tools.checks import check_int
-from coopetition.tools.errors import UsageError
+from coopetition.tools.checks import check_int, check_real_array
+from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import JsonResult, trust_line
 
@@ -76,7 +77,7 @@ class Forecast(JsonResult):
 
     metric : of the curves
     known_until, horizon : in sequences
-    times : (paths,) sequences at which each of `FORECAST_EVENTS` happens; infinity: not by the
+    times : (paths,) sequences at which peak, crossing and fade happen; infinity: not by the
         horizon
     sequences : (n,) of the curves
     curves : name -> (3, n): median and ends of 90 % of the paths; in the known part, as measured
@@ -250,8 +251,11 @@ def forecast(
     fit, rng = posterior.fit, np.random.default_rng(check_int("seed", seed, 0))
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")
+    if measured is not None:
+        check_type(measured, Curves, "measured Curves")
     run = fit.problem.runs[0]
     first, known_until = map(float, run.sequences[[0, -1]])
+    check_type(horizon, Real, "the horizon, a number of sequences")
     check_horizon(horizon, first, known_until)
     later = _future_samples(run.sequences, horizon, future)
     sequences = np.concatenate([run.sequences, later])
@@ -304,7 +308,7 @@ def _future_samples(known: Array, horizon: float, future: Any) -> Array:
         distance *= math.ceil(n / N_FUTURE)
         given = last + distance * np.arange(1, math.ceil((horizon - last) / distance))
     else:
-        given = np.unique(np.asarray(future, float))
+        given = np.unique(check_real_array("future", future))
     return np.append(given[(given > last) & (given < horizon)], horizon)
 
 

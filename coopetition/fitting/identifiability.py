@@ -1,15 +1,15 @@
 """Which parameters, and which combinations of them, the curves identify.
 
-A place is where a parameter lies in its search, from 0 to 1.  X (n, p) is the Jacobian of the
+A place is where a parameter lies in its search range, from 0 to 1.  X (n, p) is the Jacobian of the
 whitened residuals by the places at the best fit (`restricted`).  The Fisher information of the
 places is then
 
     F = X^T X.
 
 Its eigenvectors (X's singular vectors) are independent combinations; one of eigenvalue f has, to
-first order, the standard deviation 1 / sqrt(f), where the search has width 1.  If the eigenvalue is
-zero up to rounding, the combination is structurally unidentifiable: no noise level would help.  If
-its interval reaches an end of the search, it is practically unidentifiable.
+first order, the standard deviation 1 / sqrt(f), where the search range has width 1.  If the
+eigenvalue is zero up to rounding, the combination is structurally unidentifiable: no noise level
+would help.  If its interval reaches an end of the search range, it is practically unidentifiable.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ AT_BOUND, UNIDENTIFIABLE = "at bound", "structurally unidentifiable"
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """A combination of parameters: weights of their places.
+    """A combination of parameters: weights of their places in the search range.
 
-    deviation : its standard deviation, in widths of the search; infinite if it is structurally
-        unidentifiable
+    deviation : its standard deviation, in widths of the search range; infinite if it is
+        structurally unidentifiable
     """
 
     deviation: float

@@ -6,7 +6,7 @@ early in the long flat valleys of these problems, which looks like a rise.)  The
 deviance, -2 log likelihood; the interval is where it stays below a threshold.  This is
 `Fit.threshold`, times the variance of the parameter for noise of the largest restricted likelihood,
 relative to that for the most likely noise (`restricted`).  If another parameter ends at an end of
-its search, the rise is partly that of the search, and the status of the point is `at limit`.
+its search range, the rise is partly due to this end, and the status of the point is `at limit`.
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from coopetition.fitting.estimate import refine
 from coopetition.fitting.identifiability import find_directions, standard_deviations
 from coopetition.fitting.restricted import linearise, whitened_jacobian
-from coopetition.fitting.result import Estimate, Fit
+from coopetition.fitting.result import Estimate, Fit, origin_line
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
+from coopetition.tools.files import wrap_text
 from coopetition.tools.results import JsonResult
 
 if TYPE_CHECKING:
@@ -54,10 +55,13 @@ class Profile(JsonResult):
     """The rise along one parameter.
 
     values : (n,) of the parameter, in sequences if its unit has time, rising
-    rise : (n,) see the module; NaN where the minimiser failed
-    statuses : of each point: `valid`, `at limit`, `failed`
+    rise : (n,) of the deviance, -2 log likelihood, above that of the fit, with all other parameters
+        fitted again; NaN where the minimiser failed
+    statuses : of each point: `valid`, `at limit` (another parameter is at an end of its search
+        range), `failed`
     threshold : rise at the ends of the 90 % interval
     estimate : the value, and the interval in which the rise is below the threshold
+    times_from : the first sample of each run, in sequences, from which its times count
     """
 
     kind: ClassVar[str] = "a saved profile"
@@ -67,6 +71,7 @@ class Profile(JsonResult):
     statuses: tuple[str, ...]
     threshold: float
     estimate: Estimate
+    times_from: tuple[float, ...]
 
     def columns(self) -> dict[str, Any]:
         """Return `value`, `rise`, `status`; a row is a point."""
@@ -76,6 +81,10 @@ class Profile(JsonResult):
         """Return the parameter, its interval and status."""
         e = self.estimate
         return f"of {self.parameter}: {e.low:.4g} to {e.high:.4g}, {e.status}"
+
+    def summary(self) -> str:
+        """Return the headline, and where times begin."""
+        return f"{wrap_text(self.headline())}\n{origin_line(self.times_from)}"
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> Self:
@@ -87,6 +96,7 @@ class Profile(JsonResult):
             tuple(saved["statuses"]),
             saved["threshold"],
             Estimate(**saved["estimate"]),
+            tuple(saved["times_from"]),
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -131,6 +141,7 @@ def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> P
         tuple(points[i].status for i in order),
         threshold,
         estimate,
+        fit.times_from,
     )
 
 
@@ -158,7 +169,7 @@ def _widening(fit: Fit) -> Array:
 
 
 def _walk(fit: Fit, k: int, best: Point, last: float, n: int, threshold: float) -> list[Point]:
-    """Return points from the best to an end of the search: steps that grow, then bisection."""
+    """Return points from the best to an end of its range: steps that grow, then bisection."""
     points: list[Point] = []
     if abs(last - best.x) < NEAR_LIMIT:
         return points
@@ -210,7 +221,7 @@ def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
 
 
 def _interval_end(points: list[Point], best: float, side: int, threshold: float) -> float:
-    """Return where the rise crosses the threshold on a side; the end of the search if it does not.
+    """Return where the rise crosses the threshold on a side; the end of the range if it does not.
 
     points : by rising place
     """

@@ -36,6 +36,7 @@ from coopetition.fitting.likelihood import (
 )
 from coopetition.fitting.noise import Noise, whiten
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
+from coopetition.tools.checks import check_bound
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ class FreeParameter:
 class FitProblem:
     """Residuals of the curves of one or more runs as a function of the free parameters.
 
-    theta (free,) holds the free parameters as places in their search, from 0 to 1
+    theta (free,) holds the free parameters as places in their search range, from 0 to 1
     (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
     that are not shared.
 
@@ -234,6 +235,11 @@ class FitProblem:
     def in_sequences(self, parameter: Parameter) -> float:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
+
+    @property
+    def times_from(self) -> tuple[float, ...]:
+        """The first sample of each run, in sequences."""
+        return tuple(float(run.sequences[0]) for run in self.runs)
 
     def time(self, run: int, sequences: Array) -> Array:
         """Return times of a run's sequences, in the problem's unit, from its first sample."""
@@ -379,16 +385,16 @@ def _to_fixed(name: str, value: Any) -> float | str:
 
 
 def check_value(parameter: Parameter, value: float, unit: float) -> None:
-    """Raise `UsageError` unless a value lies in the search of its parameter.
+    """Raise `UsageError` unless a value lies in the search range of its parameter.
 
-    If the search is logarithmic, the value may be lower than it, down to 0.
+    If the range is logarithmic, the value may be lower than it, down to 0.
 
-    unit : factor from values of the search to the unit of the value
+    unit : factor from values of the range to the unit of the value
     """
     lowest, highest = (unit * end for end in (parameter.lower, parameter.upper))
     if parameter.logarithmic:
         lowest = 0.0
-    if not lowest <= value <= highest:
+    if not lowest <= check_bound(parameter.name, value) <= highest:
         raise UsageError(
             f"{parameter.name} is {value:g}; choose a number from {lowest:.3g} to {highest:.3g}"
         )

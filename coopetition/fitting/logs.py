@@ -127,7 +127,11 @@ FORMATS: list[Format] = []
 
 
 def log_format(read: Format) -> Format:
-    """Register a format; see the module."""
+    """Register a format: a function that returns the columns of a `Source`, or None.
+
+    The formats that were registered last are tried first; None means that the file is of another
+    kind.
+    """
     FORMATS.append(read)
     return read
 
@@ -397,9 +401,7 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         from tensorboard.util.tensor_util import make_ndarray
     except ModuleNotFoundError as error:
-        raise UserError(
-            "TensorBoard is not installed; pip install 'coopetition[tensorboard]'"
-        ) from error
+        raise UserError("TensorBoard is not installed; run `pip install tensorboard`") from error
     found: dict[str, list[tuple[int, float]]] = {}
     for path in files:
         check_readable(path, f"give {EXPECTED}")

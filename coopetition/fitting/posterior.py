@@ -1,6 +1,6 @@
 """Samples of the posterior of a fit's parameters, with its evidence.
 
-The prior is uniform over the search; floors, gains and noise of the curves are integrated out
+The prior is uniform over the search range; floors, gains and noise of the curves are integrated out
 (`likelihood`), and then drawn for every sample.  So the sample follows curved valleys, and several
 of them, which first-order intervals do not.
 
@@ -25,7 +25,7 @@ from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.likelihood import draw_levels_and_noise
-from coopetition.fitting.result import ENDS, Estimate, Fit
+from coopetition.fitting.result import ENDS, Estimate, Fit, origin_line
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport, add_progress_switch
@@ -103,7 +103,8 @@ class Posterior(JsonResult):
     def columns(self) -> dict[str, Array]:
         """Return free parameters, floor, gain, sigma and rho of every curve; a row is a sample.
 
-        Parameters are in sequences if their unit has time.  With several runs, names are as in
+        Parameters are in sequences if their unit has time, and times count from the first sample of
+        the run (`Fit.times_from`).  With several runs, names are as in
         `RUN/alpha` and `RUN/floor_icl`.
         """
         columns = {}
@@ -154,7 +155,8 @@ class Posterior(JsonResult):
         first_line = trust_line(self.cautions, f"The posterior sample has converged: {quality}.")
         evidence = f"log evidence {self.log_evidence:.1f} +- {self.log_evidence_error:.1f}"
         about = f"theory {self.fit.theory}, {len(self.thetas)} samples, {evidence}"
-        return "\n".join([first_line, "", about, text_table(rows)])
+        origin = origin_line(self.fit.times_from)
+        return "\n".join([first_line, "", about, origin, text_table(rows)])
 
     def plot(self, *names: str) -> "Figure":
         """Draw histograms and pairs of the free parameters, or of the named columns.
@@ -176,7 +178,12 @@ def sample_posterior(
     n_jobs: int = 1,
     progress: bool = True,
 ) -> Posterior:
-    """Return `n` samples of the posterior of a fit's parameters; see the module.
+    """Return `n` samples of the posterior of a fit's parameters.
+
+    The prior is uniform over the search range of the parameters; floors, gains and noise of the
+    curves are integrated out, and then drawn for every sample.  The samples come from two
+    independent runs of importance sampling, merged.  The posterior has converged if the runs agree
+    (R-hat below 1.01), and have an effective sample size of more than 400 together.
 
     Parameters
     ----------

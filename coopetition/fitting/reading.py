@@ -54,7 +54,7 @@ def read_curves(
     columns: Mapping[str, str] | None = None,
     x: str | None = None,
     batch_size: float | None = None,
-    first: float | None = 0.0,
+    first: float | None = None,
     last: float = math.inf,
     duplicates: Duplicates = "error",
 ) -> Curves:
@@ -62,15 +62,19 @@ def read_curves(
 
     docs/fit_your_own_log.md has an example of each format.  Columns that are named as in our own
     files, `icl` or `icl/loss`, need no `columns`.  Other names are guessed if there is one reading.
-    What was guessed or left out is in `notes`; reasons to doubt a fit are in `cautions`.
+    What was guessed or left out is in `notes`; reasons to doubt a fit are in `cautions`.  Messages
+    name the flags of the commands: `--from` is `first`, `--until` is `last`, and the others have
+    the same names here.
 
     Parameters
     ----------
     columns : name of each curve -> its column, as {"icl": "eval/icl_loss"}
     x : column of sequences or steps (default: `sequences`, or the only column of steps)
     batch_size : sequences per unit of `x`; needed unless `x` is the column `sequences`
-    first, last : part to read, in sequences; `first=None` starts losses at nine tenths of the time
-        of emergence, if the log has the in-context accuracy of Flip
+    first, last : part to read, in sequences.  `first=None` leaves out the early phase, which no
+        theory describes: losses over all labels start at nine tenths of the time of emergence, if
+        the log has the in-context accuracy of Flip; otherwise there is a caution.  `first=0` reads
+        everything.
     duplicates : what to do with steps that repeat or fall: raise an `error`, keep the `last` (a
         later row replaces the rows of this and of later steps), or take the `mean` of a step's rows
 
@@ -104,7 +108,7 @@ class Selection:
 
     def curves(
         self,
-        first: float | None = 0.0,
+        first: float | None = None,
         last: float = math.inf,
         duplicates: Duplicates = "error",
     ) -> Curves:
@@ -247,8 +251,8 @@ class Selection:
         if FLIP not in self.columns:
             caution = (
                 "no theory describes the phase before in-context learning emerges, and "
-                f"{label(self.path)} has no {FLIP} to find it; choose --from at about nine tenths "
-                "of the time of emergence"
+                f"{label(self.path)} has no {FLIP} to find it; choose --from (Python: first) at "
+                "about nine tenths of the time of emergence"
             )
             return 0.0, [], [caution]
         flip = self.columns[FLIP]
@@ -264,7 +268,7 @@ class Selection:
         start = LEAD * emergence
         note = (
             f"fitted from {start:.4g} sequences, nine tenths of the time of emergence; --from 0 "
-            "takes all"
+            "(Python: first=0) takes all"
         )
         return start, [note], []
 

@@ -110,7 +110,7 @@ def fit_readout(
 ) -> ReadoutFit:
     """Fit a theory to accuracies by least squares, from the best of many starts.
 
-    curves : accuracies named as `SIGNS`; thinned to `n_samples`
+    curves : accuracies named train, icl, ciwl and flip; thinned to `n_samples`
     """
     from scipy.stats import qmc
 

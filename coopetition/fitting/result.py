@@ -43,7 +43,7 @@ STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
 CLOSE = 1.0  # deviance above the best of a start that found the same optimum
 LOW_R2 = 0.9
 NEAR_LARGEST_RHO = 0.99  # share of the largest correlation that noise may have
-TRUSTED = "The fit can be trusted: it converged, and no problem is known."
+TRUSTED = "The fit converged, and no problem was found in it."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +80,9 @@ class Estimate:
     """A value with its 90 % interval.
 
     status : `identifiable`; `no lower bound`, `no upper bound` or `unconstrained` if the interval
-        reaches an end of the search (practically unidentifiable); `structurally unidentifiable`;
-        `at bound` if the value is at an end of the search; `fixed`; `not converged`
+        reaches an end of the search range (practically unidentifiable); `structurally
+        unidentifiable`; `at bound` if the value is at an end of the search range; `fixed`; `not
+        converged`
     """
 
     value: float
@@ -121,12 +122,19 @@ def quantile_and_threshold(curves: Iterable[CurveFit], n_fitted: int) -> tuple[f
     return quantile, n * math.log1p(quantile**2 / n)
 
 
+def origin_line(times_from: Iterable[float]) -> str:
+    """Return a line that says where the times of a fit begin."""
+    places = ", ".join({f"{first:.4g}": None for first in times_from})
+    return wrap_text(f"times count from the first sample, at {places} sequences")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(JsonResult):
     """A theory fitted to curves.
 
     problem : with the most likely noise
-    theta : (free,) the free parameters, as places in their search
+    theta : (free,) the free parameters, as places in their search range: 0 is its lower end, 1
+        its upper end
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
     starts : deviance, -2 log likelihood, of every refined start, best first
@@ -155,6 +163,11 @@ class Fit(JsonResult):
     def theory(self) -> str:
         """Name of the theory."""
         return self.problem.theory.name
+
+    @property
+    def times_from(self) -> tuple[float, ...]:
+        """The first sample of each run, in sequences, from which its times count."""
+        return self.problem.times_from
 
     @property
     def n(self) -> int:
@@ -225,7 +238,8 @@ class Fit(JsonResult):
 
         Raises
         ------
-        UsageError : sequences that are not finite numbers, or lie beyond `MAX_REACH` times the data
+        UsageError : sequences that are not finite numbers, or reach beyond 100 times the length
+            of the data
         """
         given = check_real_array("sequences", sequences)
         rising, places = np.unique(given, return_inverse=True)
@@ -315,6 +329,7 @@ class Fit(JsonResult):
         """Return plain values, without the curves' samples."""
         return {
             "theory": self.theory,
+            "times_from": list(self.times_from),
             "parameters": {name: asdict(each) for name, each in self.parameters.items()},
             "curves": {name: fit.to_dict() for name, fit in self.curves.items()},
             "starts": list(self.starts),
@@ -333,9 +348,8 @@ class Fit(JsonResult):
     def summary(self) -> str:
         """Return a report of one page of text."""
         aicc = "-" if self.aicc is None else f"{self.aicc:.1f}"
-        first = ", ".join({f"{run.sequences[0]:.4g}": None for run in self.problem.runs})
         worst = self.directions[0]
-        certainty = f"known to {worst.deviation:.2g} of the search"
+        certainty = f"known to {worst.deviation:.2g} of the search range"
         unused = zip(self.provenance["sources"], self.provenance["unused"], strict=True)
         return "\n".join(
             [
@@ -344,7 +358,7 @@ class Fit(JsonResult):
                 text_table(self._curve_rows()),
                 "",
                 f"theory {self.theory}, BIC {self.bic:.1f}, AICc {aicc}",
-                wrap_text(f"times count from the first sample, at {first} sequences"),
+                origin_line(self.times_from),
                 text_table(self._parameter_rows()),
                 *(
                     wrap_text(f"not fitted: {abbreviate(n, 10)} of {source}")

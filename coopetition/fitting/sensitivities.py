@@ -31,11 +31,13 @@ UNSTABLE = 1e6  # a larger output is the integrator's failure
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Flow(Theory):
-    """A theory that is a flow; see the module.
+    """A theory given by differential equations: a state that starts somewhere, and its velocity.
+
+    It is integrated in fixed steps, together with its derivatives by the parameters.
 
     state : symbols x;  symbols : those of the parameters, in their order
     start, velocity : an expression for each entry of the state
-    outputs : expressions by name, of `OUTPUTS`
+    outputs : expressions by name, for train, icl, ciwl and preference
     steps : of the integrator, in a unit of time
     """
 

@@ -9,8 +9,8 @@ from coopetition.fitting.estimate import MIN_SAMPLES
 from coopetition.fitting.least_squares import check_value
 from coopetition.fitting.noise import correlated_noise
 from coopetition.fitting.theory import Theory, theory_of
-from coopetition.tools.checks import check_int, check_number
-from coopetition.tools.errors import UsageError
+from coopetition.tools.checks import check_bound, check_int, check_number
+from coopetition.tools.errors import UsageError, check_type
 
 LENGTH = 1e6  # sequences
 FLOOR, GAIN = 0.05, 1.5  # of the curves
@@ -25,19 +25,30 @@ def simulate(
     correlation: float = 0.5,
     seed: int = 0,
 ) -> Curves:
-    """Return curves of a theory over 1,000,000 sequences, with noise.
+    """Return loss curves of a theory over 1,000,000 sequences, with noise.
+
+    A curve is 0.05 + 1.5 x the theory's error (floor and gain), plus noise; values below 0 become
+    0.  Samples are evenly spaced, from 0 to 1,000,000 sequences; for a run of another length, scale
+    its times to this one.
 
     Parameters
     ----------
     values : all its parameters; in sequences if their unit has time
     n : samples of each curve
-    noise : standard deviation, in units of a curve's deviation
-    correlation : of the noise of neighbouring samples
+    noise : standard deviation of the noise, as a share of that of the curve without noise
+    correlation : of the noise of neighbouring samples, from 0 to below 1
+    seed : random seed of the noise
+
+    Raises
+    ------
+    UsageError : a parameter that is missing, unknown or out of its range, or another wrong value
     """
     theory = theory_of(theory)
+    check_type(values, Mapping, "the values of parameters by name, as {'mu1': 0.1}")
     check_int("the number of samples", n, MIN_SAMPLES)
     check_number("noise", noise, positive=True)
-    if not 0 <= correlation < 1:
+    seed = check_int("seed", seed, 0)
+    if not 0 <= check_bound("correlation", correlation) < 1:
         raise UsageError(f"the correlation of noise is {correlation}; choose one from 0 to below 1")
     if different := sorted({*values} ^ {*theory.names}):
         raise UsageError(

@@ -37,7 +37,7 @@ class Parameter:
     """A free number of a theory, and the range in which it is searched.
 
     lower, upper : bounds, in the theory's own unit of time if `per_time` is not 0
-    logarithmic : whether the search is on a logarithmic scale
+    logarithmic : whether the search range has a logarithmic scale
     per_time : power of 1 / time in its unit: 1 for a rate, -1 for a time
     """
 
@@ -87,9 +87,10 @@ class Theory(ABC):
 
     @abstractmethod
     def curves(self, values: Array, times: Array) -> Array:
-        """Return `OUTPUTS` (4, n) at rising times (n,) from 0; NaN if they cannot be computed.
+        """Return train, icl, ciwl, preference (4, n) at rising times (n,) from 0.
 
-        The unit of time is the stretch of training: it ends at 1.
+        The unit of time is the stretch of training: it ends at 1.  Values that cannot be computed
+        are NaN.
         """
 
     @abstractmethod

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 SEQUENCES = "sequences seen (millions)"
+EVENT_DASHES = ("-", "--", "-.")  # of the lines of a forecast's events
 LOG_FROM = 10.0  # ratio of the ends of an axis from which it is logarithmic
 
 
@@ -180,7 +181,10 @@ def _thin_ticks(ax: "Axes", name: Literal["x", "y"]) -> None:
 
 
 def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw forecast curves with bands of 90 %, and events at their expected times."""
+    """Draw forecast curves with bands of 90 %, and events at their expected times.
+
+    Events with the same time share a line, which names them all.
+    """
     ax = new_axes(ax)
     styles, x = line_styles(forecast.curves), forecast.sequences / 1e6
     for name, (best, low, high) in forecast.curves.items():
@@ -188,12 +192,13 @@ def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
         ax.fill_between(x, low, high, color=styles[name]["color"], alpha=0.2, lw=0)
     known = forecast.known_until / 1e6
     ax.axvline(known, color="grey", lw=0.8, ls=":", label="end of the known part")
-    for k, (name, each) in enumerate(forecast.events.items()):
+    names: dict[float, list[str]] = {}  # of events, by time
+    for name, each in forecast.events.items():
         if each.value is not None:
-            ax.axvline(each.value / 1e6, color="grey", lw=0.8)
-            position = (each.value / 1e6, 1 - 0.2 * k)  # so that names do not overlap
-            ax.annotate(name, position, xycoords=("data", "axes fraction"), fontsize="small",
-                        rotation=90, va="top", ha="right")  # fmt: skip
+            names.setdefault(each.value, []).append(name)
+    for (time, own), dash in zip(names.items(), EVENT_DASHES, strict=False):
+        label = f"{', '.join(own)}: {time / 1e6:.3g} M"
+        ax.axvline(time / 1e6, color="grey", lw=0.8, ls=dash, label=label)
     ax.set(xlabel=SEQUENCES, ylabel=forecast.metric.replace("_", " "))
     ax.legend(frameon=False)
     return ax

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coopetition.model.presets import CIWL, ICL, IWL
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import write_bytes
 
 if TYPE_CHECKING:
@@ -85,8 +85,14 @@ def legend_position(ax: "Axes") -> dict[str, Any]:
 
 
 def new_axes(ax: "Axes | None") -> "Axes":
-    """Return `ax`, or axes of a new pyplot figure, which a notebook or `pyplot.show` displays."""
+    """Return `ax`, or axes of a new pyplot figure, which a notebook or `pyplot.show` displays.
+
+    Anything else than axes, such as the name of a file, raises `UsageError`.
+    """
     if ax is not None:
+        from matplotlib.axes import Axes
+
+        check_type(ax, Axes, "matplotlib's axes (a plot is saved by `ax.figure.savefig(path)`)")
         return ax
     from matplotlib import pyplot
 

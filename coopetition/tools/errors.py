@@ -44,8 +44,9 @@ def is_lack_of_memory(error: BaseException) -> bool:
 def check_type(value: object, kind: type | tuple[type, ...], description: str) -> None:
     """Raise `UsageError` unless a value is of a type; `description` names one, as "a Model"."""
     if not isinstance(value, kind):
-        shown = " ".join(repr(value).split())
-        raise UsageError(f"expected {description}, got {shown:.80} of type {type(value).__name__}")
+        shown = repr(value)
+        shown = "a value" if "\n" in shown else f"{shown:.80}"  # not the numbers of a table
+        raise UsageError(f"expected {description}, got {shown} of type {type(value).__name__}")
 
 
 def abbreviate(names: Sequence[object], shown: int = 3) -> str:

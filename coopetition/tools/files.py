@@ -207,7 +207,7 @@ def to_frame(columns: Mapping[str, Any]) -> "DataFrame":
     try:
         from pandas import DataFrame
     except ImportError as error:
-        raise UserError("data frames need pandas; install coopetition[notebook]") from error
+        raise UserError("data frames need pandas; run `pip install pandas`") from error
     return DataFrame(dict(columns))
 
 

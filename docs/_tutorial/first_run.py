@@ -30,12 +30,14 @@ import coopetition as co
 
 model = co.two_strategies(alpha=0.1, mu1=0.1)
 trajectory = co.solve(model, co.published_draw(7))
-trajectory
+print(trajectory.summary())
 
 # %%
 # The events are times, in steps of gradient descent. ICL is learnt at its *emergence*. CIWL
 # catches up, ICL becomes worse, and is *unlearnt*. Two numbers cause this: the strength
-# ``alpha`` of the competition, and the irreducible error ``mu1`` of ICL.
+# ``alpha`` of the competition, and the irreducible error ``mu1`` of ICL. The total loss
+# is the product of the strategies' losses, each with its irreducible error, plus the cost of
+# competition. So it can lie below both losses.
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 trajectory.plot(ax=ax)
@@ -79,14 +81,15 @@ plt.show()
 
 # %%
 # First the model prefers CIWL: ``flip`` falls. Then ICL emerges, and ``flip`` rises above one
-# half. At last ICL fades: ``flip`` falls again, although ICL still works when it is needed.
+# half. At last ICL begins to fade: ``flip`` falls again, although ICL still works when it is
+# needed.
 #
 # In a later session, ``load_run`` opens the folder again:
 
 from transformer import load_model, load_run
 
 run = load_run("runs/first")
-run.steps()  # its checkpoints
+print(run.steps())  # its checkpoints
 
 # %%
 # 3. Inside the transformer
@@ -103,7 +106,7 @@ features = load_exemplars(config.data.exemplars).features(sequences.exemplars.T)
 network = load_model(run)
 names = "blocks.*.pattern"
 _, activations = network.run_with_cache(features, sequences.labels.T, names=names)
-activations["blocks.1.pattern"].shape  # sequences, heads, queries, keys
+print(activations["blocks.1.pattern"].shape)  # sequences, heads, queries, keys
 
 # %%
 # How much does the query, which is the last token, attend to each token in the second layer?
@@ -129,8 +132,8 @@ print(fit.summary())
 
 # %%
 # The first lines say how far you can trust the fit. This one describes most of the curves, but
-# the table shows parameters that the curves do not identify, or that are at a bound of the
-# search. Points are measured, lines are fitted:
+# the table shows parameters that the curves do not identify, or that are at an end of
+# their search range. Points are measured, lines are fitted:
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 fit.plot(ax=ax)

@@ -33,4 +33,4 @@ def published_curves() -> "Curves":
     """Return the losses of the paper's main run, read off its figure 5b."""
     from coopetition import read_curves
 
-    return read_curves(DATA / "published" / "figure_5b_loss.csv").between(LOSSES_FROM)
+    return read_curves(DATA / "published" / "figure_5b_loss.csv", first=LOSSES_FROM)

@@ -106,7 +106,7 @@ class FigureRun:
         """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
             raise damaged(self.path, "it is missing")
-        curves = read_curves(self.path, metric)
+        curves = read_curves(self.path, metric, first=0)
         end, expected = curves.sequences[-1], self.n_sequences
         if end != expected:
             raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")

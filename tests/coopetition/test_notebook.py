@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import coopetition as co
@@ -12,6 +13,7 @@ from coopetition import Fate, check_laws
 from coopetition.studies.phases import predicted_diagram
 from coopetition.tools.console import SWITCH
 from coopetition.tools.files import write_npz
+from tests.coopetition.conftest import TRUTH
 
 
 @pytest.fixture
@@ -149,7 +151,9 @@ def test_events_are_those_of_any_mechanism(model, draw):
             ask()
 
 
-def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_fit):
+def test_a_value_of_another_kind_is_refused_in_one_line(
+    model, draw, race, race_fit, race_posterior
+):
     icl = co.Mechanism("icl", ("a",), 0.1)
     mistakes: list[tuple] = [
         (co.solve, (draw, model), "expected a Model, got <"),
@@ -165,6 +169,16 @@ def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_
         (race.between, ("a",), "first is 'a'"),
         (race.between, (0, math.nan), "last is nan"),
         (partial(co.Curves, std={"b": 1.0}), ([0, 1], {"a": [1, 2]}), "std is given for b"),
+        (co.Curves, ([0, 1], pd.DataFrame({"icl": [0.5, 0.25]})), "of type DataFrame"),
+        (race.plot, ("x.png",), "axes .* got 'x.png'"),
+        (race_fit.plot, ("x.png",), "axes .* got 'x.png'"),
+        (co.simulate, ("logistic_race", None), "got None"),
+        (co.simulate, ("logistic_race", TRUTH | {"icl_at": "3e5"}), "icl_at is '3e5'"),
+        (partial(co.simulate, correlation="a"), ("logistic_race", TRUTH), "correlation is 'a'"),
+        (partial(co.simulate, seed="a"), ("logistic_race", TRUTH), "seed is 'a'"),
+        (co.forecast, (race_posterior, "2e6"), "horizon.* got '2e6'"),
+        (partial(co.forecast, measured=3), (race_posterior, 2e6), "expected measured Curves"),
+        (partial(co.forecast, future=["a"]), (race_posterior, 2e6), "future"),
         (co.profile, (race, "loss"), "expected a Fit, got"),
         (co.forecast, (race_fit, 1e6), "expected a Posterior"),
         (co.critical_sets, (model,), "expected a Problem, got"),
@@ -180,7 +194,7 @@ def test_a_value_of_another_kind_is_refused_in_one_line(model, draw, race, race_
     for function, arguments, message in mistakes:
         with pytest.raises(co.UsageError, match=message) as caught:
             function(*arguments)
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(caught.value) and "0.25" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [co.Trajectory, co.PhaseDiagram, co.Fit])

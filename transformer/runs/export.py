@@ -137,9 +137,7 @@ def write_tensorboard(run: RunFolder, folder: Path) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
-        raise UserError(
-            "TensorBoard is not installed; pip install 'coopetition[tensorboard]'"
-        ) from error
+        raise UserError("TensorBoard is not installed; run `pip install tensorboard`") from error
     rows = run.metrics()
     with SummaryWriter(str(folder)) as writer:
         for row, when in zip(rows, _times(run, rows), strict=True):

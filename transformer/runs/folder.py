@@ -112,7 +112,7 @@ class RunFolder:
 
     def curves(self, metric: str = "in_context_accuracy") -> Curves:
         """Return one metric of every evaluator against sequences seen."""
-        return read_curves(self.path, metric)
+        return read_curves(self.path, metric, first=0)
 
     def evaluation_sets(self) -> dict[str, Sequences]:
         """Return the evaluation sets by name; they are drawn once and kept on disk."""

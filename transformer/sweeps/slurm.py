@@ -130,7 +130,7 @@ def submit_jobs(
         import submitit
         from submitit.core.utils import FailedJobError
     except ImportError as error:
-        raise UserError("--slurm needs submitit; pip install 'coopetition[slurm]'") from error
+        raise UserError("--slurm needs submitit; run `pip install submitit`") from error
     try:
         with hold_node(runs, SUBMISSION):
             jobs = read_jobs(plan.nodes, runs)

@@ -46,7 +46,8 @@ OTHERS = (
     Parameter(name="d", description="overlap of d at the start", lower=1e-4, upper=0.8),
     Parameter(name="d_orthogonal", description="orthogonal part of d at the start", lower=1e-3,
               upper=1.05),
-    Parameter(name="pace", description="flow time over 20", lower=1.5, upper=400.0, per_time=1),
+    Parameter(name="pace", description="speed of learning: flow time, divided by 20", lower=1.5,
+              upper=400.0, per_time=1),
 )  # fmt: skip
 # factor -> the parameters whose product is its overlap at the start
 OVERLAPS = {"a": ("a",), "b": ("b",), "c": ("b", "c"), "d": ("d",)}

@@ -151,6 +151,7 @@ def test_the_commands_of_the_page_read_its_logs(tmp_path, monkeypatch):
     (tmp_path / "logs").symlink_to(LOGS)
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[3] / "docs" / "fit_your_own_log.md").read_text()
+    page = re.sub(r"\\\n *", "", page)  # join continued lines
     lines = [shlex.split(each) for each in re.findall(r"^    coopetition fit (.*)$", page, re.M)]
     assert len(lines) >= len(MADE)
     for words in lines:

@@ -482,18 +482,21 @@ def flip_rows(rate=lambda k: 1e-3):
 
 def test_the_start_of_a_fit_is_found(tmp_path):
     run = write_run(tmp_path, flip_rows())
-    found = read_curves(run, first=None)
+    found = read_curves(run)
     assert found.sequences[0] == 400 >= LEAD * 400 > 300
     assert any("360" in note for note in found.notes)
-    whole = read_curves(run, "in_context_loss", first=None)
+    whole = read_curves(run, "in_context_loss")
     assert whole.sequences[0] == 0 and not (whole.notes or whole.cautions), (
         "the early phase does not affect it"
     )
-    early = read_curves(run, first=None, last=300)
+    early = read_curves(run, last=300)
     assert early.sequences[0] == 0 and "emerge" in early.cautions[0], "it has not emerged yet"
     path = write(tmp_path / "c.csv", "sequences,icl\n1,1\n2,1\n")
-    (caution,) = read_curves(path, first=None).cautions
-    assert "--from" in caution and not read_curves(path).cautions
+    (caution,) = read_curves(path).cautions
+    assert "--from" in caution and "first" in caution
+    everything = read_curves(path, first=0)
+    assert not everything.cautions and everything.sequences[0] == 1
+    assert read_curves(run, first=0).sequences[0] == 0
 
 
 def test_a_column_of_another_metric_is_cautioned(tmp_path):
@@ -508,6 +511,6 @@ def test_a_column_of_another_metric_is_cautioned(tmp_path):
 
 def test_a_changing_learning_rate_is_cautioned(tmp_path):
     run = write_run(tmp_path, flip_rows(lambda k: 1e-3 * min(k / 10, 1)))
-    (caution,) = read_curves(run).cautions
+    (caution,) = read_curves(run, first=0).cautions
     assert "learning rate" in caution
     assert not read_curves(run, first=1000).cautions, "after the warm-up it is constant"

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 import coopetition as co
 from coopetition.fitting.estimate import fit
+from coopetition.fitting.intervals import Profile, profile
 from coopetition.fitting.likelihood import largest_rho
+from coopetition.fitting.posterior import sample_posterior
 from coopetition.fitting.reading import read_curves
-from coopetition.fitting.result import Fit
+from coopetition.fitting.result import TRUSTED, Fit
 from coopetition.fitting.simulation import simulate
 from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError, UserError
@@ -26,7 +28,7 @@ QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
 @pytest.fixture(scope="module")
 def hasty():
     """A fit to the paper's curves that is cut short."""
-    curves = read_curves(DATA / "published" / "figure_5b_loss.csv")
+    curves = read_curves(DATA / "published" / "figure_5b_loss.csv", first=0)
     return fit(curves, n_screened=16, n_starts=1, max_iterations=1)
 
 
@@ -61,7 +63,7 @@ def test_a_summary_begins_with_cautions(hasty):
     assert {*hasty.unidentified} == {*theory_of("toy").names}
     good = {name: replace(each, r2=0.99, rho=0.5) for name, each in hasty.curves.items()}
     sound = replace(hasty, converged=True, integration_error=1e-3, curves=good)
-    assert sound.cautions == [] and "can be trusted" in sound.summary().splitlines()[0]
+    assert sound.cautions == [] and sound.summary().startswith(TRUSTED)
     assert all(name in sound.summary() for name in theory_of("toy").names)
 
 
@@ -132,3 +134,16 @@ def test_a_fit_of_a_theory_without_a_name_is_saved_and_loaded(race, tmp_path):
     for other in (None, theory_of("toy")):
         with pytest.raises(UsageError, match="decay"):
             co.Fit.load(tmp_path / "fit.json", theory=other)
+
+
+def test_every_result_says_where_its_times_begin(race, tmp_path):
+    """In its text and, for a program, in its values."""
+    part = race.between(204_000)
+    first = float(part.sequences[0])
+    fitted = fit(part, "logistic_race", **QUICK)
+    profiled = profile(fitted, "icl_at", n=1)
+    results = fitted, profiled, sample_posterior(fitted, n=20, max_calls=1)
+    assert all(f"{first:.4g} sequences" in each.summary() for each in results)
+    assert fitted.to_dict()["times_from"] == fitted.provenance["times_from"] == [first]
+    profiled.save(tmp_path / "profile.json")
+    assert Profile.load(tmp_path / "profile.json").times_from == (first,)

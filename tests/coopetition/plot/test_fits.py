@@ -5,11 +5,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from coopetition.fitting.curves import Curves
+from coopetition.fitting.forecast import Forecast
 from coopetition.fitting.selection import compare
 from coopetition.plot.fits import (
     plot_autocorrelation,
     plot_curves,
     plot_fit,
+    plot_forecast,
     plot_residuals,
     plot_theories,
     plot_waterfall,
@@ -69,3 +71,13 @@ def test_theories_are_drawn_above_the_best(race, ax):
     found = compare(race, ("logistic_race", "spline"), n_screened=64, n_starts=2)
     bars, rows = plot_theories(found, ax=ax).patches, found.rows()
     assert [bar.get_width() for bar in bars] == [row["bic"] - rows[0]["bic"] for row in rows]
+
+
+def test_events_at_the_same_time_share_a_named_line(ax):
+    times = {name: np.full(3, at) for name, at in (("peak", 2e6), ("crossing", 2e6), ("fade", 3e6))}
+    rows = {"icl": np.ones((3, 3))}
+    own = Forecast("toy", "loss", 1e6, 3e6, times, SEQUENCES, rows, [], {})
+    plot_forecast(own, ax=ax)
+    drawn = {line.get_xdata()[0]: str(line.get_label()) for line in ax.get_lines()[1:]}
+    assert [*drawn] == [1, 2, 3]
+    assert "peak" in drawn[2] and "crossing" in drawn[2] and "fade" in drawn[3]

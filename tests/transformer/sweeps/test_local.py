@@ -91,7 +91,7 @@ def test_a_dry_run_shows_the_nodes_and_writes_nothing(tmp_path, sweep, capsys, m
     assert readable_row(rows["first"] | {"needs": list("abcde")})["needs"] == "a, b, c and 2 more"
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     row = sweep(tmp_path, "--only", "features", "--dry-run", plan="coopetition")["features"]
-    assert row["state"] == "ready" and "coopetition[encoder]" in row["message"]
+    assert row["state"] == "ready" and "pip install efficientnet-lite-pytorch" in row["message"]
 
 
 def test_the_time_left_is_that_of_the_steps_that_are_left(runs, plan):

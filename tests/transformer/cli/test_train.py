@@ -18,6 +18,7 @@ from transformer.training.machine import Machine
         (["--preset"], "'--preset'"),
         (["--preset", "smoke", "--scale", "huge"], "'huge'"),
         (["--preset", "smoke", "--exemplars", "cats"], "'cats'"),
+        (["--preset", "smoke", "--exemplars", "features"], "--data.exemplars.path"),
         (["--preset", "smoke", "--nonsense", "1"], "--nonsense"),
         (["--batch-size", "1"], "--data.batch-size?"),
         (["--optim.precision", "float32"], "--precision?"),

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import HERE, tiny_config
 from transformer import in_memory
-from transformer.config import StartConfig
+from transformer.config import DataConfig, RunConfig, StartConfig
 from transformer.config.model import in_part
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
@@ -124,4 +124,13 @@ def test_evaluation_sets_without_memory_are_named(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.data.evaluators.draw_sequences", fail)
     with pytest.raises(UserError, match=r"50 .*evaluation\.n_sequences"):
         train(tiny, tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("n_exemplars", [0, 3])
+def test_a_missing_feature_file_is_named_before_anything_is_computed(tmp_path, n_exemplars):
+    exemplars = FeatureConfig(n_exemplars=n_exemplars)
+    config = RunConfig(data=DataConfig(exemplars=exemplars), n_steps=5)
+    with pytest.raises(UsageError, match=r"--data\.exemplars\.path"):
+        train(config, tmp_path / "run", HERE)
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_readable
+from transformer.data.exemplar_sets import NO_FILE
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,7 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
         "for an existing run); `embed` makes one"
     )
     if not path:
-        raise UsageError(f"no feature file is given; {expected}")
+        raise UsageError(NO_FILE)
     check_readable(file, expected)
     if file.suffix == ".npy":
         array = _open_npy(file, key)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ class ArrayFile:
     """Name of a torch type: uint8 or a floating-point type."""
     part: "Callable[[tuple[slice, ...]], torch.Tensor]"
     """Returns the values at one slice per axis."""
+    axes: tuple[str, ...] = ()
+    """What each axis counts."""
 
     def read(self, lengths: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
         """Return the first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
@@ -47,7 +49,9 @@ class ArrayFile:
         result = torch.empty(lengths, dtype=dtype)
         largest = 0.0
         rows = max(1, CHUNK // math.prod(lengths[1:]))
-        with ProgressReport(f"read {self.path.name}", lengths[0], "rows") as progress:
+        sizes = " x ".join(f"{n} {axis}" for n, axis in zip(lengths, self.axes, strict=True))
+        label = f"read {self.path.name} ({sizes})"
+        with ProgressReport(label, lengths[0], self.axes[0]) as progress:
             for start in range(0, lengths[0], rows):
                 target = result[start : start + rows]
                 rest = (slice(length) for length in lengths[1:])
@@ -114,7 +118,7 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
             f"{path} holds {array.dtype} values, not {', '.join(TYPES.values())}; convert them, or "
             "make the file again"
         )
-    return array
+    return replace(array, axes=axes)
 
 
 def _open_npy(path: Path, key: str) -> ArrayFile:

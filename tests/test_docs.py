@@ -40,7 +40,8 @@ def nothing_stays_registered(monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 @pytest.mark.usefixtures("nothing_stays_registered")
 def test_python_blocks_run(page, tmp_path, monkeypatch, smoke_run):
-    shutil.copytree(smoke_run.path, tmp_path / "runs" / "smoke")
+    for name in ("smoke", "own"):  # the reader trains both by commands
+        shutil.copytree(smoke_run.path, tmp_path / "runs" / name)
     (tmp_path / "logs").symlink_to(LOGS)
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")

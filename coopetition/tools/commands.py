@@ -3,8 +3,9 @@
 A program is a package; each of its modules is a command, unless its name starts with an
 underscore.  A command's module has a docstring, which is its help (the first line is shown in the
 program's help), a dataclass `Flags`, and a function `run(flags)`.  If some flags decide the
-defaults of others, it also has `defaults(arguments)`, which returns the flags to start from.  An
-underscore in a module's name is a hyphen in the command.
+defaults of others, it also has `defaults(arguments)`, which returns the flags to start from, and
+it may have `explain_unknown(flag)` (see `parse_flags`).  An underscore in a module's name is a
+hyphen in the command.
 
 Small commands can share a module: each is a dataclass of flags with a docstring and a method
 `execute()`, and the class's name in lower case is the command.  Heavy imports belong inside `run`
@@ -76,6 +77,8 @@ def _dispatch(package: str, prog: str, arguments: list[str]) -> int:
     keywords: dict[str, Any] = {"description": inspect.getdoc(command)}
     if hasattr(command, "defaults"):
         keywords["default"] = command.defaults(rest)
+    if hasattr(command, "explain_unknown"):
+        keywords["explain_unknown"] = command.explain_unknown
     command.run(parse_flags(command.Flags, rest, prog=f"{prog} {name}", **keywords))
     return 0
 

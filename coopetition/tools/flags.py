@@ -7,7 +7,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -47,8 +47,18 @@ def default_shown_as(text: str) -> Any:
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
-def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: Any) -> T:
-    """Return flags of the dataclass `kind`; a mistake raises `UsageError`."""
+def parse_flags(
+    kind: type[T],
+    arguments: list[str],
+    *,
+    prog: str,
+    explain_unknown: Callable[[str], str] = lambda flag: "",
+    **keywords: Any,
+) -> T:
+    """Return flags of the dataclass `kind`; a mistake raises `UsageError`.
+
+    `explain_unknown` returns a sentence about an unknown flag, or "" to propose similar flags.
+    """
     arguments = [*map(_expand_home, arguments)]
     is_help = {"-h", "--help"}.intersection(arguments)
     if not is_help and not keywords.get("return_unknown_args"):
@@ -71,10 +81,12 @@ def parse_flags(kind: type[T], arguments: list[str], *, prog: str, **keywords: A
         if end.code in (0, None):
             raise
         message = extract_message(captured.getvalue())
-        if message.startswith("Unrecognized options") and (
-            meant := _similar_flags(arguments, _list_flags(kind, prog, keywords))
-        ):
-            message += f"; did you mean {' or '.join(meant)}?"
+        if message.startswith("Unrecognized options"):
+            unknown = _unknown_flags(arguments, known := _list_flags(kind, prog, keywords))
+            if explained := [*filter(None, map(explain_unknown, unknown))]:
+                message += "; " + "; ".join(explained)
+            elif meant := _similar_flags(unknown, known):
+                message += f"; did you mean {' or '.join(meant)}?"
         raise UsageError(f"{message}; see {prog} --help") from end
 
 
@@ -114,16 +126,23 @@ def _list_flags(kind: type[Any], prog: str, keywords: dict[str, Any]) -> list[st
     return list(dict.fromkeys(flag for both_forms in found for flag in both_forms if flag))
 
 
-def _similar_flags(arguments: list[str], flags: list[str]) -> list[str]:
-    """Return the known flags that unknown ones may mean: of the same last name, or similar."""
+def _unknown_flags(arguments: list[str], known: list[str]) -> list[str]:
+    """Return the flags among the arguments that are not known."""
+    words = (word.partition("=")[0].replace("_", "-") for word in arguments)
+    return [word for word in words if word.startswith("--") and word not in known]
+
+
+def _similar_flags(unknown: list[str], known: list[str]) -> list[str]:
+    """Return the known flags that unknown ones may mean.
+
+    They end in the same word, those with the shortest path first, or have a similar name.
+    """
     meant: list[str] = []
-    for word in arguments:
-        given = word.partition("=")[0].replace("_", "-")
-        if not given.startswith("--") or given in flags:
-            continue
-        last = given.lstrip("-").rpartition(".")[2]
-        same = [flag for flag in flags if flag.lstrip("-").rpartition(".")[2] == last]
-        meant += same[:3] or get_close_matches(given, flags, 1, cutoff=0.7)
+    for given in unknown:
+        ending = re.compile(rf"[-.]{re.escape(given.lstrip('-').rpartition('.')[2])}$")
+        same = [flag for flag in known if ending.search(flag)]
+        same.sort(key=lambda flag: flag.count("."))
+        meant += same[:3] or get_close_matches(given, known, 1, cutoff=0.7)
     return list(dict.fromkeys(meant))
 
 

@@ -5,7 +5,7 @@ The flags include all settings of the preset; `--preset NAME --help` shows their
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import tyro
 
@@ -63,6 +63,19 @@ def defaults(arguments: list[str]) -> Flags:
     if base.exemplars is not None:
         config = config.with_kind(EXEMPLAR_KINDS[base.exemplars])
     return Flags(config=config, out=tyro.MISSING, preset=base.preset, scale=base.scale)
+
+
+def explain_unknown(flag: str) -> str:
+    """Return which kinds of exemplars have a flag that the chosen kind lacks, or ""."""
+    name = flag.removeprefix("--data.exemplars.")
+    kinds = EXEMPLAR_KINDS.items() if name != flag else ()
+    having = [kind for kind, each in kinds if name.replace("-", "_") in get_type_hints(each)]
+    if not having:
+        return ""
+    return (
+        f"the chosen kind of exemplars has no {name}; choose another kind with --exemplars "
+        f"({' or '.join(having)})"
+    )
 
 
 def run(flags: Flags) -> None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 GREY = 1 / 255  # scale of pixels
+NO_FILE = (
+    "no feature file is given; give --data.exemplars.path FILE (.npy or .safetensors; in Python "
+    "the field `path`)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ def create_run(path: Path, config: RunConfig, machine: Machine) -> RunFolder:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {path} cannot be made ({error.strerror}); name another") from error
+        raise UsageError(f"{path} cannot be made ({error.strerror}); name another") from error
     run = RunFolder(path.resolve(), config, machine)
     with lock([run]):
         check_new_folder(path)  # again, now that no other process can be making it
@@ -327,14 +327,14 @@ def _remove_contents(folder: Path) -> None:
 def check_new_folder(path: Path) -> None:
     """Raise `UsageError` if a path is not free for a new run."""
     if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path} is not a new folder; name one")
+        raise UsageError(f"{path} is not a new folder; name one")
     if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
         hint = "resume it" if (path / MANIFEST).exists() else "name a new folder"
         remove = "" if path.resolve() == Path.cwd() else ", or remove it"
-        raise UsageError(f"--out {path} exists already and is not empty; {hint}{remove}")
+        raise UsageError(f"{path} exists already and is not empty; {hint}{remove}")
     parent = next((each for each in path.absolute().parents if (each / MANIFEST).exists()), None)
     if parent is not None:
-        raise UsageError(f"--out {path} is in the run folder {parent}; name another place")
+        raise UsageError(f"{path} is in the run folder {parent}; name another place")
 
 
 def load_run(path: Path | str) -> RunFolder:

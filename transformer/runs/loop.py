@@ -82,7 +82,11 @@ def _train_new(
     check_new_folder(out)
     check_writable(out / MANIFEST)
     machine = machine or Machine.choose(n_steps=next(iter(configs.values())).n_steps)
-    resolved = prepare([*configs.values()], machine)
+    try:
+        resolved = prepare([*configs.values()], machine)
+    except KeyboardInterrupt as error:
+        number = getattr(error, "exit_code", 128 + signal.SIGINT) - 128
+        raise Interrupted("interrupted; nothing was written: start again", number) from error
     named = {name: each.config for name, each in zip(configs, resolved, strict=True)}
     runs = (
         [create_run(out, named[""], machine)]

@@ -14,7 +14,12 @@ from torch import Tensor
 from coopetition.tools.errors import UsageError
 from transformer.config import RunConfig, StartConfig
 from transformer.config.model import in_part
-from transformer.data.exemplar_sets import Exemplars, load_exemplars, with_recorded_content
+from transformer.data.exemplar_sets import (
+    NO_FILE,
+    Exemplars,
+    load_exemplars,
+    with_recorded_content,
+)
 from transformer.runs.folder import load_run
 from transformer.training.cost import all_shapes, check_size
 from transformer.training.ensemble import ResolvedRun
@@ -28,6 +33,7 @@ def prepare(configs: Sequence[RunConfig], machine: Machine) -> list[ResolvedRun]
 
     Their evaluation sets are not drawn yet.
     """
+    _check_sizes_known(configs)
     check_size([*configs], configs[0].data.exemplars.feature_count(), machine)
     starts = [read_start(config.start) for config in configs]
     loaded = _load_each(configs)
@@ -69,8 +75,7 @@ def _load_each(configs: Sequence[RunConfig]) -> list[tuple[Exemplars, str]]:
 
 def prepare_forecast(configs: Sequence[RunConfig], machine: Machine) -> list[RunConfig]:
     """Check configs as `prepare` does and fill in the ids of their starts; read no exemplars."""
-    if any(config.data.exemplars.n_classes == 0 for config in configs):
-        raise UsageError("the file holds the number of classes; give --data.exemplars.path")
+    _check_sizes_known(configs)
     starts = [
         read_start(config.start) if config.start.path else (config.start, {}) for config in configs
     ]
@@ -78,6 +83,14 @@ def prepare_forecast(configs: Sequence[RunConfig], machine: Machine) -> list[Run
     check_size([*configs], features[0], machine)
     _check_runs(configs, starts, features)
     return [replace(c, start=start) for c, (start, _) in zip(configs, starts, strict=True)]
+
+
+def _check_sizes_known(configs: Sequence[RunConfig]) -> None:
+    """Raise `UsageError` if a file that is not given decides the number of exemplars."""
+    if any(
+        0 in (each.data.exemplars.n_classes, each.data.exemplars.n_exemplars) for each in configs
+    ):
+        raise UsageError(NO_FILE)
 
 
 def _check_runs(

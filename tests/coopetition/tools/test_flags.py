@@ -1,6 +1,7 @@
 """Values of flags are read; a mistake is one line that names the flag and what it expects."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,6 +78,7 @@ def test_a_mistake_is_one_line_however_narrow_the_terminal(monkeypatch, words, p
         ("--optim.number", ["--number"]),
         ("--inner-size=3", ["--inner.inner-size"]),
         ("--several_", ["--several"]),
+        ("--size", ["--inner.inner-size"]),
         ("--zzz", []),
     ],
 )
@@ -88,6 +90,15 @@ def test_a_mistyped_flag_suggests_known_ones(monkeypatch, word, meant):
     assert [flag for flag in message.split() if f"mean {flag}" in message] == [
         f"{flag}?;" for flag in meant
     ]
+
+
+def test_a_program_explains_unknown_flags_itself():
+    def explain(flag):
+        return f"{flag} belongs elsewhere" if flag == "--counts" else ""
+
+    for word, names in (("--counts", "--counts belongs"), ("--several_", "mean --several?")):
+        with pytest.raises(UsageError, match=re.escape(names)):
+            parse_flags(Flags, ["--path", "x", word], prog="program", explain_unknown=explain)
 
 
 @pytest.mark.parametrize(

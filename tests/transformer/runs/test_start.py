@@ -1,5 +1,6 @@
 """Runs that start from other parameters, and what a new run starts with."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.commands import Terminated
+from coopetition.tools.errors import Interrupted, UsageError, UserError
 from tests.transformer.conftest import HERE, tiny_config
 from transformer import in_memory
-from transformer.config import StartConfig
+from transformer.config import DataConfig, RunConfig, StartConfig
 from transformer.config.model import in_part
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
@@ -125,3 +127,34 @@ def test_evaluation_sets_without_memory_are_named(tiny, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"50 .*evaluation\.n_sequences"):
         train(tiny, tmp_path / "run", HERE)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("n_exemplars", [0, 3])
+def test_a_missing_feature_file_is_named_before_anything_is_computed(tmp_path, n_exemplars):
+    exemplars = FeatureConfig(n_exemplars=n_exemplars)
+    config = RunConfig(data=DataConfig(exemplars=exemplars), n_steps=5)
+    with pytest.raises(UsageError, match=r"--data\.exemplars\.path"):
+        train(config, tmp_path / "run", HERE)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (Terminated(signal.SIGTERM), 143)]
+)
+def test_a_run_that_is_interrupted_before_its_folder_exists_is_to_be_started_again(
+    tiny, tmp_path, monkeypatch, stop, code
+):
+    def interrupt(config):
+        raise stop
+
+    monkeypatch.setattr("transformer.runs.prepare.load_exemplars", interrupt)
+    with pytest.raises(Interrupted, match="nothing was written") as caught:
+        train(tiny, tmp_path / "run", HERE)
+    assert caught.value.exit_code == code and not (tmp_path / "run").exists()
+
+
+def test_errors_of_functions_name_no_flag_of_the_command(source, tiny):
+    for folder in (source.path, source.path / "status.json", source.path / "inner"):
+        with pytest.raises(UsageError) as caught:
+            train(tiny, folder, HERE)
+        assert str(folder) in str(caught.value) and "--out" not in str(caught.value)

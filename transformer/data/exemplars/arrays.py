@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import check_readable
+from transformer.data.exemplar_sets import NO_FILE
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,8 @@ class ArrayFile:
     """Name of a torch type: uint8 or a floating-point type."""
     part: "Callable[[tuple[slice, ...]], torch.Tensor]"
     """Returns the values at one slice per axis."""
+    axes: tuple[str, ...] = ()
+    """What each axis counts."""
 
     def read(self, lengths: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
         """Return the first `lengths` entries of each axis as `dtype`, copied chunk by chunk.
@@ -46,7 +49,9 @@ class ArrayFile:
         result = torch.empty(lengths, dtype=dtype)
         largest = 0.0
         rows = max(1, CHUNK // math.prod(lengths[1:]))
-        with ProgressReport(f"read {self.path.name}", lengths[0], "rows") as progress:
+        sizes = " x ".join(f"{n} {axis}" for n, axis in zip(lengths, self.axes, strict=True))
+        label = f"read {self.path.name} ({sizes})"
+        with ProgressReport(label, lengths[0], self.axes[0]) as progress:
             for start in range(0, lengths[0], rows):
                 target = result[start : start + rows]
                 rest = (slice(length) for length in lengths[1:])
@@ -96,7 +101,7 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
         "for an existing run); `embed` makes one"
     )
     if not path:
-        raise UsageError(f"no feature file is given; {expected}")
+        raise UsageError(NO_FILE)
     check_readable(file, expected)
     if file.suffix == ".npy":
         array = _open_npy(file, key)
@@ -113,7 +118,7 @@ def open_array(path: str, key: str, axes: tuple[str, ...]) -> ArrayFile:
             f"{path} holds {array.dtype} values, not {', '.join(TYPES.values())}; convert them, or "
             "make the file again"
         )
-    return array
+    return replace(array, axes=axes)
 
 
 def _open_npy(path: Path, key: str) -> ArrayFile:

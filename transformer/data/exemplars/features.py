@@ -1,8 +1,9 @@
 """Feature vectors from a file of the user."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coopetition.tools.errors import UsageError
 from transformer.config.data import EXEMPLAR_KINDS, ExemplarConfig
@@ -11,7 +12,13 @@ from transformer.data.exemplar_sets import GREY, Exemplars
 from transformer.data.exemplars.arrays import ArrayFile, open_array
 from transformer.data.features.provenance import made_by, read_provenance
 
+if TYPE_CHECKING:
+    import torch
+
 ASSUMED_FEATURES = 512  # while no file is given: ResNet-18's
+SAMPLE = 2**18  # numbers whose mean and standard deviation are checked
+DEVIATIONS = (0.1, 10)  # standard deviations that need no warning
+LARGEST_MEAN = 10  # likewise, in standard deviations
 
 
 @EXEMPLAR_KINDS.register("features")
@@ -57,8 +64,9 @@ class FeatureConfig(ExemplarConfig):
     def load(self) -> Exemplars:
         """Read the first classes and exemplars of the file.
 
-        uint8 stays as it is; other types become half precision, which keeps 3 digits: centre
-        features that vary less than that about their mean.  An unfit file raises `UsageError`.
+        uint8 stays as it is; other types become half precision, which keeps 3 digits.  Vectors
+        that are far from 0 or have an unusual scale, and a file with one exemplar per class, are
+        used with a warning.  An unfit file raises `UsageError`.
         """
         import torch
 
@@ -71,10 +79,35 @@ class FeatureConfig(ExemplarConfig):
                     f"{self.path} holds an array of shape {array.shape}, too small for "
                     f"{name}={number}; choose at most {available}"
                 )
+        if array.shape[1] == 1:
+            _warn(
+                f"{self.path} has one exemplar per class (its axes are classes x exemplars x "
+                "features): the query then equals an item in context; give at least two"
+            )
         is_grey = array.dtype == "uint8"
         dtype = torch.uint8 if is_grey else torch.float16
         features = array.read((*sizes.values(), array.shape[2]), dtype)
+        if not is_grey:
+            self._check_scale(features)
         return Exemplars(features, GREY if is_grey else 1.0)
+
+    def _check_scale(self, features: "torch.Tensor") -> None:
+        """Warn of features that lose digits in half precision, or that are no fit for training."""
+        sample = features[:: max(1, features.numel() // SAMPLE)].flatten(0, 1).double()
+        deviation = sample.var(0, correction=0).mean().sqrt().item()
+        mean = sample.mean(0).square().mean().sqrt().item()
+        low, high = DEVIATIONS
+        if mean > LARGEST_MEAN * deviation:
+            _warn(
+                f"the vectors of {self.path} have a mean of size {mean:.3g} and a standard "
+                f"deviation of {deviation:.3g}, and half precision keeps three digits; subtract "
+                "the mean of each feature"
+            )
+        if not low <= deviation <= high:
+            _warn(
+                f"the vectors of {self.path} have a standard deviation of {deviation:.3g}, "
+                f"expected {low} to {high}; divide them by it"
+            )
 
     def _check_made_by(self) -> None:
         """Raise `UsageError` for a file that was made by something else than the config names."""
@@ -84,3 +117,7 @@ class FeatureConfig(ExemplarConfig):
                 f"{self.path} was made by {found or 'something that it does not name'}; expected "
                 f"{expected}: give the original file"
             )
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,7 @@ class TokenConfig(ExemplarConfig):
         import torch
 
         array = self.array()
+        _import_k_means()  # before the file is read
         tokens = array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
         n_clusters = self.n_clusters or self.n_classes + self.n_classes // 2
         # without this, all short embeddings would form one huge cluster near the origin
@@ -136,10 +138,8 @@ def minilm_token_embeddings() -> NDArray[np.float32]:
     return array.read((array.shape[0], array.shape[1]), torch.float32).numpy()
 
 
-def _k_means(
-    points: NDArray[np.float32], n_clusters: int, seed: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the cluster of each point, and the clusters' centres."""
+def _import_k_means() -> tuple[Any, type[Warning]]:
+    """Return scikit-learn's k-means, and its warning of too few distinct points."""
     try:
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
@@ -147,17 +147,25 @@ def _k_means(
         raise UserError(
             "token clusters need scikit-learn; run `pip install scikit-learn`"
         ) from error
+    return KMeans, ConvergenceWarning
+
+
+def _k_means(
+    points: NDArray[np.float32], n_clusters: int, seed: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the cluster of each point, and the clusters' centres."""
+    k_means_class, convergence_warning = _import_k_means()
     if len(points) < n_clusters:
         raise UsageError(
             f"{len(points)} tokens are too few for {n_clusters} clusters; choose fewer clusters"
         )
-    k_means = KMeans(n_clusters, random_state=seed)
+    k_means = k_means_class(n_clusters, random_state=seed)
     with (
         warnings.catch_warnings(),
         ProgressReport("cluster tokens", len(points), "tokens") as progress,
     ):
         # warns of fewer distinct tokens than clusters: small clusters are counted afterwards
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", convergence_warning)
         labels = k_means.fit_predict(points)
         progress.advance(len(points))
     return labels, k_means.cluster_centers_

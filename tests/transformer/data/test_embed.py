@@ -131,7 +131,7 @@ def test_efficientnets_features_are_the_inputs_of_its_classifier(side):
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(UsageError, match=r"coopetition\[encoder\]"):
+    with pytest.raises(UsageError, match="efficientnet-lite-pytorch"):
         EfficientNetConfig().load(CPU)
 
 

@@ -527,7 +527,7 @@ def test_token_clusters_that_are_too_few_are_refused(blobs):
 
 def test_a_missing_package_is_named(blobs, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"coopetition\[tokens\]"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="scikit-learn"):
         patch.setattr("transformer.data.exemplars.arrays.convert", pytest.fail)  # nothing is read
         load_exemplars(TokenConfig(path=blobs[0], n_classes=3))
     monkeypatch.setattr("transformer.data.exemplars.tokens.find_spec", lambda name: None)

@@ -513,8 +513,9 @@ def test_an_ignored_hangup_ends_nothing(whole, tmp_path, monkeypatch, handle):
     assert_same_run(whole, train(whole.config, tmp_path / "run", HERE))
 
 
-def test_a_signal_before_the_first_step_ends_training_at_once(tiny, tmp_path, monkeypatch):
+def test_a_signal_before_the_first_step_ends_training_at_once(tiny, tmp_path, monkeypatch, handle):
     """While steps are compiled, say."""
+    handle(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
     def interrupted(ensemble):
         signal.raise_signal(signal.SIGINT)

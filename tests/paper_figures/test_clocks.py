@@ -37,7 +37,7 @@ from paper_figures.studies.clocks.exponents import (
 )
 from paper_figures.studies.clocks.two_terms import POWER, TWO_TERMS
 from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
-from transformer.experiments.clocks import BASE, FIRST, LATER, SEEDS
+from transformer.experiments.clocks import BASE, FIRST, LATER, MAIN, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.measures.timeline import timeline
@@ -526,6 +526,14 @@ def test_the_kept_runs_show_what_the_page_says():
         for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
     )
     assert corrected < 0.6 * plain and corrected < clock < plain
+
+    larger = proportions.medians(
+        proportions.proportions(run.timeline()) for run in predictions.find_runs(MAIN)
+    )
+    expected = proportions.predictions()["predicted"]
+    found = {**larger, "emergence": larger["emergence"] / 1e6}
+    assert all(1 / 1.2 < found[name] / expected[name] < 1.2 for name in expected)
+    assert "does not have the paper's proportions" in proportions.proportions_table()
 
     for event in EVENTS:
         observed = observe(runs, event)

@@ -1,4 +1,4 @@
-"""What is published: versions that agree, and a wheel that works in an empty environment.
+"""A release: its versions agree, and its wheel works in an empty environment.
 
 The slow tests need the extra `release`. They build the wheel and the sdist, or check those in the
 folder that the environment variable COOPETITION_DIST names.

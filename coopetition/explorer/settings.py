@@ -117,33 +117,23 @@ class Slider:
     zero: bool = False
 
 
+def _from_zero(title: str, text: str) -> Slider:
+    """Return the slider of a parameter of the model, which can be 0."""
+    return Slider(title, text, 1e-3, 1.0, (0.0, 100.0), log=True, zero=True)
+
+
 SLIDERS = {
-    "alpha": Slider(
+    "alpha": _from_zero(
         "Competition alpha",
         "Cost of a and d being large together. At 0, the strategies do not compete.",
-        1e-3,
-        1.0,
-        (0.0, 100.0),
-        log=True,
-        zero=True,
     ),
-    "mu1": Slider(
+    "mu1": _from_zero(
         "Irreducible error of ICL, mu1",
         "The error that ICL cannot remove. Above 0, CIWL is better in the end.",
-        1e-3,
-        1.0,
-        (0.0, 100.0),
-        log=True,
-        zero=True,
     ),
-    "mu2": Slider(
+    "mu2": _from_zero(
         "Irreducible error of CIWL, mu2",
         "The error that CIWL cannot remove. It is 0 in the published runs.",
-        1e-3,
-        1.0,
-        (0.0, 100.0),
-        log=True,
-        zero=True,
     ),
     "step": Slider(
         "Step size",

@@ -1,4 +1,4 @@
-"""What the pages of the reference document, without Sphinx."""
+"""List the names that the reference pages document; this does not need Sphinx."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""What the paper published: draws of the minimal model, seeds 0 to 11, and losses of its run."""
+"""The published draws of the minimal model, seeds 0 to 11, and losses of the main run."""
 
 from typing import TYPE_CHECKING
 

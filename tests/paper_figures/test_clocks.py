@@ -414,7 +414,7 @@ def events_of_cells(exponents, known_exponents):
 
 @pytest.mark.parametrize("exponents", [(0.3, 0.9), (0.6, 0.6)])
 def test_the_clocks_forecast_what_keeps_them(exponents):
-    """Where exponents differ from those of the rise, the ratio of other runs is wrong."""
+    """The ratio of other runs misleads if its exponents differ from those of the rise."""
     runs, given = events_of_cells(exponents, (0.6, 0.6))
     for kind in (forecasts.CORRECTED, forecasts.BY_CLOCK):
         found = forecasts.forecast_cells(runs, given, kind)

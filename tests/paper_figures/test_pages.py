@@ -1,4 +1,4 @@
-"""What docs/ say in numbers is what is kept."""
+"""The numbers in docs/ are those of the kept data."""
 
 import re
 

@@ -37,7 +37,7 @@ class ArrayFile:
     part: "Callable[[tuple[slice, ...]], torch.Tensor]"
     """Returns the values at one slice per axis."""
     axes: tuple[str, ...] = ()
-    """What each axis counts."""
+    """Name of what each axis counts."""
 
     def read(self, lengths: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
         """Return the first `lengths` entries of each axis as `dtype`, copied chunk by chunk.

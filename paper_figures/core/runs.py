@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class FigureRun:
         """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
             raise damaged(self.path, "it is missing")
-        curves = read_curves(self.path, metric, first=0)
+        curves = _read_curves(self.path, metric, self.path.stat().st_mtime_ns)
         end, expected = curves.sequences[-1], self.n_sequences
         if end != expected:
             raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")
@@ -131,6 +131,11 @@ class FigureRun:
     def record(self) -> dict[str, Any]:
         """Return the run's record and events, for the record of a figure."""
         return self.provenance | {"events": asdict(self.timeline())}
+
+
+@lru_cache(maxsize=1000)  # a page asks several hundred runs for their curves many times
+def _read_curves(path: Path, metric: str, _changed: int) -> Curves:
+    return read_curves(path, metric, first=0)
 
 
 @cache

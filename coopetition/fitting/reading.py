@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import find_emergence
-from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves
+from coopetition.fitting.columns import (
+    METRIC_WORDS,
+    SEQUENCES,
+    choose_x,
+    column_error,
+    find_columns,
+    guess_columns,
+    nothing_found,
+    words_of,
+)
+from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
@@ -34,15 +43,11 @@ Array = NDArray[np.float64]
 Duplicates = Literal["error", "last", "mean"]
 
 LEAD = 0.9  # of the time of emergence, where fits of losses start: no theory knows that phase
-SEQUENCES = "sequences"
-STEPS = {"step", "global_step", "trainer_global_step", "train_global_step", "iteration", "iter"}
 FLIP = "flip/in_context_accuracy"  # from which emergence is known
-METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 DOTTED = re.compile(r"0|[1-9]\d{0,2}(\.\d{3})*")  # whole numbers, if points separate thousands
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
-WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 OVER_ALL_LABELS = ("loss", "accuracy")  # metrics that the early phase affects
 MAX_RATE_CHANGE = 1e-3  # relative: less is rounding
 
@@ -133,7 +138,7 @@ class Selection:
                     f"{shorten(name)} were {how}"
                 )
         if not series:
-            raise _nothing_found(self.path, self.columns, self.metric)
+            raise nothing_found(self.path, self.columns, self.metric)
         unusable = [name for name in self.chosen if name not in series]
         sequences, values = _join(series)
         if len(sequences) < 2:
@@ -277,7 +282,7 @@ class Selection:
         kind = self.metric.rpartition("_")[2]
         for other in {*METRIC_WORDS} - {kind} if kind in METRIC_WORDS else ():
             for curve in FITTED_CURVES:
-                words = _words(name := self.chosen.get(curve, ""))
+                words = words_of(name := self.chosen.get(curve, ""))
                 if words & METRIC_WORDS[other] and not words & METRIC_WORDS[kind]:
                     return [
                         f"column {shorten(name)} is read as {self.metric}, but its name says "
@@ -287,7 +292,7 @@ class Selection:
 
     def _describe_rate(self, first: float, last: float) -> list[str]:
         """Return a caution if the log has a learning rate that changes in this part."""
-        found = [each for each in self.columns if any(w <= _words(each) for w in RATE_WORDS)]
+        found = [each for each in self.columns if any(w <= words_of(each) for w in RATE_WORDS)]
         for name in found[:1]:
             column = self.columns[name]
             if self.x not in column.table.cells:
@@ -303,7 +308,7 @@ class Selection:
         return []
 
     def _refuse(self, problem: str) -> UsageError:
-        return _error(self.path, problem)
+        return column_error(self.path, problem)
 
 
 def select_curves(
@@ -317,39 +322,26 @@ def select_curves(
     """Return which columns of a log are its curves; see `read_curves`."""
     check_type(path, (str, Path), "the path of a run folder or a log")
     check_type(metric, str, "the name of a metric, as in_context_accuracy")
-    path = Path(path)
-    source = Source(path)
+    source = Source(Path(path))
     log = read_log(source)
     if batch_size is not None:
         batch_size = check_number("batch_size", batch_size, positive=True)
-    x, factor, notes = _choose_x(path, log, x, batch_size)
+    x, factor, notes = choose_x(source.path, log, x, batch_size)
     notes += source.notes
     if columns is not None:
-        check_type(columns, Mapping, "columns by the names of curves, as {'icl': 'eval/loss'}")
-        chosen = {name: _find(path, log, column) for name, column in columns.items()}
-        if len({*chosen.values()}) < len(chosen):
-            raise _error(
-                path,
-                f"has one column for two curves in --columns ({list_names(columns.values())}); "
-                "name a column once",
-            )
+        chosen = find_columns(source.path, log, columns)
         required = tuple(chosen)
     else:
-        chosen = _find_own(log, metric, x)
-        guessed = {} if _is_ours(chosen, x) else _guess(path, log, metric, {*chosen})
-        if guessed:
-            own = chosen if {*FITTED_CURVES}.intersection(chosen) else {}
-            chosen = {n: c for n, c in own.items() if c not in guessed.values()} | guessed
-            names = " ".join(f"{c}={shorten(chosen[c])}" for c in FITTED_CURVES if c in chosen)
-            notes.append(f"guessed the columns: {names} (--columns overrides this)")
+        chosen, guess = guess_columns(source.path, log, metric, x)
+        notes += guess
         required = tuple(name for name in chosen if name in FITTED_CURVES)
     if not chosen:
-        raise _nothing_found(path, log, metric)
+        raise nothing_found(source.path, log, metric)
     used = {*chosen.values()}
     unread = [name for name, column in log.items() if name not in used and column.name != x]
     if unread and x != SEQUENCES:
-        notes.append(f"not read from {label(path)}: {list_names(unread)}")
-    return Selection(path, metric, log, chosen, required, x, factor, tuple(notes))
+        notes.append(f"not read from {label(source.path)}: {list_names(unread)}")
+    return Selection(source.path, metric, log, chosen, required, x, factor, tuple(notes))
 
 
 def _merge(at: Array, values: Array, duplicates: Duplicates) -> tuple[Array, Array]:
@@ -369,138 +361,6 @@ def _join(series: Mapping[str, tuple[Array, Array]]) -> tuple[Array, dict[str, A
     for name, (at, measured) in series.items():
         values[name][np.searchsorted(sequences, at)] = measured
     return sequences, values
-
-
-def _error(path: Path, problem: str) -> UsageError:
-    return UsageError(f"{label(path)}{'' if problem.startswith(':') else ' '}{problem}")
-
-
-def _words(name: str) -> set[str]:
-    """Return the words in a column's name; a run's name before it does not count."""
-    words = (word.lower() for word in WORDS.findall(_without_run(name)))
-    return {"train" if word == "training" else word for word in words}
-
-
-def _without_run(name: str) -> str:
-    """Return a column's name without wandb's `<run> - `."""
-    return name.rpartition(" - ")[2]
-
-
-def _choose_x(
-    path: Path, log: Columns, given: str | None, batch_size: float | None
-) -> tuple[str, float, list[str]]:
-    """Return the column of sequences or steps, sequences per unit of it, and what was guessed."""
-    names = dict.fromkeys(name for column in log.values() for name in column.table.cells)
-    if given is not None:
-        name = _match(names, given)
-        if name is None:
-            raise _error(path, f"has no column {given!r:.60}; it has {list_names(names)}")
-    elif SEQUENCES in map(str.lower, names) and batch_size is None:
-        name = next(each for each in names if each.lower() == SEQUENCES)
-    else:
-        steps = [each for each in names if re.sub(r"\W+", "_", each.lower()).strip("_") in STEPS]
-        if len(steps) != 1:
-            raise _error(
-                path,
-                f"has {'several columns' if steps else 'no column'} of steps (columns "
-                f"{list_names(steps or names)}); "
-                f"{'choose one' if steps else 'name the column that counts steps'} with --x, and "
-                "give the sequences per step with --batch-size",
-            )
-        (name,) = steps
-    if name.lower() == SEQUENCES and batch_size is None:
-        return name, 1.0, []
-    if batch_size is None:
-        raise _error(
-            path,
-            f"is measured against {shorten(name)}; give the sequences per unit of it with "
-            "--batch-size (1 if it counts sequences)",
-        )
-    return name, batch_size, [f"sequences are {name} times {batch_size:g}"]
-
-
-def _match(names: Iterable[str], given: str) -> str | None:
-    """Return the column that a name means: itself, or the only one that ends in it; else None."""
-    names = [*names]
-    if given in names:
-        return given
-    ends = [each for each in names if each.endswith((f" - {given}", f"/{given}"))]
-    return ends[0] if len(ends) == 1 else None
-
-
-def _find(path: Path, log: Columns, given: str) -> str:
-    """Return the column of the log that a name means; `UsageError` if there is not one."""
-    check_type(given, str, "the name of a column")
-    name = _match(log, given)
-    if name is None:
-        similar = get_close_matches(given, log, 3, cutoff=0.5) or [*log]
-        raise _error(path, f"has no single column {given!r:.60}; there are {list_names(similar)}")
-    return name
-
-
-def _find_own(log: Columns, metric: str, x: str) -> dict[str, str]:
-    """Return curve -> column of the names in our own files: `icl/loss`, or `icl` for a loss.
-
-    If any name is of the first kind, only columns of the metric are curves.  A column of no
-    evaluator (`batch_loss`) is a curve of its own name.
-    """
-    names = {_without_run(name): name for name in log if name != x}
-    if len(names) < len([name for name in log if name != x]):  # of several runs
-        return {}
-    if metric == "loss" and not any("/" in name for name in names):
-        return names
-    return {
-        name.removesuffix(f"/{metric}"): column
-        for name, column in names.items()
-        if name.split("/")[-1] == metric
-    }
-
-
-def _is_ours(chosen: Mapping[str, str], x: str) -> bool:
-    """Return whether the names are those of our files, so that nothing is to be guessed."""
-    of_metric = any("/" in column for column in chosen.values())
-    return x == SEQUENCES and (of_metric or not {*FITTED_CURVES}.isdisjoint(chosen))
-
-
-def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, str]:
-    """Return curve -> column for the fitted curves that are not known, from words in names."""
-    in_context, kind = metric.startswith("in_context"), metric.rpartition("_")[2]
-    if metric not in METRICS:
-        return {}
-    wanted = METRIC_WORDS[kind]
-    guessed = {}
-    for curve in FITTED_CURVES:
-        if curve in known:
-            continue
-        found = [
-            name
-            for name in log
-            if (words := _words(name)) & {*FITTED_CURVES} == {curve}
-            and ({"in", "context"} <= words) == in_context
-            and (words & wanted or (words == {curve} and metric == "loss"))
-        ]
-        if len(found) > 1:
-            of_run = path / found[0].partition("/")[0]
-            raise _error(
-                path,
-                f"has several columns for the {metric} of {curve}: {list_names(found)}; "
-                "name every curve that you want: --columns train=... icl=... ciwl=..."
-                + (f", or give the folder of one run, {label(of_run)}" if of_run.is_dir() else ""),
-            )
-        if found:
-            guessed[curve] = found[0]
-    return guessed
-
-
-def _nothing_found(path: Path, log: Columns, metric: str) -> UsageError:
-    metrics = dict.fromkeys(name.split("/")[-1] for name in log if "/" in name)
-    there = f", but {list_names(metrics)}" if metrics else f" (columns {list_names(log)})"
-    choice = "" if metrics or metric in METRICS else f" ({', '.join(METRICS)})"
-    return _error(
-        path,
-        f"holds no curves of {shorten(metric, 40)}{there}; say which columns they are with "
-        f"--columns icl=NAME, or choose another --metric{choice}",
-    )
 
 
 def _parse_leniently(column: Column) -> Array:

@@ -24,7 +24,7 @@ from paper_figures.core.verdicts import (
     verdict_counts,
 )
 from paper_figures.demo import demo_table
-from paper_figures.studies.clocks import page_clocks, proportions, two_terms
+from paper_figures.studies.clocks import laws, page_clocks, proportions, scaling
 from paper_figures.studies.clocks.forecasts import forecasts_table as forecasts_of_clocks_table
 from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
@@ -58,7 +58,10 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "runs": page_clocks.counts,
         "exponents": page_clocks.exponents_table,
         "spreads": page_clocks.spreads_table,
-        "two terms": two_terms.laws_table,
+        "scaling rule": scaling.rule_text,
+        "scaling": scaling.scaling_table,
+        "equal noise": scaling.equal_noise_table,
+        "laws": laws.laws_table,
         "arms": page_clocks.arms_table,
         "states": page_clocks.states_table,
         "proportions rule": proportions.rule_text,
@@ -97,6 +100,7 @@ PICTURES: Mapping[tuple[str, str], Scale] = {  # figures, and the scale of their
     ("clocks", "1"): SCALE,
     ("clocks", "2"): SCALE,
     ("clocks", "3"): SCALE,
+    ("clocks", "4"): SCALE,
     **{("theory", slot): SCALE for slot in "123456"},
 }
 

@@ -8,19 +8,20 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
-from paper_figures.core.runs import find_needs
+from paper_figures.core.runs import find_needs, kept_runs
 from paper_figures.studies.clocks import (
     forecasts,
+    laws,
     page_clocks,
     predictions,
     proportions,
+    scaling,
     states,
-    two_terms,
 )
 from paper_figures.studies.clocks.exponents import (
     CLOCKS,
@@ -35,7 +36,7 @@ from paper_figures.studies.clocks.exponents import (
     observe,
     tobit,
 )
-from paper_figures.studies.clocks.two_terms import POWER, TWO_TERMS
+from paper_figures.studies.clocks.laws import POWER, SCALING, TWO_TERMS
 from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
 from transformer.experiments.clocks import BASE, FIRST, LATER, MAIN, SEEDS
 from transformer.experiments.plans import load_plan
@@ -140,7 +141,7 @@ def simulate_two_terms(rng, drift=1000.0, count=5000.0, of_runs=0.1):
 
 
 def test_both_terms_and_seeds_are_recovered():
-    found = two_terms.fit_law(simulate_two_terms(np.random.default_rng(0), of_runs=1e-3), TWO_TERMS)
+    found = laws.fit_law(simulate_two_terms(np.random.default_rng(0), of_runs=1e-3), TWO_TERMS)
     assert found.times == pytest.approx([1000, 5000], rel=0.01)
     assert found.offsets == pytest.approx({5: -0.1, 6: 0.0, 7: 0.1}, abs=1e-3)
 
@@ -152,8 +153,29 @@ def test_the_law_that_made_the_times_describes_unseen_cells_better(seed):
         (simulate_two_terms(rng), TWO_TERMS, POWER),
         (simulate(rng, of_runs=0.1), POWER, TWO_TERMS),
     ):
-        errors = [two_terms.held_out_error(made, law) for law in (true, other)]
+        errors = [laws.held_out_error(made, law) for law in (true, other)]
         assert errors[0] < errors[1] and errors[0] < 1.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_times_of_equal_noise_are_equal_in_the_clock_of_the_scaling_rule(seed):
+    made = simulate_two_terms(np.random.default_rng(seed), of_runs=0)
+    times: dict[tuple[float, int], list[float]] = {}
+    for each in made:
+        key = scaling.noise_level(each.cell), each.seed
+        times.setdefault(key, []).append(each.steps * scaling.clock_of(each.cell))
+    assert max(map(len, times.values())) > 1
+    assert all(max(own) == pytest.approx(min(own)) for own in times.values())
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6))
+def test_predicted_steps_are_judged_within_a_factor(measured, expected):
+    ratio = max(measured, expected) / min(measured, expected)
+    assume(abs(ratio - scaling.FACTOR) > 1e-9)
+    assert (scaling.judge_steps(measured, expected, 1e6) == "holds") == (ratio < scaling.FACTOR)
+    assert scaling.judge_steps(math.inf, 2e6, 1e6) == "holds"
+    assert scaling.judge_steps(measured, 2e6, 1e6) == "contradicted"
+    assert scaling.judge_steps(math.inf, expected, 1e6) == "contradicted"
 
 
 def test_the_power_law_is_that_of_the_exponents():
@@ -162,7 +184,7 @@ def test_the_power_law_is_that_of_the_exponents():
     for horizon, tolerance in ((math.inf, 1e-3), (0.5, 0.03)):
         made = simulate(rng, of_runs=0.15, horizon=horizon)
         expected = fit_exponents(made)
-        found = two_terms.fit_law(made, POWER).parameters[1:]
+        found = laws.fit_law(made, POWER).parameters[1:]
         assert found == pytest.approx([expected.a, expected.b], abs=tolerance)
 
 
@@ -220,9 +242,9 @@ def test_a_run_that_ends_too_early_is_censored_and_one_without_icl_has_no_fade()
 
 
 def test_every_prediction_is_of_an_event_and_an_arm_of_the_plan():
-    ideas, rule, seen = predictions.predictions()
+    ideas, text = predictions.predictions()
     names = [each.name for each in ideas]
-    assert len({*names}) == len(names) >= 8 and rule and seen
+    assert len({*names}) == len(names) >= 8 and text
     for each in ideas:
         assert each.derivation and (each.exponents or each.arms)
         assert {*each.measured} <= {"of_edge", "label_growth"}
@@ -498,6 +520,32 @@ def test_the_study_runs_from_training_to_the_figure(smoke_clocks, tmp_path):
     assert len(states.cell_states("smoke", smoke_clocks)) == 6
 
 
+def check_equal_noise(runs):
+    """Check the statements on noise levels, and on the main runs of the coopetition paper."""
+    cells = scaling.cells_of(runs)
+    times: dict[tuple[str, float], list[float]] = {}
+    for cell, own in cells.items():
+        for event in EVENTS:
+            time = scaling.median_steps(own, event) * scaling.clock_of(cell)
+            if math.isfinite(time):
+                times.setdefault((event, scaling.noise_level(cell)), []).append(time)
+    ratios = [max(own) / min(own) for own in times.values() if len(own) > 1]
+    assert max(ratios) < 1.7 and np.median(ratios) < 1.3
+    for level, low, high in ((0.0625, 1.9, 2.1), (2, 8.5, 9.5)):
+        assert low < times["fade", level][0] / times["emergence", level][0] < high
+    groups = (
+        *(kept_runs("coopetition/main", scale=scale) for scale in ("paper", "cpu")),
+        predictions.find_runs(MAIN),
+    )
+    cells = [(own[0].learning_rate, batch_of(own[0])) for own in groups]
+    emergences = [
+        scaling.median_steps(own, "emergence") * scaling.clock_of(cell)
+        for own, cell in zip(groups, cells, strict=True)
+    ]
+    levels = [scaling.noise_level(cell) for cell in cells]
+    assert max(emergences) < 1.2 * min(emergences) and max(levels) > 9.9 * min(levels)
+
+
 def test_the_kept_runs_show_what_the_page_says():
     """The list below the counts in docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
@@ -537,15 +585,15 @@ def test_the_kept_runs_show_what_the_page_says():
 
     for event in EVENTS:
         observed = observe(runs, event)
-        errors = [two_terms.held_out_error(observed, law) for law in (TWO_TERMS, POWER)]
-        assert (errors[0] < errors[1]) == (event != "ciwl_75")
+        two, power, rule = (
+            laws.held_out_error(observed, law) for law in (TWO_TERMS, POWER, SCALING)
+        )
+        assert (two < power) == (event != "ciwl_75") and rule < 1.05 * power
     drift, count = np.transpose(
-        [
-            two_terms.fit_law(observe(runs, e), TWO_TERMS).times
-            for e in ("emergence", "peak", "fade")
-        ]
+        [laws.fit_law(observe(runs, e), TWO_TERMS).times for e in ("emergence", "peak", "fade")]
     )
     assert max(drift) < 1.3 * min(drift) and count[2] > 10 * count[0]
+    check_equal_noise(runs)
 
     found = page_clocks.exponents()
     ideas = {each.name: each for each in predictions.predictions()[0]}

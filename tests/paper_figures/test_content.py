@@ -198,8 +198,9 @@ def test_times_at_two_rates_are_compared_in_steps_times_rate():
     fast, slow = kept_runs(MAIN), kept_runs(MAIN, scale="paper")
     ratios = figure_rates.time_ratios(fast, slow, "fade")
     assert fast[0].rate_ratio == pytest.approx(10) and slow[0].rate_ratio == pytest.approx(1)
-    expected = 10 * fast[0].timeline().fade / slow[0].timeline().fade
-    assert ratios == {slow[0].init_seed: pytest.approx(expected)}
+    fades = [{run.init_seed: run.timeline().fade for run in runs} for runs in (fast, slow)]
+    expected = {seed: 10 * fades[0][seed] / fade for seed, fade in fades[1].items()}
+    assert len(expected) == 3 and ratios == pytest.approx(expected)
 
 
 @given(

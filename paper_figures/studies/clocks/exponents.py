@@ -16,7 +16,7 @@ for each initial seed: t ~ rate^-a batch^-b.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,9 @@ class TimedRun(Protocol):
     def timeline(self) -> Timeline:
         """Return the events, in sequences."""
         ...
+
+
+Run = TypeVar("Run", bound=TimedRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,14 @@ def event_steps(run: TimedRun) -> dict[str, float | None]:
 def batch_of(run: TimedRun) -> int:
     """Return the batch size of a run."""
     return run.provenance["config"]["data"]["batch_size"]
+
+
+def cells_of(runs: Iterable[Run]) -> dict[tuple[float, int], list[Run]]:
+    """Return runs by rate and batch size, in their order."""
+    cells: dict[tuple[float, int], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.learning_rate, batch_of(run))):
+        cells.setdefault((run.learning_rate, batch_of(run)), []).append(run)
+    return cells
 
 
 def has_icl(run: TimedRun) -> bool:

@@ -12,7 +12,7 @@ from paper_figures.studies.clocks.exponents import (
     CLOCKS,
     EVENTS,
     Exponents,
-    batch_of,
+    cells_of,
     fit_exponents,
     observe,
 )
@@ -31,9 +31,7 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     """Draw Flip in each clock (a to d), and the exponents of every event (e)."""
     drawing = blank(7.2, 4.4)
     *clock_axes, plane, key = drawing.subplots(2, 3).flat
-    cells: dict[tuple[float, int], list[FigureRun]] = {}
-    for run in sorted(runs, key=lambda run: (run.learning_rate, batch_of(run))):
-        cells.setdefault((run.learning_rate, batch_of(run)), []).append(run)
+    cells = cells_of(runs)
     numbers: Numbers = []
     for ax, letter, (name, clock) in zip(clock_axes, "abcd", CLOCKS.items(), strict=True):
         numbers += _draw_clock(ax, f"{letter} {name}", cells, clock)

@@ -45,8 +45,7 @@ def ideas_list() -> str:
 
 def rule_text() -> str:
     """Return the rule of the verdicts, and what had been seen before the runs."""
-    _, rule, seen = predictions()
-    return f"{fill(rule, 120)}\n\n{fill(seen, 120)}"
+    return predictions()[1]
 
 
 def counts(find: Find = find_runs) -> str:

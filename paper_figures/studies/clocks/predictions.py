@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -65,9 +66,14 @@ class Idea:
     measured: Mapping[str, Range]
 
 
+def rule_and_seen(content: Mapping[str, Any]) -> str:
+    """Return the rule of a file of predictions, and what had been seen before, in Markdown."""
+    return "\n\n".join(fill(" ".join(content[name].split()), 120) for name in ("rule", "seen"))
+
+
 @cache
-def predictions() -> tuple[list[Idea], str, str]:
-    """Return the ideas, the rule by which they are judged, and what had been seen before."""
+def predictions() -> tuple[list[Idea], str]:
+    """Return the ideas, and the rule by which they are judged with what had been seen before."""
     content = tomllib.loads(PATH.read_text(encoding="utf-8"))
     ideas = [
         Idea(
@@ -83,8 +89,7 @@ def predictions() -> tuple[list[Idea], str, str]:
         )
         for each in content["ideas"]
     ]
-    rule, seen = (" ".join(content[name].split()) for name in ("rule", "seen"))
-    return ideas, rule, seen
+    return ideas, rule_and_seen(content)
 
 
 def _range(value: Any) -> Range:

@@ -10,13 +10,12 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from textwrap import fill
 from typing import Any
 
 from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.paper_values import PAPER_RUNS
 from paper_figures.core.runs import FigureRun, kept_runs
-from paper_figures.studies.clocks.predictions import find_runs
+from paper_figures.studies.clocks.predictions import find_runs, rule_and_seen
 from transformer.experiments.clocks import MAIN, MAIN_BATCH
 from transformer.experiments.coopetition import BATCH_SIZE, DATA_SEED, SEEDS
 
@@ -110,5 +109,4 @@ def _cells(runs: Sequence[Times]) -> list[str]:
 
 def rule_text() -> str:
     """Return the rule, and what had been seen before the runs."""
-    known = predictions()
-    return "\n\n".join(fill(" ".join(known[name].split()), 120) for name in ("rule", "seen"))
+    return rule_and_seen(predictions())

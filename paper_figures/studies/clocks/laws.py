@@ -1,12 +1,15 @@
-"""A law in which an event's time is the sum of two terms, compared with a power law.
+"""Laws of an event's time in rate and batch size, and how well they describe unseen cells.
 
-    steps = drift / (r sqrt(b)) + count / b,        r, b: rate and batch size over the base run's
+With r and b the rate and the batch size over those of the base run, the steps to an event are
 
-The first term is a distance in the clock of Adam in noise, the second a number of sequences; both
-are in steps of the base run.  The law was found on the first ten cells of the grid.
+- `POWER`: c r^-A b^-B, with two free exponents;
+- `SCALING`: c q^p / (r sqrt(b)), the power laws that obey the square-root scaling rule (`scaling`):
+  in the clock r sqrt(b) x steps only q = r / sqrt(b) is left;
+- `TWO_TERMS`: drift / (r sqrt(b)) + count / b, which obeys this rule, too: drift + count q in the
+  same clock.  It was found on the first ten cells of the grid.
 
-Both laws are fitted by maximum likelihood, with the logarithm of the steps normal about that of the
-law, an offset for each seed, and runs that end before the event censored.
+All are fitted by maximum likelihood, with the logarithm of the steps normal about that of the law,
+an offset for each seed, and runs that end before the event censored.
 """
 
 import math
@@ -38,12 +41,19 @@ class Law(NamedTuple):
 
 
 POWER = Law("power law", lambda p, logs: p[0] - logs @ p[1:3], (0.0, 0.5, 0.5), 1)
+SCALING = Law(
+    "scaling rule",
+    lambda p, logs: p[0] - logs @ [1.0, 0.5] + p[1] * (logs @ [1.0, -0.5]),
+    (0.0, 0.5),
+    1,
+)
 TWO_TERMS = Law(
     "two terms",
     lambda p, logs: np.logaddexp(p[0] - logs @ [1.0, 0.5], p[1] - logs[:, 1]),
     (-0.7, -0.7),
     2,
 )
+LAWS = (POWER, SCALING, TWO_TERMS)
 
 
 class FittedLaw(NamedTuple):
@@ -108,12 +118,12 @@ def held_out_error(observations: Sequence[Observation], law: Law) -> float:
 
 
 def laws_table(find: Find = find_runs) -> str:
-    """Return the terms of each event, and the held-out errors of both laws, in Markdown."""
+    """Return the terms of each event, and the held-out errors of all laws, in Markdown."""
     runs, rows = find("grid_*"), []
     for event in EVENTS:
         observed = observe(runs, event)
         drift, count = fit_law(observed, TWO_TERMS).times
-        errors = (held_out_error(observed, law) for law in (TWO_TERMS, POWER))
-        rows.append((event, f"{drift:,.0f}", f"{count:,.0f}", *(f"{each:.2f}" for each in errors)))
-    heads = ("event", "drift", "count", "error of two terms", "error of the power law")
+        errors = (f"{held_out_error(observed, law):.2f}" for law in LAWS)
+        rows.append((event, f"{drift:,.0f}", f"{count:,.0f}", *errors))
+    heads = ("event", "drift", "count", *(f"error of the {law.name}" for law in LAWS))
     return markdown_table(heads, rows)

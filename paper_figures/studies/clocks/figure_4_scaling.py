@@ -1,0 +1,82 @@
+"""Flip and the times of events in the clock of the square-root scaling rule."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
+from paper_figures.core.plotting import common_curves, draw_half, result_of_runs
+from paper_figures.core.runs import FigureRun, Runs
+from paper_figures.studies.clocks.exponents import cells_of, observe
+from paper_figures.studies.clocks.figure_1 import DASHES, MARKS
+from paper_figures.studies.clocks.laws import TWO_TERMS, fit_law, held_out_error
+from paper_figures.studies.clocks.scaling import PREDICTED, Cell, clock_of, noise_level
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CLOCK = "rate x sqrt(batch) x steps, in steps of the base run"
+
+
+def draw(runs: list[FigureRun]) -> FigureResult:
+    """Draw Flip of each cell (a), and each event's time by the noise level (b)."""
+    drawing = blank(7.2, 3.0)
+    left, right = drawing.subplots(1, 2)
+    cells = cells_of(runs)
+    numbers = _draw_flip(left, cells)
+    findings = []
+    for event, mark in zip(PREDICTED, MARKS, strict=False):
+        numbers += _draw_event(right, runs, event, mark)
+        error = held_out_error(observe(runs, event), TWO_TERMS)
+        findings.append(
+            f"{event}: the sum of two terms misses unseen cells by a factor {error:.2f}"
+        )
+    right.set(title="b  times of events", xscale="log", yscale="log")
+    right.set(xlabel="noise level q = rate / sqrt(batch), over the base run's")
+    right.set(ylabel="time in the clock of a")
+    right.legend(frameon=False, fontsize=6)
+    return result_of_runs(drawing, numbers, runs, findings)
+
+
+def _draw_flip(ax: "Axes", cells: dict[Cell, list[FigureRun]]) -> Numbers:
+    """Draw the mean of Flip over the seeds of each cell; a colour is a noise level."""
+    from matplotlib import colormaps
+
+    levels = sorted({noise_level(cell) for cell in cells})
+    shades = colormaps["viridis"].resampled(len(levels) + 1)  # without the last, too light
+    numbers: Numbers = []
+    for cell in sorted(cells, key=noise_level):
+        sequences, rows = common_curves(cells[cell], "flip")
+        is_after_start = sequences > 0  # the axis is logarithmic
+        x = (sequences / cell[1] * clock_of(cell))[is_after_start]
+        y = np.mean(rows, axis=0)[is_after_start]
+        level = noise_level(cell)
+        name = f"{level:.3g}: {cell[0]:g}, {cell[1]}"
+        ax.plot(x, y, lw=0.9, ls=DASHES[cell[1]], color=shades(levels.index(level)), label=name)
+        numbers += points("a Flip", name, x, y)
+    draw_half(ax)
+    ax.set(title="a  Flip", xscale="log", ylim=(0, 1.15), xlabel=CLOCK, ylabel="Flip accuracy")
+    ax.legend(frameon=False, fontsize=5, title="q: rate, batch", title_fontsize=5, loc="upper left")
+    return numbers
+
+
+def _draw_event(ax: "Axes", runs: list[FigureRun], event: str, mark: str) -> Numbers:
+    """Draw an event's time in every run that has it, and the law of two terms."""
+    observed = [each for each in observe(runs, event) if not each.is_censored]
+    if not observed:
+        return []
+    x = np.array([noise_level(each.cell) for each in observed])
+    y = np.array([each.steps * clock_of(each.cell) for each in observed])
+    (line,) = ax.plot(x, y, mark, ms=3.5, mfc="none", label=event)
+    drift, count = fit_law(observe(runs, event), TWO_TERMS).times
+    levels = np.geomspace(x.min(), x.max(), 50)
+    ax.plot(levels, drift + count * levels, lw=0.8, color=line.get_color())
+    return points("b times of events", event, x, y)
+
+
+FIGURE = Figure(
+    __name__,
+    "one number, rate / sqrt(batch), decides the times of ICL",
+    draw,
+    (Runs("clocks/grid_*", optional=True),),  # they are not kept yet
+)

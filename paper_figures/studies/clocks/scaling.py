@@ -1,0 +1,127 @@
+"""The square-root scaling rule: one number, rate / sqrt(batch), is left of rate and batch size.
+
+Adam divides each gradient by the root of its mean square.  Where noise is most of a gradient, with
+deviation sigma for one sequence, a step moves a weight by about
+
+    rate (sqrt(batch) mean / sigma + xi),        xi of variance 1,
+
+so in the clock r sqrt(b) x steps, with r and b the rate and the batch size over those of the base
+run, the drift is the same at all settings, and the variance of the random walk is proportional to
+the noise level q = r / sqrt(b) (Malladi et al. 2022, arXiv 2205.10287).  Runs of one noise level
+then have the same curves in this clock: exponents obey a + 2b = 2.
+
+`scaling.toml` holds predictions for cells of the grid that were committed before their runs.
+"""
+
+import math
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from coopetition.tools.files import markdown_table
+from paper_figures.core.runs import FigureRun
+from paper_figures.studies.clocks.exponents import (
+    EVENTS,
+    OF_ICL,
+    cells_of,
+    event_steps,
+    fit_exponents,
+    has_icl,
+    observe,
+)
+from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, rule_and_seen
+from transformer.experiments.clocks import BASE
+
+PATH = Path(__file__).with_name("scaling.toml")
+FACTOR = 1.4  # within which a prediction holds
+PREDICTED = ("emergence", "peak", "fade", "ciwl_90")
+
+Cell = tuple[float, int]
+
+
+def clock_of(cell: Cell) -> float:
+    """Return by how much a step advances the clock r sqrt(b), in steps of the base run."""
+    rate, batch = cell
+    return rate / BASE[0] * math.sqrt(batch / BASE[1])
+
+
+def noise_level(cell: Cell) -> float:
+    """Return the noise level r / sqrt(b) of a cell, rounded: 1 for the base run."""
+    rate, batch = cell
+    return round(rate / BASE[0] / math.sqrt(batch / BASE[1]), 6)
+
+
+def median_steps(runs: Iterable[FigureRun], event: str) -> float:
+    """Return the median of the steps to an event, infinite where it is not in the run."""
+    times = [
+        None if event in OF_ICL and not has_icl(run) else event_steps(run)[event] for run in runs
+    ]
+    return median(math.inf if time is None else time for time in times)
+
+
+def equal_noise_table(find: Find = find_runs) -> str:
+    """Return the times of events in the clock r sqrt(b) for each noise level, in Markdown."""
+    runs = find("grid_*")
+    by_level: dict[float, list[Cell]] = {}
+    cells = cells_of(runs)
+    for cell in cells:
+        by_level.setdefault(noise_level(cell), []).append(cell)
+    rows = []
+    for level, own in sorted(by_level.items()):
+        times = (" / ".join(_time(cells[cell], cell, event) for cell in own) for event in EVENTS)
+        names = " / ".join(f"{rate:g}, {batch}" for rate, batch in own)
+        rows.append([f"{level:.3g}", names, *times])
+    fitted = (fit_exponents(observe(runs, event)) for event in EVENTS)
+    measured = ("-" if each is None else str(each.combination(1, 2)) for each in fitted)
+    rows.append(["", "**a + 2b**", *measured])
+    return markdown_table(["q", "rate, batch", *EVENTS], rows)
+
+
+def _time(runs: list[FigureRun], cell: Cell, event: str) -> str:
+    """Return an event's time in the clock, or that most runs do not have it."""
+    time = median_steps(runs, event) * clock_of(cell)
+    if math.isfinite(time):
+        return f"{time:,.0f}"
+    return "absent" if event in OF_ICL else f"> {last_step(runs) * clock_of(cell):,.0f}"
+
+
+def last_step(runs: Iterable[FigureRun]) -> int:
+    """Return the last step of the longest run."""
+    return max(run.provenance["step"] for run in runs)
+
+
+def predictions() -> dict[str, Any]:
+    """Return the rule, what had been seen before, and the predicted steps."""
+    return tomllib.loads(PATH.read_text(encoding="utf-8"))
+
+
+def scaling_table(find: Find = find_runs) -> str:
+    """Return predicted and measured steps, with verdicts, in Markdown."""
+    cells, rows = cells_of(find("grid_*")), []
+    for expected in predictions()["predicted"]:
+        cell = expected["rate"], expected["batch"]
+        texts = (_judged(cells.get(cell, []), event, expected[event]) for event in PREDICTED)
+        rows.append([f"{cell[0]:g}", f"{cell[1]}", *texts])
+    return markdown_table(["rate", "batch", *PREDICTED], rows)
+
+
+def _judged(runs: list[FigureRun], event: str, expected: float) -> str:
+    if not runs:
+        return f"{expected:,}: not measured"
+    measured, end = median_steps(runs, event), last_step(runs)
+    found = f"{measured:,.0f}" if math.isfinite(measured) else f"not within {end:,}"
+    return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
+
+
+def judge_steps(measured: float, expected: float, end: float) -> Verdict:
+    """Return the verdict on predicted steps in runs of some length."""
+    if expected > end:
+        return "contradicted" if measured <= end else "holds"
+    return "holds" if expected / FACTOR <= measured <= expected * FACTOR else "contradicted"
+
+
+def rule_text() -> str:
+    """Return the rule, and what had been seen before the runs."""
+    return rule_and_seen(predictions())

@@ -24,7 +24,7 @@ from paper_figures.core.verdicts import (
     verdict_counts,
 )
 from paper_figures.demo import demo_table
-from paper_figures.studies.clocks import laws, page_clocks, proportions, scaling
+from paper_figures.studies.clocks import laws, page_clocks, predicted_steps, proportions, scaling
 from paper_figures.studies.clocks.forecasts import forecasts_table as forecasts_of_clocks_table
 from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
@@ -58,10 +58,12 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "runs": page_clocks.counts,
         "exponents": page_clocks.exponents_table,
         "spreads": page_clocks.spreads_table,
-        "scaling rule": scaling.rule_text,
-        "scaling": scaling.scaling_table,
         "equal noise": scaling.equal_noise_table,
         "laws": laws.laws_table,
+        "rule of cells": partial(predicted_steps.rule_text, predicted_steps.CELLS),
+        "predicted cells": partial(predicted_steps.steps_table, predicted_steps.CELLS),
+        "rule of arms": partial(predicted_steps.rule_text, predicted_steps.ARMS),
+        "predicted arms": partial(predicted_steps.steps_table, predicted_steps.ARMS),
         "arms": page_clocks.arms_table,
         "states": page_clocks.states_table,
         "proportions rule": proportions.rule_text,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
@@ -18,6 +19,7 @@ from paper_figures.studies.clocks import (
     forecasts,
     laws,
     page_clocks,
+    predicted_steps,
     predictions,
     proportions,
     scaling,
@@ -36,9 +38,9 @@ from paper_figures.studies.clocks.exponents import (
     observe,
     tobit,
 )
-from paper_figures.studies.clocks.laws import POWER, SCALING, TWO_TERMS
+from paper_figures.studies.clocks.laws import POWER, SIGNAL_TO_NOISE
 from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
-from transformer.experiments.clocks import BASE, FIRST, LATER, MAIN, SEEDS
+from transformer.experiments.clocks import BASE, BASE_STEPS, FIRST, LATER, MAIN, PEAK, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.measures.timeline import timeline
@@ -126,22 +128,26 @@ def test_too_few_events_give_no_exponents():
     assert found.b == pytest.approx(1) and math.isnan(found.combination(0, 1).low)
 
 
-# --- two terms
+# --- laws
 
 
-def simulate_two_terms(rng, drift=1000.0, count=5000.0, of_runs=0.1):
+def simulate_memory(rng, a=1000.0, b2=5000.0, of_runs=0.1):
+    """Return times at which a signal exceeds its noise, by the definition of the law."""
     found = []
     for rate, batch in CELLS:
         r, b = rate / BASE[0], batch / BASE[1]
+        level, clock = r / math.sqrt(b), r * math.sqrt(b)
         for seed in SEEDS:
             noise = math.exp(of_runs * rng.standard_normal() + 0.1 * (seed - 6))
-            steps = noise * (drift / (r * math.sqrt(b)) + count / b)
+            tau = brentq(lambda x: x - math.sqrt(a**2 + b2 * level * x), a, 1e9)  # noqa: B023
+            steps = noise * tau / clock
             found.append(Observation(rate, batch, seed, steps, False))
     return found
 
 
-def test_both_terms_and_seeds_are_recovered():
-    found = laws.fit_law(simulate_two_terms(np.random.default_rng(0), of_runs=1e-3), TWO_TERMS)
+def test_both_times_and_seeds_are_recovered():
+    made = simulate_memory(np.random.default_rng(0), of_runs=1e-3)
+    found = laws.fit_law(made, SIGNAL_TO_NOISE)
     assert found.times == pytest.approx([1000, 5000], rel=0.01)
     assert found.offsets == pytest.approx({5: -0.1, 6: 0.0, 7: 0.1}, abs=1e-3)
 
@@ -150,8 +156,8 @@ def test_both_terms_and_seeds_are_recovered():
 def test_the_law_that_made_the_times_describes_unseen_cells_better(seed):
     rng = np.random.default_rng(seed)
     for made, true, other in (
-        (simulate_two_terms(rng), TWO_TERMS, POWER),
-        (simulate(rng, of_runs=0.1), POWER, TWO_TERMS),
+        (simulate_memory(rng), SIGNAL_TO_NOISE, POWER),
+        (simulate(rng, of_runs=0.1), POWER, SIGNAL_TO_NOISE),
     ):
         errors = [laws.held_out_error(made, law) for law in (true, other)]
         assert errors[0] < errors[1] and errors[0] < 1.2
@@ -159,7 +165,7 @@ def test_the_law_that_made_the_times_describes_unseen_cells_better(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_times_of_equal_noise_are_equal_in_the_clock_of_the_scaling_rule(seed):
-    made = simulate_two_terms(np.random.default_rng(seed), of_runs=0)
+    made = simulate_memory(np.random.default_rng(seed), of_runs=0)
     times: dict[tuple[float, int], list[float]] = {}
     for each in made:
         key = scaling.noise_level(each.cell), each.seed
@@ -171,11 +177,56 @@ def test_times_of_equal_noise_are_equal_in_the_clock_of_the_scaling_rule(seed):
 @given(st.floats(1, 1e6), st.floats(1, 1e6))
 def test_predicted_steps_are_judged_within_a_factor(measured, expected):
     ratio = max(measured, expected) / min(measured, expected)
-    assume(abs(ratio - scaling.FACTOR) > 1e-9)
-    assert (scaling.judge_steps(measured, expected, 1e6) == "holds") == (ratio < scaling.FACTOR)
-    assert scaling.judge_steps(math.inf, 2e6, 1e6) == "holds"
-    assert scaling.judge_steps(measured, 2e6, 1e6) == "contradicted"
-    assert scaling.judge_steps(math.inf, expected, 1e6) == "contradicted"
+    assume(abs(ratio - predicted_steps.FACTOR) > 1e-9)
+    judge, is_near = predicted_steps.judge_steps, ratio < predicted_steps.FACTOR
+    assert judge(measured, expected, 1e6) == ("holds" if is_near else "contradicted")
+    assert judge(math.inf, 2e6, 1e6) == "holds"
+    assert judge(measured, 2e6, 1e6) == judge(math.inf, expected, 1e6) == "contradicted"
+
+
+@given(
+    *(st.floats(0.1, 1e4) for _ in range(2)),
+    *(st.floats(0, 10) for _ in range(2)),
+)
+def test_a_signal_exceeds_the_noise_that_has_been_walked(a, b2, level, changed_at):
+    assume(laws.signal_time(a, b2, 1.0) >= changed_at)
+    tau = laws.signal_time(a, b2, level, changed_at)
+    assert tau**2 == pytest.approx(a**2 + b2 * (changed_at + level * (tau - changed_at)))
+    assert laws.signal_time(a, b2, 1.0, changed_at) == pytest.approx(laws.signal_time(a, b2, 1.0))
+    assert laws.signal_time(a, b2, 0.0) == pytest.approx(a)
+
+
+def test_predicted_steps_are_those_of_the_first_cells():
+    """As they were when the predictions were committed."""
+    runs = [
+        run
+        for run in predictions.find_runs("grid_*")
+        if (run.learning_rate, batch_of(run)) in FIRST
+    ]
+    for each in predicted_steps.content(predicted_steps.ARMS)["predicted"]:
+        cell, since = (each["rate"], each["batch"]), PEAK * BASE_STEPS
+        for event in ("fade", "ciwl_90"):
+            a, b2 = laws.fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
+            tau = laws.signal_time(a, b2, scaling.noise_level(cell), since)
+            assert (tau - since) / scaling.clock_of(cell) == pytest.approx(each[event], abs=1)
+    for each in predicted_steps.content(predicted_steps.CELLS)["predicted"]:
+        cell = each["rate"], each["batch"]
+        level = scaling.noise_level(cell)
+        levels = [level / 2, 2 * level] if level == 0.125 else [level]
+        for event in ("emergence", "peak", "fade", "ciwl_90"):
+            times = [median_clock_time(runs, event, level) for level in levels]
+            expected = float(np.exp(np.mean(np.log(times)))) / scaling.clock_of(cell)
+            assert each[event] == pytest.approx(expected, abs=1)
+
+
+def median_clock_time(runs, event, level):
+    return np.median(
+        [
+            scaling.clock_of(each.cell) * (math.inf if each.is_censored else each.steps)
+            for each in observe(runs, event)
+            if scaling.noise_level(each.cell) == level
+        ]
+    )
 
 
 def test_the_power_law_is_that_of_the_exponents():
@@ -585,14 +636,13 @@ def test_the_kept_runs_show_what_the_page_says():
 
     for event in EVENTS:
         observed = observe(runs, event)
-        two, power, rule = (
-            laws.held_out_error(observed, law) for law in (TWO_TERMS, POWER, SCALING)
-        )
-        assert (two < power) == (event != "ciwl_75") and rule < 1.05 * power
-    drift, count = np.transpose(
-        [laws.fit_law(observe(runs, e), TWO_TERMS).times for e in ("emergence", "peak", "fade")]
-    )
-    assert max(drift) < 1.3 * min(drift) and count[2] > 10 * count[0]
+        power, rule, memory = (laws.held_out_error(observed, law) for law in laws.LAWS)
+        assert (memory < power) == (event != "ciwl_75") and rule < 1.05 * power
+    fitted = {e: laws.fit_law(observe(runs, e), SIGNAL_TO_NOISE).times for e in EVENTS}
+    ratios = {event: 1000 * b2 / a**2 for event, (a, b2) in fitted.items()}
+    assert [round(ratios[e], 1) for e in ("emergence", "peak", "fade", "ciwl_90")] == [
+        *(0.9, 1.2, 4.4, 4.3)
+    ]
     check_equal_noise(runs)
 
     found = page_clocks.exponents()

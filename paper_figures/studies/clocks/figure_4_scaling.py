@@ -9,12 +9,13 @@ from paper_figures.core.plotting import common_curves, draw_half, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.studies.clocks.exponents import cells_of, observe
 from paper_figures.studies.clocks.figure_1 import DASHES, MARKS
-from paper_figures.studies.clocks.laws import TWO_TERMS, fit_law, held_out_error
-from paper_figures.studies.clocks.scaling import PREDICTED, Cell, clock_of, noise_level
+from paper_figures.studies.clocks.laws import SIGNAL_TO_NOISE, fit_law, held_out_error, signal_time
+from paper_figures.studies.clocks.scaling import Cell, clock_of, noise_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SHOWN = ("emergence", "peak", "fade", "ciwl_90")
 CLOCK = "rate x sqrt(batch) x steps, in steps of the base run"
 
 
@@ -25,9 +26,9 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     cells = cells_of(runs)
     numbers = _draw_flip(left, cells)
     findings = []
-    for event, mark in zip(PREDICTED, MARKS, strict=False):
+    for event, mark in zip(SHOWN, MARKS, strict=False):
         numbers += _draw_event(right, runs, event, mark)
-        error = held_out_error(observe(runs, event), TWO_TERMS)
+        error = held_out_error(observe(runs, event), SIGNAL_TO_NOISE)
         findings.append(
             f"{event}: the sum of two terms misses unseen cells by a factor {error:.2f}"
         )
@@ -61,16 +62,16 @@ def _draw_flip(ax: "Axes", cells: dict[Cell, list[FigureRun]]) -> Numbers:
 
 
 def _draw_event(ax: "Axes", runs: list[FigureRun], event: str, mark: str) -> Numbers:
-    """Draw an event's time in every run that has it, and the law of two terms."""
+    """Draw an event's time in every run that has it, and the signal-to-noise law."""
     observed = [each for each in observe(runs, event) if not each.is_censored]
     if not observed:
         return []
     x = np.array([noise_level(each.cell) for each in observed])
     y = np.array([each.steps * clock_of(each.cell) for each in observed])
     (line,) = ax.plot(x, y, mark, ms=3.5, mfc="none", label=event)
-    drift, count = fit_law(observe(runs, event), TWO_TERMS).times
+    a, b2 = fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
     levels = np.geomspace(x.min(), x.max(), 50)
-    ax.plot(levels, drift + count * levels, lw=0.8, color=line.get_color())
+    ax.plot(levels, signal_time(a, b2, levels), lw=0.8, color=line.get_color())
     return points("b times of events", event, x, y)
 
 

@@ -1,12 +1,16 @@
 """Laws of an event's time in rate and batch size, and how well they describe unseen cells.
 
-With r and b the rate and the batch size over those of the base run, the steps to an event are
+With r and b the rate and the batch size over those of the base run, q = r / sqrt(b) the noise level
+and tau = r sqrt(b) x steps the clock of the square-root scaling rule (`scaling`), an event is at
 
-- `POWER`: c r^-A b^-B, with two free exponents;
-- `SCALING`: c q^p / (r sqrt(b)), the power laws that obey the square-root scaling rule (`scaling`):
-  in the clock r sqrt(b) x steps only q = r / sqrt(b) is left;
-- `TWO_TERMS`: drift / (r sqrt(b)) + count / b, which obeys this rule, too: drift + count q in the
-  same clock.  It was found on the first ten cells of the grid.
+- `POWER`: steps = c r^-A b^-B, with two free exponents;
+- `SCALING`: tau = c q^p, the power laws that obey the rule;
+- `SIGNAL_TO_NOISE`: tau^2 = A^2 + B^2 q tau, which obeys it, too.
+
+The last is a law of memories.  In the clock, a weight's drift v is constant, and its random walk
+has a variance of g q a unit of tau.  What is stored in many weights can be read once its signal,
+v tau, exceeds z times its noise, sqrt(s^2 + g q tau), with s that of the start.  So A = z s / v and
+B = z sqrt(g) / v.  It was found on the first ten cells of the grid.
 
 All are fitted by maximum likelihood, with the logarithm of the steps normal about that of the law,
 an offset for each seed, and runs that end before the event censored.
@@ -47,13 +51,27 @@ SCALING = Law(
     (0.0, 0.5),
     1,
 )
-TWO_TERMS = Law(
-    "two terms",
-    lambda p, logs: np.logaddexp(p[0] - logs @ [1.0, 0.5], p[1] - logs[:, 1]),
+
+
+def signal_time(a: Array, b2: Array, level: Array, changed_at: float = 0.0) -> Array:
+    """Return tau with tau^2 = a^2 + b2 (t + level (tau - t)), in the clock of the scaling rule.
+
+    The noise level is 1 until t, which is before the event.
+    """
+    linear, constant = b2 * level, a**2 + b2 * changed_at * (1 - level)
+    return (linear + np.sqrt(linear**2 + 4 * constant)) / 2
+
+
+SIGNAL_TO_NOISE = Law(
+    "signal to noise",
+    lambda p, logs: (
+        np.log(signal_time(np.exp(p[0]), np.exp(p[1]), np.exp(logs @ [1.0, -0.5])))
+        - logs @ [1.0, 0.5]
+    ),
     (-0.7, -0.7),
     2,
 )
-LAWS = (POWER, SCALING, TWO_TERMS)
+LAWS = (POWER, SCALING, SIGNAL_TO_NOISE)
 
 
 class FittedLaw(NamedTuple):
@@ -118,12 +136,12 @@ def held_out_error(observations: Sequence[Observation], law: Law) -> float:
 
 
 def laws_table(find: Find = find_runs) -> str:
-    """Return the terms of each event, and the held-out errors of all laws, in Markdown."""
+    """Return the numbers of the signal-to-noise law, and held-out errors of all, in Markdown."""
     runs, rows = find("grid_*"), []
     for event in EVENTS:
         observed = observe(runs, event)
-        drift, count = fit_law(observed, TWO_TERMS).times
+        a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
         errors = (f"{held_out_error(observed, law):.2f}" for law in LAWS)
-        rows.append((event, f"{drift:,.0f}", f"{count:,.0f}", *errors))
-    heads = ("event", "drift", "count", *(f"error of the {law.name}" for law in LAWS))
+        rows.append((event, f"{a:,.0f}", f"{b2:,.0f}", f"{1000 * b2 / a**2:.2g}", *errors))
+    heads = ("event", "A", "B²", "1000 B² / A²", *(f"error: {law.name}" for law in LAWS))
     return markdown_table(heads, rows)

@@ -9,16 +9,11 @@ so in the clock r sqrt(b) x steps, with r and b the rate and the batch size over
 run, the drift is the same at all settings, and the variance of the random walk is proportional to
 the noise level q = r / sqrt(b) (Malladi et al. 2022, arXiv 2205.10287).  Runs of one noise level
 then have the same curves in this clock: exponents obey a + 2b = 2.
-
-`scaling.toml` holds predictions for cells of the grid that were committed before their runs.
 """
 
 import math
-import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun
@@ -31,12 +26,8 @@ from paper_figures.studies.clocks.exponents import (
     has_icl,
     observe,
 )
-from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, rule_and_seen
+from paper_figures.studies.clocks.predictions import Find, find_runs
 from transformer.experiments.clocks import BASE
-
-PATH = Path(__file__).with_name("scaling.toml")
-FACTOR = 1.4  # within which a prediction holds
-PREDICTED = ("emergence", "peak", "fade", "ciwl_90")
 
 Cell = tuple[float, int]
 
@@ -90,38 +81,3 @@ def _time(runs: list[FigureRun], cell: Cell, event: str) -> str:
 def last_step(runs: Iterable[FigureRun]) -> int:
     """Return the last step of the longest run."""
     return max(run.provenance["step"] for run in runs)
-
-
-def predictions() -> dict[str, Any]:
-    """Return the rule, what had been seen before, and the predicted steps."""
-    return tomllib.loads(PATH.read_text(encoding="utf-8"))
-
-
-def scaling_table(find: Find = find_runs) -> str:
-    """Return predicted and measured steps, with verdicts, in Markdown."""
-    cells, rows = cells_of(find("grid_*")), []
-    for expected in predictions()["predicted"]:
-        cell = expected["rate"], expected["batch"]
-        texts = (_judged(cells.get(cell, []), event, expected[event]) for event in PREDICTED)
-        rows.append([f"{cell[0]:g}", f"{cell[1]}", *texts])
-    return markdown_table(["rate", "batch", *PREDICTED], rows)
-
-
-def _judged(runs: list[FigureRun], event: str, expected: float) -> str:
-    if not runs:
-        return f"{expected:,}: not measured"
-    measured, end = median_steps(runs, event), last_step(runs)
-    found = f"{measured:,.0f}" if math.isfinite(measured) else f"not within {end:,}"
-    return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
-
-
-def judge_steps(measured: float, expected: float, end: float) -> Verdict:
-    """Return the verdict on predicted steps in runs of some length."""
-    if expected > end:
-        return "contradicted" if measured <= end else "holds"
-    return "holds" if expected / FACTOR <= measured <= expected * FACTOR else "contradicted"
-
-
-def rule_text() -> str:
-    """Return the rule, and what had been seen before the runs."""
-    return rule_and_seen(predictions())

@@ -1,0 +1,62 @@
+"""Steps to events that were predicted before the runs, and their verdicts.
+
+`scaling.toml` predicts cells of the grid by the square-root scaling rule.  `signal_to_noise.toml`
+predicts arms in which the noise level changes at Flip's peak, by the law of that name.  Both were
+committed before the runs that they predict.
+"""
+
+import math
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coopetition.tools.files import markdown_table
+from paper_figures.core.runs import FigureRun
+from paper_figures.studies.clocks.exponents import EVENTS
+from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, rule_and_seen
+from paper_figures.studies.clocks.scaling import last_step, median_steps
+from transformer.experiments.clocks import grid_name
+
+FOLDER = Path(__file__).parent
+CELLS, ARMS = FOLDER / "scaling.toml", FOLDER / "signal_to_noise.toml"
+FACTOR = 1.4  # within which a prediction holds
+
+
+@cache
+def content(path: Path) -> dict[str, Any]:
+    """Return the rule, what had been seen before, and the predicted steps."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def rule_text(path: Path) -> str:
+    """Return the rule, and what had been seen before the runs."""
+    return rule_and_seen(content(path))
+
+
+def steps_table(path: Path, find: Find = find_runs) -> str:
+    """Return predicted and measured steps, with verdicts, in Markdown."""
+    predicted = content(path)["predicted"]
+    events = [event for event in EVENTS if event in predicted[0]]
+    rows = []
+    for each in predicted:
+        cell = each["rate"], each["batch"]
+        name = each.get("arm", grid_name(*cell))
+        texts = (_judged(find(name), event, each[event]) for event in events)
+        rows.append([f"`{name}`", f"{cell[0]:g}", f"{cell[1]}", *texts])
+    return markdown_table(["runs", "rate", "batch", *events], rows)
+
+
+def _judged(runs: list[FigureRun], event: str, expected: float) -> str:
+    if not runs:
+        return f"{expected:,}: not measured"
+    measured, end = median_steps(runs, event), last_step(runs)
+    found = f"{measured:,.0f}" if math.isfinite(measured) else f"not within {end:,}"
+    return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
+
+
+def judge_steps(measured: float, expected: float, end: float) -> Verdict:
+    """Return the verdict on predicted steps in runs of some length."""
+    if expected > end:
+        return "contradicted" if measured <= end else "holds"
+    return "holds" if expected / FACTOR <= measured <= expected * FACTOR else "contradicted"

@@ -84,11 +84,9 @@ def clocks(scale: Scale) -> Plan:
     """Return our runs at different learning rates, batch sizes and optimisers."""
     check_scale(scale, clocks_runs.SCALES)
     trained = training_nodes(clocks_runs.presets(scale))
-    names = [node.name for node in trained if not node.name.startswith("sgd_")]
-    grid = [name for name in names if name.startswith("grid_")]
-    cross = [clocks_runs.grid_name(*cell) for cell in clocks_runs.CROSS]
-    of = {"weight_norms": names, "gradients": grid, "sharpness": dict.fromkeys(cross)}
-    tables = [RunTable(name=name, measure=name, of=tuple(own)) for name, own in of.items()]
+    cross = tuple(dict.fromkeys(clocks_runs.grid_name(*cell) for cell in clocks_runs.CROSS))
+    measures = ("weight_norms", "gradients", "sharpness")
+    tables = [RunTable(name=each, measure=each, of=cross) for each in measures]
     features = [] if scale == "smoke" else feature_nodes(scale)  # of the runs in larger batches
     return Plan([*trained, *features, *tables])
 

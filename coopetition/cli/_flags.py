@@ -22,6 +22,10 @@ from coopetition.tools.flags import default_shown_as
 T = TypeVar("T")
 
 Metric = Literal["loss", "in_context_loss", "accuracy", "in_context_accuracy"]
+Paths = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]],
+    tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
+]
 
 if TYPE_CHECKING:
     from coopetition.fitting.curves import Curves
@@ -199,10 +203,7 @@ def _read_name(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFlags(LogFlags):
-    curves: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]],
-        tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
-    ]
+    curves: Paths
     """Run folders, or logs of other tools: CSV, JSON lines, TensorBoard, wandb, Lightning, Hugging
     Face (docs/fit_your_own_log.md). `fit` and `compare` fit several runs together; `predict` takes
     one."""

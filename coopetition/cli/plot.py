@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
-from coopetition.cli._flags import LogFlags, write_file
+from coopetition.cli._flags import LogFlags, Paths, write_file
 from coopetition.plot.style import check_picture, save_plot
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import check_writable
@@ -49,10 +47,7 @@ class PlotFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(PlotFlags, LogFlags):
-    paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]],
-        tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)"),
-    ]
+    paths: Paths
     """Run folders, or logs of other tools (docs/fit_your_own_log.md)."""
 
 

@@ -5,12 +5,9 @@ A run needs two evaluations before it can be drawn.
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
-
-from coopetition.cli._flags import Metric
+from coopetition.cli._flags import Metric, Paths
 from coopetition.cli.plot import PlotFlags
 from coopetition.tools.errors import UsageError, abbreviate
 
@@ -23,9 +20,7 @@ ACTIVE = ("created", "running")  # statuses of runs whose metrics may grow
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(PlotFlags):
-    paths: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help_behavior_hint="(required)")
-    ]
+    paths: Paths
     """Folders of runs, or of runs that were trained together."""
     metric: Metric = "in_context_accuracy"
     """Metric of the curves: loss (nats) or accuracy, over all labels or over those in context."""

@@ -18,14 +18,17 @@ an offset for each seed, and runs that end before the event censored.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.tools.files import markdown_table
+from paper_figures.core.runs import FigureRun, kept_runs
 from paper_figures.studies.clocks.exponents import EVENTS, Observation, observe
 from paper_figures.studies.clocks.predictions import Find, find_runs
+from transformer.experiments.clocks import MAIN
 
 Array = NDArray[np.floating]
 
@@ -135,13 +138,21 @@ def held_out_error(observations: Sequence[Observation], law: Law) -> float:
     return math.exp(math.sqrt(np.mean(np.square(errors))))
 
 
+def main_runs(find: Find = find_runs) -> list[FigureRun]:
+    """Return runs of the coopetition paper's main task, at three noise levels."""
+    kept = (kept_runs("coopetition/main", scale=scale) for scale in ("paper", "cpu"))
+    return [*chain.from_iterable(kept), *find(MAIN)]
+
+
 def laws_table(find: Find = find_runs) -> str:
     """Return the numbers of the signal-to-noise law, and held-out errors of all, in Markdown."""
-    runs, rows = find("grid_*"), []
-    for event in EVENTS:
-        observed = observe(runs, event)
-        a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
-        errors = (f"{held_out_error(observed, law):.2f}" for law in LAWS)
-        rows.append((event, f"{a:,.0f}", f"{b2:,.0f}", f"{1000 * b2 / a**2:.2g}", *errors))
-    heads = ("event", "A", "B²", "1000 B² / A²", *(f"error: {law.name}" for law in LAWS))
+    rows = []
+    for name, runs in (("grid", find("grid_*")), ("main task", main_runs(find))):
+        for event in EVENTS:
+            observed = observe(runs, event)
+            a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
+            errors = (f"{held_out_error(observed, law):.2f}" for law in LAWS)
+            ratio = f"{1000 * b2 / a**2:.2g}" if b2 > 1 else "0"
+            rows.append((name, event, f"{a:,.0f}", f"{b2:,.0f}", ratio, *errors))
+    heads = ("runs", "event", "A", "B²", "1000 B² / A²", *(f"error: {law.name}" for law in LAWS))
     return markdown_table(heads, rows)

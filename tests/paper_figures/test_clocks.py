@@ -594,7 +594,7 @@ def check_equal_noise(runs):
 
 
 def test_the_kept_runs_show_what_the_page_says():
-    """The list below the counts in docs/clocks.md."""
+    """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
     assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 10
 

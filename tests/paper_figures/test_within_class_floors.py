@@ -1,4 +1,4 @@
-"""Error floors on the trainer's own data, beside kept runs, and in docs/clocks.md."""
+"""Error floors on the trainer's own data, beside kept runs, and in docs/two_cues.md."""
 
 from dataclasses import replace
 from itertools import permutations

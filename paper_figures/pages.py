@@ -57,6 +57,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "spreads": page_clocks.spreads_table,
         "equal noise": scaling.equal_noise_table,
         "laws": laws.laws_table,
+        "memory": laws.memory_table,
         "predicted cells": partial(predicted_steps.steps_table, predicted_steps.CELLS),
         "predicted arms": partial(predicted_steps.steps_table, predicted_steps.ARMS),
         "ingredients": ingredients_table,

@@ -121,5 +121,5 @@ FIGURE = Figure(
     __name__,
     "the rise and fade of ICL in clocks of steps, rate and batch size",
     draw,
-    (Runs("clocks/grid_*", optional=True),),  # they are not kept yet
+    (Runs("clocks/grid_*", optional=True),),
 )

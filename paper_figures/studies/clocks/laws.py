@@ -3,14 +3,17 @@
 With r and b the rate and the batch size over those of the base run, q = r / sqrt(b) the noise level
 and tau = r sqrt(b) x steps the clock of the square-root scaling rule (`scaling`), an event is at
 
+- `CONSTANT`: tau is the same everywhere;
 - `POWER`: steps = c r^-A b^-B, with two free exponents;
 - `SCALING`: tau = c q^p, the power laws that obey the rule;
-- `SIGNAL_TO_NOISE`: tau^2 = A^2 + B^2 q tau, which obeys it, too.
+- `SUM`: tau = drift + count q, which obeys it, too;
+- `SIGNAL_TO_NOISE`: tau^2 = A^2 + B^2 q tau, and this as well.
 
 The last is a law of memories.  In the clock, a weight's drift v is constant, and its random walk
-has a variance of g q a unit of tau.  What is stored in many weights can be read once its signal,
-v tau, exceeds z times its noise, sqrt(s^2 + g q tau), with s that of the start.  So A = z s / v and
-B = z sqrt(g) / v.  It was found on the first ten cells of the grid.
+has a variance of g q a unit of tau; nothing drives it back.  What is stored in many weights can be
+read once its signal, v tau, exceeds z times its noise, sqrt(s^2 + g q tau), with s that of the
+start.  So A = z s / v and B = z sqrt(g) / v.  It and the sum were found on the first ten cells of
+the grid.
 
 All are fitted by maximum likelihood, with the logarithm of the steps normal about that of the law,
 an offset for each seed, and runs that end before the event censored.
@@ -26,11 +29,20 @@ from numpy.typing import NDArray
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun, kept_runs
-from paper_figures.studies.clocks.exponents import EVENTS, Observation, observe
+from paper_figures.studies.clocks.exponents import (
+    EVENTS,
+    Interval,
+    Observation,
+    observe,
+    t_interval,
+)
 from paper_figures.studies.clocks.predictions import Find, find_runs
 from transformer.experiments.clocks import MAIN
 
 Array = NDArray[np.floating]
+
+
+CLOCK, LEVEL = np.array([1.0, 0.5]), np.array([1.0, -0.5])  # logs of rate and batch -> of tau, q
 
 
 class Law(NamedTuple):
@@ -39,20 +51,32 @@ class Law(NamedTuple):
     log_steps : (parameters, logs of rate and batch (n, 2)) -> (n,)
     start : parameters at which the fit begins, for times of order 1
     n_times : number of leading parameters that are logarithms of times
+    depends_on : (2, k) combinations of both logs that must vary, so that cells determine the law
     """
 
     name: str
     log_steps: Callable[[Array, Array], Array]
     start: tuple[float, ...]
     n_times: int
+    depends_on: Array
 
 
-POWER = Law("power law", lambda p, logs: p[0] - logs @ p[1:3], (0.0, 0.5, 0.5), 1)
+ON_LEVEL = LEVEL[:, None]
+CONSTANT = Law("constant", lambda p, logs: p[0] - logs @ CLOCK, (0.0,), 1, np.empty((2, 0)))
+POWER = Law("power law", lambda p, logs: p[0] - logs @ p[1:3], (0.0, 0.5, 0.5), 1, np.eye(2))
 SCALING = Law(
     "scaling rule",
-    lambda p, logs: p[0] - logs @ [1.0, 0.5] + p[1] * (logs @ [1.0, -0.5]),
+    lambda p, logs: p[0] + p[1] * (logs @ LEVEL) - logs @ CLOCK,
     (0.0, 0.5),
     1,
+    ON_LEVEL,
+)
+SUM = Law(
+    "sum",
+    lambda p, logs: np.logaddexp(p[0], p[1] + logs @ LEVEL) - logs @ CLOCK,
+    (-0.7, -0.7),
+    2,
+    ON_LEVEL,
 )
 
 
@@ -68,13 +92,13 @@ def signal_time(a: Array, b2: Array, level: Array, changed_at: float = 0.0) -> A
 SIGNAL_TO_NOISE = Law(
     "signal to noise",
     lambda p, logs: (
-        np.log(signal_time(np.exp(p[0]), np.exp(p[1]), np.exp(logs @ [1.0, -0.5])))
-        - logs @ [1.0, 0.5]
+        np.log(signal_time(np.exp(p[0]), np.exp(p[1]), np.exp(logs @ LEVEL))) - logs @ CLOCK
     ),
     (-0.7, -0.7),
     2,
+    ON_LEVEL,
 )
-LAWS = (POWER, SCALING, SIGNAL_TO_NOISE)
+LAWS = (CONSTANT, POWER, SCALING, SUM, SIGNAL_TO_NOISE)
 
 
 class FittedLaw(NamedTuple):
@@ -122,20 +146,47 @@ def fit_law(observations: Sequence[Observation], law: Law) -> FittedLaw:
     return FittedLaw(law, parameters, dict(zip(seeds, offsets.tolist(), strict=True)))
 
 
-def held_out_error(observations: Sequence[Observation], law: Law) -> float:
+def is_determined(observations: Sequence[Observation], law: Law) -> bool:
+    """Return whether the cells in which the event was seen differ in all that a law depends on."""
+    seen = [each.logs for each in observations if not each.is_censored]
+    places = np.array(seen).reshape(-1, 2) @ law.depends_on
+    n_varied = np.linalg.matrix_rank(places - places.mean(axis=0)) if places.size else 0
+    return bool(seen) and n_varied == places.shape[1]
+
+
+def held_out_error(observations: Sequence[Observation], law: Law) -> float | None:
     """Return the factor by which a law misses the runs of a cell that it is not fitted to.
 
-    It is the exponential of the root mean square over all runs.  A run that ends before the event
-    has an error only if the event is expected within it.
+    It is the exponential of the root mean square over runs.  A run that ends before the event
+    counts only if the event is expected within it.  None if without some cell the others do not
+    determine the law.
     """
     errors: list[float] = []
     for cell in {each.cell for each in observations}:
         own = [each for each in observations if each.cell == cell]
-        fitted = fit_law([each for each in observations if each.cell != cell], law)
-        for each, expected in zip(own, fitted.log_steps(own), strict=True):
+        known = [each for each in observations if each.cell != cell]
+        if not is_determined(known, law):
+            return None
+        for each, expected in zip(own, fit_law(known, law).log_steps(own), strict=True):
             missed = math.log(each.steps) - float(expected)
-            errors.append(max(missed, 0.0) if each.is_censored else missed)
+            if not each.is_censored or missed > 0:
+                errors.append(missed)
     return math.exp(math.sqrt(np.mean(np.square(errors))))
+
+
+def noise_ratio(observations: Sequence[Observation]) -> Interval:
+    """Return B^2 / A^2, in 1 / (steps of the base run); the interval is a jackknife of cells."""
+
+    def log_ratio(seen: Sequence[Observation]) -> float:
+        a, b2 = fit_law(seen, SIGNAL_TO_NOISE).times
+        return math.log(b2 / a**2)
+
+    cells = {each.cell for each in observations}
+    value = log_ratio(observations)
+    left = np.array([log_ratio([e for e in observations if e.cell != cell]) for cell in cells])
+    error = math.sqrt((len(cells) - 1) / len(cells) * np.sum((left - value) ** 2))
+    found = t_interval(value, error, len(cells) - 2)
+    return Interval(math.exp(found.value), math.exp(found.low), math.exp(found.high))
 
 
 def main_runs(find: Find = find_runs) -> list[FigureRun]:
@@ -145,14 +196,25 @@ def main_runs(find: Find = find_runs) -> list[FigureRun]:
 
 
 def laws_table(find: Find = find_runs) -> str:
-    """Return the numbers of the signal-to-noise law, and held-out errors of all, in Markdown."""
+    """Return held-out errors of all laws in the grid and in the main task, in Markdown."""
     rows = []
     for name, runs in (("grid", find("grid_*")), ("main task", main_runs(find))):
         for event in EVENTS:
             observed = observe(runs, event)
-            a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
-            errors = (f"{held_out_error(observed, law):.2f}" for law in LAWS)
-            ratio = f"{1000 * b2 / a**2:.2g}" if b2 > 1 else "0"
-            rows.append((name, event, f"{a:,.0f}", f"{b2:,.0f}", ratio, *errors))
-    heads = ("runs", "event", "A", "B²", "1000 B² / A²", *(f"error: {law.name}" for law in LAWS))
-    return markdown_table(heads, rows)
+            errors = (held_out_error(observed, law) for law in LAWS)
+            texts = ("-" if each is None else f"{each:.2f}" for each in errors)
+            n_seen = sum(not each.is_censored for each in observed)
+            rows.append((name, event, f"{n_seen}", *texts))
+    return markdown_table(("runs", "event", "n", *(law.name for law in LAWS)), rows)
+
+
+def memory_table(find: Find = find_runs) -> str:
+    """Return the numbers of the signal-to-noise law in the grid, in Markdown."""
+    runs, rows = find("grid_*"), []
+    for event in EVENTS:
+        observed = observe(runs, event)
+        a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
+        ratio = noise_ratio(observed)
+        interval = f"{1000 * ratio.value:.2g} ({1000 * ratio.low:.2g}, {1000 * ratio.high:.2g})"
+        rows.append((event, f"{a:,.0f}", f"{b2:,.0f}", interval))
+    return markdown_table(("event", "A", "B²", "1000 B² / A²"), rows)

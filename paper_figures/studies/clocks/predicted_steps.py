@@ -2,7 +2,7 @@
 
 `scaling.toml` predicts cells of the grid by the square-root scaling rule.  `signal_to_noise.toml`
 predicts arms in which the noise level changes at Flip's peak, by the law of that name.  Both were
-committed before the runs that they predict.
+committed before the runs that they predict, except those that the latter names.
 """
 
 import math
@@ -16,7 +16,7 @@ from paper_figures.core.runs import FigureRun
 from paper_figures.studies.clocks.exponents import EVENTS
 from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, rule_and_seen
 from paper_figures.studies.clocks.scaling import last_step, median_steps
-from transformer.experiments.clocks import grid_name
+from transformer.experiments.clocks import SEEDS, grid_name
 
 FOLDER = Path(__file__).parent
 CELLS, ARMS = FOLDER / "scaling.toml", FOLDER / "signal_to_noise.toml"
@@ -48,15 +48,18 @@ def steps_table(path: Path, find: Find = find_runs) -> str:
 
 
 def _judged(runs: list[FigureRun], event: str, expected: float) -> str:
-    if not runs:
-        return f"{expected:,}: not measured"
+    if (n := len({run.init_seed for run in runs})) < len(SEEDS):
+        return f"{expected:,}: {n} of {len(SEEDS)} seeds measured"
     measured, end = median_steps(runs, event), last_step(runs)
     found = f"{measured:,.0f}" if math.isfinite(measured) else f"not within {end:,}"
     return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
 
 
 def judge_steps(measured: float, expected: float, end: float) -> Verdict:
-    """Return the verdict on predicted steps in runs of some length."""
+    """Return the verdict on predicted steps in runs of some length.
+
+    A prediction after their end is contradicted by an event within it, and undecided without one.
+    """
     if expected > end:
-        return "contradicted" if measured <= end else "holds"
+        return "contradicted" if measured <= end else "undecided"
     return "holds" if expected / FACTOR <= measured <= expected * FACTOR else "contradicted"

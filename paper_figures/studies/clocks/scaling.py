@@ -12,7 +12,7 @@ then have the same curves in this clock: exponents obey a + 2b = 2.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from coopetition.tools.files import markdown_table
@@ -45,7 +45,7 @@ def noise_level(cell: Cell) -> float:
 
 
 def median_steps(runs: Iterable[FigureRun], event: str) -> float:
-    """Return the median of the steps to an event, infinite where it is not in the run."""
+    """Return the median of the steps to an event; a run without it counts as infinitely late."""
     times = [
         None if event in OF_ICL and not has_icl(run) else event_steps(run)[event] for run in runs
     ]
@@ -64,10 +64,31 @@ def equal_noise_table(find: Find = find_runs) -> str:
         times = (" / ".join(_time(cells[cell], cell, event) for cell in own) for event in EVENTS)
         names = " / ".join(f"{rate:g}, {batch}" for rate, batch in own)
         rows.append([f"{level:.3g}", names, *times])
+    ratios = (_ratios_text(equal_noise_ratios(runs, event)) for event in EVENTS)
+    rows.append(["", "**larger / smaller batch**", *ratios])
     fitted = (fit_exponents(observe(runs, event)) for event in EVENTS)
     measured = ("-" if each is None else str(each.combination(1, 2)) for each in fitted)
     rows.append(["", "**a + 2b**", *measured])
     return markdown_table(["q", "rate, batch", *EVENTS], rows)
+
+
+def equal_noise_ratios(runs: Sequence[FigureRun], event: str) -> list[float]:
+    """Return the time in the largest batch over that in the smallest, by noise level and seed.
+
+    Only seeds that have the event in both are compared.
+    """
+    times: dict[tuple[float, int], dict[int, float]] = {}
+    for each in observe(runs, event):
+        if not each.is_censored:
+            key = noise_level(each.cell), each.seed
+            times.setdefault(key, {})[each.batch] = each.steps * clock_of(each.cell)
+    return [own[max(own)] / own[min(own)] for own in times.values() if len(own) > 1]
+
+
+def _ratios_text(ratios: Sequence[float]) -> str:
+    if not ratios:
+        return "-"
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)})"
 
 
 def _time(runs: list[FigureRun], cell: Cell, event: str) -> str:

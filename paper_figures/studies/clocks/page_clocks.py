@@ -1,4 +1,4 @@
-"""Generated parts of the pages on clocks: ideas, predictions, and what the kept runs say of them."""
+"""Generated parts of the pages on clocks: ideas, predictions, and what kept runs say of them."""
 
 import math
 from collections.abc import Iterable, Sequence

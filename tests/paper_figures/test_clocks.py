@@ -2,7 +2,6 @@
 
 import json
 import math
-import tomllib
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,7 +13,7 @@ from scipy.optimize import brentq
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
-from paper_figures.core.runs import find_needs
+from paper_figures.core.runs import find_needs, kept_runs
 from paper_figures.studies.clocks import (
     forecasts,
     laws,
@@ -337,16 +336,6 @@ def test_every_prediction_is_of_an_event_and_an_arm_of_the_plan():
         assert named <= {*predictions.COMBINATIONS}
     for arm, control in predictions.CONTROLS.items():
         assert {f"clocks/{arm}", f"clocks/{control}"} <= {*PRESETS}
-    known = tomllib.loads(predictions.PATH.read_text())["ideas"]
-    assert [each["name"] for each in known] == names
-
-
-def test_the_gradient_flow_has_one_clock_in_theory_and_in_its_prediction():
-    """Descent of the toy at half the rate takes twice the steps, whatever the batch."""
-    (flow,) = (each for each in predictions.predictions()[0] if each.name == "gradient flow")
-    assert {event: own for event, own in flow.exponents.items()} == {
-        event: {"a": (1.0, 1.0), "b": (0.0, 0.0)} for event in EVENTS
-    }
 
 
 @pytest.mark.parametrize(
@@ -481,11 +470,29 @@ def test_states_are_compared_with_what_is_predicted_of_them(monkeypatch):
     assert page_clocks.states_table().count("contradicted") == 1
 
 
-def test_the_figure_draws_every_cell_in_every_clock():
+def simulated_runs():
     runs = find_simulated({})("grid_*")
     for run in runs:
         run.record = dict
-    result = find_figure("clocks", "1").draw(runs)
+    return runs
+
+
+def test_times_of_all_runs_are_drawn_in_the_clock_of_the_scaling_rule():
+    runs = simulated_runs()
+    result = find_figure("clocks", "4").draw(runs)
+    assert len({curve for panel, curve, *_ in result.numbers if panel == "a Flip"}) == len(CELLS)
+    drawn = sorted((x, y) for panel, curve, x, y in result.numbers if curve == "fade")
+    expected = sorted(
+        (scaling.noise_level(each.cell), each.steps * scaling.clock_of(each.cell))
+        for each in observe(runs, "fade")
+        if not each.is_censored
+    )
+    assert expected and np.array(drawn) == pytest.approx(np.array(expected))
+    assert all("a + 2b = " in finding for finding in result.findings)
+
+
+def test_the_figure_draws_every_cell_in_every_clock():
+    result = find_figure("clocks", "1").draw(simulated_runs())
     names = {(panel, curve) for panel, curve, *_ in result.numbers}
     of_clock = {panel for panel, _ in names if panel != "e exponents"}
     assert len(of_clock) == len(CLOCKS)
@@ -624,6 +631,26 @@ def check_equal_noise(runs):
     assert len(at_512) == 3 and len(noisy) == 5 and missing == at_512 | noisy
 
 
+def check_proportions():
+    """Check the statements on the paper's proportions."""
+    slow, fast, larger = (
+        proportions.medians(proportions.proportions(run.timeline()) for run in runs)
+        for runs in (
+            kept_runs("coopetition/main", scale="paper"),
+            kept_runs("coopetition/main"),
+            predictions.find_runs(MAIN),
+        )
+    )
+    expected = proportions.predictions()["predicted"]
+    found = {**larger, "emergence": larger["emergence"] / 1e6}
+    assert all(1 / 1.2 < found[name] / expected[name] < 1.2 for name in expected)
+    assert "does not have the paper's proportions" in proportions.proportions_table()
+    assert larger["ciwl_90"] / slow["ciwl_90"] == pytest.approx(1.4, abs=0.05)
+    exact = {"emergence": fast["emergence"] / 1e6 * 8 ** (1 - 0.59)}
+    exact |= {name: fast[name] / 8 ** (0.9 - 0.59) for name in ("fade", "ciwl_90")}
+    assert all(exact[name] == pytest.approx(expected[name], rel=0.025) for name in expected)
+
+
 def check_laws(runs):
     """Check the statements on laws of time."""
     for observed_runs, noisy in ((runs, ("fade", "ciwl_90")), (laws.main_runs(), ("ciwl_90",))):
@@ -670,16 +697,9 @@ def test_the_kept_runs_show_what_the_page_says():
         score([forecasts.forecast_cells(risen, fade, kind)]).crps
         for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
     )
-    assert corrected < 0.6 * plain and corrected < clock < plain
+    assert corrected < 0.62 * plain and corrected < clock < plain
 
-    larger = proportions.medians(
-        proportions.proportions(run.timeline()) for run in predictions.find_runs(MAIN)
-    )
-    expected = proportions.predictions()["predicted"]
-    found = {**larger, "emergence": larger["emergence"] / 1e6}
-    assert all(1 / 1.2 < found[name] / expected[name] < 1.2 for name in expected)
-    assert "does not have the paper's proportions" in proportions.proportions_table()
-
+    check_proportions()
     check_laws(runs)
     check_equal_noise(runs)
 

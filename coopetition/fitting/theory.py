@@ -9,6 +9,7 @@ Every `Theory` at the top level of a module in `coopetition.fitting.theories` ha
 commands know; functions take any other `Theory` as an object.
 """
 
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Parameter:
     def derivative(self, value: float) -> float:
         """Return the derivative of `from_unit` where it gives the value."""
         if self.logarithmic:
-            return value * float(np.log(self.upper / self.lower))
+            return value * math.log(self.upper / self.lower)
         return self.upper - self.lower
 
 

@@ -28,30 +28,25 @@ def generate_function(
 
     x, y : arrays with `n_columns` derivatives of each value, see the module
     """
-    arguments = {
-        symbol: sp.Symbol(f"{array}{k}", **symbol.assumptions0)
-        for array, own in (("x", state), ("p", symbols))
-        for k, symbol in enumerate(own)
-    }
     m, n, by = len(formulas), len(state), [*state, *symbols[:n_columns]] if n_columns else []
     slopes = {(i, j): sp.diff(f, s) for i, f in enumerate(formulas) for j, s in enumerate(by)}
     slopes = {place: slope for place, slope in slopes.items() if slope != 0}
-    targets = [f"y[{i}]" for i in range(m)] + [f"d{i}_{j}" for i, j in slopes]
-    every = [sp.sympify(each).xreplace(arguments) for each in (*formulas, *slopes.values())]
-    intermediate, every = sp.cse(every, symbols=sp.numbered_symbols("c"))
-    lines = [f"{each} = {each.name[0]}[{each.name[1:]}]" for each in arguments.values()]
-    lines += [f"{symbol} = {_print(value)}" for symbol, value in intermediate]
-    lines += [f"{target} = {_print(value)}" for target, value in zip(targets, every, strict=True)]
+    named = {f"y[{i}]": formula for i, formula in enumerate(formulas)}
+    named |= {f"d{i}_{j}": slope for (i, j), slope in slopes.items()}
+    effort = "basic" if state else None  # those of a state are evaluated a thousand times
+    intermediate, every = sp.cse([*named.values()], sp.numbered_symbols("c"), effort)
+    lines = [f"x{j} = x[{j}]" for j in range(n)] + [f"p{j} = p[{j}]" for j in range(len(symbols))]
+    arguments = {symbol: sp.Symbol(f"x{j}") for j, symbol in enumerate(state)}
+    arguments |= {symbol: sp.Symbol(f"p{j}") for j, symbol in enumerate(symbols)}
+    for target, value in (*intermediate, *zip(named, every, strict=True)):
+        printed = sp.pycode(value.xreplace(arguments), user_functions={"tanh": "tanh"})
+        lines.append(f"{target} = {printed}")
     lines.append("for q in range(Q):")
     for i in range(m):
         terms = [f"d{i}_{j} * x[{n} + {j} * Q + q]" for j in range(n) if (i, j) in slopes]
         lines.append(f"    y[{m} + {i} * Q + q] = {' + '.join(terms) or '0.0'}")
     lines += [f"y[{m} + {i} * Q + {j - n}] += d{i}_{j}" for i, j in slopes if j >= n]
     return f"@njit(error_model='numpy')\ndef {name}(x, p, y):\n    " + "\n    ".join(lines) + "\n"
-
-
-def _print(value: Expression) -> str:
-    return sp.pycode(value, user_functions={"tanh": "tanh"})
 
 
 HEAD = """

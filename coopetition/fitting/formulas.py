@@ -38,15 +38,18 @@ def generate_function(
     lines = [f"x{j} = x[{j}]" for j in range(n)] + [f"p{j} = p[{j}]" for j in range(len(symbols))]
     arguments = {symbol: sp.Symbol(f"x{j}") for j, symbol in enumerate(state)}
     arguments |= {symbol: sp.Symbol(f"p{j}") for j, symbol in enumerate(symbols)}
-    for target, value in (*intermediate, *zip(named, every, strict=True)):
-        printed = sp.pycode(value.xreplace(arguments), user_functions={"tanh": "tanh"})
-        lines.append(f"{target} = {printed}")
+    assigned: list[tuple[Any, Any]] = [*intermediate, *zip(named, every, strict=True)]
+    lines += [f"{target} = {_print(value.xreplace(arguments))}" for target, value in assigned]
     lines.append("for q in range(Q):")
     for i in range(m):
         terms = [f"d{i}_{j} * x[{n} + {j} * Q + q]" for j in range(n) if (i, j) in slopes]
         lines.append(f"    y[{m} + {i} * Q + q] = {' + '.join(terms) or '0.0'}")
     lines += [f"y[{m} + {i} * Q + {j - n}] += d{i}_{j}" for i, j in slopes if j >= n]
     return f"@njit(error_model='numpy')\ndef {name}(x, p, y):\n    " + "\n    ".join(lines) + "\n"
+
+
+def _print(value: Expression) -> str:
+    return str(sp.pycode(value, user_functions={"tanh": "tanh"}))
 
 
 HEAD = """

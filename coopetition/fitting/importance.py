@@ -37,7 +37,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dgeqrf, dtrtrs
+from scipy.linalg.lapack import dgeqrf, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -131,16 +131,15 @@ class Valley:
         self._residuals_and_jacobian = residuals_and_jacobian
         self.n_calls = 0
         self._order = np.arange(len(best))
-        triangle = self._evaluate(best)
+        triangle, self.least = self._evaluate(best)
         self.stiff, self.loose = _split(triangle[:, :-1])
-        self.least = float(triangle[:, -1] @ triangle[:, -1])
         self._order = np.concatenate([self.stiff, self.loose])
 
-    def _evaluate(self, z: Array) -> Array:
-        """Return R (d + 1, d + 1) of the QR decomposition of the derivatives and residuals at z.
+    def _evaluate(self, z: Array) -> tuple[Array, float]:
+        """Return derivatives and residuals at z as a triangle (d + 1, d + 1), and the deviance.
 
-        The columns are the derivatives by the stiff coordinates, those by the loose ones, and the
-        residuals; the last rows are those of the prior.
+        It is R of their QR decomposition: in place of the derivatives by the stiff coordinates,
+        those by the loose ones, and the residuals, with those of the prior.
         """
         self.n_calls += 1
         residuals, jacobian = self._residuals_and_jacobian(ndtr(z))
@@ -149,14 +148,13 @@ class Valley:
         columns[:n, :d] = (jacobian * np.exp(_log_normal(z)))[:, self._order]  # du / dz
         columns[n + self._order, np.arange(d)] = 1.0
         columns[:n, d], columns[n:, d] = residuals, z
-        return _triangle(columns)
+        return _triangle(columns), float(residuals @ residuals + z @ z)
 
     def bottom(self, z: Array) -> Bottom:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
-        triangle, damping, n_stiff = self._evaluate(z), 0.0, len(self.stiff)
-        deviance = float(triangle[:, -1] @ triangle[:, -1])
+        (triangle, deviance), damping, k = self._evaluate(z), 0.0, len(self.stiff)
         for _ in range(MAX_STEPS):
-            step, predicted = _step(triangle[:n_stiff, :n_stiff], triangle[:n_stiff, -1], damping)
+            step, predicted = _step(triangle[:k, :k], triangle[:k, -1], damping)
             excess = deviance - self.least - ABANDONED_EXCESS
             is_hopeless = predicted < MIN_DECREASE * excess
             if (predicted < REACHED_DECREASE and not damping) or is_hopeless:
@@ -164,15 +162,15 @@ class Valley:
             moved = z.copy()
             moved[self.stiff] += np.clip(step, -MAX_STEP, MAX_STEP)
             moved = np.clip(moved, -MAX_COORDINATE, MAX_COORDINATE)
-            other = self._evaluate(moved)
-            if (lower := float(other[:, -1] @ other[:, -1])) <= deviance:
+            other, lower = self._evaluate(moved)
+            if lower <= deviance:
                 z, deviance, triangle = moved, lower, other
                 damping = 0.0 if damping < 1e-4 else damping / 10
             else:
                 damping = max(10 * damping, 1e-3)
-        factor, beside = triangle[:n_stiff, :n_stiff], triangle[:n_stiff, n_stiff:-1]
-        across = triangle[n_stiff:, n_stiff:-1]
-        return Bottom(z, deviance, factor, -_solve_triangle(factor, beside), across.T @ across)
+        factor, across = triangle[:k, :k], triangle[k:, k:-1]
+        slope = -_solve_triangle(factor, triangle[:k, k:-1])
+        return Bottom(z, deviance, factor, slope, across.T @ across)
 
     def bottom_at(self, y: Array, near: Bottom) -> Bottom:
         """Return the bottom at loose coordinates y, from another bottom."""
@@ -203,17 +201,17 @@ def _split(jacobian: Array) -> tuple[Indices, Indices]:
     return np.array(stiff, int), np.array(loose, int)
 
 
-def _step(factor: Array, along: Array, damping: float) -> tuple[Array, float]:
+def _step(factor: Array, residuals: Array, damping: float) -> tuple[Array, float]:
     """Return a damped Gauss-Newton step, and the fall of the sum of squares that it predicts.
 
-    factor, along : of the triangle of the stiff coordinates, and of its last column
+    factor, residuals : of a triangle, for the stiff coordinates
     """
     if damping:
         lengths = math.sqrt(damping) * np.linalg.norm(factor, axis=0)
-        rows = np.column_stack([np.vstack([factor, np.diag(lengths)]), np.append(along, 0 * along)])
-        triangle = _triangle(rows)
-        factor, along = triangle[:-1, :-1], triangle[:-1, -1]
-    return -_solve_triangle(factor, along), float(along @ along)
+        columns = np.column_stack([factor, residuals])
+        triangle = _triangle(np.vstack([columns, np.eye(*columns.shape) * [*lengths, 0.0]]))
+        factor, residuals = triangle[:-1, :-1], triangle[:-1, -1]
+    return -_solve_triangle(factor, residuals), float(residuals @ residuals)
 
 
 def _triangle(columns: Array) -> Array:

@@ -107,7 +107,7 @@ def fit_floor_gain(y: Array, f: Array, df: Array, one: Array, least_gain: float 
     for k in range(len(f)):
         for q in range(len(d_gain)):
             jacobian[k, q] += one[k] * d_floor[q] + f[k] * d_gain[q]
-    return Observed(floor, gain, floor * one + gain * f - y, jacobian)
+    return Observed(float(floor), float(gain), floor * one + gain * f - y, jacobian)
 
 
 @jit

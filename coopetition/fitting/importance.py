@@ -37,7 +37,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dgeqrf, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -136,19 +135,18 @@ class Valley:
         self._order = np.concatenate([self.stiff, self.loose])
 
     def _evaluate(self, z: Array) -> tuple[Array, float]:
-        """Return derivatives and residuals at z as a triangle (d + 1, d + 1), and the deviance.
+        """Return derivatives and residuals, with those of the prior, and the deviance at z.
 
-        It is R of their QR decomposition: in place of the derivatives by the stiff coordinates,
-        those by the loose ones, and the residuals, with those of the prior.
+        They are given by R (d + 1, d + 1) of their QR decomposition; its columns are derivatives by
+        the stiff coordinates, those by the loose ones, and the residuals.
         """
         self.n_calls += 1
         residuals, jacobian = self._residuals_and_jacobian(ndtr(z))
-        n, d = jacobian.shape
-        columns = np.zeros((n + d, d + 1), order="F")
-        columns[:n, :d] = (jacobian * np.exp(_log_normal(z)))[:, self._order]  # du / dz
-        columns[n + self._order, np.arange(d)] = 1.0
-        columns[:n, d], columns[n:, d] = residuals, z
-        return _triangle(columns), float(residuals @ residuals + z @ z)
+        slopes = np.exp(_log_normal(z))  # du / dz
+        derivatives = np.vstack([jacobian * slopes, np.eye(len(z))])[:, self._order]
+        residuals = np.append(residuals, z)
+        triangle = np.linalg.qr(np.column_stack([derivatives, residuals]), mode="r")
+        return triangle, float(residuals @ residuals)
 
     def bottom(self, z: Array) -> Bottom:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
@@ -169,7 +167,7 @@ class Valley:
             else:
                 damping = max(10 * damping, 1e-3)
         factor, across = triangle[:k, :k], triangle[k:, k:-1]
-        slope = -_solve_triangle(factor, triangle[:k, k:-1])
+        slope = np.linalg.solve(factor, -triangle[:k, k:-1])
         return Bottom(z, deviance, factor, slope, across.T @ across)
 
     def bottom_at(self, y: Array, near: Bottom) -> Bottom:
@@ -209,19 +207,10 @@ def _step(factor: Array, residuals: Array, damping: float) -> tuple[Array, float
     if damping:
         lengths = math.sqrt(damping) * np.linalg.norm(factor, axis=0)
         columns = np.column_stack([factor, residuals])
-        triangle = _triangle(np.vstack([columns, np.eye(*columns.shape) * [*lengths, 0.0]]))
+        columns = np.vstack([columns, np.eye(*columns.shape) * [*lengths, 0.0]])
+        triangle = np.linalg.qr(columns, mode="r")
         factor, residuals = triangle[:-1, :-1], triangle[:-1, -1]
-    return -_solve_triangle(factor, residuals), float(residuals @ residuals)
-
-
-def _triangle(columns: Array) -> Array:
-    """Return R (d, d) of the QR decomposition of columns (n, d), with n at least d."""
-    return np.triu(dgeqrf(columns)[0][: columns.shape[1]])
-
-
-def _solve_triangle(factor: Array, right: Array) -> Array:
-    """Return the solution of factor @ x = right, for an upper triangle."""
-    return dtrtrs(factor, right)[0] if right.size else right
+    return np.linalg.solve(factor, -residuals), float(residuals @ residuals)
 
 
 class Centres:

@@ -42,6 +42,7 @@ from coopetition.tools.compiled_code import ensure_compiled, jit
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
+Whitened = tuple[Array, float, Array, Array]  # unit and rho; then curve and constant, whitened
 
 FLAT = 1e-6  # deviation of an error (of order 1 before learning) below which it has no shape
 LIFTED_GAIN = 1.0  # least share of a curve's deviation in a lifted problem
@@ -112,16 +113,10 @@ def fit_floor_gain(y: Array, f: Array, df: Array, one: Array, least_gain: float 
 
 @jit
 def _observe(
-    f: Array,
-    df: Array,
-    known: NDArray[np.bool_],
-    unit: Array,
-    rho: float,
-    y: Array,
-    one: Array,
-    least_gain: float,
+    f: Array, df: Array, known: NDArray[np.bool_], whitened: Whitened, least_gain: float
 ) -> Observed:
     """Return an error and its Jacobian as observed in known samples, in units of their noise."""
+    unit, rho, y, one = whitened
     f, df = f[known] / unit, df[known] / unit[:, None]
     whiten_in_place(f.reshape(-1, 1), rho)
     whiten_in_place(df, rho)
@@ -131,7 +126,7 @@ def _observe(
 @cache
 def _compiled_observe() -> Callable[..., Observed]:
     x, slopes, known = np.zeros(1), np.zeros((1, 1)), np.ones(1, bool)
-    return ensure_compiled(_observe, "least squares", x, slopes, known, x, 0.5, x, x, 0.0)
+    return ensure_compiled(_observe, "least squares", x, slopes, known, (x, 0.5, x, x), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,19 +284,17 @@ class FitProblem:
 
     def _set_noise(self, noise: Mapping[str, Noise]) -> None:
         self.noise = dict(noise)
-        self._whitened: dict[str, tuple[Array, Array, Array]] = {}  # unit, curve and constant
+        self._whitened: dict[str, Whitened] = {}
         for name, (sigma, rho) in noise.items():
             unit = self.units[name] * sigma * math.sqrt(1 - rho**2)
-            constant = whiten(1 / unit, rho)
-            self._whitened[name] = unit, whiten(self.errors[name] / unit, rho), constant
+            y, one = (whiten(each / unit, rho) for each in (self.errors[name], 1.0))
+            self._whitened[name] = unit, rho, y, one
 
     def _observe(self, outputs: list[Array], jacobians: list[Array]) -> dict[str, Observed]:
         observe, found = _compiled_observe(), {}
         for curve, (k, row) in self.where.items():
-            unit, y, one = self._whitened[curve]
-            known, rho = self.known[curve], self.noise[curve].rho
-            error, slopes = outputs[k][row], jacobians[k][row]
-            found[curve] = observe(error, slopes, known, unit, rho, y, one, self.least_gain)
+            f, df, known = outputs[k][row], jacobians[k][row], self.known[curve]
+            found[curve] = observe(f, df, known, self._whitened[curve], self.least_gain)
         return found
 
     def has_zero_gain(self, theta: Array) -> bool:

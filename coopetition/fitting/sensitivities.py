@@ -1,16 +1,13 @@
 """Theories that are flows: ordinary differential equations, compiled with their sensitivities.
 
 A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and its observed
-outputs(x, p).  With J = d velocity / dx, its sensitivity S = dx/dp obeys
-
-    dS/dt = J S + d velocity / dp,        S(0) = d start / dp,
-
-and d output / dp follows by the chain rule.  Both are integrated together by Runge-Kutta of order 4
-with fixed steps; since the method is smooth, S is the exact derivative of what it computes.  All
-derivatives are symbolic, and compiled once.
+outputs(x, p).  The state and its derivatives by p (`formulas`) are integrated together, by
+Runge-Kutta of order 4 with fixed steps; since the method is smooth, the derivatives are exactly
+those of what it computes.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sympy as sp
 
@@ -40,12 +37,11 @@ class Flow(CompiledTheory):
     def finer(self) -> "Flow":
         """Return the theory with twice as many steps."""
         finer = replace(self, steps=2 * self.steps)
-        vars(finer)["_solver"] = self._solver  # which does not depend on them
+        vars(finer)["_solvers"] = self._solvers  # which do not depend on them
         return finer
 
-    @property
-    def _settings(self) -> tuple[int]:
-        return (self.steps,)
+    def _solve(self, *arguments: Any) -> Any:
+        return super()._solve(*arguments, self.steps)
 
     def _source(self, n_columns: int) -> list[str]:
         x, p, outputs = self.state, self.symbols, [self.outputs[o] for o in OUTPUTS]

@@ -159,37 +159,26 @@ class CompiledTheory(Theory):
         """Return the curves and their symbolic derivatives; see `Theory`."""
         return self._solve(values, times, len(values))
 
-    def _solve(self, values: Array, times: Array, n_columns: int) -> tuple[Array, Array]:
+    def _solve(self, values: Array, times: Array, n_columns: int, *settings: int) -> Any:
         values, times = (np.ascontiguousarray(each, float) for each in (values, times))
         outputs = np.zeros((len(OUTPUTS), len(times)))
         slopes = np.zeros((*outputs.shape, n_columns))
-        arguments = values, times, outputs, slopes, *self._settings
-        self._solver(n_columns)(*arguments)
+        arguments = values, times, outputs, slopes, *settings
+        if n_columns not in self._solvers:
+            source = [f"Q = {n_columns}", HEAD, *self._source(n_columns)]
+            solver = self._solvers[n_columns] = jit_source("\n".join(source), "solve")
+            ensure_compiled(solver, f"the theory {self.name}", *arguments)
+        self._solvers[n_columns](*arguments)
         return outputs, slopes
 
     @cached_property
-    def _solver(self) -> Callable[[int], Callable[..., None]]:
-        """Return `solve` of the generated module for each number of columns, 0 or all.
-
-        Its arguments are values, times, outputs and derivatives to fill, and `_settings`.
-        """
-
-        @cache
-        def compiled(n_columns: int) -> Callable[..., None]:
-            source = "\n".join([f"Q = {n_columns}", HEAD, *self._source(n_columns)])
-            solver, sizes = jit_source(source, "solve"), (1, 1, (4, 1), (4, 1, n_columns))
-            examples = (*map(np.zeros, sizes), *self._settings)
-            return ensure_compiled(solver, f"the theory {self.name}", *examples)
-
-        return compiled
-
-    @property
-    def _settings(self) -> tuple[int, ...]:
-        return ()
+    def _solvers(self) -> dict[int, Callable[..., None]]:
+        """Compiled functions that fill outputs and slopes, by the number of columns, 0 or all."""
+        return {}
 
     @abstractmethod
     def _source(self, n_columns: int) -> list[str]:
-        """Return what follows `HEAD` in the generated module."""
+        """Return what follows `HEAD` in the generated module, with the function `solve`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -145,7 +145,7 @@ class Valley:
         slopes = np.exp(_log_normal(z))  # du / dz
         derivatives = np.vstack([jacobian * slopes, np.eye(len(z))])[:, self._order]
         residuals = np.append(residuals, z)
-        triangle = np.linalg.qr(np.column_stack([derivatives, residuals]), mode="r")
+        triangle = _triangle_of(np.column_stack([derivatives, residuals]))
         return triangle, float(residuals @ residuals)
 
     def bottom(self, z: Array) -> Bottom:
@@ -167,7 +167,7 @@ class Valley:
             else:
                 damping = max(10 * damping, 1e-3)
         factor, across = triangle[:k, :k], triangle[k:, k:-1]
-        slope = np.linalg.solve(factor, -triangle[:k, k:-1])
+        slope = _solve(factor, -triangle[:k, k:-1])
         return Bottom(z, deviance, factor, slope, across.T @ across)
 
     def bottom_at(self, y: Array, near: Bottom) -> Bottom:
@@ -208,9 +208,19 @@ def _step(factor: Array, residuals: Array, damping: float) -> tuple[Array, float
         lengths = math.sqrt(damping) * np.linalg.norm(factor, axis=0)
         columns = np.column_stack([factor, residuals])
         columns = np.vstack([columns, np.eye(*columns.shape) * [*lengths, 0.0]])
-        triangle = np.linalg.qr(columns, mode="r")
+        triangle = _triangle_of(columns)
         factor, residuals = triangle[:-1, :-1], triangle[:-1, -1]
-    return np.linalg.solve(factor, -residuals), float(residuals @ residuals)
+    return _solve(factor, -residuals), float(residuals @ residuals)
+
+
+def _triangle_of(columns: Array) -> Array:
+    """Return R (d, d) of the QR decomposition of columns (n, d), with n at least d."""
+    return np.linalg.qr(columns, mode="r")  # pyright: ignore[reportReturnType]
+
+
+def _solve(factor: Array, right: Array) -> Array:
+    """Return the solution x of factor @ x = right."""
+    return np.linalg.solve(factor, right)  # pyright: ignore[reportReturnType]
 
 
 class Centres:

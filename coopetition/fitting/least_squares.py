@@ -334,7 +334,7 @@ class FitProblem:
         for own, own_by_theta, times in zip(values, by_theta, self.times, strict=True):
             curves, jacobian = self.theory.curves_and_jacobian(own, times)
             outputs.append(curves)
-            with np.errstate(invalid="ignore"):  # where the theory cannot be computed
+            with np.errstate(all="ignore"):  # where the theory cannot be computed
                 jacobians.append(jacobian @ own_by_theta)
         return outputs, jacobians
 

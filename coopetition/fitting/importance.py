@@ -37,6 +37,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dgeqrf, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -215,12 +216,12 @@ def _step(factor: Array, residuals: Array, damping: float) -> tuple[Array, float
 
 def _triangle_of(columns: Array) -> Array:
     """Return R (d, d) of the QR decomposition of columns (n, d), with n at least d."""
-    return np.linalg.qr(columns, mode="r")  # pyright: ignore[reportReturnType]
+    return np.triu(dgeqrf(columns)[0][: columns.shape[1]])
 
 
 def _solve(factor: Array, right: Array) -> Array:
-    """Return the solution x of factor @ x = right."""
-    return np.linalg.solve(factor, right)  # pyright: ignore[reportReturnType]
+    """Return the solution x of factor @ x = right, for an upper triangle."""
+    return dtrtrs(factor, right)[0] if right.size else right
 
 
 class Centres:

@@ -49,7 +49,8 @@ def generate_function(
 
 
 def _print(value: Expression) -> str:
-    return str(sp.pycode(value, user_functions={"tanh": "tanh"}))
+    printed = str(sp.pycode(value, user_functions={"tanh": "tanh"}))
+    return printed.replace("None", "nan")  # outside the pieces of a function
 
 
 HEAD = """

@@ -21,7 +21,7 @@ def test_formulas_are_compiled_with_their_derivatives():
         "train": sp.tanh(x - TIME) ** 3 + sp.exp(-p * TIME) * sum(others),
         "icl": sp.Max(0, p - q * TIME, x * TIME - 1),
         "ciwl": sp.Abs(x - y) + sp.Piecewise((y, sp.Rational(1, 2) > TIME), (q**2, True)),
-        "preference": sp.Integer(0),
+        "preference": sp.Piecewise((sp.Integer(1), TIME < sp.Rational(1, 2))),  # else NaN
     }
     theory = ClosedForm(
         name="names", title="", source="", parameters=PARAMETERS, symbols=SYMBOLS, outputs=formulas

@@ -159,7 +159,9 @@ class CompiledTheory(Theory):
         """Return the curves and their symbolic derivatives; see `Theory`."""
         return self._solve(values, times, len(values))
 
-    def _solve(self, values: Array, times: Array, n_columns: int, *settings: int) -> Any:
+    def _solve(
+        self, values: Array, times: Array, n_columns: int, *settings: int
+    ) -> tuple[Array, Array]:
         values, times = (np.ascontiguousarray(each, float) for each in (values, times))
         outputs = np.zeros((len(OUTPUTS), len(times)))
         slopes = np.zeros((*outputs.shape, n_columns))

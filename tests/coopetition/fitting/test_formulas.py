@@ -20,8 +20,8 @@ def test_formulas_are_compiled_with_their_derivatives():
     formulas = {
         "train": sp.tanh(x - TIME) ** 3 + sp.exp(-p * TIME) * sum(others),
         "icl": sp.Max(0, p - q * TIME, x * TIME - 1),
-        "ciwl": sp.Abs(x - y) + sp.Piecewise((y, sp.Rational(1, 2) > TIME), (q**2, True)),
-        "preference": sp.Piecewise((sp.Integer(1), TIME < sp.Rational(1, 2))),  # else NaN
+        "ciwl": sp.Abs(x - y) + sp.Piecewise((y, 2 * TIME < 1), (q**2, True)),
+        "preference": sp.Piecewise((sp.Integer(1), 2 * TIME < 1)),  # else NaN
     }
     theory = ClosedForm(
         name="names", title="", source="", parameters=PARAMETERS, symbols=SYMBOLS, outputs=formulas

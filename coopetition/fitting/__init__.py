@@ -2,6 +2,7 @@
 
 curves                      measured curves, read from run folders and CSV files
 theory, sensitivities       theories as formulas or flows; those in `theories` have names
+formulas                    compiled formulas with their derivatives
 noise, likelihood           noise of a curve; its likelihood, maximised or integrated
 least_squares               whitened residuals of a theory, with their Jacobian
 readout                     four accuracies from two strengths, by signal detection

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dgeqrf, dtrtrs  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -130,23 +130,30 @@ class Valley:
     ) -> None:
         self._residuals_and_jacobian = residuals_and_jacobian
         self.n_calls = 0
-        residuals, jacobian = self._evaluate(best)
-        self.stiff, self.loose = _split(jacobian)
-        self.least = float(residuals @ residuals)
+        self._order = np.arange(len(best))
+        triangle, self.least = self._evaluate(best)
+        self.stiff, self.loose = _split(triangle[:, :-1])
+        self._order = np.concatenate([self.stiff, self.loose])
 
-    def _evaluate(self, z: Array) -> tuple[Array, Array]:
-        """Return residuals and their derivatives by z, with those of the prior below them."""
+    def _evaluate(self, z: Array) -> tuple[Array, float]:
+        """Return derivatives and residuals, with those of the prior, and the deviance at z.
+
+        They are given by R (d + 1, d + 1) of their QR decomposition; its columns are derivatives by
+        the stiff coordinates, those by the loose ones, and the residuals.
+        """
         self.n_calls += 1
         residuals, jacobian = self._residuals_and_jacobian(ndtr(z))
         slopes = np.exp(_log_normal(z))  # du / dz
-        return np.concatenate([residuals, z]), np.vstack([jacobian * slopes, np.eye(len(z))])
+        derivatives = np.vstack([jacobian * slopes, np.eye(len(z))])[:, self._order]
+        residuals = np.append(residuals, z)
+        triangle = _triangle_of(np.column_stack([derivatives, residuals]))
+        return triangle, float(residuals @ residuals)
 
     def bottom(self, z: Array) -> Bottom:
         """Return the bottom that damped Gauss-Newton steps lead to from z."""
-        residuals, jacobian = self._evaluate(z)
-        deviance, damping = float(residuals @ residuals), 0.0
+        (triangle, deviance), damping, k = self._evaluate(z), 0.0, len(self.stiff)
         for _ in range(MAX_STEPS):
-            step, predicted = _step(residuals, jacobian[:, self.stiff], damping)
+            step, predicted = _step(triangle[:k, :k], triangle[:k, -1], damping)
             excess = deviance - self.least - ABANDONED_EXCESS
             is_hopeless = predicted < MIN_DECREASE * excess
             if (predicted < REACHED_DECREASE and not damping) or is_hopeless:
@@ -154,16 +161,14 @@ class Valley:
             moved = z.copy()
             moved[self.stiff] += np.clip(step, -MAX_STEP, MAX_STEP)
             moved = np.clip(moved, -MAX_COORDINATE, MAX_COORDINATE)
-            others = self._evaluate(moved)
-            if (lower := float(others[0] @ others[0])) <= deviance:
-                z, deviance, (residuals, jacobian) = moved, lower, others
+            other, lower = self._evaluate(moved)
+            if lower <= deviance:
+                z, deviance, triangle = moved, lower, other
                 damping = 0.0 if damping < 1e-4 else damping / 10
             else:
                 damping = max(10 * damping, 1e-3)
-        own, other = jacobian[:, self.stiff], jacobian[:, self.loose]
-        frame, factor = np.linalg.qr(own)
-        slope = -solve_triangular(factor, frame.T @ other)
-        across = other + own @ slope
+        factor, across = triangle[:k, :k], triangle[k:, k:-1]
+        slope = _solve(factor, -triangle[:k, k:-1])
         return Bottom(z, deviance, factor, slope, across.T @ across)
 
     def bottom_at(self, y: Array, near: Bottom) -> Bottom:
@@ -195,12 +200,28 @@ def _split(jacobian: Array) -> tuple[Indices, Indices]:
     return np.array(stiff, int), np.array(loose, int)
 
 
-def _step(residuals: Array, jacobian: Array, damping: float) -> tuple[Array, float]:
-    """Return a damped Gauss-Newton step, and the fall of the sum of squares that it predicts."""
-    lengths = np.linalg.norm(jacobian, axis=0)
-    frame, factor = np.linalg.qr(np.vstack([jacobian, np.diag(math.sqrt(damping) * lengths)]))
-    along = frame[: len(residuals)].T @ residuals
-    return -solve_triangular(factor, along), float(along @ along)
+def _step(factor: Array, residuals: Array, damping: float) -> tuple[Array, float]:
+    """Return a damped Gauss-Newton step, and the fall of the sum of squares that it predicts.
+
+    factor, residuals : of a triangle, for the stiff coordinates
+    """
+    if damping:
+        lengths = math.sqrt(damping) * np.linalg.norm(factor, axis=0)
+        columns = np.column_stack([factor, residuals])
+        columns = np.vstack([columns, np.eye(*columns.shape) * [*lengths, 0.0]])
+        triangle = _triangle_of(columns)
+        factor, residuals = triangle[:-1, :-1], triangle[:-1, -1]
+    return _solve(factor, -residuals), float(residuals @ residuals)
+
+
+def _triangle_of(columns: Array) -> Array:
+    """Return R (d, d) of the QR decomposition of columns (n, d), with n at least d."""
+    return np.triu(dgeqrf(columns)[0][: columns.shape[1]])
+
+
+def _solve(factor: Array, right: Array) -> Array:
+    """Return the solution x of factor @ x = right, for an upper triangle."""
+    return dtrtrs(factor, right)[0] if right.size else right
 
 
 class Centres:
@@ -229,15 +250,16 @@ class Centres:
         branches = {each: self._bottoms_of(members, y) for each, members in self._members.items()}
         log_densities = np.array([self._log_densities(each, y) for each in self._members.values()])
         bottoms = [branches[self._branch[i]][k] for k, i in enumerate(own)]
-        points, log_weights = np.array([each.z for each in bottoms]), np.empty(n)
-        for k, bottom in enumerate(bottoms):
-            points[k, stiff] += solve_triangular(bottom.factor, steps[k])
-            log_posterior = log_likelihood(ndtr(points[k])) + _log_normal(points[k]).sum()
-            log_students = [
-                _log_student(each[k].factor, (points[k] - each[k].z)[stiff])
-                for each in branches.values()
-            ]
-            log_weights[k] = log_posterior - logsumexp(log_densities[:, k] + log_students)
+        points = np.array([each.z for each in bottoms])
+        factors = np.array([each.factor for each in bottoms])
+        points[:, stiff] += np.linalg.solve(factors, steps[:, :, None])[:, :, 0]
+        log_posteriors = np.array([log_likelihood(u) for u in ndtr(points)])
+        log_posteriors += _log_normal(points).sum(1)
+        for row, each in zip(log_densities, branches.values(), strict=True):
+            places = np.array([bottom.z for bottom in each])
+            factors = np.array([bottom.factor for bottom in each])
+            row += _log_student(factors, (points - places)[:, stiff])
+        log_weights = log_posteriors - logsumexp(log_densities, axis=0)
         log_weights[(np.abs(y) > MAX_COORDINATE).any(axis=1)] = -np.inf
         return Round(bottoms, self._branch[own], WeightedPoints(ndtr(points), log_weights))
 
@@ -428,11 +450,12 @@ def _draw_student(rng: np.random.Generator, n: int, d: int) -> Array:
     return rng.standard_normal((n, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, n))[:, None]
 
 
-def _log_student(factor: Array, step: Array) -> float:
-    """Return the log density of the Student distribution of a factor, at a step from its centre."""
-    bulk = float(np.log(np.abs(np.diag(factor))).sum()) + _log_constant(len(step))
-    scaled = factor @ step
-    return bulk - (DEGREES + len(step)) / 2 * math.log1p(scaled @ scaled / DEGREES)
+def _log_student(factors: Array, steps: Array) -> Array:
+    """Return the log densities (n,) of Student distributions at steps (n, d) from their centres."""
+    bulks = np.log(np.abs(np.diagonal(factors, axis1=1, axis2=2))).sum(1)
+    scaled = (factors @ steps[:, :, None])[:, :, 0]
+    d = steps.shape[1]
+    return bulks + _log_constant(d) - (DEGREES + d) / 2 * np.log1p((scaled**2).sum(1) / DEGREES)
 
 
 def _log_constant(d: int) -> float:

@@ -18,10 +18,11 @@ of the likelihood is then the minimum of the sum of squares.
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cache
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,14 @@ from coopetition.fitting.likelihood import (
     integrate,
     most_likely_noise,
 )
-from coopetition.fitting.noise import Noise, whiten
+from coopetition.fitting.noise import Noise, whiten, whiten_in_place
 from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
 from coopetition.tools.checks import check_bound
+from coopetition.tools.compiled_code import ensure_compiled, jit
 from coopetition.tools.errors import UsageError, check_type
 
 Array = NDArray[np.float64]
+Whitened = tuple[Array, float, Array, Array]  # unit and rho; then curve and constant, whitened
 
 FLAT = 1e-6  # deviation of an error (of order 1 before learning) below which it has no shape
 LIFTED_GAIN = 1.0  # least share of a curve's deviation in a lifted problem
@@ -52,8 +55,7 @@ def to_errors(values: Array, metric: str) -> Array:
     return 1 - values if ACCURACY in metric else values
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """A theory's curve as observed: floor and gain, whitened residuals (n,), their Jacobian (n, p).
 
     Residuals are fitted minus measured values.
@@ -65,9 +67,8 @@ class Observed:
     jacobian: Array
 
 
-def fit_floor_gain(
-    y: Array, f: Array, df: Array, one: Array, *, least_gain: float = 0.0
-) -> Observed:
+@jit
+def fit_floor_gain(y: Array, f: Array, df: Array, one: Array, least_gain: float = 0.0) -> Observed:
     """Return floor and gain, neither negative, that bring an error f (n,) closest to y (n,).
 
     They minimise the sum of squares of floor x one + gain f - y, where `one` is a constant, and all
@@ -87,26 +88,45 @@ def fit_floor_gain(
     gain = centred_f @ centred_y / power if power > 0 else 0.0
     has_shape = power > FLAT**2 * size
     lowest = least_gain * np.sqrt(centred_y @ centred_y / power) if has_shape else 0.0
-    if max(gain, 0.0) < lowest:
-        centred_df = df - np.outer(one, one @ df / size)
-        d_lowest = -lowest / power * (centred_f @ df)
-        jacobian = np.outer(centred_f, d_lowest) + lowest * centred_df
-        residual = lowest * centred_f - centred_y
-        return Observed(float(mean_y - lowest * mean_f), float(lowest), residual, jacobian)
-    if gain <= 0 <= mean_y:
-        return Observed(float(mean_y), 0.0, -centred_y, np.zeros_like(df))
+    is_lifted = max(gain, 0.0) < lowest
+    if is_lifted:
+        gain = lowest
     floor = mean_y - gain * mean_f
     d_gain = d_floor = np.zeros(df.shape[1])
-    if gain > 0 and floor >= 0:
-        d_gain = ((centred_y - 2 * gain * centred_f) @ df) / power
+    if is_lifted or (gain > 0 and floor >= 0):
+        along = -gain * centred_f if is_lifted else centred_y - 2 * gain * centred_f
+        d_gain = along @ df / power
         d_floor = -d_gain * mean_f - gain * (one @ df / size)
+    elif gain <= 0 <= mean_y:
+        floor, gain = mean_y, 0.0
     else:
         floor, power = 0.0, f @ f
         gain = max(f @ y, 0.0) / power if power > 0 else 0.0
         if gain > 0:
-            d_gain = ((y - 2 * gain * f) @ df) / power
-    jacobian = np.stack([one, f], 1) @ np.stack([d_floor, d_gain]) + gain * df
+            d_gain = (y - 2 * gain * f) @ df / power
+    jacobian = gain * df
+    for k in range(len(f)):
+        for q in range(len(d_gain)):
+            jacobian[k, q] += one[k] * d_floor[q] + f[k] * d_gain[q]
     return Observed(float(floor), float(gain), floor * one + gain * f - y, jacobian)
+
+
+@jit
+def _observe(
+    f: Array, df: Array, known: NDArray[np.bool_], whitened: Whitened, least_gain: float
+) -> Observed:
+    """Return an error and its Jacobian as observed in known samples, in units of their noise."""
+    unit, rho, y, one = whitened
+    f, df = f[known] / unit, df[known] / unit[:, None]
+    whiten_in_place(f.reshape(-1, 1), rho)
+    whiten_in_place(df, rho)
+    return fit_floor_gain(y, f, df, one, least_gain)
+
+
+@cache
+def _compiled_observe() -> Callable[..., Observed]:
+    x, slopes, known = np.zeros(1), np.zeros((1, 1)), np.ones(1, bool)
+    return ensure_compiled(_observe, "least squares", x, slopes, known, (x, 0.5, x, x), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,20 +284,17 @@ class FitProblem:
 
     def _set_noise(self, noise: Mapping[str, Noise]) -> None:
         self.noise = dict(noise)
-        self._whitened: dict[str, tuple[Array, Array, Array]] = {}  # unit, curve and constant
+        self._whitened: dict[str, Whitened] = {}
         for name, (sigma, rho) in noise.items():
             unit = self.units[name] * sigma * math.sqrt(1 - rho**2)
-            constant = whiten(1 / unit, rho)
-            self._whitened[name] = unit, whiten(self.errors[name] / unit, rho), constant
+            y, one = (whiten(each / unit, rho) for each in (self.errors[name], 1.0))
+            self._whitened[name] = unit, rho, y, one
 
     def _observe(self, outputs: list[Array], jacobians: list[Array]) -> dict[str, Observed]:
-        found = {}
+        observe, found = _compiled_observe(), {}
         for curve, (k, row) in self.where.items():
-            (unit, y, one), known = self._whitened[curve], self.known[curve]
-            both = np.column_stack([outputs[k][row][known], jacobians[k][row][known]])
-            both = whiten(both / unit[:, None], self.noise[curve].rho)
-            f, df = np.ascontiguousarray(both[:, 0]), both[:, 1:]
-            found[curve] = fit_floor_gain(y, f, df, one, least_gain=self.least_gain)
+            f, df, known = outputs[k][row], jacobians[k][row], self.known[curve]
+            found[curve] = observe(f, df, known, self._whitened[curve], self.least_gain)
         return found
 
     def has_zero_gain(self, theta: Array) -> bool:
@@ -308,16 +325,18 @@ class FitProblem:
 
     def outputs_and_jacobians(self, theta: Array) -> tuple[list[Array], list[Array]]:
         """Return the theory's outputs (4, n) and their derivatives by theta, for each run."""
-        by_run = [
-            self.theory.curves_and_jacobian(v, t)
-            for v, t in zip(self.values(theta), self.times, strict=True)
-        ]
-        jacobians = [np.zeros((*outputs.shape, len(self.free))) for outputs, _ in by_run]
-        for i, (free, x) in enumerate(zip(self.free, theta, strict=True)):
-            derivative = free.parameter.derivative(float(free.parameter.from_unit(x)))
-            for k, j in free.slots:
-                jacobians[k][..., i] += by_run[k][1][..., j] * derivative
-        return [outputs for outputs, _ in by_run], jacobians
+        values = self.values(theta)
+        by_theta = np.zeros((*values.shape, len(self.free)))  # derivatives of the values
+        for i, free in enumerate(self.free):
+            for slot in free.slots:
+                by_theta[(*slot, i)] = free.parameter.derivative(float(values[slot]))
+        outputs, jacobians = [], []
+        for own, own_by_theta, times in zip(values, by_theta, self.times, strict=True):
+            curves, jacobian = self.theory.curves_and_jacobian(own, times)
+            outputs.append(curves)
+            with np.errstate(all="ignore"):  # where the theory cannot be computed
+                jacobians.append(jacobian @ own_by_theta)
+        return outputs, jacobians
 
     def products(self, theta: Array) -> dict[str, CurveProducts | None]:
         """Return what the likelihood of each curve needs; None if the theory gives a constant."""

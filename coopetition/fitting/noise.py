@@ -8,11 +8,14 @@ autoregressive series of order 1, of variance 1 and correlation rho:
     z_k = rho z_(k-1) + e_k,        e_k independent, of variance 1 - rho^2
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+
+from coopetition.tools.compiled_code import jit
 
 Array = NDArray[np.float64]
 
@@ -29,10 +32,18 @@ def whiten(z: Array, rho: float) -> Array:
 
     The first entry is scaled so that all have variance 1 - rho^2.
     """
-    e = z.copy()
-    e[1:] -= rho * z[:-1]
-    e[0] *= np.sqrt(1 - rho**2)
+    e = np.array(z, float, order="C")
+    whiten_in_place(e.reshape(len(e), -1), rho)
     return e
+
+
+@jit
+def whiten_in_place(z: Array, rho: float) -> None:
+    """Replace z (n, k) by its e."""
+    for k in range(z.shape[1]):
+        for i in range(len(z) - 1, 0, -1):
+            z[i, k] -= rho * z[i - 1, k]
+        z[0, k] *= math.sqrt(1 - rho**2)
 
 
 def autocorrelations(residual: Array) -> Array:

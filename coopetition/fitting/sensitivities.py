@@ -1,185 +1,93 @@
 """Theories that are flows: ordinary differential equations, compiled with their sensitivities.
 
 A flow is given by symbols: dx/dt = velocity(x, p) from x(0) = start(p), and its observed
-outputs(x, p).  With J = d velocity / dx, its sensitivity S = dx/dp obeys
-
-    dS/dt = J S + d velocity / dp,        S(0) = d start / dp,
-
-and d output / dp follows by the chain rule.  Both are integrated together by Runge-Kutta of order 4
-with fixed steps; since the method is smooth, S is the exact derivative of what it computes.  All
-derivatives are symbolic, and compiled once.
+outputs(x, p).  The state and its derivatives by p (`formulas`) are integrated together, by
+Runge-Kutta of order 4 with fixed steps; since the method is smooth, the derivatives are exactly
+those of what it computes.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
-from coopetition.fitting.theory import OUTPUTS, Theory
-from coopetition.tools.compiled_code import ensure_compiled, jit_source
-
-Array = NDArray[np.float64]
-Expression = Any  # sympy's
+from coopetition.fitting.formulas import Expression, generate_function
+from coopetition.fitting.theory import OUTPUTS, CompiledTheory
 
 STEPS = 250  # in a unit of time
-UNSTABLE = 1e6  # a larger output is the integrator's failure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Flow(Theory):
+class Flow(CompiledTheory):
     """A theory given by differential equations: a state that starts somewhere, and its velocity.
 
-    It is integrated in fixed steps, together with its derivatives by the parameters.
+    It is integrated in fixed steps, together with its derivatives by the parameters.  Curves are
+    linear between the steps.
 
-    state : symbols x;  symbols : those of the parameters, in their order
+    state : symbols x
     start, velocity : an expression for each entry of the state
-    outputs : expressions by name, for train, icl, ciwl and preference
     steps : of the integrator, in a unit of time
     """
 
     state: tuple[sp.Symbol, ...]
-    symbols: tuple[sp.Symbol, ...]
     start: tuple[Expression, ...]
     velocity: tuple[Expression, ...]
-    outputs: dict[str, Expression]
     steps: int = STEPS
-
-    def curves(self, values: Array, times: Array) -> Array:
-        """Integrate the flow; linear between the integrator's steps; see `Theory`."""
-        return self._integrate(values, times, 0)[0]
-
-    def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
-        """Integrate the flow with its sensitivities; see `Theory`."""
-        return self._integrate(values, times, len(values))
 
     def finer(self) -> "Flow":
         """Return the theory with twice as many steps."""
         finer = replace(self, steps=2 * self.steps)
-        vars(finer)["_solver"] = self._solver  # which does not depend on them
+        vars(finer)["_solvers"] = self._solvers  # which do not depend on them
         return finer
 
-    def _integrate(self, values: Array, times: Array, n_columns: int) -> tuple[Array, Array]:
-        n_steps = max(1, int(np.ceil(times[-1] * self.steps - 1e-9)))
-        outputs = np.empty((len(OUTPUTS), n_steps + 1))
-        jacobian = np.empty((len(OUTPUTS), n_steps + 1, n_columns))
-        self._solver(np.ascontiguousarray(values, float), 1 / self.steps, outputs, jacobian)
-        outputs[~(np.abs(outputs) < UNSTABLE)] = np.nan  # also where it is NaN already
-        position = np.clip(times * self.steps, 0, n_steps)
-        before = np.minimum(position.astype(int), n_steps - 1)
-        share = position - before
-        between = (1 - share) * outputs[:, before] + share * outputs[:, before + 1]
-        share = share[:, None]
-        with np.errstate(invalid="ignore"):  # where the integrator failed
-            slopes = (1 - share) * jacobian[:, before] + share * jacobian[:, before + 1]
-        return between, slopes
+    def _solve(self, *arguments: Any) -> Any:
+        return super()._solve(*arguments, self.steps)
 
-    @cached_property
-    def _solver(self) -> Callable[[Array, float, Array, Array], None]:
-        """Return `solve(p, step, outputs, slopes)`, which fills both arrays along the flow."""
-        x, p = self.state, self.symbols
-        velocity, seen = sp.Matrix(self.velocity), sp.Matrix([self.outputs[o] for o in OUTPUTS])
-        start = sp.Matrix(self.start)
-        source = [
-            "from numba import njit",
-            "from numpy import empty, zeros",
-            f"M, OUT = {len(x)}, {len(OUTPUTS)}",
-            _generate("start_", [], p, y=start, Y=start.jacobian(p)),
-            _generate("velocity_", x, p, y=velocity),
-            _generate("jacobians_", x, p, J=velocity.jacobian(x), B=velocity.jacobian(p)),
-            _generate("seen_", x, p, y=seen),
-            _generate("seen_slopes_", x, p, J=seen.jacobian(x), B=seen.jacobian(p)),
+    def _source(self, n_columns: int) -> list[str]:
+        x, p, outputs = self.state, self.symbols, [self.outputs[o] for o in OUTPUTS]
+        return [
+            f"M, OUT = {len(x) * (1 + n_columns)}, {len(outputs) * (1 + n_columns)}",
+            generate_function("start_", self.start, [], p, n_columns),
+            generate_function("velocity_", self.velocity, x, p, n_columns),
+            generate_function("outputs_", outputs, x, p, n_columns),
             RUNGE_KUTTA,
         ]
-        solver = jit_source("\n".join(source), "solve")
-        sizes = len(p), (len(OUTPUTS), 1), (len(OUTPUTS), 1, 0)
-        values, outputs, jacobian = (np.zeros(size) for size in sizes)
-        return ensure_compiled(solver, f"the theory {self.name}", values, 0.1, outputs, jacobian)
 
 
-def _generate(
-    name: str, state: Sequence[sp.Symbol], symbols: Sequence[sp.Symbol], **arrays: sp.Matrix
-) -> str:
-    """Return the source of a compiled function of (x, p, arrays) that fills arrays with matrices.
-
-    The array `y` is a vector.
-    """
-    entries = {
-        f"{array}[{i}]" if array == "y" else f"{array}[{i}, {j}]": sp.sympify(matrix[i, j])
-        for array, matrix in arrays.items()
-        for i in range(matrix.rows)
-        for j in range(matrix.cols)
-    }
-    intermediate, values = sp.cse(list(entries.values()))
-    lines = [
-        *(f"{symbol} = x[{k}]" for k, symbol in enumerate(state)),
-        *(f"{symbol} = p[{k}]" for k, symbol in enumerate(symbols)),
-        *(f"{symbol} = {sp.pycode(value)}" for symbol, value in intermediate),
-        *(f"{entry} = {sp.pycode(value)}" for entry, value in zip(entries, values, strict=True)),
-    ]
-    head = f'@njit(error_model="numpy")\ndef {name}(x, p, {", ".join(arrays)}):\n'
-    return "from math import *\nimport math\n" + head + "".join(f"    {line}\n" for line in lines)
-
-
-# end of the generated module; without sensitivities (Q = 0), only the flow is integrated
+# between two steps, outputs are linear: a step at k has the share 1 - |t - k| of those at t
 RUNGE_KUTTA = """
-@njit(error_model="numpy")
-def chain(J, B, S, result):
-    for i in range(J.shape[0]):
-        for q in range(S.shape[1]):
-            result[i, q] = B[i, q]
-        for j in range(M):
-            factor = J[i, j]
-            for q in range(S.shape[1]):  # innermost: the compiler computes several at once
-                result[i, q] += factor * S[j, q]
+UNSTABLE = 1e6  # a larger output is the integrator's failure
 
-@njit(error_model="numpy")
-def slope(x, S, p, dx, dS, J, B):
-    velocity_(x, p, dx)
-    if S.shape[1]:
-        jacobians_(x, p, J, B)
-        chain(J, B, S, dS)
-
-@njit(error_model="numpy")
-def moved(x, S, by, dx, dS, y, Y):
+@njit
+def move(x, by, velocity, y):
     for i in range(M):
-        y[i] = x[i] + by * dx[i]
-        for q in range(S.shape[1]):
-            Y[i, q] = S[i, q] + by * dS[i, q]
+        y[i] = x[i] + by * velocity[i]
 
-@njit(error_model="numpy")
-def look(x, S, p, k, outputs, slopes, row, J, B):
-    seen_(x, p, row)
-    for o in range(OUT):
-        outputs[o, k] = row[o]
-    if S.shape[1]:
-        seen_slopes_(x, p, J, B)
-        chain(J, B, S, slopes[:, k])
-
-def solve(p, step, outputs, slopes):
-    Q = slopes.shape[2]
-    x, y, S, Y = empty(M), empty(M), zeros((M, len(p))), empty((M, Q))
-    start_(x, p, x, S)
-    S = S[:, :Q].copy()
-    J, B, row = empty((M, M)), empty((M, len(p))), empty(OUT)
-    J_out, B_out = empty((OUT, M)), empty((OUT, len(p)))
-    dx, dS = empty((4, M)), empty((4, M, Q))
-    for k in range(outputs.shape[1]):
-        look(x, S, p, k, outputs, slopes, row, J_out, B_out)
-        slope(x, S, p, dx[0], dS[0], J, B)
-        moved(x, S, step / 2, dx[0], dS[0], y, Y)
-        slope(y, Y, p, dx[1], dS[1], J, B)
-        moved(x, S, step / 2, dx[1], dS[1], y, Y)
-        slope(y, Y, p, dx[2], dS[2], J, B)
-        moved(x, S, step, dx[2], dS[2], y, Y)
-        slope(y, Y, p, dx[3], dS[3], J, B)
+def solve(p, times, outputs, slopes, steps):
+    x, y, v1, v2, v3, v4 = empty(M), empty(M), empty(M), empty(M), empty(M), empty(M)
+    seen, step = empty(OUT), 1 / steps
+    last_step = max(1, math.ceil(times[-1] * steps - 1e-9))
+    before = now = 0  # first samples of the step before k, and of that after it
+    start_(x, p, x)
+    for k in range(last_step + 1):
+        after = now
+        while after < len(times) and (times[after] * steps < k + 1 or k == last_step - 1):
+            after += 1
+        if before < after:
+            outputs_(x, p, seen)
+            for o in range(len(outputs)):
+                if not abs(seen[o]) < UNSTABLE:
+                    seen[o] = nan
+            for i in range(before, after):
+                add(1 - abs(min(times[i] * steps, last_step) - k), seen, i, outputs, slopes)
+        before, now = now, after
+        velocity_(x, p, v1)
+        move(x, step / 2, v1, y)
+        velocity_(y, p, v2)
+        move(x, step / 2, v2, y)
+        velocity_(y, p, v3)
+        move(x, step, v3, y)
+        velocity_(y, p, v4)
         for i in range(M):
-            x[i] += step / 6 * (dx[0, i] + 2 * dx[1, i] + 2 * dx[2, i] + dx[3, i])
-            for q in range(Q):
-                S[i, q] += step / 6 * (
-                    dS[0, i, q] + 2 * dS[1, i, q] + 2 * dS[2, i, q] + dS[3, i, q]
-                )
+            x[i] += step / 6 * (v1[i] + 2 * v2[i] + 2 * v3[i] + v4[i])
 """

@@ -9,6 +9,7 @@ Every `Theory` at the top level of a module in `coopetition.fitting.theories` ha
 commands know; functions take any other `Theory` as an object.
 """
 
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -22,6 +23,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from coopetition.fitting.curves import FITTED_CURVES
+from coopetition.fitting.formulas import HEAD, Expression, generate_function
+from coopetition.tools.compiled_code import ensure_compiled, jit_source
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -63,7 +66,7 @@ class Parameter:
     def derivative(self, value: float) -> float:
         """Return the derivative of `from_unit` where it gives the value."""
         if self.logarithmic:
-            return value * float(np.log(self.upper / self.lower))
+            return value * math.log(self.upper / self.lower)
         return self.upper - self.lower
 
 
@@ -138,43 +141,66 @@ def theory_of(name: str | Theory) -> Theory:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ClosedForm(Theory):
-    """A theory whose outputs are formulas of `TIME` and of the parameters' symbols, in order."""
+class CompiledTheory(Theory):
+    """A theory of formulas, which are compiled with their derivatives by the parameters.
+
+    symbols : those of the parameters, in their order
+    outputs : expressions by name, for train, icl, ciwl and preference
+    """
 
     symbols: tuple[sp.Symbol, ...]
-    outputs: dict[str, Any]
+    outputs: dict[str, Expression]
 
     def curves(self, values: Array, times: Array) -> Array:
-        """Evaluate the formulas; see `Theory`."""
-        return _stack(self._formulas(times, *values), times)
+        """Return the curves; see `Theory`."""
+        return self._solve(values, times, 0)[0]
 
     def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
-        """Evaluate the formulas and their symbolic derivatives; see `Theory`."""
-        rows = _stack(self._derivatives(times, *values), times)
-        shape = len(OUTPUTS), len(self.parameters), len(times)
-        return self.curves(values, times), rows.reshape(shape).swapaxes(1, 2)
+        """Return the curves and their symbolic derivatives; see `Theory`."""
+        return self._solve(values, times, len(values))
+
+    def _solve(
+        self, values: Array, times: Array, n_columns: int, *settings: int
+    ) -> tuple[Array, Array]:
+        values, times = (np.ascontiguousarray(each, float) for each in (values, times))
+        outputs = np.zeros((len(OUTPUTS), len(times)))
+        slopes = np.zeros((*outputs.shape, n_columns))
+        arguments = values, times, outputs, slopes, *settings
+        if n_columns not in self._solvers:
+            source = [f"Q = {n_columns}", HEAD, *self._source(n_columns)]
+            solver = self._solvers[n_columns] = jit_source("\n".join(source), "solve")
+            ensure_compiled(solver, f"the theory {self.name}", *arguments)
+        self._solvers[n_columns](*arguments)
+        return outputs, slopes
 
     @cached_property
-    def _formulas(self) -> Callable[..., Any]:
-        return self._compile([self.outputs[name] for name in OUTPUTS])
+    def _solvers(self) -> dict[int, Callable[..., None]]:
+        """Compiled functions that fill outputs and slopes, by the number of columns, 0 or all."""
+        return {}
 
-    @cached_property
-    def _derivatives(self) -> Callable[..., Any]:
-        return self._compile([sp.diff(self.outputs[o], p) for o in OUTPUTS for p in self.symbols])
-
-    def _compile(self, expressions: list[Any]) -> Callable[..., Any]:
-        function = sp.lambdify((TIME, *self.symbols), expressions, "numpy", cse=True)
-
-        def without_warnings(*arguments: Any) -> Any:
-            with np.errstate(all="ignore"):  # what overflows is not finite, and handled as such
-                return function(*arguments)
-
-        return without_warnings
+    @abstractmethod
+    def _source(self, n_columns: int) -> list[str]:
+        """Return what follows `HEAD` in the generated module, with the function `solve`."""
 
 
-def _stack(rows: list[Any], times: Array) -> Array:
-    """Return rows (k, n), of which some may be constants."""
-    return np.stack([np.broadcast_to(np.asarray(row, float), times.shape) for row in rows])
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ClosedForm(CompiledTheory):
+    """A theory whose outputs are formulas of `TIME` and of the parameters' symbols, in order."""
+
+    def _source(self, n_columns: int) -> list[str]:
+        outputs, arguments = [self.outputs[name] for name in OUTPUTS], [*self.symbols, TIME]
+        return [generate_function("outputs_", outputs, [], arguments, n_columns), EACH_TIME]
+
+
+EACH_TIME = """
+def solve(p, times, outputs, slopes):
+    arguments, y = empty(len(p) + 1), empty(len(outputs) * (1 + Q))
+    arguments[:-1] = p
+    for k in range(len(times)):
+        arguments[-1] = times[k]
+        outputs_(y, arguments, y)
+        add(1.0, y, k, outputs, slopes)
+"""
 
 
 def logistic(x: Any) -> Any:

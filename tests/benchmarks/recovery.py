@@ -5,9 +5,9 @@
 appends a row for each problem to `recovery/parameters_toy.csv`: the rank of every true parameter
 among the posterior samples (the share of samples below it), and whether the posterior converged.
 Problems that are in the file already are left out, so the same command goes on after a stop; then
-the coverage of all rows is printed.  A problem of the toy takes half a minute of one core.  With
-`--forecasts`, the ranks are those of ICL's last value in curves that are known only in part, in
-`forecasts_toy.csv`.
+the coverage of all rows is printed.  A problem of the toy takes ten seconds to a minute of one
+core.  With `--forecasts`, the ranks are those of ICL's last value in curves that are known only in
+part, in `forecasts_toy.csv`.
 
 The parameters are `random_values` from the middle half of the search, which is also the prior.  A
 curve has 100 samples; the noise is 2 % of the curve's standard deviation, with a correlation of one

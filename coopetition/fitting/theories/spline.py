@@ -5,6 +5,7 @@ Beyond the last sample a curve continues as a straight line.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ KNOTS = np.linspace(0, 1, 5)
 N_INNER = len(KNOTS) - 2
 
 
-def _basis(times: Array) -> Array:
+@lru_cache
+def _basis(bytes_of_times: bytes) -> Array:
     """Return (n, knots): the contribution of each knot's value at each time, by natural splines."""
+    times = np.frombuffer(bytes_of_times)
     within = CubicSpline(KNOTS, np.eye(len(KNOTS)), bc_type="natural")
     beyond = np.maximum(times - 1, 0)[:, None] * within(1.0, 1)
     return within(np.clip(times, 0, 1)) + beyond
@@ -36,7 +39,7 @@ class Spline(Theory):
 
     def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
         """Evaluate the splines, which are linear in the values; see `Theory`."""
-        basis = _basis(times)
+        basis = _basis(np.asarray(times, float).tobytes())
         curves = np.empty((len(OUTPUTS), len(times)))
         jacobian = np.zeros((len(OUTPUTS), len(times), len(values)))
         for k in range(len(FITTED_CURVES)):

@@ -14,6 +14,7 @@ from scipy.stats import norm, truncnorm
 
 from coopetition.fitting.importance import (
     Valley,
+    _step,
     find_branches,
     resample,
     sample_by_importance,
@@ -144,3 +145,42 @@ def test_resampling_repeats_each_as_its_weight_says(weights):
     chosen = resample(np.random.default_rng(0), shares, 100)
     counts = np.bincount(chosen, minlength=len(shares))
     assert len(chosen) == 100 and (np.abs(counts - 100 * shares) < 1 + 1e-9).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**16))
+def test_a_bottom_has_the_precisions_and_slopes_of_its_jacobian(seed):
+    """Those of the normal equations, with the prior; there, no step lowers the deviance."""
+    rng = np.random.default_rng(seed)
+    slopes = rng.standard_normal((12, 4)) * [1e3, 1.0, 1e2, 3.0]
+    centre = rng.uniform(0.3, 0.7, 4)
+
+    def residuals_and_jacobian(u):
+        return slopes @ (u - centre), slopes
+
+    valley = Valley(residuals_and_jacobian, ndtri(centre))
+    bottom, s, y = valley.bottom(ndtri(centre)), valley.stiff, valley.loose
+    assert {0, 2} <= {*s} and {*s, *y} == {0, 1, 2, 3}
+    jacobian = slopes * norm.pdf(bottom.z)
+    a = jacobian.T @ jacobian + np.eye(4)
+    expected = -np.linalg.solve(a[np.ix_(s, s)], a[np.ix_(s, y)])
+    np.testing.assert_allclose(bottom.factor.T @ bottom.factor, a[np.ix_(s, s)], rtol=1e-10)
+    np.testing.assert_allclose(bottom.slope, expected, rtol=1e-8, atol=1e-10)
+    precision = a[np.ix_(y, y)] + a[np.ix_(y, s)] @ expected
+    np.testing.assert_allclose(bottom.precision, precision, rtol=1e-6, atol=1e-6)
+    residuals = slopes @ (norm.cdf(bottom.z) - centre)
+    assert bottom.deviance == pytest.approx(residuals @ residuals + bottom.z @ bottom.z, rel=1e-10)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**16), st.sampled_from([0.0, 1e-3, 10.0]))
+def test_steps_solve_the_damped_normal_equations(seed, damping):
+    rng = np.random.default_rng(seed)
+    factor, residuals = np.triu(rng.standard_normal((3, 3)), 1), rng.standard_normal(3)
+    factor += np.diag(rng.uniform(0.5, 2, 3))
+    step, predicted = _step(factor, residuals, damping)
+    a = factor.T @ factor
+    a += damping * np.diag(np.diag(a))
+    expected = -np.linalg.solve(a, factor.T @ residuals)
+    np.testing.assert_allclose(step, expected, rtol=1e-8, atol=1e-10)
+    assert predicted == pytest.approx(step @ a @ step, rel=1e-8)

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from coopetition.fitting.least_squares import fit_floor_gain, to_errors
+from coopetition.fitting.curves import Curves
+from coopetition.fitting.least_squares import FitProblem, fit_floor_gain, to_errors
+from coopetition.fitting.noise import Noise, whiten
+from coopetition.fitting.theory import theory_of
 
 SEEDS = st.integers(0, 2**16)
 
@@ -60,3 +63,34 @@ def test_an_error_that_is_not_finite_gives_nan():
     y, f = np.arange(5.0), np.array([1.0, np.nan, 1.0, 0.5, 0.2])
     found = fit_floor_gain(y, f, np.zeros((5, 2)), np.ones(5))
     assert np.isnan(found.residual).all() and not found.jacobian.any()
+
+
+def test_residuals_and_their_jacobian_are_those_of_whitened_curves():
+    """Of two runs with a shared and a tied parameter; samples are missing and have units."""
+    rng, t = np.random.default_rng(0), np.linspace(0, 1, 30)
+    runs = []
+    for name in "ab":
+        values = {each: 0.3 + np.exp(-3 * t) + 0.1 * rng.random(30) for each in ("icl", "ciwl")}
+        values["icl"][4:7] = np.nan
+        runs.append(Curves(1e6 * t, values, name, std={"icl": rng.uniform(0.5, 2, 30)}))
+    shared, fixed = "icl_width", {"ciwl_width": "icl_width"}
+    problem = FitProblem(runs, theory_of("logistic_race"), shared=shared, fixed=fixed)
+    noise = {name: Noise(rng.uniform(0.1, 0.3), rng.uniform(0, 0.9)) for name in problem.where}
+    problem, theta = problem.with_noise(noise), rng.uniform(0.3, 0.7, len(problem.free))
+
+    def residuals_at(theta):
+        parts = []
+        for name, (k, row) in problem.where.items():
+            f = problem.outputs(theta, problem.times)[k][row][problem.known[name]]
+            scale = problem.units[name] * noise[name].sigma * (1 - noise[name].rho ** 2) ** 0.5
+            series = (problem.errors[name] / scale, f / scale, 1 / scale)
+            y, f, one = (whiten(each, noise[name].rho) for each in series)
+            parts.append(fit_floor_gain(y, f, np.zeros((len(f), 1)), one).residual)
+        return np.concatenate(parts)
+
+    residuals, jacobian = problem.residuals_and_jacobian(theta)
+    np.testing.assert_allclose(residuals, residuals_at(theta), rtol=1e-10, atol=1e-10)
+    for k, step in enumerate(1e-5 * np.eye(len(theta))):
+        numeric = (residuals_at(theta + step) - residuals_at(theta - step)) / 2e-5
+        scale = np.abs(jacobian).max()
+        np.testing.assert_allclose(jacobian[:, k], numeric, rtol=1e-5, atol=1e-7 * scale)

@@ -110,7 +110,8 @@ class Profile(JsonResult):
 def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> Profile:
     """Return the profile of a free parameter, with at most `n` points near each interval end.
 
-    If a point is better than the fit, this was not the best: the status is `not converged`.
+    If a point is better than the fit, this was not the best: the status is `not converged`.  So it
+    is if no point comes close to the threshold at an end.
     `progress=False` shows no progress.
     """
     check_type(fit, Fit, "a Fit")
@@ -128,9 +129,9 @@ def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> P
     # behind a rise there may be another optimum as good
     accepted = fit.accepted_optima[:, k]
     is_best = np.nanmin([point.rise for point in points]) >= -BETTER * threshold
-    estimate = fit.estimate_between(
-        parameter, min(ends[0], accepted.min()), max(ends[1], accepted.max()), converged=is_best
-    )
+    is_found = all(_is_end_found(points, best.x, side, threshold) for side in (-1, 1))
+    low, high = min(ends[0], accepted.min()), max(ends[1], accepted.max())
+    estimate = fit.estimate_between(parameter, low, high, converged=is_best and is_found)
     free = fit.problem.free[k].parameter
     values = [float(free.from_unit(point.x)) * fit.problem.in_sequences(free) for point in points]
     order = np.argsort(values)
@@ -187,9 +188,14 @@ def _walk(fit: Fit, k: int, best: Point, last: float, n: int, threshold: float) 
         step *= GROWTH
     outer = point
     for _ in range(n):
-        point = _fit_others(fit, k, _crossing(inner, outer, threshold), inner.theta)
+        x = _crossing(inner, outer, threshold)
+        starts = (inner.theta, outer.theta)  # the second is tried if the first fails
+        tried = (_fit_others(fit, k, x, start) for start in starts)
+        point = next((each for each in tried if each.status != FAILED), None)
+        if point is None:
+            break
         points.append(point)
-        if point.status == FAILED or abs(point.rise / threshold - 1) < CLOSE:
+        if abs(point.rise / threshold - 1) < CLOSE:
             break
         if point.rise > threshold:
             outer = point
@@ -218,6 +224,12 @@ def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
     free = found.theta[others]
     is_limited = ((free < NEAR_LIMIT) | (free > 1 - NEAR_LIMIT)).any()
     return Point(x, found.deviance - fit.deviance, AT_LIMIT if is_limited else VALID, found.theta)
+
+
+def _is_end_found(points: list[Point], best: float, side: int, threshold: float) -> bool:
+    """Return whether a point is close to the threshold on a side, or none is above it."""
+    rises = np.array([p.rise for p in points if (p.x - best) * side > 0])
+    return not np.any(rises > threshold) or bool(np.any(abs(rises / threshold - 1) < CLOSE))
 
 
 def _interval_end(points: list[Point], best: float, side: int, threshold: float) -> float:

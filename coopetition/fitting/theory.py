@@ -169,7 +169,8 @@ class CompiledTheory(Theory):
         if n_columns not in self._solvers:
             source = [f"Q = {n_columns}", HEAD, *self._source(n_columns)]
             solver = self._solvers[n_columns] = jit_source("\n".join(source), "solve")
-            ensure_compiled(solver, f"the theory {self.name}", *arguments)
+            with_slopes = " with derivatives" if n_columns else ""
+            ensure_compiled(solver, f"the theory {self.name}{with_slopes}", *arguments)
         self._solvers[n_columns](*arguments)
         return outputs, slopes
 

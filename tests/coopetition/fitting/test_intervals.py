@@ -1,11 +1,13 @@
 """Profiles and posterior samples agree with first-order intervals where these are exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from coopetition.fitting.estimate import fit
+from coopetition.fitting.estimate import fit, refine
 from coopetition.fitting.intervals import profile, profiled
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.simulation import simulate
@@ -70,3 +72,20 @@ def test_points_at_which_another_parameter_is_at_its_limit_are_marked(truth):
     np.testing.assert_array_equal(points.get_ydata(), along.rise)
     assert len(limited.get_xdata()) == along.statuses.count("at limit")
     assert threshold.get_ydata()[0] == along.threshold
+
+
+def test_an_end_that_no_point_comes_close_to_is_not_trusted(race_fit, monkeypatch):
+    """Here, all fits between the threshold and twice that far from the best one fail."""
+    whole = profile(race_fit, "loss")
+    best = whole.values[whole.rise.argmin()]
+    far = 2 * (whole.estimate.high - best)
+
+    def fail_near_the_end(problem, theta, *arguments, **options):
+        found = refine(problem, theta, *arguments, **options)
+        k = options["held"]
+        distance = abs(problem.free[k].parameter.from_unit(theta[k]) - best)
+        return replace(found, converged=found.converged and not far / 4 < distance < far)
+
+    monkeypatch.setattr("coopetition.fitting.intervals.refine", fail_near_the_end)
+    found = profile(race_fit, "loss")
+    assert whole.estimate.status == "identifiable" and found.estimate.status == "not converged"

@@ -94,7 +94,7 @@ def test_jacobians_are_derivatives(name, data):
     assert curves.shape == (len(OUTPUTS), len(TIMES))
     np.testing.assert_allclose(curves, theory.curves(values, TIMES), atol=1e-12)
     for k, value in enumerate(values):
-        step = 1e-4 * max(abs(value), 1e-2)
+        step = 1e-5 * max(abs(value), 1e-2)
         moved = np.zeros(len(values))
         moved[k] = step
         ends = [theory.curves(values + s * moved, TIMES) for s in (-2, -1, 1, 2)]

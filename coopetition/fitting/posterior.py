@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 
 RUNS = 2
 ENOUGH = 600  # effective samples of a run
-MAX_CALLS = 200_000  # evaluations of residuals and their derivatives, in a run
+MAX_CALLS = 400_000  # evaluations of residuals and their derivatives, in a run
 PLAUSIBLE = 40.0  # deviance of optima above the best, up to which runs start from them
 COMPARED = 2000  # samples of each run, for R-hat
 MAX_R_HAT = 1.01

@@ -631,6 +631,17 @@ def check_equal_noise(runs):
     assert len(at_512) == 3 and len(noisy) == 5 and missing == at_512 | noisy
 
 
+def check_predicted_steps():
+    """Check the statements on predictions, and on the arms that they are about."""
+    arms = predicted_steps.steps_table(predicted_steps.ARMS).splitlines()[2:]
+    lowered, raised = arms[1:]
+    assert lowered.count("holds") == 2 and raised.count("holds") == 1
+    assert "contradicted" in arms[0] and not any("contradicted" in each for each in arms[1:])
+    factors = predictions.arm_factors(predictions.find_runs)
+    found = {arm: 10 ** factors[arm].value for arm in ("rate_lowered", "batch_raised")}
+    assert found == pytest.approx({"rate_lowered": 4.8, "batch_raised": 0.39}, rel=0.02)
+
+
 def check_proportions():
     """Check the statements on the paper's proportions."""
     slow, fast, larger = (
@@ -699,6 +710,7 @@ def test_the_kept_runs_show_what_the_page_says():
     )
     assert corrected < 0.62 * plain and corrected < clock < plain
 
+    check_predicted_steps()
     check_proportions()
     check_laws(runs)
     check_equal_noise(runs)

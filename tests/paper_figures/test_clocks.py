@@ -614,8 +614,9 @@ def check_equal_noise(runs):
     ratios = {event: scaling.equal_noise_ratios(runs, event) for event in EVENTS}
     middle = {event: float(np.median(own)) for event, own in ratios.items()}
     obeyed = ("peak", "fade", "ciwl_90")
-    assert all(abs(middle[event] - 1) < 0.135 for event in obeyed) and middle["emergence"] > 1.35
-    assert 1.8 < 1 / min(ratios["fade"]) < 1.9 and 2.5 < 1 / min(ratios["ciwl_75"]) < 3.1
+    assert all(abs(middle[event] - 1) < 0.155 for event in obeyed)
+    assert middle["emergence"] == pytest.approx(1.3, abs=0.05)
+    assert 2.1 < 1 / min(ratios["fade"]) < 2.25 and 2.5 < 1 / min(ratios["ciwl_75"]) < 3.1
     fitted = {event: fit_exponents(observe(runs, event)).combination(1, 2) for event in EVENTS}
     assert all(fitted[event].low < 2 < fitted[event].high for event in obeyed)
     assert fitted["emergence"].high < 2
@@ -664,27 +665,26 @@ def check_proportions():
 
 def check_laws(runs):
     """Check the statements on laws of time."""
-    for observed_runs, noisy in ((runs, ("fade", "ciwl_90")), (laws.main_runs(), ("ciwl_90",))):
+    for own in (runs, laws.main_runs()):
         for event in EVENTS:
-            observed = observe(observed_runs, event)
+            observed = observe(own, event)
             constant, power, rule, total, memory = (
                 laws.held_out_error(observed, law) for law in laws.LAWS
             )
-            assert (memory < 0.9 * min(constant, rule)) >= (event in noisy)
-            if event in ("fade", "ciwl_90"):
-                assert memory < min(constant, rule, total)
-            if observed_runs is not runs:
+            assert event == "ciwl_90" or memory == pytest.approx(total, rel=0.07)
+            assert event != "ciwl_90" or memory < 0.96 * min(constant, rule, total)
+            if own is not runs:
                 assert power is None and (constant < 1.05 * memory) == (event != "ciwl_90")
             else:
-                assert rule < 1.045 * power
+                assert rule < 1.055 * power
     ratios = {event: laws.noise_ratio(observe(runs, event)) for event in OF_ICL}
-    assert ratios["fade"].low > max(ratios["emergence"].high, ratios["peak"].high)
+    assert ratios["fade"].low > ratios["emergence"].high
 
 
 def test_the_kept_runs_show_what_the_page_says():
     """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
-    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 11
+    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 13
 
     def least(event: str) -> str:
         spreads = {name: clock_spread(observe(runs, event), c) for name, c in CLOCKS.items()}

@@ -9,6 +9,9 @@ from coopetition.dynamics.optimisers import descent
 from paper_figures.core.kept_data import read_rows
 from paper_figures.studies.clocks import predictions, simulated
 from paper_figures.studies.clocks.exponents import EVENTS, fit_exponents, observe
+from paper_figures.studies.clocks.laws import LAWS, held_out_error
+from paper_figures.studies.clocks.predictions import find_runs
+from paper_figures.studies.clocks.scaling import clock_of, noise_level
 from paper_figures.studies.clocks.simulated import CELLS, MODELS, simulate, simulated_exponents
 from transformer.experiments.clocks import BASE, SEEDS
 
@@ -52,6 +55,25 @@ def test_the_table_has_all_models_and_what_the_code_computes():
                 and (float(row["rate"]), int(row["batch"]), int(row["seed"])) == (*BASE, SEEDS[0])
             )
             assert float(kept["steps"]) == pytest.approx(found.steps, rel=1e-3)
+
+
+def test_noisy_memories_of_classes_give_two_clocks():
+    """The statements of docs/clocks.md."""
+    found = simulated_exponents("noisy rows, first start")
+    assert (found["emergence"].a, found["emergence"].b) == pytest.approx((1, 0.5), abs=0.06)
+    assert found["fade"].a < 0.4 and found["fade"].b > 0.7
+    others = [*MODELS.keys() - {"noisy rows, first start", "race"}]
+    assert all(simulated_exponents(name)["fade"].a > 0.8 for name in others)
+    rows = read_rows(simulated.PATH, needed="model")
+    seen = [r for r in rows if r["model"] == "noisy rows, first start" and r["event"] == "fade"]
+    fades = [simulated.observation_of(row) for row in seen]
+    *rest, memory = (held_out_error(fades, law) for law in LAWS)
+    assert memory < min(rest)
+    quiet = [each for each in fades if noise_level(each.cell) == 0.25 and not each.is_censored]
+    late = np.median([each.steps * clock_of(each.cell) for each in quiet])
+    grid = [each for each in observe(find_runs("grid_*"), "fade")]
+    measured = [e.steps * clock_of(e.cell) for e in grid if noise_level(e.cell) == 0.25]
+    assert late / np.median(measured) == pytest.approx(2.2, abs=0.3)
 
 
 def test_the_race_is_decided_by_the_temperature():

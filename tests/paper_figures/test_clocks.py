@@ -672,19 +672,19 @@ def check_laws(runs):
                 laws.held_out_error(observed, law) for law in laws.LAWS
             )
             assert event == "ciwl_90" or memory == pytest.approx(total, rel=0.07)
-            assert event != "ciwl_90" or memory < 0.96 * min(constant, rule, total)
+            assert event != "ciwl_90" or memory < 0.97 * min(constant, rule, total)
             if own is not runs:
                 assert power is None and (constant < 1.05 * memory) == (event != "ciwl_90")
             else:
                 assert rule < 1.055 * power
     ratios = {event: laws.noise_ratio(observe(runs, event)) for event in OF_ICL}
-    assert ratios["fade"].low > ratios["emergence"].high
+    assert ratios["fade"].low > max(ratios["emergence"].high, ratios["peak"].high)
 
 
 def test_the_kept_runs_show_what_the_page_says():
     """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
-    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 13
+    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 14
 
     def least(event: str) -> str:
         spreads = {name: clock_spread(observe(runs, event), c) for name, c in CLOCKS.items()}
@@ -708,7 +708,7 @@ def test_the_kept_runs_show_what_the_page_says():
         score([forecasts.forecast_cells(risen, fade, kind)]).crps
         for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
     )
-    assert corrected < 0.62 * plain and corrected < clock < plain
+    assert max(corrected, clock) < 0.62 * plain
 
     check_predicted_steps()
     check_proportions()

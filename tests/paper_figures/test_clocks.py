@@ -627,9 +627,9 @@ def check_equal_noise(runs):
         fade, rise = (scaling.median_steps(cells[cell], event) for event in ("fade", "emergence"))
         assert low < fade / rise < high
     missing = {(cell, r.init_seed) for cell, own in cells.items() for r in own if not has_icl(r)}
-    at_512 = {(cell, 7) for cell in cells if cell[1] == 512}
+    quiet = {(cell, 7) for cell in cells if cell[1] == 512 or cell == (1.5e-4, 128)}
     noisy = {each for each in missing if scaling.noise_level(each[0]) > 3}
-    assert len(at_512) == 3 and len(noisy) == 5 and missing == at_512 | noisy
+    assert len(quiet) == 4 and len(noisy) == 5 and missing == quiet | noisy
 
 
 def check_predicted_steps():
@@ -730,9 +730,7 @@ def test_the_kept_runs_show_what_the_page_says():
             low == high for e in ("fade", "ciwl_90") for low, high in each.exponents[e].values()
         )
     }
-    assert [n for n, own in definite.items() if "contradicted" not in own] == ["counting examples"]
-    counting = verdicts("counting examples")
-    assert counting["emergence"] == counting["peak"] == "contradicted"
+    assert len(definite) > 3 and all("contradicted" in own for own in definite.values())
     for name, each in ideas.items():
         own = each.exponents.get("emergence", {})
         if {"a", "b"} <= {*own} and all(low == high for low, high in own.values()):

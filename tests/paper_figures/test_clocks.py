@@ -716,6 +716,8 @@ def test_the_kept_runs_show_what_the_page_says():
     check_equal_noise(runs)
 
     found = page_clocks.exponents()
+    two = [(round(each.a, 2), round(each.b, 2)) for each in (found["emergence"], found["fade"])]
+    assert two == [(0.63, 0.58), (0.29, 0.90)]
     ideas = {each.name: each for each in predictions.predictions()[0]}
 
     def verdicts(name: str) -> dict[str, str]:

@@ -639,8 +639,12 @@ def check_predicted_steps():
     assert lowered.count("holds") == 2 and raised.count("holds") == 1
     assert "contradicted" in arms[0] and not any("contradicted" in each for each in arms[1:])
     factors = predictions.arm_factors(predictions.find_runs)
-    found = {arm: 10 ** factors[arm].value for arm in ("rate_lowered", "batch_raised")}
-    assert found == pytest.approx({"rate_lowered": 4.8, "batch_raised": 0.39}, rel=0.02)
+    expected = {"rate_lowered": 4.8, "batch_raised": 0.39, "labels_frozen": 3.5}
+    found = {arm: 10 ** factors[arm].value for arm in expected}
+    assert found == pytest.approx(expected, rel=0.02)
+    (diffusion,) = (each for each in predictions.predictions()[0] if each.name == "label diffusion")
+    frozen = predictions.judge_factor(factors["labels_frozen"], diffusion.arms["labels_frozen"])
+    assert frozen == "contradicted"
 
 
 def check_proportions():

@@ -26,6 +26,8 @@ from paper_figures.core.verdicts import (
 from paper_figures.demo import demo_table
 from paper_figures.studies.clocks import laws, page_clocks, predicted_steps, proportions, scaling
 from paper_figures.studies.clocks.forecasts import forecasts_table as forecasts_of_clocks_table
+from paper_figures.studies.clocks.predictions import PATH as PREDICTIONS
+from paper_figures.studies.clocks.predictions import rule_text
 from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
 from paper_figures.studies.clocks.readout_fits import noise_table
@@ -64,13 +66,13 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
     },
     "docs/clocks_predictions.md": {
         "ideas": page_clocks.ideas_list,
-        "rule": page_clocks.rule_text,
+        "rule": partial(rule_text, PREDICTIONS),
         "exponents": page_clocks.exponents_table,
         "arms": page_clocks.arms_table,
         "states": page_clocks.states_table,
-        "rule of cells": partial(predicted_steps.rule_text, predicted_steps.CELLS),
-        "rule of arms": partial(predicted_steps.rule_text, predicted_steps.ARMS),
-        "proportions rule": proportions.rule_text,
+        "rule of cells": partial(rule_text, predicted_steps.CELLS),
+        "rule of arms": partial(rule_text, predicted_steps.ARMS),
+        "proportions rule": partial(rule_text, proportions.PATH),
         "proportions": proportions.proportions_table,
         "forecasts": forecasts_of_clocks_table,
     },

@@ -31,6 +31,7 @@ from paper_figures.studies.clocks.exponents import (
     Interval,
     Observation,
     batch_of,
+    cells_of,
     clock_spread,
     event_steps,
     fit_exponents,
@@ -233,13 +234,13 @@ def test_predicted_steps_are_those_of_the_first_cells():
         for run in predictions.find_runs("grid_*")
         if (run.learning_rate, batch_of(run)) in FIRST
     ]
-    for each in predicted_steps.content(predicted_steps.ARMS)["predicted"]:
+    for each in predictions.read_predictions(predicted_steps.ARMS)["predicted"]:
         cell, since = (each["rate"], each["batch"]), PEAK * BASE_STEPS
         for event in ("fade", "ciwl_90"):
             a, b2 = laws.fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
             tau = laws.signal_time(a, b2, scaling.noise_level(cell), since)
             assert (tau - since) / scaling.clock_of(cell) == pytest.approx(each[event], abs=1)
-    for each in predicted_steps.content(predicted_steps.CELLS)["predicted"]:
+    for each in predictions.read_predictions(predicted_steps.CELLS)["predicted"]:
         cell = each["rate"], each["batch"]
         level = scaling.noise_level(cell)
         levels = [level / 2, 2 * level] if level == 0.125 else [level]
@@ -323,7 +324,7 @@ def test_a_run_that_ends_too_early_is_censored_and_one_without_icl_has_no_fade()
 
 
 def test_every_prediction_is_of_an_event_and_an_arm_of_the_plan():
-    ideas, text = predictions.predictions()
+    ideas, text = predictions.predictions(), predictions.rule_text(predictions.PATH)
     names = [each.name for each in ideas]
     assert len({*names}) == len(names) >= 8 and text
     for each in ideas:
@@ -620,7 +621,7 @@ def check_equal_noise(runs):
     fitted = {event: fit_exponents(observe(runs, event)).combination(1, 2) for event in EVENTS}
     assert all(fitted[event].low < 2 < fitted[event].high for event in obeyed)
     assert fitted["emergence"].high < 2
-    cells = scaling.cells_of(runs)
+    cells = cells_of(runs)
     early = scaling.median_steps(cells[2.4e-3, 512], "emergence")
     assert early == pytest.approx(140, abs=5)
     for cell, low, high in (((1.5e-4, 512), 1.9, 2.1), ((6e-4, 8), 8.5, 9.5)):
@@ -642,7 +643,7 @@ def check_predicted_steps():
     expected = {"rate_lowered": 4.8, "batch_raised": 0.39, "labels_frozen": 3.5}
     found = {arm: 10 ** factors[arm].value for arm in expected}
     assert found == pytest.approx(expected, rel=0.02)
-    (diffusion,) = (each for each in predictions.predictions()[0] if each.name == "label diffusion")
+    (diffusion,) = (each for each in predictions.predictions() if each.name == "label diffusion")
     frozen = predictions.judge_factor(factors["labels_frozen"], diffusion.arms["labels_frozen"])
     assert frozen == "contradicted"
 
@@ -657,7 +658,7 @@ def check_proportions():
             predictions.find_runs(MAIN),
         )
     )
-    expected = proportions.predictions()["predicted"]
+    expected = predictions.read_predictions(proportions.PATH)["predicted"]
     found = {**larger, "emergence": larger["emergence"] / 1e6}
     assert all(1 / 1.2 < found[name] / expected[name] < 1.2 for name in expected)
     assert "does not have the paper's proportions" in proportions.proportions_table()
@@ -722,7 +723,7 @@ def test_the_kept_runs_show_what_the_page_says():
     found = page_clocks.exponents()
     two = [(round(each.a, 2), round(each.b, 2)) for each in (found["emergence"], found["fade"])]
     assert two == [(0.63, 0.58), (0.29, 0.90)]
-    ideas = {each.name: each for each in predictions.predictions()[0]}
+    ideas = {each.name: each for each in predictions.predictions()}
 
     def verdicts(name: str) -> dict[str, str]:
         predicted = ideas[name].exponents

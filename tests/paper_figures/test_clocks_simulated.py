@@ -26,7 +26,7 @@ IDEAS = {
 
 @pytest.mark.parametrize("idea", IDEAS)
 def test_predictions_are_the_exponents_of_the_kept_simulations(idea):
-    (own,) = (each for each in predictions.predictions()[0] if each.name == idea)
+    (own,) = (each for each in predictions.predictions() if each.name == idea)
     starts = [name for name in MODELS if name.startswith(IDEAS[idea])]
     found = {name: simulated_exponents(name) for name in starts}
     for event in own.exponents:

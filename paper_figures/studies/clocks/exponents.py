@@ -28,6 +28,7 @@ from transformer.measures.timeline import Timeline
 from transformer.measures.transience import WINDOW, smooth
 
 Array = NDArray[np.floating]
+Cell = tuple[float, int]  # rate and batch size
 LEVEL = 0.95  # of intervals
 OF_ICL = ("emergence", "peak", "fade")  # events that need ICL to be preferred at some time
 EVENTS = (*OF_ICL, "ciwl_75", "ciwl_90")
@@ -81,7 +82,7 @@ class Observation:
     is_censored: bool = False
 
     @property
-    def cell(self) -> tuple[float, int]:
+    def cell(self) -> Cell:
         """Return the rate and the batch size."""
         return self.rate, self.batch
 
@@ -162,9 +163,15 @@ def batch_of(run: TimedRun) -> int:
     return run.provenance["config"]["data"]["batch_size"]
 
 
-def cells_of(runs: Iterable[Run]) -> dict[tuple[float, int], list[Run]]:
+def over_base(cell: Cell, exponents: Sequence[float]) -> float:
+    """Return rate^p batch^q, over that of the base run, for exponents (p, q)."""
+    p, q = map(float, exponents)
+    return (cell[0] / BASE[0]) ** p * (cell[1] / BASE[1]) ** q
+
+
+def cells_of(runs: Iterable[Run]) -> dict[Cell, list[Run]]:
     """Return runs by rate and batch size, in their order."""
-    cells: dict[tuple[float, int], list[Run]] = {}
+    cells: dict[Cell, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.learning_rate, batch_of(run))):
         cells.setdefault((run.learning_rate, batch_of(run)), []).append(run)
     return cells
@@ -202,8 +209,7 @@ def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
     ]
     covariance, dof = np.full((2, 2), np.nan), 0
     if all(others):
-        left = np.array([-each[0][-2:] for each in others if each]) - estimate
-        covariance = (len(cells) - 1) / len(cells) * left.T @ left
+        covariance = jackknife(estimate, np.array([-each[0][-2:] for each in others if each]))
         dof = len(cells) - 3
     return Exponents(
         float(estimate[0]),
@@ -214,6 +220,12 @@ def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
         len(observations),
         sum(each.is_censored for each in observations),
     )
+
+
+def jackknife(estimate: Array, others: Array) -> Array:
+    """Return the covariance (k, k) of an estimate (k,), from those without each cell (n, k)."""
+    left = others - estimate
+    return (len(others) - 1) / len(others) * left.T @ left
 
 
 def clock_spread(observations: Sequence[Observation], clock: tuple[float, float]) -> float | None:

@@ -15,9 +15,9 @@ from paper_figures.studies.clocks.exponents import (
     cells_of,
     fit_exponents,
     observe,
+    over_base,
 )
 from paper_figures.studies.clocks.predictions import COMBINATIONS, predictions
-from transformer.experiments.clocks import BASE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,8 +60,7 @@ def _draw_clock(
     numbers: Numbers = []
     for (rate, batch), own in cells.items():
         sequences, rows = common_curves(own, "flip")
-        factor = (rate / BASE[0]) ** clock[0] * (batch / BASE[1]) ** clock[1]
-        x, name = sequences / batch * factor, f"{rate:g}, {batch}"
+        x, name = sequences / batch * over_base((rate, batch), clock), f"{rate:g}, {batch}"
         look: dict[str, Any] = {"color": FURTHER[rates.index(rate) % len(FURTHER)]}
         is_after_start = x > 0  # the axis is logarithmic
         x, y = x[is_after_start], np.mean(rows, axis=0)[is_after_start]
@@ -95,7 +94,7 @@ def _draw_predictions(ax: "Axes") -> Numbers:
     """Draw what ideas predict of the fade: a cross, or a line where one number is free."""
     crosses: dict[tuple[float, float], list[str]] = {}
     grey = {"color": "grey", "fontsize": 5, "clip_on": True}
-    for idea in predictions()[0]:
+    for idea in predictions():
         fixed = {
             name: low for name, (low, high) in idea.exponents.get(SHOWN, {}).items() if low == high
         }
@@ -121,5 +120,5 @@ FIGURE = Figure(
     __name__,
     "the rise and fade of ICL in clocks of steps, rate and batch size",
     draw,
-    (Runs("clocks/grid_*", optional=True),),
+    (Runs("clocks/grid_*"),),
 )

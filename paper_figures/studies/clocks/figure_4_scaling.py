@@ -7,10 +7,16 @@ import numpy as np
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank, points
 from paper_figures.core.plotting import common_curves, draw_half, result_of_runs
 from paper_figures.core.runs import FigureRun, Runs
-from paper_figures.studies.clocks.exponents import cells_of, fit_exponents, observe
+from paper_figures.studies.clocks.exponents import (
+    Cell,
+    Observation,
+    cells_of,
+    fit_exponents,
+    observe,
+)
 from paper_figures.studies.clocks.figure_1 import DASHES, MARKS
 from paper_figures.studies.clocks.laws import SIGNAL_TO_NOISE, fit_law, signal_time
-from paper_figures.studies.clocks.scaling import Cell, clock_of, noise_level
+from paper_figures.studies.clocks.scaling import clock_of, noise_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +33,9 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     numbers = _draw_flip(left, cells)
     findings = []
     for event, mark in zip(SHOWN, MARKS, strict=False):
-        numbers += _draw_event(right, runs, event, mark)
-        fitted = fit_exponents(observe(runs, event))
+        observed = observe(runs, event)
+        numbers += _draw_event(right, observed, event, mark)
+        fitted = fit_exponents(observed)
         text = "too few runs have it" if fitted is None else f"a + 2b = {fitted.combination(1, 2)}"
         findings.append(f"{event}: {text}")
     right.set(title="b  times of events", xscale="log", yscale="log")
@@ -60,15 +67,15 @@ def _draw_flip(ax: "Axes", cells: dict[Cell, list[FigureRun]]) -> Numbers:
     return numbers
 
 
-def _draw_event(ax: "Axes", runs: list[FigureRun], event: str, mark: str) -> Numbers:
+def _draw_event(ax: "Axes", observed: list[Observation], event: str, mark: str) -> Numbers:
     """Draw an event's time in every run that has it, and the signal-to-noise law."""
-    observed = [each for each in observe(runs, event) if not each.is_censored]
-    if not observed:
+    seen = [each for each in observed if not each.is_censored]
+    if not seen:
         return []
-    x = np.array([noise_level(each.cell) for each in observed])
-    y = np.array([each.steps * clock_of(each.cell) for each in observed])
+    x = np.array([noise_level(each.cell) for each in seen])
+    y = np.array([each.steps * clock_of(each.cell) for each in seen])
     (line,) = ax.plot(x, y, mark, ms=3.5, mfc="none", label=event)
-    a, b2 = fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
+    a, b2 = fit_law(observed, SIGNAL_TO_NOISE).times
     levels = np.geomspace(x.min(), x.max(), 50)
     ax.plot(levels, signal_time(a, b2, levels), lw=0.8, color=line.get_color())
     return points("b times of events", event, x, y)
@@ -76,7 +83,7 @@ def _draw_event(ax: "Axes", runs: list[FigureRun], event: str, mark: str) -> Num
 
 FIGURE = Figure(
     __name__,
-    "one number, rate / sqrt(batch), decides the times of ICL",
+    "one number, rate / sqrt(batch), nearly decides the times of ICL",
     draw,
-    (Runs("clocks/grid_*", optional=True),),
+    (Runs("clocks/grid_*"),),
 )

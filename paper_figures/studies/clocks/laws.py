@@ -33,16 +33,15 @@ from paper_figures.studies.clocks.exponents import (
     EVENTS,
     Interval,
     Observation,
+    jackknife,
     observe,
     t_interval,
 )
 from paper_figures.studies.clocks.predictions import Find, find_runs
+from paper_figures.studies.clocks.scaling import CLOCK, NOISE
 from transformer.experiments.clocks import MAIN
 
 Array = NDArray[np.floating]
-
-
-CLOCK, LEVEL = np.array([1.0, 0.5]), np.array([1.0, -0.5])  # logs of rate and batch -> of tau, q
 
 
 class Law(NamedTuple):
@@ -61,22 +60,22 @@ class Law(NamedTuple):
     depends_on: Array
 
 
-ON_LEVEL = LEVEL[:, None]
+ON_NOISE = np.transpose([NOISE])
 CONSTANT = Law("constant", lambda p, logs: p[0] - logs @ CLOCK, (0.0,), 1, np.empty((2, 0)))
 POWER = Law("power law", lambda p, logs: p[0] - logs @ p[1:3], (0.0, 0.5, 0.5), 1, np.eye(2))
 SCALING = Law(
     "scaling rule",
-    lambda p, logs: p[0] + p[1] * (logs @ LEVEL) - logs @ CLOCK,
+    lambda p, logs: p[0] + p[1] * (logs @ NOISE) - logs @ CLOCK,
     (0.0, 0.5),
     1,
-    ON_LEVEL,
+    ON_NOISE,
 )
 SUM = Law(
     "sum",
-    lambda p, logs: np.logaddexp(p[0], p[1] + logs @ LEVEL) - logs @ CLOCK,
+    lambda p, logs: np.logaddexp(p[0], p[1] + logs @ NOISE) - logs @ CLOCK,
     (-0.7, -0.7),
     2,
-    ON_LEVEL,
+    ON_NOISE,
 )
 
 
@@ -92,11 +91,11 @@ def signal_time(a: Array, b2: Array, level: Array, changed_at: float = 0.0) -> A
 SIGNAL_TO_NOISE = Law(
     "signal to noise",
     lambda p, logs: (
-        np.log(signal_time(np.exp(p[0]), np.exp(p[1]), np.exp(logs @ LEVEL))) - logs @ CLOCK
+        np.log(signal_time(np.exp(p[0]), np.exp(p[1]), np.exp(logs @ NOISE))) - logs @ CLOCK
     ),
     (-0.7, -0.7),
     2,
-    ON_LEVEL,
+    ON_NOISE,
 )
 LAWS = (CONSTANT, POWER, SCALING, SUM, SIGNAL_TO_NOISE)
 
@@ -177,15 +176,15 @@ def held_out_error(observations: Sequence[Observation], law: Law) -> float | Non
 def noise_ratio(observations: Sequence[Observation]) -> Interval:
     """Return B^2 / A^2, in 1 / (steps of the base run); the interval is a jackknife of cells."""
 
-    def log_ratio(seen: Sequence[Observation]) -> float:
+    def log_ratio(seen: Sequence[Observation]) -> list[float]:
         a, b2 = fit_law(seen, SIGNAL_TO_NOISE).times
-        return math.log(b2 / a**2)
+        return [math.log(b2 / a**2)]
 
     cells = {each.cell for each in observations}
-    value = log_ratio(observations)
-    left = np.array([log_ratio([e for e in observations if e.cell != cell]) for cell in cells])
-    error = math.sqrt((len(cells) - 1) / len(cells) * np.sum((left - value) ** 2))
-    found = t_interval(value, error, len(cells) - 2)
+    value = np.array(log_ratio(observations))
+    others = [log_ratio([each for each in observations if each.cell != cell]) for cell in cells]
+    error = math.sqrt(jackknife(value, np.array(others)).item())
+    found = t_interval(value.item(), error, len(cells) - 2)
     return Interval(math.exp(found.value), math.exp(found.low), math.exp(found.high))
 
 

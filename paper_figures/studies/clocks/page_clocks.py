@@ -39,13 +39,8 @@ GRID = "grid_*"
 
 def ideas_list() -> str:
     """Return a line for each idea, with its source and derivation."""
-    lines = [f"- **{each.name}** ({each.source}): {each.derivation}" for each in predictions()[0]]
+    lines = [f"- **{each.name}** ({each.source}): {each.derivation}" for each in predictions()]
     return "\n".join(fill(line, 120, subsequent_indent="  ") for line in lines)
-
-
-def rule_text() -> str:
-    """Return the rule of the verdicts, and what had been seen before the runs."""
-    return predictions()[1]
 
 
 def counts(find: Find = find_runs) -> str:
@@ -73,7 +68,7 @@ def exponents_table(find: Find = find_runs) -> str:
     found = exponents(find)
     measured = ("not measured" if each is None else str(each) for each in found.values())
     rows = [["**measured**", *measured]]
-    for idea in predictions()[0]:
+    for idea in predictions():
         if idea.exponents:
             cells = []
             for event, own in found.items():
@@ -101,7 +96,7 @@ def _range_text(predicted: Range) -> str:
 
 def arms_table(find: Find = find_runs) -> str:
     """Return the measured and predicted factors of the arms, a row per arm, with verdicts."""
-    found, ideas = arm_factors(find), [each for each in predictions()[0] if each.arms]
+    found, ideas = arm_factors(find), [each for each in predictions() if each.arms]
     rows = []
     for arm in ARMS:
         factor = found.get(arm)
@@ -167,7 +162,7 @@ def states_table(scale: Scale = SCALE, data: Path = DATA) -> str:
     judged = {"of_edge": sharp, "label_growth": [each.label_growth for each in cells]}
     verdicts = [
         f"- {idea.name}, `{name}` {_range_text(own)}: {_verdict_on_all(judged[name], own)}"
-        for idea in predictions()[0]
+        for idea in predictions()
         for name, own in idea.measured.items()
     ]
     return "\n".join([markdown_table(heads, rows), "", *verdicts])

@@ -6,15 +6,12 @@ committed before the runs that they predict, except those that the latter names.
 """
 
 import math
-import tomllib
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun
 from paper_figures.studies.clocks.exponents import EVENTS
-from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, rule_and_seen
+from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, read_predictions
 from paper_figures.studies.clocks.scaling import last_step, median_steps
 from transformer.experiments.clocks import SEEDS, grid_name
 
@@ -23,20 +20,9 @@ CELLS, ARMS = FOLDER / "scaling.toml", FOLDER / "signal_to_noise.toml"
 FACTOR = 1.4  # within which a prediction holds
 
 
-@cache
-def content(path: Path) -> dict[str, Any]:
-    """Return the rule, what had been seen before, and the predicted steps."""
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def rule_text(path: Path) -> str:
-    """Return the rule, and what had been seen before the runs."""
-    return rule_and_seen(content(path))
-
-
 def steps_table(path: Path, find: Find = find_runs) -> str:
     """Return predicted and measured steps, with verdicts, in Markdown."""
-    predicted = content(path)["predicted"]
+    predicted = read_predictions(path)["predicted"]
     events = [event for event in EVENTS if event in predicted[0]]
     rows = []
     for each in predicted:

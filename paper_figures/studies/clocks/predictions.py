@@ -66,16 +66,22 @@ class Idea:
     measured: Mapping[str, Range]
 
 
-def rule_and_seen(content: Mapping[str, Any]) -> str:
+@cache
+def read_predictions(path: Path) -> dict[str, Any]:
+    """Return a file of predictions: the `rule`, what had been `seen` before, and the predicted."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def rule_text(path: Path) -> str:
     """Return the rule of a file of predictions, and what had been seen before, in Markdown."""
-    return "\n\n".join(fill(" ".join(content[name].split()), 120) for name in ("rule", "seen"))
+    texts = (read_predictions(path)[name] for name in ("rule", "seen"))
+    return "\n\n".join(fill(" ".join(text.split()), 120) for text in texts)
 
 
 @cache
-def predictions() -> tuple[list[Idea], str]:
-    """Return the ideas, and the rule by which they are judged with what had been seen before."""
-    content = tomllib.loads(PATH.read_text(encoding="utf-8"))
-    ideas = [
+def predictions() -> list[Idea]:
+    """Return the ideas."""
+    return [
         Idea(
             name=each["name"],
             source=each["source"],
@@ -87,9 +93,8 @@ def predictions() -> tuple[list[Idea], str]:
             arms={arm: _range(value) for arm, value in each.get("arms", {}).items()},
             measured={name: _range(value) for name, value in each.get("measured", {}).items()},
         )
-        for each in content["ideas"]
+        for each in read_predictions(PATH)["ideas"]
     ]
-    return ideas, rule_and_seen(content)
 
 
 def _range(value: Any) -> Range:

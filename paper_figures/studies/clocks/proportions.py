@@ -6,7 +6,6 @@ the predictions, which were committed before the runs.
 """
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,7 @@ from typing import Any
 from coopetition.tools.files import markdown_table
 from paper_figures.coopetition.paper_values import PAPER_RUNS
 from paper_figures.core.runs import FigureRun, kept_runs
-from paper_figures.studies.clocks.predictions import find_runs, rule_and_seen
+from paper_figures.studies.clocks.predictions import find_runs, read_predictions
 from transformer.experiments.clocks import MAIN, MAIN_BATCH
 from transformer.experiments.coopetition import BATCH_SIZE, DATA_SEED, SEEDS
 
@@ -25,11 +24,6 @@ RATIOS = ("fade", "ciwl_90")  # over emergence
 HEADS = ("runs", "emergence", "fade / emergence", "CIWL 0.9 / emergence")
 
 Times = Mapping[str, float]
-
-
-def predictions() -> dict[str, Any]:
-    """Return the rule, what had been seen before, and the predicted medians."""
-    return tomllib.loads(PATH.read_text(encoding="utf-8"))
 
 
 def proportions(run: Any) -> Times:
@@ -76,7 +70,7 @@ def proportions_table(larger: Sequence[FigureRun] | None = None) -> str:
         f"ours, rate 1e-4, batch {MAIN_BATCH}": _in_millions(larger),
     }
     rows = [[name, *_cells(own)] for name, own in groups.items()]
-    expected = predictions()["predicted"]
+    expected = read_predictions(PATH)["predicted"]
     cells = (f"{expected[name]:.3g}" for name in ("emergence", *RATIOS))
     rows.append([f"predicted, rate 1e-4, batch {MAIN_BATCH}", *cells])
     table = markdown_table(HEADS, rows)
@@ -105,8 +99,3 @@ def _cells(runs: Sequence[Times]) -> list[str]:
         ", ".join(f"{run[name]:.2g}" if math.isfinite(run[name]) else "never" for run in runs)
         for name in ("emergence", *RATIOS)
     ]
-
-
-def rule_text() -> str:
-    """Return the rule, and what had been seen before the runs."""
-    return rule_and_seen(predictions())

@@ -20,36 +20,31 @@ from paper_figures.core.runs import FigureRun
 from paper_figures.studies.clocks.exponents import (
     EVENTS,
     OF_ICL,
+    Cell,
     cells_of,
-    event_steps,
     fit_exponents,
-    has_icl,
     observe,
+    over_base,
 )
 from paper_figures.studies.clocks.predictions import Find, find_runs
-from transformer.experiments.clocks import BASE
 
-Cell = tuple[float, int]
+CLOCK, NOISE = (1.0, 0.5), (1.0, -0.5)  # exponents of rate and batch size
 
 
 def clock_of(cell: Cell) -> float:
     """Return by how much a step advances the clock r sqrt(b), in steps of the base run."""
-    rate, batch = cell
-    return rate / BASE[0] * math.sqrt(batch / BASE[1])
+    return over_base(cell, CLOCK)
 
 
 def noise_level(cell: Cell) -> float:
     """Return the noise level r / sqrt(b) of a cell, rounded: 1 for the base run."""
-    rate, batch = cell
-    return round(rate / BASE[0] / math.sqrt(batch / BASE[1]), 6)
+    return round(over_base(cell, NOISE), 6)
 
 
-def median_steps(runs: Iterable[FigureRun], event: str) -> float:
+def median_steps(runs: Sequence[FigureRun], event: str) -> float:
     """Return the median of the steps to an event; a run without it counts as infinitely late."""
-    times = [
-        None if event in OF_ICL and not has_icl(run) else event_steps(run)[event] for run in runs
-    ]
-    return median(math.inf if time is None else time for time in times)
+    times = [math.inf if each.is_censored else each.steps for each in observe(runs, event)]
+    return median(times + [math.inf] * (len(runs) - len(times)))
 
 
 def equal_noise_table(find: Find = find_runs) -> str:

@@ -66,7 +66,7 @@ def test_an_error_that_is_not_finite_gives_nan():
 
 
 def test_residuals_and_their_jacobian_are_those_of_whitened_curves():
-    """Of two runs with a shared and a tied parameter; samples are missing and have units."""
+    """Two runs have a shared and a tied parameter, missing samples, and samples of known errors."""
     rng, t = np.random.default_rng(0), np.linspace(0, 1, 30)
     runs = []
     for name in "ab":

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from coopetition.fitting.curves import Curves
 from paper_figures.core.figure import find_figure
@@ -286,7 +287,10 @@ class Run:
     provenance: dict = field(init=False)
 
     def __post_init__(self):
-        self.provenance = {"step": self.n_steps, "config": {"data": {"batch_size": self.batch}}}
+        self.provenance = {
+            "step": self.n_steps,
+            "config": {"data": {"batch_size": self.batch}, "evaluation": {"n_sequences": 1000}},
+        }
 
     def curves(self, metric="in_context_accuracy"):
         steps = np.linspace(0, self.n_steps, 201)
@@ -524,6 +528,49 @@ def events_of_cells(exponents, known_exponents):
     )  # fmt: skip
 
 
+@pytest.fixture
+def log_strengths(monkeypatch):
+    """Logarithms of the ratio of strengths, in the runs of all cells; none in the last cell."""
+    logs = np.random.default_rng(0).uniform(0.2, 2, 3 * len(CELLS))
+    logs[-3:] = math.nan
+    monkeypatch.setattr(forecasts, "log_strengths", lambda runs, given: logs[: len(runs)])
+    return logs
+
+
+def test_the_rule_of_strengths_forecasts_what_keeps_it(log_strengths, monkeypatch):
+    runs, given = events_of_cells((0, 0), (0, 0))
+    has_rule = ~np.isnan(log_strengths)
+    ratios = np.where(has_rule, 1 + 1.6 * log_strengths, 5.0)
+    given = replace(given, measured=ratios * given.known_until)
+    monkeypatch.setattr(forecasts, "held_out_events", lambda runs, event: given)
+    for kind, other in forecasts.WITHOUT_STRENGTHS.items():
+        found, plain = (forecasts.forecast_cells(runs, given, each) for each in (kind, other))
+        assert found.value[has_rule] == pytest.approx(given.measured[has_rule])
+        assert found.value[~has_rule] == pytest.approx(plain.value[~has_rule])
+        assert plain.crps[has_rule].mean() > 0.1 > found.crps[has_rule].max()
+    found = forecasts.forecast_other_runs([], runs, "fade", forecasts.BY_STRENGTHS)
+    assert found.value[has_rule] == pytest.approx(given.measured[has_rule])
+
+
+def test_strengths_are_those_of_the_last_part_that_is_known():
+    steps = np.linspace(0, 100, 101)
+    for icl, ciwl, expected in ((1, 0.5, math.log(2)), (0.5, 1, None), (1, -0.5, None)):
+        is_late = steps >= 80
+        values = {
+            "train": np.where(is_late, ndtr(icl + ciwl), 0.3),
+            "flip": np.where(is_late, ndtr(icl - ciwl), 0.3),
+        }
+        run = Run()
+        run.curves = lambda: Curves(2 * steps, values)  # noqa: B023
+        for known in (120.0, 159.9, 199.0):
+            given = replace(_first(events_of_cells((0, 0), (0, 0))[1], 1), known_until=[known])
+            (found,) = forecasts.log_strengths([run], given)
+            if known < 199 or expected is None:
+                assert math.isnan(found)
+            else:
+                assert found == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("exponents", [(0.3, 0.9), (0.6, 0.6)])
 def test_the_clocks_forecast_what_keeps_them(exponents):
     """The ratio of other runs misleads if its exponents differ from those of the rise."""
@@ -535,7 +582,7 @@ def test_the_clocks_forecast_what_keeps_them(exponents):
     assert plain.factor == pytest.approx(1) if exponents == (0.6, 0.6) else plain.factor > 1.2
 
 
-def test_what_has_happened_is_not_forecast():
+def test_what_has_happened_is_not_forecast(log_strengths):
     runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
     is_early = (
         given.measured <= np.quantile(given.measured / given.known_until, 0.3) * given.known_until
@@ -547,7 +594,7 @@ def test_what_has_happened_is_not_forecast():
         assert (found.value > found.known_until).all() and (found.low > found.known_until).all()
 
 
-def test_a_forecast_uses_no_run_of_its_own_cell():
+def test_a_forecast_uses_no_run_of_its_own_cell(log_strengths):
     runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
     own = np.array([(run.learning_rate, run.batch) == CELLS[0] for run in runs])
     moved = replace(given, measured=np.where(own, given.measured / 2, given.measured))

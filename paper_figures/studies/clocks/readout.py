@@ -51,12 +51,20 @@ class Relation:
     noise: dict[str, float]
 
 
+def strengths(train: Array, flip: Array, n_sequences: int) -> dict[str, Array]:
+    """Return the strengths of ICL and CIWL over their noise, z(icl) and z(ciwl).
+
+    Shares of 0 and 1 count as half a sequence away.
+    """
+    first, second = _probit(train, n_sequences), _probit(flip, n_sequences)
+    return {ICL: (first + second) / 2, CIWL: (first - second) / 2}
+
+
 def predict(train: Array, flip: Array, n_sequences: int) -> dict[str, Array]:
-    """Return the accuracies of ICL and CIWL; shares of 0 and 1 count as half a sequence away."""
+    """Return the accuracies of ICL and CIWL."""
     from scipy.special import ndtr
 
-    first, second = _probit(train, n_sequences), _probit(flip, n_sequences)
-    return {ICL: ndtr((first + second) / 2), CIWL: ndtr((first - second) / 2)}
+    return {name: ndtr(each) for name, each in strengths(train, flip, n_sequences).items()}
 
 
 def _probit(share: Array, n: int) -> Array:
@@ -105,7 +113,7 @@ def relations() -> dict[str, dict[str, Relation]]:
     found: dict[str, dict[str, Relation]] = {group: {} for group in GROUPS}
     for preset, scale in dict.fromkeys((each["preset"], each["scale"]) for each in load_index()):
         for run in kept_runs(preset, scale=scale):
-            found[_group_of(preset)][run.name] = relation(run.curves(), _n_sequences(run))
+            found[_group_of(preset)][run.name] = relation(run.curves(), evaluated_sequences(run))
     return {group: own for group, own in found.items() if own}
 
 
@@ -117,7 +125,8 @@ def _group_of(preset: str) -> str:
     )
 
 
-def _n_sequences(run: FigureRun) -> int:
+def evaluated_sequences(run: FigureRun) -> int:
+    """Return the number of sequences of each evaluation."""
     return run.provenance["config"]["evaluation"]["n_sequences"]
 
 

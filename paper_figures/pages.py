@@ -24,7 +24,14 @@ from paper_figures.core.verdicts import (
     verdict_counts,
 )
 from paper_figures.demo import demo_table
-from paper_figures.studies.clocks import laws, page_clocks, predicted_steps, proportions, scaling
+from paper_figures.studies.clocks import (
+    large_batch,
+    laws,
+    page_clocks,
+    predicted_steps,
+    proportions,
+    scaling,
+)
 from paper_figures.studies.clocks.forecasts import forecasts_table as forecasts_of_clocks_table
 from paper_figures.studies.clocks.predictions import PATH as PREDICTIONS
 from paper_figures.studies.clocks.predictions import rule_text
@@ -72,6 +79,8 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "states": page_clocks.states_table,
         "rule of cells": partial(rule_text, predicted_steps.CELLS),
         "rule of arms": partial(rule_text, predicted_steps.ARMS),
+        "rule of large batch": partial(rule_text, large_batch.PATH),
+        "large batch": large_batch.table,
         "proportions rule": partial(rule_text, proportions.PATH),
         "proportions": proportions.proportions_table,
         "forecasts": forecasts_of_clocks_table,

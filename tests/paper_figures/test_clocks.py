@@ -17,6 +17,7 @@ from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs, kept_runs
 from paper_figures.studies.clocks import (
     forecasts,
+    large_batch,
     laws,
     page_clocks,
     predicted_steps,
@@ -249,6 +250,34 @@ def test_predicted_steps_are_those_of_the_first_cells():
             times = [median_clock_time(runs, event, level) for level in levels]
             expected = float(np.exp(np.mean(np.log(times)))) / scaling.clock_of(cell)
             assert each[event] == pytest.approx(expected, abs=1)
+
+
+def test_predictions_for_larger_batches_follow_from_the_law():
+    """As they were when the predictions were committed."""
+    default = large_batch.find("default")
+    (base,) = {(run.learning_rate, batch_of(run)) for run in default}
+    assert base == BASE
+    expected = large_batch.predicted_steps(default, predictions.find_runs("grid_*"))
+    rows = predictions.read_predictions(large_batch.PATH)["predicted"]
+    assert {each["clock"] for each in rows} == {*expected} - {"steps"}
+    for each in rows:
+        assert (each["rate"], each["batch"]) == large_batch.CELL
+        for event, steps in expected[each["clock"]].items():
+            assert each[event] == pytest.approx(steps, abs=1)
+
+
+def test_events_of_icl_are_judged_when_all_seeds_are_there():
+    """The default run does what a clock without batch sizes says."""
+    default = large_batch.find("default")
+    for runs, verdict in ((default[:2], "2 of 3 seeds"), (default, "holds")):
+        table = predicted_steps.steps_table(
+            large_batch.PATH,
+            lambda name: runs,  # noqa: B023
+            large_batch.median_steps,
+        )
+        rows = {row.split(" | ")[0].strip("| "): row for row in table.splitlines()[2:]}
+        assert rows["rate x steps"].count(verdict) == 3
+    assert rows["signal to noise"].count("contradicted") == 3
 
 
 def median_clock_time(runs, event, level):

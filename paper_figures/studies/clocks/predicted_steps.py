@@ -2,15 +2,17 @@
 
 `scaling.toml` predicts cells of the grid by the square-root scaling rule.  `signal_to_noise.toml`
 predicts arms in which the noise level changes at Flip's peak, by the law of that name.  Both were
-committed before the runs that they predict, except those that the latter names.
+committed before the runs that they predict, except those that the latter names.  `large_batch` has
+predictions for another task.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun
-from paper_figures.studies.clocks.exponents import EVENTS
 from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, read_predictions
 from paper_figures.studies.clocks.scaling import last_step, median_steps
 from transformer.experiments.clocks import SEEDS, grid_name
@@ -20,23 +22,36 @@ CELLS, ARMS = FOLDER / "scaling.toml", FOLDER / "signal_to_noise.toml"
 FACTOR = 1.4  # within which a prediction holds
 
 
-def steps_table(path: Path, find: Find = find_runs) -> str:
-    """Return predicted and measured steps, with verdicts, in Markdown."""
+def steps_table(
+    path: Path,
+    find: Find = find_runs,
+    median_of: Callable[..., float] = median_steps,
+) -> str:
+    """Return predicted and measured steps, with verdicts, in Markdown.
+
+    median_of : (runs, event=name) -> median of the steps over runs
+    """
     predicted = read_predictions(path)["predicted"]
-    events = [event for event in EVENTS if event in predicted[0]]
+    settings = {"clock", "arm", "rate", "batch"}
+    events = [name for name in predicted[0] if name not in settings]
     rows = []
     for each in predicted:
         cell = each["rate"], each["batch"]
         name = each.get("arm", grid_name(*cell))
-        texts = (_judged(find(name), event, each[event]) for event in events)
-        rows.append([f"`{name}`", f"{cell[0]:g}", f"{cell[1]}", *texts])
-    return markdown_table(["runs", "rate", "batch", *events], rows)
+        runs = find(name)
+        texts = (_judged(runs, partial(median_of, event=event), each[event]) for event in events)
+        own = [each["clock"]] if "clock" in each else []
+        rows.append([*own, f"`{name}`", f"{cell[0]:g}", f"{cell[1]}", *texts])
+    first = ["clock"] if "clock" in predicted[0] else []
+    return markdown_table([*first, "runs", "rate", "batch", *events], rows)
 
 
-def _judged(runs: list[FigureRun], event: str, expected: float) -> str:
+def _judged(
+    runs: list[FigureRun], median_of: Callable[[list[FigureRun]], float], expected: float
+) -> str:
     if (n := len({run.init_seed for run in runs})) < len(SEEDS):
         return f"{expected:,}: {n} of {len(SEEDS)} seeds measured"
-    measured, end = median_steps(runs, event), last_step(runs)
+    measured, end = median_of(runs), last_step(runs)
     found = f"{measured:,.0f}" if math.isfinite(measured) else f"not within {end:,}"
     return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
 

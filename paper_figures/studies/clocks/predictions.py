@@ -139,10 +139,12 @@ def arm_factors(find: Find) -> dict[str, Interval]:
     return {arm: each for arm, each in factors.items() if each is not None}
 
 
-def find_runs(name: str, scale: Scale = SCALE, data: Path = DATA) -> list[FigureRun]:
-    """Return the kept runs of a preset of `clocks`, or of a pattern; none if none are kept."""
+def find_runs(
+    name: str, scale: Scale = SCALE, data: Path = DATA, plan: str = "clocks"
+) -> list[FigureRun]:
+    """Return the kept runs of a preset of a plan, or of a pattern; none if none are kept."""
     try:
-        return kept_runs(f"clocks/{name}", scale=scale, data=data)
+        return kept_runs(f"{plan}/{name}", scale=scale, data=data)
     except NotKeptError:
         return []
 

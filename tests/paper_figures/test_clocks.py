@@ -42,7 +42,8 @@ from paper_figures.studies.clocks.exponents import (
     tobit,
 )
 from paper_figures.studies.clocks.laws import POWER, SIGNAL_TO_NOISE
-from paper_figures.studies.comparison.kept_forecasts import EventForecasts, score
+from paper_figures.studies.comparison.compare_theories import all_runs
+from paper_figures.studies.comparison.kept_forecasts import EventForecasts, crps_difference, score
 from transformer.experiments.clocks import BASE, BASE_STEPS, FIRST, LATER, MAIN, PEAK, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
@@ -762,6 +763,58 @@ def check_laws(runs):
     assert ratios["fade"].low > max(ratios["emergence"].high, ratios["peak"].high)
 
 
+def check_forecasts(runs):
+    """Check the statements on forecasts."""
+    grid = forecasts.runs_with_known_part(runs)
+    others = forecasts.runs_with_known_part(all_runs())
+    cells = np.array([str((run.learning_rate, batch_of(run))) for run in grid])
+    for event, both_less, of_cells, within, between, other_less in (
+        ("crossing", 0.05, (0.03, 0.04), 0.81, -0.12, 0.01),
+        ("fade", 0.06, (0.07, 0.02), 0.74, -0.06, 0.03),
+    ):
+        given = forecasts.held_out_events(grid, event)
+        found = {kind: forecasts.forecast_cells(grid, given, kind) for kind in forecasts.KINDS}
+        plain, corrected, clock, strengths, both = found.values()
+        assert max(corrected.crps.mean(), clock.crps.mean()) < 0.62 * plain.crps.mean()
+        assert both.crps.mean() < 0.4 * plain.crps.mean()
+        for pair, expected in (
+            ((strengths, plain), (0, 0.03)),
+            ((both, corrected), (-both_less, 0.02)),
+            ((both, clock), (-0.05, 0.03)),
+        ):
+            assert crps_difference(*pair) == pytest.approx(expected, abs=0.0051)
+        names = [run.name for run in grid]
+        own = cells[[names.index(name) for name in both.runs]]
+        less = corrected.crps - both.crps
+        means = [less[own == cell].mean() for cell in {*own}]
+        error = np.std(means, ddof=1) / math.sqrt(len(means))
+        assert len(means) == 13
+        assert (np.mean(means), error) == pytest.approx(of_cells, abs=0.0051)
+        logs, is_future = forecasts.log_strengths(grid, given), given.measured > given.known_until
+        c = (forecasts.expected_ratios(given, logs, cells) - 1) / logs
+        low, high = (1.25, 1.4) if event == "crossing" else (1.45, 1.7)
+        assert (c > low).all() and (c < high).all()
+        assert np.isfinite(logs).all()
+        seen = np.minimum(given.measured, given.end) / given.known_until
+        values = np.array([np.log(seen), logs])
+        means = {cell: values[:, is_future & (cells == cell)].mean(axis=1) for cell in {*cells}}
+        left = values - np.transpose([means[cell] for cell in cells])
+        assert np.corrcoef(left[:, is_future])[0, 1] == pytest.approx(within, abs=0.005)
+        assert np.corrcoef(np.transpose([*means.values()]))[0, 1] == pytest.approx(
+            between, abs=0.006
+        )
+        across = [
+            forecasts.forecast_other_runs(grid, others, event, kind)
+            for kind in (forecasts.BY_STRENGTHS, forecasts.AS_OTHERS)
+        ]
+        assert crps_difference(*across) == pytest.approx((-other_less, 0.03), abs=0.0051)
+        own = forecasts.held_out_events(others, event)
+        logs = forecasts.log_strengths(others, own)
+        c = (forecasts.expected_ratios(own, logs, range(len(logs))) - 1) / logs
+        assert len(kept_runs("*/ciwl_only*")) == 3, "one setting"
+        assert np.isnan(logs).sum() == 1 and np.nanmin(c) > 1.45 and np.nanmax(c) < 1.7
+
+
 def test_the_kept_runs_show_what_the_page_says():
     """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
@@ -783,14 +836,7 @@ def test_the_kept_runs_show_what_the_page_says():
     missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
     assert len(missing) == 3 and len(set(missing)) == 1
 
-    risen = forecasts.runs_with_known_part(runs)
-    fade = forecasts.held_out_events(risen, "fade")
-    plain, clock, corrected = (
-        score([forecasts.forecast_cells(risen, fade, kind)]).crps
-        for kind in (forecasts.AS_OTHERS, forecasts.BY_CLOCK, forecasts.CORRECTED)
-    )
-    assert max(corrected, clock) < 0.62 * plain
-
+    check_forecasts(runs)
     check_predicted_steps()
     check_proportions()
     check_laws(runs)

@@ -136,6 +136,12 @@ def naive_forecasts(given: EventForecasts, ratios: Array) -> EventForecasts:
     return replace(given, value=value, low=low, high=high, crps=crps)
 
 
+def crps_difference(first: EventForecasts, second: EventForecasts) -> tuple[float, float]:
+    """Return the mean CRPS of forecasts less that of others, and its standard error over runs."""
+    difference = first.crps - second.crps
+    return float(difference.mean()), float(difference.std(ddof=1)) / math.sqrt(len(difference))
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """Quality of forecasts; scores of log times, so 0.1 is about 10 %.

@@ -17,6 +17,7 @@ from paper_figures.studies.comparison.kept_forecasts import (
     TASKS,
     EventForecasts,
     Row,
+    crps_difference,
     forecasts,
     score,
     task_of,
@@ -199,13 +200,12 @@ def _forecast_results(by_theory: Mapping[str, Mapping[str, EventForecasts]]) -> 
     """
     theories = [name for name in by_theory if name not in NAIVE]
     for event in FORECAST_EVENTS:
-        crps = {name: by_event[event].crps for name, by_event in by_theory.items()}
-        best, naive = (min(kind, key=lambda n: crps[n].mean()) for kind in (theories, NAIVE))
-        difference = crps[best] - crps[naive]
-        error = difference.std(ddof=1) / math.sqrt(len(difference))
+        crps = {name: by_event[event].crps.mean() for name, by_event in by_theory.items()}
+        best, naive = (min(kind, key=lambda n: crps[n]) for kind in (theories, NAIVE))
+        difference, error = crps_difference(by_theory[best][event], by_theory[naive][event])
         yield (
             f"**{event.capitalize()}**: of the theories, {name_text(best)} has the lowest CRPS. It "
-            f"differs from that of *{naive}*, the best naive forecast, by {difference.mean():+.2f} "
+            f"differs from that of *{naive}*, the best naive forecast, by {difference:+.2f} "
             f"± {error:.2f} (negative: the theory is better)."
         )
     every = {"all theories together": theories, "the toy": ["toy"]}

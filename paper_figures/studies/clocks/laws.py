@@ -91,7 +91,7 @@ def signal_time(a: Array, b2: Array, level: Array, changed_at: float = 0.0) -> A
 def time_at_level(time: float, ratio: float, level: float) -> float:
     """Return tau at a noise level of an event that is at `time` at level 1, with b2 / a^2 given."""
     a2 = time**2 / (1 + ratio * time)
-    return float(signal_time(np.sqrt(a2), np.float64(ratio * a2), np.float64(level)))
+    return signal_time(np.array(math.sqrt(a2)), np.array(ratio * a2), np.array(level)).item()
 
 
 SIGNAL_TO_NOISE = Law(

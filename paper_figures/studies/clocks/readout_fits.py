@@ -57,13 +57,15 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
-    from coopetition.fitting.readout import fit_readout  # sympy is slow to import
+    from coopetition.fitting.estimate import fit  # sympy is slow to import
 
     print_progress(f"{theory}: {run.name}")
-    found = fit_readout(run.curves(), theory)
-    numbers = {f"r2_{name}": found.r2[name] for name in SIGNS}
-    numbers |= {"rmse": found.rmse, **{n: found.values.get(n, np.nan) for n in ("sigma", "nu")}}
-    row = {"run": run.name, "group": group, "theory": theory, "n_fitted": len(found.values)}
+    found = fit(run.curves(), f"{theory}_readout")
+    numbers = {f"r2_{name}": found.curves[name].r2 for name in SIGNS}
+    numbers["rmse"] = float(np.mean([each.rmse**2 for each in found.curves.values()])) ** 0.5
+    own = {name: each.value for name, each in found.parameters.items()}
+    numbers |= {name: own.get(name, np.nan) for name in ("sigma", "nu")}
+    row = {"run": run.name, "group": group, "theory": theory, "n_parameters": len(own)}
     return row | {name: f"{x:.4f}" for name, x in numbers.items()}
 
 
@@ -76,7 +78,7 @@ def fits_table(path: Path = PATH) -> str:
         errors = (_median(_in_group(own, group), "rmse") for group in GROUPS)
         icl = _median(own, "r2_icl")
         lines.append(
-            (f"`{theory}`", own[0]["n_fitted"], *(f"{x:.3f}" for x in errors), f"{icl:.2f}")
+            (f"`{theory}`", own[0]["n_parameters"], *(f"{x:.3f}" for x in errors), f"{icl:.2f}")
         )
     return markdown_table(["theory", "numbers", *GROUPS, "R² of ICL, all runs"], lines)
 

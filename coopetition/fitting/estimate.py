@@ -137,9 +137,7 @@ def fit(
             for label, run, own in zip(problem.labels, runs, used, strict=True)
             for name in own.values
         },
-        "unused": [
-            [name for name in run.values if name not in theory.fitted_curves] for run in runs
-        ],
+        "unused": [[n for n in run.values if n not in theory.fitted_curves] for run in runs],
         "versions": {name: package_version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     best = optima[0]
@@ -213,11 +211,12 @@ def check_and_thin(curves: Curves, theory: Theory) -> Curves:
 def _check_enough(problem: FitProblem) -> None:
     """Raise `UsageError` unless there are more samples than numbers to fit."""
     n, n_curves = sum(map(len, problem.errors.values())), len(problem.errors)
-    n_levels = 2 * n_curves * problem.theory.has_levels
-    if n <= len(problem.free) + n_levels:
+    n_fitted = len(problem.free) + 2 * n_curves * problem.theory.has_levels
+    if n <= n_fitted:
+        levels = f", floor and gain of {n_curves} curves" if problem.theory.has_levels else ""
         raise UsageError(
-            f"{n} samples are too few for {len(problem.free)} parameters, and {n_levels} floors "
-            f"and gains of {n_curves} curves; fit a longer part, or fix parameters"
+            f"{n} samples are too few for {n_fitted} numbers ({len(problem.free)} parameters"
+            f"{levels}); fit a longer part, or fix parameters"
         )
 
 

@@ -25,11 +25,12 @@ def simulate(
     correlation: float = 0.5,
     seed: int = 0,
 ) -> Curves:
-    """Return loss curves of a theory over 1,000,000 sequences, with noise.
+    """Return curves of a theory over 1,000,000 sequences, with noise.
 
     A curve is 0.05 + 1.5 x the theory's error (floor and gain), plus noise; values below 0 become
-    0.  Those of a readout, as `toy_readout`, are accuracies, with values above 1 set to 1.  Samples are evenly spaced, from 0 to 1,000,000 sequences; for a run of another length, scale
-    its times to this one.
+    0.  Those of a readout, as `toy_readout`, are accuracies, in which values above 1 become 1.
+    Samples are evenly spaced, from 0 to 1,000,000 sequences; for a run of another length, scale its
+    times to this one.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def test_probits_add(name):
 
 
 def test_two_cues_read_out_their_own_strengths():
-    values = np.array([*CUES.values()][:-1] + [30.0])
+    values = np.array([*[*CUES.values()][:-1], 30.0])
     own = theory_of("two_cues").curves(values, TIMES)
     read = theory_of("two_cues_readout").curves(values, TIMES)
     assert read[:3] == pytest.approx(own[:3], abs=1e-9)

@@ -26,6 +26,7 @@ from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to
 from coopetition.fitting.noise import Noise, effective_sample_size
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
+    MAX_INTEGRATION_ERROR,
     CurveFit,
     Estimate,
     Fit,
@@ -234,14 +235,19 @@ def _screen(problem: FitProblem, n: int, seed: int) -> Array:
 def _refine_all(
     problem: FitProblem, thetas: Array, max_iterations: int, n_jobs: int
 ) -> list[Optimum]:
-    """Return the optimum from each theta, the best first."""
+    """Return the optimum from each theta, the best first.
+
+    Those at which the theory is not computed accurately are left out, unless all are such.
+    """
     work = partial(refine_with_gains, problem, max_iterations=max_iterations)
     optima: list[Optimum] = []
     with ProgressReport("fit", len(thetas), "starts") as report:
         for optimum in map_in_processes(work, thetas, n_jobs):
             optima.append(optimum)
             report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
-    return sorted(optima, key=_deviance)
+    errors = (_integration_error(problem, each.theta) for each in optima)
+    accurate = [o for o, e in zip(optima, errors, strict=True) if e <= MAX_INTEGRATION_ERROR]
+    return sorted(accurate or optima, key=_deviance)
 
 
 def map_in_processes(

@@ -256,8 +256,8 @@ class Selection:
         if FLIP_COLUMN not in self.columns:
             caution = (
                 "no theory describes the phase before in-context learning emerges, and "
-                f"{label(self.path)} has no {FLIP_COLUMN} to find it; choose --from (Python: first) "
-                "at about nine tenths of the time of emergence"
+                f"{label(self.path)} has no {FLIP_COLUMN} to find it; choose --from (Python: "
+                "first) at about nine tenths of the time of emergence"
             )
             return 0.0, [], [caution]
         flip = self.columns[FLIP_COLUMN]

@@ -138,7 +138,8 @@ class Fit(JsonResult):
         its upper end
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
-    starts : deviance, -2 log likelihood, of every refined start, best first
+    starts : deviance, -2 log likelihood, of every refined start, best first; those where the theory
+        is not computed accurately are left out
     converged : whether the best start did
     n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
     directions : combinations of parameters, the least certain first

@@ -66,6 +66,7 @@ def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
     own = {name: each.value for name, each in found.parameters.items()}
     numbers |= {name: own.get(name, np.nan) for name in ("sigma", "nu")}
     row = {"run": run.name, "group": group, "theory": theory, "n_parameters": len(own)}
+    row["bic"] = f"{found.bic:.1f}"
     return row | {name: f"{x:.4f}" for name, x in numbers.items()}
 
 

@@ -71,17 +71,26 @@ def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
 
 
 def fits_table(path: Path = PATH) -> str:
-    """Return the median error of accuracies by theory and group of runs, in Markdown."""
-    rows = _rows(path)
-    lines = []
-    for theory in THEORIES:
-        own = [each for each in rows if each["theory"] == theory]
-        errors = (_median(_in_group(own, group), "rmse") for group in GROUPS)
-        icl = _median(own, "r2_icl")
-        lines.append(
-            (f"`{theory}`", own[0]["n_parameters"], *(f"{x:.3f}" for x in errors), f"{icl:.2f}")
+    """Return BIC above the lowest by theory and group of runs, and median errors, in Markdown."""
+    by_theory = {
+        theory: [each for each in _rows(path) if each["theory"] == theory] for theory in THEORIES
+    }
+    above = {theory: [] for theory in THEORIES}
+    for group in GROUPS:
+        bic = {name: _sum(_in_group(own, group), "bic") for name, own in by_theory.items()}
+        for theory, value in bic.items():
+            above[theory].append(f"{value - min(bic.values()):.0f}")
+    lines = [
+        (
+            f"`{theory}`",
+            own[0]["n_parameters"],
+            *above[theory],
+            f"{_median(own, 'rmse'):.3f}",
+            f"{_median(own, 'r2_icl'):.2f}",
         )
-    return markdown_table(["theory", "numbers", *GROUPS, "R² of ICL, all runs"], lines)
+        for theory, own in by_theory.items()
+    ]
+    return markdown_table(["theory", "parameters", *GROUPS, "error", "R² of ICL"], lines)
 
 
 def noise_table(path: Path = PATH) -> str:
@@ -110,6 +119,10 @@ def noise_by_level(rows: Sequence[Row]) -> dict[float, dict[str, list[float]]]:
 
 def _in_group(rows: Sequence[Row], group: str) -> list[Row]:
     return [each for each in rows if each["group"] == group]
+
+
+def _sum(rows: Sequence[Row], column: str) -> float:
+    return sum(float(each[column]) for each in rows)
 
 
 def _median(rows: Sequence[Row], column: str) -> float:

@@ -40,7 +40,7 @@ _NAMES = {
     "fitting.forecast": "Forecast forecast",
     "fitting.intervals": "profile profiled",
     "fitting.simulation": "simulate",
-    "fitting.readout": "ReadoutFit fit_readout",
+    "fitting.readout": "ReadOut",
     "fitting.result": "Fit",
     "fitting.selection": "Comparison compare",
     "explorer.page": "write_explorer",

@@ -63,7 +63,8 @@ class ModelFlags:
 class TheoryFlags:
     theory: str = "toy"
     """Name of the theory: `toy`, a variant such as `toy_no_sharing`, or a rival such as
-    `logistic_race`. The error for an unknown name lists all."""
+    `logistic_race`. The error for an unknown name lists all. With `_readout` after the name it is
+    fitted to accuracies, with `flip` as a fourth curve."""
 
 
 def split_names(words: Iterable[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 FITTED_CURVES = ("train", ICL, CIWL)  # a fit uses those that were measured
+FLIP = "flip"
 METRICS = ("loss", "in_context_loss", "accuracy", "in_context_accuracy")  # that are fitted
 
 

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
-from coopetition.fitting.curves import FITTED_CURVES, METRICS, Curves, check_rising
+from coopetition.fitting.curves import METRICS, Curves, check_rising
 from coopetition.fitting.identifiability import (
     FIXED,
     NOT_CONVERGED,
@@ -26,6 +26,7 @@ from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to
 from coopetition.fitting.noise import Noise, effective_sample_size
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
+    MAX_INTEGRATION_ERROR,
     CurveFit,
     Estimate,
     Fit,
@@ -80,7 +81,9 @@ def fit(
 
     The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
     standard deviation and correlation of the noise.  A measured curve is floor + gain x the
-    theory's error + noise; neither floor nor gain is negative.
+    theory's error + noise; neither floor nor gain is negative.  The readout of a theory, as
+    `toy_readout`, has neither, is fitted to accuracies, and uses `flip` as well
+    (`coopetition.fitting.readout`).
 
     The likelihood is first evaluated at `n_screened` points of a Latin hypercube over the search
     range of the parameters (screening).  From the best `n_starts` of them, least squares look for
@@ -115,7 +118,7 @@ def fit(
     n_jobs = check_int("n_jobs", n_jobs, 1)
     theory = theory_of(theory)
     _check_different(runs)
-    used = [check_and_thin(run) for run in runs]
+    used = [check_and_thin(run, theory) for run in runs]
     problem = FitProblem(used, theory, shared=shared, fixed=fixed)
     _check_enough(problem)
     starts = _screen(problem, n_screened, seed)[:n_starts]
@@ -135,7 +138,7 @@ def fit(
             for label, run, own in zip(problem.labels, runs, used, strict=True)
             for name in own.values
         },
-        "unused": [[name for name in run.values if name not in FITTED_CURVES] for run in runs],
+        "unused": [[n for n in run.values if n not in theory.fitted_curves] for run in runs],
         "versions": {name: package_version(name) for name in ("coopetition", "numpy", "scipy")},
     }
     best = optima[0]
@@ -159,14 +162,14 @@ def _check_different(runs: Sequence[Curves]) -> None:
                 raise UsageError(f"{other.source} and {run.source} are the same curves; give one")
 
 
-def check_and_thin(curves: Curves) -> Curves:
+def check_and_thin(curves: Curves, theory: Theory) -> Curves:
     """Return the curves to fit, thinned; `UsageError` if one cannot be fitted."""
     check_rising(curves)
-    names = tuple(name for name in FITTED_CURVES if name in curves.values)
+    names = tuple(name for name in theory.fitted_curves if name in curves.values)
     if not names:
         raise UsageError(
             f"{curves.source} has the curves {abbreviate([*curves.values], 5) or 'none'}; expected "
-            f"some of {', '.join(FITTED_CURVES)}"
+            f"some of {', '.join(theory.fitted_curves)}"
         )
     if curves.metric not in METRICS:
         raise UsageError(
@@ -174,6 +177,11 @@ def check_and_thin(curves: Curves) -> Curves:
             "the one that was measured"
         )
     is_accuracy = ACCURACY in curves.metric
+    if not (is_accuracy or theory.has_levels):
+        raise UsageError(
+            f"{curves.source} has the metric {curves.metric}; a readout is of accuracies: choose "
+            "in_context_accuracy, or the theory without readout"
+        )
     shares, losses = "shares from 0 to 1: divide percentages by 100", "losses, which are 0 or more"
     expected = f"give {shares if is_accuracy else losses}"
     used = curves.select(names).thinned(MAX_SAMPLES)
@@ -204,11 +212,12 @@ def check_and_thin(curves: Curves) -> Curves:
 def _check_enough(problem: FitProblem) -> None:
     """Raise `UsageError` unless there are more samples than numbers to fit."""
     n, n_curves = sum(map(len, problem.errors.values())), len(problem.errors)
-    n_fitted = len(problem.free) + 2 * n_curves
+    n_fitted = len(problem.free) + 2 * n_curves * problem.theory.has_levels
     if n <= n_fitted:
+        levels = f", floor and gain of {n_curves} curves" if problem.theory.has_levels else ""
         raise UsageError(
-            f"{n} samples are too few for {n_fitted} numbers ({len(problem.free)} parameters, "
-            f"floor and gain of {n_curves} curves); fit a longer part, or fix parameters"
+            f"{n} samples are too few for {n_fitted} numbers ({len(problem.free)} parameters"
+            f"{levels}); fit a longer part, or fix parameters"
         )
 
 
@@ -226,14 +235,19 @@ def _screen(problem: FitProblem, n: int, seed: int) -> Array:
 def _refine_all(
     problem: FitProblem, thetas: Array, max_iterations: int, n_jobs: int
 ) -> list[Optimum]:
-    """Return the optimum from each theta, the best first."""
+    """Return the optimum from each theta, the best first.
+
+    Those at which the theory is not computed accurately are left out, unless all are such.
+    """
     work = partial(refine_with_gains, problem, max_iterations=max_iterations)
     optima: list[Optimum] = []
     with ProgressReport("fit", len(thetas), "starts") as report:
         for optimum in map_in_processes(work, thetas, n_jobs):
             optima.append(optimum)
             report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
-    return sorted(optima, key=_deviance)
+    errors = (_integration_error(problem, each.theta) for each in optima)
+    accurate = [o for o, e in zip(optima, errors, strict=True) if e <= MAX_INTEGRATION_ERROR]
+    return sorted(accurate or optima, key=_deviance)
 
 
 def map_in_processes(
@@ -355,7 +369,9 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
     jacobian = whitened_jacobian(linear, restricted_noise(problem, linear))
     directions = find_directions(jacobian, names)
     n_identifiable = sum(math.isfinite(each.deviation) for each in directions)
-    n_fitted = n_identifiable + sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
+    n_fitted = n_identifiable
+    if problem.theory.has_levels:
+        n_fitted += sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
     outputs = problem.outputs(theta, problem.times)
     curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
     quantile, threshold = quantile_and_threshold(curves.values(), n_fitted)

@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
-from coopetition.fitting.curves import Curves
+from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
 from coopetition.fitting.result import ENDS, MAX_REACH, Fit
-from coopetition.fitting.theory import OUTPUTS
+from coopetition.fitting.theory import OUTPUTS, PREFERENCE
 from coopetition.tools.checks import check_int, check_real_array
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
@@ -48,7 +48,6 @@ MEANINGS = (
     "peak: ICL's error is lowest; from then on, crossing: CIWL's error is lower than ICL's, and "
     "fade: CIWL is preferred where the two disagree"
 )
-FLIP = "flip"
 HALF = 0.5  # Flip accuracy at which neither strategy is preferred
 UNDECIDED = 0.05  # Flip closer to one half than this is noise (1,000 sequences: 3 s.d.)
 N_PATHS = 1000  # at least
@@ -237,7 +236,8 @@ def forecast(
 
     Parameters
     ----------
-    measured : curves of the known part; used if they are accuracies that include `flip`
+    measured : curves of the known part; used if they are accuracies that include `flip`, unless
+        the fit does
     future : sequences at which curves will be measured, to the horizon; default: at the last
         distance of the known part, or at a multiple of it, at most 500 samples
 
@@ -260,18 +260,21 @@ def forecast(
     later = _future_samples(run.sequences, horizon, future)
     sequences = np.concatenate([run.sequences, later])
     outputs = _outputs(posterior, sequences)
-    flip = None if measured is None else _flip(measured, run.sequences)
+    seen = run if FLIP in run.values else measured
+    flip = None if seen is None else _flip(seen, run.sequences)
     accepted, cautions = _accept(outputs, len(run.sequences) - 1, flip)
     draws = np.resize(accepted, max(N_PATHS, len(accepted)))
     paths = {
-        name: _continue(posterior, name, draws, outputs[draws, OUTPUTS.index(name)], later, rng)
-        for name in fit.curves
+        name: _continue(posterior, name, draws, outputs[draws, row], later, rng)
+        for name, (_, row) in fit.problem.where.items()
     }
-    preference = outputs[draws, OUTPUTS.index("preference")]
+    preference = outputs[draws, OUTPUTS.index(PREFERENCE)]
+    if FLIP in paths:
+        preference = HALF - paths[FLIP]
     if flip is not None:
         preference[:, : len(flip)] = flip - HALF
     found = [
-        find_forecast_events(sequences, dict(zip(paths, rows, strict=True)) | {"preference": lead})
+        find_forecast_events(sequences, dict(zip(paths, rows, strict=True)) | {PREFERENCE: lead})
         for *rows, lead in zip(*paths.values(), preference, strict=True)
     ]
     times = {
@@ -313,7 +316,7 @@ def _future_samples(known: Array, horizon: float, future: Any) -> Array:
 
 
 def _outputs(posterior: Posterior, sequences: Array) -> Array:
-    """Return the theory's outputs (draws, 4, n)."""
+    """Return the theory's outputs (draws, curves, n)."""
     problem = posterior.fit.problem
     times = [problem.time(0, sequences)]
     return np.stack([problem.outputs(theta, times)[0] for theta in posterior.thetas])
@@ -337,7 +340,7 @@ def _accept(outputs: Array, end: int, flip: Array | None) -> tuple[NDArray[np.in
     lead = 0.0 if flip is None else float(flip[end]) - HALF
     if abs(lead) < UNDECIDED:
         return np.flatnonzero(finite), []
-    agrees = finite & (np.sign(outputs[:, OUTPUTS.index("preference"), end]) == np.sign(lead))
+    agrees = finite & (np.sign(outputs[:, OUTPUTS.index(PREFERENCE), end]) == np.sign(lead))
     prefers = "ICL" if lead > 0 else "CIWL"
     if not agrees.any():
         caution = f"Flip shows that {prefers} is preferred, which no posterior draw does"

@@ -6,7 +6,8 @@ noise of its own standard deviation and correlation (`noise`, `likelihood`),
     measured = floor + gain x error + noise,        floor >= 0, gain >= 0,
 
 where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
-explain the shape of curves and their relation in time, not their height.  Time is linear in
+explain the shape of curves and their relation in time, not their height; only with a `readout` are
+floor and gain 0 and 1.  Time is linear in
 sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
 which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
 as a rule up to nine tenths of the time of emergence if accuracies show that.
@@ -27,16 +28,17 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.curves import Curves
 from coopetition.fitting.likelihood import (
     IMPOSSIBLE,
     CurveProducts,
     curve_products,
     integrate,
     most_likely_noise,
+    residual_products,
 )
 from coopetition.fitting.noise import Noise, whiten, whiten_in_place
-from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
+from coopetition.fitting.theory import Parameter, Theory, theory_of
 from coopetition.tools.checks import check_bound
 from coopetition.tools.compiled_code import ensure_compiled, jit
 from coopetition.tools.errors import UsageError, check_type
@@ -113,20 +115,27 @@ def fit_floor_gain(y: Array, f: Array, df: Array, one: Array, least_gain: float 
 
 @jit
 def _observe(
-    f: Array, df: Array, known: NDArray[np.bool_], whitened: Whitened, least_gain: float
+    f: Array,
+    df: Array,
+    known: NDArray[np.bool_],
+    whitened: Whitened,
+    least_gain: float,
+    has_levels: bool,
 ) -> Observed:
     """Return an error and its Jacobian as observed in known samples, in units of their noise."""
     unit, rho, y, one = whitened
     f, df = f[known] / unit, df[known] / unit[:, None]
     whiten_in_place(f.reshape(-1, 1), rho)
     whiten_in_place(df, rho)
+    if not has_levels:
+        return Observed(0.0, 1.0, f - y, df)
     return fit_floor_gain(y, f, df, one, least_gain)
 
 
 @cache
 def _compiled_observe() -> Callable[..., Observed]:
     x, slopes, known = np.zeros(1), np.zeros((1, 1)), np.ones(1, bool)
-    return ensure_compiled(_observe, "least squares", x, slopes, known, (x, 0.5, x, x), 0.0)
+    return ensure_compiled(_observe, "least squares", x, slopes, known, (x, 0.5, x, x), 0.0, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ class FitProblem:
     (`Parameter.from_unit`).  With several runs, curves are called `RUN/icl`, and so are parameters
     that are not shared.
 
-    runs : curves of `FITTED_CURVES` each, checked (`estimate.check_and_thin`)
+    runs : curves of `Theory.fitted_curves` each, checked (`estimate.check_and_thin`)
     shared : parameters that are the same in all runs
     fixed : values of parameters, in sequences if their unit has time, or the name of another
         parameter, which they equal
@@ -181,7 +190,7 @@ class FitProblem:
         self.units: dict[str, Array] = {}  # standard deviations of samples, relative to their mean
         self.where: dict[str, tuple[int, int]] = {}  # curve -> run, row of the theory's outputs
         for k, run in enumerate(self.runs):
-            for name in FITTED_CURVES:
+            for name in theory.fitted_curves:
                 if name in run.values:
                     self._add_curve(k, name)
         self._set_noise({name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()})
@@ -195,7 +204,7 @@ class FitProblem:
         unit = run.std[name][known] if name in run.std else np.ones(known.sum())
         self.errors[curve], self.known[curve] = errors[known], known
         self.units[curve] = unit / unit.mean()
-        self.where[curve] = k, OUTPUTS.index(name)
+        self.where[curve] = k, self.theory.curve_names.index(name)
 
     def _find_free(self) -> tuple[tuple[FreeParameter, ...], Array]:
         """Return the free parameters, and the theory's parameters (runs, parameters) if fixed."""
@@ -274,7 +283,7 @@ class FitProblem:
         return values
 
     def outputs(self, theta: Array, times: Sequence[Array]) -> list[Array]:
-        """Return the theory's outputs (4, n) for each run."""
+        """Return the theory's outputs (`curve_names`, n) for each run."""
         return [self.theory.curves(v, t) for v, t in zip(self.values(theta), times, strict=True)]
 
     def observe(self, theta: Array) -> dict[str, Observed]:
@@ -294,7 +303,9 @@ class FitProblem:
         observe, found = _compiled_observe(), {}
         for curve, (k, row) in self.where.items():
             f, df, known = outputs[k][row], jacobians[k][row], self.known[curve]
-            found[curve] = observe(f, df, known, self._whitened[curve], self.least_gain)
+            whitened = self._whitened[curve]
+            has_levels = self.theory.has_levels
+            found[curve] = observe(f, df, known, whitened, self.least_gain, has_levels)
         return found
 
     def has_zero_gain(self, theta: Array) -> bool:
@@ -324,7 +335,7 @@ class FitProblem:
         return residuals, jacobian
 
     def outputs_and_jacobians(self, theta: Array) -> tuple[list[Array], list[Array]]:
-        """Return the theory's outputs (4, n) and their derivatives by theta, for each run."""
+        """Return the theory's outputs and their derivatives by theta, for each run."""
         values = self.values(theta)
         by_theta = np.zeros((*values.shape, len(self.free)))  # derivatives of the values
         for i, free in enumerate(self.free):
@@ -341,12 +352,14 @@ class FitProblem:
     def products(self, theta: Array) -> dict[str, CurveProducts | None]:
         """Return what the likelihood of each curve needs; None if the theory gives a constant."""
         outputs = self.outputs(theta, self.times)
-        return {
-            curve: curve_products(
-                self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
+        found = {}
+        for curve, (k, row) in self.where.items():
+            y, f, unit = self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
+            has_levels = self.theory.has_levels
+            found[curve] = (
+                curve_products(y, f, unit) if has_levels else residual_products(f - y, unit)
             )
-            for curve, (k, row) in self.where.items()
-        }
+        return found
 
     def most_likely_noise(self, theta: Array) -> tuple[dict[str, Noise], float]:
         """Return the most likely noise of every curve, and the deviance, -2 log likelihood.

@@ -12,6 +12,8 @@ whitened z, the log likelihood is
 S, and every product of two whitened series, is a polynomial of degree 2 in rho: one pass over the
 samples gives the likelihood of every rho.
 
+With `readout`, floor and gain are known, 0 and 1: what follows is then over sigma and rho alone.
+
 `most_likely_noise` maximises the likelihood over floor, gain, sigma and rho; the deviance is
 -2 log likelihood.  `integrate` integrates the likelihood over them, with the prior
 
@@ -20,7 +22,8 @@ samples gives the likelihood of every rho.
 
 This prior does not depend on the scale of f, so integrals of different theories can be compared.
 sigma, level and rise are integrated in closed form: they have a bivariate Student distribution with
-n - 2 degrees of freedom, of which floor, gain >= 0 is a wedge.  The integral over rho = sin(phi) is
+n - 2 degrees of freedom, of which floor, gain >= 0 is a wedge.  (If they are known, sigma gives
+1/2 Gamma(n/2) (pi S)^(-n/2) (1 - rho^2)^(1/2).)  The integral over rho = sin(phi) is
 a sum over Gauss-Legendre nodes in phi, in which the likelihood has the same width, about
 1 / sqrt(n), everywhere.
 """
@@ -32,7 +35,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, log_ndtr, ndtri_exp
+from scipy.special import gammaln, log_ndtr, logsumexp, ndtri_exp
 
 from coopetition.fitting.noise import Noise
 from coopetition.tools.compiled_code import ensure_compiled, jit
@@ -60,6 +63,7 @@ class CurveProducts(NamedTuple):
     level, rise : of the least-squares fit for rho = 0
     products : (3, 3, 3): powers of rho; then products of (1, (f - mean) / deviation, residual of
         that fit), all divided by u
+    are_levels_known : floor and gain
     """
 
     n: int
@@ -68,6 +72,7 @@ class CurveProducts(NamedTuple):
     level: float
     rise: float
     products: Array
+    are_levels_known: bool = False
 
 
 def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
@@ -82,9 +87,18 @@ def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
     return CurveProducts(len(y), *numbers, products)  # pyright: ignore[reportCallIssue]
 
 
+def residual_products(residual: Array, u: Array) -> CurveProducts:
+    """Return the products of a curve whose floor and gain are known, from what is left of it."""
+    products, x = np.zeros((3, 3, 3)), residual / u
+    products[0] = np.eye(3)  # other levels cannot explain more: series of 1 and f are orthogonal
+    least = len(x) * LEAST_NOISE**2  # so that no residual is 0
+    products[:, 2, 2] = x @ x + least, -2 * x[1:] @ x[:-1], x[1:-1] @ x[1:-1]
+    return CurveProducts(len(x), 0.0, 1.0, 1.0, 1.0, products, are_levels_known=True)
+
+
 def most_likely_noise(curve: CurveProducts) -> tuple[Noise, float]:
     """Return the noise of the largest likelihood, and the deviance there without 2 sum log u."""
-    n, mean, deviation, level, rise, products = curve
+    n, mean, deviation, level, rise, products, _ = curve
     largest = math.asin(largest_rho(n))
     rho, squares = _compiled("noise")(products, level, rise, mean / deviation, n, largest)
     deviance = n * math.log(2 * math.pi * math.e * squares / n) - math.log1p(-(rho**2))
@@ -96,11 +110,14 @@ def integrate(curve: CurveProducts) -> tuple[float, Array]:
 
     The parts are the logarithms for each of `rho_nodes`.
     """
-    n, mean, deviation, level, rise, products = curve
+    n, mean, deviation, level, rise, products, are_levels_known = curve
     rho, log_weights = rho_nodes(n)
+    if are_levels_known:
+        parts = log_weights + (np.log1p(-(rho**2)) - n * np.log(_squares(curve, rho))) / 2
+        return float(logsumexp(parts)) + _constant(n), parts
     parts = np.empty(len(rho))
     arguments = products, level, rise, mean / deviation, n, rho, log_weights, parts
-    return _compiled("integral")(*arguments) + _constant(n), parts
+    return _compiled("integral")(*arguments) + _constant(n - 2), parts
 
 
 def draw_levels_and_noise(
@@ -113,6 +130,10 @@ def draw_levels_and_noise(
     n, nodes = curves[0].n, rho_nodes(curves[0].n)[0]
     parts = np.array([integrate(each)[1] for each in curves])
     rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
+    if curves[0].are_levels_known:
+        squares = np.array([_squares(each, own) for each, own in zip(curves, rho, strict=True)])
+        sigma = np.sqrt(squares / rng.chisquare(n, len(curves)) / (1 - rho**2))
+        return np.tile([0.0, 1.0], (len(curves), 1)), np.stack([sigma, rho], 1)
     given = _FloorAndRise.of(curves, rho)
     floor, rise = best = given.best_allowed()
     for _ in range(TURNS):
@@ -123,6 +144,11 @@ def draw_levels_and_noise(
     gain = rise / np.array([each.deviation for each in curves])
     sigma = np.sqrt(variance / (1 - rho**2))
     return np.stack([floor, gain], 1), np.stack([sigma, rho], 1)
+
+
+def _squares(curve: CurveProducts, rho: Any) -> Any:
+    """Return the sum of squares of the whitened residual at correlations."""
+    return np.polynomial.polynomial.polyval(rho, curve.products[:, 2, 2])
 
 
 class _FloorAndRise(NamedTuple):
@@ -214,8 +240,7 @@ def rho_nodes(n: int) -> tuple[Array, Array]:
 
 
 @cache
-def _constant(n: int) -> float:
-    nu = n - 2
+def _constant(nu: int) -> float:
     return -nu / 2 * math.log(math.pi) + float(gammaln(nu / 2)) - math.log(2)
 
 

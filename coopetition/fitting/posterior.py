@@ -101,7 +101,7 @@ class Posterior(JsonResult):
         return f"of {self.fit.theory}: {len(self.thetas)} samples{status}"
 
     def columns(self) -> dict[str, Array]:
-        """Return free parameters, floor, gain, sigma and rho of every curve; a row is a sample.
+        """Return free parameters, and floor, gain, sigma and rho of every curve; a row is a sample.
 
         Parameters are in sequences if their unit has time, and times count from the first sample of
         the run (`Fit.times_from`).  With several runs, names are as in
@@ -111,7 +111,9 @@ class Posterior(JsonResult):
         for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
             unit = self.fit.problem.in_sequences(free.parameter)
             columns[free.name] = free.parameter.from_unit(places) * unit
-        for kinds, drawn in ((("floor", "gain"), self.levels), (("sigma", "rho"), self.noise)):
+        has_levels = self.fit.problem.theory.has_levels
+        parts = [(("floor", "gain"), self.levels)] * has_levels + [(("sigma", "rho"), self.noise)]
+        for kinds, drawn in parts:
             for name, pairs in drawn.items():
                 run, slash, curve = name.rpartition("/")
                 for kind, values in zip(kinds, pairs.T, strict=True):

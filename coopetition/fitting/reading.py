@@ -24,7 +24,7 @@ from coopetition.fitting.columns import (
     nothing_found,
     words_of,
 )
-from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.curves import FITTED_CURVES, FLIP, Curves
 from coopetition.fitting.logs import (
     Column,
     Columns,
@@ -43,7 +43,7 @@ Array = NDArray[np.float64]
 Duplicates = Literal["error", "last", "mean"]
 
 LEAD = 0.9  # of the time of emergence, where fits of losses start: no theory knows that phase
-FLIP = "flip/in_context_accuracy"  # from which emergence is known
+FLIP_COLUMN = f"{FLIP}/in_context_accuracy"  # from which emergence is known
 RATE_WORDS = ({"learning", "rate"}, {"lr"})
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 DOTTED = re.compile(r"0|[1-9]\d{0,2}(\.\d{3})*")  # whole numbers, if points separate thousands
@@ -253,14 +253,14 @@ class Selection:
         """Return where the part begins that theories describe, with notes and cautions."""
         if self.metric not in OVER_ALL_LABELS:
             return 0.0, [], []
-        if FLIP not in self.columns:
+        if FLIP_COLUMN not in self.columns:
             caution = (
                 "no theory describes the phase before in-context learning emerges, and "
-                f"{label(self.path)} has no {FLIP} to find it; choose --from (Python: first) at "
-                "about nine tenths of the time of emergence"
+                f"{label(self.path)} has no {FLIP_COLUMN} to find it; choose --from (Python: "
+                "first) at about nine tenths of the time of emergence"
             )
             return 0.0, [], [caution]
-        flip = self.columns[FLIP]
+        flip = self.columns[FLIP_COLUMN]
         at, values = self._at(flip), _parse_leniently(flip)
         part = np.isfinite(values) & (at <= last)
         emergence = find_emergence(at[part], values[part]) if part.any() else None

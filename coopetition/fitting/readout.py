@@ -1,4 +1,4 @@
-"""Observation by signal detection: four accuracies from two strengths, without floor and gain.
+"""Readout by signal detection: four accuracies from two strengths, without floor and gain.
 
 Beside the affine observation of `least_squares`, which lets every curve choose its floor and gain
 and knows no Flip.  ICL and CIWL have strengths z_icl and z_ciwl, which are added and read out with
@@ -13,19 +13,16 @@ strengths themselves and needs no gains.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
-from coopetition.fitting.curves import Curves
-from coopetition.fitting.estimate import minimize_in_search
-from coopetition.fitting.least_squares import ACCURACY, to_errors
-from coopetition.fitting.theory import OUTPUTS, Parameter, Theory, theory_of
+from coopetition.fitting.curves import FITTED_CURVES, FLIP
+from coopetition.fitting.theory import OUTPUTS, READ_OUT, Parameter, Theory
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.two_cues import SIGNS
-from coopetition.tools.errors import UsageError
-from coopetition.tools.results import JsonResult
 
 Array = NDArray[np.float64]
 
@@ -35,118 +32,74 @@ GAINS = tuple(
     for name in (ICL, CIWL)
 )  # fmt: skip
 SMALLEST = 1e-9  # an error below it counts as this
-IMPOSSIBLE = 10.0  # residual of curves that cannot be computed
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ReadoutFit(JsonResult):
-    """A fit to accuracies of all four kinds.  It has no intervals.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ReadOut(Theory):
+    """A theory of which a readout makes accuracies of train, icl and ciwl, and of flip in addition.
 
-    values : parameters, with times in units of the run's length
-    r2 : by curve;  rmse : root mean square residual of all curves
+    The preference is the accuracy of flip above one half.
     """
 
-    kind: ClassVar[str] = "a saved fit by readout"
-
-    theory: str
-    values: dict[str, float]
-    r2: dict[str, float]
-    rmse: float
+    has_levels: ClassVar[bool] = False
+    theory: Theory
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any]) -> Self:
-        """See `JsonResult`; the R² of a constant curve is NaN, which JSON writes as null."""
-        r2 = {name: np.nan if x is None else x for name, x in saved["r2"].items()}
-        return cls(**{**saved, "r2": r2})
+    def of(cls, theory: Theory) -> Self:
+        """Return the readout of a theory."""
+        return cls(
+            name=theory.name + READ_OUT,
+            title=f"{theory.title}, read out by signal detection",
+            source=theory.source,
+            parameters=theory.parameters if theory.reads_out else (*theory.parameters, *GAINS),
+            unlearnt=0.5,
+            reads_out=True,
+            theory=theory,
+        )
 
-    def headline(self) -> str:
-        """Return one line; see `Result`."""
-        r2 = ", ".join(f"{name} {value:.2f}" for name, value in self.r2.items())
-        return f"of {self.theory}: root mean square residual {self.rmse:.3f}, R² of {r2}"
+    @property
+    def curve_names(self) -> tuple[str, ...]:
+        """Those of every theory, and flip."""
+        return *OUTPUTS, FLIP
 
-    def columns(self) -> dict[str, list[Any]]:
-        """Return the parameters; see `Result`."""
-        return {"parameter": [*self.values], "value": [*self.values.values()]}
+    def curves(self, values: Array, times: Array) -> Array:
+        """Return train, icl, ciwl, preference, flip (5, n); see `Theory`."""
+        errors = self.theory.curves(values[: len(self.theory.parameters)], times)
+        return self._read_out(values, errors, np.empty((*errors.shape, 0)))[0]
 
+    def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
+        """Return the curves, and their derivatives by the parameters (5, n, parameters)."""
+        own = values[: len(self.theory.parameters)]
+        return self._read_out(values, *self.theory.curves_and_jacobian(own, times))
 
-def parameters_of(theory: Theory) -> tuple[Parameter, ...]:
-    """Return the free numbers of a theory that is read out."""
-    return theory.parameters if theory.reads_out else (*theory.parameters, *GAINS)
+    def finer(self) -> "ReadOut":
+        """Return the readout of the theory with smaller steps."""
+        return self.of(self.theory.finer())
 
-
-def read_out(theory: Theory, values: Array, times: Array) -> tuple[Array, Array]:
-    """Return the errors of `SIGNS` (4, n) and their derivatives (4, n, parameters)."""
-    from scipy.special import ndtr, ndtri
-
-    n_own, rows = len(theory.parameters), [OUTPUTS.index(ICL), OUTPUTS.index(CIWL)]
-    curves, jacobian = theory.curves_and_jacobian(values[:n_own], times)
-    errors, slopes = curves[rows], jacobian[rows]
-    if theory.reads_out:
-        strengths = -ndtri(np.clip(errors, SMALLEST, 1 - SMALLEST))
-        slopes = -slopes / _density(strengths)[..., None]
-    else:
-        gains = values[n_own:, None]
-        learnt = 1 - errors / theory.unlearnt
-        strengths = gains * learnt
-        of_gains = np.eye(2)[:, None, :] * learnt[..., None]
-        slopes = np.concatenate([-gains[..., None] * slopes / theory.unlearnt, of_gains], axis=2)
-    signs = np.array([*SIGNS.values()], float)
-    signals = signs @ strengths
-    return ndtr(-signals), -_density(signals)[..., None] * np.einsum("ks,snp->knp", signs, slopes)
+    def _read_out(self, values: Array, errors: Array, jacobian: Array) -> tuple[Array, Array]:
+        rows = [OUTPUTS.index(ICL), OUTPUTS.index(CIWL)]
+        errors, slopes = errors[rows], jacobian[rows]
+        if self.theory.reads_out:
+            strengths = -ndtri(np.clip(errors, SMALLEST, 1 - SMALLEST))
+            slopes = -slopes / _density(strengths)[..., None]
+        else:
+            gains = values[-len(GAINS) :, None]
+            learnt = 1 - errors / self.theory.unlearnt
+            strengths = gains * learnt
+            slopes = -gains[..., None] * slopes / self.theory.unlearnt
+            if slopes.shape[2]:
+                by_gains = np.eye(2)[:, None, :] * learnt[..., None]
+                slopes = np.concatenate([slopes, by_gains], axis=2)
+        signs = np.array([SIGNS[name] for name in (*FITTED_CURVES, FLIP)], float)
+        signals = signs @ strengths
+        errors = ndtr(-signals)
+        slopes = -_density(signals)[..., None] * np.einsum("ks,snp->knp", signs, slopes)
+        flip, by_flip = errors[-1:], slopes[-1:]
+        return (
+            np.concatenate([errors[:-1], 0.5 - flip, flip]),
+            np.concatenate([slopes[:-1], -by_flip, by_flip]),
+        )
 
 
 def _density(z: Array) -> Array:
     return np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-
-
-def fit_readout(
-    curves: Curves,
-    theory: str | Theory,
-    *,
-    n_samples: int = 60,
-    n_screened: int = 1024,
-    n_starts: int = 10,
-    seed: int = 0,
-) -> ReadoutFit:
-    """Fit a theory to accuracies by least squares, from the best of many starts.
-
-    curves : accuracies named train, icl, ciwl and flip; thinned to `n_samples`
-    """
-    from scipy.stats import qmc
-
-    theory = theory_of(theory)
-    if ACCURACY not in curves.metric:
-        raise UsageError(
-            f"{curves.source} has the metric {curves.metric}; a readout is of accuracies"
-        )
-    run = curves.select(tuple(SIGNS)).thinned(n_samples)
-    measured = np.stack([to_errors(run.values[name], run.metric) for name in SIGNS])
-    times = (run.sequences - run.sequences[0]) / np.ptp(run.sequences)
-    parameters, known = parameters_of(theory), np.isfinite(measured)
-
-    def values_at(places: Array) -> Array:
-        return np.array([each.from_unit(x) for each, x in zip(parameters, places, strict=True)])
-
-    def evaluate(places: Array) -> tuple[Array, Array]:
-        values = values_at(places)
-        with np.errstate(all="ignore"):  # where curves cannot be computed
-            errors, jacobian = read_out(theory, values, times)
-        scales = [each.derivative(x) for each, x in zip(parameters, values, strict=True)]
-        residuals = np.nan_to_num((errors - measured)[known], nan=IMPOSSIBLE)
-        return residuals, np.nan_to_num(jacobian[known] * scales, nan=0.0, posinf=0.0, neginf=0.0)
-
-    places = qmc.Sobol(len(parameters), rng=seed).random(n_screened)
-    costs = [float(np.sum(evaluate(each)[0] ** 2)) for each in places]
-    starts = places[np.argsort(costs)[:n_starts]]
-    fits = [minimize_in_search(evaluate, each, 200, tolerance=1e-8) for each in starts]
-    values = values_at(min(fits, key=lambda each: each.cost).x)
-    errors, _ = read_out(theory, values, times)
-    misses = np.where(known, errors - measured, np.nan)
-    variance = np.nanvar(measured, axis=1)
-    r2 = 1 - np.nanmean(misses**2, axis=1) / np.where(variance > 0, variance, np.nan)
-    return ReadoutFit(
-        theory.name,
-        {each.name: float(x) for each, x in zip(parameters, values, strict=True)},
-        dict(zip(SIGNS, r2.tolist(), strict=True)),
-        float(np.nanmean(misses**2)) ** 0.5,
-    )

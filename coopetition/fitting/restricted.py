@@ -37,7 +37,8 @@ class Linearised(NamedTuple):
     """A curve of a fit, divided by the units of its samples.
 
     by_theta : (n, free) derivatives of the fitted curve by the places of the parameters
-    by_levels : (n, 2) derivatives by floor and gain; (n, 1) by the floor if the gain is 0
+    by_levels : (n, 2) derivatives by floor and gain; (n, 1) by the floor if the gain is 0; (n, 0)
+        if they are known
     residual : (n,)
     """
 
@@ -53,7 +54,8 @@ def linearise(problem: FitProblem, theta: Array) -> list[Linearised]:
     for name, (k, row) in problem.where.items():
         known, unit = problem.known[name], problem.units[name][:, None]
         error, (floor, gain) = outputs[k][row][known], (observed[name].floor, observed[name].gain)
-        by_levels = np.stack([np.ones(len(error)), error], 1)[:, : 2 if gain > 0 else 1]
+        n_levels = (1 + (gain > 0)) if problem.theory.has_levels else 0
+        by_levels = np.stack([np.ones(len(error)), error], 1)[:, :n_levels]
         residual = floor + gain * error - problem.errors[name]
         by_theta = gain * jacobians[k][row][known]
         parts = (by_theta / unit, by_levels / unit, residual / unit[:, 0])

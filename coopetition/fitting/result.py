@@ -50,7 +50,8 @@ TRUSTED = "The fit converged, and no problem was found in it."
 class CurveFit:
     """A fitted curve: measured = floor + gain x the theory's error of that name.
 
-    If the metric is an accuracy, floor and gain are those of 1 minus the accuracy.
+    If the metric is an accuracy, floor and gain are those of 1 minus the accuracy.  With a readout
+    they are 0 and 1.
 
     sigma, rho : standard deviation and correlation of neighbouring samples of the noise
     r2 : coefficient of determination
@@ -137,7 +138,8 @@ class Fit(JsonResult):
         its upper end
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
-    starts : deviance, -2 log likelihood, of every refined start, best first
+    starts : deviance, -2 log likelihood, of every refined start, best first; those where the theory
+        is not computed accurately are left out
     converged : whether the best start did
     n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
     directions : combinations of parameters, the least certain first
@@ -376,9 +378,10 @@ class Fit(JsonResult):
 
     def _curve_rows(self) -> Iterator[tuple[str, ...]]:
         head = ("sigma", "rho", "samples", "used", "effective samples")
-        yield ("curve", "R2", "RMSE", "floor", "gain", *head)
+        levels = ("floor", "gain") if self.problem.theory.has_levels else ()
+        yield ("curve", "R2", "RMSE", *levels, *head)
         for name, fit in self.curves.items():
-            numbers = (f"{each:.4g}" for each in (fit.rmse, fit.floor, fit.gain, fit.sigma))
+            numbers = (f"{getattr(fit, each):.4g}" for each in ("rmse", *levels, "sigma"))
             sizes = (str(self.provenance["n_given"][name]), str(fit.n), f"{fit.n_effective:.1f}")
             yield (name, f"{fit.r2:.4f}", *numbers, f"{fit.rho:.2f}", *sizes)
 

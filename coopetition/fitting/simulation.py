@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import MIN_SAMPLES
-from coopetition.fitting.least_squares import check_value
+from coopetition.fitting.least_squares import check_value, to_errors
 from coopetition.fitting.noise import correlated_noise
 from coopetition.fitting.theory import Theory, theory_of
 from coopetition.tools.checks import check_bound, check_int, check_number
@@ -25,11 +25,12 @@ def simulate(
     correlation: float = 0.5,
     seed: int = 0,
 ) -> Curves:
-    """Return loss curves of a theory over 1,000,000 sequences, with noise.
+    """Return curves of a theory over 1,000,000 sequences, with noise.
 
     A curve is 0.05 + 1.5 x the theory's error (floor and gain), plus noise; values below 0 become
-    0.  Samples are evenly spaced, from 0 to 1,000,000 sequences; for a run of another length, scale
-    its times to this one.
+    0.  Those of a readout, as `toy_readout`, are accuracies, in which values above 1 become 1.
+    Samples are evenly spaced, from 0 to 1,000,000 sequences; for a run of another length, scale its
+    times to this one.
 
     Parameters
     ----------
@@ -60,8 +61,11 @@ def simulate(
     by_length = np.array([values[p.name] * LENGTH**p.per_time for p in theory.parameters])
     times, rng = np.linspace(0, 1, n), np.random.default_rng(seed)
     measured = {}
-    for name, error in zip(FITTED_CURVES, theory.curves(by_length, times), strict=False):
-        curve = FLOOR + GAIN * error
+    errors = dict(zip(theory.curve_names, theory.curves(by_length, times), strict=True))
+    floor, gain = (FLOOR, GAIN) if theory.has_levels else (0.0, 1.0)
+    metric, highest = ("loss", np.inf) if theory.has_levels else ("in_context_accuracy", 1.0)
+    for name in theory.fitted_curves:
+        curve = floor + gain * errors[name]
         deviation = noise * np.std(curve) * correlated_noise(rng, n, correlation)
-        measured[name] = np.maximum(curve + deviation, 0.0)
-    return Curves(times * LENGTH, measured, f"simulated by {theory.name}")
+        measured[name] = to_errors(np.clip(curve + deviation, 0.0, highest), metric)
+    return Curves(times * LENGTH, measured, f"simulated by {theory.name}", metric)

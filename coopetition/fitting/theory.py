@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -29,7 +29,9 @@ from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 
-OUTPUTS = (*FITTED_CURVES, "preference")
+PREFERENCE = "preference"
+OUTPUTS = (*FITTED_CURVES, PREFERENCE)
+READ_OUT = "_readout"  # after the name of a theory
 TOY = "toy"
 TIME = sp.Symbol("t", nonnegative=True)
 """The symbol of time in the formulas of a `ClosedForm`: 0 to 1 over the fitted part of training."""
@@ -79,6 +81,7 @@ class Theory(ABC):
     source : the publication
     unlearnt : the error of a strategy that has learnt nothing
     reads_out : whether errors are shares of wrong answers by `coopetition.fitting.readout`
+    has_levels : whether a measured curve has a floor and a gain of its own
     """
 
     name: str
@@ -87,6 +90,7 @@ class Theory(ABC):
     parameters: tuple[Parameter, ...]
     unlearnt: float = 1.0
     reads_out: bool = False
+    has_levels: ClassVar[bool] = True
 
     @abstractmethod
     def curves(self, values: Array, times: Array) -> Array:
@@ -116,6 +120,16 @@ class Theory(ABC):
         """Names of the parameters."""
         return tuple(each.name for each in self.parameters)
 
+    @property
+    def curve_names(self) -> tuple[str, ...]:
+        """Names of what `curves` returns, in order."""
+        return OUTPUTS
+
+    @property
+    def fitted_curves(self) -> tuple[str, ...]:
+        """Names of those that are fitted."""
+        return tuple(name for name in self.curve_names if name != PREFERENCE)
+
 
 @cache
 def theories() -> dict[str, Theory]:
@@ -132,12 +146,23 @@ def theories() -> dict[str, Theory]:
 
 
 def theory_of(name: str | Theory) -> Theory:
-    """Return the theory of a name (or the given theory); an unknown name raises `UsageError`."""
+    """Return the theory of a name (or the given theory); an unknown name raises `UsageError`.
+
+    NAME_readout is the readout of a theory (`coopetition.fitting.readout`).
+    """
     if isinstance(name, Theory):
         return name
-    if not isinstance(name, str) or name not in theories():
-        raise UsageError(f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}")
-    return theories()[name]
+    own = name.removesuffix(READ_OUT) if isinstance(name, str) else name
+    if not isinstance(own, str) or own not in theories():
+        raise UsageError(
+            f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}, or add "
+            f"{READ_OUT} to its name"
+        )
+    if own == name:
+        return theories()[own]
+    from coopetition.fitting.readout import ReadOut  # which is a theory
+
+    return ReadOut.of(theories()[own])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -57,28 +57,40 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
-    from coopetition.fitting.readout import fit_readout  # sympy is slow to import
+    from coopetition.fitting.estimate import fit  # sympy is slow to import
 
     print_progress(f"{theory}: {run.name}")
-    found = fit_readout(run.curves(), theory)
-    numbers = {f"r2_{name}": found.r2[name] for name in SIGNS}
-    numbers |= {"rmse": found.rmse, **{n: found.values.get(n, np.nan) for n in ("sigma", "nu")}}
-    row = {"run": run.name, "group": group, "theory": theory, "n_fitted": len(found.values)}
+    found = fit(run.curves(), f"{theory}_readout")
+    numbers = {f"r2_{name}": found.curves[name].r2 for name in SIGNS}
+    numbers["rmse"] = float(np.mean([each.rmse**2 for each in found.curves.values()])) ** 0.5
+    own = {name: each.value for name, each in found.parameters.items()}
+    numbers |= {name: own.get(name, np.nan) for name in ("sigma", "nu")}
+    row = {"run": run.name, "group": group, "theory": theory, "n_parameters": len(own)}
+    row["bic"] = f"{found.bic:.1f}"
     return row | {name: f"{x:.4f}" for name, x in numbers.items()}
 
 
 def fits_table(path: Path = PATH) -> str:
-    """Return the median error of accuracies by theory and group of runs, in Markdown."""
-    rows = _rows(path)
-    lines = []
-    for theory in THEORIES:
-        own = [each for each in rows if each["theory"] == theory]
-        errors = (_median(_in_group(own, group), "rmse") for group in GROUPS)
-        icl = _median(own, "r2_icl")
-        lines.append(
-            (f"`{theory}`", own[0]["n_fitted"], *(f"{x:.3f}" for x in errors), f"{icl:.2f}")
+    """Return BIC above the lowest by theory and group of runs, and median errors, in Markdown."""
+    by_theory = {
+        theory: [each for each in _rows(path) if each["theory"] == theory] for theory in THEORIES
+    }
+    above = {theory: [] for theory in THEORIES}
+    for group in GROUPS:
+        bic = {name: _sum(_in_group(own, group), "bic") for name, own in by_theory.items()}
+        for theory, value in bic.items():
+            above[theory].append(f"{value - min(bic.values()):.0f}")
+    lines = [
+        (
+            f"`{theory}`",
+            own[0]["n_parameters"],
+            *above[theory],
+            f"{_median(own, 'rmse'):.3f}",
+            f"{_median(own, 'r2_icl'):.2f}",
         )
-    return markdown_table(["theory", "numbers", *GROUPS, "R² of ICL, all runs"], lines)
+        for theory, own in by_theory.items()
+    ]
+    return markdown_table(["theory", "parameters", *GROUPS, "error", "R² of ICL"], lines)
 
 
 def noise_table(path: Path = PATH) -> str:
@@ -107,6 +119,10 @@ def noise_by_level(rows: Sequence[Row]) -> dict[float, dict[str, list[float]]]:
 
 def _in_group(rows: Sequence[Row], group: str) -> list[Row]:
     return [each for each in rows if each["group"] == group]
+
+
+def _sum(rows: Sequence[Row], column: str) -> float:
+    return sum(float(each[column]) for each in rows)
 
 
 def _median(rows: Sequence[Row], column: str) -> float:

@@ -10,8 +10,8 @@ work with `--part 1/2` and `--part 2/2`.  To compute a row again, delete it.
 
 - fits: to the losses from `LEAD` of the time of emergence, as theories know no earlier phase, and
   to the in-context accuracies from the start
-- forecasts: from the in-context accuracies of the part that `held_out.known_until` ends, for the
-  rest of the run; runs without such a part are left out
+- forecasts: by `FORECASTERS`, from the in-context accuracies of the part that
+  `held_out.known_until` ends, for the rest of the run; runs without such a part are left out
 """
 
 import math
@@ -30,7 +30,7 @@ from coopetition.fitting.forecast import forecast
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.reading import LEAD
 from coopetition.fitting.scores import log_time_crps
-from coopetition.fitting.theory import Theory, theories
+from coopetition.fitting.theory import Theory, theories, theory_of
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate
@@ -52,6 +52,14 @@ GROUPS = (
     Runs("coopetition/three_heads_ablated", optional=True),
     Runs("glyphs"),
     Runs("within_class/main_*"),
+)
+FORECASTERS = (
+    "toy",
+    "logistic_race",
+    "spline",
+    "toy_readout",
+    "two_cues_readout",
+    "logistic_race_readout",
 )
 PROG = "python -m paper_figures.studies.comparison.compare_theories"
 
@@ -147,18 +155,17 @@ def all_problems() -> list[Problem]:
     """Return the whole work, by table, run and theory."""
     published, runs = published_curves(), all_runs()
     sets = [(PUBLISHED, published), *((r.name, each) for r in runs for each in fitted_curves(r))]
-    known = theories().values()
     return [
         *(
             Problem("fits", (name, curves.metric, theory.name), partial(fit_rows, curves, theory))
             for name, curves in sets
-            for theory in known
+            for theory in theories().values()
         ),
         *(
             Problem("forecasts", (run.name, theory.name), partial(forecast_rows, run, theory))
             for run in runs
             if known_until(run) is not None
-            for theory in known
+            for theory in map(theory_of, FORECASTERS)
         ),
     ]
 
@@ -184,7 +191,7 @@ def forecast_rows(run: FigureRun, theory: Theory) -> Rows:
     """Return a theory's forecasts of a run's events, with what was measured."""
     until, end, curves = known_until(run) or 0.0, run.n_sequences, run.curves()
     known = curves.between(last=until)
-    posterior = sample_posterior(fit(known.select(FITTED_CURVES), theory))
+    posterior = sample_posterior(fit(known.select(theory.fitted_curves), theory))
     found = forecast(posterior, end, measured=known, future=curves.sequences)
     expected = found.events
     return [

@@ -1,10 +1,11 @@
 """Fits of one run: they find what made the curves, refuse what cannot be fitted, and say doubts."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from coopetition.fitting import estimate
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit, minimize_in_search, refine_with_gains
 from coopetition.fitting.least_squares import FitProblem, to_errors
@@ -209,9 +210,22 @@ def test_a_theory_that_cannot_be_computed_at_the_optimum_is_a_caution(race):
             broken.curves = lambda values, times: np.full((4, len(times)), np.nan)
             return broken
 
-    broken = Fails(**{name: getattr(theory, name) for name in type(theory).__dataclass_fields__})
+    broken = Fails(**{each.name: getattr(theory, each.name) for each in fields(theory)})
     found = fit(race, broken, **QUICK)
     assert np.isnan(found.integration_error) and "nan" in found.summary().splitlines()[0]
+
+
+def test_optima_that_are_not_computed_accurately_are_left_out(race, monkeypatch):
+    quick = {"n_screened": 16, "n_starts": 4, "max_iterations": 3}
+    usual = fit(race, "spline", **quick)
+    limit = (usual.starts[0] + usual.starts[1]) / 2
+
+    def error(problem, theta):
+        return float(problem.most_likely_noise(theta)[1] < limit)
+
+    monkeypatch.setattr(estimate, "_integration_error", error)
+    found = fit(race, "spline", **quick)
+    assert len(found.starts) == 3 and found.starts[1:] == usual.starts[2:]
 
 
 def test_progress_shows_the_deviance_of_the_fit(race, capsys):

@@ -22,7 +22,6 @@ from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import Forecast, forecast
 from coopetition.fitting.intervals import Profile, profile
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.readout import ReadoutFit
 from coopetition.fitting.result import Fit
 from coopetition.fitting.selection import Comparison, compare
 from coopetition.fitting.theory import theories, theory_of
@@ -30,7 +29,7 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import to_json
 from coopetition.tools.results import JsonResult
 
-KINDS = (Curves, Fit, Profile, Posterior, Forecast, Comparison, ReadoutFit)
+KINDS = (Curves, Fit, Profile, Posterior, Forecast, Comparison)
 QUICK = {"n_screened": 4, "n_starts": 1, "max_iterations": 2}
 PRINT_FITS = """
 import json, pickle, sys
@@ -80,7 +79,6 @@ def results(race, race_fit, race_posterior, fits):
         forecast(race_posterior, 2 * race.sequences[-1]),
         compare(race, names, **QUICK),
         Comparison((race_fit, race_fit), (race_posterior, race_posterior)),
-        ReadoutFit("toy", {"alpha": 0.1}, {"icl": 0.9, "ciwl": float("nan")}, 0.03),
     ]
 
 

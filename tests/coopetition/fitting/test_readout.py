@@ -1,4 +1,6 @@
-"""Observation by signal detection: Jacobians, known parameters, and the link to two cues."""
+"""Observation by signal detection: Jacobians, known parameters, posteriors, forecasts."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -6,63 +8,140 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.readout import fit_readout, parameters_of, read_out
-from coopetition.fitting.theory import theory_of
-from coopetition.model.two_cues import SIGNS, TwoCues
+from coopetition.fitting.estimate import fit
+from coopetition.fitting.forecast import forecast
+from coopetition.fitting.intervals import profile
+from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.readout import ReadOut
+from coopetition.fitting.selection import compare
+from coopetition.fitting.simulation import simulate
+from coopetition.fitting.theory import theories, theory_of
+from coopetition.model.two_cues import TwoCues
 from coopetition.tools.errors import UsageError
 
 TIMES = np.linspace(0, 1, 21)
-CUES = {"sigma": 0.9, "nu": 0.4, "a": 0.3, "b": 0.3, "d": 0.2, "kappa": 0.1, "pace": 30.0}
-RACE = {"icl_at": 0.2, "icl_width": 0.05, "ciwl_at": 0.6, "ciwl_width": 0.1, "loss": 0.6,
+CUES = {"sigma": 0.9, "nu": 0.4, "a": 0.3, "b": 0.3, "d": 0.2, "kappa": 0.1, "pace": 3e-5}
+RACE = {"icl_at": 2e5, "icl_width": 5e4, "ciwl_at": 6e5, "ciwl_width": 1e5, "loss": 0.6,
         "icl_strength": 1.5, "ciwl_strength": 2.0}  # fmt: skip
+QUICK = {"n_screened": 256, "n_starts": 6}
 
 
-def accuracies(name, values, times=TIMES):
-    numbers = [values[each.name] for each in parameters_of(theory_of(name))]
-    errors, _ = read_out(theory_of(name), np.array(numbers), times)
-    seen = dict(zip(SIGNS, 1 - errors, strict=True))
-    return Curves(1e6 * times, seen, metric="in_context_accuracy")
+@pytest.fixture(scope="module")
+def race_posterior() -> Posterior:
+    curves = simulate("logistic_race_readout", RACE, n=60, noise=0.1)
+    return sample_posterior(fit(curves, "logistic_race_readout", **QUICK))
 
 
 @pytest.mark.parametrize("name", ["toy", "two_cues", "logistic_race", "spline"])
 @settings(deadline=None, max_examples=5)
 @given(st.data())
 def test_jacobians_are_derivatives(name, data):
-    theory = theory_of(name)
-    places = [data.draw(st.floats(0.35, 0.65)) for _ in parameters_of(theory)]
-    pairs = zip(parameters_of(theory), places, strict=True)
-    values = np.array([float(each.from_unit(x)) for each, x in pairs])
-    errors, jacobian = read_out(theory, values, TIMES)
-    assert errors.shape == (4, len(TIMES)) and (errors >= 0).all() and (errors <= 1).all()
+    theory = theory_of(f"{name}_readout")
+    places = [data.draw(st.floats(0.35, 0.65)) for _ in theory.parameters]
+    values = np.array([p.from_unit(x) for p, x in zip(theory.parameters, places, strict=True)])
+    curves, jacobian = theory.curves_and_jacobian(values, TIMES)
+    assert curves.shape == (len(theory.curve_names), len(TIMES))
+    np.testing.assert_allclose(curves, theory.curves(values, TIMES), rtol=1e-12, atol=1e-15)
     for k, value in enumerate(values):
         step = np.zeros(len(values))
         step[k] = 1e-5 * max(abs(value), 1e-2)
-        ahead, behind = (read_out(theory, values + s * step, TIMES)[0] for s in (1, -1))
+        ahead, behind = (theory.curves(values + s * step, TIMES) for s in (1, -1))
         scale = np.abs(jacobian[..., k]).max() + 1 / max(abs(value), 1e-2)
         by_hand = (ahead - behind) / (2 * step[k])
         np.testing.assert_allclose(jacobian[..., k], by_hand, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("name", theories())
+def test_probits_add(name):
+    """z(icl) = (z(train) + z(flip)) / 2 and z(ciwl) = (z(train) - z(flip)) / 2, for any theory."""
+    from scipy.special import ndtri
+
+    theory = theory_of(f"{name}_readout")
+    values = np.array([each.from_unit(0.5) for each in theory.parameters])
+    errors = dict(zip(theory.curve_names, theory.curves(values, TIMES), strict=True))
+    train, icl, ciwl, flip = (ndtri(1 - errors[name]) for name in ("train", "icl", "ciwl", "flip"))
+    assert icl == pytest.approx((train + flip) / 2, abs=1e-6)
+    assert ciwl == pytest.approx((train - flip) / 2, abs=1e-6)
+    assert errors["preference"] == pytest.approx(0.5 - errors["flip"])
+
+
 def test_two_cues_read_out_their_own_strengths():
-    curves = accuracies("two_cues", CUES)
-    theory = theory_of("two_cues")
-    outputs = theory.curves(np.array([*CUES.values()]), TIMES)
-    assert 1 - curves.values["train"] == pytest.approx(outputs[0], abs=1e-9)
-    flips = [each > 0.5 for each in curves.values["flip"]]
-    assert flips == [each > 0 for each in outputs[3]]
+    values = np.array([*[*CUES.values()][:-1], 30.0])
+    own = theory_of("two_cues").curves(values, TIMES)
+    read = theory_of("two_cues_readout").curves(values, TIMES)
+    assert read[:3] == pytest.approx(own[:3], abs=1e-9)
+    assert [*(read[3] > 0)] == [*(own[3] > 0)]
     exact = TwoCues(CUES["sigma"], CUES["nu"]).accuracies(0.7, 0.4)
     assert exact["flip"] < exact["icl"] < exact["train"]
 
 
 @pytest.mark.parametrize(("name", "values"), [("two_cues", CUES), ("logistic_race", RACE)])
 def test_known_curves_are_recovered(name, values):
-    found = fit_readout(accuracies(name, values, np.linspace(0, 1, 41)), name)
-    assert found.rmse < 2e-3 and min(found.r2.values()) > 0.99
+    found = fit(simulate(f"{name}_readout", values, n=41, noise=1e-3), f"{name}_readout", **QUICK)
+    assert min(each.r2 for each in found.curves.values()) > 0.999
+    assert {(each.floor, each.gain) for each in found.curves.values()} == {(0.0, 1.0)}
     if name == "logistic_race":
-        assert found.values == pytest.approx(values, rel=0.05)
+        fitted = {name: each.value for name, each in found.parameters.items()}
+        assert fitted == pytest.approx(values, rel=0.01)
+
+
+def test_the_four_accuracies_are_fitted_at_once():
+    """The height of Flip tells the strengths, which the other three do not know as well."""
+    curves = simulate("logistic_race_readout", RACE, noise=0.2)
+    with_flip, without = (
+        fit(each, "logistic_race_readout", **QUICK)
+        for each in (curves, curves.select(("train", "icl", "ciwl")))
+    )
+    assert [*with_flip.curves] == ["train", "icl", "ciwl", "flip"] and len(without.curves) == 3
+    widths = [each.parameters["loss"].high - each.parameters["loss"].low
+              for each in (with_flip, without)]  # fmt: skip
+    assert widths[0] < widths[1]
+
+
+def test_posterior_holds_what_made_the_curves(race_posterior):
+    assert race_posterior.converged
+    columns = race_posterior.columns()
+    assert not any("floor" in name or "gain" in name for name in columns)
+    for name, value in RACE.items():
+        low, high = np.quantile(columns[name], (0.001, 0.999))
+        assert low < value < high, name
+    interval = profile(race_posterior.fit, "loss").estimate
+    sampled = race_posterior.estimates()["loss"]
+    assert (interval.low, interval.high) == pytest.approx((sampled.low, sampled.high), abs=0.02)
+
+
+def test_forecasts_have_noise_in_flip():
+    curves = simulate("logistic_race_readout", RACE, noise=0.2)
+    known = fit(curves.between(last=7e5), "logistic_race_readout", **QUICK)
+    result = forecast(sample_posterior(known), 1e6)
+    assert {*result.curves} == {"train", "icl", "ciwl", "flip"}
+    median, low, high = result.curves["flip"]
+    known_part = result.sequences <= result.known_until
+    np.testing.assert_array_equal(low[known_part], median[known_part])
+    assert (high > low)[~known_part].all()
+    fade = result.events["fade"]
+    assert fade.low is not None and fade.low < 6.2e5
+
+
+def test_readouts_are_compared_and_loaded(tmp_path):
+    curves = simulate("logistic_race_readout", RACE, n=40)
+    names = ("logistic_race_readout", "spline_readout")
+    comparison = compare(curves, names, n_screened=64, n_starts=2)
+    comparison.save(tmp_path / "comparison.json")
+    loaded = pickle.loads(pickle.dumps(comparison.load(tmp_path / "comparison.json")))
+    assert [each.theory for each in loaded.fits] == [each.theory for each in comparison.fits]
+    assert loaded.fits[0].theory == "logistic_race_readout"
+    own = ReadOut.of(theory_of("spline"))
+    assert fit(curves, own, n_screened=64, n_starts=2).bic == pytest.approx(loaded.fits[1].bic)
 
 
 def test_losses_are_refused():
-    curves = accuracies("logistic_race", RACE)
+    curves = simulate("logistic_race_readout", RACE)
     with pytest.raises(UsageError, match="loss"):
-        fit_readout(Curves(curves.sequences, curves.values, metric="loss"), "toy")
+        fit(Curves(curves.sequences, curves.values, metric="loss"), "toy_readout")
+
+
+@pytest.mark.parametrize("name", ["_readout", "toy_readout_readout", "nothing_readout"])
+def test_a_readout_is_of_a_theory(name):
+    with pytest.raises(UsageError, match="toy"):
+        theory_of(name)

@@ -1,7 +1,7 @@
 """The reduction is exact: it agrees with the definition for random problems."""
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition import Model, Status, descend, two_strategies
@@ -9,12 +9,15 @@ from coopetition.dynamics import solve as solver
 from coopetition.dynamics.events import DIVERGED_ABOVE
 from coopetition.model.initial_state import InitialState, random_draw
 from coopetition.model.reduced import Problem, State
-from coopetition.theory.critical_sets import hessian
 from tests.properties import definition
-from tests.properties.problems import problems, stable_step
-
-EPS = np.finfo(float).eps
-TOLERANCE = 100  # rounding errors; largest of 400,000 differences: 3 in states, 31 in losses
+from tests.properties.problems import (
+    EPS,
+    TOLERANCE,
+    problems,
+    rounding_errors,
+    stable_descent,
+    stable_step,
+)
 
 
 def reduce_vectors(model: Model, draw: InitialState, vectors: definition.Vectors) -> State:
@@ -31,36 +34,16 @@ def absolute(state: State) -> list[float]:
     return [*state.overlap, *np.abs(state.orthogonal)]
 
 
-def rounding_errors(problem: Problem, states: list[State], step: float):
-    """Yield the standard deviation of the rounding errors of a descent at each of its states.
-
-    No fixed bound holds: unstable directions amplify errors.  Each step multiplies earlier errors
-    by its derivative J = 1 - step rates H, and adds one of EPS times the largest length.  So their
-    covariance C becomes J C J' + (EPS length)^2.
-    """
-    rates, unit = np.array(problem.model.rates * 2), np.eye(len(problem.start.entries))
-    covariance = 0 * unit
-    for state in states:
-        length = max(1.0, *problem.norms.values(), *(state[f].length for f in state.factors))
-        covariance = covariance + (EPS * length) ** 2 * unit
-        yield np.sqrt(covariance.diagonal().max())
-        jacobian = unit - step * rates[:, None] * hessian(problem, state)
-        covariance = jacobian @ covariance @ jacobian.T
-
-
 @given(problems(), st.floats(0.01, 0.4), st.integers(1, 40))
 def test_descent_on_the_reduction_is_descent_on_the_vectors(pair, part, n_steps):
     """For random sharing graphs, costs, conventions, rates and clamps."""
     model, draw = pair
     step = stable_step(model, draw, part)
-    trajectory = descend(model, draw, step=step, n_steps=n_steps)
-    total = trajectory.losses["total"]
-    # where descent diverges, so do rounding errors
-    assume(total.max() <= min(max(1.0, total[0]), DIVERGED_ABOVE))
-    states = [trajectory.state(k) for k in range(n_steps + 1)]
-    errors = rounding_errors(trajectory.problem, states, step)
+    trajectory = stable_descent(model, draw, step, n_steps)
+    errors = rounding_errors(trajectory)
     expected = definition.descend(model, draw, step=step, n_steps=n_steps)
-    for k, (state, vectors, error) in enumerate(zip(states, expected, errors, strict=True)):
+    for k, (vectors, error) in enumerate(zip(expected, errors, strict=True)):
+        state = trajectory.state(k)
         difference = np.subtract(absolute(state), absolute(reduce_vectors(model, draw, vectors)))
         assert np.abs(difference).max() <= TOLERANCE * error
         losses = {name: values[k] for name, values in trajectory.losses.items()}

@@ -16,6 +16,7 @@ from transformer.config.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = [*sorted((ROOT / "examples").glob("*.py")), ROOT / "docs" / "_tutorial" / "first_run.py"]
 # what the build of the site writes
 GENERATED = {ROOT / "docs" / name for name in ("gallery", "tutorial", "reference/commands.md")}
 
@@ -55,6 +56,12 @@ def anchors(page):
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_notebooks_of_scripts_show_no_roles(script):
+    """A notebook shows `:doc:` and the like as raw text, except for formulas."""
+    assert not set(re.findall(r":(\w+):`", script.read_text())) - {"math"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

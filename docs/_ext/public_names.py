@@ -25,6 +25,7 @@ from docutils import nodes
 from reference_pages import names_by_last_part
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.roles import XRefRole
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
@@ -34,6 +35,7 @@ ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : +(.*)$")
 NEXT_ENTRY = re.compile(r";  (?=\w+(?:, \w+)* : )")  # two in a line
 CODE = re.compile(r"(`[^`\n]+(?:\n[^`\n]+)?`)")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+PAGE = re.compile(r"docs/(\w+)\.md")
 
 
 class Names(SphinxDirective):
@@ -301,7 +303,7 @@ def _escape(line: str) -> str:
     """Return a line whose signs mean nothing in RST, outside of backticks; pages become links."""
     parts = CODE.split(line)
     parts[::2] = [re.sub(r"([|*]|\w_(?!\w))", _with_backslash, part) for part in parts[::2]]
-    return re.sub(r"`?\bdocs/(\w+)\.md`?", r":doc:`/\1`", "".join(parts))
+    return re.sub(rf"`?\b({PAGE.pattern})`?", r"`\1`", "".join(parts))
 
 
 def _with_backslash(match: re.Match[str]) -> str:
@@ -311,9 +313,16 @@ def _with_backslash(match: re.Match[str]) -> str:
 def _code_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Any, *_: Any
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """Show a text in backticks as code; link it if it is a public name."""
+    """Show a text in backticks as code; link it if it is a public name, a page or `examples/`.
+
+    Scripts and their notebooks, which readers download, show the text as it is.
+    """
     text = nodes.unescape(text)
     literal = nodes.literal(text, text, classes=["code"])
+    page = PAGE.fullmatch(text)
+    if page or text == "examples/":
+        target = f"/{page[1]}" if page else "/gallery/index"
+        return XRefRole()("std:doc", rawtext, target, lineno, inliner)
     if not IDENTIFIER.fullmatch(text):
         return [literal], []
     context = inliner.document.settings.env.ref_context

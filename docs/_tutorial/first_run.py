@@ -143,8 +143,8 @@ plt.show()
 # Where to go from here
 # ---------------------
 #
-# - :doc:`/tour` shows what the theory says: laws, phase diagrams, times.
-# - :doc:`/gallery/index` has short examples of most functions.
-# - :doc:`/train` shows how to train on your own data.
-# - :doc:`/fit_your_own_log` shows how to fit the log of another tool.
-# - :doc:`/glossary` defines our terms.
+# - `docs/tour.md` shows what the theory says: laws, phase diagrams, times.
+# - `examples/` has short examples of most functions.
+# - `docs/train.md` shows how to train on your own data.
+# - `docs/fit_your_own_log.md` shows how to fit the log of another tool.
+# - `docs/glossary.md` defines our terms.

@@ -1,44 +1,67 @@
 """The reduction is exact: it agrees with the definition for random problems."""
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition import Status, descend, two_strategies
+from coopetition import Model, Status, descend, two_strategies
 from coopetition.dynamics import solve as solver
 from coopetition.dynamics.events import DIVERGED_ABOVE
 from coopetition.model.initial_state import InitialState, random_draw
-from coopetition.model.reduced import Problem
+from coopetition.model.reduced import Problem, State
 from tests.properties import definition
-from tests.properties.problems import problems, stable_step
+from tests.properties.problems import (
+    EPS,
+    TOLERANCE,
+    problems,
+    rounding_errors,
+    stable_descent,
+    stable_step,
+)
 
 
-def reduce_vectors(factors, draw: InitialState, state: definition.Vectors):
+def reduce_vectors(model: Model, draw: InitialState, vectors: definition.Vectors) -> State:
     overlaps, orthogonal = [], []
-    for name in factors:
+    for name in model.factors:
         direction = draw.target[name] / np.linalg.norm(draw.target[name])
-        overlaps.append(state[name] @ direction)
-        orthogonal.append(np.linalg.norm(state[name] - overlaps[-1] * direction))
-    return np.array(overlaps), np.array(orthogonal)
+        overlaps.append(vectors[name] @ direction)
+        orthogonal.append(np.linalg.norm(vectors[name] - overlaps[-1] * direction))
+    return State(model.factors, overlaps, orthogonal)
+
+
+def absolute(state: State) -> list[float]:
+    """Return the overlaps, then the absolute orthogonal parts, whose signs vectors do not have."""
+    return [*state.overlap, *np.abs(state.orthogonal)]
 
 
 @given(problems(), st.floats(0.01, 0.4), st.integers(1, 40))
-def test_descent_on_the_reduction_is_descent_on_the_vectors(problem, part, n_steps):
+def test_descent_on_the_reduction_is_descent_on_the_vectors(pair, part, n_steps):
     """For random sharing graphs, costs, conventions, rates and clamps."""
-    model, draw = problem
+    model, draw = pair
     step = stable_step(model, draw, part)
-    trajectory = descend(model, draw, step=step, n_steps=n_steps)
-    total = trajectory.losses["total"]
-    assume(total.max() <= max(1.0, total[0]))  # where descent diverges, so do rounding errors
-    states = definition.descend(model, draw, step=step, n_steps=n_steps)
-    for k, state in enumerate(states):
-        overlaps, orthogonal = reduce_vectors(model.factors, draw, state)
-        scale = max(1.0, np.abs(overlaps).max(), orthogonal.max())
-        assert np.abs(trajectory.overlap[:, k] - overlaps).max() <= 1e-12 * scale
-        assert np.abs(np.abs(trajectory.orthogonal[:, k]) - orthogonal).max() <= 1e-12 * scale
-        for name, value in definition.losses(model, draw, state).items():
-            reduced = trajectory.losses[name][k]
-            assert abs(reduced - value) <= 1e-11 * max(1.0, value), name
+    trajectory = stable_descent(model, draw, step, n_steps)
+    errors = rounding_errors(trajectory)
+    expected = definition.descend(model, draw, step=step, n_steps=n_steps)
+    for k, (vectors, error) in enumerate(zip(expected, errors, strict=True)):
+        state = trajectory.state(k)
+        difference = np.subtract(absolute(state), absolute(reduce_vectors(model, draw, vectors)))
+        assert np.abs(difference).max() <= TOLERANCE * error
+        losses = {name: values[k] for name, values in trajectory.losses.items()}
+        assert losses == trajectory.problem.losses(state)
+
+
+@given(problems(), st.floats(0, 1))
+def test_losses_of_the_reduction_are_losses_of_the_vectors(pair, learnt):
+    """On the way from the start to the targets."""
+    model, draw = pair
+    start, target, problem = draw.initial, draw.target, Problem(model, draw)
+    vectors = {name: x + learnt * (target[name] - x) for name, x in start.items()}
+    state = reduce_vectors(model, draw, vectors)
+    # factors of the same lengths at right angles to their targets: all terms are added
+    lengths = [state[name].length for name in model.factors]
+    largest = problem.losses(State(model.factors, [0.0] * len(lengths), lengths))
+    for name, expected in definition.losses(model, draw, vectors).items():
+        assert abs(problem.losses(state)[name] - expected) <= TOLERANCE * EPS * largest[name], name
 
 
 @given(problems(), st.sampled_from([0.01, 0.3, 30.0]))

@@ -30,7 +30,7 @@ class Flags(CurveFlags, TheoryFlags, JsonOutputFlags):
 def run(flags: Flags) -> None:
     from coopetition.fitting.estimate import fit
     from coopetition.fitting.intervals import profiled
-    from coopetition.fitting.theory import theory_of
+    from coopetition.fitting.registry import theory_of
     from coopetition.plot.fits import plot_fit
     from coopetition.plot.report import report_fit
 

@@ -30,7 +30,7 @@ def run(flags: Flags) -> None:
     from coopetition.fitting.estimate import fit
     from coopetition.fitting.forecast import check_horizon, farthest_horizon, forecast
     from coopetition.fitting.posterior import sample_posterior
-    from coopetition.fitting.theory import theory_of
+    from coopetition.fitting.registry import theory_of
     from coopetition.plot.fits import plot_forecast
     from coopetition.plot.report import report_forecast
 

@@ -1,7 +1,8 @@
 """Comparison of theories with measured curves.
 
 curves                      measured curves, read from run folders and CSV files
-theory, sensitivities       theories as formulas or flows; those in `theories` have names
+theory, sensitivities       theories as formulas or flows
+registry                    those that have names, in `theories`, and their readouts
 formulas                    compiled formulas with their derivatives
 noise, likelihood           noise of a curve; its likelihood, maximised or integrated
 least_squares               whitened residuals of a theory, with their Jacobian

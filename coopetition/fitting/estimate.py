@@ -24,6 +24,7 @@ from coopetition.fitting.identifiability import (
 )
 from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
 from coopetition.fitting.noise import Noise, effective_sample_size
+from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
     MAX_INTEGRATION_ERROR,
@@ -33,7 +34,7 @@ from coopetition.fitting.result import (
     make_estimate,
     quantile_and_threshold,
 )
-from coopetition.fitting.theory import TOY, Theory, theory_of
+from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import (
     ProgressReport,

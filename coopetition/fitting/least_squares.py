@@ -38,7 +38,8 @@ from coopetition.fitting.likelihood import (
     residual_products,
 )
 from coopetition.fitting.noise import Noise, whiten, whiten_in_place
-from coopetition.fitting.theory import Parameter, Theory, theory_of
+from coopetition.fitting.registry import theory_of
+from coopetition.fitting.theory import Parameter, Theory
 from coopetition.tools.checks import check_bound
 from coopetition.tools.compiled_code import ensure_compiled, jit
 from coopetition.tools.errors import UsageError, check_type

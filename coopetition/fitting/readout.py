@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from coopetition.fitting.curves import FITTED_CURVES, FLIP
-from coopetition.fitting.theory import OUTPUTS, READ_OUT, Parameter, Theory
+from coopetition.fitting.theory import OUTPUTS, Parameter, Theory
 from coopetition.model.presets import CIWL, ICL
 from coopetition.model.two_cues import SIGNS
 
@@ -31,6 +31,7 @@ GAINS = tuple(
               upper=9.0)
     for name in (ICL, CIWL)
 )  # fmt: skip
+READ_OUT = "_readout"  # after the name of a theory
 SMALLEST = 1e-9  # an error below it counts as this
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.result import Fit
-from coopetition.fitting.theory import Theory, theories, theory_of
+from coopetition.fitting.theory import Theory
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text

@@ -8,7 +8,8 @@ from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import MIN_SAMPLES
 from coopetition.fitting.least_squares import check_value, to_errors
 from coopetition.fitting.noise import correlated_noise
-from coopetition.fitting.theory import Theory, theory_of
+from coopetition.fitting.registry import theory_of
+from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_bound, check_int, check_number
 from coopetition.tools.errors import UsageError, check_type
 

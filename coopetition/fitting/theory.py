@@ -5,17 +5,15 @@ sequences, and of those that only one strategy solves, `icl` and `ciwl`; and whi
 preferred where the two disagree (`preference`, above 0: ICL).  How errors become measured curves is
 described in `coopetition.fitting.least_squares`.
 
-Every `Theory` at the top level of a module in `coopetition.fitting.theories` has a name that
-commands know; functions take any other `Theory` as an object.
+`coopetition.fitting.registry` has the theories that commands know by name; functions take any other
+`Theory` as an object.
 """
 
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import import_module
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,14 +23,11 @@ from numpy.typing import NDArray
 from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.fitting.formulas import HEAD, Expression, generate_function
 from coopetition.tools.compiled_code import ensure_compiled, jit_source
-from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
 
 PREFERENCE = "preference"
 OUTPUTS = (*FITTED_CURVES, PREFERENCE)
-READ_OUT = "_readout"  # after the name of a theory
-TOY = "toy"
 TIME = sp.Symbol("t", nonnegative=True)
 """The symbol of time in the formulas of a `ClosedForm`: 0 to 1 over the fitted part of training."""
 
@@ -129,40 +124,6 @@ class Theory(ABC):
     def fitted_curves(self) -> tuple[str, ...]:
         """Names of those that are fitted."""
         return tuple(name for name in self.curve_names if name != PREFERENCE)
-
-
-@cache
-def theories() -> dict[str, Theory]:
-    """Return all theories of `coopetition.fitting.theories` by name, the toy first."""
-    package = import_module("coopetition.fitting.theories")
-    modules = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
-    found = {
-        value.name: value
-        for module in modules
-        for value in vars(import_module(module.name)).values()
-        if isinstance(value, Theory)
-    }
-    return dict(sorted(found.items(), key=lambda item: (item[0] != TOY, item[0])))
-
-
-def theory_of(name: str | Theory) -> Theory:
-    """Return the theory of a name (or the given theory); an unknown name raises `UsageError`.
-
-    NAME_readout is the readout of a theory (`coopetition.fitting.readout`).
-    """
-    if isinstance(name, Theory):
-        return name
-    own = name.removesuffix(READ_OUT) if isinstance(name, str) else name
-    if not isinstance(own, str) or own not in theories():
-        raise UsageError(
-            f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}, or add "
-            f"{READ_OUT} to its name"
-        )
-    if own == name:
-        return theories()[own]
-    from coopetition.fitting.readout import ReadOut  # which is a theory
-
-    return ReadOut.of(theories()[own])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

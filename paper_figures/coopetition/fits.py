@@ -24,7 +24,7 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
     """
     from coopetition.fitting.curves import FITTED_CURVES
     from coopetition.fitting.estimate import fit
-    from coopetition.fitting.theory import TOY
+    from coopetition.fitting.registry import TOY
 
     first = LEAD * (run.timeline().emergence or 0.0)
     return fit(run.curves("loss").select(FITTED_CURVES).between(first), TOY, **settings)

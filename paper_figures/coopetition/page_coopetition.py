@@ -15,8 +15,8 @@ import numpy as np
 from coopetition.dynamics.batch import ProblemBatch, descend_batch
 from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.fitting.estimate import fit
+from coopetition.fitting.registry import TOY
 from coopetition.fitting.result import Fit
-from coopetition.fitting.theory import TOY
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.studies.interventions import (
     Outcome,

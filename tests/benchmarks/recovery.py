@@ -28,10 +28,11 @@ import numpy as np
 from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.result import ENDS, Fit
 from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import FLOOR, GAIN, LENGTH, simulate
-from coopetition.fitting.theory import OUTPUTS, TOY, Theory, theory_of
+from coopetition.fitting.theory import OUTPUTS, Theory
 
 THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
 MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from coopetition.dynamics.batch import descend_batch
+from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.theories.toy import UNIT
-from coopetition.fitting.theory import TOY, theory_of
 from paper_figures.coopetition import (
     events,
     figure_3,

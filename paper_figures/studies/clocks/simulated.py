@@ -143,7 +143,8 @@ class RaceModel:
 
     def accuracies(self, rate: float, batch: int, n_steps: int, every: int, seed: int) -> Any:
         """Return steps and accuracies by name: all noise is that of evaluation."""
-        from coopetition.fitting.theory import OUTPUTS, theory_of  # sympy is slow to import
+        from coopetition.fitting.registry import theory_of
+        from coopetition.fitting.theory import OUTPUTS  # sympy is slow to import
 
         theory, heat = theory_of("bayesian_mixture"), (rate / batch) / (BASE[0] / BASE[1])
         values = [

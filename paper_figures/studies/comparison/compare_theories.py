@@ -29,8 +29,9 @@ from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import forecast
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.reading import LEAD
+from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.scores import log_time_crps
-from coopetition.fitting.theory import Theory, theories, theory_of
+from coopetition.fitting.theory import Theory
 from coopetition.tools.commands import run_as_program
 from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate

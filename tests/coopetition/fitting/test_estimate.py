@@ -10,9 +10,9 @@ from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit, minimize_in_search, refine_with_gains
 from coopetition.fitting.least_squares import FitProblem, to_errors
 from coopetition.fitting.reading import read_curves
+from coopetition.fitting.registry import theory_of
 from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import simulate
-from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
 from paper_figures.core.kept_data import DATA
 

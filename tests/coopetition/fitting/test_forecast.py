@@ -16,8 +16,9 @@ from coopetition.fitting.forecast import N_FUTURE, N_PATHS, Forecast, forecast
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.noise import correlated_noise
 from coopetition.fitting.posterior import sample_posterior
+from coopetition.fitting.registry import theory_of
 from coopetition.fitting.scores import is_calibrated
-from coopetition.fitting.theory import OUTPUTS, theory_of
+from coopetition.fitting.theory import OUTPUTS
 from coopetition.tools.errors import UsageError, UserError
 from tests.coopetition.conftest import TRUTH
 

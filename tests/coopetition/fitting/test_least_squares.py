@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.least_squares import FitProblem, fit_floor_gain, to_errors
 from coopetition.fitting.noise import Noise, whiten
-from coopetition.fitting.theory import theory_of
+from coopetition.fitting.registry import theory_of
 
 SEEDS = st.integers(0, 2**16)
 

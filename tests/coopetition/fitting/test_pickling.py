@@ -22,9 +22,9 @@ from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import Forecast, forecast
 from coopetition.fitting.intervals import Profile, profile
 from coopetition.fitting.posterior import Posterior
+from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.result import Fit
 from coopetition.fitting.selection import Comparison, compare
-from coopetition.fitting.theory import theories, theory_of
 from coopetition.tools.errors import UsageError
 from coopetition.tools.files import to_json
 from coopetition.tools.results import JsonResult

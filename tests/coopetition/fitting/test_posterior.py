@@ -9,8 +9,8 @@ import pytest
 from coopetition.fitting import posterior
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import r_hat_of, sample_posterior
+from coopetition.fitting.registry import theory_of
 from coopetition.fitting.simulation import simulate
-from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
 from tests.benchmarks.recovery import narrow_search, random_values
 from tests.coopetition.conftest import TRUTH

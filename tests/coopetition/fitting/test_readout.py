@@ -13,9 +13,9 @@ from coopetition.fitting.forecast import forecast
 from coopetition.fitting.intervals import profile
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.readout import ReadOut
+from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import simulate
-from coopetition.fitting.theory import theories, theory_of
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.errors import UsageError
 

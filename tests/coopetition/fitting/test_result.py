@@ -15,9 +15,9 @@ from coopetition.fitting.intervals import Profile, profile
 from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.posterior import sample_posterior
 from coopetition.fitting.reading import read_curves
+from coopetition.fitting.registry import theory_of
 from coopetition.fitting.result import TRUSTED, Fit
 from coopetition.fitting.simulation import simulate
-from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core.kept_data import DATA
 from tests.coopetition.conftest import TRUTH

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coopetition.fitting.curves import FITTED_CURVES, Curves
+from coopetition.fitting.registry import theory_of
 from coopetition.fitting.selection import compare
-from coopetition.fitting.theory import theory_of
 from coopetition.tools.errors import UsageError
 
 NAMES = ("logistic_race", "spline", "bayesian_mixture")

@@ -12,9 +12,10 @@ from scipy.special import ndtr
 from coopetition.dynamics.solve import solve
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
+from coopetition.fitting.registry import TOY, theories, theory_of
 from coopetition.fitting.sensitivities import Flow
 from coopetition.fitting.theories.toy import UNIT
-from coopetition.fitting.theory import OUTPUTS, TOY, ClosedForm, theories, theory_of
+from coopetition.fitting.theory import OUTPUTS, ClosedForm
 from coopetition.model.initial_state import canonical_draw
 from coopetition.model.presets import PUBLISHED_DIMS, two_strategies
 from coopetition.model.two_cues import TwoCues

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, log_ndtr, logsumexp, ndtri_exp
+from scipy.special import gammaln, log_ndtr, ndtri_exp
 
 from coopetition.fitting.noise import Noise
 from coopetition.tools.compiled_code import ensure_compiled, jit
@@ -114,7 +114,7 @@ def integrate(curve: CurveProducts) -> tuple[float, Array]:
     rho, log_weights = rho_nodes(n)
     if are_levels_known:
         parts = log_weights + (np.log1p(-(rho**2)) - n * np.log(_squares(curve, rho))) / 2
-        return float(logsumexp(parts)) + _constant(n), parts
+        return float(np.logaddexp.reduce(parts)) + _constant(n), parts
     parts = np.empty(len(rho))
     arguments = products, level, rise, mean / deviation, n, rho, log_weights, parts
     return _compiled("integral")(*arguments) + _constant(n - 2), parts

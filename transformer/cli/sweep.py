@@ -1,8 +1,8 @@
 """Run a plan of training runs and measures; finished nodes are skipped.
 
-PLAN is the plan of a paper (coopetition, coopetition_early, transience, transience_tokens),
-within_class, a Python file that defines PLAN, or a TOML file (docs/trainer.md). To continue after
-an interruption, run the same command again.
+PLAN is the plan of a paper (coopetition, coopetition_early, transience, transience_tokens) or of a
+study (within_class, clocks), a Python file that defines PLAN, or a TOML file (docs/trainer.md).  To
+continue after an interruption, run the same command again.
 """
 
 import os
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     plan: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PLAN")]
-    """coopetition, coopetition_early, transience, transience_tokens, within_class, or a file."""
+    """coopetition, coopetition_early, transience, transience_tokens, within_class, clocks, or a
+    file."""
     runs: Path
     """Output folder, with a subfolder for each node; finished nodes are skipped."""
     scale: Scale = "cpu"

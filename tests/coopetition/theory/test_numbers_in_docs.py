@@ -51,7 +51,7 @@ def test_times():
     assert f"(In {slow[4]} draws ICL emerges either in the prediction or in the simulation" in TOUR
     assert "emergence and takeover are less than 0.1 % (median) and 4 %" in THEORY
     for text in (README, PAPER):
-        assert f"with a median error of {short(slow[1])} % (500 draws)" in text
+        assert f"with a median error of {short(slow[1])} % ({slow[0]} of 500 draws)" in text
     _, median, tail, rank, _ = closed
     quoted = (
         f"{short(median)} % in the median and below {short(tail)} % in nine of ten draws "

@@ -717,7 +717,12 @@ def check_predicted_steps():
     assert lowered.count("holds") == 2 and raised.count("holds") == 1
     assert "contradicted" in arms[0] and not any("contradicted" in each for each in arms[1:])
     factors = predictions.arm_factors(predictions.find_runs)
-    expected = {"rate_lowered": 4.8, "batch_raised": 0.39, "labels_frozen": 3.5}
+    expected = {
+        "rate_lowered": 4.8,
+        "batch_raised": 0.39,
+        "labels_frozen": 3.5,
+        "labels_tripled": 1.0,
+    }
     found = {arm: 10 ** factors[arm].value for arm in expected}
     assert found == pytest.approx(expected, rel=0.02)
     (diffusion,) = (each for each in predictions.predictions() if each.name == "label diffusion")

@@ -41,7 +41,7 @@ _NAMES = {
     "fitting.forecast": "Forecast forecast",
     "fitting.intervals": "profile profiled",
     "fitting.simulation": "simulate",
-    "fitting.readout": "ReadOut",
+    "fitting.readout": "Readout",
     "fitting.result": "Fit",
     "fitting.selection": "Comparison compare",
     "explorer.page": "write_explorer",

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from coopetition.fitting.curves import FITTED_CURVES, METRICS
+from coopetition.fitting.curves import FITTED_CURVES, FLIP, METRICS
 from coopetition.fitting.logs import Columns, label, list_names, shorten
 from coopetition.tools.errors import UsageError, check_type
 
+GUESSED = (*FITTED_CURVES, FLIP)  # curves whose columns are found by their names
 SEQUENCES = "sequences"
 STEPS = {"step", "global_step", "trainer_global_step", "train_global_step", "iteration", "iter"}
 METRIC_WORDS = {"loss": {"loss", "nll"}, "accuracy": {"accuracy", "acc"}}
@@ -89,9 +90,9 @@ def guess_columns(
     guessed = {} if _is_ours(chosen, x) else _guess(path, log, metric, {*chosen})
     if not guessed:
         return chosen, []
-    own = chosen if {*FITTED_CURVES}.intersection(chosen) else {}
+    own = chosen if {*GUESSED}.intersection(chosen) else {}
     chosen = {n: c for n, c in own.items() if c not in guessed.values()} | guessed
-    names = " ".join(f"{c}={shorten(chosen[c])}" for c in FITTED_CURVES if c in chosen)
+    names = " ".join(f"{c}={shorten(chosen[c])}" for c in GUESSED if c in chosen)
     return chosen, [f"guessed the columns: {names} (--columns overrides this)"]
 
 
@@ -147,13 +148,13 @@ def _guess(path: Path, log: Columns, metric: str, known: set[str]) -> dict[str, 
         return {}
     wanted = METRIC_WORDS[kind]
     guessed = {}
-    for curve in FITTED_CURVES:
+    for curve in GUESSED:
         if curve in known:
             continue
         found = [
             name
             for name in log
-            if (words := words_of(name)) & {*FITTED_CURVES} == {curve}
+            if (words := words_of(name)) & {*GUESSED} == {curve}
             and ({"in", "context"} <= words) == in_context
             and (words & wanted or (words == {curve} and metric == "loss"))
         ]

@@ -27,7 +27,6 @@ from coopetition.fitting.noise import Noise, effective_sample_size
 from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
-    MAX_INTEGRATION_ERROR,
     CurveFit,
     Estimate,
     Fit,
@@ -51,6 +50,8 @@ MIN_SAMPLES = 8  # of a curve
 MAX_SAMPLES = 1000
 MAX_LOSS = 1e6
 MIN_VARIATION = 1e-9  # of a curve, relative and absolute
+READOUT_METRIC = "in_context_accuracy"
+UNUSABLE_ERROR = 0.1  # of integration, relative to a curve's range
 SMALL_GAIN = 0.01  # of the deviance: far less than the effect of noise
 
 
@@ -82,9 +83,10 @@ def fit(
 
     The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
     standard deviation and correlation of the noise.  A measured curve is floor + gain x the
-    theory's error + noise; neither floor nor gain is negative.  The readout of a theory, as
-    `toy_readout`, has neither, is fitted to accuracies, and uses `flip` as well
-    (`coopetition.fitting.readout`).
+    theory's error + noise; neither floor nor gain is negative.
+
+    The readout of a theory, as `toy_readout`, is fitted to in-context accuracies, `flip` included.
+    It has no floors and gains, and the curves of a run have one noise (`fitting.readout`).
 
     The likelihood is first evaluated at `n_screened` points of a Latin hypercube over the search
     range of the parameters (screening).  From the best `n_starts` of them, least squares look for
@@ -124,6 +126,7 @@ def fit(
     _check_enough(problem)
     starts = _screen(problem, n_screened, seed)[:n_starts]
     optima = _refine_all(problem, starts, max_iterations, n_jobs)
+    optima, n_left_out = _leave_out_unusable(problem, optima)
     provenance = {
         "seed": seed,
         "n_screened": n_screened,
@@ -139,6 +142,7 @@ def fit(
             for label, run, own in zip(problem.labels, runs, used, strict=True)
             for name in own.values
         },
+        "n_left_out": n_left_out,
         "unused": [[n for n in run.values if n not in theory.fitted_curves] for run in runs],
         "versions": {name: package_version(name) for name in ("coopetition", "numpy", "scipy")},
     }
@@ -178,10 +182,11 @@ def check_and_thin(curves: Curves, theory: Theory) -> Curves:
             "the one that was measured"
         )
     is_accuracy = ACCURACY in curves.metric
-    if not (is_accuracy or theory.has_levels):
+    if not theory.has_levels and curves.metric != READOUT_METRIC:
         raise UsageError(
-            f"{curves.source} has the metric {curves.metric}; a readout is of accuracies: choose "
-            "in_context_accuracy, or the theory without readout"
+            f"{curves.source} has the metric {curves.metric}; a readout describes accuracies among "
+            f"two labels: give --metric {READOUT_METRIC} (Python: metric), or fit the theory "
+            "without readout"
         )
     shares, losses = "shares from 0 to 1: divide percentages by 100", "losses, which are 0 or more"
     expected = f"give {shares if is_accuracy else losses}"
@@ -236,19 +241,26 @@ def _screen(problem: FitProblem, n: int, seed: int) -> Array:
 def _refine_all(
     problem: FitProblem, thetas: Array, max_iterations: int, n_jobs: int
 ) -> list[Optimum]:
-    """Return the optimum from each theta, the best first.
-
-    Those at which the theory is not computed accurately are left out, unless all are such.
-    """
+    """Return the optimum from each theta, the best first."""
     work = partial(refine_with_gains, problem, max_iterations=max_iterations)
     optima: list[Optimum] = []
     with ProgressReport("fit", len(thetas), "starts") as report:
         for optimum in map_in_processes(work, thetas, n_jobs):
             optima.append(optimum)
             report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
+    return sorted(optima, key=_deviance)
+
+
+def _leave_out_unusable(problem: FitProblem, optima: list[Optimum]) -> tuple[list[Optimum], int]:
+    """Leave out optima at which errors of integration make the theory's curves.
+
+    Return the others, or all if there are no others, and how many that are better are left out.
+    """
     errors = (_integration_error(problem, each.theta) for each in optima)
-    accurate = [o for o, e in zip(optima, errors, strict=True) if e <= MAX_INTEGRATION_ERROR]
-    return sorted(accurate or optima, key=_deviance)
+    usable = [o for o, e in zip(optima, errors, strict=True) if e <= UNUSABLE_ERROR]
+    if not usable:
+        return optima, 0
+    return usable, sum(each.deviance < usable[0].deviance for each in optima)
 
 
 def map_in_processes(
@@ -375,7 +387,9 @@ def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[
         n_fitted += sum((o.floor > 0) + (o.gain > 0) for o in observed.values())
     outputs = problem.outputs(theta, problem.times)
     curves = {name: _fit_of_curve(problem, name, each, outputs) for name, each in observed.items()}
-    quantile, threshold = quantile_and_threshold(curves.values(), n_fitted)
+    quantile, threshold = quantile_and_threshold(
+        curves.values(), n_fitted, len(problem.noise_groups)
+    )
     every = np.array([each.theta for each in optima])
     accepted = every[np.array(starts) <= starts[0] + threshold]
     reaches = quantile * standard_deviations(directions, names)
@@ -443,6 +457,9 @@ def _integration_error(problem: FitProblem, theta: Array) -> float:
     errors = []
     for run, row in problem.where.values():
         finer = theory.curves(problem.values(theta)[run], problem.times[run])[row]
-        extent, error = np.ptp(finer), np.ptp(finer - coarse[run][row])
+        difference = finer - coarse[run][row]
+        # a floor absorbs what is constant
+        error = np.ptp(difference) if theory.has_levels else np.abs(difference).max()
+        extent = np.ptp(finer)
         errors.append(error / extent if extent > 0 else error)
     return float(np.max(errors))  # NaN if one is

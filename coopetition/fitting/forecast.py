@@ -13,7 +13,8 @@ measured:
 A crossing or fade that is there at the peak already has the peak's time.  So nothing that has not
 been measured is forecast for the known part.  Where Flip was measured it is the preference of the
 known part; draws are left out whose preference contradicts it at the end of that part.  The
-preference that follows has no noise.
+preference that follows has no noise.  In a fit that includes Flip (of a `readout`), it is simulated
+like the other curves, with noise, and no draws are left out.
 
 Noise between samples at other distances than those of the known part keeps its correlation in
 time: rho ** (distance / the curve's median distance).
@@ -262,7 +263,8 @@ def forecast(
     outputs = _outputs(posterior, sequences)
     seen = run if FLIP in run.values else measured
     flip = None if seen is None else _flip(seen, run.sequences)
-    accepted, cautions = _accept(outputs, len(run.sequences) - 1, flip)
+    unused = None if FLIP in run.values else flip  # a fit that includes Flip knows it already
+    accepted, cautions = _accept(outputs, len(run.sequences) - 1, unused)
     draws = np.resize(accepted, max(N_PATHS, len(accepted)))
     paths = {
         name: _continue(posterior, name, draws, outputs[draws, row], later, rng)

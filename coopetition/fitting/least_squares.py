@@ -6,8 +6,8 @@ noise of its own standard deviation and correlation (`noise`, `likelihood`),
     measured = floor + gain x error + noise,        floor >= 0, gain >= 0,
 
 where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
-explain the shape of curves and their relation in time, not their height; only with a `readout` are
-floor and gain 0 and 1.  Time is linear in
+explain the shape of curves and their relation in time, not their height.  (With a `readout`, floor
+is 0 and gain is 1.)  Time is linear in
 sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
 which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
 as a rule up to nine tenths of the time of emergence if accuracies show that.
@@ -28,16 +28,24 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coopetition.fitting.common_noise import (
+    Residuals,
+    integrate_common_noise,
+    largest_common_rho,
+    most_likely_common_noise,
+    sum_residuals,
+)
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.likelihood import (
     IMPOSSIBLE,
     CurveProducts,
     curve_products,
     integrate,
+    largest_rho,
     most_likely_noise,
-    residual_products,
 )
 from coopetition.fitting.noise import Noise, whiten, whiten_in_place
+from coopetition.fitting.readout import READOUT_SUFFIX, Readout
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.theory import Parameter, Theory
 from coopetition.tools.checks import check_bound
@@ -194,7 +202,13 @@ class FitProblem:
             for name in theory.fitted_curves:
                 if name in run.values:
                     self._add_curve(k, name)
-        self._set_noise({name: Noise(float(np.std(y)), 0.0) for name, y in self.errors.items()})
+        self._set_noise(
+            {
+                name: Noise(float(np.std(np.concatenate([self.errors[n] for n in group]))), 0.0)
+                for group in self.noise_groups
+                for name in group
+            }
+        )
         self._log_units = {name: float(np.log(unit).sum()) for name, unit in self.units.items()}
         self.free, self._values = self._find_free()
 
@@ -206,6 +220,18 @@ class FitProblem:
         self.errors[curve], self.known[curve] = errors[known], known
         self.units[curve] = unit / unit.mean()
         self.where[curve] = k, self.theory.curve_names.index(name)
+
+    @property
+    def noise_groups(self) -> list[list[str]]:
+        """Curves with one noise: each has its own, but those of a run share it with a readout."""
+        if self.theory.has_levels:
+            return [[name] for name in self.where]
+        own = [[n for n, (k, _) in self.where.items() if k == run] for run in range(len(self.runs))]
+        return [names for names in own if names]
+
+    def largest_rho(self, n: int) -> float:
+        """Return the largest correlation of noise in a curve of n samples."""
+        return largest_rho(n) if self.theory.has_levels else largest_common_rho(n)
 
     def _find_free(self) -> tuple[tuple[FreeParameter, ...], Array]:
         """Return the free parameters, and the theory's parameters (runs, parameters) if fixed."""
@@ -353,13 +379,23 @@ class FitProblem:
     def products(self, theta: Array) -> dict[str, CurveProducts | None]:
         """Return what the likelihood of each curve needs; None if the theory gives a constant."""
         outputs = self.outputs(theta, self.times)
-        found = {}
-        for curve, (k, row) in self.where.items():
-            y, f, unit = self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
-            has_levels = self.theory.has_levels
-            found[curve] = (
-                curve_products(y, f, unit) if has_levels else residual_products(f - y, unit)
+        return {
+            curve: curve_products(
+                self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
             )
+            for curve, (k, row) in self.where.items()
+        }
+
+    def residuals(self, theta: Array) -> list[Residuals]:
+        """Return what the likelihood of each group with one noise needs, if levels are known."""
+        outputs, found = self.outputs(theta, self.times), []
+        for group in self.noise_groups:
+            parts = []
+            for curve in group:
+                k, row = self.where[curve]
+                residual = outputs[k][row][self.known[curve]] - self.errors[curve]
+                parts.append((residual, self.units[curve]))
+            found.append(sum_residuals(parts))
         return found
 
     def most_likely_noise(self, theta: Array) -> tuple[dict[str, Noise], float]:
@@ -368,6 +404,12 @@ class FitProblem:
         The deviance is infinite if a curve cannot be computed.
         """
         noise, total = {}, 0.0
+        if not self.theory.has_levels:
+            for group, each in zip(self.noise_groups, self.residuals(theta), strict=True):
+                common, deviance = most_likely_common_noise(each)
+                noise |= dict.fromkeys(group, common)
+                total += deviance + 2 * sum(self._log_units[name] for name in group)
+            return noise, total if math.isfinite(total) else math.inf
         for name, curve in self.products(theta).items():
             if curve is None:  # as an error that rises where the curve falls: the gain is 0
                 opposite = 2 * self.errors[name].max() - self.errors[name]
@@ -380,6 +422,10 @@ class FitProblem:
     def log_likelihood(self, theta: Array) -> float:
         """Return the log likelihood, integrated over floors, gains and noise; see `likelihood`."""
         total = 0.0
+        if not self.theory.has_levels:
+            total = sum(integrate_common_noise(each)[0] for each in self.residuals(theta))
+            total -= sum(self._log_units.values())
+            return total if math.isfinite(total) else IMPOSSIBLE
         for name, curve in self.products(theta).items():
             if curve is None:
                 return IMPOSSIBLE
@@ -397,7 +443,9 @@ class FitProblem:
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
-        """Return the problem of `to_dict`; a theory that is not in `theories()` must be given."""
+        """Return the problem of `to_dict`; a theory without a name in commands must be given."""
+        if theory is not None and saved["theory"] == theory.name + READOUT_SUFFIX:
+            theory = Readout.of(theory)
         if theory is not None and theory.name != saved["theory"]:
             raise UsageError(f"the problem is of the theory {saved['theory']}, not {theory.name}")
         return cls(

@@ -12,8 +12,6 @@ whitened z, the log likelihood is
 S, and every product of two whitened series, is a polynomial of degree 2 in rho: one pass over the
 samples gives the likelihood of every rho.
 
-With `readout`, floor and gain are known, 0 and 1: what follows is then over sigma and rho alone.
-
 `most_likely_noise` maximises the likelihood over floor, gain, sigma and rho; the deviance is
 -2 log likelihood.  `integrate` integrates the likelihood over them, with the prior
 
@@ -22,8 +20,7 @@ With `readout`, floor and gain are known, 0 and 1: what follows is then over sig
 
 This prior does not depend on the scale of f, so integrals of different theories can be compared.
 sigma, level and rise are integrated in closed form: they have a bivariate Student distribution with
-n - 2 degrees of freedom, of which floor, gain >= 0 is a wedge.  (If they are known, sigma gives
-1/2 Gamma(n/2) (pi S)^(-n/2) (1 - rho^2)^(1/2).)  The integral over rho = sin(phi) is
+n - 2 degrees of freedom, of which floor, gain >= 0 is a wedge.  The integral over rho = sin(phi) is
 a sum over Gauss-Legendre nodes in phi, in which the likelihood has the same width, about
 1 / sqrt(n), everywhere.
 """
@@ -63,7 +60,6 @@ class CurveProducts(NamedTuple):
     level, rise : of the least-squares fit for rho = 0
     products : (3, 3, 3): powers of rho; then products of (1, (f - mean) / deviation, residual of
         that fit), all divided by u
-    are_levels_known : floor and gain
     """
 
     n: int
@@ -72,7 +68,6 @@ class CurveProducts(NamedTuple):
     level: float
     rise: float
     products: Array
-    are_levels_known: bool = False
 
 
 def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
@@ -87,18 +82,9 @@ def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
     return CurveProducts(len(y), *numbers, products)  # pyright: ignore[reportCallIssue]
 
 
-def residual_products(residual: Array, u: Array) -> CurveProducts:
-    """Return the products of a curve whose floor and gain are known, from what is left of it."""
-    products, x = np.zeros((3, 3, 3)), residual / u
-    products[0] = np.eye(3)  # other levels cannot explain more: series of 1 and f are orthogonal
-    least = len(x) * LEAST_NOISE**2  # so that no residual is 0
-    products[:, 2, 2] = x @ x + least, -2 * x[1:] @ x[:-1], x[1:-1] @ x[1:-1]
-    return CurveProducts(len(x), 0.0, 1.0, 1.0, 1.0, products, are_levels_known=True)
-
-
 def most_likely_noise(curve: CurveProducts) -> tuple[Noise, float]:
     """Return the noise of the largest likelihood, and the deviance there without 2 sum log u."""
-    n, mean, deviation, level, rise, products, _ = curve
+    n, mean, deviation, level, rise, products = curve
     largest = math.asin(largest_rho(n))
     rho, squares = _compiled("noise")(products, level, rise, mean / deviation, n, largest)
     deviance = n * math.log(2 * math.pi * math.e * squares / n) - math.log1p(-(rho**2))
@@ -110,14 +96,11 @@ def integrate(curve: CurveProducts) -> tuple[float, Array]:
 
     The parts are the logarithms for each of `rho_nodes`.
     """
-    n, mean, deviation, level, rise, products, are_levels_known = curve
+    n, mean, deviation, level, rise, products = curve
     rho, log_weights = rho_nodes(n)
-    if are_levels_known:
-        parts = log_weights + (np.log1p(-(rho**2)) - n * np.log(_squares(curve, rho))) / 2
-        return float(np.logaddexp.reduce(parts)) + _constant(n), parts
     parts = np.empty(len(rho))
     arguments = products, level, rise, mean / deviation, n, rho, log_weights, parts
-    return _compiled("integral")(*arguments) + _constant(n - 2), parts
+    return _compiled("integral")(*arguments) + _constant(n), parts
 
 
 def draw_levels_and_noise(
@@ -130,10 +113,6 @@ def draw_levels_and_noise(
     n, nodes = curves[0].n, rho_nodes(curves[0].n)[0]
     parts = np.array([integrate(each)[1] for each in curves])
     rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
-    if curves[0].are_levels_known:
-        squares = np.array([_squares(each, own) for each, own in zip(curves, rho, strict=True)])
-        sigma = np.sqrt(squares / rng.chisquare(n, len(curves)) / (1 - rho**2))
-        return np.tile([0.0, 1.0], (len(curves), 1)), np.stack([sigma, rho], 1)
     given = _FloorAndRise.of(curves, rho)
     floor, rise = best = given.best_allowed()
     for _ in range(TURNS):
@@ -144,11 +123,6 @@ def draw_levels_and_noise(
     gain = rise / np.array([each.deviation for each in curves])
     sigma = np.sqrt(variance / (1 - rho**2))
     return np.stack([floor, gain], 1), np.stack([sigma, rho], 1)
-
-
-def _squares(curve: CurveProducts, rho: Any) -> Any:
-    """Return the sum of squares of the whitened residual at correlations."""
-    return np.polynomial.polynomial.polyval(rho, curve.products[:, 2, 2])
 
 
 class _FloorAndRise(NamedTuple):
@@ -230,17 +204,22 @@ def largest_rho(n: int) -> float:
 
 
 @cache
-def rho_nodes(n: int) -> tuple[Array, Array]:
-    """Return correlations and the logarithms of their weights, for n samples."""
+def rho_nodes(n: int, largest: float | None = None) -> tuple[Array, Array]:
+    """Return correlations and the logarithms of their weights, for n samples.
+
+    largest : correlation; default: `largest_rho`
+    """
+    largest = largest_rho(n) if largest is None else largest
     n_nodes = max(MIN_NODES, math.ceil(NODES_PER_WIDTH * math.sqrt(n)))
     x, weights = np.polynomial.legendre.leggauss(n_nodes)
-    half = math.asin(largest_rho(n)) / 2
+    half = math.asin(largest) / 2
     phi = (x + 1) * half
-    return np.sin(phi), np.log(weights * half * np.cos(phi) / largest_rho(n))
+    return np.sin(phi), np.log(weights * half * np.cos(phi) / largest)
 
 
 @cache
-def _constant(nu: int) -> float:
+def _constant(n: int) -> float:
+    nu = n - 2
     return -nu / 2 * math.log(math.pi) + float(gammaln(nu / 2)) - math.log(2)
 
 

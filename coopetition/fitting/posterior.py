@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from coopetition.fitting.common_noise import draw_common_noise
 from coopetition.fitting.estimate import map_in_processes
 from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
@@ -135,14 +136,14 @@ class Posterior(JsonResult):
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
-        """Return the posterior of `to_saved`; a theory not in `theories()` must be given."""
+        """Return the posterior of `to_saved`; a theory without a name must be given."""
         return cls.of_sample(Fit.from_saved(saved["fit"], theory), saved["sample"])
 
     @classmethod
     def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
         """Read a file of `save`; any other file raises `UsageError`.
 
-        theory : the fitted theory, if it is not in `theories()`
+        theory : the fitted theory, if commands have no name for it
         """
         return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
 
@@ -260,6 +261,15 @@ def _draw_others(
     problem: FitProblem, thetas: Array, rng: np.random.Generator
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return floor and gain, and sigma and rho, of every curve, drawn for every theta."""
+    if not problem.theory.has_levels:
+        residuals = [problem.residuals(theta) for theta in thetas]
+        noise = {
+            name: own
+            for k, group in enumerate(problem.noise_groups)
+            for own in [draw_common_noise(rng, [each[k] for each in residuals])]
+            for name in group
+        }
+        return {name: np.tile([0.0, 1.0], (len(thetas), 1)) for name in noise}, noise
     products = [problem.products(theta) for theta in thetas]
     drawn = {
         name: draw_levels_and_noise(rng, [each[name] for each in products])  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 
-from coopetition.fitting.readout import READ_OUT, ReadOut
+from coopetition.fitting.readout import READOUT_SUFFIX, Readout
 from coopetition.fitting.theory import Theory
 from coopetition.tools.errors import UsageError
 
@@ -36,10 +36,10 @@ def theory_of(name: str | Theory) -> Theory:
     """
     if isinstance(name, Theory):
         return name
-    own = name.removesuffix(READ_OUT) if isinstance(name, str) else name
+    own = name.removesuffix(READOUT_SUFFIX) if isinstance(name, str) else name
     if not isinstance(own, str) or own not in theories():
         raise UsageError(
-            f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}, or add "
-            f"{READ_OUT} to its name"
+            f"theory {name!r:.80} is unknown; choose one of {', '.join(theories())}, each also as "
+            f"NAME{READOUT_SUFFIX}"
         )
-    return theories()[own] if own == name else ReadOut.of(theories()[own])
+    return theories()[own] if own == name else Readout.of(theories()[own])

@@ -25,7 +25,6 @@ from scipy.optimize import minimize
 
 from coopetition.fitting.identifiability import ROUNDING
 from coopetition.fitting.least_squares import FitProblem
-from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.noise import Noise, whiten
 
 Array = NDArray[np.float64]
@@ -76,15 +75,20 @@ def whitened_jacobian(curves: Sequence[Linearised], noise: Iterable[Noise]) -> A
 
 def restricted_noise(problem: FitProblem, curves: Sequence[Linearised]) -> list[Noise]:
     """Return the noise of every curve that maximises the restricted likelihood."""
-    products = products_of(curves)
-    n = np.array([len(curve.residual) for curve in curves])
-    start = np.array([(math.log(sigma), math.asin(rho)) for sigma, rho in problem.noise.values()])
+    groups = problem.noise_groups
+    first = np.cumsum([0, *map(len, groups)])[:-1]
+    every = np.array([len(curve.residual) for curve in curves])
+    products, n = (np.add.reduceat(each, first) for each in (products_of(curves), every))
+    noise = (problem.noise[group[0]] for group in groups)
+    start = np.array([(math.log(sigma), math.asin(rho)) for sigma, rho in noise])
     lowest, highest = start - MAX_CHANGE, start + MAX_CHANGE
-    lowest[:, 1], highest[:, 1] = 0.0, [math.asin(largest_rho(size)) for size in n]
+    shortest = np.minimum.reduceat(every, first)
+    lowest[:, 1], highest[:, 1] = 0.0, [math.asin(problem.largest_rho(size)) for size in shortest]
     bounds = [*zip(lowest.ravel(), highest.ravel(), strict=True)]
-    given = (products, n)
+    given = (products, n, np.array([*map(len, groups)]))
     found = minimize(restricted_deviance, start.ravel(), given, "L-BFGS-B", jac=True, bounds=bounds)
-    return [Noise(math.exp(a), math.sin(phi)) for a, phi in found.x.reshape(-1, 2)]
+    own = [Noise(math.exp(a), math.sin(phi)) for a, phi in found.x.reshape(-1, 2)]
+    return [each for each, group in zip(own, groups, strict=True) for _ in group]
 
 
 def products_of(curves: Sequence[Linearised]) -> Array:
@@ -107,10 +111,13 @@ def products_of(curves: Sequence[Linearised]) -> Array:
     return np.array(products)
 
 
-def restricted_deviance(x: Array, products: Array, n: Array) -> tuple[float, Array]:
+def restricted_deviance(
+    x: Array, products: Array, n: Array, n_curves: Array
+) -> tuple[float, Array]:
     """Return -2 log restricted likelihood, and its derivatives.
 
-    x : log sigma and phi of each curve
+    x : log sigma and phi of each group of curves with one noise
+    products, n : sums over the curves of a group
     """
     log_sigma, phi = x.reshape(-1, 2).T
     rho, rest = np.sin(phi), np.cos(phi) ** 2
@@ -124,11 +131,11 @@ def restricted_deviance(x: Array, products: Array, n: Array) -> tuple[float, Arr
     change = np.append(-inverse @ whole[:-1, -1], 1.0)
     deviance = (
         2 * n @ log_sigma
-        + (n - 1) @ np.log(rest)
+        + (n - n_curves) @ np.log(rest)
         - np.linalg.slogdet(inverse)[1]
         + whole[-1] @ change
     )
     inverse = np.pad(inverse, (0, 1)) + np.outer(change, change)
     by_sigma = 2 * n - 2 * np.einsum("ij,cij->c", inverse, own)
-    by_rho = np.einsum("ij,cij->c", inverse, slopes) - 2 * (n - 1) * rho / rest
+    by_rho = np.einsum("ij,cij->c", inverse, slopes) - 2 * (n - n_curves) * rho / rest
     return float(deviance), np.stack([by_sigma, by_rho * np.cos(phi)], 1).ravel()

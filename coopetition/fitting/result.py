@@ -19,7 +19,6 @@ from coopetition.fitting.identifiability import (
     status_of,
 )
 from coopetition.fitting.least_squares import FitProblem, to_errors
-from coopetition.fitting.likelihood import largest_rho
 from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
@@ -107,18 +106,21 @@ def make_estimate(
     return Estimate(value, min(ends), max(ends), status)
 
 
-def quantile_and_threshold(curves: Iterable[CurveFit], n_fitted: int) -> tuple[float, float]:
+def quantile_and_threshold(
+    curves: Iterable[CurveFit], n_fitted: int, n_noises: int
+) -> tuple[float, float]:
     """Return Student's quantile for `LEVEL`, and the rise of the deviance where it is reached.
 
-    Both are those of the average curve.  The variance of a mean is s / (1 - rho)^2, with s that of
-    the independent part of the noise.  The logarithm of s is known with the variance 2 / (n - p),
-    that of 1 / (1 - rho)^2 with 4 / n_effective; Student's distribution has 2 degrees of freedom
-    over their sum (Satterthwaite 1946).  With many samples, the threshold is the square of the
+    Both are those of the average curve, or of the average group of curves with one noise.  The
+    variance of a mean is s / (1 - rho)^2, with s that of the independent part of the noise.  The
+    logarithm of s is known with the variance 2 / (n - p), that of 1 / (1 - rho)^2 with
+    4 / n_effective; Student's distribution has 2 degrees of freedom over their sum (Satterthwaite
+    1946).  With many samples, the threshold is the square of the
     quantile.
     """
     sizes = np.array([(each.n, each.n_effective) for each in curves])
-    n, n_effective = sizes.mean(0)
-    residual = max(n - n_fitted / len(sizes), 1.0)
+    n, n_effective = sizes.sum(0) / n_noises
+    residual = max(n - n_fitted / n_noises, 1.0)
     quantile = float(student.ppf(ENDS[1], 1 / (1 / residual + 2 / n_effective)))
     return quantile, n * math.log1p(quantile**2 / n)
 
@@ -138,8 +140,8 @@ class Fit(JsonResult):
         its upper end
     parameters : by name, `RUN/NAME` with several runs; in sequences if their unit has time
     curves : by name, likewise
-    starts : deviance, -2 log likelihood, of every refined start, best first; those where the theory
-        is not computed accurately are left out
+    starts : deviance, -2 log likelihood, of every refined start, best first; those at which errors
+        of integration make the theory's curves are left out
     converged : whether the best start did
     n_fitted : fitted numbers: identifiable combinations of parameters, and floors and gains above 0
     directions : combinations of parameters, the least certain first
@@ -200,7 +202,8 @@ class Fit(JsonResult):
     @property
     def threshold(self) -> float:
         """Rise of the deviance at the ends of a parameter's interval."""
-        return quantile_and_threshold(self.curves.values(), self.n_fitted)[1]
+        n_noises = len(self.problem.noise_groups)
+        return quantile_and_threshold(self.curves.values(), self.n_fitted, n_noises)[1]
 
     @property
     def accepted_optima(self) -> Array:
@@ -213,8 +216,8 @@ class Fit(JsonResult):
 
     @property
     def _n_estimated(self) -> int:
-        """Number of fitted numbers, with the two of each curve's noise."""
-        return self.n_fitted + 2 * len(self.curves)
+        """Number of fitted numbers, with the two of each noise."""
+        return self.n_fitted + 2 * len(self.problem.noise_groups)
 
     @property
     def bic(self) -> float:
@@ -305,6 +308,11 @@ class Fit(JsonResult):
         if not self.integration_error <= MAX_INTEGRATION_ERROR:  # it may be NaN
             error = f"{self.integration_error:.1%} of their range"
             found.append(f"the theory's curves have an integration error of {error}")
+        if n := self.provenance["n_left_out"]:
+            found.append(
+                f"{n} starts ended at better optima that are left out: the theory's curves are not "
+                "computed accurately there"
+            )
         if flat := [name for name, each in self.curves.items() if each.gain == 0]:
             found.append(f"the fitted gain of {', '.join(flat)} is 0")
         poor = [f"{name} ({each.r2:.2f})" for name, each in self.curves.items() if each.r2 < LOW_R2]
@@ -315,7 +323,7 @@ class Fit(JsonResult):
         smooth = [
             name
             for name, each in self.curves.items()
-            if each.rho >= NEAR_LARGEST_RHO * largest_rho(each.n)
+            if each.rho >= NEAR_LARGEST_RHO * self.problem.largest_rho(each.n)
         ]
         if smooth:
             found.append(
@@ -425,8 +433,8 @@ class Fit(JsonResult):
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
-        """Return the fit of `to_saved`; a theory that is not in `theories()` must be given."""
-        if "n_given" not in saved["provenance"] or "tolerance" in saved["provenance"]:
+        """Return the fit of `to_saved`; a theory without a name in commands must be given."""
+        if "n_left_out" not in saved["provenance"]:
             raise UsageError("the fit was saved by an earlier version; fit its curves again")
         curves = {}
         for name, statistics in saved["curves"].items():
@@ -455,7 +463,7 @@ class Fit(JsonResult):
     def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
         """Read a file of `save`; any other file raises `UsageError`.
 
-        theory : the fitted theory, if it is not in `theories()`
+        theory : the fitted theory, if commands have no name for it
         """
         return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
 

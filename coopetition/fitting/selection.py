@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from coopetition.fitting.curves import Curves
+from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.readout import Readout
 from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory
@@ -126,8 +127,8 @@ class Comparison(JsonResult):
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any], chosen: Iterable[Theory] = ()) -> Self:
-        """Return the comparison of `to_saved`; theories not in `theories()` must be given."""
-        own = {each.name: each for each in chosen}
+        """Return the comparison of `to_saved`; theories without names must be given."""
+        own = {each.name: each for theory in chosen for each in (theory, Readout.of(theory))}
         fits = [Fit.from_saved(each, own.get(each["theory"])) for each in saved["fits"]]
         if not fits:
             raise ValueError("it has no fits")
@@ -139,7 +140,7 @@ class Comparison(JsonResult):
     def load(cls, path: Path | str, chosen: Iterable[Theory] = ()) -> Self:
         """Read a file of `save`; any other file raises `UsageError`.
 
-        chosen : the theories of the comparison that are not in `theories()`
+        chosen : the theories of the comparison that commands have no name for
         """
         return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, chosen))
 
@@ -179,6 +180,7 @@ def compare(
     fixed = fixed or {}
     check_type(fixed, Mapping, "fixed values by name, as {'mu1': 0.1}")
     _check_parameters([*shared, *fixed, *(x for x in fixed.values() if isinstance(x, str))], found)
+    _check_comparable(curves, found, evidence)
     fits = []
     with ProgressReport("compare", len(found), "theories") as report:
         for theory in found:
@@ -201,6 +203,26 @@ def compare(
             report.advance(note=each.theory)
     posteriors.sort(key=lambda each: -each.log_evidence)
     return Comparison(tuple(each.fit for each in posteriors), tuple(posteriors))
+
+
+def _check_comparable(
+    curves: Curves | Sequence[Curves], chosen: Sequence[Theory], evidence: bool
+) -> None:
+    """Raise `UsageError` unless all theories are fitted to the same curves, with one prior."""
+    runs = curves if isinstance(curves, list | tuple) else [curves]
+    given = {name for run in runs if isinstance(run, Curves) for name in run.values}
+    fitted = {each: [name for name in each.fitted_curves if name in given] for each in chosen}
+    most, least = (rule(chosen, key=lambda each: len(fitted[each])) for rule in (max, min))
+    if fitted[most] != fitted[least]:
+        raise UsageError(
+            f"{most.name} is fitted to {', '.join(fitted[most])}, but {least.name} to "
+            f"{', '.join(fitted[least])}; compare readouts with readouts, or leave out {FLIP}"
+        )
+    if evidence and len({each.has_levels for each in chosen}) > 1:
+        raise UsageError(
+            f"{most.name} and {least.name} have different priors of floors and gains; compare "
+            "readouts with readouts, or by BIC"
+        )
 
 
 def _check_parameters(names: Iterable[str], chosen: Sequence[Theory]) -> None:

@@ -37,7 +37,8 @@ def simulate(
     ----------
     values : all its parameters; in sequences if their unit has time
     n : samples of each curve
-    noise : standard deviation of the noise, as a share of that of the curve without noise
+    noise : standard deviation of the noise, as a share of that of the curve without noise; for a
+        readout, of the mean over its curves
     correlation : of the noise of neighbouring samples, from 0 to below 1
     seed : random seed of the noise
 
@@ -65,8 +66,11 @@ def simulate(
     errors = dict(zip(theory.curve_names, theory.curves(by_length, times), strict=True))
     floor, gain = (FLOOR, GAIN) if theory.has_levels else (0.0, 1.0)
     metric, highest = ("loss", np.inf) if theory.has_levels else ("in_context_accuracy", 1.0)
+    deviations = {name: gain * float(np.std(errors[name])) for name in theory.fitted_curves}
+    if not theory.has_levels:  # the curves have one noise
+        deviations = dict.fromkeys(deviations, float(np.mean([*deviations.values()])))
     for name in theory.fitted_curves:
         curve = floor + gain * errors[name]
-        deviation = noise * np.std(curve) * correlated_noise(rng, n, correlation)
+        deviation = noise * deviations[name] * correlated_noise(rng, n, correlation)
         measured[name] = to_errors(np.clip(curve + deviation, 0.0, highest), metric)
     return Curves(times * LENGTH, measured, f"simulated by {theory.name}", metric)

@@ -75,7 +75,7 @@ class Theory(ABC):
     title : a description in a few words
     source : the publication
     unlearnt : the error of a strategy that has learnt nothing
-    reads_out : whether errors are shares of wrong answers by `coopetition.fitting.readout`
+    has_readout : whether errors are shares of wrong answers by `coopetition.fitting.readout`
     has_levels : whether a measured curve has a floor and a gain of its own
     """
 
@@ -84,12 +84,12 @@ class Theory(ABC):
     source: str
     parameters: tuple[Parameter, ...]
     unlearnt: float = 1.0
-    reads_out: bool = False
+    has_readout: bool = False
     has_levels: ClassVar[bool] = True
 
     @abstractmethod
     def curves(self, values: Array, times: Array) -> Array:
-        """Return train, icl, ciwl, preference (4, n) at rising times (n,) from 0.
+        """Return the curves of `curve_names`, a row each, at rising times (n,) from 0.
 
         The unit of time is the stretch of training: it ends at 1.  Values that cannot be computed
         are NaN.
@@ -97,7 +97,7 @@ class Theory(ABC):
 
     @abstractmethod
     def curves_and_jacobian(self, values: Array, times: Array) -> tuple[Array, Array]:
-        """Return the curves, and their derivatives by the parameters (4, n, parameters)."""
+        """Return the curves, and their derivatives by the parameters, as a third axis."""
 
     def finer(self) -> "Theory":
         """Return the theory with smaller steps, if it is computed in steps."""
@@ -117,12 +117,12 @@ class Theory(ABC):
 
     @property
     def curve_names(self) -> tuple[str, ...]:
-        """Names of what `curves` returns, in order."""
+        """Return the names of the curves, in order."""
         return OUTPUTS
 
     @property
     def fitted_curves(self) -> tuple[str, ...]:
-        """Names of those that are fitted."""
+        """Return the names of the curves that are fitted."""
         return tuple(name for name in self.curve_names if name != PREFERENCE)
 
 

@@ -21,7 +21,14 @@ from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.studies.within_class.floors import floors_by_level
 
 PATH = DATA / "comparison" / "readout.csv"
-THEORIES = ("two_cues", "toy", "subcircuits", "bayesian_mixture", "logistic_race")
+THEORIES = (
+    "two_cues",
+    "toy",
+    "subcircuits",
+    "subcircuits_no_decay",
+    "bayesian_mixture",
+    "logistic_race",
+)
 VARIED = "classes with variation"
 GROUPS: Mapping[str, tuple[Runs, ...]] = {
     "main task at the paper's rate": (Runs("coopetition/main", scale="paper"),),
@@ -66,7 +73,7 @@ def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
     own = {name: each.value for name, each in found.parameters.items()}
     numbers |= {name: own.get(name, np.nan) for name in ("sigma", "nu")}
     row = {"run": run.name, "group": group, "theory": theory, "n_parameters": len(own)}
-    row["bic"] = f"{found.bic:.1f}"
+    row |= {"bic": f"{found.bic:.1f}", "starts_at_best": found.n_starts_at_best}
     return row | {name: f"{x:.4f}" for name, x in numbers.items()}
 
 

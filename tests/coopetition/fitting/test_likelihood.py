@@ -16,7 +16,6 @@ from coopetition.fitting.likelihood import (
     integrate,
     largest_rho,
     most_likely_noise,
-    residual_products,
     rho_nodes,
 )
 from coopetition.fitting.noise import correlated_noise, whiten
@@ -69,44 +68,6 @@ def test_the_integral_is_that_of_all_four_numbers(seed):
     curve = curve_products(y, f, u)
     found = integrate(curve)[0] - np.log(u).sum()
     assert found == pytest.approx(math.log(total / largest_rho(len(y))), abs=1e-4)
-
-
-def test_with_known_levels_the_integral_is_that_of_sigma_and_rho():
-    y, f, u = case(2)
-    total = 0.0
-    for rho, by_rho in zip(*nodes(0, largest_rho(len(y)), 60), strict=True):
-        at = squares(y, f, u, rho, 0.05, 0.5).item()
-        for log_sigma, by_sigma in zip(*nodes(-5, 2, 200), strict=True):
-            total += by_rho * by_sigma * density(y, f, u, rho, math.exp(log_sigma), at)
-    curve = residual_products(0.05 + 0.5 * f - y, u)
-    found = integrate(curve)[0] - np.log(u).sum()
-    assert found == pytest.approx(math.log(total / largest_rho(len(y))), abs=1e-4)
-
-
-def test_with_known_levels_noise_is_drawn_from_its_distribution():
-    """20,000 draws against a grid, and the most likely noise against the best of the grid."""
-    y, f, u = case(3, 30)
-    residual = 0.01 + 0.5 * f - y
-    curve = residual_products(residual, u)
-    levels, noise = draw_levels_and_noise(np.random.default_rng(0), [curve] * 20_000)
-    np.testing.assert_array_equal(levels, np.tile([0.0, 1.0], (20_000, 1)))
-    rho, by_rho = nodes(0, largest_rho(30), 100)
-    log_sigma, by_sigma = nodes(-4, 0, 400)
-    weights = np.array([
-        [density(y, f, u, r, math.exp(a), squares(y, f, u, r, 0.01, 0.5).item()) for r in rho]
-        for a in log_sigma
-    ])  # fmt: skip
-    best = np.unravel_index(weights.argmax(), weights.shape)
-    likely, deviance = most_likely_noise(curve)
-    assert -2 * math.log(weights[best]) == pytest.approx(deviance + 2 * np.log(u).sum(), abs=1e-2)
-    assert (math.log(likely.sigma), likely.rho) == pytest.approx(
-        (log_sigma[best[0]], rho[best[1]]), abs=0.02
-    )
-    weights *= by_sigma[:, None] * by_rho
-    weights /= weights.sum()
-    means = weights.sum(1) @ log_sigma, weights.sum(0) @ rho
-    drawn = np.log(noise[:, 0]).mean(), noise[:, 1].mean()
-    assert drawn == pytest.approx(means, abs=0.01)
 
 
 @settings(deadline=None, max_examples=6)

@@ -20,41 +20,50 @@ from tests.benchmarks.recovery import measure_coverage, recover
 CHEAP = ("logistic_race", "spline", "bayesian_mixture")
 
 
-def random_curves(rng, n_curves, n_theta):
+def random_curves(rng, n_curves, n_theta, n_levels):
     return [
-        Linearised(*(rng.standard_normal((n, k)) for k in (n_theta, 2)), rng.standard_normal(n))
+        Linearised(
+            *(rng.standard_normal((n, k)) for k in (n_theta, n_levels)), rng.standard_normal(n)
+        )
         for n in rng.integers(12, 30, n_curves)
     ]
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**16), st.integers(1, 3), st.integers(1, 4))
-def test_the_restricted_likelihood_is_that_of_dense_matrices(seed, n_curves, n_theta):
-    """Up to a constant; with its derivatives."""
+@given(st.integers(0, 2**16), st.integers(1, 3), st.integers(1, 4), st.booleans())
+def test_the_restricted_likelihood_is_that_of_dense_matrices(seed, n_curves, n_theta, is_common):
+    """Up to a constant; with its derivatives.  Curves with one noise have no levels."""
     rng = np.random.default_rng(seed)
-    curves = random_curves(rng, n_curves, n_theta)
+    n_levels = 0 if is_common else 2
+    curves = random_curves(rng, n_curves, n_theta, n_levels)
     n, products = np.array([len(each.residual) for each in curves]), products_of(curves)
+    n_noises = 1 if is_common else n_curves
+    groups = [0] if is_common else np.arange(n_curves)
+    sums = [np.add.reduceat(each, groups) for each in (products, n, np.ones(n_curves, int))]
 
     def dense(x):
         size = n.sum()
-        covariance, design = np.zeros((size, size)), np.zeros((size, n_theta + 2 * n_curves))
+        covariance = np.zeros((size, size))
+        design = np.zeros((size, n_theta + n_levels * n_curves))
         ends = np.cumsum(n)
-        for k, (curve, (log_sigma, phi)) in enumerate(zip(curves, x.reshape(-1, 2), strict=True)):
+        noise = np.resize(x.reshape(-1, 2), (n_curves, 2))
+        for k, (curve, (log_sigma, phi)) in enumerate(zip(curves, noise, strict=True)):
             own = slice(ends[k] - n[k], ends[k])
             lag = np.abs(np.subtract.outer(np.arange(n[k]), np.arange(n[k])))
             covariance[own, own] = np.exp(2 * log_sigma) * np.sin(phi) ** lag
             design[own, :n_theta] = curve.by_theta
-            design[own, n_theta + 2 * k : n_theta + 2 * k + 2] = curve.by_levels
+            levels = slice(n_theta + n_levels * k, n_theta + n_levels * (k + 1))
+            design[own, levels] = curve.by_levels
         r = np.concatenate([curve.residual for curve in curves])
         inverse = np.linalg.inv(covariance)
         information, b = design.T @ inverse @ design, design.T @ inverse @ r
         determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1]
         return determinants + r @ inverse @ r - b @ np.linalg.solve(information, b)
 
-    points = np.stack([rng.uniform(-1, 1, 2 * n_curves), rng.uniform(0.05, 1.2, 2 * n_curves)])
-    found = [restricted_deviance(x, products, n) for x in points]
+    points = np.stack([rng.uniform(-1, 1, 2 * n_noises), rng.uniform(0.05, 1.2, 2 * n_noises)])
+    found = [restricted_deviance(x, *sums) for x in points]
     assert found[0][0] - found[1][0] == pytest.approx(dense(points[0]) - dense(points[1]), abs=1e-6)
-    numerical = approx_fprime(points[0], lambda x: restricted_deviance(x, products, n)[0], 1e-7)
+    numerical = approx_fprime(points[0], lambda x: restricted_deviance(x, *sums)[0], 1e-7)
     np.testing.assert_allclose(found[0][1], numerical, rtol=1e-3, atol=1e-2)
 
 

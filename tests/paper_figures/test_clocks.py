@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from coopetition.fitting.curves import Curves
+from coopetition.tools.errors import UsageError
 from paper_figures.core.figure import find_figure
 from paper_figures.core.runs import find_needs, kept_runs
 from paper_figures.studies.clocks import (
@@ -255,7 +256,7 @@ def test_predicted_steps_are_those_of_the_first_cells():
 
 def test_predictions_for_larger_batches_follow_from_the_law():
     """As they were when the predictions were committed."""
-    default = large_batch.find("default")
+    default = large_batch.find_transience_runs("default")
     (base,) = {(run.learning_rate, batch_of(run)) for run in default}
     assert base == BASE
     expected = large_batch.predicted_steps(default, predictions.find_runs("grid_*"))
@@ -269,16 +270,55 @@ def test_predictions_for_larger_batches_follow_from_the_law():
 
 def test_events_of_icl_are_judged_when_all_seeds_are_there():
     """The default run does what a clock without batch sizes says."""
-    default = large_batch.find("default")
+    default = large_batch.find_transience_runs("default")
     for runs, verdict in ((default[:2], "2 of 3 seeds"), (default, "holds")):
         table = predicted_steps.steps_table(
             large_batch.PATH,
             lambda name: runs,  # noqa: B023
             large_batch.median_steps,
+            tuple(large_batch.IN_GRID),
         )
         rows = {row.split(" | ")[0].strip("| "): row for row in table.splitlines()[2:]}
         assert rows["rate x steps"].count(verdict) == 3
     assert rows["signal to noise"].count("contradicted") == 3
+
+
+@pytest.mark.parametrize(
+    ("onset", "nearer", "factors"),
+    [
+        (1400, "signal to noise", ("1.06", "1.28")),
+        (1200, "sequences", ("1.09", "1.24")),
+        (math.inf, None, ()),
+    ],
+)
+def test_the_nearer_onset_breaks_a_tie(onset, nearer, factors):
+    law, other = large_batch.TIED
+    text = large_batch.break_tie({"onset": onset, "peak": 2200, "half_decay": 6000}, 10_000)
+    assert ("onset" in text.split(".")[0]) == math.isfinite(onset)
+    assert "peak, half_decay" in text.split(".")[0]
+    assert all(factor in text for factor in factors)
+    for name in (law, other):
+        assert (f"so *{name}* describes" in text) == (name == nearer)
+
+
+def test_without_a_tie_none_is_broken():
+    text = large_batch.break_tie({"onset": 1600, "peak": 4000, "half_decay": 9000}, 10_000)
+    assert "no tie" in text and "describes" not in text
+    assert "decides nothing" in large_batch.tie_sentence([])
+
+
+@pytest.mark.parametrize("change", [{"fad": 1}, {"fade": None}, {"fade": None, "fad": 1}])
+def test_predictions_of_unknown_or_missing_events_are_refused(monkeypatch, change):
+    first = {"rate": 6e-4, "batch": 32, "fade": 6000, "peak": 3000}
+    changed = {name: value for name, value in (first | change).items() if value is not None}
+    for rows in ([first, changed], [changed, first]):
+        monkeypatch.setattr(
+            predicted_steps,
+            "read_predictions",
+            lambda path: {"predicted": rows},  # noqa: B023
+        )
+        with pytest.raises(UsageError, match=r"scaling\.toml.*, fade"):
+            predicted_steps.steps_table(predicted_steps.CELLS, lambda name: [])
 
 
 def median_clock_time(runs, event, level):
@@ -721,7 +761,7 @@ def check_predicted_steps():
         "rate_lowered": 4.8,
         "batch_raised": 0.39,
         "labels_frozen": 3.5,
-        "labels_tripled": 1.0,
+        "labels_tripled": 1.02,
     }
     found = {arm: 10 ** factors[arm].value for arm in expected}
     assert found == pytest.approx(expected, rel=0.02)

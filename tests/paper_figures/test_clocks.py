@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,12 +46,18 @@ from paper_figures.studies.clocks.exponents import (
 )
 from paper_figures.studies.clocks.laws import POWER, SIGNAL_TO_NOISE
 from paper_figures.studies.comparison.compare_theories import all_runs
-from paper_figures.studies.comparison.kept_forecasts import EventForecasts, crps_difference, score
+from paper_figures.studies.comparison.kept_forecasts import (
+    EventForecasts,
+    crps_difference,
+    score,
+    task_of,
+)
 from transformer.experiments.clocks import BASE, BASE_STEPS, FIRST, LATER, MAIN, PEAK, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.measures.timeline import timeline
 
+ROOT = Path(__file__).parents[2]
 CELLS = (*FIRST, *LATER)
 EXPONENTS = (0.7, 1.0)
 
@@ -622,6 +630,18 @@ def test_the_rule_of_strengths_forecasts_what_keeps_it(log_strengths, monkeypatc
     assert found.value[has_rule] == pytest.approx(given.measured[has_rule])
 
 
+@pytest.mark.parametrize("groups", [range(42), [k // 3 for k in range(42)]])
+def test_the_rule_of_strengths_is_fitted_to_neither_run_that_it_compares(log_strengths, groups):
+    _, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
+    moved = replace(given, measured=np.where(np.array(groups) == groups[0], 9, 1) * given.measured)
+    one, other = (forecasts.expected_ratios(each, log_strengths, groups) for each in (given, moved))
+    is_own = np.array(groups) == groups[0]
+    is_unused = is_own | is_own[:, None]
+    assert one[is_unused] == pytest.approx(other[is_unused], nan_ok=True)
+    is_used = ~is_unused & np.isfinite(log_strengths)
+    assert (one[is_used] != other[is_used]).any()
+
+
 def test_strengths_are_those_of_the_last_part_that_is_known():
     steps = np.linspace(0, 100, 101)
     for icl, ciwl, expected in ((1, 0.5, math.log(2)), (0.5, 1, None), (1, -0.5, None)):
@@ -813,30 +833,31 @@ def check_forecasts(runs):
     grid = forecasts.runs_with_known_part(runs)
     others = forecasts.runs_with_known_part(all_runs())
     cells = np.array([str((run.learning_rate, batch_of(run))) for run in grid])
-    for event, both_less, of_cells, within, between, other_less in (
-        ("crossing", 0.05, (0.03, 0.04), 0.81, -0.12, 0.01),
-        ("fade", 0.06, (0.07, 0.02), 0.74, -0.06, 0.03),
+    page = (ROOT / "docs" / "clocks_predictions.md").read_text()
+    for event, within, between, other_less in (
+        ("crossing", 0.81, -0.12, 0.01),
+        ("fade", 0.74, -0.06, 0.04),
     ):
         given = forecasts.held_out_events(grid, event)
         found = {kind: forecasts.forecast_cells(grid, given, kind) for kind in forecasts.KINDS}
         plain, corrected, clock, strengths, both = found.values()
         assert max(corrected.crps.mean(), clock.crps.mean()) < 0.62 * plain.crps.mean()
         assert both.crps.mean() < 0.4 * plain.crps.mean()
-        for pair, expected in (
-            ((strengths, plain), (0, 0.03)),
-            ((both, corrected), (-both_less, 0.02)),
-            ((both, clock), (-0.05, 0.03)),
-        ):
-            assert crps_difference(*pair) == pytest.approx(expected, abs=0.0051)
+        assert both.crps.mean() == min(each.crps.mean() for each in found.values())
+        assert crps_difference(strengths, plain) == pytest.approx((-0.01, 0.03), abs=0.0051)
         names = [run.name for run in grid]
         own = cells[[names.index(name) for name in both.runs]]
-        less = corrected.crps - both.crps
-        means = [less[own == cell].mean() for cell in {*own}]
-        error = np.std(means, ddof=1) / math.sqrt(len(means))
-        assert len(means) == 13
-        assert (np.mean(means), error) == pytest.approx(of_cells, abs=0.0051)
+        for kind, each in ((forecasts.CORRECTED, corrected), (forecasts.BY_CLOCK, clock)):
+            less = each.crps - both.crps
+            means = [less[own == cell].mean() for cell in {*own}]
+            mean, error = np.mean(means), np.std(means, ddof=1) / math.sqrt(len(means))
+            change, error_of_runs = crps_difference(both, each)
+            numbers = f"{-change:.2f} ± {error_of_runs:.2f} | {mean:.2f} ± {error:.2f}"
+            assert len(means) == 13 and f"| {event} | {kind} | {numbers} |" in page
+            is_clear = (event, kind) == ("fade", forecasts.CORRECTED)
+            assert mean > 3 * error if is_clear else mean < 2 * error
         logs, is_future = forecasts.log_strengths(grid, given), given.measured > given.known_until
-        c = (forecasts.expected_ratios(given, logs, cells) - 1) / logs
+        c = (np.diag(forecasts.expected_ratios(given, logs, cells)) - 1) / logs
         low, high = (1.25, 1.4) if event == "crossing" else (1.45, 1.7)
         assert (c > low).all() and (c < high).all()
         assert np.isfinite(logs).all()
@@ -855,9 +876,14 @@ def check_forecasts(runs):
         assert crps_difference(*across) == pytest.approx((-other_less, 0.03), abs=0.0051)
         own = forecasts.held_out_events(others, event)
         logs = forecasts.log_strengths(others, own)
-        c = (forecasts.expected_ratios(own, logs, range(len(logs))) - 1) / logs
+        c = (np.diag(forecasts.expected_ratios(own, logs, range(len(logs)))) - 1) / logs
         assert len(kept_runs("*/ciwl_only*")) == 3, "one setting"
         assert np.isnan(logs).sum() == 1 and np.nanmin(c) > 1.45 and np.nanmax(c) < 1.7
+    rows = [row.split(" | ") for row in forecasts.forecasts_table().splitlines()[2:]]
+    coverage = [int(row[7].removesuffix(" %")) for row in rows]
+    assert (min(coverage), max(coverage)) == (77, 89)
+    rates = Counter((task_of(run.name), run.learning_rate) for run in others)
+    assert rates["main task", 1e-5] == 3 and rates["main task", 1e-4] == 13 and len(rates) == 4
 
 
 def test_the_kept_runs_show_what_the_page_says():

@@ -1,24 +1,29 @@
 """Forecasts of a run's late events from its early ones, and from its rate and batch size.
 
 Each run of the grid is forecast from the cells of other rates and batch sizes, once its known part
-has ended (`held_out.known_until`), if the event has not happened by then.  The exponents of a time
-t ~ rate^-a batch^-b say by which factor it differs between two cells, so another run's time,
-corrected by it, is a forecast:
+has ended (`held_out.known_until`), if the event has not happened by then.  Let t_k be the event's
+time in the run k that is forecast, T_k the length of its known part, and f the factor
+(rate_k / rate_j)^-a (batch_k / batch_j)^-b, whose exponents are fitted to all cells but that of k.
+Another run j gives the forecast
 
-- `AS_OTHERS`: t over the known part is as in the other run;
-- `CORRECTED`: this ratio is corrected by its own exponents, those of t less those of the rise;
-- `BY_CLOCK`: t itself is corrected by its exponents; what is known of the run is not used;
-- `BY_STRENGTHS`: in the other run, t over the known part is so many times 1 + c ln(d_icl / d_ciwl);
-  here it is as many times this run's own number;
-- `BY_BOTH`: what is left of the ratio by this rule is corrected by its own exponents as well.
+- `AS_OTHERS`: t_k = T_k (t_j / T_j);
+- `CORRECTED`: t_k = T_k (t_j / T_j) f, with the exponents of t / T;
+- `BY_CLOCK`: t_k = t_j f, with t in steps and its exponents; nothing of run k is used;
+- `BY_STRENGTHS`: t_k = T_k (1 + c_k x_k) (t_j / T_j) / (1 + c_kj x_j), with x = ln(d_icl / d_ciwl);
+- `BY_BOTH`: this times f, with the exponents of the miss (t_j / T_j) / (1 + c_kj x_j).
 
 The strengths d are those of `readout.strengths`, as means over the evaluations in the last fifth of
 the known part, or its last one.  The rule needs d_icl > d_ciwl > 0: if they are equal, Flip is at
 one half, and ICL fades now.  A run that has other strengths is not used for others, and is itself
-forecast without strengths.  The number c is the median over the other runs in which the event comes
-after the known part.  The rule says nothing of peaks.
+forecast without strengths.  The rule says nothing of peaks.
 
-Exponents and c are fitted without the cell that is forecast.
+The number c_k is the median of (t / T - 1) / x over the runs of other cells than that of k in which
+the event comes after the known part; c_kj leaves out the cell of j as well.  So misses are out of
+sample, and the intervals include the error of c.  They do not include the error of exponents.
+
+In the comparison, each run is forecast by all others, including other seeds of its own setting, as
+in docs/comparison.md; c_k leaves out run k alone, and c_kj runs k and j.  There, f has the
+exponents of the whole grid.
 """
 
 import math
@@ -99,15 +104,18 @@ def log_strengths(runs: Sequence[FigureRun], given: EventForecasts) -> Array:
 def expected_ratios(given: EventForecasts, logs: Array, groups: Sequence[object]) -> Array:
     """Return t / t_known by the rule of strengths (n, n).
 
-    Row k has all runs, with c fitted without the group of run k.  NaN where `logs` are.
+    Entry (k, j) is that of run j, with c fitted without the groups of runs k and j.  NaN where
+    `logs` are.
     """
     slopes = (given.measured / given.known_until - 1) / logs
     is_seen = np.isfinite(slopes) & (slopes > 0)
-    c = []
-    for group in groups:
-        own = slopes[is_seen & np.array([each != group for each in groups])]
-        c.append(np.median(own) if len(own) else math.nan)
-    return 1 + np.outer(c, logs)
+    is_other = np.array([[each != group for each in groups] for group in groups])
+    ratios = np.empty(is_other.shape)
+    for k, j in np.ndindex(ratios.shape):
+        own = slopes[is_seen & is_other[k] & is_other[j]]
+        c = np.median(own) if len(own) else math.nan
+        ratios[k, j] = 1 + c * logs[j]
+    return ratios
 
 
 def forecast_cells(
@@ -178,6 +186,8 @@ def forecast_other_runs(
     grid: Sequence[FigureRun], runs: Sequence[FigureRun], event: str, kind: str
 ) -> EventForecasts | None:
     """Return forecasts of an event in runs that are not of the grid, each by all others of `runs`.
+
+    The others include runs of the same setting with other seeds.
 
     kind : `AS_OTHERS`, `BY_STRENGTHS`, or `CORRECTED`, by the exponents of the whole grid
     """

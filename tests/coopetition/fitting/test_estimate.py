@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from coopetition.fitting import estimate
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit, minimize_in_search, refine_with_gains
 from coopetition.fitting.least_squares import FitProblem, to_errors
@@ -215,17 +214,32 @@ def test_a_theory_that_cannot_be_computed_at_the_optimum_is_a_caution(race):
     assert np.isnan(found.integration_error) and "nan" in found.summary().splitlines()[0]
 
 
-def test_optima_that_are_not_computed_accurately_are_left_out(race, monkeypatch):
-    quick = {"n_screened": 16, "n_starts": 4, "max_iterations": 3}
-    usual = fit(race, "spline", **quick)
-    limit = (usual.starts[0] + usual.starts[1]) / 2
+def test_curves_that_errors_of_integration_make_are_not_fitted():
+    """Coarse steps give the theory waves that fit the data, in a part of the search range."""
+    plain = theory_of("logistic_race")
 
-    def error(problem, theta):
-        return float(problem.most_likely_noise(theta)[1] < limit)
+    def add_waves(values, times, curves):
+        return curves + 0.3 * np.sin(20 * times) * (values[plain.names.index("loss")] > 0.8)
 
-    monkeypatch.setattr(estimate, "_integration_error", error)
-    found = fit(race, "spline", **quick)
-    assert len(found.starts) == 3 and found.starts[1:] == usual.starts[2:]
+    class Coarse(type(plain)):
+        def curves(self, values, times):
+            return add_waves(values, times, plain.curves(values, times))
+
+        def curves_and_jacobian(self, values, times):
+            curves, jacobian = plain.curves_and_jacobian(values, times)
+            return add_waves(values, times, curves), jacobian
+
+        def finer(self):
+            return plain
+
+    coarse = Coarse(**{each.name: getattr(plain, each.name) for each in fields(plain)})
+    truth = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.9)
+    curves = simulate(coarse, truth)
+    found = fit(curves, coarse, n_screened=256, n_starts=16)
+    assert found.parameters["loss"].value <= 0.8 and len(found.starts) < 16
+    assert any("left out" in each for each in found.cautions)
+    usual = fit(simulate(plain, truth), plain, n_screened=256, n_starts=16)
+    assert len(usual.starts) == 16 and not any("left out" in each for each in usual.cautions)
 
 
 def test_progress_shows_the_deviance_of_the_fit(race, capsys):

@@ -459,7 +459,7 @@ def _integration_error(problem: FitProblem, theta: Array) -> float:
         finer = theory.curves(problem.values(theta)[run], problem.times[run])[row]
         difference = finer - coarse[run][row]
         # a floor absorbs what is constant
-        error = np.ptp(difference) if theory.has_levels else np.abs(difference).max()
+        error = np.ptp(difference) if problem.theory.has_levels else np.abs(difference).max()
         extent = np.ptp(finer)
         errors.append(error / extent if extent > 0 else error)
     return float(np.max(errors))  # NaN if one is

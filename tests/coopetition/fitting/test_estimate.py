@@ -235,11 +235,11 @@ def test_curves_that_errors_of_integration_make_are_not_fitted():
     coarse = Coarse(**{each.name: getattr(plain, each.name) for each in fields(plain)})
     truth = dict(icl_at=2e5, icl_width=5e4, ciwl_at=6e5, ciwl_width=1e5, loss=0.9)
     curves = simulate(coarse, truth)
-    found = fit(curves, coarse, n_screened=256, n_starts=16)
-    assert found.parameters["loss"].value <= 0.8 and len(found.starts) < 16
+    found = fit(curves, coarse, n_screened=24, n_starts=24)
+    assert found.parameters["loss"].value <= 0.8 and len(found.starts) < 24
     assert any("left out" in each for each in found.cautions)
-    usual = fit(simulate(plain, truth), plain, n_screened=256, n_starts=16)
-    assert len(usual.starts) == 16 and not any("left out" in each for each in usual.cautions)
+    usual = fit(simulate(plain, truth), plain, n_screened=24, n_starts=24)
+    assert len(usual.starts) == 24 and not any("left out" in each for each in usual.cautions)
 
 
 def test_progress_shows_the_deviance_of_the_fit(race, capsys):

@@ -34,7 +34,14 @@ from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import FLOOR, GAIN, LENGTH, simulate
 from coopetition.fitting.theory import OUTPUTS, Theory
 
-THEORIES = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
+THEORIES = (
+    TOY,
+    "logistic_race",
+    "bayesian_mixture",
+    "subcircuits",
+    "spline",
+    "logistic_race_readout",
+)
 MIDDLE = (0.25, 0.75)  # part of a search from which parameters are drawn
 MIN_RANGE = 0.1  # of a curve of error
 MARGIN = 1.5  # times the time at which ICL's error has fallen halfway: end of the known part

@@ -194,6 +194,20 @@ def test_what_the_page_on_coopetition_says_of_losses():
     assert sooner == {at for at in by_start if at > 15}
 
 
+@pytest.mark.slow  # fits the toy
+def test_what_the_page_on_coopetition_says_of_the_three():
+    transformer, drawn, fitted = page_coopetition.all_answers()
+    assert all(transformer.fades) and all(fitted.fades) and drawn.fades.count(False) == 1
+    assert np.median(transformer.alone) > 1
+    assert max(fitted.alone) < 1 and sum(ratio > 1 for ratio in drawn.alone) == 1
+    first, last = (
+        [[*each.late.values()][end] for each in (transformer, drawn, fitted)] for end in (0, -1)
+    )
+    assert all(map(all, first))
+    shares = [float(np.mean(each)) for each in last]
+    assert shares[0] == 0 and shares[1] < 0.25 and shares[2] > 0.5
+
+
 def test_times_at_two_rates_are_compared_in_steps_times_rate():
     fast, slow = kept_runs(MAIN), kept_runs(MAIN, scale="paper")
     ratios = figure_rates.time_ratios(fast, slow, "fade")
